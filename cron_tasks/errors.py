@@ -1,0 +1,40 @@
+"""One tree of errors, which tells what a person must mend from what time will mend."""
+
+from collections.abc import Iterable
+
+
+class CronTasksError(Exception):
+    """Base of every error raised on purpose; its text is one sentence for a person."""
+
+    #: True when trying again cannot help: somebody has to change something first.
+    permanent = True
+
+
+class SettingsError(CronTasksError):
+    """A setting is missing or wrong; the text names its variable."""
+
+
+class ScheduleError(CronTasksError, ValueError):
+    """A schedule is wrong. `errors` lists every fault as (field, message)."""
+
+    def __init__(self, errors: Iterable[tuple[str, str]]) -> None:
+        self.errors = list(errors)
+        super().__init__("; ".join(f"{field}: {message}" for field, message in self.errors))
+
+
+class SourceError(CronTasksError):
+    """The list of jobs could not be read whole."""
+
+    permanent = False
+
+
+class UnknownJob(CronTasksError):
+    """No job has this id."""
+
+
+class JobDisabled(CronTasksError):
+    """The job exists, but its owner switched it off."""
+
+
+class ActionFailed(CronTasksError):
+    """An action could not do its work; the text is what people are told."""

@@ -1,0 +1,38 @@
+"""Every key in Redis, once; docs/keys.md explains them."""
+
+# RedBeat's own keys (its prefix is `redbeat:`, so its schedule has two colons).
+SCHEDULE = "redbeat::schedule"
+LEADER_LOCK = "redbeat::lock"
+ENTRY_PREFIX = "redbeat:"
+#: Our entries are those whose name starts with this; all others belong to the operator.
+ENTRY_NAME_PREFIX = "cron_tasks:"
+JOB_ENTRY_PREFIX = ENTRY_PREFIX + ENTRY_NAME_PREFIX
+
+JOBS = "cron_tasks:jobs"
+REJECTED = "cron_tasks:rejected"
+SET_ASIDE = "cron_tasks:set_aside"
+SOURCE = "cron_tasks:source"
+GENERATION = "cron_tasks:generation"
+OPEN = "cron_tasks:open"
+DEADLINES = "cron_tasks:deadlines"
+HISTORY_PREFIX = "cron_tasks:history:"
+UNDELIVERABLE = "cron_tasks:undeliverable"
+POKE = "cron_tasks:poke"
+WAKE = "cron_tasks:wake"
+SYNC_LOCK = "cron_tasks:sync:lock"
+SYNC_AGAIN = "cron_tasks:sync:again"
+
+SYNC_TASK = "cron_tasks.sync_jobs"
+RUN_TASK = "cron_tasks.run_job"
+CHUNK_TASK = "cron_tasks.run_chunk"
+
+
+def entry_key(job_id: str) -> str:
+    return JOB_ENTRY_PREFIX + job_id
+
+
+def job_id_of(entry_key: str) -> str | None:
+    """The job an entry belongs to; None for an entry that we did not create."""
+    if entry_key.startswith(JOB_ENTRY_PREFIX):
+        return entry_key[len(JOB_ENTRY_PREFIX) :]
+    return None

@@ -1,0 +1,58 @@
+"""One way to reach Redis, whatever the URL: redis://, rediss://, redis+socket://, sentinel://."""
+
+import re
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from redis import Redis
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+#: A call that got no answer within this many seconds is given up.
+TIMEOUT = 5.0
+
+#: What every connection is made with: text both ways (undecodable bytes survive), and two quick
+#: tries, since each of our scripts may be repeated without harm; longer waiting is the caller's.
+OPTIONS: dict[str, Any] = {
+    "decode_responses": True,
+    "encoding_errors": "surrogateescape",
+    "socket_timeout": TIMEOUT,
+    "socket_connect_timeout": TIMEOUT,
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+}
+
+
+def connect(url: str) -> Redis:
+    """A client for `url`; connects on first use.
+
+    sentinel://[user:password@]host:port[;sentinel://host:port…][/db]?master_name=NAME
+    """
+    options = OPTIONS | {"retry": Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.2), 2)}
+    if url.startswith("sentinel://"):
+        return _sentinel(url, options)
+    if url.startswith("redis+socket://"):
+        return Redis.from_url("unix://" + url.removeprefix("redis+socket://"), **options)
+    return Redis.from_url(url, **options)
+
+
+def sentinel_master(url: str) -> str:
+    """The `master_name` in a sentinel URL; `mymaster`, Sentinel's own default, without one."""
+    return dict(parse_qsl(urlsplit(url.split(";")[-1]).query)).get("master_name", "mymaster")
+
+
+def _sentinel(url: str, options: dict[str, Any]) -> Redis:
+    parts = [urlsplit(part) for part in url.split(";")]
+    nodes = [(part.hostname or "localhost", part.port or 26379) for part in parts]
+    credentials = {
+        "username": unquote(parts[0].username) if parts[0].username else None,
+        "password": unquote(parts[0].password) if parts[0].password else None,
+    }
+    database = re.sub(r"\D", "", parts[-1].path) or "0"
+    timeouts = {key: value for key, value in options.items() if key.startswith("socket_")}
+    sentinel = Sentinel(nodes, sentinel_kwargs=timeouts)
+    master: Redis = sentinel.master_for(
+        sentinel_master(url), db=int(database), **credentials, **options
+    )
+    return master

@@ -1,0 +1,32 @@
+"""Lua as typed functions: the docstring of a decorated function is its script."""
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from redis import Redis
+from redis.exceptions import NoScriptError
+
+Reply = TypeVar("Reply")
+Script = Callable[[Redis, Sequence[str], Sequence[Any]], Reply]
+
+
+def script(function: Callable[[], Reply]) -> Script[Reply]:
+    """Make `call(redis, keys, args)` of a function whose docstring is Lua.
+
+    The server knows a script by its digest; one that was restarted is told it again.
+    """
+    from hashlib import sha1
+
+    source = inspect.cleandoc(function.__doc__ or "")
+    digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+    @functools.wraps(function)
+    def call(redis: Redis, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        try:
+            return redis.evalsha(digest, len(keys), *keys, *args)
+        except NoScriptError:
+            return redis.eval(source, len(keys), *keys, *args)
+
+    return call

@@ -1,0 +1,141 @@
+"""Ticks: their names, and which of those that are due still run.
+
+Pure: no clock, no Redis. Times are seconds since the epoch, as in a Redis score.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Protocol
+
+#: Most ticks of one job fired in one go; the rest follow in the next round.
+MOST_AT_ONCE = 1000
+_INSTANT = timedelta(microseconds=1)
+
+
+class HasTicks(Protocol):
+    def after(self, when: datetime) -> datetime | None: ...
+    def latest(self, when: datetime) -> datetime | None: ...
+
+
+class Catchup(Protocol):
+    """What becomes of ticks that came due while nothing ran (contract, field `catchup`)."""
+
+    @property
+    def policy(self) -> str: ...
+    @property
+    def window(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """The ticks from `first` to `last`, both included, which will not run."""
+
+    first: float
+    last: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """What to do with a due job: run `ticks`, record `missed`, be due again at `next`."""
+
+    ticks: tuple[float, ...]
+    missed: Missed | None
+    next: float | None
+
+
+@lru_cache(maxsize=65536)
+def iso(when: float) -> str:
+    """ISO-8601 in UTC with `Z`, with as many decimals as the time has: none, three or six."""
+    moment = datetime.fromtimestamp(when, UTC)
+    decimals = "milliseconds" if moment.microsecond % 1000 == 0 else "microseconds"
+    text = moment.isoformat(timespec=decimals if moment.microsecond else "seconds")
+    return text.replace("+00:00", "Z")
+
+
+def run_id(job_id: str, when: float) -> str:
+    """The name of a tick: its run id, Celery task id and idempotency key."""
+    return f"{job_id}@{iso(when)}"
+
+
+def parse_run_id(text: str) -> tuple[str, float] | None:
+    """(job id, seconds) of a run id; None when `text` is not one."""
+    job_id, at, moment = text.rpartition("@")
+    if not at or not moment.endswith("Z"):
+        return None
+    try:
+        return job_id, datetime.fromisoformat(moment).timestamp()
+    except ValueError:
+        return None
+
+
+def late_reason(scheduled_for: float, now: float, catchup: Catchup, grace: float) -> str | None:
+    """Why a tick that has not started by `now` must not start any more; None: it may."""
+    late = now - scheduled_for
+    if late <= grace:
+        return None
+    if catchup.policy == "none":
+        return "no_catchup"
+    return "outside_window" if late > catchup.window else None
+
+
+def due_ticks(schedule: HasTicks, due: float, now: float, catchup: Catchup, grace: float) -> Firing:
+    """Split the ticks from `due` to `now` into those that run and those that are missed.
+
+    A job whose oldest due tick is at most `grace` seconds late is on time and every tick runs, so
+    that a failover costs none. Beyond that its catch-up policy decides: `one` runs the latest,
+    `none` only what is still within the grace, `all` each that is within the window.
+    """
+    if now - due <= grace:
+        return on_time(schedule, due, now)
+    if catchup.policy == "one":
+        return _fire_latest(schedule, due, now, catchup.window)
+    reach, reason = (
+        (grace, "no_catchup") if catchup.policy == "none" else (catchup.window, "outside_window")
+    )
+    if now - due <= reach:
+        return on_time(schedule, due, now)
+    start = _seconds(schedule.after(_moment(now - reach) - _INSTANT))
+    last = _seconds(schedule.latest(_moment(now - reach) - _INSTANT))
+    return _fire_from(schedule, start, now, Missed(due, max(last or due, due), reason))
+
+
+def on_time(schedule: HasTicks, due: float, now: float) -> Firing:
+    """Every tick from `due` to `now` runs."""
+    return _fire_from(schedule, due, now, None)
+
+
+def _fire_latest(schedule: HasTicks, due: float, now: float, window: float) -> Firing:
+    latest = max(_seconds(schedule.latest(_moment(now))) or due, due)
+    following = _seconds(schedule.after(_moment(max(latest, now))))
+    if now - latest > window:
+        return Firing((), Missed(due, latest, "outside_window"), following)
+    if latest == due:
+        return Firing((due,), None, following)
+    previous = _seconds(schedule.latest(_moment(latest) - _INSTANT))
+    return Firing((latest,), Missed(due, max(previous or due, due), "coalesced"), following)
+
+
+def _fire_from(
+    schedule: HasTicks, start: float | None, now: float, missed: Missed | None
+) -> Firing:
+    ticks = []
+    while start is not None and start <= now and len(ticks) < MOST_AT_ONCE:
+        ticks.append(start)
+        start = next_tick(schedule, start)
+    return Firing(tuple(ticks), missed, start)
+
+
+@lru_cache(maxsize=65536)
+def next_tick(schedule: HasTicks, when: float) -> float | None:
+    """First tick strictly after `when`; cached, since many jobs share a schedule and a time."""
+    return _seconds(schedule.after(_moment(when)))
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()

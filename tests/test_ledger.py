@@ -1,0 +1,175 @@
+"""The ledger's steps one by one; test_ledger_model.py walks through them at random."""
+
+import pytest
+from redis import Redis
+
+from cron_tasks import names
+from cron_tasks.ledger import LEASE, PATIENCE, Advance, Ledger, LockLost, Message, Outcome
+
+NOW = 1_800_000_000.0
+TICK = "7@2027-01-15T08:00:00Z"
+KEY = names.entry_key("7")
+
+
+@pytest.fixture
+def ledger(redis: Redis) -> Ledger:
+    """A ledger whose job 7 is due at NOW, and whose leader holds the token `me`."""
+    redis.set(names.LEADER_LOCK, "me", ex=60)
+    redis.hset(KEY, mapping={"definition": "{}", "meta": "{}", "job": "{}"})
+    redis.zadd(names.SCHEDULE, {KEY: NOW})
+    return Ledger(redis, keep=3, ttl=100)
+
+
+def due(**changes: object) -> Advance:
+    step = {"key": KEY, "score": str(NOW), "next": NOW + 60, "meta": "m", "run_ids": [TICK]}
+    return Advance(**step | {"job_id": "7"} | changes)  # type: ignore[arg-type]
+
+
+def opened(ledger: Ledger) -> None:
+    assert ledger.advance("me", NOW, [due()]) == [TICK]
+
+
+def running(ledger: Ledger, holder: str = "w1", now: float = NOW) -> str:
+    (claim,) = ledger.claim(holder, now, [(TICK, "7")])
+    return claim.state
+
+
+def outcome(state: str, *messages: Message) -> Outcome:
+    return Outcome(TICK, "7", state, b"record", messages)
+
+
+def test_advance_moves_the_entry_and_opens_its_tick(ledger: Ledger, redis: Redis) -> None:
+    opened(ledger)
+    assert redis.zscore(names.SCHEDULE, KEY) == NOW + 60
+    assert redis.hget(KEY, "meta") == "m"
+    assert redis.zscore(names.DEADLINES, TICK) == NOW + PATIENCE
+
+
+def test_advance_does_nothing_without_the_lock(ledger: Ledger, redis: Redis) -> None:
+    with pytest.raises(LockLost):
+        ledger.advance("another", NOW, [due()])
+    redis.delete(names.LEADER_LOCK)
+    with pytest.raises(LockLost):
+        ledger.advance("me", NOW, [due()])
+    assert redis.zscore(names.SCHEDULE, KEY) == NOW
+    assert not redis.exists(names.OPEN)
+
+
+def test_advance_passes_over_what_was_edited_removed_or_done(ledger: Ledger, redis: Redis) -> None:
+    redis.zadd(names.SCHEDULE, {KEY: NOW + 1})
+    assert ledger.advance("me", NOW, [due()]) == []
+    redis.zrem(names.SCHEDULE, KEY)
+    assert ledger.advance("me", NOW, [due()]) == []
+    redis.zadd(names.SCHEDULE, {KEY: NOW})
+    redis.delete(KEY)
+    assert ledger.advance("me", NOW, [due()]) == []
+    assert not redis.exists(KEY, names.OPEN)
+
+
+def test_advance_takes_a_finished_entry_out_of_the_schedule(ledger: Ledger, redis: Redis) -> None:
+    ledger.advance("me", NOW, [due(next=None)])
+    assert redis.zscore(names.SCHEDULE, KEY) is None
+
+
+def test_advance_records_what_was_missed(ledger: Ledger) -> None:
+    ledger.advance("me", NOW, [due(run_ids=[], missed=b"outage")])
+    assert ledger.history("7") == ["outage"]
+
+
+def test_a_tick_is_claimed_once(ledger: Ledger) -> None:
+    opened(ledger)
+    assert ledger.claim("w1", NOW, [(TICK, "7")])[0].attempt == 1
+    assert ledger.claim("w2", NOW, [(TICK, "7")]) == []
+
+
+def test_a_claim_whose_answer_was_lost_may_be_repeated(ledger: Ledger) -> None:
+    opened(ledger)
+    assert running(ledger) == running(ledger)
+
+
+def test_a_tick_of_a_removed_job_is_not_claimed(ledger: Ledger, redis: Redis) -> None:
+    opened(ledger)
+    redis.delete(KEY)
+    assert ledger.claim("w1", NOW, [(TICK, "7")]) == []
+    assert not redis.exists(names.OPEN, names.DEADLINES)
+
+
+def test_finish_is_outcome_history_and_notification_in_one(ledger: Ledger, redis: Redis) -> None:
+    opened(ledger)
+    state = running(ledger)
+    messages = (Message("queue:a", b"1"), Message("queue:b", b"2"), Message("queue:a", b"3"))
+    assert ledger.finish([outcome(state, *messages)]) == [TICK]
+    assert ledger.finish([outcome(state, *messages)]) == []
+    assert (redis.lrange("queue:a", 0, -1), redis.lrange("queue:b", 0, -1)) == (["1", "3"], ["2"])
+    assert ledger.history("7") == ["record"]
+    assert not redis.exists(names.OPEN, names.DEADLINES)
+
+
+def test_history_is_bounded(ledger: Ledger, redis: Redis) -> None:
+    for number in range(5):
+        tick = f"7@2027-01-15T08:00:0{number}Z"
+        ledger.open(tick, NOW)
+        (claim,) = ledger.claim("w", NOW, [(tick, "7")])
+        ledger.finish([Outcome(tick, "7", claim.state, str(number).encode())])
+    assert ledger.history("7") == ["4", "3", "2"]
+    assert 0 < redis.ttl(names.HISTORY_PREFIX + "7") <= 100
+
+
+def test_a_queue_that_is_no_list_costs_only_its_own_message(ledger: Ledger, redis: Redis) -> None:
+    opened(ledger)
+    redis.set("queue:a", "a string", ex=60)
+    ledger.finish([outcome(running(ledger), Message("queue:a", b"1"), Message("queue:b", b"2"))])
+    assert redis.lrange("queue:b", 0, -1) == ["2"]
+    assert redis.lrange(names.UNDELIVERABLE, 0, -1) == ["queue:a 1"]
+
+
+def test_a_worker_that_lost_its_lease_changes_nothing(ledger: Ledger, redis: Redis) -> None:
+    opened(ledger)
+    late = running(ledger, "slow")
+    (overdue,) = ledger.overdue(NOW + LEASE + 1, 10)
+    assert (overdue.running, overdue.attempt, overdue.document) == (True, 1, "{}")
+    ledger.hand_back(NOW + LEASE + 1, [(TICK, overdue.state)], attempt_more=True)
+    now = running(ledger, "quick")
+    assert now.startswith("r|2|")
+    assert ledger.finish([outcome(late, Message("queue:a", b"late"))]) == []
+    assert ledger.finish([outcome(now, Message("queue:a", b"quick"))]) == [TICK]
+    assert redis.lrange("queue:a", 0, -1) == ["quick"]
+
+
+def test_renewal_extends_a_lease_and_tells_what_is_lost(ledger: Ledger) -> None:
+    opened(ledger)
+    running(ledger, "w1")
+    assert ledger.renew("w1", NOW + 10, [TICK]) == []
+    assert ledger.overdue(NOW + LEASE + 1, 10) == []
+    assert ledger.renew("w2", NOW + 10, [TICK, "8@2027-01-15T08:00:00Z"]) == [
+        TICK,
+        "8@2027-01-15T08:00:00Z",
+    ]
+
+
+def test_handing_back_respects_what_happened_meanwhile(ledger: Ledger) -> None:
+    opened(ledger)
+    (overdue,) = ledger.overdue(NOW + PATIENCE + 1, 10)
+    running(ledger)
+    ledger.hand_back(NOW, [(TICK, overdue.state)])
+    assert ledger.claim("w2", NOW, [(TICK, "7")]) == []
+
+
+def test_overdue_forgets_deadlines_without_a_tick(ledger: Ledger, redis: Redis) -> None:
+    redis.zadd(names.DEADLINES, {"no tick": NOW - 1})
+    assert ledger.overdue(NOW, 10) == []
+    assert not redis.exists(names.DEADLINES)
+
+
+def test_a_broken_entry_harms_no_other_claim(ledger: Ledger, redis: Redis) -> None:
+    opened(ledger)
+    ledger.open("8@2027-01-15T08:00:00Z", NOW)
+    redis.set(names.entry_key("8"), "no hash", ex=60)
+    claims = ledger.claim("w", NOW, [("8@2027-01-15T08:00:00Z", "8"), (TICK, "7")])
+    assert [claim.run_id for claim in claims] == [TICK]
+
+
+def test_scripts_survive_a_server_that_forgot_them(ledger: Ledger, redis: Redis) -> None:
+    opened(ledger)
+    redis.script_flush()
+    assert running(ledger) == "r|1|w1"

@@ -1,0 +1,180 @@
+"""The ledger's state machine, walked at random beside a model of a few lines.
+
+Beats, workers and sweeps take turns in any order, with stale tokens, repeated messages, dead
+workers and removed jobs. Each tick must end exactly once and be told exactly once.
+"""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from redis import Redis
+
+from cron_tasks import names
+from cron_tasks.ledger import LEASE, PATIENCE, Advance, Claim, Ledger, LockLost, Message, Outcome
+from cron_tasks.ticks import run_id
+
+JOBS = ("1", "2", "a@b")
+START = 1_800_000_000.0
+QUEUE = "queue:test"
+
+jobs = st.sampled_from(JOBS)
+workers = st.sampled_from(("w1", "w2", "w3"))
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    redis: Redis
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.redis.flushall()
+        self.ledger = Ledger(self.redis, keep=5, ttl=1000)
+        self.now = START
+        self.redis.set(names.LEADER_LOCK, "leader")
+        self.opened: set[str] = set()
+        self.ended: set[str] = set()
+        self.running: dict[str, str] = {}
+        self.claims = 0
+        self.held: dict[str, list[Claim]] = {worker: [] for worker in ("w1", "w2", "w3")}
+        for job in JOBS:
+            self.add(job)
+
+    def add(self, job: str) -> None:
+        key = names.entry_key(job)
+        self.redis.hset(key, mapping={"definition": "{}", "meta": "{}", "job": "{}"})
+        self.redis.zadd(names.SCHEDULE, {key: self.now + 1})
+
+    def job_of(self, tick: str) -> str:
+        return tick.rpartition("@")[0]
+
+    @rule(seconds=st.integers(0, 30))
+    def time_passes(self, seconds: int) -> None:
+        self.now += seconds
+
+    @rule(job=jobs, token=st.sampled_from(("leader", "stale")), lag=st.integers(0, 1))
+    def advance(self, job: str, token: str, lag: int) -> None:
+        """A beat moves a job on; one that lags read its score before another moved it."""
+        key = names.entry_key(job)
+        score = self.redis.zscore(names.SCHEDULE, key)
+        if score is None:
+            return
+        due = score - lag
+        tick = run_id(job, due)
+        step = Advance(key, repr(due), due + 1, "{}", [tick], job)
+        try:
+            opened = self.ledger.advance(token, self.now, [step])
+        except LockLost:
+            assert token == "stale"
+            return
+        assert token == "leader"
+        assert opened == ([] if lag else [tick])
+        assert not self.opened & set(opened)
+        self.opened |= set(opened)
+
+    @rule(worker=workers, data=st.data())
+    def message_arrives(self, worker: str, data: Any) -> None:
+        """Any message, any number of times: also of ticks that ended long ago."""
+        if self.opened:
+            tick = data.draw(st.sampled_from(sorted(self.opened)))
+            self.claims += 1
+            holder = f"{worker}#{self.claims}"
+            claims = self.ledger.claim(holder, self.now, [(tick, self.job_of(tick))])
+            for claim in claims:
+                assert self.running.setdefault(claim.run_id, holder) == holder, "started twice"
+            self.held[worker] += claims
+            if not self.redis.exists(names.entry_key(self.job_of(tick))):
+                assert not claims
+                if tick not in self.running:
+                    self.ended.add(tick)
+
+    @rule(worker=workers)
+    def worker_finishes_all(self, worker: str) -> None:
+        claims, self.held[worker] = self.held[worker], []
+        outcomes = [
+            Outcome(
+                c.run_id, self.job_of(c.run_id), c.state, b"r", [Message(QUEUE, c.run_id.encode())]
+            )
+            for c in claims
+        ]
+        closed = self.ledger.finish(outcomes) if outcomes else []
+        assert not self.ended & set(closed)
+        self.ended |= set(closed)
+        for tick in closed:
+            self.running.pop(tick, None)
+
+    @rule(worker=workers)
+    def worker_dies(self, worker: str) -> None:
+        self.held[worker] = []
+
+    @rule(worker=workers)
+    def worker_renews(self, worker: str) -> None:
+        for claim in self.held[worker]:
+            holder = claim.state.partition("|")[2].partition("|")[2]
+            lost = self.ledger.renew(holder, self.now, [claim.run_id])
+            assert bool(lost) == (self.running.get(claim.run_id) != holder)
+
+    @rule()
+    def sweep(self) -> None:
+        overdue = self.ledger.overdue(self.now, 100)
+        for each in overdue:
+            self.running.pop(each.run_id, None)
+        self.ended |= {each.run_id for each in overdue if each.document is None}
+        gone = [o for o in overdue if o.document is None]
+        self.ledger.finish([Outcome(o.run_id, self.job_of(o.run_id), o.state, b"x") for o in gone])
+        again = [(o.run_id, o.state) for o in overdue if o.document is not None]
+        self.ledger.hand_back(self.now, again)
+
+    @rule(job=jobs)
+    def job_is_removed(self, job: str) -> None:
+        self.redis.delete(names.entry_key(job))
+        self.redis.zrem(names.SCHEDULE, names.entry_key(job))
+
+    @rule(job=jobs)
+    def job_comes_back(self, job: str) -> None:
+        if not self.redis.exists(names.entry_key(job)):
+            self.now += 1
+            self.add(job)
+
+    @invariant()
+    def each_tick_is_open_or_ended(self) -> None:
+        still_open = set(self.redis.hkeys(names.OPEN))
+        assert still_open <= self.opened
+        assert not still_open & self.ended
+        assert self.opened - still_open == self.ended
+        assert set(self.redis.zrange(names.DEADLINES, 0, -1)) == still_open
+
+    @invariant()
+    def each_is_told_at_most_once(self) -> None:
+        told = Counter(self.redis.lrange(QUEUE, 0, -1))
+        assert all(count == 1 for count in told.values())
+
+    def teardown(self) -> None:
+        """However it went, sweeps and one worker bring every tick to its end."""
+        for _ in range(3):
+            self.now += LEASE + PATIENCE
+            self.sweep()
+            ticks = [(tick, self.job_of(tick)) for tick in self.opened - self.ended]
+            self.held["w1"] = self.ledger.claim("w1", self.now, ticks) if ticks else []
+            self.worker_finishes_all("w1")
+        assert not self.redis.exists(names.OPEN, names.DEADLINES)
+        self.redis.delete(QUEUE, names.LEADER_LOCK)
+
+
+@pytest.mark.usefixtures("redis_url")
+def test_every_tick_ends_once_and_is_told_once(redis: Redis) -> None:
+    class Machine(LedgerMachine):
+        pass
+
+    Machine.redis = redis
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
