@@ -1,0 +1,55 @@
+"""How the tests of the REST client read a list; importing `quick` makes their retries quick."""
+
+import json
+from typing import Any
+
+import pytest
+from rest_server import RestServer
+
+from cron_tasks.errors import SourceError
+from cron_tasks.settings import Settings
+from cron_tasks.source import Source, Validators, fetch
+
+TOKEN = "t0ken-s3cret"
+ROWS = [{"id": number, "name": f"Job {number}"} for number in range(1, 8)]
+BODY = json.dumps(ROWS).encode()
+PAGES = [ROWS[:3], ROWS[3:6], ROWS[6:]]
+PLACES = [
+    *("row 1", "row 2", "row 3", "page 2, row 1", "page 2, row 2", "page 2, row 3"),
+    "page 3, row 1",
+]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pauses between attempts, no proxy of the machine."""
+    monkeypatch.setattr(fetch, "RETRY", fetch.RETRY.new(backoff_factor=0, backoff_jitter=0))
+    monkeypatch.setenv("NO_PROXY", "*")
+
+
+def settings(rest: RestServer | str, **changes: Any) -> Settings:
+    """Settings for `rest`; `changes` may be below what is allowed, to keep the tests quick."""
+    url = rest if isinstance(rest, str) else rest.url
+    given = {"rest_token": TOKEN, "rest_timeout": 2, "rest_deadline": 10}
+    return Settings(**given, rest_url=url).model_copy(update=changes)
+
+
+def read(
+    rest: RestServer | str, known: Validators | None = None, **changes: Any
+) -> list[tuple[str, Any]]:
+    with Source(settings(rest, **changes)).read(known) as listing:
+        return list(listing)
+
+
+def failure(rest: RestServer | str, **changes: Any) -> str:
+    with pytest.raises(SourceError) as caught:
+        read(rest, **changes)
+    return str(caught.value)
+
+
+def paths(rest: RestServer) -> list[str]:
+    return [path for _, path, _ in rest.requests]
+
+
+def tokens(rest: RestServer) -> list[str | None]:
+    return [headers.get("Authorization") for _, _, headers in rest.requests]

@@ -1,0 +1,246 @@
+"""Every way in which a REST service fails, told in a sentence, within limits of time and size."""
+
+import json
+import socket
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import rest_server as answers
+from helpers import free_port
+from reading import (
+    BODY,
+    PAGES,
+    ROWS,
+    TOKEN,
+    failure,
+    quick,  # noqa: F401
+    read,
+    settings,
+    tokens,
+)
+from rest_server import JOBS_PATH, RestServer
+
+from cron_tasks.source import Source, fetch
+
+# Failures: one sentence, no token
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (answers.status(401), "401 Unauthorized; check CRON_TASKS_REST_TOKEN"),
+        (answers.status(403), "403 Forbidden; check CRON_TASKS_REST_TOKEN"),
+        (answers.status(404), "404 Not Found; check CRON_TASKS_REST_JOBS_PATH"),
+        (answers.status(418), "answered 418 I'm a Teapot"),
+        (answers.status(500), "answered 500 Internal Server Error"),
+        (answers.status(799), "answered 799"),
+        (answers.reply(204), "204 No Content in place of 200"),
+        (answers.reply(206, BODY), "206 Partial Content in place of 200"),
+        (answers.reply(304), "304 Not Modified in place of 200"),
+        (answers.html(), "is HTML, not JSON; is it a login or an error page?"),
+        (answers.redirect(JOBS_PATH), "it redirects more than 10 times"),
+        (answers.redirect("ftp://127.0.0.1/"), "it leads to ftp://127.0.0.1/, which is not"),
+        (answers.redirect("http://[::1"), "it leads to http://[::1, which is not"),
+        (answers.reply(200, b"[]", Content_Encoding="gzip"), "not compressed as its Content-Enc"),
+    ],
+)
+def test_a_wrong_answer_is_explained_at_once(
+    rest: RestServer, answer: answers.Answer, words: str
+) -> None:
+    rest.answer = answer
+    sentence = failure(rest)
+    assert words in sentence
+    assert f"http://127.0.0.1:{rest.port}{JOBS_PATH}" in sentence
+    assert TOKEN not in sentence
+    assert "attempts" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (answers.status(429), "answered 429 Too Many Requests (4 attempts)"),
+        (answers.status(502), "answered 502 Bad Gateway (4 attempts)"),
+        (answers.status(503, "soon"), "answered 503 Service Unavailable (4 attempts)"),
+        (answers.status(504, "0"), "answered 504 Gateway Timeout (4 attempts)"),
+        (answers.reset(), "reset the connection (4 attempts)"),
+        (answers.truncated(BODY, 40), "the answer was cut short (4 attempts)"),
+        (answers.truncated(BODY, len(BODY), chunked=True), "broke before the answer was complete"),
+    ],
+)
+def test_what_may_pass_is_tried_four_times_and_then_explained(
+    rest: RestServer, answer: answers.Answer, words: str
+) -> None:
+    rest.answer = answer
+    assert words in failure(rest)
+    assert len(rest.requests) == 4
+    rest.jobs, rest.answer = list(ROWS), answers.first(3, answer)
+    assert len(read(rest)) == 7
+
+
+def test_attempts_are_spread_by_growing_pauses_with_jitter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.undo()
+
+    def pauses() -> list[float]:
+        retry, waits = fetch.RETRY, []
+        for _ in range(3):
+            retry = retry.increment("GET", "/", error=OSError())
+            waits.append(retry.get_backoff_time())
+        return waits
+
+    many = [pauses() for _ in range(20)]
+    assert len({second for _, second, _ in many}) > 1
+    assert all(first < second < third < 3 for first, second, third in many)
+
+
+def test_retry_after_is_honoured(rest: RestServer) -> None:
+    rest.answer = answers.first(1, answers.status(503, "1"))
+    before = time.monotonic()
+    assert read(rest) == []
+    assert 1 <= time.monotonic() - before < 3
+
+
+def test_retry_after_beyond_the_deadline_fails_at_once(rest: RestServer) -> None:
+    rest.answer = answers.status(503, "3600")
+    before = time.monotonic()
+    assert "later than 10 s (CRON_TASKS_REST_DEADLINE) allow" in failure(rest)
+    assert time.monotonic() - before < 1
+    assert len(rest.requests) == 1
+
+
+def test_nobody_listens() -> None:
+    sentence = failure(f"http://127.0.0.1:{free_port()}")
+    assert "the connection was refused; is the service running" in sentence
+    assert "(4 attempts)" in sentence
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://no-such-host.invalid", "the name of the host cannot be resolved; check"),
+        (f"http://{'a' * 70}.invalid", "not a URL that can be requested"),
+    ],
+)
+def test_a_wrong_host(url: str, words: str) -> None:
+    assert words in failure(url)
+
+
+def test_tls_against_a_plain_server(rest: RestServer) -> None:
+    sentence = failure(rest.url.replace("http:", "https:"))
+    assert "TLS failed: wrong version number; is https right in CRON_TASKS_REST_URL?" in sentence
+
+
+def test_a_proxy_that_is_not_there(rest: RestServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    assert "the proxy cannot be used; check HTTP_PROXY" in failure(rest)
+
+
+def test_a_server_that_does_not_speak_http() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"220 mail.example ESMTP\r\n")
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        assert "the answer is not HTTP" in failure(f"http://127.0.0.1:{server.getsockname()[1]}")
+        thread.join()
+
+
+def test_an_address_without_secrets(rest: RestServer) -> None:
+    rest.answer = answers.status(500)
+    url = rest.url.replace("//", "//user:passw0rd@")
+    sentence = failure(url, rest_jobs_path="/api/?key=s3cret", rest_token=None)
+    assert f"from {rest.url}/api/: the service" in sentence
+    assert tokens(rest) == ["Basic dXNlcjpwYXNzdzByZA=="]
+
+
+def test_no_url_is_a_setting_to_give() -> None:
+    with pytest.raises(Exception, match="CRON_TASKS_REST_URL is not set"):
+        read("http://x", rest_url=None)
+
+
+# Limits of time and size
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        answers.drip(b" ", 0.02),
+        answers.drip(b"[1,", 0.02),
+        answers.drip(b"x", 0.02, headers=True),
+        answers.silent(),
+    ],
+    ids=["blank body", "body", "headers", "silence"],
+)
+def test_a_slow_drip_does_not_hold_the_reader(rest: RestServer, answer: answers.Answer) -> None:
+    rest.answer = answer
+    before = time.monotonic()
+    sentence = failure(rest, rest_deadline=0.4)
+    assert "the list did not arrive within 0.4 s (CRON_TASKS_REST_DEADLINE)" in sentence
+    assert 0.35 < time.monotonic() - before < 1.4
+
+
+def test_silence_is_an_error_after_the_timeout(rest: RestServer) -> None:
+    rest.answer = answers.silent()
+    assert "no data for 0.1 s (CRON_TASKS_REST_TIMEOUT) (4 attempts)" in failure(
+        rest, rest_timeout=0.1
+    )
+
+
+def _endless(handler: answers.Handler) -> bool:
+    handler.rest.stopping.wait(0.05)
+    following = f"?page={len(handler.rest.requests) + 1}"
+    return answers.reply(200, json.dumps({"data": [1], "next": following}).encode())(handler)
+
+
+def test_the_deadline_is_over_all_pages(rest: RestServer) -> None:
+    rest.answer = _endless
+    before = time.monotonic()
+    assert "did not arrive within 0.4 s" in failure(rest, rest_deadline=0.4)
+    assert time.monotonic() - before < 1.5
+    assert len(rest.requests) > 2
+
+
+def test_work_on_the_rows_does_not_use_up_the_deadline(rest: RestServer) -> None:
+    rest.answer = answers.envelope(PAGES)
+    with Source(settings(rest, rest_deadline=0.3)).read() as listing:
+        for place, _ in listing:
+            if place == "row 1":
+                time.sleep(0.35)
+    assert len(rest.requests) == 3
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_list_has_a_greatest_size(rest: RestServer, compressed: bool) -> None:
+    rest.answer = answers.huge(3_000_000, compressed)
+    assert read(rest, rest_max_bytes=3_000_000) == []
+    sentence = failure(rest, rest_max_bytes=2_999_999)
+    assert "the list is larger than 2999999 bytes (CRON_TASKS_REST_MAX_BYTES)" in sentence
+
+
+def test_the_size_is_that_of_all_pages(rest: RestServer) -> None:
+    rest.answer = answers.envelope(PAGES)
+    assert "cannot read page 3 of the jobs" in failure(rest, rest_max_bytes=250)
+
+
+def test_a_big_list_goes_through_a_file(
+    rest: RestServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = "x" * 1000
+    rest.answer = answers.reply(
+        200, json.dumps([{"id": n, "t": text} for n in range(9000)]).encode()
+    )
+    assert len(read(rest)) == 9000
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    assert "no room for a temporary file: No such file or directory" in failure(rest)

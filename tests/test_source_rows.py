@@ -1,0 +1,244 @@
+"""JSON in pieces, checked against the standard library; and the mapping of other shapes."""
+
+import io
+import json
+import tracemalloc
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from cron_tasks.source import rows as rows_module
+from cron_tasks.source.mapping import CONTRACT_PATHS, Shape
+from cron_tasks.source.rows import Document, Malformed
+
+
+def parse(body: bytes, paths: Any = CONTRACT_PATHS) -> list[Any]:
+    return list(Document(io.BytesIO(body)).rows(paths))
+
+
+class Pieces(io.BytesIO):
+    """A file that gives at most `size` bytes at a time, so that every boundary is met."""
+
+    def __init__(self, body: bytes, size: int) -> None:
+        super().__init__(body)
+        self._size = size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(self._size)
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+LAYOUTS = st.sampled_from([None, 1, "\t"])
+
+
+@settings(deadline=None)
+@given(st.lists(VALUES, max_size=6), LAYOUTS, st.booleans(), st.integers(1, 40))
+@example(["\U0001f600", "\\", '"', 12345678, -1.5e-7, None], None, True, 1)
+def test_any_array_in_any_pieces_is_what_json_says(
+    rows: list[Any], indent: Any, ascii_only: bool, size: int
+) -> None:
+    body = json.dumps(rows, indent=indent, ensure_ascii=ascii_only).encode()
+    assert list(Document(Pieces(body, size)).rows(CONTRACT_PATHS)) == rows
+
+
+@settings(deadline=None)
+@given(st.lists(VALUES, max_size=4), st.dictionaries(st.text(), VALUES, max_size=3), st.data())
+def test_every_cut_is_noticed(rows: list[Any], beside: dict[str, Any], data: st.DataObject) -> None:
+    """Wherever the body ends early, in whatever pieces it comes, it is not taken for the list."""
+    envelope = {key: value for key, value in beside.items() if (key,) not in CONTRACT_PATHS}
+    body = json.dumps({**envelope, "items": rows, "next": None}, ensure_ascii=False).encode()
+    size = data.draw(st.integers(1, 40))
+    document = Document(Pieces(body, size))
+    assert list(document.rows(CONTRACT_PATHS)) == rows
+    assert document.envelope == {**envelope, "items": None, "next": None}
+    cut = data.draw(st.integers(0, len(body) - 1))
+    with pytest.raises(Malformed):
+        list(Document(Pieces(body[:cut], size)).rows(CONTRACT_PATHS))
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "is empty; a service without jobs answers []"),
+        (b" \n", "is empty"),
+        (b"5", "is a number, not an array of jobs or an object with one"),
+        (b'"x"', "is a string, not"),
+        (b"true", "is a boolean, not"),
+        (b"null", "is null, not"),
+        (b"hello", "is not JSON: Expecting value"),
+        (b"<html>", "is HTML, not JSON"),
+        (b"\xef\xbb\xbf[]", "starts with a byte order mark"),
+        ("[]".encode("utf-16"), "is not UTF-8"),
+        (b'["\xff"]', "is not UTF-8"),
+        (b'["\xc3', "is not UTF-8"),
+        (b"[", "breaks off in row 1; only a part of the list came"),
+        (b"[1", "breaks off after row 1"),
+        (b'[1, "tw', "breaks off in row 2"),
+        (b'[1, {"a"', "breaks off in row 2"),
+        (b"[1,]", "is not JSON: Expecting value in row 2"),
+        (b"[1 2]", "is not JSON: '2' in place of , or ] after row 1"),
+        (b"[1]]", "goes on after the end of its JSON"),
+        (b"[1]\n[2]", "goes on after the end of its JSON"),
+        (b'{"items": [1]}{}', "goes on after the end of its JSON"),
+        (b'[{"a": 1, "a": 2}]', "has the field 'a' twice in row 1"),
+        (b'{"items": [1], "items": [2]}', "has the field 'items' twice"),
+        (b'{"items": [1], "data": [2]}', "arrays under `items`, `data`; say which holds the jobs"),
+        (b"[1, NaN]", "has NaN, which is not JSON, in row 2"),
+        (b"[-Infinity]", "has -Infinity, which is not JSON"),
+        (b'[{"a": tru}]', "is not JSON: Expecting value in row 1"),
+        (b'["a\nb"]', "is not JSON: Invalid control character at in row 1"),
+        (b"['a']", "is not JSON: Expecting value in row 1"),
+        (
+            b'{"detail": "no", "x": {}}',
+            "has no array under `results`, `items`, `jobs`, `data`, only",
+        ),
+        (b'{"items": null}', "has no array under"),
+        (b"{}", "has no array under `results`, `items`, `jobs`, `data`, only {}"),
+        (b"{,}", "is not JSON: ',' in place of \""),
+        (b'{"a" 1}', "is not JSON: '1' in place of :"),
+        (b"[" * 100_000, "is nested too deeply in row 1"),
+    ],
+)
+def test_what_is_not_a_list_says_so(body: bytes, words: str, size: int) -> None:
+    with pytest.raises(Malformed) as caught:
+        list(Document(Pieces(body, max(size, len(body) // 100))).rows(CONTRACT_PATHS))
+    assert words in str(caught.value)
+
+
+def test_numbers_and_text_keep_what_they_are() -> None:
+    body = b'[{"id": 123456789012345678901234567890, "f": 0.1, "s": "\\ud800"}]'
+    assert parse(body) == [{"id": 123456789012345678901234567890, "f": 0.1, "s": "\ud800"}]
+    assert parse(b"[" + b"9" * 5000 + b"]") == [float("inf")]
+
+
+def test_a_big_list_takes_little_memory() -> None:
+    body = json.dumps([{"id": number, "name": "x" * 100} for number in range(30_000)]).encode()
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in Document(io.BytesIO(body)).rows(CONTRACT_PATHS)) == 30_000
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3_000_000 < len(body)
+
+
+def test_one_value_has_a_greatest_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows_module, "CHUNK", 100)
+    monkeypatch.setattr(rows_module, "VALUE_LIMIT", 1000)
+    assert len(parse(json.dumps(["x" * 900] * 5).encode())) == 5
+    with pytest.raises(Malformed, match="has a value of more than 1000 characters in row 2"):
+        parse(json.dumps(["x", "x" * 5000]).encode())
+
+
+# Mapping
+
+
+def mapped(shape: Shape, page: Any) -> list[Any]:
+    document = Document(io.BytesIO(json.dumps(page).encode()))
+    return [shape.row(row) for row in shape.rows(document)]
+
+
+@pytest.mark.parametrize(
+    ("expression", "page"),
+    [
+        ("checks", {"checks": [1, 2], "results": [3]}),
+        ("data.checks", {"meta": {"checks": [5]}, "data": {"n": 2, "checks": [1, 2]}, "x": 1}),
+        ('"my list"', {"my list": [1, 2]}),
+        ("@", [1, 2]),
+        ("[*].job", [{"job": 1}, {"job": 2}, {}]),
+        ("groups[].jobs[]", {"groups": [{"jobs": [1]}, {"jobs": [2]}]}),
+        ("values(@)", {"a": 1, "b": 2}),
+        ("checks[?@ < `3`]", {"checks": [1, 2, 3]}),
+    ],
+)
+def test_the_place_of_the_jobs(expression: str, page: Any) -> None:
+    assert mapped(Shape({"jobs": expression}), page) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("expression", "page", "words"),
+    [
+        ("checks", [1], "is an array, not an object with one under `checks`"),
+        ("checks", {"results": [1]}, "has no array under `checks`, only 'results'"),
+        ("data.checks", {"data": [1]}, "has no array under `data.checks`"),
+        ("checks[0]", {"checks": [1]}, "has no array where CRON_TASKS_REST_MAPPING says"),
+        ("keys(@)", [1], "does not fit `jobs` of CRON_TASKS_REST_MAPPING"),
+    ],
+)
+def test_jobs_are_not_where_the_mapping_says(expression: str, page: Any, words: str) -> None:
+    with pytest.raises(Malformed) as caught:
+        mapped(Shape({"jobs": expression}), page)
+    assert words in str(caught.value)
+
+
+def test_next_is_found_beside_mapped_jobs() -> None:
+    page = json.dumps({"data": {"checks": [1]}, "next": "/2"}).encode()
+    for expression in ("data.checks", "data.checks[]"):
+        document = Document(io.BytesIO(page))
+        assert list(Shape({"jobs": expression}).rows(document)) == [1]
+        assert document.envelope["next"] == "/2"
+
+
+ROW = {"uuid": "u1", "id": 7, "schedule": "* * * * *", "at": {"tz": "UTC"}, "timeout": 60}
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, ROW),
+        # what was moved as it is does not stay, the rest passes through
+        (
+            {"id": "uuid", "cron_expression": "schedule"},
+            {"at": {"tz": "UTC"}, "timeout": 60, "id": "u1", "cron_expression": "* * * * *"},
+        ),
+        # ... also when its name is one of the contract's
+        ({"every": "timeout"}, {**{k: ROW[k] for k in list(ROW)[:4]}, "every": 60}),
+        ({"id": "uuid", "name": "id"}, None),
+        # a dotted path and a function take nothing away
+        ({"timezone": "at.tz"}, {**ROW, "timezone": "UTC"}),
+        ({"name": "join(' ', [uuid, schedule])"}, {**ROW, "name": "u1 * * * * *"}),
+        # null leaves the field out, also one that the row has
+        ({"timeout": "missing", "tags": "at.none"}, {k: ROW[k] for k in list(ROW)[:4]}),
+        ({"id": "to_string(id)", "enabled": "timeout > `5`"}, {**ROW, "id": "7", "enabled": True}),
+    ],
+)
+def test_fields_of_a_row(fields: dict[str, str], expected: dict[str, Any] | None) -> None:
+    if expected is None:
+        expected = {"schedule": "* * * * *", "at": {"tz": "UTC"}, "timeout": 60}
+        expected |= {"id": "u1", "name": 7}
+    row = dict(ROW)
+    assert Shape(fields).row(row) == expected
+    assert row == ROW, "the row itself is not changed"
+
+
+@pytest.mark.parametrize("row", [5, None, "x", [1]])
+def test_a_row_that_is_no_object_is_left(row: Any) -> None:
+    assert Shape({"id": "uuid"}).row(row) == row
+
+
+@pytest.mark.parametrize(
+    ("fields", "identity"),
+    [
+        ({"id": "uuid", "name": "join('', names)"}, {"id": "u1"}),
+        ({"name": "join('', names)"}, {"id": 7}),
+        ({"id": "join('', names)"}, {}),
+    ],
+)
+def test_a_row_that_an_expression_cannot_take_harms_only_itself(
+    fields: dict[str, str], identity: dict[str, Any]
+) -> None:
+    stub = Shape(fields).row(ROW)
+    reason = stub.pop("mapping_error")
+    assert stub == identity
+    assert "of CRON_TASKS_REST_MAPPING: In function join()" in reason
