@@ -1,0 +1,301 @@
+"""The contract with the REST service: a row of its list becomes a Job, or is Rejected with reasons.
+
+Every fault of a row is reported at once, in words for the person who edits it; nothing that a row
+may hold makes `validate` raise. What is valid is stored as a small document, which workers read.
+"""
+
+import re
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, InstanceOf, ValidationError
+
+from cron_tasks.errors import CronTasksError, ScheduleError
+from cron_tasks.faults import expectations, faults, unknown_fields
+from cron_tasks.policies import (
+    WEEK,
+    Action,
+    Catchup,
+    HttpAction,
+    Notify,
+    NotifyAction,
+    Policy,
+    Retry,
+    TaskAction,
+    Text100,
+    Timing,
+    seconds,
+    text,
+    whole,
+    word,
+)
+from cron_tasks.schedules import Schedule, from_spec, parse
+from cron_tasks.text import kept, name_of, printable, shown, storable
+
+#: What a job may say that has no effect in this version; `Job.not_yet` names what one job says.
+NOT_YET = frozenset(
+    {"retry", "timeout", "overlap", "action.http", "action.task", "notify.stale_after"}
+    | {f"notify.on.{event}" for event in ("retry", "skipped", "missed", "recovered")}
+)
+
+#: Part of every fingerprint: raised when the same row would make another document.
+_FORMAT = b"1"
+_KINDS = ("cron_expression", "every", "run_at", "rrule")
+_ID = "a whole number, or text of 1 to 200 printable characters"
+
+
+class BrokenDocument(CronTasksError, ValueError):
+    """A stored job cannot be read; the text says why in one sentence."""
+
+
+class Job(BaseModel):
+    """A valid row. Fields, types and defaults are section 3 of the contract; those of the schedule
+    have become `schedule` (with `written` where it words its rule otherwise), unknown ones are kept
+    in `extra`. Durations are in seconds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: Annotated[str, text(200)]
+    name: Annotated[str, text(1000)]
+    enabled: Annotated[
+        bool,
+        Field(validation_alias=AliasChoices("enabled", "is_active"), description="true or false"),
+    ] = True
+    action: Action = NotifyAction(type="notify")
+    chat_id: Annotated[
+        Annotated[int, whole(-(2**63), 2**63 - 1)] | Annotated[str, text(200)] | None,
+        Field(description="a whole number, or text of 1 to 200 characters"),
+    ] = None
+    notify: Annotated[Notify, Field(description='an object such as {"on": ["failure"]}')] = Notify()
+    retry: Annotated[Retry, Field(description='an object such as {"max_attempts": 3}')] = Retry()
+    timeout: Annotated[float, seconds(WEEK, above=0)] = 300.0
+    overlap: Annotated[
+        Literal["skip", "queue", "allow", "replace"],
+        Field(description="skip, queue, allow or replace"),
+    ] = "skip"
+    catchup: Annotated[
+        Catchup, Field(description='an object such as {"policy": "one", "window": 3600}')
+    ] = Catchup()
+    queue: Annotated[str | None, word(200, "a queue name")] = None
+    priority: Annotated[int | None, whole(0, 9)] = None
+    tags: Annotated[
+        tuple[Text100, ...],
+        Field(max_length=50, description="a list of at most 50 texts of 1 to 100 characters"),
+    ] = ()
+
+    schedule: InstanceOf[Schedule]
+    written: str | None = None
+    extra: dict[str, Any] = {}
+
+    @property
+    def expression(self) -> str:
+        """The rule as its owner wrote it: `0 9 * * *`, `@daily`, `PT15M`, `FREQ=DAILY`."""
+        return self.written or _rule(self.schedule)
+
+    @property
+    def timezone(self) -> str:
+        return self.schedule.timezone
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """One line that names the unknown fields, if there are any."""
+        unknown = list(self.extra)
+        for name in _NESTED:
+            policy: Policy = getattr(self, name)
+            unknown += [f"{name}.{field}" for field in policy.model_extra or ()]
+        return (unknown_fields(tuple(unknown), _KNOWN),) if unknown else ()
+
+    @property
+    def not_yet(self) -> tuple[str, ...]:
+        """Those names of NOT_YET that this job uses."""
+        said = {*self._given(), f"action.{self.action.type}"}
+        said |= {f"notify.on.{event}" for event in self.notify.on}
+        if self.notify.stale_after is not None:
+            said.add("notify.stale_after")
+        return tuple(sorted(said & NOT_YET))
+
+    def document(self) -> bytes:
+        """Compact JSON of what differs from the defaults; `from_document` reads it."""
+        given = self._given() | {"schedule": self.schedule.to_spec()}
+        return orjson.dumps(given, default=_plain)
+
+    def _given(self) -> dict[str, Any]:
+        """The fields that differ from their defaults."""
+        return {
+            name: value
+            for name, value in self.__dict__.items()
+            if value is not (default := _DEFAULTS[name]) and value != default
+        }
+
+    @classmethod
+    def from_document(cls, data: bytes | str) -> "Job":
+        """The job of a document. Raises BrokenDocument, and nothing else, on any other data."""
+        try:
+            fields = orjson.loads(data)
+            fields["schedule"] = from_spec(fields["schedule"])
+            return cls.model_validate(fields)
+        except orjson.JSONDecodeError as error:
+            reason = f"is not JSON: {error}"
+        except (LookupError, TypeError):
+            reason = "holds no schedule"
+        except ScheduleError as error:
+            reason = f"holds a wrong schedule: {error}"
+        except ValidationError as error:
+            reason = "; ".join(_sentences(faults(error, _EXPECTED).items()))
+        raise BrokenDocument(f"the job's document {printable(reason, 400)}")
+
+
+def _plain(policy: Policy) -> dict[str, Any]:
+    return policy.model_dump(exclude_defaults=True, by_alias=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A row that is no job: every reason, and where in the list it stood ("row 17")."""
+
+    id: str | None
+    place: str
+    errors: tuple[str, ...]
+    row: Any
+
+
+_NESTED: dict[str, tuple[type[Policy], ...]] = {
+    "action": (NotifyAction, HttpAction, TaskAction),
+    "notify": (Notify,),
+    "retry": (Retry,),
+    "catchup": (Catchup,),
+}
+_TIMING = frozenset(Timing.model_fields)
+_COMPUTED = {"schedule", "written", "extra"}
+_OPTIONS = Job.model_fields.keys() - _COMPUTED | {"is_active"}
+_EXPECTED = expectations((Timing, Job), _NESTED) | {"is_active": "true or false"}
+_KNOWN = tuple(name for name in _EXPECTED if name not in _COMPUTED)
+_ORDER = ("id", "name", "schedule", *Timing.model_fields, "enabled", "is_active", *_EXPECTED)
+_RANK = {name: rank for rank, name in enumerate(dict.fromkeys(_ORDER))}
+_DEFAULTS = {name: field.default for name, field in Job.model_fields.items()}
+
+
+def job_id(row: Any) -> str | None:
+    """The identity of a row as text (7 and "7" are the same job); None when it has none."""
+    identity = row.get("id") if isinstance(row, dict) else None
+    if isinstance(identity, str):
+        return identity if 0 < len(identity) <= 200 and identity.isprintable() else None
+    if isinstance(identity, int) and not isinstance(identity, bool):
+        return str(identity) if abs(identity) < 10**199 else None
+    return None
+
+
+def fingerprint(row: Any, salt: str) -> str:
+    """16 characters that are the same as long as the row, `salt` and this version's format are."""
+    try:
+        canonical = orjson.dumps(row, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        shape = row if isinstance(row, dict) else {"": row}
+        plain = {name_of(key): storable(value, 1 << 30) for key, value in shape.items()}
+        canonical = orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
+    digest = blake2b(b"%b\0%b\0%b" % (_FORMAT, salt.encode(), canonical), digest_size=12)
+    return urlsafe_b64encode(digest.digest()).decode()
+
+
+def validate(row: Any, *, timezone: str, place: str = "") -> Job | Rejected:
+    """The job that `row` describes, or every reason why it describes none; never raises.
+
+    `timezone` is that of a job which names none, `place` where the row stands ("row 17").
+    """
+    if not isinstance(row, dict):
+        return Rejected(None, place, (f"expected an object, got {shown(row)}",), row)
+    identity = job_id(row)
+    timing, options, unknown = _split(row)
+    found: list[tuple[str, str]] = []
+    if options.keys() >= {"enabled", "is_active"}:
+        found += _two_switches(options["enabled"], options.pop("is_active"))
+    if identity is None:
+        found.append(("id", _no_identity(options.pop("id", None))))
+    else:
+        options["id"] = identity
+    if unknown:
+        options["extra"] = kept(unknown)
+    try:
+        schedule = options["schedule"] = _schedule(timing, timezone, identity or "")
+        options["written"] = _written(timing, schedule)
+    except ScheduleError as error:
+        found += error.errors
+    try:
+        job = Job.model_validate(options)
+    except ValidationError as error:
+        wrong = faults(error, _EXPECTED)
+        found += [item for item in wrong.items() if item[0] not in ("id", "schedule")]
+    if found:
+        return Rejected(identity, place, tuple(_sentences(sorted(found, key=_position))), row)
+    return job
+
+
+def _split(row: dict[Any, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[Any, Any]]:
+    """What a row says of its schedule, what else, and what nobody knows.
+
+    null says nothing, and so does an empty text (the null of many database columns) unless the
+    field is required.
+    """
+    timing: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+    unknown: dict[Any, Any] = {}
+    for name, value in row.items():
+        if value is not None and (value != "" or name in ("id", "name")):
+            part = timing if name in _TIMING else options if name in _OPTIONS else unknown
+            part[name] = value
+    return timing, options, unknown
+
+
+def _schedule(timing: dict[str, Any], timezone: str, identity: str) -> Schedule:
+    """The schedule of a row; ScheduleError names what has a wrong type as well as wrong meaning."""
+    try:
+        Timing.model_validate(timing)
+    except ValidationError as error:
+        wrong = faults(error, _EXPECTED)
+        roots = {re.split(r"\W", field)[0] for field in wrong}
+        sound = {name: value for name, value in timing.items() if name not in roots}
+        if roots.intersection(_KINDS) and sound.keys().isdisjoint(_KINDS):
+            sound["every"] = 1  # stands in, so that `parse` judges the rest
+        try:
+            parse(**{"timezone": timezone, **sound}, identity=identity)
+        except ScheduleError as more:
+            raise ScheduleError([*wrong.items(), *more.errors]) from None
+        raise ScheduleError(wrong.items()) from None
+    return parse(**{"timezone": timezone, **timing}, identity=identity)
+
+
+def _rule(schedule: Schedule) -> str:
+    spec = schedule.to_spec()
+    return str(next(spec[kind] for kind in "cetr" if kind in spec))
+
+
+def _written(timing: dict[str, Any], schedule: Schedule) -> str | None:
+    """The rule's own text in the row; None when the schedule words it alike."""
+    text = next(str(timing[kind]) for kind in _KINDS if str(timing.get(kind, "")).strip())
+    return None if text == _rule(schedule) else text
+
+
+def _two_switches(enabled: Any, is_active: Any) -> list[tuple[str, str]]:
+    """A job may be given both names of its switch, provided that they agree."""
+    if enabled == is_active:
+        return []
+    return [("is_active", f"{shown(is_active)} contradicts `enabled`, which is {shown(enabled)}")]
+
+
+def _no_identity(value: Any) -> str:
+    return f"is missing; expected {_ID}" if value is None else f"expected {_ID}, got {shown(value)}"
+
+
+def _position(fault: tuple[str, str]) -> int:
+    """Faults stand in the order of the contract's table."""
+    return _RANK.get(re.split(r"\W", fault[0])[0], -1)
+
+
+def _sentences(found: Iterable[tuple[str, str]]) -> Iterator[str]:
+    for field, message in found:
+        place = f"`{printable(field, 80)}`: " if field else ""
+        yield place + printable(message, 400)

@@ -1,0 +1,613 @@
+"""Section 3 of the contract, row by row: what is a job, what is not, and what a person is told."""
+
+import unicodedata
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cron_tasks.jobs import (
+    NOT_YET,
+    BrokenDocument,
+    Job,
+    Rejected,
+    fingerprint,
+    job_id,
+    validate,
+)
+from cron_tasks.policies import TEMPLATE_FIELDS
+
+SMALLEST = {"id": 7, "name": "Water the plants", "cron_expression": "0 9 * * *"}
+EVERYTHING = {
+    "id": "plants/7",
+    "name": "Water the plants 🪴",
+    "every": "PT15M",
+    "timezone": "Europe/Berlin",
+    "is_active": False,
+    "start_at": "2026-01-01T00:00:00",
+    "end_at": "2030-01-01T00:00:00",
+    "exclude": ["2026-12-25", {"from": "2026-12-31", "to": "2027-01-02"}],
+    "jitter": 30,
+    "action": {
+        "type": "http",
+        "method": "patch",
+        "url": "https://example.org/hook?x=$y",
+        "headers": {"Accept": "text/plain"},
+        "json": {"deep": [1, None, "ü"]},
+        "expect_status": [200, 204],
+    },
+    "chat_id": -100123,
+    "notify": {
+        "queue": "queue:garden",
+        "on": ["failure", "recovered", "failure"],
+        "template": "$name at ${time}: $status $$5",
+        "stale_after": 60,
+    },
+    "retry": {"max_attempts": 5, "backoff": 0.5, "max_backoff": 60},
+    "timeout": 30,
+    "overlap": "queue",
+    "catchup": {"policy": "all", "window": 60},
+    "queue": "slow",
+    "priority": 9,
+    "tags": ["garden", "home"],
+}
+
+
+def nested(levels: int) -> list[object]:
+    value: list[object] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def accepted(**fields: Any) -> Job:
+    job = validate(SMALLEST | fields, timezone="UTC")
+    assert isinstance(job, Job), job
+    return job
+
+
+def errors(**fields: Any) -> tuple[str, ...]:
+    rejected = validate(SMALLEST | fields, timezone="UTC", place="row 17")
+    assert isinstance(rejected, Rejected), rejected
+    assert rejected.place == "row 17"
+    return rejected.errors
+
+
+def test_the_smallest_job_has_the_defaults_of_the_contract() -> None:
+    job = validate(SMALLEST, timezone="Europe/Berlin")
+    assert isinstance(job, Job)
+    assert (job.id, job.name, job.enabled, job.timezone) == (
+        "7",
+        "Water the plants",
+        True,
+        "Europe/Berlin",
+    )
+    assert (job.action.type, job.chat_id) == ("notify", None)
+    assert (job.notify.queue, job.notify.on) == (None, ("success", "failure"))
+    assert (job.notify.template, job.notify.stale_after) == (None, None)
+    assert (job.retry.max_attempts, job.timeout, job.overlap) == (1, 300, "skip")
+    assert (job.catchup.policy, job.catchup.window) == ("one", 3600)
+    assert (job.queue, job.priority, job.tags, job.extra) == (None, None, (), {})
+    assert (job.warnings, job.not_yet) == ((), ())
+
+
+def test_every_field_of_the_contract_is_taken_over() -> None:
+    job = validate(EVERYTHING, timezone="UTC")
+    assert isinstance(job, Job), job
+    assert (job.id, job.name, job.enabled) == ("plants/7", "Water the plants 🪴", False)
+    assert job.timezone == "Europe/Berlin"
+    assert job.action.model_dump(by_alias=True) == EVERYTHING["action"] | {
+        "method": "PATCH",
+        "expect_status": (200, 204),
+        "body": None,
+    }
+    assert job.chat_id == -100123
+    assert job.notify.model_dump() == EVERYTHING["notify"] | {"on": ("failure", "recovered")}
+    assert job.retry.model_dump() == EVERYTHING["retry"]
+    assert job.catchup.model_dump() == EVERYTHING["catchup"]
+    assert (job.timeout, job.overlap, job.queue, job.priority) == (30, "queue", "slow", 9)
+    assert job.tags == ("garden", "home")
+    assert job.warnings == ()
+
+
+def test_null_means_not_given() -> None:
+    nulls = dict.fromkeys(EVERYTHING, None) | {"unheard_of": None}
+    nulls["notify"] = dict.fromkeys(("queue", "on", "template", "stale_after"))
+    nulls["retry"] = dict.fromkeys(("max_attempts", "backoff", "max_backoff"))
+    nulls["action"] = {"type": "notify", "url": None}
+    assert validate(nulls | SMALLEST, timezone="UTC") == validate(SMALLEST, timezone="UTC")
+    assert errors(name=None) == ("`name`: is missing; expected text of 1 to 1000 characters",)
+
+
+def test_an_empty_text_means_not_given_unless_the_field_is_required() -> None:
+    empty = dict.fromkeys(EVERYTHING.keys() - {"id", "name"} | {"rrule", "unheard_of"}, "")
+    assert validate(empty | SMALLEST, timezone="UTC") == validate(SMALLEST, timezone="UTC")
+    assert errors(name="") == ("`name`: expected text of 1 to 1000 characters, got ''",)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expression", "zone"),
+    [
+        ({"cron_expression": "0 9 * * *"}, "0 9 * * *", "UTC"),
+        ({"cron_expression": "@daily"}, "@daily", "UTC"),
+        (
+            {"cron_expression": "CRON_TZ=Europe/Berlin 0 9 * * mon"},
+            "CRON_TZ=Europe/Berlin 0 9 * * mon",
+            "Europe/Berlin",
+        ),
+        ({"every": 900}, "900", "UTC"),
+        ({"every": "PT15M", "timezone": "Asia/Tokyo"}, "PT15M", "Asia/Tokyo"),
+        ({"run_at": "2099-12-01T09:00"}, "2099-12-01T09:00", "UTC"),
+        ({"rrule": "FREQ=DAILY", "start_at": "2026-01-01"}, "FREQ=DAILY", "UTC"),
+    ],
+)
+def test_a_job_shows_its_rule_as_it_was_written(
+    fields: dict[str, Any], expression: str, zone: str
+) -> None:
+    job = accepted(**{"cron_expression": None} | fields)
+    stored = Job.from_document(job.document())
+    assert (stored.expression, stored.timezone) == (job.expression, job.timezone)
+    assert (stored.expression, stored.timezone) == (expression, zone)
+    assert stored.schedule == job.schedule
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        (
+            {"cron_expression": "99 25 * * *"},
+            (
+                "`cron_expression`: minute 99 is not in 0–59",
+                "`cron_expression`: hour 25 is not in 0–23",
+            ),
+        ),
+        (
+            {"timezone": "Europe/Berln", "cron_expression": 5},
+            (
+                "`cron_expression`: expected a cron expression of 1 to 1000 characters, got 5",
+                "`timezone`: unknown time zone 'Europe/Berln'; did you mean 'Europe/Berlin'?",
+            ),
+        ),
+        (
+            {"every": 60},
+            (
+                "`schedule`: needs exactly one of cron_expression, every, run_at or rrule; "
+                "found cron_expression and every",
+            ),
+        ),
+    ],
+)
+def test_errors_of_a_schedule(fields: dict[str, Any], found: tuple[str, ...]) -> None:
+    assert errors(**fields) == found
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"id": None}, "`id`: is missing; expected a whole number, or text of 1 to 200 printable"),
+        ({"id": True}, "`id`: expected a whole number, or text of 1 to 200 printable characters, "),
+        ({"id": ""}, "`id`: expected a whole number, or text of 1 to 200 printable characters, "),
+        ({"id": "a\nb"}, r"`id`: expected a whole number, or text of 1 to 200 printable charact"),
+        ({"id": 7.0}, "`id`: expected a whole number, or text of 1 to 200 printable characters, "),
+        ({"name": 5}, "`name`: expected text of 1 to 1000 characters, got 5"),
+        ({"name": ""}, "`name`: expected text of 1 to 1000 characters, got ''"),
+        (
+            {"name": "\ud800"},
+            r"`name`: expected text of 1 to 1000 characters, got '\ud800', which holds half of",
+        ),
+        ({"cron_expression": 5}, "`cron_expression`: expected a cron expression of 1 to 1000 char"),
+        ({"timezone": 5}, "`timezone`: expected an IANA zone name of 1 to 100 characters, got 5"),
+        ({"jitter": 1.5}, "`jitter`: expected a whole number from 0 to 2678400, got 1.5"),
+        ({"exclude": "2026-12-25"}, "`exclude`: expected a list of at most 1000 dates or spans, "),
+        ({"exclude": [5]}, '`exclude[0]`: expected a date, or {"from": …, "to": …}, got 5'),
+        ({"enabled": "perhaps"}, "`enabled`: expected true or false, got 'perhaps'"),
+        ({"is_active": "perhaps"}, "`is_active`: expected true or false, got 'perhaps'"),
+        (
+            {"is_active": True, "enabled": False},
+            "`is_active`: True contradicts `enabled`, which is False",
+        ),
+        ({"chat_id": True}, "`chat_id`: expected a whole number, or text of 1 to 200 characters, "),
+        ({"chat_id": 2**63}, "`chat_id`: expected a whole number, or text of 1 to 200 character"),
+        ({"notify": []}, '`notify`: expected an object such as {"on": ["failure"]}, got []'),
+        ({"notify": {"queue": "a b"}}, "`notify.queue`: expected a queue name of 1 to 200 print"),
+        (
+            {"notify": {"queue": "redbeat::schedule"}},
+            "`notify.queue`: 'redbeat::schedule' is a name that Celery or the scheduler uses",
+        ),
+        ({"notify": {"on": "failure"}}, "`notify.on`: expected a list of any of success, failure"),
+        (
+            {"notify": {"on": ["fail"]}},
+            "`notify.on[0]`: expected one of success, failure, retry, skipped, missed, recovered, "
+            "got 'fail'; did you mean 'failure'?",
+        ),
+        (
+            {"notify": {"template": "Hi $nme"}},
+            "`notify.template`: unknown placeholder '$nme'; did you mean `$name`?",
+        ),
+        (
+            {"notify": {"template": "Hi ${wibble}"}},
+            "`notify.template`: unknown placeholder '$wibble'; known: name, id, run_id, ",
+        ),
+        (
+            {"notify": {"template": "5 $"}},
+            "`notify.template`: the `$` at character 3 names no field; write `$$` for a `$`",
+        ),
+        ({"notify": {"stale_after": 0}}, "`notify.stale_after`: expected a number of seconds abo"),
+        (
+            {"retry": {"max_attempts": "x"}},
+            "`retry.max_attempts`: expected a whole number from 1 to 100, got 'x'",
+        ),
+        ({"retry": {"max_attempts": 101}}, "`retry.max_attempts`: expected a whole number from 1"),
+        ({"retry": {"max_attempts": True}}, "`retry.max_attempts`: expected a whole number from "),
+        ({"retry": {"backoff": -1}}, "`retry.backoff`: expected a number of seconds from 0 to 60"),
+        ({"retry": {"max_backoff": float("nan")}}, "`retry.max_backoff`: expected a number of sec"),
+        ({"timeout": 0}, "`timeout`: expected a number of seconds above 0, at most 604800, got 0"),
+        ({"timeout": 10**400}, "`timeout`: expected a number of seconds above 0, at most 604800, "),
+        ({"timeout": "30"}, "`timeout`: expected a number of seconds above 0, at most 604800, got"),
+        (
+            {"overlap": "skipp"},
+            "`overlap`: expected skip, queue, allow or replace, got 'skipp'; di",
+        ),
+        ({"catchup": "none"}, '`catchup`: expected an object such as {"policy": "one", "window": '),
+        ({"catchup": {"policy": "al"}}, "`catchup.policy`: expected one, none or all, got 'al'; d"),
+        ({"catchup": {"window": -1}}, "`catchup.window`: expected a number of seconds from 0 to "),
+        ({"queue": "a\u202eb"}, r"`queue`: expected a queue name of 1 to 200 printable characters"),
+        ({"priority": 10}, "`priority`: expected a whole number from 0 to 9, got 10"),
+        ({"tags": "garden"}, "`tags`: expected a list of at most 50 texts of 1 to 100 characters"),
+        ({"tags": ["a", 5]}, "`tags[1]`: expected text of 1 to 100 characters, got 5"),
+        ({"action": "notify"}, '`action`: expected an object such as {"type": "notify"}, got \'no'),
+        ({"action": {}}, "`action.type`: is missing; expected notify, http or task"),
+        (
+            {"action": {"type": "htp"}},
+            "`action.type`: expected notify, http or task, got 'htp'; did you mean 'http'?",
+        ),
+        ({"action": {"type": ["http"]}}, "`action.type`: expected notify, http or task, got ['htt"),
+    ],
+)
+def test_an_error_says_what_where_and_how_to_mend(fields: dict[str, Any], error: str) -> None:
+    (found,) = errors(**fields)
+    assert found.startswith(error)
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({}, "`action.url`: is missing; expected a URL of 1 to 2000 printable characters"),
+        ({"url": "example.org"}, "`action.url`: expected an http or https URL with a host, got"),
+        ({"url": "file:///etc"}, "`action.url`: expected an http or https URL with a host, got"),
+        ({"url": "http://a:99999"}, "`action.url`: expected an http or https URL with a host, g"),
+        ({"url": "http://[::1"}, "`action.url`: expected an http or https URL with a host, got"),
+        ({"url": "http://a/ b"}, "`action.url`: expected a URL of 1 to 2000 printable character"),
+        ({"url": "http://a", "method": "gett"}, "`action.method`: expected GET, HEAD, POST, PUT"),
+        ({"url": "http://a", "headers": {"A B": "x"}}, "`action.headers`: expected an object of"),
+        ({"url": "http://a", "headers": {"A": "x\r\nB: y"}}, "`action.headers`: expected an obj"),
+        ({"url": "http://a", "headers": {"A": "€"}}, "`action.headers`: expected an object of h"),
+        ({"url": "http://a", "headers": {"A": 5}}, "`action.headers`: expected an object of hea"),
+        ({"url": "http://a", "body": "x", "json": 0}, "`action`: give `body` or `json`, not both"),
+        ({"url": "http://a", "json": [2**64]}, "`action.json`: expected a JSON value, got one w"),
+        ({"url": "http://a", "json": nested(99)}, "`action.json`: expected a JSON value, got on"),
+        ({"url": "http://a", "json": "x" * 70_000}, "`action.json`: expected at most 65536 bytes"),
+        ({"url": "http://a", "expect_status": 999}, "`action.expect_status[0]`: expected a whole"),
+        ({"url": "http://a", "expect_status": "2xx"}, "`action.expect_status`: expected an HTTP"),
+    ],
+)
+def test_errors_of_an_http_action(fields: dict[str, Any], error: str) -> None:
+    (found,) = errors(action={"type": "http"} | fields)
+    assert found.startswith(error)
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({}, "`action.name`: is missing; expected the name of a Celery task of 1 to 200 print"),
+        ({"name": "a b"}, "`action.name`: expected the name of a Celery task of 1 to 200 printa"),
+        ({"name": "a", "args": {}}, "`action.args`: expected a list, got {}"),
+        ({"name": "a", "kwargs": []}, "`action.kwargs`: expected an object, got []"),
+        ({"name": "a", "args": ["\ud800"]}, "`action.args`: expected a JSON value, got one whic"),
+    ],
+)
+def test_errors_of_a_task_action(fields: dict[str, Any], error: str) -> None:
+    (found,) = errors(action={"type": "task"} | fields)
+    assert found.startswith(error)
+
+
+def test_every_error_of_a_row_at_once_in_the_order_of_the_contract() -> None:
+    found = errors(
+        tags=5,
+        retry={"max_attempts": 0, "backoff": "x"},
+        exclude=5,
+        timezone="Europe/Berln",
+        cron_expression=5,
+        name=5,
+        id=[],
+    )
+    assert [error.split(":")[0] for error in found] == [
+        "`id`",
+        "`name`",
+        "`cron_expression`",
+        "`timezone`",
+        "`exclude`",
+        "`retry.max_attempts`",
+        "`retry.backoff`",
+        "`tags`",
+    ]
+
+
+@pytest.mark.parametrize("row", [None, 5, "x", [], [SMALLEST], True, nested(100_000)])
+def test_a_row_that_is_no_object(row: Any) -> None:
+    rejected = validate(row, timezone="UTC", place="row 2")
+    assert isinstance(rejected, Rejected)
+    assert rejected.id is None
+    assert rejected.errors[0].startswith("expected an object, got ")
+
+
+HARMLESS = "Zażółć \x00\x1b[31m\u202e日本\n" * 10
+
+
+@pytest.mark.parametrize(
+    ("fields", "valid"),
+    [
+        ({"name": HARMLESS}, True),
+        ({"name": "x" * 2**20}, False),
+        ({"cron_expression": "* " * 2**19}, False),
+        ({"notify": {"template": HARMLESS}}, True),
+        ({"chat_id": HARMLESS[:50]}, True),
+        ({"wibble": "x" * 2**20}, True),
+        ({"wibble": nested(100_000)}, True),
+        ({"wibble": 10**5000}, True),
+        ({"\ud800": float("inf")}, True),
+        ({"x" * 2**20: 1}, True),
+        ({f"x{n}": n for n in range(5000)}, True),
+        ({"retry": {"\ud800": nested(9000)}}, True),
+        ({"tags": nested(100_000)}, False),
+        ({"action": nested(100_000)}, False),
+        ({"exclude": nested(100_000)}, False),
+        ({"every": 10**5000, "cron_expression": None}, False),
+        ({"id": 10**5000}, False),
+    ],
+    ids=lambda value: None if isinstance(value, bool) else "row",
+)
+def test_hostile_rows(fields: dict[str, Any], valid: bool) -> None:
+    result = validate(SMALLEST | fields, timezone="UTC")
+    assert isinstance(result, Job) is valid
+    fingerprint(SMALLEST | fields, "UTC")
+    if isinstance(result, Job):
+        assert Job.from_document(result.document()) == result
+        assert len(result.document()) < 20_000
+        assert all(len(line) < 2000 for line in result.warnings)
+    else:
+        assert sum(map(len, result.errors)) < 1000
+
+
+def test_text_is_kept_as_it_is() -> None:
+    job = accepted(name=HARMLESS)
+    assert job.name == HARMLESS
+    assert Job.from_document(job.document()).name == HARMLESS
+
+
+@pytest.mark.parametrize(
+    ("fields", "warning"),
+    [
+        (
+            {"crn_expression": "x"},
+            "unknown field `crn_expression` is ignored; did you mean `cron_expression`?",
+        ),
+        ({"created_at": "2026-01-01"}, "unknown field `created_at` is ignored"),
+        (
+            {"created_at": "2026-01-01", "user_id": 5, "max_attempts": 3},
+            "unknown fields are ignored: `created_at`, `user_id`, `max_attempts` "
+            "(did you mean `retry.max_attempts`?)",
+        ),
+        (
+            {"retry": {"max_atempts": 3}},
+            "unknown field `retry.max_atempts` is ignored; did you mean `retry.max_attempts`?",
+        ),
+        ({"schedule": "daily", "extra": 5}, "unknown fields are ignored: `schedule`, `extra`"),
+        ({"a\x1b\u202e": 1}, r"unknown field `a\x1b\u202e` is ignored"),
+    ],
+)
+def test_unknown_fields_are_kept_and_ignored_with_one_warning(
+    fields: dict[str, Any], warning: str
+) -> None:
+    job = accepted(**fields)
+    assert job.warnings == (warning,)
+    stored = Job.from_document(job.document())
+    assert (stored, stored.warnings) == (job, job.warnings)
+
+
+def test_unknown_fields_can_be_seen() -> None:
+    job = Job.from_document(accepted(colour="green", notify={"sound": "loud"}).document())
+    assert job.extra == {"colour": "green"}
+    assert job.notify.model_extra == {"sound": "loud"}
+
+
+@pytest.mark.parametrize(
+    ("identity", "text"),
+    [
+        (7, "7"),
+        ("7", "7"),
+        (-7, "-7"),
+        (2**80, str(2**80)),
+        ("a/b c:ü", "a/b c:ü"),
+        ("x" * 200, "x" * 200),
+        ("x" * 201, None),
+        ("", None),
+        ("a\tb", None),
+        ("\ud800", None),
+        (True, None),
+        (7.0, None),
+        (None, None),
+        ([7], None),
+        pytest.param(10**5000, None, id="huge"),
+    ],
+)
+def test_job_id(identity: Any, text: str | None) -> None:
+    assert job_id({"id": identity}) == text
+    assert job_id([identity]) is None
+    result = validate(SMALLEST | {"id": identity}, timezone="UTC")
+    assert result.id == text
+    assert isinstance(result, Job) is (text is not None)
+
+
+def test_a_fingerprint_changes_with_the_row_and_with_the_salt_only() -> None:
+    same = fingerprint(SMALLEST, "UTC")
+    assert same == fingerprint(dict(reversed(SMALLEST.items())), "UTC")
+    assert len(same) == 16
+    others = [
+        fingerprint(SMALLEST, "Europe/Berlin"),
+        fingerprint(SMALLEST | {"id": "7"}, "UTC"),
+        fingerprint(SMALLEST | {"name": "water the plants"}, "UTC"),
+        fingerprint(SMALLEST | {"wibble": 2**70}, "UTC"),
+        fingerprint(SMALLEST | {"wibble": 2**71}, "UTC"),
+        fingerprint(SMALLEST | {"wibble": 2**71, "name": "Mow"}, "UTC"),
+    ]
+    assert len({same, *others}) == 7
+
+
+@pytest.mark.parametrize("row", [SMALLEST, EVERYTHING, SMALLEST | {"wibble": [1, {"a": None}]}])
+def test_a_document_holds_the_job(row: dict[str, Any]) -> None:
+    job = validate(row, timezone="America/New_York")
+    assert isinstance(job, Job), job
+    assert Job.from_document(job.document()) == job
+    assert Job.from_document(job.document().decode()) == job
+
+
+def test_a_document_holds_only_what_differs_from_the_defaults() -> None:
+    document = accepted(enabled=True, retry={"max_attempts": 1}, tags=[], timeout=300).document()
+    assert document == accepted().document()
+    assert len(document) < 120
+    assert orjson.loads(document).keys() == {"id", "name", "schedule"}
+
+
+GOOD = accepted().document()
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b'"x"',
+        b"{}",
+        b"\xff\xfe",
+        "\udcff",
+        b'{"schedule": null}',
+        b'{"schedule": {"wibble": 1}}',
+        b"[" * 5000,
+        GOOD.replace(b'"name"', b'"nome"'),
+        GOOD.replace(b'"id":"7"', b'"id":7'),
+        GOOD.replace(b"{", b'{"timeout":"soon",', 1),
+        GOOD.replace(b"{", b'{"retry":{"max_attempts":0},', 1),
+        GOOD.replace(b"{", b'{"extra":5,', 1),
+    ],
+)
+def test_a_broken_document_is_one_sentence(document: bytes | str) -> None:
+    with pytest.raises(BrokenDocument) as caught:
+        Job.from_document(document)
+    assert isinstance(caught.value, ValueError)
+    assert is_one_line(str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({"catchup": {"policy": "none"}, "queue": "slow", "priority": 3, "tags": ["a"]}, ()),
+        ({"notify": {"on": ["failure"]}}, ()),
+        (
+            {"notify": {"on": ["missed"], "stale_after": 5}},
+            ("notify.on.missed", "notify.stale_after"),
+        ),
+        ({"retry": {"max_attempts": 2}, "timeout": 5}, ("retry", "timeout")),
+        ({"overlap": "allow"}, ("overlap",)),
+        ({"action": {"type": "http", "url": "http://a"}}, ("action.http",)),
+        ({"action": {"type": "task", "name": "a.b"}}, ("action.task",)),
+    ],
+)
+def test_what_is_not_in_effect_yet(fields: dict[str, Any], names: tuple[str, ...]) -> None:
+    assert accepted(**fields).not_yet == names
+    assert NOT_YET.issuperset(names)
+
+
+@pytest.mark.parametrize(
+    ("action", "verb"),
+    [
+        ({}, "GET"),
+        ({"body": "x"}, "POST"),
+        ({"json": False}, "POST"),
+        ({"json": {}, "method": "put"}, "PUT"),
+        ({"method": "delete"}, "DELETE"),
+    ],
+)
+def test_the_method_of_an_http_action(action: dict[str, Any], verb: str) -> None:
+    job = accepted(action={"type": "http", "url": "https://example.org"} | action)
+    assert job.action.verb == verb
+
+
+@pytest.mark.parametrize("name", TEMPLATE_FIELDS)
+def test_a_template_may_name_each_of_its_fields(name: str) -> None:
+    assert accepted(notify={"template": f"${name} ${{{name}}}"}).notify.template
+
+
+def is_one_line(text: str) -> bool:
+    categories = {unicodedata.category(char) for char in text}
+    return bool(text) and not categories & {"Cc", "Cs", "Zl", "Zp"}
+
+
+ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=20)
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ANY_TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+NEARLY = st.sampled_from(
+    ["0 9 * * *", "PT1M", "Europe/Berlin", "2026-12-25", "FREQ=DAILY", "skip", "$name", 1, 3, []]
+)
+OBJECTS = {
+    name: st.dictionaries(st.sampled_from(sorted(value)), ANY_JSON | NEARLY, max_size=4)
+    for name, value in EVERYTHING.items()
+    if isinstance(value, dict)
+}
+OTHERS = dict.fromkeys(("cron_expression", "run_at", "rrule", "enabled"))
+ROWS = st.fixed_dictionaries(
+    {},
+    optional={
+        name: st.just(value) | OBJECTS.get(name, NEARLY) | ANY_JSON
+        for name, value in (OTHERS | EVERYTHING).items()
+    },
+)
+
+
+def check(row: Any) -> None:
+    result = validate(row, timezone="UTC", place="row 1")
+    assert result.id == job_id(row)
+    assert fingerprint(row, "UTC") == fingerprint(row, "UTC")
+    if isinstance(result, Job):
+        assert Job.from_document(result.document()) == result
+        assert all(map(is_one_line, result.warnings))
+    else:
+        assert result.errors
+        assert all(map(is_one_line, result.errors))
+
+
+@settings(deadline=None)
+@given(ANY_JSON)
+def test_any_json_is_a_job_or_rejected(row: Any) -> None:
+    check(row)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(ANY_TEXT, ANY_JSON, max_size=3))
+def test_any_object_beside_a_job(more: dict[str, Any]) -> None:
+    check(more | SMALLEST)
+    check(SMALLEST | more)
+
+
+@settings(deadline=None)
+@given(ROWS)
+def test_any_value_in_any_field(row: dict[str, Any]) -> None:
+    check(row)
+    check(SMALLEST | row)

@@ -1,0 +1,103 @@
+"""Anything may stand in a row; nothing of it may reach a terminal or a log line as it is."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cron_tasks.text import did_you_mean, json_fault, printable, shown, storable
+
+ANY_TEXT = st.text(st.characters(exclude_categories=()))
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("Water the plants", "Water the plants"),
+        ("Zażółć 日本語 👨‍👩‍👧 नमस्ते", "Zażółć 日本語 👨‍👩‍👧 नमस्ते"),
+        ("a\nb\r\tc", "a\\nb\\r\\tc"),
+        ("\x1b[31mred\x07", "\\x1b[31mred\\x07"),
+        ("a\u202eb\u2066c\u200f", "a\\u202eb\\u2066c\\u200f"),
+        ("\x00\x85\u2028\u2029\ufeff", "\\x00\\x85\\u2028\\u2029\\ufeff"),
+        ("\ud800", "\\ud800"),
+        ("x" * 21, "x" * 19 + "…"),
+        ("", ""),
+    ],
+)
+def test_printable(text: str, safe: str) -> None:
+    assert printable(text, max(20, len(safe))) == safe
+
+
+@settings(deadline=None)
+@given(ANY_TEXT, st.integers(1, 100))
+def test_printable_text_is_one_short_line_that_can_be_encoded(text: str, limit: int) -> None:
+    safe = printable(text, limit)
+    assert len(safe) <= limit
+    safe.encode()
+    assert not {unicodedata.category(char) for char in safe} & {"Cc", "Cs", "Zl", "Zp"}
+    assert printable(safe, limit) == safe
+
+
+class Rude:
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+def nested(levels: int) -> list[object]:
+    value: list[object] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["x" * 2**20, nested(100_000), 10**10_000, {"a": "\ud800\n"}, Rude(), float("nan")],
+    ids=["1 MB", "deep", "10,000 digits", "surrogate", "repr raises", "NaN"],
+)
+def test_any_value_can_be_shown(value: object) -> None:
+    line = shown(value)
+    assert 0 < len(line) <= 60
+    assert line.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        ({"a": [1, 2.5, None, True, "ü", -(2**63), 2**63 - 1]}, None),
+        (nested(31), None),
+        (nested(33), "is nested deeper than 32 levels"),
+        (nested(100_000), "is nested deeper than 32 levels"),
+        ([{"a": 2**63}], "holds a number beyond 64 bits"),
+        ([float("nan")], "holds NaN or Infinity"),
+        ({"a": float("-inf")}, "holds NaN or Infinity"),
+        (["\udfff"], "holds half of a surrogate pair"),
+        ({"\udfff": 1}, "holds a key that is not Unicode text"),
+        ({1: 1}, "holds a key that is not Unicode text"),
+        ([b"x"], "holds a bytes"),
+    ],
+)
+def test_what_json_cannot_hold(value: object, fault: str | None) -> None:
+    assert json_fault(value) == fault
+
+
+def test_storable_keeps_what_json_holds_and_shows_the_rest() -> None:
+    assert storable({"a": [1]}) == {"a": [1]}
+    assert storable(["\ud800"]) == r"['\ud800']"
+    assert len(storable("x" * 5000)) == 500
+    assert storable("x" * 5000, limit=6000) == "x" * 5000
+
+
+@pytest.mark.parametrize(
+    ("word", "near"),
+    [
+        ("crn_expression", "cron_expression"),
+        ("cronExpression", "cron_expression"),
+        ("cron", "cron_expression"),
+        ("nothing", None),
+        pytest.param("x" * 2**20, None, id="1 MB"),
+    ],
+)
+def test_did_you_mean(word: str, near: str | None) -> None:
+    assert did_you_mean(word, ["timezone", "cron_expression"]) == near
