@@ -1,0 +1,227 @@
+"""The settings: names, defaults, meanings, and what their values must be."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import ByteSize, Field, PrivateAttr, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from cron_tasks.errors import SettingsError
+from cron_tasks.settings import urls, values
+
+PREFIX = "CRON_TASKS_"
+#: Where Docker and Compose put secret files.
+SECRETS_DIR = Path("/run/secrets")
+
+
+def _setting(default: Any, meaning: str, expected: str, *, text: str = "", **rules: Any) -> Any:
+    """A field: `expected` is what its error message says, `text` the default in other words."""
+    given = {"default_factory" if callable(default) else "default": default}
+    extra: dict[str, Any] = {"expected": expected, "default": text}
+    return Field(**given, description=meaning, json_schema_extra=extra, **rules)
+
+
+def _seconds(default: float, meaning: str, least: float, most: float) -> Any:
+    expected = f"a number of seconds from {least:g} to {most:g}"
+    return _setting(default, meaning, expected, ge=least, le=most)
+
+
+class Row(NamedTuple):
+    """A setting as people may see it: passwords and tokens are `***`."""
+
+    variable: str
+    value: str
+    origin: str
+    meaning: str
+
+
+class Settings(BaseSettings):
+    """All settings, valid. `Settings(name=value)` takes what it is given; `load` reads the rest."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+    )
+
+    redis_url: values.RedisUrl = _setting(
+        SecretStr("redis://localhost:6379/0"),
+        "Broker, schedule, runs and queues. Also `rediss://`, `redis+socket:///path` and "
+        "`sentinel://host:26379;sentinel://host2:26379/0?master_name=mymaster`",
+        "a URL such as redis://[user:password@]host:6379/0",
+        text="`redis://localhost:6379/0`",
+    )
+    rest_url: values.BaseUrl | None = _setting(
+        None,
+        "Base URL of the REST service, e.g. `http://rest_service:8000`",
+        "the base URL of the REST service, e.g. http://rest_service:8000",
+        text="none, required",
+        repr=False,
+    )
+    rest_jobs_path: values.UrlPath = _setting(
+        "/api/cronjobs/", "Where the list of jobs is", "a path that starts with /"
+    )
+    rest_token: values.Token | None = _setting(
+        None,
+        "Sent as `Authorization: Bearer …`; never logged, never shown",
+        "a token of visible ASCII characters",
+    )
+    rest_timeout: float = _seconds(10, "Seconds, for connecting and for each read", 0.1, 600)
+    rest_deadline: float = _seconds(
+        60, "Seconds in which the whole list has to arrive, however many pages it has", 1, 3600
+    )
+    rest_max_bytes: ByteSize = _setting(
+        ByteSize(256 << 20),
+        "The longest list that is read, e.g. `64MiB`",
+        "a number of bytes, or a size such as 256MiB",
+        gt=0,
+    )
+    rest_mapping: values.Mapping = _setting(
+        {},
+        "Where the service's shape differs: JMESPath by field, as JSON or the name of a file that "
+        'holds it, e.g. `{"jobs": "checks", "id": "uuid", "cron_expression": "schedule"}`',
+        'JSON such as {"id": "uuid"}, or a file that holds it',
+        text="none",
+    )
+    sync_interval: float = _seconds(60, "Seconds between reconciliations", 1, 86_400)
+    shrink_limit: float = _setting(
+        0.5,
+        "A list that would remove more than this share of the known jobs (and more than 10) is "
+        "refused",
+        "a share from 0 to 1",
+        ge=0,
+        le=1,
+    )
+    notify_queue: values.Queue = _setting(
+        "queue:to_telegram",
+        "Default queue for notifications",
+        "the name of a queue, 1 to 200 characters",
+    )
+    chat_id: values.ChatId | None = _setting(
+        None, "Default recipient", "a number or a name of 1 to 200 characters"
+    )
+    timezone: values.Zone = _setting(
+        "UTC", "Zone of jobs that name none", "an IANA time zone such as Europe/Berlin"
+    )
+    misfire_grace: float = _seconds(
+        15,
+        "Seconds by which a tick may be late and still be on time; a later one follows its job's "
+        "catch-up policy",
+        0,
+        86_400,
+    )
+    history_runs: int = _setting(
+        20, "Runs of a job that are kept", "a number from 1 to 10000", ge=1, le=10_000
+    )
+    history_days: float = _setting(
+        7, "Days for which a run is kept", "a number above 0, at most 3660", gt=0, le=3660
+    )
+    log_format: Annotated[Literal["json", "console"], values.Lower] = _setting(
+        lambda: "console" if sys.__stderr__ and sys.__stderr__.isatty() else "json",
+        "`json` (a line each) or `console` (for people)",
+        "json or console",
+        text="`json` when not a terminal",
+    )
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], values.Upper] = (
+        _setting(
+            "INFO",
+            "Least level that is logged; `--loglevel` of a Celery command goes before it",
+            "DEBUG, INFO, WARNING, ERROR or CRITICAL",
+        )
+    )
+    secrets_dir: values.Folder | None = _setting(
+        lambda: SECRETS_DIR if SECRETS_DIR.is_dir() else None,
+        "Folder of secret files, each named after a variable, such as `CRON_TASKS_REST_TOKEN`",
+        "a folder",
+        text="`/run/secrets` if it exists",
+    )
+
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+    _warnings: tuple[str, ...] = PrivateAttr(default=())
+
+    def read_from(self, origins: Mapping[str, str], warnings: Iterable[str]) -> "Settings":
+        """The same settings, knowing the origin of each value that is no default."""
+        self._origins, self._warnings = dict(origins), tuple(warnings)
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        *sources: PydanticBaseSettingsSource,  # noqa: ARG003
+        **more: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """None but the arguments: `load` asks the others, so as to know what came from where."""
+        return (init_settings,)
+
+    @property
+    def origins(self) -> Mapping[str, str]:
+        """Where each value is from: environment, .env, secret file /path, default."""
+        return {name: self._origins.get(name, "default") for name in type(self).model_fields}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A sentence for each variable with our prefix that is no setting, and each bad file."""
+        return self._warnings
+
+    @property
+    def masked_redis_url(self) -> str:
+        return urls.masked(self.redis_url.get_secret_value())
+
+    def required(self, name: str) -> Any:
+        """The value of `name`. Raises SettingsError when it is not set."""
+        value = getattr(self, name)
+        if value is None:
+            raise SettingsError(f"{variable(name)} is not set: give {said(name, 'expected')}")
+        return value
+
+    def secrets(self) -> frozenset[str]:
+        """Texts that no log line may hold: the token, passwords in URLs, URLs of secret files."""
+        known = {"redis_url": self.redis_url.get_secret_value(), "rest_url": self.rest_url or ""}
+        found = {password for url in known.values() for password in urls.passwords(url)}
+        found |= {url for name, url in known.items() if "secret file" in self.origins[name]}
+        if self.rest_token:
+            found.add(self.rest_token.get_secret_value())
+        return frozenset(found)
+
+    def rows(self) -> list[Row]:
+        """All settings in the order of the documentation."""
+        shown = {name: text_of(getattr(self, name)) for name in type(self).model_fields}
+        shown["redis_url"] = self.masked_redis_url
+        return [
+            Row(variable(name), shown[name], origin, said(name, "meaning"))
+            for name, origin in self.origins.items()
+        ]
+
+
+def variable(name: str) -> str:
+    """The environment variable of a field."""
+    return PREFIX + name.upper()
+
+
+def said(name: str, what: str) -> str:
+    """What a field says of itself: `meaning`, `expected`, or `default` in words (may be empty)."""
+    field = Settings.model_fields[name]
+    extra = field.json_schema_extra
+    words = extra if isinstance(extra, dict) else {}
+    return str({**words, "meaning": field.description}[what])
+
+
+def text_of(value: Any) -> str:
+    """A value as people may see it; empty for none."""
+    if isinstance(value, SecretStr):
+        return "***"
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False) if value else ""
+    if isinstance(value, ByteSize):
+        return value.human_readable().replace(".0", "")
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "" if value is None else urls.masked(str(value))

@@ -1,0 +1,133 @@
+"""What the value of a setting must be: types for fields.py whose errors say what is wrong.
+
+A message follows "expected …, got …: ", so it says only what those two do not.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
+
+from cron_tasks.settings import urls
+from cron_tasks.text import did_you_mean, printable, shown
+
+#: What REST_MAPPING may place: the array of jobs, and each field of a job.
+MAPPABLE = (
+    *("jobs", "id", "name", "cron_expression", "every", "run_at", "rrule", "timezone", "enabled"),
+    *("is_active", "start_at", "end_at", "exclude", "jitter", "action", "chat_id", "notify"),
+    *("retry", "timeout", "overlap", "catchup", "queue", "priority", "tags"),
+)
+#: Keys in Redis that are RedBeat's, ours, and the broker's.
+_RESERVED = ("redbeat:", "cron_tasks:", "_kombu.", "unacked", "celery")
+
+
+def _redis(url: SecretStr) -> SecretStr:
+    return SecretStr(urls.normalised(url.get_secret_value()))
+
+
+def _base_url(url: str) -> str:
+    parts = urls.parsed(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("it starts with http:// or https:// and a host")
+    if parts.query or parts.fragment:
+        raise ValueError("it has no query and no fragment")
+    return url.rstrip("/")
+
+
+def _visible(text: str) -> str:
+    if not all("!" <= char <= "~" for char in text):
+        raise ValueError("it holds a space, a line break or a character beyond ASCII")
+    return text
+
+
+def _token(token: SecretStr) -> SecretStr:
+    _visible(token.get_secret_value())
+    return token
+
+
+def _json_or_file(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    where = ""
+    if not value.lstrip().startswith("{"):
+        where = f"the file {printable(value)}: "
+        try:
+            value = Path(value).expanduser().read_text("utf-8")
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ValueError(f"{where}{getattr(error, 'strerror', None) or error}") from None
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{where}not JSON: {error}") from None
+
+
+def _expressions(mapping: dict[str, str]) -> dict[str, str]:
+    if not mapping:
+        return mapping
+    from jmespath import compile as compile_path  # 0.03 s that only a mapping costs
+    from jmespath.exceptions import JMESPathError
+
+    for name, path in mapping.items():
+        if name not in MAPPABLE:
+            near = did_you_mean(name, MAPPABLE)
+            hint = f"; did you mean {near!r}?" if near else ""
+            raise ValueError(f"a job has no field {shown(name)}{hint}")
+        try:
+            compile_path(path)
+        except JMESPathError as error:
+            reason = printable(str(error).splitlines()[0])
+            raise ValueError(f"{shown(path)} for {name!r} is no JMESPath: {reason}") from None
+    return mapping
+
+
+def _free_queue(name: str) -> str:
+    if name.startswith(_RESERVED):
+        raise ValueError(f"names that start with {', '.join(_RESERVED)} are taken")
+    if not name.isprintable() or " " in name:
+        raise ValueError("it holds a space or a character that cannot be printed")
+    return name
+
+
+def _number_or_name(value: Any) -> Any:
+    """Bots expect a chat id that is a number as a number, and the environment has only text."""
+    if isinstance(value, str) and value.removeprefix("-").isdecimal() and len(value) < 20:
+        return int(value) if str(int(value)) == value else value
+    return value
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        zones = {zone.lower(): zone for zone in available_timezones()}
+        near = did_you_mean(name, zones)
+        hint = f"; did you mean {zones[near]!r}?" if near else ""
+        raise ValueError(f"there is no such zone{hint}") from None
+    return name
+
+
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise ValueError("there is no such folder")
+    return path
+
+
+Upper = BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value)
+Lower = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
+
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis)]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+UrlPath = Annotated[str, Field(pattern="^/"), AfterValidator(_visible)]
+Token = Annotated[SecretStr, AfterValidator(_token)]
+Mapping = Annotated[
+    dict[str, str], NoDecode, AfterValidator(_expressions), BeforeValidator(_json_or_file)
+]
+Queue = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_free_queue)]
+ChatId = Annotated[
+    int | Annotated[str, Field(min_length=1, max_length=200)], BeforeValidator(_number_or_name)
+]
+Zone = Annotated[str, AfterValidator(_zone)]
+Folder = Annotated[Path, AfterValidator(_folder)]
