@@ -1,0 +1,213 @@
+"""The registry: jobs and their RedBeat entries in Redis, read and written in bulk.
+
+One hash a job (entries.py), the index `cron_tasks:jobs` of fingerprints, and RedBeat's schedule.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import islice
+from typing import Any, TypeVar, cast
+
+import orjson
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from cron_tasks import entries, names
+from cron_tasks.errors import UnknownJob
+from cron_tasks.jobs import Job, Rejected
+from cron_tasks.plan import Changes, Desired
+from cron_tasks.scripts import script
+from cron_tasks.text import storable
+from cron_tasks.ticks import next_tick
+
+PAGE = 1000
+#: A rejected row is kept for display up to this many bytes.
+ROW_SHOWN = 4096
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A job as registered: its next tick and the one before (seconds), and how many it has had."""
+
+    job: Job
+    next: float | None
+    last: float | None
+    runs: int
+
+
+def pages(items: Iterable[T], size: int = PAGE) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while page := list(islice(iterator, size)):
+        yield page
+
+
+class Registry:
+    """The registry in one Redis."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+
+    def fingerprints(self) -> dict[str, str]:
+        """Fingerprint of the row that each registered job came from, by job id."""
+        return cast("dict[str, str]", self.redis.hgetall(names.JOBS))
+
+    def count(self) -> int:
+        return cast("int", self.redis.hlen(names.JOBS))
+
+    def job(self, job_id: str) -> Job:
+        """The job with this id. Raises UnknownJob, which names the nearest id there is."""
+        document = self.redis.hget(names.entry_key(job_id), "job")
+        if document is None:
+            near = get_close_matches(job_id, self.redis.hkeys(names.JOBS), 1)
+            hint = f"; did you mean {near[0]!r}?" if near else "; see `cron-tasks jobs list`"
+            raise UnknownJob(f"no job has the id {job_id!r}{hint}")
+        return Job.from_document(cast("str", document))
+
+    def registered(
+        self,
+        job_ids: Iterable[str] | None = None,
+        unreadable: Callable[[str, str], None] | None = None,
+    ) -> Iterator[Registered]:
+        """The jobs with these ids, or all; a fixed number of round trips per thousand.
+
+        What cannot be read is told to `unreadable` (job id, reason), or raised without it.
+        """
+        if job_ids is None:
+            job_ids = (job_id for job_id, _ in self.redis.hscan_iter(names.JOBS, count=PAGE))
+        for page in pages(job_ids):
+            with self.redis.pipeline(transaction=False) as pipe:
+                for job_id in page:
+                    pipe.hmget(names.entry_key(job_id), "job", "meta")
+                pipe.zmscore(names.SCHEDULE, [names.entry_key(job_id) for job_id in page])
+                *rows, scores = pipe.execute(raise_on_error=False)
+            if isinstance(scores, Exception):
+                raise scores
+            for job_id, row, score in zip(page, rows, scores, strict=True):
+                try:
+                    yield _registered(row, score)
+                except (ValueError, ResponseError) as error:
+                    if unreadable is None:
+                        raise
+                    unreadable(job_id, str(error))
+
+    def apply(
+        self, changes: Changes, now: float, progress: Callable[[int], None] = lambda _: None
+    ) -> None:
+        """Write the changes, a thousand to a call; an edit fires strictly after `now`."""
+        for page in pages([*changes.added, *changes.changed]):
+            self._put(page, now)
+            progress(len(page))
+        for gone in pages(changes.removed):
+            self._remove(gone)
+            progress(len(gone))
+        self.redis.set(names.GENERATION, repr(now), nx=True)
+
+    def _put(self, page: Sequence[Desired], now: float) -> None:
+        args: list[Any] = [entries.stamp(now), names.JOB_ENTRY_PREFIX]
+        for desired in page:
+            job = desired.job
+            upcoming = next_tick(job.schedule, now) if job.enabled else None
+            timing = entries.timing(job.schedule.to_spec(), job.enabled)
+            args += [job.id, desired.fingerprint, timing]
+            args += [entries.definition(job.id, timing, routing(job)), job.document()]
+            args.append("" if upcoming is None else repr(upcoming))
+        _put(self.redis, [names.SCHEDULE, names.JOBS, names.SET_ASIDE, names.WAKE], args)
+
+    def _remove(self, job_ids: Sequence[str]) -> None:
+        args = [names.JOB_ENTRY_PREFIX, names.HISTORY_PREFIX, *job_ids]
+        _remove(self.redis, [names.SCHEDULE, names.JOBS, names.SET_ASIDE], args)
+
+    def record_rejected(self, rejected: Sequence[Rejected]) -> None:
+        """Replace the list of rejected rows; nothing is written when it is as it was."""
+        listed = {each.place: _rejection(each) for each in rejected}
+        stored = cast("dict[str, str]", self.redis.hgetall(names.REJECTED))
+        if listed == stored:
+            return
+        with self.redis.pipeline() as pipe:
+            pipe.delete(names.REJECTED)
+            for page in pages(listed.items()):
+                pipe.hset(names.REJECTED, mapping=dict(page))
+            pipe.execute()
+
+    def rejected(self) -> list[Rejected]:
+        """Rows that validation rejected, and entries that beat had to set aside."""
+        rows = cast("dict[str, str]", self.redis.hgetall(names.REJECTED)).values()
+        aside = cast("dict[str, str]", self.redis.hgetall(names.SET_ASIDE)).items()
+        return [
+            *(
+                Rejected(**row | {"errors": tuple(row["errors"])})
+                for row in map(orjson.loads, rows)
+            ),
+            *(Rejected(names.job_id_of(key), f"entry {key}", (why,), None) for key, why in aside),
+        ]
+
+
+def routing(job: Job) -> dict[str, Any]:
+    """The Celery options of a job's message."""
+    given = {"queue": job.queue, "priority": job.priority}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _registered(row: Any, score: float | None) -> Registered:
+    if isinstance(row, Exception):
+        raise row
+    document, meta = row
+    if document is None:
+        raise ValueError("its entry is gone")
+    job = Job.from_document(document)
+    return Registered(job, score, entries.last_run(meta), entries.run_count(meta))
+
+
+def _rejection(rejected: Rejected) -> str:
+    stored = {"id": rejected.id, "place": rejected.place, "errors": rejected.errors}
+    return orjson.dumps(stored | {"row": storable(rejected.row, ROW_SHOWN)}).decode()
+
+
+@script
+def _put() -> int:  # type: ignore[empty-body]
+    """
+    local stamp, prefix = ARGV[1], ARGV[2]
+    for i = 3, #ARGV, 6 do
+        local id, timing, definition = ARGV[i], ARGV[i+2], ARGV[i+3]
+        local key = prefix .. id
+        if redis.call('TYPE', key).ok ~= 'hash' then redis.call('DEL', key) end
+        local old = redis.call('HMGET', key, 'definition', 'meta')
+        local same = old[1] and old[2] and string.find(old[1], timing, 1, true)
+        if same then
+            if ARGV[i+5] ~= '' then redis.call('ZADD', KEYS[1], 'NX', ARGV[i+5], key) end
+        else
+            local runs = old[2] and string.match(old[2], '"total_run_count": (%d+)') or '0'
+            local meta = '{"last_run_at": ' .. stamp .. ', "total_run_count": ' .. runs .. '}'
+            redis.call('HSET', key, 'meta', meta)
+            if ARGV[i+5] == '' then
+                redis.call('ZREM', KEYS[1], key)
+            else
+                redis.call('ZADD', KEYS[1], ARGV[i+5], key)
+            end
+        end
+        redis.call('HSET', key, 'definition', definition, 'job', ARGV[i+4])
+        redis.call('HSET', KEYS[2], id, ARGV[i+1])
+        redis.call('HDEL', KEYS[3], key)
+    end
+    if redis.call('EXISTS', KEYS[4]) == 0 then
+        redis.call('LPUSH', KEYS[4], 'changed')
+        redis.call('EXPIRE', KEYS[4], 60)
+    end
+    return 1
+    """
+
+
+@script
+def _remove() -> int:  # type: ignore[empty-body]
+    """
+    for i = 3, #ARGV do
+        local key = ARGV[1] .. ARGV[i]
+        redis.call('ZREM', KEYS[1], key)
+        redis.call('DEL', key, ARGV[2] .. ARGV[i])
+        redis.call('HDEL', KEYS[2], ARGV[i])
+        redis.call('HDEL', KEYS[3], key)
+    end
+    return 1
+    """

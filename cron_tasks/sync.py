@@ -1,0 +1,231 @@
+"""Reconcile the registry with the REST service: read, plan, apply."""
+
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import structlog
+from redis import Redis
+
+from cron_tasks import names
+from cron_tasks.errors import SourceError
+from cron_tasks.leases import renewed
+from cron_tasks.plan import Changes, Policy, plan
+from cron_tasks.registry import Registry
+from cron_tasks.scripts import script
+from cron_tasks.settings import Settings
+from cron_tasks.source import Source, Validators
+
+log = structlog.get_logger("cron_tasks.sync")
+
+#: Seconds that the lock of a sync which died is still held.
+LOCK_TTL = 10.0
+
+State = Literal["ok", "failing", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a sync did, or would do; in a state other than ok nothing, and `detail` says why."""
+
+    state: State
+    changes: Changes
+    detail: str = ""
+    not_modified: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        changes = self.changes
+        return {
+            "state": self.state,
+            "detail": self.detail,
+            "added": [desired.job.id for desired in changes.added],
+            "changed": [desired.job.id for desired in changes.changed],
+            "removed": changes.removed,
+            "unchanged": changes.unchanged,
+            "rejected": [{"id": each.id, "errors": each.errors} for each in changes.rejected],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """What is remembered of the REST service between syncs; times in seconds since the epoch."""
+
+    state: State | None
+    detail: str
+    since: float | None
+    last_attempt: float | None
+    last_success: float | None
+
+
+class Reconciler:
+    """Syncs one registry with one REST service."""
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self.redis = redis
+        self.registry = Registry(redis)
+        self.settings = settings
+
+    def preview(self, force: bool = False) -> Report:
+        """What `sync` would do now; changes nothing."""
+        return self._read(self._policy(force), None)[0]
+
+    def sync(
+        self,
+        clock: Callable[[], float],
+        force: bool = False,
+        progress: Callable[[int, int], None] = lambda _done, _all: None,
+    ) -> Report | None:
+        """Make the registry as the REST service says; None when another sync is at it.
+
+        That one then goes over it once more, so that what changed meanwhile counts.
+        `force` overrides the refusal of an empty or collapsing list, once.
+        """
+        holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        lock = [names.SYNC_LOCK, names.SYNC_AGAIN]
+        if not _acquire(self.redis, lock, [holder, int(LOCK_TTL * 1000)]):
+            return None
+        with renewed(lambda: _extend(self.redis, lock, [holder, int(LOCK_TTL * 1000)]), 3.0):
+            try:
+                report = self._sync_once(clock, force, progress)
+                while _again(self.redis, lock, [holder]):
+                    report = self._sync_once(clock, False, progress)
+            finally:
+                _release(self.redis, lock, [holder])
+        return report
+
+    def status(self) -> SourceStatus:
+        stored = cast("dict[str, str]", self.redis.hgetall(names.SOURCE))
+        times = {
+            name: float(stored[name]) if name in stored else None
+            for name in ("since", "last_attempt", "last_success")
+        }
+        state = cast("State | None", stored.get("state"))
+        return SourceStatus(state=state, detail=stored.get("detail", ""), **times)
+
+    def _policy(self, force: bool) -> Policy:
+        return Policy(self.settings.timezone, self.settings.shrink_limit, force)
+
+    def _sync_once(
+        self, clock: Callable[[], float], force: bool, progress: Callable[[int, int], None]
+    ) -> Report:
+        report, validators = self._read(self._policy(force), None if force else self._validators())
+        changes = report.changes
+        if report.state == "ok" and not report.not_modified:
+            total, done = len(changes.added) + len(changes.changed) + len(changes.removed), 0
+
+            def count(written: int) -> None:
+                nonlocal done
+                done += written
+                progress(done, total)
+
+            self.registry.apply(changes, clock(), count)
+            self.registry.record_rejected(changes.rejected)
+        self._remember(report, validators, clock())
+        return report
+
+    def _read(
+        self, policy: Policy, validators: Validators | None
+    ) -> tuple[Report, Validators | None]:
+        current = self.registry.fingerprints()
+        try:
+            with Source(self.settings).read(validators) as listing:
+                if listing.not_modified:
+                    changes = Changes(unchanged=len(current))
+                    return Report("ok", changes, not_modified=True), validators
+                changes = plan(current, listing, policy)
+                validators = listing.validators
+        except SourceError as error:
+            return Report("failing", Changes(unchanged=len(current)), str(error)), None
+        if changes.refusal:
+            return Report("refused", changes, changes.refusal), None
+        return Report("ok", changes), validators
+
+    def _validators(self) -> Validators | None:
+        """Those of the list that the registry holds; None once it was lost or read otherwise."""
+        stored = cast("dict[str, str]", self.redis.hgetall(names.SOURCE))
+        same = stored.get("read_as") == self._read_as() and self.redis.exists(names.GENERATION)
+        if not same or not (stored.get("etag") or stored.get("last_modified")):
+            return None
+        return Validators(stored.get("etag") or None, stored.get("last_modified") or None)
+
+    def _read_as(self) -> str:
+        """What else decides the outcome of a sync; a 304 says nothing about these."""
+        s = self.settings
+        return f"{s.rest_url} {s.rest_jobs_path} {s.rest_mapping} {s.timezone}"
+
+    def _remember(self, report: Report, validators: Validators | None, now: float) -> None:
+        before = self.status()
+        fields: dict[str, Any] = {"last_attempt": now, "state": report.state}
+        fields["detail"] = report.detail
+        if report.state == "ok":
+            fields["last_success"] = now
+            fields["read_as"] = self._read_as()
+            fields["etag"] = (validators and validators.etag) or ""
+            fields["last_modified"] = (validators and validators.last_modified) or ""
+        if report.state != before.state:
+            fields["since"] = now
+        self.redis.hset(names.SOURCE, mapping=fields)
+        _log(report, before)
+
+
+def _log(report: Report, before: SourceStatus) -> None:
+    """One line per change of state or of the registry; a list that stays as it is says nothing."""
+    changes = report.changes
+    if report.state == "ok":
+        if before.state not in (None, "ok"):
+            log.info("sync.recovered", was=before.state, since=before.since)
+        if changes:
+            log.info(
+                "sync.done",
+                added=len(changes.added),
+                changed=len(changes.changed),
+                removed=len(changes.removed),
+                unchanged=changes.unchanged,
+                rejected=len(changes.rejected),
+            )
+        for desired in (*changes.added, *changes.changed):
+            for warning in desired.job.warnings:
+                log.warning("job.warning", job_id=desired.job.id, warning=warning)
+    elif (report.state, report.detail) != (before.state, before.detail):
+        log.error(f"sync.{report.state}", detail=report.detail, changed="nothing")
+
+
+@script
+def _acquire() -> int:  # type: ignore[empty-body]
+    """
+    if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
+        redis.call('DEL', KEYS[2])
+        return 1
+    end
+    redis.call('SET', KEYS[2], 1, 'EX', 300)
+    return 0
+    """
+
+
+@script
+def _extend() -> int:  # type: ignore[empty-body]
+    """
+    if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+    return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+    """
+
+
+@script
+def _again() -> int:  # type: ignore[empty-body]
+    """
+    if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+    if redis.call('DEL', KEYS[2]) == 1 then return 1 end
+    redis.call('DEL', KEYS[1])
+    return 0
+    """
+
+
+@script
+def _release() -> int:  # type: ignore[empty-body]
+    """
+    if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+    return redis.call('DEL', KEYS[1])
+    """
