@@ -24,12 +24,14 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def connect(url: str) -> Redis:
-    """A client for `url`; connects on first use.
+def connect(url: str, timeout: float = TIMEOUT, retries: int = 2) -> Redis:
+    """A client for `url`; connects on first use. A call is given up after `timeout` seconds.
 
     sentinel://[user:password@]host:port[;sentinel://host:port…][/db]?master_name=NAME
     """
-    options = OPTIONS | {"retry": Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.2), 2)}
+    backoff = ExponentialWithJitterBackoff(base=0.02, cap=0.2)
+    timeouts = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+    options = OPTIONS | timeouts | {"retry": Retry(backoff, retries)}
     if url.startswith("sentinel://"):
         return _sentinel(url, options)
     if url.startswith("redis+socket://"):

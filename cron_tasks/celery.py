@@ -1,0 +1,101 @@
+"""The Celery app: `celery -A cron_tasks worker | beat | flower | call | inspect`.
+
+Celery carries hints, the ledger is the truth (ledger.py); so the settings below keep the broker
+simple rather than careful. What stock settings do on Redis was measured; each deviation says why.
+"""
+
+import sys
+from datetime import timedelta
+
+from celery import Celery
+from celery.signals import beat_init, celeryd_init
+
+from cron_tasks import logs, names
+from cron_tasks.errors import SettingsError
+from cron_tasks.redis_client import TIMEOUT, sentinel_master
+from cron_tasks.settings import Settings, load
+
+#: Seconds that a leading beat keeps its lock without a sign of life; it extends it every third.
+LEADER_TTL = 6
+
+
+def configuration(settings: Settings) -> dict[str, object]:
+    """Celery's configuration from ours."""
+    url = settings.redis_url.get_secret_value()
+    transport: dict[str, object] = {
+        "socket_timeout": 10,
+        "socket_connect_timeout": TIMEOUT,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        # A retried LPUSH doubles the message (kombu); our sweep sends a lost one again.
+        "retry_on_timeout": False,
+        # Nothing of ours depends on it, since messages are acknowledged at once; for guests' tasks.
+        "visibility_timeout": 300,
+    }
+    if url.startswith("sentinel://"):
+        transport["master_name"] = sentinel_master(url)
+        url = url.partition("?")[0]
+    return {
+        "broker_url": url,
+        "broker_transport_options": transport,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        # A Redis that turned read-only (failover) must not end the worker.
+        "broker_channel_error_retry": True,
+        # RedBeat is wrong in any zone with summer time; jobs carry their own zones.
+        "timezone": "UTC",
+        "enable_utc": True,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        # Outcomes are in the ledger; a result backend would only grow.
+        "task_ignore_result": True,
+        "result_expires": None,
+        # Early acknowledgement and no prefetch: nothing is ever unacknowledged, which kombu would
+        # deliver twice, or crash over when Redis restarts (kombu 5.7, connection.py:429).
+        "task_acks_late": False,
+        "worker_disable_prefetch": True,
+        "worker_prefetch_multiplier": 1,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_max_tasks_per_child": 10_000,
+        "worker_max_memory_per_child": 400_000,
+        "worker_soft_shutdown_timeout": 25,
+        "worker_send_task_events": True,
+        "task_send_sent_event": True,
+        "beat_scheduler": "cron_tasks.beat:Scheduler",
+        "beat_max_loop_interval": 2,
+        "beat_enable_remote_control": True,
+        "beat_schedule": {
+            names.SYNC_TASK: {
+                "task": names.SYNC_TASK,
+                "schedule": timedelta(seconds=settings.sync_interval),
+                # With no worker there, one waiting sync is enough.
+                "options": {"expires": settings.sync_interval},
+            }
+        },
+        # Ours is made in beat.py; RedBeat only shows this one, and warns where it has to guess.
+        "redbeat_redis_url": url,
+        "redbeat_redis_options": {"socket_timeout": TIMEOUT},
+        "redbeat_lock_timeout": LEADER_TTL,
+    }
+
+
+def _load() -> Settings:
+    try:
+        return load()
+    except SettingsError as error:
+        sys.exit(str(error))
+
+
+app = Celery("cron_tasks", include=["cron_tasks.tasks"])
+settings = _load()
+app.conf.update(configuration(settings))
+logs.install_for_celery()
+
+
+@celeryd_init.connect
+@beat_init.connect
+def _need_the_rest_service(**_: object) -> None:
+    try:
+        settings.required("rest_url")
+    except SettingsError as error:
+        sys.exit(str(error))

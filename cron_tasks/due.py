@@ -1,0 +1,132 @@
+"""What is due: read in pages, judged entry by entry, so that a broken one harms only itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from redis import Redis
+
+from cron_tasks import entries, names
+from cron_tasks.jobs import Job
+from cron_tasks.ledger import Advance
+from cron_tasks.outcomes import Attempt, Result, record
+from cron_tasks.scripts import script
+from cron_tasks.ticks import due_ticks, on_time, run_id
+
+PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A due entry as stored; the score is text, exactly as Redis has it."""
+
+    key: str
+    score: str
+    definition: str | None
+    meta: str | None
+    job: str | None
+
+    @property
+    def job_id(self) -> str | None:
+        return names.job_id_of(self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Up to PAGE due rows, the time of the first entry not yet due, and whether jobs are known."""
+
+    rows: list[Row]
+    upcoming: float | None
+    generation: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A tick to publish: its message's routing, and whether it may share a message."""
+
+    run_id: str
+    job_id: str
+    options: Mapping[str, Any]
+    quick: bool
+
+
+def read_page(redis: Redis, now: float) -> Page:
+    """What is due at `now`, the longest overdue first; one round trip."""
+    rows, upcoming, generation = _due(redis, [names.SCHEDULE, names.GENERATION], [now, PAGE])
+    return Page(
+        [Row(*(field or None for field in row)) for row in rows],
+        float(upcoming) if upcoming else None,
+        bool(generation),
+    )
+
+
+def judge(row: Row, now: float, grace: float) -> tuple[Advance, list[Due]]:
+    """How a due row of ours moves on, and the ticks that this fires.
+
+    Raises ValueError (ScheduleError, BrokenDocument among them), KeyError or TypeError when the
+    row is broken.
+    """
+    job_id = row.job_id or ""
+    definition = orjson.loads(row.definition or "null")
+    document = orjson.loads(row.job or "null")
+    schedule = entries.read_schedule(definition)
+    due = float(row.score)
+    if now - due <= grace:
+        firing = on_time(schedule, due, now)
+    else:
+        firing = due_ticks(schedule, due, now, Job.from_document(row.job or "").catchup, grace)
+    options = definition.get("options") or {}
+    quick = "action" not in document
+    ticks = [Due(run_id(job_id, tick), job_id, options, quick) for tick in firing.ticks]
+    last = firing.ticks[-1] if firing.ticks else now
+    missed = b""
+    if firing.missed:
+        name, result = run_id(job_id, firing.missed.first), Result("missed", firing.missed.reason)
+        missed = record(name, result, Attempt(0, None, now, None), until=firing.missed.last)
+    advance = Advance(
+        key=row.key,
+        score=row.score,
+        next=firing.next,
+        meta=entries.meta(last, entries.run_count(row.meta) + len(ticks)),
+        run_ids=[tick.run_id for tick in ticks],
+        job_id=job_id,
+        missed=missed,
+    )
+    return advance, ticks
+
+
+def set_aside(redis: Redis, key: str, reason: str) -> None:
+    """Take a broken entry out of the schedule; the next sync writes its job anew."""
+    job_id = names.job_id_of(key) or ""
+    keys = [names.SCHEDULE, names.SET_ASIDE, names.JOBS, names.SOURCE]
+    _set_aside(redis, keys, [key, reason, job_id])
+
+
+@script
+def _due() -> tuple[list[list[str]], str, int]:  # type: ignore[empty-body]
+    """
+    local rows = {}
+    local due = redis.call('ZRANGEBYSCORE', KEYS[1], 0, ARGV[1], 'WITHSCORES', 'LIMIT', 0, ARGV[2])
+    for i = 1, #due, 2 do
+        local entry = redis.pcall('HMGET', due[i], 'definition', 'meta', 'job')
+        if entry.err then entry = {} end
+        rows[#rows + 1] = {due[i], due[i+1], entry[1] or '', entry[2] or '', entry[3] or ''}
+    end
+    local later = '(' .. ARGV[1]
+    local after = redis.call('ZRANGEBYSCORE', KEYS[1], later, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+    return {rows, after[2] or '', redis.call('EXISTS', KEYS[2])}
+    """
+
+
+@script
+def _set_aside() -> int:  # type: ignore[empty-body]
+    """
+    redis.call('ZREM', KEYS[1], ARGV[1])
+    redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+    if ARGV[3] ~= '' then
+        redis.call('HDEL', KEYS[3], ARGV[3])
+        redis.call('HDEL', KEYS[4], 'etag', 'last_modified')
+    end
+    return 1
+    """

@@ -1,0 +1,69 @@
+"""From ticks in the ledger to Celery messages: one each, or in a storm many to a message."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from celery import Celery
+from kombu import Producer
+from kombu.exceptions import ChannelError
+
+from cron_tasks import names
+from cron_tasks.due import Due
+from cron_tasks.registry import pages
+
+#: Up to this many ticks at once go out one to a message, so that Flower shows every run.
+FEW = 25
+#: Most ticks in one message: a chunk is worked off in some ten milliseconds.
+CHUNK = 200
+#: A queue with more messages than this gets no more; its ticks wait in the ledger.
+QUEUE_FULL = 10_000
+
+
+class Publisher:
+    """Publishes through one kombu producer, in batches."""
+
+    def __init__(self, app: Celery, producer: Producer) -> None:
+        self.app = app
+        self.producer = producer
+
+    def sync(self) -> None:
+        """Ask for a reconciliation now."""
+        every = self.app.conf.beat_schedule[names.SYNC_TASK]["options"]["expires"]
+        self._send(names.SYNC_TASK, [], {"expires": every})
+
+    def ticks(self, due: Sequence[Due]) -> None:
+        """Send a hint for each tick; those that nobody gets are sent again by the sweep."""
+        with self.producer.batch():
+            for options, chunk in _chunks(due):
+                if len(chunk) > 1:
+                    self._send(names.CHUNK_TASK, [[tick.run_id for tick in chunk]], options)
+                else:
+                    tick = chunk[0]
+                    self._send(names.RUN_TASK, [tick.job_id], {**options, "task_id": tick.run_id})
+
+    def waiting(self, queue: str | None) -> int:
+        """Messages of ours that wait in a Celery queue (None: the default one)."""
+        name = queue or self.app.conf.task_default_queue
+        try:
+            return int(self.producer.channel.queue_declare(name, passive=True).message_count)
+        except ChannelError:
+            return 0
+
+    def _send(self, task: str, args: list[Any], options: Mapping[str, Any]) -> None:
+        self.app.send_task(task, args, producer=self.producer, **options)
+
+
+def _chunks(due: Sequence[Due]) -> Iterable[tuple[Mapping[str, Any], list[Due]]]:
+    if len(due) <= FEW:
+        return [(tick.options, [tick]) for tick in due]
+    chunks: list[tuple[Mapping[str, Any], list[Due]]] = []
+    for _, alike in groupby(sorted(due, key=_route), key=_route):
+        together = list(alike)
+        size = CHUNK if together[0].quick else 1
+        chunks += [(together[0].options, page) for page in pages(together, size)]
+    return chunks
+
+
+def _route(tick: Due) -> tuple[bool, str]:
+    return tick.quick, repr(tick.options)

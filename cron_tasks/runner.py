@@ -1,0 +1,127 @@
+"""Running ticks on a worker: claim, act, finish."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from itertools import count
+
+import structlog
+
+from cron_tasks import logs
+from cron_tasks.actions import Run, action_of
+from cron_tasks.errors import CronTasksError, JobDisabled
+from cron_tasks.jobs import Job
+from cron_tasks.leases import renewed
+from cron_tasks.ledger import LEASE, Claim, Ledger, Outcome
+from cron_tasks.outcomes import Attempt, Result, conclude, record
+from cron_tasks.registry import Registry
+from cron_tasks.settings import Settings
+from cron_tasks.text import printable
+from cron_tasks.ticks import late_reason, parse_run_id, run_id
+
+log = structlog.get_logger("cron_tasks.runs")
+
+#: The error of a run is told and kept up to this many characters, on one line.
+ERROR_SHOWN = 500
+
+
+class Runner:
+    """Runs ticks for one worker process.
+
+    Each claim has a holder of its own, so that a repeated message is refused even in the thread
+    beside the one that runs its tick.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        registry: Registry,
+        settings: Settings,
+        worker: str,
+        clock: Callable[[], float],
+    ) -> None:
+        self.ledger = ledger
+        self.registry = registry
+        self.settings = settings
+        self.worker = worker
+        self.clock = clock
+        self._claims = count()
+
+    def run(self, run_ids: Iterable[tuple[str, str]]) -> dict[str, Result]:
+        """Run those of the (run id, job id) that wait to be run; the result of each by run id."""
+        holder = f"{self.worker}#{next(self._claims)}"
+        claims = self.ledger.claim(holder, self.clock(), run_ids)
+        if not claims:
+            return {}
+        claimed = [claim.run_id for claim in claims]
+        with renewed(lambda: self.ledger.renew(holder, self.clock(), claimed), LEASE / 3):
+            outcomes, results = [], {}
+            for claim in claims:
+                outcome, results[claim.run_id] = self._perform(claim)
+                outcomes.append(outcome)
+            closed = set(self.ledger.finish(outcomes))
+        for lost in results.keys() - closed:
+            log.warning("run.lease_lost", run_id=lost, status=results.pop(lost).status)
+        _log(results)
+        return results
+
+    def by_hand(self, job_id: str) -> str:
+        """Open a tick of this instant; its run id. Raises UnknownJob, JobDisabled."""
+        return open_by_hand(self.ledger, self.registry.job(job_id), self.clock())
+
+    def _perform(self, claim: Claim) -> tuple[Outcome, Result]:
+        job_id, scheduled_for = parse_run_id(claim.run_id) or ("", 0.0)
+        started = self.clock()
+        try:
+            run = Run(Job.from_document(claim.document), claim.run_id, scheduled_for, claim.attempt)
+        except ValueError as error:
+            result = Result("failed", error=_one_line(error))
+            by = Attempt(claim.attempt, started, started, self.worker)
+            line = record(claim.run_id, result, by)
+            return Outcome(claim.run_id, job_id, claim.state, line), result
+        with logs.bind(job_id=job_id, run_id=claim.run_id):
+            result = self._act(run, started)
+        by = Attempt(claim.attempt, started, self.clock(), self.worker)
+        return conclude(run, claim.state, result, by, self.settings), result
+
+    def _act(self, run: Run, now: float) -> Result:
+        if not run.job.enabled:
+            return Result("skipped", "disabled")
+        grace = self.settings.misfire_grace
+        if late := late_reason(run.scheduled_for, now, run.job.catchup, grace):
+            return Result("missed", late)
+        try:
+            action_of(run.job)(run)
+        except Exception as error:
+            if not isinstance(error, CronTasksError):
+                log.exception("run.raised")
+            return Result("failed", error=_one_line(error))
+        return Result("ok")
+
+
+def open_by_hand(ledger: Ledger, job: Job, now: float) -> str:
+    """Open a tick of the job at `now`; its run id. Raises JobDisabled."""
+    if not job.enabled:
+        raise JobDisabled(f"job {job.id} ({printable(job.name, 60)}) is disabled: enable it")
+    asked_for = run_id(job.id, round(now, 3))
+    ledger.open(asked_for, now)
+    return asked_for
+
+
+def _one_line(error: Exception) -> str:
+    return printable(str(error) or type(error).__name__, ERROR_SHOWN)
+
+
+def _log(results: dict[str, Result]) -> None:
+    """A line for each run; of a storm, one for all that went well."""
+    for finished, result in results.items():
+        if len(results) == 1 or result.status != "ok":
+            write = log.info if result.status == "ok" else log.warning
+            job_id = finished.rpartition("@")[0]
+            write("run.finished", job_id=job_id, run_id=finished, **_said(result))
+    if len(results) > 1:
+        log.info("runs.finished", **Counter(result.status for result in results.values()))
+
+
+def _said(result: Result) -> dict[str, str]:
+    said = {"status": result.status, "reason": result.reason, "error": result.error}
+    return {name: value for name, value in said.items() if value is not None}

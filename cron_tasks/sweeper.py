@@ -1,0 +1,106 @@
+"""Looking after ticks whose deadline has passed: a lost message, a dead worker, a backlog.
+
+A pending tick is sent again only when its queue is empty: as long as messages wait there, workers
+are slow or gone, and more messages would help nobody.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from cron_tasks.actions import Run
+from cron_tasks.due import Due
+from cron_tasks.jobs import Job
+from cron_tasks.ledger import Ledger, Outcome, Overdue
+from cron_tasks.outcomes import Attempt, Result, conclude, record
+from cron_tasks.registry import routing
+from cron_tasks.settings import Settings
+from cron_tasks.ticks import late_reason, parse_run_id
+
+log = structlog.get_logger("cron_tasks.beat")
+
+#: Overdue ticks looked after in one go.
+PAGE = 500
+#: A run whose worker died is begun again at most this often where that cannot do harm.
+MOST_DELIVERIES = 5
+
+
+@dataclass(slots=True)
+class Decisions:
+    """What becomes of a page of overdue ticks; the pairs are (run id, state seen)."""
+
+    close: list[Outcome] = field(default_factory=list)
+    again: list[tuple[str, str]] = field(default_factory=list)
+    further_attempt: list[tuple[str, str]] = field(default_factory=list)
+    publish: list[Due] = field(default_factory=list)
+
+
+def sweep(
+    ledger: Ledger,
+    now: float,
+    settings: Settings,
+    waiting: Callable[[str | None], int],
+    publish: Callable[[Sequence[Due]], None],
+) -> bool:
+    """Look after one page of overdue ticks; whether there may be more."""
+    page = ledger.overdue(now, PAGE)
+    if not page:
+        return False
+    decisions = decide(page, now, settings)
+    ledger.finish(decisions.close)
+    ledger.hand_back(now, decisions.again)
+    ledger.hand_back(now, decisions.further_attempt, attempt_more=True)
+    queues = {tick.options.get("queue") for tick in decisions.publish}
+    idle = {queue for queue in queues if not waiting(queue)}
+    ready = [tick for tick in decisions.publish if tick.options.get("queue") in idle]
+    publish(ready)
+    log.warning(
+        "sweep.done",
+        closed=len(decisions.close),
+        sent_again=len(ready),
+        left_waiting=len(decisions.publish) - len(ready),
+        worker_died=len(decisions.further_attempt),
+    )
+    return len(page) == PAGE
+
+
+def decide(page: Sequence[Overdue], now: float, settings: Settings) -> Decisions:
+    """Judge each overdue tick by its job's policies. Pure."""
+    decisions = Decisions()
+    ticks = [(tick, *(parse_run_id(tick.run_id) or ("", 0.0))) for tick in page]
+    newest = {job_id: when for _, job_id, when in sorted(ticks, key=lambda each: each[2])}
+    for tick, job_id, scheduled_for in ticks:
+        by = Attempt(tick.attempt, None, now, None)
+        try:
+            job = Job.from_document(tick.document or "")
+        except ValueError:
+            line = record(tick.run_id, Result("skipped", "removed"), by)
+            decisions.close.append(Outcome(tick.run_id, job_id, tick.state, line))
+            continue
+        run = Run(job, tick.run_id, scheduled_for, tick.attempt)
+        superseded = scheduled_for < newest[job_id]
+        if ended := _ended(run, tick, now, superseded, settings.misfire_grace):
+            decisions.close.append(conclude(run, tick.state, ended, by, settings))
+            continue
+        pending_again = decisions.further_attempt if tick.running else decisions.again
+        pending_again.append((tick.run_id, tick.state))
+        decisions.publish.append(Due(tick.run_id, job_id, routing(job), _harmless(job)))
+    return decisions
+
+
+def _harmless(job: Job) -> bool:
+    """Whether beginning the job's action again does nothing twice."""
+    return job.action.type == "notify"
+
+
+def _ended(run: Run, tick: Overdue, now: float, superseded: bool, grace: float) -> Result | None:
+    if tick.running:
+        most = max(run.job.retry.max_attempts, MOST_DELIVERIES if _harmless(run.job) else 1)
+        return Result("failed", error="its worker died") if tick.attempt >= most else None
+    if reason := late_reason(run.scheduled_for, now, run.job.catchup, grace):
+        return Result("missed", reason)
+    late = now - run.scheduled_for > grace
+    if late and superseded and run.job.catchup.policy == "one":
+        return Result("missed", "coalesced")
+    return None

@@ -1,0 +1,69 @@
+"""The Celery tasks: thin; sync.py and runner.py do the work."""
+
+import os
+import secrets
+import time
+from functools import cache
+from typing import Any
+
+from celery import Task
+from redis import Redis
+
+from cron_tasks import names
+from cron_tasks.celery import app, settings
+from cron_tasks.errors import JobDisabled, UnknownJob
+from cron_tasks.ledger import Ledger
+from cron_tasks.redis_client import connect
+from cron_tasks.registry import Registry
+from cron_tasks.runner import Runner
+from cron_tasks.sync import Reconciler
+from cron_tasks.ticks import parse_run_id
+
+
+@app.task(name=names.SYNC_TASK)
+def sync_jobs() -> dict[str, Any]:
+    """Reconcile the registry with the REST service; what it did."""
+    report = Reconciler(_redis(), settings).sync(time.time)
+    return report.as_json() if report else {"state": "another sync is at it"}
+
+
+@app.task(name=names.RUN_TASK, bind=True, throws=(UnknownJob, JobDisabled))
+def run_job(self: Task[..., Any], job_id: str | int) -> str:
+    """Run the tick that this message's id names, or, called by hand, the job right now.
+
+    Raises UnknownJob or JobDisabled when called by hand for a job that cannot run.
+    """
+    job_id = str(job_id)
+    runner = _runner(self.request.hostname or "")
+    run_id = self.request.id or ""
+    tick = parse_run_id(run_id)
+    if tick is None or tick[0] != job_id:
+        run_id = runner.by_hand(job_id)
+    result = runner.run([(run_id, job_id)]).get(run_id)
+    return f"{run_id} {result.status if result else 'was no longer waiting'}"
+
+
+@app.task(name=names.CHUNK_TASK, bind=True)
+def run_chunk(self: Task[..., Any], run_ids: list[str]) -> str:
+    """Run many ticks of quick actions in one go."""
+    ticks = [(run_id, tick[0]) for run_id in run_ids if (tick := parse_run_id(run_id))]
+    results = _runner(self.request.hostname or "").run(ticks)
+    return f"{len(results)} of {len(run_ids)} ticks run"
+
+
+@cache
+def _redis() -> Redis:
+    return connect(settings.redis_url.get_secret_value())
+
+
+def _runner(hostname: str) -> Runner:
+    return _process_runner(os.getpid(), hostname)
+
+
+@cache
+def _process_runner(pid: int, hostname: str) -> Runner:
+    """One for each process: the holder of its leases must not outlive it."""
+    redis = _redis()
+    ledger = Ledger(redis, settings.history_runs, int(settings.history_days * 86400))
+    worker = f"{hostname}/{pid}/{secrets.token_hex(3)}"
+    return Runner(ledger, Registry(redis), settings, worker, time.time)
