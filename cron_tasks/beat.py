@@ -40,7 +40,7 @@ COARSE = 0.1
 REBUILD_EVERY = 5.0
 
 
-class JobSchedule(BaseSchedule):  # type: ignore[misc]
+class JobSchedule(BaseSchedule):
     """A job's schedule as Celery and RedBeat see it."""
 
     def __init__(self, schedule: Schedule, app: Any = None) -> None:
@@ -54,7 +54,7 @@ class JobSchedule(BaseSchedule):  # type: ignore[misc]
     def is_due(self, last_run_at: datetime) -> schedstate:
         remaining = self.remaining_estimate(last_run_at)
         if remaining is None:
-            return schedstate(False, None)
+            return schedstate(False, LONGEST_WAIT)
         return schedstate(remaining.total_seconds() <= 0, max(remaining.total_seconds(), 0.0))
 
     def __repr__(self) -> str:

@@ -55,7 +55,7 @@ def read_page(redis: Redis, now: float) -> Page:
     """What is due at `now`, the longest overdue first; one round trip."""
     rows, upcoming, generation = _due(redis, [names.SCHEDULE, names.GENERATION], [now, PAGE])
     return Page(
-        [Row(*(field or None for field in row)) for row in rows],
+        [Row(row[0], row[1], *(field or None for field in row[2:])) for row in rows],
         float(upcoming) if upcoming else None,
         bool(generation),
     )

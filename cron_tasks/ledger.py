@@ -13,7 +13,7 @@ An open tick is a field of the hash `cron_tasks:open`, "p|attempt|" (pending) or
 look after it: when a pending tick's message counts as lost, when a running tick's lease ends.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -111,7 +111,8 @@ class Ledger:
     def advance(self, token: str, now: float, page: Sequence[Advance]) -> list[str]:
         """Move a page of due entries on and put their ticks into the ledger; the new run ids.
 
-        An entry that was changed, removed or moved on meanwhile is passed over.
+        An entry that was changed, removed or moved on meanwhile is passed over. At most a thousand
+        entries a call, the most that Lua unpacks.
         Raises LockLost when `token` does not hold the leader's lock.
         """
         args: list[Any] = [token, now + PATIENCE, names.HISTORY_PREFIX, *self._keep]
@@ -129,11 +130,13 @@ class Ledger:
         """Put a tick asked for by hand into the ledger; False when it is there already."""
         return bool(_open(self.redis, [names.OPEN, names.DEADLINES], [run_id, now + PATIENCE]))
 
-    def claim(self, holder: str, now: float, run_ids: Iterable[tuple[str, str]]) -> list[Claim]:
+    def claim(self, holder: str, now: float, run_ids: Sequence[tuple[str, str]]) -> list[Claim]:
         """Those of the (run id, job id) that are now `holder`'s to run, each with a lease.
 
         Not among them: ticks that are finished, that another holds, or whose job was removed.
         """
+        if not run_ids:
+            return []
         args = [holder, now + LEASE, names.JOB_ENTRY_PREFIX]
         for run_id, job_id in run_ids:
             args += [run_id, job_id]
@@ -150,6 +153,8 @@ class Ledger:
         Returns the run ids that were still in the state given; the others changed nothing. A
         message whose queue is no Redis list goes to `cron_tasks:undeliverable`.
         """
+        if not outcomes:
+            return []
         args: list[Any] = [names.JOB_ENTRY_PREFIX, names.HISTORY_PREFIX, *self._keep]
         for each in outcomes:
             args += [each.run_id, each.job_id, each.state, each.record, len(each.messages)]
@@ -181,7 +186,7 @@ class Ledger:
         rows = self.redis.lrange(names.HISTORY_PREFIX + job_id, 0, -1)
         return cast("list[str]", rows)
 
-    def newest(self, job_ids: Iterable[str]) -> list[str | None]:
+    def newest(self, job_ids: Sequence[str]) -> list[str | None]:
         """The newest record of each of these jobs, None where there is none; one round trip."""
         with self.redis.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
@@ -191,26 +196,35 @@ class Ledger:
 
 
 @script
-def _advance() -> list[str] | None:  # type: ignore[empty-body]
+def _advance() -> list[str] | None:
     """
     if redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
     local deadline, history, keep, ttl = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-    local opened = {}
+    local rows, entries = {}, {}
     local i = 6
     while ARGV[i] do
-        local key, score, upcoming, meta = ARGV[i], ARGV[i+1], ARGV[i+2], ARGV[i+3]
-        local job, missed, ticks = ARGV[i+4], ARGV[i+5], tonumber(ARGV[i+6])
-        local seen = redis.call('ZSCORE', KEYS[2], key)
-        if seen and tonumber(seen) == tonumber(score) and redis.call('TYPE', key).ok == 'hash' then
+        rows[#rows + 1] = i
+        entries[#entries + 1] = ARGV[i]
+        i = i + 7 + tonumber(ARGV[i+6])
+    end
+    local scores = redis.call('ZMSCORE', KEYS[2], unpack(entries))
+    local whole = redis.call('EXISTS', unpack(entries)) == #entries
+    local moved, over, opened, deadlines = {}, {}, {}, {}
+    for n, at in ipairs(rows) do
+        local there = whole or redis.call('EXISTS', entries[n]) == 1
+        if there and scores[n] and tonumber(scores[n]) == tonumber(ARGV[at+1]) then
+            local key, upcoming, job, missed = ARGV[at], ARGV[at+2], ARGV[at+4], ARGV[at+5]
             if upcoming == '' then
-                redis.call('ZREM', KEYS[2], key)
+                over[#over + 1] = key
             else
-                redis.call('ZADD', KEYS[2], upcoming, key)
+                moved[#moved + 1] = upcoming
+                moved[#moved + 1] = key
             end
-            redis.call('HSET', key, 'meta', meta)
-            for tick = i + 7, i + 6 + ticks do
+            redis.pcall('HSET', key, 'meta', ARGV[at+3])
+            for tick = at + 7, at + 6 + tonumber(ARGV[at+6]) do
                 if redis.call('HSETNX', KEYS[3], ARGV[tick], 'p|1|') == 1 then
-                    redis.call('ZADD', KEYS[4], deadline, ARGV[tick])
+                    deadlines[#deadlines + 1] = deadline
+                    deadlines[#deadlines + 1] = ARGV[tick]
                     opened[#opened + 1] = ARGV[tick]
                 end
             end
@@ -219,7 +233,11 @@ def _advance() -> list[str] | None:  # type: ignore[empty-body]
                 redis.call('EXPIRE', history .. job, ttl)
             end
         end
-        i = i + 7 + ticks
+    end
+    if #moved > 0 then redis.call('ZADD', KEYS[2], unpack(moved)) end
+    if #over > 0 then redis.call('ZREM', KEYS[2], unpack(over)) end
+    for n = 1, #deadlines, 1000 do
+        redis.call('ZADD', KEYS[4], unpack(deadlines, n, math.min(n + 999, #deadlines)))
     end
     return opened
     """
@@ -238,25 +256,31 @@ def _open() -> int:  # type: ignore[empty-body]
 def _claim() -> list[list[str]]:  # type: ignore[empty-body]
     """
     local holder, lease, prefix = ARGV[1], ARGV[2], ARGV[3]
-    local granted = {}
-    for i = 4, #ARGV, 2 do
-        local id = ARGV[i]
-        local open = redis.call('HGET', KEYS[1], id)
-        if open then
-            local state, attempt, owner = string.match(open, '^(%a)|(%d+)|(.*)$')
-            if state == 'p' or owner == holder then
-                local job = redis.pcall('HGET', prefix .. ARGV[i+1], 'job')
-                if type(job) == 'string' then
-                    local running = 'r|' .. attempt .. '|' .. holder
-                    redis.call('HSET', KEYS[1], id, running)
-                    redis.call('ZADD', KEYS[2], lease, id)
-                    granted[#granted + 1] = {id, running, job}
-                else
-                    redis.call('HDEL', KEYS[1], id)
-                    redis.call('ZREM', KEYS[2], id)
-                end
+    local ids, granted, running, leases, gone = {}, {}, {}, {}, {}
+    for i = 4, #ARGV, 2 do ids[#ids + 1] = ARGV[i] end
+    for n, open in ipairs(redis.call('HMGET', KEYS[1], unpack(ids))) do
+        local state, attempt, owner = string.match(open or '', '^(%a)|(%d+)|(.*)$')
+        if state == 'p' or owner == holder then
+            local job = redis.pcall('HGET', prefix .. ARGV[3 + 2 * n], 'job')
+            if type(job) == 'string' then
+                local claimed = 'r|' .. attempt .. '|' .. holder
+                running[#running + 1] = ids[n]
+                running[#running + 1] = claimed
+                leases[#leases + 1] = lease
+                leases[#leases + 1] = ids[n]
+                granted[#granted + 1] = {ids[n], claimed, job}
+            else
+                gone[#gone + 1] = ids[n]
             end
         end
+    end
+    if #granted > 0 then
+        redis.call('HSET', KEYS[1], unpack(running))
+        redis.call('ZADD', KEYS[2], unpack(leases))
+    end
+    if #gone > 0 then
+        redis.call('HDEL', KEYS[1], unpack(gone))
+        redis.call('ZREM', KEYS[2], unpack(gone))
     end
     return granted
     """
@@ -281,31 +305,45 @@ def _renew() -> list[str]:  # type: ignore[empty-body]
 @script
 def _finish() -> list[str]:  # type: ignore[empty-body]
     """
-    local prefix, history, keep, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-    local closed = {}
+    local prefix, history, keep, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+    local rows, ids, closed, queues = {}, {}, {}, {}
     local function remember(list, item, most)
-        if type(redis.pcall('LPUSH', list, item)) == 'number' then
-            redis.call('LTRIM', list, 0, most - 1)
+        local length = redis.pcall('LPUSH', list, item)
+        if type(length) == 'number' then
+            if length > most then redis.call('LTRIM', list, 0, most - 1) end
             redis.call('EXPIRE', list, ttl)
         end
     end
     local i = 5
     while ARGV[i] do
-        local id, job, messages = ARGV[i], ARGV[i+1], tonumber(ARGV[i+4])
-        if redis.call('HGET', KEYS[1], id) == ARGV[i+2] then
-            redis.call('HDEL', KEYS[1], id)
-            redis.call('ZREM', KEYS[2], id)
-            if redis.call('EXISTS', prefix .. job) == 1 then
-                remember(history .. job, ARGV[i+3], keep)
+        rows[#rows + 1] = i
+        ids[#ids + 1] = ARGV[i]
+        i = i + 5 + 2 * tonumber(ARGV[i+4])
+    end
+    for n, open in ipairs(redis.call('HMGET', KEYS[1], unpack(ids))) do
+        local at = rows[n]
+        if open == ARGV[at+2] then
+            if redis.call('EXISTS', prefix .. ARGV[at+1]) == 1 then
+                remember(history .. ARGV[at+1], ARGV[at+3], keep)
             end
-            for m = i + 5, i + 3 + 2 * messages, 2 do
-                if type(redis.pcall('RPUSH', ARGV[m], ARGV[m+1])) ~= 'number' then
-                    remember(KEYS[3], ARGV[m] .. ' ' .. ARGV[m+1], 1000)
-                end
+            for m = at + 5, at + 3 + 2 * tonumber(ARGV[at+4]), 2 do
+                local queue = queues[ARGV[m]] or {}
+                queue[#queue + 1] = ARGV[m+1]
+                queues[ARGV[m]] = queue
             end
-            closed[#closed + 1] = id
+            closed[#closed + 1] = ids[n]
         end
-        i = i + 5 + 2 * messages
+    end
+    if #closed > 0 then
+        redis.call('HDEL', KEYS[1], unpack(closed))
+        redis.call('ZREM', KEYS[2], unpack(closed))
+    end
+    for queue, messages in pairs(queues) do
+        if type(redis.pcall('RPUSH', queue, unpack(messages))) ~= 'number' then
+            for _, message in ipairs(messages) do
+                remember(KEYS[3], queue .. ' ' .. message, 1000)
+            end
+        end
     end
     return closed
     """

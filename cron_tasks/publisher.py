@@ -34,7 +34,7 @@ class Publisher:
 
     def ticks(self, due: Sequence[Due]) -> None:
         """Send a hint for each tick; those that nobody gets are sent again by the sweep."""
-        with self.producer.batch():
+        with self.producer.batch():  # type: ignore[attr-defined]
             for options, chunk in _chunks(due):
                 if len(chunk) > 1:
                     self._send(names.CHUNK_TASK, [[tick.run_id for tick in chunk]], options)
@@ -46,7 +46,8 @@ class Publisher:
         """Messages of ours that wait in a Celery queue (None: the default one)."""
         name = queue or self.app.conf.task_default_queue
         try:
-            return int(self.producer.channel.queue_declare(name, passive=True).message_count)
+            channel: Any = self.producer.channel
+            return int(channel.queue_declare(name, passive=True).message_count)
         except ChannelError:
             return 0
 

@@ -53,8 +53,8 @@ def _sentinel(url: str, options: dict[str, Any]) -> Redis:
     }
     database = re.sub(r"\D", "", parts[-1].path) or "0"
     timeouts = {key: value for key, value in options.items() if key.startswith("socket_")}
-    sentinel = Sentinel(nodes, sentinel_kwargs=timeouts)
-    master: Redis = sentinel.master_for(
+    sentinel = Sentinel(nodes, sentinel_kwargs=timeouts)  # type: ignore[no-untyped-call]
+    master: Redis = sentinel.master_for(  # type: ignore[no-untyped-call]
         sentinel_master(url), db=int(database), **credentials, **options
     )
     return master

@@ -54,7 +54,7 @@ class Registry:
         return cast("dict[str, str]", self.redis.hgetall(names.JOBS))
 
     def count(self) -> int:
-        return cast("int", self.redis.hlen(names.JOBS))
+        return self.redis.hlen(names.JOBS)
 
     def job(self, job_id: str) -> Job:
         """The job with this id. Raises UnknownJob, which names the nearest id there is."""

@@ -1,12 +1,11 @@
 """Running ticks on a worker: claim, act, finish."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from itertools import count
 
 import structlog
 
-from cron_tasks import logs
 from cron_tasks.actions import Run, action_of
 from cron_tasks.errors import CronTasksError, JobDisabled
 from cron_tasks.jobs import Job
@@ -46,7 +45,7 @@ class Runner:
         self.clock = clock
         self._claims = count()
 
-    def run(self, run_ids: Iterable[tuple[str, str]]) -> dict[str, Result]:
+    def run(self, run_ids: Sequence[tuple[str, str]]) -> dict[str, Result]:
         """Run those of the (run id, job id) that wait to be run; the result of each by run id."""
         holder = f"{self.worker}#{next(self._claims)}"
         claims = self.ledger.claim(holder, self.clock(), run_ids)
@@ -78,8 +77,7 @@ class Runner:
             by = Attempt(claim.attempt, started, started, self.worker)
             line = record(claim.run_id, result, by)
             return Outcome(claim.run_id, job_id, claim.state, line), result
-        with logs.bind(job_id=job_id, run_id=claim.run_id):
-            result = self._act(run, started)
+        result = self._act(run, started)
         by = Attempt(claim.attempt, started, self.clock(), self.worker)
         return conclude(run, claim.state, result, by, self.settings), result
 
@@ -93,7 +91,7 @@ class Runner:
             action_of(run.job)(run)
         except Exception as error:
             if not isinstance(error, CronTasksError):
-                log.exception("run.raised")
+                log.exception("run.raised", job_id=run.job.id, run_id=run.run_id)
             return Result("failed", error=_one_line(error))
         return Result("ok")
 

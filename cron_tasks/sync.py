@@ -158,7 +158,7 @@ class Reconciler:
 
     def _remember(self, report: Report, validators: Validators | None, now: float) -> None:
         before = self.status()
-        fields: dict[str, Any] = {"last_attempt": now, "state": report.state}
+        fields: dict[Any, Any] = {"last_attempt": now, "state": report.state}
         fields["detail"] = report.detail
         if report.state == "ok":
             fields["last_success"] = now

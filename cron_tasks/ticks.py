@@ -3,6 +3,7 @@
 Pure: no clock, no Redis. Times are seconds since the epoch, as in a Redis score.
 """
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -13,7 +14,7 @@ MOST_AT_ONCE = 1000
 _INSTANT = timedelta(microseconds=1)
 
 
-class HasTicks(Protocol):
+class HasTicks(Hashable, Protocol):
     def after(self, when: datetime) -> datetime | None: ...
     def latest(self, when: datetime) -> datetime | None: ...
 
@@ -120,7 +121,7 @@ def _fire_latest(schedule: HasTicks, due: float, now: float, window: float) -> F
 def _fire_from(
     schedule: HasTicks, start: float | None, now: float, missed: Missed | None
 ) -> Firing:
-    ticks = []
+    ticks: list[float] = []
     while start is not None and start <= now and len(ticks) < MOST_AT_ONCE:
         ticks.append(start)
         start = next_tick(schedule, start)
