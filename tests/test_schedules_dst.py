@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -229,7 +230,7 @@ def test_the_tz_database_knows_the_change(table: Table) -> None:
 @pytest.mark.parametrize(("table", "expression"), CASES)
 def test_ticks_of_the_day_forwards(table: Table, expression: str) -> None:
     start, end = bounds(table)
-    found = [tick for tick in schedule(expression, table.zone).between(start, end)]
+    found = list(schedule(expression, table.zone).between(start, end))
     precision = "%H:%M:%S" if any(tick.second for tick in found) else "%H:%M"
     assert " ".join(tick.strftime(precision) for tick in found) == table.ticks[expression]
 
@@ -270,7 +271,7 @@ def test_over_a_year_hourly_jobs_never_pause_and_daily_ones_tick_once_a_day() ->
     year = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
     for zone in {table.zone for table in TABLES}:
         hourly = list(parse(cron_expression="0 * * * *", timezone=zone).between(*year))
-        steps = {later - earlier for earlier, later in zip(hourly, hourly[1:], strict=False)}
+        steps = {later - earlier for earlier, later in pairwise(hourly)}
         assert max(steps) <= timedelta(minutes=90), zone
         daily = parse(cron_expression="30 2 * * *", timezone=zone).between(*year)
         assert len({tick.astimezone(ZoneInfo(zone)).date() for tick in daily}) == 365, zone

@@ -2,7 +2,8 @@
 
 import time
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import islice, pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 from dateutil.rrule import rrulestr
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from cron_tasks.schedules import ScheduleError, from_spec, parse
 
 MICRO = timedelta(microseconds=1)
+FREQUENCIES = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY")
 DAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 
 
@@ -30,11 +32,12 @@ def rules(draw: st.DrawFn) -> tuple[str, datetime]:
     Left out: BYDAY with and without a number together, which dateutil takes for "both" and the RFC
     for "either"; in the first week of a WEEKLY rule BYSETPOS, where dateutil begins at DTSTART.
     """
-    frequency = draw(
-        st.sampled_from("YEARLY MONTHLY WEEKLY DAILY HOURLY MINUTELY SECONDLY".split())
-    )
+    frequency = draw(st.sampled_from(FREQUENCIES))
     start = draw(st.datetimes(datetime(1999, 1, 1), datetime(2024, 1, 1))).replace(microsecond=0)
-    parts = {"INTERVAL": st.sampled_from("1 2 3 4 5 7 12 30".split()), "BYMONTH": numbers(1, 12)}
+    parts = {
+        "INTERVAL": st.sampled_from(["1", "2", "3", "5", "7", "12", "30"]),
+        "BYMONTH": numbers(1, 12),
+    }
     if frequency != "WEEKLY":
         parts["BYMONTHDAY"] = numbers(1, 31, back=True)
     if frequency in ("YEARLY", "HOURLY", "SECONDLY"):
@@ -64,20 +67,22 @@ def rules(draw: st.DrawFn) -> tuple[str, datetime]:
     return ";".join(text), start
 
 
-@settings(max_examples=250, deadline=None, derandomize=True, database=None)
+@settings(max_examples=120, deadline=None, derandomize=True, database=None)
 @given(rules(), st.floats(0, 1))
 def test_occurrences_are_those_of_dateutil(rule: tuple[str, datetime], part: float) -> None:
     text, start = rule
     try:
         schedule = parse(rrule=text, start_at=start)
-    except ScheduleError as error:
-        assert "never" in str(error)
+    except ScheduleError as refused:
+        told = refused.errors
+        assert told == [("rrule", "never fires")]
         return
-    ticks = list(islice(schedule.between(start.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)), 10))
+    whole = schedule.between(start.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+    ticks = list(islice(whole, 10))
     theirs = islice(rrulestr(text, dtstart=start), len(ticks))
     assert [tick.replace(tzinfo=None) for tick in ticks] == list(theirs)
     assert schedule.latest(ticks[0] - MICRO) is None
-    for earlier, later in zip(ticks, ticks[1:], strict=False):
+    for earlier, later in pairwise(ticks):
         between = earlier + (later - earlier) * part * 0.999
         assert schedule.latest(between) == earlier
         assert schedule.after(between) == later
@@ -87,8 +92,8 @@ def test_occurrences_are_those_of_dateutil(rule: tuple[str, datetime], part: flo
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        # examples of RFC 5545 3.8.5.3, from DTSTART;TZID=America/New_York:19970902T090000
-        ("FREQ=DAILY;COUNT=10", "1997-09-02T09 1997-09-03T09 1997-09-04T09"),
+        # most are examples of RFC 5545 3.8.5.3
+        ("FREQ=DAILY;COUNT=2", "1997-09-02T09 1997-09-03T09"),
         ("FREQ=WEEKLY;INTERVAL=2;WKST=SU;BYDAY=TU,TH", "1997-09-02T09 1997-09-04T09 1997-09-16T09"),
         ("FREQ=MONTHLY;COUNT=10;BYDAY=1FR", "1997-09-05T09 1997-10-03T09 1997-11-07T09"),
         ("FREQ=MONTHLY;BYMONTHDAY=-3", "1997-09-28T09 1997-10-29T09 1997-11-28T09"),
@@ -97,14 +102,20 @@ def test_occurrences_are_those_of_dateutil(rule: tuple[str, datetime], part: flo
         ("FREQ=MONTHLY;BYDAY=FR;BYMONTHDAY=13", "1998-02-13T09 1998-03-13T09 1998-11-13T09"),
         (
             "FREQ=YEARLY;INTERVAL=4;BYMONTH=11;BYDAY=TU;BYMONTHDAY=2,3,4,5,6,7,8",
-            "2000-11-07T09 2004-11-02T09 2008-11-04T09",
+            "1997-11-04T09 2001-11-06T09 2005-11-08T09",
         ),
-        ("FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-2", "1997-09-29T09 1997-10-30T09 1997-11-27T09"),
-        ("FREQ=HOURLY;INTERVAL=3;UNTIL=19970902T210000Z", "1997-09-02T09 1997-09-02T12 1997-09-02T15"),
+        (
+            "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-2",
+            "1997-09-29T09 1997-10-30T09 1997-11-27T09",
+        ),
+        (
+            "FREQ=HOURLY;INTERVAL=3;UNTIL=19970902T210000Z",
+            "1997-09-02T09 1997-09-02T12 1997-09-02T15",
+        ),
         ("FREQ=MONTHLY;BYMONTHDAY=31", "1997-10-31T09 1997-12-31T09 1998-01-31T09"),
         # either of two kinds of day
         ("FREQ=MONTHLY;BYDAY=MO,1TU", "1997-09-02T09 1997-09-08T09 1997-09-15T09"),
-        ("FREQ=DAILY;UNTIL=19970904", "1997-09-02T09 1997-09-03T09 1997-09-04T09"),
+        ("FREQ=DAILY;UNTIL=19970903", "1997-09-02T09 1997-09-03T09"),
     ],
 )
 def test_examples(text: str, expected: str) -> None:
@@ -112,8 +123,8 @@ def test_examples(text: str, expected: str) -> None:
     assert schedule.timezone == "America/New_York"
     start = datetime(1997, 1, 1, tzinfo=UTC)
     found = islice(schedule.between(start, datetime(2100, 1, 1, tzinfo=UTC)), 3)
-    local = parse(cron_expression="0 9 * * *", timezone="America/New_York")
-    walls = [tick.astimezone(local._series.tz).strftime("%Y-%m-%dT%H") for tick in found]
+    zone = ZoneInfo("America/New_York")
+    walls = [tick.astimezone(zone).strftime("%Y-%m-%dT%H") for tick in found]
     assert " ".join(walls) == expected
 
 
@@ -148,7 +159,7 @@ def test_a_start_long_ago_costs_nothing(text: str) -> None:
         "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30",
         "FREQ=SECONDLY;BYMONTH=2;BYMONTHDAY=30;BYHOUR=3",
         "FREQ=DAILY;INTERVAL=7;BYDAY=TU",  # from a Thursday
-        "FREQ=YEARLY;INTERVAL=2;BYYEARDAY=366",  # from an odd year
+        "FREQ=YEARLY;INTERVAL=4;BYYEARDAY=366",  # no leap year among 2026, 2030, …
         "FREQ=SECONDLY;INTERVAL=3600;BYMINUTE=1",
         "FREQ=DAILY;BYHOUR=9;BYSETPOS=2",
         "FREQ=MONTHLY;BYHOUR=0,6,12,18;BYMINUTE=0,15,30,45;BYSETPOS=366",
@@ -170,8 +181,8 @@ def test_a_rule_that_never_fires_is_an_error_and_ends(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("FREQ=DAYLY", "FREQ 'DAYLY' is not one of YEARLY, MONTHLY, WEEKLY, DAILY, HOURLY, MINUTELY,"
-         " SECONDLY; did you mean 'DAILY'?"),
+        ("FREQ=DAYLY", "FREQ 'DAYLY' is not one of YEARLY, MONTHLY, WEEKLY, DAILY, HOURLY,"
+         " MINUTELY, SECONDLY; did you mean 'DAILY'?"),
         ("INTERVAL=2", "has no FREQ, such as FREQ=DAILY"),
         ("FREQ=DAILY;BYMONHT=2", "unknown part 'BYMONHT'; did you mean 'BYMONTH'?"),
         ("FREQ=DAILY;INTERVAL=0", "INTERVAL '0' is not a whole number from 1 to 1,000,000,000"),
@@ -179,9 +190,11 @@ def test_a_rule_that_never_fires_is_an_error_and_ends(text: str) -> None:
         ("FREQ=DAILY;BYHOUR=24", "BYHOUR '24' is not in 0–23"),
         ("FREQ=MONTHLY;BYMONTHDAY=0", "BYMONTHDAY '0' is not in 1–31 or -31–-1"),
         ("FREQ=WEEKLY;BYDAY=XX", "BYDAY 'XX' is not one of MO, TU, WE, TH, FR, SA, SU"),
-        ("FREQ=WEEKLY;BYDAY=2MO", "BYDAY counts days in months and years only, not with FREQ=WEEKLY"),
+        ("FREQ=WEEKLY;BYDAY=2MO",
+         "BYDAY counts days in months and years only, not with FREQ=WEEKLY"),
         ("FREQ=MONTHLY;BYWEEKNO=2", "BYWEEKNO does not go with FREQ=MONTHLY"),
-        ("FREQ=DAILY;COUNT=2;UNTIL=20270101", "has both COUNT and UNTIL; only one of them can end it"),
+        ("FREQ=DAILY;COUNT=2;UNTIL=20270101",
+         "has both COUNT and UNTIL; only one of them can end it"),
         ("FREQ=DAILY;BYSETPOS=1", "BYSETPOS picks from another BY part, and there is none"),
         ("FREQ=DAILY;FREQ=DAILY", "FREQ is there twice"),
         ("FREQ=DAILY;UNTIL=tomorrow", "UNTIL 'TOMORROW' is not a time such as 20260301T090000"),
@@ -190,7 +203,8 @@ def test_a_rule_that_never_fires_is_an_error_and_ends(text: str) -> None:
          "unknown time zone 'Europe/Berln'; did you mean 'Europe/Berlin'?"),
         ("RRULE:FREQ=DAILY\nRRULE:FREQ=WEEKLY",
          "has 2 rules; expected one, such as FREQ=DAILY;INTERVAL=2"),
-        ("RRULE:FREQ=DAILY\nEXDATE:20260101T000000", "EXDATE is not supported; name these days in `exclude`"),
+        ("RRULE:FREQ=DAILY\nEXDATE:20260101T000000",
+         "EXDATE is not supported; name these days in `exclude`"),
     ],
 )  # fmt: skip
 def test_faults(text: str, message: str) -> None:
@@ -222,11 +236,14 @@ def test_dtstart_in_utc_means_that_time_on_the_wall_of_the_zone() -> None:
         ("FREQ=DAILY", "Every day at 09:30"),
         ("FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,FR", "Every 2 weeks on Monday and Friday at 09:30"),
         ("FREQ=WEEKLY", "Every week on Monday at 09:30"),
-        ("FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=8,17", "Every month on the last Friday at 08:30 and 17:30"),
-        ("FREQ=MONTHLY;BYMONTHDAY=1,-1", "Every month on the last and 1st day of the month at 09:30"),
+        ("FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=8,17",
+         "Every month on the last Friday at 08:30 and 17:30"),
+        ("FREQ=MONTHLY;BYMONTHDAY=1,-1",
+         "Every month on the last and 1st day of the month at 09:30"),
         ("FREQ=MONTHLY", "Every month on the 2nd day of the month at 09:30"),
         ("FREQ=YEARLY", "Every year on the 2nd of March at 09:30"),
-        ("FREQ=YEARLY;BYWEEKNO=20;BYDAY=MO", "Every year in the 20th week of the year on Monday at 09:30"),
+        ("FREQ=YEARLY;BYWEEKNO=20;BYDAY=MO",
+         "Every year in the 20th week of the year on Monday at 09:30"),
         ("FREQ=HOURLY;INTERVAL=3", "Every 3 hours at minute 30"),
         ("FREQ=MINUTELY;BYHOUR=9,10", "Every minute at hours 9 and 10"),
         ("FREQ=DAILY;COUNT=10", "Every day at 09:30, 10 times"),

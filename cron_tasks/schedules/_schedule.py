@@ -1,0 +1,147 @@
+"""A schedule: a rule, the window it lives in, what it leaves out, and the job's own offset.
+
+A `Series` is the part that jobs share: 10,000 jobs of one expression have one, interned by
+`_spec`, and with it one memory of the last answer. Between two ticks every question has the same
+answer, so the memory is a stretch of time and not a table of questions: it also answers jobs that
+ask some microseconds later, or with another jitter.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+from cron_tasks.schedules._clock import FIRST, LAST, MICROSECOND, utc, wall_text
+from cron_tasks.schedules._exclude import Exclusions, canonical
+from cron_tasks.schedules._words import listed
+
+#: A search gives up after so many excluded ticks in a row, each in a stretch of its own: ten years
+#: of daily ones.
+_MOST_SKIPPED = 4_000
+
+
+class Rule(Protocol):
+    """Ticks before window and exclusions; both may raise OverflowError for "none within reach"."""
+
+    def after(self, when: datetime) -> datetime | None: ...
+    def latest(self, when: datetime) -> datetime | None: ...
+    def describe(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The ticks of `rule` with start <= tick < end that lie in no exclusion; named by `spec`."""
+
+    spec: tuple[tuple[str, Any], ...]
+    rule: Rule = field(compare=False)
+    tz: ZoneInfo = field(compare=False)
+    start: datetime = field(default=FIRST, compare=False)
+    end: datetime = field(default=LAST, compare=False)
+    exclude: Exclusions | None = field(default=None, compare=False)
+    _known: list[tuple[datetime, datetime]] = field(
+        default_factory=lambda: [(LAST, LAST)], repr=False, compare=False
+    )
+
+    def after(self, when: datetime) -> datetime | None:
+        since, tick = self._known[0]
+        if since <= when < tick:
+            return tick
+        found = self._after(when)
+        if found:
+            self._known[0] = (min(since, when) if found == tick else when, found)
+        return found
+
+    def _after(self, when: datetime) -> datetime | None:
+        when = max(when, self.start - MICROSECOND)
+        try:
+            for _ in range(_MOST_SKIPPED):
+                tick = self.rule.after(when)
+                if not tick or tick >= self.end:
+                    return None
+                stretch = self.exclude and self.exclude.stretch(tick)
+                if not stretch:
+                    return tick
+                when = stretch[1] - MICROSECOND
+        except OverflowError:
+            pass
+        return None
+
+    def latest(self, when: datetime) -> datetime | None:
+        when = min(when, self.end - MICROSECOND)
+        try:
+            for _ in range(_MOST_SKIPPED):
+                tick = self.rule.latest(when)
+                if not tick or tick < self.start:
+                    return None
+                stretch = self.exclude and self.exclude.stretch(tick)
+                if not stretch:
+                    return tick
+                when = stretch[0] - MICROSECOND
+        except OverflowError:
+            pass
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When a job is due. Immutable and hashable; equal if made from equal parts.
+
+    Times that come back are aware UTC; those that go in are aware, of any zone (else ValueError).
+    """
+
+    _series: Series
+    _offset: int = 0
+
+    @property
+    def timezone(self) -> str:
+        """The IANA name of the zone whose wall clock counts."""
+        return self._series.tz.key
+
+    def after(self, when: datetime) -> datetime | None:
+        """The first tick strictly later than `when`; None: never again."""
+        if not self._offset:
+            return self._series.after(utc(when))
+        offset = timedelta(seconds=self._offset)
+        tick = self._series.after(utc(when) - offset)
+        return tick + offset if tick else None
+
+    def latest(self, when: datetime) -> datetime | None:
+        """The last tick at or before `when`; None: none yet."""
+        offset = timedelta(seconds=self._offset)
+        tick = self._series.latest(utc(when) - offset)
+        return tick + offset if tick else None
+
+    def between(self, start: datetime, end: datetime) -> Iterator[datetime]:
+        """The ticks with start <= tick < end, computed as they are taken."""
+        tick = self.after(utc(start) - MICROSECOND)
+        end = utc(end)
+        while tick and tick < end:
+            yield tick
+            tick = self.after(tick)
+
+    def describe(self) -> str:
+        """`At 09:00 every day (Europe/Berlin), except 2026-12-24`"""
+        series, clauses = self._series, []
+        text = series.rule.describe()
+        if series.start > FIRST and (start := wall_text(series.tz, series.start)) not in text:
+            clauses.append(f"from {start}")
+        if series.end < LAST:
+            clauses.append(f"until {wall_text(series.tz, series.end)}")
+        if entries := dict(series.spec).get("x", ()):
+            named = [canonical(entry).replace("/", " to ") for entry in entries[:4]]
+            more = [f"{len(entries) - 3} more"] if len(entries) > 4 else named[3:]
+            clauses.append(f"except {listed(named[:3] + more)}")
+        if clauses and series.tz.key not in text:
+            clauses[-1] += f" ({series.tz.key})"
+        if self._offset:
+            clauses.append(f"shifted by {self._offset} s")
+        return ", ".join([text, *clauses])
+
+    def to_spec(self) -> dict[str, Any]:
+        """What `from_spec` takes, JSON-able and without defaults. Keys: one of c (cron expression),
+        e (seconds), t (time of a single tick) and r (recurrence rule); z zone, s start,
+        u end (until), x exclusions, j seconds of jitter.
+        """
+        spec = {key: list(value) if key == "x" else value for key, value in self._series.spec}
+        return spec | {"j": self._offset} if self._offset else spec
