@@ -201,7 +201,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
         if now < self._rebuild_at:
             return
         self._rebuild_at = now + REBUILD_EVERY
-        log.warning("registry.missing", hint="asking for a sync")
+        log.info("registry.missing", hint="asking for a sync")
         super().setup_schedule()
         self._publisher.sync()
 

@@ -12,9 +12,12 @@ from cron_tasks.jobs import Job
 from cron_tasks.ledger import Advance
 from cron_tasks.outcomes import Attempt, Result, record
 from cron_tasks.scripts import script
+from cron_tasks.text import printable
 from cron_tasks.ticks import due_ticks, on_time, run_id
 
 PAGE = 1000
+#: Why an entry was set aside is told in up to this many characters.
+REASON_SHOWN = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +70,10 @@ def judge(row: Row, now: float, grace: float) -> tuple[Advance, list[Due]]:
     Raises ValueError (ScheduleError, BrokenDocument among them), KeyError or TypeError when the
     row is broken.
     """
+    row.key.encode()  # a key that is no UTF-8 cannot be part of a run id
     job_id = row.job_id or ""
-    definition = orjson.loads(row.definition or "null")
-    document = orjson.loads(row.job or "null")
+    definition = _object(row.definition, "definition")
+    document = _object(row.job, "job")
     schedule = entries.read_schedule(definition)
     due = float(row.score)
     if now - due <= grace:
@@ -96,11 +100,19 @@ def judge(row: Row, now: float, grace: float) -> tuple[Advance, list[Due]]:
     return advance, ticks
 
 
+def _object(text: str | None, field: str) -> dict[str, Any]:
+    value = orjson.loads(text or "null")
+    if not isinstance(value, dict):
+        raise ValueError(f"its field {field} holds no JSON object")  # noqa: TRY004
+    return value
+
+
 def set_aside(redis: Redis, key: str, reason: str) -> None:
     """Take a broken entry out of the schedule; the next sync writes its job anew."""
-    job_id = names.job_id_of(key) or ""
     keys = [names.SCHEDULE, names.SET_ASIDE, names.JOBS, names.SOURCE]
-    _set_aside(redis, keys, [key, reason, job_id])
+    args = [key, printable(reason, REASON_SHOWN), names.job_id_of(key) or ""]
+    # A key that is no UTF-8 was read with surrogates, which stand for its bytes.
+    _set_aside(redis, keys, [arg.encode(errors="surrogateescape") for arg in args])
 
 
 @script

@@ -119,17 +119,21 @@ class Registry:
         args = [names.JOB_ENTRY_PREFIX, names.HISTORY_PREFIX, *job_ids]
         _remove(self.redis, [names.SCHEDULE, names.JOBS, names.SET_ASIDE], args)
 
-    def record_rejected(self, rejected: Sequence[Rejected]) -> None:
-        """Replace the list of rejected rows; nothing is written when it is as it was."""
+    def record_rejected(self, rejected: Sequence[Rejected]) -> list[Rejected]:
+        """Replace the list of rejected rows; those of them that are new.
+
+        Nothing is written when it is as it was.
+        """
         listed = {each.place: _rejection(each) for each in rejected}
         stored = cast("dict[str, str]", self.redis.hgetall(names.REJECTED))
         if listed == stored:
-            return
+            return []
         with self.redis.pipeline() as pipe:
             pipe.delete(names.REJECTED)
             for page in pages(listed.items()):
                 pipe.hset(names.REJECTED, mapping=dict(page))
             pipe.execute()
+        return [each for each in rejected if stored.get(each.place) != listed[each.place]]
 
     def rejected(self) -> list[Rejected]:
         """Rows that validation rejected, and entries that beat had to set aside."""

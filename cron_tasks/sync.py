@@ -16,7 +16,7 @@ from cron_tasks.leases import renewed
 from cron_tasks.plan import Changes, Policy, plan
 from cron_tasks.registry import Registry
 from cron_tasks.scripts import script
-from cron_tasks.settings import Settings
+from cron_tasks.settings import Settings, urls
 from cron_tasks.source import Source, Validators
 
 log = structlog.get_logger("cron_tasks.sync")
@@ -122,7 +122,8 @@ class Reconciler:
                 progress(done, total)
 
             self.registry.apply(changes, clock(), count)
-            self.registry.record_rejected(changes.rejected)
+            for row in self.registry.record_rejected(changes.rejected):
+                log.warning("job.rejected", job_id=row.id, place=row.place, errors=row.errors)
         self._remember(report, validators, clock())
         return report
 
@@ -154,7 +155,8 @@ class Reconciler:
     def _read_as(self) -> str:
         """What else decides the outcome of a sync; a 304 says nothing about these."""
         s = self.settings
-        return f"{s.rest_url} {s.rest_jobs_path} {s.rest_mapping} {s.timezone}"
+        url = urls.masked(s.rest_url or "")
+        return f"{url} {s.rest_jobs_path} {s.rest_mapping} {s.timezone}"
 
     def _remember(self, report: Report, validators: Validators | None, now: float) -> None:
         before = self.status()

@@ -1,0 +1,155 @@
+"""What is done to the system. Each fault mends itself before it returns."""
+
+import signal
+import time
+from collections.abc import Callable
+
+from helpers import wait_until
+from redis.exceptions import RedisError
+
+from chaos.victim import BEAT_INSTANTS, WORKER_INSTANTS
+from chaos.world import World
+
+Fault = Callable[[World], str]
+
+
+def kill_beat(world: World) -> str:
+    name = world.leader()
+    world.members[name].kill()
+    return f"kill -9 {name}"
+
+
+def stop_beat(world: World) -> str:
+    name = world.leader()
+    world.members[name].signal(signal.SIGTERM)
+    return f"SIGTERM {name}"
+
+
+def freeze_beat(world: World) -> str:
+    """Past its lock, so that the other leads when it thaws."""
+    name = world.leader()
+    process = world.members[name]
+    seconds = world.random.uniform(2, 9)
+    process.signal(signal.SIGSTOP)
+    time.sleep(seconds)
+    process.signal(signal.SIGCONT)
+    return f"SIGSTOP {name} for {seconds:.1f} s"
+
+
+def kill_worker(world: World) -> str:
+    name = world.any_worker()
+    world.members[name].kill()
+    return f"kill -9 {name} and its children"
+
+
+def stop_worker(world: World) -> str:
+    name = world.any_worker()
+    world.members[name].signal(signal.SIGTERM)
+    return f"SIGTERM {name}"
+
+
+def freeze_worker(world: World) -> str:
+    """The whole group, beyond its leases."""
+    import psutil
+
+    name = world.any_worker()
+    process = psutil.Process(world.members[name].pid)
+    family = [process, *process.children(recursive=True)]
+    seconds = world.random.uniform(2, 18)
+    for member in family:
+        member.suspend()
+    time.sleep(seconds)
+    for member in family:
+        member.resume()
+    return f"SIGSTOP {name} for {seconds:.1f} s"
+
+
+def die_at_the_worst_instant(world: World) -> str:
+    if world.random.random() < 0.5:
+        instant = world.random.choice(BEAT_INSTANTS)
+        leader = world.leader()
+        name = "beat 1" if leader == "beat 2" else "beat 2"
+        victim = world.replace(name, instant, world.random.randint(1, 3))
+        victim.wait_for('"beat.')
+        world.members[leader].signal(signal.SIGTERM)
+    else:
+        instant = world.random.choice(WORKER_INSTANTS)
+        name = world.any_worker()
+        victim = world.replace(name, instant, world.random.randint(1, 3))
+    wait_until(lambda: not victim.alive, f"{name} to die {instant}", 40)
+    return f"kill -9 {name} {instant}"
+
+
+def freeze_redis(world: World) -> str:
+    seconds = world.random.uniform(1, 12)
+    world.valkey.freeze()
+    time.sleep(seconds)
+    world.valkey.thaw()
+    return f"Redis frozen for {seconds:.1f} s"
+
+
+def restart_redis(world: World) -> str:
+    seconds = world.random.uniform(0, 5)
+    world.valkey.kill()
+    time.sleep(seconds)
+    world.valkey.start()
+    wait_until(world.answers, "Redis to answer")
+    return f"Redis killed and started again after {seconds:.1f} s, its data kept"
+
+
+def read_only_redis(world: World) -> str:
+    seconds = world.random.uniform(1, 6)
+    # A replica of nobody: it refuses writes and keeps its data.
+    world.redis.config_set("replica-read-only", "yes")
+    world.redis.replicaof("127.0.0.1", "1")
+    time.sleep(seconds)
+    world.redis.replicaof("NO", "ONE")
+    return f"Redis read-only for {seconds:.1f} s"
+
+
+def full_redis(world: World) -> str:
+    seconds = world.random.uniform(1, 6)
+    world.redis.config_set("maxmemory", "1")
+    time.sleep(seconds)
+    world.redis.config_set("maxmemory", "0")
+    return f"Redis out of memory for {seconds:.1f} s"
+
+
+def cut_connections(world: World) -> str:
+    for _ in range(5):
+        try:
+            world.redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        except RedisError as error:
+            return f"connections could not be cut: {error}"
+        time.sleep(0.2)
+    return "every connection cut five times"
+
+
+def lose_the_lock(world: World) -> str:
+    world.redis.delete("redbeat::lock")
+    return "the leader's lock deleted"
+
+
+def break_the_rest_service(world: World) -> str:
+    world.rest.answer = lambda handler: handler.reply(503, b"{}") or True
+    time.sleep(6)
+    world.rest.answer = None
+    return "the REST service answers 503 for 6 s"
+
+
+FAULTS: tuple[Fault, ...] = (
+    die_at_the_worst_instant,
+    kill_beat,
+    stop_beat,
+    freeze_beat,
+    kill_worker,
+    stop_worker,
+    freeze_worker,
+    freeze_redis,
+    restart_redis,
+    read_only_redis,
+    full_redis,
+    cut_connections,
+    lose_the_lock,
+    break_the_rest_service,
+)

@@ -1,0 +1,224 @@
+"""The beat: leading, standing by, broken entries, guests' entries, a Redis that goes away."""
+
+import json
+import signal
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from helpers import wait_until
+from processes import Celery
+from redis import Redis
+from rest_server import RestServer
+
+from cron_tasks import names
+from cron_tasks.registry import Registry
+
+QUEUE = "queue:to_telegram"
+SECONDLY = {"id": "healthy", "name": "healthy", "every": 1}
+
+
+def told(redis: Redis, job_id: str) -> list[dict[str, Any]]:
+    messages = [json.loads(message) for message in redis.lrange(QUEUE, 0, -1)]
+    return [message for message in messages if message["job_id"] == job_id]
+
+
+def started(celery: Celery, redis: Redis, jobs: int) -> None:
+    celery.worker()
+    celery.beat()
+    wait_until(lambda: Registry(redis).count() == jobs, "the first sync")
+
+
+#: What an entry's hash may hold that is no entry (failures measured on stock RedBeat).
+POISON = [
+    {"definition": "{"},
+    {"definition": "null"},
+    {"definition": "[]"},
+    {"definition": '"text"'},
+    {"definition": b"\xff\xfe"},
+    {"definition": '{"schedule": null}'},
+    {"definition": '{"schedule": {"__type__": "crontab", "minute": 99}}'},
+    {"definition": '{"schedule": {"__type__": "cron_tasks", "c": "99 * * * *"}}'},
+    {"definition": '{"schedule": {"__type__": "cron_tasks", "c": "0 0 31 2 *"}}'},
+    {"definition": '{"schedule": {"__type__": "cron_tasks", "e": 1e20}}'},
+    {"definition": '{"schedule": {"__type__": "cron_tasks", "e": -1}}'},
+    {"definition": '{"schedule": {"__type__": "cron_tasks", "e": 0}}'},
+    {"definition": '{"schedule": {"__type__": "cron_tasks", "e": NaN}}'},
+    {"definition": '{"schedule": {"__type__": "cron_tasks", "c": 5}}'},
+    {"definition": '{"schedule": {"__type__": "cron_tasks", "c": "* * * * *", "z": "No/Zone"}}'},
+    {"definition": '{"schedule": {"__type__": "cron_tasks", "unknown": 1}}'},
+    {"definition": '{"schedule": {"__type__": "cron_tasks"}}'},
+    {"meta": "{"},
+    {"meta": "[]"},
+    {"meta": '{"total_run_count": "many"}'},
+    {"job": "{"},
+    {"job": "null"},
+    {"job": "[]"},
+]
+
+
+def test_poison_is_set_aside_and_harms_no_other(
+    redis: Redis, rest: RestServer, celery: Celery
+) -> None:
+    poisoned = [{"id": n, "name": "x", "every": 3600} for n in range(len(POISON) + 2)]
+    rest.jobs = [SECONDLY, *poisoned]
+    started(celery, redis, len(rest.jobs))
+    for number, fields in enumerate(POISON):
+        redis.hset(names.entry_key(str(number)), mapping=fields)
+    redis.delete(names.entry_key(str(len(POISON))))
+    redis.set(names.entry_key(str(len(POISON) + 1)), "no hash")
+    overdue = {names.entry_key(job["id"]): time.time() - 1 for job in map(_texts, poisoned)}
+    redis.zadd(names.SCHEDULE, overdue | {"redbeat:no such entry": time.time() - 1})
+    redis.zadd(names.SCHEDULE, {b"redbeat:cron_tasks:\xff": time.time() - 1})
+    aside = wait_until(
+        lambda: len(found := redis.hgetall(names.SET_ASIDE)) > len(poisoned) + 1 and found,
+        "every broken entry to be set aside",
+    )
+    assert set(aside) == {*overdue, "redbeat:no such entry", "redbeat:cron_tasks:\udcff"}
+    assert all(reason.isprintable() and len(reason) < 500 for reason in aside.values())
+    before = len(told(redis, "healthy"))
+    wait_until(lambda: len(told(redis, "healthy")) > before + 1, "the healthy job to go on")
+    times = [message["scheduled_for"] for message in told(redis, "healthy")]
+    seconds = [datetime.fromisoformat(each).timestamp() for each in times]
+    assert seconds == [seconds[0] + n for n in range(len(seconds))]
+    # The next sync mends them all.
+    redis.lpush(names.POKE, "*")
+    wait_until(lambda: redis.hlen(names.SET_ASIDE) == 2, "the sync to mend them")
+    assert all(redis.zscore(names.SCHEDULE, key) > time.time() for key in overdue)
+
+
+def _texts(job: dict[str, Any]) -> dict[str, str]:
+    return {key: str(value) for key, value in job.items()}
+
+
+def test_an_operators_own_entries_fire_as_with_stock_redbeat(
+    redis: Redis, redis_url: str, rest: RestServer, celery: Celery
+) -> None:
+    from celery import Celery as App
+    from celery.schedules import crontab
+    from redbeat import RedBeatSchedulerEntry
+    from redbeat.schedules import rrule
+
+    app = App("operator", broker=redis_url)
+    app.conf.update(
+        redbeat_redis_url=redis_url,
+        redbeat_redis_options={"socket_timeout": 5},
+        timezone="UTC",
+    )
+    long_ago = datetime.now(UTC) - timedelta(hours=3)
+    for name, schedule in {
+        "interval": timedelta(seconds=1),
+        "crontab": crontab(),
+        "rrule": rrule("SECONDLY", dtstart=long_ago),
+        "disabled": timedelta(seconds=1),
+    }.items():
+        entry = RedBeatSchedulerEntry(
+            name, names.RUN_TASK, schedule, args=["42"], app=app, enabled=name != "disabled"
+        )
+        entry.last_run_at = long_ago
+        entry.save()
+        redis.zadd(names.SCHEDULE, {entry.key: 1})
+    rest.jobs = [{"id": 42, "name": "Report", "run_at": "2099-01-01T00:00:00Z"}]
+    started(celery, redis, 1)
+
+    def runs(name: str) -> int:
+        meta = json.loads(redis.hget(f"redbeat:{name}", "meta"))
+        return int(meta.get("total_run_count", 0))
+
+    wait_until(lambda: runs("interval") >= 3, "the interval entry")
+    wait_until(lambda: runs("crontab") >= 1, "the crontab entry")
+    wait_until(lambda: runs("rrule") >= 2, "the rrule entry")
+    wait_until(lambda: len(told(redis, "42")) >= 6, "their runs")
+    assert runs("disabled") == 0
+    assert redis.zscore(names.SCHEDULE, "redbeat:disabled") > time.time() - 1
+    app.redbeat_redis.close()
+
+
+def test_an_operator_may_look_with_redbeats_own_code(
+    redis: Redis, redis_url: str, rest: RestServer, celery: Celery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rest.jobs = [{"id": 7, "name": "x", "cron_expression": "CRON_TZ=Europe/Berlin * * * * * *"}]
+    started(celery, redis, 1)
+    wait_until(lambda: len(told(redis, "7")) >= 2, "two runs")
+    script = (
+        "from cron_tasks.celery import app\n"
+        "from cron_tasks.beat import Entry, Scheduler\n"
+        "import json\n"
+        "Scheduler(app, lazy=True)\n"
+        "entry = Entry.from_key('redbeat:cron_tasks:7', app=app)\n"
+        "rank, when = entry.rank, entry.last_run_at.timestamp()\n"
+        "count = entry.total_run_count\n"
+        "print(json.dumps([rank, when, count, entry.due_at.timestamp(), repr(entry.schedule)]))\n"
+    )
+    import os
+    import subprocess
+    import sys
+
+    out = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, **celery.env},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rank, last, count, due, schedule = json.loads(out.stdout)
+    assert rank == 0
+    assert due == last + 1
+    assert count >= 2
+    assert "Europe/Berlin" in schedule
+
+
+def test_one_beat_leads_and_the_next_takes_over(
+    redis: Redis, rest: RestServer, celery: Celery
+) -> None:
+    rest.jobs = [SECONDLY]
+    started(celery, redis, 1)
+    leader = celery.processes[-1]
+    standby = celery.beat()
+    standby.wait_for("beat.standing_by")
+    wait_until(lambda: told(redis, "healthy"), "the first run")
+    leader.kill()
+    killed_at = time.time()
+    standby.wait_for("beat.leading")
+    assert time.time() - killed_at < 10
+    third = celery.beat()
+    third.wait_for("beat.standing_by")
+    stopped_at = time.time()
+    standby.terminate()
+    third.wait_for("beat.leading")
+    assert time.time() - stopped_at < 2.5
+    before = len(told(redis, "healthy"))
+    wait_until(lambda: len(told(redis, "healthy")) > before, "the job to go on")
+    times = [message["scheduled_for"] for message in told(redis, "healthy")]
+    seconds = sorted(datetime.fromisoformat(each).timestamp() for each in times)
+    assert seconds == [seconds[0] + n for n in range(len(seconds))], "a tick was lost or doubled"
+
+
+def test_a_frozen_leader_that_thaws_does_no_harm(
+    redis: Redis, rest: RestServer, celery: Celery
+) -> None:
+    rest.jobs = [SECONDLY]
+    started(celery, redis, 1)
+    leader = celery.processes[-1]
+    standby = celery.beat()
+    standby.wait_for("beat.standing_by")
+    leader.signal(signal.SIGSTOP)
+    standby.wait_for("beat.leading")
+    leader.signal(signal.SIGCONT)
+    leader.wait_for("beat.standing_by")
+    before = len(told(redis, "healthy"))
+    wait_until(lambda: len(told(redis, "healthy")) > before + 1, "the job to go on")
+    ids = [message["id"] for message in told(redis, "healthy")]
+    assert len(ids) == len(set(ids))
+
+
+def test_a_lost_lock_and_an_emptied_redis(redis: Redis, rest: RestServer, celery: Celery) -> None:
+    rest.jobs = [SECONDLY]
+    started(celery, redis, 1)
+    beat = celery.processes[-1]
+    redis.delete(names.LEADER_LOCK)
+    beat.wait_for("beat.lost_lead")
+    redis.flushall()
+    wait_until(lambda: told(redis, "healthy"), "the registry to be rebuilt and the job to fire")
+    assert beat.alive
