@@ -129,9 +129,10 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
         super().close()
 
     def _lead(self) -> float:
-        if self._enter("leading"):
+        if self._state != "leading":
             super().setup_schedule()
             self._publisher.sync()
+            self._enter("leading")
         now = time.time()
         upcoming, generation = self._fire_due(now)
         if not generation:
@@ -223,14 +224,12 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
     def _publisher(self) -> Publisher:
         return Publisher(self.app, self.producer)
 
-    def _enter(self, state: str, **why: Any) -> bool:
-        """Note a change of state, once; whether it was one."""
-        if state == self._state:
-            return False
-        was, self._state = self._state, state
-        write = log.error if state == "waiting" else log.info
-        write(f"beat.{state}", was=was, **why)
-        return True
+    def _enter(self, state: str, **why: Any) -> None:
+        """Say a change of state, once."""
+        if state != self._state:
+            was, self._state = self._state, state
+            write = log.error if state == "waiting" else log.info
+            write(f"beat.{state}", was=was, **why)
 
     def _forget_connections(self) -> None:
         """A producer that failed may be half-way through a batch; the next one starts clean."""

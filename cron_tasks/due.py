@@ -134,8 +134,8 @@ def _due() -> tuple[list[list[str]], str, int]:  # type: ignore[empty-body]
 @script
 def _set_aside() -> int:  # type: ignore[empty-body]
     """
-    redis.call('ZREM', KEYS[1], ARGV[1])
     redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+    redis.call('ZREM', KEYS[1], ARGV[1])
     if ARGV[3] ~= '' then
         redis.call('HDEL', KEYS[3], ARGV[3])
         redis.call('HDEL', KEYS[4], 'etag', 'last_modified')

@@ -1,7 +1,9 @@
 """The ledger: what became of every tick.
 
 Celery on Redis loses messages and doubles them, so a message is only a hint that a tick waits;
-this is the truth. Each step is one Lua call for any number of ticks, so no crash can split it:
+this is the truth. Each step is one Lua call for any number of ticks, so no crash can split it. A
+server that is full or read-only refuses it at its first write, so that write comes before any
+deletion, which a full server would still carry out:
 
     due ──advance──▶ pending ──claim──▶ running(lease) ──finish──▶ ok | failed
                         │  ▲                 │ lease ran out
@@ -220,7 +222,7 @@ def _advance() -> list[str] | None:
                 moved[#moved + 1] = upcoming
                 moved[#moved + 1] = key
             end
-            redis.pcall('HSET', key, 'meta', ARGV[at+3])
+            redis.call('HSET', key, 'meta', ARGV[at+3])
             for tick = at + 7, at + 6 + tonumber(ARGV[at+6]) do
                 if redis.call('HSETNX', KEYS[3], ARGV[tick], 'p|1|') == 1 then
                     deadlines[#deadlines + 1] = deadline
@@ -228,7 +230,8 @@ def _advance() -> list[str] | None:
                     opened[#opened + 1] = ARGV[tick]
                 end
             end
-            if missed ~= '' and type(redis.pcall('LPUSH', history .. job, missed)) == 'number' then
+            if missed ~= '' and redis.call('TYPE', history .. job).ok ~= 'string' then
+                redis.call('LPUSH', history .. job, missed)
                 redis.call('LTRIM', history .. job, 0, keep - 1)
                 redis.call('EXPIRE', history .. job, ttl)
             end
@@ -307,9 +310,14 @@ def _finish() -> list[str]:  # type: ignore[empty-body]
     """
     local prefix, history, keep, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
     local rows, ids, closed, queues = {}, {}, {}, {}
+    local function push(command, list, ...)
+        local length = redis.pcall(command, list, ...)
+        if type(length) == 'number' then return length end
+        if not string.find(length.err, 'WRONGTYPE', 1, true) then error(length) end
+    end
     local function remember(list, item, most)
-        local length = redis.pcall('LPUSH', list, item)
-        if type(length) == 'number' then
+        local length = push('LPUSH', list, item)
+        if length then
             if length > most then redis.call('LTRIM', list, 0, most - 1) end
             redis.call('EXPIRE', list, ttl)
         end
@@ -334,16 +342,16 @@ def _finish() -> list[str]:  # type: ignore[empty-body]
             closed[#closed + 1] = ids[n]
         end
     end
-    if #closed > 0 then
-        redis.call('HDEL', KEYS[1], unpack(closed))
-        redis.call('ZREM', KEYS[2], unpack(closed))
-    end
     for queue, messages in pairs(queues) do
-        if type(redis.pcall('RPUSH', queue, unpack(messages))) ~= 'number' then
+        if not push('RPUSH', queue, unpack(messages)) then
             for _, message in ipairs(messages) do
                 remember(KEYS[3], queue .. ' ' .. message, 1000)
             end
         end
+    end
+    if #closed > 0 then
+        redis.call('HDEL', KEYS[1], unpack(closed))
+        redis.call('ZREM', KEYS[2], unpack(closed))
     end
     return closed
     """

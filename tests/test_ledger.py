@@ -1,7 +1,10 @@
 """The ledger's steps one by one; test_ledger_model.py walks through them at random."""
 
+from collections.abc import Callable, Iterator
+
 import pytest
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from cron_tasks import names
 from cron_tasks.ledger import LEASE, PATIENCE, Advance, Ledger, LockLost, Message, Outcome
@@ -173,3 +176,28 @@ def test_scripts_survive_a_server_that_forgot_them(ledger: Ledger, redis: Redis)
     opened(ledger)
     redis.script_flush()
     assert running(ledger) == "r|1|w1"
+
+
+@pytest.fixture
+def full(redis: Redis) -> Iterator[Callable[[], None]]:
+    """Makes Redis refuse what needs memory, until the test ends."""
+    yield lambda: redis.config_set("maxmemory", 1)
+    redis.config_set("maxmemory", 0)
+
+
+def test_a_full_redis_refuses_a_step_as_a_whole(
+    ledger: Ledger, redis: Redis, full: Callable[[], None]
+) -> None:
+    opened(ledger)
+    state = running(ledger)
+    redis.zadd(names.SCHEDULE, {KEY: NOW})
+    full()
+    with pytest.raises(ResponseError):
+        ledger.finish([outcome(state, Message("queue:a", b"1"))])
+    with pytest.raises(ResponseError):
+        ledger.advance("me", NOW, [due(next=None, run_ids=[], missed=b"outage")])
+    redis.config_set("maxmemory", 0)
+    assert redis.zscore(names.SCHEDULE, KEY) == NOW
+    assert ledger.finish([outcome(state, Message("queue:a", b"1"))]) == [TICK]
+    assert redis.lrange("queue:a", 0, -1) == ["1"]
+    assert ledger.history("7") == ["record"]
