@@ -1,0 +1,82 @@
+"""`cron-tasks`: the command line, and `celery -A cron_tasks cron-tasks`, which is the same group.
+
+Celery imports this module on every one of its commands, and `cron-tasks next` has to answer at
+once. So nothing but click is imported here, and a command when it is called.
+"""
+
+import io
+import os
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import click
+
+#: Name of a command: where it is, and its line in `--help`.
+Commands = Mapping[str, tuple[str, str]]
+
+COMMANDS: Commands = {
+    "up": ("cron_tasks.cli.up:up", "Run the whole system on this machine."),
+    "sync": ("cron_tasks.cli.sync:sync", "Reconcile the schedule with the REST service now."),
+    "jobs": ("cron_tasks.cli.jobs:jobs", "Look at the jobs, or run one by hand."),
+    "next": ("cron_tasks.cli.next:next_ticks", "Show the next ticks of an expression or a job."),
+    "settings": ("cron_tasks.cli.settings:settings", "Show all settings and their origin."),
+    "doctor": ("cron_tasks.cli.doctor:doctor", "Check everything, and say how to mend it."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is called, and tells errors as sentences."""
+
+    def __init__(self, *args: Any, commands_at: Commands, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._commands_at = commands_at
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(self._commands_at)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in self._commands_at:
+            return None
+        module, _, name = self._commands_at[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in self._commands_at.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(130)
+        except Exception as error:
+            from cron_tasks.cli.trouble import sentence
+
+            if (text := sentence(error)) is None:
+                raise
+            raise click.ClickException(text) from None
+
+
+@click.group(
+    "cron-tasks",
+    cls=LazyGroup,
+    commands_at=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(package_name="cron-tasks", message="cron-tasks %(version)s")
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    """Cron jobs from a REST service, fired by Celery and RedBeat.
+
+    Settings are environment variables CRON_TASKS_…; `cron-tasks settings` shows them all.
+
+    Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 `sync --dry-run` found changes.
+    """
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -1,0 +1,111 @@
+"""`cron-tasks` as people start it, in a process of its own; and, where that would only take time,
+the same group called in this process."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import chdir
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner
+
+from cron_tasks.cli import main
+from cron_tasks.settings import PREFIX, load
+
+SCRIPT = str(Path(sys.executable).with_name("cron-tasks"))
+
+
+@dataclass(frozen=True)
+class Done:
+    stdout: str
+    stderr: str
+
+
+class CommandLine:
+    """Runs `cron-tasks …` in `folder` with no settings but `settings` (names without prefix)."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self.settings = settings
+
+    def env(self, more: Mapping[str, str]) -> dict[str, str]:
+        bare = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
+        settings = {**self.settings, **more}
+        return {**bare, "COLUMNS": "200"} | {PREFIX + k: v for k, v in settings.items()}
+
+    def start(self, *arguments: str, **settings: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [SCRIPT, *arguments],
+            cwd=self.folder,
+            env=self.env(settings),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, code: int = 0, **settings: str) -> Done:
+        """Run to the end, which has to be with exit code `code` and without a traceback."""
+        with self.start(*arguments, **settings) as process:
+            out, err = process.communicate(timeout=60)
+        assert process.returncode == code, f"{arguments}: {process.returncode}\n{out}\n{err}"
+        assert "Traceback" not in err
+        return Done(out, err)
+
+    def lines(self, *arguments: str, code: int = 0, **settings: str) -> list[str]:
+        return self.run(*arguments, code=code, **settings).stdout.splitlines()
+
+    def json(self, *arguments: str, code: int = 0, **settings: str) -> Any:
+        return json.loads(self.run(*arguments, "--json", code=code, **settings).stdout)
+
+    def error(self, *arguments: str, code: int = 1, **settings: str) -> str:
+        """What goes to stderr; stdout has to stay empty."""
+        done = self.run(*arguments, code=code, **settings)
+        assert done.stdout == ""
+        return done.stderr
+
+    def on_terminal(self, *arguments: str, **environment: str) -> str:
+        """What a terminal gets to see."""
+        ours, theirs = pty.openpty()
+        env = {**self.env({}), "TERM": "xterm-256color", **environment}
+        with subprocess.Popen(
+            [SCRIPT, *arguments],
+            cwd=self.folder,
+            env=env,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        ) as process:
+            os.close(theirs)
+            seen = b""
+            while chunk := _read(ours):
+                seen += chunk
+            process.wait(60)
+        os.close(ours)
+        return seen.decode()
+
+
+class Quick(CommandLine):
+    """The same without a process; not for what imports the Celery app, which has its settings."""
+
+    def run(self, *arguments: str, code: int = 0, **settings: str) -> Done:
+        env: dict[str, str | None] = {name: None for name in os.environ if name.startswith(PREFIX)}
+        env |= {PREFIX + name: value for name, value in {**self.settings, **settings}.items()}
+        load.cache_clear()
+        with chdir(self.folder):
+            result = CliRunner().invoke(main, arguments, env=env)
+        load.cache_clear()
+        assert isinstance(result.exception, SystemExit | None), result.exc_info
+        assert result.exit_code == code, f"{arguments}: {result.exit_code}\n{result.output}"
+        return Done(result.stdout, result.stderr)
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # so Linux says that the other side is closed
+        return b""

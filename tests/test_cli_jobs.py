@@ -1,0 +1,306 @@
+"""`cron-tasks sync` and `cron-tasks jobs`, on a real REST service and a real Redis."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import CommandLine, Quick
+from helpers import free_port, wait_until
+from redis import Redis
+from rest_server import RestServer, silent, status
+
+from cron_tasks import names
+from cron_tasks.entries import meta
+from cron_tasks.outcomes import Attempt, Result, record
+from cron_tasks.settings import Settings
+from cron_tasks.sync import Reconciler
+
+PLANTS = {"id": 7, "name": "Water the plants", "cron_expression": "0 9 * * *"}
+ODD = {
+    "id": "x@1",
+    "name": "\x1b[31m[red]\u202e水やり\n",
+    "every": "PT1H",
+    "timezone": "Asia/Tokyo",
+    "chat_id": 5,
+    "tags": ["ops"],
+    "retry": {"max_attempts": 3},
+    "exclude": ["2099-12-24"],
+    "crn": 1,
+}
+OFF = {"id": 9, "name": "Off", "run_at": "2099-01-01T00:00:00Z", "enabled": False}
+BAD = {"id": 11, "name": "Bad", "cron_expression": "99 9 * * *", "chat_id": [], "note": "\ud800"}
+
+
+@pytest.fixture
+def cli(redis_url: str, rest: RestServer, tmp_path: Path) -> CommandLine:
+    return CommandLine(tmp_path, REDIS_URL=redis_url, REST_URL=rest.url)
+
+
+@pytest.fixture
+def quick(cli: CommandLine) -> Quick:
+    return Quick(cli.folder, **cli.settings)
+
+
+@pytest.fixture
+def synced(redis: Redis, rest: RestServer) -> Callable[..., None]:
+    """Makes the rest service list these rows, and the registry hold them."""
+
+    def sync(*rows: dict[str, Any]) -> None:
+        rest.jobs = list(rows)
+        report = Reconciler(redis, Settings(rest_url=rest.url)).sync(time.time)
+        assert report is not None
+        assert report.state == "ok"
+
+    return sync
+
+
+def test_sync_shows_its_plan_like_a_diff(
+    cli: CommandLine, quick: Quick, rest: RestServer, redis: Redis
+) -> None:
+    rest.jobs = [PLANTS, ODD, BAD]
+    plan = [
+        "+ 7  Water the plants  0 9 * * *",
+        "+ x@1  \\x1b[31m[red]\\u202e水やり\\n  PT1H",
+        "? x@1  unknown field `crn` is ignored",
+        "! 11  row 3  `cron_expression`: minute 99 is not in 0–59",
+    ]
+    lines = cli.lines("sync", "--dry-run", code=3)
+    assert lines[:4] == plan
+    assert lines[4].startswith("! 11  row 3  `chat_id`: ")
+    assert lines[5] == "dry run: 2 added, 0 changed, 0 removed, 0 unchanged, 1 rejected"
+    assert not redis.exists(names.JOBS)
+    assert cli.lines("sync") == [*lines[:5], lines[5].removeprefix("dry run: ")]
+    rest.jobs = [{**PLANTS, "cron_expression": "@daily"}]
+    assert quick.lines("sync", "--dry-run", code=3) == [
+        "~ 7  Water the plants  @daily",
+        "- x@1",
+        "dry run: 0 added, 1 changed, 1 removed, 0 unchanged, 0 rejected",
+    ]
+
+
+def test_sync_as_json(quick: Quick, rest: RestServer) -> None:
+    rest.jobs = [PLANTS, BAD]
+    first = quick.json("sync")
+    assert (first["state"], first["added"], first["unchanged"]) == ("ok", ["7"], 0)
+    assert [(row["id"], len(row["errors"])) for row in first["rejected"]] == [("11", 2)]
+    again = quick.json("sync")
+    assert rest.requests[-1][2]["If-None-Match"]
+    assert again == {**first, "added": [], "unchanged": 1}  # also when the answer was a 304
+
+
+def test_a_refused_list_exits_1_and_says_how_to_take_it(
+    quick: Quick, rest: RestServer, synced: Callable[..., None]
+) -> None:
+    synced(*({**PLANTS, "id": n} for n in range(60)))
+    rest.jobs = []
+    done = quick.run("sync", code=1)
+    assert done.stderr == (
+        "Error: nothing was changed: the list is empty but 60 jobs are known; "
+        "if the list is right, `cron-tasks sync --force` takes it\n"
+    )
+    lines = quick.lines("sync", "--force")
+    assert len(lines) == 52
+    assert lines[-2:] == [
+        "- … and 10 more",
+        "0 added, 0 changed, 60 removed, 0 unchanged, 0 rejected",
+    ]
+
+
+def test_a_failing_service_exits_1_and_changes_nothing(
+    quick: Quick, rest: RestServer, redis: Redis, synced: Callable[..., None]
+) -> None:
+    synced(PLANTS)
+    rest.answer = status(404)
+    assert quick.error("sync").startswith("Error: nothing was changed: cannot read the jobs from ")
+    report = json.loads(quick.run("sync", "--dry-run", "--json", code=1).stdout)
+    assert (report["state"], report["removed"]) == ("failing", [])
+    assert list(redis.hkeys(names.JOBS)) == ["7"]
+
+
+def test_a_sync_beside_another_says_so(quick: Quick, redis: Redis) -> None:
+    redis.set(names.SYNC_LOCK, "somebody", ex=60)
+    assert quick.json("sync")["state"] == "busy"
+    assert redis.get(names.SYNC_AGAIN)
+    redis.delete(names.SYNC_LOCK, names.SYNC_AGAIN)
+
+
+def test_ctrl_c_ends_quietly_and_frees_the_lock(
+    cli: CommandLine, rest: RestServer, redis: Redis
+) -> None:
+    rest.answer = silent()
+    with cli.start("sync") as process:
+        wait_until(lambda: rest.requests, "the request")
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=20) == ("", "")
+    assert process.returncode == 130
+    assert not redis.exists(names.SYNC_LOCK)
+
+
+def test_without_a_rest_service_sync_names_the_setting(quick: Quick) -> None:
+    assert "CRON_TASKS_REST_URL is not set" in quick.error("sync", REST_URL="")
+
+
+def test_without_redis_one_sentence_names_it_without_its_password(quick: Quick) -> None:
+    port = free_port()
+    for command in (["jobs", "list"], ["next", "7"]):
+        said = quick.error(*command, REDIS_URL=f"redis://:hush@127.0.0.1:{port}/0")
+        assert len(said.splitlines()) == 1
+        assert f"Redis at redis://:***@127.0.0.1:{port}/0: " in said
+        assert "CRON_TASKS_REDIS_URL" in said
+
+
+def test_jobs_list(quick: Quick, redis: Redis, synced: Callable[..., None]) -> None:
+    synced(OFF, ODD, {**PLANTS, "id": 10}, PLANTS)
+    by = Attempt(1, 1.0, 2.0, "w1")
+    redis.lpush(names.HISTORY_PREFIX + "7", record("7@2026-11-23T09:00:00Z", Result("failed"), by))
+    redis.expire(names.HISTORY_PREFIX + "7", 60)
+    rows = quick.json("jobs", "list")
+    assert [row["id"] for row in rows] == ["7", "9", "10", "x@1"]
+    plants, off, _, odd = rows
+    assert datetime.fromisoformat(plants.pop("next")) > datetime.now(UTC)
+    assert plants == {
+        "id": "7",
+        "name": "Water the plants",
+        "schedule": "0 9 * * *",
+        "timezone": "UTC",
+        "enabled": True,
+        "paused": False,
+        "last_status": "failed",
+    }
+    assert (off["enabled"], off["next"], off["last_status"]) == (False, None, None)
+    assert odd["next"].endswith("+09:00")
+    assert (odd["name"], odd["schedule"]) == (ODD["name"], "PT1H")
+    lines = quick.lines("jobs", "list")
+    assert lines[0].split() == ["ID", "NAME", "SCHEDULE", "TIMEZONE", "NEXT", "LAST"]
+    assert re.fullmatch(r"7    Water the plants +0 9 \* \* \*  +UTC +\S+\+00:00  failed", lines[1])
+    assert lines[2].split()[-2:] == ["disabled", "-"]
+    assert [row["id"] for row in quick.json("jobs", "list", "--tag", "ops")] == ["x@1"]
+
+
+def test_no_text_of_a_job_can_steer_a_terminal(
+    cli: CommandLine, quick: Quick, synced: Callable[..., None]
+) -> None:
+    synced(ODD, BAD)
+    for command in (["jobs", "list"], ["jobs", "show", "x@1"], ["jobs", "rejected"]):
+        for out in (quick.run(*command).stdout, quick.run(*command, "--json").stdout):
+            assert "".join(out.splitlines()).isprintable(), out
+    for command in (["jobs", "list"], ["sync", "--force"]):
+        screen = cli.on_terminal(*command, NO_COLOR="1")
+        assert "[red]" in screen or "! 11" in screen
+        assert not re.search(r"\x1b\[[0-9;]*3[0-9]m|\u202e", screen)
+
+
+def test_a_job_that_cannot_be_read_harms_no_other(
+    quick: Quick, redis: Redis, synced: Callable[..., None]
+) -> None:
+    synced(PLANTS, ODD, OFF)
+    redis.hset(names.entry_key("7"), "job", "{")
+    redis.hset(names.entry_key("9"), "meta", "[]")
+    done = quick.run("jobs", "list", "--json")
+    assert [row["id"] for row in json.loads(done.stdout)] == ["x@1"]
+    assert "job 7 is left out: the job's document is not JSON" in done.stderr
+    assert "job 9 is left out: meta" in done.stderr
+
+
+def test_jobs_show(quick: Quick, redis: Redis, synced: Callable[..., None]) -> None:
+    synced(ODD, PLANTS)
+    redis.hset(names.entry_key("x@1"), "meta", meta(1_700_000_000, 4))
+    history = names.HISTORY_PREFIX + "x@1"
+    ok = record("x@1@2026-11-23T09:00:00Z", Result("ok"), Attempt(2, 1.0, 3.5, "w1"))
+    missed = Result("missed", "coalesced")
+    redis.rpush(
+        history, ok, record("x@1@2026-11-20T00:00:00Z", missed, Attempt(0, None, 1.0, None))
+    )
+    redis.expire(history, 60)
+    shown = quick.json("jobs", "show", "x@1")
+    assert shown["fields"] == {
+        "exclude": ["2099-12-24"],
+        "chat_id": 5,
+        "retry": {"max_attempts": 3},
+        "tags": ["ops"],
+        "extra": {"crn": 1},
+    }
+    assert shown["description"].startswith("Every hour")
+    assert len(shown["next"]) == 5
+    assert shown["entry"] == {"last_run_at": "2023-11-14T22:13:20+00:00", "total_run_count": 4}
+    assert (shown["not_yet_in_effect"], len(shown["warnings"])) == (["retry"], 1)
+    assert [(run["status"], run["duration"]) for run in shown["runs"]] == [
+        ("ok", 2.5),
+        ("missed", None),
+    ]
+    text = quick.run("jobs", "show", "x@1").stdout
+    for expected in (
+        r"^x@1  \\x1b\[31m\[red\]",
+        r"^schedule +PT1H$",
+        r"^retry +\{\"max_attempts\": 3\}$",
+        r"^fired +4 times$",
+        r"^not yet in effect +retry$",
+        r"^2026-11-23T18:00:00\+09:00 +ok +2 +2\.5 s +w1 +-$",
+        r"^2026-11-20T09:00:00\+09:00 +missed +- +- +- +coalesced$",
+    ):
+        assert re.search(expected, text, re.MULTILINE), (expected, text)
+
+
+def test_an_unknown_job_is_one_sentence(quick: Quick, synced: Callable[..., None]) -> None:
+    synced(PLANTS)
+    assert quick.error("jobs", "show", "77") == (
+        "Error: no job has the id '77'; did you mean '7'?\n"
+    )
+    said = quick.error("next", "plants")
+    assert said.startswith("Error: 'plants' is no expression, and as the id of a job: no job has ")
+
+
+def test_next_of_a_job(quick: Quick, synced: Callable[..., None]) -> None:
+    synced(ODD, OFF)
+    assert all(tick.endswith("+09:00") for tick in quick.json("next", "x@1"))
+    done = quick.run("next", "9", "--timezone", "Europe/Berlin", "--json")
+    assert json.loads(done.stdout) == ["2099-01-01T01:00:00+01:00"]
+    assert "disabled" in done.stderr
+
+
+def test_jobs_rejected(quick: Quick, redis: Redis, synced: Callable[..., None]) -> None:
+    synced(PLANTS, BAD, {"name": "nameless", "every": 60})
+    redis.hset(names.SET_ASIDE, "redbeat:cron_tasks:7", "JSONDecodeError: it is broken")
+    rows = {row["place"]: row for row in quick.json("jobs", "rejected")}
+    assert rows.keys() == {"row 2", "row 3", "entry redbeat:cron_tasks:7"}
+    assert rows["row 2"].keys() == {"id", "place", "errors", "row"}
+    assert (rows["row 2"]["id"], len(rows["row 2"]["errors"])) == ("11", 2)
+    assert (rows["row 3"]["id"], rows["row 3"]["row"]["name"]) == (None, "nameless")
+    lines = quick.lines("jobs", "rejected")
+    assert lines[0].split() == ["ID", "PLACE", "ERROR", "ROW"]
+    assert sum("minute 99 is not in 0–59" in line for line in lines) == 1
+
+
+def test_jobs_run_opens_a_tick_and_sends_its_message(
+    cli: CommandLine, quick: Quick, redis: Redis, synced: Callable[..., None]
+) -> None:
+    synced({**PLANTS, "queue": "slow"}, OFF)
+    run_id = cli.run("jobs", "run", "7").stdout.strip()
+    assert re.fullmatch(r"7@\d{4}-\d\d-\d\dT[\d:.]+Z", run_id)
+    assert redis.hkeys(names.OPEN) == [run_id]
+    message = json.loads(redis.lpop("slow"))
+    assert message["headers"]["id"] == run_id
+    assert message["headers"]["task"] == "cron_tasks.run_job"
+    assert quick.error("jobs", "run", "9") == "Error: job 9 (Off) is disabled: enable it\n"
+    assert quick.error("jobs", "run", "8").startswith("Error: no job has the id '8'")
+    assert redis.hlen(names.OPEN) == 1
+
+
+def test_the_same_commands_are_a_celery_plug_in(
+    cli: CommandLine, quick: Quick, synced: Callable[..., None]
+) -> None:
+    synced(PLANTS)
+    celery = [sys.executable, "-m", "celery", "-A", "cron_tasks", "cron-tasks"]
+    env = cli.env({})
+    listed = subprocess.run(
+        [*celery, "jobs", "list", "--json"], env=env, capture_output=True, text=True, check=True
+    )
+    assert json.loads(listed.stdout) == quick.json("jobs", "list")
