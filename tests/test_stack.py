@@ -38,9 +38,10 @@ def running(tmp_path: Path, *options: str, **env: str) -> Iterator[Process]:
     """`cron-tasks up` in an empty folder, with nothing set but `env`."""
     (tmp_path / "tmp").mkdir()
     foreign = [name for name in os.environ if name.startswith("CRON_TASKS_")]
-    command = ["env", *(f"--unset={name}" for name in foreign), f"--chdir={tmp_path}"]
-    env |= {"TMPDIR": str(tmp_path / "tmp")}
-    process = Process([*command, *COMMAND, *options], env, tmp_path / "screen")
+    command = ["sh", "-c", 'cd "$0" && exec "$@"', str(tmp_path)]
+    command += ["env", *(word for name in foreign for word in ("-u", name))]
+    command += [f"TMPDIR={tmp_path / 'tmp'}", *(f"{name}={value}" for name, value in env.items())]
+    process = Process([*command, *COMMAND, *options], {}, tmp_path / "screen")
     try:
         yield process
     finally:
@@ -162,8 +163,8 @@ class Listener:
     def ready(self, part: Part, seconds: float, where: str | None) -> None:
         self.told.append(f"ready at {where}")
 
-    def died(self, part: Part, how: str, pause: float) -> None:
-        self.told.append(f"{how} {pause}")
+    def died(self, part: Part, how: str, last: str, pause: float) -> None:
+        self.told.append(f"{how} {last} {pause}")
 
     def hangs(self, part: Part) -> None:
         self.told.append("hangs")
@@ -183,13 +184,13 @@ def test_a_part_that_cannot_start_is_given_up_with_its_last_words(place: Home) -
     listener = Listener()
 
     async def scenario() -> None:
-        await Child(shell("echo no luck; exit 3"), place, listener).start()
+        await Child(shell("echo no luck; echo; exit 3"), place, listener).start()
 
     with pytest.raises(CannotRun, match=r"^part ended \(exit 3\), 5 times in a row$") as caught:
         asyncio.run(scenario())
-    assert list(caught.value.tail) == ["no luck"] * 5
-    pauses = [f"ended (exit 3) {pause}" for pause in (0.2, 0.4, 0.8, 1.6)]
-    assert [told for told in listener.told if told != "no luck"] == pauses
+    assert list(caught.value.tail) == ["no luck", ""]
+    pauses = [f"ended (exit 3) no luck {pause}" for pause in (0.2, 0.4, 0.8, 1.6)]
+    assert [told for told in listener.told if told not in ("no luck", "")] == pauses
 
 
 @pytest.mark.parametrize(

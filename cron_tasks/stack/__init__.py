@@ -1,0 +1,1 @@
+"""`cron-tasks up`: the whole system on this machine, each part a process of its own."""
