@@ -159,7 +159,9 @@ def _report(redis: Redis, url: str) -> None:
         redis.flushall()
         peer.append(STOCK / stock(url))
     rate = median(peer)
-    rows: list[tuple[object, ...]] = [("stock RedBeat save()", STOCK, f"{rate:,.0f} jobs/s", "", "1x")]
+    rows: list[tuple[object, ...]] = [
+        ("stock RedBeat save()", STOCK, f"{rate:,.0f} jobs/s", "", "1x")
+    ]
     for count in SIZES:
         for etag in (False, True):
             results = medians(lambda c=count, e=etag: measure(redis, url, c, e))  # type: ignore[misc]

@@ -107,9 +107,17 @@ def main() -> None:
         }
         try:
             with celery_processes(env, folder) as celery:
-                rows = [(count, median(ours(celery, redis, count) for _ in range(RUNS))) for count in SIZES]
-            memory = [(count, median(apscheduler(count) for _ in range(RUNS))) for count in PEER_SIZES]
-            redbeat = [(count, median(stock(valkey, redis, folder, count) for _ in range(RUNS))) for count in PEER_SIZES]
+                rows = [
+                    (count, median(ours(celery, redis, count) for _ in range(RUNS)))
+                    for count in SIZES
+                ]
+            memory = [
+                (count, median(apscheduler(count) for _ in range(RUNS))) for count in PEER_SIZES
+            ]
+            redbeat = [
+                (count, median(stock(valkey, redis, folder, count) for _ in range(RUNS)))
+                for count in PEER_SIZES
+            ]
         finally:
             redis.close()
             valkey.stop()
@@ -117,7 +125,11 @@ def main() -> None:
         ("what", "jobs", "due to last notification", "jobs/s"),
         [
             (what, f"{count:,}", seconds(taken), f"{count / taken:,.0f}")
-            for what, figures in (("cron_tasks", rows), ("APScheduler in memory", memory), ("stock Celery + RedBeat", redbeat))
+            for what, figures in (
+                ("cron_tasks", rows),
+                ("APScheduler in memory", memory),
+                ("stock Celery + RedBeat", redbeat),
+            )
             for count, taken in figures
         ],
     )

@@ -53,7 +53,9 @@ def attack(world: World, seconds: float, chosen: list[str]) -> Verdict:
         recovered = world.wait_until_it_runs()
         print(f"{begun:6.1f} s  {said}; ran again after {recovered:.1f} s", flush=True)
     until = time.time()
-    return settle(world, since, until)
+    verdict = settle(world, since, until)
+    verdict.gave_up = world.gave_up
+    return verdict
 
 
 def settle(world: World, since: float, until: float) -> Verdict:
@@ -69,7 +71,7 @@ def report(verdict: Verdict) -> None:
     print(f"\n{verdict.expected} ticks expected")
     for status, count in verdict.statuses.most_common():
         print(f"{count:8} {status}")
-    for name in ("lost", "doubled", "untold", "still_open"):
+    for name in ("lost", "doubled", "untold", "still_open", "gave_up"):
         found = getattr(verdict, name)
         print(f"{len(found):8} {name}" + "".join(f"\n           {each}" for each in found[:20]))
 

@@ -20,10 +20,11 @@ class Verdict:
     doubled: list[str] = field(default_factory=list)
     untold: list[str] = field(default_factory=list)
     still_open: list[str] = field(default_factory=list)
+    gave_up: list[str] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
-        return not (self.lost or self.doubled or self.untold or self.still_open)
+        return not (self.lost or self.doubled or self.untold or self.still_open or self.gave_up)
 
 
 def seconds(text: str) -> float:

@@ -60,6 +60,7 @@ class World:
             "worker 1": lambda: self.celery.worker(2),
             "worker 2": lambda: self.celery.worker(2),
         }
+        self.gave_up: list[str] = []
         self._ended = threading.Event()
         self._supervisor = threading.Thread(target=self._supervise)
 
@@ -72,6 +73,9 @@ class World:
         while not self._ended.wait(0.3):
             for name, process in list(self.members.items()):
                 if not process.alive:
+                    # 0 is a SIGTERM heeded, -9 is ours; all else gave up by itself.
+                    if (code := process.popen.returncode) not in (0, -9):
+                        self.gave_up.append(f"{name} exited with {code}: see {process.log.name}")
                     self.members[name] = self._starts[name]()
 
     def end(self) -> None:

@@ -1,0 +1,190 @@
+"""The containers as users run them: built, brought up, hurt, stopped (`make test-docker`)."""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from helpers import wait_until
+
+pytestmark = pytest.mark.timeout(900)
+
+ROOT = Path(__file__).parents[2]
+PROJECT = "cron-tasks-test"
+#: What stands in the place of a user's .env.
+SETTINGS = Path(__file__).with_name("compose.env")
+LOGIN = "tester:secret"
+OURS = ("beat", "worker", "flower", "rest_service", "bot")
+#: Seconds that a stopped worker has, as docker-compose.yml says.
+GRACE = 40
+
+
+def run(*command: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Settings of whoever runs this do not count."""
+    ours = ("CRON_TASKS_", "DEMO_", "FLOWER_", "WORKER_")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return subprocess.run(
+        command, cwd=ROOT, env={**env, **settings}, capture_output=True, text=True
+    )
+
+
+def docker(*arguments: str) -> str:
+    done = run("docker", *arguments)
+    assert done.returncode == 0, f"docker {' '.join(arguments)}: {done.stderr}"
+    # What a container prints on its standard error is part of its log.
+    return done.stdout + done.stderr if arguments[0] == "logs" else done.stdout.strip()
+
+
+def raw_compose(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    program = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
+    files = ["-f", "docker-compose.yml", "-f", "docker-compose.test.yml"]
+    options = ["--env-file", str(SETTINGS), "--project-name", PROJECT, "--profile", "demo"]
+    return run(*program, *files, *options, *arguments, **settings)
+
+
+def compose(*arguments: str) -> str:
+    done = raw_compose(*arguments)
+    assert done.returncode == 0, f"docker-compose {' '.join(arguments)}: {done.stderr[-3000:]}"
+    return done.stdout.strip()
+
+
+def containers(service: str) -> list[str]:
+    return compose("ps", "-q", service).split()
+
+
+def state(container: str) -> dict[str, object]:
+    found: dict[str, object] = json.loads(docker("inspect", "-f", "{{json .State}}", container))
+    return found
+
+
+def health(container: str) -> str:
+    return docker("inspect", "-f", "{{.State.Health.Status}}", container)
+
+
+def wait_healthy(*services: str) -> None:
+    for service in services:
+        for container in containers(service):
+            wait_until(lambda c=container: health(c) == "healthy", f"{service} to be healthy", 90)
+
+
+def heard(bot: str) -> int:
+    """How many notifications the bot has printed."""
+    return docker("logs", bot).count("✓")
+
+
+def status(url: str, login: str = "") -> int:
+    headers = {"Authorization": f"Basic {b64encode(login.encode()).decode()}"} if login else {}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as ok:
+            return int(ok.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+@pytest.fixture(scope="module", autouse=True)
+def system() -> Iterator[None]:
+    """Everything of docker-compose.yml, healthy; nothing of it is left afterwards."""
+    try:
+        compose("build", "--quiet")
+        compose("up", "-d")
+        wait_healthy("valkey", "beat", "worker", "flower", "rest_service")
+        yield
+    finally:
+        compose("down", "--volumes", "--remove-orphans")
+    mine = f"label=com.docker.compose.project={PROJECT}"
+    assert docker("ps", "-aq", "--filter", mine) == ""
+    assert docker("volume", "ls", "-q", "--filter", mine) == ""
+
+
+def test_a_job_fires_and_the_bot_hears_of_it() -> None:
+    [bot] = containers("bot")
+    wait_until(lambda: "Hello, every ten seconds" in docker("logs", bot), "a notification", 60)
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_a_part_is_not_root_and_cannot_write_but_to_tmp(service: str) -> None:
+    [container] = containers(service)
+    assert docker("exec", container, "id", "-u") == "10001"
+    assert run("docker", "exec", container, "touch", "/app/x", "/venv/x").returncode != 0
+    docker("exec", container, "touch", "/tmp/x")
+
+
+@pytest.mark.parametrize("service", ["beat", "worker"])
+def test_logs_are_json(service: str) -> None:
+    [container] = containers(service)
+    lines = [line for line in docker("logs", container).splitlines() if line]
+    strangers = [line for line in lines if not line.startswith("{")]
+    assert lines
+    assert not strangers
+
+
+def test_valkey_keeps_everything_and_is_reached_by_the_parts_alone() -> None:
+    [valkey] = containers("valkey")
+    for name, value in {"appendonly": "yes", "maxmemory-policy": "noeviction"}.items():
+        assert value in docker("exec", valkey, "valkey-cli", "CONFIG", "GET", name)
+    assert docker("port", valkey) == ""
+
+
+def test_flower_wants_a_login() -> None:
+    address = compose("port", "flower", "5555")
+    assert address.startswith("127.0.0.1:")
+    assert status(f"http://{address}/") == 401
+    assert status(f"http://{address}/api/workers") == 401
+    assert status(f"http://{address}/", LOGIN) == 200
+
+
+def test_without_a_login_for_flower_nothing_starts() -> None:
+    done = raw_compose("config", FLOWER_BASIC_AUTH="")
+    assert done.returncode != 0
+    assert "set FLOWER_BASIC_AUTH=user:password" in done.stderr
+
+
+def test_a_stopped_worker_ends_well_and_the_other_goes_on() -> None:
+    compose("up", "-d", "--no-recreate", "--scale", "worker=2")
+    wait_healthy("worker")
+    first, second = containers("worker")
+    begun = time.monotonic()
+    docker("stop", first)
+    assert time.monotonic() - begun < GRACE
+    assert state(first)["ExitCode"] == 0
+    [bot] = containers("bot")
+    before = heard(bot)
+    wait_until(lambda: heard(bot) > before, "a notification through the other worker", 60)
+    assert health(second) == "healthy"
+
+
+@pytest.mark.parametrize("service", ["beat", "worker"])
+def test_the_main_process_is_told_to_stop_also_without_an_init(service: str) -> None:
+    """As with a plain `docker run`, where it is process 1."""
+    settings = ["-e", "CRON_TASKS_REDIS_URL=redis://valkey:6379/0"]
+    settings += ["-e", "CRON_TASKS_REST_URL=http://rest_service:8000"]
+    image = f"cron-tasks-test-{service}"
+    alone = docker("run", "-d", "--network", f"{PROJECT}_default", *settings, image)
+    try:
+        wait_until(lambda: health(alone) == "healthy", f"{service} to be healthy", 90)
+        assert "celery" in docker("exec", alone, "cat", "/proc/1/cmdline")
+        docker("stop", "--time", str(GRACE), alone)
+        assert state(alone)["ExitCode"] == 0
+    finally:
+        docker("rm", "--force", "--volumes", alone)
+
+
+def test_who_cannot_work_is_not_healthy() -> None:
+    [valkey], [beat] = containers("valkey"), containers("beat")
+    workers = [worker for worker in containers("worker") if state(worker)["Running"]]
+    docker("pause", valkey)
+    try:
+        for container in (beat, *workers):
+            wait_until(lambda c=container: health(c) == "unhealthy", "the health check", 90)
+    finally:
+        docker("unpause", valkey)
+    wait_healthy("valkey", "beat")
+    for worker in workers:
+        wait_until(lambda c=worker: health(c) == "healthy", "the worker to be healthy again", 90)
