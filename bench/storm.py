@@ -1,20 +1,22 @@
 """Many `notify` jobs due at one instant: from that instant to the last notification on the queue.
 
 Ours and stock Celery + RedBeat: one beat, one worker of two processes. APScheduler: one process,
-its jobs in memory, each run appending its message to a list.
+jobs in memory, each run appending to a list.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
 from helpers import wait_until
-from processes import Celery, Valkey, celery_processes
+from processes import Celery, Process, Valkey, celery_processes
 from redis import Redis
 
 from bench.report import seconds, table
@@ -24,16 +26,15 @@ from cron_tasks.redis_client import connect
 from cron_tasks.registry import Registry
 
 RUNS = 3
-SIZES = (10_000, 100_000)
-PEER_SIZES = (10_000,)
 QUEUE = "queue:to_telegram"
+PEERS = Path(__file__).parent / "peers"
 
 
 def jobs(count: int, due: float) -> list[Desired]:
     moment = datetime.fromtimestamp(due, UTC).isoformat()
-    rows = ({"id": n, "name": f"job {n}", "run_at": moment} for n in range(count))
     desired = []
-    for row in rows:
+    for number in range(count):
+        row = {"id": number, "name": f"job {number}", "run_at": moment}
         job = validate(row, timezone="UTC")
         assert isinstance(job, Job), job
         desired.append(Desired(job, "bench"))
@@ -41,58 +42,51 @@ def jobs(count: int, due: float) -> list[Desired]:
 
 
 def ours(celery: Celery, redis: Redis, count: int) -> float:
-    """Seconds from due time to the last notification."""
     redis.flushall()
     worker, beat = celery.worker(2), celery.beat()
     worker.wait_for("ready")
     beat.wait_for("beat.leading")
-    lead = 3 + count / 15_000
-    due = float(int(time.time() + lead))
+    due = float(int(time.time() + 4 + count / 8_000))
     Registry(redis).apply(Changes(added=jobs(count, due)), time.time())
     assert time.time() < due, "registering took longer than the head start"
     wait_until(lambda: redis.llen(QUEUE) >= count, f"{count} notifications", 120)
-    last = json.loads(redis.lindex(QUEUE, -1))["created_at"]
     done = max(
         datetime.fromisoformat(json.loads(message)["created_at"]).timestamp()
-        for message in redis.lrange(QUEUE, -2000, -1)
+        for message in redis.lrange(QUEUE, -5000, -1)
     )
-    assert last
     for process in (worker, beat):
         process.kill()
     return done - due
 
 
 def apscheduler(count: int) -> float:
-    script = Path(__file__).parent / "peers" / "apscheduler_storm.py"
-    out = subprocess.run(
-        [sys.executable, script, str(count)], capture_output=True, text=True, check=True
-    )
-    return float(out.stdout)
+    command = [sys.executable, PEERS / "apscheduler_storm.py", str(count)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-def stock(valkey: Valkey, redis: Redis, folder: Path, count: int) -> float:
+def stock(redis: Redis, url: str, folder: Path, count: int) -> float:
     redis.flushall()
-    script = Path(__file__).parent / "peers"
-    celery = Celery({"STOCK_REDIS": valkey.url, "PYTHONPATH": str(script)}, folder)
-    celery.app = "stock_app"
+    env = {"STOCK_REDIS": url, "PYTHONPATH": str(PEERS)}
+    started: list[Process] = []
+
+    def start(*arguments: str) -> Process:
+        command = [sys.executable, "-m", "celery", "-A", "stock_app", *arguments]
+        process = Process(command, env, folder / f"stock-{arguments[0]}.log")
+        started.append(process)
+        return process
+
     try:
-        return _stock(celery, redis, count, str(script), valkey.url)
+        start("worker", "-c", "2", "-l", "INFO").wait_for("ready")
+        due = float(int(time.time() + 5 + count / 1500))
+        register = [sys.executable, PEERS / "stock_app.py", str(count), str(due)]
+        subprocess.run(register, env={**os.environ, **env}, check=True)
+        assert time.time() < due - 2, "registering took longer than the head start"
+        start("beat", "-l", "WARNING")
+        wait_until(lambda: redis.llen(QUEUE) >= count, f"{count} notifications", 180)
+        return max(float(row.split()[1]) for row in redis.lrange(QUEUE, -5000, -1)) - due
     finally:
-        celery.end()
-
-
-def _stock(celery: Celery, redis: Redis, count: int, script: str, url: str) -> float:
-    worker = celery.worker(2)
-    worker.wait_for("ready")
-    due = float(int(time.time() + 5 + count / 2500))
-    subprocess.run(
-        [sys.executable, f"{script}/stock_app.py", str(count), str(due)],
-        env={"STOCK_REDIS": url},
-        check=True,
-    )
-    celery.start("beat", "-l", "WARNING")
-    wait_until(lambda: redis.llen(QUEUE) >= count, f"{count} notifications", 180)
-    return max(float(stamp) for stamp in redis.lrange(QUEUE, -2000, -1)) - due
+        for process in started:
+            process.end()
 
 
 def main() -> None:
@@ -107,29 +101,29 @@ def main() -> None:
         }
         try:
             with celery_processes(env, folder) as celery:
-                rows = [
-                    (count, median(ours(celery, redis, count) for _ in range(RUNS)))
-                    for count in SIZES
-                ]
-            memory = [
-                (count, median(apscheduler(count) for _ in range(RUNS))) for count in PEER_SIZES
-            ]
-            redbeat = [
-                (count, median(stock(valkey, redis, folder, count) for _ in range(RUNS)))
-                for count in PEER_SIZES
-            ]
+                _report(
+                    [
+                        ("cron_tasks", 10_000, lambda: ours(celery, redis, 10_000)),
+                        ("cron_tasks", 100_000, lambda: ours(celery, redis, 100_000)),
+                        ("APScheduler in memory", 10_000, lambda: apscheduler(10_000)),
+                        (
+                            "stock Celery + RedBeat",
+                            10_000,
+                            lambda: stock(redis, valkey.url, folder, 10_000),
+                        ),
+                    ]
+                )
         finally:
             redis.close()
             valkey.stop()
-    table(
-        ("what", "jobs", "due to last notification", "jobs/s"),
-        [
-            (what, f"{count:,}", seconds(taken), f"{count / taken:,.0f}")
-            for what, figures in (
-                ("cron_tasks", rows),
-                ("APScheduler in memory", memory),
-                ("stock Celery + RedBeat", redbeat),
-            )
-            for count, taken in figures
-        ],
-    )
+
+
+def _report(measures: list[tuple[str, int, Callable[[], float]]]) -> None:
+    figures = [(what, n, median(run() for _ in range(RUNS))) for what, n, run in measures]
+    ours_10k, ours_100k = figures[0][2], figures[1][2]
+    rows = [
+        (what, f"{n:,}", seconds(taken), f"{n / taken:,.0f}", f"{taken / ours_10k:.1f}x")
+        for what, n, taken in figures
+    ]
+    table(("what", "jobs", "due to last notification", "jobs/s", "against ours"), rows)
+    print(f"\n10x the jobs take {ours_100k / ours_10k:.1f}x the time")

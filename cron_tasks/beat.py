@@ -22,7 +22,8 @@ from cron_tasks.due import Due, Row, judge, read_page, set_aside
 from cron_tasks.entries import SCHEDULE_TYPE
 from cron_tasks.errors import CronTasksError
 from cron_tasks.leadership import Leadership
-from cron_tasks.ledger import Advance, Ledger, LockLost
+from cron_tasks.ledger import LEASE, Advance, Ledger, LockLost
+from cron_tasks.presence import slots
 from cron_tasks.publisher import QUEUE_FULL, Publisher
 from cron_tasks.redis_client import connect
 from cron_tasks.schedules import Schedule, from_spec
@@ -38,6 +39,8 @@ STANDBY_WAIT = 0.5
 COARSE = 0.1
 #: Seconds between two requests for a sync while the registry is missing.
 REBUILD_EVERY = 5.0
+#: A clock that moved this many seconds against the monotonic one was stepped.
+STEP = 2.0
 
 
 class JobSchedule(BaseSchedule):
@@ -103,6 +106,8 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
         self.leadership = Leadership(self.redis, LEADER_TTL)
         self.ledger = Ledger(self.redis, settings.history_runs, int(settings.history_days * 86400))
         self._state = "starting"
+        self._clock_offset = time.time() - time.monotonic()
+        self._sweep_after = 0.0
         self._rebuild_at = 0.0
 
     def setup_schedule(self) -> None:
@@ -137,11 +142,25 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
         upcoming, generation = self._fire_due(now)
         if not generation:
             self._rebuild(now)
-        publisher = self._publisher
-        busy = sweep(self.ledger, now, settings, publisher.waiting, publisher.ticks)
-        if not busy:
+        if not self._sweep(now):
             self._wait(upcoming)
         return 0.0
+
+    def _sweep(self, now: float) -> bool:
+        """Look after overdue ticks; whether there may be more.
+
+        A clock that was stepped makes leases look run out: their holders first get the time to
+        renew them.
+        """
+        offset = now - time.monotonic()
+        if abs(offset - self._clock_offset) > STEP:
+            log.warning("clock.stepped", seconds=round(offset - self._clock_offset, 1))
+            self._sweep_after = time.monotonic() + LEASE
+        self._clock_offset = offset
+        if time.monotonic() < self._sweep_after:
+            return False
+        publisher = self._publisher
+        return sweep(self.ledger, now, settings, publisher.waiting, publisher.ticks)
 
     def _fire_due(self, now: float) -> tuple[float | None, bool]:
         while True:
@@ -222,7 +241,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
 
     @property
     def _publisher(self) -> Publisher:
-        return Publisher(self.app, self.producer)
+        return Publisher(self.app, self.producer, lambda: slots(self.redis, time.time()))
 
     def _enter(self, state: str, **why: Any) -> None:
         """Say a change of state, once."""

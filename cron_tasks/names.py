@@ -19,6 +19,7 @@ HISTORY_PREFIX = "cron_tasks:history:"
 UNDELIVERABLE = "cron_tasks:undeliverable"
 POKE = "cron_tasks:poke"
 WAKE = "cron_tasks:wake"
+WORKERS = "cron_tasks:workers"
 SYNC_LOCK = "cron_tasks:sync:lock"
 SYNC_AGAIN = "cron_tasks:sync:again"
 

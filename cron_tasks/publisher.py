@@ -1,6 +1,6 @@
 """From ticks in the ledger to Celery messages: one each, or in a storm many to a message."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -16,6 +16,8 @@ from cron_tasks.registry import pages
 FEW = 25
 #: Most ticks in one message: a chunk is worked off in some ten milliseconds.
 CHUNK = 200
+#: A storm is cut into this many shares for each slot, so that no worker waits long for another.
+SHARES = 4
 #: A queue with more messages than this gets no more; its ticks wait in the ledger.
 QUEUE_FULL = 10_000
 
@@ -23,9 +25,10 @@ QUEUE_FULL = 10_000
 class Publisher:
     """Publishes through one kombu producer, in batches."""
 
-    def __init__(self, app: Celery, producer: Producer) -> None:
+    def __init__(self, app: Celery, producer: Producer, slots: Callable[[], int]) -> None:
         self.app = app
         self.producer = producer
+        self.slots = slots
 
     def sync(self) -> None:
         """Ask for a reconciliation now."""
@@ -35,7 +38,7 @@ class Publisher:
     def ticks(self, due: Sequence[Due]) -> None:
         """Send a hint for each tick; those that nobody gets are sent again by the sweep."""
         with self.producer.batch():  # type: ignore[attr-defined]
-            for options, chunk in _chunks(due):
+            for options, chunk in self._chunks(due):
                 if len(chunk) > 1:
                     self._send(names.CHUNK_TASK, [[tick.run_id for tick in chunk]], options)
                 else:
@@ -51,19 +54,19 @@ class Publisher:
         except ChannelError:
             return 0
 
+    def _chunks(self, due: Sequence[Due]) -> Iterator[tuple[Mapping[str, Any], list[Due]]]:
+        if len(due) <= FEW:
+            for tick in due:
+                yield tick.options, [tick]
+            return
+        share = min(-(-len(due) // (self.slots() * SHARES)), CHUNK)
+        for _, alike in groupby(sorted(due, key=_route), key=_route):
+            together = list(alike)
+            for page in pages(together, share if together[0].quick else 1):
+                yield together[0].options, page
+
     def _send(self, task: str, args: list[Any], options: Mapping[str, Any]) -> None:
         self.app.send_task(task, args, producer=self.producer, **options)
-
-
-def _chunks(due: Sequence[Due]) -> Iterable[tuple[Mapping[str, Any], list[Due]]]:
-    if len(due) <= FEW:
-        return [(tick.options, [tick]) for tick in due]
-    chunks: list[tuple[Mapping[str, Any], list[Due]]] = []
-    for _, alike in groupby(sorted(due, key=_route), key=_route):
-        together = list(alike)
-        size = CHUNK if together[0].quick else 1
-        chunks += [(together[0].options, page) for page in pages(together, size)]
-    return chunks
 
 
 def _route(tick: Due) -> tuple[bool, str]:

@@ -9,7 +9,7 @@ from typing import Any
 from celery import Task
 from redis import Redis
 
-from cron_tasks import names
+from cron_tasks import names, presence
 from cron_tasks.celery import app, settings
 from cron_tasks.errors import JobDisabled, UnknownJob
 from cron_tasks.ledger import Ledger
@@ -54,6 +54,9 @@ def run_chunk(self: Task[..., Any], run_ids: list[str]) -> str:
 @cache
 def _redis() -> Redis:
     return connect(settings.redis_url.get_secret_value())
+
+
+presence.install(_redis())
 
 
 def _runner(hostname: str) -> Runner:
