@@ -6,6 +6,7 @@ the attribute in which it keeps its Redis client.
 
 import time
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import structlog
@@ -24,7 +25,7 @@ from cron_tasks.errors import CronTasksError
 from cron_tasks.leadership import Leadership
 from cron_tasks.ledger import LEASE, Advance, Ledger, LockLost
 from cron_tasks.presence import slots
-from cron_tasks.publisher import QUEUE_FULL, Publisher
+from cron_tasks.publisher import Publisher
 from cron_tasks.redis_client import connect
 from cron_tasks.schedules import Schedule, from_spec
 from cron_tasks.sweeper import sweep
@@ -189,16 +190,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
                 ticks |= {tick.run_id: tick for tick in fired}
         if advances:
             opened = self.ledger.advance(self.leadership.token or "", now, advances)
-            self._publish([ticks[run_id] for run_id in opened])
-
-    def _publish(self, ticks: list[Due]) -> None:
-        publisher = self._publisher
-        full = {
-            queue
-            for queue in {tick.options.get("queue") for tick in ticks}
-            if publisher.waiting(queue) > QUEUE_FULL
-        }
-        publisher.ticks([tick for tick in ticks if tick.options.get("queue") not in full])
+            self._publisher.ticks([ticks[run_id] for run_id in opened])
 
     def _fire_foreign(self, row: Row, now: float) -> None:
         """An operator's own entry fires as with stock RedBeat, but cannot keep beat spinning."""
@@ -227,19 +219,19 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
 
     def _wait(self, upcoming: float | None) -> None:
         """Sleep until the next tick, an edit or a poke, and at most LONGEST_WAIT."""
-        pause = LONGEST_WAIT if upcoming is None else min(upcoming - time.time(), LONGEST_WAIT)
-        if pause > COARSE:
-            woken = self.redis.blpop([names.POKE, names.WAKE], timeout=pause - COARSE / 2)
+        longest = time.time() + LONGEST_WAIT
+        until = longest if upcoming is None else min(upcoming, longest)
+        if (pause := until - time.time()) > COARSE:
+            woken = self.redis.blpop([names.POKE, names.WAKE], timeout=max(pause - COARSE, 0.01))
             if woken and woken[0] == names.POKE:
                 self.redis.delete(names.POKE)
                 self._publisher.sync()
             if woken:
                 return
-            pause = LONGEST_WAIT if upcoming is None else upcoming - time.time()
-        if 0 < pause <= COARSE:
-            time.sleep(pause)
+        if (pause := until - time.time()) > 0:
+            time.sleep(min(pause, 2 * COARSE))
 
-    @property
+    @cached_property
     def _publisher(self) -> Publisher:
         return Publisher(self.app, self.producer, lambda: slots(self.redis, time.time()))
 
@@ -252,7 +244,8 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
 
     def _forget_connections(self) -> None:
         """A producer that failed may be half-way through a batch; the next one starts clean."""
-        self.__dict__.pop("producer", None)
+        for made in ("_publisher", "producer"):
+            self.__dict__.pop(made, None)
         connection = self.__dict__.pop("connection", None)
         if connection is not None:
             connection.release()

@@ -15,15 +15,14 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from contextlib import AbstractContextManager
-from datetime import date
 from logging.handlers import WatchedFileHandler
+from math import isfinite
 from typing import Any, Literal
 
-import orjson
 import structlog
 from structlog.stdlib import ProcessorFormatter
 
-from cron_tasks.settings import Settings, load
+from cron_tasks.settings import load
 from cron_tasks.text import printable
 
 Event = MutableMapping[str, Any]
@@ -33,7 +32,6 @@ _FIRST = ("timestamp", "level", "event", "logger")
 #: Shorter texts are no secrets, and to mask them would hide ordinary words and numbers.
 _LEAST_SECRET = 4
 _URL_PASSWORD = re.compile(r"(://[^\s:@/]*):[^\s@/]+@")
-_DEEPEST = 5
 
 _CHAIN: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
@@ -61,7 +59,12 @@ def configure(
     `secrets` are texts that no line may hold; `colors` (console only) is by default on a terminal.
     May be called again: the last call counts.
     """
-    handler = _handler(logfile)
+    # Celery puts a proxy that logs in the place of sys.stderr.
+    handler = (
+        WatchedFileHandler(logfile, encoding="utf-8")
+        if logfile
+        else logging.StreamHandler(sys.__stderr__)
+    )
     if colors is None:
         colors = handler.stream.isatty() and not os.environ.get("NO_COLOR")
     handler.setFormatter(_formatter(format, colors, _mask(secrets)))
@@ -87,14 +90,13 @@ def install_for_celery() -> None:
     """
     from celery import signals
 
-    signals.celeryd_init.connect(_at_first, weak=False, dispatch_uid="cron_tasks.logs")
-    signals.setup_logging.connect(_of_celery, weak=False, dispatch_uid="cron_tasks.logs")
-    signals.import_modules.connect(_of_flower, weak=False, dispatch_uid="cron_tasks.logs")
-
-
-def _at_first(**_: Any) -> None:
-    """A worker warns about its user (root) before it sets up logging."""
-    _configure_program(load(), None, None, None)
+    for signal, receiver in (
+        # A worker warns about its user (root) before it sets up logging.
+        (signals.celeryd_init, lambda **_: _configure_program()),
+        (signals.setup_logging, _of_celery),
+        (signals.import_modules, _of_flower),
+    ):
+        signal.connect(receiver, weak=False, dispatch_uid="cron_tasks.logs")
 
 
 def _of_celery(
@@ -103,7 +105,7 @@ def _of_celery(
     from billiard import util
     from celery import current_app
 
-    _configure_program(load(), loglevel, logfile, colorize)
+    _configure_program(loglevel, logfile, colorize)
     # billiard's logger keeps its lines to itself and would print them bare; below errors, it chats.
     multiprocessing = util.get_logger()
     multiprocessing.propagate = True
@@ -119,37 +121,27 @@ def _of_flower(**_: Any) -> None:
 
     context = click.get_current_context(silent=True)
     if context and context.info_name == "flower":
-        _configure_program(load(), None, None, None)
+        _configure_program()
 
 
 def _configure_program(
-    settings: Settings, loglevel: int | None, logfile: str | None, colors: bool | None
+    loglevel: int | None = None, logfile: str | None = None, colors: bool | None = None
 ) -> None:
+    import click
+    from click.core import ParameterSource
+
+    settings, context = load(), click.get_current_context(silent=True)
+    # Celery's commands say WARNING when nobody asked for a level.
+    if context and context.get_parameter_source("loglevel") is ParameterSource.DEFAULT:
+        loglevel = None
     to_terminal = logfile is None or settings.origins["log_format"] != "default"
     configure(
         settings.log_format if to_terminal else "json",
-        _asked_level(loglevel) or settings.log_level,
+        loglevel or settings.log_level,
         secrets=settings.secrets(),
         logfile=logfile,
         colors=colors,
     )
-
-
-def _asked_level(loglevel: int | None) -> int | None:
-    """The level somebody asked for; Celery's commands say WARNING when nobody did."""
-    import click
-    from click.core import ParameterSource
-
-    context = click.get_current_context(silent=True)
-    defaulted = context and context.get_parameter_source("loglevel") is ParameterSource.DEFAULT
-    return None if defaulted else loglevel
-
-
-def _handler(logfile: str | None) -> logging.StreamHandler[Any]:
-    if logfile:
-        return WatchedFileHandler(logfile, encoding="utf-8")
-    # Celery puts a proxy that logs in the place of sys.stderr.
-    return logging.StreamHandler(sys.__stderr__)
 
 
 class _Formatter(ProcessorFormatter):
@@ -157,28 +149,28 @@ class _Formatter(ProcessorFormatter):
         try:
             return super().format(record)
         except Exception as error:
-            # A library's wrong call, such as too few arguments, must not break into the stream.
-            text = "a line of %s:%s cannot be formatted: %r"
-            where = (record.pathname, record.lineno, error)
-            broken = logging.LogRecord(
-                record.name, record.levelno, record.pathname, record.lineno, text, where, None
+            # A wrong call, such as too few arguments, must not break into the stream.
+            text = f"a line cannot be formatted: {type(error).__name__}: {error}"
+            return super().format(
+                logging.LogRecord(record.name, record.levelno, "", 0, text, None, None)
             )
-            return super().format(broken)
 
 
 def _formatter(format: str, colors: bool, mask: Clean) -> logging.Formatter:
-    clean = _cleaner(format, mask)
-    render: structlog.typing.Processor = _json
-    if format == "console":
-        plain = structlog.dev.plain_traceback
+    if format == "json":
+        clean = mask
+        # ASCII only, so what a terminal or a reader of lines takes for more than text is escaped.
+        render: structlog.typing.Processor = structlog.processors.JSONRenderer()
+    else:
+        clean = lambda text: printable(mask(text), sys.maxsize)  # noqa: E731
         render = structlog.dev.ConsoleRenderer(
-            colors=colors, exception_formatter=plain, sort_keys=False
+            colors=colors, exception_formatter=structlog.dev.plain_traceback, sort_keys=False
         )
 
     def cleaned(_: Any, __: str, event: Event) -> Event:
         traceback = str(event.pop("exception", ""))
-        out: Event = {name: _plain(event.pop(name, ""), clean) for name in _FIRST}
-        out.update((clean(str(key)), _plain(value, clean)) for key, value in event.items())
+        first = {name: event.pop(name, "") for name in _FIRST}
+        out: Event = _cleaned(first | dict(event), clean)
         if traceback and format == "json":
             out["exception"] = clean(traceback)
         elif traceback:
@@ -196,59 +188,24 @@ def _formatter(format: str, colors: bool, mask: Clean) -> logging.Formatter:
     )
 
 
-def _cleaner(format: str, mask: Clean) -> Clean:
-    if format == "json":
-        return lambda text: _encodable(mask(text))
-    return lambda text: printable(mask(text), sys.maxsize)
-
-
 def _mask(secrets: Iterable[str]) -> Clean:
     """Puts `***` in the place of secrets (also within a `repr`) and of passwords in URLs."""
     known = {secret for secret in secrets if len(secret) >= _LEAST_SECRET}
     known |= {repr(secret)[1:-1] for secret in known}
     longest_first = sorted(known, key=len, reverse=True)
     pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
-
-    def mask(text: str) -> str:
-        text = pattern.sub("***", text)
-        return _URL_PASSWORD.sub(r"\1:***@", text) if "://" in text else text
-
-    return mask
+    return lambda text: _URL_PASSWORD.sub(r"\1:***@", pattern.sub("***", text))
 
 
-def _plain(value: Any, clean: Clean, depth: int = _DEEPEST) -> Any:
+def _cleaned(value: Any, clean: Clean, depth: int = 6) -> Any:
     """`value` as JSON can hold it, every text in it clean."""
     match value:
-        case str():
-            return clean(value)
-        case None | bool() | float():
+        case None | bool() | int():
             return value
-        case int() if -(2**63) <= value < 2**64:
+        case float() if isfinite(value):
             return value
         case Mapping() if depth:
-            return {clean(str(k)): _plain(each, clean, depth - 1) for k, each in value.items()}
+            return {clean(str(k)): _cleaned(each, clean, depth - 1) for k, each in value.items()}
         case list() | tuple() | set() | frozenset() if depth:
-            return [_plain(each, clean, depth - 1) for each in value]
-        case date():
-            return value.isoformat()
-    try:
-        return clean(str(value))
-    except Exception:
-        return f"a {type(value).__name__} without a text"
-
-
-def _encodable(text: str) -> str:
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
-
-
-def _json(_: Any, __: str, event: Event) -> str:
-    """One line; what a terminal, or a reader of lines, could take for more than text is escaped."""
-    line = orjson.dumps(event).decode()
-    return line if line.isprintable() else "".join(map(_escaped, line))
-
-
-def _escaped(char: str) -> str:
-    if char.isprintable():
-        return char
-    units = char.encode("utf-16-be").hex()
-    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+            return [_cleaned(each, clean, depth - 1) for each in value]
+    return clean(str(value))

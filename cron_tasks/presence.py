@@ -1,7 +1,7 @@
 """Which workers are there, and how many runs each takes at once: what a storm is shared out by."""
 
 import time
-from typing import Any
+from typing import Any, cast
 
 from celery.signals import heartbeat_sent, worker_ready, worker_shutting_down
 from redis import Redis
@@ -15,7 +15,7 @@ ALIVE = 15.0
 
 def slots(redis: Redis, now: float) -> int:
     """Runs that all workers together take at once; at least 1."""
-    members = redis.zrangebyscore(names.WORKERS, now, "+inf")
+    members = cast("list[str]", redis.zrangebyscore(names.WORKERS, now, "+inf"))
     return max(sum(int(member.rpartition("|")[2]) for member in members), 1)
 
 

@@ -1,5 +1,6 @@
 """From ticks in the ledger to Celery messages: one each, or in a storm many to a message."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -29,6 +30,7 @@ class Publisher:
         self.app = app
         self.producer = producer
         self.slots = slots
+        self._full: dict[str | None, tuple[float, bool]] = {}
 
     def sync(self) -> None:
         """Ask for a reconciliation now."""
@@ -36,7 +38,11 @@ class Publisher:
         self._send(names.SYNC_TASK, [], {"expires": every})
 
     def ticks(self, due: Sequence[Due]) -> None:
-        """Send a hint for each tick; those that nobody gets are sent again by the sweep."""
+        """Send a hint for each tick; those that nobody gets are sent again by the sweep.
+
+        A queue that is full gets none.
+        """
+        due = [tick for tick in due if not self._is_full(tick.options.get("queue"))]
         with self.producer.batch():  # type: ignore[attr-defined]
             for options, chunk in self._chunks(due):
                 if len(chunk) > 1:
@@ -53,6 +59,14 @@ class Publisher:
             return int(channel.queue_declare(name, passive=True).message_count)
         except ChannelError:
             return 0
+
+    def _is_full(self, queue: str | None) -> bool:
+        """Looked up once a second at most, since it costs a round trip."""
+        looked_up, full = self._full.get(queue, (0.0, False))
+        if time.monotonic() - looked_up > 1:
+            full = self.waiting(queue) > QUEUE_FULL
+            self._full[queue] = time.monotonic(), full
+        return full
 
     def _chunks(self, due: Sequence[Due]) -> Iterator[tuple[Mapping[str, Any], list[Due]]]:
         if len(due) <= FEW:
