@@ -74,9 +74,18 @@ def wait_healthy(*services: str) -> None:
             wait_until(lambda c=container: health(c) == "healthy", f"{service} to be healthy", 90)
 
 
-def heard(bot: str) -> int:
-    """How many notifications the bot has printed."""
-    return docker("logs", bot).count("✓")
+def heard(what: str) -> int:
+    """How often the bot has printed `what`."""
+    [bot] = containers("bot")
+    return docker("logs", bot).count(what)
+
+
+def wait_heard(what: str, *, more_than: int = 0) -> None:
+    try:
+        wait_until(lambda: heard(what) > more_than, f"the bot to print {what!r}", 60)
+    except AssertionError:
+        print(compose("logs", "--no-color", "--tail", "40"))
+        raise
 
 
 def status(url: str, login: str = "") -> int:
@@ -104,8 +113,7 @@ def system() -> Iterator[None]:
 
 
 def test_a_job_fires_and_the_bot_hears_of_it() -> None:
-    [bot] = containers("bot")
-    wait_until(lambda: "Hello, every ten seconds" in docker("logs", bot), "a notification", 60)
+    wait_heard("Scheduled task: Hello, every ten seconds")
 
 
 @pytest.mark.parametrize("service", OURS)
@@ -154,9 +162,7 @@ def test_a_stopped_worker_ends_well_and_the_other_goes_on() -> None:
     docker("stop", first)
     assert time.monotonic() - begun < GRACE
     assert state(first)["ExitCode"] == 0
-    [bot] = containers("bot")
-    before = heard(bot)
-    wait_until(lambda: heard(bot) > before, "a notification through the other worker", 60)
+    wait_heard("✓", more_than=heard("✓"))
     assert health(second) == "healthy"
 
 

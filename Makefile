@@ -1,0 +1,63 @@
+# Each target sets up what it needs: a .venv, installed into again only when what we depend on changes.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench chaos test-docker lock clean
+
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo ## Run the whole system with sample jobs; Ctrl-C ends it
+	@$(BIN)/cron-tasks up --demo
+
+test: $(VENV)/.dev ## Run the tests
+	@$(BIN)/pytest -n 2
+
+lint: $(VENV)/.dev ## Check style, types and who imports whom
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.dev ## Put the code into shape
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## Measure speed and memory
+	@$(BIN)/python -m bench
+
+chaos: $(VENV)/.dev ## Break it on purpose, and check every promise
+	@$(BIN)/python -m chaos
+
+test-docker: $(VENV)/.dev ## Build the containers, run them, break them (needs a Docker engine)
+	@tests/docker/engine $(BIN)/pytest tests/docker
+
+lock: ## Pin the newest versions in requirements.txt
+	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
+	@uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --no-annotate \
+	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	    pyproject.toml --output-file requirements.txt
+
+clean: ## Delete everything that was made
+	@rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp of an extra. `dev` has all that `demo` has. Without pip there is no venv worth keeping.
+# uv is many times faster but reads no settings of pip; where it cannot install, pip can.
+$(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: pyproject.toml requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    version=$$($(PYTHON) --version 2>&1 | grep -o "^Python [0-9.]*"); \
+	    echo "cron-tasks needs Python 3.11 or newer, and $(PYTHON) is $${version:-not there}:" \
+	        "name another one, such as make $(firstword $(MAKECMDGOALS)) PYTHON=python3.13" >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 \
+	    || $(PYTHON) -m venv --clear $(VENV) >/dev/null || { rm -rf $(VENV); \
+	    echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu," \
+	        "apt install python3-venv mends that" >&2; exit 1; }
+	@echo "Installing cron-tasks[$*] into $(VENV)"
+	@set -- -c requirements.txt -e '.[$*]'; \
+	    uv pip install --quiet --python $(BIN)/python "$$@" 2>/dev/null \
+	    || $(BIN)/python -m pip install -qq --disable-pip-version-check "$$@"
+	@touch $(VENV)/.demo $@
