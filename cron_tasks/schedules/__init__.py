@@ -7,8 +7,7 @@ between. `parse` reads what people write and explains what is wrong; `from_spec`
 """
 
 from cron_tasks.errors import ScheduleError
-from cron_tasks.schedules._parse import parse
-from cron_tasks.schedules._schedule import Schedule
-from cron_tasks.schedules._spec import from_spec
+from cron_tasks.schedules.parse import from_spec, parse
+from cron_tasks.schedules.schedule import Schedule
 
 __all__ = ["Schedule", "ScheduleError", "from_spec", "parse"]

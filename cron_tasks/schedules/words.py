@@ -1,12 +1,7 @@
-"""What the messages and descriptions of schedules share: faults, suggestions, lists in English."""
+"""What the messages of schedules share: faults by field, suggestions, lists in English."""
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-
-MONTHS = (
-    *("January", "February", "March", "April", "May", "June"),
-    *("July", "August", "September", "October", "November", "December"),
-)
 
 
 class Fault(ValueError):
@@ -35,18 +30,6 @@ class Faults(list[tuple[str, str]]):
         self.extend((self._field, message) for message in error.messages)
         return True
 
-    def messages(self) -> list[str]:
-        return [message for _, message in self]
-
-
-def quoted(value: object) -> str:
-    """What somebody wrote, safe to print and never long."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # a number of thousands of digits; lists without end
-        text = f"a huge {type(value).__name__}"
-    return text if len(text) <= 60 else text[:56] + "..." + text[-1]
-
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`"; did you mean 'FRI'?"` or nothing."""
@@ -57,14 +40,4 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 def listed(items: Sequence[str], word: str = "and") -> str:
     """`a`, `a and b`, `a, b and c`."""
-    if len(items) < 2:
-        return "".join(items)
-    return f"{', '.join(items[:-1])} {word} {items[-1]}"
-
-
-def ordinal(number: int) -> str:
-    """`1st`, `22nd`, `13th`; counted from the end: `last`, `2nd to last`."""
-    if number < 0:
-        return "last" if number == -1 else f"{ordinal(-number)} to last"
-    endings = {1: "st", 2: "nd", 3: "rd"}
-    return f"{number}{'th' if number % 100 in (11, 12, 13) else endings.get(number % 10, 'th')}"
+    return f" {word} ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))

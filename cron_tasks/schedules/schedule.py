@@ -1,29 +1,33 @@
 """A schedule: a rule, the window it lives in, what it leaves out, and the job's own offset.
 
 A `Series` is the part that jobs share: 10,000 jobs of one expression have one, interned by
-`_spec`, and with it one memory of the last answer. Between two ticks every question has the same
-answer, so the memory is a stretch of time and not a table of questions: it also answers jobs that
-ask some microseconds later, or with another jitter.
+`parse`, and with it one memory of the last answer. Between two ticks every question has the same
+answer, so the memory is a stretch of time and not a table of questions.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-from cron_tasks.schedules._clock import FIRST, LAST, MICROSECOND, utc, wall_text
-from cron_tasks.schedules._exclude import Exclusions, canonical
-from cron_tasks.schedules._words import listed
+from cron_tasks.schedules.clock import FIRST, LAST, MICROSECOND, local, utc, wall_text
+from cron_tasks.schedules.window import Exclusions
+from cron_tasks.schedules.words import listed
 
-#: A search gives up after so many excluded ticks in a row, each in a stretch of its own: ten years
-#: of daily ones.
-_MOST_SKIPPED = 4_000
+#: A search gives up after so many excluded ticks in a row, each in a stretch of its own; a list of
+#: exclusions holds fewer dates.
+_MOST_SKIPPED = 1_200
 
 
 class Rule(Protocol):
     """Ticks before window and exclusions; both may raise OverflowError for "none within reach"."""
 
+    @property
+    def key(self) -> str: ...
+    @property
+    def written(self) -> Any: ...
     def after(self, when: datetime) -> datetime | None: ...
     def latest(self, when: datetime) -> datetime | None: ...
     def describe(self) -> str: ...
@@ -47,39 +51,26 @@ class Series:
         since, tick = self._known[0]
         if since <= when < tick:
             return tick
-        found = self._after(when)
+        found = self._search(self.rule.after, max(when, self.start - MICROSECOND), 1)
         if found:
             self._known[0] = (min(since, when) if found == tick else when, found)
         return found
 
-    def _after(self, when: datetime) -> datetime | None:
-        when = max(when, self.start - MICROSECOND)
-        try:
-            for _ in range(_MOST_SKIPPED):
-                tick = self.rule.after(when)
-                if not tick or tick >= self.end:
-                    return None
-                stretch = self.exclude and self.exclude.stretch(tick)
-                if not stretch:
-                    return tick
-                when = stretch[1] - MICROSECOND
-        except OverflowError:
-            pass
-        return None
-
     def latest(self, when: datetime) -> datetime | None:
-        when = min(when, self.end - MICROSECOND)
-        try:
+        return self._search(self.rule.latest, min(when, self.end - MICROSECOND), 0)
+
+    def _search(
+        self, find: Callable[[datetime], datetime | None], when: datetime, edge: int
+    ) -> datetime | None:
+        with suppress(OverflowError):
             for _ in range(_MOST_SKIPPED):
-                tick = self.rule.latest(when)
-                if not tick or tick < self.start:
+                tick = find(when)
+                if not tick or not self.start <= tick < self.end:
                     return None
                 stretch = self.exclude and self.exclude.stretch(tick)
                 if not stretch:
                     return tick
-                when = stretch[0] - MICROSECOND
-        except OverflowError:
-            pass
+                when = stretch[edge] - MICROSECOND
         return None
 
 
@@ -124,14 +115,14 @@ class Schedule:
         """`At 09:00 every day (Europe/Berlin), except 2026-12-24`"""
         series, clauses = self._series, []
         text = series.rule.describe()
-        if series.start > FIRST and (start := wall_text(series.tz, series.start)) not in text:
+        start, end = (wall_text(local(series.tz, edge)) for edge in (series.start, series.end))
+        if series.start > FIRST and start not in text:
             clauses.append(f"from {start}")
         if series.end < LAST:
-            clauses.append(f"until {wall_text(series.tz, series.end)}")
-        if entries := dict(series.spec).get("x", ()):
-            named = [canonical(entry).replace("/", " to ") for entry in entries[:4]]
-            more = [f"{len(entries) - 3} more"] if len(entries) > 4 else named[3:]
-            clauses.append(f"except {listed(named[:3] + more)}")
+            clauses.append(f"until {end}")
+        if entries := [entry.replace("/", " to ") for entry in dict(series.spec).get("x", ())]:
+            more = [f"{len(entries) - 3} more"] if len(entries) > 4 else entries[3:]
+            clauses.append(f"except {listed(entries[:3] + more)}")
         if clauses and series.tz.key not in text:
             clauses[-1] += f" ({series.tz.key})"
         if self._offset:

@@ -1,8 +1,7 @@
 """Between instants (aware UTC) and the wall clock of a zone (naive), exact at every clock change.
 
 A wall time happens once on most days, not at all in the gap of spring and twice in autumn. Which
-of these is meant is a rule of each kind of schedule; this module only tells them apart. Offsets
-come from `zoneinfo`, never from a fixed table, so that any zone of the tz database works.
+of these is meant is a rule of each kind of schedule; this module only tells them apart.
 """
 
 import zoneinfo
@@ -11,7 +10,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from cron_tasks.schedules._words import Fault, quoted, suggestion
+from cron_tasks.schedules.words import Fault, suggestion
+from cron_tasks.text import shown
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -23,21 +23,24 @@ FIRST = datetime(2, 1, 1, tzinfo=UTC)
 LAST = datetime(9999, 1, 1, tzinfo=UTC)
 _MARGIN = timedelta(days=120)
 
+#: No zone ever repeated more than a day, so a clock change farther off cannot hide a tick.
+REACH = timedelta(hours=25)
+
 
 @lru_cache(maxsize=1024)
-def zone(name: str) -> ZoneInfo:
+def zone(name: object) -> ZoneInfo:
     """The zone of an IANA name. Raises Fault with the nearest known name."""
     # right/ counts leap seconds and localtime differs from machine to machine.
-    if not name.startswith(("right/", "posix/")) and name != "localtime":
+    text = name.strip() if isinstance(name, str) else ""
+    if not text.startswith(("right/", "posix/")) and text != "localtime":
         with suppress(zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-            return ZoneInfo(name)
-    raise Fault(_unknown(name))
+            return ZoneInfo(text)
+    raise Fault(f"unknown time zone {shown(name)}{_nearest(text)}")
 
 
 @lru_cache(maxsize=1024)
-def _unknown(name: str) -> str:
-    hint = suggestion(name, zoneinfo.available_timezones())
-    return f"unknown time zone {quoted(name)}{hint}"
+def _nearest(name: str) -> str:
+    return suggestion(name, zoneinfo.available_timezones())
 
 
 def utc(when: datetime) -> datetime:
@@ -75,9 +78,10 @@ def showing(tz: ZoneInfo, wall: datetime) -> tuple[datetime, datetime]:
 def clock_change(tz: ZoneInfo, start: datetime, end: datetime) -> datetime | None:
     """The instant in (start, end] at which the offset stops being that at `start`, else None.
 
-    Two changes that cancel out would be missed: ask about less than the shortest summer.
+    Looks no farther than REACH, so that two changes which cancel out are not missed.
     """
     start = start.replace(microsecond=0)
+    end = min(end, start + REACH)
     offset = start.astimezone(tz).utcoffset()
     if end <= start or end.astimezone(tz).utcoffset() == offset:
         return None
@@ -91,41 +95,31 @@ def clock_change(tz: ZoneInfo, start: datetime, end: datetime) -> datetime | Non
     return start + high * SECOND
 
 
-def read_time(value: object, tz: ZoneInfo, *, end: bool = False) -> datetime:
-    """The instant of an ISO 8601 text or a datetime; without an offset it is wall time in `tz`.
+def read_time(text: object, tz: ZoneInfo, *, end: bool = False) -> datetime:
+    """The instant of an ISO 8601 text; without an offset it is wall time in `tz`.
 
     A date alone is its first moment, or with `end` the first moment after it. Raises Fault.
     """
-    if isinstance(value, str):
-        text = value.strip()
-        try:
-            if day := read_date(text):
-                wall = datetime.combine(day + DAY if end else day, time())
-            else:
-                wall = datetime.fromisoformat(text)
-        except (ValueError, OverflowError):
-            raise Fault(
-                f"{quoted(value)} is not an ISO 8601 time such as 2026-03-01T09:00:00+01:00"
-            ) from None
-    elif isinstance(value, datetime):
-        wall = value
-    else:
-        raise Fault(f"{quoted(value)} is not an ISO 8601 time such as 2026-03-01T09:00:00+01:00")
+    written = text.strip() if isinstance(text, str) else ""
+    day = read_date(written)
     try:
-        instant = wall.astimezone(UTC) if wall.tzinfo else showing(tz, wall)[wall.fold]
-    except OverflowError:
-        instant = LAST
-    if not FIRST <= instant < LAST:
-        raise Fault(f"{quoted(value)} lies outside the years 2 to 9998")
-    return instant
+        wall = datetime.combine(day, time()) if day else datetime.fromisoformat(written)
+    except ValueError:
+        example = "2026-03-01T09:00:00+01:00"
+        raise Fault(f"{shown(text)} is not an ISO 8601 time such as {example}") from None
+    with suppress(OverflowError):
+        wall += DAY if day and end else timedelta()
+        instant = wall.astimezone(UTC) if wall.tzinfo else showing(tz, wall)[0]
+        if FIRST <= instant < LAST:
+            return instant
+    raise Fault(f"{shown(text)} lies outside the years 2 to 9998")
 
 
 def read_date(text: str) -> date | None:
     """The date of an ISO 8601 text, None if it is something else."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return None
+    with suppress(ValueError):
+        return date.fromisoformat(text.strip())
+    return None
 
 
 def utc_text(instant: datetime) -> str:
@@ -133,8 +127,6 @@ def utc_text(instant: datetime) -> str:
     return instant.isoformat().replace("+00:00", "Z")
 
 
-def wall_text(tz: ZoneInfo, instant: datetime) -> str:
+def wall_text(wall: datetime) -> str:
     """`2026-03-01 09:00`, with seconds where there are any."""
-    wall = local(tz, instant)
-    precision = "auto" if wall.second or wall.microsecond else "minutes"
-    return wall.isoformat(" ", precision)
+    return wall.isoformat(" ", "auto" if wall.second or wall.microsecond else "minutes")
