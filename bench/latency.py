@@ -46,7 +46,7 @@ def delays(celery: Celery, redis: Redis, together: int, ticks: int) -> list[floa
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        valkey = Valkey(folder / "valkey")
+        valkey = Valkey(folder / "valkey", appendfsync=None)
         redis = connect(valkey.url)
         env = {
             "CRON_TASKS_REDIS_URL": valkey.url,

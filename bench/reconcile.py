@@ -144,7 +144,7 @@ def medians(run: Callable[[], dict[str, tuple[float, float, int]]]) -> dict[str,
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        valkey = Valkey(Path(folder))
+        valkey = Valkey(Path(folder), appendfsync=None)
         redis = Redis.from_url(valkey.url)
         try:
             _report(redis, valkey.url)

@@ -92,7 +92,7 @@ def stock(redis: Redis, url: str, folder: Path, count: int) -> float:
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        valkey = Valkey(folder / "valkey")
+        valkey = Valkey(folder / "valkey", appendfsync=None)
         redis = connect(valkey.url)
         env = {
             "CRON_TASKS_REDIS_URL": valkey.url,

@@ -18,7 +18,7 @@ from redbeat.schedulers import REDBEAT_REDIS_KEY
 from redis.exceptions import RedisError
 
 from cron_tasks import names
-from cron_tasks.celery import LEADER_TTL, settings
+from cron_tasks.celery import LEADER_TTL, alive, settings
 from cron_tasks.due import Due, Row, judge, read_page, set_aside
 from cron_tasks.entries import SCHEDULE_TYPE
 from cron_tasks.errors import CronTasksError
@@ -120,7 +120,9 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
         Whatever Redis or the broker does, beat waits for it and goes on.
         """
         try:
-            if self.leadership.hold():
+            leading = self.leadership.hold()
+            alive()
+            if leading:
                 return self._lead()
             self._enter("standing_by")
         except LockLost:

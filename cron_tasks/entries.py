@@ -18,10 +18,10 @@ from cron_tasks.errors import ScheduleError
 SCHEDULE_TYPE = "cron_tasks"
 
 
-def timing(spec: Mapping[str, Any], enabled: bool) -> str:
+def timing(schedule: schedules.Schedule, enabled: bool) -> str:
     """The part of a definition that decides when the job fires; an edit of it starts afresh."""
-    schedule = _json({"__type__": SCHEDULE_TYPE, **spec})
-    return f'"schedule": {schedule}, "enabled": {"true" if enabled else "false"}'
+    spec = _json({"__type__": SCHEDULE_TYPE, **schedule.to_spec()})
+    return f'"schedule": {spec}, "enabled": {"true" if enabled else "false"}'
 
 
 def definition(job_id: str, timing: str, options: Mapping[str, Any]) -> str:

@@ -4,7 +4,6 @@ Every fault of a row is reported at once, in words for the person who edits it; 
 may hold makes `validate` raise. What is valid is stored as a small document, which workers read.
 """
 
-import re
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -27,7 +26,6 @@ from cron_tasks.policies import (
     Retry,
     TaskAction,
     Text100,
-    Timing,
     seconds,
     text,
     whole,
@@ -45,6 +43,10 @@ NOT_YET = frozenset(
 #: Part of every fingerprint: raised when the same row would make another document.
 _FORMAT = b"1"
 _KINDS = ("cron_expression", "every", "run_at", "rrule")
+#: Errors told of one row.
+MOST_ERRORS = 50
+#: Bytes of JSON that one field of a schedule may take.
+_LONGEST = 65_536
 _ID = "a whole number, or text of 1 to 200 printable characters"
 
 
@@ -169,13 +171,12 @@ _NESTED: dict[str, tuple[type[Policy], ...]] = {
     "retry": (Retry,),
     "catchup": (Catchup,),
 }
-_TIMING = frozenset(Timing.model_fields)
+#: The fields of a schedule, which `parse` judges.
+TIMING = tuple(name for name in parse.__kwdefaults__ or () if name != "identity")
 _COMPUTED = {"schedule", "written", "extra"}
 _OPTIONS = Job.model_fields.keys() - _COMPUTED | {"is_active"}
-_EXPECTED = expectations((Timing, Job), _NESTED) | {"is_active": "true or false"}
-_KNOWN = tuple(name for name in _EXPECTED if name not in _COMPUTED)
-_ORDER = ("id", "name", "schedule", *Timing.model_fields, "enabled", "is_active", *_EXPECTED)
-_RANK = {name: rank for rank, name in enumerate(dict.fromkeys(_ORDER))}
+_EXPECTED = expectations(Job, _NESTED) | {"is_active": "true or false"}
+_KNOWN = (*TIMING, *(name for name in _EXPECTED if name not in _COMPUTED))
 _DEFAULTS = {name: field.default for name, field in Job.model_fields.items()}
 
 
@@ -211,16 +212,17 @@ def validate(row: Any, *, timezone: str, place: str = "") -> Job | Rejected:
     identity = job_id(row)
     timing, options, unknown = _split(row)
     found: list[tuple[str, str]] = []
-    if options.keys() >= {"enabled", "is_active"}:
-        found += _two_switches(options["enabled"], options.pop("is_active"))
+    if options.keys() >= {"enabled", "is_active"} and options["enabled"] != options["is_active"]:
+        found.append(("is_active", "contradicts `enabled`"))
     if identity is None:
-        found.append(("id", _no_identity(options.pop("id", None))))
+        found.append(("id", f"expected {_ID}, got {shown(options.pop('id', None))}"))
     else:
         options["id"] = identity
     if unknown:
         options["extra"] = kept(unknown)
     try:
-        schedule = options["schedule"] = _schedule(timing, timezone, identity or "")
+        given = {"timezone": timezone, **timing}
+        schedule = options["schedule"] = parse(**given, identity=identity or "")
         options["written"] = _written(timing, schedule)
     except ScheduleError as error:
         found += error.errors
@@ -230,7 +232,8 @@ def validate(row: Any, *, timezone: str, place: str = "") -> Job | Rejected:
         wrong = faults(error, _EXPECTED)
         found += [item for item in wrong.items() if item[0] not in ("id", "schedule")]
     if found:
-        return Rejected(identity, place, tuple(_sentences(sorted(found, key=_position))), row)
+        sentences = dict.fromkeys(_sentences(found))
+        return Rejected(identity, place, tuple(sentences)[:MOST_ERRORS], row)
     return job
 
 
@@ -244,28 +247,13 @@ def _split(row: dict[Any, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[An
     options: dict[str, Any] = {}
     unknown: dict[Any, Any] = {}
     for name, value in row.items():
-        if value is not None and (value != "" or name in ("id", "name")):
-            part = timing if name in _TIMING else options if name in _OPTIONS else unknown
-            part[name] = value
+        if value is None or (value == "" and name not in ("id", "name")):
+            continue
+        if name in TIMING:
+            timing[name] = storable(value, _LONGEST)
+        else:
+            (options if name in _OPTIONS else unknown)[name] = value
     return timing, options, unknown
-
-
-def _schedule(timing: dict[str, Any], timezone: str, identity: str) -> Schedule:
-    """The schedule of a row; ScheduleError names what has a wrong type as well as wrong meaning."""
-    try:
-        Timing.model_validate(timing)
-    except ValidationError as error:
-        wrong = faults(error, _EXPECTED)
-        roots = {re.split(r"\W", field)[0] for field in wrong}
-        sound = {name: value for name, value in timing.items() if name not in roots}
-        if roots.intersection(_KINDS) and sound.keys().isdisjoint(_KINDS):
-            sound["every"] = 1  # stands in, so that `parse` judges the rest
-        try:
-            parse(**{"timezone": timezone, **sound}, identity=identity)
-        except ScheduleError as more:
-            raise ScheduleError([*wrong.items(), *more.errors]) from None
-        raise ScheduleError(wrong.items()) from None
-    return parse(**{"timezone": timezone, **timing}, identity=identity)
 
 
 def _rule(schedule: Schedule) -> str:
@@ -277,22 +265,6 @@ def _written(timing: dict[str, Any], schedule: Schedule) -> str | None:
     """The rule's own text in the row; None when the schedule words it alike."""
     text = next(str(timing[kind]) for kind in _KINDS if str(timing.get(kind, "")).strip())
     return None if text == _rule(schedule) else text
-
-
-def _two_switches(enabled: Any, is_active: Any) -> list[tuple[str, str]]:
-    """A job may be given both names of its switch, provided that they agree."""
-    if enabled == is_active:
-        return []
-    return [("is_active", f"{shown(is_active)} contradicts `enabled`, which is {shown(enabled)}")]
-
-
-def _no_identity(value: Any) -> str:
-    return f"is missing; expected {_ID}" if value is None else f"expected {_ID}, got {shown(value)}"
-
-
-def _position(fault: tuple[str, str]) -> int:
-    """Faults stand in the order of the contract's table."""
-    return _RANK.get(re.split(r"\W", fault[0])[0], -1)
 
 
 def _sentences(found: Iterable[tuple[str, str]]) -> Iterator[str]:

@@ -1,43 +1,30 @@
-"""The parts of a job: when, what a run does, whom it tells, what becomes of failure and delay.
+"""The parts of a job: what a run does, whom it tells, what becomes of failure and delay.
 
 Section 3 of the contract. The `description` of a field is what its error message says was
 expected, so it is made together with the bounds.
 """
 
 from string import Template
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 import orjson
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from cron_tasks.faults import wire_names
-from cron_tasks.text import MAX_BYTES, did_you_mean, json_fault, kept, shown
+from cron_tasks.text import kept, shown, to_json
 
 #: What a `notify.template` may name; `time` is the scheduled time in the job's zone.
 TEMPLATE_FIELDS = (
-    "name",
-    "id",
-    "run_id",
-    "scheduled_for",
-    "created_at",
-    "attempt",
-    "status",
-    "error",
-    "time",
+    *("name", "id", "run_id", "scheduled_for", "created_at", "attempt", "status", "error", "time"),
 )
 
 _Events = Literal["success", "failure", "retry", "skipped", "missed", "recovered"]
 _EVENTS = ", ".join(get_args(_Events))
 Event = Annotated[_Events, Field(description=f"one of {_EVENTS}")]
 
+#: Longest body, and longest JSON, of an action.
+MAX_BYTES = 65_536
 WEEK = 7 * 86_400
 YEAR = 366 * 86_400
 _RESERVED = ("redbeat:", "cron_tasks:", "_kombu.", "unacked", "celery")
@@ -63,11 +50,10 @@ def whole(least: int, most: int) -> Any:
 
 def seconds(most: int, *, above: int | None = None) -> Any:
     """A number of seconds from 0, or greater than `above`, to `most`."""
-    if above is None:
-        expected = f"a number of seconds from 0 to {most}"
-        return Field(strict=True, ge=0, le=most, description=expected)
-    expected = f"a number of seconds above {above}, at most {most}"
-    return Field(strict=True, gt=above, le=most, description=expected)
+    least = f"from 0 to {most}" if above is None else f"above {above}, at most {most}"
+    expected = f"a number of seconds {least}"
+    zero = 0 if above is None else None
+    return Field(strict=True, ge=zero, gt=above, le=most, description=expected)
 
 
 def _bot_queue(name: str) -> str:
@@ -88,11 +74,13 @@ def _web_address(url: str) -> str:
 
 
 def _small_json(value: Any) -> Any:
-    if fault := json_fault(value):
-        raise ValueError(f"expected a JSON value, got one which {fault}")
-    if (size := len(orjson.dumps(value))) > MAX_BYTES:
-        raise ValueError(f"expected at most {MAX_BYTES} bytes of JSON, got {size}")
-    return value
+    try:
+        data = to_json(value)
+    except ValueError as error:
+        raise ValueError(f"expected a JSON value that can be stored: {error}") from None
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"expected at most {MAX_BYTES} bytes of JSON, got {len(data)}")
+    return orjson.loads(data)
 
 
 def _known_placeholders(text: str) -> str:
@@ -102,9 +90,8 @@ def _known_placeholders(text: str) -> str:
             raise ValueError(f"the `$` at character {at} names no field; write `$$` for a `$`")
         name = match["named"] or match["braced"]
         if name and name not in TEMPLATE_FIELDS:
-            near = did_you_mean(name, TEMPLATE_FIELDS)
-            hint = f"did you mean `${near}`?" if near else f"known: {', '.join(TEMPLATE_FIELDS)}"
-            raise ValueError(f"unknown placeholder {shown('$' + name)}; {hint}")
+            known = ", ".join(TEMPLATE_FIELDS)
+            raise ValueError(f"unknown placeholder {shown('$' + name)}; known: {known}")
     return text
 
 
@@ -113,43 +100,12 @@ def _listed(value: Any) -> Any:
 
 
 Text100 = Annotated[str, text(100)]
-_Moment = Annotated[str | None, text(100, "an ISO-8601 time")]
-
-
-class Timing(BaseModel):
-    """The fields of a schedule, as far as types and sizes go; their meaning is `parse`'s."""
-
-    cron_expression: Annotated[str | None, text(1000, "a cron expression")] = None
-    every: Annotated[
-        Annotated[float, Field(strict=True, allow_inf_nan=False)] | Text100 | None,
-        Field(description='seconds, or an ISO-8601 duration such as "PT15M"'),
-    ] = None
-    run_at: _Moment = None
-    rrule: Annotated[str | None, text(4000, "an RRULE")] = None
-    timezone: Annotated[str | None, text(100, "an IANA zone name")] = None
-    start_at: _Moment = None
-    end_at: _Moment = None
-    exclude: Annotated[
-        list[
-            Annotated[
-                Text100 | dict[Text100, Text100],
-                Field(description='a date, or {"from": …, "to": …}'),
-            ]
-        ],
-        Field(strict=True, max_length=1000, description="a list of at most 1000 dates or spans"),
-    ] = []
-    jitter: Annotated[int, whole(0, 31 * 86_400)] = 0
 
 
 class Policy(BaseModel):
     """Base: frozen, null means "not given", unknown fields are kept in `model_extra`."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
-    _known: ClassVar[frozenset[str]] = frozenset()
-
-    @classmethod
-    def __pydantic_init_subclass__(cls, **_: Any) -> None:
-        cls._known = frozenset(wire_names(cls))
 
     @model_validator(mode="before")
     @classmethod
@@ -157,9 +113,8 @@ class Policy(BaseModel):
         if not isinstance(value, dict):
             return value
         given = {name: each for name, each in value.items() if each is not None}
-        if given.keys() <= cls._known:
-            return given
-        unknown = {name: given.pop(name) for name in list(given) if name not in cls._known}
+        known = wire_names(cls)
+        unknown = {name: given.pop(name) for name in list(given) if name not in known}
         return kept(unknown) | given
 
 
@@ -211,10 +166,7 @@ class HttpAction(Policy):
             Annotated[str, Field(strict=True, max_length=200, pattern=_TOKEN)],
             Annotated[str, Field(strict=True, max_length=8000, pattern=_HEADER_VALUE)],
         ],
-        Field(
-            max_length=100,
-            description="an object of header names and values, each one line of Latin-1 text",
-        ),
+        Field(max_length=100, description="headers, names and values each one line of Latin-1"),
     ] = {}
     body: Annotated[str | None, text(MAX_BYTES)] = None
     payload: Annotated[Any, AfterValidator(_small_json), Field(alias="json")] = None
@@ -257,8 +209,5 @@ class TaskAction(Policy):
 
 Action = Annotated[
     NotifyAction | HttpAction | TaskAction,
-    Field(
-        discriminator="type",
-        description='an object such as {"type": "notify"}',
-    ),
+    Field(discriminator="type", description='an object such as {"type": "notify"}'),
 ]

@@ -1,4 +1,4 @@
-"""One way to reach Redis, whatever the URL: redis://, rediss://, redis+socket://, sentinel://."""
+"""One way to reach Redis, whatever the URL: redis://, rediss://, sentinel://."""
 
 import re
 from typing import Any
@@ -34,8 +34,6 @@ def connect(url: str, timeout: float = TIMEOUT, retries: int = 2) -> Redis:
     options = OPTIONS | timeouts | {"retry": Retry(backoff, retries)}
     if url.startswith("sentinel://"):
         return _sentinel(url, options)
-    if url.startswith("redis+socket://"):
-        return Redis.from_url("unix://" + url.removeprefix("redis+socket://"), **options)
     return Redis.from_url(url, **options)
 
 

@@ -4,8 +4,10 @@ One hash a job (entries.py), the index `cron_tasks:jobs` of fingerprints, and Re
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from itertools import islice
 from typing import Any, TypeVar, cast
 
@@ -17,6 +19,7 @@ from cron_tasks import entries, names
 from cron_tasks.errors import UnknownJob
 from cron_tasks.jobs import Job, Rejected
 from cron_tasks.plan import Changes, Desired
+from cron_tasks.schedules import Schedule
 from cron_tasks.scripts import script
 from cron_tasks.text import storable
 from cron_tasks.ticks import next_tick
@@ -95,25 +98,25 @@ class Registry:
     def apply(
         self, changes: Changes, now: float, progress: Callable[[int], None] = lambda _: None
     ) -> None:
-        """Write the changes, a thousand to a call; an edit fires strictly after `now`."""
-        for page in pages([*changes.added, *changes.changed]):
-            self._put(page, now)
-            progress(len(page))
+        """Write the changes, a thousand to a call; an edit fires strictly after `now`.
+
+        While Redis writes one page, the next is made.
+        """
+        keys = [names.SCHEDULE, names.JOBS, names.SET_ASIDE, names.WAKE]
+        with ThreadPoolExecutor(1) as writer:
+            written: Future[int] | None = None
+            for page in pages([*changes.added, *changes.changed]):
+                args = _rows(page, now)
+                if written is not None:
+                    written.result()
+                written = writer.submit(_put, self.redis, keys, args)
+                progress(len(page))
+            if written is not None:
+                written.result()
         for gone in pages(changes.removed):
             self._remove(gone)
             progress(len(gone))
         self.redis.set(names.GENERATION, repr(now), nx=True)
-
-    def _put(self, page: Sequence[Desired], now: float) -> None:
-        args: list[Any] = [entries.stamp(now), names.JOB_ENTRY_PREFIX]
-        for desired in page:
-            job = desired.job
-            upcoming = next_tick(job.schedule, now) if job.enabled else None
-            timing = entries.timing(job.schedule.to_spec(), job.enabled)
-            args += [job.id, desired.fingerprint, timing]
-            args += [entries.definition(job.id, timing, routing(job)), job.document()]
-            args.append("" if upcoming is None else repr(upcoming))
-        _put(self.redis, [names.SCHEDULE, names.JOBS, names.SET_ASIDE, names.WAKE], args)
 
     def _remove(self, job_ids: Sequence[str]) -> None:
         args = [names.JOB_ENTRY_PREFIX, names.HISTORY_PREFIX, *job_ids]
@@ -148,8 +151,28 @@ class Registry:
         ]
 
 
+def _rows(page: Sequence[Desired], now: float) -> list[Any]:
+    """The arguments of `_put` for a page of jobs."""
+    args: list[Any] = [entries.stamp(now), names.JOB_ENTRY_PREFIX]
+    for desired in page:
+        job = desired.job
+        timing, due = _timing(job.schedule, job.enabled, now)
+        definition = entries.definition(job.id, timing, routing(job))
+        args += (job.id, desired.fingerprint, timing, definition, job.document(), due)
+    return args
+
+
+@lru_cache(maxsize=16384)
+def _timing(schedule: Schedule, enabled: bool, now: float) -> tuple[str, str]:
+    """What decides when a job fires, and its next score, empty when there is none."""
+    upcoming = next_tick(schedule, now) if enabled else None
+    return entries.timing(schedule, enabled), "" if upcoming is None else repr(upcoming)
+
+
 def routing(job: Job) -> dict[str, Any]:
     """The Celery options of a job's message."""
+    if job.queue is None and job.priority is None:
+        return {}
     given = {"queue": job.queue, "priority": job.priority}
     return {name: value for name, value in given.items() if value is not None}
 
@@ -173,28 +196,36 @@ def _rejection(rejected: Rejected) -> str:
 def _put() -> int:  # type: ignore[empty-body]
     """
     local stamp, prefix = ARGV[1], ARGV[2]
+    local fingerprints, keys, due, kept, over = {}, {}, {}, {}, {}
     for i = 3, #ARGV, 6 do
-        local id, timing, definition = ARGV[i], ARGV[i+2], ARGV[i+3]
-        local key = prefix .. id
-        if redis.call('TYPE', key).ok ~= 'hash' then redis.call('DEL', key) end
-        local old = redis.call('HMGET', key, 'definition', 'meta')
-        local same = old[1] and old[2] and string.find(old[1], timing, 1, true)
-        if same then
-            if ARGV[i+5] ~= '' then redis.call('ZADD', KEYS[1], 'NX', ARGV[i+5], key) end
-        else
-            local runs = old[2] and string.match(old[2], '"total_run_count": (%d+)') or '0'
-            local meta = '{"last_run_at": ' .. stamp .. ', "total_run_count": ' .. runs .. '}'
-            redis.call('HSET', key, 'meta', meta)
-            if ARGV[i+5] == '' then
-                redis.call('ZREM', KEYS[1], key)
-            else
-                redis.call('ZADD', KEYS[1], ARGV[i+5], key)
-            end
+        local key, timing, upcoming = prefix .. ARGV[i], ARGV[i+2], ARGV[i+5]
+        local old = redis.pcall('HMGET', key, 'definition', 'meta')
+        if old.err then
+            redis.call('DEL', key)
+            old = {}
         end
-        redis.call('HSET', key, 'definition', definition, 'job', ARGV[i+4])
-        redis.call('HSET', KEYS[2], id, ARGV[i+1])
-        redis.call('HDEL', KEYS[3], key)
+        local meta = old[2]
+        local scores = kept
+        if not (old[1] and meta and string.find(old[1], timing, 1, true)) then
+            local runs = meta and string.match(meta, '"total_run_count": (%d+)') or '0'
+            meta = '{"last_run_at": ' .. stamp .. ', "total_run_count": ' .. runs .. '}'
+            scores = due
+            if upcoming == '' and old[1] then over[#over + 1] = key end
+        end
+        if upcoming ~= '' then
+            scores[#scores + 1] = upcoming
+            scores[#scores + 1] = key
+        end
+        redis.call('HSET', key, 'definition', ARGV[i+3], 'meta', meta, 'job', ARGV[i+4])
+        keys[#keys + 1] = key
+        fingerprints[#fingerprints + 1] = ARGV[i]
+        fingerprints[#fingerprints + 1] = ARGV[i+1]
     end
+    if #due > 0 then redis.call('ZADD', KEYS[1], unpack(due)) end
+    if #kept > 0 then redis.call('ZADD', KEYS[1], 'NX', unpack(kept)) end
+    if #over > 0 then redis.call('ZREM', KEYS[1], unpack(over)) end
+    redis.call('HSET', KEYS[2], unpack(fingerprints))
+    redis.call('HDEL', KEYS[3], unpack(keys))
     if redis.call('EXISTS', KEYS[4]) == 0 then
         redis.call('LPUSH', KEYS[4], 'changed')
         redis.call('EXPIRE', KEYS[4], 60)

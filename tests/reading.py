@@ -8,7 +8,7 @@ from rest_server import RestServer
 
 from cron_tasks.errors import SourceError
 from cron_tasks.settings import Settings
-from cron_tasks.source import Source, Validators, fetch
+from cron_tasks.source import Source, Validators, deadline
 
 TOKEN = "t0ken-s3cret"
 ROWS = [{"id": number, "name": f"Job {number}"} for number in range(1, 8)]
@@ -23,7 +23,9 @@ PLACES = [
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pauses between attempts, no proxy of the machine."""
-    monkeypatch.setattr(fetch, "RETRY", fetch.RETRY.new(backoff_factor=0, backoff_jitter=0))
+    monkeypatch.setattr(
+        deadline, "RETRY", deadline.RETRY | {"backoff_factor": 0, "backoff_jitter": 0}
+    )
     monkeypatch.setenv("NO_PROXY", "*")
 
 

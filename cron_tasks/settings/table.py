@@ -1,15 +1,14 @@
 """The table of docs/settings.md: `python -m cron_tasks.settings.table` prints it."""
 
-from cron_tasks.settings.fields import Settings, said, text_of, variable
+from cron_tasks.settings.fields import Settings
 
 
 def markdown() -> str:
     lines = ["| variable | default | meaning |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        default = said(name, "default")
-        if not default:
-            default = "none" if field.default is None else f"`{text_of(field.default)}`"
-        lines.append(f"| `{variable(name)}` | {default} | {field.description} |")
+    # What depends on the machine is given here and said in the meaning.
+    for row in Settings(log_format="json", secrets_dir=None).rows():
+        default = f"`{row.value}`" if row.value else "none"
+        lines.append(f"| `{row.variable}` | {default} | {row.meaning} |")
     return "\n".join(lines) + "\n"
 
 

@@ -4,6 +4,7 @@ A message follows "expected …, got …: ", so it says only what those two do n
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
@@ -14,14 +15,20 @@ from pydantic_settings import NoDecode
 from cron_tasks.settings import urls
 from cron_tasks.text import did_you_mean, printable, shown
 
-#: What REST_MAPPING may place: the array of jobs, and each field of a job.
+#: What REST_MAPPING may place: the array of jobs, the next page, and each field of a job.
 MAPPABLE = (
-    *("jobs", "id", "name", "cron_expression", "every", "run_at", "rrule", "timezone", "enabled"),
-    *("is_active", "start_at", "end_at", "exclude", "jitter", "action", "chat_id", "notify"),
-    *("retry", "timeout", "overlap", "catchup", "queue", "priority", "tags"),
+    *("jobs", "next", "id", "name", "cron_expression", "every", "run_at", "rrule", "timezone"),
+    *("enabled", "is_active", "start_at", "end_at", "exclude", "jitter", "action", "chat_id"),
+    *("notify", "retry", "timeout", "overlap", "catchup", "queue", "priority", "tags"),
 )
 #: Keys in Redis that are RedBeat's, ours, and the broker's.
 _RESERVED = ("redbeat:", "cron_tasks:", "_kombu.", "unacked", "celery")
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    names = {name.lower(): name for name in known}
+    near = did_you_mean(word, names)
+    return f"; did you mean {names[near]!r}?" if near else ""
 
 
 def _redis(url: SecretStr) -> SecretStr:
@@ -32,8 +39,8 @@ def _base_url(url: str) -> str:
     parts = urls.parsed(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("it starts with http:// or https:// and a host")
-    if parts.query or parts.fragment:
-        raise ValueError("it has no query and no fragment")
+    if parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError("it has no query, and no user: the service gets CRON_TASKS_REST_TOKEN")
     return url.rstrip("/")
 
 
@@ -52,16 +59,15 @@ def _json_or_file(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     where = ""
-    if not value.lstrip().startswith("{"):
-        where = f"the file {printable(value)}: "
-        try:
-            value = Path(value).expanduser().read_text("utf-8")
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ValueError(f"{where}{getattr(error, 'strerror', None) or error}") from None
     try:
+        if not value.lstrip().startswith("{"):
+            where = f"the file {printable(value)}: "
+            value = Path(value).expanduser().read_text("utf-8")
         return json.loads(value)
-    except (ValueError, RecursionError) as error:
+    except json.JSONDecodeError as error:
         raise ValueError(f"{where}not JSON: {error}") from None
+    except (OSError, ValueError, RuntimeError) as error:  # a RecursionError is a RuntimeError
+        raise ValueError(f"{where}{getattr(error, 'strerror', None) or error}") from None
 
 
 def _expressions(mapping: dict[str, str]) -> dict[str, str]:
@@ -72,9 +78,7 @@ def _expressions(mapping: dict[str, str]) -> dict[str, str]:
 
     for name, path in mapping.items():
         if name not in MAPPABLE:
-            near = did_you_mean(name, MAPPABLE)
-            hint = f"; did you mean {near!r}?" if near else ""
-            raise ValueError(f"a job has no field {shown(name)}{hint}")
+            raise ValueError(f"a job has no field {shown(name)}{_nearest(name, MAPPABLE)}")
         try:
             compile_path(path)
         except JMESPathError as error:
@@ -102,21 +106,16 @@ def _zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        zones = {zone.lower(): zone for zone in available_timezones()}
-        near = did_you_mean(name, zones)
-        hint = f"; did you mean {zones[near]!r}?" if near else ""
-        raise ValueError(f"there is no such zone{hint}") from None
+        near = _nearest(name, available_timezones())
+        raise ValueError(f"there is no such zone{near}") from None
     return name
 
 
-def _folder(path: Path) -> Path:
-    if not path.is_dir():
-        raise ValueError("there is no such folder")
+def _in_a_folder(path: Path) -> Path:
+    if not path.parent.is_dir():
+        raise ValueError(f"there is no folder {path.parent}")
     return path
 
-
-Upper = BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value)
-Lower = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
 
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
@@ -129,5 +128,5 @@ Queue = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_free
 ChatId = Annotated[
     int | Annotated[str, Field(min_length=1, max_length=200)], BeforeValidator(_number_or_name)
 ]
+File = Annotated[Path, AfterValidator(_in_a_folder)]
 Zone = Annotated[str, AfterValidator(_zone)]
-Folder = Annotated[Path, AfterValidator(_folder)]

@@ -5,20 +5,16 @@ not judged here but in `cron_tasks.jobs`.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from requests.utils import parse_header_links
-
 from cron_tasks.settings import Settings
-from cron_tasks.source.fetch import Fetcher, Page
+from cron_tasks.source.fetch import Fetcher
 from cron_tasks.source.mapping import Shape
 from cron_tasks.source.rows import Document, Malformed
-
-MAX_PAGES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,53 +36,39 @@ class Listing:
     def __init__(self, fetcher: Fetcher, shape: Shape, known: Validators | None) -> None:
         self._fetcher = fetcher
         self._shape = shape
-        self._page = fetcher.get(fetcher.home, known.conditions() if known else {})
-        self._started = False
-        self.not_modified = self._page.status == 304
+        self._page = fetcher.read(fetcher.home, known.conditions() if known else {})
+        self.not_modified = self._page.status_code == 304
         self.validators = known if self.not_modified else None
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
-        """Each row with its place, e.g. `("row 17", {...})` or `("page 2, row 3", {...})`.
+        """Each row with its place, e.g. `("row 17", {...})` or `("page 2, row 3", {...})`; once.
 
         Raises SourceError when the list is not read whole: the rows until then are not the list.
         """
-        if self.not_modified or self._started:
-            raise RuntimeError("a listing is read once, and not when it is not modified")
-        self._started = True
-        return self._rows()
-
-    def _rows(self) -> Iterator[tuple[str, Any]]:
         page, seen = self._page, {self._fetcher.home}
         while True:
-            document = Document(page.body)
+            document = Document(self._fetcher.body)
             number = self._fetcher.page
             place = f"page {number}, row" if number > 1 else "row"
             try:
                 for count, row in enumerate(self._shape.rows(document), 1):
                     yield f"{place} {count}", self._shape.row(row)
+                following = self._shape.following(document.envelope)
             except Malformed as error:
                 raise self._fetcher.error(f"the answer {error}") from None
-            following = self._following(page, document.envelope)
+            if following in (None, ""):
+                following = page.links.get("next", {}).get("url")
             if following is None:
                 break
-            if following in seen or number == MAX_PAGES:
-                raise self._fetcher.error("`next` goes round in a circle, or without an end")
-            seen.add(following)
-            page = self._fetcher.get(following, {})
+            if not isinstance(following, str):
+                raise self._fetcher.error("`next` is neither a URL nor null")
+            url = self._fetcher.resolve(following)
+            if url in seen:
+                raise self._fetcher.error("`next` goes round in a circle")
+            seen.add(url)
+            page = self._fetcher.read(url, {})
         if number == 1:
             self.validators = _validators(page.headers)
-
-    def _following(self, page: Page, envelope: Mapping[str, Any]) -> str | None:
-        """The URL of the next page, from the body or the Link header (RFC 8288)."""
-        named = envelope.get("next")
-        for link in parse_header_links(page.headers.get("Link", "")):
-            if "next" in link.get("rel", "").lower().split():
-                named = named or link["url"]
-        if named in (None, ""):
-            return None
-        if not isinstance(named, str):
-            raise self._fetcher.error("`next` is neither a URL nor null")
-        return self._fetcher.resolve(named)
 
 
 class Source:
@@ -110,19 +92,14 @@ class Source:
 
 
 def _validators(headers: Mapping[str, str]) -> Validators | None:
-    """Those that can be relied on and sent back.
+    """Those that can be relied on.
 
     A Last-Modified of the very second of the answer is weak: the list may change again in that
     second, and be called the same (RFC 9110, section 8.8.2.2).
     """
-    etag: str | None = headers.get("ETag", "").strip()
-    if not etag or not all("!" <= char <= "~" for char in etag):
-        etag = None
-    modified = headers.get("Last-Modified")
-    try:
-        age = parsedate_to_datetime(headers["Date"]) - parsedate_to_datetime(modified or "")
-        if age < timedelta(seconds=1):
-            modified = None
-    except (KeyError, ValueError, TypeError, OverflowError):
-        modified = None
+    etag, modified = headers.get("ETag", "").strip() or None, None
+    with suppress(KeyError, ValueError, TypeError, OverflowError):
+        stamp = headers["Last-Modified"]
+        age = parsedate_to_datetime(headers["Date"]) - parsedate_to_datetime(stamp)
+        modified = stamp if age >= timedelta(seconds=1) else None
     return Validators(etag, modified) if etag or modified else None

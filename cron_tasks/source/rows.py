@@ -1,45 +1,30 @@
 """Rows out of one page of JSON, one at a time, so that a big list is never in memory as a whole.
 
 The standard decoder does the parsing and a small walker moves it along. ijson is somewhat faster
-(100,000 small rows in 0.14 s against 0.22 s), but it changes what it reads: a lone surrogate
-becomes "?", an integer above 64 bits fails the list, of two equal keys the last counts; and it
-needs a second pass to find `next`.
+(100,000 small rows in 0.14 s against 0.22 s), but it changes what it reads (a lone surrogate
+becomes "?", an integer above 64 bits fails the list) and needs a second pass to find `next`.
 """
 
-import codecs
+import io
 import json
-import math
 import re
 from collections.abc import Collection, Iterator
 from typing import IO, Any
 
 from cron_tasks.text import shown
 
-Path = tuple[str, ...]
-
+#: Where the contract lets the array of jobs be; `@` is the page itself.
+CONTRACT_PLACES = ("@", "results", "items", "jobs", "data")
 CHUNK = 1 << 18
 #: Most characters in one row or one value beside the rows; bounds the memory of a read.
 VALUE_LIMIT = 16 << 20
 #: An error or a number this close to the end of the text may be none once more text is there.
 EDGE = 16
-_skip_space = re.compile(r"[ \t\n\r]*").match
+_space = re.compile(r"[ \t\n\r]*")
 
 
 class Malformed(Exception):
     """A page is not the JSON of the contract; the text completes "the answer ..."."""
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    row = dict(pairs)
-    if len(row) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in row if keys.count(key) > 1)
-        raise ValueError(f"has the field {shown(twice)} twice")
-    return row
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"has {name}, which is not JSON,")
 
 
 def _integer(digits: str) -> int | float:
@@ -47,136 +32,93 @@ def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) < 640 else float(digits)
 
 
-_decode = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_integer
-).raw_decode
+_decoder = json.JSONDecoder(parse_int=_integer)
 
 
 class Document:
     """One page, read once from front to end. `envelope` is what stands beside the rows."""
 
     def __init__(self, body: IO[bytes]) -> None:
-        self._body = body
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        # RFC 8259, section 8.1: a byte order mark is wrong, but may be ignored.
+        self._body = io.TextIOWrapper(body, "utf-8-sig", newline="")
         self._text = ""
         self._at = 0
-        self._ended = False
-        self._limit: float = VALUE_LIMIT
         self._row = 0
-        self._found: list[Path] = []
+        self._found = ""
         self.envelope: dict[str, Any] = {}
 
-    def rows(self, paths: Collection[Path]) -> Iterator[Any]:
-        """The elements of the one array at one of `paths` (`()`: the page itself).
+    def rows(self, places: Collection[str]) -> Iterator[Any]:
+        """The elements of the one array at one of `places`: keys of the page, or `@` for itself.
 
         Raises Malformed, possibly after rows: they count only when the iteration ends.
         """
-        mark = self._first()
-        if mark == "[" and () in paths:
-            yield from self._array(())
+        mark, start = self._peek(), self._text[self._at :][:40]
+        if mark == "[" and "@" in places:
+            yield from self._array("@")
         elif mark == "{":
-            yield from self._object((), self.envelope, paths)
-        elif mark == "[":
-            raise Malformed(f"is an array, not an object with one under {_joined(paths)}")
-        else:
-            kind = _KINDS[type(self._value())]
-            raise Malformed(f"is {kind}, not an array of jobs or an object with one")
-        self._end()
+            yield from self._object(places)
         if not self._found:
             raise Malformed(
-                f"has no array under {_joined(paths)}, only {_names(self.envelope)}; "
-                'say where the jobs are, e.g. CRON_TASKS_REST_MAPPING={"jobs": "path.to.them"}'
+                f"starts with {shown(start)} and has no array of jobs at {', '.join(places)}; "
+                "is it HTML? Check CRON_TASKS_REST_URL and CRON_TASKS_REST_JOBS_PATH; "
+                "if the jobs are elsewhere in it, say where, "
+                'e.g. CRON_TASKS_REST_MAPPING={"jobs": "path.to.them"}'
             )
-
-    def whole(self) -> Any:
-        """The page as one value, in memory; it must be all there is."""
-        self._first()
-        self._limit = math.inf
-        value = self._value()
-        self._end()
-        if isinstance(value, dict):
-            self.envelope = value
-        return value
-
-    def _first(self) -> str:
-        mark = self._peek()
-        if not mark:
-            raise Malformed("is empty; a service without jobs answers []")
-        if mark == "\ufeff":
-            raise Malformed(
-                "starts with a byte order mark, which JSON does not allow (RFC 8259, section 8.1); "
-                "have the service leave it out"
-            )
-        if mark == "<":
-            raise Malformed(
-                "is HTML, not JSON; is it a login or an error page? "
-                "Check CRON_TASKS_REST_URL, CRON_TASKS_REST_JOBS_PATH and CRON_TASKS_REST_TOKEN"
-            )
-        return mark
-
-    def _end(self) -> None:
         if self._peek():
             raise Malformed("goes on after the end of its JSON")
 
-    def _array(self, path: Path) -> Iterator[Any]:
-        self._found.append(path)
-        if len(self._found) > 1:
+    def whole(self) -> Any:
+        """The page as one value, in memory. Raises Malformed."""
+        try:
+            value = _decoder.decode(self._body.read())
+        except (ValueError, RecursionError) as error:
+            raise Malformed(f"is not JSON: {error}") from None
+        self.envelope = value if isinstance(value, dict) else {}
+        return value
+
+    def _array(self, place: str) -> Iterator[Any]:
+        if self._found:
             raise Malformed(
-                f"has arrays under {_joined(self._found)}; say which holds the jobs, "
-                f'e.g. CRON_TASKS_REST_MAPPING={{"jobs": "{path[-1]}"}}'
+                f"has arrays at {self._found} and {place}; say which holds the jobs, "
+                f'e.g. CRON_TASKS_REST_MAPPING={{"jobs": "{place}"}}'
             )
+        self._found = place
         self._at += 1
-        if self._peek() == "]":
-            self._at += 1
-            return
-        mark = ","
+        mark = self._take("]") if self._peek() == "]" else ","
         while mark == ",":
             self._row += 1
             yield self._value()
             mark = self._take(",]")
         self._row = 0
 
-    def _object(
-        self, prefix: Path, envelope: dict[str, Any], paths: Collection[Path]
-    ) -> Iterator[Any]:
+    def _object(self, places: Collection[str]) -> Iterator[Any]:
         self._at += 1
-        mark = self._peek()
-        if mark == "}":
-            self._at += 1
-            return
-        while mark != "}":
+        mark = self._take("}") if self._peek() == "}" else ","
+        while mark == ",":
             if self._peek() != '"':
                 self._take('"')
             key: str = self._value()
             self._take(":")
-            if key in envelope:
-                raise Malformed(f"has the field {shown(key)} twice")
-            path = (*prefix, key)
-            mark = self._peek()
-            if mark == "[" and path in paths:
-                envelope[key] = None
-                yield from self._array(path)
-            elif mark == "{" and any(path == longer[: len(path)] for longer in paths):
-                envelope[key] = {}
-                yield from self._object(path, envelope[key], paths)
+            if self._peek() == "[" and key in places:
+                yield from self._array(key)
             else:
-                envelope[key] = self._value()
+                self.envelope[key] = self._value()
             mark = self._take(",}")
 
     def _take(self, marks: str) -> str:
         mark = self._peek()
         if not mark:
-            raise self._cut("after")
+            raise self._wrong("breaks off")
         if mark not in marks:
-            wanted = " or ".join(marks)
-            raise Malformed(f"is not JSON: {mark!r} in place of {wanted}{self._place('after')}")
+            raise self._wrong(f"is not JSON: {mark!r} in place of {' or '.join(marks)}")
         self._at += 1
         return mark
 
     def _peek(self) -> str:
         """The next character that is not white space; empty at the end."""
         while True:
-            self._at = _skip_space(self._text, self._at).end()  # type: ignore[union-attr]
+            if space := _space.match(self._text, self._at):
+                self._at = space.end()
             if self._at < len(self._text):
                 return self._text[self._at]
             if not self._more():
@@ -186,19 +128,16 @@ class Document:
         self._peek()
         while True:
             try:
-                value, end = _decode(self._text, self._at)
+                value, end = _decoder.raw_decode(self._text, self._at)
             except json.JSONDecodeError as error:
                 last = len(self._text)
-                open_string = error.msg.startswith("Unterminated string")
-                if (open_string or error.pos > last - EDGE) and self._more():
+                unended = error.msg.startswith("Unterminated string")
+                if (unended or error.pos > last - EDGE) and self._more():
                     continue
-                if open_string or error.pos >= last:
-                    raise self._cut() from None
-                raise Malformed(f"is not JSON: {error.msg}{self._place()}") from None
-            except ValueError as error:
-                raise Malformed(f"{error}{self._place()}") from None
+                cut = unended or error.pos >= last
+                raise self._wrong("breaks off" if cut else f"is not JSON: {error.msg}") from None
             except RecursionError:
-                raise Malformed(f"is nested too deeply{self._place()}") from None
+                raise self._wrong("is nested too deeply") from None
             if end > len(self._text) - EDGE and self._more():
                 continue
             self._at = end
@@ -209,41 +148,16 @@ class Document:
 
         Reads at least as much again as is kept, so that a long value costs linear time.
         """
-        if self._ended:
-            return False
         kept = self._text[self._at :]
-        if len(kept) > self._limit:
-            raise Malformed(f"has a value of more than {self._limit} characters{self._place()}")
-        chunk = self._body.read(max(CHUNK, len(kept)))
-        self._ended = not chunk
+        if len(kept) > VALUE_LIMIT:
+            raise self._wrong(f"has a value of more than {VALUE_LIMIT} characters")
         try:
-            added = self._decoder.decode(chunk, final=self._ended)
+            added = self._body.read(max(CHUNK, len(kept)))
         except UnicodeDecodeError:
-            raise Malformed(f"is not UTF-8, as JSON has to be{self._place()}") from None
-        if self._ended:
-            return False
-        self._text, self._at = kept + added, 0
-        return True
+            raise self._wrong("is not UTF-8, as JSON has to be") from None
+        if added:
+            self._text, self._at = kept + added, 0
+        return bool(added)
 
-    def _cut(self, where: str = "in") -> Malformed:
-        return Malformed(f"breaks off{self._place(where)}; only a part of the list came")
-
-    def _place(self, where: str = "in") -> str:
-        return f" {where} row {self._row}" if self._row else ""
-
-
-_KINDS = {
-    str: "a string",
-    int: "a number",
-    float: "a number",
-    bool: "a boolean",
-    type(None): "null",
-}
-
-
-def _joined(paths: Collection[Path]) -> str:
-    return ", ".join(f"`{'.'.join(path)}`" for path in paths if path)
-
-
-def _names(envelope: dict[str, Any]) -> str:
-    return ", ".join(shown(key, 40) for key in list(envelope)[:6]) or "{}"
+    def _wrong(self, what: str) -> Malformed:
+        return Malformed(f"{what} in row {self._row}" if self._row else what)
