@@ -16,9 +16,9 @@ from cron_tasks.registry import pages
 #: Up to this many ticks at once go out one to a message, so that Flower shows every run.
 FEW = 25
 #: Most ticks in one message: a chunk is worked off in some ten milliseconds.
-CHUNK = 200
+CHUNK = 500
 #: A storm is cut into this many shares for each slot, so that no worker waits long for another.
-SHARES = 4
+SHARES = 2
 #: A queue with more messages than this gets no more; its ticks wait in the ledger.
 QUEUE_FULL = 10_000
 

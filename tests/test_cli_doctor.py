@@ -12,7 +12,7 @@ from redis import Redis
 from rest_server import RestServer, silent, status
 
 from cron_tasks import names
-from cron_tasks.cli.checks import Finding, System, server, service, work
+from cron_tasks.cli.doctor import CHECKS, System, examine
 from cron_tasks.ledger import Ledger
 from cron_tasks.redis_client import connect
 from cron_tasks.settings import Settings
@@ -57,41 +57,42 @@ def sync(system: System, *rows: object) -> None:
         Reconciler(system.redis, settings).sync(time.time)
 
 
-def test_a_running_system_is_sound_until_a_job_names_another_queue(
+def status_of(system: System, check: str) -> tuple[str, str]:
+    """Status and detail of one check; where it is not ok, it says how to mend that."""
+    found = examine(check, system)
+    assert bool(found.mend) == (found.status != "ok")
+    return found.status, found.detail
+
+
+def test_a_running_system_is_sound(
     cli: CommandLine, redis: Redis, rest: RestServer, celery: Celery
 ) -> None:
     rest.jobs = [PLANTS]
     celery.worker().wait_for("ready")
     celery.beat()
     wait_until(lambda: redis.exists(names.JOBS), "the first sync")
-    findings = {row["check"]: row for row in cli.json("doctor", CHAT_ID="1")}
+    findings = {row["check"]: row for row in cli.json("doctor")}
+    assert findings.keys() == {"settings", *CHECKS}
     assert {row["status"] for row in findings.values()} == {"ok"}, findings
-    assert findings["workers"]["detail"] == "1 answers, consuming celery"
+    assert findings["workers"]["detail"] == "1 answered, consuming celery"
     assert findings["rest service"]["detail"] == "1 rows"
-    rest.jobs = [{**PLANTS, "queue": "slow"}]
-    redis.lpush(names.POKE, "*")
-    wait_until(lambda: "slow" in redis.hget(names.entry_key("7"), "definition"), "the next sync")
-    found = {row["check"]: row for row in cli.json("doctor", code=1)}["workers"]
-    assert found["detail"] == "1 answers, but none takes from slow"
-    assert found["mend"] == "`celery -A cron_tasks worker -Q slow`"
 
 
 def test_a_system_that_stands_still(cli: CommandLine, rest: RestServer) -> None:
     rest.jobs = [PLANTS]
-    done = cli.run("doctor", code=1, REST_TOEKN="x")
-    found = {line[6:23].rstrip(): line for line in done.stdout.splitlines()}
+    lines = cli.lines("doctor", code=1, REST_TOEKN="x")
+    found = {line[6:23].rstrip(): line for line in lines if line[0] != " "}
     assert found["settings"].startswith("warn  settings           CRON_TASKS_REST_TOEKN")
     assert found["redis"].startswith("ok    redis              Valkey 9")
-    assert found["beat"].startswith("FAIL  beat               none leads")
-    assert found["beat"].endswith(" `celery -A cron_tasks beat`; its log says why it does not lead")
-    assert found["workers"].startswith("FAIL  workers            none answers")
-    assert found["last sync"].startswith("warn  ")
+    assert found["beat"].startswith("fail  beat               none leads")
+    mend = lines[lines.index(found["beat"]) + 1]
+    assert mend.strip() == "start one: `celery -A cron_tasks beat`, or read its log"
+    assert found["workers"].startswith("fail  workers            0 answered")
+    assert found["last sync"].startswith("fail  last sync          there was none yet")
 
 
 def test_without_redis_the_rest_service_is_checked_all_the_same(quick: Quick) -> None:
-    began = time.monotonic()
     rows = quick.json("doctor", code=1, REDIS_URL=f"redis://:hush@127.0.0.1:{free_port()}/0")
-    assert time.monotonic() - began < 10
     found = {row["check"]: row for row in rows}
     assert found.keys() == {"settings", "redis", "rest service"}
     assert (found["redis"]["status"], found["rest service"]["status"]) == ("fail", "ok")
@@ -107,13 +108,12 @@ def test_a_frozen_redis_and_a_silent_service_are_told_within_seconds(
     began = time.monotonic()
     try:
         frozen.freeze()
-        rows = quick.json("doctor", code=1, REDIS_URL=frozen.url)
+        rows = quick.json("doctor", code=1, REDIS_URL=frozen.url, REST_DEADLINE="1")
     finally:
         frozen.stop()
     assert time.monotonic() - began < 15
     assert [row["status"] for row in rows] == ["ok", "fail", "fail"]
     assert "Timeout" in rows[1]["detail"]
-    assert rows[2]["detail"].endswith("; doctor waits 5 s at most")
 
 
 def test_wrong_settings_are_all_there_is_to_say(cli: CommandLine, quick: Quick) -> None:
@@ -123,31 +123,30 @@ def test_wrong_settings_are_all_there_is_to_say(cli: CommandLine, quick: Quick) 
         "CRON_TASKS_TIMEZONE",
         "CRON_TASKS_SHRINK_LIMIT",
     }
-    assert "\x1b[31m\x1b[1m✗" in cli.on_terminal("doctor", CRON_TASKS_TIMEZONE="Mars")
+    assert "\x1b[31mfail" in cli.on_terminal("doctor", CRON_TASKS_TIMEZONE="Mars")
 
 
 @pytest.mark.parametrize(
-    ("check", "name", "value", "expected"),
+    ("check", "name", "value", "status", "detail"),
     [
-        (server.eviction, "maxmemory-policy", "allkeys-lru", ("fail", "allkeys-lru: ")),
-        (server.persistence, "appendonly", "no", ("warn", "AOF is off")),
-        (server.memory, "maxmemory", "1mb", ("warn", "1.00M: when it is full")),
+        ("redis eviction", "maxmemory-policy", "allkeys-lru", "fail", "allkeys-lru: "),
+        ("redis persistence", "appendonly", "no", "warn", "AOF is off"),
     ],
 )
 def test_a_redis_that_loses_things(
     system: System,
     configured: Callable[[str, str], None],
-    check: Callable[[System], Finding],
+    check: str,
     name: str,
     value: str,
-    expected: tuple[str, str],
+    status: str,
+    detail: str,
 ) -> None:
-    assert check(system).status == "ok"
+    assert status_of(system, check)[0] == "ok"
     configured(name, value)
-    found = check(system)
-    assert found.status == expected[0]
-    assert expected[1] in found.detail
-    assert found.mend
+    found = status_of(System(system.settings, system.redis, system.now), check)
+    assert found[0] == status
+    assert found[1].startswith(detail)
 
 
 def test_a_replica_cannot_be_worked_on(system: System, tmp_path: Path) -> None:
@@ -155,80 +154,52 @@ def test_a_replica_cannot_be_worked_on(system: System, tmp_path: Path) -> None:
     try:
         with connect(replica.url) as redis:
             redis.replicaof("127.0.0.1", free_port())
-            found = server.version(System(system.settings, redis, 0))
+            found = status_of(System(system.settings, redis, 0), "redis")
     finally:
         replica.stop()
-    assert (found.status, "read-only replica" in found.detail) == ("fail", True)
+    assert (found[0], "read-only replica" in found[1]) == ("fail", True)
 
 
 def test_the_rest_service(system: System, rest: RestServer) -> None:
     rest.jobs = [PLANTS, PLANTS]
-    assert service.reading(system).detail == "2 rows, 1 of them rejected"
-    assert service.reading(system).status == "warn"
-    sync(system, PLANTS)
+    assert status_of(system, "rest service") == ("ok", "2 rows")
+    sync(system, PLANTS, PLANTS)
+    assert status_of(system, "rows") == ("warn", "1 rejected by the last sync")
     rest.jobs = []
-    refused = service.reading(system)
-    assert (refused.status, "--force" in refused.mend) == ("fail", True)
+    assert status_of(system, "rest service")[1] == "0 rows; the list is empty but 1 jobs are known"
+    assert "sync --force" in examine("rest service", system).mend
     rest.answer = status(401)
-    assert "CRON_TASKS_REST_TOKEN" in service.reading(system).detail
+    assert "CRON_TASKS_REST_TOKEN" in status_of(system, "rest service")[1]
 
 
 def test_the_last_sync(system: System, rest: RestServer) -> None:
     reconciler = Reconciler(system.redis, system.settings)
-    assert service.last_sync(system).status == "warn"
+    assert status_of(system, "last sync") == ("fail", "there was none yet")
     rest.jobs = [PLANTS]
     reconciler.sync(time.time)
     system.now = time.time()
-    assert service.last_sync(system).status == "ok"
+    assert status_of(system, "last sync")[0] == "ok"
     system.now += 3600
-    stale = service.last_sync(system)
-    assert (stale.status, stale.detail[:12]) == ("fail", "1 h ago, tho")
+    assert status_of(system, "last sync") == ("fail", "succeeded 1 h ago")
     rest.jobs = []
     reconciler.sync(time.time)
-    refused = service.last_sync(system)
-    assert (refused.status, "--force" in refused.mend) == ("fail", True)
-    assert refused.detail.startswith("refused since ")
+    assert status_of(system, "last sync")[1].startswith("refused for ")
 
 
-def test_beat_and_its_schedule(system: System) -> None:
+def test_what_beat_and_workers_left_undone(system: System) -> None:
     redis = system.redis
-    assert work.beat(system).status == "fail"
+    assert status_of(system, "beat")[0] == "fail"
     redis.set(names.LEADER_LOCK, "somebody", ex=60)
-    assert work.beat(system).status == "ok"
-    sync(system, PLANTS, {**PLANTS, "id": 8})
-    assert work.schedule(system) == Finding("ok", "2 waiting, none overdue")
-    redis.zadd(names.SCHEDULE, {names.entry_key("7"): system.now - 90})
-    late = work.schedule(system)
-    assert (late.status, late.detail) == ("fail", "1 entry is overdue, by up to 1 min 30 s")
-
-
-def test_entries_that_cannot_be_read(system: System) -> None:
+    assert status_of(system, "beat")[0] == "ok"
     sync(system, PLANTS)
-    assert work.entries(system).status == "ok"
-    system.redis.hset(names.entry_key("7"), "job", "{")
-    fresh = System(system.settings, system.redis, system.now)
-    assert work.entries(fresh).detail == "jobs that cannot be read: 7"
-    system.redis.hset(names.SET_ASIDE, names.entry_key("7"), "broken")
-    assert names.entry_key("7") in work.entries(fresh).detail
-
-
-def test_jobs_whose_messages_nobody_gets(system: System) -> None:
-    named, silent_one = {**PLANTS, "id": 1, "chat_id": 5}, {**PLANTS, "notify": {"on": []}}
-    off = {**PLANTS, "id": 3, "enabled": False}
-    sync(system, named, silent_one, off)
-    assert work.recipients(system).status == "ok"
-    sync(system, named, silent_one, off, *({**PLANTS, "id": n} for n in range(10, 17)))
-    fresh = System(system.settings, system.redis, system.now)
-    assert work.recipients(fresh).status == "warn"
-    assert work.recipients(fresh).detail.endswith(" and 2 more")
-    fresh.settings = system.settings.model_copy(update={"chat_id": 9})
-    assert work.recipients(fresh).status == "ok"
-
-
-def test_ticks_past_their_deadline_and_messages_without_a_queue(system: System) -> None:
-    assert work.ticks(system).status == work.messages(system).status == "ok"
-    Ledger(system.redis).open("7@2026-11-23T09:00:00Z", system.now - 60)
-    assert work.ticks(system).detail == "1 of 1 open are past their deadline"
-    system.redis.rpush(names.UNDELIVERABLE, "queue {}")
-    system.redis.expire(names.UNDELIVERABLE, 60)
-    assert work.messages(system).status == "warn"
+    for check in ("schedule", "open ticks", "entries", "messages"):
+        assert status_of(system, check)[0] == "ok"
+    redis.zadd(names.SCHEDULE, {names.entry_key("7"): system.now - 90})
+    Ledger(redis).open("7@2026-11-23T09:00:00Z", system.now - 60)
+    redis.hset(names.SET_ASIDE, names.entry_key("7"), "broken")
+    redis.rpush(names.UNDELIVERABLE, "queue {}")
+    redis.expire(names.UNDELIVERABLE, 60)
+    assert status_of(system, "schedule") == ("fail", "1 overdue")
+    assert status_of(system, "open ticks") == ("fail", "1 past their deadline")
+    assert status_of(system, "entries")[0] == "fail"
+    assert status_of(system, "messages")[0] == "warn"

@@ -1,18 +1,25 @@
-"""APScheduler 3 in one process, jobs in memory: seconds from due time to the last message."""
+"""APScheduler 3 in one process, jobs in memory, each run queueing its notification in Redis.
 
+Prints the seconds from the due time to the last notification.
+"""
+
+import json
 import sys
 import time
 from datetime import UTC, datetime
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
+from redis import Redis
 
-count = int(sys.argv[1])
-queue: list[tuple[int, float]] = []
+count, url = int(sys.argv[1]), sys.argv[2]
+redis = Redis.from_url(url)
+QUEUE = "queue:to_telegram"
 
 
 def notify(number: int) -> None:
-    queue.append((number, time.time()))
+    message = {"chat_id": 1, "response": f"Scheduled task: job {number}", "status": "success"}
+    redis.rpush(QUEUE, json.dumps(message | {"at": time.time()}))
 
 
 scheduler = BackgroundScheduler(
@@ -27,7 +34,7 @@ for number in range(count):
 scheduler.start()
 if time.time() > due:
     sys.exit("adding the jobs took longer than the head start")
-while len(queue) < count:
-    time.sleep(0.02)
-print(max(at for _, at in queue) - due)
+while redis.llen(QUEUE) < count:
+    time.sleep(0.05)
+print(max(json.loads(row)["at"] for row in redis.lrange(QUEUE, -1000, -1)) - due)
 scheduler.shutdown()

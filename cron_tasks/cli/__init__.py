@@ -13,16 +13,16 @@ from typing import Any
 
 import click
 
-#: Name of a command: where it is, and its line in `--help`.
+#: Name of a command: where it is in this package, and its line in `--help`.
 Commands = Mapping[str, tuple[str, str]]
 
 COMMANDS: Commands = {
-    "up": ("cron_tasks.cli.up:up", "Run the whole system on this machine."),
-    "sync": ("cron_tasks.cli.sync:sync", "Reconcile the schedule with the REST service now."),
-    "jobs": ("cron_tasks.cli.jobs:jobs", "Look at the jobs, or run one by hand."),
-    "next": ("cron_tasks.cli.next:next_ticks", "Show the next ticks of an expression or a job."),
-    "settings": ("cron_tasks.cli.settings:settings", "Show all settings and their origin."),
-    "doctor": ("cron_tasks.cli.doctor:doctor", "Check everything, and say how to mend it."),
+    "up": ("up:up", "Run the whole system on this machine."),
+    "sync": ("sync:sync", "Reconcile the schedule with the REST service now."),
+    "jobs": ("jobs:jobs", "Look at the jobs, or run one by hand."),
+    "next": ("next:next_ticks", "Show the next ticks of an expression or a job."),
+    "settings": ("settings:settings", "Show all settings and their origin."),
+    "doctor": ("doctor:doctor", "Check everything, and say how to mend it."),
 }
 
 
@@ -40,7 +40,7 @@ class LazyGroup(click.Group):
         if cmd_name not in self._commands_at:
             return None
         module, _, name = self._commands_at[cmd_name][0].partition(":")
-        command: click.Command = getattr(import_module(module), name)
+        command: click.Command = getattr(import_module(f"{__name__}.{module}"), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -53,7 +53,7 @@ class LazyGroup(click.Group):
         except KeyboardInterrupt:
             ctx.exit(130)
         except Exception as error:
-            from cron_tasks.cli.trouble import sentence
+            from cron_tasks.cli.console import sentence
 
             if (text := sentence(error)) is None:
                 raise

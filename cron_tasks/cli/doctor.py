@@ -1,50 +1,74 @@
-"""`cron-tasks doctor`."""
+"""`cron-tasks doctor`: a table of checks, each with what to do if it does not hold."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
-from typing import TypeAlias
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import click
-from redis.exceptions import RedisError, ResponseError
+from redis import Redis
+from redis.exceptions import ConnectionError, TimeoutError
 
-from cron_tasks.cli.checks import Finding, System, fail, ok, server, service, warn, work
-from cron_tasks.cli.output import json_option, print_json
-from cron_tasks.cli.services import no_log_lines
-from cron_tasks.cli.trouble import redis_cause, sentence
+from cron_tasks import names
+from cron_tasks.cli import console
 from cron_tasks.errors import SettingsError
+from cron_tasks.plan import Policy, plan
 from cron_tasks.redis_client import connect
-from cron_tasks.settings import load
+from cron_tasks.registry import Registry
+from cron_tasks.settings import Settings, load
+from cron_tasks.source import Source
+from cron_tasks.sync import Reconciler
 from cron_tasks.text import printable
+from cron_tasks.times import duration
 
-Check: TypeAlias = Callable[[System], Finding]
-
-#: Seconds that doctor waits for an answer of Redis, once.
+#: Seconds that doctor waits for an answer of Redis, and of workers.
 PATIENCE = 2.0
-CHECKS: Mapping[str, Check] = {
-    "redis": server.version,
-    "redis eviction": server.eviction,
-    "redis persistence": server.persistence,
-    "redis memory": server.memory,
-    "clock": server.clock,
-    "rest service": service.reading,
-    "last sync": service.last_sync,
-    "beat": work.beat,
-    "schedule": work.schedule,
-    "entries": work.entries,
-    "recipients": work.recipients,
-    "workers": work.workers,
-    "open ticks": work.ticks,
-    "messages": work.messages,
-}
-WITHOUT_REDIS = frozenset({"rest service"})
+#: Seconds that it waits at most for the REST service: one answer, and the whole list.
+REST_PATIENCE = {"rest_timeout": 3.0, "rest_deadline": 5.0}
+#: ZMSCORE came with Redis 6.2; every Valkey has it.
+OLDEST = (6, 2)
+#: Seconds that clocks may differ: ticks are named and judged by several machines' clocks.
+SKEW = 2.0
+#: Seconds by which a due entry or a tick's deadline may be late.
+LATE = 30.0
 
-_MARKS = {"ok": ("✓", "ok", "green"), "warn": ("!", "warn", "yellow"), "fail": ("✗", "FAIL", "red")}
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+@dataclass
+class System:
+    """What is checked; `now` in seconds since the epoch. `reachable`: whether Redis answers."""
+
+    settings: Settings
+    redis: Redis
+    now: float
+    reachable: bool = True
+
+    @cached_property
+    def info(self) -> dict[str, Any]:
+        return self.redis.info()
+
+
+class Check(NamedTuple):
+    """`probe` tells whether all is well, and what it found; `wrong` is the status if not."""
+
+    probe: Callable[[System], tuple[bool, str]]
+    wrong: str
+    mend: str
+
+
+class Finding(NamedTuple):
+    """What a check found; `mend` says what to do unless the status is ok."""
+
+    check: str
+    status: str
+    detail: str
+    mend: str = ""
 
 
 @click.command()
-@json_option
+@console.json_option
 @click.pass_context
 def doctor(ctx: click.Context, as_json: bool) -> None:
     """Check settings, Redis, REST service, beat, workers and clock, and say how to mend them.
@@ -52,56 +76,159 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     Exits 1 when a check failed; warnings alone do not count.
     """
     findings = []
-    with no_log_lines():
-        for name, finding in _examine():
-            findings.append({"check": name, **asdict(finding)})
+    with console.no_log_lines():
+        for finding in _examine():
+            findings.append(finding)
             if not as_json:
-                _print(name, finding)
+                _print(finding)
     if as_json:
-        print_json(findings)
-    if any(finding["status"] == "fail" for finding in findings):
+        console.print_json([finding._asdict() for finding in findings])
+    if any(finding.status == "fail" for finding in findings):
         ctx.exit(1)
 
 
-def _examine() -> Iterator[tuple[str, Finding]]:
+def _print(finding: Finding) -> None:
+    status = click.style(f"{finding.status:<4}", fg=_COLOURS[finding.status])
+    click.echo(f"{status}  {finding.check:<17}  {printable(finding.detail, 500)}")
+    if finding.mend:
+        click.secho(f"{'':<25}{finding.mend}", dim=True)
+
+
+def _examine() -> Iterator[Finding]:
     try:
         settings = load()
     except SettingsError as error:
         for line in str(error).splitlines():
-            yield "settings", fail(line)
+            yield Finding("settings", "fail", line)
         return
     for warning in settings.warnings:
-        yield "settings", warn(warning, "correct its name, or remove it")
+        yield Finding("settings", "warn", warning, "correct its name, or remove it")
     if not settings.warnings:
-        yield "settings", ok("valid")
+        yield Finding("settings", "ok", "valid")
     with connect(settings.redis_url.get_secret_value(), timeout=PATIENCE, retries=0) as redis:
         system = System(settings, redis, time.time())
-        for name, check in CHECKS.items():
-            if system.reachable or name in WITHOUT_REDIS:
-                yield name, _made(check, system)
+        for name in CHECKS:
+            if system.reachable or name == "rest service":
+                yield examine(name, system)
 
 
-def _made(check: Check, system: System) -> Finding:
+def examine(name: str, system: System) -> Finding:
+    """Make one check. What it raises is its own failure, unless all Redis is out of reach."""
+    probe, wrong, mend = CHECKS[name]
     try:
-        return check(system)
-    except RedisError as error:
-        if isinstance(error, ResponseError):  # it answers, but refuses this
-            return fail(redis_cause(error))
-        system.reachable = False
-        mend = "start Redis, or let CRON_TASKS_REDIS_URL name the right one"
-        return fail(f"{redis_cause(error)}; what depends on it was not checked", mend)
+        sound, detail = probe(system)
     except Exception as error:
-        if (text := sentence(error)) is None:
+        if (text := console.sentence(error)) is None:
             raise
-        return fail(text)
+        if isinstance(error, ConnectionError | TimeoutError):
+            system.reachable, mend = False, "start Redis; what depends on it was not checked"
+        return Finding(name, "fail", text, mend)
+    return Finding(name, "ok", detail) if sound else Finding(name, wrong, detail, mend)
 
 
-def _print(name: str, finding: Finding) -> None:
-    sign, word, colour = _MARKS[finding.status]
-    detail, mend = printable(finding.detail, 500), finding.mend
-    if sys.stdout.isatty():
-        click.echo(f"{click.style(sign, fg=colour, bold=True)} {name:<17}  {detail}")
-        if mend:
-            click.secho(f"{'':<21}→ {mend}", dim=True)
-    else:
-        click.echo(f"{word:<4}  {name:<17}  {detail}" + (f"; to mend: {mend}" if mend else ""))
+def _version(system: System) -> tuple[bool, str]:
+    info = system.info
+    name = "Valkey" if "valkey_version" in info else "Redis"
+    number = str(info.get("valkey_version") or info.get("redis_version", "0"))
+    new = name == "Valkey" or tuple(map(int, number.split(".")[:2])) >= OLDEST
+    replica = info.get("role") == "slave"
+    kind = ", a read-only replica" if replica else ""
+    return new and not replica, f"{name} {number} at {system.settings.masked_redis_url}{kind}"
+
+
+def _eviction(system: System) -> tuple[bool, str]:
+    policy = str(system.info.get("maxmemory_policy"))
+    if policy == "noeviction":
+        return True, policy
+    return False, f"{policy}: when memory is short, Redis throws away jobs and runs"
+
+
+def _persistence(system: System) -> tuple[bool, str]:
+    if not system.info.get("aof_enabled"):
+        return False, "AOF is off: a restart of Redis loses what came after its last snapshot"
+    written = system.info.get("aof_last_write_status", "ok") == "ok"
+    return written, "AOF is on" if written else "AOF is on, but its last write failed: disk full?"
+
+
+def _clock(system: System) -> tuple[bool, str]:
+    seconds, microseconds = system.redis.time()
+    off = seconds + microseconds / 1e6 - time.time()
+    return abs(off) <= SKEW, f"that of Redis is {off:+.1f} s from this machine's"
+
+
+def _rest_service(system: System) -> tuple[bool, str]:
+    settings = system.settings
+    settings.required("rest_url")
+    hurried = settings.model_copy(
+        update={name: min(most, getattr(settings, name)) for name, most in REST_PATIENCE.items()}
+    )
+    current = Registry(system.redis).fingerprints() if system.reachable else {}
+    with Source(hurried).read(None) as listing:
+        found = plan(current, listing, Policy(settings.timezone, settings.shrink_limit))
+    rows = found.unchanged + len(found.added) + len(found.changed) + len(found.rejected)
+    return not found.refusal, f"{rows:,} rows" + (f"; {found.refusal}" if found.refusal else "")
+
+
+def _last_sync(system: System) -> tuple[bool, str]:
+    status = Reconciler(system.redis, system.settings).status()
+    if status.state is None:
+        return False, "there was none yet"
+    if status.state != "ok":
+        lasting = duration(system.now - (status.since or system.now))
+        return False, f"{status.state} for {lasting}: {status.detail}"
+    age = system.now - (status.last_success or 0)
+    return age <= 3 * system.settings.sync_interval + 10, f"succeeded {duration(age)} ago"
+
+
+def _beat(system: System) -> tuple[bool, str]:
+    leads = bool(system.redis.exists(names.LEADER_LOCK))
+    return leads, "one leads" if leads else "none leads, so nothing fires"
+
+
+def _workers(_: System) -> tuple[bool, str]:
+    from cron_tasks.celery import app
+
+    answers = app.control.inspect(timeout=PATIENCE).active_queues() or {}
+    consumed = {queue["name"] for queues in answers.values() for queue in queues}
+    names = ", ".join(sorted(consumed)) or "nothing"
+    return app.conf.task_default_queue in consumed, f"{len(answers)} answered, consuming {names}"
+
+
+def _none(count: Callable[[System], int], what: str) -> Callable[[System], tuple[bool, str]]:
+    def probe(system: System) -> tuple[bool, str]:
+        found = count(system)
+        return not found, f"{found:,} {what}"
+
+    return probe
+
+
+_overdue = _none(lambda s: s.redis.zcount(names.SCHEDULE, 0, s.now - LATE), "overdue")
+_late = _none(lambda s: s.redis.zcount(names.DEADLINES, 0, s.now - LATE), "past their deadline")
+_rejected = _none(lambda s: s.redis.hlen(names.REJECTED), "rejected by the last sync")
+_set_aside = _none(lambda s: s.redis.hlen(names.SET_ASIDE), "set aside because beat cannot read it")
+_refused = _none(lambda s: s.redis.llen(names.UNDELIVERABLE), "whose queue is no Redis list")
+
+_REASONS = "`cron-tasks jobs rejected` gives the reasons"
+_ASK_BEAT = "beat looks after them: is it running, and what does its log say?"
+CHECKS: Mapping[str, Check] = {
+    "redis": Check(_version, "fail", "use the primary of a Redis 6.2 or newer, or a Valkey"),
+    "redis eviction": Check(_eviction, "fail", "`CONFIG SET maxmemory-policy noeviction`"),
+    "redis persistence": Check(_persistence, "warn", "`CONFIG SET appendonly yes`"),
+    "clock": Check(_clock, "warn", "synchronise the clocks by NTP"),
+    "rest service": Check(
+        _rest_service,
+        "fail",
+        "until it answers with its list, within 5 s here, all jobs stay as they are; "
+        "if an odd list is right, `cron-tasks sync --force` takes it",
+    ),
+    "last sync": Check(
+        _last_sync, "fail", "beat asks for it and a worker does it: are both running?"
+    ),
+    "rows": Check(_rejected, "warn", _REASONS),
+    "beat": Check(_beat, "fail", "start one: `celery -A cron_tasks beat`, or read its log"),
+    "schedule": Check(_overdue, "fail", _ASK_BEAT),
+    "open ticks": Check(_late, "fail", _ASK_BEAT),
+    "entries": Check(_set_aside, "fail", f"{_REASONS}; `cron-tasks sync` writes them anew"),
+    "messages": Check(_refused, "warn", f"rename that key; `LRANGE {names.UNDELIVERABLE} 0 9`"),
+    "workers": Check(_workers, "fail", "start one: `celery -A cron_tasks worker`"),
+}

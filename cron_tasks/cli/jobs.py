@@ -1,20 +1,125 @@
-"""`cron-tasks jobs …`."""
+"""`cron-tasks jobs …`: the group, and its commands but for `show`."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
 
 import click
+from redis import Redis
 
-from cron_tasks.cli import Commands, LazyGroup
+from cron_tasks import names
+from cron_tasks.cli import Commands, LazyGroup, console
+from cron_tasks.ledger import Ledger
+from cron_tasks.registry import Registered, Registry, pages, routing
+from cron_tasks.runner import open_by_hand
+from cron_tasks.text import printable
+from cron_tasks.times import local
 
 COMMANDS: Commands = {
-    "list": ("cron_tasks.cli.listing:list_jobs", "List the jobs with next tick and last status."),
-    "show": ("cron_tasks.cli.show:show", "Show one job, its next ticks and its last runs."),
-    "rejected": (
-        "cron_tasks.cli.listing:rejected",
-        "List the rows that are no job, and why.",
-    ),
-    "run": ("cron_tasks.cli.run:run", "Run a job now, and print the id of the run."),
+    "list": ("jobs:list_jobs", "List the jobs with next tick and last status."),
+    "show": ("show:show", "Show one job, its next ticks and its last runs."),
+    "rejected": ("jobs:rejected", "List the rows that are no job, and why."),
+    "run": ("jobs:run", "Run a job now, and print the id of the run."),
 }
 
 
 @click.group(cls=LazyGroup, commands_at=COMMANDS)
 def jobs() -> None:
     """Look at the jobs, or run one by hand."""
+
+
+@click.command("list")
+@click.option("--tag", help="Only jobs with this tag.")
+@console.json_option
+def list_jobs(tag: str | None, as_json: bool) -> None:
+    """List the jobs, with their next tick and the status of their last run."""
+    with console.open_redis() as redis:
+        rows = sorted(_rows(redis, tag), key=lambda row: _natural(row["id"]))
+    if as_json:
+        console.print_json(rows)
+    else:
+        heading = ("id", "name", "schedule", "timezone", "next", "last")
+        console.print_table(heading, list(map(_cells, rows)))
+
+
+def _rows(redis: Redis, tag: str | None) -> Iterator[dict[str, Any]]:
+    registry, ledger = Registry(redis), Ledger(redis)
+    count, done = registry.count(), 0
+    with console.progress("Reading the jobs") as update:
+        for page in pages(registry.registered(unreadable=_warn)):
+            newest = ledger.newest([each.job.id for each in page])
+            done += len(page)
+            update(done, count)
+            for registered, record in zip(page, newest, strict=True):
+                if tag is None or tag in registered.job.tags:
+                    yield _row(registered, record)
+
+
+def _row(registered: Registered, record: str | None) -> dict[str, Any]:
+    job = registered.job
+    return {
+        "id": job.id,
+        "name": job.name,
+        "schedule": job.expression,
+        "timezone": job.timezone,
+        "enabled": job.enabled,
+        "paused": False,
+        "next": local(registered.next, job.timezone),
+        "last_status": json.loads(record)["status"] if record else None,
+    }
+
+
+def _warn(job_id: str, reason: str) -> None:
+    click.echo(f"Warning: job {job_id} is left out: {reason}", err=True)
+
+
+def _natural(job_id: str) -> tuple[bool, int, str]:
+    """Numbers in their order, then names."""
+    number = job_id.isascii() and job_id.isdigit()
+    return not number, int(job_id) if number else 0, job_id
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    texts = [row["id"], printable(row["name"], 60), printable(row["schedule"], 60), row["timezone"]]
+    upcoming = row["next"] or "never" if row["enabled"] else "disabled"
+    return [*texts, upcoming, row["last_status"] or ""]
+
+
+@click.command()
+@console.json_option
+def rejected(as_json: bool) -> None:
+    """List the rows of the REST service that are no valid job, with every reason."""
+    with console.open_redis() as redis:
+        found = sorted(Registry(redis).rejected(), key=lambda each: _natural(each.id or ""))
+    if as_json:
+        console.print_json([asdict(each) for each in found])
+        return
+    rows = []
+    for each in found:
+        row = "" if each.row is None else printable(json.dumps(each.row, ensure_ascii=False))
+        place = printable(each.place)
+        rows += [(each.id or "", place, error, row) for error in each.errors]
+    console.print_table(("id", "place", "error", "row"), rows)
+
+
+@click.command()
+@click.argument("job_id", metavar="ID")
+@console.json_option
+def run(job_id: str, as_json: bool) -> None:
+    """Run a job now, whatever its schedule says, and print the id of the run.
+
+    The run waits until a worker takes it.
+    """
+    with console.open_redis() as redis:
+        job = Registry(redis).job(job_id)
+        run_id = open_by_hand(Ledger(redis), job, time.time())
+    from cron_tasks.celery import app  # takes longer than all the rest
+
+    with console.no_log_lines():
+        app.send_task(names.RUN_TASK, [job_id], task_id=run_id, **routing(job))
+    if as_json:
+        console.print_json({"run_id": run_id, "job_id": job_id})
+    else:
+        click.echo(run_id)

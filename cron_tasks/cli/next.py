@@ -2,32 +2,29 @@
 
 import os
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
 
-from cron_tasks.cli.output import json_option, print_json, print_table
-from cron_tasks.cli.times import local, tick_cells, ticks
+from cron_tasks.cli import console
 from cron_tasks.errors import ScheduleError
 from cron_tasks.schedules import Schedule, parse
 from cron_tasks.text import shown
+from cron_tasks.times import local
 
 #: What is an expression and no id of a job: white space, a nickname, `PT5M`, `FREQ=…`, `DTSTART…`.
 _EXPRESSION = re.compile(r"\s|^@|^PT?\d|FREQ=|^(?:DTSTART|RRULE|CRON_TZ=|TZ=)", re.IGNORECASE)
 _RRULE = re.compile("FREQ=|^(?:DTSTART|RRULE)", re.IGNORECASE)
-_ZONE = "CRON_TASKS_TIMEZONE"
-_SECRETS = "CRON_TASKS_SECRETS_DIR"
 
 
 def _known_zone(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
-    if name is not None:
-        try:
-            parse(cron_expression="@daily", timezone=name)
-        except ScheduleError as error:
-            raise click.BadParameter(error.errors[0][1]) from None
+    try:
+        parse(cron_expression="@daily", timezone=name or "UTC")
+    except ScheduleError as error:
+        raise click.BadParameter(error.errors[0][1]) from None
     return name
 
 
@@ -42,7 +39,7 @@ def _known_zone(_: click.Context, __: click.Parameter, name: str | None) -> str 
     "or in which to show the ticks of a job (default: its own).",
 )
 @click.option("--from", "start", metavar="TIME", help="ISO 8601 time to start at; default now.")
-@json_option
+@console.json_option
 def next_ticks(
     what: str, count: int, timezone: str | None, start: str | None, as_json: bool
 ) -> None:
@@ -53,77 +50,67 @@ def next_ticks(
     """
     now = datetime.now(UTC)
     if _EXPRESSION.search(what):
-        schedule, enabled = _read(what, timezone, start, now), True
+        schedule = _read(what, timezone, start or now.replace(microsecond=0))
         zone = schedule.timezone
     else:
-        schedule, enabled = _schedule_of_job(what)
+        schedule = _schedule_of_job(what)
         zone = timezone or schedule.timezone
-    found = ticks(schedule, _moment(start, zone) if start else now, count)
-    if not enabled:
-        click.echo("Warning: the job is disabled, it has no ticks until it is enabled", err=True)
+    ticks = console.upcoming(schedule, _moment(start, zone) if start else now, count)
     if as_json:
-        print_json([local(tick, zone) for tick in found])
+        console.print_json([local(tick, zone) for tick in ticks])
         return
     click.echo(schedule.describe())
-    if found:
-        print_table(("next", "day", "away"), [tick_cells(tick, zone, now) for tick in found])
-    if len(found) < count:
-        click.echo("no tick after that" if found else "no tick any more")
+    if ticks:
+        console.print_ticks(ticks, zone, now)
+    if len(ticks) < count:
+        click.echo("no tick after that" if ticks else "no tick any more")
 
 
-def _read(text: str, timezone: str | None, start: str | None, now: datetime) -> Schedule:
-    given: dict[str, Any] = {"cron_expression": text}
-    if _RRULE.search(text):
-        given = {"rrule": text}
-        if "DTSTART" not in text.upper():  # RFC 5545 counts from there
-            given["start_at"] = start or now.replace(microsecond=0)
-    elif re.match("P", text, re.IGNORECASE):
-        given = {"every": text}
+def _read(text: str, timezone: str | None, start: str | datetime) -> Schedule:
+    """The schedule of an expression; an RRULE without DTSTART counts from `start` (RFC 5545)."""
+    kind = "every" if text[0] in "Pp" else "rrule" if _RRULE.search(text) else "cron_expression"
+    given: dict[str, Any] = {kind: text}
+    if kind == "rrule" and "DTSTART" not in text.upper():
+        given["start_at"] = start
     try:
         return parse(**given, timezone=timezone or _default_zone())
     except ScheduleError as error:
-        reasons = (f"{_ZONE}: {why}" if at == "timezone" else why for at, why in error.errors)
-        raise click.ClickException(f"{shown(text)}: {'; '.join(reasons)}") from None
+        reasons = "; ".join(why for _, why in error.errors)
+        raise click.ClickException(f"{shown(text)}: {reasons}") from None
 
 
 def _default_zone() -> str:
-    """The setting TIMEZONE; all settings are read, which takes a while, only if it may be there."""
-    environment = {name.upper(): value for name, value in os.environ.items()}
-    if zone := environment.get(_ZONE):
-        return zone
-    dotenv, secrets = Path(".env"), Path(environment.get(_SECRETS) or "/run/secrets")
-    text = dotenv.read_text("utf-8", "replace").upper() if dotenv.is_file() else ""
-    if _ZONE in text or _SECRETS in text or secrets.is_dir():
+    """The setting TIMEZONE; the settings are loaded, which takes a while, only if there are any."""
+    given = any(name.upper().startswith("CRON_TASKS_") for name in os.environ)
+    if given or Path(".env").exists() or Path("/run/secrets").exists():
         from cron_tasks.settings import load
 
         return load().timezone
     return "UTC"
 
 
-def _schedule_of_job(job_id: str) -> tuple[Schedule, bool]:
-    """The schedule of a registered job, and whether it is enabled."""
-    from cron_tasks.cli.services import open_redis
-    from cron_tasks.cli.trouble import sentence
+def _schedule_of_job(job_id: str) -> Schedule:
     from cron_tasks.registry import Registry
 
     try:
-        with open_redis() as redis:
+        with console.open_redis() as redis:
             job = Registry(redis).job(job_id)
     except Exception as error:
-        if (text := sentence(error)) is None:
+        if (why := console.sentence(error)) is None:
             raise
-        neither = f"{shown(job_id)} is no expression, and as the id of a job: {text}"
+        neither = f"{shown(job_id)} is no expression, and as the id of a job: {why}"
         raise click.ClickException(neither) from None
-    return job.schedule, job.enabled
+    if not job.enabled:
+        click.echo("Warning: the job is disabled, it has no ticks until it is enabled", err=True)
+    return job.schedule
 
 
 def _moment(text: str, zone: str) -> datetime:
-    """The instant before which no tick is shown; without an offset it is wall time in `zone`."""
+    """The instant from which ticks are shown; without an offset it is wall time in `zone`."""
     try:
         moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=ZoneInfo(zone))
-        return moment.astimezone(UTC) - timedelta(microseconds=1)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))
+        return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         expected = "expected an ISO 8601 time such as 2026-03-01T09:00"
         raise click.BadParameter(f"{expected}, got {shown(text)}", param_hint="'--from'") from None

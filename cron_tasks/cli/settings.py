@@ -2,12 +2,12 @@
 
 import click
 
-from cron_tasks.cli.output import json_option, print_json, print_table
+from cron_tasks.cli import console
 from cron_tasks.settings import load
 
 
 @click.command()
-@json_option
+@console.json_option
 def settings(as_json: bool) -> None:
     """Show all settings: value (secrets masked), origin and meaning.
 
@@ -18,6 +18,6 @@ def settings(as_json: bool) -> None:
     for warning in loaded.warnings:
         click.echo(f"Warning: {warning}", err=True)
     if as_json:
-        print_json([row._asdict() for row in loaded.rows()])
+        console.print_json([row._asdict() for row in loaded.rows()])
     else:
-        print_table(("variable", "value", "origin", "meaning"), loaded.rows())
+        console.print_table(("variable", "value", "origin", "meaning"), loaded.rows())

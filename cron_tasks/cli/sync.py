@@ -1,13 +1,11 @@
 """`cron-tasks sync`."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
 
 import click
 
-from cron_tasks.cli.output import json_option, print_json, print_lines, progress
-from cron_tasks.cli.services import no_log_lines, open_redis
+from cron_tasks.cli.console import json_option, no_log_lines, open_redis, print_json, progress
 from cron_tasks.jobs import Rejected
 from cron_tasks.plan import Changes, Desired
 from cron_tasks.settings import load
@@ -19,8 +17,6 @@ SHOWN = 50
 #: Exit code of `--dry-run` when there are changes.
 CHANGES_FOUND = 3
 
-T = TypeVar("T")
-
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Change nothing; exit 3 if there are changes.")
@@ -30,21 +26,25 @@ T = TypeVar("T")
 def sync(ctx: click.Context, dry_run: bool, force: bool, as_json: bool) -> None:
     """Reconcile the schedule with the REST service now.
 
-    Prints what it does, or would do: + added, ~ changed, - removed, ! rejected, ? odd.
+    Prints what it does, or would do: + added, ~ changed, - removed, ! rejected.
     """
     report = _reconcile(dry_run, force)
     if report is None:
-        _print_busy(as_json)
+        detail = "another sync is at it, and will look once more when it is done"
+        busy = Report("ok", Changes(), detail).as_json() | {"state": "busy"}
+        if as_json:
+            print_json(busy)
+        else:
+            click.echo(detail)
         return
     if as_json:
         print_json(report.as_json())
     elif report.state != "failing":
-        print_lines(_lines(report.changes, dry_run))
-    if report.state == "refused":
-        mend = "if the list is right, `cron-tasks sync --force` takes it"
-        raise click.ClickException(f"nothing was changed: {report.detail}; {mend}")
-    if report.state == "failing":
-        raise click.ClickException(f"nothing was changed: {report.detail}")
+        click.echo("\n".join(_lines(report.changes, dry_run)))
+    if report.state != "ok":
+        mend = "; if the list is right, `cron-tasks sync --force` takes it"
+        mend = mend if report.state == "refused" else ""
+        raise click.ClickException(f"nothing was changed: {report.detail}{mend}")
     if dry_run and report.changes:
         ctx.exit(CHANGES_FOUND)
 
@@ -62,46 +62,31 @@ def _reconcile(dry_run: bool, force: bool) -> Report | None:
         return report
 
 
-def _print_busy(as_json: bool) -> None:
-    detail = "another sync is at it, and will look once more when it is done"
-    if as_json:
-        print_json(Report("ok", Changes(), detail).as_json() | {"state": "busy"})
-    else:
-        click.echo(detail)
-
-
 def _lines(changes: Changes, dry_run: bool) -> Iterator[str]:
-    yield from _marked("+", "green", changes.added, _job)
-    yield from _marked("~", "yellow", changes.changed, _job)
-    warned = [each for each in (*changes.added, *changes.changed) if each.job.warnings]
-    yield from _marked("?", "cyan", warned, _warned)
-    yield from _marked("-", "red", changes.removed, lambda job_id: [job_id])
-    yield from _marked("!", "magenta", changes.rejected, _rejected)
+    """The plan like a diff, and a line that counts."""
+    kinds: tuple[tuple[str, str, Sequence[Desired | Rejected | str]], ...] = (
+        ("+", "green", changes.added),
+        ("~", "yellow", changes.changed),
+        ("-", "red", changes.removed),
+        ("!", "magenta", changes.rejected),
+    )
+    for mark, colour, items in kinds:
+        for item in items[:SHOWN]:
+            for text in _texts(item):
+                yield click.style(f"{mark} {text}", fg=colour)
+        if len(items) > SHOWN:
+            yield click.style(f"{mark} … and {len(items) - SHOWN:,} more", fg=colour)
     counts = {name: len(getattr(changes, name)) for name in ("added", "changed", "removed")}
     counts |= {"unchanged": changes.unchanged, "rejected": len(changes.rejected)}
     summary = ", ".join(f"{count:,} {name}" for name, count in counts.items())
     yield f"dry run: {summary}" if dry_run else summary
 
 
-def _marked(
-    mark: str, colour: str, items: Sequence[T], describe: Callable[[T], list[str]]
-) -> Iterator[str]:
-    for item in items[:SHOWN]:
-        for line in describe(item):
-            yield click.style(f"{mark} {line}", fg=colour)
-    if len(items) > SHOWN:
-        yield click.style(f"{mark} … and {len(items) - SHOWN:,} more", fg=colour)
-
-
-def _job(desired: Desired) -> list[str]:
-    job = desired.job
-    return [f"{job.id}  {printable(job.name, 60)}  {printable(job.expression, 100)}"]
-
-
-def _warned(desired: Desired) -> list[str]:
-    return [f"{desired.job.id}  {warning}" for warning in desired.job.warnings]
-
-
-def _rejected(rejected: Rejected) -> list[str]:
-    start = f"{rejected.id or '(no id)'}  {rejected.place}"
-    return [f"{start}  {error}" for error in rejected.errors]
+def _texts(item: Desired | Rejected | str) -> list[str]:
+    match item:
+        case Desired(job=job):
+            return [f"{job.id}  {printable(job.name, 60)}  {printable(job.expression, 100)}"]
+        case Rejected(id=job_id, place=place, errors=errors):
+            return [f"{job_id or '(no id)'}  {place}  {error}" for error in errors]
+        case job_id:
+            return [job_id]

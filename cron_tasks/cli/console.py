@@ -1,0 +1,136 @@
+"""What the commands share: how they print, what they open, and trouble as one sentence.
+
+Tables and colour are for a person at a terminal; a program gets a heading and one row a line. Text
+from outside goes through `printable` before it gets here. Whatever takes long to import is imported
+where it is used, since `cron-tasks next` has to answer at once.
+"""
+
+import errno
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import click
+
+from cron_tasks.errors import CronTasksError
+from cron_tasks.schedules import Schedule
+from cron_tasks.times import distance
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+#: A longer table is plain on a terminal too: rich lays out some 2,000 rows a second.
+RICH_ROWS = 1000
+#: Beyond this width a cell no longer widens its column.
+WIDEST = 40
+
+#: Columns that give way when the terminal is narrow.
+_PROSE = frozenset(("name", "schedule", "error", "row", "value", "meaning", "reason"))
+_COLOURS = {"ok": "green", "failed": "red", "missed": "yellow", "skipped": "yellow"}
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def print_json(value: Any) -> None:
+    """Print JSON in ASCII, which steers no terminal; a list with one element a line."""
+    if isinstance(value, list) and value:
+        click.echo("[\n " + ",\n ".join(map(json.dumps, value)) + "\n]")
+    else:
+        click.echo(json.dumps(value, indent=2))
+
+
+def print_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of cells; an empty cell is shown as "-", so that a column stays a column."""
+    shown = [[cell or "-" for cell in row] for row in rows]
+    if sys.stdout.isatty() and len(shown) <= RICH_ROWS:
+        _print_rich(heading, shown)
+        return
+    shown.insert(0, [title.upper() for title in heading])
+    widths = [min(max(map(len, column)), WIDEST) for column in zip(*shown, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in shown)
+    click.echo("\n".join(lines))
+
+
+def _print_rich(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for title in heading:
+        table.add_column(title, no_wrap=title not in _PROSE, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in row))
+    Console(highlight=False).print(table)
+
+
+def upcoming(schedule: Schedule, start: datetime, most: int) -> list[datetime]:
+    """The first ticks at or after `start`."""
+    return list(islice(schedule.between(start, datetime.max.replace(tzinfo=UTC)), most))
+
+
+def print_ticks(ticks: Sequence[datetime], zone: str, now: datetime) -> None:
+    """Print ticks with offset in `zone`, weekday and distance."""
+    moments = [tick.astimezone(ZoneInfo(zone)) for tick in ticks]
+    rows = [(at.isoformat(), f"{at:%a}", distance((at - now).total_seconds())) for at in moments]
+    print_table(("next", "day", "away"), rows)
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Yields `update(done, of)`, which moves a bar at a terminal."""
+    if not (sys.stdout.isatty() and sys.stderr.isatty()):
+        yield lambda _done, _of: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+def open_redis() -> "Redis":
+    """Redis as the settings name it. Raises SettingsError."""
+    from cron_tasks.redis_client import connect
+    from cron_tasks.settings import load
+
+    return connect(load().redis_url.get_secret_value())
+
+
+@contextmanager
+def no_log_lines() -> Iterator[None]:
+    """Within, nothing is logged: a command says itself what happened, once and in its own form."""
+    import structlog
+
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+        structlog.configure(**before)
+
+
+def sentence(error: Exception) -> str | None:
+    """What to tell a person of an error; None of one that is a fault of this program."""
+    if isinstance(error, CronTasksError):
+        return str(error)
+    if isinstance(error, OSError):
+        # A reader that has seen enough, such as `head`: click ends quietly.
+        return None if error.errno == errno.EPIPE else str(error)
+    # By name, since an import of either takes longer than most commands.
+    if {kind.__module__.partition(".")[0] for kind in type(error).__mro__} & {"redis", "kombu"}:
+        from cron_tasks.settings import load
+        from cron_tasks.text import printable
+
+        cause = printable(str(error)).rstrip(".") or type(error).__name__
+        return f"Redis at {load().masked_redis_url}: {cause}; check CRON_TASKS_REDIS_URL"
+    return None

@@ -1,0 +1,32 @@
+"""Times as people read them."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from cron_tasks.times import distance, local
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.4, "now"),
+        (3.4, "in 3 s"),
+        (61, "in 1 min 1 s"),
+        (7200, "in 2 h"),
+        (7260, "in 2 h 1 min"),
+        (90_000, "in 1 d 1 h"),
+        (1001 * 86_400 + 60, "in 1,001 d"),
+        (-1, "1 s ago"),
+        (-11_520, "3 h 12 min ago"),
+    ],
+)
+def test_distance(seconds: float, text: str) -> None:
+    assert distance(seconds) == text
+
+
+def test_local() -> None:
+    noon = datetime(2027, 7, 1, 12, tzinfo=UTC)
+    assert local(noon, "Europe/Berlin") == "2027-07-01T14:00:00+02:00"
+    assert local(noon.timestamp()) == "2027-07-01T12:00:00+00:00"
+    assert local(None) is None
