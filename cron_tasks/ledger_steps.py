@@ -21,7 +21,7 @@ def advance() -> list[str] | None:
     end
     local scores = redis.call('ZMSCORE', KEYS[2], unpack(entries))
     local whole = redis.call('EXISTS', unpack(entries)) == #entries
-    local moved, over, opened, deadlines = {}, {}, {}, {}
+    local moved, over, due, opened = {}, {}, {}, {}
     for n, at in ipairs(rows) do
         local there = whole or redis.call('EXISTS', entries[n]) == 1
         if there and scores[n] and tonumber(scores[n]) == tonumber(ARGV[at+1]) then
@@ -34,11 +34,7 @@ def advance() -> list[str] | None:
             end
             redis.call('HSET', key, 'meta', ARGV[at+3])
             for tick = at + 7, at + 6 + tonumber(ARGV[at+6]) do
-                if redis.call('HSETNX', KEYS[3], ARGV[tick], 'p|1|') == 1 then
-                    deadlines[#deadlines + 1] = deadline
-                    deadlines[#deadlines + 1] = ARGV[tick]
-                    opened[#opened + 1] = ARGV[tick]
-                end
+                due[#due + 1] = ARGV[tick]
             end
             if missed ~= '' and redis.call('TYPE', history .. job).ok ~= 'string' then
                 redis.call('LPUSH', history .. job, missed)
@@ -49,8 +45,23 @@ def advance() -> list[str] | None:
     end
     if #moved > 0 then redis.call('ZADD', KEYS[2], unpack(moved)) end
     if #over > 0 then redis.call('ZREM', KEYS[2], unpack(over)) end
-    for n = 1, #deadlines, 1000 do
-        redis.call('ZADD', KEYS[4], unpack(deadlines, n, math.min(n + 999, #deadlines)))
+    for first = 1, #due, 1000 do
+        local last = math.min(first + 999, #due)
+        local known = redis.call('HMGET', KEYS[3], unpack(due, first, last))
+        local fields, deadlines = {}, {}
+        for n = first, last do
+            if not known[n - first + 1] then
+                fields[#fields + 1] = due[n]
+                fields[#fields + 1] = 'p|1|'
+                deadlines[#deadlines + 1] = deadline
+                deadlines[#deadlines + 1] = due[n]
+                opened[#opened + 1] = due[n]
+            end
+        end
+        if #fields > 0 then
+            redis.call('HSET', KEYS[3], unpack(fields))
+            redis.call('ZADD', KEYS[4], unpack(deadlines))
+        end
     end
     return opened
     """
@@ -72,7 +83,10 @@ def claim() -> list[list[str]]:  # type: ignore[empty-body]
     local ids, granted, running, leases, gone = {}, {}, {}, {}, {}
     for i = 4, #ARGV, 2 do ids[#ids + 1] = ARGV[i] end
     for n, open in ipairs(redis.call('HMGET', KEYS[1], unpack(ids))) do
-        local state, attempt, owner = string.match(open or '', '^(%a)|(%d+)|(.*)$')
+        local state, attempt, owner = 'p', '1', nil
+        if open ~= 'p|1|' then
+            state, attempt, owner = string.match(open or '', '^(%a)|(%d+)|(.*)$')
+        end
         if state == 'p' or owner == holder then
             local job = redis.pcall('HGET', prefix .. ARGV[3 + 2 * n], 'job')
             if type(job) == 'string' then
@@ -119,7 +133,7 @@ def renew() -> list[str]:  # type: ignore[empty-body]
 def finish() -> list[str]:  # type: ignore[empty-body]
     """
     local prefix, history, keep, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-    local rows, ids, closed, queues = {}, {}, {}, {}
+    local rows, ids, entries, closed, queues = {}, {}, {}, {}, {}
     local function push(command, list, ...)
         local length = redis.pcall(command, list, ...)
         if type(length) == 'number' then return length end
@@ -136,12 +150,14 @@ def finish() -> list[str]:  # type: ignore[empty-body]
     while ARGV[i] do
         rows[#rows + 1] = i
         ids[#ids + 1] = ARGV[i]
+        entries[#entries + 1] = prefix .. ARGV[i+1]
         i = i + 5 + 2 * tonumber(ARGV[i+4])
     end
+    local whole = redis.call('EXISTS', unpack(entries)) == #entries
     for n, open in ipairs(redis.call('HMGET', KEYS[1], unpack(ids))) do
         local at = rows[n]
         if open == ARGV[at+2] then
-            if redis.call('EXISTS', prefix .. ARGV[at+1]) == 1 then
+            if whole or redis.call('EXISTS', entries[n]) == 1 then
                 remember(history .. ARGV[at+1], ARGV[at+3], keep)
             end
             for m = at + 5, at + 3 + 2 * tonumber(ARGV[at+4]), 2 do

@@ -46,7 +46,9 @@ class Publisher:
         with self.producer.batch():  # type: ignore[attr-defined]
             for options, chunk in self._chunks(due):
                 if len(chunk) > 1:
-                    self._send(names.CHUNK_TASK, [[tick.run_id for tick in chunk]], options)
+                    shown = f"({len(chunk)} ticks from {chunk[0].run_id})"
+                    run_ids = [tick.run_id for tick in chunk]
+                    self._send(names.CHUNK_TASK, [run_ids], {**options, "argsrepr": shown})
                 else:
                     tick = chunk[0]
                     self._send(names.RUN_TASK, [tick.job_id], {**options, "task_id": tick.run_id})
