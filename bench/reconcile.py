@@ -24,7 +24,7 @@ from bench.report import seconds, table
 
 SIZES = (10_000, 100_000)
 STOCK = 5_000
-RUNS = 1
+RUNS = 3
 
 
 def job(number: int, version: int = 0) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def measure(redis: Redis, url: str, count: int, etag: bool) -> dict[str, tuple[f
     port = ours.recv()
     ours.send_bytes(body(count))
     ours.recv()
-    redis.flushall()
+    redis.execute_command("FLUSHALL", "SYNC")
     empty = redis.info("memory")["used_memory"]
     results = {"cold": sync(url, port)}
     per_job = (redis.info("memory")["used_memory"] - empty) / count

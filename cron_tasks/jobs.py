@@ -7,6 +7,7 @@ may hold makes `validate` raise. What is valid is stored as a small document, wh
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Annotated, Any, Literal
 
@@ -42,6 +43,8 @@ NOT_YET = frozenset(
 
 #: Part of every fingerprint: raised when the same row would make another document.
 _FORMAT = b"1"
+#: 200 digits.
+_LONG_ID = 10**199
 _KINDS = ("cron_expression", "every", "run_at", "rrule")
 #: Errors told of one row.
 MOST_ERRORS = 50
@@ -91,7 +94,7 @@ class Job(BaseModel):
 
     schedule: InstanceOf[Schedule]
     written: str | None = None
-    extra: dict[str, Any] = {}
+    extra: Annotated[dict[str, Any], Field(default_factory=dict)]
 
     @property
     def expression(self) -> str:
@@ -122,7 +125,7 @@ class Job(BaseModel):
 
     def document(self) -> bytes:
         """Compact JSON of what differs from the defaults; `from_document` reads it."""
-        given = self._given() | {"schedule": self.schedule.to_spec()}
+        given = self._given() | {"schedule": _spec(self.schedule)}
         return orjson.dumps(given, default=_plain)
 
     def _given(self) -> dict[str, Any]:
@@ -177,7 +180,9 @@ _COMPUTED = {"schedule", "written", "extra"}
 _OPTIONS = Job.model_fields.keys() - _COMPUTED | {"is_active"}
 _EXPECTED = expectations(Job, _NESTED) | {"is_active": "true or false"}
 _KNOWN = (*TIMING, *(name for name in _EXPECTED if name not in _COMPUTED))
-_DEFAULTS = {name: field.default for name, field in Job.model_fields.items()}
+_DEFAULTS = {
+    name: field.get_default(call_default_factory=True) for name, field in Job.model_fields.items()
+}
 
 
 def job_id(row: Any) -> str | None:
@@ -186,7 +191,7 @@ def job_id(row: Any) -> str | None:
     if isinstance(identity, str):
         return identity if 0 < len(identity) <= 200 and identity.isprintable() else None
     if isinstance(identity, int) and not isinstance(identity, bool):
-        return str(identity) if abs(identity) < 10**199 else None
+        return str(identity) if abs(identity) < _LONG_ID else None
     return None
 
 
@@ -256,6 +261,12 @@ def _split(row: dict[Any, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[An
     return timing, options, unknown
 
 
+@lru_cache(maxsize=16384)
+def _spec(schedule: Schedule) -> orjson.Fragment:
+    return orjson.Fragment(orjson.dumps(schedule.to_spec()))
+
+
+@lru_cache(maxsize=16384)
 def _rule(schedule: Schedule) -> str:
     spec = schedule.to_spec()
     return str(next(spec[kind] for kind in "cetr" if kind in spec))

@@ -132,17 +132,17 @@ class Reconciler:
     def _read(
         self, policy: Policy, validators: Validators | None
     ) -> tuple[Report, Validators | None]:
-        current = self.registry.fingerprints()
         try:
             with Source(self.settings).read(validators) as listing:
                 if listing.not_modified:
-                    changes = Changes(unchanged=len(current))
+                    changes = Changes(unchanged=self.registry.count())
                     return Report("ok", changes, not_modified=True), validators
+                current = self.registry.fingerprints()
                 with _no_garbage_collection():
                     changes = plan(current, listing, policy)
                 validators = listing.validators
         except SourceError as error:
-            return Report("failing", Changes(unchanged=len(current)), str(error)), None
+            return Report("failing", Changes(unchanged=self.registry.count()), str(error)), None
         if changes.refusal:
             return Report("refused", changes, changes.refusal), None
         return Report("ok", changes), validators
