@@ -73,8 +73,8 @@ class World:
         while not self._ended.wait(0.3):
             for name, process in list(self.members.items()):
                 if not process.alive:
-                    # 0 is a SIGTERM heeded, -9 is ours; all else gave up by itself.
-                    if (code := process.popen.returncode) not in (0, -9):
+                    # A SIGTERM heeded, or come before anybody could; -9 is ours; all else gave up.
+                    if (code := process.popen.returncode) not in (0, -15, -9):
                         self.gave_up.append(f"{name} exited with {code}: see {process.log.name}")
                     self.members[name] = self._starts[name]()
 

@@ -11,6 +11,7 @@ from celery import Celery
 from celery.signals import beat_init, celeryd_init, heartbeat_sent
 
 from cron_tasks import logs, names
+from cron_tasks.broker import Unacknowledged, default_queue
 from cron_tasks.errors import SettingsError
 from cron_tasks.redis_client import TIMEOUT, sentinel_master
 from cron_tasks.settings import Settings, load
@@ -50,8 +51,8 @@ def configuration(settings: Settings) -> dict[str, object]:
         # Outcomes are in the ledger; a result backend would only grow.
         "task_ignore_result": True,
         "result_expires": None,
-        # Early acknowledgement and no prefetch: nothing is ever unacknowledged, which kombu would
-        # deliver twice, or crash over when Redis restarts (kombu 5.7, connection.py:429).
+        # Nothing is ever unacknowledged (broker.py), and nothing waits inside a worker.
+        "task_queues": [default_queue()],
         "task_acks_late": False,
         "worker_disable_prefetch": True,
         "worker_prefetch_multiplier": 1,
@@ -86,7 +87,7 @@ def _load() -> Settings:
         sys.exit(str(error))
 
 
-app = Celery("cron_tasks", include=["cron_tasks.tasks"])
+app = Celery("cron_tasks", amqp=Unacknowledged, include=["cron_tasks.tasks"])
 settings = _load()
 app.conf.update(configuration(settings))
 logs.install_for_celery()

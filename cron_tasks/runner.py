@@ -1,10 +1,12 @@
 """Running ticks on a worker: claim, act, finish."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import count
 
 import structlog
+from redis.exceptions import RedisError
 
 from cron_tasks.actions import Run, action_of
 from cron_tasks.errors import CronTasksError, JobDisabled
@@ -21,6 +23,8 @@ log = structlog.get_logger("cron_tasks.runs")
 
 #: The error of a run is told and kept up to this many characters, on one line.
 ERROR_SHOWN = 500
+#: Seconds between two attempts to finish while Redis is away.
+RETRY_EVERY = 0.5
 
 
 class Runner:
@@ -57,7 +61,7 @@ class Runner:
             for claim in claims:
                 outcome, results[claim.run_id] = self._perform(claim)
                 outcomes.append(outcome)
-            closed = set(self.ledger.finish(outcomes))
+            closed = set(self._finish(outcomes))
         for lost in results.keys() - closed:
             log.warning("run.lease_lost", run_id=lost, status=results.pop(lost).status)
         _log(results)
@@ -66,6 +70,17 @@ class Runner:
     def by_hand(self, job_id: str) -> str:
         """Open a tick of this instant; its run id. Raises UnknownJob, JobDisabled."""
         return open_by_hand(self.ledger, self.registry.job(job_id), self.clock())
+
+    def _finish(self, outcomes: Sequence[Outcome]) -> list[str]:
+        """Finish, and wait for a Redis that is away, for as long as the claims may hold."""
+        give_up = self.clock() + LEASE
+        while True:
+            try:
+                return self.ledger.finish(outcomes)
+            except RedisError:
+                if self.clock() > give_up:
+                    raise
+                time.sleep(RETRY_EVERY)
 
     def _perform(self, claim: Claim) -> tuple[Outcome, Result]:
         job_id, scheduled_for = parse_run_id(claim.run_id) or ("", 0.0)
