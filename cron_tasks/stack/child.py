@@ -2,88 +2,68 @@
 
 It is started in a session of its own, so that the terminal's Ctrl-C does not reach it, and told to
 end by a SIGTERM to its main process alone: a prefork worker whose whole group is signalled loses
-the task it runs. What it prints goes to a log file of bounded size and to whoever listens.
+the task it runs. What it prints goes to a log file of bounded size and to the narrator.
 """
 
 import asyncio
+import logging
 import os
 import re
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from logging.handlers import RotatingFileHandler
-from typing import Protocol
 
 import click
 
 from cron_tasks.errors import CronTasksError
-from cron_tasks.stack.folder import Home
+from cron_tasks.stack import guard
+from cron_tasks.stack.home import Home
+from cron_tasks.stack.narrator import Narrator, told
 
-#: Size of a log file in bytes, and how many old ones are kept beside it.
-LOG_BYTES, LOGS_KEPT = 10 << 20, 2
-#: A line beyond this many bytes is cut in two.
-LONGEST_LINE = 1 << 16
-#: A part that dies so many times in a row, each within STEADY seconds of being ready, cannot run.
-MOST_DEATHS, STEADY = 5, 10.0
-#: Seconds before the second life, doubled before each further one.
-FIRST_PAUSE = 0.2
-#: Seconds for what a dead part printed last to arrive.
-LAST_WORDS = 1.0
-#: The child itself tells the guard its id before it runs its program, so no instant is unguarded.
-_LAUNCH = ["/bin/sh", "-c", 'echo "+$$" >&0 && exec "$@" </dev/null', "sh"]
+#: Size of a log file in bytes, and how many old ones are kept beside it; a longer line is dropped.
+LOG_BYTES, LOGS_KEPT, LONGEST_LINE = 10 << 20, 2, 1 << 18
+#: A part that dies so many times in a row, each within STEADY seconds, cannot run. There are
+#: FIRST_PAUSE seconds before its second life, and twice as many before each further one.
+MOST_DEATHS, STEADY, FIRST_PAUSE = 5, 10.0, 0.2
+#: A child itself tells the guard its id before it runs its program, so no instant is unguarded.
+_LAUNCH = ["/bin/sh", "-c", 'echo $$ >&0 && exec "$@" </dev/null', "sh"]
 
 
 @dataclass(frozen=True)
 class Part:
     """What to run. `ready` matches the line that says it is; its first group, if any, is where.
 
-    `command` is asked anew for each life. `patience` is the seconds it has to end after SIGTERM.
-    `speaks`: what it prints beside log lines is meant for people.
+    `patience`: seconds it has to end after SIGTERM. `speaks`: it prints lines meant for people.
     """
 
     name: str
-    command: Callable[[], Sequence[str]]
-    ready: re.Pattern[str]
-    environment: Mapping[str, str] = field(default_factory=dict)
+    command: Sequence[str]
+    ready: str
+    environment: Mapping[str, str]
     patience: float = 5.0
     speaks: bool = False
-
-
-class Audience(Protocol):
-    """Is told what becomes of a part."""
-
-    def line(self, part: Part, text: str, ready: bool) -> None: ...
-    def ready(self, part: Part, seconds: float, where: str | None) -> None: ...
-    def died(self, part: Part, how: str, last: str, pause: float) -> None: ...
-    def hangs(self, part: Part) -> None: ...
-
-
-class CannotRun(CronTasksError):
-    """A part died again and again; `tail` is what it printed last."""
-
-    def __init__(self, part: Part, how: str, tail: Sequence[str]) -> None:
-        super().__init__(f"{part.name} {how}, {MOST_DEATHS} times in a row")
-        self.tail = tail
 
 
 class Child:
     """Keeps one part running from `start` to `stop`."""
 
-    def __init__(self, part: Part, home: Home, audience: Audience) -> None:
+    def __init__(self, part: Part, home: Home, narrator: Narrator) -> None:
         self.part = part
         self.ready = asyncio.Event()
         self._home = home
-        self._audience = audience
+        self._narrator = narrator
+        self._tell = partial(narrator.row, part.name)
         self._tail: deque[str] = deque(maxlen=20)
         self._process: asyncio.subprocess.Process | None = None
-        self._begun = self._ready_at = 0.0
         self._stopping = False
 
     def start(self) -> asyncio.Task[None]:
-        """The task ends after `stop`; it raises CannotRun when there is no use in starting anew."""
+        """The task ends after `stop`; it raises CronTasksError when there is no use in going on."""
         self._task = asyncio.create_task(self._keep_running())
         return self._task
 
@@ -95,106 +75,79 @@ class Child:
         else:
             self._process.terminate()
         _, late = await asyncio.wait({self._task}, timeout=self.part.patience)
-        if late:
-            self._audience.hangs(self.part)
-            self.kill()
+        if late and self._process is not None:
+            self._tell(f"does not end within {self.part.patience:g} s and is killed", "yellow")
+            guard.kill(self._process.pid)
             await asyncio.wait({self._task})
 
-    def kill(self) -> None:
-        """End it at once, with all its children."""
-        self._stopping = True
-        if self._process is not None:
-            _kill_group(self._process.pid)
-
     async def _keep_running(self) -> None:
-        path = self._home.logs / f"{self.part.name}.log"
-        with closing(RotatingFileHandler(path, backupCount=LOGS_KEPT, encoding="utf-8")) as log:
-            self._log = log
-            await self._live_on()
-
-    async def _live_on(self) -> None:
+        path = self._home.folder / "logs" / f"{self.part.name}.log"
         deaths = 0
-        while True:
-            how = _how(await self._live())
-            if self._stopping:
-                return
-            steady = self.ready.is_set() and time.monotonic() - self._ready_at >= STEADY
-            deaths = 1 if steady else deaths + 1
-            if deaths == MOST_DEATHS:
-                raise CannotRun(self.part, how, self._tail)
-            pause = FIRST_PAUSE * 2 ** (deaths - 1)
-            last = next((line for line in reversed(self._tail) if line.strip()), "")
-            self._audience.died(self.part, how, last, pause)
-            await asyncio.sleep(pause)
+        with closing(RotatingFileHandler(path, "a", LOG_BYTES, LOGS_KEPT, "utf-8")) as self._log:
+            while True:
+                begun = time.monotonic()
+                how = _how(await self._live(begun))
+                if self._stopping:
+                    return
+                steady = self.ready.is_set() and time.monotonic() - begun >= STEADY
+                deaths = 1 if steady else deaths + 1
+                if deaths == MOST_DEATHS:
+                    for line in self._tail:
+                        self._tell(told(line))
+                    raise CronTasksError(f"{self.part.name} {how}, {deaths} times in a row")
+                pause = FIRST_PAUSE * 2 ** (deaths - 1)
+                self._tell(f"{how}; starts again in {pause:g} s", "yellow")
+                await asyncio.sleep(pause)
 
-    async def _live(self) -> int:
+    async def _live(self, begun: float) -> int:
         """One life, from start to exit code."""
         self.ready.clear()
         self._tail.clear()
-        self._begun = time.monotonic()
+        # The pipe is ours, not asyncio's, which waits for its end; that may never come when a
+        # process that a task left to itself holds it open.
         read, write = os.pipe()
-        try:
+        with os.fdopen(write, "wb"):
             self._process = await asyncio.create_subprocess_exec(
                 *_LAUNCH,
-                *self.part.command(),
+                *self.part.command,
                 stdin=self._home.pipe,
                 stdout=write,
                 stderr=write,
                 env={**os.environ, **self.part.environment},
                 start_new_session=True,
             )
-        finally:
-            os.close(write)
-        pumping = asyncio.create_task(self._pump(read))
+        pid = self._process.pid
+        listening = asyncio.create_task(self._listen(read, begun))
         code = await self._process.wait()
-        # Pool processes of a worker that was killed would stay.
-        _kill_group(self._process.pid)
-        self._home.forget(self._process.pid)
+        guard.kill(pid)  # pool processes of a worker that was killed would stay
+        self._home.forget(pid)
         self._process = None
-        # A process that a task made and left to itself may hold the pipe open for ever.
-        await asyncio.wait({pumping}, timeout=LAST_WORDS)
-        pumping.cancel()
+        await asyncio.wait({listening}, timeout=1)  # its last words may be on their way
+        listening.cancel()
         return code
 
-    async def _pump(self, descriptor: int) -> None:
-        reader = asyncio.StreamReader()
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb")
-        )
-        rest = b""
-        with closing(transport):
-            while chunk := await reader.read(LONGEST_LINE):
-                *lines, rest = (rest + chunk).split(b"\n")
-                if len(rest) >= LONGEST_LINE:
-                    lines, rest = [*lines, rest], b""
-                for line in lines:
-                    self._take(line.decode("utf-8", "replace"))
-        if rest:
-            self._take(rest.decode("utf-8", "replace"))
-
-    def _take(self, line: str) -> None:
-        plain = click.unstyle(line)
-        self._write(plain)
-        self._tail.append(plain)
-        self._audience.line(self.part, line, self.ready.is_set())
-        if not self.ready.is_set() and (found := self.part.ready.search(line)):
-            self.ready.set()
-            self._ready_at = time.monotonic()
-            where = found[1] if found.re.groups else None
-            self._audience.ready(self.part, self._ready_at - self._begun, where)
-
-    def _write(self, line: str) -> None:
-        with suppress(OSError):  # a full disk must not end what can go on without a log
-            if stream := self._log.stream:
-                stream.write(line + "\n")
-                stream.flush()
-                if stream.tell() > LOG_BYTES:
-                    self._log.doRollover()
+    async def _listen(self, descriptor: int, begun: float) -> None:
+        async for line in _lines(descriptor):
+            plain = click.unstyle(line)
+            self._log.handle(logging.makeLogRecord({"msg": plain}))
+            self._tail.append(plain)
+            self._narrator.line(self.part.name, line, self.ready.is_set(), self.part.speaks)
+            if not self.ready.is_set() and (found := re.search(self.part.ready, line)):
+                self.ready.set()
+                seconds = time.monotonic() - begun
+                self._tell("  ".join([f"ready in {seconds:.1f} s", *found.groups()]), "green")
 
 
-def _kill_group(pid: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
+async def _lines(descriptor: int) -> AsyncIterator[str]:
+    reader = asyncio.StreamReader(LONGEST_LINE)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb")
+    )
+    with closing(transport):
+        while not reader.at_eof():
+            with suppress(ValueError):  # a line that is too long
+                if line := await reader.readline():
+                    yield line.decode("utf-8", "replace").rstrip("\n")
 
 
 def _how(code: int) -> str:
