@@ -29,8 +29,8 @@ format: $(VENV)/.dev ## Put the code into shape
 bench: $(VENV)/.dev ## Measure speed and memory
 	@$(BIN)/python -m bench
 
-chaos: $(VENV)/.dev ## Break it on purpose, and check every promise
-	@$(BIN)/python -m chaos
+chaos: $(VENV)/.dev ## Break it on purpose, and check every promise; CHAOS="--minutes 60"
+	@$(BIN)/python -m chaos $(CHAOS)
 
 test-docker: $(VENV)/.dev ## Build the containers, run them, break them (needs a Docker engine)
 	@tests/docker/engine $(BIN)/pytest tests/docker
