@@ -49,7 +49,7 @@ class Narrator:
         self.show("\nNext:")
         for each in jobs:
             tick = each.next or now
-            when = f"{datetime.fromtimestamp(tick):%a %H:%M:%S}  {distance(tick - now):<13}"
+            when = f"{datetime.fromtimestamp(tick):%a %H:%M:%S}  {distance(tick - now):<14}"
             name = printable(each.job.name, 24)
             self.show(f"  {when}  {name:<24}  {printable(each.job.schedule.describe(), 60)}")
         self.show()

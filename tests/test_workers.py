@@ -1,0 +1,76 @@
+"""Workers: a Redis that restarts under them, queues of their own, and what we reach inside for."""
+
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from celery import Celery as App
+from helpers import wait_until
+from processes import Celery, Valkey, celery_processes
+from redis import Redis
+from redis.exceptions import RedisError
+from rest_server import RestServer
+
+from cron_tasks.broker import Unacknowledged, default_queue
+
+QUEUE = "queue:to_telegram"
+
+
+@pytest.mark.parametrize(
+    ("package", "known"), [("celery", "5.7."), ("kombu", "5.7."), ("celery-redbeat", "2.4.")]
+)
+def test_the_versions_whose_insides_we_know(package: str, known: str) -> None:
+    """beat.py and broker.py reach inside these; a newer one has to be read first."""
+    assert version(package).startswith(known)
+
+
+def test_no_queue_is_acknowledged() -> None:
+    app = App("test", amqp=Unacknowledged, set_as_current=False)
+    app.conf.task_queues = [default_queue()]
+    app.amqp.queues.select(["celery", "slow"])
+    assert {queue.name: queue.no_ack for queue in app.amqp.queues.consume_from.values()} == {
+        "celery": True,
+        "slow": True,
+    }
+
+
+@pytest.fixture
+def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
+    server = Valkey(tmp_path / "valkey", appendfsync="always")
+    yield server
+    server.stop()
+
+
+def test_redis_restarts_under_busy_workers_and_beats(own_valkey: Valkey, tmp_path: Path) -> None:
+    jobs = [{"id": number, "name": "x", "every": 1} for number in range(40)]
+
+    def told() -> int:
+        try:
+            return int(redis.llen(QUEUE))
+        except RedisError:
+            return 0
+
+    with RestServer(jobs) as rest, Redis.from_url(own_valkey.url) as redis:
+        env = {"CRON_TASKS_REDIS_URL": own_valkey.url, "CRON_TASKS_REST_URL": rest.url}
+        with celery_processes(env, tmp_path) as celery:
+            processes = [celery.worker(2), celery.worker(2), celery.beat()]
+            for _ in range(3):
+                before = told()
+                wait_until(lambda least=before: told() > least + 80, "the jobs to run", 40)
+                own_valkey.kill()
+                own_valkey.start()
+            before = told()
+            wait_until(lambda: told() > before + 80, "the jobs to run on", 40)
+            assert all(process.alive for process in processes)
+
+
+def test_a_job_with_a_queue_of_its_own_runs_on_the_worker_that_reads_it(
+    redis: Redis, rest: RestServer, celery: Celery
+) -> None:
+    rest.jobs = [{"id": 1, "name": "slow", "every": 1, "queue": "slow", "priority": 3}]
+    celery.beat()
+    celery.worker(1)
+    slow = celery.worker(1, "-Q", "slow")
+    wait_until(lambda: redis.llen(QUEUE) >= 2, "two runs")
+    assert slow.output.count('"run.finished"') >= 2
