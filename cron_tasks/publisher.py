@@ -14,7 +14,7 @@ from cron_tasks.due import Due
 from cron_tasks.registry import pages
 
 #: Up to this many ticks at once go out one to a message, so that Flower shows every run.
-FEW = 25
+FEW = 10
 #: Most ticks in one message: a chunk is worked off in some ten milliseconds.
 CHUNK = 500
 #: A storm is cut into this many shares for each slot, so that no worker waits long for another.

@@ -62,6 +62,16 @@ class SourceStatus:
     last_success: float | None
 
 
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """A long list makes many lasting objects and no cycles; looking for some takes a third more."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 class Reconciler:
     """Syncs one registry with one REST service."""
 
@@ -110,6 +120,7 @@ class Reconciler:
     def _policy(self, force: bool) -> Policy:
         return Policy(self.settings.timezone, self.settings.shrink_limit, force)
 
+    @_no_garbage_collection()
     def _sync_once(
         self, clock: Callable[[], float], force: bool, progress: Callable[[int, int], None]
     ) -> Report:
@@ -138,8 +149,7 @@ class Reconciler:
                     changes = Changes(unchanged=self.registry.count())
                     return Report("ok", changes, not_modified=True), validators
                 current = self.registry.fingerprints()
-                with _no_garbage_collection():
-                    changes = plan(current, listing, policy)
+                changes = plan(current, listing, policy)
                 validators = listing.validators
         except SourceError as error:
             return Report("failing", Changes(unchanged=self.registry.count()), str(error)), None
@@ -174,16 +184,6 @@ class Reconciler:
             fields["since"] = now
         self.redis.hset(names.SOURCE, mapping=fields)
         _log(report, before)
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """A long list makes many lasting objects and no cycles; looking for some takes a third more."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def _log(report: Report, before: SourceStatus) -> None:

@@ -1,0 +1,86 @@
+"""What many registered jobs cost that are not due: a tick of ten among them, and an idle beat."""
+
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import psutil
+from processes import Valkey, celery_processes
+from redis import Redis
+
+from bench.report import seconds, table
+from cron_tasks import names
+from cron_tasks.due import judge, read_page
+from cron_tasks.jobs import Job, validate
+from cron_tasks.ledger import Ledger
+from cron_tasks.plan import Changes, Desired
+from cron_tasks.redis_client import connect
+from cron_tasks.registry import Registry
+
+SIZES = (1_000, 1_000_000)
+IDLE = 100_000
+DUE = 10
+TICKS = 200
+WATCHED = 20.0
+
+
+def register(redis: Redis, count: int) -> None:
+    """Jobs that are due in the year 2099."""
+    for first in range(0, count, 50_000):
+        added = []
+        for number in range(first, min(first + 50_000, count)):
+            row = {"id": number, "name": f"job {number}", "run_at": "2099-01-01T00:00:00Z"}
+            job = validate(row, timezone="UTC")
+            assert isinstance(job, Job)
+            added.append(Desired(job, "bench"))
+        Registry(redis).apply(Changes(added=added), time.time())
+
+
+def tick(redis: Redis) -> float:
+    """Seconds to read, judge and advance DUE jobs, the median of TICKS."""
+    redis.set(names.LEADER_LOCK, "bench", ex=600)
+    ledger = Ledger(redis)
+    keys = [names.entry_key(str(number)) for number in range(DUE)]
+    times = []
+    for number in range(TICKS):
+        now = time.time() + number
+        redis.zadd(names.SCHEDULE, dict.fromkeys(keys, now))
+        begun = time.perf_counter()
+        page = read_page(redis, now)
+        ledger.advance("bench", now, [judge(row, now, 15)[0] for row in page.rows])
+        times.append(time.perf_counter() - begun)
+    return median(times)
+
+
+def idle(url: str, folder: Path) -> float:
+    """Share of a core that a leading beat takes while nothing is due."""
+    env = {"CRON_TASKS_REDIS_URL": url, "CRON_TASKS_REST_URL": "http://127.0.0.1:9"}
+    with celery_processes(env, folder) as celery:
+        beat = celery.beat()
+        beat.wait_for("beat.leading")
+        process = psutil.Process(beat.pid)
+        before, begun = sum(process.cpu_times()[:2]), time.monotonic()
+        time.sleep(WATCHED)
+        return (sum(process.cpu_times()[:2]) - before) / (time.monotonic() - begun)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        valkey = Valkey(folder / "valkey", appendfsync=None)
+        redis = connect(valkey.url)
+        rows = []
+        try:
+            for count in SIZES:
+                redis.execute_command("FLUSHALL", "SYNC")
+                register(redis, count)
+                rows.append((f"a tick of {DUE} among {count:,}", seconds(tick(redis))))
+            redis.execute_command("FLUSHALL", "SYNC")
+            register(redis, IDLE)
+            busy = idle(valkey.url, folder)
+            rows.append((f"an idle beat, {IDLE:,} jobs", f"{busy:.2%} of a core"))
+        finally:
+            redis.close()
+            valkey.stop()
+    table(("what", "cost"), rows)
