@@ -1,20 +1,18 @@
 """From the due time to the notification on the queue: one job alone, and twenty together."""
 
 import json
-import tempfile
 import time
 from datetime import datetime
-from pathlib import Path
 from statistics import quantiles
 
 from helpers import wait_until
-from processes import Celery, Valkey, celery_processes
+from processes import Celery
 from redis import Redis
 
 from bench.report import seconds, table
+from bench.stage import stage
 from cron_tasks.jobs import Job, validate
 from cron_tasks.plan import Changes, Desired
-from cron_tasks.redis_client import connect
 from cron_tasks.registry import Registry
 
 QUEUE = "queue:to_telegram"
@@ -44,22 +42,9 @@ def delays(celery: Celery, redis: Redis, together: int, ticks: int) -> list[floa
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        valkey = Valkey(folder / "valkey", appendfsync=None)
-        redis = connect(valkey.url)
-        env = {
-            "CRON_TASKS_REDIS_URL": valkey.url,
-            "CRON_TASKS_REST_URL": "http://127.0.0.1:9",
-            "CRON_TASKS_CHAT_ID": "1",
-        }
-        rows = []
-        try:
-            with celery_processes(env, folder) as celery:
-                for together, ticks in ((1, 200), (20, 60)):
-                    found = quantiles(delays(celery, redis, together, ticks), n=100)
-                    rows.append((together, ticks, seconds(found[49]), seconds(found[98])))
-        finally:
-            redis.close()
-            valkey.stop()
+    rows = []
+    with stage() as on:
+        for together, ticks in ((1, 200), (20, 60)):
+            found = quantiles(delays(on.celery, on.redis, together, ticks), n=100)
+            rows.append((together, ticks, seconds(found[49]), seconds(found[98])))
     table(("due together", "ticks", "p50 of the last", "p99 of the last"), rows)

@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,13 +15,13 @@ from pathlib import Path
 from statistics import median
 
 from helpers import wait_until
-from processes import Celery, Process, Valkey, celery_processes
+from processes import Celery, Process
 from redis import Redis
 
 from bench.report import seconds, table
+from bench.stage import stage
 from cron_tasks.jobs import Job, validate
 from cron_tasks.plan import Changes, Desired
-from cron_tasks.redis_client import connect
 from cron_tasks.registry import Registry
 
 RUNS = 3
@@ -91,36 +90,19 @@ def stock(redis: Redis, url: str, folder: Path, count: int) -> float:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        valkey = Valkey(folder / "valkey", appendfsync=None)
-        redis = connect(valkey.url)
-        env = {
-            "CRON_TASKS_REDIS_URL": valkey.url,
-            "CRON_TASKS_REST_URL": "http://127.0.0.1:9",
-            "CRON_TASKS_CHAT_ID": "1",
-        }
-        try:
-            with celery_processes(env, folder) as celery:
-                _report(
-                    [
-                        ("cron_tasks", 10_000, lambda: ours(celery, redis, 10_000)),
-                        ("cron_tasks", 100_000, lambda: ours(celery, redis, 100_000)),
-                        (
-                            "APScheduler in memory",
-                            10_000,
-                            lambda: apscheduler(redis, valkey.url, 10_000),
-                        ),
-                        (
-                            "stock Celery + RedBeat",
-                            10_000,
-                            lambda: stock(redis, valkey.url, folder, 10_000),
-                        ),
-                    ]
-                )
-        finally:
-            redis.close()
-            valkey.stop()
+    with stage() as on:
+        _report(
+            [
+                ("cron_tasks", 10_000, lambda: ours(on.celery, on.redis, 10_000)),
+                ("cron_tasks", 100_000, lambda: ours(on.celery, on.redis, 100_000)),
+                ("APScheduler in memory", 10_000, lambda: apscheduler(on.redis, on.url, 10_000)),
+                (
+                    "stock Celery + RedBeat",
+                    10_000,
+                    lambda: stock(on.redis, on.url, on.folder, 10_000),
+                ),
+            ]
+        )
 
 
 def _report(measures: list[tuple[str, int, Callable[[], float]]]) -> None:

@@ -10,8 +10,9 @@ from functools import cached_property
 from typing import Any
 
 import structlog
+from celery.beat import SchedulingError
 from celery.schedules import BaseSchedule, schedstate
-from kombu.exceptions import OperationalError
+from kombu.exceptions import BatchPublishError, OperationalError  # type: ignore[attr-defined]
 from redbeat import RedBeatScheduler, RedBeatSchedulerEntry
 from redbeat.decoder import RedBeatJSONDecoder
 from redbeat.schedulers import REDBEAT_REDIS_KEY
@@ -40,6 +41,8 @@ STANDBY_WAIT = 0.5
 COARSE = 0.1
 #: Seconds between two requests for a sync while the registry is missing.
 REBUILD_EVERY = 5.0
+#: What Redis and the broker raise when they are away, full or read-only: to be waited out.
+TROUBLE = (RedisError, OperationalError, BatchPublishError, OSError)
 #: A clock that moved this many seconds against the monotonic one was stepped.
 STEP = 2.0
 
@@ -127,7 +130,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
             self._enter("standing_by")
         except LockLost:
             self.leadership.lost()
-        except (RedisError, OperationalError, OSError) as error:
+        except TROUBLE as error:
             self._enter("waiting", error=str(error))
             self._forget_connections()
         return STANDBY_WAIT
@@ -183,7 +186,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
                     self._fire_foreign(row, now)
                     continue
                 advance, fired = judge(row, now, settings.misfire_grace)
-            except (RedisError, OperationalError):
+            except TROUBLE:
                 raise
             except Exception as error:
                 self._set_aside(row, error)
@@ -199,10 +202,16 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
         entry = self.Entry.from_key(row.key, app=self.app)
         is_due, pause = entry.is_due()
         if is_due:
-            self.apply_async(entry, producer=self.producer)
+            try:
+                self.apply_async(entry, producer=self.producer)
+            except SchedulingError as error:
+                # Celery wraps whatever went wrong; a broker that is away is no fault of the entry.
+                if isinstance(error.__context__, TROUBLE):
+                    raise error.__context__ from None
+                raise
         score = self.redis.zscore(names.SCHEDULE, row.key)
         if score is not None and 0 <= score <= now:
-            later = now + max(float(pause or 0), 0.1) if not is_due else now + 0.1
+            later = now + max(0.0 if is_due else float(pause or 0), 0.1)
             self.redis.zadd(names.SCHEDULE, {row.key: later}, xx=True)
 
     def _set_aside(self, row: Row, error: Exception) -> None:

@@ -22,20 +22,7 @@ LEADER_TTL = 6
 
 def configuration(settings: Settings) -> dict[str, object]:
     """Celery's configuration from ours."""
-    url = settings.redis_url.get_secret_value()
-    transport: dict[str, object] = {
-        "socket_timeout": 10,
-        "socket_connect_timeout": TIMEOUT,
-        "socket_keepalive": True,
-        "health_check_interval": 10,
-        # A retried LPUSH doubles the message (kombu); our sweep sends a lost one again.
-        "retry_on_timeout": False,
-        # Nothing of ours depends on it, since messages are acknowledged at once; for guests' tasks.
-        "visibility_timeout": 300,
-    }
-    if url.startswith("sentinel://"):
-        transport["master_name"] = sentinel_master(url)
-        url = url.partition("?")[0]
+    url, transport = _broker(settings.redis_url.get_secret_value())
     return {
         "broker_url": url,
         "broker_transport_options": transport,
@@ -78,6 +65,22 @@ def configuration(settings: Settings) -> dict[str, object]:
         "redbeat_redis_options": {"socket_timeout": TIMEOUT},
         "redbeat_lock_timeout": LEADER_TTL,
     }
+
+
+def _broker(url: str) -> tuple[str, dict[str, object]]:
+    """kombu's URL and transport options."""
+    transport: dict[str, object] = {
+        "socket_timeout": 10,
+        "socket_connect_timeout": TIMEOUT,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        # A retried LPUSH doubles the message (kombu); our sweep sends a lost one again.
+        "retry_on_timeout": False,
+    }
+    if url.startswith("sentinel://"):
+        transport["master_name"] = sentinel_master(url)
+        url = url.partition("?")[0]
+    return url, transport
 
 
 def _load() -> Settings:

@@ -121,8 +121,13 @@ class Celery:
         self.processes: list[Process] = []
 
     def start(self, *arguments: str, **env: str) -> Process:
-        command = [sys.executable, "-m", "celery", "-A", "cron_tasks", "-q", *arguments]
-        log = self.folder / f"{arguments[0]}-{len(self.processes)}.log"
+        return self.launch("-A", "cron_tasks", "-q", *arguments, **env)
+
+    def launch(self, *arguments: str, **env: str) -> Process:
+        """Start `celery` with just these arguments."""
+        kind = next(each for each in arguments if each in ("beat", "worker"))
+        log = self.folder / f"{kind}-{len(self.processes)}.log"
+        command = [sys.executable, "-m", "celery", *arguments]
         process = Process(command, {**self.env, **env}, log)
         self.processes.append(process)
         return process

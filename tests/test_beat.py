@@ -4,11 +4,12 @@ import json
 import signal
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers import wait_until
-from processes import Celery
+from processes import Celery, Valkey
 from redis import Redis
 from rest_server import RestServer
 
@@ -222,3 +223,28 @@ def test_a_lost_lock_and_an_emptied_redis(redis: Redis, rest: RestServer, celery
     redis.flushall()
     wait_until(lambda: told(redis, "healthy"), "the registry to be rebuilt and the job to fire")
     assert beat.alive
+
+
+def test_a_broker_that_is_away_sets_no_entry_aside(
+    redis: Redis, rest: RestServer, celery: Celery, tmp_path: Path
+) -> None:
+    """Only the broker is killed and comes back; the schedule's Redis stays."""
+    rest.jobs = [SECONDLY]
+    broker = Valkey(tmp_path / "broker")
+    try:
+        on_broker = ("-A", "cron_tasks", "-b", broker.url, "-q")
+        celery.launch(*on_broker, "worker", "-c", "1", "-l", "INFO", "--without-mingle")
+        beat = celery.launch(*on_broker, "beat", "-l", "INFO")
+        wait_until(lambda: told(redis, "healthy"), "the first run")
+        redis.zadd(names.SCHEDULE, {f"{names.ENTRY_PREFIX}{names.SYNC_TASK}": time.time() + 1})
+        broker.kill()
+        beat.wait_for("beat.waiting", 40)
+        broker.start()
+        before = len(told(redis, "healthy"))
+        wait_until(lambda: len(told(redis, "healthy")) > before + 1, "the job to go on", 40)
+        assert redis.zscore(names.SCHEDULE, f"{names.ENTRY_PREFIX}{names.SYNC_TASK}")
+        assert not redis.exists(names.SET_ASIDE)
+        ids = [message["id"] for message in told(redis, "healthy")]
+        assert len(ids) == len(set(ids))
+    finally:
+        broker.stop()
