@@ -130,11 +130,8 @@ class Job(BaseModel):
 
     def _given(self) -> dict[str, Any]:
         """The fields that differ from their defaults."""
-        return {
-            name: value
-            for name, value in self.__dict__.items()
-            if value is not (default := _DEFAULTS[name]) and value != default
-        }
+        said = sorted(self.model_fields_set)
+        return {n: v for n in said if (v := getattr(self, n)) is not _DEFAULTS[n] != v}
 
     @classmethod
     def from_document(cls, data: bytes | str) -> "Job":

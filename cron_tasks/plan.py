@@ -1,6 +1,7 @@
 """What has to change so that the registry holds what the REST service lists. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,8 +30,14 @@ class Desired:
 
 @dataclass(slots=True)
 class Changes:
-    """The difference; `refusal` says why none of it may be applied."""
+    """The difference; `refusal` says why none of it may be applied.
 
+    New and edited rows wait in `candidates` until `settle` has judged them, each as (place, row,
+    fingerprint, whether its job is known).
+    """
+
+    policy: Policy = Policy()
+    candidates: deque[tuple[str, Any, str, bool]] = field(default_factory=deque)
     added: list[Desired] = field(default_factory=list)
     changed: list[Desired] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
@@ -39,36 +46,50 @@ class Changes:
     refusal: str | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.added or self.changed or self.removed)
+        return bool(self.candidates or self.added or self.changed or self.removed)
+
+    def settle(self) -> Iterator[Desired]:
+        """The jobs to write; a candidate is judged when it is asked for.
+
+        So Redis can write the first page of a long list while the next one is judged.
+        """
+        yield from (*self.added, *self.changed)
+        while self.candidates:
+            place, row, print_of_row, known = self.candidates.popleft()
+            match validate(row, timezone=self.policy.timezone, place=place):
+                case Rejected() as rejected:
+                    self.rejected.append(rejected)
+                case job:
+                    desired = Desired(job, print_of_row)
+                    (self.changed if known else self.added).append(desired)
+                    yield desired
 
 
 def plan(current: Mapping[str, str], rows: Iterable[tuple[str, Any]], policy: Policy) -> Changes:
     """Compare `current`, fingerprints by job id, with the listed (place, row).
 
-    Only a row whose fingerprint is new is validated. A rejected row leaves the registered version
-    of its job as it is; of rows with the same id the first counts. What `rows` raises passes
-    through, so that half a list plans nothing.
+    Only a row whose fingerprint is new becomes a candidate. A row that is then rejected leaves the
+    registered version of its job as it is; of rows with the same id the first counts. What `rows`
+    raises passes through, so that half a list plans nothing.
     """
-    changes = Changes()
+    changes = Changes(policy)
     places: dict[str, str] = {}
     for place, row in rows:
         identity = job_id(row)
-        if identity is not None:
-            if identity in places:
-                error = f"`id`: {identity} is already used in {places[identity]}, which counts"
-                changes.rejected.append(Rejected(identity, place, (error,), row))
-                continue
+        if identity is None:
+            changes.candidates.append((place, row, "", False))
+        elif identity in places:
+            error = f"`id`: {identity} is already used in {places[identity]}, which counts"
+            changes.rejected.append(Rejected(identity, place, (error,), row))
+        else:
             places[identity] = place
             print_of_row = fingerprint(row, policy.timezone)
-            if current.get(identity) == print_of_row:
+            registered = current.get(identity)
+            if registered == print_of_row:
                 changes.unchanged += 1
-                continue
-        match validate(row, timezone=policy.timezone, place=place):
-            case Rejected() as rejected:
-                changes.rejected.append(rejected)
-            case job:
-                known = job.id in current
-                (changes.changed if known else changes.added).append(Desired(job, print_of_row))
+            else:
+                known = registered is not None
+                changes.candidates.append((place, row, print_of_row, known))
     changes.removed = [identity for identity in current if identity not in places]
     changes.refusal = None if policy.force else _refusal(len(current), len(places), changes, policy)
     return changes

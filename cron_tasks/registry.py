@@ -105,7 +105,7 @@ class Registry:
         keys = [names.SCHEDULE, names.JOBS, names.SET_ASIDE, names.WAKE]
         with ThreadPoolExecutor(1) as writer:
             written: Future[int] | None = None
-            for page in pages([*changes.added, *changes.changed]):
+            for page in pages(changes.settle()):
                 args = _rows(page, now)
                 if written is not None:
                     written.result()

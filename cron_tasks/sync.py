@@ -4,6 +4,7 @@ import gc
 import os
 import secrets
 import socket
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,7 +83,9 @@ class Reconciler:
 
     def preview(self, force: bool = False) -> Report:
         """What `sync` would do now; changes nothing."""
-        return self._read(self._policy(force), None)[0]
+        report = self._read(self._policy(force), None)[0]
+        deque(report.changes.settle(), 0)
+        return report
 
     def sync(
         self,
@@ -127,7 +130,7 @@ class Reconciler:
         report, validators = self._read(self._policy(force), None if force else self._validators())
         changes = report.changes
         if report.state == "ok" and not report.not_modified:
-            total, done = len(changes.added) + len(changes.changed) + len(changes.removed), 0
+            total, done = len(changes.candidates) + len(changes.removed), 0
 
             def count(written: int) -> None:
                 nonlocal done

@@ -64,6 +64,8 @@ def _deeper(value: Any, levels: int) -> bool:
 
 def storable(value: Any, limit: int = 4096) -> Any:
     """`value` as JSON of at most `limit` bytes gives it back, else a text that shows it."""
+    if isinstance(value, str) and value.isascii() and len(value) * 6 < limit:
+        return value
     try:
         data = to_json(value)
     except ValueError:

@@ -6,9 +6,15 @@ import pytest
 
 from cron_tasks.errors import SourceError
 from cron_tasks.jobs import fingerprint
-from cron_tasks.plan import Policy, plan
+from cron_tasks.plan import Changes, Policy, plan
 
 UTC = Policy()
+
+
+def settled(current: dict[str, str], rows: list[tuple[str, Any]], policy: Policy = UTC) -> Changes:
+    changes = plan(current, rows, policy)
+    assert list(changes.settle()) == [*changes.added, *changes.changed] == list(changes.settle())
+    return changes
 
 
 def row(job_id: Any, **fields: Any) -> dict[str, Any]:
@@ -53,7 +59,7 @@ def test_plan(
     unchanged: int,
     rejected: str,
 ) -> None:
-    changes = plan(known(*current), listed(*rows), UTC)
+    changes = settled(known(*current), listed(*rows))
     assert [desired.job.id for desired in changes.added] == list(added)
     assert [desired.job.id for desired in changes.changed] == list(changed)
     assert changes.removed == list(removed)
@@ -63,7 +69,7 @@ def test_plan(
 
 
 def test_a_duplicate_names_the_place_of_the_first() -> None:
-    (rejected,) = plan({}, listed(row(3), row(1), row(3)), UTC).rejected
+    (rejected,) = settled({}, listed(row(3), row(1), row(3))).rejected
     assert (rejected.place, rejected.errors) == (
         "row 3",
         ("`id`: 3 is already used in row 1, which counts",),
@@ -89,7 +95,7 @@ def test_a_collapsing_list_is_refused(known_jobs: int, kept: int, refused: bool)
 
 def test_a_rejected_row_is_no_removal() -> None:
     jobs = many(30)
-    changes = plan(known(*jobs), listed(*(each | {"name": None} for each in jobs)), UTC)
+    changes = settled(known(*jobs), listed(*(each | {"name": None} for each in jobs)))
     assert (changes.removed, changes.refusal, len(changes.rejected)) == ([], None, 30)
 
 
@@ -103,5 +109,5 @@ def test_half_a_list_plans_nothing() -> None:
 
 
 def test_the_default_zone_is_part_of_what_a_row_means() -> None:
-    changes = plan(known(row(1)), listed(row(1)), Policy(timezone="Europe/Berlin"))
+    changes = settled(known(row(1)), listed(row(1)), Policy(timezone="Europe/Berlin"))
     assert [desired.job.timezone for desired in changes.changed] == ["Europe/Berlin"]
