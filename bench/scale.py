@@ -17,6 +17,7 @@ from cron_tasks.ledger import Ledger
 from cron_tasks.plan import Changes, Desired
 from cron_tasks.redis_client import connect
 from cron_tasks.registry import Registry
+from cron_tasks.settings import Settings
 
 SIZES = (1_000, 1_000_000)
 IDLE = 100_000
@@ -40,7 +41,8 @@ def register(redis: Redis, count: int) -> None:
 def tick(redis: Redis) -> float:
     """Seconds to read, judge and advance DUE jobs, the median of TICKS."""
     redis.set(names.LEADER_LOCK, "bench", ex=600)
-    ledger = Ledger(redis)
+    settings = Settings()
+    ledger = Ledger(redis, settings)
     keys = [names.entry_key(str(number)) for number in range(DUE)]
     times = []
     for number in range(TICKS):
@@ -48,7 +50,7 @@ def tick(redis: Redis) -> float:
         redis.zadd(names.SCHEDULE, dict.fromkeys(keys, now))
         begun = time.perf_counter()
         page = read_page(redis, now)
-        ledger.advance("bench", now, [judge(row, now, 15)[0] for row in page.rows])
+        ledger.advance("bench", now, [judge(row, now, settings)[0] for row in page.rows])
         times.append(time.perf_counter() - begun)
     return median(times)
 

@@ -108,7 +108,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
         # Without a key RedBeat's own start-up hook, which blocks until it leads, stays out of it.
         self.lock_key = None
         self.leadership = Leadership(self.redis, LEADER_TTL)
-        self.ledger = Ledger(self.redis, settings.history_runs, int(settings.history_days * 86400))
+        self.ledger = Ledger(self.redis, settings)
         self._state = "starting"
         self._clock_offset = time.time() - time.monotonic()
         self._sweep_after = 0.0
@@ -168,7 +168,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
         publisher = self._publisher
         return sweep(self.ledger, now, settings, publisher.waiting, publisher.ticks)
 
-    def _fire_due(self, now: float) -> tuple[float | None, bool]:
+    def _fire_due(self, now: float) -> tuple[float, bool]:
         while True:
             page = read_page(self.redis, now)
             self._fire(page.rows, now)
@@ -185,7 +185,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
                 if row.job_id is None:
                     self._fire_foreign(row, now)
                     continue
-                advance, fired = judge(row, now, settings.misfire_grace)
+                advance, fired = judge(row, now, settings)
             except TROUBLE:
                 raise
             except Exception as error:
@@ -228,10 +228,9 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
         super().setup_schedule()
         self._publisher.sync()
 
-    def _wait(self, upcoming: float | None) -> None:
+    def _wait(self, upcoming: float) -> None:
         """Sleep until the next tick, an edit or a poke, and at most LONGEST_WAIT."""
-        longest = time.time() + LONGEST_WAIT
-        until = longest if upcoming is None else min(upcoming, longest)
+        until = min(upcoming, time.time() + LONGEST_WAIT)
         if (pause := until - time.time()) > COARSE:
             woken = self.redis.blpop([names.POKE, names.WAKE], timeout=max(pause - COARSE, 0.01))
             if woken and woken[0] == names.POKE:

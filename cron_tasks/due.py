@@ -8,12 +8,15 @@ import orjson
 from redis import Redis
 
 from cron_tasks import entries, names
+from cron_tasks.actions import Run
 from cron_tasks.jobs import Job
-from cron_tasks.ledger import Advance
+from cron_tasks.ledger import Advance, Message
+from cron_tasks.notifications import notification
 from cron_tasks.outcomes import Attempt, Result, record
 from cron_tasks.scripts import script
+from cron_tasks.settings import Settings
 from cron_tasks.text import printable
-from cron_tasks.ticks import due_ticks, on_time, run_id
+from cron_tasks.ticks import Missed, due_ticks, iso, on_time, run_id
 
 PAGE = 1000
 #: Why an entry was set aside is told in up to this many characters.
@@ -37,10 +40,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Up to PAGE due rows, the time of the first entry not yet due, and whether jobs are known."""
+    """Up to PAGE due rows, the time of what is due next, ticks that somebody has to look after
+    among it (infinity: nothing), and whether jobs are known."""
 
     rows: list[Row]
-    upcoming: float | None
+    upcoming: float
     generation: bool
 
 
@@ -56,15 +60,16 @@ class Due:
 
 def read_page(redis: Redis, now: float) -> Page:
     """What is due at `now`, the longest overdue first; one round trip."""
-    rows, upcoming, generation = _due(redis, [names.SCHEDULE, names.GENERATION], [now, PAGE])
+    keys = [names.SCHEDULE, names.GENERATION, names.DEADLINES]
+    rows, upcoming, generation = _due(redis, keys, [now, PAGE])
     return Page(
         [Row(row[0], row[1], *(field or None for field in row[2:])) for row in rows],
-        float(upcoming) if upcoming else None,
+        float(upcoming),
         bool(generation),
     )
 
 
-def judge(row: Row, now: float, grace: float) -> tuple[Advance, list[Due]]:
+def judge(row: Row, now: float, settings: Settings) -> tuple[Advance, list[Due]]:
     """How a due row of ours moves on, and the ticks that this fires.
 
     Raises ValueError (ScheduleError, BrokenDocument among them), KeyError or TypeError when the
@@ -76,6 +81,7 @@ def judge(row: Row, now: float, grace: float) -> tuple[Advance, list[Due]]:
     document = _object(row.job, "job")
     schedule = entries.read_schedule(definition)
     due = float(row.score)
+    grace = settings.misfire_grace
     if now - due <= grace:
         firing = on_time(schedule, due, now)
     else:
@@ -84,10 +90,9 @@ def judge(row: Row, now: float, grace: float) -> tuple[Advance, list[Due]]:
     quick = "action" not in document
     ticks = [Due(run_id(job_id, tick), job_id, options, quick) for tick in firing.ticks]
     last = firing.ticks[-1] if firing.ticks else now
-    missed = b""
+    missed, told = b"", None
     if firing.missed:
-        name, result = run_id(job_id, firing.missed.first), Result("missed", firing.missed.reason)
-        missed = record(name, result, Attempt(0, None, now, None), until=firing.missed.last)
+        missed, told = _passed_over(Job.from_document(row.job or ""), firing.missed, now, settings)
     advance = Advance(
         key=row.key,
         score=row.score,
@@ -96,8 +101,23 @@ def judge(row: Row, now: float, grace: float) -> tuple[Advance, list[Due]]:
         run_ids=[tick.run_id for tick in ticks],
         job_id=job_id,
         missed=missed,
+        told=told,
     )
     return advance, ticks
+
+
+def _passed_over(
+    job: Job, missed: Missed, now: float, settings: Settings
+) -> tuple[bytes, Message | None]:
+    """The record of missed ticks, and one message about them if the job wants it."""
+    run = Run(job, run_id(job.id, missed.first), missed.first, 0)
+    line = record(
+        run.run_id, Result("missed", missed.reason), Attempt(0, None, now, None), missed.last
+    )
+    if "missed" not in job.notify.on:
+        return line, None
+    said = f"missed: {missed.reason}, until {iso(missed.last)}"
+    return line, notification(run, "missed", said, now, settings)
 
 
 def _object(text: str | None, field: str) -> dict[str, Any]:
@@ -115,7 +135,7 @@ def set_aside(redis: Redis, key: str, reason: str) -> None:
     _set_aside(redis, keys, [arg.encode(errors="surrogateescape") for arg in args])
 
 
-@script
+@script()
 def _due() -> tuple[list[list[str]], str, int]:  # type: ignore[empty-body]
     """
     local rows = {}
@@ -127,11 +147,13 @@ def _due() -> tuple[list[list[str]], str, int]:  # type: ignore[empty-body]
     end
     local later = '(' .. ARGV[1]
     local after = redis.call('ZRANGEBYSCORE', KEYS[1], later, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-    return {rows, after[2] or '', redis.call('EXISTS', KEYS[2])}
+    local wait = redis.call('ZRANGEBYSCORE', KEYS[3], later, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+    local first = math.min(after[2] or math.huge, wait[2] or math.huge)
+    return {rows, string.format('%.6f', first), redis.call('EXISTS', KEYS[2])}
     """
 
 
-@script
+@script()
 def _set_aside() -> int:  # type: ignore[empty-body]
     """
     redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])

@@ -37,4 +37,21 @@ class JobDisabled(CronTasksError):
 
 
 class ActionFailed(CronTasksError):
-    """An action could not do its work; the text is what people are told."""
+    """An action could not do its work; the text is what people are told.
+
+    One that is not `permanent` may be tried again, at the earliest after `retry_after` seconds;
+    `output` is what the action has to show for it.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        permanent: bool,
+        retry_after: float | None = None,
+        output: str | None = None,
+    ) -> None:
+        super().__init__(text)
+        self.permanent = permanent
+        self.retry_after = retry_after
+        self.output = output

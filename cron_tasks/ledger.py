@@ -1,33 +1,41 @@
 """The ledger: what became of every tick.
 
 Celery on Redis loses messages and doubles them, so a message is only a hint that a tick waits;
-this is the truth. Each step is one Lua call for any number of ticks, so no crash can split it. A
-server that is full or read-only refuses it at its first write, so that write comes before any
-deletion, which a full server would still carry out:
+this is the truth. Each step is one Lua call for any number of ticks, so no crash can split it:
 
-    due ──advance──▶ pending ──claim──▶ running(lease) ──finish──▶ ok | failed
-                        │  ▲                 │ lease ran out
-                        │  └── hand back ◀───┘
-                        └──▶ skipped(reason) | missed(reason)
+    due ──advance──▶ pending ──claim──▶ running(lease) ──finish──▶ ok | failed | skipped | missed
+                        ▲      └──────▶ queued │  │
+                        │                 │    │  └──────finish──▶ waiting for its next attempt
+                        └───hand back─────┴────┴──hand back───────────┘
 
-An open tick is a field of the hash `cron_tasks:open`, "p|attempt|" (pending) or "r|attempt|holder"
-(running), and a member of `cron_tasks:deadlines`, scored with the time at which somebody has to
-look after it: when a pending tick's message counts as lost, when a running tick's lease ends.
+An open tick is a field of the hash `cron_tasks:open`, "<state>|<attempt>|<flags>|<holder>", and a
+member of `cron_tasks:deadlines`, scored with the time at which somebody has to look after it: when
+a pending tick's message counts as lost, a running tick's lease ends, a waiting tick's retry is due.
+States are p(ending), r(unning), w(aiting) and q(ueued until the run of its job that is going ends).
+Flags are h (asked for by hand), r (done again by hand) and q (was queued): none is ever too late.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from redis import Redis
 
 from cron_tasks import ledger_steps as steps
 from cron_tasks import names
+from cron_tasks.ledger_finish import finish
+from cron_tasks.settings import Settings
+from cron_tasks.ticks import parse_run_id
 
 #: Seconds after which a pending tick that nobody claimed is looked after.
 PATIENCE = 5.0
 #: Seconds that a claim holds without being renewed.
 LEASE = 15.0
+DAY = 86_400
+#: One tick in the count of a day's ok ticks; below it is the sum of their milliseconds in the day.
+ONE_TICK = 10**13
+
+Status = Literal["ok", "failed", "skipped", "missed", "retry"]
 
 
 class LockLost(Exception):
@@ -35,8 +43,24 @@ class LockLost(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Message:
+    """A notification and the queue that it goes to.
+
+    With `only` it is told on a condition: "recovered" of the first success after failures, "5" of
+    the first failure and then of every fifth in a row.
+    """
+
+    queue: str
+    payload: bytes
+    only: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Advance:
-    """One due entry: its next score, RedBeat meta, and the ticks that it puts into the ledger."""
+    """One due entry: its next score, RedBeat meta, and the ticks that it puts into the ledger.
+
+    `missed` is the record of the ticks that it passes over, and `told` the message about them.
+    """
 
     key: str
     score: str
@@ -45,34 +69,62 @@ class Advance:
     run_ids: Sequence[str] = ()
     job_id: str = ""
     missed: bytes = b""
+    told: Message | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """A tick that is ours to run: the attempt that begins (1 is the first) and the job document."""
+class Open:
+    """An open tick: its state, its job's document ("" when the job is gone), and its failed
+    attempts as JSON ("" for none)."""
 
     run_id: str
     state: str
     document: str
+    trace: str
 
     @property
     def attempt(self) -> int:
-        return attempt_of(self.state)
+        """The attempt that is going or comes next; 1 is the first."""
+        return int(self.state.split("|")[1])
+
+    @property
+    def may_be_late(self) -> bool:
+        """Whether it begins late by right: a further attempt, asked for by hand, or queued."""
+        return not self.state.split("|", 1)[1].startswith("1||")
+
+    @property
+    def repeated(self) -> bool:
+        """Whether this run had ended before and is done again by hand."""
+        return "r" in self.state.split("|")[2]
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """A notification and the Redis list that it goes to."""
+class Claim(Open):
+    """A tick that is ours: to run or, when there is a `verdict`, only to be concluded.
 
-    queue: str
-    payload: bytes
+    The verdict is "<reason>|<run id of the other run>".
+    """
+
+    verdict: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue(Open):
+    """An open tick whose deadline has passed; `unwanted` says why it should end: "<reason>|…"."""
+
+    unwanted: str = ""
+
+    @property
+    def running(self) -> bool:
+        return self.state.startswith("r")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a tick ended: its record for the history, and what to tell.
+    """How an attempt ended: its record for the history, and what to tell.
 
-    `state` is the state it was left in; a tick that has moved on since is left alone.
+    `state` is the state the tick was left in; one that has moved on since is left alone. A retry
+    is due at `retry_at`, and its record is the trace: all failed attempts so far.
     """
 
     run_id: str
@@ -80,35 +132,31 @@ class Outcome:
     state: str
     record: bytes
     messages: Sequence[Message] = field(default=())
-
-
-@dataclass(frozen=True, slots=True)
-class Overdue:
-    """An open tick whose deadline has passed; `document` is None when its job is gone."""
-
-    run_id: str
-    state: str
-    document: str | None
+    status: Status = "ok"
+    retry_at: float | None = None
 
     @property
-    def running(self) -> bool:
-        return self.state.startswith("r")
-
-    @property
-    def attempt(self) -> int:
-        return attempt_of(self.state)
-
-
-def attempt_of(state: str) -> int:
-    return int(state.split("|")[1])
+    def tag(self) -> str:
+        """How the tick is accounted for: an ok one as `day:count`, else its time in seconds."""
+        if self.retry_at is not None:
+            return repr(self.retry_at)
+        _, when = parse_run_id(self.run_id) or ("", 0.0)
+        if self.status != "ok" or "h" in self.state.split("|")[2]:
+            return repr(when)
+        return f"{int(when // DAY)}:{ONE_TICK + round(when % DAY * 1000)}"
 
 
 class Ledger:
-    """The ledger in one Redis. `keep` past runs a job are kept for `ttl` seconds."""
+    """The ledger in one Redis."""
 
-    def __init__(self, redis: Redis, keep: int = 20, ttl: int = 7 * 86400) -> None:
+    def __init__(self, redis: Redis, settings: Settings) -> None:
         self.redis = redis
-        self._keep = [keep, ttl]
+        self._keep = [settings.history_runs, int(settings.history_days * DAY)]
+        # A day more than is audited, since counts are kept by the day.
+        self._audited = int((settings.audit_days + 1) * DAY)
+        stream = "1" if settings.notify_transport == "stream" else ""
+        self._queues = [stream, settings.notify_max]
+        self._reports = "1" if settings.rest_report_path else ""
 
     def advance(self, token: str, now: float, page: Sequence[Advance]) -> list[str]:
         """Move a page of due entries on and put their ticks into the ledger; the new run ids.
@@ -117,66 +165,81 @@ class Ledger:
         entries a call, the most that Lua unpacks.
         Raises LockLost when `token` does not hold the leader's lock.
         """
-        args: list[Any] = [token, now + PATIENCE, names.HISTORY_PREFIX, *self._keep]
+        args: list[Any] = [token, now, now + PATIENCE, names.HISTORY_PREFIX, *self._keep]
+        args += [names.ACCOUNT_PREFIX, self._audited, *self._queues]
         for entry in page:
             upcoming = "" if entry.next is None else repr(entry.next)
+            told = (entry.told.queue, entry.told.payload) if entry.told else ("", "")
             args += [entry.key, entry.score, upcoming, entry.meta, entry.job_id, entry.missed]
-            args += [len(entry.run_ids), *entry.run_ids]
+            args += [*told, len(entry.run_ids), *entry.run_ids]
         keys = [names.LEADER_LOCK, names.SCHEDULE, names.OPEN, names.DEADLINES]
-        opened = steps.advance(self.redis, keys, args)
+        opened = steps.advance(self.redis, [*keys, names.UNDELIVERABLE, names.DROPPED], args)
         if opened is None:
             raise LockLost
         return opened
 
-    def open(self, run_id: str, now: float) -> bool:
-        """Put a tick asked for by hand into the ledger; False when it is there already."""
-        return bool(steps.open(self.redis, [names.OPEN, names.DEADLINES], [run_id, now + PATIENCE]))
+    def open(self, run_ids: Sequence[str], due: float, again: bool = False) -> list[str]:
+        """Put ticks asked for by hand into the ledger; those that were not open already.
+
+        From `due` on beat publishes those that nobody has claimed; `again` tells those that have
+        ended before.
+        """
+        keys = [names.OPEN, names.DEADLINES, names.WAKE]
+        return steps.open(self.redis, keys, [due, "p|1|hr|" if again else "p|1|h|", *run_ids])
 
     def claim(self, holder: str, now: float, run_ids: Sequence[tuple[str, str]]) -> list[Claim]:
-        """Those of the (run id, job id) that are now `holder`'s to run, each with a lease.
+        """Those of the (run id, job id) that are now `holder`'s, each with a lease.
 
-        Not among them: ticks that are finished, that another holds, or whose job was removed.
+        Not among them: ticks that have ended, that another holds, or that wait for the end of the
+        run of their job that is going.
         """
         if not run_ids:
             return []
         args = [holder, now + LEASE, names.JOB_ENTRY_PREFIX]
         for run_id, job_id in run_ids:
             args += [run_id, job_id]
-        granted = steps.claim(self.redis, [names.OPEN, names.DEADLINES], args)
+        keys = [names.OPEN, names.DEADLINES, names.GOING, names.QUEUED, names.STOP, names.ATTEMPTS]
+        granted = steps.claim(self.redis, keys, args)
         return [Claim(*row) for row in granted]
 
-    def renew(self, holder: str, now: float, run_ids: Sequence[str]) -> list[str]:
-        """Extend the leases of `run_ids`; returns those that are no longer `holder`'s."""
-        return steps.renew(
-            self.redis, [names.OPEN, names.DEADLINES], [holder, now + LEASE, *run_ids]
-        )
+    def renew(self, holder: str, now: float, run_ids: Sequence[str]) -> dict[str, str]:
+        """Extend the leases of `run_ids`; those that should end, and why ("<reason>|<detail>").
 
-    def finish(self, outcomes: Sequence[Outcome]) -> list[str]:
+        The reason "lost" means that the tick is no longer `holder`'s.
+        """
+        keys = [names.OPEN, names.DEADLINES, names.STOP]
+        flat = steps.renew(self.redis, keys, [holder, now + LEASE, *run_ids])
+        return dict(zip(flat[::2], flat[1::2], strict=True))
+
+    def finish(self, now: float, outcomes: Sequence[Outcome]) -> list[str]:
         """Close ticks, write their history and queue their notifications, all in one step.
 
         Returns the run ids that were still in the state given; the others changed nothing. A
-        message whose queue is no Redis list goes to `cron_tasks:undeliverable`.
+        message whose queue is of another type goes to `cron_tasks:undeliverable`.
         """
         if not outcomes:
             return []
-        args: list[Any] = [names.JOB_ENTRY_PREFIX, names.HISTORY_PREFIX, *self._keep]
+        args: list[Any] = [now, names.JOB_ENTRY_PREFIX, names.HISTORY_PREFIX, names.ACCOUNT_PREFIX]
+        args += [names.COUNT_PREFIX, *self._keep, self._audited, *self._queues, self._reports]
         for each in outcomes:
-            args += [each.run_id, each.job_id, each.state, each.record, len(each.messages)]
+            args += [each.run_id, each.job_id, each.state, each.record, each.status, each.tag]
+            args.append(len(each.messages))
             for message in each.messages:
-                args += [message.queue, message.payload]
-        return steps.finish(self.redis, [names.OPEN, names.DEADLINES, names.UNDELIVERABLE], args)
+                args += [message.queue, message.payload, message.only]
+        keys = [names.OPEN, names.DEADLINES, names.UNDELIVERABLE, names.RECENT, names.FAILED]
+        keys += [names.FAILING, names.GOING, names.QUEUED, names.STOP, names.ATTEMPTS]
+        return finish(self.redis, [*keys, names.DROPPED, names.WAKE, names.REPORTS], args)
 
     def overdue(self, now: float, limit: int) -> list[Overdue]:
         """Open ticks whose deadline has passed, the longest overdue first."""
-        rows = steps.overdue(
-            self.redis, [names.DEADLINES, names.OPEN], [now, limit, names.JOB_ENTRY_PREFIX]
-        )
-        return [Overdue(run_id, state, document or None) for run_id, state, document in rows]
+        keys = [names.DEADLINES, names.OPEN, names.STOP, names.ATTEMPTS]
+        rows = steps.overdue(self.redis, keys, [now, limit, names.JOB_ENTRY_PREFIX])
+        return [Overdue(*row) for row in rows]
 
     def hand_back(
         self, now: float, ticks: Sequence[tuple[str, str]], attempt_more: bool = False
     ) -> None:
-        """Make the (run id, state seen) pending again: message lost, worker dead or stopping.
+        """Make the (run id, state seen) pending again: message lost, worker dead, a retry due.
 
         With `attempt_more` the next claim begins a further attempt.
         """

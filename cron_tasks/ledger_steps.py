@@ -1,23 +1,25 @@
-"""The steps of the ledger as Lua (ledger.py says what they are for).
+"""The steps of the ledger as Lua (ledger.py says what they are for); ledger_finish.py has the last.
 
 Each takes any number of ticks as one flat list of arguments; reads and writes are variadic where
 they can be, since a call from Lua costs more than what it does.
 """
 
+from cron_tasks.ledger_parts import account, remember, tell, wake
 from cron_tasks.scripts import script
 
 
-@script
+@script(remember, tell, account)
 def advance() -> list[str] | None:
     """
     if redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
-    local deadline, history, keep, ttl = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-    local rows, entries = {}, {}
-    local i = 6
+    local now, deadline, history, keep, ttl = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
+    local accounts, days, stream, most = ARGV[7], ARGV[8], ARGV[9] ~= '', tonumber(ARGV[10])
+    local rows, entries, queues = {}, {}, {}
+    local i = 11
     while ARGV[i] do
         rows[#rows + 1] = i
         entries[#entries + 1] = ARGV[i]
-        i = i + 7 + tonumber(ARGV[i+6])
+        i = i + 9 + tonumber(ARGV[i+8])
     end
     local scores = redis.call('ZMSCORE', KEYS[2], unpack(entries))
     local whole = redis.call('EXISTS', unpack(entries)) == #entries
@@ -33,13 +35,13 @@ def advance() -> list[str] | None:
                 moved[#moved + 1] = key
             end
             redis.call('HSET', key, 'meta', ARGV[at+3])
-            for tick = at + 7, at + 6 + tonumber(ARGV[at+6]) do
-                due[#due + 1] = ARGV[tick]
-            end
-            if missed ~= '' and redis.call('TYPE', history .. job).ok ~= 'string' then
-                redis.call('LPUSH', history .. job, missed)
-                redis.call('LTRIM', history .. job, 0, keep - 1)
-                redis.call('EXPIRE', history .. job, ttl)
+            for tick = at + 9, at + 8 + tonumber(ARGV[at+8]) do due[#due + 1] = ARGV[tick] end
+            if missed ~= '' then
+                if ARGV[at+6] ~= '' then queues[ARGV[at+6]] = {ARGV[at+7]} end
+                tell(queues, stream, most, KEYS[5], KEYS[6])
+                queues = {}
+                remember(history .. job, keep, ttl, missed)
+                account(accounts .. job, ARGV[at+1], missed, days, now)
             end
         end
     end
@@ -52,7 +54,7 @@ def advance() -> list[str] | None:
         for n = first, last do
             if not known[n - first + 1] then
                 fields[#fields + 1] = due[n]
-                fields[#fields + 1] = 'p|1|'
+                fields[#fields + 1] = 'p|1||'
                 deadlines[#deadlines + 1] = deadline
                 deadlines[#deadlines + 1] = due[n]
                 opened[#opened + 1] = due[n]
@@ -67,123 +69,116 @@ def advance() -> list[str] | None:
     """
 
 
-@script
-def open() -> int:  # type: ignore[empty-body]
+@script(wake)
+def open() -> list[str]:  # type: ignore[empty-body]
     """
-    if redis.call('HSETNX', KEYS[1], ARGV[1], 'p|1|') == 0 then return 0 end
-    redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
-    return 1
+    local opened = {}
+    for i = 3, #ARGV do
+        if redis.call('HSETNX', KEYS[1], ARGV[i], ARGV[2]) == 1 then
+            redis.call('ZADD', KEYS[2], ARGV[1], ARGV[i])
+            opened[#opened + 1] = ARGV[i]
+        end
+    end
+    if #opened > 0 then wake(KEYS[3]) end
+    return opened
     """
 
 
-@script
+def overlap() -> None:
+    """
+    -- Whether a run of a job may go while another may be going: "" it may, nil it waits for that
+    -- one's end, else why it must not. What another run left here counts only if that is open.
+    local function overlap(job, id, document)
+        local read, fields = pcall(cjson.decode, document)
+        local policy = read and fields.overlap or 'skip'
+        if policy == 'allow' then return '' end
+        local other = redis.call('HGET', KEYS[3], job)
+        local going = other and other ~= id and redis.call('HGET', KEYS[1], other)
+        if not (going and string.find(going, '^[rw]')) then
+            redis.call('HSET', KEYS[3], job, id)
+            return ''
+        end
+        local waits = redis.call('HGET', KEYS[4], job)
+        local waiting = waits and waits ~= id and redis.call('HGET', KEYS[1], waits)
+        local queued = waiting and string.find(waiting, '^q')
+        if policy == 'skip' or (policy == 'queue' and queued) then
+            return 'overlap|' .. (queued and waits or other)
+        end
+        if policy == 'replace' then
+            redis.call('HSET', KEYS[5], other, 'replaced|' .. id)
+            if queued then redis.call('HSET', KEYS[5], waits, 'replaced|' .. id) end
+            redis.call('EXPIRE', KEYS[5], 86400)
+            if string.find(going, '^w') then redis.call('ZADD', KEYS[2], 0, other) end
+            if queued then redis.call('ZADD', KEYS[2], 0, waits) end
+        end
+        redis.call('HSET', KEYS[4], job, id)
+        return nil
+    end
+    """
+
+
+@script(overlap)
 def claim() -> list[list[str]]:  # type: ignore[empty-body]
     """
     local holder, lease, prefix = ARGV[1], ARGV[2], ARGV[3]
-    local ids, granted, running, leases, gone = {}, {}, {}, {}, {}
+    local ids, granted, states, deadlines = {}, {}, {}, {}
     for i = 4, #ARGV, 2 do ids[#ids + 1] = ARGV[i] end
     for n, open in ipairs(redis.call('HMGET', KEYS[1], unpack(ids))) do
-        local state, attempt, owner = 'p', '1', nil
-        if open ~= 'p|1|' then
-            state, attempt, owner = string.match(open or '', '^(%a)|(%d+)|(.*)$')
+        local state, attempt, flags, owner = 'p', '1', '', nil
+        if open ~= 'p|1||' then
+            state, attempt, flags, owner = string.match(open or '', '^(%a)|(%d+)|(%a*)|(.*)$')
         end
-        if state == 'p' or owner == holder then
-            local job = redis.pcall('HGET', prefix .. ARGV[3 + 2 * n], 'job')
-            if type(job) == 'string' then
-                local claimed = 'r|' .. attempt .. '|' .. holder
-                running[#running + 1] = ids[n]
-                running[#running + 1] = claimed
-                leases[#leases + 1] = lease
-                leases[#leases + 1] = ids[n]
-                granted[#granted + 1] = {ids[n], claimed, job}
-            else
-                gone[#gone + 1] = ids[n]
+        if state == 'p' or (state == 'r' and owner == holder) then
+            local job = ARGV[3 + 2 * n]
+            local document = redis.pcall('HGET', prefix .. job, 'job')
+            if type(document) ~= 'string' then document = '' end
+            local verdict, claimed, trace = '', 'r|' .. attempt .. '|' .. flags .. '|' .. holder, ''
+            if string.find(document, '"action":', 1, true) then
+                verdict = overlap(job, ids[n], document)
             end
+            if attempt ~= '1' then trace = redis.call('HGET', KEYS[6], ids[n]) or '' end
+            if verdict then
+                granted[#granted + 1] = {ids[n], claimed, document, trace, verdict}
+            else
+                claimed = 'q|' .. attempt .. '|' .. flags .. (attempt == '1' and 'q' or '') .. '|'
+            end
+            states[#states + 1] = ids[n]
+            states[#states + 1] = claimed
+            deadlines[#deadlines + 1] = lease
+            deadlines[#deadlines + 1] = ids[n]
         end
     end
-    if #granted > 0 then
-        redis.call('HSET', KEYS[1], unpack(running))
-        redis.call('ZADD', KEYS[2], unpack(leases))
-    end
-    if #gone > 0 then
-        redis.call('HDEL', KEYS[1], unpack(gone))
-        redis.call('ZREM', KEYS[2], unpack(gone))
+    if #states > 0 then
+        redis.call('HSET', KEYS[1], unpack(states))
+        redis.call('ZADD', KEYS[2], unpack(deadlines))
     end
     return granted
     """
 
 
-@script
+@script()
 def renew() -> list[str]:  # type: ignore[empty-body]
     """
-    local lost = {}
+    local unwanted = {}
+    local stopping = redis.call('EXISTS', KEYS[3]) == 1
     for i = 3, #ARGV do
         local open = redis.call('HGET', KEYS[1], ARGV[i])
-        if open and string.match(open, '^r|%d+|(.*)$') == ARGV[1] then
-            redis.call('ZADD', KEYS[2], ARGV[2], ARGV[i])
+        local why = stopping and redis.call('HGET', KEYS[3], ARGV[i])
+        if not open or string.match(open, '^r|%d+|%a*|(.*)$') ~= ARGV[1] then
+            why = 'lost|'
         else
-            lost[#lost + 1] = ARGV[i]
+            redis.call('ZADD', KEYS[2], ARGV[2], ARGV[i])
+        end
+        if why then
+            unwanted[#unwanted + 1] = ARGV[i]
+            unwanted[#unwanted + 1] = why
         end
     end
-    return lost
+    return unwanted
     """
 
 
-@script
-def finish() -> list[str]:  # type: ignore[empty-body]
-    """
-    local prefix, history, keep, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-    local rows, ids, entries, closed, queues = {}, {}, {}, {}, {}
-    local function push(command, list, ...)
-        local length = redis.pcall(command, list, ...)
-        if type(length) == 'number' then return length end
-        if not string.find(length.err, 'WRONGTYPE', 1, true) then error(length) end
-    end
-    local function remember(list, item, most)
-        local length = push('LPUSH', list, item)
-        if length then
-            if length > most then redis.call('LTRIM', list, 0, most - 1) end
-            redis.call('EXPIRE', list, ttl)
-        end
-    end
-    local i = 5
-    while ARGV[i] do
-        rows[#rows + 1] = i
-        ids[#ids + 1] = ARGV[i]
-        entries[#entries + 1] = prefix .. ARGV[i+1]
-        i = i + 5 + 2 * tonumber(ARGV[i+4])
-    end
-    local whole = redis.call('EXISTS', unpack(entries)) == #entries
-    for n, open in ipairs(redis.call('HMGET', KEYS[1], unpack(ids))) do
-        local at = rows[n]
-        if open == ARGV[at+2] then
-            if whole or redis.call('EXISTS', entries[n]) == 1 then
-                remember(history .. ARGV[at+1], ARGV[at+3], keep)
-            end
-            for m = at + 5, at + 3 + 2 * tonumber(ARGV[at+4]), 2 do
-                local queue = queues[ARGV[m]] or {}
-                queue[#queue + 1] = ARGV[m+1]
-                queues[ARGV[m]] = queue
-            end
-            closed[#closed + 1] = ids[n]
-        end
-    end
-    for queue, messages in pairs(queues) do
-        if not push('RPUSH', queue, unpack(messages)) then
-            for _, message in ipairs(messages) do
-                remember(KEYS[3], queue .. ' ' .. message, 1000)
-            end
-        end
-    end
-    if #closed > 0 then
-        redis.call('HDEL', KEYS[1], unpack(closed))
-        redis.call('ZREM', KEYS[2], unpack(closed))
-    end
-    return closed
-    """
-
-
-@script
+@script()
 def overdue() -> list[list[str]]:  # type: ignore[empty-body]
     """
     local rows = {}
@@ -191,8 +186,12 @@ def overdue() -> list[list[str]]:  # type: ignore[empty-body]
     for _, id in ipairs(due) do
         local open = redis.call('HGET', KEYS[2], id)
         if open then
-            local job = redis.pcall('HGET', ARGV[3] .. (string.match(id, '^(.*)@') or ''), 'job')
-            rows[#rows + 1] = {id, open, type(job) == 'string' and job or ''}
+            local key = ARGV[3] .. (string.match(id, '^(.*)@') or '')
+            local job = redis.pcall('HMGET', key, 'job', 'paused')
+            if job.err then job = {} end
+            local why = redis.call('HGET', KEYS[3], id) or (job[2] and 'paused|') or ''
+            local trace = redis.call('HGET', KEYS[4], id) or ''
+            rows[#rows + 1] = {id, open, job[1] or '', trace, why}
         else
             redis.call('ZREM', KEYS[1], id)
         end
@@ -201,13 +200,14 @@ def overdue() -> list[list[str]]:  # type: ignore[empty-body]
     """
 
 
-@script
+@script()
 def hand_back() -> int:  # type: ignore[empty-body]
     """
     for i = 3, #ARGV, 2 do
         if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i+1] then
-            local attempt = tonumber(string.match(ARGV[i+1], '|(%d+)|')) + tonumber(ARGV[2])
-            redis.call('HSET', KEYS[1], ARGV[i], 'p|' .. attempt .. '|')
+            local attempt, flags = string.match(ARGV[i+1], '|(%d+)|(%a*)|')
+            local again = 'p|' .. (tonumber(attempt) + tonumber(ARGV[2])) .. '|' .. flags .. '|'
+            redis.call('HSET', KEYS[1], ARGV[i], again)
             redis.call('ZADD', KEYS[2], ARGV[1], ARGV[i])
         end
     end

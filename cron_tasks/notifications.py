@@ -8,23 +8,45 @@ import orjson
 
 from cron_tasks.actions import Run
 from cron_tasks.ledger import Message
+from cron_tasks.settings import Settings
 from cron_tasks.ticks import iso
+
+_ENDINGS = {
+    "success": "",
+    "recovered": " recovered",
+    "failure": " failed: {}",
+    "retry": " failed and will be tried again: {}",
+    "skipped": " was {}",
+    "missed": " was {}",
+}
 
 
 def notification(
-    run: Run, event: str, error: str | None, now: float, queue: str, chat_id: int | str | None
+    run: Run,
+    event: str,
+    error: str | None,
+    now: float,
+    settings: Settings,
+    only: str = "",
+    repeated: bool = False,
 ) -> Message:
-    """The message of `event` (success, failure) of a run, for the job's queue and recipient.
+    """The message of `event` of a run, for the job's queue and recipient, else the settings'.
 
-    `queue` and `chat_id` are the defaults of a job that names none.
+    A run that is `repeated` by hand tells its end again: that message has an id of its own.
     """
     job = run.job
     status = "error" if error is not None else "success"
+    identity = f"{run.run_id}/{event}"
+    if event == "retry":
+        # Each attempt that failed is an event of its own.
+        identity += f"/{run.attempt}"
+    if repeated:
+        identity += f"/{iso_milliseconds(now)}"
     body = {
-        "chat_id": job.chat_id if job.chat_id is not None else chat_id,
-        "response": _text(run, status, error, now),
+        "chat_id": job.chat_id if job.chat_id is not None else settings.chat_id,
+        "response": _text(run, status, event, error, now),
         "status": status,
-        "id": f"{run.run_id}/{event}",
+        "id": identity,
         "job_id": job.id,
         "job_name": job.name,
         "run_id": run.run_id,
@@ -35,7 +57,7 @@ def notification(
     }
     if error is not None:
         body["error"] = error
-    return Message(job.notify.queue or queue, orjson.dumps(body))
+    return Message(job.notify.queue or settings.notify_queue, orjson.dumps(body), only)
 
 
 def iso_milliseconds(when: float) -> str:
@@ -43,10 +65,9 @@ def iso_milliseconds(when: float) -> str:
     return moment.replace("+00:00", "Z")
 
 
-def _text(run: Run, status: str, error: str | None, now: float) -> str:
+def _text(run: Run, status: str, event: str, error: str | None, now: float) -> str:
     if run.job.notify.template is None:
-        text = f"Scheduled task: {run.job.name}"
-        return text if error is None else f"{text} failed: {error}"
+        return f"Scheduled task: {run.job.name}" + _ENDINGS[event].format(error)
     scheduled = datetime.fromtimestamp(run.scheduled_for, ZoneInfo(run.job.schedule.timezone))
     return Template(run.job.notify.template).safe_substitute(
         name=run.job.name,

@@ -1,26 +1,37 @@
-"""How a run ends, in the words of the ledger and of the bot. Pure."""
+"""How an attempt ends, in the words of the ledger and of the bot. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
 from cron_tasks.actions import Run
-from cron_tasks.ledger import Message, Outcome
+from cron_tasks.ledger import Message, Open, Outcome, Status
 from cron_tasks.notifications import notification
 from cron_tasks.settings import Settings
 from cron_tasks.ticks import iso, parse_run_id
 
+#: The longest that a server's Retry-After puts off an attempt, in seconds.
+LONGEST_RETRY_AFTER = 86_400.0
 _EVENTS = {"ok": "success", "failed": "failure"}
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Status ok, failed, skipped or missed; the reason for the last two, the error of a failure."""
+    """Status ok, failed, skipped or missed; the reason for the last two, the error of a failure.
 
-    status: str
+    `other` is the run that was in the way. A failure that is not `final` may be tried again, at the
+    earliest `retry_after` seconds from now.
+    """
+
+    status: Status
     reason: str | None = None
     error: str | None = None
+    output: str | None = None
+    other: str | None = None
+    final: bool = False
+    retry_after: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,30 +44,85 @@ class Attempt:
     worker: str | None
 
 
-def conclude(run: Run, state: str, result: Result, by: Attempt, settings: Settings) -> Outcome:
-    """The outcome of a run that was in `state`: its record and the notifications it asks for."""
-    messages: Sequence[Message] = ()
-    event = _EVENTS.get(result.status)
-    if event is not None and event in run.job.notify.on:
-        queue, chat_id = settings.notify_queue, settings.chat_id
-        messages = [notification(run, event, result.error, by.finished_at, queue, chat_id)]
-    return Outcome(run.run_id, run.job.id, state, record(run.run_id, result, by), messages)
+def conclude(
+    run: Run, tick: Open, result: Result, by: Attempt, settings: Settings, chance: float
+) -> Outcome:
+    """The outcome of an attempt: what is kept of it and told, or when the next one is due.
+
+    `chance` from 0 to 1 is the jitter of the wait.
+    """
+    retry, now = run.job.retry, by.finished_at
+    if result.status == "failed" and not result.final and by.number < retry.max_attempts:
+        wait = max(retry.wait(by.number, chance), min(result.retry_after, LONGEST_RETRY_AFTER))
+        messages = tuple(_messages(run, tick, "retry", result, now, settings))
+        trace = orjson.dumps([*orjson.loads(tick.trace or "[]"), _attempt(result, by)])
+        return Outcome(
+            run.run_id, run.job.id, tick.state, trace, messages, "retry", retry_at=now + wait
+        )
+    event = _EVENTS.get(result.status, result.status)
+    messages = tuple(_messages(run, tick, event, result, now, settings))
+    stale = run.job.notify.stale_after
+    if messages and stale is not None and now - run.scheduled_for > stale:
+        messages, told = (), "too old"
+    else:
+        told = ""
+    line = record(run.run_id, result, by, trace=tick.trace, untold=told)
+    return Outcome(run.run_id, run.job.id, tick.state, line, messages, result.status)
 
 
-def record(run_id: str, result: Result, by: Attempt, until: float | None = None) -> bytes:
-    """One line of a job's history; with `until` it stands for all ticks from its own to that."""
-    _, scheduled_for = parse_run_id(run_id) or ("", 0.0)
-    line = {
-        "run_id": run_id,
-        "scheduled_for": iso(scheduled_for),
-        "status": result.status,
-        "reason": result.reason,
+def _messages(
+    run: Run, tick: Open, event: str, result: Result, now: float, settings: Settings
+) -> Iterator[Message]:
+    wanted = run.job.notify.on
+    error = result.error or _said(result) if event not in ("success", "recovered") else None
+    if event in wanted:
+        collapse = run.job.notify.collapse if event == "failure" else 1
+        only = str(collapse) if collapse > 1 else ""
+        yield notification(run, event, error, now, settings, only, tick.repeated)
+    if event == "success" and "recovered" in wanted:
+        yield notification(run, "recovered", None, now, settings, "recovered", tick.repeated)
+
+
+def _said(result: Result) -> str:
+    about = f" ({result.other})" if result.other else ""
+    return f"{result.status}: {result.reason}{about}"
+
+
+def _attempt(result: Result, by: Attempt) -> dict[str, Any]:
+    return {
         "attempt": by.number,
         "started_at": by.started_at,
         "finished_at": by.finished_at,
         "worker": by.worker,
         "error": result.error,
     }
-    if until is not None:
-        line["until"] = iso(until)
-    return orjson.dumps(line)
+
+
+def record(
+    run_id: str,
+    result: Result,
+    by: Attempt,
+    until: float | None = None,
+    trace: str = "",
+    untold: str = "",
+) -> bytes:
+    """One line of a job's history; with `until` it stands for all ticks from its own to that.
+
+    `trace` is JSON of the failed attempts before, `untold` why nobody was told.
+    """
+    _, scheduled_for = parse_run_id(run_id) or ("", 0.0)
+    line = {
+        "run_id": run_id,
+        "scheduled_for": iso(scheduled_for),
+        "status": result.status,
+        "reason": result.reason,
+        **_attempt(result, by),
+    }
+    more = {
+        "output": result.output,
+        "other": result.other,
+        "untold": untold,
+        "until": None if until is None else iso(until),
+        "attempts": orjson.Fragment(trace) if trace else None,
+    }
+    return orjson.dumps(line | {name: value for name, value in more.items() if value})

@@ -120,7 +120,8 @@ class Policy(BaseModel):
 
 class Notify(Policy):
     """Whom a run tells, when and how. Without `queue` the settings' queue; without `template` the
-    contract's text; without `stale_after` a message is never too old."""
+    contract's text; without `stale_after` a message is never too old. Of failures in a row the
+    first is told, and then every `collapse`-th."""
 
     queue: Annotated[str | None, word(200, "a queue name"), AfterValidator(_bot_queue)] = None
     on: Annotated[
@@ -130,6 +131,7 @@ class Notify(Policy):
     ] = ("success", "failure")
     template: Annotated[str | None, text(4000), AfterValidator(_known_placeholders)] = None
     stale_after: Annotated[float | None, seconds(YEAR, above=0)] = None
+    collapse: Annotated[int, whole(1, 10_000)] = 1
 
 
 class Retry(Policy):
@@ -138,6 +140,10 @@ class Retry(Policy):
     max_attempts: Annotated[int, whole(1, 100)] = 1
     backoff: Annotated[float, seconds(WEEK)] = 10.0
     max_backoff: Annotated[float, seconds(WEEK)] = 600.0
+
+    def wait(self, failed: int, chance: float) -> float:
+        """Seconds until the next attempt after `failed` ones; `chance` is in 0 … 1."""
+        return chance * min(self.backoff * 2.0 ** (failed - 1), self.max_backoff)
 
 
 class Catchup(Policy):

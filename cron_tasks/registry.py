@@ -192,7 +192,7 @@ def _rejection(rejected: Rejected) -> str:
     return orjson.dumps(stored | {"row": storable(rejected.row, ROW_SHOWN)}).decode()
 
 
-@script
+@script()
 def _put() -> int:  # type: ignore[empty-body]
     """
     local stamp, prefix = ARGV[1], ARGV[2]
@@ -234,7 +234,7 @@ def _put() -> int:  # type: ignore[empty-body]
     """
 
 
-@script
+@script()
 def _remove() -> int:  # type: ignore[empty-body]
     """
     for i = 3, #ARGV do

@@ -1,18 +1,22 @@
 """Running ticks on a worker: claim, act, finish."""
 
+import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import count
 
 import structlog
 from redis.exceptions import RedisError
 
 from cron_tasks.actions import Run, action_of
-from cron_tasks.errors import CronTasksError, JobDisabled
+from cron_tasks.errors import ActionFailed, CronTasksError, JobDisabled
+from cron_tasks.interrupts import Stopped, interruptible
 from cron_tasks.jobs import Job
 from cron_tasks.leases import renewed
-from cron_tasks.ledger import LEASE, Claim, Ledger, Outcome
+from cron_tasks.ledger import LEASE, PATIENCE, Claim, Ledger, Outcome
 from cron_tasks.outcomes import Attempt, Result, conclude, record
 from cron_tasks.registry import Registry
 from cron_tasks.settings import Settings
@@ -59,7 +63,7 @@ class Runner:
         with renewed(lambda: self.ledger.renew(holder, self.clock(), claimed), LEASE / 3):
             outcomes, results = [], {}
             for claim in claims:
-                outcome, results[claim.run_id] = self._perform(claim)
+                outcome, results[claim.run_id] = self._perform(holder, claim)
                 outcomes.append(outcome)
             closed = set(self._finish(outcomes))
         for lost in results.keys() - closed:
@@ -76,39 +80,82 @@ class Runner:
         give_up = self.clock() + LEASE
         while True:
             try:
-                return self.ledger.finish(outcomes)
+                return self.ledger.finish(self.clock(), outcomes)
             except RedisError:
                 if self.clock() > give_up:
                     raise
                 time.sleep(RETRY_EVERY)
 
-    def _perform(self, claim: Claim) -> tuple[Outcome, Result]:
+    def _perform(self, holder: str, claim: Claim) -> tuple[Outcome, Result]:
         job_id, scheduled_for = parse_run_id(claim.run_id) or ("", 0.0)
         started = self.clock()
         try:
-            run = Run(Job.from_document(claim.document), claim.run_id, scheduled_for, claim.attempt)
+            job = Job.from_document(claim.document)
         except ValueError as error:
-            result = Result("failed", error=_one_line(error))
+            removed = Result("skipped", "removed")
+            result = Result("failed", error=_one_line(error)) if claim.document else removed
             by = Attempt(claim.attempt, started, started, self.worker)
             line = record(claim.run_id, result, by)
-            return Outcome(claim.run_id, job_id, claim.state, line), result
-        result = self._act(run, started)
-        by = Attempt(claim.attempt, started, self.clock(), self.worker)
-        return conclude(run, claim.state, result, by, self.settings), result
+            return Outcome(claim.run_id, job_id, claim.state, line, (), result.status), result
+        run = Run(job, claim.run_id, scheduled_for, claim.attempt)
+        ended = partial(self._ended, run, claim, started)
+        result = self._refusal(run, claim, started) or self._do(run, holder, ended)
+        outcome = ended(result)
+        return outcome, replace(result, status=outcome.status)
 
-    def _act(self, run: Run, now: float) -> Result:
+    def _ended(self, run: Run, claim: Claim, started: float, result: Result) -> Outcome:
+        by = Attempt(claim.attempt, started, self.clock(), self.worker)
+        return conclude(run, claim, result, by, self.settings, random.random())
+
+    def _refusal(self, run: Run, claim: Claim, now: float) -> Result | None:
+        """Why a run does not begin."""
         if not run.job.enabled:
             return Result("skipped", "disabled")
-        grace = self.settings.misfire_grace
-        if late := late_reason(run.scheduled_for, now, run.job.catchup, grace):
-            return Result("missed", late)
+        if claim.verdict:
+            reason, _, other = claim.verdict.partition("|")
+            return Result("skipped", reason, other=other)
+        if not claim.may_be_late:
+            late = late_reason(run.scheduled_for, now, run.job.catchup, self.settings.misfire_grace)
+            return Result("missed", late) if late else None
+        return None
+
+    def _do(self, run: Run, holder: str, ended: Callable[[Result], Outcome]) -> Result:
+        """Act, for as long as the job's timeout allows and the run is wanted."""
+        if run.job.action.type == "notify":
+            return self._act(run)
+        begun = time.monotonic()
+        stopped = Result("failed", error=f"timed out after {run.job.timeout:g} s")
+
+        def look() -> bool:
+            nonlocal stopped
+            unwanted = self.ledger.renew(holder, self.clock(), [run.run_id])
+            if why := unwanted.get(run.run_id):
+                reason, _, other = why.partition("|")
+                stopped = Result("skipped", reason, other=other or None)
+            return bool(why) or time.monotonic() > begun + run.job.timeout
+
         try:
-            action_of(run.job)(run)
+            with interruptible(look, lambda: self._finish([ended(stopped)])):
+                return self._act(run)
+        except Stopped:
+            return stopped
+
+    def _act(self, run: Run) -> Result:
+        try:
+            output = action_of(run.job)(run)
+        except ActionFailed as error:
+            return Result(
+                "failed",
+                error=_one_line(error),
+                output=error.output,
+                final=error.permanent,
+                retry_after=error.retry_after or 0.0,
+            )
         except Exception as error:
             if not isinstance(error, CronTasksError):
                 log.exception("run.raised", job_id=run.job.id, run_id=run.run_id)
             return Result("failed", error=_one_line(error))
-        return Result("ok")
+        return Result("ok", output=output)
 
 
 def open_by_hand(ledger: Ledger, job: Job, now: float) -> str:
@@ -116,7 +163,7 @@ def open_by_hand(ledger: Ledger, job: Job, now: float) -> str:
     if not job.enabled:
         raise JobDisabled(f"job {job.id} ({printable(job.name, 60)}) is disabled: enable it")
     asked_for = run_id(job.id, round(now, 3))
-    ledger.open(asked_for, now)
+    ledger.open([asked_for], now + PATIENCE)
     return asked_for
 
 
@@ -132,7 +179,8 @@ def _log(results: dict[str, Result]) -> None:
             job_id = finished.rpartition("@")[0]
             write("run.finished", job_id=job_id, run_id=finished, **_said(result))
     if len(results) > 1:
-        log.info("runs.finished", **Counter(result.status for result in results.values()))
+        count = Counter[str](result.status for result in results.values())
+        log.info("runs.finished", **count)
 
 
 def _said(result: Result) -> dict[str, str]:

@@ -12,21 +12,26 @@ Reply = TypeVar("Reply")
 Script = Callable[[Redis, Sequence[str], Sequence[Any]], Reply]
 
 
-def script(function: Callable[[], Reply]) -> Script[Reply]:
+def script(*parts: Callable[[], None]) -> Callable[[Callable[[], Reply]], Script[Reply]]:
     """Make `call(redis, keys, args)` of a function whose docstring is Lua.
 
-    The server knows a script by its digest; one that was restarted is told it again.
+    Before it come the docstrings of `parts`, Lua functions that several scripts share. The server
+    knows a script by its digest; one that was restarted is told it again.
     """
-    from hashlib import sha1
 
-    source = inspect.cleandoc(function.__doc__ or "")
-    digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
+    def decorate(function: Callable[[], Reply]) -> Script[Reply]:
+        from hashlib import sha1
 
-    @functools.wraps(function)
-    def call(redis: Redis, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        try:
-            return redis.evalsha(digest, len(keys), *keys, *args)
-        except NoScriptError:
-            return redis.eval(source, len(keys), *keys, *args)
+        source = "\n".join(inspect.cleandoc(each.__doc__ or "") for each in (*parts, function))
+        digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
 
-    return call
+        @functools.wraps(function)
+        def call(redis: Redis, keys: Sequence[str], args: Sequence[Any]) -> Any:
+            try:
+                return redis.evalsha(digest, len(keys), *keys, *args)
+            except NoScriptError:
+                return redis.eval(source, len(keys), *keys, *args)
+
+        return call
+
+    return decorate

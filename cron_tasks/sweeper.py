@@ -4,9 +4,11 @@ A pending tick is sent again only when its queue is empty: as long as messages w
 are slow or gone, and more messages would help nobody.
 """
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import orjson
 import structlog
 
 from cron_tasks.actions import Run
@@ -33,7 +35,8 @@ class Decisions:
     close: list[Outcome] = field(default_factory=list)
     again: list[tuple[str, str]] = field(default_factory=list)
     further_attempt: list[tuple[str, str]] = field(default_factory=list)
-    publish: list[Due] = field(default_factory=list)
+    due: list[Due] = field(default_factory=list)
+    lost: list[Due] = field(default_factory=list)
 
 
 def sweep(
@@ -48,44 +51,43 @@ def sweep(
     if not page:
         return False
     decisions = decide(page, now, settings)
-    ledger.finish(decisions.close)
+    ledger.finish(now, decisions.close)
     ledger.hand_back(now, decisions.again)
     ledger.hand_back(now, decisions.further_attempt, attempt_more=True)
-    queues = {tick.options.get("queue") for tick in decisions.publish}
+    queues = {tick.options.get("queue") for tick in decisions.lost}
     idle = {queue for queue in queues if not waiting(queue)}
-    ready = [tick for tick in decisions.publish if tick.options.get("queue") in idle]
-    publish(ready)
-    log.warning(
-        "sweep.done",
-        closed=len(decisions.close),
-        sent_again=len(ready),
-        left_waiting=len(decisions.publish) - len(ready),
-        worker_died=len(decisions.further_attempt),
-    )
+    lost = [tick for tick in decisions.lost if tick.options.get("queue") in idle]
+    publish([*decisions.due, *lost])
+    _log(decisions, len(lost))
     return len(page) == PAGE
 
 
 def decide(page: Sequence[Overdue], now: float, settings: Settings) -> Decisions:
-    """Judge each overdue tick by its job's policies. Pure."""
+    """Judge each overdue tick by its job's policies; only the jitter of a retry is random."""
     decisions = Decisions()
     ticks = [(tick, *(parse_run_id(tick.run_id) or ("", 0.0))) for tick in page]
     newest = {job_id: when for _, job_id, when in sorted(ticks, key=lambda each: each[2])}
     for tick, job_id, scheduled_for in ticks:
         by = Attempt(tick.attempt, None, now, None)
         try:
-            job = Job.from_document(tick.document or "")
+            job = Job.from_document(tick.document)
         except ValueError:
-            line = record(tick.run_id, Result("skipped", "removed"), by)
-            decisions.close.append(Outcome(tick.run_id, job_id, tick.state, line))
+            line = record(tick.run_id, removed := Result("skipped", "removed"), by)
+            decisions.close.append(
+                Outcome(tick.run_id, job_id, tick.state, line, (), removed.status)
+            )
             continue
         run = Run(job, tick.run_id, scheduled_for, tick.attempt)
         superseded = scheduled_for < newest[job_id]
         if ended := _ended(run, tick, now, superseded, settings.misfire_grace):
-            decisions.close.append(conclude(run, tick.state, ended, by, settings))
+            outcome = conclude(run, tick, ended, by, settings, random.random())
+            decisions.close.append(outcome)
             continue
         pending_again = decisions.further_attempt if tick.running else decisions.again
         pending_again.append((tick.run_id, tick.state))
-        decisions.publish.append(Due(tick.run_id, job_id, routing(job), _harmless(job)))
+        # What waited has never been sent; what is pending or ran was, and its message got lost.
+        sent = decisions.lost if tick.state[0] in "pr" else decisions.due
+        sent.append(Due(tick.run_id, job_id, routing(job), _harmless(job)))
     return decisions
 
 
@@ -95,12 +97,32 @@ def _harmless(job: Job) -> bool:
 
 
 def _ended(run: Run, tick: Overdue, now: float, superseded: bool, grace: float) -> Result | None:
-    if tick.running:
-        most = max(run.job.retry.max_attempts, MOST_DELIVERIES if _harmless(run.job) else 1)
-        return Result("failed", error="its worker died") if tick.attempt >= most else None
-    if reason := late_reason(run.scheduled_for, now, run.job.catchup, grace):
-        return Result("missed", reason)
-    late = now - run.scheduled_for > grace
-    if late and superseded and run.job.catchup.policy == "one":
+    reason, _, other = tick.unwanted.partition("|")
+    if tick.running and reason in ("", "paused"):
+        if _harmless(run.job) and tick.attempt < MOST_DELIVERIES:
+            return None
+        return Result("failed", error="its worker died", final=bool(reason))
+    if reason == "paused" and tick.trace:
+        last = orjson.loads(tick.trace)[-1]["error"]
+        return Result("failed", reason, error=last, final=True)
+    if reason:
+        return Result("skipped", reason, other=other or None)
+    if tick.state[0] != "p" or tick.may_be_late:
+        return None
+    if late := late_reason(run.scheduled_for, now, run.job.catchup, grace):
+        return Result("missed", late)
+    if superseded and now - run.scheduled_for > grace and run.job.catchup.policy == "one":
         return Result("missed", "coalesced")
     return None
+
+
+def _log(decisions: Decisions, sent_again: int) -> None:
+    """Retries that are due are nothing to warn of."""
+    about = {
+        "closed": len(decisions.close),
+        "sent_again": sent_again,
+        "left_waiting": len(decisions.lost) - sent_again,
+        "worker_died": len(decisions.further_attempt),
+    }
+    if any(about.values()):
+        log.warning("sweep.done", **about)

@@ -211,7 +211,7 @@ def _log(report: Report, before: SourceStatus) -> None:
         log.error(f"sync.{report.state}", detail=report.detail, changed="nothing")
 
 
-@script
+@script()
 def _acquire() -> int:  # type: ignore[empty-body]
     """
     if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
@@ -223,7 +223,7 @@ def _acquire() -> int:  # type: ignore[empty-body]
     """
 
 
-@script
+@script()
 def _extend() -> int:  # type: ignore[empty-body]
     """
     if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -231,7 +231,7 @@ def _extend() -> int:  # type: ignore[empty-body]
     """
 
 
-@script
+@script()
 def _again() -> int:  # type: ignore[empty-body]
     """
     if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -241,7 +241,7 @@ def _again() -> int:  # type: ignore[empty-body]
     """
 
 
-@script
+@script()
 def _release() -> int:  # type: ignore[empty-body]
     """
     if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end

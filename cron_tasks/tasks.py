@@ -67,6 +67,6 @@ def _runner(hostname: str) -> Runner:
 def _process_runner(pid: int, hostname: str) -> Runner:
     """One for each process: the holder of its leases must not outlive it."""
     redis = _redis()
-    ledger = Ledger(redis, settings.history_runs, int(settings.history_days * 86400))
+    ledger = Ledger(redis, settings)
     worker = f"{hostname}/{pid}/{secrets.token_hex(3)}"
     return Runner(ledger, Registry(redis), settings, worker, time.time)

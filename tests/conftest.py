@@ -13,7 +13,7 @@ from cron_tasks.redis_client import connect
 
 #: Keys that may stay without a time to live; docs/keys.md says why.
 LASTING = re.compile(
-    r"redbeat:.*|cron_tasks:(jobs|rejected|set_aside|source|generation|open|deadlines|poke)$"
+    r"redbeat:.*|cron_tasks:(jobs|rejected|set_aside|source|generation|open|deadlines|poke|failing|going|queued|attempts|dropped|versions|removed|reports)$"
     r"|queue:.*|celery|_kombu\..*|unacked.*|celery\x06.*"
 )
 

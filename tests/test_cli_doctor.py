@@ -195,7 +195,7 @@ def test_what_beat_and_workers_left_undone(system: System) -> None:
     for check in ("schedule", "open ticks", "entries", "messages"):
         assert status_of(system, check)[0] == "ok"
     redis.zadd(names.SCHEDULE, {names.entry_key("7"): system.now - 90})
-    Ledger(redis).open("7@2026-11-23T09:00:00Z", system.now - 60)
+    Ledger(redis, Settings()).open(["7@2026-11-23T09:00:00Z"], system.now - 60)
     redis.hset(names.SET_ASIDE, names.entry_key("7"), "broken")
     redis.rpush(names.UNDELIVERABLE, "queue {}")
     redis.expire(names.UNDELIVERABLE, 60)

@@ -8,6 +8,7 @@ from redis.exceptions import ResponseError
 
 from cron_tasks import names
 from cron_tasks.ledger import LEASE, PATIENCE, Advance, Ledger, LockLost, Message, Outcome
+from cron_tasks.settings import Settings
 
 NOW = 1_800_000_000.0
 TICK = "7@2027-01-15T08:00:00Z"
@@ -20,7 +21,7 @@ def ledger(redis: Redis) -> Ledger:
     redis.set(names.LEADER_LOCK, "me", ex=60)
     redis.hset(KEY, mapping={"definition": "{}", "meta": "{}", "job": "{}"})
     redis.zadd(names.SCHEDULE, {KEY: NOW})
-    return Ledger(redis, keep=3, ttl=100)
+    return Ledger(redis, Settings(history_runs=3, history_days=0.01))
 
 
 def due(**changes: object) -> Advance:
@@ -90,10 +91,16 @@ def test_a_claim_whose_answer_was_lost_may_be_repeated(ledger: Ledger) -> None:
     assert running(ledger) == running(ledger)
 
 
-def test_a_tick_of_a_removed_job_is_not_claimed(ledger: Ledger, redis: Redis) -> None:
+def test_a_tick_of_a_removed_job_is_claimed_only_to_be_concluded(
+    ledger: Ledger, redis: Redis
+) -> None:
     opened(ledger)
     redis.delete(KEY)
-    assert ledger.claim("w1", NOW, [(TICK, "7")]) == []
+    (claim,) = ledger.claim("w1", NOW, [(TICK, "7")])
+    assert claim.document == ""
+    assert ledger.finish(NOW, [Outcome(TICK, "7", claim.state, b"gone", (), "skipped")]) == [TICK]
+    assert ledger.history("7") == []
+    assert redis.zrange(names.ACCOUNT_PREFIX + "7", 0, -1) == ["gone"]
     assert not redis.exists(names.OPEN, names.DEADLINES)
 
 
@@ -101,8 +108,8 @@ def test_finish_is_outcome_history_and_notification_in_one(ledger: Ledger, redis
     opened(ledger)
     state = running(ledger)
     messages = (Message("queue:a", b"1"), Message("queue:b", b"2"), Message("queue:a", b"3"))
-    assert ledger.finish([outcome(state, *messages)]) == [TICK]
-    assert ledger.finish([outcome(state, *messages)]) == []
+    assert ledger.finish(NOW, [outcome(state, *messages)]) == [TICK]
+    assert ledger.finish(NOW, [outcome(state, *messages)]) == []
     assert (redis.lrange("queue:a", 0, -1), redis.lrange("queue:b", 0, -1)) == (["1", "3"], ["2"])
     assert ledger.history("7") == ["record"]
     assert not redis.exists(names.OPEN, names.DEADLINES)
@@ -111,17 +118,19 @@ def test_finish_is_outcome_history_and_notification_in_one(ledger: Ledger, redis
 def test_history_is_bounded(ledger: Ledger, redis: Redis) -> None:
     for number in range(5):
         tick = f"7@2027-01-15T08:00:0{number}Z"
-        ledger.open(tick, NOW)
+        ledger.open([tick], NOW)
         (claim,) = ledger.claim("w", NOW, [(tick, "7")])
-        ledger.finish([Outcome(tick, "7", claim.state, str(number).encode())])
+        ledger.finish(NOW, [Outcome(tick, "7", claim.state, str(number).encode())])
     assert ledger.history("7") == ["4", "3", "2"]
-    assert 0 < redis.ttl(names.HISTORY_PREFIX + "7") <= 100
+    assert 0 < redis.ttl(names.HISTORY_PREFIX + "7") <= 864
 
 
 def test_a_queue_that_is_no_list_costs_only_its_own_message(ledger: Ledger, redis: Redis) -> None:
     opened(ledger)
     redis.set("queue:a", "a string", ex=60)
-    ledger.finish([outcome(running(ledger), Message("queue:a", b"1"), Message("queue:b", b"2"))])
+    ledger.finish(
+        NOW, [outcome(running(ledger), Message("queue:a", b"1"), Message("queue:b", b"2"))]
+    )
     assert redis.lrange("queue:b", 0, -1) == ["2"]
     assert redis.lrange(names.UNDELIVERABLE, 0, -1) == ["queue:a 1"]
 
@@ -134,20 +143,20 @@ def test_a_worker_that_lost_its_lease_changes_nothing(ledger: Ledger, redis: Red
     ledger.hand_back(NOW + LEASE + 1, [(TICK, overdue.state)], attempt_more=True)
     now = running(ledger, "quick")
     assert now.startswith("r|2|")
-    assert ledger.finish([outcome(late, Message("queue:a", b"late"))]) == []
-    assert ledger.finish([outcome(now, Message("queue:a", b"quick"))]) == [TICK]
+    assert ledger.finish(NOW, [outcome(late, Message("queue:a", b"late"))]) == []
+    assert ledger.finish(NOW, [outcome(now, Message("queue:a", b"quick"))]) == [TICK]
     assert redis.lrange("queue:a", 0, -1) == ["quick"]
 
 
 def test_renewal_extends_a_lease_and_tells_what_is_lost(ledger: Ledger) -> None:
     opened(ledger)
     running(ledger, "w1")
-    assert ledger.renew("w1", NOW + 10, [TICK]) == []
+    assert ledger.renew("w1", NOW + 10, [TICK]) == {}
     assert ledger.overdue(NOW + LEASE + 1, 10) == []
-    assert ledger.renew("w2", NOW + 10, [TICK, "8@2027-01-15T08:00:00Z"]) == [
-        TICK,
-        "8@2027-01-15T08:00:00Z",
-    ]
+    assert ledger.renew("w2", NOW + 10, [TICK, "8@2027-01-15T08:00:00Z"]) == {
+        TICK: "lost|",
+        "8@2027-01-15T08:00:00Z": "lost|",
+    }
 
 
 def test_handing_back_respects_what_happened_meanwhile(ledger: Ledger) -> None:
@@ -175,7 +184,7 @@ def test_a_broken_entry_harms_no_other_claim(ledger: Ledger, redis: Redis) -> No
 def test_scripts_survive_a_server_that_forgot_them(ledger: Ledger, redis: Redis) -> None:
     opened(ledger)
     redis.script_flush()
-    assert running(ledger) == "r|1|w1"
+    assert running(ledger) == "r|1||w1"
 
 
 @pytest.fixture
@@ -193,11 +202,11 @@ def test_a_full_redis_refuses_a_step_as_a_whole(
     redis.zadd(names.SCHEDULE, {KEY: NOW})
     full()
     with pytest.raises(ResponseError):
-        ledger.finish([outcome(state, Message("queue:a", b"1"))])
+        ledger.finish(NOW, [outcome(state, Message("queue:a", b"1"))])
     with pytest.raises(ResponseError):
         ledger.advance("me", NOW, [due(next=None, run_ids=[], missed=b"outage")])
     redis.config_set("maxmemory", 0)
     assert redis.zscore(names.SCHEDULE, KEY) == NOW
-    assert ledger.finish([outcome(state, Message("queue:a", b"1"))]) == [TICK]
+    assert ledger.finish(NOW, [outcome(state, Message("queue:a", b"1"))]) == [TICK]
     assert redis.lrange("queue:a", 0, -1) == ["1"]
     assert ledger.history("7") == ["record"]

@@ -15,6 +15,7 @@ from redis import Redis
 
 from cron_tasks import names
 from cron_tasks.ledger import LEASE, PATIENCE, Advance, Claim, Ledger, LockLost, Message, Outcome
+from cron_tasks.settings import Settings
 from cron_tasks.ticks import run_id
 
 JOBS = ("1", "2", "a@b")
@@ -31,7 +32,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.redis.flushall()
-        self.ledger = Ledger(self.redis, keep=5, ttl=1000)
+        self.ledger = Ledger(self.redis, Settings(history_runs=5))
         self.now = START
         self.redis.set(names.LEADER_LOCK, "leader")
         self.opened: set[str] = set()
@@ -85,10 +86,6 @@ class LedgerMachine(RuleBasedStateMachine):
             for claim in claims:
                 assert self.running.setdefault(claim.run_id, holder) == holder, "started twice"
             self.held[worker] += claims
-            if not self.redis.exists(names.entry_key(self.job_of(tick))):
-                assert not claims
-                if tick not in self.running:
-                    self.ended.add(tick)
 
     @rule(worker=workers)
     def worker_finishes_all(self, worker: str) -> None:
@@ -99,7 +96,7 @@ class LedgerMachine(RuleBasedStateMachine):
             )
             for c in claims
         ]
-        closed = self.ledger.finish(outcomes) if outcomes else []
+        closed = self.ledger.finish(self.now, outcomes) if outcomes else []
         assert not self.ended & set(closed)
         self.ended |= set(closed)
         for tick in closed:
@@ -112,7 +109,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(worker=workers)
     def worker_renews(self, worker: str) -> None:
         for claim in self.held[worker]:
-            holder = claim.state.partition("|")[2].partition("|")[2]
+            holder = claim.state.split("|", 3)[3]
             lost = self.ledger.renew(holder, self.now, [claim.run_id])
             assert bool(lost) == (self.running.get(claim.run_id) != holder)
 
@@ -121,10 +118,12 @@ class LedgerMachine(RuleBasedStateMachine):
         overdue = self.ledger.overdue(self.now, 100)
         for each in overdue:
             self.running.pop(each.run_id, None)
-        self.ended |= {each.run_id for each in overdue if each.document is None}
-        gone = [o for o in overdue if o.document is None]
-        self.ledger.finish([Outcome(o.run_id, self.job_of(o.run_id), o.state, b"x") for o in gone])
-        again = [(o.run_id, o.state) for o in overdue if o.document is not None]
+        self.ended |= {each.run_id for each in overdue if not each.document}
+        gone = [o for o in overdue if not o.document]
+        self.ledger.finish(
+            self.now, [Outcome(o.run_id, self.job_of(o.run_id), o.state, b"x") for o in gone]
+        )
+        again = [(o.run_id, o.state) for o in overdue if o.document]
         self.ledger.hand_back(self.now, again)
 
     @rule(job=jobs)

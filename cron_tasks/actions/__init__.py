@@ -20,9 +20,12 @@ class Run:
 
 
 class Action(Protocol):
-    """Does the work of a run; raises ActionFailed, or anything else, when it could not."""
+    """Does the work of a run; returns what to keep of its output.
 
-    def __call__(self, run: Run) -> None: ...
+    Raises ActionFailed, or anything else, when it could not.
+    """
+
+    def __call__(self, run: Run) -> str | None: ...
 
 
 ACTIONS: Mapping[str, Action] = {"notify": notify.perform}
@@ -34,5 +37,5 @@ def action_of(job: Job) -> Action:
         return ACTIONS[job.action.type]
     except KeyError:
         raise ActionFailed(
-            f"action type {job.action.type!r} is not in effect in this version"
+            f"action type {job.action.type!r} is not in effect in this version", permanent=True
         ) from None

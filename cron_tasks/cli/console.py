@@ -25,6 +25,8 @@ from cron_tasks.times import distance
 if TYPE_CHECKING:
     from redis import Redis
 
+    from cron_tasks.ledger import Ledger
+
 #: A longer table is plain on a terminal too: rich lays out some 2,000 rows a second.
 RICH_ROWS = 1000
 #: Beyond this width a cell no longer widens its column.
@@ -102,6 +104,14 @@ def open_redis() -> "Redis":
     from cron_tasks.settings import load
 
     return connect(load().redis_url.get_secret_value())
+
+
+def open_ledger(redis: "Redis") -> "Ledger":
+    """The ledger in `redis`, with its limits as the settings say."""
+    from cron_tasks.ledger import Ledger
+    from cron_tasks.settings import load
+
+    return Ledger(redis, load())
 
 
 @contextmanager

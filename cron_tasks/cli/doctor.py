@@ -165,7 +165,7 @@ def _rest_service(system: System) -> tuple[bool, str]:
     current = Registry(system.redis).fingerprints() if system.reachable else {}
     with Source(hurried).read(None) as listing:
         found = plan(current, listing, Policy(settings.timezone, settings.shrink_limit))
-    rows = found.unchanged + len(found.added) + len(found.changed) + len(found.rejected)
+    rows = found.unchanged + len(found.candidates) + len(found.rejected)
     return not found.refusal, f"{rows:,} rows" + (f"; {found.refusal}" if found.refusal else "")
 
 

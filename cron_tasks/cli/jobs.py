@@ -11,7 +11,6 @@ from redis import Redis
 
 from cron_tasks import names
 from cron_tasks.cli import Commands, LazyGroup, console
-from cron_tasks.ledger import Ledger
 from cron_tasks.registry import Registered, Registry, pages, routing
 from cron_tasks.runner import open_by_hand
 from cron_tasks.text import printable
@@ -45,7 +44,7 @@ def list_jobs(tag: str | None, as_json: bool) -> None:
 
 
 def _rows(redis: Redis, tag: str | None) -> Iterator[dict[str, Any]]:
-    registry, ledger = Registry(redis), Ledger(redis)
+    registry, ledger = Registry(redis), console.open_ledger(redis)
     count, done = registry.count(), 0
     with console.progress("Reading the jobs") as update:
         for page in pages(registry.registered(unreadable=_warn)):
@@ -114,7 +113,7 @@ def run(job_id: str, as_json: bool) -> None:
     """
     with console.open_redis() as redis:
         job = Registry(redis).job(job_id)
-        run_id = open_by_hand(Ledger(redis), job, time.time())
+        run_id = open_by_hand(console.open_ledger(redis), job, time.time())
     from cron_tasks.celery import app  # takes longer than all the rest
 
     with console.no_log_lines():

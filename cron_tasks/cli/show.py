@@ -9,7 +9,6 @@ import click
 
 from cron_tasks.cli import console
 from cron_tasks.jobs import Job
-from cron_tasks.ledger import Ledger
 from cron_tasks.registry import Registry
 from cron_tasks.text import printable
 from cron_tasks.times import local
@@ -26,7 +25,7 @@ def show(job_id: str, as_json: bool) -> None:
     """Show one job: what it says, its next ticks and its last runs."""
     with console.open_redis() as redis:
         job = Registry(redis).job(job_id)
-        runs = [_run(json.loads(record)) for record in Ledger(redis).history(job_id)]
+        runs = [_run(json.loads(record)) for record in console.open_ledger(redis).history(job_id)]
     now, zone, facts = datetime.now(UTC), job.timezone, _facts(job)
     ticks = console.upcoming(job.schedule, now, TICKS) if job.enabled else []
     if as_json:

@@ -84,6 +84,7 @@ class Settings(BaseSettings):
         'holds it, e.g. `{"jobs": "checks", "id": "uuid", "cron_expression": "schedule"}`',
         'JSON such as {"id": "uuid"}, or a file that holds it',
     )
+    rest_report_path: str | None = _setting(None, "x", "a path with {id}")
     sync_interval: float = _seconds(60, "Seconds between reconciliations", 1, 86_400)
     shrink_limit: float = _setting(
         0.5,
@@ -97,6 +98,18 @@ class Settings(BaseSettings):
         "queue:to_telegram",
         "Default queue for notifications",
         "the name of a queue, 1 to 200 characters",
+    )
+    notify_transport: Annotated[Literal["list", "stream"], BeforeValidator(str.lower)] = _setting(
+        "list",
+        "`list` (RPUSH, the bot BLPOPs) or `stream` (XADD, consumer groups)",
+        "list or stream",
+    )
+    notify_max: int = _setting(
+        100_000,
+        "Most messages a queue may hold; beyond it the oldest go, counted and alarmed",
+        "a number from 1 to 100000000",
+        ge=1,
+        le=100_000_000,
     )
     chat_id: values.ChatId | None = _setting(
         None, "Default recipient", "a number or a name of 1 to 200 characters"
@@ -116,6 +129,13 @@ class Settings(BaseSettings):
     )
     history_days: float = _setting(
         7, "Days for which a run is kept", "a number above 0, at most 3660", gt=0, le=3660
+    )
+    audit_days: int = _setting(
+        7,
+        "Days for which the outcome of every tick is accounted for: `audit`, `why`",
+        "a number from 1 to 366",
+        ge=1,
+        le=366,
     )
     log_format: Annotated[Literal["json", "console"], BeforeValidator(str.lower)] = _setting(
         lambda: "console" if sys.__stderr__ and sys.__stderr__.isatty() else "json",

@@ -1,0 +1,113 @@
+"""The last step of the ledger as Lua: a run ends, or waits for its next attempt."""
+
+from cron_tasks.ledger_parts import account, remember, tell, wake
+from cron_tasks.scripts import script
+
+
+def streak() -> None:
+    """
+    -- Failures in a row, this one included; of a success those before it.
+    local function streak(key, job, status)
+        if status == 'failed' then return redis.call('HINCRBY', key, job, 1) end
+        local before = tonumber(redis.call('HGET', key, job) or 0)
+        if before > 0 then redis.call('HDEL', key, job) end
+        return before
+    end
+    local function wanted(condition, count)
+        if condition == '' then return true end
+        if condition == 'recovered' then return count > 0 end
+        return count == 1 or count % tonumber(condition) == 0
+    end
+    """
+
+
+def release() -> None:
+    """
+    -- A run that ended makes room for the one that waits for its end; true when one does.
+    local function release(id, job, now)
+        redis.call('HDEL', KEYS[9], id)
+        if redis.call('HGET', KEYS[7], job) ~= id then return false end
+        redis.call('HDEL', KEYS[7], job)
+        local waiting = redis.call('HGET', KEYS[8], job)
+        if not waiting then return false end
+        redis.call('HDEL', KEYS[8], job)
+        local open = redis.call('HGET', KEYS[1], waiting)
+        if not (open and string.find(open, '^q')) then return false end
+        redis.call('HSET', KEYS[1], waiting, 'w' .. string.sub(open, 2))
+        redis.call('ZADD', KEYS[2], now, waiting)
+        return true
+    end
+    """
+
+
+@script(remember, tell, account, wake, streak, release)
+def finish() -> list[str]:  # type: ignore[empty-body]
+    """
+    local now, prefix, history, accounts, counts = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+    local keep, ttl, days = tonumber(ARGV[6]), ARGV[7], ARGV[8]
+    local rows, ids, entries, moved, closed = {}, {}, {}, {}, {}
+    local queues, records, failed, again, reports, counted = {}, {}, {}, {}, {}, {}
+    local i = 12
+    while ARGV[i] do
+        rows[#rows + 1] = i
+        ids[#ids + 1] = ARGV[i]
+        entries[#entries + 1] = prefix .. ARGV[i+1]
+        i = i + 7 + 3 * tonumber(ARGV[i+6])
+    end
+    local whole = redis.call('EXISTS', unpack(entries)) == #entries
+    local failing = redis.call('EXISTS', KEYS[6]) == 1
+    local busy = redis.call('EXISTS', KEYS[7], KEYS[9]) > 0
+    for n, open in ipairs(redis.call('HMGET', KEYS[1], unpack(ids))) do
+        local at = rows[n]
+        if open == ARGV[at+2] then
+            local job, record, status, tag = ARGV[at+1], ARGV[at+3], ARGV[at+4], ARGV[at+5]
+            local there = whole or redis.call('EXISTS', entries[n]) == 1
+            local count = 0
+            if there and (status == 'failed' or (failing and status == 'ok')) then
+                count = streak(KEYS[6], job, status)
+            end
+            for m = at + 7, at + 6 + 3 * tonumber(ARGV[at+6]), 3 do
+                if wanted(ARGV[m+2], count) then
+                    local queue = queues[ARGV[m]] or {}
+                    queue[#queue + 1] = ARGV[m+1]
+                    queues[ARGV[m]] = queue
+                end
+            end
+            moved[#moved + 1] = ids[n]
+            if status == 'retry' then
+                local attempt, flags = string.match(open, '|(%d+)|(%a*)|')
+                redis.call('HSET', KEYS[10], ids[n], record)
+                redis.call('HSET', KEYS[1], ids[n], 'w|' .. attempt + 1 .. '|' .. flags .. '|')
+                redis.call('ZADD', KEYS[2], tag, ids[n])
+                again[#again + 1] = ids[n]
+            else
+                if there then remember(history .. job, keep, ttl, record) end
+                local day, sum = string.match(tag, '^(%d+):(%d+)$')
+                if day then
+                    redis.call('HINCRBY', counts .. day, job, sum)
+                    counted[day] = true
+                else
+                    account(accounts .. job, tag, record, days, now)
+                end
+                if status == 'failed' then failed[#failed + 1] = record end
+                records[#records + 1] = record
+                closed[#closed + 1] = ids[n]
+                reports[#reports + 1] = now
+                reports[#reports + 1] = job
+                if busy then busy = release(ids[n], job, now) and 'woken' or busy end
+            end
+        end
+    end
+    tell(queues, ARGV[9] ~= '', tonumber(ARGV[10]), KEYS[3], KEYS[11])
+    if #failed > 0 then remember(KEYS[5], 10000, ttl, unpack(failed)) end
+    for day in pairs(counted) do redis.call('EXPIRE', counts .. day, days) end
+    if #again > 0 or busy == 'woken' then wake(KEYS[12]) end
+    if #closed > 0 then
+        remember(KEYS[4], 10000, ttl, unpack(records))
+        if ARGV[11] ~= '' then redis.call('ZADD', KEYS[13], unpack(reports)) end
+        redis.call('HDEL', KEYS[1], unpack(closed))
+        redis.call('ZREM', KEYS[2], unpack(closed))
+        redis.call('HDEL', KEYS[10], unpack(closed))
+    end
+    return moved
+    """

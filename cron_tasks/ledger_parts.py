@@ -1,0 +1,72 @@
+"""Lua that several steps of the ledger share. Pushes come before all else in a step: a server that
+is full or read-only refuses the first write, and then nothing of the step is done."""
+
+
+def remember() -> None:
+    """
+    -- Prepend to a bounded list; false where the key is something else.
+    local function remember(list, most, ttl, ...)
+        local length = redis.pcall('LPUSH', list, ...)
+        if type(length) ~= 'number' then
+            if string.find(length.err, 'WRONGTYPE', 1, true) then return false end
+            error(length)
+        end
+        if length > most then redis.call('LTRIM', list, 0, most - 1) end
+        redis.call('EXPIRE', list, ttl)
+        return true
+    end
+    """
+
+
+def tell() -> None:
+    """
+    -- Queue messages by queue name; of a queue nobody reads the oldest go, and are counted.
+    local function tell(queues, stream, most, undeliverable, dropped)
+        for queue, messages in pairs(queues) do
+            local told, over = nil, 0
+            if stream then
+                for _, message in ipairs(messages) do
+                    told = redis.pcall('XADD', queue, '*', 'data', message)
+                end
+            else
+                told = redis.pcall('RPUSH', queue, unpack(messages))
+            end
+            if type(told) == 'table' and told.err then
+                if not string.find(told.err, 'WRONGTYPE', 1, true) then error(told) end
+                for _, message in ipairs(messages) do
+                    remember(undeliverable, 1000, 604800, queue .. ' ' .. message)
+                end
+            elseif stream then
+                over = redis.call('XTRIM', queue, 'MAXLEN', most)
+            elseif told > most then
+                over = told - most
+                redis.call('LTRIM', queue, over, -1)
+            end
+            if over > 0 then redis.call('HINCRBY', dropped, queue, over) end
+        end
+    end
+    """
+
+
+def account() -> None:
+    """
+    -- What became of a tick other than "ok", in full for the audit; the last word on it counts.
+    local function account(key, when, line, ttl, now)
+        redis.call('ZREMRANGEBYSCORE', key, when, when)
+        redis.call('ZADD', key, when, line)
+        redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. (now - ttl))
+        redis.call('EXPIRE', key, ttl)
+    end
+    """
+
+
+def wake() -> None:
+    """
+    -- Tell a beat that sleeps that there is something to do sooner than it thinks.
+    local function wake(list)
+        if redis.call('EXISTS', list) == 0 then
+            redis.call('LPUSH', list, 'changed')
+            redis.call('EXPIRE', list, 60)
+        end
+    end
+    """
