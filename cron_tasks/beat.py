@@ -216,7 +216,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
 
     def _set_aside(self, row: Row, error: Exception) -> None:
         reason = f"{type(error).__name__}: {error}"
-        set_aside(self.redis, row.key, reason)
+        set_aside(self.redis, row.key, reason, self.ledger.audited)
         log.error("entry.set_aside", entry=row.key, reason=reason)
 
     def _rebuild(self, now: float) -> None:

@@ -127,11 +127,15 @@ def _object(text: str | None, field: str) -> dict[str, Any]:
     return value
 
 
-def set_aside(redis: Redis, key: str, reason: str) -> None:
-    """Take a broken entry out of the schedule; the next sync writes its job anew."""
+def set_aside(redis: Redis, key: str, reason: str, audited: int) -> None:
+    """Take a broken entry out of the schedule; the next sync writes its job anew.
+
+    Its ticks from now on are accounted for as missed, for `audited` seconds.
+    """
     keys = [names.SCHEDULE, names.SET_ASIDE, names.JOBS, names.SOURCE]
-    args = [key, printable(reason, REASON_SHOWN), names.job_id_of(key) or ""]
-    # A key that is no UTF-8 was read with surrogates, which stand for its bytes.
+    # A key that is no UTF-8 was read with surrogates, which stand for its bytes; it is no job's.
+    job_id = "" if any("\udc80" <= char <= "\udcff" for char in key) else names.job_id_of(key)
+    args = [key, printable(reason, REASON_SHOWN), job_id or "", names.ACCOUNT_PREFIX, str(audited)]
     _set_aside(redis, keys, [arg.encode(errors="surrogateescape") for arg in args])
 
 
@@ -157,8 +161,14 @@ def _due() -> tuple[list[list[str]], str, int]:  # type: ignore[empty-body]
 def _set_aside() -> int:  # type: ignore[empty-body]
     """
     redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+    local due = redis.call('ZSCORE', KEYS[1], ARGV[1])
     redis.call('ZREM', KEYS[1], ARGV[1])
     if ARGV[3] ~= '' then
+        if due then
+            local line = '{"from": ' .. due .. ', "status": "missed", "reason": "set_aside"}'
+            redis.call('ZADD', ARGV[4] .. ARGV[3], due, line)
+            redis.call('EXPIRE', ARGV[4] .. ARGV[3], ARGV[5])
+        end
         redis.call('HDEL', KEYS[3], ARGV[3])
         redis.call('HDEL', KEYS[4], 'etag', 'last_modified')
     end

@@ -15,7 +15,7 @@ States are p(ending), r(unning), w(aiting) and q(ueued until the run of its job 
 Flags are h (asked for by hand), r (done again by hand) and q (was queued): none is ever too late.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -153,7 +153,7 @@ class Ledger:
         self.redis = redis
         self._keep = [settings.history_runs, int(settings.history_days * DAY)]
         # A day more than is audited, since counts are kept by the day.
-        self._audited = int((settings.audit_days + 1) * DAY)
+        self.audited = int((settings.audit_days + 1) * DAY)
         stream = "1" if settings.notify_transport == "stream" else ""
         self._queues = [stream, settings.notify_max]
         self._reports = "1" if settings.rest_report_path else ""
@@ -166,7 +166,7 @@ class Ledger:
         Raises LockLost when `token` does not hold the leader's lock.
         """
         args: list[Any] = [token, now, now + PATIENCE, names.HISTORY_PREFIX, *self._keep]
-        args += [names.ACCOUNT_PREFIX, self._audited, *self._queues]
+        args += [names.ACCOUNT_PREFIX, self.audited, *self._queues]
         for entry in page:
             upcoming = "" if entry.next is None else repr(entry.next)
             told = (entry.told.queue, entry.told.payload) if entry.told else ("", "")
@@ -220,7 +220,7 @@ class Ledger:
         if not outcomes:
             return []
         args: list[Any] = [now, names.JOB_ENTRY_PREFIX, names.HISTORY_PREFIX, names.ACCOUNT_PREFIX]
-        args += [names.COUNT_PREFIX, *self._keep, self._audited, *self._queues, self._reports]
+        args += [names.COUNT_PREFIX, *self._keep, self.audited, *self._queues, self._reports]
         for each in outcomes:
             args += [each.run_id, each.job_id, each.state, each.record, each.status, each.tag]
             args.append(len(each.messages))
@@ -247,6 +247,20 @@ class Ledger:
         for run_id, state in ticks:
             args += [run_id, state]
         steps.hand_back(self.redis, [names.OPEN, names.DEADLINES], args)
+
+    def look_after(self, job_ids: Collection[str], now: float) -> None:
+        """Have beat look after the open ticks of these jobs now: they were paused or removed.
+
+        One that runs is left to its worker.
+        """
+        if not job_ids:
+            return
+        opened = self.redis.hscan_iter(names.OPEN, count=1000)
+        ids = [
+            tick for tick, state in opened if tick.rpartition("@")[0] in job_ids and state[0] != "r"
+        ]
+        for first in range(0, len(ids), 1000):
+            self.redis.zadd(names.DEADLINES, dict.fromkeys(ids[first : first + 1000], now), xx=True)
 
     def history(self, job_id: str) -> list[str]:
         """Records of a job's past runs, newest first."""

@@ -5,7 +5,7 @@ One hash a job (entries.py), the index `cron_tasks:jobs` of fingerprints, and Re
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 from itertools import islice
@@ -16,18 +16,28 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from cron_tasks import entries, names
+from cron_tasks import registry_steps as steps
 from cron_tasks.errors import UnknownJob
 from cron_tasks.jobs import Job, Rejected
 from cron_tasks.plan import Changes, Desired
 from cron_tasks.schedules import Schedule
-from cron_tasks.scripts import script
 from cron_tasks.text import storable
-from cron_tasks.ticks import next_tick
+from cron_tasks.ticks import iso, next_tick
 
 PAGE = 1000
+DAY = 86_400
+_KEYS = [names.SCHEDULE, names.JOBS, names.SET_ASIDE, names.WAKE, names.REMOVED, names.FAILING]
 #: A rejected row is kept for display up to this many bytes.
 ROW_SHOWN = 4096
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Why somebody paused a job by hand, and since when (seconds since the epoch)."""
+
+    reason: str
+    since: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,7 @@ class Registered:
     next: float | None
     last: float | None
     runs: int
+    paused: Pause | None
 
 
 def pages(items: Iterable[T], size: int = PAGE) -> Iterator[list[T]]:
@@ -49,8 +60,9 @@ def pages(items: Iterable[T], size: int = PAGE) -> Iterator[list[T]]:
 class Registry:
     """The registry in one Redis."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, audit_days: float = 7) -> None:
         self.redis = redis
+        self._audited = int((audit_days + 1) * DAY)
 
     def fingerprints(self) -> dict[str, str]:
         """Fingerprint of the row that each registered job came from, by job id."""
@@ -82,7 +94,7 @@ class Registry:
         for page in pages(job_ids):
             with self.redis.pipeline(transaction=False) as pipe:
                 for job_id in page:
-                    pipe.hmget(names.entry_key(job_id), "job", "meta")
+                    pipe.hmget(names.entry_key(job_id), "job", "meta", "paused")
                 pipe.zmscore(names.SCHEDULE, [names.entry_key(job_id) for job_id in page])
                 *rows, scores = pipe.execute(raise_on_error=False)
             if isinstance(scores, Exception):
@@ -102,25 +114,50 @@ class Registry:
 
         While Redis writes one page, the next is made.
         """
-        keys = [names.SCHEDULE, names.JOBS, names.SET_ASIDE, names.WAKE]
         with ThreadPoolExecutor(1) as writer:
             written: Future[int] | None = None
             for page in pages(changes.settle()):
-                args = _rows(page, now)
+                args = [*self._common(now, "edited"), *_rows(page, now)]
                 if written is not None:
                     written.result()
-                written = writer.submit(_put, self.redis, keys, args)
+                written = writer.submit(steps.put, self.redis, _KEYS, args)
                 progress(len(page))
             if written is not None:
                 written.result()
         for gone in pages(changes.removed):
-            self._remove(gone)
+            common = self._common(now, "removed")
+            steps.remove(self.redis, _KEYS, [*common, names.HISTORY_PREFIX, *gone])
             progress(len(gone))
         self.redis.set(names.GENERATION, repr(now), nx=True)
 
-    def _remove(self, job_ids: Sequence[str]) -> None:
-        args = [names.JOB_ENTRY_PREFIX, names.HISTORY_PREFIX, *job_ids]
-        _remove(self.redis, [names.SCHEDULE, names.JOBS, names.SET_ASIDE], args)
+    def pause(self, job_id: str, reason: str, now: float) -> None:
+        """Let a job rest, through every sync, until it is resumed. Raises UnknownJob."""
+        pause = orjson.dumps(asdict(Pause(reason, now)))
+        if not steps.pause(self.redis, _KEYS, [*self._common(now, "paused"), job_id, pause]):
+            self.job(job_id)
+
+    def resume(self, job_id: str, now: float) -> bool:
+        """End a pause: the job fires next strictly after `now`. False: it was not paused.
+
+        Raises UnknownJob.
+        """
+        job = self.job(job_id)
+        upcoming = next_tick(job.schedule, now) if job.enabled else None
+        args = [*self._common(now, "paused"), job_id, "" if upcoming is None else repr(upcoming)]
+        return bool(steps.resume(self.redis, _KEYS, args))
+
+    def skip(self, job_id: str, tick: float, record: bytes, now: float) -> bool:
+        """Pass over the next tick of a job; False when `tick` is not its next tick (any more)."""
+        following = next_tick(self.job(job_id).schedule, tick)
+        args = [*self._common(now, ""), job_id, repr(tick)]
+        args += ["" if following is None else repr(following), record]
+        return bool(steps.skip(self.redis, _KEYS, args))
+
+    def _common(self, now: float, reason: str) -> list[Any]:
+        """What every step is given: registry_steps.py."""
+        overtaken = f'"status": "missed", "reason": "{reason}", "until": "{iso(now)}"}}'
+        prefixes = [names.JOB_ENTRY_PREFIX, names.VERSIONS_PREFIX, names.ACCOUNT_PREFIX]
+        return [repr(now), self._audited, *prefixes, overtaken]
 
     def record_rejected(self, rejected: Sequence[Rejected]) -> list[Rejected]:
         """Replace the list of rejected rows; those of them that are new.
@@ -152,8 +189,8 @@ class Registry:
 
 
 def _rows(page: Sequence[Desired], now: float) -> list[Any]:
-    """The arguments of `_put` for a page of jobs."""
-    args: list[Any] = [entries.stamp(now), names.JOB_ENTRY_PREFIX]
+    """The arguments of `put` for a page of jobs."""
+    args: list[Any] = [entries.stamp(now)]
     for desired in page:
         job = desired.job
         timing, due = _timing(job.schedule, job.enabled, now)
@@ -180,69 +217,14 @@ def routing(job: Job) -> dict[str, Any]:
 def _registered(row: Any, score: float | None) -> Registered:
     if isinstance(row, Exception):
         raise row
-    document, meta = row
+    document, meta, paused = row
     if document is None:
         raise ValueError("its entry is gone")
     job = Job.from_document(document)
-    return Registered(job, score, entries.last_run(meta), entries.run_count(meta))
+    pause = Pause(**orjson.loads(paused)) if paused else None
+    return Registered(job, score, entries.last_run(meta), entries.run_count(meta), pause)
 
 
 def _rejection(rejected: Rejected) -> str:
     stored = {"id": rejected.id, "place": rejected.place, "errors": rejected.errors}
     return orjson.dumps(stored | {"row": storable(rejected.row, ROW_SHOWN)}).decode()
-
-
-@script()
-def _put() -> int:  # type: ignore[empty-body]
-    """
-    local stamp, prefix = ARGV[1], ARGV[2]
-    local fingerprints, keys, due, kept, over = {}, {}, {}, {}, {}
-    for i = 3, #ARGV, 6 do
-        local key, timing, upcoming = prefix .. ARGV[i], ARGV[i+2], ARGV[i+5]
-        local old = redis.pcall('HMGET', key, 'definition', 'meta')
-        if old.err then
-            redis.call('DEL', key)
-            old = {}
-        end
-        local meta = old[2]
-        local scores = kept
-        if not (old[1] and meta and string.find(old[1], timing, 1, true)) then
-            local runs = meta and string.match(meta, '"total_run_count": (%d+)') or '0'
-            meta = '{"last_run_at": ' .. stamp .. ', "total_run_count": ' .. runs .. '}'
-            scores = due
-            if upcoming == '' and old[1] then over[#over + 1] = key end
-        end
-        if upcoming ~= '' then
-            scores[#scores + 1] = upcoming
-            scores[#scores + 1] = key
-        end
-        redis.call('HSET', key, 'definition', ARGV[i+3], 'meta', meta, 'job', ARGV[i+4])
-        keys[#keys + 1] = key
-        fingerprints[#fingerprints + 1] = ARGV[i]
-        fingerprints[#fingerprints + 1] = ARGV[i+1]
-    end
-    if #due > 0 then redis.call('ZADD', KEYS[1], unpack(due)) end
-    if #kept > 0 then redis.call('ZADD', KEYS[1], 'NX', unpack(kept)) end
-    if #over > 0 then redis.call('ZREM', KEYS[1], unpack(over)) end
-    redis.call('HSET', KEYS[2], unpack(fingerprints))
-    redis.call('HDEL', KEYS[3], unpack(keys))
-    if redis.call('EXISTS', KEYS[4]) == 0 then
-        redis.call('LPUSH', KEYS[4], 'changed')
-        redis.call('EXPIRE', KEYS[4], 60)
-    end
-    return 1
-    """
-
-
-@script()
-def _remove() -> int:  # type: ignore[empty-body]
-    """
-    for i = 3, #ARGV do
-        local key = ARGV[1] .. ARGV[i]
-        redis.call('ZREM', KEYS[1], key)
-        redis.call('DEL', key, ARGV[2] .. ARGV[i])
-        redis.call('HDEL', KEYS[2], ARGV[i])
-        redis.call('HDEL', KEYS[3], key)
-    end
-    return 1
-    """

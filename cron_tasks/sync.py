@@ -16,6 +16,7 @@ from redis import Redis
 from cron_tasks import names
 from cron_tasks.errors import SourceError
 from cron_tasks.leases import renewed
+from cron_tasks.ledger import Ledger
 from cron_tasks.plan import Changes, Policy, plan
 from cron_tasks.registry import Registry
 from cron_tasks.scripts import script
@@ -78,7 +79,8 @@ class Reconciler:
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self.redis = redis
-        self.registry = Registry(redis)
+        self.registry = Registry(redis, settings.audit_days)
+        self.ledger = Ledger(redis, settings)
         self.settings = settings
 
     def preview(self, force: bool = False) -> Report:
@@ -138,6 +140,7 @@ class Reconciler:
                 progress(done, total)
 
             self.registry.apply(changes, clock(), count)
+            self.ledger.look_after(set(changes.removed), clock())
             for row in self.registry.record_rejected(changes.rejected):
                 log.warning("job.rejected", job_id=row.id, place=row.place, errors=row.errors)
         self._remember(report, validators, clock())

@@ -30,3 +30,12 @@ def duration(seconds: float) -> str:
             more = left % size // part
             return f"{left // size:,} {unit}" + (f" {more} {below}" if more else "")
     return f"{left} s"
+
+
+def since(text: str, now: float) -> float:
+    import re
+
+    m = re.fullmatch(r"(\d+)(s|min|h|d)", text)
+    if not m:
+        return datetime.fromisoformat(text).timestamp()
+    return now - int(m[1]) * dict(_UNITS)[m[2]]

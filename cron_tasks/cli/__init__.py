@@ -20,6 +20,8 @@ COMMANDS: Commands = {
     "up": ("up:up", "Run the whole system on this machine."),
     "sync": ("sync:sync", "Reconcile the schedule with the REST service now."),
     "jobs": ("jobs:jobs", "Look at the jobs, or run one by hand."),
+    "why": ("why:why_command", "Say what became of a job at a time."),
+    "audit": ("audit:audit_command", "Check that every tick that was due is accounted for."),
     "next": ("next:next_ticks", "Show the next ticks of an expression or a job."),
     "settings": ("settings:settings", "Show all settings and their origin."),
     "doctor": ("doctor:doctor", "Check everything, and say how to mend it."),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from cron_tasks.ledger import Ledger
+    from cron_tasks.registry import Registry
 
 #: A longer table is plain on a terminal too: rich lays out some 2,000 rows a second.
 RICH_ROWS = 1000
@@ -104,6 +105,13 @@ def open_redis() -> "Redis":
     from cron_tasks.settings import load
 
     return connect(load().redis_url.get_secret_value())
+
+
+def open_registry(redis: "Redis") -> "Registry":
+    from cron_tasks.registry import Registry
+    from cron_tasks.settings import load
+
+    return Registry(redis, load().audit_days)
 
 
 def open_ledger(redis: "Redis") -> "Ledger":

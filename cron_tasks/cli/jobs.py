@@ -19,6 +19,9 @@ from cron_tasks.times import local
 COMMANDS: Commands = {
     "list": ("jobs:list_jobs", "List the jobs with next tick and last status."),
     "show": ("show:show", "Show one job, its next ticks and its last runs."),
+    "pause": ("pause:pause", "Let a job rest until it is resumed."),
+    "resume": ("pause:resume", "End the pause of a job."),
+    "skip-next": ("pause:skip_next", "Skip the next tick of a job."),
     "rejected": ("jobs:rejected", "List the rows that are no job, and why."),
     "run": ("jobs:run", "Run a job now, and print the id of the run."),
 }
@@ -64,7 +67,7 @@ def _row(registered: Registered, record: str | None) -> dict[str, Any]:
         "schedule": job.expression,
         "timezone": job.timezone,
         "enabled": job.enabled,
-        "paused": False,
+        "paused": registered.paused is not None,
         "next": local(registered.next, job.timezone),
         "last_status": json.loads(record)["status"] if record else None,
     }
@@ -83,6 +86,7 @@ def _natural(job_id: str) -> tuple[bool, int, str]:
 def _cells(row: dict[str, Any]) -> list[str]:
     texts = [row["id"], printable(row["name"], 60), printable(row["schedule"], 60), row["timezone"]]
     upcoming = row["next"] or "never" if row["enabled"] else "disabled"
+    upcoming = "paused" if row["paused"] else upcoming
     return [*texts, upcoming, row["last_status"] or ""]
 
 

@@ -8,8 +8,7 @@ from typing import Any
 import click
 
 from cron_tasks.cli import console
-from cron_tasks.jobs import Job
-from cron_tasks.registry import Registry
+from cron_tasks.registry import Registered, Registry
 from cron_tasks.text import printable
 from cron_tasks.times import local
 
@@ -24,10 +23,13 @@ _WINDOW = {"s": "start_at", "u": "end_at", "x": "exclude", "j": "shifted_by"}
 def show(job_id: str, as_json: bool) -> None:
     """Show one job: what it says, its next ticks and its last runs."""
     with console.open_redis() as redis:
-        job = Registry(redis).job(job_id)
+        registry = Registry(redis)
+        (found,) = registry.registered([registry.job(job_id).id])
         runs = [_run(json.loads(record)) for record in console.open_ledger(redis).history(job_id)]
-    now, zone, facts = datetime.now(UTC), job.timezone, _facts(job)
-    ticks = console.upcoming(job.schedule, now, TICKS) if job.enabled else []
+    job, facts = found.job, _facts(found)
+    now, zone = datetime.now(UTC), job.timezone
+    start = now if found.next is None else datetime.fromtimestamp(found.next, UTC)
+    ticks = console.upcoming(job.schedule, start, TICKS) if found.next is not None else []
     if as_json:
         console.print_json(facts | {"next": [local(tick, zone) for tick in ticks], "runs": runs})
         return
@@ -41,13 +43,14 @@ def show(job_id: str, as_json: bool) -> None:
         console.print_table(heading, [_cells(run, zone) for run in runs])
 
 
-def _facts(job: Job) -> dict[str, Any]:
+def _facts(found: Registered) -> dict[str, Any]:
     """The job: what is always of interest, and `fields`, what else differs from the defaults."""
+    job, pause = found.job, found.paused
     facts = {
         "id": job.id,
         "name": job.name,
         "enabled": job.enabled,
-        "paused": False,
+        "paused": pause and {"reason": pause.reason, "since": local(pause.since, job.timezone)},
         "schedule": job.expression,
         "timezone": job.timezone,
         "description": job.schedule.describe(),
@@ -63,6 +66,8 @@ def _print_facts(facts: Mapping[str, Any]) -> None:
     click.secho(f"{facts['id']}  {printable(facts['name'])}", bold=True)
     for name, value in (*facts.items(), *facts["fields"].items()):
         if name not in ("id", "name", "fields") and value not in (None, ()):
+            if name == "paused":
+                value = f"{value['reason']} (since {value['since']})" if value else "no"
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             click.echo(f"{name:<18} {printable(text, 1000)}")
 

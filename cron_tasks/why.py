@@ -1,0 +1,120 @@
+"""What became of a job at a time, as one true sentence. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from cron_tasks.account import Account, Version, status_of, ticks_at
+from cron_tasks.ticks import parse_run_id
+from cron_tasks.times import distance, duration, local
+
+_REASONS = {
+    "overlap": "another run of the job was still going",
+    "replaced": "a later run took its place",
+    "cancelled": "somebody cancelled it",
+    "paused": "the job was paused before it could start",
+    "disabled": "the job was disabled before it could start",
+    "removed": "the job was removed before it could start",
+    "edited": "the job's schedule was changed before it could start",
+    "by_hand": "somebody asked for that",
+    "coalesced": "several ticks had been missed, and its catch-up policy runs only the latest",
+    "outside_window": "it could not start within its catch-up window",
+    "no_catchup": "it could not start in time, and its catch-up policy makes up for nothing",
+    "set_aside": "what Redis held of the job could not be read",
+}
+_OPEN = {
+    "p": "waits for a worker",
+    "q": "waits for the end of the run of its job that is going",
+    "r": "is running",
+    "w": "failed and waits for its next attempt",
+}
+#: Runs of the history by run id.
+History = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Whether the time is a tick, how that ended if it has, and all of it as a sentence."""
+
+    due: bool
+    status: str | None
+    sentence: str
+
+
+def why(account: Account, history: History, at: float, now: float, zone: str) -> Answer:
+    """What became of a job at `at` (seconds since the epoch), told in the times of `zone`."""
+    name, when = account.job_id, local(at, zone)
+    if any(at == first for first, _, _ in account.records) or at in account.open:
+        return _ended(account, history, at, zone)
+    version = account.version_at(at)
+    if version is None:
+        since = min((v.since for v in account.versions), default=now)
+        known = "exists no more" if at > since else f"is known only since {local(since, zone)}"
+        return Answer(False, None, f"{name} was not due at {when}: the job {known}")
+    if version.schedule is None:
+        was = "is" if at > now else "was"
+        return Answer(False, None, f"{name} {was} not due at {when}: it {was} {version.why}")
+    if not ticks_at(version.schedule, at):
+        return Answer(False, None, _no_tick(account, version, at, now, zone))
+    if at > now:
+        return Answer(True, None, f"{name} is due at {when}, {distance(at - now)}")
+    return _ended(account, history, at, zone)
+
+
+def _no_tick(account: Account, version: Version, at: float, now: float, zone: str) -> str:
+    moment = datetime.fromtimestamp(at, UTC)
+    around = []
+    if version.schedule:
+        before, after = version.schedule.latest(moment), version.schedule.after(moment)
+        if before and before.timestamp() > version.since:
+            ended, _ = status_of(account, before.timestamp())
+            told = "" if before.timestamp() > now else f" ({ended})"
+            around.append(f"the tick before is that of {local(before, zone)}{told}")
+        if after:
+            around.append(f"the next one is that of {local(after, zone)}")
+    return f"{account.job_id} has no tick at {local(at, zone)}: {', '.join(around)}"
+
+
+def _ended(account: Account, history: History, at: float, zone: str) -> Answer:
+    start = f"{account.job_id} was due at {local(at, zone)} and"
+    if at in account.open:
+        return Answer(True, "open", f"{start} {_OPEN[account.open[at][0]]}")
+    status, reason = status_of(account, at)
+    if status == "open":
+        return Answer(True, "open", f"{start} has not been fired yet: no beat has looked after it")
+    record = account.record_of(at) or _by_time(history, at)
+    if status in ("skipped", "missed"):
+        said = _REASONS.get(str(reason), str(reason))
+        other = _other(record or {}, account, history, zone)
+        return Answer(True, status, f"{start} was {status}: {other or said}")
+    if record is None:
+        return Answer(True, status, f"{start} ran ok; details are kept of the latest runs only")
+    return Answer(True, status, f"{start} {_ran(record, zone)}")
+
+
+def _by_time(history: History, at: float) -> Mapping[str, Any] | None:
+    found = (r for run, r in history.items() if (parse_run_id(run) or ("", None))[1] == at)
+    return next(found, None)
+
+
+def _ran(record: Mapping[str, Any], zone: str) -> str:
+    said = "ran ok" if record["status"] == "ok" else f"failed: {record['error']}"
+    attempts = f" at attempt {record['attempt']}" if (record.get("attempt") or 0) > 1 else ""
+    if record.get("started_at") is None:
+        return f"{said}{attempts}"
+    took = duration(record["finished_at"] - record["started_at"])
+    return f"{said}{attempts}; it started at {local(record['started_at'], zone)} and took {took}"
+
+
+def _other(record: Mapping[str, Any], account: Account, history: History, zone: str) -> str | None:
+    """The run that was in the way, and what became of it."""
+    if not record.get("other"):
+        return None
+    _, when = parse_run_id(record["other"]) or ("", 0.0)
+    start = f"the run of {local(when, zone)}"
+    verb = "was still going" if record["reason"] == "overlap" else "took its place"
+    found = account.record_of(when) or history.get(record["other"])
+    if found is None or found.get("finished_at") is None:
+        return f"{start} {verb}"
+    return f"{start} {verb}; it ended at {local(found['finished_at'], zone)} {found['status']}"

@@ -1,0 +1,226 @@
+"""The account of every tick: audit, why, and what edits and pauses leave behind."""
+
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from cron_tasks import names
+from cron_tasks.account import Tally, audit, counted, days_of, read, read_open
+from cron_tasks.jobs import validate
+from cron_tasks.ledger import DAY, Advance, Ledger, Outcome
+from cron_tasks.outcomes import Attempt, Result, record
+from cron_tasks.plan import Policy, plan
+from cron_tasks.registry import Registry
+from cron_tasks.settings import Settings
+from cron_tasks.ticks import run_id
+from cron_tasks.why import why
+
+START = 1_800_000_000.0 // DAY * DAY
+HOURLY = {"id": "7", "name": "Water the plants", "every": 3600}
+
+
+class Story:
+    """Tells a registry and a ledger what happens when, without any process."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self.registry = Registry(redis)
+        self.ledger = Ledger(redis, Settings())
+        redis.set(names.LEADER_LOCK, "me", ex=600)
+
+    def sync(self, now: float, *rows: dict[str, Any]) -> None:
+        listed = [(f"row {n}", row) for n, row in enumerate(rows)]
+        changes = plan(self.registry.fingerprints(), listed, Policy(force=True))
+        self.registry.apply(changes, now)
+
+    def fire(self, *, job: str = "7", missed: tuple[float, float] | None = None) -> float:
+        """Advance the job's next tick as beat does; its time."""
+        key = names.entry_key(job)
+        due = self.redis.zscore(names.SCHEDULE, key)
+        assert due is not None
+        step = Advance(key, repr(due), due + 3600, "{}", [run_id(job, due)], job)
+        if missed:
+            first, last = missed
+            line = record(run_id(job, first), Result("missed", "coalesced"), _by(last), last)
+            step = Advance(key, repr(due), last + 3600, "{}", [], job, line)
+        self.ledger.advance("me", due, [step])
+        return due
+
+    def end(self, tick: float, result: Result, job: str = "7") -> None:
+        name = run_id(job, tick)
+        (claim,) = self.ledger.claim("w", tick, [(name, job)])
+        line = record(name, result, _by(tick + 41))
+        self.ledger.finish(tick + 41, [Outcome(name, job, claim.state, line, (), result.status)])
+
+    def run(self, times: int, job: str = "7") -> None:
+        for _ in range(times):
+            self.end(self.fire(job=job), Result("ok"), job)
+
+    def audit(self, since: float, now: float, job: str = "7") -> Tally:
+        (account,) = read(self.redis, [job], days_of(since, now), read_open(self.redis))
+        return audit(account, since, now, now)
+
+    def why(self, at: float, now: float) -> str:
+        (account,) = read(self.redis, ["7"], days_of(at, at), read_open(self.redis))
+        return why(account, {}, at, now, "UTC").sentence
+
+
+def _by(now: float) -> Attempt:
+    return Attempt(1, now - 41, now, "w")
+
+
+@pytest.fixture
+def story(redis: Redis) -> Story:
+    told = Story(redis)
+    told.sync(START, HOURLY)
+    return told
+
+
+def hours(count: float) -> float:
+    return START + count * 3600
+
+
+def test_every_tick_ok(story: Story) -> None:
+    story.run(30)
+    assert story.audit(START, hours(30.5)) == Tally(expected=30, ok=30)
+    assert story.audit(hours(6.5), hours(30.5)) == Tally(expected=24, ok=24)
+
+
+def test_each_end_is_counted_with_its_reason(story: Story) -> None:
+    story.run(2)
+    story.end(story.fire(), Result("failed", error="broken"))
+    story.end(story.fire(), Result("skipped", "overlap", other=run_id("7", hours(3))))
+    story.fire(missed=(hours(5), hours(8)))
+    story.run(1)
+    opened = story.fire()
+    assert opened == hours(10)
+    assert story.audit(START, hours(11.5)) == Tally(
+        expected=11, ok=3, failed=1, skipped={"overlap": 1}, missed={"coalesced": 4}, open=2
+    )
+
+
+def test_one_lost_tick_of_a_day_is_named(story: Story) -> None:
+    story.run(40)
+    lost = hours(31)
+    story.redis.hincrby(f"{names.COUNT_PREFIX}{int(lost // DAY)}", "7", -counted(lost))
+    found = story.audit(START, hours(40.5))
+    assert (found.ok, found.lost) == (39, [run_id("7", lost)])
+    assert story.audit(hours(31), hours(40.5)).lost == []
+
+
+def test_several_lost_ticks_of_a_day_are_counted(story: Story) -> None:
+    story.run(10)
+    for lost in (hours(3), hours(5)):
+        story.redis.hincrby(f"{names.COUNT_PREFIX}{int(lost // DAY)}", "7", -counted(lost))
+    found = story.audit(START, hours(10.5))
+    assert (found.ok, found.lost) == (8, ["2 of the 10 ticks of 7 on 2027-01-15"])
+
+
+def test_an_emptied_count_loses_every_tick_by_name(story: Story) -> None:
+    story.run(3)
+    story.redis.delete(f"{names.COUNT_PREFIX}{int(START // DAY)}")
+    assert story.audit(START, hours(3.5)).lost == [run_id("7", hours(n)) for n in (1, 2, 3)]
+
+
+def test_a_failed_run_that_is_done_again_counts_as_it_ended_at_last(story: Story) -> None:
+    tick = story.fire()
+    story.end(tick, Result("failed", error="broken"))
+    story.ledger.open([run_id("7", tick)], tick, again=True)
+    story.end(tick, Result("ok"))
+    assert story.audit(START, hours(1.5)) == Tally(expected=1, ok=1)
+
+
+def test_what_is_expected_follows_every_edit(story: Story) -> None:
+    story.run(3)
+    story.sync(hours(3.5), HOURLY | {"every": 7200})
+    assert story.redis.zscore(names.SCHEDULE, names.entry_key("7")) == hours(4)
+    story.end(story.fire(), Result("ok"))
+    story.sync(hours(4.5), HOURLY | {"enabled": False})
+    story.sync(hours(9.5), HOURLY)
+    story.run(1)
+    assert story.audit(START, hours(10.5)) == Tally(expected=5, ok=5)
+    assert "it was disabled" in story.why(hours(6), hours(11))
+
+
+@pytest.mark.parametrize("change", ["edited", "removed", "paused"])
+def test_a_change_accounts_for_the_ticks_it_overtakes(story: Story, change: str) -> None:
+    story.run(1)
+    now = hours(3.5)  # beat was away: the ticks of 2 and 3 are due
+    if change == "paused":
+        story.registry.pause("7", "maintenance", now)
+    else:
+        story.sync(now, *([HOURLY | {"every": 60}] if change == "edited" else []))
+    assert story.audit(START, now) == Tally(expected=3, ok=1, missed={change: 2})
+    assert change in ("edited", "removed", "paused")
+
+
+def test_a_pause_survives_a_sync_and_ends_without_catching_up(story: Story) -> None:
+    story.run(1)
+    story.registry.pause("7", "maintenance", hours(1.5))
+    story.sync(hours(2.5), HOURLY | {"name": "Water all plants", "every": 1800})
+    assert story.redis.zscore(names.SCHEDULE, names.entry_key("7")) is None
+    (job,) = story.registry.registered(["7"])
+    assert job.paused is not None
+    assert job.paused.reason == "maintenance"
+    assert "it was paused: maintenance" in story.why(hours(2), hours(3))
+    assert "it is paused: maintenance" in story.why(hours(4), hours(3))
+    assert story.registry.resume("7", hours(5.25))
+    assert not story.registry.resume("7", hours(5.25))
+    assert story.redis.zscore(names.SCHEDULE, names.entry_key("7")) == hours(5.5)
+    assert story.audit(START, hours(5.4)) == Tally(expected=1, ok=1)
+
+
+def test_skipping_the_next_tick(story: Story) -> None:
+    story.run(1)
+    line = record(run_id("7", hours(2)), Result("skipped", "by_hand"), _by(hours(1.5)))
+    assert not story.registry.skip("7", hours(3), line, hours(1.5))
+    assert story.registry.skip("7", hours(2), line, hours(1.5))
+    assert "skipped: somebody asked for that" in story.why(hours(2), hours(1.5))
+    story.run(1)
+    assert story.audit(START, hours(3.5)) == Tally(expected=3, ok=2, skipped={"by_hand": 1})
+
+
+def test_an_entry_set_aside_is_missed_until_it_is_mended(story: Story) -> None:
+    from cron_tasks.due import set_aside
+
+    story.run(1)
+    set_aside(story.redis, names.entry_key("7"), "broken", story.ledger.audited)
+    assert story.audit(START, hours(3.5)) == Tally(expected=3, ok=1, missed={"set_aside": 2})
+    story.sync(hours(3.5), HOURLY)
+    story.run(1)
+    assert story.audit(START, hours(4.5)) == Tally(expected=4, ok=2, missed={"set_aside": 2})
+    assert validate(HOURLY, timezone="UTC")
+
+
+@pytest.mark.parametrize(
+    ("at", "sentence"),
+    [
+        (1, "7 was due at 2027-01-15T01:00:00+00:00 and ran ok; details are kept of the latest"),
+        (2, "was due at 2027-01-15T02:00:00+00:00 and failed: broken; it started at"),
+        (3, "was skipped: the run of 2027-01-15T02:00:00+00:00 was still going; it ended at "
+            "2027-01-15T02:00:41+00:00 failed"),
+        (4, "was missed: several ticks had been missed"),
+        (5, "was missed: several ticks had been missed"),
+        (6, "waits for a worker"),
+        (7, "has not been fired yet: no beat"),
+        (1.5, "has no tick at 2027-01-15T01:30:00+00:00: the tick before is that of "
+              "2027-01-15T01:00:00+00:00 (ok), the next one is that of 2027-01-15T02:00:00+00:00"),
+        (9, "is due at 2027-01-15T09:00:00+00:00, in 1 h 30 min"),
+        (-1, "the job is known only since 2027-01-15T00:00:00+00:00"),
+    ],
+)  # fmt: skip
+def test_why(story: Story, at: float, sentence: str) -> None:
+    story.run(1)
+    story.end(story.fire(), Result("failed", error="broken"))
+    story.end(story.fire(), Result("skipped", "overlap", other=run_id("7", hours(2))))
+    story.fire(missed=(hours(4), hours(5)))
+    story.fire()
+    assert sentence in story.why(hours(at), hours(7.5))
+
+
+def test_why_of_a_removed_job(story: Story) -> None:
+    story.run(1)
+    story.sync(hours(1.5))
+    assert "exists no more" in story.why(hours(5), hours(6))
+    assert "ran ok" in story.why(hours(1), hours(6))
