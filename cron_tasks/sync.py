@@ -17,6 +17,7 @@ from cron_tasks.errors import SourceError
 from cron_tasks.leases import renewed
 from cron_tasks.plan import Changes, Policy, plan
 from cron_tasks.registry import Registry
+from cron_tasks.report import note_rejected
 from cron_tasks.scripts import script
 from cron_tasks.settings import Settings, urls
 from cron_tasks.source import Source, Validators
@@ -137,6 +138,8 @@ class Reconciler:
             self.registry.apply(changes, clock(), count)
             for row in self.registry.record_rejected(changes.rejected):
                 log.warning("job.rejected", job_id=row.id, place=row.place, errors=row.errors)
+            if self.settings.rest_report_path:
+                note_rejected(self.redis, changes.rejected, clock())
         self._remember(report, validators, clock())
         return report
 
@@ -169,7 +172,7 @@ class Reconciler:
         """What else decides the outcome of a sync; a 304 says nothing about these."""
         s = self.settings
         url = urls.masked(s.rest_url or "")
-        return f"{url} {s.rest_jobs_path} {s.rest_mapping} {s.timezone}"
+        return f"{url} {s.rest_jobs_path} {s.rest_mapping} {s.timezone} {s.rest_report_path}"
 
     def _remember(self, report: Report, validators: Validators | None, now: float) -> None:
         before = self.status()

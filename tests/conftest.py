@@ -13,7 +13,7 @@ from cron_tasks.redis_client import connect
 
 #: Keys that may stay without a time to live; docs/keys.md says why.
 LASTING = re.compile(
-    r"redbeat:.*|cron_tasks:(jobs|rejected|set_aside|source|generation|open|deadlines|poke)$"
+    r"redbeat:.*|cron_tasks:(jobs|rejected|set_aside|source|generation|reports|reports:errors|open|deadlines|poke)$"
     r"|queue:.*|celery|_kombu\..*|unacked.*|celery\x06.*"
 )
 
