@@ -41,7 +41,7 @@ EVERY = 1.0
 #: Seconds after which another process reports in the place of one that died.
 LOCK_TTL = 10.0
 #: Reports read at once, and sent at once.
-PAGE, THREADS = 500, 10
+PAGE, THREADS = 500, 20
 #: Longest pause after a failure in seconds, and the longest that a service may ask for.
 LONGEST_BACKOFF, LONGEST_RETRY_AFTER = 60.0, 3600.0
 #: What is wrong with a row is told in up to this many characters.
@@ -130,7 +130,7 @@ class Reporter:
         if due:
             with (
                 renewed(lambda: self._take(clock(), 0), LOCK_TTL / 3),
-                Patcher(self.settings) as client,
+                Patcher(self.settings, THREADS) as client,
                 ThreadPoolExecutor(THREADS, "report") as pool,
             ):
                 while due:

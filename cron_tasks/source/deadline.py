@@ -35,10 +35,11 @@ class TooLate(Exception):
 class DeadlineAdapter(HTTPAdapter):
     """requests' adapter, which does nothing after `until` on the monotonic clock.
 
-    `until` is asked at the begin of each answer and of each retry; `retry` goes before RETRY.
+    `until` is asked at the begin of each answer and of each retry; `pool` is how many
+    connections are kept; `retry` goes before RETRY.
     """
 
-    def __init__(self, until: Callable[[], float], **retry: Any) -> None:
+    def __init__(self, until: Callable[[], float], pool: int = 10, **retry: Any) -> None:
         class Response(http.client.HTTPResponse):
             def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
                 super().__init__(sock, *args, **kwargs)
@@ -54,7 +55,7 @@ class DeadlineAdapter(HTTPAdapter):
                 time.sleep(wait)
 
         self._response_class = Response
-        super().__init__(max_retries=Retries(**(RETRY | retry)))
+        super().__init__(pool_maxsize=pool, max_retries=Retries(**(RETRY | retry)))
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)

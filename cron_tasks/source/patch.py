@@ -28,7 +28,7 @@ Verdict = Literal["taken", "unknown", "refused", "failed", "away"]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status, 0 for none; why it is not the one wanted; seconds that the service asks to wait."""
+    """A status, 0 for none; what it means if not success; seconds that the service asks to wait."""
 
     status: int
     cause: str = ""
@@ -47,14 +47,15 @@ class Answer:
 
 
 class Patcher(Client):
-    """Sends reports to CRON_TASKS_REST_REPORT_PATH; threads may share it."""
+    """Sends reports to CRON_TASKS_REST_REPORT_PATH; so many threads may share it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, threads: int) -> None:
         super().__init__(settings)
         self._path: str = settings.required("rest_report_path")
         self._timeout = settings.rest_timeout
         adapter = DeadlineAdapter(
             lambda: time.monotonic() + self._timeout,
+            pool=threads,
             # At once, for a connection that was closed meanwhile; more is up to the caller.
             total=1,
             allowed_methods={"PATCH"},
@@ -78,7 +79,7 @@ class Patcher(Client):
                     response.raw.read(MOST_READ)
         except (HTTPError, OSError, ValueError, TooLate) as error:  # requests' are OSErrors
             return Answer(0, transport_cause(error, timeout))
-        cause = "" if response.ok else status_cause(response, REPORT_HINTS, "2xx")
+        cause = status_cause(response, REPORT_HINTS, "2xx")
         return Answer(response.status_code, cause, _retry_after(response))
 
     def get_redirect_target(self, resp: requests.Response) -> Any:
