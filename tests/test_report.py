@@ -207,20 +207,20 @@ def test_a_service_that_was_away_gets_the_latest_state_and_is_not_pressed(
     redis: Redis, rest: RestServer, clock: Clock, trouble: answers.Answer
 ) -> None:
     reporter = Reporter(redis, settings(rest, rest_report_path=PATH, rest_timeout=0.2))
-    for number in range(40):
+    for number in range(100):
         finish(redis, rest, str(number))
     rest.answer_patch = trouble
     with capture_logs() as logs:
         for now in (1, 1.5, 3.5, 4, 8):  # pauses of 2, 4 and 8 seconds
             clock.now = NOW + now
             assert reporter.report(clock) == 0
-        assert len(rest.patches) <= (report.THREADS + 2) * 2, "one at a time, once it is away"
-        assert len(waiting(redis)) == 40
+        assert len(rest.patches) <= (report.THREADS + 3) * 2, "one at a time, once it is away"
+        assert len(waiting(redis)) == 100
         finish(redis, rest, "3", Result("failed", error="newer"), at=NOW + 9)
         rest.answer_patch, clock.now = None, NOW + 20
         rest.patches.clear()
-        assert reporter.report(clock) == 40
-    assert len(rest.patches) == 40
+        assert reporter.report(clock) == 100
+    assert len(rest.patches) == 100
     assert dict(rest.patches)["3"]["last_error"] == "newer"
     told = [entry["event"] for entry in logs]
     assert told == ["report.service_away", "report.service_back"]
