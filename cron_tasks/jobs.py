@@ -45,6 +45,11 @@ NOT_YET = frozenset(
 _FORMAT = b"1"
 #: 200 digits.
 _LONG_ID = 10**199
+#: What is said of a job, not by it: our own reports (report.py), and when its row was last saved.
+REMARKS = frozenset(
+    {"last_run_at", "last_status", "last_error", "next_run_at", "config_error"}
+    | {"updated_at", "updated", "modified_at", "modified"}
+)
 _KINDS = ("cron_expression", "every", "run_at", "rrule")
 #: Errors told of one row.
 MOST_ERRORS = 50
@@ -193,7 +198,12 @@ def job_id(row: Any) -> str | None:
 
 
 def fingerprint(row: Any, salt: str) -> str:
-    """16 characters that are the same as long as the row, `salt` and this version's format are."""
+    """16 characters that are the same as long as the row, `salt` and this version's format are.
+
+    REMARKS do not count, so that a report which comes back in the next list changes nothing.
+    """
+    if isinstance(row, dict) and not row.keys().isdisjoint(REMARKS):
+        row = {name: value for name, value in row.items() if name not in REMARKS}
     try:
         canonical = orjson.dumps(row, option=orjson.OPT_SORT_KEYS)
     except TypeError:
@@ -249,7 +259,7 @@ def _split(row: dict[Any, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[An
     options: dict[str, Any] = {}
     unknown: dict[Any, Any] = {}
     for name, value in row.items():
-        if value is None or (value == "" and name not in ("id", "name")):
+        if value is None or (value == "" and name not in ("id", "name")) or name in REMARKS:
             continue
         if name in TIMING:
             timing[name] = storable(value, _LONGEST)

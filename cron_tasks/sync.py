@@ -19,6 +19,7 @@ from cron_tasks.leases import renewed
 from cron_tasks.ledger import Ledger
 from cron_tasks.plan import Changes, Policy, plan
 from cron_tasks.registry import Registry
+from cron_tasks.report import note_rejected
 from cron_tasks.scripts import script
 from cron_tasks.settings import Settings, urls
 from cron_tasks.source import Source, Validators
@@ -143,6 +144,8 @@ class Reconciler:
             self.ledger.look_after(set(changes.removed), clock())
             for row in self.registry.record_rejected(changes.rejected):
                 log.warning("job.rejected", job_id=row.id, place=row.place, errors=row.errors)
+            if self.settings.rest_report_path:
+                note_rejected(self.redis, changes.rejected, clock())
         self._remember(report, validators, clock())
         return report
 
@@ -175,7 +178,7 @@ class Reconciler:
         """What else decides the outcome of a sync; a 304 says nothing about these."""
         s = self.settings
         url = urls.masked(s.rest_url or "")
-        return f"{url} {s.rest_jobs_path} {s.rest_mapping} {s.timezone}"
+        return f"{url} {s.rest_jobs_path} {s.rest_mapping} {s.timezone} {s.rest_report_path}"
 
     def _remember(self, report: Report, validators: Validators | None, now: float) -> None:
         before = self.status()

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import threading
 import time
 from functools import cache
 from typing import Any
@@ -15,6 +16,7 @@ from cron_tasks.errors import JobDisabled, UnknownJob
 from cron_tasks.ledger import Ledger
 from cron_tasks.redis_client import connect
 from cron_tasks.registry import Registry
+from cron_tasks.report import Reporter, keep_reporting
 from cron_tasks.runner import Runner
 from cron_tasks.sync import Reconciler
 from cron_tasks.ticks import parse_run_id
@@ -23,6 +25,7 @@ from cron_tasks.ticks import parse_run_id
 @app.task(name=names.SYNC_TASK)
 def sync_jobs() -> dict[str, Any]:
     """Reconcile the registry with the REST service; what it did."""
+    _report_from(os.getpid())
     report = Reconciler(_redis(), settings).sync(time.time)
     return report.as_json() if report else {"state": "another sync is at it"}
 
@@ -59,7 +62,22 @@ def _redis() -> Redis:
 presence.install(_redis())
 
 
+@cache
+def _report_from(_pid: int) -> None:
+    """Report from a thread of this process as long as it lives.
+
+    As a task, reporting would hold a slot for as long as a slow service likes, and wait behind
+    every run that is queued.
+    """
+    if settings.rest_report_path:
+        reporter = Reporter(_redis(), settings)
+        threading.Thread(
+            target=keep_reporting, args=[reporter], name="reports", daemon=True
+        ).start()
+
+
 def _runner(hostname: str) -> Runner:
+    _report_from(os.getpid())
     return _process_runner(os.getpid(), hostname)
 
 

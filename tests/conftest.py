@@ -13,7 +13,8 @@ from cron_tasks.redis_client import connect
 
 #: Keys that may stay without a time to live; docs/keys.md says why.
 LASTING = re.compile(
-    r"redbeat:.*|cron_tasks:(jobs|rejected|set_aside|source|generation|open|deadlines|poke|failing|going|queued|attempts|dropped|versions|removed|reports)$"
+    r"redbeat:.*|cron_tasks:(jobs|rejected|set_aside|source|generation|reports|reports:errors|open"
+    r"|deadlines|poke|failing|going|queued|attempts|dropped)$"
     r"|queue:.*|celery|_kombu\..*|unacked.*|celery\x06.*"
 )
 

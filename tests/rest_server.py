@@ -4,6 +4,8 @@ with RestServer([{"id": 1, ...}]) as rest:
     rest.jobs.append(...)             # served at /api/cronjobs/ with an ETag of the content
     rest.answer = status(503)         # from now on; None: behave again
     rest.requests                     # [(method, path, headers), ...]
+    rest.patches                      # [(job id, body), ...], applied to `jobs`
+    rest.answer_patch = status(503)   # as `answer`
 """
 
 import gzip
@@ -17,7 +19,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 JOBS_PATH = "/api/cronjobs/"
 
@@ -34,6 +36,23 @@ class Handler(BaseHTTPRequestHandler):
         answer = self.rest.answer
         if answer is None or not answer(self):
             self._list_jobs()
+
+    def do_PATCH(self) -> None:
+        self.rest.requests.append((self.command, self.path, dict(self.headers)))
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        job_id = unquote(self.path.removeprefix(JOBS_PATH))
+        self.rest.patches.append((job_id, body))
+        answer = self.rest.answer_patch
+        if answer is None or not answer(self):
+            self._change_job(job_id, body)
+
+    def _change_job(self, job_id: str, body: Any) -> None:
+        for row in self.rest.jobs:
+            if str(row["id"]) == job_id:
+                row |= body | {"updated_at": len(self.rest.patches)}
+                self.reply(200, json.dumps(row).encode())
+                return
+        self.reply(404, b'{"detail": "Not Found"}')
 
     def _list_jobs(self) -> None:
         if urlsplit(self.path).path != JOBS_PATH:
@@ -79,8 +98,8 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = False  # server_close() waits for them
     request_queue_size = 128
 
-    def __init__(self, handler: type[Handler]) -> None:
-        super().__init__(("127.0.0.1", 0), handler)
+    def __init__(self, handler: type[Handler], port: int) -> None:
+        super().__init__(("127.0.0.1", port), handler)
         self._open: set[socket.socket] = set()
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -105,12 +124,14 @@ class _Server(ThreadingHTTPServer):
 class RestServer:
     """The service on 127.0.0.1 and a free port, between `with` and its end."""
 
-    def __init__(self, jobs: Iterable[Any] = ()) -> None:
+    def __init__(self, jobs: Iterable[Any] = (), port: int = 0) -> None:
         self.jobs: list[Any] = list(jobs)
         self.answer: Answer | None = None
+        self.answer_patch: Answer | None = None
+        self.patches: list[tuple[str, Any]] = []
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.stopping = threading.Event()
-        self._server = _Server(type("BoundHandler", (Handler,), {"rest": self}))
+        self._server = _Server(type("BoundHandler", (Handler,), {"rest": self}), port)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     @property

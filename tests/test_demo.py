@@ -120,6 +120,14 @@ def test_the_service_feels_like_a_real_one(service: str, redis: Redis, tmp_path:
         "name": "a",
         "run_at": "x",
     }
+    redis.delete("cron_tasks:poke")
+    before = (tmp_path / "jobs.json").read_bytes()
+    call("PATCH", f"{JOBS}7", 200, {"last_status": "ok", "config_error": "no"})
+    reported = call("PATCH", f"{JOBS}7", 200, {"config_error": None})
+    assert reported == call("GET", f"{JOBS}7", 200) == call("GET", JOBS, 200)[0]
+    assert reported.items() >= {"run_at": "x", "last_status": "ok", "config_error": None}.items()
+    assert (tmp_path / "jobs.json").read_bytes() == before, "reports are not for the file"
+    assert not redis.exists("cron_tasks:poke")
     assert call("PUT", f"{JOBS}7", 200, {"name": "z"}) == {"id": 7, "name": "z"}
     call("PUT", f"{JOBS}7", 422, {"id": 8})
     call("DELETE", f"{JOBS}7", 204)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cron_tasks.jobs import (
     NOT_YET,
+    REMARKS,
     BrokenDocument,
     Job,
     Rejected,
@@ -420,6 +421,14 @@ def test_unknown_fields_are_kept_and_ignored_with_one_warning(
     assert job.warnings == (warning,)
     stored = Job.from_document(job.document())
     assert (stored, stored.warnings) == (job, job.warnings)
+
+
+def test_what_is_said_of_a_job_by_others_is_no_part_of_it() -> None:
+    """Reports of ours that come back, and when the row was saved."""
+    said = dict.fromkeys(REMARKS, "2026-11-23T09:00:00Z")
+    assert {"last_run_at", "last_status", "config_error", "updated_at"} <= REMARKS
+    assert fingerprint(SMALLEST | said, "UTC") == fingerprint(SMALLEST, "UTC")
+    assert accepted(**said) == accepted()
 
 
 def test_unknown_fields_can_be_seen() -> None:

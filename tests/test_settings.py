@@ -132,6 +132,8 @@ WRONG = [
     ("rest_url", "http://u:p@h", "got 'http://u:***@h': it has no query, and no user"),
     ("rest_jobs_path", "api/jobs", "expected a path that starts with /, got 'api/jobs'"),
     ("rest_jobs_path", "/api /jobs", "it holds a space"),
+    ("rest_report_path", "/api/jobs/", "got '/api/jobs/': {id} says where the id of the job goes"),
+    ("rest_report_path", "api/{id}", "expected a path with {id} in it, such as /api/cronjobs/{id}"),
     ("rest_token", "grün s3cret", "expected a token of visible ASCII characters, got ***"),
     ("rest_timeout", "0", "expected a number of seconds from 0.1 to 600, got '0'"),
     ("rest_timeout", "nan", "got 'nan'"),

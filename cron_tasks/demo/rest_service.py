@@ -12,7 +12,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import click
 import structlog
@@ -21,6 +21,7 @@ from fastapi import Body, Depends, FastAPI, Header, HTTPException, Request, Resp
 from redis.exceptions import RedisError
 
 from cron_tasks import logs, names
+from cron_tasks.jobs import REMARKS
 from cron_tasks.jobs import job_id as identity
 from cron_tasks.redis_client import connect
 from cron_tasks.settings import load
@@ -40,6 +41,8 @@ class JobFile:
         self.path = path
         self.rows: list[Any] = []
         self.fault: str | None = None
+        #: What is reported of jobs, by id; not for the file, which people edit.
+        self.reports: dict[str, dict[str, Any]] = {}
         self._text: bytes | None = None
         self._changed = changed
         if not path.exists():
@@ -83,6 +86,13 @@ class JobFile:
         draft.replace(self.path)
         self.refresh()
 
+    def listed(self) -> list[Any]:
+        """The rows, each with what was last reported of its job."""
+        return [
+            row | self.reports.get(identity(row) or "", {}) if isinstance(row, dict) else row
+            for row in self.rows
+        ]
+
     def find(self, job_id: str) -> int:
         """The position of a job, or a 404."""
         self.refresh()
@@ -114,7 +124,7 @@ Known = Annotated[str | None, Header(alias="If-None-Match")]
 async def list_jobs(file: File, known: Known = None) -> Response:
     if file.fault and not file.rows:
         raise HTTPException(503, file.fault)
-    body = json.dumps(file.rows)
+    body = json.dumps(file.listed())
     headers = {"ETag": f'"{hashlib.sha256(body.encode()).hexdigest()[:16]}"'}
     if known == headers["ETag"]:
         return Response(status_code=304, headers=headers)
@@ -136,7 +146,8 @@ async def create(file: File, job: Job) -> Row:
 
 @app.get(JOBS + "{job_id:path}", summary="One job")
 async def get(file: File, job_id: str) -> Any:
-    return file.rows[file.find(job_id)]
+    position = file.find(job_id)
+    return file.listed()[position]
 
 
 @app.put(JOBS + "{job_id:path}", summary="Replace a job")
@@ -149,9 +160,16 @@ async def replace(file: File, job_id: str, job: Job) -> Row:
     return row
 
 
-@app.patch(JOBS + "{job_id:path}", summary="Change fields of a job; null removes one")
+@app.patch(
+    JOBS + "{job_id:path}",
+    summary="Change fields of a job (null removes one), or report",
+)
 async def change(file: File, job_id: str, job: Job) -> Row:
-    row = file.rows[file.find(job_id)] | job
+    position = file.find(job_id)
+    if job.keys() <= REMARKS:
+        file.reports[job_id] = file.reports.get(job_id, {}) | job
+        return cast("Row", file.listed()[position])
+    row = file.rows[position] | job
     return await replace(file, job_id, {k: v for k, v in row.items() if v is not None})
 
 
@@ -159,6 +177,7 @@ async def change(file: File, job_id: str, job: Job) -> Row:
 async def delete(file: File, job_id: str) -> None:
     position = file.find(job_id)
     file.save([*file.rows[:position], *file.rows[position + 1 :]])
+    file.reports.pop(job_id, None)
 
 
 @click.command()

@@ -84,7 +84,11 @@ class Settings(BaseSettings):
         'holds it, e.g. `{"jobs": "checks", "id": "uuid", "cron_expression": "schedule"}`',
         'JSON such as {"id": "uuid"}, or a file that holds it',
     )
-    rest_report_path: str | None = _setting(None, "x", "a path with {id}")
+    rest_report_path: values.ReportPath | None = _setting(
+        None,
+        "Where the outcome of each job is reported by `PATCH`, e.g. `/api/cronjobs/{id}`",
+        "a path with {id} in it, such as /api/cronjobs/{id}",
+    )
     sync_interval: float = _seconds(60, "Seconds between reconciliations", 1, 86_400)
     shrink_limit: float = _setting(
         0.5,

@@ -50,6 +50,12 @@ def _visible(text: str) -> str:
     return text
 
 
+def _with_id(path: str) -> str:
+    if "{id}" not in path:
+        raise ValueError("{id} says where the id of the job goes")
+    return path
+
+
 def _token(token: SecretStr) -> SecretStr:
     _visible(token.get_secret_value())
     return token
@@ -120,6 +126,7 @@ def _in_a_folder(path: Path) -> Path:
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 UrlPath = Annotated[str, Field(pattern="^/"), AfterValidator(_visible)]
+ReportPath = Annotated[UrlPath, AfterValidator(_with_id)]
 Token = Annotated[SecretStr, AfterValidator(_token)]
 Mapping = Annotated[
     dict[str, str], NoDecode, AfterValidator(_expressions), BeforeValidator(_json_or_file)

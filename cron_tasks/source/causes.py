@@ -2,7 +2,7 @@
 
 import http.client
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 
 import urllib3.exceptions as u
@@ -30,7 +30,9 @@ _CAUSES: tuple[tuple[type[BaseException], str], ...] = (
     (u.ProtocolError, "the answer was cut short"),
     (ValueError, "the address is not a URL that can be requested"),
 )
-_HINTS = {401: "TOKEN", 403: "TOKEN", 404: "JOBS_PATH"}
+#: Settings to look at, by the status of an answer.
+LIST_HINTS = {401: "TOKEN", 403: "TOKEN", 404: "JOBS_PATH"}
+REPORT_HINTS = {401: "TOKEN", 403: "TOKEN"} | dict.fromkeys((301, 302, 303, 405), "REPORT_PATH")
 
 
 def transport_cause(error: BaseException, timeout: float) -> str:
@@ -54,13 +56,15 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         link = next((each for each in inner if isinstance(each, BaseException)), None)
 
 
-def status_cause(response: Response) -> str:
-    """What an answer other than a list means."""
+def status_cause(
+    response: Response, hints: Mapping[int, str] = LIST_HINTS, wanted: str = "200 and a list"
+) -> str:
+    """What an answer other than the one that was wanted means."""
     code = response.status_code
     phrases = {status.value: f" {status.phrase}" for status in HTTPStatus}
     answered = f"the service answered {code}{phrases.get(code, '')}"
     if code in (401, 403) and "Authorization" not in response.request.headers:
         return f"{answered} to a request without CRON_TASKS_REST_TOKEN: not set, or not its host"
-    if code in _HINTS:
-        return f"{answered}; check CRON_TASKS_REST_{_HINTS[code]}"
-    return f"{answered} in place of 200 and a list" if code < 400 else answered
+    if code in hints:
+        return f"{answered}; check CRON_TASKS_REST_{hints[code]}"
+    return f"{answered} in place of {wanted}" if code < 400 else answered

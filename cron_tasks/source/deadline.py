@@ -9,6 +9,7 @@ import http.client
 import io
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -32,25 +33,29 @@ class TooLate(Exception):
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """requests' adapter with retries, which does nothing after `until` on the monotonic clock."""
+    """requests' adapter, which does nothing after `until` on the monotonic clock.
 
-    def __init__(self, until: float) -> None:
+    `until` is asked at the begin of each answer and of each retry; `pool` is how many
+    connections are kept; `retry` goes before RETRY.
+    """
+
+    def __init__(self, until: Callable[[], float], pool: int = 10, **retry: Any) -> None:
         class Response(http.client.HTTPResponse):
             def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
                 super().__init__(sock, *args, **kwargs)
-                self.fp = io.BufferedReader(_Limited(self.fp.detach(), sock, until))
+                self.fp = io.BufferedReader(_Limited(self.fp.detach(), sock, until()))
 
         class Retries(Retry):
             def sleep(self, response: Any = None) -> None:
                 wait = self.get_backoff_time()
                 with suppress(InvalidHeader, ValueError, OverflowError):
                     wait = (response and self.get_retry_after(response)) or wait
-                if time.monotonic() + wait >= until:
+                if time.monotonic() + wait >= until():
                     raise TooLate(f"the next attempt would be in {wait:.0f} s")
                 time.sleep(wait)
 
         self._response_class = Response
-        super().__init__(max_retries=Retries(**RETRY))
+        super().__init__(pool_maxsize=pool, max_retries=Retries(**(RETRY | retry)))
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)

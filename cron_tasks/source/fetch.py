@@ -1,7 +1,6 @@
 """One page over HTTP, whole, within limits of time and size, or a sentence saying why not."""
 
 import io
-import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,31 +15,27 @@ from urllib3.exceptions import HTTPError
 from cron_tasks.errors import SourceError
 from cron_tasks.settings import Settings
 from cron_tasks.source.causes import status_cause, transport_cause
+from cron_tasks.source.client import Client, public
 from cron_tasks.source.deadline import DeadlineAdapter, TooLate
-from cron_tasks.text import printable
 
 CHUNK = 1 << 16
 #: Bytes of a page that stay in memory; the rest goes to a temporary file.
 SPOOL = 8 << 20
 
 
-class Fetcher(requests.Session):
+class Fetcher(Client):
     """Reads the pages of one list, one at a time; the limits hold for all of them together."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__()
-        self.home = settings.required("rest_url").rstrip("/") + settings.rest_jobs_path
+        super().__init__(settings)
+        self.home = self.base + settings.rest_jobs_path
         self.page = 0
         self.body: IO[bytes] = io.BytesIO()
-        self.auth = self._authorize
-        self.max_redirects = 10
-        self.headers.update({"Accept": "application/json", "User-Agent": "cron-tasks"})
-        self._settings = settings
         self._url = self.home
         self._bytes = 0
         self._until = time.monotonic() + settings.rest_deadline
         for scheme in ("http://", "https://"):
-            self.mount(scheme, DeadlineAdapter(self._until))
+            self.mount(scheme, DeadlineAdapter(lambda: self._until))
 
     def close(self) -> None:
         self.body.close()
@@ -49,7 +44,7 @@ class Fetcher(requests.Session):
     def error(self, cause: str) -> SourceError:
         """`cause` with the address that was last read, without what may be secret in it."""
         what = f"page {self.page} of the jobs" if self.page > 1 else "the jobs"
-        return SourceError(f"cannot read {what} from {_public(self._url)}: {cause}")
+        return SourceError(f"cannot read {what} from {public(self._url)}: {cause}")
 
     def resolve(self, reference: str) -> str:
         """The absolute URL that the last answer means by `reference`. Raises SourceError."""
@@ -57,7 +52,7 @@ class Fetcher(requests.Session):
             url: str = urldefragauth(urljoin(self._url, reference))
             if urlsplit(url).scheme in ("http", "https"):
                 return url
-        raise self.error(f"`next` leads to {_public(reference)}, which is not a URL to read from")
+        raise self.error(f"`next` leads to {public(reference)}, which is not a URL to read from")
 
     def read(self, url: str, conditions: Mapping[str, str]) -> requests.Response:
         """The answer at `url`: 200 with `body`, or 304 when `conditions` are sent as headers.
@@ -97,20 +92,3 @@ class Fetcher(requests.Session):
                 raise self.error(f"the list is larger than {most} bytes ({name})")
             self.body.write(chunk)
         self.body.seek(0)
-
-    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """The token goes to the origin of CRON_TASKS_REST_URL only; .netrc has no say."""
-        request.headers.pop("Authorization", None)
-        token = self._settings.rest_token
-        if token and not self.should_strip_auth(self.home, request.url):  # type: ignore[no-untyped-call]
-            request.headers["Authorization"] = f"Bearer {token.get_secret_value()}"
-        return request
-
-    def rebuild_auth(self, prepared_request: requests.PreparedRequest, _: object) -> None:
-        """Where a redirect leads (overrides requests)."""
-        self._authorize(prepared_request)
-
-
-def _public(url: str) -> str:
-    """Of an address what is no secret: not its user and password, not its query."""
-    return printable(re.sub(r"//[^/]*@", "//", re.split(r"[?#]", url)[0]))

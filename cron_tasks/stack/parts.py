@@ -51,6 +51,7 @@ def layout(demo: bool, workers: int, settings: Settings, home: Home) -> Layout:
         places |= {"rest": f"{url}/docs", "jobs": f"{jobs}: edit and save it, it counts at once"}
         # Whatever the settings say of another service.
         given = {"rest_url": url, "rest_jobs_path": "/api/cronjobs/", "rest_mapping": "{}"}
+        given["rest_report_path"] = "/api/cronjobs/{id}"
         given |= {"chat_id": str(settings.chat_id or 100)}
         environment |= {variable(name): value for name, value in given.items()}
         command = [*_PYTHON, "cron_tasks.demo.rest_service", f"--port={port}", f"--jobs={jobs}"]
@@ -63,7 +64,7 @@ def layout(demo: bool, workers: int, settings: Settings, home: Home) -> Layout:
         redis_url,
         places,
         stages=[store, [*readers, *rest, first, beat], [*others, flower]],
-        endings=[[*rest, beat, flower, first, *others], readers, store],
+        endings=[[beat, flower, first, *others], [*readers, *rest], store],
     )
 
 

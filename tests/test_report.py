@@ -1,0 +1,501 @@
+"""Reports to a real REST service that is slow, away, or of another opinion."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import rest_server as answers
+from helpers import wait_until
+from processes import Celery
+from reading import TOKEN, settings
+from redis import Redis
+from rest_server import JOBS_PATH, RestServer
+from structlog.testing import capture_logs
+
+from cron_tasks import names, report
+from cron_tasks.outcomes import Attempt, Result, record
+from cron_tasks.report import Reporter, mark
+from cron_tasks.sync import Reconciler
+
+NOW = 1_800_000_000.0  # 2027-01-15 08:00:00 UTC
+PATH = JOBS_PATH + "{id}"
+DONE = Result("ok")
+EIGHT = "2027-01-15T08:00:00Z"
+OK = {
+    "last_run_at": "2027-01-15T08:00:00.012Z",
+    "last_status": "ok",
+    "last_error": None,
+    "next_run_at": "2027-01-15T09:00:00Z",
+    "config_error": None,
+}
+
+
+class Clock:
+    now = NOW + 1
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setattr(report, "backoff", lambda tries: 2.0**tries)
+    return Clock()
+
+
+@pytest.fixture
+def reporter(redis: Redis, rest: RestServer) -> Reporter:
+    return Reporter(redis, settings(rest, rest_report_path=PATH))
+
+
+def finish(
+    redis: Redis, rest: RestServer, job_id: str = "7", result: Result = DONE, **more: Any
+) -> None:
+    """What a run of a job that the service knows leaves behind."""
+    if all(row["id"] != job_id for row in rest.jobs):
+        rest.jobs.append({"id": job_id, "name": "x", "cron_expression": "0 * * * *"})
+    by = Attempt(1, more.get("started_at", NOW + 0.0123), NOW + 1, "w")
+    line = record(f"{job_id}@2027-01-15T08:00:00Z", result, by)
+    redis.lpush(names.HISTORY_PREFIX + job_id, line)
+    redis.expire(names.HISTORY_PREFIX + job_id, 100)
+    redis.zadd(names.SCHEDULE, {names.entry_key(job_id): NOW + 3600})
+    mark(redis, [job_id], more.get("at", NOW))
+
+
+def waiting(redis: Redis) -> list[str]:
+    return redis.zrange(names.REPORTS, 0, -1)
+
+
+def test_a_finished_run_is_reported_once(
+    redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock
+) -> None:
+    finish(redis, rest)
+    assert reporter.report(clock) == 1
+    assert reporter.report(clock) == 0
+    assert rest.patches == [("7", OK)]
+    method, path, headers = rest.requests[0]
+    assert (method, path, headers["Content-Type"]) == (
+        "PATCH",
+        "/api/cronjobs/7",
+        "application/json",
+    )
+    assert headers["Authorization"] == f"Bearer {TOKEN}"
+
+
+@pytest.mark.parametrize(
+    ("result", "started_at", "said"),
+    [
+        (Result("failed", error="no way"), NOW, {"last_error": "no way", "last_run_at": EIGHT}),
+        (Result("skipped", "overlap"), None, {"last_error": "overlap", "last_run_at": EIGHT}),
+        (Result("missed", "no_catchup"), None, {"last_error": "no_catchup"}),
+    ],
+)
+def test_what_a_report_says(
+    redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock,
+    result: Result, started_at: float | None, said: dict[str, Any],
+) -> None:  # fmt: skip
+    finish(redis, rest, result=result, started_at=started_at)
+    reporter.report(clock)
+    assert rest.patches[0][1].items() >= (said | {"last_status": result.status}).items()
+
+
+def test_a_one_off_that_is_done_has_no_next_run(
+    redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock
+) -> None:
+    finish(redis, rest)
+    redis.delete(names.SCHEDULE)
+    reporter.report(clock)
+    assert rest.patches == [("7", OK | {"next_run_at": None})]
+
+
+@pytest.mark.parametrize("line", [None, "{", "null", "[]", '{"status": "ok"}'])
+def test_without_a_readable_run_nothing_is_said_of_it(
+    redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock, line: str | None
+) -> None:
+    if line is not None:
+        redis.lpush(names.HISTORY_PREFIX + "7", line)
+        redis.expire(names.HISTORY_PREFIX + "7", 100)
+    mark(redis, ["7"], NOW)
+    reporter.report(clock)
+    assert rest.patches == [("7", {"next_run_at": None, "config_error": None})]
+
+
+@pytest.mark.parametrize("job_id", ["a/b", "../../x", "ключ %2F?#", "a b"])
+def test_any_id_stays_one_part_of_the_path(
+    redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock, job_id: str
+) -> None:
+    finish(redis, rest, job_id)
+    assert reporter.report(clock) == 1
+    assert rest.patches[0][0] == job_id
+    assert rest.requests[0][1].count("/") == 3
+
+
+@pytest.mark.parametrize("job_id", [".", ".."])
+def test_an_id_that_no_path_can_hold_is_not_reported_to_another_address(
+    redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock, job_id: str
+) -> None:
+    finish(redis, rest, job_id)
+    assert reporter.report(clock) == 0
+    assert (rest.requests, waiting(redis)) == ([], [])
+
+
+def test_many_runs_are_one_report_of_the_latest(
+    redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock
+) -> None:
+    for number in range(5):
+        finish(redis, rest, result=Result("failed", error=f"try {number}"), at=NOW + number / 10)
+    assert reporter.report(clock) == 1
+    assert [body["last_error"] for _, body in rest.patches] == ["try 4"]
+
+
+def test_a_run_that_ends_while_its_job_is_reported_is_reported_too(
+    redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock
+) -> None:
+    finish(redis, rest)
+
+    def meanwhile(_: answers.Handler) -> bool:
+        finish(redis, rest, result=Result("failed", error="late"), at=NOW + 0.5)
+        return False
+
+    rest.answer_patch = answers.first(1, meanwhile)
+    assert reporter.report(clock) == 2
+    assert [body["last_status"] for _, body in rest.patches] == ["ok", "failed"]
+
+
+def test_a_thousand_at_once(
+    redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock
+) -> None:
+    rest.jobs = [{"id": str(number), "name": "x", "every": 60} for number in range(1000)]
+    for row in rest.jobs:
+        finish(redis, rest, row["id"])
+    connections = set()
+
+    def count(handler: answers.Handler) -> bool:
+        connections.add(handler.client_address)
+        return False
+
+    rest.answer_patch = count
+    assert reporter.report(clock) == 1000
+    assert len(rest.patches) == len(dict(rest.patches)) == 1000
+    assert len(connections) <= report.THREADS * 2, "connections are used again"
+
+
+# A service that is away
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        answers.status(503),
+        answers.status(429),
+        answers.status(502),
+        answers.status(401),
+        answers.reset(),
+        answers.silent(),
+        answers.drip(b"x", 0.05),
+        answers.drip(b"x", 0.05, headers=True),
+    ],
+)
+def test_a_service_that_was_away_gets_the_latest_state_and_is_not_pressed(
+    redis: Redis, rest: RestServer, clock: Clock, trouble: answers.Answer
+) -> None:
+    reporter = Reporter(redis, settings(rest, rest_report_path=PATH, rest_timeout=0.2))
+    for number in range(100):
+        finish(redis, rest, str(number))
+    rest.answer_patch = trouble
+    with capture_logs() as logs:
+        for now in (1, 1.5, 3.5, 4, 8):  # pauses of 2, 4 and 8 seconds
+            clock.now = NOW + now
+            assert reporter.report(clock) == 0
+        assert len(rest.patches) <= (report.THREADS + 3) * 2, "one at a time, once it is away"
+        assert len(waiting(redis)) == 100
+        finish(redis, rest, "3", Result("failed", error="newer"), at=NOW + 9)
+        rest.answer_patch, clock.now = None, NOW + 20
+        rest.patches.clear()
+        assert reporter.report(clock) == 100
+    assert len(rest.patches) == 100
+    assert dict(rest.patches)["3"]["last_error"] == "newer"
+    told = [entry["event"] for entry in logs]
+    assert told == ["report.service_away", "report.service_back"]
+
+
+def test_nobody_listens_and_then_somebody_does(redis: Redis, clock: Clock) -> None:
+    with RestServer() as rest:
+        reporter = Reporter(redis, settings(rest, rest_report_path=PATH))
+        finish(redis, rest)
+    assert reporter.report(clock) == 0
+    with RestServer([{"id": "7"}], port=rest.port) as rest:
+        clock.now += 10
+        assert reporter.report(clock) == 1
+        assert rest.patches == [("7", OK)]
+
+
+@pytest.mark.parametrize("code", [429, 503])
+def test_retry_after_is_honoured(
+    redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock, code: int
+) -> None:
+    finish(redis, rest)
+    rest.answer_patch = answers.first(1, answers.status(code, retry_after="30"))
+    for now, taken in ((1, 0), (30, 0), (31.5, 1)):
+        clock.now = NOW + now
+        assert reporter.report(clock) == taken
+    assert len(rest.patches) == 2
+
+
+def test_a_job_that_the_service_cannot_take_is_no_hindrance_to_others(
+    redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock
+) -> None:
+    for number in range(20):
+        finish(redis, rest, str(number))
+    rest.answer_patch = lambda handler: handler.path.endswith("/5") and answers.status(500)(handler)
+    with capture_logs() as logs:
+        assert reporter.report(clock) == 19
+        for now, tried in ((2, 1), (3.5, 2), (5, 2), (8, 3)):
+            clock.now = NOW + now
+            assert reporter.report(clock) == 0
+            assert [job for job, _ in rest.patches].count("5") == tried
+    assert [entry["event"] for entry in logs] == ["report.refused"]
+    rest.answer_patch, clock.now = None, NOW + 100
+    assert reporter.report(clock) == 1
+    assert waiting(redis) == []
+
+
+def test_one_report_that_hangs_does_not_keep_the_others(
+    redis: Redis, rest: RestServer, clock: Clock
+) -> None:
+    reporter = Reporter(redis, settings(rest, rest_report_path=PATH, rest_timeout=0.2))
+    for number in range(20):
+        finish(redis, rest, str(number))
+    rest.answer_patch = lambda handler: handler.path.endswith("/0") and answers.silent()(handler)
+    for _ in range(20):
+        reporter.report(clock)
+        clock.now += 10
+    assert waiting(redis) == ["0"]
+
+
+@pytest.mark.parametrize("code", [400, 403, 405, 422, 302])
+def test_what_is_refused_is_said_once_until_it_changes(
+    redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock, code: int
+) -> None:
+    refuse = answers.reply(code, b"no", Location="/elsewhere")
+    with capture_logs() as logs:
+        for answer in (refuse, refuse, None, refuse):
+            rest.answer_patch = answer
+            for job_id in ("7", "8"):
+                finish(redis, rest, job_id)
+            reporter.report(clock)
+            assert waiting(redis) == []
+    assert [(entry["event"], entry["jobs"]) for entry in logs] == [("report.refused", 2)] * 2
+    assert str(code) in logs[0]["cause"]
+
+
+@pytest.mark.parametrize("code", [404, 410])
+def test_a_job_unknown_there_is_dropped(
+    redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock, code: int
+) -> None:
+    finish(redis, rest)
+    reporter.report(clock)
+    with capture_logs() as logs:
+        rest.answer_patch = answers.status(code)
+        finish(redis, rest)
+        assert reporter.report(clock) == 0
+    assert (waiting(redis), logs) == ([], [])
+
+
+def test_a_path_that_exists_for_no_job_is_doubted_once(
+    redis: Redis, rest: RestServer, clock: Clock
+) -> None:
+    reporter = Reporter(redis, settings(rest, rest_report_path="/wrong/{id}"))
+    with capture_logs() as logs:
+        for _ in range(2):
+            finish(redis, rest)
+            reporter.report(clock)
+    assert [entry["event"] for entry in logs] == ["report.unknown_job"]
+
+
+@pytest.fixture
+def stranger() -> Iterator[RestServer]:
+    with RestServer([{"id": "7"}]) as server:
+        yield server
+
+
+def test_a_redirect_keeps_the_report_and_loses_the_token(
+    redis: Redis, rest: RestServer, stranger: RestServer, reporter: Reporter, clock: Clock
+) -> None:
+    finish(redis, rest)
+    rest.answer_patch = answers.redirect(f"{stranger.url}{JOBS_PATH}7", 307)
+    assert reporter.report(clock) == 1
+    assert stranger.patches == [("7", OK)]
+    assert "Authorization" not in stranger.requests[0][2]
+
+
+# More than one, and none
+
+
+def test_of_two_reporters_one_reports_until_it_is_gone(
+    redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock
+) -> None:
+    other = Reporter(redis, settings(rest, rest_report_path=PATH))
+    seen = threading.Event()
+
+    def race(_: answers.Handler) -> bool:
+        assert other.report(clock) == 0
+        seen.set()
+        return False
+
+    rest.answer_patch = race
+    finish(redis, rest)
+    assert reporter.report(clock) == 1
+    assert seen.is_set()
+    assert 0 < redis.pttl(names.REPORTS_LOCK) <= report.LOCK_TTL * 1000
+    redis.delete(names.REPORTS_LOCK)
+    rest.answer_patch = None
+    finish(redis, rest)
+    assert (other.report(clock), reporter.report(clock)) == (1, 0)
+
+
+def test_one_that_was_taken_for_dead_does_not_have_the_last_word(
+    redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock
+) -> None:
+    """It sends what was so before it froze; so what is so now is sent after that."""
+    finish(redis, rest)
+    other = Reporter(redis, settings(rest, rest_report_path=PATH))
+
+    def frozen(_: answers.Handler) -> bool:
+        redis.delete(names.REPORTS_LOCK)
+        finish(redis, rest, result=Result("failed", error="newer"), at=NOW + 0.5)
+        assert other.report(clock) == 1
+        redis.delete(names.REPORTS_LOCK)
+        return False
+
+    rest.answer_patch = answers.first(1, frozen)
+    reporter.report(clock)
+    assert rest.patches[-1][1]["last_error"] == "newer"
+    assert rest.jobs[0]["last_error"] == "newer"
+    assert waiting(redis) == []
+
+
+REPORTING = """
+import sys, time
+from cron_tasks.redis_client import connect
+from cron_tasks.report import Reporter
+from cron_tasks.settings import Settings
+settings = Settings(rest_url=sys.argv[2], rest_report_path=sys.argv[3])
+Reporter(connect(sys.argv[1]), settings).report(time.time)
+"""
+
+
+def test_kill_9_in_the_middle_loses_nothing(
+    redis: Redis, redis_url: str, rest: RestServer, reporter: Reporter
+) -> None:
+    rest.jobs = [{"id": str(number), "name": "x"} for number in range(1200)]
+    mark(redis, [row["id"] for row in rest.jobs], NOW)
+    command = [sys.executable, "-c", REPORTING, redis_url, rest.url, PATH]
+    child = subprocess.Popen(command, env={**os.environ, "NO_PROXY": "*"})
+    redis.zadd(names.REPORTS, dict.fromkeys(waiting(redis), 1.0))
+    wait_until(lambda: len(rest.patches) > 600, "the child to be in the middle of it")
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    reached = len(rest.patches)
+    assert reached < 1200
+    assert len(waiting(redis)) >= 1200 - reached
+    redis.delete(names.REPORTS_LOCK)
+    reporter.report(time.time)
+    assert {job_id for job_id, _ in rest.patches} == {row["id"] for row in rest.jobs}
+    assert waiting(redis) == []
+
+
+# Rejected rows, and what comes back in the list
+
+BAD = {"id": "9", "name": "y", "cron_expression": "99 * * * *"}
+
+
+def test_a_rejected_row_is_told_why_and_when_it_is_mended(
+    redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock
+) -> None:
+    reconciler = Reconciler(redis, reporter.settings)
+    rest.jobs = [dict(BAD), {"name": "has no id"}]
+    rest.jobs[1]["id"] = None
+    reconciler.sync(clock)
+    assert reporter.report(clock) == 1
+    [(job_id, said)] = rest.patches
+    assert (job_id, said["next_run_at"]) == ("9", None)
+    assert "minute 99 is not in 0–59" in said["config_error"]
+    for _ in range(2):  # our report is in the list by now
+        reconciler.sync(clock)
+    assert waiting(redis) == []
+    rest.jobs[0] |= {"name": ""}
+    reconciler.sync(clock)
+    reporter.report(clock)
+    assert "`name`" in rest.patches[1][1]["config_error"]
+    rest.jobs[0] |= {"name": "y", "cron_expression": "0 * * * *"}
+    reconciler.sync(clock)
+    assert reporter.report(clock) == 1
+    assert rest.patches[2] == ("9", {"next_run_at": "2027-01-15T09:00:00Z", "config_error": None})
+    assert not redis.exists(names.REPORTED_ERRORS)
+
+
+def test_a_row_that_was_rejected_before_reporting_began_is_reported(
+    redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock
+) -> None:
+    rest.jobs = [dict(BAD)]
+    Reconciler(redis, settings(rest)).sync(clock)
+    assert list(redis.scan_iter(names.REPORTS + "*")) == [], "nothing is written for nobody"
+    Reconciler(redis, reporter.settings).sync(clock)
+    assert waiting(redis) == ["9"]
+
+
+def test_a_report_that_comes_back_changes_nothing(
+    redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock
+) -> None:
+    reconciler = Reconciler(redis, reporter.settings)
+    rest.jobs = [{"id": "7", "name": "x", "cron_expression": "0 * * * *"}]
+    reconciler.sync(clock)
+    before = redis.hgetall(names.entry_key("7"))
+    finish(redis, rest)
+    assert reporter.report(clock) == 1
+    assert rest.jobs[0].keys() >= OK.keys() | {"updated_at"}
+    result = reconciler.sync(clock)
+    assert result is not None
+    assert (result.not_modified, result.changes.unchanged) == (False, 1)
+    assert not result.changes
+    assert redis.hgetall(names.entry_key("7")) == before
+    assert waiting(redis) == []
+
+
+# The whole of it
+
+
+def test_workers_report_and_no_run_waits_for_that(
+    celery: Celery, redis: Redis, rest: RestServer
+) -> None:
+    """The service first hangs, and then pokes after each report, as it may."""
+    rest.jobs = [{"id": 7, "name": "x", "every": 1}, dict(BAD)]
+    rest.answer_patch = answers.silent()
+    env = {"CRON_TASKS_REST_REPORT_PATH": PATH, "CRON_TASKS_REST_TIMEOUT": "1", "NO_PROXY": "*"}
+    worker = celery.worker(1, **env)
+    celery.beat(**env)
+    wait_until(lambda: rest.patches, "a report of the rejected row")
+    runs = redis.llen("queue:to_telegram")
+    wait_until(lambda: redis.llen("queue:to_telegram") > runs + 2, "runs to go on", 5)
+
+    def poke(_: answers.Handler) -> bool:
+        redis.lpush(names.POKE, "*")
+        return False
+
+    rest.answer_patch = poke
+    mark(redis, ["7"], time.time())
+    wait_until(lambda: "config_error" in rest.jobs[1] and "last_status" in rest.jobs[0])
+    assert rest.jobs[0]["last_status"] == "ok"
+    assert rest.jobs[0]["next_run_at"] > rest.jobs[0]["last_run_at"]
+    wait_until(lambda: not redis.exists(names.REPORTS))
+    assert worker.output.count("report.service_away") == 1
+    assert worker.output.count("report.service_back") == 1
+    assert worker.terminate() == 0
