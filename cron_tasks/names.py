@@ -23,6 +23,14 @@ WORKERS = "cron_tasks:workers"
 SYNC_LOCK = "cron_tasks:sync:lock"
 SYNC_AGAIN = "cron_tasks:sync:again"
 
+#: Followed by the queue, a colon and the id of a notification.
+BOT_SENT_PREFIX = "cron_tasks:bot:sent:"
+# Beside the queue that a bot of ours reads: what follows the queue's name.
+BOT_DEAD = ":dead"
+BOT_READERS = ":readers"
+BOT_ALIVE = ":alive:"
+BOT_PROCESSING = ":processing:"
+
 SYNC_TASK = "cron_tasks.sync_jobs"
 RUN_TASK = "cron_tasks.run_job"
 CHUNK_TASK = "cron_tasks.run_chunk"
