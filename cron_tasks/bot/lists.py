@@ -1,7 +1,7 @@
 """Reading a list that producers RPUSH to: what a reader has is in a list of its own meanwhile."""
 
 import time
-from typing import cast
+from typing import Any, cast
 
 from redis import Redis
 
@@ -31,7 +31,9 @@ class ListReader(Reader):
         self._sign()
 
     def ack(self, delivery: Delivery) -> None:
-        self.redis.lrem(self._processing(self.name), 1, delivery.key)
+        # As bytes, since redis-py refuses to send a text with undecodable bytes in it.
+        raw: Any = delivery.key.encode("utf-8", "surrogateescape")
+        self.redis.lrem(self._processing(self.name), 1, raw)
 
     def leave(self) -> None:
         self._put_back(self.name)
