@@ -7,6 +7,7 @@ its last try failed), later ones are taken and go before it; those of one chat s
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -32,7 +33,7 @@ MOST_TRIES, LONGEST_WAIT = 10, 60.0
 #: Messages in the dead list, and seconds that it stays after the last one.
 DEAD_KEPT, DEAD_FOR = 1_000, 7 * 86_400
 #: Longest wait, in seconds, in which `stop` is not noticed.
-LOOK_EVERY = 0.5
+LOOK_EVERY = 0.2
 
 
 class Permanent(Exception):
@@ -72,6 +73,7 @@ class Bot:
         self._held: list[_Held] = []
         self._handled: _Held | None = None
         self._stopped = self._last_call = False
+        self._told: str | None = None
 
     def stop(self, when_empty: bool = False) -> None:
         """Have `run` return after the message in hand, or once there is no other.
@@ -86,25 +88,31 @@ class Bot:
 
         Raises CronTasksError when the queue is of another kind than the reader's.
         """
-        told = ""
         while not self._stopped:
             try:
                 self._settle()
                 if self._reader.enter():
-                    log.info("bot.waiting", queue=self._reader.queue, name=self._reader.name)
-                    told = ""
                     self._read()
                     continue
-                event, why = "bot.name_taken", f"{self._reader.name} reads already, or was killed"
+                self._tell("bot.name_taken", f"{self._reader.name} reads already, or was killed")
             except RedisError as error:
-                event, why = "redis.away", str(error)
-            if told != event:
-                log.warning(event, error=why)
-                told = event
+                self._tell("redis.away", str(error))
             self._stopped = self._stopped or self._last_call
             time.sleep(LOOK_EVERY)
+        with suppress(RedisError):
+            self._settle()
         if self._handled:
             log.warning("bot.may_repeat", message=_shown(self._handled.delivery))
+
+    def _tell(self, trouble: str, error: str = "") -> None:
+        """Say once that there is trouble, and once that there is none: messages can be read."""
+        if trouble == self._told:
+            return
+        self._told = trouble
+        if trouble:
+            log.warning(trouble, error=error)
+        else:
+            log.info("bot.waiting", queue=self._reader.queue, name=self._reader.name)
 
     def _read(self) -> None:
         self._held.clear()
@@ -123,10 +131,12 @@ class Bot:
         wait = max(min(at - now, LOOK_EVERY), 0.01)
         if len(self._held) >= MOST_HELD:
             time.sleep(wait)
-        elif taken := self._reader.receive(wait):
-            for delivery in taken:
-                self._take(delivery)
-        elif self._last_call and not self._held:
+            return
+        taken = self._reader.receive(wait)
+        self._tell("")
+        for delivery in taken:
+            self._take(delivery)
+        if self._last_call and not taken and not self._held:
             self._stopped = True
 
     def _next(self, now: float) -> tuple[float, _Held | None]:
