@@ -119,7 +119,7 @@ class Bot:
         with renewed(self._reader.renew, self._reader.lease / 3):
             while not self._stopped and not self._reader.lapsed:
                 self._step(time.monotonic())
-        if self._stopped:
+        if not self._reader.lapsed:
             self._reader.leave()
 
     def _step(self, now: float) -> None:
