@@ -38,6 +38,14 @@ REPORTS = "cron_tasks:reports"
 REPORTED_ERRORS = "cron_tasks:reports:errors"
 REPORTS_LOCK = "cron_tasks:reports:lock"
 
+#: Followed by the queue, a colon and the id of a notification.
+BOT_SENT_PREFIX = "cron_tasks:bot:sent:"
+# Beside the queue that a bot of ours reads: what follows the queue's name.
+BOT_DEAD = ":dead"
+BOT_READERS = ":readers"
+BOT_ALIVE = ":alive:"
+BOT_PROCESSING = ":processing:"
+
 SYNC_TASK = "cron_tasks.sync_jobs"
 RUN_TASK = "cron_tasks.run_job"
 CHUNK_TASK = "cron_tasks.run_chunk"

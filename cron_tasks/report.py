@@ -230,7 +230,7 @@ def _pause(answer: Answer, tries: int) -> float:
     return max(backoff(tries), min(answer.retry_after or 0.0, LONGEST_RETRY_AFTER))
 
 
-@script
+@script()
 def _take() -> list[str]:  # type: ignore[empty-body]
     """
     local holder = redis.call('GET', KEYS[1])
@@ -242,7 +242,7 @@ def _take() -> list[str]:  # type: ignore[empty-body]
     """
 
 
-@script
+@script()
 def _settle() -> int:  # type: ignore[empty-body]
     """
     for i = 2, #ARGV, 3 do

@@ -153,12 +153,12 @@ def test_the_bot_prints_a_line_for_each_message() -> None:
     body = {"chat_id": 100, "response": "Hi\x1b[31m\nthere", "status": "success"}
     body["scheduled_for"] = "2026-11-23T09:00:00Z"
     now = 1795424400.25
-    shown = line(json.dumps(body), now)
+    shown = line(body, now)
     assert "✓" in shown
     assert "100" in shown
     assert "Hi\\x1b[31m\\nthere" in shown
     assert "(0.25 s)" in shown
     assert time.strftime("%H:%M:%S", time.localtime(now)) in shown
-    assert "✗" in line(json.dumps(body | {"status": "error"}), now)
-    for broken in ("", "[]", "{}", "\x00", json.dumps(body | {"scheduled_for": 7})):
+    assert "✗" in line(body | {"status": "error"}, now)
+    for broken in ({}, {"status": "\x00"}, body | {"scheduled_for": 7}):
         assert "not understood" in line(broken, now)

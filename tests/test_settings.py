@@ -54,6 +54,7 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert found.chat_id is None
     assert found.rest_mapping == {}
     assert (found.rest_jobs_path, found.notify_queue) == ("/api/cronjobs/", "queue:to_telegram")
+    assert (found.notify_transport, found.telegram_token) == ("list", None)
     assert (found.rest_timeout, found.rest_deadline, found.rest_max_bytes) == (10, 60, 256 << 20)
     assert (found.sync_interval, found.shrink_limit, found.misfire_grace) == (60, 0.5, 15)
     assert (found.history_runs, found.history_days) == (20, 7)
@@ -108,6 +109,7 @@ def test_environment_before_dotenv_before_secret_files_before_defaults(
         ("chat_id", "@channel", "@channel"),
         ("chat_id", "007", "007"),
         ("chat_id", "9" * 30, "9" * 30),
+        ("notify_transport", "Stream", "stream"),
         ("log_level", "debug", "DEBUG"),
         ("log_format", "JSON", "json"),
         ("timezone", "America/Argentina/Buenos_Aires", "America/Argentina/Buenos_Aires"),
@@ -135,6 +137,9 @@ WRONG = [
     ("rest_report_path", "/api/jobs/", "got '/api/jobs/': {id} says where the id of the job goes"),
     ("rest_report_path", "api/{id}", "expected a path with {id} in it, such as /api/cronjobs/{id}"),
     ("rest_token", "grün s3cret", "expected a token of visible ASCII characters, got ***"),
+    ("telegram_token", "1:s 3cret", "expected a token of visible ASCII characters, got ***"),
+    ("telegram_url", "api.telegram.org", "it starts with http:// or https:// and a host"),
+    ("notify_transport", "stack", "expected list or stream, got 'stack'"),
     ("rest_timeout", "0", "expected a number of seconds from 0.1 to 600, got '0'"),
     ("rest_timeout", "nan", "got 'nan'"),
     ("rest_deadline", "inf", "expected a number of seconds from 1 to 3600, got 'inf'"),
@@ -271,6 +276,7 @@ def test_no_view_of_the_settings_holds_a_secret(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "CRON_TASKS_REST_TOKEN").write_text("tok://s3cret")
+    (tmp_path / "CRON_TASKS_TELEGRAM_TOKEN").write_text("1:s3cret")
     given_values(
         monkeypatch,
         secrets_dir=str(tmp_path),
@@ -287,7 +293,7 @@ def test_no_view_of_the_settings_holds_a_secret(
     assert shown["CRON_TASKS_CHAT_ID"][1:3] == ("5", "environment")
     assert shown["CRON_TASKS_REST_MAX_BYTES"][1:3] == ("256MiB", "default")
     assert shown["CRON_TASKS_TIMEZONE"].meaning == "Zone of jobs that name none"
-    assert found.secrets() == {"tok://s3cret", "s3cret%40", "s3cret@"}
+    assert found.secrets() == {"tok://s3cret", "1:s3cret", "s3cret%40", "s3cret@"}
 
 
 def test_the_table_of_the_documentation_is_up_to_date() -> None:

@@ -105,7 +105,8 @@ class Settings(BaseSettings):
     )
     notify_transport: Annotated[Literal["list", "stream"], BeforeValidator(str.lower)] = _setting(
         "list",
-        "`list` (RPUSH, the bot BLPOPs) or `stream` (XADD, consumer groups)",
+        "What a queue for notifications is: `list` (RPUSH, bots take from the left) or `stream` "
+        "(XADD, bots read in consumer groups)",
         "list or stream",
     )
     notify_max: int = _setting(
@@ -117,6 +118,17 @@ class Settings(BaseSettings):
     )
     chat_id: values.ChatId | None = _setting(
         None, "Default recipient", "a number or a name of 1 to 200 characters"
+    )
+    telegram_token: values.Token | None = _setting(
+        None,
+        "Token of the Telegram bot that `python -m cron_tasks.bot --telegram` posts as; never "
+        "logged, never shown",
+        "a token of visible ASCII characters",
+    )
+    telegram_url: values.BaseUrl = _setting(
+        "https://api.telegram.org",
+        "Base URL of Telegram's Bot API",
+        "the base URL of a Bot API, e.g. https://api.telegram.org",
     )
     timezone: values.Zone = _setting(
         "UTC", "Zone of jobs that name none", "an IANA time zone such as Europe/Berlin"
@@ -196,9 +208,9 @@ class Settings(BaseSettings):
         return value
 
     def secrets(self) -> frozenset[str]:
-        """Texts that no log line may hold: the token, and passwords in URLs."""
-        token = {self.rest_token.get_secret_value()} if self.rest_token else set()
-        return frozenset(token | urls.passwords(self.redis_url.get_secret_value()))
+        """Texts that no log line may hold: tokens, and passwords in URLs."""
+        tokens = {it.get_secret_value() for it in (self.rest_token, self.telegram_token) if it}
+        return frozenset(tokens | urls.passwords(self.redis_url.get_secret_value()))
 
     def rows(self) -> list[Row]:
         """All settings in the order of the documentation."""

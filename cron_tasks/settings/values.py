@@ -40,7 +40,7 @@ def _base_url(url: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("it starts with http:// or https:// and a host")
     if parts.query or parts.fragment or "@" in parts.netloc:
-        raise ValueError("it has no query, and no user: the service gets CRON_TASKS_REST_TOKEN")
+        raise ValueError("it has no query, and no user: tokens are settings of their own")
     return url.rstrip("/")
 
 

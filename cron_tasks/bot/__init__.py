@@ -1,0 +1,37 @@
+"""A bot's side of the queue: reading that loses nothing, handling each message, remembering which.
+
+    serve(Bot(reader(load(), name="mailer"), send_mail))
+
+`python -m cron_tasks.bot` is such a bot; docs/bot.md tells more.
+"""
+
+import os
+import signal
+import socket
+
+from cron_tasks.bot.lists import ListReader
+from cron_tasks.bot.loop import Bot, Handler, Permanent, TryAgain
+from cron_tasks.bot.pace import Pace
+from cron_tasks.bot.reader import Delivery, Reader
+from cron_tasks.bot.streams import StreamReader
+from cron_tasks.redis_client import connect
+from cron_tasks.settings import Settings
+
+__all__ = ["Bot", "Delivery", "Handler", "ListReader", "Pace", "Permanent", "Reader"]
+__all__ += ["StreamReader", "TryAgain", "reader", "serve"]
+
+
+def reader(settings: Settings, queue: str | None = None, name: str | None = None) -> Reader:
+    """Reads `queue` (by default the one of the settings) under a `name` that nobody else has."""
+    kind = StreamReader if settings.notify_transport == "stream" else ListReader
+    redis = connect(settings.redis_url.get_secret_value(), retries=0)
+    return kind(
+        redis, queue or settings.notify_queue, name or f"{socket.gethostname()}-{os.getpid()}"
+    )
+
+
+def serve(bot: Bot) -> None:
+    """Run until SIGTERM or Ctrl-C, which let it finish the message in hand."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: bot.stop())
+    bot.run()

@@ -1,0 +1,234 @@
+"""The loop of a bot: take a message, have it handled, remember that, acknowledge it.
+
+One message is handled at a time. While the next one has to wait (its chat had one a moment ago, or
+its last try failed), later ones are taken and go before it; those of one chat stay in their order.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+import orjson
+import structlog
+from redis.exceptions import RedisError
+
+from cron_tasks import names
+from cron_tasks.bot.pace import Pace
+from cron_tasks.bot.reader import Delivery, Reader
+from cron_tasks.leases import renewed
+from cron_tasks.text import printable
+
+log = structlog.get_logger("cron_tasks.bot")
+
+#: Seconds for which the id of a handled message is remembered.
+SEEN_FOR = 86_400
+#: Most messages that are taken and wait; then no other is taken.
+MOST_HELD = 1_000
+#: Times that a message is tried which fails without a known reason, and the longest wait between.
+MOST_TRIES, LONGEST_WAIT = 10, 60.0
+#: Messages in the dead list, and seconds that it stays after the last one.
+DEAD_KEPT, DEAD_FOR = 1_000, 7 * 86_400
+#: Longest wait, in seconds, in which `stop` is not noticed.
+LOOK_EVERY = 0.2
+
+
+class Permanent(Exception):
+    """Raised by a handler: this message can never be handled."""
+
+
+class TryAgain(Exception):
+    """Raised by a handler: not now, but in `after` seconds (by default growing with each try).
+
+    `everyone`: no other message could be handled either.
+    """
+
+    def __init__(self, reason: str, after: float | None = None, everyone: bool = False) -> None:
+        super().__init__(reason)
+        self.after, self.everyone = after, everyone
+
+
+#: Gets the message, a JSON object. It was handled unless this raises.
+Handler = Callable[[dict[str, Any]], None]
+
+
+@dataclass(slots=True, eq=False)
+class _Held:
+    delivery: Delivery
+    body: dict[str, Any]
+    chat: str
+    seen_key: str | None
+    tries: int = 0
+    not_before: float = 0.0
+
+
+class Bot:
+    """Has `handler` handle each message that `reader` reads, at `pace`."""
+
+    def __init__(self, reader: Reader, handler: Handler, pace: Pace | None = None) -> None:
+        self._reader, self._handler, self._pace = reader, handler, pace or Pace()
+        self._held: list[_Held] = []
+        self._handled: _Held | None = None
+        self._stopped = self._last_call = False
+        self._told: str | None = None
+
+    def stop(self, when_empty: bool = False) -> None:
+        """Have `run` return after the message in hand, or once there is no other.
+
+        Safe in a signal handler.
+        """
+        self._last_call = True
+        self._stopped = self._stopped or not when_empty
+
+    def run(self) -> None:
+        """Until `stop`; waits while Redis is away, and while another bot has our name.
+
+        Raises CronTasksError when the queue is of another kind than the reader's.
+        """
+        while not self._stopped:
+            try:
+                self._settle()
+                if self._reader.enter():
+                    self._read()
+                    continue
+                self._tell("bot.name_taken", f"{self._reader.name} reads already, or was killed")
+            except RedisError as error:
+                self._tell("redis.away", str(error))
+            self._stopped = self._stopped or self._last_call
+            time.sleep(LOOK_EVERY)
+        with suppress(RedisError):
+            self._settle()
+        if self._handled:
+            log.warning("bot.may_repeat", message=_shown(self._handled.delivery))
+
+    def _tell(self, trouble: str, error: str = "") -> None:
+        """Say once that there is trouble, and once that there is none: messages can be read."""
+        if trouble == self._told:
+            return
+        self._told = trouble
+        if trouble:
+            log.warning(trouble, error=error)
+        else:
+            log.info("bot.waiting", queue=self._reader.queue, name=self._reader.name)
+
+    def _read(self) -> None:
+        self._held.clear()
+        with renewed(self._reader.renew, self._reader.lease / 3):
+            while not self._stopped and not self._reader.lapsed:
+                self._step(time.monotonic())
+        if not self._reader.lapsed:
+            self._reader.leave()
+
+    def _step(self, now: float) -> None:
+        """Handle a message that may be handled now; else take others until one may."""
+        at, held = self._next(now)
+        if held and at <= now:
+            self._handle(held)
+            return
+        wait = max(min(at - now, LOOK_EVERY), 0.01)
+        if len(self._held) >= MOST_HELD:
+            time.sleep(wait)
+            return
+        taken = self._reader.receive(wait)
+        self._tell("")
+        for delivery in taken:
+            self._take(delivery)
+        if self._last_call and not taken and not self._held:
+            self._stopped = True
+
+    def _next(self, now: float) -> tuple[float, _Held | None]:
+        """The message that may be handled first, and when: of each chat the oldest counts."""
+        best: tuple[float, _Held | None] = inf, None
+        chats: set[str] = set()
+        for held in self._held:
+            if held.chat in chats:
+                continue
+            chats.add(held.chat)
+            at = max(held.not_before, self._pace.ready_at(held.chat))
+            if at < best[0]:
+                best = at, held
+            if at <= now:
+                break
+        return best
+
+    def _take(self, delivery: Delivery) -> None:
+        try:
+            body = orjson.loads(delivery.data)
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            self._bury(delivery, "it is no JSON object")
+            return
+        chat, seen_key = body.get("chat_id"), None
+        if (id_ := body.get("id")) is not None:
+            seen_key = f"{names.BOT_SENT_PREFIX}{self._reader.scope}:{id_}"
+        # Those without a chat do not wait for one another.
+        chat = f"chat {chat}" if chat is not None else delivery.key
+        self._held.append(_Held(delivery, body, chat, seen_key))
+
+    def _handle(self, held: _Held) -> None:
+        if held.seen_key and self._reader.redis.exists(held.seen_key):
+            self._done(held)
+            return
+        held.tries += 1
+        try:
+            self._handler(held.body)
+        except Permanent as error:
+            self._drop(held, str(error))
+        except TryAgain as error:
+            self._put_off(held, error)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            if held.tries < MOST_TRIES:
+                self._put_off(held, TryAgain(reason))
+            else:
+                self._drop(held, f"{reason}, {held.tries} times")
+        else:
+            self._done(held)
+        finally:
+            self._pace.sent(held.chat, time.monotonic())
+
+    def _put_off(self, held: _Held, error: TryAgain) -> None:
+        wait = min(2.0 ** (held.tries - 1), LONGEST_WAIT) if error.after is None else error.after
+        held.not_before = time.monotonic() + wait
+        if error.everyone:
+            self._pace.pause(held.not_before)
+        reason = printable(str(error))
+        log.warning("bot.put_off", message=_shown(held.delivery), reason=reason, seconds=wait)
+
+    def _drop(self, held: _Held, reason: str) -> None:
+        self._held.remove(held)
+        self._bury(held.delivery, reason)
+
+    def _bury(self, delivery: Delivery, reason: str) -> None:
+        """To the dead list: {"at": seconds since 1970, "reason", "message": as it was queued}."""
+        reason = printable(reason)
+        log.error("bot.dead", message=_shown(delivery), reason=reason)
+        dead = self._reader.queue + names.BOT_DEAD
+        entry = {"at": time.time(), "reason": reason, "message": delivery.data}
+        with self._reader.redis.pipeline() as pipe:
+            pipe.rpush(dead, json.dumps(entry))
+            pipe.ltrim(dead, -DEAD_KEPT, -1)
+            pipe.expire(dead, DEAD_FOR)
+            pipe.execute()
+        self._reader.ack(delivery)
+
+    def _done(self, held: _Held) -> None:
+        self._held.remove(held)
+        self._handled = held
+        self._settle()
+
+    def _settle(self) -> None:
+        """Remember what was handled, then acknowledge it: whoever gets it again lets it be."""
+        if held := self._handled:
+            if held.seen_key:
+                self._reader.redis.set(held.seen_key, 1, ex=SEEN_FOR)
+            self._reader.ack(held.delivery)
+            self._handled = None
+
+
+def _shown(delivery: Delivery) -> str:
+    return printable(delivery.data, 120)

@@ -1,0 +1,496 @@
+"""The reference bot: what it promises of each message, whatever dies when."""
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import free_port, wait_until
+from processes import Process, Valkey
+from redis import Redis
+from redis.exceptions import RedisError
+from telegram_server import TelegramServer, error
+
+from cron_tasks.bot import Bot, ListReader, Pace, Permanent, Reader, StreamReader, TryAgain, loop
+from cron_tasks.bot.telegram import Telegram, fitting, pace
+from cron_tasks.errors import CronTasksError
+from cron_tasks.redis_client import connect
+
+QUEUE = "queue:to_telegram"
+TOKEN = "123456:telegram-s3cret"
+KINDS: list[type[ListReader] | type[StreamReader]] = [ListReader, StreamReader]
+both = pytest.mark.parametrize("kind", ["list", "stream"])
+
+
+def message(number: int, chat: Any = None, **more: Any) -> str:
+    chat = number if chat is None else chat
+    return json.dumps({"chat_id": chat, "response": f"m{number}", "id": f"{number}"} | more)
+
+
+def put(redis: Redis, kind: str, *messages: str) -> None:
+    for text in messages:
+        each = text.encode("utf-8", "surrogateescape")
+        if kind == "list":
+            redis.rpush(QUEUE, each)
+        else:
+            redis.xadd(QUEUE, {"data": each})
+
+
+def unacknowledged(redis: Redis, kind: str, name: str = "a") -> int:
+    if kind == "list":
+        return redis.llen(f"{QUEUE}:processing:{name}")
+    return redis.xpending(QUEUE, "bot")["pending"] if redis.exists(QUEUE) else 0
+
+
+def let_leases_run_out(redis: Redis, kind: str) -> None:
+    """As if the 15 seconds had passed since all bots were killed."""
+    for key in redis.scan_iter(f"{QUEUE}*:alive:*"):
+        redis.delete(key)
+    if kind == "stream":
+        for each in redis.xpending_range(QUEUE, "bot", "-", "+", 100):
+            id_ = each["message_id"]
+            redis.xclaim(QUEUE, "bot", each["consumer"], 0, [id_], idle=15_000, justid=True)
+
+
+def dead(redis: Redis) -> list[tuple[str, str]]:
+    entries = [json.loads(each) for each in redis.lrange(f"{QUEUE}:dead", 0, -1)]
+    return [(each["message"], each["reason"]) for each in entries]
+
+
+class Bots:
+    """Starts `python -m cron_tasks.bot …` processes and ends them all."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self.settings = {"LOG_FORMAT": "json"} | settings
+        self.processes: list[Process] = []
+
+    def start(self, *arguments: str, ready: bool = True, **settings: str) -> Process:
+        log = self.folder / f"bot-{len(self.processes)}.log"
+        env = {f"CRON_TASKS_{k}": v for k, v in (self.settings | settings).items()}
+        bot = Process([sys.executable, "-m", "cron_tasks.bot", *arguments], env, log)
+        self.processes.append(bot)
+        if ready:
+            bot.wait_for("bot.waiting")
+        return bot
+
+    def end(self) -> None:
+        for process in self.processes:
+            process.end()
+            assert TOKEN not in process.output
+            assert "Traceback" not in process.output
+
+
+@pytest.fixture
+def telegram() -> Iterator[TelegramServer]:
+    with TelegramServer() as server:
+        yield server
+
+
+@pytest.fixture
+def bots(redis_url: str, telegram: TelegramServer, tmp_path: Path) -> Iterator[Bots]:
+    bots = Bots(tmp_path, REDIS_URL=redis_url, TELEGRAM_TOKEN=TOKEN, TELEGRAM_URL=telegram.url)
+    yield bots
+    bots.end()
+
+
+@both
+def test_killed_between_taking_and_sending(
+    bots: Bots, telegram: TelegramServer, redis: Redis, kind: str
+) -> None:
+    telegram.answer = lambda _: error(429, "Too Many Requests", retry_after=60)
+    put(redis, kind, message(1, chat=7), message(2, chat=7))
+    bot = bots.start("--telegram", "--name=a", NOTIFY_TRANSPORT=kind)
+    wait_until(lambda: unacknowledged(redis, kind) == 2, "both to be taken")
+    bot.wait_for("bot.put_off")
+    bot.kill()
+    assert telegram.refused == [(7, "m1")]
+    telegram.answer = None
+    let_leases_run_out(redis, kind)
+    bots.start("--telegram", "--name=a", NOTIFY_TRANSPORT=kind)
+    wait_until(lambda: telegram.sent == [(7, "m1"), (7, "m2")], "both in their order")
+    wait_until(lambda: not unacknowledged(redis, kind), "acknowledgement")
+    assert telegram.paths == {f"/bot{TOKEN}/sendMessage"}
+
+
+@both
+def test_killed_between_sending_and_remembering(
+    bots: Bots, telegram: TelegramServer, redis: Redis, kind: str
+) -> None:
+    telegram.hold.clear()
+    bot = bots.start("--telegram", "--name=a", NOTIFY_TRANSPORT=kind)
+    put(redis, kind, message(1), message(2), message(3))
+    wait_until(lambda: telegram.sent == [(1, "m1")], "the first message")
+    bot.kill()
+    telegram.hold.set()
+    let_leases_run_out(redis, kind)
+    bots.start("--telegram", "--name=b", NOTIFY_TRANSPORT=kind)
+    wait_until(lambda: len(telegram.sent) == 4, "the others, and the first once more")
+    assert sorted(telegram.sent) == [(1, "m1"), (1, "m1"), (2, "m2"), (3, "m3")]
+
+
+@both
+def test_two_share_a_queue(bots: Bots, redis: Redis, kind: str) -> None:
+    pair = [bots.start(NOTIFY_TRANSPORT=kind, TELEGRAM_TOKEN="") for _ in range(2)]
+    put(redis, kind, *(message(number) for number in range(300)))
+
+    def printed() -> list[list[str]]:
+        return [
+            [line for line in bot.output.splitlines() if line.startswith("None ")] for bot in pair
+        ]
+
+    wait_until(lambda: sum(map(len, printed())) >= 300, "all to be printed")
+    assert [bot.terminate() for bot in pair] == [0, 0]
+    first, second = printed()
+    assert first
+    assert second
+    assert sorted(first + second) == sorted(f"None {n}: m{n}" for n in range(300))
+
+
+def test_no_telegram_there_and_the_token_is_not_told(bots: Bots, redis: Redis) -> None:
+    put(redis, "list", message(1))
+    url = f"http://127.0.0.1:{free_port()}"
+    bot = bots.start("--telegram", TELEGRAM_URL=url, LOG_LEVEL="DEBUG")
+    bot.wait_for('"seconds": 2')
+    assert "Telegram: ConnectionError" in bot.output
+    assert bot.terminate() == 0
+    assert redis.lrange(QUEUE, 0, -1) == [message(1)]
+
+
+@both
+def test_it_outlives_redis(bots: Bots, telegram: TelegramServer, tmp_path: Path, kind: str) -> None:
+    server = Valkey(tmp_path / "own", appendfsync="always")
+    try:
+        bot = bots.start("--telegram", REDIS_URL=server.url, NOTIFY_TRANSPORT=kind)
+        with connect(server.url) as redis:
+            telegram.hold.clear()
+            put(redis, kind, message(1), message(2))
+            wait_until(lambda: telegram.sent, "the first message")
+            server.kill()
+            telegram.hold.set()
+            bot.wait_for("redis.away")
+            server.start()
+            wait_until(lambda: len(telegram.sent) == 2, "the other", 40)
+            telegram.hold.clear()
+            put(redis, kind, message(3), message(4))
+            wait_until(lambda: len(telegram.sent) == 3, "the third")
+            redis.config_set("maxmemory", 1)
+            telegram.hold.set()
+            wait_until(lambda: bot.output.count("redis.away") == 2, "that it is not remembered")
+            redis.config_set("maxmemory", 0)
+            wait_until(lambda: len(telegram.sent) == 4, "the fourth")
+            wait_until(lambda: not unacknowledged(redis, kind), "acknowledgement")
+        assert telegram.sent == [(1, "m1"), (2, "m2"), (3, "m3"), (4, "m4")]
+        assert bot.output.count("redis.away") == 2
+        assert bot.terminate() == 0
+    finally:
+        server.stop()
+
+
+def test_a_signal_lets_it_finish_the_message_in_hand(
+    bots: Bots, telegram: TelegramServer, redis: Redis
+) -> None:
+    telegram.hold.clear()
+    put(redis, "list", message(1), message(2))
+    bot = bots.start("--telegram")
+    wait_until(lambda: telegram.sent, "the first message")
+    bot.signal(signal.SIGINT)
+    assert bot.alive
+    telegram.hold.set()
+    assert bot.popen.wait(10) == 0
+    assert telegram.sent == [(1, "m1")]
+    assert redis.lrange(QUEUE, 0, -1) == [message(2)]
+    assert set(redis.scan_iter()) == {QUEUE, f"cron_tasks:bot:sent:{QUEUE}:1"}
+
+
+BAD_INPUT: list[tuple[list[str], dict[str, str], int, str]] = [
+    (["--telegram"], {"TELEGRAM_TOKEN": ""}, 1, "CRON_TASKS_TELEGRAM_TOKEN is not set: give"),
+    (["--queue=celery"], {}, 2, "names that start with"),
+    ([], {"NOTIFY_TRANSPORT": "stream"}, 1, "is a list in Redis, not a stream: check"),
+]
+
+
+def test_bad_input_is_one_sentence(bots: Bots, redis: Redis) -> None:
+    put(redis, "list", message(1))
+    started = [
+        bots.start(*arguments, ready=False, **settings) for arguments, settings, _, _ in BAD_INPUT
+    ]
+    for bot, (_, _, code, told) in zip(started, BAD_INPUT, strict=True):
+        assert bot.popen.wait(20) == code
+        assert told in bot.output
+
+
+# The library, in this process.
+
+
+@pytest.fixture(params=KINDS, ids=["list", "stream"])
+def reader(request: pytest.FixtureRequest, redis_url: str) -> Iterator[Callable[..., Reader]]:
+    with connect(redis_url, retries=0) as redis:
+        yield lambda name, **options: request.param(redis, QUEUE, name, **options)
+
+
+def run(
+    reader: Reader, handler: Callable[[dict[str, Any]], None], pace: Pace | None = None
+) -> None:
+    bot = Bot(reader, handler, pace)
+    bot.stop(when_empty=True)
+    bot.run()
+
+
+def test_the_same_id_is_handled_once(reader: Callable[..., Reader], redis: Redis) -> None:
+    first, again = reader("a"), reader("b")
+    # Killed after it had remembered 1, before it acknowledged it.
+    redis.set(f"cron_tasks:bot:sent:{first.scope}:1", 1, ex=60)
+    put(redis, first.kind, message(1), message(2), message(2, text="other"), message(3))
+    handled: list[dict[str, Any]] = []
+    run(first, handled.append)
+    put(redis, first.kind, message(3), message(4))
+    run(again, handled.append)
+    assert [each["id"] for each in handled] == ["2", "3", "4"]
+    assert 86_000 < redis.ttl(f"cron_tasks:bot:sent:{first.scope}:3") <= 86_400
+    left = {key for key in redis.scan_iter() if not key.startswith("cron_tasks:bot:sent:")}
+    assert left == ({QUEUE} if first.kind == "stream" else set())
+    assert first.kind == "list" or redis.xlen(QUEUE) == unacknowledged(redis, "stream") == 0
+
+
+def test_what_cannot_be_sent_is_set_aside(
+    reader: Callable[..., Reader], telegram: TelegramServer, redis: Redis
+) -> None:
+    refusals = {
+        2: error(400, "Bad Request: chat not found"),
+        3: error(403, "Forbidden: bot was blocked by the user"),
+    }
+    telegram.answer = lambda it: refusals.get(it["chat_id"], (200, {"ok": True}))
+    bad = {
+        "\x1b[31mno JSON\udcff": "it is no JSON object",
+        "[1]": "it is no JSON object",
+        "[" * 5_000: "it is no JSON object",
+        message(1, chat_id=None): "it has no chat_id",
+        message(1, response=None): "it has no text in `response`",
+        message(2): "Telegram: 400 Bad Request: chat not found",
+        message(3): "Telegram: 403 Forbidden: bot was blocked by the user",
+    }
+    put(redis, (it := reader("a")).kind, *bad, message(4))
+    if it.kind == "stream":
+        redis.xadd(QUEUE, {"other": "x"})
+        bad["no field `data`: {'other': 'x'}"] = "it is no JSON object"
+    run(it, Telegram(TOKEN, telegram.url), pace())
+    assert dict(dead(redis)) == bad
+    assert telegram.sent == [(4, "m4")]
+    assert 604_000 < redis.ttl(f"{QUEUE}:dead") <= 604_800
+    assert not unacknowledged(redis, it.kind)
+
+
+def test_a_chat_that_has_to_wait_holds_up_no_other(
+    reader: Callable[..., Reader], telegram: TelegramServer, redis: Redis
+) -> None:
+    first = iter([error(429, "Too Many Requests: retry after 1", retry_after=1)])
+    telegram.answer = lambda it: next(first, (200, {"ok": True}))
+    messages = message(1, chat=7), message(2, chat=7), message(3), message(4)
+    put(redis, (it := reader("a")).kind, *messages)
+    run(it, Telegram(TOKEN, telegram.url))
+    assert telegram.refused == [(7, "m1")]
+    assert telegram.sent == [(3, "m3"), (4, "m4"), (7, "m1"), (7, "m2")]
+
+
+def test_what_a_dead_reader_had_goes_to_the_others(
+    reader: Callable[..., Reader], redis: Redis
+) -> None:
+    first, other = reader("a", lease=0.4), reader("b", lease=0.4)
+    put(redis, first.kind, message(1), message(2))
+    assert first.enter()
+    [taken] = first.receive(1)
+    assert other.enter()
+    assert not reader("a").enter()
+    [second] = other.receive(1)
+    assert (taken.data, second.data) == (message(1), message(2))
+    other.ack(second)
+
+    def once_more() -> list[Any]:
+        other.renew()
+        return other.receive(0.05)
+
+    [again] = wait_until(once_more, "the message of the reader that does not renew its name")
+    assert again.data == message(1)
+    assert first.lapsed
+    assert not other.lapsed
+    with pytest.raises(RedisError):
+        first.renew()
+    other.ack(again)
+    other.leave()
+    assert first.enter()
+    assert first.receive(0.05) == []
+    first.leave()
+
+
+def test_messages_stay_with_a_reader_that_works_long(
+    reader: Callable[..., Reader], redis: Redis
+) -> None:
+    first, other = reader("a", lease=0.6), reader("b", lease=0.6)
+    put(redis, first.kind, message(1))
+    assert first.enter()
+    assert other.enter()
+    [taken] = first.receive(1)
+    until = time.monotonic() + 1.5
+    while time.monotonic() < until:
+        first.renew()
+        other.renew()
+        assert other.receive(0.05) == []
+    first.leave()
+    assert [each.data for each in wait_until(lambda: other.receive(0.05))] == [taken.data]
+    other.leave()
+
+
+def test_a_bot_whose_lease_runs_out_begins_anew(
+    reader: Callable[..., Reader], redis: Redis
+) -> None:
+    """As after a freeze: what it holds may be another's by then."""
+    put(redis, (it := reader("a", lease=0.3)).kind, message(1), message(2))
+    tries: list[str] = []
+
+    def handler(body: dict[str, Any]) -> None:
+        tries.append(body["id"])
+        if tries == ["1"]:
+            raise TryAgain("in an hour", after=3600)
+        if len(tries) == 3:
+            bot.stop()
+
+    bot = Bot(it, handler)
+    bot.run()
+    assert tries == ["1", "2", "1"]
+    assert not unacknowledged(redis, it.kind)
+
+
+def test_other_groups_lose_nothing(redis: Redis, redis_url: str) -> None:
+    put(redis, "stream", *map(message, range(5)))
+    redis.xgroup_create(QUEUE, "audit", "0")
+    for group, left in (("bot", 5), ("audit", 0)):
+        seen: list[dict[str, Any]] = []
+        with connect(redis_url, retries=0) as client:
+            run(StreamReader(client, QUEUE, "a", group=group), seen.append)
+        assert [each["id"] for each in seen] == list("01234")
+        assert redis.xlen(QUEUE) == left
+
+
+def test_a_handler_that_fails(
+    reader: Callable[..., Reader], redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "LONGEST_WAIT", 0.01)
+    tries: list[str] = []
+
+    def handler(body: dict[str, Any]) -> None:
+        tries.append(body["id"])
+        match body["id"], tries.count(body["id"]):
+            case "1", count if count < 3:
+                raise OSError("away")
+            case "2", _:
+                raise KeyError("a bug")
+            case "3", count if count < 15:
+                raise TryAgain("busy", everyone=True)
+            case "4", _:
+                raise Permanent("never\never")
+
+    wanted = [message(2), message(1), message(3), message(4), message(5)]
+    put(redis, (it := reader("a")).kind, *wanted)
+    run(it, handler)
+    assert [tries.count(id_) for id_ in "12345"] == [3, 10, 15, 1, 1]
+    reasons = dict(dead(redis))
+    assert reasons == {
+        message(2): "KeyError: 'a bug', 10 times",
+        message(4): "never\\never",
+    }
+    assert not unacknowledged(redis, it.kind)
+
+
+def test_the_dead_list_is_bounded(
+    reader: Callable[..., Reader], redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "DEAD_KEPT", 3)
+    put(redis, (it := reader("a")).kind, *"abcde")
+    run(it, print)
+    assert [raw for raw, _ in dead(redis)] == ["c", "d", "e"]
+
+
+def test_no_more_is_taken_than_can_be_held(
+    reader: Callable[..., Reader], redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "MOST_HELD", 4)
+    put(redis, (it := reader("a")).kind, *(message(number, chat=7) for number in range(10)))
+    held: list[int] = []
+
+    def handler(_: dict[str, Any]) -> None:
+        held.append(unacknowledged(redis, it.kind))
+        if len(held) == 20:
+            bot.stop()
+        raise TryAgain("later", after=0.01)
+
+    bot = Bot(it, handler)
+    bot.run()
+    assert max(held) == 4
+
+
+def test_a_queue_of_another_kind_is_refused(redis: Redis, redis_url: str) -> None:
+    put(redis, "stream", message(1))
+    with pytest.raises(CronTasksError, match="is a stream in Redis, not a list"):
+        Bot(ListReader(redis, QUEUE, "a"), print).run()
+
+
+@pytest.mark.parametrize(
+    ("answer", "after", "everyone"),
+    [
+        (error(429, "Too Many Requests", retry_after=7), 7, False),
+        (error(429, "Too Many Requests"), None, True),
+        (error(500, "Internal"), None, True),
+        (error(401, "Unauthorized"), None, True),
+        ((403, b"<html>of a proxy"), None, True),
+        ((400, []), None, True),
+        ((302, b""), None, True),
+        ((200, b"{}"), None, True),
+    ],
+)
+def test_what_is_no_fault_of_a_message(
+    telegram: TelegramServer, answer: tuple[int, Any], after: float | None, everyone: bool
+) -> None:
+    telegram.answer = lambda _: answer
+    with pytest.raises(TryAgain, match=f"^Telegram: {answer[0]}") as caught:
+        Telegram(TOKEN, telegram.url)({"chat_id": -1, "response": "x"})
+    assert (caught.value.after, caught.value.everyone) == (after, everyone)
+
+
+def test_pace() -> None:
+    telegram = pace()
+    now, sent = 100.0, []
+    waiting = [chat for chat in "abc" for _ in range(20)] + [f"chat{n}" for n in range(60)]
+    while waiting:
+        chat = min(waiting, key=telegram.ready_at)
+        now = max(now, telegram.ready_at(chat))
+        waiting.remove(chat)
+        telegram.sent(chat, now)
+        sent.append((now, chat))
+    for at, chat in sent:
+        second = [other for when, other in sent if at <= when < at + 1 - 1e-6]
+        assert len(second) <= 30
+        assert second.count(chat) == 1
+    assert now == pytest.approx(119, abs=0.3)  # the 20 of one chat, and nothing else, take long
+    telegram.pause(200)
+    assert telegram.ready_at("new") == 200
+    assert Pace().ready_at("a") == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ""),
+        ("x" * 4096, "x" * 4096),
+        ("x" * 4097, "x" * 4095 + "…"),
+        ("😀" * 2048, "😀" * 2048),
+        ("😀" * 2049, "😀" * 2047 + "…"),
+        ("a\ud800b", "a?b"),
+    ],
+)
+def test_a_text_fits(text: str, expected: str) -> None:
+    assert fitting(text) == expected
