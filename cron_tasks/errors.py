@@ -37,4 +37,21 @@ class JobDisabled(CronTasksError):
 
 
 class ActionFailed(CronTasksError):
-    """An action could not do its work; the text is what people are told."""
+    """An action could not do its work; the text is what people are told.
+
+    `retry_after` is in how many seconds another attempt is welcome, where the other side said so;
+    `output` what of its answer to keep: printable, at most 4 kB.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        permanent: bool,
+        retry_after: float | None = None,
+        output: str | None = None,
+    ) -> None:
+        super().__init__(text)
+        self.permanent = permanent
+        self.retry_after = retry_after
+        self.output = output

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cron_tasks.jobs import Job, Rejected, fingerprint, job_id, validate
+from cron_tasks.jobs import NO_LIMITS, Job, Rejected, fingerprint, job_id, validate
+from cron_tasks.limits import Limits
 
 #: A list may drop this many jobs without being taken for a broken one.
 SHRINK_ALLOWANCE = 10
@@ -12,11 +13,13 @@ SHRINK_ALLOWANCE = 10
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How a list is judged: zone of jobs that name none, largest share that may vanish at once."""
+    """How a list is judged: zone of jobs that name none, largest share that may vanish at once,
+    what jobs may do."""
 
     timezone: str = "UTC"
     shrink_limit: float = 0.5
     force: bool = False
+    limits: Limits = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ def plan(current: Mapping[str, str], rows: Iterable[tuple[str, Any]], policy: Po
     """
     changes = Changes()
     places: dict[str, str] = {}
+    # Limits say nothing of a job that only notifies, so another limit leaves it as it is.
+    salts = policy.timezone, policy.timezone + policy.limits.salt
     for place, row in rows:
         identity = job_id(row)
         if identity is not None:
@@ -59,11 +64,11 @@ def plan(current: Mapping[str, str], rows: Iterable[tuple[str, Any]], policy: Po
                 changes.rejected.append(Rejected(identity, place, (error,), row))
                 continue
             places[identity] = place
-            print_of_row = fingerprint(row, policy.timezone)
+            print_of_row = fingerprint(row, salts["action" in row])
             if current.get(identity) == print_of_row:
                 changes.unchanged += 1
                 continue
-        match validate(row, timezone=policy.timezone, place=place):
+        match validate(row, timezone=policy.timezone, place=place, limits=policy.limits):
             case Rejected() as rejected:
                 changes.rejected.append(rejected)
             case job:

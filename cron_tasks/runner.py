@@ -103,7 +103,7 @@ class Runner:
         if late := late_reason(run.scheduled_for, now, run.job.catchup, grace):
             return Result("missed", late)
         try:
-            action_of(run.job)(run)
+            action_of(run.job)(run, self.settings)
         except Exception as error:
             if not isinstance(error, CronTasksError):
                 log.exception("run.raised", job_id=run.job.id, run_id=run.run_id)

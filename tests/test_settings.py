@@ -205,7 +205,11 @@ def test_a_file_that_is_no_text_is_said_to_be_none(
     assert "is not UTF-8 text" in complaint(monkeypatch, secrets_dir="secrets")
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(
     name=st.sampled_from(sorted(set(Settings.model_fields) - {"secrets_dir"})),
     value=st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
