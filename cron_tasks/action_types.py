@@ -20,10 +20,10 @@ MAX_BYTES = 65_536
 REQUEST_FIELDS = ("name", "id", "run_id", "scheduled_for", "attempt", "time")
 _TOKEN = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"  # RFC 9110 section 5.6.2  # noqa: S105
 _HEADER_VALUE = r"^([!-~\u{a1}-\u{ff}][\t -~\u{a0}-\u{ff}]*)?$"
-#: Headers of the connection, and what follows from the body.
+#: Headers of the connection, and those that decide how a body is read.
 _OWN_HEADERS = frozenset(
-    {"connection", "content-length", "expect", "keep-alive", "proxy-authorization"}
-    | {"proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
+    {"accept-encoding", "connection", "content-length", "expect", "keep-alive", "te", "trailer"}
+    | {"proxy-authorization", "proxy-connection", "transfer-encoding", "upgrade"}
 )
 
 

@@ -63,13 +63,9 @@ class Secrets:
     def hide(self, value: str) -> None:
         """Mask the value, also in the spellings in which a service may send it back."""
         quoted = {json.dumps(value, ensure_ascii=ascii)[1:-1] for ascii in (True, False)}
-        self._hidden |= quoted | {
-            value,
-            quote(value, safe=""),
-            quote_plus(value),
-            repr(value)[1:-1],
-        }
-        self._hidden |= {html.escape(value), b64encode(value.encode()).decode()}
+        quoted |= {each.replace("/", "\\/") for each in quoted}  # as PHP writes JSON
+        quoted |= {quote(value, safe=""), quote_plus(value), html.escape(value), repr(value)[1:-1]}
+        self._hidden |= quoted | {value, b64encode(value.encode()).decode()}
 
     @property
     def longest(self) -> int:

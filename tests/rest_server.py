@@ -4,6 +4,7 @@ with RestServer([{"id": 1, ...}]) as rest:
     rest.jobs.append(...)             # served at /api/cronjobs/ with an ETag of the content
     rest.answer = status(503)         # from now on; None: behave again
     rest.requests                     # [(method, path, headers), ...]
+    rest.bodies, rest.clients         # what came with each of them, and over which connections
 """
 
 import gzip
@@ -31,9 +32,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.rest.requests.append((self.command, self.path, dict(self.headers)))
+        self.rest.bodies.append(self.rfile.read(int(self.headers["Content-Length"] or 0)))
+        self.rest.clients.add(self.client_address)
         answer = self.rest.answer
         if answer is None or not answer(self):
             self._list_jobs()
+
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
 
     def _list_jobs(self) -> None:
         if urlsplit(self.path).path != JOBS_PATH:
@@ -55,7 +60,8 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in sent.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def reset(self) -> None:
         """End the connection with a TCP RST."""
@@ -109,6 +115,8 @@ class RestServer:
         self.jobs: list[Any] = list(jobs)
         self.answer: Answer | None = None
         self.requests: list[tuple[str, str, dict[str, str]]] = []
+        self.bodies: list[bytes] = []
+        self.clients: set[tuple[str, int]] = set()
         self.stopping = threading.Event()
         self._server = _Server(type("BoundHandler", (Handler,), {"rest": self}))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))

@@ -77,9 +77,11 @@ def perform(run: Run, settings: Settings) -> str | None:
 
 def retry_after(header: str | None, now: float) -> float | None:
     """Seconds to wait for (RFC 9110, section 10.2.3); None where the header says nothing."""
+    if header is None:
+        return None
     try:
-        if header is None or header.strip().isdecimal():
-            return float(header) if header else None
+        if header.strip().isdecimal():
+            return float(int(header))
         when = parsedate_to_datetime(header)
         return max(0.0, when.replace(tzinfo=when.tzinfo or UTC).timestamp() - now)
     except (ValueError, OverflowError):
@@ -102,6 +104,10 @@ def _answered(answer: Answer, expected: tuple[int, ...]) -> str:
 
 def _kept(answer: Answer, secrets: Secrets, most: int) -> str | None:
     """What of the answer's body goes into the history."""
+    if (
+        answer.body and "Content-Encoding" in answer.headers
+    ):  # unasked for; no secret is found in it
+        return output.kept(f"(a body in {answer.headers['Content-Encoding']}, which is not kept)")
     try:
         text = answer.body.decode(answer.headers.get_content_charset("utf-8"), "replace")
     except (LookupError, UnicodeError):

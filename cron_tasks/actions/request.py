@@ -110,9 +110,9 @@ def following(request: Request, status: int, location: str) -> Request:
     Raises ValueError, which says where it leads, when it is not to be followed.
     """
     # http.client reads headers as Latin-1; an address in UTF-8 is meant byte by byte.
-    url = urljoin(request.url, quote(location.encode("latin-1"), safe=_ASCII))
+    reference = quote(location.encode("latin-1"), safe=_ASCII)
     try:
-        origin, target, _ = _located(url)
+        origin, target, _ = _located(urljoin(request.url, reference))
     except ValueError:
         raise ValueError("redirected to what is no http or https URL") from None
     headers, method, body = request.headers, request.method, request.body
