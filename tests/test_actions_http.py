@@ -33,6 +33,7 @@ from cron_tasks.limits import Limits
 from cron_tasks.settings import Settings
 
 SECRETS = {"KEY": "s3cret/Ä \"q'", "PASSWORD": "p:w@d&<", "TOKEN": "tok-123", "LINES": "a\nb"}
+SETTING = "CRON_TASKS_REST_TOKEN"
 NAME = 'Wäter "7" & co'
 Perform = Callable[..., str | None]
 
@@ -41,7 +42,7 @@ Perform = Callable[..., str | None]
 def folder(tmp_path: Path) -> Path:
     for name, value in SECRETS.items():
         (tmp_path / name).write_text(value + "\n")
-    (tmp_path / "CRON_TASKS_REST_TOKEN").write_text("of-the-settings")
+    (tmp_path / SETTING).write_text("of-the-settings")
     (tmp_path / "EMPTY").write_text("\n")
     return tmp_path
 
@@ -54,7 +55,7 @@ def perform(rest: RestServer, folder: Path) -> Perform:
     def run(url: str = "/hook", timeout: float = 5, allow: str = "127.0.0.1", **action: Any) -> Any:
         fields = {"type": "http", "url": rest.url + url if url.startswith("/") else url, **action}
         settings = Settings(http_allow=allow, secrets_dir=folder)
-        limits = Limits(http=("*",), secrets=frozenset({*SECRETS, "EMPTY", "GONE"}))
+        limits = Limits(http=("*",), secrets=frozenset({*SECRETS, "EMPTY", "GONE", SETTING}))
         row = {"id": 7, "name": NAME, "every": 60, "timeout": timeout, "action": fields}
         job = validate(row | {"timezone": "Europe/Berlin"}, timezone="UTC", limits=limits)
         assert isinstance(job, Job), job
@@ -411,6 +412,7 @@ def test_not_even_half_a_secret_is_kept(perform: Perform, rest: RestServer, befo
     ("action", "cause"),
     [
         ({"body": "${secret:GONE}"}, "the secret GONE in the folder CRON_TASKS_SECRETS_DIR cannot"),
+        ({"body": f"${{secret:{SETTING}}}"}, f"the secret {SETTING} in the folder CRON_TASKS_SE"),
         ({"body": "${secret:EMPTY}"}, "the secret EMPTY is empty or longer than 65536 bytes"),
         ({"headers": {"X": "${secret:LINES}"}}, "the secret in the header x is more than one line"),
     ],

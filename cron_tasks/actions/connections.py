@@ -3,6 +3,7 @@
 http.client and not requests: an address has to be checked where it is connected to, or else the
 name may lead elsewhere by then (DNS rebinding), the whole exchange has one deadline, and hundreds
 of requests a second should cost little. Nothing of the environment has a say, no proxy, no .netrc.
+Only the resolver of names is beyond the deadline; it has timeouts of its own.
 """
 
 import http.client
@@ -31,6 +32,8 @@ MOST_IDLE = 256
 PIECE = 16_384
 #: Methods that may be sent again when a kept connection turns out closed (RFC 9110, 9.2.2).
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+#: Connections are alike when they go the same way under the same rules.
+_Key = tuple[Origin, tuple[str, ...]]
 
 
 class Refused(Exception):
@@ -64,7 +67,7 @@ def exchange(request: Request, rules: tuple[str, ...], until: float, most: int) 
 
 
 def _answer(
-    key: "_Key", connection: "_Connection", request: Request, until: float, most: int
+    key: _Key, connection: "_Connection", request: Request, until: float, most: int
 ) -> Answer:
     """The answer that comes over `connection`, which then is kept if it can be."""
     with ExitStack() as cleanup:
@@ -157,9 +160,6 @@ def _tls_context() -> ssl.SSLContext:
     )
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-_Key = tuple[Origin, tuple[str, ...]]
 
 
 class _Idle:

@@ -37,7 +37,7 @@ _CAUSES: tuple[tuple[type[BaseException], str, bool], ...] = (
     (http.client.IncompleteRead, "the answer was cut short", True),
     (http.client.HTTPException, "the answer is not HTTP", True),
     (OSError, "{detail}", True),
-    (ValueError, "it cannot be sent: {detail}", False),
+    (ValueError, "{detail}", False),
 )
 
 
@@ -92,6 +92,8 @@ def _cause(error: Exception, timeout: float) -> tuple[str, bool]:
     """What went wrong, and whether another attempt can help."""
     said = (getattr(error, name, None) for name in ("verify_message", "reason", "strerror"))
     detail = next(filter(None, said), error)
+    if isinstance(error, TimeoutError) and error.errno:  # the system's, before our time was up
+        return str(detail), True
     _, text, passing = next(cause for cause in _CAUSES if isinstance(error, cause[0]))
     return text.format(detail=str(detail).replace("_", " "), timeout=timeout), passing
 

@@ -3,6 +3,7 @@
 import re
 import string
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
@@ -54,37 +55,27 @@ class Request:
         return f"{scheme}://{host}{colon_port}{self.target}"
 
     def __str__(self) -> str:
-        """Method and URL, without the query, which people know less by heart and may be secret."""
+        """Method and URL, without the query, where tokens tend to be."""
         return f"{self.method} {self.url.partition('?')[0]}"
 
 
 def request_of(action: HttpAction, run: Run, secrets: Secrets) -> Request:
     """The request with its placeholders filled in. Raises ActionFailed when a secret is missing."""
-    values = _values(run)
+    values, read = _values(run), secrets.read
 
     def in_url(value: str) -> str:
         return quote(value, safe="")
 
-    def url(text: str) -> str:
-        return filled(text, lambda name: in_url(values[name]), lambda name: in_url(read(name)))
-
-    def header(text: str) -> str:
-        return filled(text, lambda name: _one_line(values[name]), read)
-
-    def content(text: str) -> str:
-        return filled(text, values.__getitem__, read)
-
-    read = secrets.read
-    origin, target, user = _located(url(action.url))
-    headers = {name.lower(): header(text) for name, text in action.headers.items()}
-    body = kind = None
-    if action.body is not None:
-        body, kind = content(action.body).encode(), "text/plain; charset=utf-8"
-    elif action.payload is not None:
-        body, kind = orjson.dumps(mapped(action.payload, content)), "application/json"
+    url = filled(action.url, lambda name: in_url(values[name]), lambda name: in_url(read(name)))
+    origin, target, user = _located(url)
+    headers = {
+        name.lower(): filled(text, lambda name: _one_line(values[name]), read)
+        for name, text in action.headers.items()
+    }
+    body, kind = _content(action, lambda text: filled(text, values.__getitem__, read))
+    fields = {field for field, _ in action.secrets}
     credentials = user and b64encode(unquote(user).encode()).decode()
-    secret_fields = {field for field, _ in action.secrets}
-    if credentials and "url" in secret_fields:
+    if credentials and "url" in fields:
         secrets.hide(credentials)
     defaults = {
         "user-agent": "cron-tasks",
@@ -100,8 +91,17 @@ def request_of(action: HttpAction, run: Run, secrets: Secrets) -> Request:
             raise ActionFailed(why, permanent=True)
     with_secrets = (name for name, text in action.headers.items() if any(secrets_in(text)))
     private = _PRIVATE.union(map(str.lower, with_secrets))
-    confidential = not secret_fields.isdisjoint({"body", "json"})
+    confidential = not fields.isdisjoint({"body", "json"})
     return Request(action.verb, origin, target, headers, body, private, confidential)
+
+
+def _content(action: HttpAction, fill: Callable[[str], str]) -> tuple[bytes | None, str | None]:
+    """The body and its media type."""
+    if action.body is not None:
+        return fill(action.body).encode(), "text/plain; charset=utf-8"
+    if action.payload is not None:
+        return orjson.dumps(mapped(action.payload, fill)), "application/json"
+    return None, None
 
 
 def following(request: Request, status: int, location: str) -> Request:
