@@ -38,7 +38,7 @@ class Handler(BaseHTTPRequestHandler):
         if answer is None or not answer(self):
             self._list_jobs()
 
-    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
+    do_HEAD = do_POST = do_PUT = do_DELETE = do_GET
 
     def _list_jobs(self) -> None:
         if urlsplit(self.path).path != JOBS_PATH:

@@ -287,7 +287,7 @@ def test_redirects_are_followed_as_requests_does(perform: Perform, rest: RestSer
         (302, "PUT", "GET"),
         (303, "DELETE", "GET"),
         (307, "POST", "POST"),
-        (308, "PATCH", "PATCH"),
+        (308, "PUT", "PUT"),
     ):
         assert perform(f"/{code}", method=method, body="x") == arrives
         assert rest.bodies[-1] == (b"x" if code in (307, 308) else b"")
