@@ -52,7 +52,8 @@ def faults(error: ValidationError, expected: Mapping[str, str]) -> dict[str, str
             loc, got = (*loc, "type"), got.get("type")
             kind = "missing" if got is None else "literal_error"
         wanted, place = _where(loc, expected)
-        messages.setdefault(place, _message(kind, wanted, got, detail.get("ctx", {})))
+        context = {"said": detail["msg"], **detail.get("ctx", {})}
+        messages.setdefault(place, _message(kind, wanted, got, context))
     return messages
 
 
@@ -71,6 +72,8 @@ def _where(loc: tuple[int | str, ...], expected: Mapping[str, str]) -> tuple[str
 def _message(kind: str, expected: str, got: Any, context: Mapping[str, Any]) -> str:
     if kind == "value_error":
         return str(context["error"])
+    if not expected:  # a plug-in need not describe its fields
+        return f"{context['said']}, got {shown(got)}"
     if kind == "missing":
         return f"is missing; expected {expected}"
     return f"expected {expected}, got {shown(got)}"

@@ -14,30 +14,18 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, InstanceOf, ValidationError
 
+from cron_tasks.action_types import MODELS, Action, NotifyAction
 from cron_tasks.errors import CronTasksError, ScheduleError
 from cron_tasks.faults import expectations, faults, unknown_fields
-from cron_tasks.policies import (
-    WEEK,
-    Action,
-    Catchup,
-    HttpAction,
-    Notify,
-    NotifyAction,
-    Policy,
-    Retry,
-    TaskAction,
-    Text100,
-    seconds,
-    text,
-    whole,
-    word,
-)
+from cron_tasks.fields import WEEK, Policy, Text100, seconds, text, whole, word
+from cron_tasks.limits import Limits
+from cron_tasks.policies import Catchup, Notify, Retry
 from cron_tasks.schedules import Schedule, from_spec, parse
 from cron_tasks.text import kept, name_of, printable, shown, storable
 
 #: What a job may say that has no effect in this version; `Job.not_yet` names what one job says.
 NOT_YET = frozenset(
-    {"retry", "timeout", "overlap", "action.http", "action.task", "notify.stale_after"}
+    {"retry", "timeout", "overlap", "action.task", "notify.stale_after"}
     | {f"notify.on.{event}" for event in ("retry", "skipped", "missed", "recovered")}
 )
 
@@ -55,6 +43,8 @@ _KINDS = ("cron_expression", "every", "run_at", "rrule")
 MOST_ERRORS = 50
 #: Bytes of JSON that one field of a schedule may take.
 _LONGEST = 65_536
+#: Nothing beyond what every job may do.
+NO_LIMITS = Limits()
 _ID = "a whole number, or text of 1 to 200 printable characters"
 
 
@@ -171,7 +161,7 @@ class Rejected:
 
 
 _NESTED: dict[str, tuple[type[Policy], ...]] = {
-    "action": (NotifyAction, HttpAction, TaskAction),
+    "action": MODELS,
     "notify": (Notify,),
     "retry": (Retry,),
     "catchup": (Catchup,),
@@ -214,10 +204,13 @@ def fingerprint(row: Any, salt: str) -> str:
     return urlsafe_b64encode(digest.digest()).decode()
 
 
-def validate(row: Any, *, timezone: str, place: str = "") -> Job | Rejected:
+def validate(
+    row: Any, *, timezone: str, place: str = "", limits: Limits = NO_LIMITS
+) -> Job | Rejected:
     """The job that `row` describes, or every reason why it describes none; never raises.
 
-    `timezone` is that of a job which names none, `place` where the row stands ("row 17").
+    `timezone` is that of a job which names none, `place` where the row stands ("row 17"), `limits`
+    what the operator lets jobs do.
     """
     if not isinstance(row, dict):
         return Rejected(None, place, (f"expected an object, got {shown(row)}",), row)
@@ -240,6 +233,8 @@ def validate(row: Any, *, timezone: str, place: str = "") -> Job | Rejected:
         found += error.errors
     try:
         job = Job.model_validate(options)
+        if "action" in options:
+            found += limits.faults(job.action)
     except ValidationError as error:
         wrong = faults(error, _EXPECTED)
         found += [item for item in wrong.items() if item[0] not in ("id", "schedule")]

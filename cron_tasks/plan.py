@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cron_tasks.jobs import Job, Rejected, fingerprint, job_id, validate
+from cron_tasks.jobs import NO_LIMITS, Job, Rejected, fingerprint, job_id, validate
+from cron_tasks.limits import Limits
 
 #: A list may drop this many jobs without being taken for a broken one.
 SHRINK_ALLOWANCE = 10
@@ -13,11 +14,13 @@ SHRINK_ALLOWANCE = 10
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How a list is judged: zone of jobs that name none, largest share that may vanish at once."""
+    """How a list is judged: zone of jobs that name none, largest share that may vanish at once,
+    what jobs may do."""
 
     timezone: str = "UTC"
     shrink_limit: float = 0.5
     force: bool = False
+    limits: Limits = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +56,11 @@ class Changes:
 
         So Redis can write the first page of a long list while the next one is judged.
         """
+        zone, limits = self.policy.timezone, self.policy.limits
         yield from (*self.added, *self.changed)
         while self.candidates:
             place, row, print_of_row, known = self.candidates.popleft()
-            match validate(row, timezone=self.policy.timezone, place=place):
+            match validate(row, timezone=zone, place=place, limits=limits):
                 case Rejected() as rejected:
                     self.rejected.append(rejected)
                 case job:
@@ -74,6 +78,8 @@ def plan(current: Mapping[str, str], rows: Iterable[tuple[str, Any]], policy: Po
     """
     changes = Changes(policy)
     places: dict[str, str] = {}
+    # Limits say nothing of a job that only notifies, so another limit leaves it as it is.
+    salts = policy.timezone, policy.timezone + policy.limits.salt
     for place, row in rows:
         identity = job_id(row)
         if identity is None:
@@ -83,7 +89,7 @@ def plan(current: Mapping[str, str], rows: Iterable[tuple[str, Any]], policy: Po
             changes.rejected.append(Rejected(identity, place, (error,), row))
         else:
             places[identity] = place
-            print_of_row = fingerprint(row, policy.timezone)
+            print_of_row = fingerprint(row, salts["action" in row])
             registered = current.get(identity)
             if registered == print_of_row:
                 changes.unchanged += 1

@@ -142,7 +142,7 @@ class Runner:
 
     def _act(self, run: Run) -> Result:
         try:
-            output = action_of(run.job)(run)
+            output = action_of(run.job)(run, self.settings)
         except ActionFailed as error:
             return Result(
                 "failed",

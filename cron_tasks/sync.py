@@ -13,10 +13,11 @@ from typing import Any, Literal, cast
 import structlog
 from redis import Redis
 
-from cron_tasks import names
+from cron_tasks import names, plugins, secret_files
 from cron_tasks.errors import SourceError
 from cron_tasks.leases import renewed
 from cron_tasks.ledger import Ledger
+from cron_tasks.limits import Limits
 from cron_tasks.plan import Changes, Policy, plan
 from cron_tasks.registry import Registry
 from cron_tasks.report import note_rejected
@@ -63,6 +64,15 @@ class SourceStatus:
     since: float | None
     last_attempt: float | None
     last_success: float | None
+
+
+def limits_of(settings: Settings) -> Limits:
+    secrets = frozenset(secret_files.names(settings.secrets_dir))
+    return Limits(settings.tasks_allow, settings.http_allow, secrets)
+
+
+def policy_of(settings: Settings, force: bool = False) -> Policy:
+    return Policy(settings.timezone, settings.shrink_limit, force, limits_of(settings))
 
 
 @contextmanager
@@ -124,7 +134,7 @@ class Reconciler:
         return SourceStatus(state=state, detail=stored.get("detail", ""), **times)
 
     def _policy(self, force: bool) -> Policy:
-        return Policy(self.settings.timezone, self.settings.shrink_limit, force)
+        return policy_of(self.settings, force)
 
     @_no_garbage_collection()
     def _sync_once(
@@ -178,7 +188,9 @@ class Reconciler:
         """What else decides the outcome of a sync; a 304 says nothing about these."""
         s = self.settings
         url = urls.masked(s.rest_url or "")
-        return f"{url} {s.rest_jobs_path} {s.rest_mapping} {s.timezone} {s.rest_report_path}"
+        types = sorted(plugins.installed())
+        judged = f"{s.timezone}{limits_of(s).salt}{types or ''}"
+        return f"{url} {s.rest_jobs_path} {s.rest_mapping} {judged} {s.rest_report_path}"
 
     def _remember(self, report: Report, validators: Validators | None, now: float) -> None:
         before = self.status()

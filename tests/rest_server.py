@@ -6,6 +6,7 @@ with RestServer([{"id": 1, ...}]) as rest:
     rest.requests                     # [(method, path, headers), ...]
     rest.patches                      # [(job id, body), ...], applied to `jobs`
     rest.answer_patch = status(503)   # as `answer`
+    rest.bodies, rest.clients         # what came with each of them, and over which connections
 """
 
 import gzip
@@ -33,6 +34,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.rest.requests.append((self.command, self.path, dict(self.headers)))
+        self.rest.bodies.append(self.rfile.read(int(self.headers["Content-Length"] or 0)))
+        self.rest.clients.add(self.client_address)
         answer = self.rest.answer
         if answer is None or not answer(self):
             self._list_jobs()
@@ -54,6 +57,8 @@ class Handler(BaseHTTPRequestHandler):
                 return
         self.reply(404, b'{"detail": "Not Found"}')
 
+    do_HEAD = do_POST = do_PUT = do_DELETE = do_GET
+
     def _list_jobs(self) -> None:
         if urlsplit(self.path).path != JOBS_PATH:
             self.reply(404, b'{"detail": "Not Found"}')
@@ -74,7 +79,8 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in sent.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def reset(self) -> None:
         """End the connection with a TCP RST."""
@@ -130,6 +136,8 @@ class RestServer:
         self.answer_patch: Answer | None = None
         self.patches: list[tuple[str, Any]] = []
         self.requests: list[tuple[str, str, dict[str, str]]] = []
+        self.bodies: list[bytes] = []
+        self.clients: set[tuple[str, int]] = set()
         self.stopping = threading.Event()
         self._server = _Server(type("BoundHandler", (Handler,), {"rest": self}), port)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))

@@ -18,6 +18,7 @@ from cron_tasks.jobs import (
     job_id,
     validate,
 )
+from cron_tasks.limits import Limits
 from cron_tasks.policies import TEMPLATE_FIELDS
 
 SMALLEST = {"id": 7, "name": "Water the plants", "cron_expression": "0 9 * * *"}
@@ -34,7 +35,7 @@ EVERYTHING = {
     "action": {
         "type": "http",
         "method": "patch",
-        "url": "https://example.org/hook?x=$y",
+        "url": "https://example.org/hook?x=$$y&id=$id",
         "headers": {"Accept": "text/plain"},
         "json": {"deep": [1, None, "ü"]},
         "expect_status": [200, 204],
@@ -290,6 +291,15 @@ def test_an_error_says_what_where_and_how_to_mend(fields: dict[str, Any], error:
         ({"url": "http://a", "json": [2**64]}, "`action.json`: expected a JSON value that can b"),
         ({"url": "http://a", "json": nested(99)}, "`action.json`: expected a JSON value that ca"),
         ({"url": "http://a", "json": "x" * 70_000}, "`action.json`: expected at most 65536 bytes"),
+        ({"url": "http://a/$nme"}, "`action.url`: unknown placeholder '$nme'; known: name, id, "),
+        ({"url": "http://$id/"}, "`action.url`: a placeholder cannot stand in the host of a URL"),
+        ({"url": "http://a..b/"}, "`action.url`: expected an http or https URL with a host, got"),
+        ({"url": "http://a", "headers": {"A": "$"}}, "`action.headers`: the `$` at character 1 n"),
+        ({"url": "http://a", "headers": {"te": "x"}}, "`action.headers`: te is not free to set: "),
+        ({"url": "http://a", "headers": {"A": "x", "a": "y"}}, "`action.headers`: a is given more"),
+        ({"url": "http://a", "body": "${secret:}"}, "`action.body`: the secret at character 1 ha"),
+        ({"url": "http://a", "body": "${secret:../x}"}, "`action.body`: the secret at character"),
+        ({"url": "http://a", "json": [{"a": "$x"}]}, "`action.json`: unknown placeholder '$x'; k"),
         ({"url": "http://a", "expect_status": 999}, "`action.expect_status[0]`: expected a whole"),
         ({"url": "http://a", "expect_status": "2xx"}, "`action.expect_status`: expected an HTTP"),
     ],
@@ -537,12 +547,14 @@ def test_a_broken_document_is_one_sentence(document: bytes | str) -> None:
         ),
         ({"retry": {"max_attempts": 2}, "timeout": 5}, ("retry", "timeout")),
         ({"overlap": "allow"}, ("overlap",)),
-        ({"action": {"type": "http", "url": "http://a"}}, ("action.http",)),
+        ({"action": {"type": "http", "url": "http://a"}}, ()),
         ({"action": {"type": "task", "name": "a.b"}}, ("action.task",)),
     ],
 )
 def test_what_is_not_in_effect_yet(fields: dict[str, Any], names: tuple[str, ...]) -> None:
-    assert accepted(**fields).not_yet == names
+    job = validate(SMALLEST | fields, timezone="UTC", limits=Limits(tasks=("a.*",)))
+    assert isinstance(job, Job)
+    assert job.not_yet == names
     assert NOT_YET.issuperset(names)
 
 

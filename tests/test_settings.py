@@ -150,6 +150,13 @@ WRONG = [
     ("notify_queue", "redbeat:x", "names that start with redbeat:, cron_tasks:"),
     ("notify_queue", "cron_tasks:jobs", "are taken"),
     ("notify_queue", "two words", "it holds a space"),
+    (
+        "http_allow",
+        "a, http://b",
+        "expected hosts, networks or *, separated by commas, got 'a, htt",
+    ),
+    ("http_allow", "10.0.0.1/8", "'10.0.0.1/8' has host bits set; did you mean 10.0.0.0/8?"),
+    ("tasks_allow", "a.b c", "'a.b c' holds a space or a character that cannot be printed"),
     ("chat_id", "x" * 201, "expected a number or a name of 1 to 200 characters"),
     ("timezone", "Europe/Berln", "no such zone; did you mean 'Europe/Berlin'?"),
     ("timezone", "europe/berlin", "did you mean 'Europe/Berlin'?"),
@@ -212,7 +219,11 @@ def test_a_file_that_is_no_text_is_said_to_be_none(
     assert "is not UTF-8 text" in complaint(monkeypatch, secrets_dir="secrets")
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(
     name=st.sampled_from(sorted(set(Settings.model_fields) - {"secrets_dir"})),
     value=st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
@@ -244,6 +255,16 @@ def test_unknown_variables_are_named_with_the_nearest_setting(
         f"CRON_TASKS_REDIS_ULR (secret file in {tmp_path}) is no setting and is ignored; "
         "did you mean CRON_TASKS_REDIS_URL?",
     )
+
+
+def test_what_jobs_may_do_is_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (load().http_allow, load().tasks_allow) == ((), ())
+    load.cache_clear()
+    given_values(monkeypatch, http_allow=" API.intern,10.0.0.0/8 ,,::1", tasks_allow="a.*, b")
+    assert load().http_allow == ("api.intern", "10.0.0.0/8", "::1/128")
+    assert load().tasks_allow == ("a.*", "b")
+    shown = {row.variable: row.value for row in load().rows()}
+    assert shown["CRON_TASKS_HTTP_ALLOW"] == "api.intern, 10.0.0.0/8, ::1/128"
 
 
 def test_a_mapping_may_be_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ from redis.exceptions import ConnectionError, TimeoutError
 from cron_tasks import names
 from cron_tasks.cli import console
 from cron_tasks.errors import SettingsError
-from cron_tasks.plan import Policy, plan
+from cron_tasks.plan import plan
 from cron_tasks.redis_client import connect
 from cron_tasks.registry import Registry
 from cron_tasks.settings import Settings, load
 from cron_tasks.source import Source
-from cron_tasks.sync import Reconciler
+from cron_tasks.sync import Reconciler, policy_of
 from cron_tasks.text import printable
 from cron_tasks.times import duration
 
@@ -164,7 +164,7 @@ def _rest_service(system: System) -> tuple[bool, str]:
     )
     current = Registry(system.redis).fingerprints() if system.reachable else {}
     with Source(hurried).read(None) as listing:
-        found = plan(current, listing, Policy(settings.timezone, settings.shrink_limit))
+        found = plan(current, listing, policy_of(settings))
     rows = found.unchanged + len(found.candidates) + len(found.rejected)
     return not found.refusal, f"{rows:,} rows" + (f"; {found.refusal}" if found.refusal else "")
 

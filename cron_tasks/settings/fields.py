@@ -133,6 +133,18 @@ class Settings(BaseSettings):
     timezone: values.Zone = _setting(
         "UTC", "Zone of jobs that name none", "an IANA time zone such as Europe/Berlin"
     )
+    http_allow: values.HttpAllow = _setting(
+        (),
+        "Hosts (`api.intern`, `*.intern`), networks (`10.0.0.0/8`) or `*` that HTTP actions may "
+        "reach beside public addresses, separated by commas",
+        "hosts, networks or *, separated by commas",
+    )
+    tasks_allow: values.TasksAllow = _setting(
+        (),
+        "Celery tasks that jobs may call: names or patterns such as `reports.*`, separated by "
+        "commas",
+        "names or patterns of tasks, separated by commas",
+    )
     misfire_grace: float = _seconds(
         15,
         "Seconds by which a tick may be late and still be on time; a later one follows its job's "
@@ -173,8 +185,8 @@ class Settings(BaseSettings):
     )
     secrets_dir: DirectoryPath | None = _setting(
         lambda: SECRETS_DIR if SECRETS_DIR.is_dir() else None,
-        "Folder of secret files, each named after a variable, such as `CRON_TASKS_REST_TOKEN`; "
-        "`/run/secrets` if it exists",
+        "Folder of secret files: those named after a variable, such as `CRON_TASKS_REST_TOKEN`, "
+        "and those that jobs use; `/run/secrets` if it exists",
         "a folder",
     )
 
@@ -238,6 +250,8 @@ def text_of(value: Any) -> str:
     match value:
         case SecretStr():
             return "***"
+        case tuple():
+            return ", ".join(value)
         case dict():
             return json.dumps(value, ensure_ascii=False) if value else ""
         case ByteSize():

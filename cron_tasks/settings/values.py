@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
+from cron_tasks import addresses
 from cron_tasks.settings import urls
 from cron_tasks.text import did_you_mean, printable, shown
 
@@ -117,6 +118,18 @@ def _zone(name: str) -> str:
     return name
 
 
+def _listed(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return tuple(filter(None, (each.strip() for each in value.split(","))))
+
+
+def _task_pattern(pattern: str) -> str:
+    if not pattern.isprintable() or " " in pattern:
+        raise ValueError(f"{shown(pattern)} holds a space or a character that cannot be printed")
+    return pattern
+
+
 def _in_a_folder(path: Path) -> Path:
     if not path.parent.is_dir():
         raise ValueError(f"there is no folder {path.parent}")
@@ -134,6 +147,12 @@ Mapping = Annotated[
 Queue = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_free_queue)]
 ChatId = Annotated[
     int | Annotated[str, Field(min_length=1, max_length=200)], BeforeValidator(_number_or_name)
+]
+HttpAllow = Annotated[
+    tuple[Annotated[str, AfterValidator(addresses.rule)], ...], NoDecode, BeforeValidator(_listed)
+]
+TasksAllow = Annotated[
+    tuple[Annotated[str, AfterValidator(_task_pattern)], ...], NoDecode, BeforeValidator(_listed)
 ]
 File = Annotated[Path, AfterValidator(_in_a_folder)]
 Zone = Annotated[str, AfterValidator(_zone)]

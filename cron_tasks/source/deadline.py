@@ -1,13 +1,8 @@
-"""A limit of time that no server can stretch.
+"""A limit of time for all requests of one read, retries included.
 
-A socket's timeout begins anew with every byte, in the body as in the headers, so one byte a second
-holds a reader for ever. Here each read of the socket gets what is left of the whole time. Only the
-resolver of names is beyond its reach; it has timeouts of its own.
+Only the resolver of names is beyond its reach; it has timeouts of its own.
 """
 
-import http.client
-import io
-import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +12,8 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
+
+from cron_tasks.deadline import LimitedResponse
 
 RETRY: dict[str, Any] = {
     "total": 3,
@@ -40,10 +37,8 @@ class DeadlineAdapter(HTTPAdapter):
     """
 
     def __init__(self, until: Callable[[], float], pool: int = 10, **retry: Any) -> None:
-        class Response(http.client.HTTPResponse):
-            def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-                super().__init__(sock, *args, **kwargs)
-                self.fp = io.BufferedReader(_Limited(self.fp.detach(), sock, until()))
+        def response(*args: Any, **kwargs: Any) -> LimitedResponse:
+            return LimitedResponse(*args, until=until(), **kwargs)
 
         class Retries(Retry):
             def sleep(self, response: Any = None) -> None:
@@ -54,7 +49,7 @@ class DeadlineAdapter(HTTPAdapter):
                     raise TooLate(f"the next attempt would be in {wait:.0f} s")
                 time.sleep(wait)
 
-        self._response_class = Response
+        self._response_class = staticmethod(response)
         super().__init__(pool_maxsize=pool, max_retries=Retries(**(RETRY | retry)))
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
@@ -70,25 +65,3 @@ class DeadlineAdapter(HTTPAdapter):
             response.close()
             response._content = b""
         return response
-
-
-class _Limited(io.RawIOBase):
-    """The bytes of `sock`, each read of which ends at `until` at the latest."""
-
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket, until: float) -> None:
-        self._raw, self._sock, self._until = raw, sock, until
-        self._timeout = sock.gettimeout() or 0.0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        left = self._until - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self._sock.settimeout(min(left, self._timeout))
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()

@@ -1,0 +1,197 @@
+"""HTTP connections to checked addresses, each exchange within a limit of time, kept for the next.
+
+http.client and not requests: an address has to be checked where it is connected to, or else the
+name may lead elsewhere by then (DNS rebinding), the whole exchange has one deadline, and hundreds
+of requests a second should cost little. Nothing of the environment has a say, no proxy, no .netrc.
+Only the resolver of names is beyond the deadline; it has timeouts of its own.
+"""
+
+import http.client
+import os
+import select
+import socket
+import ssl
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache, partial
+from ipaddress import ip_address
+from threading import Lock
+from typing import Any
+
+from cron_tasks.actions.request import Origin, Request
+from cron_tasks.addresses import host_allowed, refusal
+from cron_tasks.deadline import LimitedResponse, left
+
+#: Seconds that an idle connection is kept; servers close theirs after 2 s (gunicorn) or more.
+IDLE = 1.0
+MOST_IDLE = 256
+#: Bytes sent at once, each piece within the limit of time.
+PIECE = 16_384
+#: Methods that may be sent again when a kept connection turns out closed (RFC 9110, 9.2.2).
+_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+#: Connections are alike when they go the same way under the same rules.
+_Key = tuple[Origin, tuple[str, ...]]
+
+
+class Refused(Exception):
+    """A job may not reach this host; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response and the beginning of its body."""
+
+    status: int
+    reason: str
+    headers: http.client.HTTPMessage
+    body: bytes
+
+
+def exchange(request: Request, rules: tuple[str, ...], until: float, most: int) -> Answer:
+    """Send a request, and read up to `most` bytes of the body of its answer.
+
+    Raises Refused, OSError (TimeoutError at `until` on the monotonic clock), http.client's
+    HTTPException, or ValueError for what cannot be sent.
+    """
+    key = (request.origin, rules)
+    if kept := _idle.take(key):
+        try:
+            return _answer(key, kept, request, until, most)
+        except (ConnectionError, http.client.BadStatusLine):
+            if request.method not in _IDEMPOTENT:
+                raise
+    return _answer(key, _Connection(*key), request, until, most)
+
+
+def _answer(
+    key: _Key, connection: "_Connection", request: Request, until: float, most: int
+) -> Answer:
+    """The answer that comes over `connection`, which then is kept if it can be."""
+    with ExitStack() as cleanup:
+        cleanup.callback(connection.close)
+        response = cleanup.enter_context(connection.ask(request, until))
+        start = response.read(most)
+        if response.length and len(start) < most:
+            raise http.client.IncompleteRead(b"", response.length)
+        if response.isclosed() and connection.sock is not None:
+            cleanup.pop_all()
+            _idle.put(key, connection)
+    return Answer(response.status, response.reason, response.headers, start)
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, origin: Origin, rules: Sequence[str]) -> None:
+        super().__init__(origin.host, origin.port)
+        self._tls = origin.scheme == "https"
+        self.default_port = 443 if self._tls else 80
+        self._rules = rules
+        self._until = 0.0
+
+    def ask(self, request: Request, until: float) -> http.client.HTTPResponse:
+        self._until = until
+        self.response_class = partial(LimitedResponse, until=until)  # type: ignore[assignment]
+        self.request(request.method, request.target, request.body, request.headers)
+        self.sock.settimeout(left(until))
+        return self.getresponse()
+
+    def connect(self) -> None:
+        sock = _connected(self.host, self.port, self._rules, self._until)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.settimeout(left(self._until))
+            self.sock = (
+                _tls_context().wrap_socket(sock, server_hostname=self.host) if self._tls else sock
+            )
+        except BaseException:
+            sock.close()
+            raise
+
+    def send(self, data: Any) -> None:
+        """In pieces, as one of TLS may otherwise take the whole timeout for each of its records."""
+        if self.sock is None:
+            self.connect()
+        for start in range(0, len(data), PIECE):
+            self.sock.settimeout(left(self._until))
+            super().send(data[start : start + PIECE])
+
+    @property
+    def dropped(self) -> bool:
+        """Whether an idle connection has something to read: its end."""
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return bool(poll.poll(0))
+
+
+def _connected(host: str, port: int, rules: Sequence[str], until: float) -> socket.socket:
+    """A socket to an address of `host` that is allowed: the very one that was checked."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    free = host_allowed(host, rules)
+    reasons = [None if free else refusal(ip_address(each[4][0]), rules) for each in found]
+    allowed = [each for each, why in zip(found, reasons, strict=True) if why is None]
+    if not allowed:
+        raise Refused(reasons[0])
+    for remaining in range(len(allowed), 0, -1):
+        family, kind, protocol, _, address = allowed[-remaining]
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(left(until) / remaining)
+            sock.connect(address)
+        except OSError:
+            sock.close()
+            if remaining == 1:
+                raise
+        else:
+            return sock
+    raise AssertionError("unreachable")
+
+
+@cache
+def _tls_context() -> ssl.SSLContext:
+    """The authorities that the REST client trusts, too."""
+    from requests.utils import DEFAULT_CA_BUNDLE_PATH  # an import that a worker can do without
+
+    authorities = os.environ.get("REQUESTS_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
+    folder = os.path.isdir(authorities)
+    context = ssl.create_default_context(
+        cafile=None if folder else authorities, capath=authorities if folder else None
+    )
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+class _Idle:
+    """Connections between two exchanges, the longest idle first."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Leave them to the process that this one was forked from."""
+        self._kept: deque[tuple[_Key, float, _Connection]] = deque()
+        self._lock = Lock()
+
+    def take(self, key: _Key) -> _Connection | None:
+        with self._lock:
+            found = next((each for each in reversed(self._kept) if each[0] == key), None)
+            if found is None:
+                return None
+            self._kept.remove(found)
+        _, since, connection = found
+        if time.monotonic() - since < IDLE and not connection.dropped:
+            return connection
+        connection.close()
+        return self.take(key)
+
+    def put(self, key: _Key, connection: _Connection) -> None:
+        now = time.monotonic()
+        with self._lock:
+            self._kept.append((key, now, connection))
+            while len(self._kept) > MOST_IDLE or self._kept[0][1] < now - IDLE:
+                self._kept.popleft()[2].close()
+
+
+_idle = _Idle()
+os.register_at_fork(after_in_child=_idle.forget)

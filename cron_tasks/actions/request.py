@@ -1,0 +1,166 @@
+"""The request of an `http` action, and what becomes of it on a redirect."""
+
+import re
+import string
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import NamedTuple
+from urllib.parse import quote, unquote, urljoin, urlsplit
+from zoneinfo import ZoneInfo
+
+import orjson
+
+from cron_tasks.action_types import HttpAction
+from cron_tasks.errors import ActionFailed
+from cron_tasks.plugins import Run
+from cron_tasks.secret_files import Secrets
+from cron_tasks.templates import filled, mapped, secrets_in
+from cron_tasks.ticks import iso
+
+_PORTS = {"http": 80, "https": 443}
+_ASCII = string.punctuation
+_NO_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]")
+#: Headers that no other host than the one they were meant for gets.
+_PRIVATE = frozenset({"authorization", "cookie", "host"})
+
+
+class Origin(NamedTuple):
+    """Where a request goes (RFC 6454)."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`private` are the headers (lower case) that only its origin gets; `confidential` says that
+    the body, too, is for nobody else."""
+
+    method: str
+    origin: Origin
+    target: str
+    headers: dict[str, str]
+    body: bytes | None
+    private: frozenset[str]
+    confidential: bool
+
+    @property
+    def url(self) -> str:
+        scheme, host, port = self.origin
+        host = f"[{host}]" if ":" in host else host
+        colon_port = "" if port == _PORTS[scheme] else f":{port}"
+        return f"{scheme}://{host}{colon_port}{self.target}"
+
+    def __str__(self) -> str:
+        """Method and URL, without the query, where tokens tend to be."""
+        return f"{self.method} {self.url.partition('?')[0]}"
+
+
+def request_of(action: HttpAction, run: Run, secrets: Secrets) -> Request:
+    """The request with its placeholders filled in. Raises ActionFailed when a secret is missing."""
+    values, read = _values(run), secrets.read
+
+    def in_url(value: str) -> str:
+        return quote(value, safe="")
+
+    url = filled(action.url, lambda name: in_url(values[name]), lambda name: in_url(read(name)))
+    origin, target, user = _located(url)
+    headers = {
+        name.lower(): filled(text, lambda name: _one_line(values[name]), read)
+        for name, text in action.headers.items()
+    }
+    body, kind = _content(action, lambda text: filled(text, values.__getitem__, read))
+    fields = {field for field, _ in action.secrets}
+    credentials = user and b64encode(unquote(user).encode()).decode()
+    if credentials and "url" in fields:
+        secrets.hide(credentials)
+    defaults = {
+        "user-agent": "cron-tasks",
+        "accept": "*/*",
+        "idempotency-key": _one_line(run.run_id),
+        "content-type": kind,
+        "authorization": credentials and f"Basic {credentials}",
+    }
+    headers = {name: text for name, text in defaults.items() if text} | headers
+    for name, text in headers.items():
+        if _NO_HEADER.search(text):
+            why = f"the secret in the header {name} is more than one line of Latin-1"
+            raise ActionFailed(why, permanent=True)
+    with_secrets = (name for name, text in action.headers.items() if any(secrets_in(text)))
+    private = _PRIVATE.union(map(str.lower, with_secrets))
+    confidential = not fields.isdisjoint({"body", "json"})
+    return Request(action.verb, origin, target, headers, body, private, confidential)
+
+
+def _content(action: HttpAction, fill: Callable[[str], str]) -> tuple[bytes | None, str | None]:
+    """The body and its media type."""
+    if action.body is not None:
+        return fill(action.body).encode(), "text/plain; charset=utf-8"
+    if action.payload is not None:
+        return orjson.dumps(mapped(action.payload, fill)), "application/json"
+    return None, None
+
+
+def following(request: Request, status: int, location: str) -> Request:
+    """The request that a redirect asks for, with its method as browsers and requests choose it.
+
+    Raises ValueError, which says where it leads, when it is not to be followed.
+    """
+    # http.client reads headers as Latin-1; an address in UTF-8 is meant byte by byte.
+    reference = quote(location.encode("latin-1"), safe=_ASCII)
+    try:
+        origin, target, _ = _located(urljoin(request.url, reference))
+    except ValueError:
+        raise ValueError("redirected to what is no http or https URL") from None
+    headers, method, body = request.headers, request.method, request.body
+    if status not in (307, 308):
+        headers = {name: text for name, text in headers.items() if name != "content-type"}
+        body = None
+        if method != "HEAD" and (status in (302, 303) or (status, method) == (301, "POST")):
+            method = "GET"
+    if origin != request.origin and not _upgrade(request.origin, origin):
+        if body is not None and request.confidential:
+            raise ValueError(
+                "redirected to another host, which may not get the secrets of its body"
+            )
+        headers = {name: text for name, text in headers.items() if name not in request.private}
+    return replace(request, method=method, origin=origin, target=target, headers=headers, body=body)
+
+
+def _upgrade(old: Origin, new: Origin) -> bool:
+    return old == ("http", new.host, 80) and new[::2] == ("https", 443)
+
+
+def _located(url: str) -> tuple[Origin, str, str | None]:
+    """Where a URL leads, what to ask for there, and as whom. Raises ValueError."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme not in _PORTS or not host:
+        raise ValueError("no http or https URL with a host")
+    if not host.isascii():
+        host = host.encode("idna").decode()
+    target = quote(parts.path or "/", safe=_ASCII)
+    if parts.query:
+        target += "?" + quote(parts.query, safe=_ASCII)
+    user = parts.netloc.rpartition("@")[0] or None
+    return Origin(parts.scheme, host, parts.port or _PORTS[parts.scheme]), target, user
+
+
+def _one_line(value: str) -> str:
+    return quote(value, safe=_ASCII + " ")
+
+
+def _values(run: Run) -> dict[str, str]:
+    """What the placeholders of a request stand for."""
+    scheduled = datetime.fromtimestamp(run.scheduled_for, ZoneInfo(run.job.timezone))
+    return {
+        "name": run.job.name,
+        "id": run.job.id,
+        "run_id": run.run_id,
+        "scheduled_for": iso(run.scheduled_for),
+        "attempt": str(run.attempt),
+        "time": f"{scheduled:%Y-%m-%d %H:%M}",
+    }

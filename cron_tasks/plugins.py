@@ -1,0 +1,104 @@
+"""Actions of other distributions: what they build on, and how they are found.
+
+A distribution offers an action under the entry point group `cron_tasks.actions`; the entry point's
+name is the type that jobs name, its object a subclass of CustomAction. One that cannot be used
+harms nothing but the jobs that name it: they are rejected with the reason.
+"""
+
+import logging
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from inspect import isabstract
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import create_model, model_validator
+
+from cron_tasks.errors import ActionFailed
+from cron_tasks.fields import Policy
+from cron_tasks.text import printable
+
+if TYPE_CHECKING:
+    from cron_tasks.jobs import Job
+    from cron_tasks.settings import Settings
+
+__all__ = ["ActionFailed", "CustomAction", "Run", "installed"]
+
+GROUP = "cron_tasks.actions"
+#: Types that no plug-in can take.
+BUILT_IN = ("notify", "http", "task")
+
+# Not structlog: this may be the first import of a program that has not set up its logging.
+log = logging.getLogger("cron_tasks.plugins")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One attempt at a tick: all that an action may know; times in seconds since the epoch."""
+
+    job: "Job"
+    run_id: str
+    scheduled_for: float
+    attempt: int
+
+
+class CustomAction(Policy, ABC):
+    """Base of an action: its fields are those of a job's `action`, validated at sync."""
+
+    type: str
+
+    @abstractmethod
+    def perform(self, run: Run, settings: "Settings") -> str | None:
+        """Do the work, in at most `run.job.timeout` seconds; what of its output to keep.
+
+        Raises ActionFailed, or anything else, when it could not. May be called again for the same
+        run id after a worker died.
+        """
+
+
+@cache
+def installed() -> dict[str, type[Policy]]:
+    """The models of the actions that are installed, by type; of an unusable one a stand-in."""
+    offers: dict[str, set[EntryPoint]] = defaultdict(set)
+    for point in entry_points(group=GROUP):
+        offers[point.name].add(point)
+    models: dict[str, type[Policy]] = {}
+    for name, points in sorted(offers.items()):
+        try:
+            models[name] = _model(name, points)
+        except (Exception, SystemExit) as error:
+            from_where = ", ".join(sorted(point.value for point in points))
+            what = printable(f"{type(error).__name__}: {error}", 300)
+            reason = f"the plug-in {printable(from_where)} for it cannot be used: {what}"
+            log.warning("action type %s: %s", printable(name), reason)
+            if name not in BUILT_IN:
+                models[name] = _stand_in(name, reason)
+    return models
+
+
+def _model(name: str, points: set[EntryPoint]) -> type[Policy]:
+    if name in BUILT_IN:
+        raise ValueError("this type is built in")
+    point, *others = points
+    if others:
+        raise ValueError("several distributions offer this type")
+    found = point.load()
+    if not (isinstance(found, type) and issubclass(found, CustomAction)):
+        raise TypeError("it is no subclass of cron_tasks.plugins.CustomAction")
+    if isabstract(found):
+        raise TypeError("it has no `perform`")
+    return _typed(name, found)
+
+
+def _stand_in(name: str, reason: str) -> type[Policy]:
+    def refuse(_: Any) -> Any:
+        raise ValueError(reason)
+
+    return _typed(name, Policy, {"refuse": model_validator(mode="before")(refuse)})
+
+
+def _typed(name: str, base: type[Policy], validators: Any = None) -> type[Policy]:
+    field: Any = (Literal[name], ...)
+    return create_model(base.__name__, __base__=base, __validators__=validators, type=field)

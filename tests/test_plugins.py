@@ -1,0 +1,128 @@
+"""Actions of other distributions, as docs/actions.md tells people to write them."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+EXAMPLE = re.search(
+    r"```python\n(?P<code>.*?)```.*?```toml\n(?P<toml>.*?)```",
+    (ROOT / "docs" / "actions.md").read_text("utf-8"),
+    re.DOTALL,
+)
+USE = """
+from cron_tasks.actions import Run, action_of
+from cron_tasks.errors import ActionFailed
+from cron_tasks.jobs import Job, validate
+from cron_tasks.settings import Settings
+
+def outcome(**action):
+    row = {"id": 1, "name": "x", "every": 60, "action": action}
+    job = validate(row, timezone="UTC")
+    if not isinstance(job, Job):
+        return " / ".join(job.errors)
+    job = Job.from_document(job.document())
+    try:
+        output = action_of(job)(Run(job, "1@2026-11-23T09:00:00Z", 0.0, 1), Settings())
+    except ActionFailed as error:
+        return f"{error} permanent={error.permanent}"
+    return f"{output!r} {job.warnings}"
+"""
+
+
+def install(folder: Path, name: str, code: str, *points: str) -> None:
+    """A distribution of one module, as an installer leaves it."""
+    (folder / f"{name}.py").write_text(code)
+    metadata = folder / f"{name}-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("\n".join(["[cron_tasks.actions]", *points]) + "\n")
+
+
+def run(folder: Path, *actions: str, first: str = "") -> tuple[list[str], list[str]]:
+    """What becomes of each action, and the lines on stderr, in a process of its own."""
+    code = first + USE + "".join(f"print(outcome({action}))\n" for action in actions)
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(folder)!r})\n{code}"],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines(), done.stderr.splitlines()
+
+
+def test_the_example_of_the_documentation(tmp_path: Path) -> None:
+    assert EXAMPLE is not None
+    point = EXAMPLE["toml"].splitlines()[1].replace('"', "")
+    install(tmp_path, "cron_tasks_disk", EXAMPLE["code"], point)
+    actions = [
+        'type="disk_space", path="/", percent=0',
+        'type="disk_space", path="/nowhere"',
+        'type="disk_space", path="/", percent=101',
+        'type="disk_space", percent="x", pth="/"',
+        'type="notify"',
+        'type="disk"',
+    ]
+    for first in ("", "import cron_tasks_disk\n"):  # whoever imports whom first
+        found, said = run(tmp_path, *actions, first=first)
+        assert re.fullmatch(r"'/: \d+ % free' \(\)", found[0]), found
+        assert found[1:] == [
+            "/nowhere: No such file or directory permanent=True",
+            "`action.percent`: expected a number from 0 to 100, got 101",
+            "`action.path`: is missing; expected a folder / "
+            "`action.percent`: expected a number from 0 to 100, got 'x'",
+            "None ()",
+            "`action.type`: expected notify, http, task or disk_space, got 'disk'",
+        ]
+        assert said == []
+
+
+def test_a_plug_in_may_leave_its_fields_undescribed(tmp_path: Path) -> None:
+    code = """
+from cron_tasks.plugins import CustomAction
+
+class Beep(CustomAction):
+    times: int = 1
+
+    def perform(self, run, settings):
+        return "beep\\x07 " * self.times * 2000
+"""
+    install(tmp_path, "beep", code, "beep = beep:Beep")
+    found, said = run(tmp_path, 'type="beep", times="x"', 'type="beep", tims=2', 'type="beep"')
+    assert found[0].startswith("`action.times`: Input should be a valid integer, ")
+    assert found[0].endswith(", got 'x'")
+    assert "(did you mean `action.times`?)" in found[1]
+    assert found[2].startswith(r"'beep\\x07 beep\\x07")
+    assert len(found[2]) < 5000
+    assert said == []
+
+
+def test_an_unusable_plug_in_harms_only_the_jobs_that_name_it(tmp_path: Path) -> None:
+    fine = "from cron_tasks.plugins import CustomAction\nclass A(CustomAction):\n"
+    perform = "    def perform(self, run, settings):\n        return 'done'\n"
+    install(tmp_path, "broken", "import sys; sys.exit('no')", "broken = broken:A")
+    install(tmp_path, "absent", "", "absent = absent:A")
+    install(tmp_path, "other", "class A: ...", "other = other:A")
+    install(tmp_path, "bare", fine + "    x: int = 1\n", "bare = bare:A")
+    install(tmp_path, "clash", fine + perform, "http = clash:A", "notify = clash:A")
+    install(tmp_path, "twin1", fine + perform, "twin = twin1:A", "good = twin1:A")
+    install(tmp_path, "twin2", fine + perform, "twin = twin2:A")
+    names = ("broken", "absent", "other", "bare", "twin", "good", "notify")
+    found, said = run(tmp_path, *(f'type="{name}", path="x"' for name in names))
+    reasons = [
+        "the plug-in broken:A for it cannot be used: SystemExit: no",
+        "the plug-in absent:A for it cannot be used: AttributeError: module 'absent' has no "
+        "attribute 'A'",
+        "the plug-in other:A for it cannot be used: TypeError: it is no subclass of "
+        "cron_tasks.plugins.CustomAction",
+        "the plug-in bare:A for it cannot be used: TypeError: it has no `perform`",
+        "the plug-in twin1:A, twin2:A for it cannot be used: ValueError: several distributions "
+        "offer this type",
+    ]
+    assert found[:5] == [f"`action`: {reason}" for reason in reasons]
+    assert found[5].startswith("'done' (")
+    assert found[6].startswith("None (")
+    clash = "the plug-in clash:A for it cannot be used: ValueError: this type is built in"
+    expected = [f"action type {name}: {why}" for name, why in zip(names, reasons, strict=False)]
+    expected += [f"action type {name}: {clash}" for name in ("http", "notify")]
+    assert sorted(said) == sorted(expected)
