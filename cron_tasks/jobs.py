@@ -23,12 +23,6 @@ from cron_tasks.policies import Catchup, Notify, Retry
 from cron_tasks.schedules import Schedule, from_spec, parse
 from cron_tasks.text import kept, name_of, printable, shown, storable
 
-#: What a job may say that has no effect in this version; `Job.not_yet` names what one job says.
-NOT_YET = frozenset(
-    {"retry", "timeout", "overlap", "action.task", "notify.stale_after"}
-    | {f"notify.on.{event}" for event in ("retry", "skipped", "missed", "recovered")}
-)
-
 #: Part of every fingerprint: raised when the same row would make another document.
 _FORMAT = b"1"
 #: 200 digits.
@@ -108,15 +102,6 @@ class Job(BaseModel):
             policy: Policy = getattr(self, name)
             unknown += [f"{name}.{field}" for field in policy.model_extra or ()]
         return (unknown_fields(tuple(unknown), _KNOWN),) if unknown else ()
-
-    @property
-    def not_yet(self) -> tuple[str, ...]:
-        """Those names of NOT_YET that this job uses."""
-        said = {*self._given(), f"action.{self.action.type}"}
-        said |= {f"notify.on.{event}" for event in self.notify.on}
-        if self.notify.stale_after is not None:
-            said.add("notify.stale_after")
-        return tuple(sorted(said & NOT_YET))
 
     def document(self) -> bytes:
         """Compact JSON of what differs from the defaults; `from_document` reads it."""

@@ -66,17 +66,23 @@ def iso_milliseconds(when: float) -> str:
 
 
 def _text(run: Run, status: str, event: str, error: str | None, now: float) -> str:
-    if run.job.notify.template is None:
-        return f"Scheduled task: {run.job.name}" + _ENDINGS[event].format(error)
+    plain = f"Scheduled task: {run.job.name}" + _ENDINGS[event].format(error)
+    template = run.job.notify.template
+    if template is None:
+        return plain
     scheduled = datetime.fromtimestamp(run.scheduled_for, ZoneInfo(run.job.schedule.timezone))
-    return Template(run.job.notify.template).safe_substitute(
-        name=run.job.name,
-        id=run.job.id,
-        run_id=run.run_id,
-        scheduled_for=iso(run.scheduled_for),
-        created_at=iso_milliseconds(now),
-        attempt=run.attempt,
-        status=status,
-        error=error or "",
-        time=f"{scheduled:%Y-%m-%d %H:%M}",
-    )
+    try:
+        return Template(template).substitute(
+            name=run.job.name,
+            id=run.job.id,
+            run_id=run.run_id,
+            scheduled_for=iso(run.scheduled_for),
+            created_at=iso_milliseconds(now),
+            attempt=run.attempt,
+            status=status,
+            error=error or "",
+            time=f"{scheduled:%Y-%m-%d %H:%M}",
+        )
+    except (KeyError, ValueError) as wrong:
+        # Checked at sync; but a document may be older or newer than this program.
+        return f"{plain} (without its template, which failed: {wrong})"

@@ -117,7 +117,7 @@ def _ended(run: Run, tick: Overdue, now: float, superseded: bool, grace: float) 
 
 
 def _log(decisions: Decisions, sent_again: int) -> None:
-    """Retries that are due are nothing to warn of."""
+    """Retries that are due, and runs asked for by hand, are nothing to warn of."""
     about = {
         "closed": len(decisions.close),
         "sent_again": sent_again,
@@ -125,4 +125,5 @@ def _log(decisions: Decisions, sent_again: int) -> None:
         "worker_died": len(decisions.further_attempt),
     }
     if any(about.values()):
-        log.warning("sweep.done", **about)
+        write = log.warning if decisions.close or decisions.further_attempt else log.info
+        write("sweep.done", **about)

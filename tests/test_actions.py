@@ -10,6 +10,7 @@ from redis import Redis
 from rest_server import Handler, RestServer, reply
 
 from cron_tasks.ledger import Ledger
+from cron_tasks.settings import Settings
 
 SECRET = "s3cret-Value"
 
@@ -56,7 +57,7 @@ def test_a_job_calls_a_service_and_its_secret_stays_between_them(
     messages = wait_until(lambda: len(told := first_told(redis)) == 2 and told, "both messages")
     assert messages["ok"]["status"] == "success"
     assert messages["bad"]["error"] == f"GET {rest.url}/bad: answered 400 Bad Request"
-    history = json.loads(Ledger(redis).history("bad")[0])
+    history = json.loads(Ledger(redis, Settings()).history("bad")[0])
     assert (history["status"], history["error"]) == ("failed", messages["bad"]["error"])
     asked = [headers for _, path, headers in rest.requests if path in codes]
     calls = {headers["idempotency-key"]: headers for headers in asked}

@@ -26,7 +26,6 @@ def test_the_sample_jobs_are_valid_and_show_much() -> None:
     for job in jobs:
         assert isinstance(job, Job), job
         assert not job.warnings
-        assert not job.not_yet
 
 
 @pytest.fixture

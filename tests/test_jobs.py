@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cron_tasks.jobs import (
-    NOT_YET,
     REMARKS,
     BrokenDocument,
     Job,
@@ -18,7 +17,6 @@ from cron_tasks.jobs import (
     job_id,
     validate,
 )
-from cron_tasks.limits import Limits
 from cron_tasks.policies import TEMPLATE_FIELDS
 
 SMALLEST = {"id": 7, "name": "Water the plants", "cron_expression": "0 9 * * *"}
@@ -92,7 +90,7 @@ def test_the_smallest_job_has_the_defaults_of_the_contract() -> None:
     assert (job.retry.max_attempts, job.timeout, job.overlap) == (1, 300, "skip")
     assert (job.catchup.policy, job.catchup.window) == ("one", 3600)
     assert (job.queue, job.priority, job.tags, job.extra) == (None, None, (), {})
-    assert (job.warnings, job.not_yet) == ((), ())
+    assert job.warnings == ()
 
 
 def test_every_field_of_the_contract_is_taken_over() -> None:
@@ -106,7 +104,10 @@ def test_every_field_of_the_contract_is_taken_over() -> None:
         "body": None,
     }
     assert job.chat_id == -100123
-    assert job.notify.model_dump() == EVERYTHING["notify"] | {"on": ("failure", "recovered")}
+    assert job.notify.model_dump() == EVERYTHING["notify"] | {
+        "on": ("failure", "recovered"),
+        "collapse": 1,
+    }
     assert job.retry.model_dump() == EVERYTHING["retry"]
     assert job.catchup.model_dump() == EVERYTHING["catchup"]
     assert (job.timeout, job.overlap, job.queue, job.priority) == (30, "queue", "slow", 9)
@@ -534,28 +535,6 @@ def test_a_broken_document_is_one_sentence(document: bytes | str) -> None:
         Job.from_document(document)
     assert isinstance(caught.value, ValueError)
     assert is_one_line(str(caught.value))
-
-
-@pytest.mark.parametrize(
-    ("fields", "names"),
-    [
-        ({"catchup": {"policy": "none"}, "queue": "slow", "priority": 3, "tags": ["a"]}, ()),
-        ({"notify": {"on": ["failure"]}}, ()),
-        (
-            {"notify": {"on": ["missed"], "stale_after": 5}},
-            ("notify.on.missed", "notify.stale_after"),
-        ),
-        ({"retry": {"max_attempts": 2}, "timeout": 5}, ("retry", "timeout")),
-        ({"overlap": "allow"}, ("overlap",)),
-        ({"action": {"type": "http", "url": "http://a"}}, ()),
-        ({"action": {"type": "task", "name": "a.b"}}, ("action.task",)),
-    ],
-)
-def test_what_is_not_in_effect_yet(fields: dict[str, Any], names: tuple[str, ...]) -> None:
-    job = validate(SMALLEST | fields, timezone="UTC", limits=Limits(tasks=("a.*",)))
-    assert isinstance(job, Job)
-    assert job.not_yet == names
-    assert NOT_YET.issuperset(names)
 
 
 @pytest.mark.parametrize(

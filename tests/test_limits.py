@@ -103,9 +103,10 @@ def test_which_files_are_secrets_of_jobs(tmp_path: Path) -> None:
 def test_other_limits_ask_again_only_where_there_is_an_action() -> None:
     rows = [("row 1", NOTIFY), ("row 2", HTTP)]
     changes = plan({}, rows, Policy(limits=LIMITS))
-    current = {each.job.id: each.fingerprint for each in changes.added}
+    current = {each.job.id: each.fingerprint for each in changes.settle()}
     assert plan(current, rows, Policy(limits=LIMITS)).unchanged == 2
     tighter = plan(current, rows, Policy(limits=Limits()))
+    assert list(tighter.settle()) == []
     assert (tighter.unchanged, [each.id for each in tighter.rejected]) == (1, ["2"])
     assert tighter.removed == []
 

@@ -1,10 +1,12 @@
 """`cron-tasks doctor`: a table of checks, each with what to do if it does not hold."""
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import click
 from redis import Redis
@@ -32,6 +34,8 @@ OLDEST = (6, 2)
 SKEW = 2.0
 #: Seconds by which a due entry or a tick's deadline may be late.
 LATE = 30.0
+#: The share of NOTIFY_MAX beyond which nobody seems to read a queue.
+NEARLY_FULL = 0.8
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -194,6 +198,20 @@ def _workers(_: System) -> tuple[bool, str]:
     return app.conf.task_default_queue in consumed, f"{len(answers)} answered, consuming {names}"
 
 
+def _queue(system: System) -> tuple[bool, str]:
+    settings, redis = system.settings, system.redis
+    name, stream = settings.notify_queue, settings.notify_transport == "stream"
+    length = int(redis.xlen(name) if stream else redis.llen(name))
+    dropped = sum(map(int, cast("list[str]", redis.hvals(names.DROPPED))))
+    said = f"{length:,} wait in {name}"
+    if length and not stream:
+        oldest = json.loads(cast("str", redis.lindex(name, 0)) or "{}").get("created_at")
+        age = system.now - datetime.fromisoformat(oldest).timestamp() if oldest else 0.0
+        said += f", the oldest for {duration(age)}"
+    full = length > settings.notify_max * NEARLY_FULL
+    return not full and not dropped, said + f"; {dropped:,} were dropped" * bool(dropped)
+
+
 def _none(count: Callable[[System], int], what: str) -> Callable[[System], tuple[bool, str]]:
     def probe(system: System) -> tuple[bool, str]:
         found = count(system)
@@ -206,7 +224,8 @@ _overdue = _none(lambda s: s.redis.zcount(names.SCHEDULE, 0, s.now - LATE), "ove
 _late = _none(lambda s: s.redis.zcount(names.DEADLINES, 0, s.now - LATE), "past their deadline")
 _rejected = _none(lambda s: s.redis.hlen(names.REJECTED), "rejected by the last sync")
 _set_aside = _none(lambda s: s.redis.hlen(names.SET_ASIDE), "set aside because beat cannot read it")
-_refused = _none(lambda s: s.redis.llen(names.UNDELIVERABLE), "whose queue is no Redis list")
+_failing = _none(lambda s: s.redis.hlen(names.FAILING), "failed at their last run")
+_refused = _none(lambda s: s.redis.llen(names.UNDELIVERABLE), "whose queue is of another type")
 
 _REASONS = "`cron-tasks jobs rejected` gives the reasons"
 _ASK_BEAT = "beat looks after them: is it running, and what does its log say?"
@@ -225,10 +244,17 @@ CHECKS: Mapping[str, Check] = {
         _last_sync, "fail", "beat asks for it and a worker does it: are both running?"
     ),
     "rows": Check(_rejected, "warn", _REASONS),
+    "jobs": Check(_failing, "warn", "`cron-tasks runs --status failed` lists the runs"),
     "beat": Check(_beat, "fail", "start one: `celery -A cron_tasks beat`, or read its log"),
     "schedule": Check(_overdue, "fail", _ASK_BEAT),
     "open ticks": Check(_late, "fail", _ASK_BEAT),
     "entries": Check(_set_aside, "fail", f"{_REASONS}; `cron-tasks sync` writes them anew"),
+    "queue": Check(
+        _queue,
+        "warn",
+        "is the bot reading? Beyond CRON_TASKS_NOTIFY_MAX the oldest are dropped; "
+        f"`DEL {names.DROPPED}` forgets their number",
+    ),
     "messages": Check(_refused, "warn", f"rename that key; `LRANGE {names.UNDELIVERABLE} 0 9`"),
     "workers": Check(_workers, "fail", "start one: `celery -A cron_tasks worker`"),
 }

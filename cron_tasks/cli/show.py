@@ -60,15 +60,13 @@ def _facts(found: Registered) -> dict[str, Any]:
     spec = fields.pop("schedule")
     fields = {name: fields[name] for name in fields if name not in (*facts, "written")}
     fields |= {name: spec[key] for key, name in _WINDOW.items() if key in spec}
-    return facts | {"fields": fields, "not_yet_in_effect": job.not_yet, "warnings": job.warnings}
+    return facts | {"fields": fields, "warnings": job.warnings}
 
 
 def _print_facts(facts: Mapping[str, Any]) -> None:
     click.secho(f"{facts['id']}  {printable(facts['name'])}", bold=True)
     for name, value in (*facts.items(), *facts["fields"].items()):
         if name not in ("id", "name", "fields") and value not in (None, ()):
-            if name == "paused":
-                value = f"{value['reason']} (since {value['since']})" if value else "no"
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             click.echo(f"{name:<18} {printable(text, 1000)}")
 
