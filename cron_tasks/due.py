@@ -23,7 +23,7 @@ PAGE = 1000
 REASON_SHOWN = 300
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Row:
     """A due entry as stored; the score is text, exactly as Redis has it."""
 
@@ -48,7 +48,7 @@ class Page:
     generation: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Due:
     """A tick to publish: its message's routing, and whether it may share a message."""
 

@@ -42,7 +42,7 @@ class LockLost(Exception):
     """Another beat leads by now; nothing was changed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Message:
     """A notification and the queue that it goes to.
 
@@ -55,7 +55,7 @@ class Message:
     only: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Advance:
     """One due entry: its next score, RedBeat meta, and the ticks that it puts into the ledger.
 
@@ -72,7 +72,7 @@ class Advance:
     told: Message | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Open:
     """An open tick: its state, its job's document ("" when the job is gone), and its failed
     attempts as JSON ("" for none)."""
@@ -98,7 +98,7 @@ class Open:
         return "r" in self.state.split("|")[2]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Claim(Open):
     """A tick that is ours: to run or, when there is a `verdict`, only to be concluded.
 
@@ -108,7 +108,7 @@ class Claim(Open):
     verdict: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Overdue(Open):
     """An open tick whose deadline has passed; `unwanted` says why it should end: "<reason>|…"."""
 
@@ -119,7 +119,7 @@ class Overdue(Open):
         return self.state.startswith("r")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """How an attempt ended: its record for the history, and what to tell.
 

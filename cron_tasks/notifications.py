@@ -1,6 +1,7 @@
 """The message that the bot reads (contract, section 4). Pure."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from string import Template
 from zoneinfo import ZoneInfo
 
@@ -61,7 +62,12 @@ def notification(
 
 
 def iso_milliseconds(when: float) -> str:
-    moment = datetime.fromtimestamp(when, UTC).isoformat(timespec="milliseconds")
+    return _iso(int(when * 1000))
+
+
+@lru_cache(maxsize=1024)
+def _iso(milliseconds: int) -> str:
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
     return moment.replace("+00:00", "Z")
 
 

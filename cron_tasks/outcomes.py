@@ -17,7 +17,7 @@ LONGEST_RETRY_AFTER = 86_400.0
 _EVENTS = {"ok": "success", "failed": "failure"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Result:
     """Status ok, failed, skipped or missed; the reason for the last two, the error of a failure.
 
@@ -34,7 +34,7 @@ class Result:
     retry_after: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Attempt:
     """When an attempt began and ended (seconds since the epoch), and who made it."""
 

@@ -34,7 +34,7 @@ BUILT_IN = ("notify", "http", "task")
 log = logging.getLogger("cron_tasks.plugins")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Run:
     """One attempt at a tick: all that an action may know; times in seconds since the epoch."""
 

@@ -99,9 +99,13 @@ class Runner:
             return Outcome(claim.run_id, job_id, claim.state, line, (), result.status), result
         run = Run(job, claim.run_id, scheduled_for, claim.attempt)
         ended = partial(self._ended, run, claim, started)
-        result = self._refusal(run, claim, started) or self._do(run, holder, ended)
+        result = self._refusal(run, claim, started) or (
+            self._act(run) if job.action.type == "notify" else self._watch(run, holder, ended)
+        )
         outcome = ended(result)
-        return outcome, replace(result, status=outcome.status)
+        if outcome.status != result.status:
+            result = replace(result, status=outcome.status)
+        return outcome, result
 
     def _ended(self, run: Run, claim: Claim, started: float, result: Result) -> Outcome:
         by = Attempt(claim.attempt, started, self.clock(), self.worker)
@@ -119,10 +123,8 @@ class Runner:
             return Result("missed", late) if late else None
         return None
 
-    def _do(self, run: Run, holder: str, ended: Callable[[Result], Outcome]) -> Result:
+    def _watch(self, run: Run, holder: str, ended: Callable[[Result], Outcome]) -> Result:
         """Act, for as long as the job's timeout allows and the run is wanted."""
-        if run.job.action.type == "notify":
-            return self._act(run)
         begun = time.monotonic()
         stopped = Result("failed", error=f"timed out after {run.job.timeout:g} s")
 

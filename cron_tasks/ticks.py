@@ -37,7 +37,7 @@ class Missed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Firing:
     """What to do with a due job: run `ticks`, record `missed`, be due again at `next`."""
 
@@ -65,8 +65,14 @@ def parse_run_id(text: str) -> tuple[str, float] | None:
     job_id, at, moment = text.rpartition("@")
     if not at or not moment.endswith("Z"):
         return None
+    when = _instant(moment)
+    return None if when is None else (job_id, when)
+
+
+@lru_cache(maxsize=65536)
+def _instant(text: str) -> float | None:
     try:
-        return job_id, datetime.fromisoformat(moment).timestamp()
+        return datetime.fromisoformat(text).timestamp()
     except ValueError:
         return None
 

@@ -96,8 +96,8 @@ def job(tmp_path: Path) -> Callable[..., dict[str, Any]]:
 
 def run(redis: Redis, *job_ids: str) -> None:
     """As `jobs run`, but left to beat to publish."""
-    for job_id in job_ids:
-        wait_until(lambda key=names.entry_key(job_id): redis.exists(key), f"job {job_id}")
+    keys = [names.entry_key(job_id) for job_id in job_ids]
+    wait_until(lambda: redis.exists(*keys) == len(keys), "the jobs")
     now = time.time()
     ticks = [f"{job_id}@{_iso(now)}" for job_id in job_ids]
     assert len(Ledger(redis, Settings()).open(ticks, now)) == len(ticks)
