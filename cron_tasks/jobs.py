@@ -37,7 +37,7 @@ from cron_tasks.text import kept, name_of, printable, shown, storable
 
 #: What a job may say that has no effect in this version; `Job.not_yet` names what one job says.
 NOT_YET = frozenset(
-    {"retry", "timeout", "overlap", "action.http", "action.task", "notify.stale_after"}
+    {"retry", "timeout", "overlap", "action.http", "notify.stale_after"}
     | {f"notify.on.{event}" for event in ("retry", "skipped", "missed", "recovered")}
 )
 

@@ -1,5 +1,8 @@
 """Every key in Redis, once; docs/keys.md explains them."""
 
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
 # RedBeat's own keys (its prefix is `redbeat:`, so its schedule has two colons).
 SCHEDULE = "redbeat::schedule"
 LEADER_LOCK = "redbeat::lock"
@@ -39,6 +42,17 @@ SYNC_AGAIN = "cron_tasks:sync:again"
 SYNC_TASK = "cron_tasks.sync_jobs"
 RUN_TASK = "cron_tasks.run_job"
 CHUNK_TASK = "cron_tasks.run_chunk"
+DONE_TASK = "cron_tasks.task_done"
+FAILED_TASK = "cron_tasks.task_failed"
+#: Tasks that no job may call: ours, and Celery's, some of which call any other (celery.map).
+RESERVED_TASKS = ("cron_tasks.", "celery.")
+
+
+def task_allowed(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a job may call a Celery task, by the patterns of TASKS_ALLOW."""
+    if name.startswith(RESERVED_TASKS):
+        return False
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def entry_key(job_id: str) -> str:

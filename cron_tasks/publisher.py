@@ -21,6 +21,8 @@ CHUNK = 500
 SHARES = 2
 #: A queue with more messages than this gets no more; its ticks wait in the ledger.
 QUEUE_FULL = 10_000
+#: Seconds in which a worker that is busy, or whose clock is off, still obeys.
+REVOKE_WITHIN = 60.0
 
 
 class Publisher:
@@ -52,6 +54,15 @@ class Publisher:
                 else:
                     tick = chunk[0]
                     self._send(names.RUN_TASK, [tick.job_id], {**options, "task_id": tick.run_id})
+
+    def revoke(self, task_ids: Sequence[str]) -> None:
+        """Tell the workers of every app on the broker that these tasks must not begin, or end."""
+        self.app.control.revoke(
+            list(task_ids),
+            terminate=True,
+            connection=self.producer.connection,
+            timeout=REVOKE_WITHIN,
+        )
 
     def waiting(self, queue: str | None) -> int:
         """Messages of ours that wait in a Celery queue (None: the default one)."""

@@ -117,6 +117,12 @@ class Settings(BaseSettings):
     timezone: values.Zone = _setting(
         "UTC", "Zone of jobs that name none", "an IANA time zone such as Europe/Berlin"
     )
+    tasks_allow: values.TasksAllow = _setting(
+        (),
+        "Celery tasks that jobs may call: names or patterns such as `reports.*`, separated by "
+        "commas",
+        "names or patterns of tasks, separated by commas",
+    )
     misfire_grace: float = _seconds(
         15,
         "Seconds by which a tick may be late and still be on time; a later one follows its job's "
@@ -222,6 +228,8 @@ def text_of(value: Any) -> str:
     match value:
         case SecretStr():
             return "***"
+        case tuple():
+            return ", ".join(value)
         case dict():
             return json.dumps(value, ensure_ascii=False) if value else ""
         case ByteSize():

@@ -111,6 +111,18 @@ def _zone(name: str) -> str:
     return name
 
 
+def _listed(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return tuple(filter(None, (each.strip() for each in value.split(","))))
+
+
+def _task_pattern(pattern: str) -> str:
+    if not pattern.isprintable() or " " in pattern:
+        raise ValueError(f"{shown(pattern)} holds a space or a character that cannot be printed")
+    return pattern
+
+
 def _in_a_folder(path: Path) -> Path:
     if not path.parent.is_dir():
         raise ValueError(f"there is no folder {path.parent}")
@@ -127,6 +139,9 @@ Mapping = Annotated[
 Queue = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_free_queue)]
 ChatId = Annotated[
     int | Annotated[str, Field(min_length=1, max_length=200)], BeforeValidator(_number_or_name)
+]
+TasksAllow = Annotated[
+    tuple[Annotated[str, AfterValidator(_task_pattern)], ...], NoDecode, BeforeValidator(_listed)
 ]
 File = Annotated[Path, AfterValidator(_in_a_folder)]
 Zone = Annotated[str, AfterValidator(_zone)]
