@@ -13,9 +13,11 @@ from celery import Celery
 
 from cron_tasks import names
 from cron_tasks.actions.output import kept
+from cron_tasks.errors import ActionFailed
 from cron_tasks.jobs import Job
 from cron_tasks.outcomes import ERROR_SHOWN
 from cron_tasks.policies import TaskAction
+from cron_tasks.publisher import QUEUE_FULL, waiting
 from cron_tasks.text import printable
 
 
@@ -31,8 +33,10 @@ class Handed:
 def send(app: Celery, job: Job, action: TaskAction, task_id: str, handed: Handed) -> None:
     """Send the task of a job, which begins within the job's timeout or not at all.
 
-    Raises kombu's OperationalError when the broker is away.
+    Raises ActionFailed for a queue that nobody empties, kombu's OperationalError when the broker
+    is away.
     """
+    queue = job.queue or app.conf.task_default_queue
     # Whatever the other app's own serializer is, ours reads JSON.
     back = {
         "kwargs": {"handed": asdict(handed)},
@@ -40,16 +44,20 @@ def send(app: Celery, job: Job, action: TaskAction, task_id: str, handed: Handed
         "serializer": "json",
     }
     routing: dict[str, Any] = {"queue": job.queue, "priority": job.priority}
-    app.send_task(
-        action.name,
-        action.args,
-        action.kwargs,
-        task_id=task_id,
-        expires=job.timeout,
-        link=app.signature(names.DONE_TASK, **back),
-        link_error=app.signature(names.FAILED_TASK, **back),
-        **{option: value for option, value in routing.items() if value is not None},
-    )
+    with app.producer_or_acquire() as producer:
+        if (there := waiting(producer, queue)) > QUEUE_FULL:
+            raise ActionFailed(f"{there} messages wait in its queue {queue}", permanent=False)
+        app.send_task(
+            action.name,
+            action.args,
+            action.kwargs,
+            task_id=task_id,
+            producer=producer,
+            expires=job.timeout,
+            link=app.signature(names.DONE_TASK, **back),
+            link_error=app.signature(names.FAILED_TASK, **back),
+            **{option: value for option, value in routing.items() if value is not None},
+        )
 
 
 def output_of(result: Any) -> str | None:

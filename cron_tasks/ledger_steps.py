@@ -4,7 +4,7 @@ Each takes any number of ticks as one flat list of arguments; reads and writes a
 they can be, since a call from Lua costs more than what it does.
 """
 
-from cron_tasks.ledger_parts import account, remember, stop, tell, wake
+from cron_tasks.ledger_parts import account, remember, tell, unwanted, wake
 from cron_tasks.scripts import script
 
 
@@ -105,8 +105,8 @@ def overlap() -> None:
             return 'overlap|' .. (queued and waits or other)
         end
         if policy == 'replace' then
-            stop(KEYS[5], KEYS[2], other, going, 'replaced|' .. id)
-            if queued then stop(KEYS[5], KEYS[2], waits, waiting, 'replaced|' .. id) end
+            unwanted(KEYS[5], KEYS[2], other, going, 'replaced|' .. id)
+            if queued then unwanted(KEYS[5], KEYS[2], waits, waiting, 'replaced|' .. id) end
         end
         redis.call('HSET', KEYS[4], job, id)
         return nil
@@ -114,7 +114,7 @@ def overlap() -> None:
     """
 
 
-@script(stop, overlap)
+@script(unwanted, overlap)
 def claim() -> list[list[str]]:  # type: ignore[empty-body]
     """
     local holder, lease, prefix = ARGV[1], ARGV[2], ARGV[3]

@@ -66,12 +66,7 @@ class Publisher:
 
     def waiting(self, queue: str | None) -> int:
         """Messages of ours that wait in a Celery queue (None: the default one)."""
-        name = queue or self.app.conf.task_default_queue
-        try:
-            channel: Any = self.producer.channel
-            return int(channel.queue_declare(name, passive=True).message_count)
-        except ChannelError:
-            return 0
+        return waiting(self.producer, queue or self.app.conf.task_default_queue)
 
     def _is_full(self, queue: str | None) -> bool:
         """Looked up once a second at most, since it costs a round trip."""
@@ -94,6 +89,15 @@ class Publisher:
 
     def _send(self, task: str, args: list[Any], options: Mapping[str, Any]) -> None:
         self.app.send_task(task, args, producer=self.producer, **options)
+
+
+def waiting(producer: Producer, queue: str) -> int:
+    """Messages that wait in a queue."""
+    try:
+        channel: Any = producer.channel
+        return int(channel.queue_declare(queue, passive=True).message_count)
+    except ChannelError:
+        return 0
 
 
 def _route(tick: Due) -> tuple[bool, str]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import psutil
 import pytest
 from celery import Celery as App
 from helpers import wait_until
-from processes import Celery, Process, celery_processes
+from processes import Celery, Process, Valkey, celery_processes
 from redis import Redis
 from rest_server import RestServer
 
@@ -81,7 +82,7 @@ class World:
         (folder / "other.py").write_text(OTHER)
         (folder / "mine.py").write_text(OURS)
         self.other = self.start_other()
-        celery.worker(1, "--include", "mine", PYTHONPATH=str(folder))
+        self.ours = celery.worker(1, "--include", "mine", PYTHONPATH=str(folder))
         celery.beat()
 
     def start_other(self) -> Process:
@@ -96,7 +97,8 @@ class World:
             for job, fields in actions.items()
         ]
         self.redis.lpush(names.POKE, "*")
-        wait_until(lambda: Registry(self.redis).count() == len(actions), "the jobs")
+        known = Registry(self.redis).fingerprints
+        wait_until(lambda: known().keys() == actions.keys(), "the jobs")
 
     def run(self, job: str) -> str:
         tick = run_id(job, round(time.time(), 3))
@@ -122,20 +124,26 @@ class World:
         return wait_until(find, f"{tick} to be handed over")
 
     def pid(self, name: str) -> int:
-        """Of the process that hangs in the task that was given this name."""
+        """Of the process that begins to hang in the task that was given this name."""
         path = self.folder / name
-        return int(wait_until(lambda: path.exists() and path.read_text(), f"{name} to begin"))
+        pid = int(wait_until(lambda: path.exists() and path.read_text(), f"{name} to begin"))
+        path.unlink()
+        return pid
 
 
-@pytest.fixture
-def world(redis: Redis, rest: RestServer, redis_url: str, tmp_path: Path) -> Iterator[World]:
-    env = {
-        "CRON_TASKS_REDIS_URL": redis_url,
-        "CRON_TASKS_REST_URL": rest.url,
-        "CRON_TASKS_TASKS_ALLOW": "other.*, mine.*",
-    }
-    with celery_processes(env, tmp_path) as processes:
-        yield World(redis, rest, processes, tmp_path)
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("world")
+    valkey = Valkey(folder / "valkey")
+    with RestServer([]) as rest, Redis.from_url(valkey.url, decode_responses=True) as redis:
+        env = {
+            "CRON_TASKS_REDIS_URL": valkey.url,
+            "CRON_TASKS_REST_URL": rest.url,
+            "CRON_TASKS_TASKS_ALLOW": "other.*, mine.*",
+        }
+        with celery_processes(env, folder) as processes:
+            yield World(redis, rest, processes, folder)
+    valkey.stop()
 
 
 def hanging(folder: Path, name: str, **fields: Any) -> dict[str, Any]:
@@ -187,73 +195,68 @@ def test_the_outcome_of_a_task_is_the_run_s(world: World, tmp_path: Path) -> Non
     assert not world.redis.exists(names.OPEN, names.DEADLINES, names.ATTEMPTS, names.GOING)
 
 
-def test_a_task_without_an_outcome_ends_at_the_timeout(world: World, tmp_path: Path) -> None:
-    world.jobs(
-        slow=hanging(tmp_path, "slow", timeout=1.5),
-        killed=hanging(tmp_path, "killed", timeout=3),
-        nobody={"action": {"name": "other.nobody"}, "queue": "nowhere", "timeout": 1},
-        forbidden={"action": {"name": "cron_tasks.sync_jobs"}, "retry": {"max_attempts": 3}},
-    )
-    slow = world.run("slow")
-    pid = world.pid("slow")
-    skipped = world.run("slow")
-    assert (world.ended(skipped)["reason"], world.ended(skipped)["other"]) == ("overlap", slow)
-    assert world.ended(slow)["error"] == "no outcome of task other.hang within 1.5 s"
-    wait_until(lambda: not psutil.pid_exists(pid), "the task to be ended")
-    runs = {job: world.run(job) for job in ("killed", "nobody", "forbidden")}
-    world.pid("killed")
-    world.other.kill()
-    errors = {job: world.ended(tick)["error"] for job, tick in runs.items()}
-    assert errors == {
-        "killed": "no outcome of task other.hang within 3 s",
-        "nobody": "no outcome of task other.nobody within 1 s",
-        "forbidden": "CRON_TASKS_TASKS_ALLOW lets no job call the task cron_tasks.sync_jobs",
-    }
-    # What waited for a worker all that time begins no more.
-    world.start_other().wait_for("ready")
-    assert world.ended(world.run("slow"))["status"] == "failed"
-
-
-def test_a_task_is_replaced_and_cancelled(world: World, tmp_path: Path) -> None:
-    world.jobs(
-        old=hanging(tmp_path, "old", overlap="replace"),
-        adds={"action": {"name": "other.add", "args": [1]}},
-    )
+def test_a_task_is_replaced_and_cancelled(world: World) -> None:
+    world.jobs(old=hanging(world.folder, "old", overlap="replace"))
     first = world.run("old")
     pid = world.pid("old")
-    (tmp_path / "old").unlink()
     second = world.run("old")
     record = world.ended(first)
     assert (record["status"], record["reason"], record["other"]) == ("skipped", "replaced", second)
     wait_until(lambda: not psutil.pid_exists(pid), "the replaced task to be ended")
     pid = world.pid("old")
     world.redis.hset(names.STOP, second, "cancelled|")
-    world.redis.expire(names.STOP, 86400)
     world.redis.zadd(names.DEADLINES, {second: 0})
     assert world.ended(second)["reason"] == "cancelled"
     wait_until(lambda: not psutil.pid_exists(pid), "the cancelled task to be ended")
 
 
-def test_late_and_repeated_outcomes_change_nothing(world: World, tmp_path: Path) -> None:
-    world.jobs(old=hanging(tmp_path, "old", timeout=4))
-    tick = world.run("old")
+def test_late_and_repeated_outcomes_change_nothing(world: World) -> None:
+    world.jobs(late=hanging(world.folder, "late", timeout=10))
+    tick = world.run("late")
     state = world.state(tick)
     app = App(broker=world.celery.env["CRON_TASKS_REDIS_URL"], set_as_current=False)
 
-    def outcome(state: str, result: Any) -> None:
+    def tell(task: str, state: str, result: str) -> None:
         handed = {"run_id": tick, "state": state, "started_at": time.time()}
-        app.send_task(names.DONE_TASK, [result], {"handed": handed}, queue="celery")
+        app.send_task(task, [result], {"handed": handed}, queue="celery")
 
-    outcome(state[:-1], "of another attempt")
-    outcome(state, "first")
-    outcome(state, "second")
-    app.send_task(
-        names.FAILED_TASK,
-        ["id"],
-        {"handed": {"run_id": tick, "state": state, "started_at": 0}},
-        queue="celery",
-    )
+    tell(names.DONE_TASK, state[:-1], "of another attempt")
+    tell(names.DONE_TASK, state, "first")
+    tell(names.DONE_TASK, state, "second")
+    tell(names.FAILED_TASK, state, "an id")
     assert world.ended(tick)["output"] == "first"
-    wait_until(lambda: world.redis.llen("celery") == 0, "the other outcomes")
-    assert len(world.ledger.history("old")) == 1
-    os.kill(world.pid("old"), 9)
+    world.ours.wait_for(f"{tick} was no longer waiting")
+    wait_until(lambda: world.ours.output.count(f"{tick} was no longer waiting") == 3, "the others")
+    assert len(world.ledger.history("late")) == 1
+    os.kill(world.pid("late"), 9)
+
+
+def test_a_task_without_an_outcome_ends_at_the_timeout(world: World) -> None:
+    world.jobs(
+        slow=hanging(world.folder, "slow", timeout=2),
+        killed=hanging(world.folder, "killed", timeout=3),
+        waits={"action": {"name": "other.add", "args": [1]}, "timeout": 1},
+        nobody={"action": {"name": "other.nobody"}, "queue": "nowhere", "timeout": 1},
+        forbidden={"action": {"name": "cron_tasks.sync_jobs"}, "retry": {"max_attempts": 3}},
+    )
+    slow = world.run("slow")
+    pid = world.pid("slow")
+    overlapping = world.ended(world.run("slow"))
+    assert (overlapping["reason"], overlapping["other"]) == ("overlap", slow)
+    assert world.ended(slow)["error"] == "no outcome of task other.hang within 2 s"
+    wait_until(lambda: not psutil.pid_exists(pid), "the task to be ended")
+    killed = world.run("killed")
+    world.pid("killed")
+    world.other.kill()
+    runs = {job: world.run(job) for job in ("waits", "nobody", "forbidden")}
+    assert {job: world.ended(tick)["error"] for job, tick in runs.items()} == {
+        "waits": "no outcome of task other.add within 1 s",
+        "nobody": "no outcome of task other.nobody within 1 s",
+        "forbidden": "CRON_TASKS_TASKS_ALLOW lets no job call the task cron_tasks.sync_jobs",
+    }
+    assert world.ended(killed)["error"] == "no outcome of task other.hang within 3 s"
+    # What waited for a worker for too long begins no more.
+    other = world.start_other()
+    wait_until(
+        lambda: re.search(rf"Discarding revoked task: .*{runs['waits']}", other.output), "it"
+    )
