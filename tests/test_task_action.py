@@ -18,6 +18,7 @@ from rest_server import RestServer
 
 from cron_tasks import names
 from cron_tasks.ledger import Ledger
+from cron_tasks.publisher import QUEUE_FULL
 from cron_tasks.registry import Registry
 from cron_tasks.settings import Settings
 from cron_tasks.ticks import run_id
@@ -162,8 +163,10 @@ def test_the_outcome_of_a_task_is_the_run_s(world: World, tmp_path: Path) -> Non
         },
         dies={"action": {"name": "other.die"}},
         mine={"action": {"name": "mine.fail"}, "queue": None},
+        full={"action": {"name": "other.add"}, "queue": "full", "notify": {"on": []}},
     )
-    runs = {job: world.run(job) for job in ("adds", "says", "flaky", "dies", "mine")}
+    world.redis.rpush("full", *["a message"] * (QUEUE_FULL + 1))
+    runs = {job: world.run(job) for job in ("adds", "says", "flaky", "dies", "mine", "full")}
     records = {job: world.ended(tick) for job, tick in runs.items()}
     assert {job: (r["status"], r["attempt"]) for job, r in records.items()} == {
         "adds": ("ok", 1),
@@ -171,6 +174,7 @@ def test_the_outcome_of_a_task_is_the_run_s(world: World, tmp_path: Path) -> Non
         "flaky": ("ok", 2),
         "dies": ("failed", 1),
         "mine": ("failed", 1),
+        "full": ("failed", 1),
     }
     assert records["adds"]["output"] == "42"
     assert records["says"]["output"].startswith("a       b\\x1b[31m\ncxxx")
@@ -179,6 +183,8 @@ def test_the_outcome_of_a_task_is_the_run_s(world: World, tmp_path: Path) -> Non
     (first,) = records["flaky"]["attempts"]
     assert first["error"].startswith("its task failed; the log of its worker says why (flaky@")
     assert f"({runs['flaky']}#1-" in first["error"]
+    full = "its task could not be sent: 10001 messages wait in its queue full"
+    assert records["full"]["error"] == full
     assert records["mine"]["error"] == "ValueError: no\\nway"
     assert all(record["worker"] for record in records.values())
     assert all(record["started_at"] <= record["finished_at"] for record in records.values())
