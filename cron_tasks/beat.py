@@ -166,7 +166,8 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
         if time.monotonic() < self._sweep_after:
             return False
         publisher = self._publisher
-        return sweep(self.ledger, now, settings, publisher.waiting, publisher.ticks)
+        ways = publisher.waiting, publisher.ticks, publisher.revoke
+        return sweep(self.ledger, now, settings, *ways)
 
     def _fire_due(self, now: float) -> tuple[float, bool]:
         while True:

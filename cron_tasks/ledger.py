@@ -13,10 +13,12 @@ member of `cron_tasks:deadlines`, scored with the time at which somebody has to 
 a pending tick's message counts as lost, a running tick's lease ends, a waiting tick's retry is due.
 States are p(ending), r(unning), w(aiting) and q(ueued until the run of its job that is going ends).
 Flags are h (asked for by hand), r (done again by hand) and q (was queued): none is ever too late.
+A run that a Celery task does has "task:" and that one's id for its holder, and for its deadline the
+end of the job's timeout, since nobody renews it.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 from redis import Redis
@@ -31,6 +33,8 @@ from cron_tasks.ticks import parse_run_id
 PATIENCE = 5.0
 #: Seconds that a claim holds without being renewed.
 LEASE = 15.0
+#: The holder of a run that a Celery task does begins with this (in Lua, too).
+TASK = "task:"
 DAY = 86_400
 #: One tick in the count of a day's ok ticks; below it is the sum of their milliseconds in the day.
 ONE_TICK = 10**13
@@ -97,6 +101,12 @@ class Open:
         """Whether this run had ended before and is done again by hand."""
         return "r" in self.state.split("|")[2]
 
+    @property
+    def task_id(self) -> str | None:
+        """The Celery task that the run was handed over to."""
+        holder = self.state.split("|", 3)[3]
+        return holder.removeprefix(TASK) if holder.startswith(TASK) else None
+
 
 @dataclass(slots=True)
 class Claim(Open):
@@ -106,6 +116,10 @@ class Claim(Open):
     """
 
     verdict: str = ""
+
+    def handed_to(self, task_id: str) -> "Claim":
+        """The same, held by a Celery task."""
+        return replace(self, state="|".join([*self.state.split("|", 3)[:3], TASK + task_id]))
 
 
 @dataclass(slots=True)
@@ -117,6 +131,11 @@ class Overdue(Open):
     @property
     def running(self) -> bool:
         return self.state.startswith("r")
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody wants it to end now; a pause only keeps it from beginning again."""
+        return self.unwanted not in ("", "paused|")
 
 
 @dataclass(slots=True)
@@ -210,6 +229,27 @@ class Ledger:
         keys = [names.OPEN, names.DEADLINES, names.STOP]
         flat = steps.renew(self.redis, keys, [holder, now + LEASE, *run_ids])
         return dict(zip(flat[::2], flat[1::2], strict=True))
+
+    def hand_over(self, claim: Claim, to: Claim, until: float) -> str:
+        """Leave a run to a Celery task, whose outcome is awaited until `until`.
+
+        Why not, as `renew` tells it; empty when it was handed over.
+        """
+        keys = [names.OPEN, names.DEADLINES, names.STOP]
+        return steps.hand_over(self.redis, keys, [claim.run_id, claim.state, to.state, until])
+
+    def tick(self, run_id: str) -> Open | None:
+        """An open tick as it is now; None when it is not open."""
+        job_id, _ = parse_run_id(run_id) or ("", 0.0)
+        with self.redis.pipeline(transaction=False) as pipe:
+            pipe.hget(names.OPEN, run_id)
+            pipe.hget(names.entry_key(job_id), "job")
+            pipe.hget(names.ATTEMPTS, run_id)
+            state, document, trace = pipe.execute(raise_on_error=False)
+        if isinstance(state, Exception):
+            raise state
+        document = document if isinstance(document, str) else ""
+        return Open(run_id, state, document, trace or "") if state else None
 
     def finish(self, now: float, outcomes: Sequence[Outcome]) -> list[str]:
         """Close ticks, write their history and queue their notifications, all in one step.

@@ -4,7 +4,7 @@ Each takes any number of ticks as one flat list of arguments; reads and writes a
 they can be, since a call from Lua costs more than what it does.
 """
 
-from cron_tasks.ledger_parts import account, remember, tell, wake
+from cron_tasks.ledger_parts import account, remember, tell, unwanted, wake
 from cron_tasks.scripts import script
 
 
@@ -105,11 +105,8 @@ def overlap() -> None:
             return 'overlap|' .. (queued and waits or other)
         end
         if policy == 'replace' then
-            redis.call('HSET', KEYS[5], other, 'replaced|' .. id)
-            if queued then redis.call('HSET', KEYS[5], waits, 'replaced|' .. id) end
-            redis.call('EXPIRE', KEYS[5], 86400)
-            if string.find(going, '^w') then redis.call('ZADD', KEYS[2], 0, other) end
-            if queued then redis.call('ZADD', KEYS[2], 0, waits) end
+            unwanted(KEYS[5], KEYS[2], other, going, 'replaced|' .. id)
+            if queued then unwanted(KEYS[5], KEYS[2], waits, waiting, 'replaced|' .. id) end
         end
         redis.call('HSET', KEYS[4], job, id)
         return nil
@@ -117,7 +114,7 @@ def overlap() -> None:
     """
 
 
-@script(overlap)
+@script(unwanted, overlap)
 def claim() -> list[list[str]]:  # type: ignore[empty-body]
     """
     local holder, lease, prefix = ARGV[1], ARGV[2], ARGV[3]
@@ -175,6 +172,20 @@ def renew() -> list[str]:  # type: ignore[empty-body]
         end
     end
     return unwanted
+    """
+
+
+@script()
+def hand_over() -> str:  # type: ignore[empty-body]
+    """
+    local open = redis.call('HGET', KEYS[1], ARGV[1])
+    if open == ARGV[3] then return '' end
+    if open ~= ARGV[2] then return 'lost|' end
+    local why = redis.call('HGET', KEYS[3], ARGV[1])
+    if why then return why end
+    redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+    redis.call('ZADD', KEYS[2], ARGV[4], ARGV[1])
+    return ''
     """
 
 

@@ -8,6 +8,9 @@ from cron_tasks.action_types import AnyAction, HttpAction, TaskAction
 from cron_tasks.addresses import refused_host
 from cron_tasks.text import did_you_mean, shown
 
+#: Ours and Celery's own tasks, such as `celery.map`, which could call any other.
+RESERVED = ("cron_tasks.", "celery.")
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -23,7 +26,9 @@ class Limits:
         return "" if self == Limits() else f" {self.tasks} {self.http} {sorted(self.secrets)}"
 
     def allows_task(self, name: str) -> bool:
-        return any(fnmatchcase(name, pattern) for pattern in self.tasks)
+        return not name.startswith(RESERVED) and any(
+            fnmatchcase(name, pattern) for pattern in self.tasks
+        )
 
     def faults(self, action: AnyAction) -> Iterator[tuple[str, str]]:
         """(field, message) for all of the action that is not allowed."""

@@ -110,6 +110,9 @@ def _of_celery(
     multiprocessing = util.get_logger()
     multiprocessing.propagate = True
     multiprocessing.setLevel(logging.ERROR)
+    # Each revoked task makes every worker that has no result backend complain of that.
+    control = logging.getLogger("celery.worker.control")
+    control.addFilter(lambda line: not str(line.msg).startswith("Failed to mark task"))
     # Celery leaves this to whoever sets up logging in its place.
     if current_app.conf.worker_redirect_stdouts:
         current_app.log.redirect_stdouts(current_app.conf.worker_redirect_stdouts_level)

@@ -49,6 +49,8 @@ BOT_PROCESSING = ":processing:"
 SYNC_TASK = "cron_tasks.sync_jobs"
 RUN_TASK = "cron_tasks.run_job"
 CHUNK_TASK = "cron_tasks.run_chunk"
+DONE_TASK = "cron_tasks.task_done"
+FAILED_TASK = "cron_tasks.task_failed"
 
 
 def entry_key(job_id: str) -> str:

@@ -14,6 +14,8 @@ from cron_tasks.ticks import iso, parse_run_id
 
 #: The longest that a server's Retry-After puts off an attempt, in seconds.
 LONGEST_RETRY_AFTER = 86_400.0
+#: The error of a run is told and kept up to this many characters, on one line.
+ERROR_SHOWN = 500
 _EVENTS = {"ok": "success", "failed": "failure"}
 
 
@@ -68,6 +70,13 @@ def conclude(
         told = ""
     line = record(run.run_id, result, by, trace=tick.trace, untold=told)
     return Outcome(run.run_id, run.job.id, tick.state, line, messages, result.status)
+
+
+def untold(tick: Open, result: Result, by: Attempt) -> Outcome:
+    """The outcome of an attempt whose job is gone or unreadable: nobody is told, none follows."""
+    job_id, _ = parse_run_id(tick.run_id) or ("", 0.0)
+    line = record(tick.run_id, result, by, trace=tick.trace)
+    return Outcome(tick.run_id, job_id, tick.state, line, (), result.status)
 
 
 def _messages(

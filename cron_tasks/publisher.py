@@ -21,6 +21,8 @@ CHUNK = 500
 SHARES = 2
 #: A queue with more messages than this gets no more; its ticks wait in the ledger.
 QUEUE_FULL = 10_000
+#: Seconds in which a worker that is busy, or whose clock is off, still obeys.
+REVOKE_WITHIN = 60.0
 
 
 class Publisher:
@@ -53,14 +55,18 @@ class Publisher:
                     tick = chunk[0]
                     self._send(names.RUN_TASK, [tick.job_id], {**options, "task_id": tick.run_id})
 
+    def revoke(self, task_ids: Sequence[str]) -> None:
+        """Tell the workers of every app on the broker that these tasks must not begin, or end."""
+        self.app.control.revoke(
+            list(task_ids),
+            terminate=True,
+            connection=self.producer.connection,
+            timeout=REVOKE_WITHIN,
+        )
+
     def waiting(self, queue: str | None) -> int:
         """Messages of ours that wait in a Celery queue (None: the default one)."""
-        name = queue or self.app.conf.task_default_queue
-        try:
-            channel: Any = self.producer.channel
-            return int(channel.queue_declare(name, passive=True).message_count)
-        except ChannelError:
-            return 0
+        return waiting(self.producer, queue or self.app.conf.task_default_queue)
 
     def _is_full(self, queue: str | None) -> bool:
         """Looked up once a second at most, since it costs a round trip."""
@@ -83,6 +89,15 @@ class Publisher:
 
     def _send(self, task: str, args: list[Any], options: Mapping[str, Any]) -> None:
         self.app.send_task(task, args, producer=self.producer, **options)
+
+
+def waiting(producer: Producer, queue: str) -> int:
+    """Messages that wait in a queue."""
+    try:
+        channel: Any = producer.channel
+        return int(channel.queue_declare(queue, passive=True).message_count)
+    except ChannelError:
+        return 0
 
 
 def _route(tick: Due) -> tuple[bool, str]:

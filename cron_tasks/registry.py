@@ -207,10 +207,14 @@ def _timing(schedule: Schedule, enabled: bool, now: float) -> tuple[str, str]:
 
 
 def routing(job: Job) -> dict[str, Any]:
-    """The Celery options of a job's message."""
+    """The Celery options of the message that starts a run.
+
+    The queue of a job that calls a task is that task's: its workers may know nothing of ours.
+    """
     if job.queue is None and job.priority is None:
         return {}
-    given = {"queue": job.queue, "priority": job.priority}
+    queue = None if job.action.type == "task" else job.queue
+    given = {"queue": queue, "priority": job.priority}
     return {name: value for name, value in given.items() if value is not None}
 
 

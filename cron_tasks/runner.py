@@ -1,23 +1,28 @@
 """Running ticks on a worker: claim, act, finish."""
 
 import random
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import count
+from typing import TypeVar
 
 import structlog
 from redis.exceptions import RedisError
 
+from cron_tasks.action_types import TaskAction
 from cron_tasks.actions import Run, action_of
 from cron_tasks.errors import ActionFailed, CronTasksError, JobDisabled
+from cron_tasks.handover import Handed
 from cron_tasks.interrupts import Stopped, interruptible
 from cron_tasks.jobs import Job
 from cron_tasks.leases import renewed
 from cron_tasks.ledger import LEASE, PATIENCE, Claim, Ledger, Outcome
-from cron_tasks.outcomes import Attempt, Result, conclude, record
+from cron_tasks.limits import Limits
+from cron_tasks.outcomes import ERROR_SHOWN, Attempt, Result, conclude, untold
 from cron_tasks.registry import Registry
 from cron_tasks.settings import Settings
 from cron_tasks.text import printable
@@ -25,10 +30,11 @@ from cron_tasks.ticks import late_reason, parse_run_id, run_id
 
 log = structlog.get_logger("cron_tasks.runs")
 
-#: The error of a run is told and kept up to this many characters, on one line.
-ERROR_SHOWN = 500
 #: Seconds between two attempts to finish while Redis is away.
 RETRY_EVERY = 0.5
+T = TypeVar("T")
+#: Sends a job's task: (job, its action, id of the task, what its callbacks are told).
+Send = Callable[[Job, TaskAction, str, Handed], None]
 
 
 class Runner:
@@ -45,49 +51,77 @@ class Runner:
         settings: Settings,
         worker: str,
         clock: Callable[[], float],
+        send: Send,
     ) -> None:
         self.ledger = ledger
         self.registry = registry
         self.settings = settings
         self.worker = worker
         self.clock = clock
+        self.send = send
         self._claims = count()
 
-    def run(self, run_ids: Sequence[tuple[str, str]]) -> dict[str, Result]:
-        """Run those of the (run id, job id) that wait to be run; the result of each by run id."""
+    def run(self, run_ids: Sequence[tuple[str, str]]) -> dict[str, str]:
+        """Run those of the (run id, job id) that wait to be run; what became of each by run id."""
         holder = f"{self.worker}#{next(self._claims)}"
         claims = self.ledger.claim(holder, self.clock(), run_ids)
         if not claims:
             return {}
         claimed = [claim.run_id for claim in claims]
         with renewed(lambda: self.ledger.renew(holder, self.clock(), claimed), LEASE / 3):
-            outcomes, results = [], {}
-            for claim in claims:
-                outcome, results[claim.run_id] = self._perform(holder, claim)
-                outcomes.append(outcome)
-            closed = set(self._finish(outcomes))
+            done = [each for claim in claims if (each := self._perform(holder, claim))]
+            closed = set(self._finish([outcome for outcome, _ in done]))
+        results = {outcome.run_id: result for outcome, result in done}
+        handed = set(claimed) - results.keys()
         for lost in results.keys() - closed:
             log.warning("run.lease_lost", run_id=lost, status=results.pop(lost).status)
         _log(results)
-        return results
+        ended = {run_id: result.status for run_id, result in results.items()}
+        return ended | dict.fromkeys(handed, "handed over")
 
     def by_hand(self, job_id: str) -> str:
         """Open a tick of this instant; its run id. Raises UnknownJob, JobDisabled."""
         return open_by_hand(self.ledger, self.registry.job(job_id), self.clock())
 
     def _finish(self, outcomes: Sequence[Outcome]) -> list[str]:
-        """Finish, and wait for a Redis that is away, for as long as the claims may hold."""
+        return self._patiently(lambda: self.ledger.finish(self.clock(), outcomes))
+
+    def _patiently(self, step: Callable[[], T]) -> T:
+        """Wait for a Redis that is away, for as long as the claims may hold."""
         give_up = self.clock() + LEASE
         while True:
             try:
-                return self.ledger.finish(self.clock(), outcomes)
+                return step()
             except RedisError:
                 if self.clock() > give_up:
                     raise
                 time.sleep(RETRY_EVERY)
 
-    def _perform(self, holder: str, claim: Claim) -> tuple[Outcome, Result]:
-        job_id, scheduled_for = parse_run_id(claim.run_id) or ("", 0.0)
+    def end(self, handed: Handed, result: Result, worker: str | None) -> str:
+        """Conclude a run that was handed over, and ended on `worker`; what became of it.
+
+        One that has moved on is left alone: it took too long, or this is told again.
+        """
+        tick = self._patiently(lambda: self.ledger.tick(handed.run_id))
+        if tick is None or tick.state != handed.state:
+            return "was no longer waiting"
+        by = Attempt(tick.attempt, handed.started_at, self.clock(), worker)
+        try:
+            job = Job.from_document(tick.document)
+        except ValueError:
+            outcome = untold(tick, result, by)
+        else:
+            _, scheduled_for = parse_run_id(tick.run_id) or ("", 0.0)
+            run = Run(job, tick.run_id, scheduled_for, tick.attempt)
+            outcome = conclude(run, tick, result, by, self.settings, random.random())
+        if not self._finish([outcome]):
+            return "was no longer waiting"
+        _log({tick.run_id: replace(result, status=outcome.status)})
+        return outcome.status
+
+    def _perform(self, holder: str, claim: Claim) -> tuple[Outcome, Result] | None:
+        """Make an attempt; None when that is left to a Celery task."""
+        _, scheduled_for = parse_run_id(claim.run_id) or ("", 0.0)
         started = self.clock()
         try:
             job = Job.from_document(claim.document)
@@ -95,17 +129,42 @@ class Runner:
             removed = Result("skipped", "removed")
             result = Result("failed", error=_one_line(error)) if claim.document else removed
             by = Attempt(claim.attempt, started, started, self.worker)
-            line = record(claim.run_id, result, by)
-            return Outcome(claim.run_id, job_id, claim.state, line, (), result.status), result
+            return untold(claim, result, by), result
         run = Run(job, claim.run_id, scheduled_for, claim.attempt)
+        refused = self._refusal(run, claim, started)
+        if refused is None and isinstance(job.action, TaskAction):
+            refused, claim = self._hand_over(run, claim, job.action, started)
+            if refused is None:
+                return None
         ended = partial(self._ended, run, claim, started)
-        result = self._refusal(run, claim, started) or (
+        result = refused or (
             self._act(run) if job.action.type == "notify" else self._watch(run, holder, ended)
         )
         outcome = ended(result)
         if outcome.status != result.status:
             result = replace(result, status=outcome.status)
         return outcome, result
+
+    def _hand_over(
+        self, run: Run, claim: Claim, action: TaskAction, started: float
+    ) -> tuple[Result | None, Claim]:
+        """Leave an attempt to a Celery task; what went wrong, if so, and the claim as it is now."""
+        if not Limits(self.settings.tasks_allow).allows_task(action.name):
+            error = f"CRON_TASKS_TASKS_ALLOW lets no job call the task {printable(action.name)}"
+            return Result("failed", error=error, final=True), claim
+        # An id of its own for every attempt: workers remember for hours which were revoked.
+        task_id = f"{claim.run_id}#{claim.attempt}-{secrets.token_hex(3)}"
+        handed = claim.handed_to(task_id)
+        if why := self.ledger.hand_over(claim, handed, self.clock() + run.job.timeout):
+            return _stopped(why), claim
+        # Not before that, or else the outcome of a quick task would come too early.
+        try:
+            self.send(run.job, action, task_id, Handed(run.run_id, handed.state, started))
+        except Exception as error:
+            reason = f"its task could not be sent: {_one_line(error)}"
+            return Result("failed", error=reason), handed
+        log.info("run.handed_over", job_id=run.job.id, run_id=run.run_id, task_id=task_id)
+        return None, handed
 
     def _ended(self, run: Run, claim: Claim, started: float, result: Result) -> Outcome:
         by = Attempt(claim.attempt, started, self.clock(), self.worker)
@@ -132,8 +191,7 @@ class Runner:
             nonlocal stopped
             unwanted = self.ledger.renew(holder, self.clock(), [run.run_id])
             if why := unwanted.get(run.run_id):
-                reason, _, other = why.partition("|")
-                stopped = Result("skipped", reason, other=other or None)
+                stopped = _stopped(why)
             return bool(why) or time.monotonic() > begun + run.job.timeout
 
         try:
@@ -167,6 +225,11 @@ def open_by_hand(ledger: Ledger, job: Job, now: float) -> str:
     asked_for = run_id(job.id, round(now, 3))
     ledger.open([asked_for], now + PATIENCE)
     return asked_for
+
+
+def _stopped(why: str) -> Result:
+    reason, _, other = why.partition("|")
+    return Result("skipped", reason, other=other or None)
 
 
 def _one_line(error: Exception) -> str:

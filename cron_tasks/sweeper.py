@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 import orjson
 import structlog
 
+from cron_tasks.action_types import TaskAction
 from cron_tasks.actions import Run
 from cron_tasks.due import Due
 from cron_tasks.jobs import Job
-from cron_tasks.ledger import Ledger, Outcome, Overdue
-from cron_tasks.outcomes import Attempt, Result, conclude, record
+from cron_tasks.ledger import TASK, Ledger, Outcome, Overdue
+from cron_tasks.outcomes import Attempt, Result, conclude, untold
 from cron_tasks.registry import routing
 from cron_tasks.settings import Settings
+from cron_tasks.text import printable
 from cron_tasks.ticks import late_reason, parse_run_id
 
 log = structlog.get_logger("cron_tasks.beat")
@@ -45,12 +47,16 @@ def sweep(
     settings: Settings,
     waiting: Callable[[str | None], int],
     publish: Callable[[Sequence[Due]], None],
+    revoke: Callable[[Sequence[str]], None],
 ) -> bool:
     """Look after one page of overdue ticks; whether there may be more."""
     page = ledger.overdue(now, PAGE)
     if not page:
         return False
-    decisions = decide(page, now, settings)
+    left = _left_to_tasks(page, waiting, revoke)
+    for tick in left:
+        ledger.renew(TASK + (tick.task_id or ""), now, [tick.run_id])
+    decisions = decide([tick for tick in page if tick not in left], now, settings)
     ledger.finish(now, decisions.close)
     ledger.hand_back(now, decisions.again)
     ledger.hand_back(now, decisions.further_attempt, attempt_more=True)
@@ -60,6 +66,19 @@ def sweep(
     publish([*decisions.due, *lost])
     _log(decisions, len(lost))
     return len(page) == PAGE
+
+
+def _left_to_tasks(
+    page: Sequence[Overdue],
+    waiting: Callable[[str | None], int],
+    revoke: Callable[[Sequence[str]], None],
+) -> list[Overdue]:
+    """End the tasks that runs were handed over to; those whose outcome may wait in our queue."""
+    task_ids = [tick.task_id for tick in page if tick.task_id]
+    if not task_ids:
+        return []
+    revoke(task_ids)
+    return [tick for tick in page if tick.task_id and not tick.stopped] if waiting(None) else []
 
 
 def decide(page: Sequence[Overdue], now: float, settings: Settings) -> Decisions:
@@ -72,10 +91,7 @@ def decide(page: Sequence[Overdue], now: float, settings: Settings) -> Decisions
         try:
             job = Job.from_document(tick.document)
         except ValueError:
-            line = record(tick.run_id, removed := Result("skipped", "removed"), by)
-            decisions.close.append(
-                Outcome(tick.run_id, job_id, tick.state, line, (), removed.status)
-            )
+            decisions.close.append(untold(tick, Result("skipped", "removed"), by))
             continue
         run = Run(job, tick.run_id, scheduled_for, tick.attempt)
         superseded = scheduled_for < newest[job_id]
@@ -98,7 +114,11 @@ def _harmless(job: Job) -> bool:
 
 def _ended(run: Run, tick: Overdue, now: float, superseded: bool, grace: float) -> Result | None:
     reason, _, other = tick.unwanted.partition("|")
-    if tick.running and reason in ("", "paused"):
+    if tick.running and not tick.stopped:
+        if tick.task_id:
+            task = run.job.action.name if isinstance(run.job.action, TaskAction) else tick.task_id
+            error = f"no outcome of task {printable(task)} within {run.job.timeout:g} s"
+            return Result("failed", error=error, final=bool(reason))
         if _harmless(run.job) and tick.attempt < MOST_DELIVERIES:
             return None
         return Result("failed", error="its worker died", final=bool(reason))

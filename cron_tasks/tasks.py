@@ -4,7 +4,7 @@ import os
 import secrets
 import threading
 import time
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from celery import Task
@@ -13,7 +13,9 @@ from redis import Redis
 from cron_tasks import names, presence
 from cron_tasks.celery import app, settings
 from cron_tasks.errors import JobDisabled, UnknownJob
+from cron_tasks.handover import Handed, error_of, output_of, send
 from cron_tasks.ledger import Ledger
+from cron_tasks.outcomes import Result
 from cron_tasks.redis_client import connect
 from cron_tasks.registry import Registry
 from cron_tasks.report import Reporter, keep_reporting
@@ -42,8 +44,7 @@ def run_job(self: Task[..., Any], job_id: str | int) -> str:
     tick = parse_run_id(run_id)
     if tick is None or tick[0] != job_id:
         run_id = runner.by_hand(job_id)
-    result = runner.run([(run_id, job_id)]).get(run_id)
-    return f"{run_id} {result.status if result else 'was no longer waiting'}"
+    return f"{run_id} {runner.run([(run_id, job_id)]).get(run_id, 'was no longer waiting')}"
 
 
 @app.task(name=names.CHUNK_TASK, bind=True)
@@ -52,6 +53,30 @@ def run_chunk(self: Task[..., Any], run_ids: list[str]) -> str:
     ticks = [(run_id, tick[0]) for run_id in run_ids if (tick := parse_run_id(run_id))]
     results = _runner(self.request.hostname or "").run(ticks)
     return f"{len(results)} of {len(run_ids)} ticks run"
+
+
+@app.task(name=names.DONE_TASK, bind=True)
+def task_done(self: Task[..., Any], output: Any, handed: dict[str, Any]) -> str:
+    """Conclude a run whose task returned `output`."""
+    return _end(handed, Result("ok", output=output_of(output)), self.request.origin)
+
+
+# An app that has this task, too, calls it in the process in which the other failed, with that one's
+# request and exception; any other sends that one's id alone. With `bind` all would do that.
+@app.task(name=names.FAILED_TASK)
+def task_failed(
+    failed: Any, error: BaseException | None = None, *_: Any, handed: dict[str, Any]
+) -> str:
+    """Conclude a run whose task failed."""
+    if error is None:
+        worker, error_text = task_failed.request.origin, error_of(failed, None)
+    else:
+        worker, error_text = failed.hostname, error_of(failed.id, error)
+    return _end(handed, Result("failed", error=error_text), worker)
+
+
+def _end(handed: dict[str, Any], result: Result, worker: str | None) -> str:
+    return f"{handed['run_id']} {_runner('').end(Handed(**handed), result, worker)}"
 
 
 @cache
@@ -87,4 +112,4 @@ def _process_runner(pid: int, hostname: str) -> Runner:
     redis = _redis()
     ledger = Ledger(redis, settings)
     worker = f"{hostname}/{pid}/{secrets.token_hex(3)}"
-    return Runner(ledger, Registry(redis), settings, worker, time.time)
+    return Runner(ledger, Registry(redis), settings, worker, time.time, partial(send, app))

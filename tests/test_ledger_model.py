@@ -40,6 +40,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.running: dict[str, str] = {}
         self.claims = 0
         self.held: dict[str, list[Claim]] = {worker: [] for worker in ("w1", "w2", "w3")}
+        self.handed: list[Claim] = []
         for job in JOBS:
             self.add(job)
 
@@ -96,11 +97,37 @@ class LedgerMachine(RuleBasedStateMachine):
             )
             for c in claims
         ]
-        closed = self.ledger.finish(self.now, outcomes) if outcomes else []
+        self.finish(outcomes)
+
+    def finish(self, outcomes: list[Outcome]) -> None:
+        closed = self.ledger.finish(self.now, outcomes)
         assert not self.ended & set(closed)
         self.ended |= set(closed)
         for tick in closed:
             self.running.pop(tick, None)
+
+    @rule(worker=workers)
+    def worker_hands_over(self, worker: str) -> None:
+        """Twice, as when the first answer was lost."""
+        claims, self.held[worker] = self.held[worker], []
+        for claim in claims:
+            self.claims += 1
+            handed = claim.handed_to(str(self.claims))
+            ours = self.running.get(claim.run_id) == claim.state.split("|", 3)[3]
+            for _ in range(2):
+                why = self.ledger.hand_over(claim, handed, self.now + 30)
+                assert why == ("" if ours else "lost|")
+            if ours:
+                self.running[claim.run_id] = f"task:{handed.task_id}"
+                self.handed.append(handed)
+
+    @rule(data=st.data())
+    def outcome_arrives(self, data: Any) -> None:
+        """Of any task, any number of times: also of those whose time was over long ago."""
+        if self.handed:
+            task = data.draw(st.sampled_from(self.handed))
+            told = [Message(QUEUE, task.run_id.encode())]
+            self.finish([Outcome(task.run_id, self.job_of(task.run_id), task.state, b"r", told)])
 
     @rule(worker=workers)
     def worker_dies(self, worker: str) -> None:

@@ -1,0 +1,76 @@
+"""Runs whose work is a Celery task, perhaps of another app on the broker.
+
+No worker waits for the task and there is no result backend. Its message has two callbacks (Celery's
+`link` and `link_error`), which whoever runs the task sends to our default queue; tasks.py concludes
+the run with them. Where nobody calls back, the sweeper ends the run when the job's timeout is over.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from celery import Celery
+
+from cron_tasks import names
+from cron_tasks.action_types import TaskAction
+from cron_tasks.actions.output import kept
+from cron_tasks.errors import ActionFailed
+from cron_tasks.jobs import Job
+from cron_tasks.outcomes import ERROR_SHOWN
+from cron_tasks.publisher import QUEUE_FULL, waiting
+from cron_tasks.text import printable
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A run that was handed over: the state that it was left in, and when the attempt began."""
+
+    run_id: str
+    state: str
+    started_at: float
+
+
+def send(app: Celery, job: Job, action: TaskAction, task_id: str, handed: Handed) -> None:
+    """Send the task of a job, which begins within the job's timeout or not at all.
+
+    Raises ActionFailed for a queue that nobody empties, kombu's OperationalError when the broker
+    is away.
+    """
+    queue = job.queue or app.conf.task_default_queue
+    # Whatever the other app's own serializer is, ours reads JSON.
+    back = {
+        "kwargs": {"handed": asdict(handed)},
+        "queue": app.conf.task_default_queue,
+        "serializer": "json",
+    }
+    routing: dict[str, Any] = {"queue": job.queue, "priority": job.priority}
+    with app.producer_or_acquire() as producer:
+        if (there := waiting(producer, queue)) > QUEUE_FULL:
+            raise ActionFailed(f"{there} messages wait in its queue {queue}", permanent=False)
+        app.send_task(
+            action.name,
+            action.args,
+            action.kwargs,
+            task_id=task_id,
+            producer=producer,
+            expires=job.timeout,
+            link=app.signature(names.DONE_TASK, **back),
+            link_error=app.signature(names.FAILED_TASK, **back),
+            **{option: value for option, value in routing.items() if value is not None},
+        )
+
+
+def output_of(result: Any) -> str | None:
+    """What is kept of what a task returned: a text as it is, anything else as JSON."""
+    if result is None or isinstance(result, str):
+        return kept(result or "")
+    return kept(json.dumps(result, ensure_ascii=False, default=str))
+
+
+def error_of(task_id: str, error: BaseException | None) -> str:
+    """Why a task failed; only an app that knows our tasks says with what `error`."""
+    if error is None:
+        return printable(
+            f"its task failed; the log of its worker says why ({task_id})", ERROR_SHOWN
+        )
+    return printable(f"{type(error).__name__}: {error}".removesuffix(": "), ERROR_SHOWN)
