@@ -20,6 +20,8 @@ COMMANDS: Commands = {
     "up": ("up:up", "Run the whole system on this machine."),
     "sync": ("sync:sync", "Reconcile the schedule with the REST service now."),
     "jobs": ("jobs:jobs", "Look at the jobs, or run one by hand."),
+    "runs": ("runs:runs", "Look at the runs, run one again, or end one."),
+    "backfill": ("backfill:backfill", "Make up for the ticks of a period that did not run."),
     "next": ("next:next_ticks", "Show the next ticks of an expression or a job."),
     "settings": ("settings:settings", "Show all settings and their origin."),
     "doctor": ("doctor:doctor", "Check everything, and say how to mend it."),

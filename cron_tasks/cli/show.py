@@ -10,6 +10,7 @@ import click
 from cron_tasks.cli import console
 from cron_tasks.jobs import Job
 from cron_tasks.registry import Registry
+from cron_tasks.runs import shaped
 from cron_tasks.text import printable
 from cron_tasks.times import local
 
@@ -25,7 +26,7 @@ def show(job_id: str, as_json: bool) -> None:
     """Show one job: what it says, its next ticks and its last runs."""
     with console.open_redis() as redis:
         job = Registry(redis).job(job_id)
-        runs = [_run(json.loads(record)) for record in console.open_ledger(redis).history(job_id)]
+        runs = [shaped(record) for record in console.open_ledger(redis).history(job_id)]
     now, zone, facts = datetime.now(UTC), job.timezone, _facts(job)
     ticks = console.upcoming(job.schedule, now, TICKS) if job.enabled else []
     if as_json:
@@ -61,18 +62,8 @@ def _facts(job: Job) -> dict[str, Any]:
 
 def _print_facts(facts: Mapping[str, Any]) -> None:
     click.secho(f"{facts['id']}  {printable(facts['name'])}", bold=True)
-    for name, value in (*facts.items(), *facts["fields"].items()):
-        if name not in ("id", "name", "fields") and value not in (None, ()):
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            click.echo(f"{name:<18} {printable(text, 1000)}")
-
-
-def _run(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record of the history with times as text and its duration in seconds."""
-    started, finished = record["started_at"], record["finished_at"]
-    lasted = None if started is None or finished is None else round(finished - started, 3)
-    times = {"started_at": local(started), "finished_at": local(finished)}
-    return {**record, **times, "duration": lasted}
+    shown = {name: facts[name] for name in facts if name not in ("id", "name", "fields")}
+    console.print_facts(shown | facts["fields"])
 
 
 def _cells(run: Mapping[str, Any], zone: str) -> list[str]:
