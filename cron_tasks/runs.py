@@ -132,9 +132,9 @@ def look(redis: Redis, run_id: str) -> Overdue | None:
 def details(redis: Redis, run_id: str) -> Shape | None:
     """Everything about a run, all of its attempts among it; None when nothing is known of it.
 
-    Of an open one also its `holder`, the `deadline` at which it is looked after (while a retry
-    waits, when that is due), and `stopping`, why it has been told to end. One that was missed with
-    others has `since` and `until`.
+    Of an open one also its `holder`, the `deadline` at which beat looks after it, or `retry_at` if
+    it waits for its next attempt, and `stopping`, why it has been told to end. One that was missed
+    with others has `since` and `until`.
     """
     tick = look(redis, run_id)
     if tick is None:
@@ -145,11 +145,11 @@ def details(redis: Redis, run_id: str) -> Shape | None:
             own |= {"scheduled_for": run_id.rpartition("@")[2], "since": run["scheduled_for"]}
         return run | own
     run = _open(run_id, tick.state, tick.trace)
-    deadline = redis.zscore(names.DEADLINES, run_id)
+    waits = tick.state[0] == "w" and run["status"] == "retrying"
     return run | {
         "attempts": [attempt(each) for each in json.loads(tick.trace or "[]")],
         "holder": tick.state.split("|", 3)[3] or None,
-        "deadline": local(deadline),
+        "retry_at" if waits else "deadline": local(redis.zscore(names.DEADLINES, run_id)),
         "stopping": tick.unwanted.partition("|")[0] or None,
     }
 

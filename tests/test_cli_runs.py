@@ -179,7 +179,7 @@ def test_runs_as_a_table(quick: Quick, world: World) -> None:
     assert lines[0].split() == ["RUN", "STATUS", "ATTEMPT", "ENDED", "TOOK", "WORKER", "REASON"]
     assert re.fullmatch(r"7@2026-03-02T19:00:00Z +pending +1 +- +- +- +-", lines[1])
     assert re.search(
-        r"^7@\S+ until 2026-03-02T17:00:00Z +missed .* coalesced$", "\n".join(lines), re.M
+        r"^7@\S+ +missed .* coalesced until 2026-03-02T17:00:00Z$", "\n".join(lines), re.M
     )
     assert re.search(rf"skipped .*overlap \({at(-1, '8')}\)$", "\n".join(lines), re.M)
 
@@ -243,7 +243,7 @@ def test_runs_show_of_others(quick: Quick, world: World) -> None:
     )
     retrying = quick.json("runs", "show", at(1, "8"))
     assert [each["error"] for each in retrying["attempts"]] == ["HTTP 502"]
-    assert retrying["deadline"] > "2026-03-02T12:00:1"
+    assert retrying["retry_at"] > "2026-03-02T12:00:1"
     world.ledger.stop([at(6)], "cancelled|")
     running = quick.json("runs", "show", at(6))
     assert (running["holder"], running["stopping"]) == (f"{WORKER}#0", "cancelled")

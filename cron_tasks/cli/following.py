@@ -92,7 +92,8 @@ def outcome(run: runs.Shape) -> str:
 
 
 def why(run: runs.Shape) -> str:
-    """Reason or error of a run, and the run that was in its way."""
+    """Reason or error of a run, the run that was in its way, and the last tick missed with it."""
     about = f" ({run['other']})" if run.get("other") else ""
+    about += f" until {run['until']}" if "until" in run else ""
     text = ": ".join(each for each in (run["reason"], run["error"]) if each)
     return printable(text + about, 200)

@@ -62,7 +62,12 @@ def runs() -> None:
 @click.option("--since", metavar="TIME", help="What ended since: 30min, 2h, 1d, or ISO 8601.")
 @click.option("--follow", is_flag=True, help="Go on with what ends, until Ctrl-C; newest last.")
 @click.option(
-    "-n", "most", type=click.IntRange(1, 100_000), default=20, help="How many; default 20."
+    "-n",
+    "most",
+    metavar="N",
+    type=click.IntRange(1, 100_000),
+    default=20,
+    help="At most so many; default 20.",
 )
 @console.json_option
 def list_runs(
@@ -110,21 +115,18 @@ def _follow(
     while True:
         for run in fresh:
             ended = run["finished_at"][:19] + "Z"
-            text = f"{ended}  {_name(run)}  {outcome(run)}"
+            text = f"{ended}  {run['run_id']}  {outcome(run)}"
             click.echo(json.dumps(listed(run)) if as_json else text)
         time.sleep(LOOK_EVERY)
         fresh = list(filter(wanted, patiently(tail.read)))
 
 
-def _name(run: stored.Shape) -> str:
-    return printable(run["run_id"], 300) + (f" until {run['until']}" if "until" in run else "")
-
-
 def _cells(run: stored.Shape, zone: str) -> list[str]:
-    ended = run["finished_at"] and local(datetime.fromisoformat(run["finished_at"]), zone)
+    ended = datetime.fromisoformat(run["finished_at"]) if run["finished_at"] else None
     took = "" if run["duration"] is None else f"{run['duration']:g} s"
+    shown_end = local(ended and ended.replace(microsecond=0), zone) or ""
     worker, number = printable(run["worker"] or ""), str(run["attempt"] or "")
-    return [_name(run), run["status"], number, ended or "", took, worker, why(run)]
+    return [run["run_id"], run["status"], number, shown_end, took, worker, why(run)]
 
 
 @click.command()
