@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import compress, islice
-from typing import cast
 
 from redis import Redis
 
@@ -95,7 +94,7 @@ def _outcomes(redis: Redis, job: Job, ticks: Sequence[float], now: float) -> dic
 
 def _accounted(redis: Redis, job: Job, start: float, end: float) -> dict[float, str]:
     """The ticks that the job's account names; of a range that was missed, those of its schedule."""
-    lines = cast("list[str]", redis.zrangebyscore(names.ACCOUNT_PREFIX + job.id, start, end))
+    lines = runs.named(redis.zrangebyscore(names.ACCOUNT_PREFIX + job.id, start, end))
     found = [runs.passed_over(redis, job.id, start), *map(runs.shaped, lines)]
     missed: dict[float, str] = {}
     single: dict[float, str] = {}

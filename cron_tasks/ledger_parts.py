@@ -51,10 +51,11 @@ def tell() -> None:
 def account() -> None:
     """
     -- What became of a tick other than "ok", in full for the audit; the last word on it counts. The
-    -- record of a range of ticks stays: it speaks of the others, too.
+    -- record of a stretch of ticks stays: it speaks of the others, too.
     local function account(key, when, line, ttl, now)
         for _, old in ipairs(redis.call('ZRANGEBYSCORE', key, when, when)) do
-            if not string.find(old, '"until":', 1, true) then redis.call('ZREM', key, old) end
+            local stretch = string.find(old, '"until":', 1, true) or string.find(old, '^{"from":')
+            if not stretch then redis.call('ZREM', key, old) end
         end
         redis.call('ZADD', key, when, line)
         redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. (now - ttl))

@@ -64,7 +64,7 @@ def ended(redis: Redis, job_id: str | None = None, status: str | None = None) ->
     if job_id is not None and status in (None, "ok"):
         lines = _paged(partial(redis.lrange, names.HISTORY_PREFIX + job_id))
     elif job_id is not None:
-        lines = _paged(partial(redis.zrevrange, names.ACCOUNT_PREFIX + job_id))
+        lines = named(_paged(partial(redis.zrevrange, names.ACCOUNT_PREFIX + job_id)))
     else:
         lines = _paged(partial(redis.lrange, names.FAILED if status == "failed" else names.RECENT))
     for run in map(shaped, lines):
@@ -97,7 +97,7 @@ def find(redis: Redis, run_id: str) -> Shape | None:
     job_id, when = parse_run_id(run_id) or ("", 0.0)
     lines = chain(
         _paged(partial(redis.lrange, names.HISTORY_PREFIX + job_id)),
-        cast("list[str]", redis.zrangebyscore(names.ACCOUNT_PREFIX + job_id, when, when)),
+        named(redis.zrangebyscore(names.ACCOUNT_PREFIX + job_id, when, when)),
         _paged(partial(redis.lrange, names.RECENT)),
     )
     for run in map(shaped, lines):
@@ -110,11 +110,16 @@ def passed_over(redis: Redis, job_id: str, when: float) -> Shape | None:
     """The record of the range of missed ticks that `when` lies in; these do not overlap."""
     key = names.ACCOUNT_PREFIX + job_id
     earlier = partial(redis.zrevrangebyscore, key, repr(when), "-inf")
-    lines = _paged(lambda first, _: earlier(start=first, num=PAGE))
+    lines = named(_paged(lambda first, _: earlier(start=first, num=PAGE)))
     before = next((run for run in map(shaped, lines) if "until" in run), None)
     if before and datetime.fromisoformat(before["until"]).timestamp() >= when:
         return before
     return None
+
+
+def named(lines: Any) -> Iterator[str]:
+    """The records in an account that name a run; others speak of a stretch without an end."""
+    return (line for line in lines if line.startswith('{"run_id":'))
 
 
 def look(redis: Redis, run_id: str) -> Overdue | None:

@@ -93,6 +93,8 @@ def fill(world: World) -> None:
     world.end(at(0), Result("ok", output="done"))
     world.end(at(1), Result("failed", error="HTTP 500"))
     world.miss(at(2), at(5))
+    stretch = '{"from": 1, "status": "missed", "reason": "set_aside"}'  # it names no run
+    world.redis.zadd(names.ACCOUNT_PREFIX + "7", {stretch: NOON + 2.2 * HOUR})
     world.end(at(0, "8"), Result("skipped", "overlap", other=at(-1, "8")))
     world.end(at(1, "8"), Result("failed", error="HTTP 502"))  # is tried again
     world.fire(at(6), at(7))

@@ -81,14 +81,18 @@ def test_advance_records_what_was_missed(ledger: Ledger) -> None:
     assert ledger.redis.lrange(names.RECENT, 0, -1) == ["outage"]
 
 
-def test_a_range_that_was_missed_stays_accounted_for(ledger: Ledger, redis: Redis) -> None:
+@pytest.mark.parametrize("stretch", ['{"run_id":"7","until":"later"}', '{"from": 1}'])
+def test_a_stretch_that_was_missed_stays_accounted_for(
+    stretch: str, ledger: Ledger, redis: Redis
+) -> None:
     """Its first tick may be run after all; that says nothing of the others."""
-    ledger.advance("me", NOW, [due(run_ids=[], missed=b'{"until":"later"}')])
+    ledger.advance("me", NOW, [due(run_ids=[])])
+    redis.zadd(names.ACCOUNT_PREFIX + "7", {stretch: NOW})
     for record in (b"failed", b"ok"):
         ledger.open([TICK], NOW, again=True)
         ledger.finish(NOW, [Outcome(TICK, "7", running(ledger), record)])
     kept = redis.zrangebyscore(names.ACCOUNT_PREFIX + "7", NOW, NOW)
-    assert kept == ["ok", '{"until":"later"}']
+    assert kept == ["ok", stretch]
 
 
 @pytest.mark.parametrize(("goes", "deadline"), [(False, 0.0), (True, NOW + LEASE)])
