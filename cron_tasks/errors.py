@@ -36,6 +36,10 @@ class JobDisabled(CronTasksError):
     """The job exists, but its owner switched it off."""
 
 
+class RunUnfit(CronTasksError):
+    """A run is unknown, or not in a state for what was asked of it."""
+
+
 class ActionFailed(CronTasksError):
     """An action could not do its work; the text is what people are told.
 

@@ -192,7 +192,8 @@ class Ledger:
             args += [entry.key, entry.score, upcoming, entry.meta, entry.job_id, entry.missed]
             args += [*told, len(entry.run_ids), *entry.run_ids]
         keys = [names.LEADER_LOCK, names.SCHEDULE, names.OPEN, names.DEADLINES]
-        opened = steps.advance(self.redis, [*keys, names.UNDELIVERABLE, names.DROPPED], args)
+        keys += [names.UNDELIVERABLE, names.DROPPED, names.RECENT]
+        opened = steps.advance(self.redis, keys, args)
         if opened is None:
             raise LockLost
         return opened
@@ -269,6 +270,14 @@ class Ledger:
         keys = [names.OPEN, names.DEADLINES, names.UNDELIVERABLE, names.RECENT, names.FAILED]
         keys += [names.FAILING, names.GOING, names.QUEUED, names.STOP, names.ATTEMPTS]
         return finish(self.redis, [*keys, names.DROPPED, names.WAKE, names.REPORTS], args)
+
+    def stop(self, run_ids: Sequence[str], why: str) -> list[str]:
+        """Tell open ticks to end as skipped, `why` ("<reason>|<detail>"); those that were open.
+
+        A running one is ended by its worker within seconds, any other one by beat.
+        """
+        keys = [names.OPEN, names.DEADLINES, names.STOP, names.WAKE]
+        return steps.stop(self.redis, keys, [why, *run_ids])
 
     def overdue(self, now: float, limit: int) -> list[Overdue]:
         """Open ticks whose deadline has passed, the longest overdue first."""

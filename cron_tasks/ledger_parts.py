@@ -50,9 +50,13 @@ def tell() -> None:
 
 def account() -> None:
     """
-    -- What became of a tick other than "ok", in full for the audit; the last word on it counts.
+    -- What became of a tick other than "ok", in full for the audit; the last word on it counts. The
+    -- record of a stretch of ticks stays: it speaks of the others, too.
     local function account(key, when, line, ttl, now)
-        redis.call('ZREMRANGEBYSCORE', key, when, when)
+        for _, old in ipairs(redis.call('ZRANGEBYSCORE', key, when, when)) do
+            local stretch = string.find(old, '"until":', 1, true) or string.find(old, '^{"from":')
+            if not stretch then redis.call('ZREM', key, old) end
+        end
         redis.call('ZADD', key, when, line)
         redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. (now - ttl))
         redis.call('EXPIRE', key, ttl)

@@ -23,7 +23,7 @@ def advance() -> list[str] | None:
     end
     local scores = redis.call('ZMSCORE', KEYS[2], unpack(entries))
     local whole = redis.call('EXISTS', unpack(entries)) == #entries
-    local moved, over, due, opened = {}, {}, {}, {}
+    local moved, over, due, opened, records = {}, {}, {}, {}, {}
     for n, at in ipairs(rows) do
         local there = whole or redis.call('EXISTS', entries[n]) == 1
         if there and scores[n] and tonumber(scores[n]) == tonumber(ARGV[at+1]) then
@@ -41,10 +41,12 @@ def advance() -> list[str] | None:
                 tell(queues, stream, most, KEYS[5], KEYS[6])
                 queues = {}
                 remember(history .. job, keep, ttl, missed)
+                records[#records + 1] = missed
                 account(accounts .. job, ARGV[at+1], missed, days, now)
             end
         end
     end
+    if #records > 0 then remember(KEYS[7], 10000, ttl, unpack(records)) end
     if #moved > 0 then redis.call('ZADD', KEYS[2], unpack(moved)) end
     if #over > 0 then redis.call('ZREM', KEYS[2], unpack(over)) end
     for first = 1, #due, 1000 do
@@ -172,6 +174,22 @@ def renew() -> list[str]:  # type: ignore[empty-body]
         end
     end
     return unwanted
+    """
+
+
+@script(unwanted, wake)
+def stop() -> list[str]:  # type: ignore[empty-body]
+    """
+    local told = {}
+    for i = 2, #ARGV do
+        local open = redis.call('HGET', KEYS[1], ARGV[i])
+        if open then
+            unwanted(KEYS[3], KEYS[2], ARGV[i], open, ARGV[1])
+            told[#told + 1] = ARGV[i]
+        end
+    end
+    if #told > 0 then wake(KEYS[4]) end
+    return told
     """
 
 

@@ -15,18 +15,19 @@ from redis.exceptions import RedisError
 
 from cron_tasks.action_types import TaskAction
 from cron_tasks.actions import Run, action_of
-from cron_tasks.errors import ActionFailed, CronTasksError, JobDisabled
+from cron_tasks.by_hand import open_by_hand
+from cron_tasks.errors import ActionFailed, CronTasksError
 from cron_tasks.handover import Handed
 from cron_tasks.interrupts import Stopped, interruptible
 from cron_tasks.jobs import Job
 from cron_tasks.leases import renewed
-from cron_tasks.ledger import LEASE, PATIENCE, Claim, Ledger, Outcome
+from cron_tasks.ledger import LEASE, Claim, Ledger, Outcome
 from cron_tasks.limits import Limits
 from cron_tasks.outcomes import ERROR_SHOWN, Attempt, Result, conclude, untold
 from cron_tasks.registry import Registry
 from cron_tasks.settings import Settings
 from cron_tasks.text import printable
-from cron_tasks.ticks import late_reason, parse_run_id, run_id
+from cron_tasks.ticks import late_reason, parse_run_id
 
 log = structlog.get_logger("cron_tasks.runs")
 
@@ -216,15 +217,6 @@ class Runner:
                 log.exception("run.raised", job_id=run.job.id, run_id=run.run_id)
             return Result("failed", error=_one_line(error))
         return Result("ok", output=output)
-
-
-def open_by_hand(ledger: Ledger, job: Job, now: float) -> str:
-    """Open a tick of the job at `now`; its run id. Raises JobDisabled."""
-    if not job.enabled:
-        raise JobDisabled(f"job {job.id} ({printable(job.name, 60)}) is disabled: enable it")
-    asked_for = run_id(job.id, round(now, 3))
-    ledger.open([asked_for], now + PATIENCE)
-    return asked_for
 
 
 def _stopped(why: str) -> Result:

@@ -1,10 +1,17 @@
 """Times as people read them."""
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
+from cron_tasks.schedules.clock import read_time
+from cron_tasks.schedules.interval import Interval
+from cron_tasks.schedules.words import Fault
+from cron_tasks.text import shown
+
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+_AGO = re.compile(f"([0-9]{{1,9}}) ?({'|'.join(unit for unit, _ in _UNITS)})")
 
 
 def local(when: datetime | float | None, zone: str = "UTC") -> str | None:
@@ -32,10 +39,15 @@ def duration(seconds: float) -> str:
     return f"{left} s"
 
 
-def since(text: str, now: float) -> float:
-    import re
-
-    m = re.fullmatch(r"(\d+)(s|min|h|d)", text)
-    if not m:
-        return datetime.fromisoformat(text).timestamp()
-    return now - int(m[1]) * dict(_UNITS)[m[2]]
+def moment(text: str, zone: str, now: datetime) -> datetime:
+    """The instant that `30s`, `15min`, `2h`, `1d` or an ISO 8601 duration lies before `now`, or
+    that an ISO 8601 time names (wall time in `zone` without an offset). Raises Fault."""
+    text = text.strip()
+    try:
+        if ago := _AGO.fullmatch(text):
+            return now - int(ago[1]) * timedelta(seconds=dict(_UNITS)[ago[2]])
+        if text[:1] in ("P", "p"):
+            return now - Interval.read(text, ZoneInfo(zone), None).period
+    except OverflowError:
+        raise Fault(f"{shown(text)} ago was before the year 1") from None
+    return read_time(text, ZoneInfo(zone))

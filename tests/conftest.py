@@ -1,15 +1,20 @@
 """Fixtures: a real Valkey, a real REST service, real Celery processes, and a clean Redis after."""
 
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from command_line import CommandLine, Quick
 from processes import Celery, Valkey, celery_processes
 from redis import Redis
 from rest_server import RestServer
 
 from cron_tasks.redis_client import connect
+from cron_tasks.settings import Settings
+from cron_tasks.sync import Reconciler
 
 #: Keys that may stay without a time to live; docs/keys.md says why.
 LASTING = re.compile(
@@ -49,6 +54,29 @@ def redis(redis_url: str) -> Iterator[Redis]:
 def rest() -> Iterator[RestServer]:
     with RestServer([]) as server:
         yield server
+
+
+@pytest.fixture
+def cli(redis_url: str, rest: RestServer, tmp_path: Path) -> CommandLine:
+    return CommandLine(tmp_path, REDIS_URL=redis_url, REST_URL=rest.url)
+
+
+@pytest.fixture
+def quick(cli: CommandLine) -> Quick:
+    return Quick(cli.folder, **cli.settings)
+
+
+@pytest.fixture
+def synced(redis: Redis, rest: RestServer) -> Callable[..., None]:
+    """Makes the rest service list these rows, and the registry hold them."""
+
+    def sync(*rows: dict[str, Any]) -> None:
+        rest.jobs = list(rows)
+        report = Reconciler(redis, Settings(rest_url=rest.url)).sync(time.time)
+        assert report is not None
+        assert report.state == "ok"
+
+    return sync
 
 
 @pytest.fixture

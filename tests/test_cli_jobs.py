@@ -5,13 +5,9 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
-import pytest
 from command_line import CommandLine, Quick
 from helpers import free_port, wait_until
 from redis import Redis
@@ -19,8 +15,6 @@ from rest_server import RestServer, silent, status
 
 from cron_tasks import names
 from cron_tasks.outcomes import Attempt, Result, record
-from cron_tasks.settings import Settings
-from cron_tasks.sync import Reconciler
 
 PLANTS = {"id": 7, "name": "Water the plants", "cron_expression": "0 9 * * *"}
 ODD = {
@@ -36,29 +30,6 @@ ODD = {
 }
 OFF = {"id": 9, "name": "Off", "run_at": "2099-01-01T00:00:00Z", "enabled": False}
 BAD = {"id": 11, "name": "Bad", "cron_expression": "99 9 * * *", "chat_id": [], "note": "\ud800"}
-
-
-@pytest.fixture
-def cli(redis_url: str, rest: RestServer, tmp_path: Path) -> CommandLine:
-    return CommandLine(tmp_path, REDIS_URL=redis_url, REST_URL=rest.url)
-
-
-@pytest.fixture
-def quick(cli: CommandLine) -> Quick:
-    return Quick(cli.folder, **cli.settings)
-
-
-@pytest.fixture
-def synced(redis: Redis, rest: RestServer) -> Callable[..., None]:
-    """Makes the rest service list these rows, and the registry hold them."""
-
-    def sync(*rows: dict[str, Any]) -> None:
-        rest.jobs = list(rows)
-        report = Reconciler(redis, Settings(rest_url=rest.url)).sync(time.time)
-        assert report is not None
-        assert report.state == "ok"
-
-    return sync
 
 
 def test_sync_shows_its_plan_like_a_diff(quick: Quick, rest: RestServer, redis: Redis) -> None:

@@ -78,6 +78,36 @@ def test_advance_takes_a_finished_entry_out_of_the_schedule(ledger: Ledger, redi
 def test_advance_records_what_was_missed(ledger: Ledger) -> None:
     ledger.advance("me", NOW, [due(run_ids=[], missed=b"outage")])
     assert ledger.history("7") == ["outage"]
+    assert ledger.redis.lrange(names.RECENT, 0, -1) == ["outage"]
+
+
+@pytest.mark.parametrize("stretch", ['{"run_id":"7","until":"later"}', '{"from": 1}'])
+def test_a_stretch_that_was_missed_stays_accounted_for(
+    stretch: str, ledger: Ledger, redis: Redis
+) -> None:
+    """Its first tick may be run after all; that says nothing of the others."""
+    ledger.advance("me", NOW, [due(run_ids=[])])
+    redis.zadd(names.ACCOUNT_PREFIX + "7", {stretch: NOW})
+    for record in (b"failed", b"ok"):
+        ledger.open([TICK], NOW, again=True)
+        ledger.finish(NOW, [Outcome(TICK, "7", running(ledger), record)])
+    kept = redis.zrangebyscore(names.ACCOUNT_PREFIX + "7", NOW, NOW)
+    assert kept == ["ok", stretch]
+
+
+@pytest.mark.parametrize(("goes", "deadline"), [(False, 0.0), (True, NOW + LEASE)])
+def test_an_open_tick_is_told_to_stop(
+    goes: bool, deadline: float, ledger: Ledger, redis: Redis
+) -> None:
+    assert ledger.stop([TICK], "cancelled|") == []
+    opened(ledger)
+    if goes:
+        running(ledger)
+    assert ledger.stop([TICK], "cancelled|") == [TICK]
+    assert redis.zscore(names.DEADLINES, TICK) == deadline
+    assert redis.hgetall(names.STOP) == {TICK: "cancelled|"}
+    (tick,) = ledger.overdue(NOW + LEASE, 10)
+    assert tick.unwanted == "cancelled|"
 
 
 def test_a_tick_is_claimed_once(ledger: Ledger) -> None:

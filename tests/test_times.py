@@ -1,10 +1,10 @@
 """Times as people read them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cron_tasks.times import distance, local
+from cron_tasks.times import distance, local, moment
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,28 @@ def test_local() -> None:
     assert local(noon, "Europe/Berlin") == "2027-07-01T14:00:00+02:00"
     assert local(noon.timestamp()) == "2027-07-01T12:00:00+00:00"
     assert local(None) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "ago"),
+    [
+        ("30s", timedelta(seconds=30)),
+        ("15min", timedelta(minutes=15)),
+        (" 2 h ", timedelta(hours=2)),
+        ("1d", timedelta(days=1)),
+        ("PT1H30M", timedelta(minutes=90)),
+        ("p1w", timedelta(days=7)),
+        ("2027-07-01T13:00:00", timedelta(hours=1)),
+        ("2027-07-01T13:00:00+01:00", timedelta(0)),
+        ("2027-07-01", timedelta(hours=14)),
+    ],
+)
+def test_moment(text: str, ago: timedelta) -> None:
+    noon = datetime(2027, 7, 1, 12, tzinfo=UTC)
+    assert moment(text, "Europe/Berlin", noon) == noon - ago
+
+
+@pytest.mark.parametrize("text", ["", "2", "2 weeks", "-2h", "P1Y", "999999999d", "noon", "PT"])
+def test_what_is_no_moment(text: str) -> None:
+    with pytest.raises(ValueError):
+        moment(text, "UTC", datetime(2027, 7, 1, tzinfo=UTC))

@@ -11,7 +11,7 @@ from redis import Redis
 from cron_tasks.account import PAGE, Tally, audit, days_of, job_ids, read, read_open
 from cron_tasks.cli import console
 from cron_tasks.registry import pages
-from cron_tasks.times import local, since
+from cron_tasks.times import local
 
 #: Losses shown; JSON has them all.
 SHOWN = 50
@@ -29,7 +29,7 @@ def audit_command(ctx: click.Context, start: str, as_json: bool) -> None:
     Which ticks were due follows from the schedules as they were, with every edit and pause.
     """
     until = float(int(time.time()))
-    begin = since(start, until)
+    begin = console.moment(start, "UTC", "--since").timestamp()
     with console.open_redis() as redis, console.progress("Auditing") as update:
         ids, opened = job_ids(redis), read_open(redis)
         tally, done = Tally(), 0

@@ -9,7 +9,7 @@ import errno
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
@@ -18,9 +18,10 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from cron_tasks import times
 from cron_tasks.errors import CronTasksError
 from cron_tasks.schedules import Schedule
-from cron_tasks.times import distance
+from cron_tasks.text import printable
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -60,6 +61,14 @@ def print_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     click.echo("\n".join(lines))
 
 
+def print_facts(facts: Mapping[str, Any]) -> None:
+    """Print one name and value a line; None and () say nothing."""
+    for name, value in facts.items():
+        if value not in (None, ()):
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            click.echo(f"{name:<18} {printable(text, 1000)}")
+
+
 def _print_rich(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -81,8 +90,19 @@ def upcoming(schedule: Schedule, start: datetime, most: int) -> list[datetime]:
 def print_ticks(ticks: Sequence[datetime], zone: str, now: datetime) -> None:
     """Print ticks with offset in `zone`, weekday and distance."""
     moments = [tick.astimezone(ZoneInfo(zone)) for tick in ticks]
-    rows = [(at.isoformat(), f"{at:%a}", distance((at - now).total_seconds())) for at in moments]
+    rows = [
+        (at.isoformat(), f"{at:%a}", times.distance((at - now).total_seconds())) for at in moments
+    ]
     print_table(("next", "day", "away"), rows)
+
+
+def moment(text: str, zone: str, option: str) -> datetime:
+    """The time that a person means by `2h` (ago), `PT2H` or an ISO 8601 time."""
+    try:
+        return times.moment(text, zone, datetime.now(UTC))
+    except ValueError as error:
+        spans = "no span such as 30s, 15min, 2h or 1d"
+        raise click.BadParameter(f"{error}, and {spans}", param_hint=f"'{option}'") from None
 
 
 @contextmanager
@@ -147,7 +167,6 @@ def sentence(error: Exception) -> str | None:
     # By name, since an import of either takes longer than most commands.
     if {kind.__module__.partition(".")[0] for kind in type(error).__mro__} & {"redis", "kombu"}:
         from cron_tasks.settings import load
-        from cron_tasks.text import printable
 
         cause = printable(str(error)).rstrip(".") or type(error).__name__
         return f"Redis at {load().masked_redis_url}: {cause}; check CRON_TASKS_REDIS_URL"

@@ -9,10 +9,10 @@ from typing import Any
 import click
 from redis import Redis
 
-from cron_tasks import names
+from cron_tasks.by_hand import open_by_hand
 from cron_tasks.cli import Commands, LazyGroup, console
-from cron_tasks.registry import Registered, Registry, pages, routing
-from cron_tasks.runner import open_by_hand
+from cron_tasks.cli.following import begin, wait_option
+from cron_tasks.registry import Registered, Registry, pages
 from cron_tasks.text import printable
 from cron_tasks.times import local
 
@@ -109,20 +109,15 @@ def rejected(as_json: bool) -> None:
 
 @click.command()
 @click.argument("job_id", metavar="ID")
+@wait_option
 @console.json_option
-def run(job_id: str, as_json: bool) -> None:
+def run(job_id: str, wait: bool, as_json: bool) -> None:
     """Run a job now, whatever its schedule says, and print the id of the run.
 
-    The run waits until a worker takes it.
+    The run waits until a worker takes it. With --wait follow it to its end; Ctrl-C ends the
+    waiting and not the run.
     """
     with console.open_redis() as redis:
         job = Registry(redis).job(job_id)
         run_id = open_by_hand(console.open_ledger(redis), job, time.time())
-    from cron_tasks.celery import app  # takes longer than all the rest
-
-    with console.no_log_lines():
-        app.send_task(names.RUN_TASK, [job_id], task_id=run_id, **routing(job))
-    if as_json:
-        console.print_json({"run_id": run_id, "job_id": job_id})
-    else:
-        click.echo(run_id)
+        begin(redis, job, run_id, wait, as_json)

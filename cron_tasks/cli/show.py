@@ -9,6 +9,7 @@ import click
 
 from cron_tasks.cli import console
 from cron_tasks.registry import Registered, Registry
+from cron_tasks.runs import shaped
 from cron_tasks.text import printable
 from cron_tasks.times import local
 
@@ -25,7 +26,7 @@ def show(job_id: str, as_json: bool) -> None:
     with console.open_redis() as redis:
         registry = Registry(redis)
         (found,) = registry.registered([registry.job(job_id).id])
-        runs = [_run(json.loads(record)) for record in console.open_ledger(redis).history(job_id)]
+        runs = [shaped(record) for record in console.open_ledger(redis).history(job_id)]
     job, facts = found.job, _facts(found)
     now, zone = datetime.now(UTC), job.timezone
     start = now if found.next is None else datetime.fromtimestamp(found.next, UTC)
@@ -65,18 +66,8 @@ def _facts(found: Registered) -> dict[str, Any]:
 
 def _print_facts(facts: Mapping[str, Any]) -> None:
     click.secho(f"{facts['id']}  {printable(facts['name'])}", bold=True)
-    for name, value in (*facts.items(), *facts["fields"].items()):
-        if name not in ("id", "name", "fields") and value not in (None, ()):
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            click.echo(f"{name:<18} {printable(text, 1000)}")
-
-
-def _run(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record of the history with times as text and its duration in seconds."""
-    started, finished = record["started_at"], record["finished_at"]
-    lasted = None if started is None or finished is None else round(finished - started, 3)
-    times = {"started_at": local(started), "finished_at": local(finished)}
-    return {**record, **times, "duration": lasted}
+    shown = {name: facts[name] for name in facts if name not in ("id", "name", "fields")}
+    console.print_facts(shown | facts["fields"])
 
 
 def _cells(run: Mapping[str, Any], zone: str) -> list[str]:

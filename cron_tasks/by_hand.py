@@ -1,0 +1,84 @@
+"""What people ask of runs: one now, one again, one no more."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from redis import Redis
+
+from cron_tasks import runs
+from cron_tasks.errors import JobDisabled, RunUnfit
+from cron_tasks.jobs import Job
+from cron_tasks.ledger import PATIENCE, Ledger
+from cron_tasks.registry import Registry
+from cron_tasks.settings import Settings
+from cron_tasks.sweeper import decide
+from cron_tasks.text import printable, shown
+from cron_tasks.ticks import parse_run_id, run_id
+
+CANCELLED = "cancelled"
+
+
+def runnable(job: Job) -> Job:
+    """The job itself. Raises JobDisabled."""
+    if not job.enabled:
+        raise JobDisabled(f"job {job.id} ({printable(job.name, 60)}) is disabled: enable it")
+    return job
+
+
+def open_by_hand(ledger: Ledger, job: Job, now: float) -> str:
+    """Open a tick of the job at `now`; its run id. Raises JobDisabled."""
+    asked_for = run_id(runnable(job).id, round(now, 3))
+    ledger.open([asked_for], now + PATIENCE)
+    return asked_for
+
+
+def named(text: str) -> tuple[str, str, float]:
+    """The run id that a person gave, in its own spelling, with job id and seconds.
+
+    Raises RunUnfit.
+    """
+    if not (parts := parse_run_id(text)):
+        raise RunUnfit(f"{shown(text)} is no id of a run such as 7@2026-11-23T09:00:00Z")
+    return run_id(*parts), *parts
+
+
+def unknown(run_id: str) -> str:
+    return f"nothing is known of a run {run_id}, or nothing any more"
+
+
+def reopen(redis: Redis, ledger: Ledger, text: str, now: float) -> tuple[str, Job]:
+    """Open a run that ended as failed, skipped or missed again; its run id and its job.
+
+    Raises RunUnfit, UnknownJob, JobDisabled.
+    """
+    asked_for, job_id, when = named(text)
+    job = runnable(Registry(redis).job(job_id))
+    ended = runs.find(redis, asked_for)
+    if not runs.look(redis, asked_for):
+        if ended is None:
+            raise RunUnfit(unknown(asked_for))
+        if ended["status"] == "ok":
+            raise RunUnfit(f"run {asked_for} ended ok: only others are run again")
+        at = datetime.fromtimestamp(when, UTC)
+        if "until" in ended and job.schedule.latest(at) != at:
+            raise RunUnfit(f"job {job_id} has no tick at that time: see `cron-tasks next {job_id}`")
+        if ledger.open([asked_for], now + PATIENCE, again=True):
+            return asked_for, job
+    raise RunUnfit(f"run {asked_for} has not ended yet")
+
+
+def cancel(redis: Redis, ledger: Ledger, text: str, now: float, settings: Settings) -> bool:
+    """End a run that waits, or tell one that is going to end; whether it has ended.
+
+    Raises RunUnfit.
+    """
+    asked_for, _, _ = named(text)
+    why = f"{CANCELLED}|"
+    while tick := runs.look(redis, asked_for):
+        if tick.running:
+            if ledger.stop([asked_for], why):
+                return False
+        elif ledger.finish(now, decide([replace(tick, unwanted=why)], now, settings).close):
+            return True
+    ended = runs.find(redis, asked_for)
+    raise RunUnfit(f"run {asked_for} ended {ended['status']}" if ended else unknown(asked_for))

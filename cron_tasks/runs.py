@@ -1,0 +1,229 @@
+"""Runs as people and programs see them: what has ended and what is still open, read from Redis."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from functools import partial
+from heapq import nlargest
+from itertools import chain, count, takewhile
+from typing import Any, cast
+
+from redis import Redis
+
+from cron_tasks import names
+from cron_tasks.ledger import Overdue
+from cron_tasks.ticks import iso, parse_run_id
+from cron_tasks.times import local
+
+OPEN = ("pending", "running", "retrying")
+ENDED = ("ok", "failed", "skipped", "missed")
+#: Records, or open ticks, in one round trip.
+PAGE = 1000
+#: The newest records, looked at for what has ended since; ten times as many if all of it is new.
+WINDOW = 100
+
+_ATTEMPT = ("attempt", "started_at", "finished_at", "duration", "worker", "error")
+
+#: A run: the fields of the contract (section 5), and what else is known of it.
+Shape = dict[str, Any]
+
+
+def shaped(line: str) -> Shape:
+    """A record of the ledger, with times as ISO 8601 and durations in seconds.
+
+    Beside the contract's fields, where they hold something: `output`, `other` (the run that was in
+    the way), `untold`, `until` (it stands for all ticks up to that), `attempts` (those before).
+    """
+    record = json.loads(line)
+    head = {name: record[name] for name in ("run_id", "scheduled_for", "status", "reason")}
+    shape = _headed(**head) | attempt(record)
+    if "attempts" in record:
+        record["attempts"] = [attempt(each) for each in record["attempts"]]
+    return shape | {name: record[name] for name in record if name not in shape}
+
+
+def attempt(record: Mapping[str, Any]) -> Shape:
+    """What a record, or one attempt in its trace, says of the attempt."""
+    started, finished = record["started_at"], record["finished_at"]
+    return {
+        "attempt": record["attempt"],
+        "started_at": local(started),
+        "finished_at": local(finished),
+        "duration": None if started is None else round(finished - started, 3),
+        "worker": record["worker"],
+        "error": record["error"],
+    }
+
+
+def ended(redis: Redis, job_id: str | None = None, status: str | None = None) -> Iterator[Shape]:
+    """The runs that have ended, of one job or of all, newest first; read as they are taken.
+
+    What did not go well of one job is in its account for longer than in its history.
+    """
+    if job_id is not None and status in (None, "ok"):
+        lines = _paged(partial(redis.lrange, names.HISTORY_PREFIX + job_id))
+    elif job_id is not None:
+        lines = named(_paged(partial(redis.zrevrange, names.ACCOUNT_PREFIX + job_id)))
+    else:
+        lines = _paged(partial(redis.lrange, names.FAILED if status == "failed" else names.RECENT))
+    for run in map(shaped, lines):
+        if status in (None, run["status"]):
+            yield run
+
+
+def still_open(
+    redis: Redis, most: int, job_id: str | None = None, status: str | None = None
+) -> list[Shape]:
+    """Up to `most` of the runs that have not ended, the latest tick first."""
+    match = None if job_id is None else re.sub(r"([][*?\\])", r"\\\1", job_id) + "@*"
+    found: dict[str, tuple[float, str]] = {}
+    for run_id, state in redis.hscan_iter(names.OPEN, match, count=PAGE):
+        job, when = parse_run_id(run_id) or ("", 0.0)
+        if job_id in (None, job) and status in (None, _status(state)):
+            found[run_id] = when, state
+    newest = nlargest(most, found, key=lambda run_id: found[run_id][0])
+    traces = cast("list[str | None]", redis.hmget(names.ATTEMPTS, newest) if newest else [])
+    return [
+        _open(run_id, found[run_id][1], trace) for run_id, trace in zip(newest, traces, strict=True)
+    ]
+
+
+def find(redis: Redis, run_id: str) -> Shape | None:
+    """How a run ended, the last time if several; None when no record of it is kept.
+
+    Of a tick that is only known as one of a range that was missed, the range's record.
+    """
+    job_id, when = parse_run_id(run_id) or ("", 0.0)
+    lines = chain(
+        _paged(partial(redis.lrange, names.HISTORY_PREFIX + job_id)),
+        named(redis.zrangebyscore(names.ACCOUNT_PREFIX + job_id, when, when)),
+        _paged(partial(redis.lrange, names.RECENT)),
+    )
+    for run in map(shaped, lines):
+        if run["run_id"] == run_id and "until" not in run:
+            return run
+    return passed_over(redis, job_id, when)
+
+
+def passed_over(redis: Redis, job_id: str, when: float) -> Shape | None:
+    """The record of the range of missed ticks that `when` lies in; these do not overlap."""
+    key = names.ACCOUNT_PREFIX + job_id
+    earlier = partial(redis.zrevrangebyscore, key, repr(when), "-inf")
+    lines = named(_paged(lambda first, _: earlier(start=first, num=PAGE)))
+    before = next((run for run in map(shaped, lines) if "until" in run), None)
+    if before and datetime.fromisoformat(before["until"]).timestamp() >= when:
+        return before
+    return None
+
+
+def named(lines: Any) -> Iterator[str]:
+    """The records in an account that name a run; others speak of a stretch without an end."""
+    return (line for line in lines if line.startswith('{"run_id":'))
+
+
+def look(redis: Redis, run_id: str) -> Overdue | None:
+    """An open tick, and why it is to end if it is; None when it is not open."""
+    job_id, _, _ = run_id.rpartition("@")
+    with redis.pipeline(transaction=False) as pipe:
+        pipe.hget(names.OPEN, run_id)
+        pipe.hget(names.entry_key(job_id), "job")
+        pipe.hget(names.ATTEMPTS, run_id)
+        pipe.hget(names.STOP, run_id)
+        state, *rest = pipe.execute()
+    return state and Overdue(run_id, state, *(each or "" for each in rest))
+
+
+def details(redis: Redis, run_id: str) -> Shape | None:
+    """Everything about a run, all of its attempts among it; None when nothing is known of it.
+
+    Of an open one also its `holder`, the `deadline` at which beat looks after it, or `retry_at` if
+    it waits for its next attempt, and `stopping`, why it has been told to end. One that was missed
+    with others has `since` and `until`.
+    """
+    tick = look(redis, run_id)
+    if tick is None:
+        if (run := find(redis, run_id)) is None:
+            return None
+        own = {"attempts": _attempts(run), "run_id": run_id}
+        if "until" in run:
+            own |= {"scheduled_for": run_id.rpartition("@")[2], "since": run["scheduled_for"]}
+        return run | own
+    run = _open(run_id, tick.state, tick.trace)
+    waits = tick.state[0] == "w" and run["status"] == "retrying"
+    return run | {
+        "attempts": [attempt(each) for each in json.loads(tick.trace or "[]")],
+        "holder": tick.state.split("|", 3)[3] or None,
+        "retry_at" if waits else "deadline": local(redis.zscore(names.DEADLINES, run_id)),
+        "stopping": tick.unwanted.partition("|")[0] or None,
+    }
+
+
+class Tail:
+    """The ends of runs as they come."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self._seen: frozenset[str] = frozenset()
+
+    def read(self) -> list[Shape]:
+        """Those since the last call, oldest first; at the first call all that are kept.
+
+        Known by all records seen last, since a Redis that was killed may have forgotten the newest.
+        """
+        most = WINDOW
+        while True:
+            lines = cast("list[str]", self.redis.lrange(names.RECENT, 0, most - 1))
+            fresh = list(takewhile(lambda line: line not in self._seen, lines))
+            if len(fresh) < most:
+                break
+            most *= 10
+        self._seen = frozenset(lines)
+        return [shaped(line) for line in reversed(fresh)]
+
+
+def _paged(read: Callable[[int, int], Any]) -> Iterator[str]:
+    """What `read(first, last)` gives, PAGE at a time."""
+    for first in count(0, PAGE):
+        page = read(first, first + PAGE - 1)
+        yield from page
+        if len(page) < PAGE:
+            return
+
+
+def _status(state: str) -> str:
+    kind, number, _ = state.split("|", 2)
+    return "running" if kind == "r" else "pending" if number == "1" else "retrying"
+
+
+def _open(run_id: str, state: str, trace: str | None) -> Shape:
+    """An open tick; its error is that of its last attempt."""
+    kind, number, _, holder = state.split("|", 3)
+    last = json.loads(trace)[-1] if trace else {"error": None}
+    _, when = parse_run_id(run_id) or ("", 0.0)
+    reason = "queued" if kind == "q" else None
+    going = {
+        "attempt": int(number),
+        "started_at": None,
+        "finished_at": None,
+        "worker": holder.rpartition("#")[0] or None,
+        "error": last["error"],
+    }
+    return _headed(run_id, iso(when), _status(state), reason) | attempt(going)
+
+
+def _headed(run_id: str, scheduled_for: str, status: str, reason: str | None) -> Shape:
+    return {
+        "run_id": run_id,
+        "job_id": run_id.rpartition("@")[0],
+        "scheduled_for": scheduled_for,
+        "status": status,
+        "reason": reason,
+    }
+
+
+def _attempts(run: Shape) -> list[Shape]:
+    """All attempts of a run that has ended; the last is one if it began (who died in it, did)."""
+    began = run["status"] == "failed" or (run["started_at"] and run["status"] != "missed")
+    last = {name: run[name] for name in _ATTEMPT}
+    return [*run.get("attempts", []), *([last] if began else [])]

@@ -1,0 +1,388 @@
+"""`cron-tasks runs` and `backfill`, over a ledger filled by its own steps; once with workers."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from command_line import CommandLine, Quick
+from helpers import wait_until
+from processes import Celery, Valkey
+from redis import Redis
+
+from cron_tasks import names, runs
+from cron_tasks.actions import Run
+from cron_tasks.jobs import Job
+from cron_tasks.ledger import Advance, Claim, Ledger
+from cron_tasks.outcomes import Attempt, Result, conclude, record
+from cron_tasks.settings import Settings
+from cron_tasks.ticks import parse_run_id, run_id
+
+NOON = 1_772_452_800.0  # 2026-03-02T12:00:00Z
+HOUR = 3600.0
+HOURLY = {"id": 7, "name": "Water the plants", "cron_expression": "0 * * * *"}
+TRIES = {"id": 8, "name": "Try", "cron_expression": "0 * * * *", "retry": {"max_attempts": 3}}
+SLOW = {
+    "id": "a*b",
+    "name": "Slow",
+    "cron_expression": "0 * * * *",
+    "action": {"type": "http", "url": "http://127.0.0.1:9/"},
+    "overlap": "queue",
+}
+WORKER = "w1@test/1/abc"
+
+
+def at(hours: float, job_id: str = "7") -> str:
+    """The run id of a tick so many hours after noon."""
+    return run_id(job_id, NOON + hours * HOUR)
+
+
+class World:
+    """A ledger in which ticks fire and end as a test says."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self.ledger = Ledger(redis, Settings())
+        self.now = NOON
+
+    def fire(self, *run_ids: str, missed: bytes = b"") -> None:
+        self.redis.set(names.LEADER_LOCK, "me", ex=60)
+        for each in run_ids:
+            job_id, when = parse_run_id(each) or ("", 0.0)
+            key = names.entry_key(job_id)
+            self.redis.zadd(names.SCHEDULE, {key: when})
+            ticks = [] if missed else [each]
+            step = Advance(key, repr(when), when + HOUR, "{}", ticks, job_id, missed)
+            assert self.ledger.advance("me", self.now, [step]) == ticks
+
+    def claim(self, tick: str) -> list[Claim]:
+        job_id, _, _ = tick.rpartition("@")
+        return self.ledger.claim(f"{WORKER}#0", self.now, [(tick, job_id)])
+
+    def end(self, tick: str, result: Result, fire: bool = True) -> None:
+        """Fire and claim a tick, which ends with this result after 2.5 seconds."""
+        if fire:
+            self.fire(tick)
+        (claim,) = self.claim(tick)
+        started, self.now = self.now, self.now + 2.5
+        job = Job.from_document(claim.document)
+        _, when = parse_run_id(tick) or ("", 0.0)
+        run = Run(job, tick, when, claim.attempt)
+        by = Attempt(claim.attempt, started, self.now, WORKER)
+        outcome = conclude(run, claim, result, by, Settings(), 1.0)
+        assert self.ledger.finish(self.now, [outcome]) == [tick]
+
+    def miss(self, first: str, last: str) -> None:
+        """The ticks from `first` to `last` are passed over."""
+        _, until = parse_run_id(last) or ("", 0.0)
+        by = Attempt(0, None, self.now, None)
+        self.fire(first, missed=record(first, Result("missed", "coalesced"), by, until))
+
+
+@pytest.fixture
+def world(redis: Redis, synced: Callable[..., None]) -> World:
+    synced(HOURLY, TRIES, SLOW)
+    return World(redis)
+
+
+def fill(world: World) -> None:
+    world.end(at(0), Result("ok", output="done"))
+    world.end(at(1), Result("failed", error="HTTP 500"))
+    world.miss(at(2), at(5))
+    stretch = '{"from": 1, "status": "missed", "reason": "set_aside"}'  # it names no run
+    world.redis.zadd(names.ACCOUNT_PREFIX + "7", {stretch: NOON + 2.2 * HOUR})
+    world.end(at(0, "8"), Result("skipped", "overlap", other=at(-1, "8")))
+    world.end(at(1, "8"), Result("failed", error="HTTP 502"))  # is tried again
+    world.fire(at(6), at(7))
+    world.claim(at(6))
+    world.fire(at(0, "a*b"), at(2, "a*b"))
+    world.claim(at(0, "a*b"))
+    assert world.claim(at(2, "a*b")) == []  # waits for the end of the one before
+
+
+LISTED: list[tuple[list[str], list[tuple[str, str]]]] = [
+    (
+        [],
+        [
+            (at(7), "pending"),
+            (at(6), "running"),
+            (at(2, "a*b"), "pending"),
+            (at(1, "8"), "retrying"),
+            (at(0, "a*b"), "running"),
+            (at(0, "8"), "skipped"),
+            (at(2), "missed"),
+            (at(1), "failed"),
+            (at(0), "ok"),
+        ],
+    ),
+    (
+        ["7"],
+        [
+            (at(7), "pending"),
+            (at(6), "running"),
+            (at(2), "missed"),
+            (at(1), "failed"),
+            (at(0), "ok"),
+        ],
+    ),
+    (["a*b"], [(at(2, "a*b"), "pending"), (at(0, "a*b"), "running")]),
+    (["7", "-n", "3"], [(at(7), "pending"), (at(6), "running"), (at(2), "missed")]),
+    (["--status", "failed"], [(at(1), "failed")]),
+    (["--status", "missed", "7"], [(at(2), "missed")]),
+    (["list", "--status", "retrying"], [(at(1, "8"), "retrying")]),
+    (["7", "--status", "ok"], [(at(0), "ok")]),
+    (["8", "--status", "failed"], []),
+    (["7", "--since", "2026-03-02T12:00:03Z", "--status", "failed"], [(at(1), "failed")]),
+    (["7", "--since", "2026-03-02T12:00:06Z", "--status", "failed"], []),
+    (["7", "--since", "2h"], [(at(7), "pending"), (at(6), "running")]),
+    (["7", "--since", "PT5M", "--status", "ok"], []),
+]
+
+
+def test_runs_are_listed_newest_first(quick: Quick, world: World) -> None:
+    fill(world)
+    for arguments, expected in LISTED:
+        found = quick.json("runs", *arguments)
+        assert [(run["run_id"], run["status"]) for run in found] == expected, arguments
+
+
+def test_a_listed_run_has_the_fields_of_the_contract(quick: Quick, world: World) -> None:
+    fill(world)
+    *_, failed, _ = quick.json("runs")
+    assert failed == {
+        "run_id": at(1),
+        "job_id": "7",
+        "scheduled_for": "2026-03-02T13:00:00Z",
+        "status": "failed",
+        "reason": None,
+        "attempt": 1,
+        "started_at": "2026-03-02T12:00:02.500000+00:00",
+        "finished_at": "2026-03-02T12:00:05+00:00",
+        "duration": 2.5,
+        "worker": WORKER,
+        "error": "HTTP 500",
+    }
+    for run in quick.json("runs"):
+        assert run.keys() - {"until"} == failed.keys()
+    (retrying,) = quick.json("runs", "8", "--status", "retrying")
+    assert (retrying["attempt"], retrying["error"]) == (2, "HTTP 502")
+    running = quick.json("runs", "--status", "running")[0]
+    assert (running["worker"], running["started_at"]) == (WORKER, None)
+    assert quick.json("runs", "a*b")[0]["reason"] == "queued"
+
+
+def test_runs_as_a_table(quick: Quick, world: World) -> None:
+    fill(world)
+    lines = quick.lines("runs")
+    assert lines[0].split() == ["RUN", "STATUS", "ATTEMPT", "ENDED", "TOOK", "WORKER", "REASON"]
+    assert re.fullmatch(r"7@2026-03-02T19:00:00Z +pending +1 +- +- +- +-", lines[1])
+    assert re.search(
+        r"^7@\S+ +missed .* coalesced until 2026-03-02T17:00:00Z$", "\n".join(lines), re.M
+    )
+    assert re.search(rf"skipped .*overlap \({at(-1, '8')}\)$", "\n".join(lines), re.M)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["runs", "77"], 1, "no job has the id '77'; did you mean '7'?"),
+        (["runs", "7", "--since", "yesterday"], 2, "'yesterday' is not an ISO 8601 time"),
+        (["runs", "--follow", "--status", "pending"], 2, "--status is one of ok, failed"),
+        (["runs", "--status", "bad"], 2, "'bad' is not one of 'pending'"),
+        (["runs", "show", "7"], 1, "'7' is no id of a run such as 7@2026-11-23T09:00:00Z"),
+        (["runs", "show", at(9)], 1, f"nothing is known of a run {at(9)}"),
+        (["runs", "show", at(9, "9")], 1, "no job has the id '9'"),
+        (["runs", "retry", at(9)], 1, f"nothing is known of a run {at(9)}"),
+        (["runs", "retry", at(0)], 1, f"run {at(0)} ended ok"),
+        (["runs", "retry", at(7)], 1, f"run {at(7)} has not ended yet"),
+        (["runs", "retry", at(2.5)], 1, "job 7 has no tick at that time"),
+        (["runs", "cancel", at(0)], 1, f"run {at(0)} ended ok"),
+        (["runs", "cancel", at(9)], 1, f"nothing is known of a run {at(9)}"),
+        (["backfill", "7", "--from", "1h", "--to", "2h"], 2, "it is before --from"),
+        (["backfill", "7", "--from", "2000-01-01", "--to", "1d"], 1, "more than 10,000 ticks: end"),
+        (["backfill", "77", "--from", "2h", "--to", "1h"], 1, "no job has the id '77'"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(
+    arguments: list[str], code: int, said: str, quick: Quick, world: World
+) -> None:
+    fill(world)
+    error = quick.error(*arguments, code=code)
+    assert said in error
+    assert len([line for line in error.splitlines() if line.startswith("Error: ")]) == 1
+
+
+def test_runs_show_tells_all_of_a_run_that_ended(quick: Quick, world: World) -> None:
+    for tried in range(3):
+        error = Result("failed", error=f"HTTP 50{tried}", output="a\n\x1b[31mb")
+        world.end(at(0, "8"), error, fire=tried == 0)
+        if tried < 2:
+            state = world.redis.hget(names.OPEN, at(0, "8")) or ""
+            world.ledger.hand_back(world.now, [(at(0, "8"), state)])
+    shown = quick.json("runs", "show", at(0, "8"))
+    assert [each["error"] for each in shown["attempts"]] == ["HTTP 500", "HTTP 501", "HTTP 502"]
+    assert [each["duration"] for each in shown["attempts"]] == [2.5] * 3
+    assert (shown["job_name"], shown["status"], shown["attempt"]) == ("Try", "failed", 3)
+    text = quick.run("runs", "show", at(0, "8")).stdout
+    assert text.endswith("\n\na\n\\x1b[31mb\n")
+    assert re.search(rf"^2 +2026-\S+ +2026-\S+ +2\.5 s +{WORKER} +HTTP 501$", text, re.M)
+
+
+def test_runs_show_of_others(quick: Quick, world: World) -> None:
+    fill(world)
+    skipped = quick.json("runs", "show", at(0, "8"))
+    assert (skipped["reason"], skipped["other"]) == ("overlap", at(-1, "8"))
+    missed = quick.json("runs", "show", at(3))
+    assert (missed["run_id"], missed["scheduled_for"]) == (at(3), "2026-03-02T15:00:00Z")
+    assert (missed["status"], missed["since"], missed["attempts"]) == (
+        "missed",
+        "2026-03-02T14:00:00Z",
+        [],
+    )
+    retrying = quick.json("runs", "show", at(1, "8"))
+    assert [each["error"] for each in retrying["attempts"]] == ["HTTP 502"]
+    assert retrying["retry_at"] > "2026-03-02T12:00:1"
+    world.ledger.stop([at(6)], "cancelled|")
+    running = quick.json("runs", "show", at(6))
+    assert (running["holder"], running["stopping"]) == (f"{WORKER}#0", "cancelled")
+
+
+def test_runs_of_a_removed_job_can_still_be_shown(
+    quick: Quick, world: World, synced: Callable[..., None]
+) -> None:
+    fill(world)
+    synced(TRIES)
+    shown = quick.json("runs", "show", at(1))
+    assert (shown["status"], shown["job_name"]) == ("failed", None)
+
+
+@pytest.mark.parametrize("tick", [at(7), at(1, "8"), at(2, "a*b")])
+def test_a_run_that_waits_is_cancelled_at_once(tick: str, quick: Quick, world: World) -> None:
+    fill(world)
+    assert quick.lines("runs", "cancel", tick) == ["cancelled"]
+    shown = quick.json("runs", "show", tick)
+    assert (shown["status"], shown["reason"]) == ("skipped", "cancelled")
+    assert not world.redis.hexists(names.OPEN, tick)
+    assert "ended skipped" in quick.error("runs", "cancel", tick)
+
+
+def test_a_run_that_goes_is_asked_to_stop(quick: Quick, world: World) -> None:
+    fill(world)
+    assert quick.json("runs", "cancel", at(0, "a*b"))["state"] == "asked to stop"
+    told = world.ledger.renew(f"{WORKER}#0", world.now, [at(0, "a*b")])
+    assert told == {at(0, "a*b"): "cancelled|"}
+    assert 0 < world.redis.ttl(names.STOP) <= 86_400
+    world.end(at(0, "a*b"), Result("skipped", "cancelled"), fire=False)
+    assert world.ledger.stop([at(0, "a*b")], "cancelled|") == []  # or it would stop the next retry
+    assert not world.redis.exists(names.STOP)
+
+
+def test_backfill_opens_what_did_not_run(quick: Quick, world: World) -> None:
+    fill(world)
+    arguments = ["backfill", "7", "--from", "2026-03-02T12:00:00Z", "--to", "2026-03-02T20:00:00Z"]
+    lines = quick.lines(*arguments, "--dry-run")
+    assert [line.split()[1] for line in lines[1:-1]] == ["failed", *["missed"] * 4, "never"]
+    assert lines[-1] == "9 ticks: 6 would run, 1 ran ok, 2 are open"
+    assert not world.redis.hexists(names.OPEN, at(1))
+    done = quick.json(*arguments)
+    assert done["opened"] == [at(8), at(1), at(2), at(3), at(4), at(5)]
+    assert world.redis.hmget(names.OPEN, at(1), at(8)) == ["p|1|hr|", "p|1|h|"]
+    assert world.redis.exists(names.WAKE)
+    for tick in done["opened"]:
+        world.end(tick, Result("ok"), fire=False)
+    assert quick.lines(*arguments) == ["9 ticks: 0 to run, 7 ran ok, 2 are open"]
+
+
+def test_backfill_knows_ok_ticks_that_the_history_has_forgotten(quick: Quick, world: World) -> None:
+    for hour in range(-12, 12):
+        world.end(at(hour), Result("ok"))
+    world.redis.delete(names.HISTORY_PREFIX + "7")
+    day = ["--from", "2026-03-02", "--to", "2026-03-02T23:59:59Z"]
+    assert quick.lines("backfill", "7", *day) == ["24 ticks: 0 to run, 24 ran ok"]
+    world.redis.hincrby(f"{names.COUNT_PREFIX}{int(NOON // 86400)}", "7", -(10**13))
+    assert quick.lines("backfill", "7", *day)[0].startswith("24 ticks: 0 to run, 0 ran ok, 24 left")
+    assert not world.redis.exists(names.OPEN)
+
+
+def test_following_loses_nothing_and_waits_for_redis(tmp_path: Path) -> None:
+    own = Valkey(tmp_path / "valkey", appendfsync="always")
+    try:
+        with Redis.from_url(own.url, decode_responses=True) as redis:
+            _follow(CommandLine(tmp_path, REDIS_URL=own.url), World(redis), own)
+    finally:
+        own.stop()
+
+
+def _follow(cli: CommandLine, world: World, own: Valkey) -> None:
+    def happened(number: int) -> str:
+        line = record(run_id("7", NOON + number), Result("ok"), Attempt(1, NOON, NOON, "w"))
+        return line.decode()
+
+    def push(numbers: range) -> None:
+        world.redis.lpush(names.RECENT, *map(happened, numbers))
+
+    seen: list[str] = []
+    push(range(3))
+    with cli.start("runs", "--follow", "--json", "-n", "2") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+
+        def read(count: int) -> None:
+            seen.extend(json.loads(process.stdout.readline())["run_id"] for _ in range(count))
+
+        read(2)
+        push(range(3, 2000))
+        read(1997)
+        own.kill()
+        assert process.stderr.readline().startswith("Waiting for Redis at ")
+        own.start()
+        own.wait_ready()
+        push(range(2000, 2002))
+        read(2)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=20) == ("", "")
+    assert process.returncode == 130
+    assert seen == [run_id("7", NOON + number) for number in range(1, 2002)]
+
+
+def test_runs_is_part_of_the_celery_plug_in(cli: CommandLine, world: World) -> None:
+    fill(world)
+    celery = [sys.executable, "-m", "celery", "-A", "cron_tasks", "cron-tasks"]
+    out = subprocess.run(
+        [*celery, "runs", "7", "--status", "failed", "--json"],
+        env=cli.env({}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [run["run_id"] for run in json.loads(out.stdout)] == [at(1)]
+
+
+def test_by_hand_with_beat_and_workers(
+    cli: CommandLine, quick: Quick, redis: Redis, synced: Callable[..., None], celery: Celery
+) -> None:
+    """Cancelled before a worker is there, retried, waited for; and a period made up for."""
+    window = {"start_at": "2026-03-02T12:00:00Z", "end_at": "2026-03-02T15:00:00Z"}
+    synced({**HOURLY, **window}, {**SLOW, **window})
+    tick = cli.run("jobs", "run", "7").stdout.strip()
+    assert quick.lines("runs", "cancel", tick) == ["cancelled"]
+    celery.beat()
+    celery.worker(2)
+    again, end = cli.lines("runs", "retry", tick, "--wait")
+    assert (again, end.partition(" after ")[0]) == (tick, "ok")
+    assert cli.json("jobs", "run", "a*b", "--wait", code=1)["status"] == "failed"
+    period = ["--from", "2026-03-01", "--to", "2026-03-03"]
+    assert quick.lines("backfill", "7", *period) == ["3 ticks: 3 to run, 0 ran ok"]
+    made_up_for = {at(0), at(1), at(2)}
+    wait_until(lambda: made_up_for <= {run["run_id"] for run in ran_ok(redis)}, "the three runs")
+    summary, *ends = cli.lines("backfill", "a*b", *period)
+    assert summary == "3 ticks: 3 to run, 0 ran ok"
+    assert [line.split()[:2] for line in ends] == [[at(n, "a*b"), "failed"] for n in range(3)]
+
+
+def ran_ok(redis: Redis) -> list[runs.Shape]:
+    return list(runs.ended(redis, "7", "ok"))
