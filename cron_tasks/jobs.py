@@ -12,7 +12,15 @@ from hashlib import blake2b
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, InstanceOf, ValidationError
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    ValidationError,
+)
 
 from cron_tasks.errors import CronTasksError, ScheduleError
 from cron_tasks.faults import expectations, faults, unknown_fields
@@ -31,6 +39,7 @@ from cron_tasks.policies import (
     text,
     whole,
     word,
+    worker_queue,
 )
 from cron_tasks.schedules import Schedule, from_spec, parse
 from cron_tasks.text import kept, name_of, printable, shown, storable
@@ -85,7 +94,7 @@ class Job(BaseModel):
     catchup: Annotated[
         Catchup, Field(description='an object such as {"policy": "one", "window": 3600}')
     ] = Catchup()
-    queue: Annotated[str | None, word(200, "a queue name")] = None
+    queue: Annotated[str | None, word(200, "a queue name"), AfterValidator(worker_queue)] = None
     priority: Annotated[int | None, whole(0, 9)] = None
     tags: Annotated[
         tuple[Text100, ...],

@@ -36,7 +36,7 @@ def advance() -> list[str] | None:
             for tick = at + 7, at + 6 + tonumber(ARGV[at+6]) do
                 due[#due + 1] = ARGV[tick]
             end
-            if missed ~= '' and redis.call('TYPE', history .. job).ok ~= 'string' then
+            if missed ~= '' and string.find('list none', redis.call('TYPE', history .. job).ok) then
                 redis.call('LPUSH', history .. job, missed)
                 redis.call('LTRIM', history .. job, 0, keep - 1)
                 redis.call('EXPIRE', history .. job, ttl)

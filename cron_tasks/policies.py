@@ -27,7 +27,7 @@ Event = Annotated[_Events, Field(description=f"one of {_EVENTS}")]
 MAX_BYTES = 65_536
 WEEK = 7 * 86_400
 YEAR = 366 * 86_400
-_RESERVED = ("redbeat:", "cron_tasks:", "_kombu.", "unacked", "celery")
+_RESERVED = ("redbeat:", "cron_tasks:", "_kombu.", "unacked")
 _VISIBLE = r"^[\p{L}\p{M}\p{N}\p{P}\p{S}]+$"
 _TOKEN = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"  # RFC 9110 section 5.6.2  # noqa: S105
 _HEADER_VALUE = r"^([!-~\u{a1}-\u{ff}][\t -~\u{a0}-\u{ff}]*)?$"
@@ -56,8 +56,17 @@ def seconds(most: int, *, above: int | None = None) -> Any:
     return Field(strict=True, ge=zero, gt=above, le=most, description=expected)
 
 
+def worker_queue(name: str | None) -> str | None:
+    """A queue that workers read. Raises ValueError on a key of the scheduler's own."""
+    return name and _unreserved(name, _RESERVED)
+
+
 def _bot_queue(name: str) -> str:
-    if name.startswith(_RESERVED):
+    return _unreserved(name, (*_RESERVED, "celery"))
+
+
+def _unreserved(name: str, reserved: tuple[str, ...]) -> str:
+    if name.startswith(reserved):
         raise ValueError(f"{shown(name)} is a name that Celery or the scheduler uses itself")
     return name
 

@@ -5,13 +5,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+import structlog
 from celery import Celery
 from kombu import Producer
 from kombu.exceptions import ChannelError
+from redis.exceptions import ResponseError
 
 from cron_tasks import names
 from cron_tasks.due import Due
+from cron_tasks.redis_client import wrong_type
 from cron_tasks.registry import pages
+
+log = structlog.get_logger("cron_tasks.beat")
 
 #: Up to this many ticks at once go out one to a message, so that Flower shows every run.
 FEW = 10
@@ -54,20 +59,27 @@ class Publisher:
                     self._send(names.RUN_TASK, [tick.job_id], {**options, "task_id": tick.run_id})
 
     def waiting(self, queue: str | None) -> int:
-        """Messages of ours that wait in a Celery queue (None: the default one)."""
+        """Messages that wait in a Celery queue (None: the default one); a full one's if no list."""
         name = queue or self.app.conf.task_default_queue
         try:
             channel: Any = self.producer.channel
             return int(channel.queue_declare(name, passive=True).message_count)
         except ChannelError:
             return 0
+        except ResponseError as error:
+            if not wrong_type(error):
+                raise
+            return QUEUE_FULL + 1
 
     def _is_full(self, queue: str | None) -> bool:
         """Looked up once a second at most, since it costs a round trip."""
         looked_up, full = self._full.get(queue, (0.0, False))
         if time.monotonic() - looked_up > 1:
-            full = self.waiting(queue) > QUEUE_FULL
+            was, full = full, self.waiting(queue) > QUEUE_FULL
             self._full[queue] = time.monotonic(), full
+            if full and not was:
+                why = f"it holds more than {QUEUE_FULL} messages, or is no Redis list"
+                log.error("queue.full", queue=queue, why=why, hint="its ticks wait in the ledger")
         return full
 
     def _chunks(self, due: Sequence[Due]) -> Iterator[tuple[Mapping[str, Any], list[Due]]]:
