@@ -1,4 +1,7 @@
-"""Beat's own code driven in this process: broken entries at random, and a clock that steps."""
+"""Beat's own code driven in this process, on a clock of the test's: what takes minutes elsewhere.
+
+Broken entries at random, a clock that steps, hours without a worker, a sync every second.
+"""
 
 import json
 import time
@@ -11,14 +14,18 @@ from celery import Celery as App
 from helpers import wait_until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from processes import Celery
 from redis import Redis
+from rest_server import RestServer
 
 from cron_tasks import names
 from cron_tasks.entries import definition, meta
 from cron_tasks.jobs import Job, validate
+from cron_tasks.ledger import PATIENCE
 from cron_tasks.plan import Changes, Desired
 from cron_tasks.registry import Registry
 from cron_tasks.settings import Settings
+from cron_tasks.sync import Reconciler
 from cron_tasks.text import printable
 from cron_tasks.ticks import iso, parse_run_id, run_id
 
@@ -70,7 +77,9 @@ def beat(redis: Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setenv("CRON_TASKS_REDIS_URL", redis_url)
     from cron_tasks import beat, celery
 
-    configured = Settings(redis_url=redis_url, rest_url="http://127.0.0.1:9")
+    configured = Settings(
+        redis_url=redis_url, rest_url="http://127.0.0.1:9", chat_id="1", history_runs=1000
+    )
     monkeypatch.setattr(beat, "settings", configured)
     app = App("test", set_as_current=False)
     app.conf.update(celery.configuration(configured))
@@ -331,3 +340,95 @@ def test_a_step_leaves_workers_the_time_to_renew_their_leases(
 
     wait_until(handed_back, "the dead worker's tick to be handed back")
     assert states()[0] == "r|1|at work"
+
+
+def test_a_leader_that_lost_its_lock_in_the_middle_of_a_tick_changes_nothing(beat: Beat) -> None:
+    beat.register(SECONDLY)
+    beat.clock.now += 1
+    due = beat.due()
+    beat.redis.set(names.LEADER_LOCK, "another's", ex=60)
+    beat.tick()
+    assert due == beat.due() == [names.entry_key("secondly")]
+    assert not messages(beat.redis)
+    assert not beat.redis.exists(names.OPEN)
+    beat.redis.delete(names.LEADER_LOCK)
+    beat.tick()
+    assert len(messages(beat.redis)) == 1
+
+
+def test_a_message_that_dies_with_its_worker_is_sent_again(beat: Beat) -> None:
+    """A worker takes it from the queue, and is killed before it claims the tick."""
+    beat.register({"id": 1, "name": "x", "run_at": iso(beat.clock.now + 1)})
+    beat.clock.now += 1
+    beat.tick()
+    sent = messages(beat.redis)
+    assert len(sent) == 1
+    beat.redis.delete("celery")
+    for waited in range(1, int(PATIENCE) + 1):
+        assert not messages(beat.redis), f"sent again after {waited - 1} s"
+        beat.clock.now += 1
+        beat.tick()
+    assert messages(beat.redis) == sent
+
+
+def test_a_sync_every_second_keeps_an_interval_of_four(beat: Beat, rest: RestServer) -> None:
+    """The row, too, changes with every sync, though not its schedule."""
+    reconciler = Reconciler(beat.redis, Settings(rest_url=rest.url))
+    ticks: list[float] = []
+    start = beat.clock.now
+    for second in range(120):
+        rest.jobs = [{"id": "four", "name": f"edit {second}", "every": 4}]
+        assert reconciler.sync(beat.clock)
+        ticks += run(beat, 1).get("four", [])
+    assert ticks == [start // 4 * 4 + 4 * n for n in range(1, 31)]
+
+
+def test_minutes_without_a_worker_are_bounded_and_accounted_for(
+    beat: Beat, celery: Celery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cron_tasks.beat.LEASE", 0.0)
+    window, outage = 60, 120
+    end = beat.clock.now
+    beat.clock.now = start = end - outage
+    beat.register(*(row | {"catchup": row["catchup"] | {"window": window}} for row in POLICIES))
+    for _ in range(outage):
+        beat.clock.now += 1
+        beat.tick()
+    reach = {"one": 25, "none": 25, "all": window + 10}
+    assert beat.redis.hlen(names.OPEN) < sum(reach.values())
+    celery.worker(CRON_TASKS_HISTORY_RUNS="1000")
+
+    def worked_off() -> bool:
+        beat.clock.now = time.time()
+        beat.tick()
+        waiting = map(parse_run_id, beat.redis.hkeys(names.OPEN))
+        return all(tick and tick[1] > end + 2 for tick in waiting)
+
+    wait_until(worked_off, "the backlog to be worked off", 60)
+    for policy, seconds in reach.items():
+        history = beat.redis.lrange(names.HISTORY_PREFIX + policy, 0, -1)
+        ended = {parse_run_id(each["run_id"])[1]: each for each in map(json.loads, history)}
+        assert len(ended) == len(history), "ended twice"
+        assert set(ended) >= {start + n for n in range(1, outage + 1)}, "not accounted for"
+        ran = {when for when, each in ended.items() if each["status"] == "ok"}
+        assert ran
+        assert min(ran) >= end - seconds
+
+
+def test_a_full_queue_gets_no_more_and_its_ticks_wait(
+    beat: Beat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cron_tasks.publisher.QUEUE_FULL", 10)
+    beat.register(SECONDLY | {"catchup": {"policy": "all"}})
+
+    def full() -> bool:
+        beat.clock.now += 1
+        beat.tick()
+        return beat.redis.hlen(names.OPEN) > beat.redis.llen("celery")
+
+    wait_until(full, "the queue to be left alone")
+    length = beat.redis.llen("celery")
+    assert full()
+    assert beat.redis.llen("celery") == length
+    beat.redis.delete("celery")
+    wait_until(lambda: full() and beat.redis.llen("celery") > 0, "the ticks to be sent")
