@@ -12,10 +12,7 @@ from itertools import count
 
 from bench.report import seconds, table
 
-WORKERS = (1, 2, 4, 8, 16, 32)
-SLOTS = 4
-TICKS = 10_000
-PAGE = 1000
+WORKERS, SLOTS, TICKS, PAGE = (1, 2, 4, 8, 16, 32), 4, 10_000, 1000
 #: What a process asks for: a part and for how many seconds, no part for a wait, None for work.
 Step = Generator[tuple[str | None, float] | None, float, None]
 
