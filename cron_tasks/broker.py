@@ -23,9 +23,9 @@ class _Queues(Queues):
 class _Connection(Connection):
     """Looks every 3 s whether the broker is back; kombu's own waits grow to 30 s."""
 
-    def _ensure_connection(self, *args: Any, **options: Any) -> Any:
+    def ensure_connection(self, *args: Any, **options: Any) -> Any:
         often = {"interval_start": 1, "interval_step": 1, "interval_max": 3}
-        return super()._ensure_connection(*args, **often | options)
+        return super().ensure_connection(*args, **often | options)
 
 
 class Unacknowledged(AMQP):
