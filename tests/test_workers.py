@@ -108,5 +108,5 @@ def test_a_job_with_a_queue_of_its_own_runs_on_the_worker_that_reads_it(
     celery.beat()
     celery.worker(1)
     slow = celery.worker(1, "-Q", "slow")
-    wait_until(lambda: redis.llen(QUEUE) >= 2, "two runs")
-    assert slow.output.count('"run.finished"') >= 2
+    wait_until(lambda: slow.output.count('"run.finished"') >= 2, "two runs")
+    assert redis.llen(QUEUE) >= 2
