@@ -13,7 +13,7 @@ from helpers import wait_until
 from rest_server import RestServer
 
 from chaos.checker import Verdict, judge
-from chaos.faults import FAULTS
+from chaos.faults import BROKER_FAULTS, FAULTS
 from chaos.world import World, job_rows
 
 
@@ -22,11 +22,12 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=1.5, help="how long to attack")
     parser.add_argument("--seed", type=int, default=None, help="repeat the faults of a run")
     parser.add_argument("--fault", action="append", help="only faults whose name contains this")
+    parser.add_argument("--own-broker", action="store_true", help="a broker of its own, hurt too")
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.randrange(10_000)
     print(f"seed {seed}, {options.minutes} min", flush=True)
     with tempfile.TemporaryDirectory() as folder, RestServer(job_rows()) as rest:
-        world = World(Path(folder), rest, random.Random(seed))
+        world = World(Path(folder), rest, random.Random(seed), options.own_broker)
         try:
             verdict = attack(world, options.minutes * 60, options.fault or [""])
             if not verdict.clean:
@@ -44,7 +45,8 @@ def attack(world: World, seconds: float, chosen: list[str]) -> Verdict:
     world.start()
     world.wait_until_it_runs()
     since = time.time()
-    faults = [fault for fault in FAULTS if any(part in fault.__name__ for part in chosen)]
+    known = FAULTS + BROKER_FAULTS if world.broker else FAULTS
+    faults = [fault for fault in known if any(part in fault.__name__ for part in chosen)]
     order: list[object] = []
     while time.time() - since < seconds:
         order = order or world.random.sample(faults, len(faults))

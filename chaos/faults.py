@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 from helpers import wait_until
+from redis import Redis
 from redis.exceptions import RedisError
 
 from chaos.victim import BEAT_INSTANTS, WORKER_INSTANTS
@@ -137,6 +138,30 @@ def break_the_rest_service(world: World) -> str:
     return "the REST service answers 503 for 6 s"
 
 
+def restart_the_broker(world: World) -> str:
+    """It comes back without its last messages, or with none at all."""
+    assert world.broker
+    seconds = world.random.uniform(0, 12)
+    world.broker.kill()
+    time.sleep(seconds)
+    world.broker.start()
+    if emptied := world.random.random() < 0.5:
+        with Redis.from_url(world.broker.url) as redis:
+            redis.flushall()
+    return f"the broker killed for {seconds:.1f} s{', its messages lost' if emptied else ''}"
+
+
+def freeze_the_broker(world: World) -> str:
+    assert world.broker
+    seconds = world.random.uniform(1, 15)
+    world.broker.freeze()
+    time.sleep(seconds)
+    world.broker.thaw()
+    return f"the broker frozen for {seconds:.1f} s"
+
+
+#: Where the broker is a server of its own.
+BROKER_FAULTS: tuple[Fault, ...] = (restart_the_broker, freeze_the_broker)
 FAULTS: tuple[Fault, ...] = (
     die_at_the_worst_instant,
     kill_beat,

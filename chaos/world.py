@@ -40,7 +40,9 @@ def job_rows(enabled: bool = True) -> list[dict[str, Any]]:
 class World:
     """Two beats and two workers that a supervisor starts again whenever they are gone."""
 
-    def __init__(self, folder: Path, rest: RestServer, random_: random.Random) -> None:
+    def __init__(
+        self, folder: Path, rest: RestServer, random_: random.Random, own_broker: bool = False
+    ) -> None:
         self.random = random_
         self.rest = rest
         self.valkey = Valkey(folder / "valkey", appendfsync="always")
@@ -52,6 +54,9 @@ class World:
             "CRON_TASKS_SYNC_INTERVAL": "5",
             "CRON_TASKS_HISTORY_RUNS": "10000",
         }
+        self.broker = Valkey(folder / "broker") if own_broker else None
+        if self.broker:
+            env["CELERY_BROKER_URL"] = self.broker.url
         self.celery = Celery(env, folder)
         self.members: dict[str, Process] = {}
         self._starts: dict[str, Callable[[], Process]] = {
@@ -85,6 +90,8 @@ class World:
         self.celery.end()
         self.redis.close()
         self.valkey.stop()
+        if self.broker:
+            self.broker.stop()
 
     def replace(self, name: str, instant: str, nth: int) -> Process:
         """Put a victim in the member's place, which dies at `instant` and is then replaced."""

@@ -5,6 +5,7 @@ the attribute in which it keeps its Redis client.
 """
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -27,7 +28,7 @@ from cron_tasks.leadership import Leadership
 from cron_tasks.ledger import LEASE, Advance, Ledger, LockLost
 from cron_tasks.presence import slots
 from cron_tasks.publisher import Publisher
-from cron_tasks.redis_client import connect
+from cron_tasks.redis_client import connect, wrong_type
 from cron_tasks.schedules import Schedule, from_spec
 from cron_tasks.sweeper import sweep
 
@@ -43,8 +44,14 @@ COARSE = 0.1
 REBUILD_EVERY = 5.0
 #: What Redis and the broker raise when they are away, full or read-only: to be waited out.
 TROUBLE = (RedisError, OperationalError, BatchPublishError, OSError)
+SYNC_ENTRY = names.ENTRY_PREFIX + names.SYNC_TASK
 #: A clock that moved this many seconds against the monotonic one was stepped.
 STEP = 2.0
+
+
+def _away(error: BaseException) -> bool:
+    """Whether the server is at fault; a key of another type than RedBeat's is a broken entry."""
+    return isinstance(error, TROUBLE) and not wrong_type(error)
 
 
 class JobSchedule(BaseSchedule):
@@ -100,6 +107,8 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
     """RedBeat's scheduler with a tick that loses and doubles nothing (ledger.py)."""
 
     Entry = Entry
+    #: The wall clock, in seconds since the epoch; Redis scores are its times.
+    clock: Callable[[], float] = staticmethod(time.time)
 
     def __init__(self, app: Any, **kwargs: Any) -> None:
         self.redis = connect(settings.redis_url.get_secret_value())
@@ -110,7 +119,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
         self.leadership = Leadership(self.redis, LEADER_TTL)
         self.ledger = Ledger(self.redis, settings)
         self._state = "starting"
-        self._clock_offset = time.time() - time.monotonic()
+        self._clock_offset = self.clock() - time.monotonic()
         self._sweep_after = 0.0
         self._rebuild_at = 0.0
 
@@ -141,16 +150,26 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
 
     def _lead(self) -> float:
         if self._state != "leading":
-            super().setup_schedule()
-            self._publisher.sync()
+            self._set_up()
             self._enter("leading")
-        now = time.time()
+        now = self.clock()
         upcoming, generation = self._fire_due(now)
         if not generation:
-            self._rebuild(now)
+            self._rebuild()
         if not self._sweep(now):
             self._wait(upcoming)
         return 0.0
+
+    def _set_up(self) -> None:
+        """Write the sync's own entry, anew where it cannot be read, and ask for a sync."""
+        try:
+            super().setup_schedule()
+        except Exception as error:
+            if _away(error):
+                raise
+            self.redis.delete(SYNC_ENTRY)
+            super().setup_schedule()
+        self._publisher.sync()
 
     def _sweep(self, now: float) -> bool:
         """Look after overdue ticks; whether there may be more.
@@ -187,10 +206,12 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
                     self._fire_foreign(row, now)
                     continue
                 advance, fired = judge(row, now, settings)
-            except TROUBLE:
-                raise
             except Exception as error:
-                self._set_aside(row, error)
+                # Celery wraps whatever went wrong when it publishes.
+                cause = (isinstance(error, SchedulingError) and error.__context__) or error
+                if _away(cause):
+                    raise cause from None
+                self._set_aside(row, cause)
             else:
                 advances.append(advance)
                 ticks |= {tick.run_id: tick for tick in fired}
@@ -201,50 +222,50 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
     def _fire_foreign(self, row: Row, now: float) -> None:
         """An operator's own entry fires as with stock RedBeat, but cannot keep beat spinning."""
         entry = self.Entry.from_key(row.key, app=self.app)
+        if entry.key != row.key:
+            raise ValueError(f"its definition is that of {entry.key}")
         is_due, pause = entry.is_due()
         if is_due:
-            try:
-                self.apply_async(entry, producer=self.producer)
-            except SchedulingError as error:
-                # Celery wraps whatever went wrong; a broker that is away is no fault of the entry.
-                if isinstance(error.__context__, TROUBLE):
-                    raise error.__context__ from None
-                raise
+            self.apply_async(entry, producer=self.producer)
         score = self.redis.zscore(names.SCHEDULE, row.key)
         if score is not None and 0 <= score <= now:
             later = now + max(0.0 if is_due else float(pause or 0), 0.1)
             self.redis.zadd(names.SCHEDULE, {row.key: later}, xx=True)
 
-    def _set_aside(self, row: Row, error: Exception) -> None:
+    def _set_aside(self, row: Row, error: BaseException) -> None:
         reason = f"{type(error).__name__}: {error}"
-        set_aside(self.redis, row.key, reason, self.ledger.audited)
         log.error("entry.set_aside", entry=row.key, reason=reason)
+        if row.key == SYNC_ENTRY:
+            # No sync would come to mend it.
+            self.redis.delete(SYNC_ENTRY)
+            self._set_up()
+        else:
+            set_aside(self.redis, row.key, reason, self.ledger.audited)
 
-    def _rebuild(self, now: float) -> None:
+    def _rebuild(self) -> None:
         """The registry is gone, or never was: have it built from the REST service."""
-        if now < self._rebuild_at:
+        if time.monotonic() < self._rebuild_at:
             return
-        self._rebuild_at = now + REBUILD_EVERY
+        self._rebuild_at = time.monotonic() + REBUILD_EVERY
         log.info("registry.missing", hint="asking for a sync")
-        super().setup_schedule()
-        self._publisher.sync()
+        self._set_up()
 
     def _wait(self, upcoming: float) -> None:
         """Sleep until the next tick, an edit or a poke, and at most LONGEST_WAIT."""
-        until = min(upcoming, time.time() + LONGEST_WAIT)
-        if (pause := until - time.time()) > COARSE:
+        until = min(upcoming, self.clock() + LONGEST_WAIT)
+        if (pause := until - self.clock()) > COARSE:
             woken = self.redis.blpop([names.POKE, names.WAKE], timeout=max(pause - COARSE, 0.01))
             if woken and woken[0] == names.POKE:
                 self.redis.delete(names.POKE)
                 self._publisher.sync()
             if woken:
                 return
-        if (pause := until - time.time()) > 0:
+        if (pause := until - self.clock()) > 0:
             time.sleep(min(pause, 2 * COARSE))
 
     @cached_property
     def _publisher(self) -> Publisher:
-        return Publisher(self.app, self.producer, lambda: slots(self.redis, time.time()))
+        return Publisher(self.app, self.producer, lambda: slots(self.redis, self.clock()))
 
     def _enter(self, state: str, **why: Any) -> None:
         """Say a change of state, once."""

@@ -8,7 +8,7 @@ an AttributeError (kombu 5.7: closing the transport clears what restoring the me
 from typing import Any
 
 from celery.app.amqp import AMQP, Queues
-from kombu import Exchange, Queue
+from kombu import Connection, Exchange, Queue
 
 DEFAULT = "celery"
 
@@ -20,9 +20,18 @@ class _Queues(Queues):
         return queue
 
 
+class _Connection(Connection):
+    """Looks every 3 s whether the broker is back; kombu's own waits grow to 30 s."""
+
+    def ensure_connection(self, *args: Any, **options: Any) -> Any:
+        often = {"interval_start": 1, "interval_step": 1, "interval_max": 3}
+        return super().ensure_connection(*args, **often | options)
+
+
 class Unacknowledged(AMQP):
     """Celery's AMQP, for queues named by `-Q` or by a job."""
 
+    Connection = _Connection
     queues_cls = _Queues
 
 

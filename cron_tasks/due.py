@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from redis import Redis
@@ -21,6 +21,7 @@ from cron_tasks.ticks import Missed, due_ticks, iso, on_time, run_id
 PAGE = 1000
 #: Why an entry was set aside is told in up to this many characters.
 REASON_SHOWN = 300
+_ROUTING = {"queue": str, "priority": int}
 
 
 @dataclass(slots=True)
@@ -86,7 +87,7 @@ def judge(row: Row, now: float, settings: Settings) -> tuple[Advance, list[Due]]
         firing = on_time(schedule, due, now)
     else:
         firing = due_ticks(schedule, due, now, Job.from_document(row.job or "").catchup, grace)
-    options = definition.get("options") or {}
+    options = _routing(definition.get("options") or {})
     quick = "action" not in document
     ticks = [Due(run_id(job_id, tick), job_id, options, quick) for tick in firing.ticks]
     last = firing.ticks[-1] if firing.ticks else now
@@ -125,6 +126,16 @@ def _object(text: str | None, field: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"its field {field} holds no JSON object")  # noqa: TRY004
     return value
+
+
+def _routing(options: Any) -> dict[str, Any]:
+    """The options of an entry's message, which are those that `registry.routing` writes."""
+    known = isinstance(options, dict) and all(
+        isinstance(value, _ROUTING.get(name, ())) for name, value in options.items()
+    )
+    if not known:
+        raise ValueError("its options are not a `queue` and a `priority`")
+    return cast("dict[str, Any]", options)
 
 
 def set_aside(redis: Redis, key: str, reason: str, audited: int) -> None:

@@ -12,14 +12,22 @@ from hashlib import blake2b
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, InstanceOf, ValidationError
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    ValidationError,
+)
 
 from cron_tasks.action_types import MODELS, Action, NotifyAction
 from cron_tasks.errors import CronTasksError, ScheduleError
 from cron_tasks.faults import expectations, faults, unknown_fields
 from cron_tasks.fields import WEEK, Policy, Text100, seconds, text, whole, word
 from cron_tasks.limits import Limits
-from cron_tasks.policies import Catchup, Notify, Retry
+from cron_tasks.policies import Catchup, Notify, Retry, worker_queue
 from cron_tasks.schedules import Schedule, from_spec, parse
 from cron_tasks.text import kept, name_of, printable, shown, storable
 
@@ -74,7 +82,7 @@ class Job(BaseModel):
     catchup: Annotated[
         Catchup, Field(description='an object such as {"policy": "one", "window": 3600}')
     ] = Catchup()
-    queue: Annotated[str | None, word(200, "a queue name")] = None
+    queue: Annotated[str | None, word(200, "a queue name"), AfterValidator(worker_queue)] = None
     priority: Annotated[int | None, whole(0, 9)] = None
     tags: Annotated[
         tuple[Text100, ...],

@@ -53,7 +53,9 @@ def account() -> None:
     -- What became of a tick other than "ok", in full for the audit; the last word on it counts. The
     -- record of a stretch of ticks stays: it speaks of the others, too.
     local function account(key, when, line, ttl, now)
-        for _, old in ipairs(redis.call('ZRANGEBYSCORE', key, when, when)) do
+        local known = redis.pcall('ZRANGEBYSCORE', key, when, when)
+        if known.err then return end
+        for _, old in ipairs(known) do
             local stretch = string.find(old, '"until":', 1, true) or string.find(old, '^{"from":')
             if not stretch then redis.call('ZREM', key, old) end
         end

@@ -20,11 +20,20 @@ _Events = Literal["success", "failure", "retry", "skipped", "missed", "recovered
 _EVENTS = ", ".join(get_args(_Events))
 Event = Annotated[_Events, Field(description=f"one of {_EVENTS}")]
 
-_RESERVED = ("redbeat:", "cron_tasks:", "_kombu.", "unacked", "celery")
+_RESERVED = ("redbeat:", "cron_tasks:", "_kombu.", "unacked")
+
+
+def worker_queue(name: str | None) -> str | None:
+    """A queue that workers read. Raises ValueError on a key of the scheduler's own."""
+    return name and _unreserved(name, _RESERVED)
 
 
 def _bot_queue(name: str) -> str:
-    if name.startswith(_RESERVED):
+    return _unreserved(name, (*_RESERVED, "celery"))
+
+
+def _unreserved(name: str, reserved: tuple[str, ...]) -> str:
+    if name.startswith(reserved):
         raise ValueError(f"{shown(name)} is a name that Celery or the scheduler uses itself")
     return name
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+import structlog
 from celery import Celery
 from kombu import Producer
 from kombu.exceptions import ChannelError
@@ -12,6 +13,8 @@ from kombu.exceptions import ChannelError
 from cron_tasks import names
 from cron_tasks.due import Due
 from cron_tasks.registry import pages
+
+log = structlog.get_logger("cron_tasks.beat")
 
 #: Up to this many ticks at once go out one to a message, so that Flower shows every run.
 FEW = 10
@@ -72,8 +75,11 @@ class Publisher:
         """Looked up once a second at most, since it costs a round trip."""
         looked_up, full = self._full.get(queue, (0.0, False))
         if time.monotonic() - looked_up > 1:
-            full = self.waiting(queue) > QUEUE_FULL
+            was, full = full, self.waiting(queue) > QUEUE_FULL
             self._full[queue] = time.monotonic(), full
+            if full and not was:
+                why = f"it holds more than {QUEUE_FULL} messages, or is no Redis list"
+                log.error("queue.full", queue=queue, why=why, hint="its ticks wait in the ledger")
         return full
 
     def _chunks(self, due: Sequence[Due]) -> Iterator[tuple[Mapping[str, Any], list[Due]]]:
@@ -92,12 +98,16 @@ class Publisher:
 
 
 def waiting(producer: Producer, queue: str) -> int:
-    """Messages that wait in a queue."""
+    """Messages that wait in a queue; as many as in a full one where it is no Redis list."""
     try:
         channel: Any = producer.channel
         return int(channel.queue_declare(queue, passive=True).message_count)
     except ChannelError:
         return 0
+    except ResponseError as error:
+        if not wrong_type(error):
+            raise
+        return QUEUE_FULL + 1
 
 
 def _route(tick: Due) -> tuple[bool, str]:

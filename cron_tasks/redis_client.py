@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from redis import Redis
 from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import ResponseError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -35,6 +36,11 @@ def connect(url: str, timeout: float = TIMEOUT, retries: int = 2) -> Redis:
     if url.startswith("sentinel://"):
         return _sentinel(url, options)
     return Redis.from_url(url, **options)
+
+
+def wrong_type(error: BaseException) -> bool:
+    """Whether a key holds another type than the command is for: waiting does not mend that."""
+    return isinstance(error, ResponseError) and "WRONGTYPE" in str(error)
 
 
 def sentinel_master(url: str) -> str:

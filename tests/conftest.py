@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from command_line import CommandLine, Quick
+from driven import Beat, driven_beat
 from processes import Celery, Valkey, celery_processes
 from redis import Redis
 from rest_server import RestServer
@@ -88,3 +89,9 @@ def celery(redis_url: str, rest: RestServer, tmp_path: Path) -> Iterator[Celery]
     }
     with celery_processes(env, tmp_path) as processes:
         yield processes
+
+
+@pytest.fixture
+def beat(redis: Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Beat]:
+    with driven_beat(redis, redis_url, monkeypatch) as driven:
+        yield driven

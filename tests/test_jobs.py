@@ -257,6 +257,10 @@ def test_errors_of_a_schedule(fields: dict[str, Any], found: tuple[str, ...]) ->
         ({"catchup": {"policy": "al"}}, "`catchup.policy`: expected one, none or all, got 'al'"),
         ({"catchup": {"window": -1}}, "`catchup.window`: expected a number of seconds from 0 to "),
         ({"queue": "a\u202eb"}, r"`queue`: expected a queue name of 1 to 200 printable characters"),
+        (
+            {"queue": "cron_tasks:open"},
+            "`queue`: 'cron_tasks:open' is a name that Celery or the",
+        ),
         ({"priority": 10}, "`priority`: expected a whole number from 0 to 9, got 10"),
         ({"tags": "garden"}, "`tags`: expected a list of at most 50 texts of 1 to 100 characters"),
         ({"tags": ["a", 5]}, "`tags[1]`: expected text of 1 to 100 characters, got 5"),

@@ -1,0 +1,99 @@
+"""Beat's scheduler in this process, on a clock that stands still unless a test moves it.
+
+The code that runs is beat's own, against a real Redis; minutes pass in moments.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from celery import Celery as App
+from redis import Redis
+
+from cron_tasks import names
+from cron_tasks.jobs import Job, validate
+from cron_tasks.plan import Changes, Desired
+from cron_tasks.registry import Registry
+from cron_tasks.settings import Settings
+from cron_tasks.ticks import parse_run_id
+
+
+@dataclass
+class Clock:
+    now: float = field(default_factory=lambda: float(int(time.time())))
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Beat:
+    """A leading scheduler and what it did."""
+
+    redis: Redis
+    scheduler: Any
+    clock: Clock
+
+    def tick(self) -> None:
+        """One turn, without the wait at its end."""
+        self.redis.lpush(names.WAKE, "now")
+        self.scheduler.tick()
+        self.redis.delete(names.WAKE)
+
+    def run(self, seconds: int) -> dict[str, list[float]]:
+        """So many turns, a second apart; the ticks that were open after them."""
+        for _ in range(seconds):
+            self.clock.now += 1
+            self.tick()
+        return self.fired()
+
+    def register(self, *rows: dict[str, Any]) -> None:
+        added = []
+        for row in rows:
+            job = validate(row, timezone="UTC")
+            assert isinstance(job, Job)
+            added.append(Desired(job, "fingerprint"))
+        Registry(self.redis).apply(Changes(added=added), self.clock.now)
+
+    def due(self) -> list[str]:
+        return list(self.redis.zrangebyscore(names.SCHEDULE, 0, self.clock.now))
+
+    def fired(self) -> dict[str, list[float]]:
+        """The ticks that wait in the ledger, by job and in their order; takes them out of it."""
+        found: dict[str, list[float]] = {}
+        for tick in sorted(self.redis.hkeys(names.OPEN)):
+            job_id, when = parse_run_id(tick) or ("", 0.0)
+            found.setdefault(job_id, []).append(when)
+        self.redis.delete(names.OPEN, names.DEADLINES)
+        return found
+
+    def messages(self) -> list[str]:
+        """The run ids for which a message of their own waits in Celery's queue."""
+        rows = self.redis.lrange("celery", 0, -1)
+        ids = [json.loads(message)["headers"]["id"] for message in rows]
+        return [run_id for run_id in ids if parse_run_id(run_id)]
+
+
+@contextmanager
+def driven_beat(redis: Redis, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Beat]:
+    monkeypatch.setenv("CRON_TASKS_REDIS_URL", url)
+    from cron_tasks import beat, celery
+
+    settings = Settings(
+        redis_url=url, rest_url="http://127.0.0.1:9", chat_id="1", history_runs=1000
+    )
+    monkeypatch.setattr(beat, "settings", settings)
+    app = App("test", set_as_current=False)
+    app.conf.update(celery.configuration(settings))
+    scheduler, clock = beat.Scheduler(app, lazy=True), Clock()
+    scheduler.clock = clock
+    driven = Beat(redis, scheduler, clock)
+    driven.tick()
+    yield driven
+    scheduler.close()
+    scheduler.redis.close()
+    app.close()
