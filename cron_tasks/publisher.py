@@ -9,9 +9,11 @@ import structlog
 from celery import Celery
 from kombu import Producer
 from kombu.exceptions import ChannelError
+from redis.exceptions import ResponseError
 
 from cron_tasks import names
 from cron_tasks.due import Due
+from cron_tasks.redis_client import wrong_type
 from cron_tasks.registry import pages
 
 log = structlog.get_logger("cron_tasks.beat")
