@@ -30,7 +30,7 @@ SLOW = {
     "id": "a*b",
     "name": "Slow",
     "cron_expression": "0 * * * *",
-    "action": {"type": "http", "url": "http://127.0.0.1:9/"},
+    "action": {"type": "http", "url": "http://example.org/"},
     "overlap": "queue",
 }
 WORKER = "w1@test/1/abc"

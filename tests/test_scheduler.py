@@ -62,7 +62,7 @@ def test_a_step_leaves_workers_the_time_to_renew_their_leases(
     ledger = beat.scheduler.ledger
     ticks = [(run_id(job, beat.clock.now), job) for job in ("at work", "dead")]
     for tick, job in ticks:
-        ledger.open(tick, beat.clock.now)
+        ledger.open([tick], beat.clock.now)
         assert ledger.claim(job, beat.clock.now, [(tick, job)])
 
     def states() -> list[str]:
@@ -70,15 +70,15 @@ def test_a_step_leaves_workers_the_time_to_renew_their_leases(
 
     beat.clock.now += 3600
     beat.tick()
-    assert states() == ["r|1|at work", "r|1|dead"]
-    assert ledger.renew("at work", beat.clock.now, [ticks[0][0]]) == []
+    assert states() == ["r|1|h|at work", "r|1|h|dead"]
+    assert ledger.renew("at work", beat.clock.now, [ticks[0][0]]) == {}
 
     def handed_back() -> bool:
         beat.tick()
         return states()[1].startswith("p|")
 
     wait_until(handed_back, "the dead worker's tick to be handed back")
-    assert states()[0] == "r|1|at work"
+    assert states()[0] == "r|1|h|at work"
 
 
 def test_a_leader_that_lost_its_lock_in_the_middle_of_a_tick_changes_nothing(beat: Beat) -> None:
