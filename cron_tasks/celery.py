@@ -11,7 +11,7 @@ from celery import Celery
 from celery.signals import beat_init, celeryd_init, heartbeat_sent
 
 from cron_tasks import logs, names
-from cron_tasks.broker import Unacknowledged, default_queue
+from cron_tasks.broker import EventsTogether, Unacknowledged, default_queue
 from cron_tasks.errors import SettingsError
 from cron_tasks.redis_client import TIMEOUT, sentinel_master
 from cron_tasks.settings import Settings, load
@@ -93,6 +93,7 @@ def _load() -> Settings:
 app = Celery("cron_tasks", amqp=Unacknowledged, include=["cron_tasks.tasks"])
 settings = _load()
 app.conf.update(configuration(settings))
+app.steps["consumer"].add(EventsTogether)
 logs.install_for_celery()
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 import orjson
@@ -13,6 +14,7 @@ from cron_tasks.jobs import Job
 from cron_tasks.ledger import Advance, Message
 from cron_tasks.notifications import notification
 from cron_tasks.outcomes import Attempt, Result, record
+from cron_tasks.schedules import Schedule
 from cron_tasks.scripts import script
 from cron_tasks.settings import Settings
 from cron_tasks.text import printable
@@ -78,16 +80,15 @@ def judge(row: Row, now: float, settings: Settings) -> tuple[Advance, list[Due]]
     """
     row.key.encode()  # a key that is no UTF-8 cannot be part of a run id
     job_id = row.job_id or ""
-    definition = _object(row.definition, "definition")
     document = _object(row.job, "job")
-    schedule = entries.read_schedule(definition)
+    # All before its options is about this job alone, all after it many jobs share.
+    schedule, options = _read("{" + "".join((row.definition or "").partition('"options": ')[1:]))
     due = float(row.score)
     grace = settings.misfire_grace
     if now - due <= grace:
         firing = on_time(schedule, due, now)
     else:
         firing = due_ticks(schedule, due, now, Job.from_document(row.job or "").catchup, grace)
-    options = _routing(definition.get("options") or {})
     quick = "action" not in document
     ticks = [Due(run_id(job_id, tick), job_id, options, quick) for tick in firing.ticks]
     last = firing.ticks[-1] if firing.ticks else now
@@ -126,6 +127,12 @@ def _object(text: str | None, field: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"its field {field} holds no JSON object")  # noqa: TRY004
     return value
+
+
+@lru_cache(maxsize=16384)
+def _read(definition: str) -> tuple[Schedule, dict[str, Any]]:
+    fields = _object(definition, "definition")
+    return entries.read_schedule(fields), _routing(fields.get("options") or {})
 
 
 def _routing(options: Any) -> dict[str, Any]:

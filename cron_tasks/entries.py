@@ -51,6 +51,9 @@ def stamp(when: float) -> str:
 
 def run_count(meta: str | None) -> int:
     """`total_run_count` of a meta, 0 where it has none. Raises ValueError on garbage."""
+    head, _, tail = (meta or "").rpartition(', "total_run_count": ')
+    if head.startswith('{"last_run_at": ') and tail[:-1].isdecimal():
+        return int(tail[:-1])
     stored = orjson.loads(meta) if meta else {}
     count = stored.get("total_run_count", 0) if isinstance(stored, dict) else None
     if not isinstance(count, int):

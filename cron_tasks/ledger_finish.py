@@ -92,8 +92,10 @@ def finish() -> list[str]:  # type: ignore[empty-body]
                 if status == 'failed' then failed[#failed + 1] = record end
                 records[#records + 1] = record
                 closed[#closed + 1] = ids[n]
-                reports[#reports + 1] = now
-                reports[#reports + 1] = job
+                if ARGV[11] ~= '' then
+                    reports[#reports + 1] = now
+                    reports[#reports + 1] = job
+                end
                 if busy then busy = release(ids[n], job, now) and 'woken' or busy end
             end
         end
@@ -104,7 +106,7 @@ def finish() -> list[str]:  # type: ignore[empty-body]
     if #again > 0 or busy == 'woken' then wake(KEYS[12]) end
     if #closed > 0 then
         remember(KEYS[4], 10000, ttl, unpack(records))
-        if ARGV[11] ~= '' then redis.call('ZADD', KEYS[13], unpack(reports)) end
+        if #reports > 0 then redis.call('ZADD', KEYS[13], unpack(reports)) end
         redis.call('HDEL', KEYS[1], unpack(closed))
         redis.call('ZREM', KEYS[2], unpack(closed))
         redis.call('HDEL', KEYS[10], unpack(closed))

@@ -23,7 +23,7 @@ FEW = 10
 #: Most ticks in one message: a chunk is worked off in some ten milliseconds.
 CHUNK = 500
 #: A storm is cut into this many shares for each slot, so that no worker waits long for another.
-SHARES = 2
+SHARES = 1
 #: A queue with more messages than this gets no more; its ticks wait in the ledger.
 QUEUE_FULL = 10_000
 #: Seconds in which a worker that is busy, or whose clock is off, still obeys.
