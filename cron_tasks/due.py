@@ -64,12 +64,13 @@ class Due:
 def read_page(redis: Redis, now: float) -> Page:
     """What is due at `now`, the longest overdue first; one round trip."""
     keys = [names.SCHEDULE, names.GENERATION, names.DEADLINES]
-    rows, upcoming, generation = _due(redis, keys, [now, PAGE])
-    return Page(
-        [Row(row[0], row[1], *(field or None for field in row[2:])) for row in rows],
-        float(upcoming),
-        bool(generation),
-    )
+    due, entries, upcoming, generation = _due(redis, keys, [now, PAGE])
+    nothing = None, None, None
+    rows = [
+        Row(key, score, *(entry or nothing))
+        for key, score, entry in zip(due[::2], due[1::2], entries, strict=True)
+    ]
+    return Page(rows, float(upcoming), bool(generation))
 
 
 def judge(row: Row, now: float, settings: Settings) -> tuple[Advance, list[Due]]:
@@ -158,20 +159,19 @@ def set_aside(redis: Redis, key: str, reason: str, audited: int) -> None:
 
 
 @script()
-def _due() -> tuple[list[list[str]], str, int]:  # type: ignore[empty-body]
+def _due() -> tuple[list[str], list[list[str | None]], str, int]:  # type: ignore[empty-body]
     """
-    local rows = {}
+    local entries = {}
     local due = redis.call('ZRANGEBYSCORE', KEYS[1], 0, ARGV[1], 'WITHSCORES', 'LIMIT', 0, ARGV[2])
     for i = 1, #due, 2 do
         local entry = redis.pcall('HMGET', due[i], 'definition', 'meta', 'job')
-        if entry.err then entry = {} end
-        rows[#rows + 1] = {due[i], due[i+1], entry[1] or '', entry[2] or '', entry[3] or ''}
+        entries[#entries + 1] = entry.err and {} or entry
     end
     local later = '(' .. ARGV[1]
     local after = redis.call('ZRANGEBYSCORE', KEYS[1], later, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
     local wait = redis.call('ZRANGEBYSCORE', KEYS[3], later, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
     local first = math.min(after[2] or math.huge, wait[2] or math.huge)
-    return {rows, string.format('%.6f', first), redis.call('EXISTS', KEYS[2])}
+    return {due, entries, string.format('%.6f', first), redis.call('EXISTS', KEYS[2])}
     """
 
 

@@ -188,15 +188,18 @@ class Ledger:
         args += [names.ACCOUNT_PREFIX, self.audited, *self._queues]
         for entry in page:
             upcoming = "" if entry.next is None else repr(entry.next)
-            told = (entry.told.queue, entry.told.payload) if entry.told else ("", "")
-            args += [entry.key, entry.score, upcoming, entry.meta, entry.job_id, entry.missed]
-            args += [*told, len(entry.run_ids), *entry.run_ids]
+            args += (entry.key, entry.score, upcoming, entry.meta, entry.missed)
+            args += (len(entry.run_ids), *entry.run_ids)
+            if entry.missed:
+                told = entry.told or Message("", b"")
+                args += (entry.job_id, told.queue, told.payload)
         keys = [names.LEADER_LOCK, names.SCHEDULE, names.OPEN, names.DEADLINES]
         keys += [names.UNDELIVERABLE, names.DROPPED, names.RECENT]
-        opened = steps.advance(self.redis, keys, args)
-        if opened is None:
+        refused = steps.advance(self.redis, keys, args)
+        if refused is None:
             raise LockLost
-        return opened
+        opened = [run_id for entry in page for run_id in entry.run_ids]
+        return [each for each in opened if each not in refused] if refused else opened
 
     def open(self, run_ids: Sequence[str], due: float, again: bool = False) -> list[str]:
         """Put ticks asked for by hand into the ledger; those that were not open already.
@@ -219,8 +222,13 @@ class Ledger:
         for run_id, job_id in run_ids:
             args += [run_id, job_id]
         keys = [names.OPEN, names.DEADLINES, names.GOING, names.QUEUED, names.STOP, names.ATTEMPTS]
-        granted = steps.claim(self.redis, keys, args)
-        return [Claim(*row) for row in granted]
+        first, claims = f"r|1||{holder}", []
+        for (run_id, _), granted in zip(run_ids, steps.claim(self.redis, keys, args), strict=True):
+            if isinstance(granted, str):
+                claims.append(Claim(run_id, first, granted, ""))
+            elif isinstance(granted, list):
+                claims.append(Claim(run_id, *granted))
+        return claims
 
     def renew(self, holder: str, now: float, run_ids: Sequence[str]) -> dict[str, str]:
         """Extend the leases of `run_ids`; those that should end, and why ("<reason>|<detail>").
@@ -269,7 +277,9 @@ class Ledger:
                 args += [message.queue, message.payload, message.only]
         keys = [names.OPEN, names.DEADLINES, names.UNDELIVERABLE, names.RECENT, names.FAILED]
         keys += [names.FAILING, names.GOING, names.QUEUED, names.STOP, names.ATTEMPTS]
-        return finish(self.redis, [*keys, names.DROPPED, names.WAKE, names.REPORTS], args)
+        keys += [names.DROPPED, names.WAKE, names.REPORTS]
+        refused = set(finish(self.redis, keys, args))
+        return [each.run_id for each in outcomes if each.run_id not in refused]
 
     def stop(self, run_ids: Sequence[str], why: str) -> list[str]:
         """Tell open ticks to end as skipped, `why` ("<reason>|<detail>"); those that were open.

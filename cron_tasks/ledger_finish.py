@@ -45,7 +45,7 @@ def finish() -> list[str]:  # type: ignore[empty-body]
     """
     local now, prefix, history, accounts, counts = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
     local keep, ttl, days = tonumber(ARGV[6]), ARGV[7], ARGV[8]
-    local rows, ids, entries, moved, closed = {}, {}, {}, {}, {}
+    local rows, ids, entries, refused, closed = {}, {}, {}, {}, {}
     local queues, records, failed, again, reports, counted = {}, {}, {}, {}, {}, {}
     local i = 12
     while ARGV[i] do
@@ -73,7 +73,6 @@ def finish() -> list[str]:  # type: ignore[empty-body]
                     queues[ARGV[m]] = queue
                 end
             end
-            moved[#moved + 1] = ids[n]
             if status == 'retry' then
                 local attempt, flags = string.match(open, '|(%d+)|(%a*)|')
                 redis.call('HSET', KEYS[10], ids[n], record)
@@ -98,6 +97,8 @@ def finish() -> list[str]:  # type: ignore[empty-body]
                 end
                 if busy then busy = release(ids[n], job, now) and 'woken' or busy end
             end
+        else
+            refused[#refused + 1] = ids[n]
         end
     end
     tell(queues, ARGV[9] ~= '', tonumber(ARGV[10]), KEYS[3], KEYS[11])
@@ -111,5 +112,5 @@ def finish() -> list[str]:  # type: ignore[empty-body]
         redis.call('ZREM', KEYS[2], unpack(closed))
         redis.call('HDEL', KEYS[10], unpack(closed))
     end
-    return moved
+    return refused
     """

@@ -14,52 +14,56 @@ def advance() -> list[str] | None:
     if redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
     local now, deadline, history, keep, ttl = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
     local accounts, days, stream, most = ARGV[7], ARGV[8], ARGV[9] ~= '', tonumber(ARGV[10])
-    local rows, entries, queues = {}, {}, {}
+    local rows, entries = {}, {}
     local i = 11
     while ARGV[i] do
         rows[#rows + 1] = i
         entries[#entries + 1] = ARGV[i]
-        i = i + 9 + tonumber(ARGV[i+8])
+        i = i + 6 + tonumber(ARGV[i+5]) + (ARGV[i+4] ~= '' and 3 or 0)
     end
     local scores = redis.call('ZMSCORE', KEYS[2], unpack(entries))
     local whole = redis.call('EXISTS', unpack(entries)) == #entries
-    local moved, over, due, opened, records = {}, {}, {}, {}, {}
+    local moved, over, due, refused, records = {}, {}, {}, {}, {}
     for n, at in ipairs(rows) do
+        local last = at + 5 + tonumber(ARGV[at+5])
         local there = whole or redis.call('EXISTS', entries[n]) == 1
         if there and scores[n] and tonumber(scores[n]) == tonumber(ARGV[at+1]) then
-            local key, upcoming, job, missed = ARGV[at], ARGV[at+2], ARGV[at+4], ARGV[at+5]
-            if upcoming == '' then
-                over[#over + 1] = key
+            if ARGV[at+2] == '' then
+                over[#over + 1] = entries[n]
             else
-                moved[#moved + 1] = upcoming
-                moved[#moved + 1] = key
+                moved[#moved + 1] = ARGV[at+2]
+                moved[#moved + 1] = entries[n]
             end
-            redis.call('HSET', key, 'meta', ARGV[at+3])
-            for tick = at + 9, at + 8 + tonumber(ARGV[at+8]) do due[#due + 1] = ARGV[tick] end
+            redis.call('HSET', entries[n], 'meta', ARGV[at+3])
+            for tick = at + 6, last do due[#due + 1] = ARGV[tick] end
+            local missed, job, queue, message = ARGV[at+4], unpack(ARGV, last + 1, last + 3)
             if missed ~= '' then
-                if ARGV[at+6] ~= '' then queues[ARGV[at+6]] = {ARGV[at+7]} end
-                tell(queues, stream, most, KEYS[5], KEYS[6])
-                queues = {}
+                if queue ~= '' then
+                    tell({[queue] = {message}}, stream, most, KEYS[5], KEYS[6])
+                end
                 remember(history .. job, keep, ttl, missed)
                 records[#records + 1] = missed
                 account(accounts .. job, ARGV[at+1], missed, days, now)
             end
+        else
+            for tick = at + 6, last do refused[#refused + 1] = ARGV[tick] end
         end
     end
     if #records > 0 then remember(KEYS[7], 10000, ttl, unpack(records)) end
     if #moved > 0 then redis.call('ZADD', KEYS[2], unpack(moved)) end
     if #over > 0 then redis.call('ZREM', KEYS[2], unpack(over)) end
     for first = 1, #due, 1000 do
-        local last = math.min(first + 999, #due)
-        local known = redis.call('HMGET', KEYS[3], unpack(due, first, last))
         local fields, deadlines = {}, {}
-        for n = first, last do
-            if not known[n - first + 1] then
-                fields[#fields + 1] = due[n]
+        local last = math.min(first + 999, #due)
+        for n, known in ipairs(redis.call('HMGET', KEYS[3], unpack(due, first, last))) do
+            local tick = due[first + n - 1]
+            if known then
+                refused[#refused + 1] = tick
+            else
+                fields[#fields + 1] = tick
                 fields[#fields + 1] = 'p|1||'
                 deadlines[#deadlines + 1] = deadline
-                deadlines[#deadlines + 1] = due[n]
-                opened[#opened + 1] = due[n]
+                deadlines[#deadlines + 1] = tick
             end
         end
         if #fields > 0 then
@@ -67,7 +71,7 @@ def advance() -> list[str] | None:
             redis.call('ZADD', KEYS[4], unpack(deadlines))
         end
     end
-    return opened
+    return refused
     """
 
 
@@ -117,34 +121,46 @@ def overlap() -> None:
 
 
 @script(unwanted, overlap)
-def claim() -> list[list[str]]:  # type: ignore[empty-body]
+def claim() -> list[str | list[str] | int]:  # type: ignore[empty-body]
     """
     local holder, lease, prefix = ARGV[1], ARGV[2], ARGV[3]
     local ids, granted, states, deadlines = {}, {}, {}, {}
+    local function mark(id, state)
+        states[#states + 1] = id
+        states[#states + 1] = state
+        deadlines[#deadlines + 1] = lease
+        deadlines[#deadlines + 1] = id
+    end
+    -- What is not just a first attempt of a quick action: {state, document, trace, verdict}.
+    local function special(id, job, open, document)
+        local state, attempt, flags, owner = string.match(open, '^(%a)|(%d+)|(%a*)|(.*)$')
+        if not (state == 'p' or (state == 'r' and owner == holder)) then return 0 end
+        local verdict, claimed = '', 'r|' .. attempt .. '|' .. flags .. '|' .. holder
+        if string.find(document, '"action":', 1, true) then
+            verdict = overlap(job, id, document)
+        end
+        if not verdict then
+            mark(id, 'q|' .. attempt .. '|' .. flags .. (attempt == '1' and 'q' or '') .. '|')
+            return 0
+        end
+        mark(id, claimed)
+        local trace = attempt ~= '1' and redis.call('HGET', KEYS[6], id) or ''
+        return {claimed, document, trace, verdict}
+    end
+    local first = 'r|1||' .. holder
     for i = 4, #ARGV, 2 do ids[#ids + 1] = ARGV[i] end
     for n, open in ipairs(redis.call('HMGET', KEYS[1], unpack(ids))) do
-        local state, attempt, flags, owner = 'p', '1', '', nil
-        if open ~= 'p|1||' then
-            state, attempt, flags, owner = string.match(open or '', '^(%a)|(%d+)|(%a*)|(.*)$')
-        end
-        if state == 'p' or (state == 'r' and owner == holder) then
-            local job = ARGV[3 + 2 * n]
-            local document = redis.pcall('HGET', prefix .. job, 'job')
+        granted[n] = 0
+        if open then
+            local document = redis.pcall('HGET', prefix .. ARGV[3 + 2 * n], 'job')
             if type(document) ~= 'string' then document = '' end
-            local verdict, claimed, trace = '', 'r|' .. attempt .. '|' .. flags .. '|' .. holder, ''
-            if string.find(document, '"action":', 1, true) then
-                verdict = overlap(job, ids[n], document)
-            end
-            if attempt ~= '1' then trace = redis.call('HGET', KEYS[6], ids[n]) or '' end
-            if verdict then
-                granted[#granted + 1] = {ids[n], claimed, document, trace, verdict}
+            local slow = document == '' or string.find(document, '"action":', 1, true)
+            if open == 'p|1||' and not slow then
+                granted[n] = document
+                mark(ids[n], first)
             else
-                claimed = 'q|' .. attempt .. '|' .. flags .. (attempt == '1' and 'q' or '') .. '|'
+                granted[n] = special(ids[n], ARGV[3 + 2 * n], open, document)
             end
-            states[#states + 1] = ids[n]
-            states[#states + 1] = claimed
-            deadlines[#deadlines + 1] = lease
-            deadlines[#deadlines + 1] = ids[n]
         end
     end
     if #states > 0 then
