@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 from functools import lru_cache
 from string import Template
-from zoneinfo import ZoneInfo
 
 import orjson
 
@@ -76,19 +75,9 @@ def _text(run: Run, status: str, event: str, error: str | None, now: float) -> s
     template = run.job.notify.template
     if template is None:
         return plain
-    scheduled = datetime.fromtimestamp(run.scheduled_for, ZoneInfo(run.job.schedule.timezone))
+    more = {"created_at": iso_milliseconds(now), "status": status, "error": error or ""}
     try:
-        return Template(template).substitute(
-            name=run.job.name,
-            id=run.job.id,
-            run_id=run.run_id,
-            scheduled_for=iso(run.scheduled_for),
-            created_at=iso_milliseconds(now),
-            attempt=run.attempt,
-            status=status,
-            error=error or "",
-            time=f"{scheduled:%Y-%m-%d %H:%M}",
-        )
+        return Template(template).substitute(run.values | more)
     except (KeyError, ValueError) as wrong:
         # Checked at sync; but a document may be older or newer than this program.
         return f"{plain} (without its template, which failed: {wrong})"

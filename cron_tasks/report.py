@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, cast
@@ -46,12 +46,6 @@ PAGE, THREADS = 500, 20
 LONGEST_BACKOFF, LONGEST_RETRY_AFTER = 60.0, 3600.0
 #: What is wrong with a row is told in up to this many characters.
 ERROR_SHOWN = 2000
-
-
-def mark(redis: Redis, job_ids: Iterable[str], now: float) -> None:
-    """There is news of these jobs."""
-    for page in pages(job_ids):
-        redis.zadd(names.REPORTS, dict.fromkeys(page, now))
 
 
 def note_rejected(redis: Redis, rejected: Sequence[Rejected], now: float) -> None:
@@ -179,12 +173,20 @@ class Reporter:
         news: dict[str, list[str]] = defaultdict(list)
         args: list[Any] = [now]
         for job_id, score, answer in told:
-            if (
-                answer.verdict in ("refused", "failed")
-                and answer.status != self._trouble(job_id)[0]
-            ):
-                news[answer.cause].append(job_id)
-            args += (job_id, score, self._again_at(job_id, answer, now))
+            again: float | str = ""  # not before there is newer news
+            status, tries = self._troubles.get(job_id, (0, 0))
+            match answer.verdict:
+                case "away":
+                    again = self._not_before
+                case "refused" | "failed" as verdict:
+                    self._troubles[job_id] = answer.status, tries + 1
+                    if answer.status != status:
+                        news[answer.cause].append(job_id)
+                    if verdict == "failed":
+                        again = now + _pause(answer, tries + 1)
+                case _:
+                    self._troubles.pop(job_id, None)
+            args += (job_id, score, again)
         _settle(self.redis, [names.REPORTS], args)
         for cause, job_ids in news.items():
             log.warning("report.refused", cause=cause, jobs=len(job_ids), job_ids=job_ids[:5])
@@ -206,24 +208,6 @@ class Reporter:
         self._not_before = now + max(_pause(answer, self._failures) for answer in away)
         if self._failures == 1:
             log.error("report.service_away", cause=away[0].cause, kept="until it is back")
-
-    def _again_at(self, job_id: str, answer: Answer, now: float) -> float | str:
-        """When to send the report of a job again; empty: not before there is newer news."""
-        tries = self._trouble(job_id)[1] + 1
-        match answer.verdict:
-            case "away":
-                return self._not_before
-            case "failed":
-                self._troubles[job_id] = answer.status, tries
-                return now + _pause(answer, tries)
-            case "refused":
-                self._troubles[job_id] = answer.status, tries
-            case _:
-                self._troubles.pop(job_id, None)
-        return ""
-
-    def _trouble(self, job_id: str) -> tuple[int, int]:
-        return self._troubles.get(job_id, (0, 0))
 
 
 def _pause(answer: Answer, tries: int) -> float:

@@ -160,10 +160,7 @@ async def replace(file: File, job_id: str, job: Job) -> Row:
     return row
 
 
-@app.patch(
-    JOBS + "{job_id:path}",
-    summary="Change fields of a job (null removes one), or report",
-)
+@app.patch(JOBS + "{job_id:path}", summary="Change fields of a job (null removes one), or report")
 async def change(file: File, job_id: str, job: Job) -> Row:
     position = file.find(job_id)
     if job.keys() <= REMARKS:
