@@ -6,10 +6,7 @@ a service that was down gets the latest state, and runs wait for nobody. A job l
 its report was answered, unless its score changed meanwhile: then there is newer news.
 """
 
-import os
 import random
-import secrets
-import socket
 import threading
 import time
 from collections import defaultdict
@@ -25,7 +22,7 @@ from redis.exceptions import RedisError
 
 from cron_tasks import names
 from cron_tasks.jobs import Rejected
-from cron_tasks.leases import renewed
+from cron_tasks.leases import held, renewed
 from cron_tasks.ledger import Ledger
 from cron_tasks.registry import pages
 from cron_tasks.scripts import script
@@ -111,7 +108,7 @@ class Reporter:
         self.redis = redis
         self.settings = settings
         self._ledger = Ledger(redis, settings)
-        self._holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._lock = redis.lock(names.REPORTS_LOCK, timeout=LOCK_TTL, thread_local=False)
         # Of the service: failures in a row, and the time before which nothing is sent.
         self._failures, self._not_before = 0, 0.0
         # By job: the last status that was no success, and how often in a row.
@@ -123,7 +120,7 @@ class Reporter:
         due, taken = self._due(clock()), 0
         if due:
             with (
-                renewed(lambda: self._take(clock(), 0), LOCK_TTL / 3),
+                renewed(self._lock.reacquire, LOCK_TTL / 3),
                 Patcher(self.settings, THREADS) as client,
                 ThreadPoolExecutor(THREADS, "report") as pool,
             ):
@@ -133,15 +130,13 @@ class Reporter:
                     due = self._due(clock())
         return taken
 
-    def _due(self, now: float) -> list[tuple[str, str]]:
+    def _due(self, now: float) -> list[tuple[str, float]]:
         """(job id, score) of what to send now; of a service that was away, one to see if it is."""
-        limit = 0 if now < self._not_before else 1 if self._failures else PAGE
-        return self._take(now, limit)
-
-    def _take(self, now: float, limit: int) -> list[tuple[str, str]]:
-        keys = [names.REPORTS_LOCK, names.REPORTS]
-        flat = _take(self.redis, keys, [self._holder, int(LOCK_TTL * 1000), now, limit])
-        return list(zip(flat[::2], flat[1::2], strict=True))
+        if not held(self._lock) or now < self._not_before:
+            return []
+        limit = 1 if self._failures else PAGE
+        due: Any = self.redis.zrangebyscore(names.REPORTS, "-inf", now, 0, limit, withscores=True)
+        return [(job_id, score) for job_id, score in due]
 
     def _send(self, client: Patcher, pool: Executor, job_ids: Sequence[str]) -> list[Answer | None]:
         """The answer for each job; None for those left alone once the service is away."""
@@ -165,7 +160,7 @@ class Reporter:
         return list(map(body, self._ledger.newest(job_ids), upcoming, errors))
 
     def _settle(
-        self, due: Sequence[tuple[str, str]], answers: Sequence[Answer | None], now: float
+        self, due: Sequence[tuple[str, float]], answers: Sequence[Answer | None], now: float
     ) -> int:
         """Take what is done out of the set and put back what is to be tried again."""
         told = [(*each, answer) for each, answer in zip(due, answers, strict=True) if answer]
@@ -215,18 +210,6 @@ def _pause(answer: Answer, tries: int) -> float:
 
 
 @script()
-def _take() -> list[str]:  # type: ignore[empty-body]
-    """
-    local holder = redis.call('GET', KEYS[1])
-    if holder and holder ~= ARGV[1] then return {} end
-    local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[3], 'WITHSCORES',
-                           'LIMIT', 0, ARGV[4])
-    if holder or #due > 0 then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
-    return due
-    """
-
-
-@script()
 def _settle() -> int:  # type: ignore[empty-body]
     """
     for i = 2, #ARGV, 3 do
@@ -234,7 +217,7 @@ def _settle() -> int:  # type: ignore[empty-body]
         if not score then
             -- Another took this for dead and reported too: who was last is not known.
             redis.call('ZADD', KEYS[1], ARGV[1], ARGV[i])
-        elseif score == ARGV[i+1] then
+        elseif tonumber(score) == tonumber(ARGV[i+1]) then
             if ARGV[i+2] == '' then
                 redis.call('ZREM', KEYS[1], ARGV[i])
             else

@@ -14,6 +14,7 @@ from redis.exceptions import LockError, ResponseError
 
 from cron_tasks import names
 from cron_tasks.errors import CronTasksError
+from cron_tasks.leases import held
 from cron_tasks.scripts import script
 
 #: Seconds after the last sign of life of a reader until others take what it has.
@@ -57,13 +58,9 @@ class Reader:
                 "check CRON_TASKS_NOTIFY_QUEUE and CRON_TASKS_NOTIFY_TRANSPORT"
             )
         now = time.monotonic()
-        try:
-            self.renew()
-        except LockError:
-            if not self._lease.acquire(blocking=False):
-                return False
-            self._renewed = now
-        self._look_after = 0.0
+        if not held(self._lease):
+            return False
+        self._renewed, self._look_after = now, 0.0
         return True
 
     def renew(self) -> None:
