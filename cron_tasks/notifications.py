@@ -1,7 +1,5 @@
 """The message that the bot reads (contract, section 4). Pure."""
 
-from datetime import UTC, datetime
-from functools import lru_cache
 from string import Template
 
 import orjson
@@ -41,7 +39,7 @@ def notification(
         # Each attempt that failed is an event of its own.
         identity += f"/{run.attempt}"
     if repeated:
-        identity += f"/{iso_milliseconds(now)}"
+        identity += f"/{iso(round(now, 3))}"
     body = {
         "chat_id": job.chat_id if job.chat_id is not None else settings.chat_id,
         "response": _text(run, status, event, error, now),
@@ -52,7 +50,7 @@ def notification(
         "run_id": run.run_id,
         "event": event,
         "scheduled_for": iso(run.scheduled_for),
-        "created_at": iso_milliseconds(now),
+        "created_at": iso(round(now, 3)),
         "attempt": run.attempt,
     }
     if error is not None:
@@ -60,22 +58,12 @@ def notification(
     return Message(job.notify.queue or settings.notify_queue, orjson.dumps(body), only)
 
 
-def iso_milliseconds(when: float) -> str:
-    return _iso(int(when * 1000))
-
-
-@lru_cache(maxsize=1024)
-def _iso(milliseconds: int) -> str:
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
-    return moment.replace("+00:00", "Z")
-
-
 def _text(run: Run, status: str, event: str, error: str | None, now: float) -> str:
     plain = f"Scheduled task: {run.job.name}" + _ENDINGS[event].format(error)
     template = run.job.notify.template
     if template is None:
         return plain
-    more = {"created_at": iso_milliseconds(now), "status": status, "error": error or ""}
+    more = {"created_at": iso(round(now, 3)), "status": status, "error": error or ""}
     try:
         return Template(template).substitute(run.values | more)
     except (KeyError, ValueError) as wrong:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from cron_tasks import addresses
+from cron_tasks.names import RESERVED
 from cron_tasks.settings import urls
 from cron_tasks.text import printable, shown, suggestion
 
@@ -21,8 +22,7 @@ MAPPABLE = (
     *("enabled", "is_active", "start_at", "end_at", "exclude", "jitter", "action", "chat_id"),
     *("notify", "retry", "timeout", "overlap", "catchup", "queue", "priority", "tags"),
 )
-#: Keys in Redis that are RedBeat's, ours, and the broker's.
-_RESERVED = ("redbeat:", "cron_tasks:", "_kombu.", "unacked", "celery")
+_RESERVED = (*RESERVED, "celery")
 
 
 def _redis(url: SecretStr) -> SecretStr:
