@@ -53,6 +53,12 @@ class Account:
     ok: Mapping[int, int]
     open: Mapping[float, str]
     next: float | None
+    _single: dict[float, dict[str, Any]] = field(init=False)
+    _stretches: list[tuple[float, float, dict[str, Any]]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._single = {first: record for first, last, record in self.records if first == last}
+        self._stretches = [each for each in self.records if each[0] < each[1]]
 
     def version_at(self, when: float) -> Version | None:
         return next((v for v in self.versions if v.since < when <= v.until), None)
@@ -68,7 +74,9 @@ class Account:
     def record_of(self, tick: float) -> dict[str, Any] | None:
         """What became of a tick, where it did not simply end ok; what was said of it alone counts
         more than what was said of a stretch."""
-        about = [each for each in self.records if each[0] <= tick <= each[1]]
+        if tick in self._single:
+            return self._single[tick]
+        about = [each for each in self._stretches if each[0] <= tick <= each[1]]
         return min(about, key=lambda each: each[1] - each[0])[2] if about else None
 
 
