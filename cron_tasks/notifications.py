@@ -1,5 +1,6 @@
 """The message that the bot reads (contract, section 4). Pure."""
 
+from datetime import UTC, datetime
 from string import Template
 
 import orjson
@@ -34,15 +35,17 @@ def notification(
     """
     job = run.job
     status = "error" if error is not None else "success"
+    moment = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
+    created_at = moment.replace("+00:00", "Z")
     identity = f"{run.run_id}/{event}"
     if event == "retry":
         # Each attempt that failed is an event of its own.
         identity += f"/{run.attempt}"
     if repeated:
-        identity += f"/{iso(round(now, 3))}"
+        identity += f"/{created_at}"
     body = {
         "chat_id": job.chat_id if job.chat_id is not None else settings.chat_id,
-        "response": _text(run, status, event, error, now),
+        "response": _text(run, status, event, error, created_at),
         "status": status,
         "id": identity,
         "job_id": job.id,
@@ -50,7 +53,7 @@ def notification(
         "run_id": run.run_id,
         "event": event,
         "scheduled_for": iso(run.scheduled_for),
-        "created_at": iso(round(now, 3)),
+        "created_at": created_at,
         "attempt": run.attempt,
     }
     if error is not None:
@@ -58,12 +61,12 @@ def notification(
     return Message(job.notify.queue or settings.notify_queue, orjson.dumps(body), only)
 
 
-def _text(run: Run, status: str, event: str, error: str | None, now: float) -> str:
+def _text(run: Run, status: str, event: str, error: str | None, created_at: str) -> str:
     plain = f"Scheduled task: {run.job.name}" + _ENDINGS[event].format(error)
     template = run.job.notify.template
     if template is None:
         return plain
-    more = {"created_at": iso(round(now, 3)), "status": status, "error": error or ""}
+    more = {"created_at": created_at, "status": status, "error": error or ""}
     try:
         return Template(template).substitute(run.values | more)
     except (KeyError, ValueError) as wrong:

@@ -84,16 +84,11 @@ def listed(run: runs.Shape) -> runs.Shape:
     return {name: run[name] for name in FIELDS if name in run}
 
 
-def took(run: runs.Shape) -> str:
-    """How long a run, or one attempt, took; empty where that is not known."""
-    return "" if run["duration"] is None else f"{run['duration']:g} s"
-
-
 def outcome(run: runs.Shape) -> str:
     """`failed after 2.5 s at attempt 2: HTTP 500`"""
-    time_taken = f" after {took(run)}" if took(run) else ""
+    took = "" if run["duration"] is None else f" after {run['duration']:g} s"
     number = f" at attempt {run['attempt']}" if (run["attempt"] or 0) > 1 else ""
-    return str(run["status"]) + time_taken + number + (f": {why(run)}" if why(run) else "")
+    return str(run["status"]) + took + number + (f": {why(run)}" if why(run) else "")
 
 
 def why(run: runs.Shape) -> str:

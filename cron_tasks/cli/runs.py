@@ -13,8 +13,16 @@ from redis import Redis
 
 from cron_tasks import by_hand
 from cron_tasks import runs as stored
-from cron_tasks.cli import Commands, LazyGroup, console, following
-from cron_tasks.cli.following import begin, listed, outcome, patiently, took, wait_option, why
+from cron_tasks.cli import Commands, LazyGroup, console
+from cron_tasks.cli.following import (
+    LOOK_EVERY,
+    begin,
+    listed,
+    outcome,
+    patiently,
+    wait_option,
+    why,
+)
 from cron_tasks.errors import CronTasksError, RunUnfit
 from cron_tasks.registry import Registry
 from cron_tasks.settings import load
@@ -109,15 +117,16 @@ def _follow(
             ended = run["finished_at"][:19] + "Z"
             text = f"{ended}  {run['run_id']}  {outcome(run)}"
             click.echo(json.dumps(listed(run)) if as_json else text)
-        time.sleep(following.LOOK_EVERY)
+        time.sleep(LOOK_EVERY)
         fresh = list(filter(wanted, patiently(tail.read)))
 
 
 def _cells(run: stored.Shape, zone: str) -> list[str]:
     ended = datetime.fromisoformat(run["finished_at"]) if run["finished_at"] else None
+    took = "" if run["duration"] is None else f"{run['duration']:g} s"
     shown_end = local(ended and ended.replace(microsecond=0), zone) or ""
     worker, number = printable(run["worker"] or ""), str(run["attempt"] or "")
-    return [run["run_id"], run["status"], number, shown_end, took(run), worker, why(run)]
+    return [run["run_id"], run["status"], number, shown_end, took, worker, why(run)]
 
 
 @click.command()
@@ -152,7 +161,8 @@ def show(run_id: str, as_json: bool) -> None:
 
 
 def _attempt_cells(attempt: stored.Shape) -> list[str]:
-    times = [attempt["started_at"] or "", attempt["finished_at"] or "", took(attempt)]
+    took = "" if attempt["duration"] is None else f"{attempt['duration']:g} s"
+    times = [attempt["started_at"] or "", attempt["finished_at"] or "", took]
     said = [printable(attempt[name] or "") for name in ("worker", "error")]
     return [str(attempt["attempt"]), *times, *said]
 
