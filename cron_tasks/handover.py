@@ -13,12 +13,11 @@ from celery import Celery
 
 from cron_tasks import names
 from cron_tasks.action_types import TaskAction
-from cron_tasks.actions.output import kept
 from cron_tasks.errors import ActionFailed
 from cron_tasks.jobs import Job
 from cron_tasks.outcomes import ERROR_SHOWN
 from cron_tasks.publisher import QUEUE_FULL, waiting
-from cron_tasks.text import printable
+from cron_tasks.text import output, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +62,8 @@ def send(app: Celery, job: Job, action: TaskAction, task_id: str, handed: Handed
 def output_of(result: Any) -> str | None:
     """What is kept of what a task returned: a text as it is, anything else as JSON."""
     if result is None or isinstance(result, str):
-        return kept(result or "")
-    return kept(json.dumps(result, ensure_ascii=False, default=str))
+        return output(result or "")
+    return output(json.dumps(result, ensure_ascii=False, default=str))
 
 
 def error_of(task_id: str, error: BaseException | None) -> str:
