@@ -206,8 +206,8 @@ def test_jobs_show(quick: Quick, redis: Redis, synced: Callable[..., None]) -> N
         r"^schedule +PT1H$",
         r"^retry +\{\"max_attempts\": 3\}$",
         r"^paused +false$",
-        r"^2026-11-23T18:00:00\+09:00 +ok +2 +2\.5 s +w1 +-$",
-        r"^2026-11-20T09:00:00\+09:00 +missed +- +- +- +coalesced$",
+        r"^x@1@2026-11-23T09:00:00Z +ok +2 +1970-01-01T09:00:03\+09:00 +2\.5 s +w1 +-$",
+        r"^x@1@2026-11-20T00:00:00Z +missed +- .* - +- +coalesced$",
     ):
         assert re.search(expected, text, re.MULTILINE), (expected, text)
 

@@ -42,13 +42,15 @@ def resume(job_id: str, as_json: bool) -> None:
     now = time.time()
     with console.open_redis() as redis:
         registry = console.open_registry(redis)
-        was_paused, job = registry.resume(job_id, now), registry.job(job_id)
-    upcoming = local(next_tick(job.schedule, now), job.timezone) if job.enabled else None
+        was_paused = registry.resume(job_id, now)
+        (found,) = registry.registered([job_id])
+    upcoming = local(found.next, found.job.timezone)
     if as_json:
         console.print_json({"id": job_id, "was_paused": was_paused, "next": upcoming})
     else:
         said = "is resumed" if was_paused else "was not paused"
-        click.echo(f"{job_id} {said}; next: {upcoming or 'never'}")
+        never = "never" if found.job.enabled else "never, since it is disabled"
+        click.echo(f"{job_id} {said}; next: {upcoming or never}")
 
 
 @click.command("skip-next")
