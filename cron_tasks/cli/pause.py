@@ -20,9 +20,10 @@ REASON_KEPT = 200
 @click.option("--reason", required=True, help="Why; shown wherever the job is shown.")
 @console.json_option
 def pause(job_id: str, reason: str, as_json: bool) -> None:
-    """Let a job rest until it is resumed; what runs ends, what waits is skipped.
+    """Let a job rest until it is resumed; what runs goes on to its end.
 
-    A pause survives every sync; it ends with the job.
+    What waits for a worker is skipped, what waits for a further attempt has failed. A pause
+    survives every sync; it ends with the job.
     """
     now, reason = time.time(), printable(reason.strip(), REASON_KEPT)
     with console.open_redis() as redis:
