@@ -160,13 +160,14 @@ def show(run_id: str, as_json: bool) -> None:
         console.print_json(found)
         return
     attempts, output = found.pop("attempts"), found.pop("output", None)
-    console.print_facts(found | {"attempt": found["attempt"] or None})
+    lasted = took(found["duration"]) or None
+    console.print_facts(found | {"attempt": found["attempt"] or None, "duration": lasted})
     if attempts:
         click.echo()
         heading = ("attempt", "started", "ended", "took", "worker", "error")
         console.print_table(heading, [_attempt_cells(each, zone) for each in attempts])
     if output:
-        click.echo()
+        click.echo("\noutput:")
         click.echo("\n".join(printable(line, 1000) for line in output.splitlines()))
 
 
