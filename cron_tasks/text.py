@@ -84,8 +84,9 @@ def name_of(key: Any) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """The known name nearest to `word`: one typing error away, or of which it is a part."""
+    """The known name nearest to `word`: one typing error away, or one of which is in the other."""
     word, names = word[:60].lower(), list(known)
     if near := get_close_matches(word, names, 1, cutoff=0.75):
         return near[0]
-    return next((name for name in names if len(word) > 3 and word in name), None)
+    parts = (name for name in names if len(min(word, name, key=len)) > 3)
+    return next((name for name in parts if word in name or name in word), None)

@@ -105,7 +105,7 @@ def _ran(record: Mapping[str, Any], zone: str) -> str:
     said = "ran ok" if record["status"] == "ok" else "failed"
     said += f" at attempt {record['attempt']}" if further else ""
     said += f": {record['error']}" if record["status"] == "failed" else ""
-    said += "; it was not tried again, as the job was paused" * (record["reason"] == "paused")
+    said += "; it was not tried again, as the job was paused" * bool(record["reason"] == "paused")
     if record.get("started_at") is None:
         return said
     lasted = took(record["finished_at"] - record["started_at"])

@@ -255,7 +255,8 @@ def test_jobs_show_what_runs_waits_and_stands_in_the_way(
     ("width", "columns"),
     [
         (200, ["run", "status", "worker", "reason"]),
-        (60, ["run", "status", "reason"]),  # the reason folds
+        (86, ["run", "status", "worker", "reason"]),  # the reason folds
+        (85, ["run", "status", "reason"]),
         (48, ["run", "status", "reason"]),
         (47, []),  # a run id is never cut: lines as they are
     ],

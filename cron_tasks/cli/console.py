@@ -34,11 +34,11 @@ RICH_ROWS = 1000
 #: Beyond this width a cell no longer widens its column.
 WIDEST = 40
 
-#: Columns that give way when the terminal is narrow, down to so many characters; the columns that a
-#: yet narrower one goes without, in this order.
+#: Columns that give way when the terminal is narrow; the columns that it goes without, in this
+#: order, before prose gets less than the first of these widths, or the second if it has to be.
 _PROSE = frozenset(("name", "schedule", "error", "row", "value", "meaning", "reason"))
-_SLIM = 14
-_LESSER = ("worker", "row", "meaning", "timezone", "ended")
+_LESSER = ("worker", "row", "timezone", "ended")
+_SLIM = (32, 14)
 _COLOURS = {"ok": "green", "failed": "red", "missed": "yellow", "skipped": "yellow"}
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -96,12 +96,13 @@ def fitting(heading: Sequence[str], rows: Sequence[Sequence[str]], width: int) -
     from rich.cells import cell_len
 
     columns = zip(heading, *rows, strict=True)
-    needed = {column[0]: max(map(cell_len, column)) for column in columns}
-    needed |= {title: min(needed[title], _SLIM) for title in _PROSE & needed.keys()}
-    for lesser in ("", *_LESSER):
-        needed.pop(lesser, None)
-        if sum(needed.values()) + 2 * len(needed) <= width:
-            return [column for column, title in enumerate(heading) if title in needed]
+    widest = {column[0]: max(map(cell_len, column)) for column in columns}
+    for slim in _SLIM:
+        needed = widest | {title: min(widest[title], slim) for title in _PROSE & widest.keys()}
+        for lesser in ("", *_LESSER):
+            needed.pop(lesser, None)
+            if sum(needed.values()) + 2 * len(needed) <= width:
+                return [column for column, title in enumerate(heading) if title in needed]
     return []
 
 
