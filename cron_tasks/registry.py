@@ -77,6 +77,8 @@ class Registry:
         if document is None:
             near = get_close_matches(job_id, self.redis.hkeys(names.JOBS), 1)
             hint = f"; did you mean {near[0]!r}?" if near else "; see `cron-tasks jobs list`"
+            if any(each.id == job_id for each in self.rejected()):
+                hint = ": its row is rejected; see `cron-tasks jobs rejected`"
             raise UnknownJob(f"no job has the id {job_id!r}{hint}")
         return Job.from_document(cast("str", document))
 

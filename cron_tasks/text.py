@@ -86,10 +86,11 @@ def name_of(key: Any) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.75) -> str | None:
-    """The known name nearest to `word`: one typing error away, or of which it is a part."""
+    """The known name nearest to `word`: one typing error away, or one of which is in the other."""
     word, names = word[:60].casefold(), {name.casefold(): name for name in known}
     near = get_close_matches(word, names, 1, cutoff)
-    near = near or [name for name in names if len(word) > 3 and word in name]
+    parts = (name for name in names if len(min(word, name, key=len)) > 3)
+    near = near or [name for name in parts if word in name or name in word]
     return names[near[0]] if near else None
 
 

@@ -39,6 +39,13 @@ def duration(seconds: float) -> str:
     return f"{left} s"
 
 
+def took(seconds: float | None) -> str:
+    """`0.002 s`, `14.3 s`, `3 h 12 min`; nothing for None."""
+    if seconds is None:
+        return ""
+    return f"{round(seconds, 3):g} s" if seconds < 60 else duration(seconds)
+
+
 def moment(text: str, zone: str, now: datetime) -> datetime:
     """The instant that `30s`, `15min`, `2h`, `1d` or an ISO 8601 duration lies before `now`, or
     that an ISO 8601 time names (wall time in `zone` without an offset). Raises Fault."""

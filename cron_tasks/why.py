@@ -7,7 +7,7 @@ from typing import Any
 
 from cron_tasks.account import Account, Version, status_of, ticks_at
 from cron_tasks.ticks import parse_run_id
-from cron_tasks.times import distance, duration, local
+from cron_tasks.times import distance, local, took
 
 _REASONS = {
     "overlap": "another run of the job was still going",
@@ -17,7 +17,7 @@ _REASONS = {
     "disabled": "the job was disabled before it could start",
     "removed": "the job was removed before it could start",
     "edited": "the job's schedule was changed before it could start",
-    "by_hand": "somebody asked for that",
+    "by_hand": "somebody asked for that (`jobs skip-next`)",
     "coalesced": "several ticks had been missed, and its catch-up policy runs only the latest",
     "outside_window": "it could not start within its catch-up window",
     "no_catchup": "it could not start in time, and its catch-up policy makes up for nothing",
@@ -46,20 +46,21 @@ def why(account: Account, history: History, at: float, now: float, zone: str) ->
     """What became of a job at `at` (seconds since the epoch), told in the times of `zone`."""
     name, when = account.job_id, local(at, zone)
     if any(at == first for first, _, _ in account.records) or at in account.open:
-        return _ended(account, history, at, zone)
+        return _ended(account, history, at, now, zone)
     version = account.version_at(at)
+    tense = "is" if at > now else "was"
     if version is None:
         since = min((v.since for v in account.versions), default=now)
-        known = "exists no more" if at > since else f"is known only since {local(since, zone)}"
-        return Answer(False, None, f"{name} was not due at {when}: the job {known}")
+        known = f"is known only since {local(int(since), zone)}"
+        known = "exists no more" if at > since else known
+        return Answer(False, None, f"{name} {tense} not due at {when}: the job {known}")
     if version.schedule is None:
-        was = "is" if at > now else "was"
-        return Answer(False, None, f"{name} {was} not due at {when}: it {was} {version.why}")
+        return Answer(False, None, f"{name} {tense} not due at {when}: it {tense} {version.why}")
     if not ticks_at(version.schedule, at):
         return Answer(False, None, _no_tick(account, version, at, now, zone))
     if at > now:
         return Answer(True, None, f"{name} is due at {when}, {distance(at - now)}")
-    return _ended(account, history, at, zone)
+    return _ended(account, history, at, now, zone)
 
 
 def _no_tick(account: Account, version: Version, at: float, now: float, zone: str) -> str:
@@ -76,8 +77,9 @@ def _no_tick(account: Account, version: Version, at: float, now: float, zone: st
     return f"{account.job_id} has no tick at {local(at, zone)}: {', '.join(around)}"
 
 
-def _ended(account: Account, history: History, at: float, zone: str) -> Answer:
-    start = f"{account.job_id} was due at {local(at, zone)} and"
+def _ended(account: Account, history: History, at: float, now: float, zone: str) -> Answer:
+    was, became = ("is", "will be") if at > now else ("was", "was")
+    start = f"{account.job_id} {was} due at {local(at, zone)} and"
     if at in account.open:
         return Answer(True, "open", f"{start} {_OPEN[account.open[at][0]]}")
     status, reason = status_of(account, at)
@@ -87,7 +89,7 @@ def _ended(account: Account, history: History, at: float, zone: str) -> Answer:
     if status in ("skipped", "missed"):
         said = _REASONS.get(str(reason), str(reason))
         other = _other(record or {}, account, history, zone)
-        return Answer(True, status, f"{start} was {status}: {other or said}")
+        return Answer(True, status, f"{start} {became} {status}: {other or said}")
     if record is None:
         return Answer(True, status, f"{start} ran ok; details are kept of the latest runs only")
     return Answer(True, status, f"{start} {_ran(record, zone)}")
@@ -99,12 +101,16 @@ def _by_time(history: History, at: float) -> Mapping[str, Any] | None:
 
 
 def _ran(record: Mapping[str, Any], zone: str) -> str:
-    said = "ran ok" if record["status"] == "ok" else f"failed: {record['error']}"
-    attempts = f" at attempt {record['attempt']}" if (record.get("attempt") or 0) > 1 else ""
+    further = (record.get("attempt") or 0) > 1
+    said = "ran ok" if record["status"] == "ok" else "failed"
+    said += f" at attempt {record['attempt']}" if further else ""
+    said += f": {record['error']}" if record["status"] == "failed" else ""
+    said += "; it was not tried again, as the job was paused" * bool(record["reason"] == "paused")
     if record.get("started_at") is None:
-        return f"{said}{attempts}"
-    took = duration(record["finished_at"] - record["started_at"])
-    return f"{said}{attempts}; it started at {local(record['started_at'], zone)} and took {took}"
+        return said
+    lasted = took(record["finished_at"] - record["started_at"])
+    began = local(int(record["started_at"]), zone)
+    return f"{said}; {'that attempt' if further else 'it'} started at {began} and took {lasted}"
 
 
 def _other(record: Mapping[str, Any], account: Account, history: History, zone: str) -> str | None:
@@ -113,8 +119,21 @@ def _other(record: Mapping[str, Any], account: Account, history: History, zone: 
         return None
     _, when = parse_run_id(record["other"]) or ("", 0.0)
     start = f"the run of {local(when, zone)}"
-    verb = "was still going" if record["reason"] == "overlap" else "took its place"
+    if record["reason"] != "overlap":
+        began = record.get("started_at")
+        after = f" after {took(record['finished_at'] - began)}" if began else ""
+        return f"{start} took its place{after}"
     found = account.record_of(when) or history.get(record["other"])
     if found is None or found.get("finished_at") is None:
-        return f"{start} {verb}"
-    return f"{start} {verb}; it ended at {local(found['finished_at'], zone)} {found['status']}"
+        return f"{start} {'waited for its turn' if _queued(account, when) else 'was still going'}"
+    # It may itself have waited, for its turn or, if it was done again, for a person.
+    began = (found.get("attempts") or [found])[0].get("started_at")
+    verb = "was still going" if began and began <= record["finished_at"] else "had not ended"
+    ended = local(int(found["finished_at"]), zone)
+    return f"{start} {verb}; it ended at {ended} {found['status']}"
+
+
+def _queued(account: Account, tick: float) -> bool:
+    """Whether an open run is or was queued behind another: only those are waited behind."""
+    kind, _, flags, _ = account.open.get(tick, "r|1||").split("|", 3)
+    return kind == "q" or "q" in flags

@@ -47,11 +47,12 @@ class Story:
         self.ledger.advance("me", due, [step])
         return due
 
-    def end(self, tick: float, result: Result, job: str = "7") -> None:
-        name = run_id(job, tick)
-        (claim,) = self.ledger.claim("w", tick, [(name, job)])
-        line = record(name, result, _by(tick + 41))
-        self.ledger.finish(tick + 41, [Outcome(name, job, claim.state, line, (), result.status)])
+    def end(self, tick: float, result: Result, job: str = "7", *, now: float | None = None) -> None:
+        """Run a tick for 41 s, at once or from `now` on."""
+        name, end = run_id(job, tick), (now or tick) + 41
+        (claim,) = self.ledger.claim("w", end - 41, [(name, job)])
+        line = record(name, result, _by(end))
+        self.ledger.finish(end, [Outcome(name, job, claim.state, line, (), result.status)])
 
     def run(self, times: int, job: str = "7") -> None:
         for _ in range(times):
@@ -176,8 +177,12 @@ def test_skipping_the_next_tick(story: Story) -> None:
     line = record(run_id("7", hours(2)), Result("skipped", "by_hand"), _by(hours(1.5)))
     assert not story.registry.skip("7", hours(3), line, hours(1.5))
     assert story.registry.skip("7", hours(2), line, hours(1.5))
-    assert "skipped: somebody asked for that" in story.why(hours(2), hours(1.5))
+    asked = "skipped: somebody asked for that (`jobs skip-next`)"
+    assert "is due at 2027-01-15T02:00:00+00:00 and will be " + asked in story.why(
+        hours(2), hours(1.5)
+    )
     story.run(1)
+    assert "was due at 2027-01-15T02:00:00+00:00 and was " + asked in story.why(hours(2), hours(4))
     assert story.audit(START, hours(3.5)) == Tally(expected=3, ok=2, skipped={"by_hand": 1})
 
 
@@ -217,6 +222,22 @@ def test_why(story: Story, at: float, sentence: str) -> None:
     story.fire(missed=(hours(4), hours(5)))
     story.fire()
     assert sentence in story.why(hours(at), hours(7.5))
+
+
+def test_why_a_run_was_in_the_way(story: Story) -> None:
+    first, second, third = (story.fire() for _ in range(3))
+    story.end(second, Result("skipped", "replaced", other=run_id("7", third)))
+    story.end(third, Result("skipped", "overlap", other=run_id("7", first)))
+    taken = "skipped: the run of 2027-01-15T03:00:00+00:00 took its place after 41 s"
+    assert story.why(second, hours(9)).endswith(taken)
+    going = "skipped: the run of 2027-01-15T01:00:00+00:00 was still going"
+    assert story.why(third, hours(9)).endswith(going)
+    story.redis.hset(names.OPEN, run_id("7", first), "q|1|q|")
+    assert story.why(third, hours(9)).endswith("01:00:00+00:00 waited for its turn")
+    story.redis.hset(names.OPEN, run_id("7", first), "p|1||")
+    story.end(first, Result("failed", error="HTTP 500"), now=hours(5))
+    ended = "had not ended; it ended at 2027-01-15T05:00:41+00:00 failed"
+    assert story.why(third, hours(9)).endswith(ended)
 
 
 def test_why_of_a_removed_job(story: Story) -> None:

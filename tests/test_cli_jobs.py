@@ -8,12 +8,14 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import pytest
 from command_line import CommandLine, Quick
 from helpers import free_port, wait_until
 from redis import Redis
 from rest_server import RestServer, silent, status
 
 from cron_tasks import names
+from cron_tasks.cli.console import fitting
 from cron_tasks.outcomes import Attempt, Result, record
 
 PLANTS = {"id": 7, "name": "Water the plants", "cron_expression": "0 9 * * *"}
@@ -206,10 +208,65 @@ def test_jobs_show(quick: Quick, redis: Redis, synced: Callable[..., None]) -> N
         r"^schedule +PT1H$",
         r"^retry +\{\"max_attempts\": 3\}$",
         r"^paused +false$",
-        r"^2026-11-23T18:00:00\+09:00 +ok +2 +2\.5 s +w1 +-$",
-        r"^2026-11-20T09:00:00\+09:00 +missed +- +- +- +coalesced$",
+        r"^x@1@2026-11-23T09:00:00Z +ok +2 +1970-01-01T09:00:03\+09:00 +2\.5 s +w1 +-$",
+        r"^x@1@2026-11-20T00:00:00Z +missed +- .* - +- +coalesced$",
     ):
         assert re.search(expected, text, re.MULTILINE), (expected, text)
+
+
+def test_jobs_show_what_runs_waits_and_stands_in_the_way(
+    quick: Quick, redis: Redis, synced: Callable[..., None]
+) -> None:
+    synced(PLANTS)
+    skipped = quick.json("jobs", "skip-next", "7")
+    going, waiting = "7@2026-11-23T09:00:00Z", "7@2026-11-22T09:00:00Z"
+    trace = record(waiting, Result("retry", error="HTTP 500"), Attempt(1, 1.0, 2.0, "w1"))
+    redis.hset(names.OPEN, mapping={going: "r|1||w2#1", waiting: "w|2||"})
+    redis.hset(names.ATTEMPTS, waiting, b"[" + trace + b"]")
+    redis.zadd(names.DEADLINES, {waiting: 4_000_000_000.0})
+    shown = quick.json("jobs", "show", "7")
+    assert [(run["run_id"], run["status"]) for run in shown["open"]] == [
+        (going, "running"),
+        (waiting, "retrying"),
+    ]
+    assert shown["open"][1]["retry_at"] == "2096-10-02T07:06:40+00:00"
+    assert shown["rejected"] == []
+    assert skipped["next"] == shown["next"][0] == quick.json("next", "7")[0]
+    quick.run("jobs", "pause", "7", "--reason", "moving the database")
+    synced({**PLANTS, "cron_expression": "99 * * * *"}, BAD)
+    text = quick.run("jobs", "show", "7").stdout
+    for expected in (
+        r"^paused +since 20[\d:T-]+\+00:00: moving the database$",
+        r"^rejected +this is the last good version; now `cron_expression`: minute 99 is not",
+        r"^skips +\[\"20..-..-..T09:00:00\+00:00\"\]$",
+        r"^7@2026-11-23T09:00:00Z +running +1 +- +- +w2 +-$",
+        r"HTTP 500 \(next attempt at 20[\d:T-]+Z\)$",
+    ):
+        assert re.search(expected, text, re.MULTILINE), (expected, text)
+    assert "paused: moving the database" in quick.lines("jobs", "list")[1]
+    assert "paused (moving the database), no tick fires" in quick.run("next", "7").stderr
+    assert "this run goes ahead" in quick.run("jobs", "run", "7").stderr
+    assert quick.json("jobs", "resume", "7")["next"] == quick.json("next", "7")[0]
+    said = quick.error("jobs", "show", "11")
+    assert said.endswith("its row is rejected; see `cron-tasks jobs rejected`\n")
+
+
+@pytest.mark.parametrize(
+    ("width", "columns"),
+    [
+        (200, ["run", "status", "worker", "reason"]),
+        (86, ["run", "status", "worker", "reason"]),  # the reason folds
+        (85, ["run", "status", "reason"]),
+        (48, ["run", "status", "reason"]),
+        (47, []),  # a run id is never cut: lines as they are
+    ],
+)
+def test_a_narrow_terminal_goes_without_columns_before_anything_is_cut_off(
+    width: int, columns: list[str]
+) -> None:
+    heading = ("run", "status", "worker", "reason")
+    row = ("7@2026-11-23T09:00:00Z", "ok", "worker1@host/1/abc", "it went " * 9)
+    assert [heading[column] for column in fitting(heading, [row], width)] == columns
 
 
 def test_an_unknown_job_is_one_sentence(quick: Quick, synced: Callable[..., None]) -> None:

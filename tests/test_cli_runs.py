@@ -230,7 +230,7 @@ def test_runs_show_tells_all_of_a_run_that_ended(quick: Quick, world: World) -> 
     assert [each["duration"] for each in shown["attempts"]] == [2.5] * 3
     assert (shown["job_name"], shown["status"], shown["attempt"]) == ("Try", "failed", 3)
     text = quick.run("runs", "show", at(0, "8")).stdout
-    assert text.endswith("\n\na\n\\x1b[31mb\n")
+    assert text.endswith("\n\noutput:\na\n\\x1b[31mb\n")
     assert re.search(rf"^2 +2026-\S+ +2026-\S+ +2\.5 s +{WORKER} +HTTP 501$", text, re.M)
 
 

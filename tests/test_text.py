@@ -111,6 +111,7 @@ def test_what_is_too_long_depends_on_the_limit_and_nan_is_null() -> None:
         ("crn_expression", "cron_expression"),
         ("cronExpression", "cron_expression"),
         ("cron", "cron_expression"),
+        ("timezone_name", "timezone"),
         ("nothing", None),
         pytest.param("x" * 2**20, None, id="1 MB"),
     ],

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cron_tasks.times import distance, local, moment
+from cron_tasks.times import distance, local, moment, took
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,14 @@ from cron_tasks.times import distance, local, moment
 )
 def test_distance(seconds: float, text: str) -> None:
     assert distance(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, ""), (0.0, "0 s"), (0.0021, "0.002 s"), (14.0, "14 s"), (3725.5, "1 h 2 min")],
+)
+def test_took(seconds: float | None, text: str) -> None:
+    assert took(seconds) == text
 
 
 def test_local() -> None:

@@ -29,7 +29,7 @@ def audit_command(ctx: click.Context, start: str, as_json: bool) -> None:
     Which ticks were due follows from the schedules as they were, with every edit and pause.
     """
     until = float(int(time.time()))
-    begin = console.moment(start, "UTC", "--since").timestamp()
+    begin = float(int(console.moment(start, "UTC", "--since").timestamp()))
     with console.open_redis() as redis, console.progress("Auditing") as update:
         ids, opened = job_ids(redis), read_open(redis)
         tally, done = Tally(), 0

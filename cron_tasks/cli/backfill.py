@@ -53,6 +53,8 @@ def _print(found: Backfill, missing: int, dry_run: bool) -> None:
     if dry_run and found.missing:
         rows = [(run_id, status or "never ran") for run_id, status in found.missing.items()]
         console.print_table(("run", "so far"), rows)
+    if not found.ticks:
+        return click.echo("no tick in that time")
     parts = [f"{missing:,} {'would run' if dry_run else 'to run'}", f"{found.ok:,} ran ok"]
     if found.open:
         parts.append(f"{found.open:,} are open")

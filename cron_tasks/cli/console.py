@@ -34,8 +34,11 @@ RICH_ROWS = 1000
 #: Beyond this width a cell no longer widens its column.
 WIDEST = 40
 
-#: Columns that give way when the terminal is narrow.
+#: Columns that give way when the terminal is narrow; the columns that it goes without, in this
+#: order, before prose gets less than the first of these widths, or the second if it has to be.
 _PROSE = frozenset(("name", "schedule", "error", "row", "value", "meaning", "reason"))
+_LESSER = ("worker", "row", "timezone", "ended")
+_SLIM = (32, 14)
 _COLOURS = {"ok": "green", "failed": "red", "missed": "yellow", "skipped": "yellow"}
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -52,8 +55,7 @@ def print_json(value: Any) -> None:
 def print_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows of cells; an empty cell is shown as "-", so that a column stays a column."""
     shown = [[cell or "-" for cell in row] for row in rows]
-    if sys.stdout.isatty() and len(shown) <= RICH_ROWS:
-        _print_rich(heading, shown)
+    if sys.stdout.isatty() and len(shown) <= RICH_ROWS and _print_rich(heading, shown):
         return
     shown.insert(0, [title.upper() for title in heading])
     widths = [min(max(map(len, column)), WIDEST) for column in zip(*shown, strict=True)]
@@ -69,17 +71,39 @@ def print_facts(facts: Mapping[str, Any]) -> None:
             click.echo(f"{name:<18} {printable(text, 1000)}")
 
 
-def _print_rich(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _print_rich(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Print a table, unless the terminal is so narrow that something would be cut off."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    console = Console(highlight=False)
+    columns = fitting(heading, rows, console.width)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for title in heading:
-        table.add_column(title, no_wrap=title not in _PROSE, overflow="fold")
+    for column in columns:
+        table.add_column(heading[column], no_wrap=heading[column] not in _PROSE, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in row))
-    Console(highlight=False).print(table)
+        cells = (row[column] for column in columns)
+        table.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in cells))
+    if columns:
+        console.print(table)
+    return bool(columns)
+
+
+def fitting(heading: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """The columns that a terminal of `width` has room for; none where even the most needed have
+    not."""
+    from rich.cells import cell_len
+
+    columns = zip(heading, *rows, strict=True)
+    widest = {column[0]: max(map(cell_len, column)) for column in columns}
+    for slim in _SLIM:
+        needed = widest | {title: min(widest[title], slim) for title in _PROSE & widest.keys()}
+        for lesser in ("", *_LESSER):
+            needed.pop(lesser, None)
+            if sum(needed.values()) + 2 * len(needed) <= width:
+                return [column for column, title in enumerate(heading) if title in needed]
+    return []
 
 
 def upcoming(schedule: Schedule, start: datetime, most: int) -> list[datetime]:

@@ -157,7 +157,9 @@ def _persistence(system: System) -> tuple[bool, str]:
 def _clock(system: System) -> tuple[bool, str]:
     seconds, microseconds = system.redis.time()
     off = seconds + microseconds / 1e6 - time.time()
-    return abs(off) <= SKEW, f"that of Redis is {off:+.1f} s from this machine's"
+    apart = f"is {abs(off):.1f} s {'ahead of' if off > 0 else 'behind'}"
+    said = "agrees with" if abs(off) < 0.1 else apart
+    return abs(off) <= SKEW, f"that of Redis {said} this machine's"
 
 
 def _rest_service(system: System) -> tuple[bool, str]:

@@ -12,6 +12,7 @@ from cron_tasks.errors import RunUnfit
 from cron_tasks.jobs import Job
 from cron_tasks.registry import routing
 from cron_tasks.text import printable
+from cron_tasks.times import took
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -86,14 +87,15 @@ def listed(run: runs.Shape) -> runs.Shape:
 
 def outcome(run: runs.Shape) -> str:
     """`failed after 2.5 s at attempt 2: HTTP 500`"""
-    took = "" if run["duration"] is None else f" after {run['duration']:g} s"
+    after = f" after {took(run['duration'])}" if run["duration"] is not None else ""
     number = f" at attempt {run['attempt']}" if (run["attempt"] or 0) > 1 else ""
-    return str(run["status"]) + took + number + (f": {why(run)}" if why(run) else "")
+    return str(run["status"]) + after + number + (f": {why(run)}" if why(run) else "")
 
 
 def why(run: runs.Shape) -> str:
     """Reason or error of a run, the run that was in its way, and the last tick missed with it."""
     about = f" ({run['other']})" if run.get("other") else ""
     about += f" until {run['until']}" if "until" in run else ""
+    about += f" (next attempt at {run['retry_at'][:19]}Z)" if run.get("retry_at") else ""
     text = ": ".join(each for each in (run["reason"], run["error"]) if each)
     return printable(text + about, 200)

@@ -38,15 +38,16 @@ def jobs() -> None:
 def list_jobs(tag: str | None, as_json: bool) -> None:
     """List the jobs, with their next tick and the status of their last run."""
     with console.open_redis() as redis:
-        rows = sorted(_rows(redis, tag), key=lambda row: _natural(row["id"]))
+        found = sorted(_found(redis, tag), key=lambda each: _natural(each[0].job.id))
     if as_json:
-        console.print_json(rows)
+        console.print_json([_row(*each) for each in found])
     else:
         heading = ("id", "name", "schedule", "timezone", "next", "last")
-        console.print_table(heading, list(map(_cells, rows)))
+        console.print_table(heading, [_cells(*each) for each in found])
 
 
-def _rows(redis: Redis, tag: str | None) -> Iterator[dict[str, Any]]:
+def _found(redis: Redis, tag: str | None) -> Iterator[tuple[Registered, str | None]]:
+    """The jobs, each with the record of its last run."""
     registry, ledger = Registry(redis), console.open_ledger(redis)
     count, done = registry.count(), 0
     with console.progress("Reading the jobs") as update:
@@ -56,7 +57,7 @@ def _rows(redis: Redis, tag: str | None) -> Iterator[dict[str, Any]]:
             update(done, count)
             for registered, record in zip(page, newest, strict=True):
                 if tag is None or tag in registered.job.tags:
-                    yield _row(registered, record)
+                    yield registered, record
 
 
 def _row(registered: Registered, record: str | None) -> dict[str, Any]:
@@ -83,11 +84,11 @@ def _natural(job_id: str) -> tuple[bool, int, str]:
     return not number, int(job_id) if number else 0, job_id
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
+def _cells(registered: Registered, record: str | None) -> list[str]:
+    row, pause = _row(registered, record), registered.paused
     texts = [row["id"], printable(row["name"], 60), printable(row["schedule"], 60), row["timezone"]]
-    upcoming = row["next"] or "never" if row["enabled"] else "disabled"
-    upcoming = "paused" if row["paused"] else upcoming
-    return [*texts, upcoming, row["last_status"] or ""]
+    upcoming = f"paused: {printable(pause.reason, 60)}" if pause else row["next"] or "never"
+    return [*texts, upcoming if row["enabled"] else "disabled", row["last_status"] or ""]
 
 
 @click.command()
@@ -118,6 +119,10 @@ def run(job_id: str, wait: bool, as_json: bool) -> None:
     waiting and not the run.
     """
     with console.open_redis() as redis:
-        job = Registry(redis).job(job_id)
+        (found,) = Registry(redis).registered([Registry(redis).job(job_id).id])
+        job = found.job
+        if found.paused:
+            paused = f"job {job_id} is paused ({found.paused.reason})"
+            click.echo(f"Note: {paused}; this run goes ahead all the same", err=True)
         run_id = open_by_hand(console.open_ledger(redis), job, time.time())
         begin(redis, job, run_id, wait, as_json)

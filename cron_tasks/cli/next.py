@@ -12,7 +12,7 @@ import click
 from cron_tasks.cli import console
 from cron_tasks.errors import ScheduleError
 from cron_tasks.schedules import Schedule, parse
-from cron_tasks.text import shown
+from cron_tasks.text import printable, shown
 from cron_tasks.times import local
 
 #: What is an expression and no id of a job: white space, a nickname, `PT5M`, `FREQ=…`, `DTSTART…`.
@@ -52,10 +52,11 @@ def next_ticks(
     if _EXPRESSION.search(what):
         schedule = _read(what, timezone, start or now.replace(microsecond=0))
         zone = schedule.timezone
+        first = now
     else:
-        schedule = _schedule_of_job(what)
+        schedule, first = _schedule_of_job(what, now)
         zone = timezone or schedule.timezone
-    ticks = console.upcoming(schedule, _moment(start, zone) if start else now, count)
+    ticks = console.upcoming(schedule, _moment(start, zone) if start else first, count)
     if as_json:
         console.print_json([local(tick, zone) for tick in ticks])
         return
@@ -89,20 +90,28 @@ def _default_zone() -> str:
     return "UTC"
 
 
-def _schedule_of_job(job_id: str) -> Schedule:
+def _schedule_of_job(job_id: str, now: datetime) -> tuple[Schedule, datetime]:
+    """A job's schedule, and the time from which it fires: later than now after `skip-next`."""
     from cron_tasks.registry import Registry
 
     try:
         with console.open_redis() as redis:
-            job = Registry(redis).job(job_id)
+            registry = Registry(redis)
+            (found,) = registry.registered([registry.job(job_id).id])
     except Exception as error:
         if (why := console.sentence(error)) is None:
             raise
         neither = f"{shown(job_id)} is no expression, and as the id of a job: {why}"
         raise click.ClickException(neither) from None
-    if not job.enabled:
+    if not found.job.enabled:
         click.echo("Warning: the job is disabled, it has no ticks until it is enabled", err=True)
-    return job.schedule
+    elif found.paused:
+        reason = printable(found.paused.reason)
+        click.echo(
+            f"Warning: the job is paused ({reason}), no tick fires until it is resumed", err=True
+        )
+    later = datetime.fromtimestamp(found.next, UTC) if found.next else now
+    return found.job.schedule, max(now, later)
 
 
 def _moment(text: str, zone: str) -> datetime:

@@ -20,9 +20,10 @@ REASON_KEPT = 200
 @click.option("--reason", required=True, help="Why; shown wherever the job is shown.")
 @console.json_option
 def pause(job_id: str, reason: str, as_json: bool) -> None:
-    """Let a job rest until it is resumed; what runs ends, what waits is skipped.
+    """Let a job rest until it is resumed; what runs goes on to its end.
 
-    A pause survives every sync; it ends with the job.
+    What waits for a worker is skipped, what waits for a further attempt has failed. A pause
+    survives every sync; it ends with the job.
     """
     now, reason = time.time(), printable(reason.strip(), REASON_KEPT)
     with console.open_redis() as redis:
@@ -42,13 +43,15 @@ def resume(job_id: str, as_json: bool) -> None:
     now = time.time()
     with console.open_redis() as redis:
         registry = console.open_registry(redis)
-        was_paused, job = registry.resume(job_id, now), registry.job(job_id)
-    upcoming = local(next_tick(job.schedule, now), job.timezone) if job.enabled else None
+        was_paused = registry.resume(job_id, now)
+        (found,) = registry.registered([job_id])
+    upcoming = local(found.next, found.job.timezone)
     if as_json:
         console.print_json({"id": job_id, "was_paused": was_paused, "next": upcoming})
     else:
         said = "is resumed" if was_paused else "was not paused"
-        click.echo(f"{job_id} {said}; next: {upcoming or 'never'}")
+        never = "never" if found.job.enabled else "never, since it is disabled"
+        click.echo(f"{job_id} {said}; next: {upcoming or never}")
 
 
 @click.command("skip-next")

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -27,7 +27,7 @@ from cron_tasks.errors import CronTasksError, RunUnfit
 from cron_tasks.registry import Registry
 from cron_tasks.settings import load
 from cron_tasks.text import printable
-from cron_tasks.times import local
+from cron_tasks.times import local, took
 
 EVER = datetime.min.replace(tzinfo=UTC)
 
@@ -98,8 +98,7 @@ def list_runs(
     if as_json:
         console.print_json(list(map(listed, found)))
     else:
-        heading = ("run", "status", "attempt", "ended", "took", "worker", "reason")
-        console.print_table(heading, [_cells(run, zone) for run in found])
+        print_runs(found, zone)
 
 
 def _wanted(job_id: str | None, status: str | None, start: datetime, run: stored.Shape) -> bool:
@@ -121,12 +120,22 @@ def _follow(
         fresh = list(filter(wanted, patiently(tail.read)))
 
 
+def print_runs(found: Iterable[stored.Shape], zone: str) -> None:
+    """Print runs as a table, their ends in `zone`."""
+    heading = ("run", "status", "attempt", "ended", "took", "worker", "reason")
+    console.print_table(heading, [_cells(run, zone) for run in found])
+
+
 def _cells(run: stored.Shape, zone: str) -> list[str]:
-    ended = datetime.fromisoformat(run["finished_at"]) if run["finished_at"] else None
-    took = "" if run["duration"] is None else f"{run['duration']:g} s"
-    shown_end = local(ended and ended.replace(microsecond=0), zone) or ""
-    worker, number = printable(run["worker"] or ""), str(run["attempt"] or "")
-    return [run["run_id"], run["status"], number, shown_end, took, worker, why(run)]
+    head = [run["run_id"], run["status"], str(run["attempt"] or "")]
+    ended, worker = _second(run["finished_at"], zone), printable(run["worker"] or "")
+    return [*head, ended, took(run["duration"]), worker, why(run)]
+
+
+def _second(moment: str | None, zone: str) -> str:
+    """A time to the second in `zone`."""
+    whole = moment and datetime.fromisoformat(moment).replace(microsecond=0)
+    return local(whole, zone) or "" if whole else ""
 
 
 @click.command()
@@ -138,11 +147,12 @@ def show(run_id: str, as_json: bool) -> None:
         asked_for, job_id, _ = by_hand.named(run_id)
         found = stored.details(redis, asked_for)
         try:
-            name = Registry(redis).job(job_id).name
+            job = Registry(redis).job(job_id)
+            name, zone = job.name, job.timezone
         except CronTasksError:
             if found is None:
                 raise
-            name = None
+            name, zone = None, "UTC"
     if found is None:
         raise RunUnfit(by_hand.unknown(asked_for))
     found = {"run_id": asked_for, "job_id": job_id, "job_name": name, **found}
@@ -150,21 +160,21 @@ def show(run_id: str, as_json: bool) -> None:
         console.print_json(found)
         return
     attempts, output = found.pop("attempts"), found.pop("output", None)
-    console.print_facts(found)
+    lasted = took(found["duration"]) or None
+    console.print_facts(found | {"attempt": found["attempt"] or None, "duration": lasted})
     if attempts:
         click.echo()
         heading = ("attempt", "started", "ended", "took", "worker", "error")
-        console.print_table(heading, [_attempt_cells(each) for each in attempts])
+        console.print_table(heading, [_attempt_cells(each, zone) for each in attempts])
     if output:
-        click.echo()
+        click.echo("\noutput:")
         click.echo("\n".join(printable(line, 1000) for line in output.splitlines()))
 
 
-def _attempt_cells(attempt: stored.Shape) -> list[str]:
-    took = "" if attempt["duration"] is None else f"{attempt['duration']:g} s"
-    times = [attempt["started_at"] or "", attempt["finished_at"] or "", took]
+def _attempt_cells(attempt: stored.Shape, zone: str) -> list[str]:
+    times = [_second(attempt[name], zone) for name in ("started_at", "finished_at")]
     said = [printable(attempt[name] or "") for name in ("worker", "error")]
-    return [str(attempt["attempt"]), *times, *said]
+    return [str(attempt["attempt"]), *times, took(attempt["duration"]), *said]
 
 
 @click.command()

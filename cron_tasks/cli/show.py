@@ -1,19 +1,25 @@
 """`cron-tasks jobs show`."""
 
 import json
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import click
+from redis import Redis
 
+from cron_tasks import names
+from cron_tasks import runs as stored
 from cron_tasks.cli import console
+from cron_tasks.cli.runs import print_runs
 from cron_tasks.registry import Registered, Registry
-from cron_tasks.runs import shaped
 from cron_tasks.text import printable
 from cron_tasks.times import local
 
 TICKS = 5
+#: Open runs that are shown.
+RUNS = 20
 #: Parts of a schedule's spec that are no part of its text.
 _WINDOW = {"s": "start_at", "u": "end_at", "x": "exclude", "j": "shifted_by"}
 
@@ -22,26 +28,31 @@ _WINDOW = {"s": "start_at", "u": "end_at", "x": "exclude", "j": "shifted_by"}
 @click.argument("job_id", metavar="ID")
 @console.json_option
 def show(job_id: str, as_json: bool) -> None:
-    """Show one job: what it says, its next ticks and its last runs."""
+    """Show one job: what it says, its next ticks, what runs or waits, and its last runs."""
     with console.open_redis() as redis:
         registry = Registry(redis)
         (found,) = registry.registered([registry.job(job_id).id])
-        runs = [shaped(record) for record in console.open_ledger(redis).history(job_id)]
-    job, facts = found.job, _facts(found)
+        facts = _facts(found) | _in_the_way(redis, found)
+        going = [
+            stored.details(redis, run["run_id"]) or run
+            for run in stored.still_open(redis, RUNS, job_id)
+        ]
+        ended = [stored.shaped(record) for record in console.open_ledger(redis).history(job_id)]
+    job = found.job
     now, zone = datetime.now(UTC), job.timezone
     start = now if found.next is None else datetime.fromtimestamp(found.next, UTC)
     ticks = console.upcoming(job.schedule, start, TICKS) if found.next is not None else []
     if as_json:
-        console.print_json(facts | {"next": [local(tick, zone) for tick in ticks], "runs": runs})
+        facts |= {"next": [local(tick, zone) for tick in ticks], "open": going, "runs": ended}
+        console.print_json(facts)
         return
     _print_facts(facts)
     if ticks:
         click.echo()
         console.print_ticks(ticks, zone, now)
-    if runs:
+    if going or ended:
         click.echo()
-        heading = ("scheduled for", "status", "attempt", "took", "worker", "reason")
-        console.print_table(heading, [_cells(run, zone) for run in runs])
+        print_runs(going + ended, zone)
 
 
 def _facts(found: Registered) -> dict[str, Any]:
@@ -64,16 +75,21 @@ def _facts(found: Registered) -> dict[str, Any]:
     return facts | {"fields": fields, "warnings": job.warnings}
 
 
+def _in_the_way(redis: Redis, found: Registered) -> dict[str, Any]:
+    """`rejected`: what is wrong with the job's row by now, whose last good version this then is;
+    `skips`: coming ticks that `skip-next` has taken out."""
+    job_id, zone = found.job.id, found.job.timezone
+    account = names.ACCOUNT_PREFIX + job_id
+    ahead: Any = redis.zrangebyscore(account, f"({time.time()}", "+inf", withscores=True)
+    wrong = [each.errors for each in Registry(redis).rejected() if each.id == job_id]
+    return {"rejected": sum(wrong, ()), "skips": tuple(local(tick, zone) for _, tick in ahead)}
+
+
 def _print_facts(facts: Mapping[str, Any]) -> None:
     click.secho(f"{facts['id']}  {printable(facts['name'])}", bold=True)
-    shown = {name: facts[name] for name in facts if name not in ("id", "name", "fields")}
+    shown = {name: facts[name] for name in facts if name not in ("id", "name", "fields", "pause")}
+    if pause := facts["pause"]:
+        shown["paused"] = f"since {pause['since'][:19]}{pause['since'][-6:]}: {pause['reason']}"
+    if facts["rejected"]:
+        shown["rejected"] = f"this is the last good version; now {'; '.join(facts['rejected'])}"
     console.print_facts(shown | facts["fields"])
-
-
-def _cells(run: Mapping[str, Any], zone: str) -> list[str]:
-    scheduled = local(datetime.fromisoformat(run["scheduled_for"]), zone) or ""
-    if "until" in run:
-        scheduled += f" until {local(datetime.fromisoformat(run['until']), zone)}"
-    took = "" if run["duration"] is None else f"{run['duration']:g} s"
-    why = run["reason"] or run["error"] or ""
-    return [scheduled, run["status"], str(run["attempt"] or ""), took, run["worker"] or "", why]
