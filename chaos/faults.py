@@ -8,7 +8,7 @@ from helpers import wait_until
 from redis import Redis
 from redis.exceptions import RedisError
 
-from chaos.victim import BEAT_INSTANTS, WORKER_INSTANTS
+from chaos.victim import BEAT_INSTANTS, RARE, WORKER_INSTANTS
 from chaos.world import World
 
 Fault = Callable[[World], str]
@@ -70,13 +70,13 @@ def die_at_the_worst_instant(world: World) -> str:
         instant = world.random.choice(BEAT_INSTANTS)
         leader = world.leader()
         name = "beat 1" if leader == "beat 2" else "beat 2"
-        victim = world.replace(name, instant, world.random.randint(1, 3))
+        victim = world.replace(name, instant, 1 if instant in RARE else world.random.randint(1, 3))
         victim.wait_for('"beat.')
         world.members[leader].signal(signal.SIGTERM)
     else:
         instant = world.random.choice(WORKER_INSTANTS)
         name = world.any_worker()
-        victim = world.replace(name, instant, world.random.randint(1, 3))
+        victim = world.replace(name, instant, 1 if instant in RARE else world.random.randint(1, 3))
     wait_until(lambda: not victim.alive, f"{name} to die {instant}", 40)
     return f"kill -9 {name} {instant}"
 
@@ -131,6 +131,15 @@ def lose_the_lock(world: World) -> str:
     return "the leader's lock deleted"
 
 
+def kill_the_target(world: World) -> str:
+    """With all requests that are under way."""
+    seconds = world.random.uniform(0, 4)
+    world.target.kill()
+    time.sleep(seconds)
+    world.start_target()
+    return f"the service that jobs ask killed for {seconds:.1f} s"
+
+
 def break_the_rest_service(world: World) -> str:
     world.rest.answer = lambda handler: handler.reply(503, b"{}") or True
     time.sleep(6)
@@ -160,6 +169,12 @@ def freeze_the_broker(world: World) -> str:
     return f"the broker frozen for {seconds:.1f} s"
 
 
+def lose_everything(world: World) -> str:
+    """What was before this nobody can tell, so it comes first, and is not among the others."""
+    world.redis.flushall()
+    return "Redis emptied"
+
+
 #: Where the broker is a server of its own.
 BROKER_FAULTS: tuple[Fault, ...] = (restart_the_broker, freeze_the_broker)
 FAULTS: tuple[Fault, ...] = (
@@ -176,5 +191,6 @@ FAULTS: tuple[Fault, ...] = (
     full_redis,
     cut_connections,
     lose_the_lock,
+    kill_the_target,
     break_the_rest_service,
 )
