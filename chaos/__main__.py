@@ -54,14 +54,11 @@ def attack(world: World, minutes: float, chosen: Sequence[str]) -> None:
     strike(world, begun, lose_everything)
     world.asked.since = int(time.time()) + 0.5
     known = FAULTS + BROKER_FAULTS if world.broker else FAULTS
-    faults = [fault for fault in known if any(part in fault.__name__ for part in chosen)]
-    order: list[Fault] = []
-    asks: list[commands.Command] = []
+    faults = tuple(fault for fault in known if any(part in fault.__name__ for part in chosen))
     while time.time() - begun < minutes:
-        order = order or world.random.sample(faults, len(faults))
-        asks = asks or world.random.sample(commands.COMMANDS, len(commands.COMMANDS))
-        print(f"{time.time() - begun:6.1f} s  {asks.pop()(world)}", flush=True)
-        strike(world, begun, order.pop())
+        said = world.deal(commands.COMMANDS)(world)
+        print(f"{time.time() - begun:6.1f} s  {said}", flush=True)
+        strike(world, begun, world.deal(faults))
         commands.resume_all(world)
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 from helpers import free_port, wait_until
 from processes import Celery, Process, Valkey
@@ -21,6 +22,7 @@ from chaos.victim import BEAT_INSTANTS
 
 #: What a worker runs at a time; actions that take seconds must not hold up all others.
 SLOTS = 4
+T = TypeVar("T")
 
 
 class World:
@@ -34,6 +36,7 @@ class World:
         self.target_log = folder / "target.jsonl"
         self.rows = rest.jobs = job_rows(self.target_url)
         self.asked = Asked()
+        self._decks: dict[tuple[Any, ...], list[Any]] = {}
         #: Jobs that are paused, and since when.
         self.paused: dict[str, float] = {}
         self.valkey = Valkey(folder / "valkey", appendfsync="always")
@@ -114,6 +117,12 @@ class World:
         self.members[name] = victim
         old.end()
         return victim
+
+    def deal(self, cards: tuple[T, ...]) -> T:
+        """One of them, and none again before each has come."""
+        left = self._decks.setdefault(cards, [])
+        left += [] if left else self.random.sample(cards, len(cards))
+        return left.pop()
 
     def leader(self) -> str:
         """The beat that seems to lead; a guess is good enough to hurt somebody."""
