@@ -21,7 +21,7 @@ from chaos.jobs import job_rows
 from chaos.world import World
 
 #: Seconds in which the edit that ends all jobs has arrived.
-EDIT = 15
+EDIT = 10
 
 
 def main() -> int:

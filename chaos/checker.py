@@ -18,6 +18,11 @@ Record = Mapping[str, Any]
 PASSING = ("open", "going", "queued", "stop", "attempts")
 #: Seconds for which a tick may still fire after its job was paused: it was in hand by then.
 IN_HAND = 1.0
+#: What may be found wrong; docs/operations.md says what each means.
+PROMISES = (
+    *("lost", "doubled", "unasked", "untold", "repeated", "overlapping", "untrue", "left_over"),
+    *("audit", "gave_up"),
+)
 ENDS = {"ok": "success", "failed": "failure"}
 
 
@@ -64,20 +69,7 @@ class Verdict:
     calls: int = 0
     given_up: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
-    wrong: dict[str, list[str]] = field(
-        default_factory=lambda: {
-            "lost": [],
-            "doubled": [],
-            "unasked": [],
-            "untold": [],
-            "repeated": [],
-            "overlapping": [],
-            "untrue": [],
-            "left_over": [],
-            "audit": [],
-            "gave_up": [],
-        }
-    )
+    wrong: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in PROMISES})
 
     @property
     def clean(self) -> bool:

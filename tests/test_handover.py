@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -247,14 +248,18 @@ def test_a_task_is_sent_once_or_not_at_all(tmp_path: Path, monkeypatch: pytest.M
     def sent_while(trouble: Callable[[], object]) -> int:
         monkeypatch.setattr(handover, "waiting", lambda *_: bool(trouble()) * 0)
         handover.send(app, task_job(), task_job().action, "id", handed)
-        valkey.thaw()
         wait_until(redis.ping)
         return redis.llen("other\x06\x163")
+
+    def freeze_for_a_moment() -> None:
+        """Longer than the client waits for an answer."""
+        valkey.freeze()
+        Timer(0.6, valkey.thaw).start()
 
     with Redis.from_url(valkey.url, socket_timeout=5) as redis:
         try:
             assert sent_while(lambda: None) == 1
-            assert sent_while(valkey.freeze) == 2
+            assert sent_while(freeze_for_a_moment) == 2
             with pytest.raises(OperationalError, match="maxmemory"):
                 sent_while(lambda: redis.config_set("maxmemory", "1"))
         finally:
