@@ -59,13 +59,13 @@ def host_allowed(host: str, rules: Sequence[str]) -> bool:
 def refusal(address: Address, rules: Sequence[str]) -> str | None:
     """Why a job may not reach the address ("127.0.0.1 is a loopback address"); None if it may."""
     inner = _embedded(address)
-    if inner.is_global and not inner.is_multicast and not inner.is_reserved and not _local(inner):
+    kinds = [text for test, text in _KINDS if getattr(inner, test, False)]
+    if inner.is_global and not kinds:
         return None
     _, networks = _parsed(tuple(rules))
     if any(each in network for network in networks for each in (address, inner)):
         return None
-    kind = next((text for test, text in _KINDS if getattr(inner, test, False)), "a non-public")
-    return f"{address} is {kind} address"
+    return f"{address} is {next(iter(kinds), 'a non-public')} address"
 
 
 def refused_host(host: str, rules: Sequence[str]) -> str | None:
@@ -90,10 +90,6 @@ def literal(host: str) -> Address | None:
         return IPv4Address(socket.inet_aton(host)) if re.fullmatch("[0-9a-fx.]+", host) else None
     except OSError:
         return None
-
-
-def _local(address: Address) -> bool:
-    return isinstance(address, IPv6Address) and address.is_site_local
 
 
 def _embedded(address: Address) -> Address:

@@ -93,7 +93,7 @@ class Reconciler:
 
     def preview(self, force: bool = False) -> Report:
         """What `sync` would do now; changes nothing."""
-        report = self._read(self._policy(force), None)[0]
+        report = self._read(force, None)[0]
         deque(report.changes.settle(), 0)
         return report
 
@@ -131,14 +131,11 @@ class Reconciler:
         state = cast("State | None", stored.get("state"))
         return SourceStatus(state=state, detail=stored.get("detail", ""), **times)
 
-    def _policy(self, force: bool) -> Policy:
-        return policy_of(self.settings, force)
-
     @_no_garbage_collection()
     def _sync_once(
         self, clock: Callable[[], float], force: bool, progress: Callable[[int, int], None]
     ) -> Report:
-        report, validators = self._read(self._policy(force), None if force else self._validators())
+        report, validators = self._read(force, None if force else self._validators())
         changes = report.changes
         if report.state == "ok" and not report.not_modified:
             total, done = len(changes.candidates) + len(changes.removed), 0
@@ -157,16 +154,14 @@ class Reconciler:
         self._remember(report, validators, clock())
         return report
 
-    def _read(
-        self, policy: Policy, validators: Validators | None
-    ) -> tuple[Report, Validators | None]:
+    def _read(self, force: bool, validators: Validators | None) -> tuple[Report, Validators | None]:
         try:
             with Source(self.settings).read(validators) as listing:
                 if listing.not_modified:
                     changes = Changes(unchanged=self.registry.count())
                     return Report("ok", changes, not_modified=True), validators
                 current = self.registry.fingerprints()
-                changes = plan(current, listing, policy)
+                changes = plan(current, listing, policy_of(self.settings, force))
                 validators = listing.validators
         except SourceError as error:
             return Report("failing", Changes(unchanged=self.registry.count()), str(error)), None

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import kombu
 import pytest
 import redis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cron_tasks.errors import SettingsError
@@ -229,6 +229,7 @@ def test_a_file_that_is_no_text_is_said_to_be_none(
     value=st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
     | st.from_regex(r"\A(redis|rediss|sentinel|http)://[!-~]*\Z"),
 )
+@example(name="alive_file", value="\x1f/0")
 def test_whatever_a_value_is_it_counts_or_gets_one_line(name: str, value: str) -> None:
     load.cache_clear()
     with pytest.MonkeyPatch.context() as monkeypatch:

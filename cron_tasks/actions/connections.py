@@ -14,7 +14,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from ipaddress import ip_address
@@ -133,19 +133,12 @@ def _connected(host: str, port: int, rules: Sequence[str], until: float) -> sock
     allowed = [each for each, why in zip(found, reasons, strict=True) if why is None]
     if not allowed:
         raise Refused(reasons[0])
-    for remaining in range(len(allowed), 0, -1):
-        family, kind, protocol, _, address = allowed[-remaining]
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.settimeout(left(until) / remaining)
-            sock.connect(address)
-        except OSError:
-            sock.close()
-            if remaining == 1:
-                raise
-        else:
-            return sock
-    raise AssertionError("unreachable")
+    # Addresses, which are not resolved once more.
+    *first, last = [(str(each[4][0]), port) for each in allowed]
+    for remaining, address in zip(range(len(allowed), 1, -1), first, strict=True):
+        with suppress(OSError):
+            return socket.create_connection(address, left(until) / remaining)
+    return socket.create_connection(last, left(until))
 
 
 @cache

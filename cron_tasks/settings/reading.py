@@ -5,7 +5,7 @@ not count needs to know which value did, and a misspelt variable must not pass i
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -23,32 +23,34 @@ from cron_tasks.settings import urls
 from cron_tasks.settings.fields import PREFIX, SECRETS_DIR, Settings, expected, variable
 from cron_tasks.text import did_you_mean, printable, shown
 
+Given = Mapping[str, tuple[str, str]]
 
-class _Given:
-    """What is given: value and origin of each field, and a sentence for each stranger."""
 
-    def __init__(self) -> None:
-        self.found: dict[str, tuple[str, str]] = {}
-        self.strangers: list[str] = []
-        dotenv = DotEnvSettingsSource(Settings)
-        self._ask(EnvSettingsSource(Settings), "environment", os.environ)
-        self._ask(dotenv, ".env", dotenv.env_vars)
-        folder = Path(self.found.get("secrets_dir", (SECRETS_DIR,))[0])
-        if folder.is_dir():
-            source = SecretsSettingsSource(Settings, secrets_dir=folder)
-            self._ask(source, f"secret file in {folder}", os.listdir(folder))
+def _given() -> tuple[Given, list[str]]:
+    """Value and origin of each field that is given, and a sentence for each stranger."""
+    found: dict[str, tuple[str, str]] = {}
+    strangers: list[str] = []
 
-    def _ask(self, source: PydanticBaseSettingsSource, origin: str, names: Iterable[str]) -> None:
+    def ask(source: PydanticBaseSettingsSource, origin: str, names: Iterable[str]) -> None:
         for name, value in source().items():
             if value and name in Settings.model_fields:
-                self.found.setdefault(name, (value, origin))
+                found.setdefault(name, (value, origin))
         for name in sorted({name.upper() for name in names}):
             rest = name.removeprefix(PREFIX).lower()
             if name.startswith(PREFIX) and rest not in Settings.model_fields:
                 near = did_you_mean(rest, sorted(Settings.model_fields))
                 hint = f"; did you mean {variable(near)}?" if near else ""
                 text = f"{printable(name)} ({origin}) is no setting and is ignored{hint}"
-                self.strangers.append(text)
+                strangers.append(text)
+
+    dotenv = DotEnvSettingsSource(Settings)
+    ask(EnvSettingsSource(Settings), "environment", os.environ)
+    ask(dotenv, ".env", dotenv.env_vars)
+    folder = Path(found.get("secrets_dir", (SECRETS_DIR,))[0])
+    if folder.is_dir():
+        source = SecretsSettingsSource(Settings, secrets_dir=folder)
+        ask(source, f"secret file in {folder}", os.listdir(folder))
+    return found, strangers
 
 
 @cache
@@ -58,7 +60,7 @@ def load() -> Settings:
     Raises SettingsError with a line for each wrong variable.
     """
     try:
-        given = _Given()
+        given, strangers = _given()
     except (OSError, UnicodeDecodeError, SourceError) as error:
         cause = error.__cause__ or error
         text = "a file of settings (.env, or a secret file) is not UTF-8 text"
@@ -66,19 +68,19 @@ def load() -> Settings:
             text = f"{shown(str(cause.filename), 200)} cannot be read: {cause.strerror}"
         raise SettingsError(text) from None
     try:
-        settings = Settings(**{name: value for name, (value, _) in given.found.items()})  # type: ignore[arg-type]
+        settings = Settings(**{name: value for name, (value, _) in given.items()})  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError("\n".join(_complaints(error, given))) from None
-    settings._origins = {name: origin for name, (_, origin) in given.found.items()}
-    settings._warnings = tuple(given.strangers)
+    settings._origins = {name: origin for name, (_, origin) in given.items()}
+    settings._warnings = tuple(strangers)
     return settings
 
 
-def _complaints(error: ValidationError, given: _Given) -> Iterator[str]:
+def _complaints(error: ValidationError, given: Given) -> Iterator[str]:
     """A line for each wrong variable: what was expected, what was got, what is wrong with it."""
     details = {detail["loc"][0]: detail for detail in error.errors(include_url=False)}
     for name in filter(details.__contains__, Settings.model_fields):
-        value, origin = given.found[name]
+        value, origin = given[name]
         got = "***" if name.endswith("_token") else shown(urls.masked(value), 100)
         context = details[name].get("ctx", {})
         why = f": {context['error']}" if "error" in context else ""

@@ -125,7 +125,7 @@ def _task_pattern(pattern: str) -> str:
 
 def _in_a_folder(path: Path) -> Path:
     if not path.parent.is_dir():
-        raise ValueError(f"there is no folder {path.parent}")
+        raise ValueError(f"there is no folder {printable(str(path.parent))}")
     return path
 
 
