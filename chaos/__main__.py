@@ -5,6 +5,7 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
@@ -12,9 +13,15 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from helpers import wait_until
 from rest_server import RestServer
 
-from chaos.checker import Verdict, judge
-from chaos.faults import BROKER_FAULTS, FAULTS
-from chaos.world import World, job_rows
+from chaos import commands
+from chaos.calls import judge_calls, read_calls
+from chaos.checker import Ledger, Verdict, compare, iso, judge
+from chaos.faults import BROKER_FAULTS, FAULTS, Fault, lose_everything
+from chaos.jobs import job_rows
+from chaos.world import World
+
+#: Seconds in which the edit that ends all jobs has arrived.
+EDIT = 10
 
 
 def main() -> int:
@@ -26,55 +33,80 @@ def main() -> int:
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.randrange(10_000)
     print(f"seed {seed}, {options.minutes} min", flush=True)
-    with tempfile.TemporaryDirectory() as folder, RestServer(job_rows()) as rest:
-        world = World(Path(folder), rest, random.Random(seed), options.own_broker)
+    verdict = Verdict()
+    with tempfile.TemporaryDirectory() as folder, RestServer() as rest:
+        world = World(Path(folder), rest, seed, options.own_broker)
         try:
-            verdict = attack(world, options.minutes * 60, options.fault or [""])
-            if not verdict.clean:
-                kept = Path(tempfile.mkdtemp(prefix="chaos-"))
-                for log in Path(folder).glob("*.log"):
-                    (kept / log.name).write_bytes(log.read_bytes())
-                print(f"logs kept in {kept}")
+            attack(world, options.minutes * 60, options.fault or [""])
+            verdict = settle(world)
         finally:
+            if not (verdict.clean and verdict.expected):
+                keep_logs(Path(folder))
             world.end()
     report(verdict)
     return 0 if verdict.clean else 1
 
 
-def attack(world: World, seconds: float, chosen: list[str]) -> Verdict:
+def attack(world: World, minutes: float, chosen: Sequence[str]) -> None:
     world.start()
     world.wait_until_it_runs()
-    since = time.time()
+    begun = time.time()
+    strike(world, begun, lose_everything)
+    world.asked.since = int(time.time()) + 0.5
     known = FAULTS + BROKER_FAULTS if world.broker else FAULTS
-    faults = [fault for fault in known if any(part in fault.__name__ for part in chosen)]
-    order: list[object] = []
-    while time.time() - since < seconds:
-        order = order or world.random.sample(faults, len(faults))
-        begun = time.time() - since
-        said = order.pop()(world)  # type: ignore[operator]
-        recovered = world.wait_until_it_runs()
-        print(f"{begun:6.1f} s  {said}; ran again after {recovered:.1f} s", flush=True)
-    until = time.time()
-    verdict = settle(world, since, until)
-    verdict.gave_up = world.gave_up
+    faults = tuple(fault for fault in known if any(part in fault.__name__ for part in chosen))
+    while time.time() - begun < minutes:
+        said = world.deal(commands.COMMANDS)(world)
+        print(f"{time.time() - begun:6.1f} s  {said}", flush=True)
+        strike(world, begun, world.deal(faults))
+        commands.resume_all(world)
+
+
+def strike(world: World, begun: float, fault: Fault) -> None:
+    at = time.time() - begun
+    said = fault(world)
+    recovered = world.wait_until_it_runs()
+    print(f"{at:6.1f} s  {said}; ran again after {recovered:.1f} s", flush=True)
+
+
+def settle(world: World) -> Verdict:
+    """Have all jobs end, wait for the last ticks to, and judge."""
+    world.asked.until = int(time.time()) + EDIT + 0.5
+    world.rest.jobs = job_rows(world.target_url, iso(world.asked.until))
+    world.redis.lpush("cron_tasks:poke", "*")
+    stuck: list[str] = []
+    for condition, what in (
+        (lambda: world.redis.zcard("redbeat::schedule") <= 1, "the jobs to end"),
+        (lambda: not world.redis.hlen("cron_tasks:open"), "the last ticks to end"),
+    ):
+        try:
+            wait_until(condition, what, 120)
+        except AssertionError as error:
+            stuck.append(str(error))
+    verdict = judge(world.redis, world.rows, world.asked)
+    calls = read_calls(world.target_log)
+    for row in world.rows:
+        if "action" in row:
+            ledger = Ledger.read(world.redis, row["id"])
+            judge_calls(verdict, row, ledger, calls, world.asked)
+    compare(verdict, commands.audit(world))
+    verdict.wrong["gave_up"] += stuck + world.gave_up
     return verdict
 
 
-def settle(world: World, since: float, until: float) -> Verdict:
-    """Switch all jobs off, wait for the last ticks to end, and judge."""
-    world.rest.jobs = job_rows(enabled=False)
-    wait_until(lambda: world.redis.zcard("redbeat::schedule") <= 1, "the jobs to be off", 60)
-    wait_until(lambda: not world.redis.hlen("cron_tasks:open"), "the last ticks to end", 60)
-    intervals = {str(job["id"]): int(job["every"]) for job in job_rows()}
-    return judge(world.redis, intervals, since, until)
+def keep_logs(folder: Path) -> None:
+    kept = Path(tempfile.mkdtemp(prefix="chaos-"))
+    for log in (*folder.glob("*.log"), *folder.glob("*.jsonl")):
+        (kept / log.name).write_bytes(log.read_bytes())
+    print(f"logs kept in {kept}")
 
 
 def report(verdict: Verdict) -> None:
     print(f"\n{verdict.expected} ticks expected")
     for status, count in verdict.statuses.most_common():
         print(f"{count:8} {status}")
-    for name in ("lost", "doubled", "untold", "still_open", "gave_up"):
-        found = getattr(verdict, name)
+    print(f"{verdict.calls:8} requests of slow runs, {verdict.given_up} given up for dead")
+    for name, found in verdict.wrong.items():
         print(f"{len(found):8} {name}" + "".join(f"\n           {each}" for each in found[:20]))
 
 

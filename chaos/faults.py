@@ -5,10 +5,11 @@ import time
 from collections.abc import Callable
 
 from helpers import wait_until
+from processes import Process
 from redis import Redis
 from redis.exceptions import RedisError
 
-from chaos.victim import BEAT_INSTANTS, WORKER_INSTANTS
+from chaos.victim import BEAT_INSTANTS, RARE, WORKER_INSTANTS
 from chaos.world import World
 
 Fault = Callable[[World], str]
@@ -65,19 +66,28 @@ def freeze_worker(world: World) -> str:
     return f"SIGSTOP {name} for {seconds:.1f} s"
 
 
-def die_at_the_worst_instant(world: World) -> str:
-    if world.random.random() < 0.5:
-        instant = world.random.choice(BEAT_INSTANTS)
-        leader = world.leader()
-        name = "beat 1" if leader == "beat 2" else "beat 2"
-        victim = world.replace(name, instant, world.random.randint(1, 3))
-        victim.wait_for('"beat.')
-        world.members[leader].signal(signal.SIGTERM)
-    else:
-        instant = world.random.choice(WORKER_INSTANTS)
-        name = world.any_worker()
-        victim = world.replace(name, instant, world.random.randint(1, 3))
-    wait_until(lambda: not victim.alive, f"{name} to die {instant}", 40)
+def beat_dies_at_an_instant(world: World) -> str:
+    leader = world.leader()
+    name = "beat 1" if leader == "beat 2" else "beat 2"
+    victim, instant = _victim(world, name, BEAT_INSTANTS)
+    victim.wait_for('"beat.')
+    world.members[leader].signal(signal.SIGTERM)
+    return _wait_for_death(victim, instant, name)
+
+
+def worker_dies_at_an_instant(world: World) -> str:
+    name = world.any_worker()
+    return _wait_for_death(*_victim(world, name, WORKER_INSTANTS), name)
+
+
+def _victim(world: World, name: str, instants: tuple[str, ...]) -> tuple[Process, str]:
+    instant = world.deal(instants)
+    nth = 1 if instant in RARE else world.random.randint(1, 3)
+    return world.replace(name, instant, nth), instant
+
+
+def _wait_for_death(victim: Process, instant: str, name: str) -> str:
+    wait_until(lambda: not victim.alive, f"{name} to die {instant}", 60)
     return f"kill -9 {name} {instant}"
 
 
@@ -131,6 +141,15 @@ def lose_the_lock(world: World) -> str:
     return "the leader's lock deleted"
 
 
+def kill_the_target(world: World) -> str:
+    """With all requests that are under way."""
+    seconds = world.random.uniform(0, 4)
+    world.target.kill()
+    time.sleep(seconds)
+    world.start_target()
+    return f"the service that jobs ask killed for {seconds:.1f} s"
+
+
 def break_the_rest_service(world: World) -> str:
     world.rest.answer = lambda handler: handler.reply(503, b"{}") or True
     time.sleep(6)
@@ -160,10 +179,18 @@ def freeze_the_broker(world: World) -> str:
     return f"the broker frozen for {seconds:.1f} s"
 
 
+def lose_everything(world: World) -> str:
+    """What was before this nobody can tell, so it comes first, and is not among the others."""
+    world.redis.flushall()
+    return "Redis emptied"
+
+
 #: Where the broker is a server of its own.
 BROKER_FAULTS: tuple[Fault, ...] = (restart_the_broker, freeze_the_broker)
 FAULTS: tuple[Fault, ...] = (
-    die_at_the_worst_instant,
+    beat_dies_at_an_instant,
+    worker_dies_at_an_instant,
+    worker_dies_at_an_instant,
     kill_beat,
     stop_beat,
     freeze_beat,
@@ -176,5 +203,6 @@ FAULTS: tuple[Fault, ...] = (
     full_redis,
     cut_connections,
     lose_the_lock,
+    kill_the_target,
     break_the_rest_service,
 )

@@ -8,52 +8,101 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from celery.__main__ import main
 
 from cron_tasks.ledger import Ledger
 from cron_tasks.publisher import Publisher
+from cron_tasks.runner import Runner
 
-#: Name of the instant: class and method watched, and whether death comes before or after it.
-INSTANTS: dict[str, tuple[type, str, str]] = {
-    "before advance": (Ledger, "advance", "before"),
-    "between advance and publish": (Ledger, "advance", "after"),
-    "after publish": (Publisher, "ticks", "after"),
-    "between publish and claim": (Ledger, "claim", "before"),
-    "between claim and act": (Ledger, "claim", "after"),
-    "between act and finish": (Ledger, "finish", "before"),
-    "after finish": (Ledger, "finish", "after"),
+
+def _anything(args: Any, _result: Any) -> bool:
+    """A sweep that has nothing to close, or a page without ticks, is no instant worth dying at."""
+    return bool(args[-1])
+
+
+def _slow_run(args: Any, _result: Any) -> bool:
+    return any(outcome.run_id.startswith("http") for outcome in args[-1])
+
+
+def _to_be_retried(args: Any, _result: Any) -> bool:
+    return any(outcome.status == "retry" for outcome in args[-1])
+
+
+def _retry_due(args: Any, _result: Any) -> bool:
+    return any(state.startswith("w") for _, state in args[2])
+
+
+def _queued(args: Any, result: Any) -> bool:
+    return not result and any("queue" in job for _, job in args[-1])
+
+
+def _another_queued(args: Any, _result: Any) -> bool:
+    ledger, *_, outcomes = args
+    queued = ledger.redis.hvals("cron_tasks:queued")
+    return any(run.startswith(f"{outcome.job_id}@") for outcome in outcomes for run in queued)
+
+
+@dataclass(frozen=True)
+class Instant:
+    """Before or after a call of a method that is worth dying at; a result there is only after."""
+
+    owner: type
+    method: str
+    moment: str
+    worth: Callable[[Any, Any], bool] = _anything
+
+
+INSTANTS = {
+    "before advance": Instant(Ledger, "advance", "before"),
+    "between advance and publish": Instant(Ledger, "advance", "after"),
+    "after publish": Instant(Publisher, "ticks", "after"),
+    "between a retry's turn and its publish": Instant(Ledger, "hand_back", "after", _retry_due),
+    "between publish and claim": Instant(Ledger, "claim", "before"),
+    "between claim and act": Instant(Ledger, "claim", "after"),
+    "between act and finish": Instant(Ledger, "finish", "before"),
+    "after finish": Instant(Ledger, "finish", "after"),
+    "between act and finish of a slow run": Instant(Ledger, "finish", "before", _slow_run),
+    "after finish with retry": Instant(Ledger, "finish", "after", _to_be_retried),
+    "after it queued a run": Instant(Ledger, "claim", "after", _queued),
+    "before it makes room for a queued run": Instant(Ledger, "finish", "before", _another_queued),
+    "between hand-over and send": Instant(Ledger, "hand_over", "after"),
+    "between a task's end and its run's": Instant(Runner, "end", "before"),
 }
-BEAT_INSTANTS = ("before advance", "between advance and publish", "after publish")
-WORKER_INSTANTS = tuple(name for name in INSTANTS if name not in BEAT_INSTANTS)
+BEAT_INSTANTS = tuple(INSTANTS)[:4]
+WORKER_INSTANTS = tuple(INSTANTS)[4:]
+#: Those that do not come often.
+RARE = ("between a retry's turn and its publish", *tuple(INSTANTS)[8:])
 
 
 def die() -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def watch(owner: type, method: str, moment: str, nth: int) -> None:
-    step: Callable[..., Any] = getattr(owner, method)
+def watch(instant: Instant, nth: int) -> None:
+    step: Callable[..., Any] = getattr(instant.owner, instant.method)
     calls = 0
 
-    def watched(*args: Any, **kwargs: Any) -> Any:
+    def counted(args: Any, result: Any) -> None:
         nonlocal calls
-        # A sweep that has nothing to close, or a page without ticks, is no instant worth dying at.
-        if args[-1]:
-            calls += 1
-        if calls == nth and moment == "before":
+        calls += instant.worth(args, result)
+        if calls == nth:
             die()
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        if instant.moment == "before":
+            counted(args, None)
         result = step(*args, **kwargs)
-        if calls == nth and moment == "after":
-            die()
+        if instant.moment == "after":
+            counted(args, result)
         return result
 
-    setattr(owner, method, watched)
+    setattr(instant.owner, instant.method, watched)
 
 
 if __name__ == "__main__":
-    owner, method, moment = INSTANTS[sys.argv[1]]
-    watch(owner, method, moment, int(sys.argv[2]))
+    watch(INSTANTS[sys.argv[1]], int(sys.argv[2]))
     sys.argv = sys.argv[3:]
     main()

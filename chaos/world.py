@@ -1,50 +1,44 @@
-"""The system under attack: Valkey, a REST service, two beats and two workers, kept alive."""
+"""The system under attack: Valkey, a REST service, two beats and two workers, kept alive, and a
+service that jobs ask."""
 
+import json
 import random
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from helpers import wait_until
+from helpers import free_port, wait_until
 from processes import Celery, Process, Valkey
 from redis import Redis
 from redis.exceptions import RedisError
 from rest_server import RestServer
 
+from chaos.checker import Asked, seconds
+from chaos.jobs import job_rows
 from chaos.victim import BEAT_INSTANTS
 
-#: Seconds between the ticks of the jobs; each interval has JOBS_EACH of them.
-INTERVALS = (1, 2, 3, 5, 7)
-JOBS_EACH = 4
-#: Catch-up policies in turn.
-POLICIES = ("one", "all", "none")
-
-
-def job_rows(enabled: bool = True) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": f"{interval}s-{number}",
-            "name": f"every {interval} s, {POLICIES[number % 3]}",
-            "every": interval,
-            "enabled": enabled,
-            "catchup": {"policy": POLICIES[number % 3], "window": 60},
-        }
-        for interval in INTERVALS
-        for number in range(JOBS_EACH)
-    ]
+#: What a worker runs at a time; actions that take seconds must not hold up all others.
+SLOTS = 4
+T = TypeVar("T")
 
 
 class World:
     """Two beats and two workers that a supervisor starts again whenever they are gone."""
 
-    def __init__(
-        self, folder: Path, rest: RestServer, random_: random.Random, own_broker: bool = False
-    ) -> None:
-        self.random = random_
+    def __init__(self, folder: Path, rest: RestServer, seed: int, own_broker: bool = False) -> None:
+        self.seed = seed
+        self.random = random.Random(seed)
         self.rest = rest
+        self.target_url = f"http://127.0.0.1:{free_port()}/"
+        self.target_log = folder / "target.jsonl"
+        self.rows = rest.jobs = job_rows(self.target_url)
+        self.asked = Asked()
+        self._decks: dict[tuple[Any, ...], list[Any]] = {}
+        #: Jobs that are paused, and since when.
+        self.paused: dict[str, float] = {}
         self.valkey = Valkey(folder / "valkey", appendfsync="always")
         self.redis = Redis.from_url(self.valkey.url, decode_responses=True, socket_timeout=5)
         env = {
@@ -53,21 +47,36 @@ class World:
             "CRON_TASKS_CHAT_ID": "1",
             "CRON_TASKS_SYNC_INTERVAL": "5",
             "CRON_TASKS_HISTORY_RUNS": "10000",
+            "CRON_TASKS_HTTP_ALLOW": "127.0.0.1",
+            "CRON_TASKS_TASKS_ALLOW": "chaos.*",
+            "CHAOS_TARGET": self.target_url,
+            "PYTHONPATH": str(Path(__file__).parent.parent),
         }
         self.broker = Valkey(folder / "broker") if own_broker else None
         if self.broker:
             env["CELERY_BROKER_URL"] = self.broker.url
         self.celery = Celery(env, folder)
+        self.start_target()
         self.members: dict[str, Process] = {}
         self._starts: dict[str, Callable[[], Process]] = {
             "beat 1": self.celery.beat,
             "beat 2": self.celery.beat,
-            "worker 1": lambda: self.celery.worker(2),
-            "worker 2": lambda: self.celery.worker(2),
+            "worker 1": self._worker,
+            "worker 2": self._worker,
         }
         self.gave_up: list[str] = []
         self._ended = threading.Event()
         self._supervisor = threading.Thread(target=self._supervise)
+
+    def _worker(self) -> Process:
+        return self.celery.worker(SLOTS, "--include", "chaos.work")
+
+    def start_target(self) -> None:
+        port = self.target_url.rpartition(":")[2].rstrip("/")
+        arguments = [port, str(self.target_log), str(self.seed)]
+        command = [sys.executable, "-m", "chaos.target", *arguments]
+        self.target = Process(command, self.celery.env, self.celery.folder / "target.log")
+        self.celery.processes.append(self.target)
 
     def start(self) -> None:
         for name, start in self._starts.items():
@@ -100,13 +109,20 @@ class World:
         arguments = [sys.executable, "-m", "chaos.victim", instant, str(nth), "celery"]
         arguments += ["-A", "cron_tasks", "-q", kind, "-l", "INFO"]
         if kind == "worker":
-            arguments += ["-c", "2", "-n", f"victim{len(self.celery.processes)}@test"]
+            name_it = f"victim{len(self.celery.processes)}@test"
+            arguments += ["-c", str(SLOTS), "-n", name_it, "--include", "chaos.work"]
         log = self.celery.folder / f"victim-{len(self.celery.processes)}.log"
-        victim = Process(arguments, self.celery.env | {"PYTHONPATH": "."}, log)
+        victim = Process(arguments, self.celery.env, log)
         self.celery.processes.append(victim)
         self.members[name] = victim
         old.end()
         return victim
+
+    def deal(self, cards: tuple[T, ...]) -> T:
+        """One of them, and none again before each has come."""
+        left = self._decks.setdefault(cards, [])
+        left += [] if left else self.random.sample(cards, len(cards))
+        return left.pop()
 
     def leader(self) -> str:
         """The beat that seems to lead; a guess is good enough to hurt somebody."""
@@ -135,14 +151,7 @@ class World:
                 message = self.redis.lindex("queue:to_telegram", -1)
             except (RedisError, OSError):
                 return False
-            return bool(message) and _scheduled(message) > begun
+            return bool(message) and seconds(json.loads(message)["scheduled_for"]) > begun
 
         wait_until(told, "a new tick to be told", timeout)
         return time.time() - begun
-
-
-def _scheduled(message: str) -> float:
-    import json
-    from datetime import datetime
-
-    return datetime.fromisoformat(json.loads(message)["scheduled_for"]).timestamp()

@@ -53,14 +53,30 @@ class Account:
     ok: Mapping[int, int]
     open: Mapping[float, str]
     next: float | None
+    _single: dict[float, dict[str, Any]] = field(init=False)
+    _stretches: list[tuple[float, float, dict[str, Any]]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._single = {first: record for first, last, record in self.records if first == last}
+        self._stretches = [each for each in self.records if each[0] < each[1]]
 
     def version_at(self, when: float) -> Version | None:
         return next((v for v in self.versions if v.since < when <= v.until), None)
 
+    def spans(self, start: float, end: float) -> list[tuple[float, float, Schedule]]:
+        """Which schedules counted in a time, each from its first to its last second."""
+        return [
+            (max(v.since + 0.001, start), min(v.until, end), v.schedule)
+            for v in self.versions
+            if v.schedule and v.since < end and v.until > start
+        ]
+
     def record_of(self, tick: float) -> dict[str, Any] | None:
         """What became of a tick, where it did not simply end ok; what was said of it alone counts
         more than what was said of a stretch."""
-        about = [each for each in self.records if each[0] <= tick <= each[1]]
+        if tick in self._single:
+            return self._single[tick]
+        about = [each for each in self._stretches if each[0] <= tick <= each[1]]
         return min(about, key=lambda each: each[1] - each[0])[2] if about else None
 
 
@@ -209,11 +225,7 @@ def audit(account: Account, since: float, until: float, now: float) -> Tally:
     tally = Tally()
     start = since // DAY * DAY
     end = min(now, until // DAY * DAY + DAY - 0.001)
-    spans = [
-        (max(v.since + 0.001, start), min(v.until, end), v.schedule)
-        for v in account.versions
-        if v.schedule and v.since < end and v.until > start
-    ]
+    spans = account.spans(start, end)
     plain = not account.records and not account.open and not (account.next and account.next <= end)
     if len(spans) == 1 and plain:
         first, last, schedule = spans[0]

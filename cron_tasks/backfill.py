@@ -1,21 +1,21 @@
 """Making up for ticks of the past: which of them ran, and opening the others."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import compress, islice
+from functools import cache
+from itertools import islice
 
 from redis import Redis
 
-from cron_tasks import names, runs
+from cron_tasks import runs
+from cron_tasks.account import Account, days_of, expected, read, read_open, status_of, ticks_at
 from cron_tasks.errors import RunUnfit
 from cron_tasks.jobs import Job
 from cron_tasks.ledger import DAY, ONE_TICK, Ledger
 from cron_tasks.registry import pages
-from cron_tasks.schedules import Schedule
 from cron_tasks.schedules.clock import MICROSECOND
-from cron_tasks.ticks import iso, parse_run_id, run_id
+from cron_tasks.ticks import iso, run_id
 
 #: Most ticks in one call.
 MOST = 10_000
@@ -25,8 +25,9 @@ MOST = 10_000
 class Backfill:
     """What becomes of the ticks of a period.
 
-    `missing` maps the run ids to be run to how they ended, None for never. `unsure` are ticks of
-    days on which some ran and nobody can tell any more which: they are left alone.
+    `missing` maps the run ids to be run to how they ended, None for never. `open` are also those
+    that beat has yet to fire. `unsure` are ticks of days on which some ran and nobody can tell any
+    more which: they are left alone.
     """
 
     ticks: int
@@ -56,64 +57,45 @@ def plan(redis: Redis, job: Job, start: float, end: float, now: float) -> Backfi
 
     Raises RunUnfit for more than MOST.
     """
-    ticks = list(islice(_ticks(job.schedule, start, min(end, now)), MOST + 1))
+    first, last = (datetime.fromtimestamp(edge, UTC) for edge in (start, min(end, now)))
+    moments = islice(job.schedule.between(first, last + MICROSECOND), MOST + 1)
+    ticks = [moment.timestamp() for moment in moments]
     if len(ticks) > MOST:
         raise RunUnfit(f"these are more than {MOST:,} ticks: end at {iso(ticks[-2])} at the latest")
     found = Backfill(len(ticks))
-    known = _outcomes(redis, job, ticks, now) if ticks else {}
+    if not ticks:
+        return found
+    (account,) = read(redis, [job.id], days_of(ticks[0], ticks[-1]), read_open(redis))
+    kept = {run["run_id"] for run in runs.ended(redis, job.id, "ok")}
+    by_count = cache(lambda day: _by_count(account, day, now))
     for tick in ticks:
-        status = known.get(tick)
+        name, status = run_id(job.id, tick), _recorded(account, tick)
+        if status == "by count":
+            status = "ok" if name in kept else by_count(int(tick // DAY))
         if status in ("ok", "open", "unsure"):
             setattr(found, status, getattr(found, status) + 1)
         else:
-            found.missing[run_id(job.id, tick)] = status
+            found.missing[name] = status
     return found
 
 
-def _outcomes(redis: Redis, job: Job, ticks: Sequence[float], now: float) -> dict[float, str]:
-    """What became of those of the ticks of which anything is known."""
-    known = _accounted(redis, job, ticks[0] // DAY * DAY, ticks[-1] // DAY * DAY + DAY)
-    kept = {_when(run) for run in runs.ended(redis, job.id, "ok")} - known.keys()
-    known |= dict.fromkeys(kept, "ok")
-    for page in pages(ticks):
-        states = redis.hmget(names.OPEN, [run_id(job.id, tick) for tick in page])
-        known.update((tick, "open") for tick in compress(page, states))
-    silent: dict[float, list[float]] = defaultdict(list)
-    for tick in ticks:
-        if tick not in known:
-            silent[tick // DAY].append(tick)
-    for day, unknown in silent.items():
-        ran = int(redis.hget(f"{names.COUNT_PREFIX}{int(day)}", job.id) or 0) // ONE_TICK
-        ran -= sum(when // DAY == day for when in kept)
-        if ran > 0:
-            end = min((day + 1) * DAY - 1e-6, now)
-            may_have_run = sum(t not in known for t in _ticks(job.schedule, day * DAY, end))
-            known |= dict.fromkeys(unknown, "ok" if ran >= may_have_run else "unsure")
-    return known
+def _recorded(account: Account, tick: float) -> str | None:
+    """How a tick ended; None for never, "by count" where only the count of its day can tell."""
+    version = account.version_at(tick)
+    was_due = version and version.schedule and ticks_at(version.schedule, tick)
+    if was_due or tick in account.open or account.record_of(tick):
+        status, reason = status_of(account, tick)
+        return "by count" if (status, reason) == ("ok", None) else status
+    return None
 
 
-def _accounted(redis: Redis, job: Job, start: float, end: float) -> dict[float, str]:
-    """The ticks that the job's account names; of a range that was missed, those of its schedule."""
-    lines = runs.named(redis.zrangebyscore(names.ACCOUNT_PREFIX + job.id, start, end))
-    found = [runs.passed_over(redis, job.id, start), *map(runs.shaped, lines)]
-    missed: dict[float, str] = {}
-    single: dict[float, str] = {}
-    for run in filter(None, found):
-        if "until" in run:
-            until = datetime.fromisoformat(run["until"]).timestamp()
-            ticks = _ticks(job.schedule, max(_when(run), start), min(until, end))
-            missed.update((tick, run["status"]) for tick in ticks)
-        else:
-            single[_when(run)] = run["status"]
-    return missed | single
-
-
-def _ticks(schedule: Schedule, start: float, end: float) -> Iterator[float]:
-    """The ticks from `start` to `end`, both included."""
-    first, last = (datetime.fromtimestamp(edge, UTC) for edge in (start, end))
-    return (tick.timestamp() for tick in schedule.between(first, last + MICROSECOND))
-
-
-def _when(run: runs.Shape) -> float:
-    _, when = parse_run_id(run["run_id"]) or ("", 0.0)
-    return when
+def _by_count(account: Account, day: int, now: float) -> str | None:
+    """How the ticks of a day ended that have no record: ok, or never, or some did: "unsure"."""
+    spans = account.spans(day * DAY, min(now, day * DAY + DAY - 0.001))
+    silent = sum(
+        status_of(account, tick) == ("ok", None)
+        for first, last, schedule in spans
+        for tick in expected(schedule, first, last, first, last).ticks
+    )
+    ran = account.ok.get(day, 0) // ONE_TICK
+    return "ok" if ran >= silent else "unsure" if ran else None

@@ -9,6 +9,7 @@ an AttributeError (kombu 5.7: closing the transport clears what restoring the me
 from functools import cache
 from typing import Any
 
+import billiard.pool
 from celery.app.amqp import AMQP, Queues
 from celery.bootsteps import StartStopStep
 from kombu import Connection, Exchange, Queue
@@ -16,6 +17,9 @@ from kombu import Connection, Exchange, Queue
 DEFAULT = "celery"
 #: Seconds for which a worker gathers its events for Flower.
 EVENTS_EVERY = 0.1
+# At a warm shutdown a child may wait for its parent to read its last result, and the parent for the
+# child: tenths of a second until it goes (billiard's 300). The result itself is in the ledger.
+billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 10
 
 
 class _Queues(Queues):

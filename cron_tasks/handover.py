@@ -9,16 +9,20 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import structlog
 from celery import Celery
+from kombu.exceptions import OperationalError
+from redis.exceptions import ResponseError
 
 from cron_tasks import names
 from cron_tasks.action_types import TaskAction
-from cron_tasks.actions.output import kept
 from cron_tasks.errors import ActionFailed
 from cron_tasks.jobs import Job
 from cron_tasks.outcomes import ERROR_SHOWN
 from cron_tasks.publisher import QUEUE_FULL, waiting
-from cron_tasks.text import printable
+from cron_tasks.text import output, printable
+
+log = structlog.get_logger("cron_tasks.runs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ def send(app: Celery, job: Job, action: TaskAction, task_id: str, handed: Handed
     """Send the task of a job, which begins within the job's timeout or not at all.
 
     Raises ActionFailed for a queue that nobody empties, kombu's OperationalError when the broker
-    is away.
+    refuses it, what its client raises when it is away.
     """
     queue = job.queue or app.conf.task_default_queue
     # Whatever the other app's own serializer is, ours reads JSON.
@@ -47,24 +51,32 @@ def send(app: Celery, job: Job, action: TaskAction, task_id: str, handed: Handed
     with app.producer_or_acquire() as producer:
         if (there := waiting(producer, queue)) > QUEUE_FULL:
             raise ActionFailed(f"{there} messages wait in its queue {queue}", permanent=False)
-        app.send_task(
-            action.name,
-            action.args,
-            action.kwargs,
-            task_id=task_id,
-            producer=producer,
-            expires=job.timeout,
-            link=app.signature(names.DONE_TASK, **back),
-            link_error=app.signature(names.FAILED_TASK, **back),
-            **{option: value for option, value in routing.items() if value is not None},
-        )
+        try:
+            app.send_task(
+                action.name,
+                action.args,
+                action.kwargs,
+                task_id=task_id,
+                producer=producer,
+                # Sent again where its arrival is in doubt, the task would run twice.
+                retry=False,
+                expires=job.timeout,
+                link=app.signature(names.DONE_TASK, **back),
+                link_error=app.signature(names.FAILED_TASK, **back),
+                **{option: value for option, value in routing.items() if value is not None},
+            )
+        except OperationalError as error:
+            if isinstance(error.__cause__, ResponseError):
+                raise
+            # The broker was there a moment ago, so it may have the message: its outcome will tell.
+            log.warning("task.in_doubt", task_id=task_id, error=str(error))
 
 
 def output_of(result: Any) -> str | None:
     """What is kept of what a task returned: a text as it is, anything else as JSON."""
     if result is None or isinstance(result, str):
-        return kept(result or "")
-    return kept(json.dumps(result, ensure_ascii=False, default=str))
+        return output(result or "")
+    return output(json.dumps(result, ensure_ascii=False, default=str))
 
 
 def error_of(task_id: str, error: BaseException | None) -> str:

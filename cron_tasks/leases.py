@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import count
 
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import LockError, RedisError
+from redis.lock import Lock
 
 log = structlog.get_logger("cron_tasks.leases")
 
@@ -43,6 +44,15 @@ def renewed(renew: Callable[[], object], every: float) -> Iterator[None]:
         yield
     finally:
         del _held[key]
+
+
+def held(lock: Lock) -> bool:
+    """Whether a lock is ours from now on: extends it, or tries to get it."""
+    try:
+        lock.reacquire()
+    except LockError:
+        return bool(lock.acquire(blocking=False))
+    return True
 
 
 def _start_keeper() -> None:

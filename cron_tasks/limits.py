@@ -47,7 +47,6 @@ class Limits:
                         yield f"action.{field}", self._unknown(name)
 
     def _unknown(self, name: str) -> str:
-        names = {each.lower(): each for each in self.secrets}
-        near = did_you_mean(name, names)
-        hint = f"did you mean {names[near]}?" if near else "CRON_TASKS_SECRETS_DIR is their folder"
+        near = did_you_mean(name, self.secrets)
+        hint = f"did you mean {near}?" if near else "CRON_TASKS_SECRETS_DIR is their folder"
         return f"jobs have no secret {shown(name)}; {hint}"

@@ -52,6 +52,9 @@ CHUNK_TASK = "cron_tasks.run_chunk"
 DONE_TASK = "cron_tasks.task_done"
 FAILED_TASK = "cron_tasks.task_failed"
 
+#: Keys that are RedBeat's, ours and the broker's: no queue of a job or a bot can be called so.
+RESERVED = ("redbeat:", "cron_tasks:", "_kombu.", "unacked")
+
 
 def entry_key(job_id: str) -> str:
     return JOB_ENTRY_PREFIX + job_id

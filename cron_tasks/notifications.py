@@ -1,9 +1,7 @@
 """The message that the bot reads (contract, section 4). Pure."""
 
 from datetime import UTC, datetime
-from functools import lru_cache
 from string import Template
-from zoneinfo import ZoneInfo
 
 import orjson
 
@@ -37,15 +35,17 @@ def notification(
     """
     job = run.job
     status = "error" if error is not None else "success"
+    moment = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
+    created_at = moment.replace("+00:00", "Z")
     identity = f"{run.run_id}/{event}"
     if event == "retry":
         # Each attempt that failed is an event of its own.
         identity += f"/{run.attempt}"
     if repeated:
-        identity += f"/{iso_milliseconds(now)}"
+        identity += f"/{created_at}"
     body = {
         "chat_id": job.chat_id if job.chat_id is not None else settings.chat_id,
-        "response": _text(run, status, event, error, now),
+        "response": _text(run, status, event, error, created_at),
         "status": status,
         "id": identity,
         "job_id": job.id,
@@ -53,7 +53,7 @@ def notification(
         "run_id": run.run_id,
         "event": event,
         "scheduled_for": iso(run.scheduled_for),
-        "created_at": iso_milliseconds(now),
+        "created_at": created_at,
         "attempt": run.attempt,
     }
     if error is not None:
@@ -61,34 +61,14 @@ def notification(
     return Message(job.notify.queue or settings.notify_queue, orjson.dumps(body), only)
 
 
-def iso_milliseconds(when: float) -> str:
-    return _iso(int(when * 1000))
-
-
-@lru_cache(maxsize=1024)
-def _iso(milliseconds: int) -> str:
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
-    return moment.replace("+00:00", "Z")
-
-
-def _text(run: Run, status: str, event: str, error: str | None, now: float) -> str:
+def _text(run: Run, status: str, event: str, error: str | None, created_at: str) -> str:
     plain = f"Scheduled task: {run.job.name}" + _ENDINGS[event].format(error)
     template = run.job.notify.template
     if template is None:
         return plain
-    scheduled = datetime.fromtimestamp(run.scheduled_for, ZoneInfo(run.job.schedule.timezone))
+    more = {"created_at": created_at, "status": status, "error": error or ""}
     try:
-        return Template(template).substitute(
-            name=run.job.name,
-            id=run.job.id,
-            run_id=run.run_id,
-            scheduled_for=iso(run.scheduled_for),
-            created_at=iso_milliseconds(now),
-            attempt=run.attempt,
-            status=status,
-            error=error or "",
-            time=f"{scheduled:%Y-%m-%d %H:%M}",
-        )
+        return Template(template).substitute(run.values | more)
     except (KeyError, ValueError) as wrong:
         # Checked at sync; but a document may be older or newer than this program.
         return f"{plain} (without its template, which failed: {wrong})"

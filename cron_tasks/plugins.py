@@ -9,16 +9,19 @@ import logging
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from inspect import isabstract
 from typing import TYPE_CHECKING, Any, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import create_model, model_validator
 
 from cron_tasks.errors import ActionFailed
 from cron_tasks.fields import Policy
 from cron_tasks.text import printable
+from cron_tasks.ticks import iso
 
 if TYPE_CHECKING:
     from cron_tasks.jobs import Job
@@ -42,6 +45,19 @@ class Run:
     run_id: str
     scheduled_for: float
     attempt: int
+
+    @property
+    def values(self) -> dict[str, str]:
+        """What the placeholders in a job's texts stand for."""
+        scheduled = datetime.fromtimestamp(self.scheduled_for, ZoneInfo(self.job.timezone))
+        return {
+            "name": self.job.name,
+            "id": self.job.id,
+            "run_id": self.run_id,
+            "scheduled_for": iso(self.scheduled_for),
+            "attempt": str(self.attempt),
+            "time": f"{scheduled:%Y-%m-%d %H:%M}",
+        }
 
 
 class CustomAction(Policy, ABC):

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 from cron_tasks import templates
 from cron_tasks.fields import WEEK, YEAR, Policy, seconds, text, whole, word
+from cron_tasks.names import RESERVED
 from cron_tasks.text import shown
 
 #: What a `notify.template` may name; `time` is the scheduled time in the job's zone.
@@ -20,22 +21,16 @@ _Events = Literal["success", "failure", "retry", "skipped", "missed", "recovered
 _EVENTS = ", ".join(get_args(_Events))
 Event = Annotated[_Events, Field(description=f"one of {_EVENTS}")]
 
-_RESERVED = ("redbeat:", "cron_tasks:", "_kombu.", "unacked")
 
-
-def worker_queue(name: str | None) -> str | None:
+def worker_queue(name: str | None, reserved: tuple[str, ...] = RESERVED) -> str | None:
     """A queue that workers read. Raises ValueError on a key of the scheduler's own."""
-    return name and _unreserved(name, _RESERVED)
-
-
-def _bot_queue(name: str) -> str:
-    return _unreserved(name, (*_RESERVED, "celery"))
-
-
-def _unreserved(name: str, reserved: tuple[str, ...]) -> str:
-    if name.startswith(reserved):
+    if name and name.startswith(reserved):
         raise ValueError(f"{shown(name)} is a name that Celery or the scheduler uses itself")
     return name
+
+
+def _bot_queue(name: str) -> str | None:
+    return worker_queue(name, (*RESERVED, "celery"))
 
 
 def _template(text: str) -> str:

@@ -6,14 +6,11 @@ a service that was down gets the latest state, and runs wait for nobody. A job l
 its report was answered, unless its score changed meanwhile: then there is newer news.
 """
 
-import os
 import random
-import secrets
-import socket
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, cast
@@ -25,7 +22,7 @@ from redis.exceptions import RedisError
 
 from cron_tasks import names
 from cron_tasks.jobs import Rejected
-from cron_tasks.leases import renewed
+from cron_tasks.leases import held, renewed
 from cron_tasks.ledger import Ledger
 from cron_tasks.registry import pages
 from cron_tasks.scripts import script
@@ -46,12 +43,6 @@ PAGE, THREADS = 500, 20
 LONGEST_BACKOFF, LONGEST_RETRY_AFTER = 60.0, 3600.0
 #: What is wrong with a row is told in up to this many characters.
 ERROR_SHOWN = 2000
-
-
-def mark(redis: Redis, job_ids: Iterable[str], now: float) -> None:
-    """There is news of these jobs."""
-    for page in pages(job_ids):
-        redis.zadd(names.REPORTS, dict.fromkeys(page, now))
 
 
 def note_rejected(redis: Redis, rejected: Sequence[Rejected], now: float) -> None:
@@ -117,7 +108,7 @@ class Reporter:
         self.redis = redis
         self.settings = settings
         self._ledger = Ledger(redis, settings)
-        self._holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._lock = redis.lock(names.REPORTS_LOCK, timeout=LOCK_TTL, thread_local=False)
         # Of the service: failures in a row, and the time before which nothing is sent.
         self._failures, self._not_before = 0, 0.0
         # By job: the last status that was no success, and how often in a row.
@@ -129,7 +120,7 @@ class Reporter:
         due, taken = self._due(clock()), 0
         if due:
             with (
-                renewed(lambda: self._take(clock(), 0), LOCK_TTL / 3),
+                renewed(self._lock.reacquire, LOCK_TTL / 3),
                 Patcher(self.settings, THREADS) as client,
                 ThreadPoolExecutor(THREADS, "report") as pool,
             ):
@@ -139,15 +130,13 @@ class Reporter:
                     due = self._due(clock())
         return taken
 
-    def _due(self, now: float) -> list[tuple[str, str]]:
+    def _due(self, now: float) -> list[tuple[str, float]]:
         """(job id, score) of what to send now; of a service that was away, one to see if it is."""
-        limit = 0 if now < self._not_before else 1 if self._failures else PAGE
-        return self._take(now, limit)
-
-    def _take(self, now: float, limit: int) -> list[tuple[str, str]]:
-        keys = [names.REPORTS_LOCK, names.REPORTS]
-        flat = _take(self.redis, keys, [self._holder, int(LOCK_TTL * 1000), now, limit])
-        return list(zip(flat[::2], flat[1::2], strict=True))
+        if not held(self._lock) or now < self._not_before:
+            return []
+        limit = 1 if self._failures else PAGE
+        due: Any = self.redis.zrangebyscore(names.REPORTS, "-inf", now, 0, limit, withscores=True)
+        return [(job_id, score) for job_id, score in due]
 
     def _send(self, client: Patcher, pool: Executor, job_ids: Sequence[str]) -> list[Answer | None]:
         """The answer for each job; None for those left alone once the service is away."""
@@ -171,7 +160,7 @@ class Reporter:
         return list(map(body, self._ledger.newest(job_ids), upcoming, errors))
 
     def _settle(
-        self, due: Sequence[tuple[str, str]], answers: Sequence[Answer | None], now: float
+        self, due: Sequence[tuple[str, float]], answers: Sequence[Answer | None], now: float
     ) -> int:
         """Take what is done out of the set and put back what is to be tried again."""
         told = [(*each, answer) for each, answer in zip(due, answers, strict=True) if answer]
@@ -179,12 +168,20 @@ class Reporter:
         news: dict[str, list[str]] = defaultdict(list)
         args: list[Any] = [now]
         for job_id, score, answer in told:
-            if (
-                answer.verdict in ("refused", "failed")
-                and answer.status != self._trouble(job_id)[0]
-            ):
-                news[answer.cause].append(job_id)
-            args += (job_id, score, self._again_at(job_id, answer, now))
+            again: float | str = ""  # not before there is newer news
+            status, tries = self._troubles.get(job_id, (0, 0))
+            match answer.verdict:
+                case "away":
+                    again = self._not_before
+                case "refused" | "failed" as verdict:
+                    self._troubles[job_id] = answer.status, tries + 1
+                    if answer.status != status:
+                        news[answer.cause].append(job_id)
+                    if verdict == "failed":
+                        again = now + _pause(answer, tries + 1)
+                case _:
+                    self._troubles.pop(job_id, None)
+            args += (job_id, score, again)
         _settle(self.redis, [names.REPORTS], args)
         for cause, job_ids in news.items():
             log.warning("report.refused", cause=cause, jobs=len(job_ids), job_ids=job_ids[:5])
@@ -207,39 +204,9 @@ class Reporter:
         if self._failures == 1:
             log.error("report.service_away", cause=away[0].cause, kept="until it is back")
 
-    def _again_at(self, job_id: str, answer: Answer, now: float) -> float | str:
-        """When to send the report of a job again; empty: not before there is newer news."""
-        tries = self._trouble(job_id)[1] + 1
-        match answer.verdict:
-            case "away":
-                return self._not_before
-            case "failed":
-                self._troubles[job_id] = answer.status, tries
-                return now + _pause(answer, tries)
-            case "refused":
-                self._troubles[job_id] = answer.status, tries
-            case _:
-                self._troubles.pop(job_id, None)
-        return ""
-
-    def _trouble(self, job_id: str) -> tuple[int, int]:
-        return self._troubles.get(job_id, (0, 0))
-
 
 def _pause(answer: Answer, tries: int) -> float:
     return max(backoff(tries), min(answer.retry_after or 0.0, LONGEST_RETRY_AFTER))
-
-
-@script()
-def _take() -> list[str]:  # type: ignore[empty-body]
-    """
-    local holder = redis.call('GET', KEYS[1])
-    if holder and holder ~= ARGV[1] then return {} end
-    local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[3], 'WITHSCORES',
-                           'LIMIT', 0, ARGV[4])
-    if holder or #due > 0 then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
-    return due
-    """
 
 
 @script()
@@ -250,7 +217,7 @@ def _settle() -> int:  # type: ignore[empty-body]
         if not score then
             -- Another took this for dead and reported too: who was last is not known.
             redis.call('ZADD', KEYS[1], ARGV[1], ARGV[i])
-        elseif score == ARGV[i+1] then
+        elseif tonumber(score) == tonumber(ARGV[i+1]) then
             if ARGV[i+2] == '' then
                 redis.call('ZREM', KEYS[1], ARGV[i])
             else

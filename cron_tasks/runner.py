@@ -190,10 +190,11 @@ class Runner:
 
         def look() -> bool:
             nonlocal stopped
-            unwanted = self.ledger.renew(holder, self.clock(), [run.run_id])
-            if why := unwanted.get(run.run_id):
+            if time.monotonic() > begun + run.job.timeout:
+                return True  # The lease outlasts the time that is left to end in.
+            if why := self.ledger.renew(holder, self.clock(), [run.run_id]).get(run.run_id):
                 stopped = _stopped(why)
-            return bool(why) or time.monotonic() > begun + run.job.timeout
+            return bool(why)
 
         try:
             with interruptible(look, lambda: self._finish([ended(stopped)])):

@@ -36,24 +36,17 @@ def shaped(line: str) -> Shape:
     the way), `untold`, `until` (it stands for all ticks up to that), `attempts` (those before).
     """
     record = json.loads(line)
-    head = {name: record[name] for name in ("run_id", "scheduled_for", "status", "reason")}
-    shape = _headed(**head) | attempt(record)
     if "attempts" in record:
-        record["attempts"] = [attempt(each) for each in record["attempts"]]
-    return shape | {name: record[name] for name in record if name not in shape}
+        record["attempts"] = list(map(_timed, record["attempts"]))
+    return _headed(record["run_id"]) | _timed(record)
 
 
-def attempt(record: Mapping[str, Any]) -> Shape:
-    """What a record, or one attempt in its trace, says of the attempt."""
-    started, finished = record["started_at"], record["finished_at"]
-    return {
-        "attempt": record["attempt"],
-        "started_at": local(started),
-        "finished_at": local(finished),
-        "duration": None if started is None else round(finished - started, 3),
-        "worker": record["worker"],
-        "error": record["error"],
-    }
+def _timed(record: Mapping[str, Any]) -> Shape:
+    """A record, or one attempt in its trace, with its times as people and programs read them."""
+    start, end = record["started_at"], record["finished_at"]
+    duration = None if start is None else round(end - start, 3)
+    times = {"started_at": local(start), "finished_at": local(end), "duration": duration}
+    return {**record, **times}
 
 
 def ended(redis: Redis, job_id: str | None = None, status: str | None = None) -> Iterator[Shape]:
@@ -152,7 +145,7 @@ def details(redis: Redis, run_id: str) -> Shape | None:
     run = _open(run_id, tick.state, tick.trace)
     waits = tick.state[0] == "w" and run["status"] == "retrying"
     return run | {
-        "attempts": [attempt(each) for each in json.loads(tick.trace or "[]")],
+        "attempts": list(map(_timed, json.loads(tick.trace or "[]"))),
         "holder": tick.state.split("|", 3)[3] or None,
         "retry_at" if waits else "deadline": local(redis.zscore(names.DEADLINES, run_id)),
         "stopping": tick.unwanted.partition("|")[0] or None,
@@ -201,25 +194,21 @@ def _open(run_id: str, state: str, trace: str | None) -> Shape:
     kind, number, _, holder = state.split("|", 3)
     last = json.loads(trace)[-1] if trace else {"error": None}
     _, when = parse_run_id(run_id) or ("", 0.0)
-    reason = "queued" if kind == "q" else None
-    going = {
+    return _headed(run_id) | {
+        "scheduled_for": iso(when),
+        "status": _status(state),
+        "reason": "queued" if kind == "q" else None,
         "attempt": int(number),
         "started_at": None,
         "finished_at": None,
+        "duration": None,
         "worker": holder.rpartition("#")[0] or None,
         "error": last["error"],
     }
-    return _headed(run_id, iso(when), _status(state), reason) | attempt(going)
 
 
-def _headed(run_id: str, scheduled_for: str, status: str, reason: str | None) -> Shape:
-    return {
-        "run_id": run_id,
-        "job_id": run_id.rpartition("@")[0],
-        "scheduled_for": scheduled_for,
-        "status": status,
-        "reason": reason,
-    }
+def _headed(run_id: str) -> Shape:
+    return {"run_id": run_id, "job_id": run_id.rpartition("@")[0]}
 
 
 def _attempts(run: Shape) -> list[Shape]:

@@ -1,17 +1,15 @@
 """Reconcile the registry with the REST service: read, plan, apply."""
 
 import gc
-import os
-import secrets
-import socket
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import structlog
 from redis import Redis
+from redis.exceptions import LockError
 
 from cron_tasks import names, plugins, secret_files
 from cron_tasks.errors import SourceError
@@ -21,7 +19,6 @@ from cron_tasks.limits import Limits
 from cron_tasks.plan import Changes, Policy, plan
 from cron_tasks.registry import Registry
 from cron_tasks.report import note_rejected
-from cron_tasks.scripts import script
 from cron_tasks.settings import Settings, urls
 from cron_tasks.source import Source, Validators
 
@@ -111,17 +108,18 @@ class Reconciler:
         That one then goes over it once more, so that what changed meanwhile counts.
         `force` overrides the refusal of an empty or collapsing list, once.
         """
-        holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-        lock = [names.SYNC_LOCK, names.SYNC_AGAIN]
-        if not _acquire(self.redis, lock, [holder, int(LOCK_TTL * 1000)]):
-            return None
-        with renewed(lambda: _extend(self.redis, lock, [holder, int(LOCK_TTL * 1000)]), 3.0):
+        # Said first and looked at last, so that whoever has the lock cannot overlook it.
+        self.redis.set(names.SYNC_AGAIN, 1, ex=300)
+        lock = self.redis.lock(names.SYNC_LOCK, timeout=LOCK_TTL, thread_local=False)
+        report = None
+        while self.redis.exists(names.SYNC_AGAIN) and lock.acquire(blocking=False):
             try:
-                report = self._sync_once(clock, force, progress)
-                while _again(self.redis, lock, [holder]):
-                    report = self._sync_once(clock, False, progress)
+                with renewed(lock.reacquire, LOCK_TTL / 3):
+                    self.redis.delete(names.SYNC_AGAIN)
+                    report = self._sync_once(clock, force and report is None, progress)
             finally:
-                _release(self.redis, lock, [holder])
+                with suppress(LockError):
+                    lock.release()
         return report
 
     def status(self) -> SourceStatus:
@@ -227,41 +225,3 @@ def _log(report: Report, before: SourceStatus) -> None:
                 log.warning("job.warning", job_id=desired.job.id, warning=warning)
     elif (report.state, report.detail) != (before.state, before.detail):
         log.error(f"sync.{report.state}", detail=report.detail, changed="nothing")
-
-
-@script()
-def _acquire() -> int:  # type: ignore[empty-body]
-    """
-    if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
-        redis.call('DEL', KEYS[2])
-        return 1
-    end
-    redis.call('SET', KEYS[2], 1, 'EX', 300)
-    return 0
-    """
-
-
-@script()
-def _extend() -> int:  # type: ignore[empty-body]
-    """
-    if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-    return redis.call('PEXPIRE', KEYS[1], ARGV[2])
-    """
-
-
-@script()
-def _again() -> int:  # type: ignore[empty-body]
-    """
-    if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-    if redis.call('DEL', KEYS[2]) == 1 then return 1 end
-    redis.call('DEL', KEYS[1])
-    return 0
-    """
-
-
-@script()
-def _release() -> int:  # type: ignore[empty-body]
-    """
-    if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-    return redis.call('DEL', KEYS[1])
-    """

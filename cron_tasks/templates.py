@@ -41,7 +41,9 @@ def checked(text: str, fields: Sequence[str], kind: type[Template] = Template) -
 
 def secrets_in(text: str) -> Iterator[str]:
     """The names of the secrets that a checked request text refers to."""
-    return (each["braced"].removeprefix(_SECRET) for each in _secret_references(text))
+    for match in RequestTemplate.pattern.finditer(text) if "$" in text else ():
+        if (match["braced"] or "").startswith(_SECRET):
+            yield match["braced"].removeprefix(_SECRET)
 
 
 def filled(text: str, value_of: Callable[[str], str], secret: Callable[[str], str]) -> str:
@@ -79,9 +81,3 @@ def mapped(value: Any, change: Callable[[str], str]) -> Any:
         case list():
             return [mapped(each, change) for each in value]
     return value
-
-
-def _secret_references(text: str) -> Iterator[re.Match[str]]:
-    for match in RequestTemplate.pattern.finditer(text) if "$" in text else ():
-        if (match["braced"] or "").startswith(_SECRET):
-            yield match

@@ -19,6 +19,8 @@ _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _JOINERS = frozenset("\u200c\u200d")
 #: Levels of JSON that is stored; orjson itself stops at 254, wherever the value then stands.
 MAX_DEPTH = 32
+#: Bytes of an action's output that are kept.
+MOST_OUTPUT = 4096
 
 
 def printable(text: str, limit: int = 200) -> str:
@@ -83,10 +85,24 @@ def name_of(key: Any) -> str:
     return printable(key if isinstance(key, str) else shown(key), 60)
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.75) -> str | None:
     """The known name nearest to `word`: one typing error away, or one of which is in the other."""
-    word, names = word[:60].lower(), list(known)
-    if near := get_close_matches(word, names, 1, cutoff=0.75):
-        return near[0]
+    word, names = word[:60].casefold(), {name.casefold(): name for name in known}
+    near = get_close_matches(word, names, 1, cutoff)
     parts = (name for name in names if len(min(word, name, key=len)) > 3)
-    return next((name for name in parts if word in name or name in word), None)
+    near = near or [name for name in parts if word in name or name in word]
+    return names[near[0]] if near else None
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`"; did you mean 'FRI'?"` or nothing."""
+    near = did_you_mean(word, known, 0.6)
+    return f"; did you mean {near!r}?" if near else ""
+
+
+def output(text: str) -> str | None:
+    """What is kept of an action's output: the beginning of `text`, its lines as they are and all
+    else printable; None if empty."""
+    lines = text[:MOST_OUTPUT].splitlines()
+    safe = "\n".join(printable(line.expandtabs(), MOST_OUTPUT) for line in lines).strip("\n")
+    return safe.encode()[:MOST_OUTPUT].decode(errors="ignore") or None

@@ -8,7 +8,7 @@ from rest_server import RestServer
 
 from cron_tasks.errors import SourceError
 from cron_tasks.settings import Settings
-from cron_tasks.source import Source, Validators, deadline
+from cron_tasks.source import Source, Validators, client
 
 TOKEN = "t0ken-s3cret"
 ROWS = [{"id": number, "name": f"Job {number}"} for number in range(1, 8)]
@@ -23,9 +23,7 @@ PLACES = [
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pauses between attempts, no proxy of the machine."""
-    monkeypatch.setattr(
-        deadline, "RETRY", deadline.RETRY | {"backoff_factor": 0, "backoff_jitter": 0}
-    )
+    monkeypatch.setattr(client, "RETRY", client.RETRY | {"backoff_factor": 0, "backoff_jitter": 0})
     monkeypatch.setenv("NO_PROXY", "*")
 
 

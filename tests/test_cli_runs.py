@@ -86,6 +86,8 @@ class World:
 @pytest.fixture
 def world(redis: Redis, synced: Callable[..., None]) -> World:
     synced(HOURLY, TRIES, SLOW)
+    for job in (HOURLY, TRIES, SLOW):
+        redis.hset(names.entry_key(str(job["id"])), "since", repr(NOON - 12.5 * HOUR))
     return World(redis)
 
 
@@ -283,18 +285,19 @@ def test_a_run_that_goes_is_asked_to_stop(quick: Quick, world: World) -> None:
 
 def test_backfill_opens_what_did_not_run(quick: Quick, world: World) -> None:
     fill(world)
-    arguments = ["backfill", "7", "--from", "2026-03-02T12:00:00Z", "--to", "2026-03-02T20:00:00Z"]
+    world.redis.hset(names.entry_key("7"), "since", repr(NOON - 1))  # before that it was not there
+    arguments = ["backfill", "7", "--from", "2026-03-02T11:00:00Z", "--to", "2026-03-02T20:00:00Z"]
     lines = quick.lines(*arguments, "--dry-run")
-    assert [line.split()[1] for line in lines[1:-1]] == ["failed", *["missed"] * 4, "never"]
-    assert lines[-1] == "9 ticks: 6 would run, 1 ran ok, 2 are open"
+    assert [line.split()[1] for line in lines[1:-1]] == ["never", "failed", *["missed"] * 4]
+    assert lines[-1] == "10 ticks: 6 would run, 1 ran ok, 3 are open"
     assert not world.redis.hexists(names.OPEN, at(1))
     done = quick.json(*arguments)
-    assert done["opened"] == [at(8), at(1), at(2), at(3), at(4), at(5)]
-    assert world.redis.hmget(names.OPEN, at(1), at(8)) == ["p|1|hr|", "p|1|h|"]
+    assert done["opened"] == [at(-1), at(1), at(2), at(3), at(4), at(5)]
+    assert world.redis.hmget(names.OPEN, at(1), at(-1)) == ["p|1|hr|", "p|1|h|"]
     assert world.redis.exists(names.WAKE)
     for tick in done["opened"]:
         world.end(tick, Result("ok"), fire=False)
-    assert quick.lines(*arguments) == ["9 ticks: 0 to run, 7 ran ok, 2 are open"]
+    assert quick.lines(*arguments) == ["10 ticks: 0 to run, 7 ran ok, 3 are open"]
 
 
 def test_backfill_knows_ok_ticks_that_the_history_has_forgotten(quick: Quick, world: World) -> None:

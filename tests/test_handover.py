@@ -2,12 +2,18 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
+from celery import Celery
+from helpers import wait_until
+from kombu.exceptions import OperationalError
+from processes import Valkey
 from redis import Redis
 
-from cron_tasks import names
+from cron_tasks import handover, names
 from cron_tasks.action_types import TaskAction
 from cron_tasks.handover import Handed, error_of, output_of
 from cron_tasks.jobs import Job, validate
@@ -230,3 +236,31 @@ def test_what_is_kept_of_a_result(result: Any, output: str | None) -> None:
 )
 def test_what_is_said_of_an_error(error: Exception | None, text: str) -> None:
     assert error_of("an id", error) == text
+
+
+def test_a_task_is_sent_once_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the broker does after it was asked how many messages wait."""
+    valkey = Valkey(tmp_path)
+    app = Celery(broker=valkey.url, set_as_current=False)
+    app.conf.broker_transport_options = {"socket_timeout": 0.3}
+    handed = Handed(TICK, "", NOW)
+
+    def sent_while(trouble: Callable[[], object]) -> int:
+        monkeypatch.setattr(handover, "waiting", lambda *_: bool(trouble()) * 0)
+        handover.send(app, task_job(), task_job().action, "id", handed)
+        wait_until(redis.ping)
+        return redis.llen("other\x06\x163")
+
+    def freeze_for_a_moment() -> None:
+        """Longer than the client waits for an answer."""
+        valkey.freeze()
+        Timer(0.6, valkey.thaw).start()
+
+    with Redis.from_url(valkey.url, socket_timeout=5) as redis:
+        try:
+            assert sent_while(lambda: None) == 1
+            assert sent_while(freeze_for_a_moment) == 2
+            with pytest.raises(OperationalError, match="maxmemory"):
+                sent_while(lambda: redis.config_set("maxmemory", "1"))
+        finally:
+            valkey.stop()

@@ -50,6 +50,9 @@ class Behave(CustomAction):
     def slow(self, run):
         time.sleep(2.2)
 
+    def long(self, run):
+        time.sleep(17)  # a lease lasts 15 s
+
     def hang(self, run):
         time.sleep(60)
 
@@ -161,14 +164,17 @@ def test_timeouts_and_dead_children_are_bounded_attempts(
         job("stubborn", "stubborn", timeout=0.5),
         job("suicidal", "die", retry={"max_attempts": 2, "backoff": 0}),
         job("well", "ok", every=1),
+        job("long", "long"),
     )
-    run(redis, "hang", "stubborn", "suicidal")
+    run(redis, "hang", "stubborn", "suicidal", "long")
     hang = ended(redis, "hang")
     assert (hang["status"], hang["attempt"]) == ("failed", 2)
     assert hang["error"] == "timed out after 0.5 s"
     assert hang["finished_at"] - hang["started_at"] < 10
     stubborn = ended(redis, "stubborn", 30)
     assert (stubborn["status"], stubborn["error"]) == ("failed", "timed out after 0.5 s")
+    long = ended(redis, "long", 30)
+    assert (long["status"], long["attempt"]) == ("ok", 1)
     suicidal = ended(redis, "suicidal", 60)
     assert (suicidal["status"], suicidal["attempt"]) == ("failed", 2)
     assert suicidal["error"] == "its worker died"

@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 
 from cron_tasks import names, report
 from cron_tasks.outcomes import Attempt, Result, record
-from cron_tasks.report import Reporter, mark
+from cron_tasks.report import Reporter
 from cron_tasks.sync import Reconciler
 
 NOW = 1_800_000_000.0  # 2027-01-15 08:00:00 UTC
@@ -53,6 +53,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def reporter(redis: Redis, rest: RestServer) -> Reporter:
     return Reporter(redis, settings(rest, rest_report_path=PATH))
+
+
+def mark(redis: Redis, job_ids: list[str], now: float) -> None:
+    """There is news of these jobs."""
+    redis.zadd(names.REPORTS, dict.fromkeys(job_ids, now))
 
 
 def finish(

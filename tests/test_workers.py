@@ -21,7 +21,8 @@ QUEUE = "queue:to_telegram"
 
 
 @pytest.mark.parametrize(
-    ("package", "known"), [("celery", "5.7."), ("kombu", "5.7."), ("celery-redbeat", "2.4.")]
+    ("package", "known"),
+    [("celery", "5.7."), ("kombu", "5.7."), ("billiard", "4."), ("celery-redbeat", "2.4.")],
 )
 def test_the_versions_whose_insides_we_know(package: str, known: str) -> None:
     """beat.py and broker.py reach inside these; a newer one has to be read first."""

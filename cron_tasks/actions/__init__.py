@@ -1,14 +1,14 @@
-"""What a run does: one module for each action type behind one small interface."""
+"""What a run does: every action type behind one small interface."""
 
 from collections.abc import Mapping
 from typing import Protocol
 
-from cron_tasks.actions import http, notify
-from cron_tasks.actions.output import kept
+from cron_tasks.actions import http
 from cron_tasks.errors import ActionFailed
 from cron_tasks.jobs import Job
 from cron_tasks.plugins import CustomAction, Run
 from cron_tasks.settings import Settings
+from cron_tasks.text import output
 
 __all__ = ["Action", "Run", "action_of"]
 
@@ -22,7 +22,9 @@ class Action(Protocol):
     def __call__(self, run: Run, settings: Settings) -> str | None: ...
 
 
-ACTIONS: Mapping[str, Action] = {"notify": notify.perform, "http": http.perform}
+#: `notify` has nothing left to do: the ledger queues a notification when its run is finished, so
+#: that it cannot be queued twice, nor without its outcome.
+ACTIONS: Mapping[str, Action] = {"notify": lambda *_: None, "http": http.perform}
 
 
 def action_of(job: Job) -> Action:
@@ -37,4 +39,4 @@ def action_of(job: Job) -> Action:
 
 
 def _plugged(action: CustomAction) -> Action:
-    return lambda run, settings: kept(action.perform(run, settings) or "")
+    return lambda run, settings: output(action.perform(run, settings) or "")

@@ -10,13 +10,13 @@ from http import HTTPStatus
 from typing import Any, cast
 
 from cron_tasks.action_types import HttpAction
-from cron_tasks.actions import output
 from cron_tasks.actions.connections import Answer, Refused, exchange
 from cron_tasks.actions.request import following, request_of
 from cron_tasks.errors import ActionFailed
 from cron_tasks.plugins import Run
 from cron_tasks.secret_files import Secrets
 from cron_tasks.settings import Settings
+from cron_tasks.text import MOST_OUTPUT, output
 
 MOST_REDIRECTS = 5
 #: Bytes of an answer that are read, unless what is kept and a secret that it ends in take more.
@@ -49,7 +49,7 @@ def perform(run: Run, settings: Settings) -> str | None:
     action, secrets = cast("HttpAction", run.job.action), Secrets(settings.secrets_dir)
     until = time.monotonic() + run.job.timeout
     request = request_of(action, run, secrets)
-    most = max(READ, output.MOST + secrets.longest)
+    most = max(READ, MOST_OUTPUT + secrets.longest)
     expected = action.expect_status
 
     def failed(cause: str, **more: Any) -> ActionFailed:
@@ -106,14 +106,13 @@ def _answered(answer: Answer, expected: tuple[int, ...]) -> str:
 
 def _kept(answer: Answer, secrets: Secrets, most: int) -> str | None:
     """What of the answer's body goes into the history."""
-    if (
-        answer.body and "Content-Encoding" in answer.headers
-    ):  # unasked for; no secret is found in it
-        return output.kept(f"(a body in {answer.headers['Content-Encoding']}, which is not kept)")
+    encoding = answer.headers["Content-Encoding"]
+    if answer.body and encoding is not None:  # unasked for; no secret would be found in it
+        return output(f"(a body in {encoding}, which is not kept)")
     try:
         text = answer.body.decode(answer.headers.get_content_charset("utf-8"), "replace")
     except (LookupError, UnicodeError):
         text = answer.body.decode("utf-8", "replace")
     # The end may be the beginning of a secret, which nothing would mask.
     safe = len(text) if len(answer.body) < most else max(0, len(text) - secrets.longest)
-    return output.kept(secrets.masked(text, min(output.MOST, safe)))
+    return output(secrets.masked(text, min(MOST_OUTPUT, safe)))

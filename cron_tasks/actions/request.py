@@ -5,10 +5,8 @@ import string
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import NamedTuple
 from urllib.parse import quote, unquote, urljoin, urlsplit
-from zoneinfo import ZoneInfo
 
 import orjson
 
@@ -17,7 +15,6 @@ from cron_tasks.errors import ActionFailed
 from cron_tasks.plugins import Run
 from cron_tasks.secret_files import Secrets
 from cron_tasks.templates import filled, mapped, secrets_in
-from cron_tasks.ticks import iso
 
 _PORTS = {"http": 80, "https": 443}
 _ASCII = string.punctuation
@@ -61,7 +58,7 @@ class Request:
 
 def request_of(action: HttpAction, run: Run, secrets: Secrets) -> Request:
     """The request with its placeholders filled in. Raises ActionFailed when a secret is missing."""
-    values, read = _values(run), secrets.read
+    values, read = run.values, secrets.read
 
     def in_url(value: str) -> str:
         return quote(value, safe="")
@@ -151,16 +148,3 @@ def _located(url: str) -> tuple[Origin, str, str | None]:
 
 def _one_line(value: str) -> str:
     return quote(value, safe=_ASCII + " ")
-
-
-def _values(run: Run) -> dict[str, str]:
-    """What the placeholders of a request stand for."""
-    scheduled = datetime.fromtimestamp(run.scheduled_for, ZoneInfo(run.job.timezone))
-    return {
-        "name": run.job.name,
-        "id": run.job.id,
-        "run_id": run.run_id,
-        "scheduled_for": iso(run.scheduled_for),
-        "attempt": str(run.attempt),
-        "time": f"{scheduled:%Y-%m-%d %H:%M}",
-    }

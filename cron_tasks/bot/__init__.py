@@ -9,11 +9,9 @@ import os
 import signal
 import socket
 
-from cron_tasks.bot.lists import ListReader
 from cron_tasks.bot.loop import Bot, Handler, Permanent, TryAgain
 from cron_tasks.bot.pace import Pace
-from cron_tasks.bot.reader import Delivery, Reader
-from cron_tasks.bot.streams import StreamReader
+from cron_tasks.bot.reader import Delivery, ListReader, Reader, StreamReader
 from cron_tasks.redis_client import connect
 from cron_tasks.settings import Settings
 

@@ -123,12 +123,17 @@ class Bot:
             self._reader.leave()
 
     def _step(self, now: float) -> None:
-        """Handle a message that may be handled now; else take others until one may."""
-        at, held = self._next(now)
-        if held and at <= now:
+        """Handle the first message that may be handled now, of each chat the oldest; if there is
+        none, take others until one may."""
+        oldest: dict[str, _Held] = {}
+        for each in self._held:
+            oldest.setdefault(each.chat, each)
+        held = min(oldest.values(), key=lambda it: max(self._ready_at(it), now), default=None)
+        wait = self._ready_at(held) - now if held else inf
+        if held and wait <= 0:
             self._handle(held)
             return
-        wait = max(min(at - now, LOOK_EVERY), 0.01)
+        wait = max(min(wait, LOOK_EVERY), 0.01)
         if len(self._held) >= MOST_HELD:
             time.sleep(wait)
             return
@@ -139,20 +144,8 @@ class Bot:
         if self._last_call and not taken and not self._held:
             self._stopped = True
 
-    def _next(self, now: float) -> tuple[float, _Held | None]:
-        """The message that may be handled first, and when: of each chat the oldest counts."""
-        best: tuple[float, _Held | None] = inf, None
-        chats: set[str] = set()
-        for held in self._held:
-            if held.chat in chats:
-                continue
-            chats.add(held.chat)
-            at = max(held.not_before, self._pace.ready_at(held.chat))
-            if at < best[0]:
-                best = at, held
-            if at <= now:
-                break
-        return best
+    def _ready_at(self, held: _Held) -> float:
+        return max(held.not_before, self._pace.ready_at(held.chat))
 
     def _take(self, delivery: Delivery) -> None:
         try:

@@ -7,17 +7,20 @@ may. A reader that finds its own lease run out has to forget what it was given, 
 
 import time
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from redis import Redis
-from redis.exceptions import LockError
+from redis.exceptions import LockError, ResponseError
 
 from cron_tasks import names
 from cron_tasks.errors import CronTasksError
+from cron_tasks.leases import held
+from cron_tasks.scripts import script
 
 #: Seconds after the last sign of life of a reader until others take what it has.
 LEASE = 15.0
-#: Seconds after which the name of a reader that has nothing is forgotten.
+#: Seconds after which the name of a reader that has nothing is forgotten, not before, since one
+#: that was frozen may read one message more when it wakes, until it notices.
 REMEMBERED = 86_400
 
 
@@ -40,7 +43,8 @@ class Reader:
 
     def __init__(self, redis: Redis, queue: str, name: str, scope: str, lease: float) -> None:
         self.redis, self.queue, self.name, self.scope, self.lease = redis, queue, name, scope, lease
-        self._lease = redis.lock(self._alive(name), timeout=lease, thread_local=False)
+        self._alive = scope + names.BOT_ALIVE
+        self._lease = redis.lock(self._alive + name, timeout=lease, thread_local=False)
         self._renewed = self._look_after = 0.0
 
     def enter(self) -> bool:
@@ -53,13 +57,10 @@ class Reader:
                 f"{self.queue} is a {kind} in Redis, not a {self.kind}: "
                 "check CRON_TASKS_NOTIFY_QUEUE and CRON_TASKS_NOTIFY_TRANSPORT"
             )
-        try:
-            self.renew()
-        except LockError:
-            if not self._lease.acquire(blocking=False):
-                return False
-            self._renewed = time.monotonic()
-        self._look_after = 0.0
+        now = time.monotonic()
+        if not held(self._lease):
+            return False
+        self._renewed, self._look_after = now, 0.0
         return True
 
     def renew(self) -> None:
@@ -76,8 +77,8 @@ class Reader:
     def receive(self, timeout: float) -> list[Delivery]:
         """The next messages, or those of a dead reader; waits up to `timeout` > 0 seconds."""
         if (now := time.monotonic()) >= self._look_after:
-            self._look_after = now + self.lease / 3
-            if taken := self._take_over():
+            anew, self._look_after = not self._look_after, now + self.lease / 3
+            if taken := self._take_over(anew):
                 return taken
         return self._read(timeout)
 
@@ -90,11 +91,145 @@ class Reader:
         with suppress(LockError):
             self._lease.release()
 
-    def _take_over(self) -> list[Delivery]:
+    def _take_over(self, ours_too: bool) -> list[Delivery]:
+        """See to what dead readers had, and to what we had ourselves before we began anew."""
         raise NotImplementedError
 
     def _read(self, timeout: float) -> list[Delivery]:
         raise NotImplementedError
 
-    def _alive(self, name: str) -> str:
-        return self.scope + names.BOT_ALIVE + name
+
+class ListReader(Reader):
+    """Takes from the left, into a list of its own. Bots that only BLPOP may read the same list."""
+
+    kind = "list"
+
+    def __init__(self, redis: Redis, queue: str, name: str, lease: float = LEASE) -> None:
+        super().__init__(redis, queue, name, queue, lease)
+        self._processing = queue + names.BOT_PROCESSING
+
+    def ack(self, delivery: Delivery) -> None:
+        # As bytes, since redis-py refuses to send a text with undecodable bytes in it.
+        raw: Any = delivery.key.encode("utf-8", "surrogateescape")
+        self.redis.lrem(self._processing + self.name, 1, raw)
+
+    def leave(self) -> None:
+        self._take_over(ours_too=True)
+        self.redis.zrem(self.queue + names.BOT_READERS, self.name)
+        super().leave()
+
+    def _read(self, timeout: float) -> list[Delivery]:
+        wait: Any = timeout
+        taken = self.redis.blmove(self.queue, self._processing + self.name, wait, "LEFT", "RIGHT")
+        return [Delivery(str(taken), str(taken))] if taken is not None else []
+
+    def _take_over(self, ours_too: bool) -> list[Delivery]:
+        args = [self.name, self._lease.local.token if ours_too else "", self._alive]
+        args += [self._processing, time.time(), REMEMBERED]
+        _put_back(self.redis, [self.queue, self.queue + names.BOT_READERS], args)
+        return []
+
+
+@script()
+def _put_back() -> None:
+    """
+    -- ARGV: our name, the token of our lease if ours is to go back, too, prefixes, now, a time.
+    redis.call('ZADD', KEYS[2], ARGV[5], ARGV[1])
+    for _, name in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
+        local owner = redis.call('GET', ARGV[3] .. name)
+        if not owner or owner == ARGV[2] then
+            while redis.call('LMOVE', ARGV[4] .. name, KEYS[1], 'RIGHT', 'LEFT') do end
+        end
+        local seen = tonumber(redis.call('ZSCORE', KEYS[2], name))
+        if not owner and seen < ARGV[5] - ARGV[6] then redis.call('ZREM', KEYS[2], name) end
+    end
+    """
+
+
+class StreamReader(Reader):
+    """One consumer of `group`, which is made if need be, and then begins with the first entry.
+
+    The message is the field `data` of an entry. Other groups may read the same stream, so an entry
+    is not deleted when it is acknowledged: what every group has acknowledged is trimmed.
+    """
+
+    kind = "stream"
+
+    def __init__(
+        self, redis: Redis, queue: str, name: str, lease: float = LEASE, group: str = "bot"
+    ) -> None:
+        super().__init__(redis, queue, name, f"{queue}:{group}", lease)
+        self.group = group
+
+    def enter(self) -> bool:
+        if not super().enter():
+            return False
+        try:
+            self.redis.xgroup_create(self.queue, self.group, "0", mkstream=True)
+        except ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+        return True
+
+    def ack(self, delivery: Delivery) -> None:
+        self.redis.xack(self.queue, self.group, delivery.key)
+
+    def leave(self) -> None:
+        _trim(self.redis, [self.queue], [])
+        super().leave()
+
+    def _read(self, timeout: float) -> list[Delivery]:
+        block = max(int(timeout * 1000), 1)
+        new: Any = self.redis.xreadgroup(
+            self.group, self.name, {self.queue: ">"}, count=1, block=block
+        )
+        return [_delivery(key, fields) for key, fields in (new[0][1] if new else [])]
+
+    def _take_over(self, ours_too: bool) -> list[Delivery]:
+        _trim(self.redis, [self.queue], [])
+        args = [self.group, self.name, self._lease.local.token if ours_too else "", self._alive]
+        taken = _claim(self.redis, [self.queue], [*args, REMEMBERED * 1000])
+        return [_delivery(key, dict(zip(it[::2], it[1::2], strict=True))) for key, it in taken]
+
+
+def _delivery(key: str, fields: dict[str, str]) -> Delivery:
+    return Delivery(key, fields.get("data") or f"no field `data`: {fields}")
+
+
+@script()
+def _trim() -> None:
+    """
+    local keep
+    for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
+        local waiting = redis.call('XPENDING', KEYS[1], group[2])[2]
+        local ms, number = string.match(waiting or group[8], '(%d+)-(%d+)')
+        ms, number = tonumber(ms), tonumber(number) + (waiting and 0 or 1)
+        if not keep or ms < keep[1] or ms == keep[1] and number < keep[2] then
+            keep = {ms, number}
+        end
+    end
+    redis.call('XTRIM', KEYS[1], 'MINID', string.format('%.0f-%.0f', keep[1], keep[2]))
+    """
+
+
+@script()
+def _claim() -> list[tuple[str, list[str]]]:  # type: ignore[empty-body]
+    """
+    -- ARGV: the group, our name, the token of our lease if what we had counts, too, the prefix of
+    -- signs of life, milliseconds after which an idle consumer that has nothing is forgotten.
+    local taken = {}
+    for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+        local name, pending, idle = consumer[2], consumer[4], consumer[6]
+        local owner = redis.call('GET', ARGV[4] .. name)
+        if pending > 0 and (not owner or owner == ARGV[3]) then
+            local all = redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', pending, name)
+            for _, entry in ipairs(all) do
+                local claimed = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, entry[1])
+                if claimed[1] then taken[#taken + 1] = claimed[1] end
+            end
+        elseif pending == 0 and not owner and idle > tonumber(ARGV[5]) then
+            redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], name)
+        end
+    end
+    return taken
+    """

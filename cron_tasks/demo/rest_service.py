@@ -146,8 +146,7 @@ async def create(file: File, job: Job) -> Row:
 
 @app.get(JOBS + "{job_id:path}", summary="One job")
 async def get(file: File, job_id: str) -> Any:
-    position = file.find(job_id)
-    return file.listed()[position]
+    return file.listed()[file.find(job_id)]
 
 
 @app.put(JOBS + "{job_id:path}", summary="Replace a job")
@@ -160,10 +159,7 @@ async def replace(file: File, job_id: str, job: Job) -> Row:
     return row
 
 
-@app.patch(
-    JOBS + "{job_id:path}",
-    summary="Change fields of a job (null removes one), or report",
-)
+@app.patch(JOBS + "{job_id:path}", summary="Change fields of a job (null removes one), or report")
 async def change(file: File, job_id: str, job: Job) -> Row:
     position = file.find(job_id)
     if job.keys() <= REMARKS:

@@ -10,8 +10,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from cron_tasks.schedules.words import Fault, suggestion
-from cron_tasks.text import shown
+from cron_tasks.schedules.words import Fault
+from cron_tasks.text import shown, suggestion
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)

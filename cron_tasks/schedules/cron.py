@@ -21,8 +21,8 @@ from cronsim.cronsim import SYMBOLIC_DAYS, SYMBOLIC_MONTHS, Field
 
 from cron_tasks.schedules import walls
 from cron_tasks.schedules.interval import Interval
-from cron_tasks.schedules.words import Fault, suggestion
-from cron_tasks.text import shown
+from cron_tasks.schedules.words import Fault
+from cron_tasks.text import shown, suggestion
 
 PREFIX = re.compile(r"^\s*(?:CRON_)?TZ=(\S*)\s*")
 _NICKNAMES = {

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from cron_tasks.schedules.words import Fault, Faults, suggestion
-from cron_tasks.text import shown
+from cron_tasks.schedules.words import Fault, Faults
+from cron_tasks.text import shown, suggestion
 
 FREQUENCIES = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY")
 _WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")

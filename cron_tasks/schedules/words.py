@@ -1,7 +1,6 @@
-"""What the messages of schedules share: faults by field, suggestions, lists in English."""
+"""What the messages of schedules share: faults by field, lists in English."""
 
-from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from collections.abc import Sequence
 
 
 class Fault(ValueError):
@@ -29,13 +28,6 @@ class Faults(list[tuple[str, str]]):
             return False
         self.extend((self._field, message) for message in error.messages)
         return True
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """`"; did you mean 'FRI'?"` or nothing."""
-    by_folded = {name.casefold(): name for name in known}
-    close = get_close_matches(word[:60].casefold(), by_folded, n=1, cutoff=0.6)
-    return f"; did you mean '{by_folded[close[0]]}'?" if close else ""
 
 
 def listed(items: Sequence[str], word: str = "and") -> str:

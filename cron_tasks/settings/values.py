@@ -4,7 +4,6 @@ A message follows "expected …, got …: ", so it says only what those two do n
 """
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
@@ -13,8 +12,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from cron_tasks import addresses
+from cron_tasks.names import RESERVED
 from cron_tasks.settings import urls
-from cron_tasks.text import did_you_mean, printable, shown
+from cron_tasks.text import printable, shown, suggestion
 
 #: What REST_MAPPING may place: the array of jobs, the next page, and each field of a job.
 MAPPABLE = (
@@ -22,14 +22,7 @@ MAPPABLE = (
     *("enabled", "is_active", "start_at", "end_at", "exclude", "jitter", "action", "chat_id"),
     *("notify", "retry", "timeout", "overlap", "catchup", "queue", "priority", "tags"),
 )
-#: Keys in Redis that are RedBeat's, ours, and the broker's.
-_RESERVED = ("redbeat:", "cron_tasks:", "_kombu.", "unacked", "celery")
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    names = {name.lower(): name for name in known}
-    near = did_you_mean(word, names)
-    return f"; did you mean {names[near]!r}?" if near else ""
+_RESERVED = (*RESERVED, "celery")
 
 
 def _redis(url: SecretStr) -> SecretStr:
@@ -85,7 +78,7 @@ def _expressions(mapping: dict[str, str]) -> dict[str, str]:
 
     for name, path in mapping.items():
         if name not in MAPPABLE:
-            raise ValueError(f"a job has no field {shown(name)}{_nearest(name, MAPPABLE)}")
+            raise ValueError(f"a job has no field {shown(name)}{suggestion(name, MAPPABLE)}")
         try:
             compile_path(path)
         except JMESPathError as error:
@@ -113,8 +106,8 @@ def _zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        near = _nearest(name, available_timezones())
-        raise ValueError(f"there is no such zone{near}") from None
+        hint = suggestion(name, available_timezones())
+        raise ValueError(f"there is no such zone{hint}") from None
     return name
 
 

@@ -15,8 +15,7 @@ from urllib3.exceptions import HTTPError
 from cron_tasks.errors import SourceError
 from cron_tasks.settings import Settings
 from cron_tasks.source.causes import status_cause, transport_cause
-from cron_tasks.source.client import Client, public
-from cron_tasks.source.deadline import DeadlineAdapter, TooLate
+from cron_tasks.source.client import Client, TooLate, public
 
 CHUNK = 1 << 16
 #: Bytes of a page that stay in memory; the rest goes to a temporary file.
@@ -27,15 +26,13 @@ class Fetcher(Client):
     """Reads the pages of one list, one at a time; the limits hold for all of them together."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
+        self._until = time.monotonic() + settings.rest_deadline
+        super().__init__(settings, lambda: self._until)
         self.home = self.base + settings.rest_jobs_path
         self.page = 0
         self.body: IO[bytes] = io.BytesIO()
         self._url = self.home
         self._bytes = 0
-        self._until = time.monotonic() + settings.rest_deadline
-        for scheme in ("http://", "https://"):
-            self.mount(scheme, DeadlineAdapter(lambda: self._until))
 
     def close(self) -> None:
         self.body.close()

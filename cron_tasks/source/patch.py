@@ -12,8 +12,7 @@ from urllib3.util import Retry
 
 from cron_tasks.settings import Settings
 from cron_tasks.source.causes import REPORT_HINTS, status_cause, transport_cause
-from cron_tasks.source.client import Client
-from cron_tasks.source.deadline import DeadlineAdapter, TooLate
+from cron_tasks.source.client import Client, TooLate
 
 #: Bytes of an answer that are read for the sake of its connection, which then serves again.
 MOST_READ = 1 << 16
@@ -50,11 +49,9 @@ class Patcher(Client):
     """Sends reports to CRON_TASKS_REST_REPORT_PATH; so many threads may share it."""
 
     def __init__(self, settings: Settings, threads: int) -> None:
-        super().__init__(settings)
-        self._path: str = settings.required("rest_report_path")
-        self._timeout = settings.rest_timeout
-        adapter = DeadlineAdapter(
-            lambda: time.monotonic() + self._timeout,
+        super().__init__(
+            settings,
+            until=lambda: time.monotonic() + settings.rest_timeout,
             pool=threads,
             # At once, for a connection that was closed meanwhile; more is up to the caller.
             total=1,
@@ -62,8 +59,8 @@ class Patcher(Client):
             status_forcelist=(),
             respect_retry_after_header=False,
         )
-        for scheme in ("http://", "https://"):
-            self.mount(scheme, adapter)
+        self._path: str = settings.required("rest_report_path")
+        self._timeout = settings.rest_timeout
 
     def report(self, job_id: str, body: bytes) -> Answer:
         """What the service answers to `body`, JSON, at the address of a job."""

@@ -1,0 +1,93 @@
+"""What somebody asks for by hand meanwhile; each leaves what it did in `world.asked`."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from chaos.checker import seconds
+from chaos.world import World
+
+Command = Callable[[World], str]
+CRON_TASKS = str(Path(sys.executable).with_name("cron-tasks"))
+
+
+def pause(world: World) -> str:
+    """Ended by `resume_all`."""
+    job = world.random.choice(world.rows)["id"]
+    paused = _answer(world, "jobs", "pause", job, "--reason", "chaos")["paused"]
+    world.paused[job] = seconds(paused["since"])
+    return f"{job} paused"
+
+
+def resume_all(world: World) -> None:
+    for job, since in world.paused.items():
+        upcoming = _answer(world, "jobs", "resume", job)["next"]
+        world.asked.pauses[job].append((since, seconds(upcoming)))
+    world.paused.clear()
+
+
+def skip_next(world: World) -> str:
+    job = world.random.choice([row["id"] for row in world.rows if row["every"] >= 5])
+    done = _call(world, "jobs", "skip-next", job)
+    if done.returncode and "fired just now" in done.stderr:
+        return f"{job} fired before its tick could be skipped"
+    world.asked.skipped.add(run := _said(done)["skipped"])
+    return f"{run} skipped"
+
+
+def cancel(world: World) -> str:
+    """A slow one, whatever it is at."""
+    slow = {row["id"] for row in world.rows if "action" in row}
+    waiting = world.redis.hkeys("cron_tasks:open")
+    if not (runs := sorted(run for run in waiting if run.rpartition("@")[0] in slow)):
+        return "nothing to cancel"
+    done = _call(world, "runs", "cancel", run := world.random.choice(runs))
+    if done.returncode and " ended " in done.stderr:
+        return f"{run} ended before it could be cancelled"
+    return f"{run} {_said(done)['state']}"
+
+
+def retry(world: World) -> str:
+    failed = [json.loads(line)["run_id"] for line in world.redis.lrange("cron_tasks:failed", 0, -1)]
+    if not (runs := sorted({run for run in failed if world.asked.judges(run)})):
+        return "no failed run to retry"
+    done = _call(world, "runs", "retry", run := world.random.choice(runs))
+    if done.returncode and ("not ended yet" in done.stderr or "ended ok" in done.stderr):
+        return f"{run} is retried already"
+    _said(done)
+    world.asked.again[run] += 1
+    return f"{run} retried"
+
+
+def run_now(world: World) -> str:
+    job = world.random.choice(world.rows)["id"]
+    world.asked.by_hand.add(run := _answer(world, "jobs", "run", job)["run_id"])
+    return f"{run} asked for"
+
+
+COMMANDS: tuple[Command, ...] = (pause, skip_next, cancel, retry, run_now)
+
+
+def audit(world: World) -> dict[str, Any]:
+    done = _call(world, "audit", "--since", world.asked.start)
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def _answer(world: World, *arguments: str) -> dict[str, Any]:
+    return _said(_call(world, *arguments))
+
+
+def _said(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert not done.returncode, f"{done.args}: {done.stderr}"
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def _call(world: World, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [CRON_TASKS, *arguments, "--json"]
+    env = world.celery.env
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
