@@ -90,7 +90,7 @@ def _wait_for_death(victim: Process, instant: str, name: str) -> str:
     try:
         wait_until(lambda: not victim.alive, instant, 30)
     except AssertionError:  # chance had the others do all that
-        victim.kill()
+        victim.end()
         return f"kill -9 {name}, not {instant}, which did not come"
     return f"kill -9 {name} {instant}"
 
