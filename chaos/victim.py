@@ -36,7 +36,8 @@ def _retry_due(args: Any, _result: Any) -> bool:
 
 
 def _queued(args: Any, result: Any) -> bool:
-    return not result and any("queue" in job for _, job in args[-1])
+    waits = "queue", "replace"
+    return not result and any(job.endswith(waits) for _, job in args[-1])
 
 
 def _another_queued(args: Any, _result: Any) -> bool:
