@@ -51,7 +51,7 @@ def cancel(world: World) -> str:
 
 
 def retry(world: World) -> str:
-    failed = [json.loads(line)["run_id"] for line in world.redis.lrange("cron_tasks:failed", 0, -1)]
+    failed = world.redis.zrange("cron_tasks:failed", 0, -1)
     if not (runs := sorted({run for run in failed if world.asked.judges(run)})):
         return "no failed run to retry"
     done = _call(world, "runs", "retry", run := world.random.choice(runs))

@@ -88,7 +88,12 @@ def finish() -> list[str]:  # type: ignore[empty-body]
                 else
                     account(accounts .. job, tag, record, days, now)
                 end
-                if status == 'failed' then failed[#failed + 1] = record end
+                if status == 'failed' then
+                    failed[#failed + 1] = now
+                    failed[#failed + 1] = ids[n]
+                elseif string.find(open, '^r|%d+|%a*r') then
+                    redis.call('ZREM', KEYS[5], ids[n])
+                end
                 records[#records + 1] = record
                 closed[#closed + 1] = ids[n]
                 if ARGV[11] ~= '' then
@@ -102,7 +107,11 @@ def finish() -> list[str]:  # type: ignore[empty-body]
         end
     end
     tell(queues, ARGV[9] ~= '', tonumber(ARGV[10]), KEYS[3], KEYS[11])
-    if #failed > 0 then remember(KEYS[5], 10000, ttl, unpack(failed)) end
+    if #failed > 0 then
+        redis.call('ZADD', KEYS[5], unpack(failed))
+        redis.call('ZREMRANGEBYRANK', KEYS[5], 0, -10001)
+        redis.call('EXPIRE', KEYS[5], ttl)
+    end
     for day in pairs(counted) do redis.call('EXPIRE', counts .. day, days) end
     if #again > 0 or busy == 'woken' then wake(KEYS[12]) end
     if #closed > 0 then

@@ -13,6 +13,7 @@ from redis import Redis
 
 from cron_tasks import names
 from cron_tasks.ledger import Overdue
+from cron_tasks.registry import pages
 from cron_tasks.ticks import iso, parse_run_id
 from cron_tasks.times import local
 
@@ -58,11 +59,25 @@ def ended(redis: Redis, job_id: str | None = None, status: str | None = None) ->
         lines = _paged(partial(redis.lrange, names.HISTORY_PREFIX + job_id))
     elif job_id is not None:
         lines = named(_paged(partial(redis.zrevrange, names.ACCOUNT_PREFIX + job_id)))
+    elif status == "failed":
+        lines = _dead(redis)
     else:
-        lines = _paged(partial(redis.lrange, names.FAILED if status == "failed" else names.RECENT))
+        lines = _paged(partial(redis.lrange, names.RECENT))
     for run in map(shaped, lines):
         if status in (None, run["status"]):
             yield run
+
+
+def _dead(redis: Redis) -> Iterator[str]:
+    """The records of the dead list: failed runs that nobody has run again with success."""
+    for page in pages(_paged(partial(redis.zrevrange, names.FAILED))):
+        with redis.pipeline(transaction=False) as pipe:
+            for run_id in page:
+                job_id, when = parse_run_id(run_id) or ("", 0.0)
+                pipe.zrangebyscore(names.ACCOUNT_PREFIX + job_id, when, when)
+            found = pipe.execute()
+        for lines in found:
+            yield from named(lines)
 
 
 def still_open(

@@ -127,8 +127,10 @@ def test_an_emptied_count_loses_every_tick_by_name(story: Story) -> None:
 def test_a_failed_run_that_is_done_again_counts_as_it_ended_at_last(story: Story) -> None:
     tick = story.fire()
     story.end(tick, Result("failed", error="broken"))
+    assert story.redis.zrange(names.FAILED, 0, -1) == [run_id("7", tick)]
     story.ledger.open([run_id("7", tick)], tick, again=True)
     story.end(tick, Result("ok"))
+    assert not story.redis.exists(names.FAILED)
     assert story.audit(START, hours(1.5)) == Tally(expected=1, ok=1)
 
 

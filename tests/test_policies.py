@@ -146,8 +146,7 @@ def test_retries(
     assert told(redis, "dead") == ["retry", "retry", "failure"]
     refused = ended(redis, "refused")
     assert (refused["status"], refused["attempt"]) == ("failed", 1)
-    failed = {json.loads(line)["run_id"] for line in redis.lrange(names.FAILED, 0, -1)}
-    assert failed == {dead["run_id"], refused["run_id"]}
+    assert set(redis.zrange(names.FAILED, 0, -1)) == {dead["run_id"], refused["run_id"]}
     (waiting,) = redis.hgetall(names.OPEN).items()
     assert waiting[1] == "w|2|h|"
     assert redis.zscore(names.DEADLINES, waiting[0]) > time.time()
