@@ -107,6 +107,12 @@ class Open:
         holder = self.state.split("|", 3)[3]
         return holder.removeprefix(TASK) if holder.startswith(TASK) else None
 
+    @property
+    def worker(self) -> str | None:
+        """The worker that runs it."""
+        holder = self.state.split("|", 3)[3]
+        return None if self.task_id else holder.rpartition("#")[0] or None
+
 
 @dataclass(slots=True)
 class Claim(Open):

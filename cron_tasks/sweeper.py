@@ -87,7 +87,7 @@ def decide(page: Sequence[Overdue], now: float, settings: Settings) -> Decisions
     ticks = [(tick, *(parse_run_id(tick.run_id) or ("", 0.0))) for tick in page]
     newest = {job_id: when for _, job_id, when in sorted(ticks, key=lambda each: each[2])}
     for tick, job_id, scheduled_for in ticks:
-        by = Attempt(tick.attempt, None, now, None)
+        by = Attempt(tick.attempt, None, now, tick.worker)
         try:
             job = Job.from_document(tick.document)
         except ValueError:

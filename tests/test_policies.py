@@ -177,6 +177,7 @@ def test_timeouts_and_dead_children_are_bounded_attempts(
     suicidal = ended(redis, "suicidal", 60)
     assert (suicidal["status"], suicidal["attempt"]) == ("failed", 2)
     assert suicidal["error"] == "its worker died"
+    assert suicidal["worker"].startswith("w0@test/")
     assert told(redis, "suicidal") == ["failure"]
     assert told(redis, "stubborn") == ["failure"]
     assert ended(redis, "well")["status"] == "ok"
