@@ -6,7 +6,6 @@ One hash a job (entries.py), the index `cron_tasks:jobs` of fingerprints, and Re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from functools import lru_cache
 from itertools import islice
 from typing import Any, TypeVar, cast
@@ -21,7 +20,7 @@ from cron_tasks.errors import UnknownJob
 from cron_tasks.jobs import Job, Rejected
 from cron_tasks.plan import Changes, Desired
 from cron_tasks.schedules import Schedule
-from cron_tasks.text import storable
+from cron_tasks.text import storable, suggestion
 from cron_tasks.ticks import iso, next_tick
 
 PAGE = 1000
@@ -75,8 +74,8 @@ class Registry:
         """The job with this id. Raises UnknownJob, which names the nearest id there is."""
         document = self.redis.hget(names.entry_key(job_id), "job")
         if document is None:
-            near = get_close_matches(job_id, self.redis.hkeys(names.JOBS), 1)
-            hint = f"; did you mean {near[0]!r}?" if near else "; see `cron-tasks jobs list`"
+            known = cast("list[str]", self.redis.hkeys(names.JOBS))
+            hint = suggestion(job_id, known) or "; see `cron-tasks jobs list`"
             if any(each.id == job_id for each in self.rejected()):
                 hint = ": its row is rejected; see `cron-tasks jobs rejected`"
             raise UnknownJob(f"no job has the id {job_id!r}{hint}")

@@ -121,7 +121,7 @@ def test_next_says_how_far_away_a_tick_is_and_when_there_is_none_left() -> None:
         (["PT0S"], 1, "1 second"),
         (["\x1b[31m 9 * * *"], 1, "\\x1b[31m"),
         (["0 9 * * *", "--timezone", "Europe/Berln"], 2, "did you mean 'Europe/Berlin'?"),
-        (["0 9 * * *", "--from", "soon"], 2, "expected an ISO 8601 time"),
+        (["0 9 * * *", "--from", "soon"], 2, "'soon' is not an ISO 8601 time"),
         (["0 9 * * *", "-n", "0"], 2, "1<=x<=1000"),
         (["0 9 * * *", "-n", "1001"], 2, "1<=x<=1000"),
         ([], 2, "EXPR_OR_ID"),

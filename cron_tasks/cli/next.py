@@ -5,7 +5,6 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import click
 
@@ -38,7 +37,7 @@ def _known_zone(_: click.Context, __: click.Parameter, name: str | None) -> str 
     help="IANA zone of an expression that names none (default: CRON_TASKS_TIMEZONE), "
     "or in which to show the ticks of a job (default: its own).",
 )
-@click.option("--from", "start", metavar="TIME", help="ISO 8601 time to start at; default now.")
+@click.option("--from", "start", metavar="TIME", help="ISO 8601, or 2h: so long ago; default now.")
 @console.json_option
 def next_ticks(
     what: str, count: int, timezone: str | None, start: str | None, as_json: bool
@@ -56,7 +55,8 @@ def next_ticks(
     else:
         schedule, first = _schedule_of_job(what, now)
         zone = timezone or schedule.timezone
-    ticks = console.upcoming(schedule, _moment(start, zone) if start else first, count)
+    first = console.moment(start, zone, "--from") if start else first
+    ticks = console.upcoming(schedule, first, count)
     if as_json:
         console.print_json([local(tick, zone) for tick in ticks])
         return
@@ -112,14 +112,3 @@ def _schedule_of_job(job_id: str, now: datetime) -> tuple[Schedule, datetime]:
         )
     later = datetime.fromtimestamp(found.next, UTC) if found.next else now
     return found.job.schedule, max(now, later)
-
-
-def _moment(text: str, zone: str) -> datetime:
-    """The instant from which ticks are shown; without an offset it is wall time in `zone`."""
-    try:
-        moment = datetime.fromisoformat(text)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))
-        return moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        expected = "expected an ISO 8601 time such as 2026-03-01T09:00"
-        raise click.BadParameter(f"{expected}, got {shown(text)}", param_hint="'--from'") from None

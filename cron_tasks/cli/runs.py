@@ -14,15 +14,7 @@ from redis import Redis
 from cron_tasks import by_hand
 from cron_tasks import runs as stored
 from cron_tasks.cli import Commands, LazyGroup, console
-from cron_tasks.cli.following import (
-    LOOK_EVERY,
-    begin,
-    listed,
-    outcome,
-    patiently,
-    wait_option,
-    why,
-)
+from cron_tasks.cli.following import LOOK_EVERY, begin, listed, outcome, patiently, wait_option, why
 from cron_tasks.errors import CronTasksError, RunUnfit
 from cron_tasks.registry import Registry
 from cron_tasks.settings import load
