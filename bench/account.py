@@ -12,7 +12,7 @@ from redis import Redis
 from bench.report import seconds, table
 from cron_tasks import names
 from cron_tasks.account import counted
-from cron_tasks.ledger import DAY
+from cron_tasks.ledger_ticks import DAY
 from cron_tasks.plan import Policy, plan
 from cron_tasks.redis_client import connect
 from cron_tasks.registry import PAGE, Registry

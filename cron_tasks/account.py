@@ -17,7 +17,7 @@ from redis import Redis
 
 from cron_tasks import entries, names
 from cron_tasks.errors import ScheduleError
-from cron_tasks.ledger import DAY, ONE_TICK
+from cron_tasks.ledger_ticks import DAY, ONE_TICK
 from cron_tasks.registry import pages
 from cron_tasks.schedules import Schedule
 from cron_tasks.ticks import iso, parse_run_id, run_id

@@ -12,7 +12,8 @@ from cron_tasks import runs
 from cron_tasks.account import Account, days_of, expected, read, read_open, status_of, ticks_at
 from cron_tasks.errors import RunUnfit
 from cron_tasks.jobs import Job
-from cron_tasks.ledger import DAY, ONE_TICK, Ledger
+from cron_tasks.ledger import Ledger
+from cron_tasks.ledger_ticks import DAY, ONE_TICK
 from cron_tasks.registry import pages
 from cron_tasks.schedules.clock import MICROSECOND
 from cron_tasks.ticks import iso, run_id

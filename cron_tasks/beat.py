@@ -25,7 +25,8 @@ from cron_tasks.due import Due, Row, judge, read_page, set_aside
 from cron_tasks.entries import SCHEDULE_TYPE
 from cron_tasks.errors import CronTasksError
 from cron_tasks.leadership import Leadership
-from cron_tasks.ledger import LEASE, Advance, Ledger, LockLost
+from cron_tasks.ledger import LEASE, Ledger, LockLost
+from cron_tasks.ledger_ticks import Advance
 from cron_tasks.presence import slots
 from cron_tasks.publisher import Publisher
 from cron_tasks.redis_client import connect, wrong_type

@@ -11,7 +11,7 @@ from redis import Redis
 from cron_tasks import entries, names
 from cron_tasks.actions import Run
 from cron_tasks.jobs import Job
-from cron_tasks.ledger import Advance, Message
+from cron_tasks.ledger_ticks import Advance, Message
 from cron_tasks.notifications import notification
 from cron_tasks.outcomes import Attempt, Result, record
 from cron_tasks.schedules import Schedule

@@ -18,14 +18,14 @@ end of the job's timeout, since nobody renews it.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from redis import Redis
 
 from cron_tasks import ledger_steps as steps
 from cron_tasks import names
 from cron_tasks.ledger_finish import finish
+from cron_tasks.ledger_ticks import DAY, Advance, Claim, Message, Open, Outcome, Overdue
 from cron_tasks.settings import Settings
 from cron_tasks.ticks import parse_run_id
 
@@ -33,142 +33,10 @@ from cron_tasks.ticks import parse_run_id
 PATIENCE = 5.0
 #: Seconds that a claim holds without being renewed.
 LEASE = 15.0
-#: The holder of a run that a Celery task does begins with this (in Lua, too).
-TASK = "task:"
-DAY = 86_400
-#: One tick in the count of a day's ok ticks; below it is the sum of their milliseconds in the day.
-ONE_TICK = 10**13
-
-Status = Literal["ok", "failed", "skipped", "missed", "retry"]
 
 
 class LockLost(Exception):
     """Another beat leads by now; nothing was changed."""
-
-
-@dataclass(slots=True)
-class Message:
-    """A notification and the queue that it goes to.
-
-    With `only` it is told on a condition: "recovered" of the first success after failures, "5" of
-    the first failure and then of every fifth in a row.
-    """
-
-    queue: str
-    payload: bytes
-    only: str = ""
-
-
-@dataclass(slots=True)
-class Advance:
-    """One due entry: its next score, RedBeat meta, and the ticks that it puts into the ledger.
-
-    `missed` is the record of the ticks that it passes over, and `told` the message about them.
-    """
-
-    key: str
-    score: str
-    next: float | None
-    meta: str
-    run_ids: Sequence[str] = ()
-    job_id: str = ""
-    missed: bytes = b""
-    told: Message | None = None
-
-
-@dataclass(slots=True)
-class Open:
-    """An open tick: its state, its job's document ("" when the job is gone), and its failed
-    attempts as JSON ("" for none)."""
-
-    run_id: str
-    state: str
-    document: str
-    trace: str
-
-    @property
-    def attempt(self) -> int:
-        """The attempt that is going or comes next; 1 is the first."""
-        return int(self.state.split("|")[1])
-
-    @property
-    def may_be_late(self) -> bool:
-        """Whether it begins late by right: a further attempt, asked for by hand, or queued."""
-        return not self.state.split("|", 1)[1].startswith("1||")
-
-    @property
-    def repeated(self) -> bool:
-        """Whether this run had ended before and is done again by hand."""
-        return "r" in self.state.split("|")[2]
-
-    @property
-    def task_id(self) -> str | None:
-        """The Celery task that the run was handed over to."""
-        holder = self.state.split("|", 3)[3]
-        return holder.removeprefix(TASK) if holder.startswith(TASK) else None
-
-    @property
-    def worker(self) -> str | None:
-        """The worker that runs it."""
-        holder = self.state.split("|", 3)[3]
-        return None if self.task_id else holder.rpartition("#")[0] or None
-
-
-@dataclass(slots=True)
-class Claim(Open):
-    """A tick that is ours: to run or, when there is a `verdict`, only to be concluded.
-
-    The verdict is "<reason>|<run id of the other run>".
-    """
-
-    verdict: str = ""
-
-    def handed_to(self, task_id: str) -> "Claim":
-        """The same, held by a Celery task."""
-        return replace(self, state="|".join([*self.state.split("|", 3)[:3], TASK + task_id]))
-
-
-@dataclass(slots=True)
-class Overdue(Open):
-    """An open tick whose deadline has passed; `unwanted` says why it should end: "<reason>|…"."""
-
-    unwanted: str = ""
-
-    @property
-    def running(self) -> bool:
-        return self.state.startswith("r")
-
-    @property
-    def stopped(self) -> bool:
-        """Whether somebody wants it to end now; a pause only keeps it from beginning again."""
-        return self.unwanted not in ("", "paused|")
-
-
-@dataclass(slots=True)
-class Outcome:
-    """How an attempt ended: its record for the history, and what to tell.
-
-    `state` is the state the tick was left in; one that has moved on since is left alone. A retry
-    is due at `retry_at`, and its record is the trace: all failed attempts so far.
-    """
-
-    run_id: str
-    job_id: str
-    state: str
-    record: bytes
-    messages: Sequence[Message] = field(default=())
-    status: Status = "ok"
-    retry_at: float | None = None
-
-    @property
-    def tag(self) -> str:
-        """How the tick is accounted for: an ok one as `day:count`, else its time in seconds."""
-        if self.retry_at is not None:
-            return repr(self.retry_at)
-        _, when = parse_run_id(self.run_id) or ("", 0.0)
-        if self.status != "ok" or "h" in self.state.split("|")[2]:
-            return repr(when)
-        return f"{int(when // DAY)}:{ONE_TICK + round(when % DAY * 1000)}"
 
 
 class Ledger:

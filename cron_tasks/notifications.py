@@ -6,7 +6,7 @@ from string import Template
 import orjson
 
 from cron_tasks.actions import Run
-from cron_tasks.ledger import Message
+from cron_tasks.ledger_ticks import Message
 from cron_tasks.settings import Settings
 from cron_tasks.ticks import iso
 

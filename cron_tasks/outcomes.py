@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from cron_tasks.actions import Run
-from cron_tasks.ledger import Message, Open, Outcome, Status
+from cron_tasks.ledger_ticks import Message, Open, Outcome, Status
 from cron_tasks.notifications import notification
 from cron_tasks.settings import Settings
 from cron_tasks.ticks import iso, parse_run_id

@@ -21,7 +21,8 @@ from cron_tasks.handover import Handed
 from cron_tasks.interrupts import Stopped, interruptible
 from cron_tasks.jobs import Job
 from cron_tasks.leases import renewed
-from cron_tasks.ledger import LEASE, Claim, Ledger, Outcome
+from cron_tasks.ledger import LEASE, Ledger
+from cron_tasks.ledger_ticks import Claim, Outcome
 from cron_tasks.limits import Limits
 from cron_tasks.outcomes import ERROR_SHOWN, Attempt, Result, conclude, untold
 from cron_tasks.registry import Registry

@@ -12,7 +12,7 @@ from typing import Any, cast
 from redis import Redis
 
 from cron_tasks import names
-from cron_tasks.ledger import Overdue
+from cron_tasks.ledger_ticks import Overdue
 from cron_tasks.registry import pages
 from cron_tasks.ticks import iso, parse_run_id
 from cron_tasks.times import local

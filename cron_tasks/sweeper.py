@@ -15,7 +15,8 @@ from cron_tasks.action_types import TaskAction
 from cron_tasks.actions import Run
 from cron_tasks.due import Due
 from cron_tasks.jobs import Job
-from cron_tasks.ledger import TASK, Ledger, Outcome, Overdue
+from cron_tasks.ledger import Ledger
+from cron_tasks.ledger_ticks import TASK, Outcome, Overdue
 from cron_tasks.outcomes import Attempt, Result, conclude, untold
 from cron_tasks.registry import routing
 from cron_tasks.settings import Settings

@@ -8,7 +8,8 @@ from redis import Redis
 from cron_tasks import names
 from cron_tasks.account import Tally, audit, counted, days_of, read, read_open
 from cron_tasks.jobs import validate
-from cron_tasks.ledger import DAY, Advance, Ledger, Outcome
+from cron_tasks.ledger import Ledger
+from cron_tasks.ledger_ticks import DAY, Advance, Outcome
 from cron_tasks.outcomes import Attempt, Result, record
 from cron_tasks.plan import Policy, plan
 from cron_tasks.registry import Registry

@@ -17,7 +17,8 @@ from redis import Redis
 from cron_tasks import names, runs
 from cron_tasks.actions import Run
 from cron_tasks.jobs import Job
-from cron_tasks.ledger import Advance, Claim, Ledger
+from cron_tasks.ledger import Ledger
+from cron_tasks.ledger_ticks import Advance, Claim
 from cron_tasks.outcomes import Attempt, Result, conclude, record
 from cron_tasks.settings import Settings
 from cron_tasks.ticks import parse_run_id, run_id

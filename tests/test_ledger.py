@@ -7,7 +7,8 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from cron_tasks import names
-from cron_tasks.ledger import LEASE, PATIENCE, Advance, Ledger, LockLost, Message, Outcome
+from cron_tasks.ledger import LEASE, PATIENCE, Ledger, LockLost
+from cron_tasks.ledger_ticks import Advance, Message, Outcome
 from cron_tasks.settings import Settings
 
 NOW = 1_800_000_000.0

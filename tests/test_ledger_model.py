@@ -14,7 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from redis import Redis
 
 from cron_tasks import names
-from cron_tasks.ledger import LEASE, PATIENCE, Advance, Claim, Ledger, LockLost, Message, Outcome
+from cron_tasks.ledger import LEASE, PATIENCE, Ledger, LockLost
+from cron_tasks.ledger_ticks import Advance, Claim, Message, Outcome
 from cron_tasks.settings import Settings
 from cron_tasks.ticks import run_id
 

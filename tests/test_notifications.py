@@ -9,7 +9,8 @@ from redis import Redis
 from cron_tasks import names
 from cron_tasks.due import judge, read_page
 from cron_tasks.jobs import Job, validate
-from cron_tasks.ledger import Ledger, Message, Outcome
+from cron_tasks.ledger import Ledger
+from cron_tasks.ledger_ticks import Message, Outcome
 from cron_tasks.notifications import notification
 from cron_tasks.outcomes import Attempt, Result, conclude
 from cron_tasks.plan import Policy, plan

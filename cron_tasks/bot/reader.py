@@ -6,6 +6,7 @@ may. A reader that finds its own lease run out has to forget what it was given, 
 """
 
 import time
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -31,7 +32,7 @@ class Delivery(NamedTuple):
     data: str
 
 
-class Reader:
+class Reader(ABC):
     """What both transports share.
 
     `redis` must not repeat a call by itself, since a repeated read leaves what the first one took:
@@ -82,21 +83,21 @@ class Reader:
                 return taken
         return self._read(timeout)
 
+    @abstractmethod
     def ack(self, delivery: Delivery) -> None:
         """Done with: it is not delivered again. May be repeated."""
-        raise NotImplementedError
 
     def leave(self) -> None:
         """Let others have the name, and what is not acknowledged, at once."""
         with suppress(LockError):
             self._lease.release()
 
+    @abstractmethod
     def _take_over(self, ours_too: bool) -> list[Delivery]:
         """See to what dead readers had, and to what we had ourselves before we began anew."""
-        raise NotImplementedError
 
-    def _read(self, timeout: float) -> list[Delivery]:
-        raise NotImplementedError
+    @abstractmethod
+    def _read(self, timeout: float) -> list[Delivery]: ...
 
 
 class ListReader(Reader):
