@@ -8,7 +8,7 @@ from redis import Redis
 from cron_tasks import runs
 from cron_tasks.errors import JobDisabled, RunUnfit
 from cron_tasks.jobs import Job
-from cron_tasks.ledger import PATIENCE, Ledger
+from cron_tasks.ledger import PATIENCE, Ledger, open_tick
 from cron_tasks.registry import Registry
 from cron_tasks.settings import Settings
 from cron_tasks.sweeper import decide
@@ -54,7 +54,7 @@ def reopen(redis: Redis, ledger: Ledger, text: str, now: float) -> tuple[str, Jo
     asked_for, job_id, when = named(text)
     job = runnable(Registry(redis).job(job_id))
     ended = runs.find(redis, asked_for)
-    if not runs.look(redis, asked_for):
+    if not open_tick(redis, asked_for):
         if ended is None:
             raise RunUnfit(unknown(asked_for))
         if ended["status"] == "ok":
@@ -74,7 +74,7 @@ def cancel(redis: Redis, ledger: Ledger, text: str, now: float, settings: Settin
     """
     asked_for, _, _ = named(text)
     why = f"{CANCELLED}|"
-    while tick := runs.look(redis, asked_for):
+    while tick := open_tick(redis, asked_for):
         if tick.running:
             if ledger.stop([asked_for], why):
                 return False

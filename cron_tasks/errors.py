@@ -1,13 +1,10 @@
-"""One tree of errors, which tells what a person must mend from what time will mend."""
+"""One tree of errors: what is raised on purpose, and told to people in a sentence."""
 
 from collections.abc import Iterable
 
 
 class CronTasksError(Exception):
     """Base of every error raised on purpose; its text is one sentence for a person."""
-
-    #: True when trying again cannot help: somebody has to change something first.
-    permanent = True
 
 
 class SettingsError(CronTasksError):
@@ -24,8 +21,6 @@ class ScheduleError(CronTasksError, ValueError):
 
 class SourceError(CronTasksError):
     """The list of jobs could not be read whole."""
-
-    permanent = False
 
 
 class UnknownJob(CronTasksError):

@@ -25,7 +25,7 @@ from redis import Redis
 from cron_tasks import ledger_steps as steps
 from cron_tasks import names
 from cron_tasks.ledger_finish import finish
-from cron_tasks.ledger_ticks import DAY, Advance, Claim, Message, Open, Outcome, Overdue
+from cron_tasks.ledger_ticks import DAY, Advance, Claim, Message, Outcome, Overdue
 from cron_tasks.settings import Settings
 from cron_tasks.ticks import parse_run_id
 
@@ -121,19 +121,6 @@ class Ledger:
         keys = [names.OPEN, names.DEADLINES, names.STOP]
         return steps.hand_over(self.redis, keys, [claim.run_id, claim.state, to.state, until])
 
-    def tick(self, run_id: str) -> Open | None:
-        """An open tick as it is now; None when it is not open."""
-        job_id, _ = parse_run_id(run_id) or ("", 0.0)
-        with self.redis.pipeline(transaction=False) as pipe:
-            pipe.hget(names.OPEN, run_id)
-            pipe.hget(names.entry_key(job_id), "job")
-            pipe.hget(names.ATTEMPTS, run_id)
-            state, document, trace = pipe.execute(raise_on_error=False)
-        if isinstance(state, Exception):
-            raise state
-        document = document if isinstance(document, str) else ""
-        return Open(run_id, state, document, trace or "") if state else None
-
     def finish(self, now: float, outcomes: Sequence[Outcome]) -> list[str]:
         """Close ticks, write their history and queue their notifications, all in one step.
 
@@ -207,3 +194,18 @@ class Ledger:
                 pipe.lindex(names.HISTORY_PREFIX + job_id, 0)
             rows = pipe.execute(raise_on_error=False)
         return [None if isinstance(row, Exception) else row for row in rows]
+
+
+def open_tick(redis: Redis, run_id: str) -> Overdue | None:
+    """An open tick as it is now, and why it is to end if it is; None when it is not open."""
+    job_id, _ = parse_run_id(run_id) or ("", 0.0)
+    with redis.pipeline(transaction=False) as pipe:
+        pipe.hget(names.OPEN, run_id)
+        pipe.hget(names.entry_key(job_id), "job")
+        pipe.hget(names.ATTEMPTS, run_id)
+        pipe.hget(names.STOP, run_id)
+        state, document, trace, unwanted = pipe.execute(raise_on_error=False)
+    if isinstance(state, Exception):
+        raise state
+    document = document if isinstance(document, str) else ""
+    return Overdue(run_id, state, document, trace or "", unwanted or "") if state else None

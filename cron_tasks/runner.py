@@ -21,7 +21,7 @@ from cron_tasks.handover import Handed
 from cron_tasks.interrupts import Stopped, interruptible
 from cron_tasks.jobs import Job
 from cron_tasks.leases import renewed
-from cron_tasks.ledger import LEASE, Ledger
+from cron_tasks.ledger import LEASE, Ledger, open_tick
 from cron_tasks.ledger_ticks import Claim, Outcome
 from cron_tasks.limits import Limits
 from cron_tasks.outcomes import ERROR_SHOWN, Attempt, Result, conclude, untold
@@ -104,7 +104,7 @@ class Runner:
 
         One that has moved on is left alone: it took too long, or this is told again.
         """
-        tick = self._patiently(lambda: self.ledger.tick(handed.run_id))
+        tick = self._patiently(lambda: open_tick(self.ledger.redis, handed.run_id))
         if tick is None or tick.state != handed.state:
             return "was no longer waiting"
         by = Attempt(tick.attempt, handed.started_at, self.clock(), worker)

@@ -12,7 +12,7 @@ from typing import Any, cast
 from redis import Redis
 
 from cron_tasks import names
-from cron_tasks.ledger_ticks import Overdue
+from cron_tasks.ledger import open_tick
 from cron_tasks.registry import pages
 from cron_tasks.ticks import iso, parse_run_id
 from cron_tasks.times import local
@@ -130,18 +130,6 @@ def named(lines: Any) -> Iterator[str]:
     return (line for line in lines if line.startswith('{"run_id":'))
 
 
-def look(redis: Redis, run_id: str) -> Overdue | None:
-    """An open tick, and why it is to end if it is; None when it is not open."""
-    job_id, _, _ = run_id.rpartition("@")
-    with redis.pipeline(transaction=False) as pipe:
-        pipe.hget(names.OPEN, run_id)
-        pipe.hget(names.entry_key(job_id), "job")
-        pipe.hget(names.ATTEMPTS, run_id)
-        pipe.hget(names.STOP, run_id)
-        state, *rest = pipe.execute()
-    return state and Overdue(run_id, state, *(each or "" for each in rest))
-
-
 def details(redis: Redis, run_id: str) -> Shape | None:
     """Everything about a run, all of its attempts among it; None when nothing is known of it.
 
@@ -149,7 +137,7 @@ def details(redis: Redis, run_id: str) -> Shape | None:
     it waits for its next attempt, and `stopping`, why it has been told to end. One that was missed
     with others has `since` and `until`.
     """
-    tick = look(redis, run_id)
+    tick = open_tick(redis, run_id)
     if tick is None:
         if (run := find(redis, run_id)) is None:
             return None

@@ -22,16 +22,6 @@ PLANTS = {"id": 7, "name": "Water the plants", "cron_expression": "0 9 * * *"}
 
 
 @pytest.fixture
-def cli(redis_url: str, rest: RestServer, tmp_path: Path) -> CommandLine:
-    return CommandLine(tmp_path, REDIS_URL=redis_url, REST_URL=rest.url)
-
-
-@pytest.fixture
-def quick(cli: CommandLine) -> Quick:
-    return Quick(cli.folder, **cli.settings)
-
-
-@pytest.fixture
 def system(redis: Redis, redis_url: str, rest: RestServer) -> System:
     settings = Settings(redis_url=redis_url, rest_url=rest.url)
     return System(settings, redis, time.time())
