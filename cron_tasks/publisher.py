@@ -20,8 +20,9 @@ log = structlog.get_logger("cron_tasks.beat")
 
 #: Up to this many ticks at once go out one to a message, so that Flower shows every run.
 FEW = 10
-#: Most ticks in one message: a chunk is worked off in some ten milliseconds.
-CHUNK = 500
+#: Most ticks in one message: a chunk of quick ones is worked off in some ten milliseconds, one of
+#: others saves most of what Celery takes for each message.
+QUICK, SLOW = 500, 10
 #: A storm is cut into this many shares for each slot, so that no worker waits long for another.
 SHARES = 1
 #: A queue with more messages than this gets no more; its ticks wait in the ledger.
@@ -55,7 +56,8 @@ class Publisher:
                 if len(chunk) > 1:
                     shown = f"({len(chunk)} ticks from {chunk[0].run_id})"
                     run_ids = [tick.run_id for tick in chunk]
-                    self._send(names.CHUNK_TASK, [run_ids], {**options, "argsrepr": shown})
+                    args = [run_ids, chunk[0].quick]
+                    self._send(names.CHUNK_TASK, args, {**options, "argsrepr": shown})
                 else:
                     tick = chunk[0]
                     self._send(names.RUN_TASK, [tick.job_id], {**options, "task_id": tick.run_id})
@@ -89,10 +91,10 @@ class Publisher:
             for tick in due:
                 yield tick.options, [tick]
             return
-        share = min(-(-len(due) // (self.slots() * SHARES)), CHUNK)
+        share = -(-len(due) // (self.slots() * SHARES))
         for _, alike in groupby(sorted(due, key=_route), key=_route):
             together = list(alike)
-            for page in pages(together, share if together[0].quick else 1):
+            for page in pages(together, min(share, QUICK if together[0].quick else SLOW)):
                 yield together[0].options, page
 
     def _send(self, task: str, args: list[Any], options: Mapping[str, Any]) -> None:

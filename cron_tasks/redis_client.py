@@ -22,6 +22,8 @@ OPTIONS: dict[str, Any] = {
     "socket_connect_timeout": TIMEOUT,
     "socket_keepalive": True,
     "health_check_interval": 10,
+    # A worker of hundreds of threads needs as many at an instant; redis-py stops at 100.
+    "max_connections": 10_000,
 }
 
 

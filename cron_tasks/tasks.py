@@ -12,6 +12,7 @@ from redis import Redis
 
 from cron_tasks import names, presence
 from cron_tasks.celery import app, settings
+from cron_tasks.chunk import Tick, one_by_one
 from cron_tasks.errors import JobDisabled, UnknownJob
 from cron_tasks.handover import Handed, error_of, output_of, send
 from cron_tasks.ledger import Ledger
@@ -48,11 +49,19 @@ def run_job(self: Task[..., Any], job_id: str | int) -> str:
 
 
 @app.task(name=names.CHUNK_TASK, bind=True)
-def run_chunk(self: Task[..., Any], run_ids: list[str]) -> str:
-    """Run many ticks of quick actions in one go."""
+def run_chunk(self: Task[..., Any], run_ids: list[str], quick: bool = True) -> str:
+    """Run many ticks: those of quick actions in one go, others one after the other."""
     ticks = [(run_id, tick[0]) for run_id in run_ids if (tick := parse_run_id(run_id))]
-    results = _runner(self.request.hostname or "").run(ticks)
+    run = _runner(self.request.hostname or "").run
+    results = run(ticks) if quick else one_by_one(ticks, run, partial(_send_alone, self.request))
     return f"{len(results)} of {len(run_ids)} ticks run"
+
+
+def _send_alone(request: Any, tick: Tick) -> None:
+    """Send a tick of a chunk the way that the chunk went."""
+    run_id, job_id = tick
+    way = {"queue": request.delivery_info["routing_key"], "priority": request.priority}
+    app.send_task(names.RUN_TASK, [job_id], task_id=run_id, **way)
 
 
 @app.task(name=names.DONE_TASK, bind=True)

@@ -27,7 +27,7 @@ def test_a_listed_job_fires_on_time_and_its_message_is_on_the_queue(
     redis: Redis, rest: RestServer, celery: Celery
 ) -> None:
     rest.jobs = [{"id": 7, "name": "Water the plants", "cron_expression": "* * * * * *"}]
-    celery.worker()
+    worker = celery.worker()
     celery.beat()
     messages = wait_until(lambda: len(found := received(redis)) >= 3 and found, "three messages")
     first = messages[0]
@@ -43,6 +43,9 @@ def test_a_listed_job_fires_on_time_and_its_message_is_on_the_queue(
     assert times == [times[0] + n for n in range(len(times))]
     late = datetime.fromisoformat(first["created_at"]).timestamp() - times[0]
     assert 0 <= late < 2
+    about = [line for line in worker.output.splitlines() if first["run_id"] in line]
+    assert len(about) == 1, "a run says in one line how it ended"
+    assert json.loads(about[0])["event"] == "run.finished"
 
 
 def test_a_poke_makes_an_edit_count_at_once(redis: Redis, rest: RestServer, celery: Celery) -> None:

@@ -3,9 +3,11 @@
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from celery import Celery as App
@@ -16,6 +18,7 @@ from redis.exceptions import RedisError
 from rest_server import RestServer
 
 from cron_tasks.broker import Unacknowledged, default_queue
+from cron_tasks.redis_client import connect
 
 QUEUE = "queue:to_telegram"
 
@@ -112,3 +115,16 @@ def test_a_job_with_a_queue_of_its_own_runs_on_the_worker_that_reads_it(
     slow = celery.worker(1, "-Q", "slow")
     wait_until(lambda: slow.output.count('"run.finished"') >= 2, "two runs")
     assert redis.llen(QUEUE) >= 2
+
+
+def test_as_many_threads_as_a_worker_has_may_ask_redis_at_once(redis_url: str) -> None:
+    """redis-py stops at 100 connections, which a burst of 200 http runs needs more of."""
+    threads = 200
+    together = Barrier(threads)
+    with connect(redis_url) as client, ThreadPoolExecutor(threads) as pool:
+
+        def ask(_: int) -> object:
+            together.wait()
+            return client.blpop(["cron_tasks:nothing"], timeout=1)
+
+        assert list(pool.map(ask, range(threads))) == [None] * threads
