@@ -22,6 +22,8 @@ SLOW = (
     ("http-once-queue", 4, "queue", 1, PATIENT),
     ("task-queue", 5, "queue", 3, PATIENT),
     ("task-once", 5, "skip", 1, PATIENT),
+    # Together they are more than there are slots, so some share a message.
+    *((f"http-many-{number}", 10, "queue", 2, PATIENT) for number in range(10)),
 )
 
 

@@ -23,8 +23,6 @@ FEW = 10
 #: Most ticks in one message: a chunk of quick ones is worked off in some ten milliseconds, one of
 #: others saves most of what Celery takes for each message.
 QUICK, SLOW = 500, 10
-#: A storm is cut into this many shares for each slot, so that no worker waits long for another.
-SHARES = 1
 #: A queue with more messages than this gets no more; its ticks wait in the ledger.
 QUEUE_FULL = 10_000
 #: Seconds in which a worker that is busy, or whose clock is off, still obeys.
@@ -91,10 +89,11 @@ class Publisher:
             for tick in due:
                 yield tick.options, [tick]
             return
-        share = -(-len(due) // (self.slots() * SHARES))
+        slots = self.slots()
         for _, alike in groupby(sorted(due, key=_route), key=_route):
             together = list(alike)
-            for page in pages(together, min(share, QUICK if together[0].quick else SLOW)):
+            share, most = -(-len(together) // slots), QUICK if together[0].quick else SLOW
+            for page in pages(together, min(share, most)):
                 yield together[0].options, page
 
     def _send(self, task: str, args: list[Any], options: Mapping[str, Any]) -> None:
