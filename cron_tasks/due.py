@@ -13,7 +13,7 @@ from cron_tasks.actions import Run
 from cron_tasks.jobs import Job
 from cron_tasks.ledger_ticks import Advance, Message
 from cron_tasks.notifications import notification
-from cron_tasks.outcomes import Attempt, Result, record
+from cron_tasks.outcomes import REASONS, Attempt, Result, record
 from cron_tasks.schedules import Schedule
 from cron_tasks.scripts import script
 from cron_tasks.settings import Settings
@@ -119,7 +119,7 @@ def _passed_over(
     )
     if "missed" not in job.notify.on:
         return line, None
-    said = f"missed: {missed.reason}, until {iso(missed.last)}"
+    said = f"missed until {iso(missed.last)}: {REASONS[missed.reason]}"
     return line, notification(run, "missed", said, now, settings)
 
 

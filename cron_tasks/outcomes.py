@@ -16,6 +16,21 @@ from cron_tasks.ticks import iso, parse_run_id
 LONGEST_RETRY_AFTER = 86_400.0
 #: The error of a run is told and kept up to this many characters, on one line.
 ERROR_SHOWN = 500
+#: What the reasons of a tick that was skipped or missed mean.
+REASONS = {
+    "overlap": "another run of the job was still going",
+    "replaced": "a later run took its place",
+    "cancelled": "somebody cancelled it",
+    "paused": "the job was paused before it could start",
+    "disabled": "the job was disabled before it could start",
+    "removed": "the job was removed before it could start",
+    "edited": "the job's schedule was changed before it could start",
+    "by_hand": "somebody asked for that (`jobs skip-next`)",
+    "coalesced": "several ticks had been missed, and its catch-up policy runs only the latest",
+    "outside_window": "it could not start within its catch-up window",
+    "no_catchup": "it could not start in time, and its catch-up policy makes up for nothing",
+    "set_aside": "what Redis held of the job could not be read",
+}
 _EVENTS = {"ok": "success", "failed": "failure"}
 
 
@@ -94,7 +109,7 @@ def _messages(
 
 def _said(result: Result) -> str:
     about = f" ({result.other})" if result.other else ""
-    return f"{result.status}: {result.reason}{about}"
+    return f"{result.status}: {REASONS.get(str(result.reason), result.reason)}{about}"
 
 
 def _attempt(result: Result, by: Attempt) -> dict[str, Any]:

@@ -144,6 +144,8 @@ class Registry:
         """
         job = self.job(job_id)
         upcoming = next_tick(job.schedule, now) if job.enabled else None
+        while upcoming is not None and self._skipped(job_id, upcoming):
+            upcoming = next_tick(job.schedule, upcoming)
         args = [*self._common(now, "paused"), job_id, "" if upcoming is None else repr(upcoming)]
         return bool(steps.resume(self.redis, _KEYS, args))
 
@@ -153,6 +155,10 @@ class Registry:
         args = [*self._common(now, ""), job_id, repr(tick)]
         args += ["" if following is None else repr(following), record]
         return bool(steps.skip(self.redis, _KEYS, args))
+
+    def _skipped(self, job_id: str, tick: float) -> bool:
+        """Whether somebody had a tick that is to come skipped."""
+        return bool(self.redis.zcount(names.ACCOUNT_PREFIX + job_id, tick, tick))
 
     def _common(self, now: float, reason: str) -> list[Any]:
         """What every step is given: registry_steps.py."""

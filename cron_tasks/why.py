@@ -6,23 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cron_tasks.account import Account, Version, status_of, ticks_at
+from cron_tasks.outcomes import REASONS
 from cron_tasks.ticks import parse_run_id
 from cron_tasks.times import distance, local, took
 
-_REASONS = {
-    "overlap": "another run of the job was still going",
-    "replaced": "a later run took its place",
-    "cancelled": "somebody cancelled it",
-    "paused": "the job was paused before it could start",
-    "disabled": "the job was disabled before it could start",
-    "removed": "the job was removed before it could start",
-    "edited": "the job's schedule was changed before it could start",
-    "by_hand": "somebody asked for that (`jobs skip-next`)",
-    "coalesced": "several ticks had been missed, and its catch-up policy runs only the latest",
-    "outside_window": "it could not start within its catch-up window",
-    "no_catchup": "it could not start in time, and its catch-up policy makes up for nothing",
-    "set_aside": "what Redis held of the job could not be read",
-}
 _OPEN = {
     "p": "waits for a worker",
     "q": "waits for the end of the run of its job that is going",
@@ -87,7 +74,7 @@ def _ended(account: Account, history: History, at: float, now: float, zone: str)
         return Answer(True, "open", f"{start} has not been fired yet: no beat has looked after it")
     record = account.record_of(at) or _by_time(history, at)
     if status in ("skipped", "missed"):
-        said = _REASONS.get(str(reason), str(reason))
+        said = REASONS.get(str(reason), str(reason))
         other = _other(record or {}, account, history, zone)
         return Answer(True, status, f"{start} {became} {status}: {other or said}")
     if record is None:

@@ -214,6 +214,15 @@ def test_jobs_show(quick: Quick, redis: Redis, synced: Callable[..., None]) -> N
         assert re.search(expected, text, re.MULTILINE), (expected, text)
 
 
+def test_a_tick_that_was_skipped_stays_so_through_a_pause(
+    quick: Quick, synced: Callable[..., None]
+) -> None:
+    synced(PLANTS)
+    skipped = quick.json("jobs", "skip-next", "7")
+    quick.run("jobs", "pause", "7", "--reason", "moving")
+    assert quick.json("jobs", "resume", "7")["next"] == skipped["next"]
+
+
 def test_jobs_show_what_runs_waits_and_stands_in_the_way(
     quick: Quick, redis: Redis, synced: Callable[..., None]
 ) -> None:
