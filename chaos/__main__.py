@@ -16,12 +16,14 @@ from rest_server import RestServer
 from chaos import commands
 from chaos.calls import judge_calls, read_calls
 from chaos.checker import Ledger, Verdict, compare, iso, judge
-from chaos.faults import BROKER_FAULTS, FAULTS, Fault, lose_everything
+from chaos.faults import BROKER_FAULTS, FAULTS, LONG_FAULTS, Fault, lose_everything
 from chaos.jobs import job_rows
 from chaos.world import World
 
 #: Seconds in which the edit that ends all jobs has arrived.
 EDIT = 10
+#: Seconds from which on an attack is a long one.
+LONG = 300
 
 
 def main() -> int:
@@ -30,12 +32,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="repeat the faults of a run")
     parser.add_argument("--fault", action="append", help="only faults whose name contains this")
     parser.add_argument("--own-broker", action="store_true", help="a broker of its own, hurt too")
+    parser.add_argument("--stream", action="store_true", help="notifications as a stream")
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.randrange(10_000)
     print(f"seed {seed}, {options.minutes} min", flush=True)
     verdict = Verdict()
     with tempfile.TemporaryDirectory() as folder, RestServer() as rest:
-        world = World(Path(folder), rest, seed, options.own_broker)
+        world = World(Path(folder), rest, seed, options.own_broker, options.stream)
         try:
             attack(world, options.minutes * 60, options.fault or [""])
             verdict = settle(world)
@@ -53,7 +56,8 @@ def attack(world: World, minutes: float, chosen: Sequence[str]) -> None:
     begun = time.time()
     strike(world, begun, lose_everything)
     world.asked.since = int(time.time()) + 0.5
-    known = FAULTS + BROKER_FAULTS if world.broker else FAULTS
+    known = FAULTS + (BROKER_FAULTS if world.broker else ())
+    known += LONG_FAULTS if minutes >= LONG else ()
     faults = tuple(fault for fault in known if any(part in fault.__name__ for part in chosen))
     while time.time() - begun < minutes:
         said = world.deal(commands.COMMANDS)(world)
@@ -83,7 +87,7 @@ def settle(world: World) -> Verdict:
             wait_until(condition, what, 120)
         except AssertionError as error:
             stuck.append(str(error))
-    verdict = judge(world.redis, world.rows, world.asked)
+    verdict = judge(world.redis, world.rows, world.asked, world.told())
     calls = read_calls(world.target_log)
     for row in world.rows:
         if "action" in row:

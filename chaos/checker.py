@@ -102,7 +102,9 @@ class Ledger:
         return cls(ends, {r["run_id"]: r for r, _ in account if "until" not in r}, missed)
 
 
-def judge(redis: Redis, rows: Sequence[Mapping[str, Any]], asked: Asked) -> Verdict:
+def judge(
+    redis: Redis, rows: Sequence[Mapping[str, Any]], asked: Asked, messages: Sequence[Record]
+) -> Verdict:
     """What became of every tick of the jobs, and of everything asked for by hand."""
     verdict = Verdict()
     for name in PASSING:
@@ -110,7 +112,7 @@ def judge(redis: Redis, rows: Sequence[Mapping[str, Any]], asked: Asked) -> Verd
         verdict.wrong["left_over"] += [f"{name}: {run} {value}" for run, value in left.items()]
     left_over = redis.zrange("cron_tasks:deadlines", 0, -1)
     verdict.wrong["left_over"] += [f"deadlines: {run}" for run in left_over]
-    told = Counter(json.loads(m)["id"] for m in redis.lrange("queue:to_telegram", 0, -1))
+    told = Counter(message["id"] for message in messages)
     verdict.wrong["doubled"] += [message for message, times in told.items() if times > 1]
     events = Counter(_event(message) for message in told)
     for row in rows:

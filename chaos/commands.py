@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,16 @@ def pause(world: World) -> str:
 
 def resume_all(world: World) -> None:
     for job, since in world.paused.items():
-        upcoming = _answer(world, "jobs", "resume", job)["next"]
-        world.asked.pauses[job].append((since, seconds(upcoming)))
+        upcoming = seconds(_answer(world, "jobs", "resume", job)["next"])
+        # A tick that was skipped is passed over here, and is one of those to come all the same.
+        skipped = (seconds(run.rpartition("@")[2]) for run in world.asked.skipped if _of(run, job))
+        to_come = [tick for tick in skipped if time.time() < tick < upcoming]
+        world.asked.pauses[job].append((since, min([upcoming, *to_come])))
     world.paused.clear()
+
+
+def _of(run: str, job: str) -> bool:
+    return run.rpartition("@")[0] == job
 
 
 def skip_next(world: World) -> str:

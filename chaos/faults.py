@@ -103,6 +103,15 @@ def freeze_redis(world: World) -> str:
     return f"Redis frozen for {seconds:.1f} s"
 
 
+def freeze_redis_long(world: World) -> str:
+    """For longer than any lease, and than the jobs' catch-up window."""
+    seconds = world.deal((30, 70))
+    world.valkey.freeze()
+    time.sleep(seconds)
+    world.valkey.thaw()
+    return f"Redis frozen for {seconds} s"
+
+
 def restart_redis(world: World) -> str:
     seconds = world.random.uniform(0, 5)
     world.valkey.kill()
@@ -191,6 +200,8 @@ def lose_everything(world: World) -> str:
 
 #: Where the broker is a server of its own.
 BROKER_FAULTS: tuple[Fault, ...] = (restart_the_broker, freeze_the_broker)
+#: What takes so long that only long attacks have the time.
+LONG_FAULTS: tuple[Fault, ...] = (freeze_redis_long,)
 FAULTS: tuple[Fault, ...] = (
     beat_dies_at_an_instant,
     worker_dies_at_an_instant,

@@ -28,10 +28,13 @@ T = TypeVar("T")
 class World:
     """Two beats and two workers that a supervisor starts again whenever they are gone."""
 
-    def __init__(self, folder: Path, rest: RestServer, seed: int, own_broker: bool = False) -> None:
+    def __init__(
+        self, folder: Path, rest: RestServer, seed: int, own_broker: bool, stream: bool
+    ) -> None:
         self.seed = seed
         self.random = random.Random(seed)
         self.rest = rest
+        self.stream = stream
         self.target_url = f"http://127.0.0.1:{free_port()}/"
         self.target_log = folder / "target.jsonl"
         self.rows = rest.jobs = job_rows(self.target_url)
@@ -47,6 +50,7 @@ class World:
             "CRON_TASKS_CHAT_ID": "1",
             "CRON_TASKS_SYNC_INTERVAL": "5",
             "CRON_TASKS_HISTORY_RUNS": "10000",
+            "CRON_TASKS_NOTIFY_TRANSPORT": "stream" if stream else "list",
             "CRON_TASKS_HTTP_ALLOW": "127.0.0.1",
             "CRON_TASKS_TASKS_ALLOW": "chaos.*",
             "CHAOS_TARGET": self.target_url,
@@ -148,10 +152,19 @@ class World:
 
         def told() -> bool:
             try:
-                message = self.redis.lindex("queue:to_telegram", -1)
+                last = self.told(1)
             except (RedisError, OSError):
                 return False
-            return bool(message) and seconds(json.loads(message)["scheduled_for"]) > begun
+            return any(seconds(message["scheduled_for"]) > begun for message in last)
 
         wait_until(told, "a new tick to be told", timeout)
         return time.time() - begun
+
+    def told(self, last: int | None = None) -> list[dict[str, Any]]:
+        """The notifications on the bot's queue, all or the last of them."""
+        if self.stream:
+            entries = self.redis.xrevrange("queue:to_telegram", count=last)
+            messages = [fields["data"] for _, fields in entries]
+        else:
+            messages = self.redis.lrange("queue:to_telegram", -last if last else 0, -1)
+        return list(map(json.loads, messages))
