@@ -20,7 +20,7 @@ from cron_tasks.limits import Limits
 from cron_tasks.plan import Policy, plan
 from cron_tasks.registry import Registry
 
-RUNS = 3
+RUNS = 5
 COUNT = 2_000
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -38,7 +38,7 @@ def serve(pipe: Connection, delay: float) -> None:
                 await asyncio.sleep(delay)
                 flying -= 1
                 writer.write(ANSWER)
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
             writer.close()
 
     async def main() -> None:

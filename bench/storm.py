@@ -24,7 +24,7 @@ from cron_tasks.jobs import Job, validate
 from cron_tasks.plan import Changes, Desired
 from cron_tasks.registry import Registry
 
-RUNS = 3
+RUNS = 5
 QUEUE = "queue:to_telegram"
 PEERS = Path(__file__).parent / "peers"
 
