@@ -106,7 +106,7 @@ class Runner:
         """
         tick = self._patiently(lambda: open_tick(self.ledger.redis, handed.run_id))
         if tick is None or tick.state != handed.state:
-            return "was no longer waiting"
+            return _nobody_waits(handed)
         by = Attempt(tick.attempt, handed.started_at, self.clock(), worker)
         try:
             job = Job.from_document(tick.document)
@@ -117,7 +117,7 @@ class Runner:
             run = Run(job, tick.run_id, scheduled_for, tick.attempt)
             outcome = conclude(run, tick, result, by, self.settings, random.random())
         if not self._finish([outcome]):
-            return "was no longer waiting"
+            return _nobody_waits(handed)
         _log({tick.run_id: replace(result, status=outcome.status)})
         return outcome.status
 
@@ -219,6 +219,11 @@ class Runner:
                 log.exception("run.raised", job_id=run.job.id, run_id=run.run_id)
             return Result("failed", error=_one_line(error))
         return Result("ok", output=output)
+
+
+def _nobody_waits(handed: Handed) -> str:
+    log.info("run.outcome_ignored", run_id=handed.run_id, why="it was no longer waited for")
+    return "was no longer waiting"
 
 
 def _stopped(why: str) -> Result:

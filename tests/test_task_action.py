@@ -231,8 +231,8 @@ def test_late_and_repeated_outcomes_change_nothing(world: World) -> None:
     tell(names.DONE_TASK, state, "second")
     tell(names.FAILED_TASK, state, "an id")
     assert world.ended(tick)["output"] == "first"
-    world.ours.wait_for(f"{tick} was no longer waiting")
-    wait_until(lambda: world.ours.output.count(f"{tick} was no longer waiting") == 3, "the others")
+    ignored = '"run.outcome_ignored"'
+    wait_until(lambda: world.ours.output.count(ignored) == 3, "the others", 20)
     assert len(world.ledger.history("late")) == 1
     os.kill(world.pid("late"), 9)
 
