@@ -60,7 +60,8 @@ def run_chunk(self: Task[..., Any], run_ids: list[str], quick: bool = True) -> s
 def _send_alone(request: Any, tick: Tick) -> None:
     """Send a tick of a chunk the way that the chunk went."""
     run_id, job_id = tick
-    way = {"queue": request.delivery_info["routing_key"], "priority": request.priority}
+    came = request.delivery_info
+    way = {"queue": came["routing_key"], "priority": came["priority"]}
     app.send_task(names.RUN_TASK, [job_id], task_id=run_id, **way)
 
 
