@@ -11,7 +11,7 @@ from redis import Redis
 
 from bench.report import seconds, table
 from cron_tasks import names
-from cron_tasks.due import judge, read_page
+from cron_tasks.due import judge_page, read_page
 from cron_tasks.jobs import Job, validate
 from cron_tasks.ledger import Ledger
 from cron_tasks.plan import Changes, Desired
@@ -49,8 +49,8 @@ def tick(redis: Redis) -> float:
         now = time.time() + number
         redis.zadd(names.SCHEDULE, dict.fromkeys(keys, now))
         begun = time.perf_counter()
-        page = read_page(redis, now)
-        ledger.advance("bench", now, [judge(row, now, settings)[0] for row in page.rows])
+        batch = judge_page(read_page(redis, now), now, settings)
+        ledger.advance("bench", now, batch.advances, batch.edits)
         times.append(time.perf_counter() - begun)
     return median(times)
 

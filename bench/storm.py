@@ -45,7 +45,7 @@ def ours(celery: Celery, redis: Redis, count: int) -> float:
     worker, beat = celery.worker(2), celery.beat()
     worker.wait_for("ready")
     beat.wait_for("beat.leading")
-    due = float(int(time.time() + 4 + count / 8_000))
+    due = float(int(time.time() + 8 + count / 10_000))
     Registry(redis).apply(Changes(added=jobs(count, due)), time.time())
     assert time.time() < due, "registering took longer than the head start"
     wait_until(lambda: redis.llen(QUEUE) >= count, f"{count} notifications", 120)

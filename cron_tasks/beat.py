@@ -20,13 +20,13 @@ from redbeat.schedulers import REDBEAT_REDIS_KEY
 from redis.exceptions import RedisError
 
 from cron_tasks import names
+from cron_tasks.ahead import Ahead
 from cron_tasks.celery import LEADER_TTL, alive, settings
-from cron_tasks.due import Due, Row, judge, read_page, set_aside
+from cron_tasks.due import Batch, Page, Row, judge_page, read_page, set_aside
 from cron_tasks.entries import SCHEDULE_TYPE
 from cron_tasks.errors import CronTasksError
 from cron_tasks.leadership import Leadership
 from cron_tasks.ledger import LEASE, Ledger, LockLost
-from cron_tasks.ledger_ticks import Advance
 from cron_tasks.presence import slots
 from cron_tasks.publisher import Publisher
 from cron_tasks.redis_client import connect, wrong_type
@@ -119,6 +119,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
         self.lock_key = None
         self.leadership = Leadership(self.redis, LEADER_TTL)
         self.ledger = Ledger(self.redis, settings)
+        self._ahead = Ahead()
         self._state = "starting"
         self._clock_offset = self.clock() - time.monotonic()
         self._sweep_after = 0.0
@@ -153,12 +154,14 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
         if self._state != "leading":
             self._set_up()
             self._enter("leading")
+        if self._ahead.token != self.leadership.token:
+            self._ahead = Ahead(self.leadership.token)
         now = self.clock()
-        upcoming, generation = self._fire_due(now)
-        if not generation:
+        page = self._fire_due(now)
+        if not page.generation:
             self._rebuild()
-        if not self._sweep(now):
-            self._wait(upcoming)
+        if not self._sweep(now) and not self._make_ready(page.next_due):
+            self._wait(min(page.next_due, page.next_deadline))
         return 0.0
 
     def _set_up(self) -> None:
@@ -189,38 +192,48 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
         ways = publisher.waiting, publisher.ticks, publisher.revoke
         return sweep(self.ledger, now, settings, *ways)
 
-    def _fire_due(self, now: float) -> tuple[float, bool]:
+    def _fire_due(self, now: float) -> Page:
+        """Fire all that is due; the last page that was read, an empty one."""
+        for batch in self._ahead.take(now):
+            self._advance(batch, now)
         while True:
             page = read_page(self.redis, now)
-            self._fire(page.rows, now)
             if not page.rows:
-                return page.upcoming, page.generation
-            if not self.leadership.hold():
-                raise LockLost
+                return page
+            batch = judge_page(page, now, settings)
+            for row in batch.foreign:
+                self._fire_foreign(row, now)
+            for row, error in batch.broken:
+                self._set_aside(row, error)
+            self._advance(batch, now)
 
-    def _fire(self, rows: list[Row], now: float) -> None:
-        advances: list[Advance] = []
-        ticks: dict[str, Due] = {}
-        for row in rows:
-            try:
-                if row.job_id is None:
-                    self._fire_foreign(row, now)
-                    continue
-                advance, fired = judge(row, now, settings)
-            except Exception as error:
-                # Celery wraps whatever went wrong when it publishes.
-                cause = (isinstance(error, SchedulingError) and error.__context__) or error
-                if _away(cause):
-                    raise cause from None
-                self._set_aside(row, cause)
-            else:
-                advances.append(advance)
-                ticks |= {tick.run_id: tick for tick in fired}
-        if advances:
-            opened = self.ledger.advance(self.leadership.token or "", now, advances)
-            self._publisher.ticks([ticks[run_id] for run_id in opened])
+    def _advance(self, batch: Batch, now: float) -> None:
+        if batch.advances:
+            token = self.leadership.token or ""
+            opened = self.ledger.advance(token, now, batch.advances, batch.edits)
+            self._publisher.ticks([batch.ticks[run_id] for run_id in opened])
+        if not self.leadership.hold():
+            raise LockLost
+
+    def _make_ready(self, due: float) -> bool:
+        """Judge a page of what is due next, if there is time for it; whether there was."""
+        if not self._ahead.wants(due, self.clock()):
+            return False
+        page = read_page(self.redis, due, self._ahead.last)
+        self._ahead.add(page, judge_page(page, due, settings))
+        return True
 
     def _fire_foreign(self, row: Row, now: float) -> None:
+        try:
+            self._fire_stock(row, now)
+        except Exception as error:
+            # Celery wraps whatever went wrong when it publishes.
+            cause = (isinstance(error, SchedulingError) and error.__context__) or error
+            if _away(cause):
+                raise cause from None
+            self._set_aside(row, cause)
+
+    def _fire_stock(self, row: Row, now: float) -> None:
         """An operator's own entry fires as with stock RedBeat, but cannot keep beat spinning."""
         entry = self.Entry.from_key(row.key, app=self.app)
         if entry.key != row.key:

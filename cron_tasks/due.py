@@ -1,7 +1,7 @@
 """What is due: read in pages, judged entry by entry, so that a broken one harms only itself."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, cast
 
@@ -43,11 +43,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Up to PAGE due rows, the time of what is due next, ticks that somebody has to look after
-    among it (infinity: nothing), and whether jobs are known."""
+    """Up to PAGE due rows, and up to which edit of the registry they are current; the time of what
+    is due next, that of the next tick to look after (infinity: nothing), and whether jobs are
+    known."""
 
     rows: list[Row]
-    upcoming: float
+    edits: int
+    next_due: float
+    next_deadline: float
     generation: bool
 
 
@@ -61,16 +64,48 @@ class Due:
     quick: bool
 
 
-def read_page(redis: Redis, now: float) -> Page:
-    """What is due at `now`, the longest overdue first; one round trip."""
-    keys = [names.SCHEDULE, names.GENERATION, names.DEADLINES]
-    due, entries, upcoming, generation = _due(redis, keys, [now, PAGE])
+@dataclass(slots=True)
+class Batch:
+    """A page of rows, judged: how entries move on, the ticks that this fires by run id, an
+    operator's own entries, and what is broken."""
+
+    edits: int
+    advances: list[Advance] = field(default_factory=list)
+    ticks: dict[str, Due] = field(default_factory=dict)
+    foreign: list[Row] = field(default_factory=list)
+    broken: list[tuple[Row, Exception]] = field(default_factory=list)
+
+
+def read_page(redis: Redis, now: float, after: str = "") -> Page:
+    """What is due at `now`, the longest overdue first; of that what comes `after` an entry, and
+    nothing when that one is gone. One round trip."""
+    keys = [names.SCHEDULE, names.GENERATION, names.DEADLINES, names.EDITS]
+    args = [now, PAGE, after]
+    due, entries, edits, next_due, next_deadline, generation = _due(redis, keys, args)
     nothing = None, None, None
     rows = [
         Row(key, score, *(entry or nothing))
         for key, score, entry in zip(due[::2], due[1::2], entries, strict=True)
     ]
-    return Page(rows, float(upcoming), bool(generation))
+    return Page(rows, int(edits), float(next_due), float(next_deadline), bool(generation))
+
+
+def judge_page(page: Page, now: float, settings: Settings) -> Batch:
+    """Judge each row by itself, so that a broken one harms no other."""
+    batch = Batch(page.edits)
+    for row in page.rows:
+        if row.job_id is None:
+            batch.foreign.append(row)
+            continue
+        try:
+            advance, fired = judge(row, now, settings)
+        except Exception as error:
+            batch.broken.append((row, error))
+        else:
+            batch.advances.append(advance)
+            for tick in fired:
+                batch.ticks[tick.run_id] = tick
+    return batch
 
 
 def judge(row: Row, now: float, settings: Settings) -> tuple[Advance, list[Due]]:
@@ -159,19 +194,28 @@ def set_aside(redis: Redis, key: str, reason: str, audited: int) -> None:
 
 
 @script()
-def _due() -> tuple[list[str], list[list[str | None]], str, int]:  # type: ignore[empty-body]
+def _due() -> tuple[list[str], list[list[str | None]], str, str, str, int]:  # type: ignore[empty-body]
     """
-    local entries = {}
-    local due = redis.call('ZRANGEBYSCORE', KEYS[1], 0, ARGV[1], 'WITHSCORES', 'LIMIT', 0, ARGV[2])
+    local due, entries = {}, {}
+    if ARGV[3] == '' then
+        due = redis.call('ZRANGEBYSCORE', KEYS[1], 0, ARGV[1], 'WITHSCORES', 'LIMIT', 0, ARGV[2])
+    else
+        local rank = redis.call('ZRANK', KEYS[1], ARGV[3])
+        local more = rank and redis.call('ZCOUNT', KEYS[1], '-inf', ARGV[1]) - rank - 1 or 0
+        local last = rank and rank + math.min(more, ARGV[2])
+        if more > 0 then due = redis.call('ZRANGE', KEYS[1], rank + 1, last, 'WITHSCORES') end
+    end
     for i = 1, #due, 2 do
         local entry = redis.pcall('HMGET', due[i], 'definition', 'meta', 'job')
         entries[#entries + 1] = entry.err and {} or entry
     end
-    local later = '(' .. ARGV[1]
-    local after = redis.call('ZRANGEBYSCORE', KEYS[1], later, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-    local wait = redis.call('ZRANGEBYSCORE', KEYS[3], later, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-    local first = math.min(after[2] or math.huge, wait[2] or math.huge)
-    return {due, entries, string.format('%.6f', first), redis.call('EXISTS', KEYS[2])}
+    local function after(key)
+        local later = '(' .. ARGV[1]
+        local first = redis.call('ZRANGEBYSCORE', key, later, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+        return first[2] or 'inf'
+    end
+    local edits = redis.call('GET', KEYS[4]) or '0'
+    return {due, entries, edits, after(KEYS[1]), after(KEYS[3]), redis.call('EXISTS', KEYS[2])}
     """
 
 

@@ -33,6 +33,7 @@ def definition(job_id: str, timing: str, options: Mapping[str, Any]) -> str:
     )
 
 
+@lru_cache(maxsize=4096)
 def meta(last_run_at: float, total_run_count: int) -> str:
     """RedBeat's meta; the time from which the entry's next one is counted, and its runs so far."""
     return f'{{"last_run_at": {stamp(last_run_at)}, "total_run_count": {total_run_count}}}'
@@ -76,14 +77,7 @@ def read_schedule(definition: Mapping[str, Any]) -> schedules.Schedule:
     spec = definition.get("schedule")
     if not isinstance(spec, dict) or spec.get("__type__") != SCHEDULE_TYPE:
         raise ScheduleError([("schedule", f"not one of type {SCHEDULE_TYPE!r}")])
-    return _schedule(_json(spec))
-
-
-@lru_cache(maxsize=16384)
-def _schedule(spec: str) -> schedules.Schedule:
-    fields = orjson.loads(spec)
-    del fields["__type__"]
-    return schedules.from_spec(fields)
+    return schedules.from_spec({key: spec[key] for key in spec if key != "__type__"})
 
 
 def _json(value: Any) -> str:

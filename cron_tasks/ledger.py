@@ -51,15 +51,15 @@ class Ledger:
         self._queues = [stream, settings.notify_max]
         self._reports = "1" if settings.rest_report_path else ""
 
-    def advance(self, token: str, now: float, page: Sequence[Advance]) -> list[str]:
+    def advance(self, token: str, now: float, page: Sequence[Advance], edits: int) -> list[str]:
         """Move a page of due entries on and put their ticks into the ledger; the new run ids.
 
-        An entry that was changed, removed or moved on meanwhile is passed over. At most a thousand
-        entries a call, the most that Lua unpacks.
+        An entry that was removed, moved on, or edited since the registry's edit `edits` is passed
+        over. At most a thousand entries a call, the most that Lua unpacks.
         Raises LockLost when `token` does not hold the leader's lock.
         """
         args: list[Any] = [token, now, now + PATIENCE, names.HISTORY_PREFIX, *self._keep]
-        args += [names.ACCOUNT_PREFIX, self.audited, *self._queues]
+        args += [names.ACCOUNT_PREFIX, self.audited, *self._queues, edits]
         for entry in page:
             upcoming = "" if entry.next is None else repr(entry.next)
             args += (entry.key, entry.score, upcoming, entry.meta, entry.missed)
@@ -68,12 +68,12 @@ class Ledger:
                 told = entry.told or Message("", b"")
                 args += (entry.job_id, told.queue, told.payload)
         keys = [names.LEADER_LOCK, names.SCHEDULE, names.OPEN, names.DEADLINES]
-        keys += [names.UNDELIVERABLE, names.DROPPED, names.RECENT]
-        refused = steps.advance(self.redis, keys, args)
-        if refused is None:
+        keys += [names.UNDELIVERABLE, names.DROPPED, names.RECENT, names.EDITS]
+        reply = steps.advance(self.redis, keys, args)
+        if reply is None:
             raise LockLost
-        opened = [run_id for entry in page for run_id in entry.run_ids]
-        return [each for each in opened if each not in refused] if refused else opened
+        refused = set(reply)
+        return [each for entry in page for each in entry.run_ids if each not in refused]
 
     def open(self, run_ids: Sequence[str], due: float, again: bool = False) -> list[str]:
         """Put ticks asked for by hand into the ledger; those that were not open already.

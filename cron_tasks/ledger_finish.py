@@ -46,7 +46,7 @@ def finish() -> list[str]:  # type: ignore[empty-body]
     local now, prefix, history, accounts, counts = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
     local keep, ttl, days = tonumber(ARGV[6]), ARGV[7], ARGV[8]
     local rows, ids, entries, refused, closed = {}, {}, {}, {}, {}
-    local queues, records, failed, again, reports, counted = {}, {}, {}, {}, {}, {}
+    local queues, records, failed, again, reports, counted, ended = {}, {}, {}, {}, {}, {}, 0
     local i = 12
     while ARGV[i] do
         rows[#rows + 1] = i
@@ -55,7 +55,7 @@ def finish() -> list[str]:  # type: ignore[empty-body]
         i = i + 7 + 3 * tonumber(ARGV[i+6])
     end
     local whole = redis.call('EXISTS', unpack(entries)) == #entries
-    local failing = redis.call('EXISTS', KEYS[6]) == 1
+    local failing, dead = redis.call('EXISTS', KEYS[6]) == 1, redis.call('EXISTS', KEYS[5]) == 1
     local busy = redis.call('EXISTS', KEYS[7], KEYS[9]) > 0
     for n, open in ipairs(redis.call('HMGET', KEYS[1], unpack(ids))) do
         local at = rows[n]
@@ -91,11 +91,11 @@ def finish() -> list[str]:  # type: ignore[empty-body]
                 if status == 'failed' then
                     failed[#failed + 1] = now
                     failed[#failed + 1] = ids[n]
-                elseif string.find(open, '^r|%d+|%a*r') then
+                elseif dead and string.find(open, '^r|%d+|%a*r') then
                     redis.call('ZREM', KEYS[5], ids[n])
                 end
-                records[#records + 1] = record
-                closed[#closed + 1] = ids[n]
+                ended = ended + 1
+                records[ended], closed[ended] = record, ids[n]
                 if ARGV[11] ~= '' then
                     reports[#reports + 1] = now
                     reports[#reports + 1] = job
@@ -114,7 +114,7 @@ def finish() -> list[str]:  # type: ignore[empty-body]
     end
     for day in pairs(counted) do redis.call('EXPIRE', counts .. day, days) end
     if #again > 0 or busy == 'woken' then wake(KEYS[12]) end
-    if #closed > 0 then
+    if ended > 0 then
         remember(KEYS[4], 10000, ttl, unpack(records))
         if #reports > 0 then redis.call('ZADD', KEYS[13], unpack(reports)) end
         redis.call('HDEL', KEYS[1], unpack(closed))

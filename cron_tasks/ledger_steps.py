@@ -14,8 +14,10 @@ def advance() -> list[str] | None:
     if redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
     local now, deadline, history, keep, ttl = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
     local accounts, days, stream, most = ARGV[7], ARGV[8], ARGV[9] ~= '', tonumber(ARGV[10])
+    local read = tonumber(ARGV[11])
+    local edited = tonumber(redis.call('GET', KEYS[8]) or 0) ~= read
     local rows, entries = {}, {}
-    local i = 11
+    local i = 12
     while ARGV[i] do
         rows[#rows + 1] = i
         entries[#entries + 1] = ARGV[i]
@@ -27,6 +29,9 @@ def advance() -> list[str] | None:
     for n, at in ipairs(rows) do
         local last = at + 5 + tonumber(ARGV[at+5])
         local there = whole or redis.call('EXISTS', entries[n]) == 1
+        if there and edited then
+            there = tonumber(redis.call('HGET', entries[n], 'edit') or 0) <= read
+        end
         if there and scores[n] and tonumber(scores[n]) == tonumber(ARGV[at+1]) then
             if ARGV[at+2] == '' then
                 over[#over + 1] = entries[n]
@@ -36,8 +41,9 @@ def advance() -> list[str] | None:
             end
             redis.call('HSET', entries[n], 'meta', ARGV[at+3])
             for tick = at + 6, last do due[#due + 1] = ARGV[tick] end
-            local missed, job, queue, message = ARGV[at+4], unpack(ARGV, last + 1, last + 3)
+            local missed = ARGV[at+4]
             if missed ~= '' then
+                local job, queue, message = unpack(ARGV, last + 1, last + 3)
                 if queue ~= '' then
                     tell({[queue] = {message}}, stream, most, KEYS[5], KEYS[6])
                 end

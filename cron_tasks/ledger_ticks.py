@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
 from cron_tasks.ticks import parse_run_id
 
@@ -13,6 +14,22 @@ DAY = 86_400
 ONE_TICK = 10**13
 
 Status = Literal["ok", "failed", "skipped", "missed", "retry"]
+
+
+class _State(NamedTuple):
+    """What an open tick's state says (ledger.py)."""
+
+    letter: str
+    attempt: int
+    flags: str
+    holder: str
+
+
+@lru_cache(maxsize=1024)
+def _read(state: str) -> _State:
+    """Kept, since all ticks of a chunk have the same."""
+    letter, attempt, flags, holder = state.split("|", 3)
+    return _State(letter, int(attempt), flags, holder)
 
 
 @dataclass(slots=True)
@@ -58,29 +75,29 @@ class Open:
     @property
     def attempt(self) -> int:
         """The attempt that is going or comes next; 1 is the first."""
-        return int(self.state.split("|")[1])
+        return _read(self.state).attempt
 
     @property
     def may_be_late(self) -> bool:
         """Whether it begins late by right: a further attempt, asked for by hand, or queued."""
-        return not self.state.split("|", 1)[1].startswith("1||")
+        state = _read(self.state)
+        return state.attempt > 1 or state.flags != ""
 
     @property
     def repeated(self) -> bool:
         """Whether this run had ended before and is done again by hand."""
-        return "r" in self.state.split("|")[2]
+        return "r" in _read(self.state).flags
 
     @property
     def task_id(self) -> str | None:
         """The Celery task that the run was handed over to."""
-        holder = self.state.split("|", 3)[3]
+        holder = _read(self.state).holder
         return holder.removeprefix(TASK) if holder.startswith(TASK) else None
 
     @property
     def worker(self) -> str | None:
         """The worker that runs it."""
-        holder = self.state.split("|", 3)[3]
-        return None if self.task_id else holder.rpartition("#")[0] or None
+        return None if self.task_id else _read(self.state).holder.rpartition("#")[0] or None
 
 
 @dataclass(slots=True)
@@ -135,6 +152,6 @@ class Outcome:
         if self.retry_at is not None:
             return repr(self.retry_at)
         _, when = parse_run_id(self.run_id) or ("", 0.0)
-        if self.status != "ok" or "h" in self.state.split("|")[2]:
+        if self.status != "ok" or "h" in _read(self.state).flags:
             return repr(when)
         return f"{int(when // DAY)}:{ONE_TICK + round(when % DAY * 1000)}"

@@ -9,6 +9,7 @@ ENTRY_NAME_PREFIX = "cron_tasks:"
 JOB_ENTRY_PREFIX = ENTRY_PREFIX + ENTRY_NAME_PREFIX
 
 JOBS = "cron_tasks:jobs"
+EDITS = "cron_tasks:edits"
 REJECTED = "cron_tasks:rejected"
 SET_ASIDE = "cron_tasks:set_aside"
 SOURCE = "cron_tasks:source"

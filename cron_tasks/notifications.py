@@ -1,6 +1,7 @@
 """The message that the bot reads (contract, section 4). Pure."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from string import Template
 
 import orjson
@@ -35,8 +36,7 @@ def notification(
     """
     job = run.job
     status = "error" if error is not None else "success"
-    moment = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
-    created_at = moment.replace("+00:00", "Z")
+    created_at = _created_at(int(now * 1000))
     identity = f"{run.run_id}/{event}"
     if event == "retry":
         # Each attempt that failed is an event of its own.
@@ -59,6 +59,13 @@ def notification(
     if error is not None:
         body["error"] = error
     return Message(job.notify.queue or settings.notify_queue, orjson.dumps(body), only)
+
+
+@lru_cache(maxsize=16)
+def _created_at(milliseconds: int) -> str:
+    """Kept, since many runs of a storm end in the same millisecond."""
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _text(run: Run, status: str, event: str, error: str | None, created_at: str) -> str:

@@ -142,11 +142,14 @@ def record(
         "reason": result.reason,
         **_attempt(result, by),
     }
-    more = {
-        "output": result.output,
-        "other": result.other,
-        "untold": untold,
-        "until": None if until is None else iso(until),
-        "attempts": orjson.Fragment(trace) if trace else None,
-    }
-    return orjson.dumps(line | {name: value for name, value in more.items() if value})
+    if result.output:
+        line["output"] = result.output
+    if result.other:
+        line["other"] = result.other
+    if untold:
+        line["untold"] = untold
+    if until is not None:
+        line["until"] = iso(until)
+    if trace:
+        line["attempts"] = orjson.Fragment(trace)
+    return orjson.dumps(line)

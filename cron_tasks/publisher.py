@@ -1,8 +1,7 @@
 """From ticks in the ledger to Celery messages: one each, or in a storm many to a message."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -48,17 +47,17 @@ class Publisher:
 
         A queue that is full gets none.
         """
-        due = [tick for tick in due if not self._is_full(tick.options.get("queue"))]
+        # As many slots as there are ticks make a message of each.
+        slots = self.slots() if len(due) > FEW else len(due)
+        alike: dict[tuple[Any, ...], list[Due]] = {}
+        for tick in due:
+            alike.setdefault((tick.quick, *tick.options.items()), []).append(tick)
         with self.producer.batch():  # type: ignore[attr-defined]
-            for options, chunk in self._chunks(due):
-                if len(chunk) > 1:
-                    shown = f"({len(chunk)} ticks from {chunk[0].run_id})"
-                    run_ids = [tick.run_id for tick in chunk]
-                    args = [run_ids, chunk[0].quick]
-                    self._send(names.CHUNK_TASK, args, {**options, "argsrepr": shown})
-                else:
-                    tick = chunk[0]
-                    self._send(names.RUN_TASK, [tick.job_id], {**options, "task_id": tick.run_id})
+            for ticks in alike.values():
+                options = ticks[0].options
+                if not self._is_full(options.get("queue")):
+                    for chunk in pages(ticks, _share(ticks, slots)):
+                        self._send_chunk(chunk, options)
 
     def revoke(self, task_ids: Sequence[str]) -> None:
         """Tell the workers of every app on the broker that these tasks must not begin, or end."""
@@ -84,20 +83,22 @@ class Publisher:
                 log.error("queue.full", queue=queue, why=why, hint="its ticks wait in the ledger")
         return full
 
-    def _chunks(self, due: Sequence[Due]) -> Iterator[tuple[Mapping[str, Any], list[Due]]]:
-        if len(due) <= FEW:
-            for tick in due:
-                yield tick.options, [tick]
+    def _send_chunk(self, chunk: Sequence[Due], options: Mapping[str, Any]) -> None:
+        tick = chunk[0]
+        if len(chunk) == 1:
+            self._send(names.RUN_TASK, [tick.job_id], {**options, "task_id": tick.run_id})
             return
-        slots = self.slots()
-        for _, alike in groupby(sorted(due, key=_route), key=_route):
-            together = list(alike)
-            share, most = -(-len(together) // slots), QUICK if together[0].quick else SLOW
-            for page in pages(together, min(share, most)):
-                yield together[0].options, page
+        shown = f"({len(chunk)} ticks from {tick.run_id})"
+        run_ids = [tick.run_id for tick in chunk]
+        self._send(names.CHUNK_TASK, [run_ids, tick.quick], {**options, "argsrepr": shown})
 
     def _send(self, task: str, args: list[Any], options: Mapping[str, Any]) -> None:
         self.app.send_task(task, args, producer=self.producer, **options)
+
+
+def _share(alike: Sequence[Due], slots: int) -> int:
+    """How many of the ticks that go the same way share a message, for every slot to be busy."""
+    return min(-(-len(alike) // slots), QUICK if alike[0].quick else SLOW)
 
 
 def waiting(producer: Producer, queue: str) -> int:
@@ -111,7 +112,3 @@ def waiting(producer: Producer, queue: str) -> int:
         if not wrong_type(error):
             raise
         return QUEUE_FULL + 1
-
-
-def _route(tick: Due) -> tuple[bool, str]:
-    return tick.quick, repr(tick.options)

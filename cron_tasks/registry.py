@@ -25,7 +25,15 @@ from cron_tasks.ticks import iso, next_tick
 
 PAGE = 1000
 DAY = 86_400
-_KEYS = [names.SCHEDULE, names.JOBS, names.SET_ASIDE, names.WAKE, names.REMOVED, names.FAILING]
+_KEYS = [
+    names.SCHEDULE,
+    names.JOBS,
+    names.SET_ASIDE,
+    names.WAKE,
+    names.REMOVED,
+    names.FAILING,
+    names.EDITS,
+]
 #: A rejected row is kept for display up to this many bytes.
 ROW_SHOWN = 4096
 T = TypeVar("T")

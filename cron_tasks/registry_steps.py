@@ -3,7 +3,7 @@
 A job's `since` says from when on its timing counts; what counted before goes to its versions, so
 that an audit knows which ticks to expect. Ticks that a change overtakes, due but not yet fired, are
 accounted for as missed. Every script gets the same keys (schedule, jobs, set aside, wake, removed,
-failing) and the same first arguments (now, seconds kept for the audit, prefixes of entries,
+failing, edits) and the same first arguments (now, seconds kept for the audit, prefixes of entries,
 versions and accounts, and how the record of overtaken ticks ends).
 """
 
@@ -38,15 +38,15 @@ def supersede() -> None:
 def put() -> int:  # type: ignore[empty-body]
     """
     local fingerprints, keys, due, kept, over = {}, {}, {}, {}, {}
-    local aside = redis.call('EXISTS', KEYS[3]) == 1
+    local aside, edits = redis.call('EXISTS', KEYS[3]) == 1, redis.call('INCR', KEYS[7])
     for i = 8, #ARGV, 6 do
         local key, timing, upcoming = prefix .. ARGV[i], ARGV[i+2], ARGV[i+5]
-        local old = redis.pcall('HMGET', key, 'definition', 'since', 'paused', 'meta')
+        local old = redis.pcall('HMGET', key, 'definition', 'since', 'paused', 'meta', 'edit')
         if old.err then
             redis.call('DEL', key)
             old = {}
         end
-        local since, meta, scores = old[2], old[4], kept
+        local since, meta, edit, scores = old[2], old[4], old[5], kept
         if not (old[1] and meta and string.find(old[1], timing, 1, true)) then
             local runs = meta and string.match(meta, '"total_run_count": (%d+)') or '0'
             meta = '{"last_run_at": ' .. ARGV[7] .. ', "total_run_count": ' .. runs .. '}'
@@ -54,7 +54,7 @@ def put() -> int:  # type: ignore[empty-body]
                 supersede(ARGV[i], old)
                 if upcoming == '' then over[#over + 1] = key end
             end
-            since, scores = now, due
+            since, edit, scores = now, edits, due
         elseif aside and redis.call('HEXISTS', KEYS[3], key) == 1 then
             supersede(ARGV[i], old)
             since = now
@@ -64,7 +64,7 @@ def put() -> int:  # type: ignore[empty-body]
             scores[#scores + 1] = key
         end
         redis.call('HSET', key, 'definition', ARGV[i+3], 'meta', meta, 'job', ARGV[i+4],
-            'since', since or now)
+            'since', since or now, 'edit', edit or edits)
         keys[#keys + 1] = key
         fingerprints[#fingerprints + 1] = ARGV[i]
         fingerprints[#fingerprints + 1] = ARGV[i+1]

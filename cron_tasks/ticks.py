@@ -60,6 +60,7 @@ def run_id(job_id: str, when: float) -> str:
     return f"{job_id}@{iso(when)}"
 
 
+@lru_cache(maxsize=1024)
 def parse_run_id(text: str) -> tuple[str, float] | None:
     """(job id, seconds) of a run id; None when `text` is not one."""
     job_id, at, moment = text.rpartition("@")

@@ -45,7 +45,7 @@ class Story:
             first, last = missed
             line = record(run_id(job, first), Result("missed", "coalesced"), _by(last), last)
             step = Advance(key, repr(due), last + 3600, "{}", [], job, line)
-        self.ledger.advance("me", due, [step])
+        self.ledger.advance("me", due, [step], int(self.redis.get(names.EDITS) or 0))
         return due
 
     def end(self, tick: float, result: Result, job: str = "7", *, now: float | None = None) -> None:

@@ -58,7 +58,8 @@ class World:
             self.redis.zadd(names.SCHEDULE, {key: when})
             ticks = [] if missed else [each]
             step = Advance(key, repr(when), when + HOUR, "{}", ticks, job_id, missed)
-            assert self.ledger.advance("me", self.now, [step]) == ticks
+            edits = int(self.redis.get(names.EDITS) or 0)
+            assert self.ledger.advance("me", self.now, [step], edits) == ticks
 
     def claim(self, tick: str) -> list[Claim]:
         job_id, _, _ = tick.rpartition("@")

@@ -31,7 +31,7 @@ def due(**changes: object) -> Advance:
 
 
 def opened(ledger: Ledger) -> None:
-    assert ledger.advance("me", NOW, [due()]) == [TICK]
+    assert ledger.advance("me", NOW, [due()], 0) == [TICK]
 
 
 def running(ledger: Ledger, holder: str = "w1", now: float = NOW) -> str:
@@ -52,32 +52,32 @@ def test_advance_moves_the_entry_and_opens_its_tick(ledger: Ledger, redis: Redis
 
 def test_advance_does_nothing_without_the_lock(ledger: Ledger, redis: Redis) -> None:
     with pytest.raises(LockLost):
-        ledger.advance("another", NOW, [due()])
+        ledger.advance("another", NOW, [due()], 0)
     redis.delete(names.LEADER_LOCK)
     with pytest.raises(LockLost):
-        ledger.advance("me", NOW, [due()])
+        ledger.advance("me", NOW, [due()], 0)
     assert redis.zscore(names.SCHEDULE, KEY) == NOW
     assert not redis.exists(names.OPEN)
 
 
 def test_advance_passes_over_what_was_edited_removed_or_done(ledger: Ledger, redis: Redis) -> None:
     redis.zadd(names.SCHEDULE, {KEY: NOW + 1})
-    assert ledger.advance("me", NOW, [due()]) == []
+    assert ledger.advance("me", NOW, [due()], 0) == []
     redis.zrem(names.SCHEDULE, KEY)
-    assert ledger.advance("me", NOW, [due()]) == []
+    assert ledger.advance("me", NOW, [due()], 0) == []
     redis.zadd(names.SCHEDULE, {KEY: NOW})
     redis.delete(KEY)
-    assert ledger.advance("me", NOW, [due()]) == []
+    assert ledger.advance("me", NOW, [due()], 0) == []
     assert not redis.exists(KEY, names.OPEN)
 
 
 def test_advance_takes_a_finished_entry_out_of_the_schedule(ledger: Ledger, redis: Redis) -> None:
-    ledger.advance("me", NOW, [due(next=None)])
+    ledger.advance("me", NOW, [due(next=None)], 0)
     assert redis.zscore(names.SCHEDULE, KEY) is None
 
 
 def test_advance_records_what_was_missed(ledger: Ledger) -> None:
-    ledger.advance("me", NOW, [due(run_ids=[], missed=b"outage")])
+    ledger.advance("me", NOW, [due(run_ids=[], missed=b"outage")], 0)
     assert ledger.history("7") == ["outage"]
     assert ledger.redis.lrange(names.RECENT, 0, -1) == ["outage"]
 
@@ -87,7 +87,7 @@ def test_a_stretch_that_was_missed_stays_accounted_for(
     stretch: str, ledger: Ledger, redis: Redis
 ) -> None:
     """Its first tick may be run after all; that says nothing of the others."""
-    ledger.advance("me", NOW, [due(run_ids=[])])
+    ledger.advance("me", NOW, [due(run_ids=[])], 0)
     redis.zadd(names.ACCOUNT_PREFIX + "7", {stretch: NOW})
     for record in (b"failed", b"ok"):
         ledger.open([TICK], NOW, again=True)
@@ -235,7 +235,7 @@ def test_a_full_redis_refuses_a_step_as_a_whole(
     with pytest.raises(ResponseError):
         ledger.finish(NOW, [outcome(state, Message("queue:a", b"1"))])
     with pytest.raises(ResponseError):
-        ledger.advance("me", NOW, [due(next=None, run_ids=[], missed=b"outage")])
+        ledger.advance("me", NOW, [due(next=None, run_ids=[], missed=b"outage")], 0)
     redis.config_set("maxmemory", 0)
     assert redis.zscore(names.SCHEDULE, KEY) == NOW
     assert ledger.finish(NOW, [outcome(state, Message("queue:a", b"1"))]) == [TICK]

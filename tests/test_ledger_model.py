@@ -68,7 +68,7 @@ class LedgerMachine(RuleBasedStateMachine):
         tick = run_id(job, due)
         step = Advance(key, repr(due), due + 1, "{}", [tick], job)
         try:
-            opened = self.ledger.advance(token, self.now, [step])
+            opened = self.ledger.advance(token, self.now, [step], 0)
         except LockLost:
             assert token == "stale"
             return

@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 
 from cron_tasks import names
-from cron_tasks.due import judge, read_page
+from cron_tasks.due import judge_page, read_page
 from cron_tasks.jobs import Job, validate
 from cron_tasks.ledger import Ledger
 from cron_tasks.ledger_ticks import Message, Outcome
@@ -151,9 +151,9 @@ def test_missed_ticks_are_told_as_one(redis: Redis) -> None:
     teller = Teller(redis, Settings(), notify={"on": ["missed"]})
     redis.set(names.LEADER_LOCK, "me", ex=60)
     now = NOW + 100
-    (row,) = read_page(redis, now).rows
-    advance, _ = judge(row, now, Settings())
-    teller.ledger.advance("me", now, [advance])
+    page = read_page(redis, now)
+    (advance,) = judge_page(page, now, Settings()).advances
+    teller.ledger.advance("me", now, [advance], page.edits)
     (told,) = teller.told()
     assert told["run_id"] == run_id("7", NOW + 1)
     until, _, why = told["error"].partition(": ")

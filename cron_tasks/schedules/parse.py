@@ -12,6 +12,8 @@ from hashlib import blake2b
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import orjson
+
 from cron_tasks.errors import ScheduleError
 from cron_tasks.schedules import cron, rrule, window
 from cron_tasks.schedules.clock import EPOCH, FIRST, LAST, read_time, utc_text, zone
@@ -71,6 +73,15 @@ def parse(
 
 def from_spec(spec: Mapping[str, Any]) -> Schedule:
     """The schedule that `to_spec` stored. Raises ScheduleError whatever else it is given."""
+    try:
+        return _stored(orjson.dumps(spec))
+    except TypeError:
+        raise ScheduleError([("spec", f"{shown(spec)} is not the spec of a schedule")]) from None
+
+
+@lru_cache(maxsize=16384)
+def _stored(text: bytes) -> Schedule:
+    spec = orjson.loads(text)
     try:
         fields = dict(spec)
         offset = fields.pop("j", 0)

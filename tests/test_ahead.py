@@ -1,0 +1,151 @@
+"""What is due within seconds is judged ahead; whatever changes until then must still count."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from driven import Beat
+
+from cron_tasks import names
+from cron_tasks.due import PAGE
+from cron_tasks.plan import Changes
+from cron_tasks.registry import Registry
+from cron_tasks.ticks import iso
+
+MINUTELY = {"id": "7", "name": "x", "cron_expression": "* * * * *"}
+HALF_MINUTELY = {"id": "7", "name": "x", "every": 30}
+
+
+@pytest.fixture
+def minute(beat: Beat) -> float:
+    """The next whole minute, two seconds before which a minutely job has been judged."""
+    due = beat.clock.now // 60 * 60 + 60
+    beat.clock.now = due - 10
+    beat.register(MINUTELY)
+    beat.clock.now = due - 2
+    beat.tick()
+    return due
+
+
+def reads(beat: Beat) -> int:
+    """Entries that beat has read so far."""
+    return int(beat.redis.info("commandstats").get("cmdstat_hmget", {"calls": 0})["calls"])
+
+
+def test_when_the_time_comes_no_entry_is_read_any_more(beat: Beat) -> None:
+    due = beat.clock.now + 3
+    beat.register(*({"id": n, "name": "x", "run_at": iso(due)} for n in range(50)))
+    beat.tick()
+    before = reads(beat)
+    beat.clock.now = due
+    beat.tick()
+    assert reads(beat) - before < 5
+    assert len(beat.fired()) == 50
+
+
+def change(row: dict[str, Any]) -> Callable[[Beat], None]:
+    return lambda beat: beat.register(row)
+
+
+def remove(beat: Beat) -> None:
+    Registry(beat.redis).apply(Changes(removed=["7"]), beat.clock.now)
+
+
+def replace(beat: Beat) -> None:
+    remove(beat)
+    beat.register(HALF_MINUTELY)
+
+
+def empty(beat: Beat) -> None:
+    beat.redis.flushall()
+    beat.register(HALF_MINUTELY)
+
+
+def empty_before_the_lock_is_extended(beat: Beat) -> None:
+    beat.redis.flushall()
+    beat.register(HALF_MINUTELY)
+    beat.scheduler.leadership._extended = float("-inf")
+    beat.tick()
+
+
+def pause(beat: Beat) -> None:
+    Registry(beat.redis).pause("7", "", beat.clock.now)
+
+
+def rest(beat: Beat) -> None:
+    pause(beat)
+    Registry(beat.redis).resume("7", beat.clock.now)
+
+
+def skip(beat: Beat) -> None:
+    assert Registry(beat.redis).skip("7", beat.clock.now + 1, b"{}", beat.clock.now)
+
+
+def lose_the_lead(beat: Beat) -> None:
+    beat.redis.set(names.LEADER_LOCK, "another's", ex=60)
+    beat.tick()
+    beat.redis.delete(names.LEADER_LOCK)
+
+
+@pytest.mark.parametrize(
+    ("happens", "fires", "then"),
+    [
+        (change(MINUTELY | {"name": "y"}), [0], 60),
+        (change(HALF_MINUTELY), [0], 30),
+        (change(MINUTELY | {"enabled": False}), [], None),
+        (change(HALF_MINUTELY | {"id": "8"}), [0], 60),
+        (remove, [], None),
+        (replace, [0], 30),
+        (empty, [0], 30),
+        (empty_before_the_lock_is_extended, [0], 30),
+        (pause, [], None),
+        (rest, [0], 60),
+        (skip, [], 60),
+        (lose_the_lead, [0], 60),
+    ],
+)
+def test_what_happens_in_the_last_seconds_counts(
+    beat: Beat,
+    minute: float,
+    happens: Callable[[Beat], None],
+    fires: list[float],
+    then: float | None,
+) -> None:
+    beat.clock.now = minute - 1
+    happens(beat)
+    beat.clock.now = minute
+    for _ in range(3):
+        beat.tick()
+    assert beat.fired().get("7", []) == [minute + late for late in fires]
+    upcoming = beat.redis.zscore(names.SCHEDULE, names.entry_key("7"))
+    assert upcoming == (None if then is None else minute + then)
+
+
+def test_a_job_added_in_the_last_second_fires_with_the_others(beat: Beat, minute: float) -> None:
+    beat.register(MINUTELY | {"id": "new"}, {"id": "sooner", "name": "x", "every": 1})
+    assert beat.run(2) == {"7": [minute], "new": [minute], "sooner": [minute - 1, minute]}
+
+
+def test_what_was_judged_before_an_outage_is_judged_anew(beat: Beat, minute: float) -> None:
+    beat.clock.now = minute + 600
+    beat.tick()
+    assert beat.fired() == {"7": [minute + 600]}
+    assert beat.redis.llen(names.HISTORY_PREFIX + "7") == 1, "the missed ones are recorded"
+
+
+def test_pages_of_jobs_fire_once_each_though_some_go_meanwhile(
+    beat: Beat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cron_tasks.ahead.MOST", 2 * PAGE)
+    due = beat.clock.now + 3
+    names_of = [str(n) for n in range(3 * PAGE)]
+    beat.register(*({"id": n, "name": "x", "run_at": iso(due)} for n in names_of))
+    beat.tick()
+    (last,) = beat.redis.zrange(names.SCHEDULE, PAGE - 1, PAGE - 1)
+    gone = names.job_id_of(last)
+    Registry(beat.redis).apply(Changes(removed=[str(gone)]), beat.clock.now)
+    beat.tick()
+    beat.tick()
+    beat.clock.now = due
+    beat.tick()
+    assert beat.fired() == {name: [due] for name in names_of if name != gone}
