@@ -19,7 +19,8 @@ Step = Generator[tuple[str | None, float] | None, float, None]
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds of CPU a tick, a core each, and how many ticks may share a message."""
+    """Seconds of CPU a tick from its due time on, a core each, and how many ticks may share a
+    message."""
 
     advance: float
     claim: float
@@ -30,7 +31,7 @@ class Costs:
     chunk: int
 
 
-QUICK = Costs(14e-6, 6e-6, 16e-6, beat=18e-6, main=5e-6, slot=33e-6, chunk=500)
+QUICK = Costs(8e-6, 5e-6, 11e-6, beat=8e-6, main=3e-6, slot=31e-6, chunk=500)
 OTHER = Costs(30e-6, 80e-6, 110e-6, beat=60e-6, main=110e-6, slot=900e-6, chunk=10)
 
 
