@@ -21,6 +21,34 @@ def streak() -> None:
     """
 
 
+def put_off() -> None:
+    """
+    -- A run waits until `due` for its next attempt; `trace` is what failed so far.
+    local function put_off(id, open, trace, due)
+        local attempt, flags = string.match(open, '|(%d+)|(%a*)|')
+        redis.call('HSET', KEYS[10], id, trace)
+        redis.call('HSET', KEYS[1], id, 'w|' .. attempt + 1 .. '|' .. flags .. '|')
+        redis.call('ZADD', KEYS[2], due, id)
+    end
+    """
+
+
+def settle() -> None:
+    """
+    -- Account for a tick that ended: one that went well as a day's count, any other in full.
+    local counts = ARGV[5]
+    local function settle(job, tag, record, days)
+        local day, sum = string.match(tag, '^(%d+):(%d+)$')
+        if day then
+            redis.call('HINCRBY', counts .. day, job, sum)
+            days[day] = true
+        else
+            account(ARGV[4] .. job, tag, record, ARGV[8], ARGV[1])
+        end
+    end
+    """
+
+
 def release() -> None:
     """
     -- A run that ended makes room for the one that waits for its end; true when one does.
@@ -40,13 +68,29 @@ def release() -> None:
     """
 
 
-@script(remember, tell, account, wake, streak, release)
+def close() -> None:
+    """
+    -- Ended runs are open no more; the failed ones are in the dead list.
+    local function close(ids, records, failed)
+        if #failed > 0 then
+            redis.call('ZADD', KEYS[5], unpack(failed))
+            redis.call('ZREMRANGEBYRANK', KEYS[5], 0, -10001)
+            redis.call('EXPIRE', KEYS[5], ARGV[7])
+        end
+        remember(KEYS[4], 10000, ARGV[7], unpack(records))
+        redis.call('HDEL', KEYS[1], unpack(ids))
+        redis.call('ZREM', KEYS[2], unpack(ids))
+        redis.call('HDEL', KEYS[10], unpack(ids))
+    end
+    """
+
+
+@script(remember, tell, account, wake, streak, put_off, settle, release, close)
 def finish() -> list[str]:  # type: ignore[empty-body]
     """
-    local now, prefix, history, accounts, counts = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-    local keep, ttl, days = tonumber(ARGV[6]), ARGV[7], ARGV[8]
+    local now, prefix, history, keep, ttl = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[6]), ARGV[7]
     local rows, ids, entries, refused, closed = {}, {}, {}, {}, {}
-    local queues, records, failed, again, reports, counted, ended = {}, {}, {}, {}, {}, {}, 0
+    local queues, records, failed, reports, counted, ended, again = {}, {}, {}, {}, {}, 0, false
     local i = 12
     while ARGV[i] do
         rows[#rows + 1] = i
@@ -74,20 +118,11 @@ def finish() -> list[str]:  # type: ignore[empty-body]
                 end
             end
             if status == 'retry' then
-                local attempt, flags = string.match(open, '|(%d+)|(%a*)|')
-                redis.call('HSET', KEYS[10], ids[n], record)
-                redis.call('HSET', KEYS[1], ids[n], 'w|' .. attempt + 1 .. '|' .. flags .. '|')
-                redis.call('ZADD', KEYS[2], tag, ids[n])
-                again[#again + 1] = ids[n]
+                put_off(ids[n], open, record, tag)
+                again = true
             else
                 if there then remember(history .. job, keep, ttl, record) end
-                local day, sum = string.match(tag, '^(%d+):(%d+)$')
-                if day then
-                    redis.call('HINCRBY', counts .. day, job, sum)
-                    counted[day] = true
-                else
-                    account(accounts .. job, tag, record, days, now)
-                end
+                settle(job, tag, record, counted)
                 if status == 'failed' then
                     failed[#failed + 1] = now
                     failed[#failed + 1] = ids[n]
@@ -107,19 +142,9 @@ def finish() -> list[str]:  # type: ignore[empty-body]
         end
     end
     tell(queues, ARGV[9] ~= '', tonumber(ARGV[10]), KEYS[3], KEYS[11])
-    if #failed > 0 then
-        redis.call('ZADD', KEYS[5], unpack(failed))
-        redis.call('ZREMRANGEBYRANK', KEYS[5], 0, -10001)
-        redis.call('EXPIRE', KEYS[5], ttl)
-    end
-    for day in pairs(counted) do redis.call('EXPIRE', counts .. day, days) end
-    if #again > 0 or busy == 'woken' then wake(KEYS[12]) end
-    if ended > 0 then
-        remember(KEYS[4], 10000, ttl, unpack(records))
-        if #reports > 0 then redis.call('ZADD', KEYS[13], unpack(reports)) end
-        redis.call('HDEL', KEYS[1], unpack(closed))
-        redis.call('ZREM', KEYS[2], unpack(closed))
-        redis.call('HDEL', KEYS[10], unpack(closed))
-    end
+    for day in pairs(counted) do redis.call('EXPIRE', ARGV[5] .. day, ARGV[8]) end
+    if again or busy == 'woken' then wake(KEYS[12]) end
+    if #reports > 0 then redis.call('ZADD', KEYS[13], unpack(reports)) end
+    if ended > 0 then close(closed, records, failed) end
     return refused
     """

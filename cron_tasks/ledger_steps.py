@@ -8,12 +8,46 @@ from cron_tasks.ledger_parts import account, remember, tell, unwanted, wake
 from cron_tasks.scripts import script
 
 
-@script(remember, tell, account)
+def pass_over() -> None:
+    """
+    -- Record ticks that will not run, and tell about them where the job wants it.
+    local function pass_over(job, due, record, queue, message)
+        if queue ~= '' then
+            tell({[queue] = {message}}, ARGV[9] ~= '', tonumber(ARGV[10]), KEYS[5], KEYS[6])
+        end
+        remember(ARGV[4] .. job, tonumber(ARGV[5]), ARGV[6], record)
+        account(ARGV[7] .. job, due, record, ARGV[8], ARGV[2])
+    end
+    """
+
+
+def begin() -> None:
+    """
+    -- Put ticks into the ledger as pending; those that it has already are refused.
+    local function begin(ticks, refused)
+        local fields, deadlines = {}, {}
+        for n, known in ipairs(redis.call('HMGET', KEYS[3], unpack(ticks))) do
+            if known then
+                refused[#refused + 1] = ticks[n]
+            else
+                fields[#fields + 1] = ticks[n]
+                fields[#fields + 1] = 'p|1||'
+                deadlines[#deadlines + 1] = ARGV[3]
+                deadlines[#deadlines + 1] = ticks[n]
+            end
+        end
+        if #fields > 0 then
+            redis.call('HSET', KEYS[3], unpack(fields))
+            redis.call('ZADD', KEYS[4], unpack(deadlines))
+        end
+    end
+    """
+
+
+@script(remember, tell, account, pass_over, begin)
 def advance() -> list[str] | None:
     """
     if redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
-    local now, deadline, history, keep, ttl = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
-    local accounts, days, stream, most = ARGV[7], ARGV[8], ARGV[9] ~= '', tonumber(ARGV[10])
     local read = tonumber(ARGV[11])
     local edited = tonumber(redis.call('GET', KEYS[8]) or 0) ~= read
     local rows, entries = {}, {}
@@ -44,38 +78,18 @@ def advance() -> list[str] | None:
             local missed = ARGV[at+4]
             if missed ~= '' then
                 local job, queue, message = unpack(ARGV, last + 1, last + 3)
-                if queue ~= '' then
-                    tell({[queue] = {message}}, stream, most, KEYS[5], KEYS[6])
-                end
-                remember(history .. job, keep, ttl, missed)
+                pass_over(job, ARGV[at+1], missed, queue, message)
                 records[#records + 1] = missed
-                account(accounts .. job, ARGV[at+1], missed, days, now)
             end
         else
             for tick = at + 6, last do refused[#refused + 1] = ARGV[tick] end
         end
     end
-    if #records > 0 then remember(KEYS[7], 10000, ttl, unpack(records)) end
+    if #records > 0 then remember(KEYS[7], 10000, ARGV[6], unpack(records)) end
     if #moved > 0 then redis.call('ZADD', KEYS[2], unpack(moved)) end
     if #over > 0 then redis.call('ZREM', KEYS[2], unpack(over)) end
     for first = 1, #due, 1000 do
-        local fields, deadlines = {}, {}
-        local last = math.min(first + 999, #due)
-        for n, known in ipairs(redis.call('HMGET', KEYS[3], unpack(due, first, last))) do
-            local tick = due[first + n - 1]
-            if known then
-                refused[#refused + 1] = tick
-            else
-                fields[#fields + 1] = tick
-                fields[#fields + 1] = 'p|1||'
-                deadlines[#deadlines + 1] = deadline
-                deadlines[#deadlines + 1] = tick
-            end
-        end
-        if #fields > 0 then
-            redis.call('HSET', KEYS[3], unpack(fields))
-            redis.call('ZADD', KEYS[4], unpack(deadlines))
-        end
+        begin({unpack(due, first, math.min(first + 999, #due))}, refused)
     end
     return refused
     """
