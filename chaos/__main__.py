@@ -17,7 +17,6 @@ from chaos import commands
 from chaos.calls import judge_calls, read_calls
 from chaos.checker import Ledger, Verdict, compare, iso, judge
 from chaos.faults import BROKER_FAULTS, FAULTS, LONG_FAULTS, Fault, lose_everything
-from chaos.jobs import job_rows
 from chaos.world import World
 
 #: Seconds in which the edit that ends all jobs has arrived.
@@ -56,6 +55,7 @@ def attack(world: World, minutes: float, chosen: Sequence[str]) -> None:
     begun = time.time()
     strike(world, begun, lose_everything)
     world.asked.since = int(time.time()) + 0.5
+    world.editor.start()
     known = FAULTS + (BROKER_FAULTS if world.broker else ())
     known += LONG_FAULTS if minutes >= LONG else ()
     faults = tuple(fault for fault in known if any(part in fault.__name__ for part in chosen))
@@ -75,8 +75,9 @@ def strike(world: World, begun: float, fault: Fault) -> None:
 
 def settle(world: World) -> Verdict:
     """Have all jobs end, wait for the last ticks to, and judge."""
+    world.editor.end()
     world.asked.until = int(time.time()) + EDIT + 0.5
-    world.rest.jobs = job_rows(world.target_url, iso(world.asked.until))
+    world.rest.jobs = [row | {"end_at": iso(world.asked.until)} for row in world.rest.jobs]
     world.redis.lpush("cron_tasks:poke", "*")
     stuck: list[str] = []
     for condition, what in (

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 from redis import Redis
@@ -38,12 +39,14 @@ def iso(when: float) -> str:
 class Asked:
     """The stretch that is judged (both ends between two ticks), and what was done by hand in it.
 
-    A pause is from one time up to the first tick after it.
+    A pause is from one time up to the first tick after it; an edit is the time from which a job
+    comes every so many seconds.
     """
 
     since: float = float("inf")
     until: float = float("inf")
     pauses: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
+    edits: dict[str, list[tuple[float, int]]] = field(default_factory=lambda: defaultdict(list))
     skipped: set[str] = field(default_factory=set)
     by_hand: set[str] = field(default_factory=set)
     again: Counter[str] = field(default_factory=Counter)
@@ -56,9 +59,12 @@ class Asked:
         return seconds(run.rpartition("@")[2]) > self.since
 
     def ticks(self, job: str, every: int) -> Iterator[int]:
-        for tick in range(int(self.since // every + 1) * every, int(self.until) + 1, every):
-            if not any(since < tick < upcoming for since, upcoming in self.pauses[job]):
-                yield tick
+        versions = [(0.0, every), *self.edits[job], (self.until, 1)]
+        for (begin, every), (end, _) in pairwise(versions):
+            begin = max(begin, self.since)
+            for tick in range(int(begin // every + 1) * every, int(end) + 1, every):
+                if not any(since < tick < upcoming for since, upcoming in self.pauses[job]):
+                    yield tick
 
 
 @dataclass

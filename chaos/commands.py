@@ -16,8 +16,9 @@ CRON_TASKS = str(Path(sys.executable).with_name("cron-tasks"))
 
 
 def pause(world: World) -> str:
-    """Ended by `resume_all`."""
-    job = world.random.choice(world.rows)["id"]
+    """Ended by `resume_all`; of a job that nobody edits meanwhile."""
+    jobs = [row["id"] for row in world.rows if not row["id"].startswith("edited-")]
+    job = world.random.choice(jobs)
     paused = _answer(world, "jobs", "pause", job, "--reason", "chaos")["paused"]
     world.paused[job] = seconds(paused["since"])
     return f"{job} paused"

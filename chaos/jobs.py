@@ -8,6 +8,9 @@ JOBS_EACH = 4
 #: Catch-up policies in turn.
 POLICIES = ("one", "all", "none")
 EVENTS = ("success", "failure", "retry", "skipped", "missed", "recovered")
+#: Seconds between the ticks of the jobs that are edited all the time, in turn: both often come at
+#: the same instant, but not the next time.
+EDITED, EDITS = 4, (2, 3)
 #: Seconds of an attempt; what the target takes is shorter, but for the impatient.
 PATIENT, IMPATIENT = 10, 3
 
@@ -27,10 +30,13 @@ SLOW = (
 )
 
 
-def job_rows(target: str, end_at: str | None = None) -> list[dict[str, Any]]:
+def job_rows(target: str) -> list[dict[str, Any]]:
     """The list of the REST service; `target` is the URL that the slow jobs ask."""
-    rows = [*_plain(), *(_slow(target, *each) for each in SLOW)]
-    return [row | {"end_at": end_at} for row in rows] if end_at else rows
+    edited = [
+        {"id": f"edited-{number}", "name": "edited", "every": EDITS[0], "catchup": {"window": 60}}
+        for number in range(EDITED)
+    ]
+    return [*_plain(), *edited, *(_slow(target, *each) for each in SLOW)]
 
 
 def _plain() -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from rest_server import RestServer
 
 from chaos.checker import Asked, seconds
+from chaos.edits import Editor
 from chaos.jobs import job_rows
 from chaos.victim import BEAT_INSTANTS
 
@@ -39,6 +40,7 @@ class World:
         self.target_log = folder / "target.jsonl"
         self.rows = rest.jobs = job_rows(self.target_url)
         self.asked = Asked()
+        self.editor = Editor(self)
         self._decks: dict[tuple[Any, ...], list[Any]] = {}
         #: Jobs that are paused, and since when.
         self.paused: dict[str, float] = {}
@@ -97,6 +99,7 @@ class World:
                     self.members[name] = self._starts[name]()
 
     def end(self) -> None:
+        self.editor.end()
         self._ended.set()
         if self._supervisor.is_alive():
             self._supervisor.join()

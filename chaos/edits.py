@@ -1,0 +1,66 @@
+"""Somebody who edits jobs all the time, whatever else happens to them."""
+
+import json
+import random
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from helpers import wait_until
+from redis.exceptions import RedisError
+
+from chaos.jobs import EDITS
+
+if TYPE_CHECKING:
+    from chaos.world import World
+
+#: The longest pause between two edits, in seconds.
+PAUSE = 5.0
+
+
+class Editor:
+    """A thread that gives the edited jobs one interval and then the other; each edit arrives before
+    the next is made, and `asked.edits` has when."""
+
+    def __init__(self, world: "World") -> None:
+        self.world = world
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._edit)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def end(self) -> None:
+        """Waits until the last edit has arrived."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _edit(self) -> None:
+        chance = random.Random(self.world.seed)
+        edited = [row["id"] for row in self.world.rows if row["id"].startswith("edited-")]
+        every = EDITS[0]
+        while not self._ended.wait(chance.uniform(0, PAUSE)):
+            every = next(each for each in EDITS if each != every)
+            self.world.rest.jobs = [
+                row | {"every": every} if row["id"] in edited else row
+                for row in self.world.rest.jobs
+            ]
+            with suppress(RedisError, OSError):
+                self.world.redis.lpush("cron_tasks:poke", "*")
+            for job in edited:
+                self.world.asked.edits[job].append((self._arrived(job, every), every))
+
+    def _arrived(self, job: str, every: int) -> float:
+        """When the edit began to count."""
+        since: list[float] = []
+
+        def arrived() -> bool:
+            with suppress(RedisError, OSError):
+                entry = self.world.redis.hmget(f"redbeat:cron_tasks:{job}", "definition", "since")
+                if json.loads(entry[0])["schedule"]["e"] == every:
+                    since.append(float(entry[1]))
+            return bool(since)
+
+        wait_until(arrived, f"{job} to come every {every} s", 120)
+        return since[0]
