@@ -26,8 +26,8 @@ format: $(VENV)/.dev ## Put the code into shape
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/.dev ## Measure speed and memory
-	@$(BIN)/python -m bench
+bench: $(VENV)/.dev ## Measure speed and memory; BENCH="storm latency" for some
+	@$(BIN)/python -m bench $(BENCH)
 
 chaos: $(VENV)/.dev ## Break it on purpose, and check every promise; CHAOS="--minutes 60"
 	@$(BIN)/python -m chaos $(CHAOS)

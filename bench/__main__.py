@@ -17,6 +17,9 @@ def main() -> int:
     if unknown := set(chosen) - set(BENCHES):
         print(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHES)}", file=sys.stderr)
         return 2
+    from processes import heed_sigterm
+
+    heed_sigterm()
     print(f"# {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     for name in chosen:
         print(f"\n## {name}\n", flush=True)

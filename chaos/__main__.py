@@ -11,6 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from helpers import wait_until
+from processes import heed_sigterm
 from rest_server import RestServer
 
 from chaos import commands
@@ -33,6 +34,7 @@ def main() -> int:
     parser.add_argument("--own-broker", action="store_true", help="a broker of its own, hurt too")
     parser.add_argument("--stream", action="store_true", help="notifications as a stream")
     options = parser.parse_args()
+    heed_sigterm()
     seed = options.seed if options.seed is not None else random.randrange(10_000)
     print(f"seed {seed}, {options.minutes} min", flush=True)
     verdict = Verdict()

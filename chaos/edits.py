@@ -25,7 +25,7 @@ class Editor:
     def __init__(self, world: "World") -> None:
         self.world = world
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._edit)
+        self._thread = threading.Thread(target=self._edit, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -33,8 +33,7 @@ class Editor:
     def end(self) -> None:
         """Waits until the last edit has arrived."""
         self._ended.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._thread.join()
 
     def _edit(self) -> None:
         chance = random.Random(self.world.seed)

@@ -99,7 +99,6 @@ class World:
                     self.members[name] = self._starts[name]()
 
     def end(self) -> None:
-        self.editor.end()
         self._ended.set()
         if self._supervisor.is_alive():
             self._supervisor.join()

@@ -168,3 +168,13 @@ def celery_processes(env: Mapping[str, str], folder: Path) -> Iterator[Celery]:
         yield celery
     finally:
         celery.end()
+
+
+def heed_sigterm() -> None:
+    """Have SIGTERM end this program as an error does: it then ends what it started."""
+
+    def end(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        sys.exit(143)
+
+    signal.signal(signal.SIGTERM, end)
