@@ -87,7 +87,7 @@ def read_page(redis: Redis, now: float, after: str = "") -> Page:
         Row(key, score, *(entry or nothing))
         for key, score, entry in zip(due[::2], due[1::2], entries, strict=True)
     ]
-    return Page(rows, int(edits), float(next_due), float(next_deadline), bool(generation))
+    return Page(rows, edits, float(next_due), float(next_deadline), bool(generation))
 
 
 def judge_page(page: Page, now: float, settings: Settings) -> Batch:
@@ -194,7 +194,7 @@ def set_aside(redis: Redis, key: str, reason: str, audited: int) -> None:
 
 
 @script()
-def _due() -> tuple[list[str], list[list[str | None]], str, str, str, int]:  # type: ignore[empty-body]
+def _due() -> tuple[list[str], list[list[str | None]], int, str, str, int]:  # type: ignore[empty-body]
     """
     local due, entries = {}, {}
     if ARGV[3] == '' then
@@ -214,7 +214,7 @@ def _due() -> tuple[list[str], list[list[str | None]], str, str, str, int]:  # t
         local first = redis.call('ZRANGEBYSCORE', key, later, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
         return first[2] or 'inf'
     end
-    local edits = redis.call('GET', KEYS[4]) or '0'
+    local edits = tonumber(redis.call('GET', KEYS[4]) or 0) or 0
     return {due, entries, edits, after(KEYS[1]), after(KEYS[3]), redis.call('EXISTS', KEYS[2])}
     """
 

@@ -49,7 +49,7 @@ def advance() -> list[str] | None:
     """
     if redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
     local read = tonumber(ARGV[11])
-    local edited = tonumber(redis.call('GET', KEYS[8]) or 0) ~= read
+    local edited = (tonumber(redis.call('GET', KEYS[8]) or 0) or 0) ~= read
     local rows, entries = {}, {}
     local i = 12
     while ARGV[i] do

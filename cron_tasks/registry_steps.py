@@ -38,7 +38,11 @@ def supersede() -> None:
 def put() -> int:  # type: ignore[empty-body]
     """
     local fingerprints, keys, due, kept, over = {}, {}, {}, {}, {}
-    local aside, edits = redis.call('EXISTS', KEYS[3]) == 1, redis.call('INCR', KEYS[7])
+    local aside, edits = redis.call('EXISTS', KEYS[3]) == 1, redis.pcall('INCR', KEYS[7])
+    if type(edits) ~= 'number' then
+        redis.call('SET', KEYS[7], 1)
+        edits = 1
+    end
     for i = 8, #ARGV, 6 do
         local key, timing, upcoming = prefix .. ARGV[i], ARGV[i+2], ARGV[i+5]
         local old = redis.pcall('HMGET', key, 'definition', 'since', 'paused', 'meta', 'edit')

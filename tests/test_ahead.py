@@ -126,6 +126,13 @@ def test_a_job_added_in_the_last_second_fires_with_the_others(beat: Beat, minute
     assert beat.run(2) == {"7": [minute], "new": [minute], "sooner": [minute - 1, minute]}
 
 
+def test_a_broken_number_of_edits_holds_nothing_up(beat: Beat, minute: float) -> None:
+    beat.redis.set(names.EDITS, "garbage")
+    assert beat.run(2) == {"7": [minute]}
+    beat.register(HALF_MINUTELY)
+    assert beat.run(31) == {"7": [minute + 30]}
+
+
 def test_what_was_judged_before_an_outage_is_judged_anew(beat: Beat, minute: float) -> None:
     beat.clock.now = minute + 600
     beat.tick()
