@@ -9,7 +9,17 @@ from pathlib import Path
 # The servers and processes that tests run against serve here too.
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-BENCHES = ("reconcile", "storm", "latency", "scale", "http", "account", "commands", "simulate")
+BENCHES = (
+    "reconcile",
+    "storm",
+    "latency",
+    "scale",
+    "failover",
+    "http",
+    "account",
+    "commands",
+    "simulate",
+)
 
 
 def main() -> int:
