@@ -113,6 +113,9 @@ def _of_celery(
     # Each revoked task makes every worker that has no result backend complain of that.
     control = logging.getLogger("celery.worker.control")
     control.addFilter(lambda line: not str(line.msg).startswith("Failed to mark task"))
+    # At each loss of the connection Celery recommends another value of a setting that we chose.
+    python = logging.getLogger("py.warnings")
+    python.addFilter(lambda line: "In Celery 5.1 we introduced" not in line.getMessage())
     # Our tasks tell in one line of their own how they ended; "received" and "succeeded" around it
     # are a sixth of a worker's work when runs are many.
     for name in ("celery.worker.strategy", "celery.app.trace"):

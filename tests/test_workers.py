@@ -104,6 +104,51 @@ def test_redis_restarts_under_busy_workers_and_beats(own_valkey: Valkey, tmp_pat
             before = told()
             wait_until(lambda: told() > before + 80, "the jobs to run on", 40)
             assert all(process.alive for process in processes)
+            assert "CPendingDeprecationWarning" not in processes[0].output
+
+
+NO_MESSAGES = [
+    b"not json",
+    b"\xff\xfe",
+    b"[" * 100_000,
+    b"null",
+    b"[]",
+    b"{}",
+    b'{"properties": 1}',
+    b'{"properties": {}, "headers": {}, "body": ""}',
+    b'{"properties": {"delivery_tag": "1"}, "headers": 3, "body": ""}',
+]
+
+
+def test_what_is_no_message_is_said_and_dropped(
+    redis: Redis, rest: RestServer, celery: Celery
+) -> None:
+    """kombu ends the worker for each of them, and the next worker for the next."""
+    rest.jobs = [{"id": 1, "name": "x", "every": 1}]
+    worker = celery.worker(1)
+    worker.wait_for("ready")
+    redis.rpush("celery", *NO_MESSAGES)
+    celery.beat()
+    wait_until(lambda: redis.llen(QUEUE) >= 2, "two runs")
+    assert worker.output.count('"message.dropped"') == len(NO_MESSAGES)
+    assert "Connection to broker lost" not in worker.output
+    assert worker.alive
+
+
+def test_a_misshapen_message_costs_a_new_connection_and_no_slot(
+    redis: Redis, rest: RestServer, celery: Celery
+) -> None:
+    """Celery has reserved the worker's one slot for it before it fails; no slot, no more runs."""
+    rest.jobs = [{"id": 1, "name": "x", "every": 1}]
+    celery.run("call", "cron_tasks.sync_jobs")
+    message = json.loads(redis.lpop("celery") or b"")
+    message["headers"]["timelimit"] = 5
+    redis.rpush("celery", json.dumps(message))
+    worker = celery.worker(1)
+    worker.wait_for('"message.dropped"')
+    celery.beat()
+    wait_until(lambda: redis.llen(QUEUE) >= 2, "two runs")
+    assert worker.alive
 
 
 def test_a_job_with_a_queue_of_its_own_runs_on_the_worker_that_reads_it(
