@@ -1,5 +1,6 @@
 """What is done to the system. Each fault mends itself before it returns."""
 
+import json
 import signal
 import time
 from collections.abc import Callable
@@ -149,6 +150,20 @@ def cut_connections(world: World) -> str:
     return "every connection cut five times"
 
 
+def write_garbage(world: World) -> str:
+    """Where workers read their messages; over the last of it Celery fails when it has begun."""
+    misshapen = {
+        "headers": {"task": "cron_tasks.sync_jobs", "id": "garbage", "timelimit": 5},
+        "properties": {"delivery_tag": "garbage", "delivery_info": {}},
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "body": "[[], {}, {}]",
+    }
+    with Redis.from_url((world.broker or world.valkey).url) as broker:
+        broker.lpush("celery", "no JSON", "[]", "{}", json.dumps(misshapen))
+    return "garbage in the broker's list"
+
+
 def lose_the_lock(world: World) -> str:
     world.redis.delete("redbeat::lock")
     return "the leader's lock deleted"
@@ -217,6 +232,7 @@ FAULTS: tuple[Fault, ...] = (
     read_only_redis,
     full_redis,
     cut_connections,
+    write_garbage,
     lose_the_lock,
     kill_the_target,
     break_the_rest_service,
