@@ -10,11 +10,8 @@ from statistics import median
 from helpers import wait_until
 
 from bench.report import seconds, table
-from bench.stage import Stage, stage
+from bench.stage import Stage, register, stage
 from cron_tasks import names
-from cron_tasks.jobs import Job, validate
-from cron_tasks.plan import Changes, Desired
-from cron_tasks.registry import Registry
 
 QUEUE = "queue:to_telegram"
 DEATHS = 7
@@ -49,9 +46,7 @@ def main() -> None:
     rows = []
     with stage() as on:
         on.celery.worker(2).wait_for("ready")
-        job = validate({"id": 1, "name": "x", "every": 1}, timezone="UTC")
-        assert isinstance(job, Job)
-        Registry(on.redis).apply(Changes(added=[Desired(job, "bench")]), time.time())
+        register(on.redis, [{"id": 1, "name": "x", "every": 1}])
         for number in (signal.SIGKILL, signal.SIGTERM):
             leads, told = zip(*(takeover(on, number) for _ in range(DEATHS)), strict=True)
             figures = (median(leads), max(leads), median(told), max(told))

@@ -1,7 +1,6 @@
 """From the due time to the notification on the queue: one job alone, and twenty together."""
 
 import json
-import time
 from datetime import datetime
 from statistics import quantiles
 
@@ -10,10 +9,7 @@ from processes import Celery
 from redis import Redis
 
 from bench.report import seconds, table
-from bench.stage import stage
-from cron_tasks.jobs import Job, validate
-from cron_tasks.plan import Changes, Desired
-from cron_tasks.registry import Registry
+from bench.stage import register, stage
 
 QUEUE = "queue:to_telegram"
 
@@ -24,12 +20,7 @@ def delays(celery: Celery, redis: Redis, together: int, ticks: int) -> list[floa
     worker, beat = celery.worker(2), celery.beat()
     worker.wait_for("ready")
     beat.wait_for("beat.leading")
-    desired = []
-    for number in range(together):
-        job = validate({"id": number, "name": "x", "every": 1}, timezone="UTC")
-        assert isinstance(job, Job)
-        desired.append(Desired(job, "bench"))
-    Registry(redis).apply(Changes(added=desired), time.time())
+    register(redis, ({"id": number, "name": "x", "every": 1} for number in range(together)))
     wait_until(lambda: redis.llen(QUEUE) >= together * (ticks + 3), "the ticks", ticks * 2 + 30)
     last: dict[str, float] = {}
     for message in map(json.loads, redis.lrange(QUEUE, together * 2, together * (ticks + 2))):

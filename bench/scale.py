@@ -11,13 +11,11 @@ from processes import Valkey, celery_processes
 from redis import Redis
 
 from bench.report import seconds, table
+from bench.stage import register
 from cron_tasks import names
 from cron_tasks.due import judge_page, read_page
-from cron_tasks.jobs import Job, validate
 from cron_tasks.ledger import Ledger
-from cron_tasks.plan import Changes, Desired
 from cron_tasks.redis_client import connect
-from cron_tasks.registry import Registry
 from cron_tasks.settings import Settings
 
 SIZES = (1_000, 1_000_000)
@@ -26,18 +24,7 @@ DUE = 10
 TICKS = 200
 ROUNDS = 7
 WATCHED = 20.0
-
-
-def register(redis: Redis, count: int) -> None:
-    """Jobs that are due in the year 2099."""
-    for first in range(0, count, 50_000):
-        added = []
-        for number in range(first, min(first + 50_000, count)):
-            row = {"id": number, "name": f"job {number}", "run_at": "2099-01-01T00:00:00Z"}
-            job = validate(row, timezone="UTC")
-            assert isinstance(job, Job)
-            added.append(Desired(job, "bench"))
-        Registry(redis).apply(Changes(added=added), time.time())
+FAR = "2099-01-01T00:00:00Z"
 
 
 def tick(redis: Redis) -> float:
@@ -70,10 +57,11 @@ def idle(url: str, folder: Path) -> float:
 
 
 def served(folder: Path, count: int) -> tuple[Valkey, Redis]:
-    """A server of its own with `count` jobs."""
+    """A server of its own with `count` jobs that are long not due."""
     valkey = Valkey(folder / str(count), appendfsync=None)
     redis = connect(valkey.url)
-    register(redis, count)
+    rows = ({"id": n, "name": f"job {n}", "run_at": FAR} for n in range(count))
+    register(redis, rows)
     return valkey, redis
 
 

@@ -6,15 +6,24 @@ of its time: where the system has jemalloc (Debian: libjemalloc2), the wheel's i
 
 import ctypes.util
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from processes import Celery, Valkey, celery_processes
 from redis import Redis
 
+from cron_tasks.jobs import Job, validate
+from cron_tasks.plan import Changes, Desired
 from cron_tasks.redis_client import connect
+from cron_tasks.registry import Registry
+
+#: Rows that are registered at a time, for a million not to be in memory at once.
+AT_ONCE = 50_000
 
 
 @dataclass(frozen=True)
@@ -42,3 +51,15 @@ def stage() -> Iterator[Stage]:
                 yield Stage(celery, redis, valkey.url, folder)
         finally:
             valkey.stop()
+
+
+def register(redis: Redis, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Put these rows of a REST service into the registry as new jobs."""
+    left = iter(rows)
+    while page := list(islice(left, AT_ONCE)):
+        added = []
+        for row in page:
+            job = validate(row, timezone="UTC")
+            assert isinstance(job, Job), job
+            added.append(Desired(job, "bench"))
+        Registry(redis).apply(Changes(added=added), time.time())

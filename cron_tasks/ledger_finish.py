@@ -21,6 +21,21 @@ def streak() -> None:
     """
 
 
+def gather() -> None:
+    """
+    -- Put what the outcome at `at` tells after `count` failures in a row to its queues.
+    local function gather(at, count, queues)
+        for m = at + 7, at + 6 + 3 * tonumber(ARGV[at+6]), 3 do
+            if wanted(ARGV[m+2], count) then
+                local queue = queues[ARGV[m]] or {}
+                queue[#queue + 1] = ARGV[m+1]
+                queues[ARGV[m]] = queue
+            end
+        end
+    end
+    """
+
+
 def put_off() -> None:
     """
     -- A run waits until `due` for its next attempt; `trace` is what failed so far.
@@ -85,7 +100,7 @@ def close() -> None:
     """
 
 
-@script(remember, tell, account, wake, streak, put_off, settle, release, close)
+@script(remember, tell, account, wake, streak, gather, put_off, settle, release, close)
 def finish() -> list[str]:  # type: ignore[empty-body]
     """
     local now, prefix, history, keep, ttl = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[6]), ARGV[7]
@@ -110,13 +125,7 @@ def finish() -> list[str]:  # type: ignore[empty-body]
             if there and (status == 'failed' or (failing and status == 'ok')) then
                 count = streak(KEYS[6], job, status)
             end
-            for m = at + 7, at + 6 + 3 * tonumber(ARGV[at+6]), 3 do
-                if wanted(ARGV[m+2], count) then
-                    local queue = queues[ARGV[m]] or {}
-                    queue[#queue + 1] = ARGV[m+1]
-                    queues[ARGV[m]] = queue
-                end
-            end
+            gather(at, count, queues)
             if status == 'retry' then
                 put_off(ids[n], open, record, tag)
                 again = true
