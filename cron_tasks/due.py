@@ -24,6 +24,8 @@ PAGE = 1000
 #: Why an entry was set aside is told in up to this many characters.
 REASON_SHOWN = 300
 _ROUTING = {"queue": str, "priority": int}
+_due = script("registry/due")
+_set_aside = script("registry/set_aside")
 
 
 @dataclass(slots=True)
@@ -191,48 +193,3 @@ def set_aside(redis: Redis, key: str, reason: str, audited: int) -> None:
     job_id = "" if any("\udc80" <= char <= "\udcff" for char in key) else names.job_id_of(key)
     args = [key, printable(reason, REASON_SHOWN), job_id or "", names.ACCOUNT_PREFIX, str(audited)]
     _set_aside(redis, keys, [arg.encode(errors="surrogateescape") for arg in args])
-
-
-@script()
-def _due() -> tuple[list[str], list[list[str | None]], int, str, str, int]:  # type: ignore[empty-body]
-    """
-    local due, entries = {}, {}
-    if ARGV[3] == '' then
-        due = redis.call('ZRANGEBYSCORE', KEYS[1], 0, ARGV[1], 'WITHSCORES', 'LIMIT', 0, ARGV[2])
-    else
-        local rank = redis.call('ZRANK', KEYS[1], ARGV[3])
-        local more = rank and redis.call('ZCOUNT', KEYS[1], '-inf', ARGV[1]) - rank - 1 or 0
-        local last = rank and rank + math.min(more, ARGV[2])
-        if more > 0 then due = redis.call('ZRANGE', KEYS[1], rank + 1, last, 'WITHSCORES') end
-    end
-    for i = 1, #due, 2 do
-        local entry = redis.pcall('HMGET', due[i], 'definition', 'meta', 'job')
-        entries[#entries + 1] = entry.err and {} or entry
-    end
-    local function after(key)
-        local later = '(' .. ARGV[1]
-        local first = redis.call('ZRANGEBYSCORE', key, later, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-        return first[2] or 'inf'
-    end
-    local edits = tonumber(redis.call('GET', KEYS[4]) or 0) or 0
-    return {due, entries, edits, after(KEYS[1]), after(KEYS[3]), redis.call('EXISTS', KEYS[2])}
-    """
-
-
-@script()
-def _set_aside() -> int:  # type: ignore[empty-body]
-    """
-    redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
-    local due = redis.call('ZSCORE', KEYS[1], ARGV[1])
-    redis.call('ZREM', KEYS[1], ARGV[1])
-    if ARGV[3] ~= '' then
-        if due then
-            local line = '{"from": ' .. due .. ', "status": "missed", "reason": "set_aside"}'
-            redis.call('ZADD', ARGV[4] .. ARGV[3], due, line)
-            redis.call('EXPIRE', ARGV[4] .. ARGV[3], ARGV[5])
-        end
-        redis.call('HDEL', KEYS[3], ARGV[3])
-        redis.call('HDEL', KEYS[4], 'etag', 'last_modified')
-    end
-    return 1
-    """

@@ -24,8 +24,8 @@ from redis import Redis
 
 from cron_tasks import ledger_steps as steps
 from cron_tasks import names
-from cron_tasks.ledger_finish import finish
 from cron_tasks.ledger_ticks import DAY, Advance, Claim, Message, Outcome, Overdue
+from cron_tasks.scripts import Refused
 from cron_tasks.settings import Settings
 from cron_tasks.ticks import parse_run_id
 
@@ -69,10 +69,10 @@ class Ledger:
                 args += (entry.job_id, told.queue, told.payload)
         keys = [names.LEADER_LOCK, names.SCHEDULE, names.OPEN, names.DEADLINES]
         keys += [names.UNDELIVERABLE, names.DROPPED, names.RECENT, names.EDITS]
-        reply = steps.advance(self.redis, keys, args)
-        if reply is None:
-            raise LockLost
-        refused = set(reply)
+        try:
+            refused = set(steps.advance(self.redis, keys, args))
+        except Refused:
+            raise LockLost from None
         return [each for entry in page for each in entry.run_ids if each not in refused]
 
     def open(self, run_ids: Sequence[str], due: float, again: bool = False) -> list[str]:
@@ -139,7 +139,7 @@ class Ledger:
         keys = [names.OPEN, names.DEADLINES, names.UNDELIVERABLE, names.RECENT, names.FAILED]
         keys += [names.FAILING, names.GOING, names.QUEUED, names.STOP, names.ATTEMPTS]
         keys += [names.DROPPED, names.WAKE, names.REPORTS]
-        refused = set(finish(self.redis, keys, args))
+        refused = set(steps.finish(self.redis, keys, args))
         return [each.run_id for each in outcomes if each.run_id not in refused]
 
     def stop(self, run_ids: Sequence[str], why: str) -> list[str]:

@@ -32,6 +32,7 @@ from cron_tasks.text import printable
 from cron_tasks.ticks import iso
 
 log = structlog.get_logger("cron_tasks.report")
+_settle = script("report/settle")
 
 #: Seconds between two looks for news.
 EVERY = 1.0
@@ -207,23 +208,3 @@ class Reporter:
 
 def _pause(answer: Answer, tries: int) -> float:
     return max(backoff(tries), min(answer.retry_after or 0.0, LONGEST_RETRY_AFTER))
-
-
-@script()
-def _settle() -> int:  # type: ignore[empty-body]
-    """
-    for i = 2, #ARGV, 3 do
-        local score = redis.call('ZSCORE', KEYS[1], ARGV[i])
-        if not score then
-            -- Another took this for dead and reported too: who was last is not known.
-            redis.call('ZADD', KEYS[1], ARGV[1], ARGV[i])
-        elseif tonumber(score) == tonumber(ARGV[i+1]) then
-            if ARGV[i+2] == '' then
-                redis.call('ZREM', KEYS[1], ARGV[i])
-            else
-                redis.call('ZADD', KEYS[1], ARGV[i+2], ARGV[i])
-            end
-        end
-    end
-    return 1
-    """

@@ -1,37 +1,71 @@
-"""Lua as typed functions: the docstring of a decorated function is its script."""
+"""Lua scripts: the files below `lua/`, loaded at import and called as functions.
 
-import functools
-import inspect
+A file may begin with `--! uses folder/name …`: the files that it needs before it, local functions
+that several scripts share.
+"""
+
 from collections.abc import Callable, Sequence
+from hashlib import sha1
+from pathlib import Path
 from typing import Any, TypeVar
 
 from redis import Redis
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
+
+FOLDER = Path(__file__).parent / "lua"
+_USES = "--! uses "
+#: How a script answers when it changed nothing because its caller must not write any more.
+_REFUSED = "REFUSED "
 
 Reply = TypeVar("Reply")
 Script = Callable[[Redis, Sequence[str], Sequence[Any]], Reply]
 
 
-def script(*parts: Callable[[], None]) -> Callable[[Callable[[], Reply]], Script[Reply]]:
-    """Make `call(redis, keys, args)` of a function whose docstring is Lua.
+class ScriptError(Exception):
+    """A script is missing or empty, or it answered nothing."""
 
-    Before it come the docstrings of `parts`, Lua functions that several scripts share. The server
-    knows a script by its digest; one that was restarted is told it again.
+
+class Refused(Exception):
+    """A script changed nothing, because its caller no longer holds what its write needs."""
+
+
+def script(name: str) -> Script[Any]:
+    """Return `call(redis, keys, args)` for the script `lua/<name>.lua`.
+
+    Every script of ours answers something, so an empty answer means that the script did not do its
+    work. `call` raises ScriptError for it, and Refused where the script answers with an error that
+    begins with `REFUSED`. Raises ScriptError at once when the file is missing or empty.
     """
+    source = _source(name)
+    digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
 
-    def decorate(function: Callable[[], Reply]) -> Script[Reply]:
-        from hashlib import sha1
-
-        source = "\n".join(inspect.cleandoc(each.__doc__ or "") for each in (*parts, function))
-        digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
-
-        @functools.wraps(function)
-        def call(redis: Redis, keys: Sequence[str], args: Sequence[Any]) -> Any:
+    def call(redis: Redis, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        try:
             try:
-                return redis.evalsha(digest, len(keys), *keys, *args)
+                reply = redis.evalsha(digest, len(keys), *keys, *args)
             except NoScriptError:
-                return redis.eval(source, len(keys), *keys, *args)
+                # A server that was restarted has forgotten its scripts.
+                reply = redis.eval(source, len(keys), *keys, *args)
+        except ResponseError as error:
+            if str(error).startswith(_REFUSED):
+                raise Refused(str(error).removeprefix(_REFUSED)) from None
+            raise
+        if reply is None:
+            raise ScriptError(f"the script {name}.lua answered nothing")
+        return reply
 
-        return call
+    return call
 
-    return decorate
+
+def _source(name: str) -> str:
+    """Return the text of a script after the texts of what it uses."""
+    path = FOLDER / f"{name}.lua"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ScriptError(f"{path} cannot be read: install cron-tasks again ({error})") from None
+    if not text.strip():
+        raise ScriptError(f"{path} is empty: install cron-tasks again")
+    first, _, _ = text.partition("\n")
+    used = first.removeprefix(_USES).split() if first.startswith(_USES) else []
+    return "\n".join([*map(_source, used), text])

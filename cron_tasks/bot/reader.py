@@ -24,6 +24,10 @@ LEASE = 15.0
 #: that was frozen may read one message more when it wakes, until it notices.
 REMEMBERED = 86_400
 
+_put_back = script("bot/put_back")
+_trim = script("bot/trim")
+_claim = script("bot/claim")
+
 
 class Delivery(NamedTuple):
     """A message as it was queued, and what to acknowledge it by."""
@@ -131,22 +135,6 @@ class ListReader(Reader):
         return []
 
 
-@script()
-def _put_back() -> None:
-    """
-    -- ARGV: our name, the token of our lease if ours is to go back, too, prefixes, now, a time.
-    redis.call('ZADD', KEYS[2], ARGV[5], ARGV[1])
-    for _, name in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
-        local owner = redis.call('GET', ARGV[3] .. name)
-        if not owner or owner == ARGV[2] then
-            while redis.call('LMOVE', ARGV[4] .. name, KEYS[1], 'RIGHT', 'LEFT') do end
-        end
-        local seen = tonumber(redis.call('ZSCORE', KEYS[2], name))
-        if not owner and seen < ARGV[5] - ARGV[6] then redis.call('ZREM', KEYS[2], name) end
-    end
-    """
-
-
 class StreamReader(Reader):
     """One consumer of `group`, which is made if need be, and then begins with the first entry.
 
@@ -195,42 +183,3 @@ class StreamReader(Reader):
 
 def _delivery(key: str, fields: dict[str, str]) -> Delivery:
     return Delivery(key, fields.get("data") or f"no field `data`: {fields}")
-
-
-@script()
-def _trim() -> None:
-    """
-    local keep
-    for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
-        local waiting = redis.call('XPENDING', KEYS[1], group[2])[2]
-        local ms, number = string.match(waiting or group[8], '(%d+)-(%d+)')
-        ms, number = tonumber(ms), tonumber(number) + (waiting and 0 or 1)
-        if not keep or ms < keep[1] or ms == keep[1] and number < keep[2] then
-            keep = {ms, number}
-        end
-    end
-    redis.call('XTRIM', KEYS[1], 'MINID', string.format('%.0f-%.0f', keep[1], keep[2]))
-    """
-
-
-@script()
-def _claim() -> list[tuple[str, list[str]]]:  # type: ignore[empty-body]
-    """
-    -- ARGV: the group, our name, the token of our lease if what we had counts, too, the prefix of
-    -- signs of life, milliseconds after which an idle consumer that has nothing is forgotten.
-    local taken = {}
-    for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
-        local name, pending, idle = consumer[2], consumer[4], consumer[6]
-        local owner = redis.call('GET', ARGV[4] .. name)
-        if pending > 0 and (not owner or owner == ARGV[3]) then
-            local all = redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', pending, name)
-            for _, entry in ipairs(all) do
-                local claimed = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, entry[1])
-                if claimed[1] then taken[#taken + 1] = claimed[1] end
-            end
-        elseif pending == 0 and not owner and idle > tonumber(ARGV[5]) then
-            redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], name)
-        end
-    end
-    return taken
-    """

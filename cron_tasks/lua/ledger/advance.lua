@@ -1,0 +1,48 @@
+--! uses shared/remember shared/tell shared/account ledger/pass_over ledger/begin
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+    return redis.error_reply('REFUSED another beat leads')
+end
+local read = tonumber(ARGV[11])
+local edited = (tonumber(redis.call('GET', KEYS[8]) or 0) or 0) ~= read
+local rows, entries = {}, {}
+local i = 12
+while ARGV[i] do
+    rows[#rows + 1] = i
+    entries[#entries + 1] = ARGV[i]
+    i = i + 6 + tonumber(ARGV[i+5]) + (ARGV[i+4] ~= '' and 3 or 0)
+end
+local scores = redis.call('ZMSCORE', KEYS[2], unpack(entries))
+local whole = redis.call('EXISTS', unpack(entries)) == #entries
+local moved, over, due, refused, records = {}, {}, {}, {}, {}
+for n, at in ipairs(rows) do
+    local last = at + 5 + tonumber(ARGV[at+5])
+    local there = whole or redis.call('EXISTS', entries[n]) == 1
+    if there and edited then
+        there = tonumber(redis.call('HGET', entries[n], 'edit') or 0) <= read
+    end
+    if there and scores[n] and tonumber(scores[n]) == tonumber(ARGV[at+1]) then
+        if ARGV[at+2] == '' then
+            over[#over + 1] = entries[n]
+        else
+            moved[#moved + 1] = ARGV[at+2]
+            moved[#moved + 1] = entries[n]
+        end
+        redis.call('HSET', entries[n], 'meta', ARGV[at+3])
+        for tick = at + 6, last do due[#due + 1] = ARGV[tick] end
+        local missed = ARGV[at+4]
+        if missed ~= '' then
+            local job, queue, message = unpack(ARGV, last + 1, last + 3)
+            pass_over(job, ARGV[at+1], missed, queue, message)
+            records[#records + 1] = missed
+        end
+    else
+        for tick = at + 6, last do refused[#refused + 1] = ARGV[tick] end
+    end
+end
+if #records > 0 then remember(KEYS[7], 10000, ARGV[6], unpack(records)) end
+if #moved > 0 then redis.call('ZADD', KEYS[2], unpack(moved)) end
+if #over > 0 then redis.call('ZREM', KEYS[2], unpack(over)) end
+for first = 1, #due, 1000 do
+    begin({unpack(due, first, math.min(first + 999, #due))}, refused)
+end
+return refused

@@ -1,0 +1,46 @@
+--! uses shared/unwanted ledger/overlap
+local holder, lease, prefix = ARGV[1], ARGV[2], ARGV[3]
+local ids, granted, states, deadlines = {}, {}, {}, {}
+local function mark(id, state)
+    states[#states + 1] = id
+    states[#states + 1] = state
+    deadlines[#deadlines + 1] = lease
+    deadlines[#deadlines + 1] = id
+end
+-- What is not just a first attempt of a quick action: {state, document, trace, verdict}.
+local function special(id, job, open, document)
+    local state, attempt, flags, owner = string.match(open, '^(%a)|(%d+)|(%a*)|(.*)$')
+    if not (state == 'p' or (state == 'r' and owner == holder)) then return 0 end
+    local verdict, claimed = '', 'r|' .. attempt .. '|' .. flags .. '|' .. holder
+    if string.find(document, '"action":', 1, true) then
+        verdict = overlap(job, id, document)
+    end
+    if not verdict then
+        mark(id, 'q|' .. attempt .. '|' .. flags .. (attempt == '1' and 'q' or '') .. '|')
+        return 0
+    end
+    mark(id, claimed)
+    local trace = attempt ~= '1' and redis.call('HGET', KEYS[6], id) or ''
+    return {claimed, document, trace, verdict}
+end
+local first = 'r|1||' .. holder
+for i = 4, #ARGV, 2 do ids[#ids + 1] = ARGV[i] end
+for n, open in ipairs(redis.call('HMGET', KEYS[1], unpack(ids))) do
+    granted[n] = 0
+    if open then
+        local document = redis.pcall('HGET', prefix .. ARGV[3 + 2 * n], 'job')
+        if type(document) ~= 'string' then document = '' end
+        local slow = document == '' or string.find(document, '"action":', 1, true)
+        if open == 'p|1||' and not slow then
+            granted[n] = document
+            mark(ids[n], first)
+        else
+            granted[n] = special(ids[n], ARGV[3 + 2 * n], open, document)
+        end
+    end
+end
+if #states > 0 then
+    redis.call('HSET', KEYS[1], unpack(states))
+    redis.call('ZADD', KEYS[2], unpack(deadlines))
+end
+return granted

@@ -1,0 +1,54 @@
+--! uses shared/remember shared/tell shared/account shared/wake ledger/streak ledger/gather ledger/put_off ledger/settle ledger/release ledger/close
+local now, prefix, history, keep, ttl = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[6]), ARGV[7]
+local rows, ids, entries, refused, closed = {}, {}, {}, {}, {}
+local queues, records, failed, reports, counted, ended, again = {}, {}, {}, {}, {}, 0, false
+local i = 12
+while ARGV[i] do
+    rows[#rows + 1] = i
+    ids[#ids + 1] = ARGV[i]
+    entries[#entries + 1] = prefix .. ARGV[i+1]
+    i = i + 7 + 3 * tonumber(ARGV[i+6])
+end
+local whole = redis.call('EXISTS', unpack(entries)) == #entries
+local failing, dead = redis.call('EXISTS', KEYS[6]) == 1, redis.call('EXISTS', KEYS[5]) == 1
+local busy = redis.call('EXISTS', KEYS[7], KEYS[9]) > 0
+for n, open in ipairs(redis.call('HMGET', KEYS[1], unpack(ids))) do
+    local at = rows[n]
+    if open == ARGV[at+2] then
+        local job, record, status, tag = ARGV[at+1], ARGV[at+3], ARGV[at+4], ARGV[at+5]
+        local there = whole or redis.call('EXISTS', entries[n]) == 1
+        local count = 0
+        if there and (status == 'failed' or (failing and status == 'ok')) then
+            count = streak(KEYS[6], job, status)
+        end
+        gather(at, count, queues)
+        if status == 'retry' then
+            put_off(ids[n], open, record, tag)
+            again = true
+        else
+            if there then remember(history .. job, keep, ttl, record) end
+            settle(job, tag, record, counted)
+            if status == 'failed' then
+                failed[#failed + 1] = now
+                failed[#failed + 1] = ids[n]
+            elseif dead and string.find(open, '^r|%d+|%a*r') then
+                redis.call('ZREM', KEYS[5], ids[n])
+            end
+            ended = ended + 1
+            records[ended], closed[ended] = record, ids[n]
+            if ARGV[11] ~= '' then
+                reports[#reports + 1] = now
+                reports[#reports + 1] = job
+            end
+            if busy then busy = release(ids[n], job, now) and 'woken' or busy end
+        end
+    else
+        refused[#refused + 1] = ids[n]
+    end
+end
+tell(queues, ARGV[9] ~= '', tonumber(ARGV[10]), KEYS[3], KEYS[11])
+for day in pairs(counted) do redis.call('EXPIRE', ARGV[5] .. day, ARGV[8]) end
+if again or busy == 'woken' then wake(KEYS[12]) end
+if #reports > 0 then redis.call('ZADD', KEYS[13], unpack(reports)) end
+if ended > 0 then close(closed, records, failed) end
+return refused
