@@ -6,6 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from applying import apply
 from processes import Valkey
 from redis import Redis
 
@@ -15,7 +16,7 @@ from cron_tasks.account import counted
 from cron_tasks.ledger_ticks import DAY
 from cron_tasks.plan import Policy, plan
 from cron_tasks.redis_client import connect
-from cron_tasks.registry import PAGE, Registry
+from cron_tasks.registry import PAGE
 
 SIZES = (10_000, 100_000)
 HOUR = 3600
@@ -31,7 +32,7 @@ def live_a_day(redis: Redis, count: int, until: float) -> float:
         for n in range(count)
     ]
     redis.execute_command("FLUSHALL", "SYNC")
-    Registry(redis).apply(plan({}, rows, Policy()), until - 2 * DAY)
+    apply(redis, plan({}, rows, Policy()), until - 2 * DAY)
     by_day: dict[int, dict[int, int]] = {}
     for minute in range(60):
         first = (until - 2 * DAY) // HOUR * HOUR + minute * 60

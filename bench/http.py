@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection
 from statistics import median
 from typing import Any
 
+from applying import apply
 from helpers import wait_until
 from redis import Redis
 
@@ -18,7 +19,6 @@ from bench.stage import Stage, stage
 from cron_tasks import names
 from cron_tasks.limits import Limits
 from cron_tasks.plan import Policy, plan
-from cron_tasks.registry import Registry
 
 RUNS = 5
 COUNT = 2_000
@@ -81,7 +81,7 @@ def register(redis: Redis, url: str, due: float) -> None:
     }
     rows = [(f"row {n}", {"id": n, "name": f"job {n}", **shared}) for n in range(COUNT)]
     policy = Policy(limits=Limits(http=("127.0.0.1",)))
-    Registry(redis).apply(plan({}, rows, policy), time.time())
+    apply(redis, plan({}, rows, policy), time.time())
 
 
 def main() -> None:

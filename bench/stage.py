@@ -14,13 +14,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from applying import apply
 from processes import Celery, Valkey, celery_processes
 from redis import Redis
 
 from cron_tasks.jobs import Job, validate
 from cron_tasks.plan import Changes, Desired
 from cron_tasks.redis_client import connect
-from cron_tasks.registry import Registry
 
 #: Rows that are registered at a time, for a million not to be in memory at once.
 AT_ONCE = 50_000
@@ -62,4 +62,4 @@ def register(redis: Redis, rows: Iterable[Mapping[str, Any]]) -> None:
             job = validate(row, timezone="UTC")
             assert isinstance(job, Job), job
             added.append(Desired(job, "bench"))
-        Registry(redis).apply(Changes(added=added), time.time())
+        apply(redis, Changes(added=added), time.time())

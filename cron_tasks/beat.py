@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from cron_tasks import names
 from cron_tasks.ahead import Ahead
 from cron_tasks.celery import LEADER_TTL, alive, settings
+from cron_tasks.comparison import Comparison
 from cron_tasks.due import Batch, Page, Row, judge_page, read_page, set_aside
 from cron_tasks.entries import SCHEDULE_TYPE
 from cron_tasks.errors import CronTasksError
@@ -45,7 +46,6 @@ COARSE = 0.1
 REBUILD_EVERY = 5.0
 #: What Redis and the broker raise when they are away, full or read-only: to be waited out.
 TROUBLE = (RedisError, OperationalError, BatchPublishError, OSError)
-SYNC_ENTRY = names.ENTRY_PREFIX + names.SYNC_TASK
 #: A clock that moved this many seconds against the monotonic one was stepped.
 STEP = 2.0
 
@@ -123,7 +123,8 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
         self._state = "starting"
         self._clock_offset = self.clock() - time.monotonic()
         self._sweep_after = 0.0
-        self._rebuild_at = 0.0
+        self._rebuild_at = self._compare_at = 0.0
+        self._comparison = Comparison(self.redis, settings, lambda: self.clock())
 
     def setup_schedule(self) -> None:
         """Left to the beat that leads, and to a time when Redis answers."""
@@ -158,8 +159,9 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
             self._ahead = Ahead(self.leadership.token)
         now = self.clock()
         page = self._fire_due(now)
-        if not page.generation:
+        if not page.whole:
             self._rebuild()
+        self._compare()
         if not self._sweep(now) and not self._make_ready(page.next_due):
             self._wait(min(page.next_due, page.next_deadline))
         return 0.0
@@ -171,7 +173,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
         except Exception as error:
             if _away(error):
                 raise
-            self.redis.delete(SYNC_ENTRY)
+            self.redis.delete(names.SYNC_ENTRY)
             super().setup_schedule()
         self._publisher.sync()
 
@@ -192,6 +194,14 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
         ways = publisher.waiting, publisher.ticks, publisher.revoke
         return sweep(self.ledger, now, settings, *ways)
 
+    def _compare(self) -> None:
+        """Compare a page of what Redis holds with itself, from time to time."""
+        if time.monotonic() < self._compare_at:
+            return
+        self._compare_at = time.monotonic() + LONGEST_WAIT
+        if self._comparison.step().needs_sync:
+            self._publisher.sync()
+
     def _fire_due(self, now: float) -> Page:
         """Fire all that is due; the last page that was read, an empty one."""
         for batch in self._ahead.take(now):
@@ -200,7 +210,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
             page = read_page(self.redis, now)
             if not page.rows:
                 return page
-            batch = judge_page(page, now, settings)
+            batch = judge_page(page, now, settings, self._keep_lead)
             for row in batch.foreign:
                 self._fire_foreign(row, now)
             for row, error in batch.broken:
@@ -212,6 +222,9 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
             token = self.leadership.token or ""
             opened = self.ledger.advance(token, now, batch.advances, batch.edits)
             self._publisher.ticks([batch.ticks[run_id] for run_id in opened])
+        self._keep_lead()
+
+    def _keep_lead(self) -> None:
         if not self.leadership.hold():
             raise LockLost
 
@@ -220,7 +233,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
         if not self._ahead.wants(due, self.clock()):
             return False
         page = read_page(self.redis, due, self._ahead.last)
-        self._ahead.add(page, judge_page(page, due, settings))
+        self._ahead.add(page, judge_page(page, due, settings, self._keep_lead))
         return True
 
     def _fire_foreign(self, row: Row, now: float) -> None:
@@ -249,9 +262,9 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
     def _set_aside(self, row: Row, error: BaseException) -> None:
         reason = f"{type(error).__name__}: {error}"
         log.error("entry.set_aside", entry=row.key, reason=reason)
-        if row.key == SYNC_ENTRY:
+        if row.key == names.SYNC_ENTRY:
             # No sync would come to mend it.
-            self.redis.delete(SYNC_ENTRY)
+            self.redis.delete(names.SYNC_ENTRY)
             self._set_up()
         else:
             set_aside(self.redis, row.key, reason, self.ledger.audited)

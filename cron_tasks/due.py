@@ -1,6 +1,6 @@
 """What is due: read in pages, judged entry by entry, so that a broken one harms only itself."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, cast
@@ -17,10 +17,12 @@ from cron_tasks.outcomes import REASONS, Attempt, Result, record
 from cron_tasks.schedules import Schedule
 from cron_tasks.scripts import script
 from cron_tasks.settings import Settings
-from cron_tasks.text import printable
+from cron_tasks.text import is_utf8, printable
 from cron_tasks.ticks import Missed, due_ticks, iso, on_time, run_id
 
 PAGE = 1000
+#: Rows that are judged in one go: some ten milliseconds each at the most.
+FEW = 50
 #: Why an entry was set aside is told in up to this many characters.
 REASON_SHOWN = 300
 _ROUTING = {"queue": str, "priority": int}
@@ -46,14 +48,14 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Page:
     """Up to PAGE due rows, and up to which edit of the registry they are current; the time of what
-    is due next, that of the next tick to look after (infinity: nothing), and whether jobs are
-    known."""
+    is due next, that of the next tick to look after (infinity: nothing), and whether there are a
+    registry and the sync's own entry."""
 
     rows: list[Row]
     edits: int
     next_due: float
     next_deadline: float
-    generation: bool
+    whole: bool
 
 
 @dataclass(slots=True)
@@ -81,21 +83,28 @@ class Batch:
 def read_page(redis: Redis, now: float, after: str = "") -> Page:
     """What is due at `now`, the longest overdue first; of that what comes `after` an entry, and
     nothing when that one is gone. One round trip."""
-    keys = [names.SCHEDULE, names.GENERATION, names.DEADLINES, names.EDITS]
+    keys = [names.SCHEDULE, names.GENERATION, names.DEADLINES, names.EDITS, names.SYNC_ENTRY]
     args = [now, PAGE, after]
-    due, entries, edits, next_due, next_deadline, generation = _due(redis, keys, args)
+    due, entries, edits, next_due, next_deadline, whole = _due(redis, keys, args)
     nothing = None, None, None
     rows = [
         Row(key, score, *(entry or nothing))
         for key, score, entry in zip(due[::2], due[1::2], entries, strict=True)
     ]
-    return Page(rows, edits, float(next_due), float(next_deadline), bool(generation))
+    return Page(rows, edits, float(next_due), float(next_deadline), bool(whole))
 
 
-def judge_page(page: Page, now: float, settings: Settings) -> Batch:
-    """Judge each row by itself, so that a broken one harms no other."""
+def judge_page(
+    page: Page, now: float, settings: Settings, between: Callable[[], object] = lambda: None
+) -> Batch:
+    """Judge each row by itself, so that a broken one harms no other.
+
+    `between` is called after every few rows, since a page of costly schedules takes seconds.
+    """
     batch = Batch(page.edits)
-    for row in page.rows:
+    for number, row in enumerate(page.rows, 1):
+        if number % FEW == 0:
+            between()
         if row.job_id is None:
             batch.foreign.append(row)
             continue
@@ -189,7 +198,7 @@ def set_aside(redis: Redis, key: str, reason: str, audited: int) -> None:
     Its ticks from now on are accounted for as missed, for `audited` seconds.
     """
     keys = [names.SCHEDULE, names.SET_ASIDE, names.JOBS, names.SOURCE]
-    # A key that is no UTF-8 was read with surrogates, which stand for its bytes; it is no job's.
-    job_id = "" if any("\udc80" <= char <= "\udcff" for char in key) else names.job_id_of(key)
+    # A key that is not valid UTF-8 does not belong to a job.
+    job_id = names.job_id_of(key) if is_utf8(key) else ""
     args = [key, printable(reason, REASON_SHOWN), job_id or "", names.ACCOUNT_PREFIX, str(audited)]
     _set_aside(redis, keys, [arg.encode(errors="surrogateescape") for arg in args])

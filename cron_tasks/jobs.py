@@ -32,7 +32,7 @@ from cron_tasks.schedules import Schedule, from_spec, parse
 from cron_tasks.text import kept, name_of, printable, shown, storable
 
 #: Part of every fingerprint: raised when the same row would make another document.
-_FORMAT = b"1"
+FORMAT = b"2"
 #: 200 digits.
 _LONG_ID = 10**199
 #: What is said of a job, not by it: our own reports (report.py), and when its row was last saved.
@@ -193,7 +193,7 @@ def fingerprint(row: Any, salt: str) -> str:
         shape = row if isinstance(row, dict) else {"": row}
         plain = {name_of(key): storable(value, 1 << 30) for key, value in shape.items()}
         canonical = orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
-    digest = blake2b(b"%b\0%b\0%b" % (_FORMAT, salt.encode(), canonical), digest_size=12)
+    digest = blake2b(b"%b\0%b\0%b" % (FORMAT, salt.encode(), canonical), digest_size=12)
     return urlsafe_b64encode(digest.digest()).decode()
 
 

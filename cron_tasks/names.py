@@ -14,6 +14,7 @@ REJECTED = "cron_tasks:rejected"
 SET_ASIDE = "cron_tasks:set_aside"
 SOURCE = "cron_tasks:source"
 GENERATION = "cron_tasks:generation"
+MENDED = "cron_tasks:mended"
 OPEN = "cron_tasks:open"
 DEADLINES = "cron_tasks:deadlines"
 HISTORY_PREFIX = "cron_tasks:history:"
@@ -48,6 +49,8 @@ BOT_ALIVE = ":alive:"
 BOT_PROCESSING = ":processing:"
 
 SYNC_TASK = "cron_tasks.sync_jobs"
+#: The entry of the sync itself, from Celery's configuration.
+SYNC_ENTRY = ENTRY_PREFIX + SYNC_TASK
 RUN_TASK = "cron_tasks.run_job"
 CHUNK_TASK = "cron_tasks.run_chunk"
 DONE_TASK = "cron_tasks.task_done"

@@ -3,11 +3,12 @@
 One hash a job (entries.py), the index `cron_tasks:jobs` of fingerprints, and RedBeat's schedule.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import islice
+from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 import orjson
@@ -17,6 +18,7 @@ from redis.exceptions import ResponseError
 from cron_tasks import entries, names
 from cron_tasks import registry_steps as steps
 from cron_tasks.errors import UnknownJob
+from cron_tasks.fence import Fence, replace_hash
 from cron_tasks.jobs import Job, Rejected
 from cron_tasks.plan import Changes, Desired
 from cron_tasks.schedules import Schedule
@@ -33,6 +35,9 @@ _KEYS = [
     names.REMOVED,
     names.FAILING,
     names.EDITS,
+    names.SOURCE,
+    names.SYNC_LOCK,
+    names.GENERATION,
 ]
 #: A rejected row is kept for display up to this many bytes.
 ROW_SHOWN = 4096
@@ -117,27 +122,58 @@ class Registry:
                     unreadable(job_id, str(error))
 
     def apply(
-        self, changes: Changes, now: float, progress: Callable[[int], None] = lambda _: None
+        self,
+        changes: Changes,
+        clock: Callable[[], float],
+        fence: Fence,
+        last_read: float | None = None,
+        progress: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Write the changes, a thousand to a call; an edit fires strictly after `now`.
+        """Write the changes, a thousand to a call; an edit fires strictly after it is written.
 
-        While Redis writes one page, the next is made.
+        The exception is a job whose only tick lies after `last_read`, when the list was last read
+        with success (seconds since the epoch): it is due at once, as a late tick. While Redis
+        writes one page, the next is made. Raises Refused when `fence` no longer holds.
         """
         with ThreadPoolExecutor(1) as writer:
-            written: Future[int] | None = None
+            written: Future[None] | None = None
             for page in pages(changes.settle()):
-                args = [*self._common(now, "edited"), *_rows(page, now)]
-                if written is not None:
-                    written.result()
-                written = writer.submit(steps.put, self.redis, _KEYS, args)
+                for rows, since in _by_time(page, clock(), last_read):
+                    args = self._put_args(rows, since, fence)
+                    if written is not None:
+                        written.result()
+                    written = writer.submit(self._put, rows, since, fence, args)
                 progress(len(page))
             if written is not None:
                 written.result()
         for gone in pages(changes.removed):
-            common = self._common(now, "removed")
+            common = [*self._common(clock(), "removed"), fence.token, fence.generation]
             steps.remove(self.redis, _KEYS, [*common, names.HISTORY_PREFIX, *gone])
             progress(len(gone))
-        self.redis.set(names.GENERATION, repr(now), nx=True)
+
+    def _put(self, page: Sequence[Desired], now: float, fence: Fence, args: list[Any]) -> None:
+        """Write a page; a job that has fired meanwhile is due after what it has fired."""
+        jobs = {desired.job.id: desired for desired in page}
+        while stale := steps.put(self.redis, _KEYS, args) if page else []:
+            fired = {id_: float(last) for id_, last in zip(stale[::2], stale[1::2], strict=True)}
+            page = [jobs[job_id] for job_id in fired]
+            args = self._put_args(page, now, fence, fired)
+
+    def _put_args(
+        self,
+        page: Sequence[Desired],
+        now: float,
+        fence: Fence,
+        fired: Mapping[str, float] = MappingProxyType({}),
+    ) -> list[Any]:
+        """Return the arguments of `put`; `fired`: by job id, the time after which it is due."""
+        args = [*self._common(now, "edited"), fence.token, fence.generation, entries.stamp(now)]
+        for desired in page:
+            job = desired.job
+            timing, due = _timing(job.schedule, job.enabled, max(now, fired.get(job.id, now)))
+            definition = entries.definition(job.id, timing, routing(job))
+            args += (job.id, desired.fingerprint, timing, definition, job.document(), due)
+        return args
 
     def pause(self, job_id: str, reason: str, now: float) -> None:
         """Let a job rest, through every sync, until it is resumed. Raises UnknownJob."""
@@ -151,11 +187,16 @@ class Registry:
         Raises UnknownJob.
         """
         job = self.job(job_id)
-        upcoming = next_tick(job.schedule, now) if job.enabled else None
-        while upcoming is not None and self._skipped(job_id, upcoming):
-            upcoming = next_tick(job.schedule, upcoming)
-        args = [*self._common(now, "paused"), job_id, "" if upcoming is None else repr(upcoming)]
-        return bool(steps.resume(self.redis, _KEYS, args))
+        after = now
+        while True:
+            upcoming = next_tick(job.schedule, after) if job.enabled else None
+            while upcoming is not None and self.skipped(job_id, upcoming):
+                upcoming = next_tick(job.schedule, upcoming)
+            due = "" if upcoming is None else repr(upcoming)
+            answer = steps.resume(self.redis, _KEYS, [*self._common(now, "paused"), job_id, due])
+            if answer in ("resumed", "running"):
+                return bool(answer == "resumed")
+            after = float(answer)
 
     def skip(self, job_id: str, tick: float, record: bytes, now: float) -> bool:
         """Pass over the next tick of a job; False when `tick` is not its next tick (any more)."""
@@ -164,7 +205,7 @@ class Registry:
         args += ["" if following is None else repr(following), record]
         return bool(steps.skip(self.redis, _KEYS, args))
 
-    def _skipped(self, job_id: str, tick: float) -> bool:
+    def skipped(self, job_id: str, tick: float) -> bool:
         """Whether somebody had a tick that is to come skipped."""
         return bool(self.redis.zcount(names.ACCOUNT_PREFIX + job_id, tick, tick))
 
@@ -174,20 +215,16 @@ class Registry:
         prefixes = [names.JOB_ENTRY_PREFIX, names.VERSIONS_PREFIX, names.ACCOUNT_PREFIX]
         return [repr(now), self._audited, *prefixes, overtaken]
 
-    def record_rejected(self, rejected: Sequence[Rejected]) -> list[Rejected]:
-        """Replace the list of rejected rows; those of them that are new.
+    def record_rejected(self, rejected: Sequence[Rejected], fence: Fence) -> list[Rejected]:
+        """Replace the list of rejected rows, and return those of them that are new.
 
-        Nothing is written when it is as it was.
+        Writes nothing when the list is as it was. Raises Refused when `fence` no longer holds.
         """
         listed = {each.place: _rejection(each) for each in rejected}
         stored = cast("dict[str, str]", self.redis.hgetall(names.REJECTED))
         if listed == stored:
             return []
-        with self.redis.pipeline() as pipe:
-            pipe.delete(names.REJECTED)
-            for page in pages(listed.items()):
-                pipe.hset(names.REJECTED, mapping=dict(page))
-            pipe.execute()
+        replace_hash(self.redis, names.REJECTED, listed, fence)
         return [each for each in rejected if stored.get(each.place) != listed[each.place]]
 
     def rejected(self) -> list[Rejected]:
@@ -203,15 +240,28 @@ class Registry:
         ]
 
 
-def _rows(page: Sequence[Desired], now: float) -> list[Any]:
-    """The arguments of `put` for a page of jobs."""
-    args: list[Any] = [entries.stamp(now)]
-    for desired in page:
-        job = desired.job
-        timing, due = _timing(job.schedule, job.enabled, now)
-        definition = entries.definition(job.id, timing, routing(job))
-        args += (job.id, desired.fingerprint, timing, definition, job.document(), due)
-    return args
+def _by_time(
+    page: Sequence[Desired], now: float, last_read: float | None
+) -> Iterator[tuple[Sequence[Desired], float]]:
+    """Split a page by the time after which its jobs are due: `now`, or when the list was read last.
+
+    The latter holds for a job whose last tick has come between the two: a reminder "in 30 seconds"
+    is over before a sync that comes each minute sees it.
+    """
+    if last_read is None:
+        yield page, now
+        return
+    late = [
+        desired
+        for desired in page
+        if desired.job.enabled
+        and next_tick(desired.job.schedule, now) is None
+        and next_tick(desired.job.schedule, last_read) is not None
+    ]
+    ids = {desired.job.id for desired in late}
+    yield [desired for desired in page if desired.job.id not in ids] if late else page, now
+    if late:
+        yield late, last_read
 
 
 @lru_cache(maxsize=16384)

@@ -21,10 +21,10 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from cron_tasks import names
+from cron_tasks.fence import Fence, replace_hash
 from cron_tasks.jobs import Rejected
 from cron_tasks.leases import held, renewed
 from cron_tasks.ledger import Ledger
-from cron_tasks.registry import pages
 from cron_tasks.scripts import script
 from cron_tasks.settings import Settings
 from cron_tasks.source.patch import Answer, Patcher
@@ -46,8 +46,12 @@ LONGEST_BACKOFF, LONGEST_RETRY_AFTER = 60.0, 3600.0
 ERROR_SHOWN = 2000
 
 
-def note_rejected(redis: Redis, rejected: Sequence[Rejected], now: float) -> None:
-    """Keep what is wrong with which row; that it is, is another, or is no more, is news."""
+def note_rejected(redis: Redis, rejected: Sequence[Rejected], now: float, fence: Fence) -> None:
+    """Store the errors of each rejected row.
+
+    A job is reported again when its errors appear, change or disappear. Raises Refused when `fence`
+    no longer holds.
+    """
     faults: dict[str, list[str]] = {}
     for row in rejected:
         if row.id is not None:
@@ -57,13 +61,12 @@ def note_rejected(redis: Redis, rejected: Sequence[Rejected], now: float) -> Non
     news = [each for each in known | errors if known.get(each) != errors.get(each)]
     if not news:
         return
-    with redis.pipeline() as pipe:
-        pipe.delete(names.REPORTED_ERRORS)
-        for page in pages(errors.items()):
-            pipe.hset(names.REPORTED_ERRORS, mapping=dict(page))
-        for ids in pages(news):
-            pipe.zadd(names.REPORTS, dict.fromkeys(ids, now))
-        pipe.execute()
+    # Asked for before, so that a crash in between loses no report, and after, since a report that
+    # was sent in between had the old errors.
+    asked_for = dict.fromkeys(news, now)
+    redis.zadd(names.REPORTS, asked_for)
+    replace_hash(redis, names.REPORTED_ERRORS, errors, fence)
+    redis.zadd(names.REPORTS, asked_for)
 
 
 def body(run: str | None, upcoming: float | None, error: str | None) -> bytes:

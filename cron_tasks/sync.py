@@ -3,31 +3,37 @@
 import gc
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any
 
 import structlog
 from redis import Redis
-from redis.exceptions import LockError
 
-from cron_tasks import names, plugins, secret_files
+from cron_tasks import names
+from cron_tasks.comparison import Comparison, Differences
 from cron_tasks.errors import SourceError
-from cron_tasks.leases import renewed
+from cron_tasks.fence import Fence, sync_lock
 from cron_tasks.ledger import Ledger
-from cron_tasks.limits import Limits
 from cron_tasks.plan import Changes, Policy, plan
 from cron_tasks.registry import Registry
 from cron_tasks.report import note_rejected
-from cron_tasks.settings import Settings, urls
+from cron_tasks.scripts import Refused
+from cron_tasks.settings import Settings
 from cron_tasks.source import Source, Validators
+from cron_tasks.sync_state import (
+    SourceStatus,
+    State,
+    differs,
+    limits_of,
+    load_status,
+    load_validators,
+    note_rival,
+    remember,
+    service_of,
+)
 
 log = structlog.get_logger("cron_tasks.sync")
-
-#: Seconds that the lock of a sync which died is still held.
-LOCK_TTL = 10.0
-
-State = Literal["ok", "failing", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +56,6 @@ class Report:
             "unchanged": changes.unchanged,
             "rejected": [{"id": each.id, "errors": each.errors} for each in changes.rejected],
         }
-
-
-@dataclass(frozen=True, slots=True)
-class SourceStatus:
-    """What is remembered of the REST service between syncs; times in seconds since the epoch."""
-
-    state: State | None
-    detail: str
-    since: float | None
-    last_attempt: float | None
-    last_success: float | None
-
-
-def limits_of(settings: Settings) -> Limits:
-    secrets = frozenset(secret_files.names(settings.secrets_dir))
-    return Limits(settings.tasks_allow, settings.http_allow, secrets)
 
 
 def policy_of(settings: Settings, force: bool = False) -> Policy:
@@ -93,6 +83,8 @@ class Reconciler:
 
     def preview(self, force: bool = False) -> Report:
         """What `sync` would do now; changes nothing."""
+        if refusal := self._refusal_of_another(self.status(), force):
+            return Report("refused", Changes(unchanged=self.registry.count()), refusal)
         report = self._read(force, None)[0]
         deque(report.changes.settle(), 0)
         return report
@@ -103,56 +95,94 @@ class Reconciler:
         force: bool = False,
         progress: Callable[[int, int], None] = lambda _done, _all: None,
     ) -> Report | None:
-        """Make the registry as the REST service says; None when another sync is at it.
+        """Make the registry as the REST service says; return None if another sync is running.
 
-        That one then goes over it once more, so that what changed meanwhile counts.
-        `force` overrides the refusal of an empty or collapsing list, once.
+        That sync then repeats, so that changes made meanwhile are picked up. `force` takes an empty
+        or collapsing list once, and takes over a registry that belongs to another service.
         """
-        # Said first and looked at last, so that whoever has the lock cannot overlook it.
+        # Written first and looked at last, so that whoever has the lock cannot overlook it.
         self.redis.set(names.SYNC_AGAIN, 1, ex=300)
-        lock = self.redis.lock(names.SYNC_LOCK, timeout=LOCK_TTL, thread_local=False)
         report = None
-        while self.redis.exists(names.SYNC_AGAIN) and lock.acquire(blocking=False):
-            try:
-                with renewed(lock.reacquire, LOCK_TTL / 3):
-                    self.redis.delete(names.SYNC_AGAIN)
-                    report = self._sync_once(clock, force and report is None, progress)
-            finally:
-                with suppress(LockError):
-                    lock.release()
+        while self.redis.exists(names.SYNC_AGAIN):
+            with sync_lock(self.redis) as fence:
+                if fence is None:
+                    return report
+                self.redis.delete(names.SYNC_AGAIN)
+                try:
+                    report = self._sync_once(clock, force and report is None, progress, fence)
+                except Refused as refused:
+                    # This process was frozen, or Redis was emptied: what it read may be old.
+                    log.warning("sync.overtaken", reason=str(refused))
+                    self.redis.set(names.SYNC_AGAIN, 1, ex=300)
         return report
 
     def status(self) -> SourceStatus:
-        stored = cast("dict[str, str]", self.redis.hgetall(names.SOURCE))
-        times = {
-            name: float(stored[name]) if name in stored else None
-            for name in ("since", "last_attempt", "last_success")
-        }
-        state = cast("State | None", stored.get("state"))
-        return SourceStatus(state=state, detail=stored.get("detail", ""), **times)
+        return load_status(self.redis)
 
     @_no_garbage_collection()
     def _sync_once(
-        self, clock: Callable[[], float], force: bool, progress: Callable[[int, int], None]
+        self,
+        clock: Callable[[], float],
+        force: bool,
+        progress: Callable[[int, int], None],
+        fence: Fence,
     ) -> Report:
-        report, validators = self._read(force, None if force else self._validators())
-        changes = report.changes
+        before, begun = self.status(), clock()
+        if refusal := self._refusal_of_another(before, force):
+            note_rival(self.redis, self.settings, begun)
+            if before.rival != service_of(self.settings):
+                log.error("sync.refused", detail=refusal, changed="nothing")
+            return Report("refused", Changes(unchanged=self.registry.count()), refusal)
+        whole = not self._mend(clock).counts and not force
+        known = load_validators(self.redis, self.settings) if whole else None
+        report, validators = self._read(force, known)
         if report.state == "ok" and not report.not_modified:
-            total, done = len(changes.candidates) + len(changes.removed), 0
-
-            def count(written: int) -> None:
-                nonlocal done
-                done += written
-                progress(done, total)
-
-            self.registry.apply(changes, clock(), count)
-            self.ledger.look_after(set(changes.removed), clock())
-            for row in self.registry.record_rejected(changes.rejected):
-                log.warning("job.rejected", job_id=row.id, place=row.place, errors=row.errors)
-            if self.settings.rest_report_path:
-                note_rejected(self.redis, changes.rejected, clock())
-        self._remember(report, validators, clock())
+            # A registry that is built for the first time, or again, takes no late one-offs.
+            last_read = before.last_read if fence.generation else None
+            self._apply(report.changes, clock, last_read, progress, fence)
+        result = report.state, report.detail
+        remember(self.redis, self.settings, fence, clock(), begun, result, validators, before)
+        _log(report, before)
         return report
+
+    def _refusal_of_another(self, before: SourceStatus, force: bool) -> str | None:
+        """Say why this installation must not sync: the registry belongs to another service."""
+        ours = service_of(self.settings)
+        if force or before.owner in (None, ours) or not self.redis.exists(names.GENERATION):
+            return None
+        return (
+            f"this Redis holds the jobs of {before.owner}, and this installation reads {ours}: "
+            "give each its own database in CRON_TASKS_REDIS_URL"
+        )
+
+    def _mend(self, clock: Callable[[], float]) -> Differences:
+        """Look through the registry where it is not as the last sync left it."""
+        jobs, scheduled = differs(self.redis)
+        if jobs or scheduled:
+            return Comparison(self.redis, self.settings, clock).mend(keys=jobs)
+        return Differences()
+
+    def _apply(
+        self,
+        changes: Changes,
+        clock: Callable[[], float],
+        last_read: float | None,
+        progress: Callable[[int, int], None],
+        fence: Fence,
+    ) -> None:
+        total, done = len(changes.candidates) + len(changes.removed), 0
+
+        def count(written: int) -> None:
+            nonlocal done
+            done += written
+            progress(done, total)
+
+        self.registry.apply(changes, clock, fence, last_read, count)
+        self.ledger.look_after(set(changes.removed), clock())
+        for row in self.registry.record_rejected(changes.rejected, fence):
+            log.warning("job.rejected", job_id=row.id, place=row.place, errors=row.errors)
+        if self.settings.rest_report_path:
+            note_rejected(self.redis, changes.rejected, clock(), fence)
 
     def _read(self, force: bool, validators: Validators | None) -> tuple[Report, Validators | None]:
         try:
@@ -168,36 +198,6 @@ class Reconciler:
         if changes.refusal:
             return Report("refused", changes, changes.refusal), None
         return Report("ok", changes), validators
-
-    def _validators(self) -> Validators | None:
-        """Those of the list that the registry holds; None once it was lost or read otherwise."""
-        stored = cast("dict[str, str]", self.redis.hgetall(names.SOURCE))
-        same = stored.get("read_as") == self._read_as() and self.redis.exists(names.GENERATION)
-        if not same or not (stored.get("etag") or stored.get("last_modified")):
-            return None
-        return Validators(stored.get("etag") or None, stored.get("last_modified") or None)
-
-    def _read_as(self) -> str:
-        """What else decides the outcome of a sync; a 304 says nothing about these."""
-        s = self.settings
-        url = urls.masked(s.rest_url or "")
-        types = sorted(plugins.installed())
-        judged = f"{s.timezone}{limits_of(s).salt}{types or ''}"
-        return f"{url} {s.rest_jobs_path} {s.rest_mapping} {judged} {s.rest_report_path}"
-
-    def _remember(self, report: Report, validators: Validators | None, now: float) -> None:
-        before = self.status()
-        fields: dict[Any, Any] = {"last_attempt": now, "state": report.state}
-        fields["detail"] = report.detail
-        if report.state == "ok":
-            fields["last_success"] = now
-            fields["read_as"] = self._read_as()
-            fields["etag"] = (validators and validators.etag) or ""
-            fields["last_modified"] = (validators and validators.last_modified) or ""
-        if report.state != before.state:
-            fields["since"] = now
-        self.redis.hset(names.SOURCE, mapping=fields)
-        _log(report, before)
 
 
 def _log(report: Report, before: SourceStatus) -> None:

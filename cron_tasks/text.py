@@ -85,6 +85,11 @@ def name_of(key: Any) -> str:
     return printable(key if isinstance(key, str) else shown(key), 60)
 
 
+def is_utf8(text: str) -> bool:
+    """Whether a text from Redis was valid UTF-8; other bytes are read as surrogates."""
+    return not any("\udc80" <= char <= "\udcff" for char in text)
+
+
 def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.75) -> str | None:
     """The known name nearest to `word`: one typing error away, or one of which is in the other."""
     word, names = word[:60].casefold(), {name.casefold(): name for name in known}

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from applying import apply
 from celery import Celery as App
 from redis import Redis
 
 from cron_tasks import names
 from cron_tasks.jobs import Job, validate
 from cron_tasks.plan import Changes, Desired
-from cron_tasks.registry import Registry
 from cron_tasks.settings import Settings
 from cron_tasks.ticks import parse_run_id
 
@@ -57,7 +57,7 @@ class Beat:
             job = validate(row, timezone="UTC")
             assert isinstance(job, Job)
             added.append(Desired(job, "fingerprint"))
-        Registry(self.redis).apply(Changes(added=added), self.clock.now)
+        apply(self.redis, Changes(added=added), self.clock.now)
 
     def due(self) -> list[str]:
         return list(self.redis.zrangebyscore(names.SCHEDULE, 0, self.clock.now))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from applying import apply
 from driven import Beat
 
 from cron_tasks import names
@@ -48,7 +49,7 @@ def change(row: dict[str, Any]) -> Callable[[Beat], None]:
 
 
 def remove(beat: Beat) -> None:
-    Registry(beat.redis).apply(Changes(removed=["7"]), beat.clock.now)
+    apply(beat.redis, Changes(removed=["7"]), beat.clock.now)
 
 
 def replace(beat: Beat) -> None:
@@ -150,7 +151,7 @@ def test_pages_of_jobs_fire_once_each_though_some_go_meanwhile(
     beat.tick()
     (last,) = beat.redis.zrange(names.SCHEDULE, PAGE - 1, PAGE - 1)
     gone = names.job_id_of(last)
-    Registry(beat.redis).apply(Changes(removed=[str(gone)]), beat.clock.now)
+    apply(beat.redis, Changes(removed=[str(gone)]), beat.clock.now)
     beat.tick()
     beat.tick()
     beat.clock.now = due

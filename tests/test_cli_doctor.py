@@ -13,6 +13,7 @@ from rest_server import RestServer, silent, status
 
 from cron_tasks import names
 from cron_tasks.cli.doctor import CHECKS, System, examine
+from cron_tasks.comparison import Comparison
 from cron_tasks.ledger import Ledger
 from cron_tasks.redis_client import connect
 from cron_tasks.settings import Settings
@@ -193,3 +194,30 @@ def test_what_beat_and_workers_left_undone(system: System) -> None:
     assert status_of(system, "open ticks") == ("fail", "1 past their deadline")
     assert status_of(system, "entries")[0] == "fail"
     assert status_of(system, "messages")[0] == "warn"
+
+
+def test_keys_that_disagree(system: System) -> None:
+    sync(system, PLANTS)
+    assert status_of(system, "registry") == ("ok", "jobs, schedule and open ticks agree")
+    system.redis.delete(names.SCHEDULE)
+    system.redis.hset(names.OPEN, "7@2026-11-23T09:00:00Z", "p|1||")
+    status, detail = status_of(system, "registry")
+    assert status == "fail"
+    assert "1 jobs have a next tick but are not in the schedule" in detail
+    assert "1 open ticks have no deadline" in detail
+    Comparison(system.redis, system.settings, time.time).mend()
+    status, detail = status_of(system, "registry")
+    assert (status, "2 differences were mended" in detail) == ("ok", True)
+
+
+def test_two_installations_in_one_redis(system: System) -> None:
+    sync(system, PLANTS)
+    status, detail = status_of(system, "owner")
+    assert status == "fail"
+    assert "it holds the jobs of http://127.0.0.1:" in detail
+    assert f"this installation reads {system.settings.rest_url}" in detail
+    system.redis.hset(names.SOURCE, "owner", f"{system.settings.rest_url}/api/cronjobs/")
+    assert status_of(system, "owner")[0] == "ok"
+    sync(system, PLANTS)
+    status, detail = status_of(system, "owner")
+    assert (status, "and another installation reads" in detail) == ("fail", True)

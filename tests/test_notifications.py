@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from applying import apply
 from redis import Redis
 
 from cron_tasks import names
@@ -15,7 +16,6 @@ from cron_tasks.notifications import notification
 from cron_tasks.outcomes import Attempt, Result, conclude
 from cron_tasks.plan import Policy, plan
 from cron_tasks.plugins import Run
-from cron_tasks.registry import Registry
 from cron_tasks.settings import Settings
 from cron_tasks.ticks import run_id
 
@@ -31,7 +31,7 @@ class Teller:
         self.redis, self.settings = redis, settings
         self.ledger = Ledger(redis, settings)
         row = {"id": 7, "name": "Water the plants", "every": 1, **fields}
-        Registry(redis).apply(plan({}, [("row 1", row)], Policy()), NOW)
+        apply(redis, plan({}, [("row 1", row)], Policy()), NOW)
         job = validate(row, timezone="UTC")
         assert isinstance(job, Job)
         self.job, self.tick = job, NOW

@@ -146,7 +146,9 @@ def test_whatever_an_entry_holds_the_healthy_jobs_go_on(beat: Beat) -> None:
         for each in entries:
             each.plant(beat.redis, beat.clock.now)
         beat.tick()
-        assert not beat.due(), "an entry keeps the others from their turn"
+        # The sync's own entry went with the rest; beat may just have written it again.
+        due = set(beat.due()) - {names.SYNC_ENTRY}
+        assert not due, "an entry keeps the others from their turn"
         for row in HEALTHY:
             assert beat.redis.zscore(names.SCHEDULE, names.entry_key(row["id"])) > beat.clock.now
         opened = {run_id.partition("@")[0] for run_id in beat.redis.hkeys(names.OPEN)}

@@ -24,10 +24,12 @@ def test_the_scripts_are_there_where_python_strips_docstrings(redis: Redis, redi
         import sys
         from redis import Redis
         from cron_tasks.plan import Policy, plan
+        from cron_tasks.fence import sync_lock
         from cron_tasks.registry import Registry
         redis = Redis.from_url(sys.argv[1], decode_responses=True)
         row = {"id": 1, "name": "a", "cron_expression": "* * * * *"}
-        Registry(redis).apply(plan({}, [("row 1", row)], Policy()), 1.0)
+        with sync_lock(redis) as fence:
+            Registry(redis).apply(plan({}, [("row 1", row)], Policy()), lambda: 1.0, fence)
         """
     subprocess.run(
         [sys.executable, "-OO", "-c", code, redis_url],

@@ -131,7 +131,9 @@ def test_the_demo_spares_the_jobs_of_a_real_service(
 ) -> None:
     redis.hset(names.SOURCE, "read_as", "http://jobs.example.com /api/cronjobs/ {} UTC")
     monkeypatch.setenv("CRON_TASKS_REDIS_URL", redis_url)
-    with pytest.raises(CronTasksError, match=r"replace the jobs of http://jobs\.example\.com in"):
+    with pytest.raises(
+        CronTasksError, match=r"replace the jobs of http://jobs\.example\.com/api/cronjobs/ in"
+    ):
         up(load(), demo=True, workers=1, data=None)
 
 

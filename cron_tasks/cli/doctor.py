@@ -14,6 +14,7 @@ from redis.exceptions import ConnectionError, TimeoutError
 
 from cron_tasks import names
 from cron_tasks.cli import console
+from cron_tasks.comparison import Comparison
 from cron_tasks.errors import SettingsError
 from cron_tasks.plan import plan
 from cron_tasks.redis_client import connect
@@ -21,6 +22,7 @@ from cron_tasks.registry import Registry
 from cron_tasks.settings import Settings, load
 from cron_tasks.source import Source
 from cron_tasks.sync import Reconciler, policy_of
+from cron_tasks.sync_state import RIVAL_SHOWN, load_status, service_of
 from cron_tasks.text import printable
 from cron_tasks.times import duration
 
@@ -36,6 +38,15 @@ SKEW = 2.0
 LATE = 30.0
 #: The share of NOTIFY_MAX beyond which nobody seems to read a queue.
 NEARLY_FULL = 0.8
+
+#: What each kind of difference in the registry means.
+DIFFERENCES = {
+    "unscheduled": "jobs have a next tick but are not in the schedule",
+    "unreadable": "jobs have no entry that can be read",
+    "unlisted": "entries are not in the index of jobs",
+    "untimed": "open ticks have no deadline",
+    "leftovers": "notes belong to ticks that have ended",
+}
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -186,6 +197,26 @@ def _last_sync(system: System) -> tuple[bool, str]:
     return age <= 3 * system.settings.sync_interval + 10, f"succeeded {duration(age)} ago"
 
 
+def _owner(system: System) -> tuple[bool, str]:
+    status = load_status(system.redis)
+    system.settings.required("rest_url")
+    ours = service_of(system.settings)
+    if status.owner not in (None, ours):
+        return False, f"it holds the jobs of {status.owner}, and this installation reads {ours}"
+    if status.rival and system.now - (status.rival_at or 0) < RIVAL_SHOWN:
+        return False, f"it holds the jobs of {ours}, and another installation reads {status.rival}"
+    return True, f"it holds the jobs of {ours}"
+
+
+def _registry(system: System) -> tuple[bool, str]:
+    found = Comparison(system.redis, system.settings, lambda: system.now).find().counts
+    mended = cast("dict[str, str]", system.redis.hgetall(names.MENDED))
+    said = ", ".join(f"{times:,} {DIFFERENCES[kind]}" for kind, times in found.items())
+    times = sum(map(int, mended.values()))
+    before = f"; {times:,} differences were mended in the last 7 days" if times else ""
+    return not found, (said or "jobs, schedule and open ticks agree") + before
+
+
 def _beat(system: System) -> tuple[bool, str]:
     leads = bool(system.redis.exists(names.LEADER_LOCK))
     return leads, "one leads" if leads else "none leads, so nothing fires"
@@ -247,6 +278,18 @@ CHECKS: Mapping[str, Check] = {
     ),
     "rows": Check(_rejected, "warn", _REASONS),
     "jobs": Check(_failing, "warn", "`cron-tasks runs --status failed` lists the runs"),
+    "owner": Check(
+        _owner,
+        "fail",
+        "give each installation its own database in CRON_TASKS_REDIS_URL; "
+        "`cron-tasks sync --force` takes this one over",
+    ),
+    "registry": Check(
+        _registry,
+        "fail",
+        "a beat that leads mends this within seconds, or minutes if there are very many jobs; "
+        "`cron-tasks sync` mends jobs at once",
+    ),
     "beat": Check(_beat, "fail", "start one: `celery -A cron_tasks beat`, or read its log"),
     "schedule": Check(_overdue, "fail", _ASK_BEAT),
     "open ticks": Check(_late, "fail", _ASK_BEAT),

@@ -28,6 +28,8 @@ class Layout:
     places: Mapping[str, str]
     stages: list[list[Part]]
     endings: list[list[Part]]
+    #: The service whose jobs the registry will hold, where an earlier one may be replaced.
+    claim: str | None = None
 
 
 def layout(demo: bool, workers: int, settings: Settings, home: Home) -> Layout:
@@ -65,6 +67,7 @@ def layout(demo: bool, workers: int, settings: Settings, home: Home) -> Layout:
         places,
         stages=[store, [*readers, *rest, first, beat], [*others, flower]],
         endings=[[beat, flower, first, *others], [*readers, *rest], store],
+        claim=f"{url}/api/cronjobs/" if demo else None,
     )
 
 

@@ -18,6 +18,7 @@ from cron_tasks.stack.child import Child
 from cron_tasks.stack.home import Home, home
 from cron_tasks.stack.narrator import Narrator
 from cron_tasks.stack.parts import Layout, embeds, layout, need
+from cron_tasks.sync_state import load_status, take_over
 
 #: Ticks shown once all is ready, and seconds to wait for the first sync until then.
 NEXT_SHOWN, FIRST_SYNC = 5, 20.0
@@ -32,7 +33,7 @@ def up(settings: Settings, *, demo: bool, workers: int, data: Path | None) -> No
     need(demo, settings)
     if not embeds(settings):
         with connect(settings.redis_url.get_secret_value()) as redis:
-            service = str(redis.hget(names.SOURCE, "read_as") or "").partition(" ")[0]
+            service = load_status(redis).owner
         if demo and service and not service.startswith("http://127.0.0.1:"):
             raise CronTasksError(f"the demo would replace the jobs of {service} in this Redis")
     with home(data) as place:
@@ -80,6 +81,9 @@ class System:
     async def _rise(self) -> None:
         begun = time.monotonic()
         for stage in self.plan.stages:
+            if stage is not self.plan.stages[0] and self.plan.claim:
+                with connect(self.plan.redis_url) as redis:
+                    take_over(redis, self.plan.claim)
             for part in stage:
                 child = self.children[part.name] = Child(part, self.place, self.narrator)
                 child.start().add_done_callback(self._note_failure)

@@ -17,4 +17,6 @@ local function after(key)
     return first[2] or 'inf'
 end
 local edits = tonumber(redis.call('GET', KEYS[4]) or 0) or 0
-return {due, entries, edits, after(KEYS[1]), after(KEYS[3]), redis.call('EXISTS', KEYS[2])}
+-- Without its generation the registry was emptied; without the sync's own entry none would come.
+local whole = redis.call('EXISTS', KEYS[2], KEYS[5]) == 2 and redis.call('ZSCORE', KEYS[1], KEYS[5])
+return {due, entries, edits, after(KEYS[1]), after(KEYS[3]), whole and 1 or 0}

@@ -1,11 +1,14 @@
---! uses shared/account registry/supersede
-local key = prefix .. ARGV[7]
-local old = redis.call('HMGET', key, 'definition', 'since', 'paused')
+--! uses shared/account registry/fired registry/supersede
+-- Pause a job. 0: there is no such job.
+local id, pause = ARGV[7], ARGV[8]
+local key = prefix .. id
+local old = redis.call('HMGET', key, 'definition', 'since', 'paused', 'meta')
 if not old[1] then return 0 end
 if not old[3] then
-    supersede(ARGV[7], old)
-    redis.call('HSET', key, 'since', now)
+    local at = counts_from(settled(old))
+    supersede(id, old, at)
+    redis.call('HSET', key, 'since', at)
     redis.call('ZREM', KEYS[1], key)
 end
-redis.call('HSET', key, 'paused', ARGV[8])
+redis.call('HSET', key, 'paused', pause)
 return 1

@@ -1,12 +1,17 @@
---! uses shared/account shared/wake registry/supersede
-local key = prefix .. ARGV[7]
-local old = redis.call('HMGET', key, 'definition', 'since', 'paused')
-if not old[3] then return 0 end
-supersede(ARGV[7], old)
-redis.call('HSET', key, 'since', now)
+--! uses shared/account shared/wake registry/fired registry/supersede
+-- End a pause. 'resumed', 'running' when there is none, or, when the next tick that is given is not
+-- after what the entry has fired, the time from which the caller has to compute it.
+local id, upcoming = ARGV[7], ARGV[8]
+local key = prefix .. id
+local old = redis.call('HMGET', key, 'definition', 'since', 'paused', 'meta')
+if not old[3] then return 'running' end
+local at = counts_from(settled(old))
+if upcoming ~= '' and tonumber(upcoming) <= tonumber(at) then return at end
+supersede(id, old, at)
+redis.call('HSET', key, 'since', at)
 redis.call('HDEL', key, 'paused')
-if ARGV[8] ~= '' then
-    redis.call('ZADD', KEYS[1], ARGV[8], key)
+if upcoming ~= '' then
+    redis.call('ZADD', KEYS[1], upcoming, key)
     wake(KEYS[4])
 end
-return 1
+return 'resumed'

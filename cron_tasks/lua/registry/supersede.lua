@@ -1,18 +1,27 @@
 local now, days, prefix, overtaken = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[6]
--- Something else counts from now on than in `old`: definition, since when, and its pause.
-local function supersede(job, old)
+-- Return up to when ticks of an entry may have fired: its last tick, or since when it counts.
+local function settled(old)
+    return math.max(fired(old[4]), tonumber(old[2] or 0) or 0)
+end
+-- Return since when a change counts, as text: now, but not before `last`, whatever clock the caller
+-- has.
+local function counts_from(last)
+    return last > tonumber(now) and string.format('%.6f', last) or now
+end
+-- Something else counts after `at` than in `old`: definition, since when, and its pause.
+local function supersede(job, old, at)
     local key = prefix .. job
     local timing = old[1] and string.match(old[1], '"schedule": .*')
     if timing and old[2] then
         local list = ARGV[4] .. job
         local pause = old[3] and '"paused": ' .. old[3] .. ', ' or ''
-        local line = '{"since": ' .. old[2] .. ', "until": ' .. now .. ', ' .. pause .. timing
+        local line = '{"since": ' .. old[2] .. ', "until": ' .. at .. ', ' .. pause .. timing
         redis.call('LPUSH', list, line)
         redis.call('LTRIM', list, 0, 999)
         redis.call('EXPIRE', list, days)
     end
     local due = redis.call('ZSCORE', KEYS[1], key)
-    if due and tonumber(due) <= tonumber(now) then
+    if due and tonumber(due) <= tonumber(at) then
         account(ARGV[5] .. job, due, '{"from": ' .. due .. ', ' .. overtaken, days, now)
     end
 end

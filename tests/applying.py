@@ -1,0 +1,15 @@
+"""Writing jobs into a registry without a REST service, as a sync would."""
+
+from redis import Redis
+
+from cron_tasks.fence import sync_lock
+from cron_tasks.plan import Changes
+from cron_tasks.registry import Registry
+
+
+def apply(redis: Redis, changes: Changes, now: float) -> None:
+    """Write `changes` at `now` (seconds since the epoch), under the lock of a sync."""
+    with sync_lock(redis) as fence:
+        assert fence, "another sync is running"
+        Registry(redis).apply(changes, lambda: now, fence)
+    redis.set("cron_tasks:generation", repr(now), nx=True)

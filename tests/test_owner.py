@@ -1,0 +1,68 @@
+"""One registry belongs to one service; another installation in the same Redis is refused."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from redis import Redis
+from rest_server import RestServer
+
+from cron_tasks import names
+from cron_tasks.settings import Settings
+from cron_tasks.sync import Reconciler
+from cron_tasks.sync_state import load_status, service_of
+
+
+@pytest.fixture
+def other() -> Iterator[RestServer]:
+    with RestServer([{"id": 7, "name": "theirs", "every": 60}]) as server:
+        yield server
+
+
+def test_a_second_installation_is_refused_until_it_takes_over(
+    redis: Redis, rest: RestServer, other: RestServer
+) -> None:
+    rest.jobs = [{"id": 7, "name": "ours", "every": 60}]
+    ours = Reconciler(redis, Settings(rest_url=rest.url))
+    theirs = Reconciler(redis, Settings(rest_url=other.url))
+    assert ours.sync(time.time).state == "ok"
+    for report in (theirs.sync(time.time), theirs.preview()):
+        assert report.state == "refused"
+        assert f"this Redis holds the jobs of {rest.url}/api/cronjobs/" in report.detail
+        assert f"this installation reads {other.url}/api/cronjobs/" in report.detail
+    assert other.requests == []
+    assert ours.registry.job("7").name == "ours"
+    status = load_status(redis)
+    assert (status.state, status.rival) == ("ok", f"{other.url}/api/cronjobs/")
+    assert theirs.sync(time.time, force=True).state == "ok"
+    assert ours.registry.job("7").name == "theirs"
+    assert ours.sync(time.time).state == "refused"
+
+
+def test_an_emptied_redis_belongs_to_nobody(
+    redis: Redis, rest: RestServer, other: RestServer
+) -> None:
+    rest.jobs = other.jobs
+    Reconciler(redis, Settings(rest_url=rest.url)).sync(time.time)
+    redis.flushall()
+    assert Reconciler(redis, Settings(rest_url=other.url)).sync(time.time).state == "ok"
+
+
+def test_the_owner_of_the_version_before_is_known(redis: Redis, rest: RestServer) -> None:
+    redis.hset(names.SOURCE, "read_as", "http://a.example /api/cronjobs/ {} UTC None")
+    redis.set(names.GENERATION, "1.0")
+    report = Reconciler(redis, Settings(rest_url=rest.url)).sync(time.time)
+    assert report.state == "refused"
+    assert "holds the jobs of http://a.example/api/cronjobs/" in report.detail
+
+
+@pytest.mark.parametrize(
+    ("one", "another"),
+    [
+        ("http://Jobs.Example.com", "http://jobs.example.com:80/"),
+        ("https://jobs.example.com:443", "https://jobs.example.com"),
+        ("http://jobs.example.com/base/", "http://jobs.example.com/base"),
+    ],
+)
+def test_one_service_has_one_name_however_its_url_is_spelled(one: str, another: str) -> None:
+    assert service_of(Settings(rest_url=one)) == service_of(Settings(rest_url=another))

@@ -1,0 +1,186 @@
+"""A sync that was cut off, frozen, or overtaken: the registry ends as the newest list says."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from redis import Redis
+from rest_server import RestServer
+
+from cron_tasks import names, registry
+from cron_tasks import registry_steps as steps
+from cron_tasks.fence import sync_lock
+from cron_tasks.plan import Changes
+from cron_tasks.registry import Registry
+from cron_tasks.scripts import Refused
+from cron_tasks.settings import Settings
+from cron_tasks.sync import Reconciler
+
+NOW = 1_800_000_000.0
+COUNT = 60
+
+
+class Cut(Exception):
+    """Stands for a process that was killed here."""
+
+
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry.pages, "__defaults__", (10,))
+
+
+@pytest.fixture
+def reconciler(redis: Redis, rest: RestServer) -> Reconciler:
+    return Reconciler(redis, Settings(rest_url=rest.url))
+
+
+def rows(minute: int, count: int = COUNT) -> list[dict[str, Any]]:
+    return [{"id": n, "name": "x", "cron_expression": f"{minute} * * * *"} for n in range(count)]
+
+
+def sync(reconciler: Reconciler) -> Any:
+    report = reconciler.sync(lambda: NOW)
+    assert report
+    return report
+
+
+def minutes(redis: Redis) -> set[str]:
+    """The minutes at which the registered jobs are due."""
+    found = Registry(redis).registered()
+    return {each.job.schedule.to_spec()["c"].split()[0] for each in found}
+
+
+def on_call(
+    monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], None], name: str = "put"
+) -> None:
+    """Call `act` once, before the script is called for the `number`th time."""
+    original, calls = getattr(steps, name), [0]
+
+    def call(*args: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == number:
+            act()
+        return original(*args)
+
+    monkeypatch.setattr(steps, name, call)
+
+
+@pytest.mark.parametrize("page", [2, 4, 6])
+def test_a_sync_that_is_killed_and_a_list_that_is_set_back(
+    reconciler: Reconciler,
+    redis: Redis,
+    rest: RestServer,
+    monkeypatch: pytest.MonkeyPatch,
+    page: int,
+) -> None:
+    rest.jobs = rows(1)
+    sync(reconciler)
+    assert sync(reconciler).not_modified
+
+    def killed() -> None:
+        raise Cut
+
+    with monkeypatch.context() as patch:
+        on_call(patch, page, killed)
+        rest.jobs = rows(2)
+        with pytest.raises(Cut):
+            sync(reconciler)
+    rest.jobs = rows(1)
+    report = sync(reconciler)
+    assert not report.not_modified
+    assert minutes(redis) == {"1"}
+    assert sync(reconciler).not_modified
+
+
+@pytest.mark.parametrize("script", ["put", "remove"])
+def test_a_redis_that_is_emptied_during_the_last_pages_is_filled_again(
+    reconciler: Reconciler, redis: Redis, rest: RestServer, monkeypatch: pytest.MonkeyPatch,
+    script: str,
+) -> None:  # fmt: skip
+    rest.jobs = rows(1)
+    sync(reconciler)
+    on_call(monkeypatch, 2, redis.flushall, script)
+    rest.jobs = rows(2, COUNT // 2 + 1)
+    sync(reconciler)
+    assert Registry(redis).count() == COUNT // 2 + 1
+    assert minutes(redis) == {"2"}
+
+
+def test_a_sync_that_was_frozen_does_not_write_over_a_newer_one(
+    reconciler: Reconciler, redis: Redis, rest: RestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lock runs out, another sync takes a newer list over, and then it goes on."""
+    rest.jobs = rows(1)
+    sync(reconciler)
+    frozen, thawed = threading.Event(), threading.Event()
+
+    def freeze() -> None:
+        redis.delete(names.SYNC_LOCK)
+        frozen.set()
+        thawed.wait(20)
+
+    on_call(monkeypatch, 3, freeze)
+    rest.jobs = rows(2)
+    thread = threading.Thread(target=sync, args=(reconciler,))
+    thread.start()
+    assert frozen.wait(20)
+    rest.jobs = rows(3)
+    other = Reconciler(redis, reconciler.settings)
+    sync(other)
+    assert minutes(redis) == {"3"}
+    thawed.set()
+    thread.join()
+    assert minutes(redis) == {"3"}
+    assert sync(reconciler).not_modified
+    assert minutes(redis) == {"3"}
+
+
+def test_every_script_of_a_sync_refuses_an_old_token_or_another_registry(redis: Redis) -> None:
+    with sync_lock(redis) as fence:
+        assert fence
+        write = Registry(redis)
+        redis.set(names.GENERATION, "another")
+        for act in (
+            lambda: steps.put(redis, registry._KEYS, write._put_args([], NOW, fence)),
+            lambda: write.apply(Changes(removed=["7"]), lambda: NOW, fence),
+        ):
+            with pytest.raises(Refused, match="the registry was emptied or rebuilt meanwhile"):
+                act()
+        redis.delete(names.GENERATION)
+        redis.set(names.SYNC_LOCK, "another", ex=60)
+        with pytest.raises(Refused, match="another sync holds the lock by now"):
+            write.apply(Changes(removed=["7"]), lambda: NOW, fence)
+
+
+@pytest.mark.parametrize(
+    "lost", [names.GENERATION, names.SCHEDULE, names.JOBS, "a job", "a rejection", names.REJECTED]
+)
+def test_validators_do_not_outlive_what_they_stand_for(
+    reconciler: Reconciler, redis: Redis, rest: RestServer, lost: str
+) -> None:
+    rest.jobs = [*rows(1), {"id": "bad"}]
+    sync(reconciler)
+    before = redis.hgetall(names.REJECTED), redis.hgetall(names.JOBS)
+    if lost == "a job":
+        redis.hdel(names.JOBS, "7")
+    elif lost == "a rejection":
+        redis.hdel(names.REJECTED, *redis.hkeys(names.REJECTED))
+    else:
+        redis.delete(lost)
+    assert not sync(reconciler).not_modified
+    assert (redis.hgetall(names.REJECTED), redis.hgetall(names.JOBS)) == before
+    assert redis.zcard(names.SCHEDULE) == COUNT
+
+
+@pytest.mark.parametrize("constant", ["FORMAT", "MODELS"])
+def test_an_upgrade_that_judges_otherwise_reads_the_list_again(
+    reconciler: Reconciler, rest: RestServer, monkeypatch: pytest.MonkeyPatch, constant: str
+) -> None:
+    from cron_tasks import sync_state
+
+    rest.jobs = rows(1)
+    sync(reconciler)
+    assert sync(reconciler).not_modified
+    monkeypatch.setattr(sync_state, constant, b"99" if constant == "FORMAT" else ())
+    assert not sync(reconciler).not_modified
