@@ -12,6 +12,8 @@ from typing import Protocol
 #: Most ticks of one job fired in one go; the rest follow in the next round.
 MOST_AT_ONCE = 1000
 _INSTANT = timedelta(microseconds=1)
+#: Why a tick that is too late is missed, by the catch-up policy.
+_OLD = {"one": "coalesced", "none": "no_catchup", "all": "outside_window"}
 
 
 class HasTicks(Hashable, Protocol):
@@ -91,22 +93,20 @@ def late_reason(scheduled_for: float, now: float, catchup: Catchup, grace: float
 def due_ticks(schedule: HasTicks, due: float, now: float, catchup: Catchup, grace: float) -> Firing:
     """Split the ticks from `due` to `now` into those that run and those that are missed.
 
-    A job whose oldest due tick is at most `grace` seconds late is on time and every tick runs, so
-    that a failover costs none. Beyond that its catch-up policy decides: `one` runs the latest,
-    `none` only what is still within the grace, `all` each that is within the window.
+    A tick that is at most `grace` seconds late is on time and runs, so that a failover costs none.
+    Beyond that the catch-up policy decides: `none` runs no tick, `all` each that is within the
+    window, `one` the latest that is within the window, unless a later one is on time.
     """
-    if now - due <= grace:
-        return on_time(schedule, due, now)
-    if catchup.policy == "one":
-        return _fire_latest(schedule, due, now, catchup.window)
-    reach, reason = (
-        (grace, "no_catchup") if catchup.policy == "none" else (catchup.window, "outside_window")
-    )
+    reach = max(grace, catchup.window) if catchup.policy == "all" else grace
     if now - due <= reach:
         return on_time(schedule, due, now)
     start = _seconds(schedule.after(_moment(now - reach) - _INSTANT))
+    if catchup.policy == "one" and (start is None or start > now):
+        return _fire_latest(schedule, due, now, catchup.window)
     last = _seconds(schedule.latest(_moment(now - reach) - _INSTANT))
-    return _fire_from(schedule, start, now, Missed(due, max(last or due, due), reason))
+    return _fire_from(
+        schedule, start, now, Missed(due, max(last or due, due), _OLD[catchup.policy])
+    )
 
 
 def on_time(schedule: HasTicks, due: float, now: float) -> Firing:

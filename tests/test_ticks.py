@@ -40,7 +40,15 @@ def test_other_texts_are_no_run_ids(text: str) -> None:
         ("none", 2, Firing((T0, T0 + 1, T0 + 2), None, T0 + 3)),
         ("all", 15, Firing(tuple(T0 + s for s in range(16)), None, T0 + 16)),
         # an outage
-        ("one", 16, Firing((T0 + 16,), Missed(T0, T0 + 15, "coalesced"), T0 + 17)),
+        (
+            "one",
+            100,
+            Firing(
+                tuple(T0 + s for s in range(85, 101)),
+                Missed(T0, T0 + 84, "coalesced"),
+                T0 + 101,
+            ),
+        ),
         (
             "none",
             100,
@@ -78,6 +86,24 @@ def test_a_job_every_second(policy: str, late: float, expected: Firing) -> None:
 def test_five_hours_down(policy: str, expected: Firing) -> None:
     firing = due_ticks(MINUTELY, T0, T0 + 18_010, Catchup(policy), GRACE)
     assert firing == expected
+
+
+@pytest.mark.parametrize("policy", ["one", "none", "all"])
+def test_what_is_within_the_grace_runs_by_every_policy(policy: str) -> None:
+    every_5 = schedules.parse(every=5)
+    firing = due_ticks(every_5, T0, T0 + 31, Catchup(policy, window=1), GRACE)
+    assert firing == Firing(
+        (T0 + 20, T0 + 25, T0 + 30),
+        Missed(
+            T0, T0 + 15, {"one": "coalesced", "none": "no_catchup"}.get(policy, "outside_window")
+        ),
+        T0 + 35,
+    )
+
+
+def test_the_latest_tick_runs_where_none_is_within_the_grace() -> None:
+    firing = due_ticks(MINUTELY, T0, T0 + 110, Catchup("one"), GRACE)
+    assert firing == Firing((T0 + 60,), Missed(T0, T0, "coalesced"), T0 + 120)
 
 
 def test_a_daily_job_outside_its_window_is_missed() -> None:
