@@ -1,9 +1,10 @@
 -- Return when an entry last fired, in seconds: the `last_run_at` of RedBeat's meta, which is the
 -- time of its last tick or that of its last edit. 0 where the meta does not say.
+local moment = '"year": (%d+), "month": (%d+), "day": (%d+), "hour": (%d+), "minute": (%d+), '
+    .. '"second": (%d+), "microsecond": (%d+)'
 local function fired(meta)
-    local year, month, day, hour, minute, second, micro = string.match(meta or '',
-        '"year": (%d+), "month": (%d+), "day": (%d+), "hour": (%d+), "minute": (%d+), '
-        .. '"second": (%d+), "microsecond": (%d+)')
+    if not meta then return 0 end
+    local year, month, day, hour, minute, second, micro = string.match(meta, moment)
     if not year then return 0 end
     -- Days since 1970 in the Gregorian calendar, counted from the first of March.
     year, month = tonumber(year), tonumber(month)

@@ -23,10 +23,10 @@ for i = first, #ARGV, 6 do
     end
     local since, meta = old[2], old[4]
     -- A job that was removed and comes back must not fire what it had fired before.
-    local removed = gone and tonumber(redis.call('ZSCORE', KEYS[5], id) or 0) or 0
     local changed = not (old[1] and meta and string.find(old[1], timing, 1, true))
     local scheduled = not changed and redis.call('ZSCORE', KEYS[1], key)
-    local last = math.max(settled(old), removed)
+    local last = settled(old)
+    if gone then last = math.max(last, tonumber(redis.call('ZSCORE', KEYS[5], id) or 0)) end
     if upcoming ~= '' and not scheduled and tonumber(upcoming) <= last then
         stale[#stale + 1] = id
         stale[#stale + 1] = string.format('%.6f', last)
@@ -34,7 +34,7 @@ for i = first, #ARGV, 6 do
         local at = counts_from(last)
         if changed then
             local runs = meta and string.match(meta, '"total_run_count": (%d+)') or '0'
-            local ran = last > tonumber(now) and string.match(meta or '', '({"__type__".-})')
+            local ran = last > clock and string.match(meta or '', '({"__type__".-})')
             meta = '{"last_run_at": ' .. (ran or stamp) .. ', "total_run_count": ' .. runs .. '}'
             if old[1] then supersede(id, old, at) end
             if old[1] and upcoming == '' then over[#over + 1] = key end

@@ -1,12 +1,14 @@
-local now, days, prefix, overtaken = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[6]
+local now, clock = ARGV[1], tonumber(ARGV[1])
+local days, prefix, overtaken = tonumber(ARGV[2]), ARGV[3], ARGV[6]
 -- Return up to when ticks of an entry may have fired: its last tick, or since when it counts.
 local function settled(old)
+    if not old[1] then return 0 end
     return math.max(fired(old[4]), tonumber(old[2] or 0) or 0)
 end
 -- Return since when a change counts, as text: now, but not before `last`, whatever clock the caller
 -- has.
 local function counts_from(last)
-    return last > tonumber(now) and string.format('%.6f', last) or now
+    return last > clock and string.format('%.6f', last) or now
 end
 -- Something else counts after `at` than in `old`: definition, since when, and its pause.
 local function supersede(job, old, at)
