@@ -138,7 +138,7 @@ class RestServer:
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.bodies: list[bytes] = []
         self.clients: set[tuple[str, int]] = set()
-        self.stopping = threading.Event()
+        self.stopping, self.written = threading.Event(), threading.Event()
         self._server = _Server(type("BoundHandler", (Handler,), {"rest": self}), port)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
@@ -297,6 +297,34 @@ def reset() -> Answer:
 
     def answer(handler: Handler) -> bool:
         handler.reset()
+        return True
+
+    return answer
+
+
+def interim(codes: Iterable[int], answer: Answer, pause: float = 0.0) -> Answer:
+    """Send interim answers with these statuses, `pause` seconds apart, and then `answer`."""
+
+    def send(handler: Handler) -> bool:
+        for code in codes:
+            handler.wfile.write(b"HTTP/1.1 %d Wait\r\nLink: </style.css>\r\n\r\n" % code)
+            handler.rest.stopping.wait(pause)
+        return answer(handler)
+
+    return send
+
+
+def raw(*pieces: bytes) -> Answer:
+    """Send these bytes, each in a segment of its own, and keep the connection open.
+
+    `RestServer.written` is set when all are out.
+    """
+
+    def answer(handler: Handler) -> bool:
+        with suppress(OSError):  # the client may have seen through it
+            for piece in pieces:
+                handler.wfile.write(piece)
+        handler.rest.written.set()
         return True
 
     return answer

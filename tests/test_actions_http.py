@@ -266,11 +266,41 @@ def test_a_connection_is_used_again_unless_it_ended(perform: Perform, rest: Rest
     assert len(rest.clients) == 2
 
 
-def test_a_post_is_not_sent_twice(perform: Perform, rest: RestServer) -> None:
-    perform()
+def test_a_post_is_not_sent_twice_over_a_fresh_connection(
+    perform: Perform, rest: RestServer
+) -> None:
     rest.answer = reset()
     assert not failure(perform, method="POST").permanent
-    assert len(rest.requests) == 2
+    assert len(rest.requests) == 1
+
+
+def test_a_post_that_a_kept_connection_swallows_is_sent_once_more(
+    perform: Perform, rest: RestServer
+) -> None:
+    perform()
+    rest.answer = first(1, reset())
+    assert str(failure(perform, method="POST", body="x")).endswith("answered 404 Not Found")
+    assert [method for method, _, _ in rest.requests] == ["GET", "POST", "POST"]
+    assert rest.bodies == [b"", b"x", b"x"]
+    assert len({headers["idempotency-key"] for _, _, headers in rest.requests}) == 1
+    assert len(rest.clients) == 2
+    rest.answer = reset()
+    assert "the connection was lost" in str(failure(perform, method="POST"))
+    assert len(rest.requests) == 5, "once more, and no more"
+
+
+def test_a_post_of_whose_answer_a_byte_came_is_not_sent_again(
+    perform: Perform, rest: RestServer
+) -> None:
+    def begin_to_answer(handler: Handler) -> bool:
+        handler.wfile.write(b"HTTP/1.1 2")
+        handler.close_connection = True
+        return True
+
+    perform()
+    rest.answer = begin_to_answer
+    assert not failure(perform, method="POST").permanent
+    assert [method for method, _, _ in rest.requests] == ["GET", "POST"]
 
 
 def test_redirects_are_followed_as_requests_does(perform: Perform, rest: RestServer) -> None:

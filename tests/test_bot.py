@@ -281,6 +281,15 @@ def test_what_cannot_be_sent_is_set_aside(
     assert not unacknowledged(redis, it.kind)
 
 
+def test_interim_answers_have_nothing_sent_twice(
+    reader: Callable[..., Reader], telegram: TelegramServer, redis: Redis
+) -> None:
+    telegram.interim = [102, 103]
+    put(redis, (it := reader("a")).kind, message(1), message(2))
+    run(it, Telegram(TOKEN, telegram.url))
+    assert telegram.sent == [(1, "m1"), (2, "m2")]
+
+
 def test_a_chat_that_has_to_wait_holds_up_no_other(
     reader: Callable[..., Reader], telegram: TelegramServer, redis: Redis
 ) -> None:

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from ipaddress import ip_address
 from threading import Lock
 from typing import Any
@@ -28,10 +28,19 @@ from cron_tasks.deadline import LimitedResponse, left
 #: Seconds that an idle connection is kept; servers close theirs after 2 s (gunicorn) or more.
 IDLE = 1.0
 MOST_IDLE = 256
+#: Seconds after an answer in which bytes that do not belong to it may still be under way.
+SETTLE = 0.001
 #: Bytes sent at once, each piece within the limit of time.
 PIECE = 16_384
 #: Methods that may be sent again when a kept connection turns out closed (RFC 9110, 9.2.2).
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+#: What a request meets on a connection that the server has closed.
+_HUNG_UP = (
+    ConnectionError,
+    http.client.BadStatusLine,
+    ssl.SSLEOFError,
+    ssl.SSLZeroReturnError,
+)
 #: Connections are alike when they go the same way under the same rules.
 _Key = tuple[Origin, tuple[str, ...]]
 
@@ -60,8 +69,10 @@ def exchange(request: Request, rules: tuple[str, ...], until: float, most: int) 
     if kept := _idle.take(key):
         try:
             return _answer(key, kept, request, until, most)
-        except (ConnectionError, http.client.BadStatusLine):
-            if request.method not in _IDEMPOTENT:
+        except _HUNG_UP:
+            # Servers close idle connections. Where no byte came, none was meant for this request;
+            # if it was taken all the same, its Idempotency-Key says that it is the same.
+            if kept.heard and request.method not in _IDEMPOTENT:
                 raise
     return _answer(key, _Connection(*key), request, until, most)
 
@@ -89,10 +100,20 @@ class _Connection(http.client.HTTPConnection):
         self.default_port = 443 if self._tls else 80
         self._rules = rules
         self._until = 0.0
+        self._response: LimitedResponse | None = None
+
+    @property
+    def heard(self) -> bool:
+        """Whether any byte of the last answer came."""
+        return self._response is not None and self._response.heard
+
+    def response_class(self, *args: Any, **kwargs: Any) -> LimitedResponse:  # type: ignore[override]
+        """Make the response (overrides http.client's class)."""
+        self._response = LimitedResponse(*args, until=self._until, **kwargs)
+        return self._response
 
     def ask(self, request: Request, until: float) -> http.client.HTTPResponse:
-        self._until = until
-        self.response_class = partial(LimitedResponse, until=until)  # type: ignore[assignment]
+        self._until, self._response = until, None
         self.request(request.method, request.target, request.body, request.headers)
         self.sock.settimeout(left(until))
         return self.getresponse()
@@ -117,12 +138,14 @@ class _Connection(http.client.HTTPConnection):
             self.sock.settimeout(left(self._until))
             super().send(data[start : start + PIECE])
 
-    @property
-    def dropped(self) -> bool:
-        """Whether an idle connection has something to read: its end."""
+    def dropped(self, wait: float) -> bool:
+        """Whether an idle connection has something to read: its end, or an answer to nothing.
+
+        If not, look for it for `wait` seconds.
+        """
         poll = select.poll()
         poll.register(self.sock, select.POLLIN)
-        return bool(poll.poll(0))
+        return bool(poll.poll(max(0.0, wait) * 1000))
 
 
 def _connected(host: str, port: int, rules: Sequence[str], until: float) -> socket.socket:
@@ -173,7 +196,8 @@ class _Idle:
                 return None
             self._kept.remove(found)
         _, since, connection = found
-        if time.monotonic() - since < IDLE and not connection.dropped:
+        idle = time.monotonic() - since
+        if idle < IDLE and not connection.dropped(SETTLE - idle):
             return connection
         connection.close()
         return self.take(key)

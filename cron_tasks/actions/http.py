@@ -12,6 +12,7 @@ from typing import Any, cast
 from cron_tasks.action_types import HttpAction
 from cron_tasks.actions.connections import Answer, Refused, exchange
 from cron_tasks.actions.request import following, request_of
+from cron_tasks.deadline import NoFinalAnswer
 from cron_tasks.errors import ActionFailed
 from cron_tasks.plugins import Run
 from cron_tasks.secret_files import Secrets
@@ -34,6 +35,7 @@ _CAUSES: tuple[tuple[type[BaseException], str, bool], ...] = (
     (ConnectionRefusedError, "the connection was refused", True),
     (http.client.RemoteDisconnected, "the service hung up without an answer", True),
     (ConnectionError, "the connection was lost", True),
+    (NoFinalAnswer, "{detail}", True),
     (http.client.IncompleteRead, "the answer was cut short", True),
     (http.client.HTTPException, "the answer is not HTTP", True),
     (OSError, "{detail}", True),

@@ -4,16 +4,18 @@ https://core.telegram.org/bots/api#sendmessage, and for the limits
 https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this
 """
 
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 import requests
 
+from cron_tasks.adapter import LimitedAdapter
 from cron_tasks.bot.loop import Permanent, TryAgain
 from cron_tasks.bot.pace import Pace
 
-#: Seconds for connecting and for each read.
+#: Seconds for connecting, and for a whole answer.
 TIMEOUT = 10.0
 #: Longest text, in UTF-16 units, as Telegram counts everywhere.
 LONGEST = 4096
@@ -30,6 +32,9 @@ class Telegram:
     def __init__(self, token: str, url: str) -> None:
         self._url = f"{url}/bot{quote(token, safe=':')}/sendMessage"
         self._session = requests.Session()
+        adapter = LimitedAdapter(lambda: time.monotonic() + TIMEOUT)
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
 
     def __call__(self, message: Mapping[str, Any]) -> None:
         chat, text = message.get("chat_id"), message.get("response")

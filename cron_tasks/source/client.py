@@ -11,11 +11,10 @@ from contextlib import suppress
 from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
-from cron_tasks.deadline import LimitedResponse
+from cron_tasks.adapter import LimitedAdapter
 from cron_tasks.settings import Settings
 from cron_tasks.text import printable
 
@@ -71,11 +70,8 @@ def public(url: str) -> str:
     return printable(re.sub(r"//[^/]*@", "//", re.split(r"[?#]", url)[0]))
 
 
-class _DeadlineAdapter(HTTPAdapter):
+class _DeadlineAdapter(LimitedAdapter):
     def __init__(self, until: Callable[[], float], pool: int, retry: dict[str, Any]) -> None:
-        def response(*args: Any, **kwargs: Any) -> LimitedResponse:
-            return LimitedResponse(*args, until=until(), **kwargs)
-
         class Retries(Retry):
             def sleep(self, response: Any = None) -> None:
                 wait = self.get_backoff_time()
@@ -85,15 +81,7 @@ class _DeadlineAdapter(HTTPAdapter):
                     raise TooLate(f"the next attempt would be in {wait:.0f} s")
                 time.sleep(wait)
 
-        self._response_class = staticmethod(response)
-        super().__init__(pool_maxsize=pool, max_retries=Retries(**retry))
-
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        if "ConnectionCls" not in vars(pool):
-            own = {"response_class": self._response_class}
-            pool.ConnectionCls = type("Connection", (pool.ConnectionCls,), own)
-        return pool
+        super().__init__(until, pool_maxsize=pool, max_retries=Retries(**retry))
 
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
         response = super().send(*args, **kwargs)
