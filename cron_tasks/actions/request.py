@@ -12,6 +12,7 @@ import orjson
 
 from cron_tasks.action_types import HttpAction
 from cron_tasks.errors import ActionFailed
+from cron_tasks.hosts import host_of, usable_as_host
 from cron_tasks.plugins import Run
 from cron_tasks.secret_files import Secrets
 from cron_tasks.templates import filled, mapped, secrets_in
@@ -71,7 +72,7 @@ def request_of(action: HttpAction, run: Run, secrets: Secrets) -> Request:
     }
     body, kind = _content(action, lambda text: filled(text, values.__getitem__, read))
     fields = {field for field, _ in action.secrets}
-    credentials = user and b64encode(unquote(user).encode()).decode()
+    credentials = user and _basic(user)
     if credentials and "url" in fields:
         secrets.hide(credentials)
     defaults = {
@@ -86,6 +87,9 @@ def request_of(action: HttpAction, run: Run, secrets: Secrets) -> Request:
         if _NO_HEADER.search(text):
             why = f"the secret in the header {name} is more than one line of Latin-1"
             raise ActionFailed(why, permanent=True)
+    if not usable_as_host(headers.get("host", "x")):
+        why = "its header host is, with its placeholders filled in, not host or host:port"
+        raise ActionFailed(why, permanent=True)
     with_secrets = (name for name, text in action.headers.items() if any(secrets_in(text)))
     private = _PRIVATE.union(map(str.lower, with_secrets))
     confidential = not fields.isdisjoint({"body", "json"})
@@ -134,16 +138,23 @@ def _upgrade(old: Origin, new: Origin) -> bool:
 def _located(url: str) -> tuple[Origin, str, str | None]:
     """Where a URL leads, what to ask for there, and as whom. Raises ValueError."""
     parts = urlsplit(url)
-    host = parts.hostname or ""
+    host = host_of(parts)
     if parts.scheme not in _PORTS or not host:
         raise ValueError("no http or https URL with a host")
-    if not host.isascii():
-        host = host.encode("idna").decode()
     target = quote(parts.path or "/", safe=_ASCII)
     if parts.query:
         target += "?" + quote(parts.query, safe=_ASCII)
     user = parts.netloc.rpartition("@")[0] or None
     return Origin(parts.scheme, host, parts.port or _PORTS[parts.scheme]), target, user
+
+
+def _basic(user: str) -> str:
+    """Return Basic credentials (RFC 7617) for the `user[:password]` of a URL.
+
+    Without a password it is empty, and the colon stays: that is what curl and browsers send.
+    """
+    name, _, password = user.partition(":")
+    return b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode()
 
 
 def _one_line(value: str) -> str:

@@ -15,6 +15,7 @@ from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
 from cron_tasks.adapter import LimitedAdapter
+from cron_tasks.hosts import with_ascii_host
 from cron_tasks.settings import Settings
 from cron_tasks.text import printable
 
@@ -63,6 +64,13 @@ class Client(requests.Session):
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, _: object) -> None:
         """Where a redirect leads (overrides requests)."""
         self._authorize(prepared_request)
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Return where a redirect leads, its host as ours are (overrides requests)."""
+        location = super().get_redirect_target(resp)
+        with suppress(ValueError):  # which requests tells of in its own way
+            return location and with_ascii_host(location)
+        return location
 
 
 def public(url: str) -> str:

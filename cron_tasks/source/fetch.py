@@ -13,6 +13,7 @@ from requests.utils import urldefragauth
 from urllib3.exceptions import HTTPError
 
 from cron_tasks.errors import SourceError
+from cron_tasks.hosts import with_ascii_host
 from cron_tasks.settings import Settings
 from cron_tasks.source.causes import status_cause, transport_cause
 from cron_tasks.source.client import Client, TooLate, public
@@ -48,7 +49,7 @@ class Fetcher(Client):
         with suppress(ValueError):
             url: str = urldefragauth(urljoin(self._url, reference))
             if urlsplit(url).scheme in ("http", "https"):
-                return url
+                return with_ascii_host(url)
         raise self.error(f"`next` leads to {public(reference)}, which is not a URL to read from")
 
     def read(self, url: str, conditions: Mapping[str, str]) -> requests.Response:
@@ -89,3 +90,14 @@ class Fetcher(Client):
                 raise self.error(f"the list is larger than {most} bytes ({name})")
             self.body.write(chunk)
         self.body.seek(0)
+
+
+def linked(response: requests.Response, relation: str) -> str | None:
+    """Return the URL that the header Link gives for a relation; None without one.
+
+    http.client reads headers as Latin-1, but an address in a header is sent as UTF-8.
+    """
+    url: str | None = response.links.get(relation, {}).get("url")
+    with suppress(UnicodeError):
+        return url and url.encode("latin-1").decode()
+    return url
