@@ -14,15 +14,14 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
-from ipaddress import ip_address
 from threading import Lock
 from typing import Any
 
+from cron_tasks.actions.dialing import connected
 from cron_tasks.actions.request import Origin, Request
-from cron_tasks.addresses import host_allowed, refusal
 from cron_tasks.deadline import LimitedResponse, left
 
 #: Seconds that an idle connection is kept; servers close theirs after 2 s (gunicorn) or more.
@@ -43,10 +42,6 @@ _HUNG_UP = (
 )
 #: Connections are alike when they go the same way under the same rules.
 _Key = tuple[Origin, tuple[str, ...]]
-
-
-class Refused(Exception):
-    """A job may not reach this host; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +114,15 @@ class _Connection(http.client.HTTPConnection):
         return self.getresponse()
 
     def connect(self) -> None:
-        sock = _connected(self.host, self.port, self._rules, self._until)
+        sock = connected(self.host, self.port, self._rules, self._until)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.settimeout(left(self._until))
-            self.sock = (
-                _tls_context().wrap_socket(sock, server_hostname=self.host) if self._tls else sock
-            )
+            if self._tls:
+                # Of the URL, whatever Host the job sends. Certificates have no dot at the end.
+                name = self.host.removesuffix(".")
+                sock = _tls_context().wrap_socket(sock, server_hostname=name)
+            self.sock = sock
         except BaseException:
             sock.close()
             raise
@@ -146,22 +143,6 @@ class _Connection(http.client.HTTPConnection):
         poll = select.poll()
         poll.register(self.sock, select.POLLIN)
         return bool(poll.poll(max(0.0, wait) * 1000))
-
-
-def _connected(host: str, port: int, rules: Sequence[str], until: float) -> socket.socket:
-    """A socket to an address of `host` that is allowed: the very one that was checked."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    free = host_allowed(host, rules)
-    reasons = [None if free else refusal(ip_address(each[4][0]), rules) for each in found]
-    allowed = [each for each, why in zip(found, reasons, strict=True) if why is None]
-    if not allowed:
-        raise Refused(reasons[0])
-    # Addresses, which are not resolved once more.
-    *first, last = [(str(each[4][0]), port) for each in allowed]
-    for remaining, address in zip(range(len(allowed), 1, -1), first, strict=True):
-        with suppress(OSError):
-            return socket.create_connection(address, left(until) / remaining)
-    return socket.create_connection(last, left(until))
 
 
 @cache

@@ -10,7 +10,8 @@ from http import HTTPStatus
 from typing import Any, cast
 
 from cron_tasks.action_types import HttpAction
-from cron_tasks.actions.connections import Answer, Refused, exchange
+from cron_tasks.actions.connections import Answer, exchange
+from cron_tasks.actions.dialing import Refused
 from cron_tasks.actions.request import following, request_of
 from cron_tasks.deadline import NoFinalAnswer
 from cron_tasks.errors import ActionFailed
