@@ -52,9 +52,15 @@ def perform(rest: RestServer, folder: Path) -> Perform:
     """Run an `http` action, by default of a GET to `rest`; what is kept of its output."""
     rest.answer = rest.answer or reply(200, b"fine")
 
-    def run(url: str = "/hook", timeout: float = 5, allow: str = "127.0.0.1", **action: Any) -> Any:
+    def run(
+        url: str = "/hook",
+        timeout: float = 5,
+        allow: str = "127.0.0.1",
+        keep: bool = False,
+        **action: Any,
+    ) -> Any:
         fields = {"type": "http", "url": rest.url + url if url.startswith("/") else url, **action}
-        settings = Settings(http_allow=allow, secrets_dir=folder)
+        settings = Settings(http_allow=allow, secrets_dir=folder, keep_answers=keep)
         limits = Limits(http=("*",), secrets=frozenset({*SECRETS, "EMPTY", "GONE", SETTING}))
         row = {"id": 7, "name": NAME, "every": 60, "timeout": timeout, "action": fields}
         job = validate(row | {"timezone": "Europe/Berlin"}, timezone="UTC", limits=limits)
@@ -350,7 +356,8 @@ def test_what_is_meant_for_one_host_goes_to_no_other(perform: Perform, rest: Res
     with RestServer() as other:
         other.answer = reply(200, b"arrived")
         rest.answer = redirect(other.url + "/x", 307)
-        assert perform(headers=private | {"X-Free": "d"}, body="text") == "arrived"
+        free = private | {"X-Free": "d"}
+        assert perform(headers=free, body="text", keep=True) == "arrived"
         _, _, headers = other.requests[0]
         assert {"authorization", "cookie", "x-key"}.isdisjoint(headers)
         assert (headers["x-free"], headers["Host"]) == ("d", f"127.0.0.1:{other.port}")
@@ -425,7 +432,11 @@ def test_no_echo_of_a_secret_is_kept(perform: Perform, rest: RestServer) -> None
 
     rest.answer = echo
     host = rest.url.removeprefix("http://")
-    error = failure(perform, f"http://me:${{secret:KEY}}@{host}/a/${{secret:KEY}}")
+    url = f"http://me:${{secret:KEY}}@{host}/a/${{secret:KEY}}"
+    error = failure(perform, url)
+    assert str(error) == f"GET http://{host}/a/***: answered 500 Internal Server Error"
+    assert error.output == "<not kept: the request carried a secret>"
+    error = failure(perform, url, keep=True)
     assert str(error) == f"GET http://{host}/a/***: answered 500 Internal Server Error"
     assert error.output == '***\n"***"\n"***"\n\'***\'\n***\n/a/***\nBasic ***\n/a/***'
 
@@ -433,7 +444,7 @@ def test_no_echo_of_a_secret_is_kept(perform: Perform, rest: RestServer) -> None
 @pytest.mark.parametrize("before", [4090, 4095, 4096, 16_380, 16_384 - 7])
 def test_not_even_half_a_secret_is_kept(perform: Perform, rest: RestServer, before: int) -> None:
     rest.answer = reply(200, b"." * before + SECRETS["TOKEN"].encode() * 2 + b"." * 9000)
-    kept = perform(headers={"X": "${secret:TOKEN}"})
+    kept = perform(headers={"X": "${secret:TOKEN}"}, keep=True)
     assert kept is not None
     assert "t" not in kept
 

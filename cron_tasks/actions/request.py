@@ -22,6 +22,7 @@ _ASCII = string.punctuation
 _NO_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]")
 #: Headers that no other host than the one they were meant for gets.
 _PRIVATE = frozenset({"authorization", "cookie", "host"})
+_REDIRECTED = " (redirected)"
 
 
 class Origin(NamedTuple):
@@ -31,11 +32,16 @@ class Origin(NamedTuple):
     host: str
     port: int
 
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        colon_port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
+        return f"{self.scheme}://{host}{colon_port}"
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """`private` are the headers (lower case) that only its origin gets; `confidential` says that
-    the body, too, is for nobody else."""
+    the body, too, is for nobody else. `shown` is how messages name it, without secrets."""
 
     method: str
     origin: Origin
@@ -44,17 +50,11 @@ class Request:
     body: bytes | None
     private: frozenset[str]
     confidential: bool
+    shown: str
 
     @property
     def url(self) -> str:
-        scheme, host, port = self.origin
-        host = f"[{host}]" if ":" in host else host
-        colon_port = "" if port == _PORTS[scheme] else f":{port}"
-        return f"{scheme}://{host}{colon_port}{self.target}"
-
-    def __str__(self) -> str:
-        """Method and URL, without the query, where tokens tend to be."""
-        return f"{self.method} {self.url.partition('?')[0]}"
+        return f"{self.origin}{self.target}"
 
 
 def request_of(action: HttpAction, run: Run, secrets: Secrets) -> Request:
@@ -64,8 +64,11 @@ def request_of(action: HttpAction, run: Run, secrets: Secrets) -> Request:
     def in_url(value: str) -> str:
         return quote(value, safe="")
 
-    url = filled(action.url, lambda name: in_url(values[name]), lambda name: in_url(read(name)))
-    origin, target, user = _located(url)
+    def url(secret: Callable[[str], str]) -> str:
+        return filled(action.url, lambda name: in_url(values[name]), secret)
+
+    origin, target, user = _located(url(lambda name: in_url(read(name))))
+    shown = _shown(action.verb, origin, _located(url(lambda _: "***"))[1])
     headers = {
         name.lower(): filled(text, lambda name: _one_line(values[name]), read)
         for name, text in action.headers.items()
@@ -93,7 +96,12 @@ def request_of(action: HttpAction, run: Run, secrets: Secrets) -> Request:
     with_secrets = (name for name, text in action.headers.items() if any(secrets_in(text)))
     private = _PRIVATE.union(map(str.lower, with_secrets))
     confidential = not fields.isdisjoint({"body", "json"})
-    return Request(action.verb, origin, target, headers, body, private, confidential)
+    return Request(action.verb, origin, target, headers, body, private, confidential, shown)
+
+
+def _shown(method: str, origin: Origin, target: str) -> str:
+    """Method and URL, without the query, where tokens tend to be."""
+    return f"{method} {origin}{target.partition('?')[0]}"
 
 
 def _content(action: HttpAction, fill: Callable[[str], str]) -> tuple[bytes | None, str | None]:
@@ -105,17 +113,22 @@ def _content(action: HttpAction, fill: Callable[[str], str]) -> tuple[bytes | No
     return None, None
 
 
-def following(request: Request, status: int, location: str) -> Request:
+class Misled(Exception):
+    """A redirect is not to be followed; the text says why."""
+
+
+def following(request: Request, status: int, location: str, secret: bool) -> Request:
     """The request that a redirect asks for, with its method as browsers and requests choose it.
 
-    Raises ValueError, which says where it leads, when it is not to be followed.
+    `secret`: a service that knows a secret may have put it into `location`, so that messages do
+    not show where it leads. Raises Misled.
     """
     # http.client reads headers as Latin-1; an address in UTF-8 is meant byte by byte.
     reference = quote(location.encode("latin-1"), safe=_ASCII)
     try:
         origin, target, _ = _located(urljoin(request.url, reference))
     except ValueError:
-        raise ValueError("redirected to what is no http or https URL") from None
+        raise Misled("redirected to what is no http or https URL") from None
     headers, method, body = request.headers, request.method, request.body
     if status not in (307, 308):
         headers = {name: text for name, text in headers.items() if name != "content-type"}
@@ -124,11 +137,19 @@ def following(request: Request, status: int, location: str) -> Request:
             method = "GET"
     if origin != request.origin and not _upgrade(request.origin, origin):
         if body is not None and request.confidential:
-            raise ValueError(
-                "redirected to another host, which may not get the secrets of its body"
-            )
+            raise Misled("redirected to another host, which may not get the secrets of its body")
         headers = {name: text for name, text in headers.items() if name not in request.private}
-    return replace(request, method=method, origin=origin, target=target, headers=headers, body=body)
+    redirected = f"{request.shown.removesuffix(_REDIRECTED)}{_REDIRECTED}"
+    shown = redirected if secret else _shown(method, origin, target)
+    return replace(
+        request,
+        method=method,
+        origin=origin,
+        target=target,
+        headers=headers,
+        body=body,
+        shown=shown,
+    )
 
 
 def _upgrade(old: Origin, new: Origin) -> bool:

@@ -139,6 +139,12 @@ class Settings(BaseSettings):
         "reach beside public addresses, separated by commas",
         "hosts, networks or *, separated by commas",
     )
+    keep_answers: bool = _setting(
+        False,
+        "Whether the answer to a request that carried a secret is kept in the history, the secret "
+        "masked; services may repeat it in a spelling that is not recognised",
+        "true or false",
+    )
     tasks_allow: values.TasksAllow = _setting(
         (),
         "Celery tasks that jobs may call: names or patterns such as `reports.*`, separated by "
@@ -250,6 +256,8 @@ def text_of(value: Any) -> str:
     match value:
         case SecretStr():
             return "***"
+        case bool():
+            return str(value).lower()
         case tuple():
             return ", ".join(value)
         case dict():

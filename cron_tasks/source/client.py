@@ -16,6 +16,7 @@ from urllib3.util import Retry
 
 from cron_tasks.adapter import LimitedAdapter
 from cron_tasks.hosts import with_ascii_host
+from cron_tasks.masking import Mask
 from cron_tasks.settings import Settings
 from cron_tasks.text import printable
 
@@ -52,6 +53,14 @@ class Client(requests.Session):
         self.max_redirects = 10
         self.headers.update({"Accept": "application/json", "User-Agent": "cron-tasks"})
         self._settings = settings
+        self._mask = Mask()
+        if settings.rest_token:
+            self._mask.hide(settings.rest_token.get_secret_value())
+
+    def clean(self, text: str) -> str:
+        """`text` that a service had a say in, e.g. by a redirect, without the token in it."""
+        masked = self._mask.masked(text)
+        return "(it repeats CRON_TASKS_REST_TOKEN)" if self._mask.is_in(masked) else masked
 
     def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """The token goes to the origin of CRON_TASKS_REST_URL only; .netrc has no say."""

@@ -42,7 +42,8 @@ class Fetcher(Client):
     def error(self, cause: str) -> SourceError:
         """`cause` with the address that was last read, without what may be secret in it."""
         what = f"page {self.page} of the jobs" if self.page > 1 else "the jobs"
-        return SourceError(f"cannot read {what} from {public(self._url)}: {cause}")
+        where, cause = self.clean(public(self._url)), self.clean(cause)
+        return SourceError(f"cannot read {what} from {where}: {cause}")
 
     def resolve(self, reference: str) -> str:
         """The absolute URL that the last answer means by `reference`. Raises SourceError."""
