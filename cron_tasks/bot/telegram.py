@@ -6,17 +6,27 @@ https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
 import requests
+import structlog
+from redis import Redis
+from redis.exceptions import RedisError
 
+from cron_tasks import names
 from cron_tasks.adapter import LimitedAdapter
 from cron_tasks.bot.loop import Permanent, TryAgain
 from cron_tasks.bot.pace import Pace
+from cron_tasks.masking import Mask
+
+log = structlog.get_logger("cron_tasks.bot")
 
 #: Seconds for connecting, and for a whole answer.
 TIMEOUT = 10.0
+#: Seconds for which it is remembered that a group has become another chat.
+MOVED_FOR = 30 * 86_400
 #: Longest text, in UTF-16 units, as Telegram counts everywhere.
 LONGEST = 4096
 
@@ -27,10 +37,17 @@ def pace() -> Pace:
 
 
 class Telegram:
-    """Sends `response` to `chat_id`. The token is in the URL, so no error tells of that."""
+    """Sends `response` to `chat_id`, or to the chat that this has become.
 
-    def __init__(self, token: str, url: str) -> None:
+    The token is in the URL, so no error tells of that. With `redis`, which chat has become which is
+    remembered for MOVED_FOR seconds after its last message.
+    """
+
+    def __init__(self, token: str, url: str, redis: Redis | None = None) -> None:
         self._url = f"{url}/bot{quote(token, safe=':')}/sendMessage"
+        self._redis = redis
+        self._mask = Mask()
+        self._mask.hide(token)
         self._session = requests.Session()
         adapter = LimitedAdapter(lambda: time.monotonic() + TIMEOUT)
         self._session.mount("http://", adapter)
@@ -42,38 +59,68 @@ class Telegram:
             raise Permanent("it has no chat_id")
         if not isinstance(text, str):
             raise Permanent("it has no text in `response`")
+        chat = self._now(chat)
+        status, body = self._post(chat, text)
+        if moved := _moved(status, body):
+            self._remember(chat, moved)
+            status, body = self._post(moved, text)
+        self._judge(status, body)
+
+    def _post(self, chat: int | str, text: str) -> tuple[int, Any]:
+        """What Telegram answers: a status, and its JSON or None. Raises TryAgain without one."""
+        body = {"chat_id": chat, "text": fitting(text)}
         try:
             answer = self._session.post(
-                self._url,
-                json={"chat_id": chat, "text": fitting(text)},
-                timeout=TIMEOUT,
-                allow_redirects=False,
+                self._url, json=body, timeout=TIMEOUT, allow_redirects=False
             )
         except (requests.RequestException, ValueError) as error:
             raise TryAgain(f"Telegram: {type(error).__name__}", everyone=True) from None
-        _judge(answer)
+        try:
+            return answer.status_code, answer.json()
+        except ValueError:
+            return answer.status_code, None
+
+    def _judge(self, status: int, body: Any) -> None:
+        """Raises Permanent or TryAgain unless the message was sent.
+
+        Only what Telegram itself says of a message (its answers have `ok`) can be permanent.
+        """
+        said = str(body.get("description", "")) if isinstance(body, dict) else ""
+        reason = f"Telegram: {status} {'' if self._mask.is_in(said) else said}".rstrip()
+        match status, body:
+            case 200, {"ok": True}:
+                return
+            case 400 | 403 | 413, {"ok": False}:
+                raise Permanent(reason)
+            case 429, {"parameters": {"retry_after": int(seconds)}}:
+                raise TryAgain(reason, after=seconds)
+        # 401 and 404 speak of the token, all others of Telegram or of what is before it.
+        raise TryAgain(reason, everyone=True)
+
+    def _now(self, chat: int | str) -> int | str:
+        """What a chat has become, as far as we know. Telegram says so again if Redis cannot."""
+        with suppress(RedisError):
+            if self._redis and (known := self._redis.getex(_moved_key(chat), ex=MOVED_FOR)):
+                return int(known)
+        return chat
+
+    def _remember(self, chat: int | str, moved: int) -> None:
+        log.info("bot.chat_moved", chat=chat, to=moved)
+        with suppress(RedisError):
+            if self._redis:
+                self._redis.set(_moved_key(chat), moved, ex=MOVED_FOR)
 
 
-def _judge(answer: requests.Response) -> None:
-    """Raises Permanent or TryAgain unless the message was sent.
+def _moved(status: int, body: Any) -> int | None:
+    """The supergroup that a group has become (https://core.telegram.org/bots/api#responseparameters)."""
+    match status, body:
+        case 400, {"ok": False, "parameters": {"migrate_to_chat_id": int(chat)}}:
+            return chat
+    return None
 
-    Only what Telegram itself says of a message (its answers have `ok`) can be permanent.
-    """
-    try:
-        body = answer.json()
-    except ValueError:
-        body = None
-    said = str(body.get("description", "")) if isinstance(body, dict) else ""
-    reason = f"Telegram: {answer.status_code} {said}".rstrip()
-    match answer.status_code, body:
-        case 200, {"ok": True}:
-            return
-        case 400 | 403 | 413, {"ok": False}:
-            raise Permanent(reason)
-        case 429, {"parameters": {"retry_after": int(seconds)}}:
-            raise TryAgain(reason, after=seconds)
-    # 401 and 404 speak of the token, all others of Telegram or of what is before it.
-    raise TryAgain(reason, everyone=True)
+
+def _moved_key(chat: int | str) -> str:
+    return f"{names.BOT_MOVED_PREFIX}{chat}"
 
 
 def fitting(text: str) -> str:

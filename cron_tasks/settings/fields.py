@@ -130,6 +130,13 @@ class Settings(BaseSettings):
         "Base URL of Telegram's Bot API",
         "the base URL of a Bot API, e.g. https://api.telegram.org",
     )
+    bot_remember: float = _seconds(
+        86_400,
+        "Seconds for which our bot remembers the id of a message that it has handled, so as not to "
+        "handle it again",
+        60,
+        2_678_400,
+    )
     timezone: values.Zone = _setting(
         "UTC", "Zone of jobs that name none", "an IANA time zone such as Europe/Berlin"
     )
