@@ -135,14 +135,12 @@ class _Connection(http.client.HTTPConnection):
             self.sock.settimeout(left(self._until))
             super().send(data[start : start + PIECE])
 
-    def dropped(self, wait: float) -> bool:
-        """Whether an idle connection has something to read: its end, or an answer to nothing.
-
-        If not, look for it for `wait` seconds.
-        """
+    @property
+    def dropped(self) -> bool:
+        """Whether an idle connection has something to read: its end, or an answer to nothing."""
         poll = select.poll()
         poll.register(self.sock, select.POLLIN)
-        return bool(poll.poll(max(0.0, wait) * 1000))
+        return bool(poll.poll(0))
 
 
 @cache
@@ -178,7 +176,9 @@ class _Idle:
             self._kept.remove(found)
         _, since, connection = found
         idle = time.monotonic() - since
-        if idle < IDLE and not connection.dropped(SETTLE - idle):
+        if idle < SETTLE:
+            time.sleep(SETTLE - idle)
+        if idle < IDLE and not connection.dropped:
             return connection
         connection.close()
         return self.take(key)

@@ -68,13 +68,13 @@ def request_of(action: HttpAction, run: Run, secrets: Secrets) -> Request:
         return filled(action.url, lambda name: in_url(values[name]), secret)
 
     origin, target, user = _located(url(lambda name: in_url(read(name))))
-    shown = _shown(action.verb, origin, _located(url(lambda _: "***"))[1])
     headers = {
         name.lower(): filled(text, lambda name: _one_line(values[name]), read)
         for name, text in action.headers.items()
     }
     body, kind = _content(action, lambda text: filled(text, values.__getitem__, read))
     fields = {field for field, _ in action.secrets}
+    public = _located(url(lambda _: "***"))[1] if "url" in fields else target
     credentials = user and _basic(user)
     if credentials and "url" in fields:
         secrets.hide(credentials)
@@ -85,18 +85,24 @@ def request_of(action: HttpAction, run: Run, secrets: Secrets) -> Request:
         "content-type": kind,
         "authorization": credentials and f"Basic {credentials}",
     }
-    headers = {name: text for name, text in defaults.items() if text} | headers
+    headers = _sendable({name: text for name, text in defaults.items() if text} | headers)
+    with_secrets = (name for name, text in action.headers.items() if any(secrets_in(text)))
+    private = _PRIVATE.union(map(str.lower, with_secrets))
+    confidential = not fields.isdisjoint({"body", "json"})
+    shown = _shown(action.verb, origin, public)
+    return Request(action.verb, origin, target, headers, body, private, confidential, shown)
+
+
+def _sendable(headers: dict[str, str]) -> dict[str, str]:
+    """`headers`, if they can be sent with their placeholders filled in. Raises ActionFailed."""
     for name, text in headers.items():
         if _NO_HEADER.search(text):
             why = f"the secret in the header {name} is more than one line of Latin-1"
             raise ActionFailed(why, permanent=True)
-    if not usable_as_host(headers.get("host", "x")):
+    if "host" in headers and not usable_as_host(headers["host"]):
         why = "its header host is, with its placeholders filled in, not host or host:port"
         raise ActionFailed(why, permanent=True)
-    with_secrets = (name for name, text in action.headers.items() if any(secrets_in(text)))
-    private = _PRIVATE.union(map(str.lower, with_secrets))
-    confidential = not fields.isdisjoint({"body", "json"})
-    return Request(action.verb, origin, target, headers, body, private, confidential, shown)
+    return headers
 
 
 def _shown(method: str, origin: Origin, target: str) -> str:
