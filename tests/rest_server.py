@@ -13,6 +13,7 @@ import gzip
 import hashlib
 import json
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -130,7 +131,9 @@ class _Server(ThreadingHTTPServer):
 class RestServer:
     """The service on 127.0.0.1 and a free port, between `with` and its end."""
 
-    def __init__(self, jobs: Iterable[Any] = (), port: int = 0) -> None:
+    def __init__(
+        self, jobs: Iterable[Any] = (), port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.jobs: list[Any] = list(jobs)
         self.answer: Answer | None = None
         self.answer_patch: Answer | None = None
@@ -140,6 +143,8 @@ class RestServer:
         self.clients: set[tuple[str, int]] = set()
         self.stopping, self.written = threading.Event(), threading.Event()
         self._server = _Server(type("BoundHandler", (Handler,), {"rest": self}), port)
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     @property
