@@ -1,4 +1,4 @@
-"""The transport of every requests.Session: answers within a limit of time, and final ones only."""
+"""The transport of every requests.Session: final responses only, and within a deadline."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,10 +9,10 @@ from cron_tasks.deadline import LimitedResponse
 
 
 class LimitedAdapter(HTTPAdapter):
-    """Has connections read answers as LimitedResponse.
+    """Read responses as LimitedResponse.
 
-    `until` gives the time on the monotonic clock at which an answer has to be there; it is asked at
-    the begin of each.
+    `until` returns the time on the monotonic clock by which a response has to be read. It is called
+    at the start of each response.
     """
 
     def __init__(self, until: Callable[[], float], **options: Any) -> None:

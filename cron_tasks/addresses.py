@@ -17,11 +17,11 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 _HOST = re.compile(r"(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_-]{1,63}")
-#: Addresses that do not lead into the public internet, and how a message calls them: what the
-#: registries of IANA do not call globally reachable
+#: Networks that are not public, and what messages call them. The first match counts. Sources are
+#: the registries of special-purpose addresses of IANA
 #: (https://www.iana.org/assignments/iana-ipv4-special-registry/ and
-#: https://www.iana.org/assignments/iana-ipv6-special-registry/), multicast and what is deprecated.
-#: A list of our own, since Python's `is_global` differs from version to version. The first counts.
+#: https://www.iana.org/assignments/iana-ipv6-special-registry/), multicast and deprecated networks.
+#: The result of Python's `is_global` depends on the version of Python, so it is not used.
 _NOT_PUBLIC: tuple[tuple[Network, str], ...] = tuple(
     (ip_network(network), kind)
     for network, kind in (
@@ -52,10 +52,10 @@ _NOT_PUBLIC: tuple[tuple[Network, str], ...] = tuple(
         ("ff00::/8", "a multicast"),  # RFC 4291
     )
 )
-#: All that IANA has given out as global unicast, 64:ff9b:1::/48, 100::/64 and 5f00::/16 not among
-#: it (https://www.iana.org/assignments/ipv6-address-space/).
+#: Global unicast (https://www.iana.org/assignments/ipv6-address-space/). Everything else is not
+#: public, such as 64:ff9b:1::/48 (RFC 8215), 100::/64 (RFC 6666) and 5f00::/16 (RFC 9602).
 _GLOBAL_IPV6 = IPv6Network("2000::/3")
-#: IPv6 addresses that lead to the IPv4 address within, and how far right that stands.
+#: IPv6 networks whose addresses embed an IPv4 address, and the bits to the right of it.
 _EMBEDDING = (
     (IPv6Network("::ffff:0:0/96"), 0),  # RFC 4291, IPv4-mapped
     (IPv6Network("64:ff9b::/96"), 0),  # RFC 6052, NAT64
@@ -107,7 +107,7 @@ def refusal(address: Address, rules: Sequence[str]) -> str | None:
 
 
 def _kind(address: Address) -> str | None:
-    """What a message calls the address; None if it is public."""
+    """Return what messages call the address, or None if it is public."""
     for network, kind in _NOT_PUBLIC:
         if address in network:
             return kind
@@ -141,7 +141,7 @@ def literal(host: str) -> Address | None:
 
 
 def _embedded(address: Address) -> Address:
-    """The IPv4 address that an IPv6 one leads to, else the address itself."""
+    """Return the IPv4 address that an IPv6 address embeds, or the address itself."""
     for network, shift in _EMBEDDING:
         if address in network:
             return IPv4Address(int(address) >> shift & 0xFFFFFFFF)

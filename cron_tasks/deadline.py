@@ -1,14 +1,15 @@
-"""HTTP answers that a server can neither stretch, nor let slip into the next exchange.
+"""HTTP responses with a deadline, which never end up with another request.
 
-Both clients read through this: http.client (jobs), and urllib3 below requests (the REST service,
-Telegram).
+Both clients read through this module: http.client (job actions) and urllib3, which requests uses
+(the REST service, Telegram).
 
-A socket's timeout begins again with every byte, so one byte a second holds a reader for ever. Here
-each read of the socket gets what is left of the whole time.
+A socket's timeout starts again with every byte, so a server that sends one byte a second holds a
+reader forever. Here each read of the socket gets what is left of the total time.
 
-http.client takes 103 (Early Hints) for the answer, and whoever uses the connection next gets the
-real one. Here interim answers are skipped, and a connection whose next answer could be mistaken is
-closed or shut down, so that no pool can use it again.
+http.client skips only 100. It takes a 103 (Early Hints) for the response, and the next request over
+the connection gets the real one. Here all interim responses are skipped. A connection with bytes
+that belong to no request, or with an unclear end of the response, is closed or shut down, so no
+pool can reuse it.
 """
 
 import http.client
@@ -19,15 +20,15 @@ import time
 from contextlib import suppress
 from typing import Any
 
-#: Interim answers before the final one. Services send a 102 every few seconds at most.
+#: Most interim responses before the final one. Services send a 102 every few seconds at most.
 MOST_INTERIM = 100
 _SWITCHING = 101
-#: Answers without a body, whatever their headers say (RFC 9112, section 6.3).
+#: Responses without a body, whatever their headers say (RFC 9112, section 6.3).
 _NO_BODY = frozenset({204, 304})
 
 
 class NoFinalAnswer(http.client.HTTPException):
-    """The server goes on with something else than an answer to the request."""
+    """The server sends something else in place of a final response."""
 
 
 class LimitedResponse(http.client.HTTPResponse):
@@ -45,7 +46,7 @@ class LimitedResponse(http.client.HTTPResponse):
 
     @property
     def heard(self) -> bool:
-        """Whether a single byte of an answer arrived."""
+        """Return whether any byte of a response has arrived."""
         return self._raw.heard
 
     def begin(self) -> None:
@@ -55,8 +56,9 @@ class LimitedResponse(http.client.HTTPResponse):
             self.will_close = True
 
     def close(self) -> None:
-        """Close; the rest of an unfinished response must not meet another request (overrides)."""
-        if not self.isclosed():
+        """Close, and keep an unfinished response from the next request (overrides http.client)."""
+        # urllib3 parses chunks itself and then closes. If it gives up, it closes the connection.
+        if not self.isclosed() and self.chunked is not True:
             self._raw.shut_down()
         super().close()
 
@@ -66,17 +68,17 @@ class LimitedResponse(http.client.HTTPResponse):
             found: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
             _, status, _ = found
             if status == _SWITCHING:
-                raise NoFinalAnswer("the service switches the protocol (101), unasked")
+                raise NoFinalAnswer("the service switched protocols (101) without being asked")
             if not 100 <= status < 200:
                 return found
             http.client.parse_headers(self.fp)
-        raise NoFinalAnswer(f"the service sent more than {MOST_INTERIM} interim answers")
+        raise NoFinalAnswer(f"the service sent more than {MOST_INTERIM} interim responses")
 
     def _clearly_framed(self) -> bool:
-        """Whether everybody would find the same end of the response (RFC 9112, section 6.3).
+        """Return whether the end of the response is beyond doubt (RFC 9112, section 6.3).
 
-        After one without a body by definition, that its headers give a body must not be believed
-        either: servers do send it.
+        A 204, a 304 and a response to HEAD have no body. If their headers announce one, a server
+        may send it all the same.
         """
         lengths = self.headers.get_all("Content-Length", [])
         codings = self.headers.get_all("Transfer-Encoding", [])
@@ -96,7 +98,7 @@ def left(until: float) -> float:
 
 
 class _Limited(io.RawIOBase):
-    """The bytes of `sock`, each read of which ends at `until` at the latest."""
+    """Read the bytes of `sock`, at the latest until `until`."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, until: float) -> None:
         self._raw, self._sock, self._until = raw, sock, until
@@ -115,13 +117,13 @@ class _Limited(io.RawIOBase):
         return count
 
     def end(self) -> bool:
-        """Read no more; return whether TLS has decrypted more than was read."""
+        """Stop reading, and return whether TLS has decrypted bytes that were not read."""
         self._ended = True
         return isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
 
     def shut_down(self) -> None:
-        """Have a pool that has the connection find it ended."""
-        # TLS through a TLS proxy of urllib3 has no shutdown().
+        """End the connection, so that a pool that holds it finds it closed."""
+        # The class that urllib3 uses for TLS through a TLS proxy has no shutdown().
         with suppress(OSError, AttributeError):
             self._sock.shutdown(socket.SHUT_RDWR)
 
@@ -131,7 +133,7 @@ class _Limited(io.RawIOBase):
 
 
 class _Reader(io.BufferedReader):
-    """The bytes of one response. Those that follow it belong to nobody."""
+    """Buffer one response. On close, bytes left in the buffer end the connection."""
 
     def __init__(self, limited: _Limited) -> None:
         super().__init__(limited)

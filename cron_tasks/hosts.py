@@ -1,7 +1,7 @@
-"""Host names in the one form in which they are compared, resolved and sent. Pure.
+"""Host names in the form in which they are compared, resolved and sent. Pure.
 
-Python's codec "idna" is IDNA 2003, which turns `faß.de` into `fass.de`, another domain. Browsers
-use UTS 46 (https://www.unicode.org/reports/tr46/), non-transitional, and so does this.
+Python's codec "idna" implements IDNA 2003, which turns `faß.de` into `fass.de`, a different domain.
+Browsers use IDNA 2008 with UTS 46, non-transitional (https://www.unicode.org/reports/tr46/).
 """
 
 import re
@@ -13,10 +13,7 @@ import idna
 
 #: Longest label and longest name (RFC 1035, section 2.3.4).
 _LABEL, _NAME = 63, 253
-
-
 _NOT_IN_A_NAME = re.compile(r"[\x00-\x20\x7f/?#@:%\\\[\]]")
-
 #: RFC 9110, section 7.2; a name as resolvers take it.
 _HOST_HEADER = re.compile(
     r"(\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[0-9A-Za-z_.-]+))(:(?P<port>[0-9]{1,5}))?"
@@ -25,10 +22,10 @@ _HOST_HEADER = re.compile(
 
 @lru_cache(maxsize=1024)
 def ascii_host(host: str) -> str:
-    """Return a host name in lower-case ASCII, e.g. `xn--fa-hia.de`; an ASCII name keeps its labels.
+    """Return a host name in lower-case ASCII, e.g. `xn--fa-hia.de`.
 
-    Percent-encoded UTF-8 is decoded first (RFC 3986, section 3.2.2). Raises ValueError for what
-    cannot be a name.
+    Percent-encoded UTF-8 is decoded first (RFC 3986, section 3.2.2). Raises ValueError if this is
+    not a host name.
     """
     try:
         name = host if "%" not in host else unquote(host, errors="strict")
@@ -36,7 +33,7 @@ def ascii_host(host: str) -> str:
             mapped = idna.uts46_remap(name, std3_rules=False)
             name = ".".join(map(_label, mapped.split(".")))
     except ValueError:  # an IDNAError and a UnicodeDecodeError, too
-        raise ValueError("a host name that does not exist in IDNA 2008") from None
+        raise ValueError("not a host name that IDNA 2008 allows") from None
     labels = name.removesuffix(".").split(".")
     fits = len(name) <= _NAME + 1 and all(0 < len(each) <= _LABEL for each in labels)
     if not fits or _NOT_IN_A_NAME.search(name):
@@ -50,7 +47,7 @@ def _label(label: str) -> str:
     try:
         return idna.alabel(label).decode()
     except idna.InvalidCodepoint:
-        # UTS 46 allows symbols such as emoji, which IDNA 2008 itself does not.
+        # UTS 46 allows symbols such as emoji, and browsers do. IDNA 2008 itself does not.
         return "xn--" + label.encode("punycode").decode()
 
 
@@ -59,13 +56,13 @@ def host_of(parts: SplitResult) -> str:
     place = parts.netloc.rpartition("@")[2]
     if place.startswith("["):
         return parts.hostname or ""
-    # Not `hostname`, which is in lower case as Python has it (a final Σ, for one).
+    # Not `hostname`: Python's lower() differs from UTS 46, e.g. for a final Σ.
     host = place.partition(":")[0]
     return ascii_host(host) if host else ""
 
 
 def with_ascii_host(url: str) -> str:
-    """Return a URL with its host in ASCII; without change if it is. Raises ValueError."""
+    """Return a URL with its host in ASCII. Raises ValueError if it is not a host name."""
     parts = urlsplit(url)
     user, at, place = parts.netloc.rpartition("@")
     if place.startswith("[") or (place.isascii() and "%" not in place):
@@ -75,7 +72,7 @@ def with_ascii_host(url: str) -> str:
 
 
 def usable_as_host(value: str) -> bool:
-    """Whether a text can be sent as the header Host: a host in ASCII, and perhaps a port."""
+    """Return whether a value can be sent as the header Host: an ASCII host or host:port."""
     match = _HOST_HEADER.fullmatch(value)
     if not match or int(match["port"] or 0) > 65_535:
         return False

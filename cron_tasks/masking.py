@@ -1,7 +1,7 @@
-"""Texts that may repeat a secret, in whatever spelling. Pure.
+"""Mask secrets in texts that a service may have written in any encoding. Pure.
 
-Usual spellings are masked. No list of them is ever whole, so a text is read in every way that
-services write texts as well, and one that still holds a secret is not to be shown at all.
+Common encodings of a secret are masked. That list cannot be complete, so `is_in` also decodes a
+text in every usual way. A text that still contains a secret should not be shown at all.
 """
 
 import html
@@ -14,13 +14,13 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
-#: Characters in which a service may spell one, e.g. `&#x00000041;`.
+#: Most characters that one character of a secret becomes, e.g. `&#x00000041;`.
 MOST_PER_CHARACTER = 12
-#: Readings on top of one another, e.g. of `%2526amp%253B`.
+#: Layers of encodings that are decoded, e.g. those of `%2526amp%253B`.
 _DEPTH = 3
-#: Shorter pieces of base64 stand in any text.
+#: Shorter pieces of base64 occur in any text.
 _LEAST_BASE64 = 4
-#: Of JSON, JavaScript, C and escape(): `\\u0026`, `\\u{26}`, `\\x26`, `%u0026`, `\\/`.
+#: Escapes of JSON, JavaScript, C and escape(): `\\u0026`, `\\u{26}`, `\\x26`, `%u0026`, `\\/`.
 _ESCAPE = re.compile(
     r"[\\%]u([0-9a-f]{4})|\\u\{([0-9a-f]{1,6})\}|\\x([0-9a-f]{2})|\\(.)", re.IGNORECASE | re.DOTALL
 )
@@ -29,7 +29,7 @@ _SPACE = re.compile(r"\s+")
 
 
 class Mask:
-    """Secrets that no text may hold."""
+    """A set of secrets that no text may contain."""
 
     def __init__(self) -> None:
         self._values: set[str] = set()
@@ -45,13 +45,13 @@ class Mask:
 
     @property
     def longest(self) -> int:
-        """Characters of the longest spelling of a secret."""
+        """Return the number of characters of the longest encoding of a secret."""
         return max(map(len, self._values), default=0) * MOST_PER_CHARACTER
 
     def masked(self, text: str, limit: int | None = None) -> str:
-        """What `text` holds in its first `limit` characters, with `***` for every usual spelling.
+        """Return the first `limit` characters of `text` with `***` for each common encoding.
 
-        It has to go on for `longest` characters beyond, or else end there.
+        `text` has to continue for `longest` characters beyond `limit`, or end before.
         """
         if not self._spellings:
             return text[:limit]
@@ -63,7 +63,7 @@ class Mask:
         return pattern.sub("***", text[:end])
 
     def is_in(self, text: str) -> bool:
-        """Whether `text` holds a secret in any spelling: as it is, escaped, in base64, in hex."""
+        """Return whether `text` contains a secret: as it is, escaped, in base64 or in hex."""
         if not self._values:
             return False
         plain = [_standard(value).casefold() for value in self._values]
@@ -77,7 +77,7 @@ class Mask:
 
 
 def _spellings(value: str) -> Iterator[str]:
-    """The usual ones; case does not count."""
+    """Yield the common encodings of a secret. Their case does not matter."""
     yield from (value, repr(value)[1:-1], value.encode().hex())
     yield from (quote(value, safe=""), quote_plus(value))
     yield from (html.escape(value), html.escape(value).replace("&#x27;", "&#39;"))
@@ -88,7 +88,7 @@ def _spellings(value: str) -> Iterator[str]:
 
 
 def _in_base64(value: str) -> Iterator[str]:
-    """The characters that any base64 of a text with `value` in it holds, by where it begins."""
+    """Yield what base64 of any text around `value` contains, one for each alignment."""
     data = value.encode()
     for before in range(3):
         whole = b64encode(bytes(before) + data).decode()
@@ -98,13 +98,13 @@ def _in_base64(value: str) -> Iterator[str]:
 
 
 def _standard(text: str) -> str:
-    """`text` without spaces, full width as half width, base64 for URLs as any other."""
+    """Return `text` without white space, in NFKC, and with URL-safe base64 as plain base64."""
     text = unicodedata.normalize("NFKC", text)
     return _SPACE.sub("", text).replace("-", "+").replace("_", "/")
 
 
 def _readings(text: str) -> set[str]:
-    """`text`, and what it says where it is percent-encoded, HTML, JSON or quoted-printable."""
+    """Return `text` and its decodings as URL, HTML, JSON and quoted-printable, also nested."""
     found, newest = {text}, {text}
     for _ in range(_DEPTH):
         newest = {read(each) for each in newest for read in _READINGS} - found
@@ -119,7 +119,7 @@ def _unescaped(text: str) -> str:
         code = int(match[1] or match[2] or match[3], 16)
         return chr(code) if code <= sys.maxunicode else ""
 
-    # Two escapes may make one character beyond the first plane.
+    # Two escapes may form a surrogate pair.
     return _ESCAPE.sub(char, text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

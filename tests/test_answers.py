@@ -74,8 +74,8 @@ def test_interim_answers_stop_no_sync(rest: RestServer, codes: tuple[int, ...]) 
 @pytest.mark.parametrize("code", [100, 102, 103])
 def test_interim_answers_without_an_end(call: Call, rest: RestServer, code: int) -> None:
     rest.answer = interim([code] * (MOST_INTERIM + 1), path_of)
-    assert call("/a").endswith(f"the service sent more than {MOST_INTERIM} interim answers")
-    assert f"more than {MOST_INTERIM} interim answers" in sync_failure(rest)
+    assert call("/a").endswith(f"the service sent more than {MOST_INTERIM} interim responses")
+    assert f"more than {MOST_INTERIM} interim responses" in sync_failure(rest)
     rest.answer = None
     assert "404" in call("/b")
     slowly = itertools.repeat(code)
@@ -90,11 +90,11 @@ def test_interim_answers_without_an_end(call: Call, rest: RestServer, code: int)
 
 def test_a_switch_of_protocols_is_an_error(call: Call, rest: RestServer) -> None:
     rest.answer = answers.first(1, interim([101], path_of))
-    assert call("/a").endswith("the service switches the protocol (101), unasked")
+    assert call("/a").endswith("the service switched protocols (101) without being asked")
     rest.answer = path_of
     assert call("/b") == "/b"
     rest.answer = interim([101], path_of)
-    assert "the service switches the protocol (101), unasked" in sync_failure(rest)
+    assert "the service switched protocols (101) without being asked" in sync_failure(rest)
 
 
 def test_an_answer_after_the_timeout_reaches_nobody(call: Call, rest: RestServer) -> None:
@@ -171,3 +171,14 @@ def test_a_second_answer_is_not_the_next_page(rest: RestServer) -> None:
 
     rest.answer = answer
     assert [row["id"] for _, row in read(rest)] == [1, 2]
+
+
+def test_pages_in_chunks_share_a_connection(rest: RestServer) -> None:
+    def answer(handler: Handler) -> bool:
+        page = len(rest.requests)
+        body = json.dumps({"data": [page], "next": f"?page={page}" if page < 4 else None}).encode()
+        return raw(CHUNKED + b"\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))(handler)
+
+    rest.answer = answer
+    assert [row for _, row in read(rest)] == [1, 2, 3, 4]
+    assert len(rest.clients) == 1

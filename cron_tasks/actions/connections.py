@@ -27,7 +27,7 @@ from cron_tasks.deadline import LimitedResponse, left
 #: Seconds that an idle connection is kept; servers close theirs after 2 s (gunicorn) or more.
 IDLE = 1.0
 MOST_IDLE = 256
-#: Seconds after an answer in which bytes that do not belong to it may still be under way.
+#: Seconds after a response in which bytes that do not belong to it may still be in transit.
 SETTLE = 0.001
 #: Bytes sent at once, each piece within the limit of time.
 PIECE = 16_384
@@ -65,8 +65,8 @@ def exchange(request: Request, rules: tuple[str, ...], until: float, most: int) 
         try:
             return _answer(key, kept, request, until, most)
         except _HUNG_UP:
-            # Servers close idle connections. Where no byte came, none was meant for this request;
-            # if it was taken all the same, its Idempotency-Key says that it is the same.
+            # Servers close idle connections. If no byte of a response has arrived, the request was
+            # most likely not read. If it was, the same Idempotency-Key lets the server notice.
             if kept.heard and request.method not in _IDEMPOTENT:
                 raise
     return _answer(key, _Connection(*key), request, until, most)
@@ -99,7 +99,7 @@ class _Connection(http.client.HTTPConnection):
 
     @property
     def heard(self) -> bool:
-        """Whether any byte of the last answer came."""
+        """Return whether any byte of the last response has arrived."""
         return self._response is not None and self._response.heard
 
     def response_class(self, *args: Any, **kwargs: Any) -> LimitedResponse:  # type: ignore[override]
@@ -119,7 +119,7 @@ class _Connection(http.client.HTTPConnection):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.settimeout(left(self._until))
             if self._tls:
-                # Of the URL, whatever Host the job sends. Certificates have no dot at the end.
+                # The host of the URL, not the Host header. Names in certificates have no final dot.
                 name = self.host.removesuffix(".")
                 sock = _tls_context().wrap_socket(sock, server_hostname=name)
             self.sock = sock
@@ -137,7 +137,7 @@ class _Connection(http.client.HTTPConnection):
 
     @property
     def dropped(self) -> bool:
-        """Whether an idle connection has something to read: its end, or an answer to nothing."""
+        """Return whether an idle connection is closed, or has bytes that belong to no request."""
         poll = select.poll()
         poll.register(self.sock, select.POLLIN)
         return bool(poll.poll(0))

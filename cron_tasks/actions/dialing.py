@@ -1,6 +1,6 @@
-"""Connecting to a host: to addresses that are allowed, whichever answers first (RFC 8305).
+"""Connect to the first allowed address of a host that answers (Happy Eyeballs, RFC 8305).
 
-An address that does not answer would otherwise take the time that the next one needs.
+Without this, an address that does not answer uses up the time of the next one.
 """
 
 import errno
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from cron_tasks.addresses import host_allowed, refusal
 from cron_tasks.deadline import left
 
-#: Seconds after which the next address is tried, too (RFC 8305, section 5).
+#: Seconds after which the next address is tried as well (RFC 8305, section 5).
 STAGGER = 0.25
 
 
@@ -26,16 +26,16 @@ class Refused(Exception):
 
 
 class Address(NamedTuple):
-    """A family of sockets and an address of it, as getaddrinfo(3) gives them."""
+    """A socket family and an address of that family, as getaddrinfo(3) returns them."""
 
     family: int
     where: Any
 
 
 def connected(host: str, port: int, rules: Sequence[str], until: float) -> socket.socket:
-    """Return a socket that is connected to an allowed address of `host`: the one that was checked.
+    """Return a socket connected to an allowed address of `host`, the very one that was checked.
 
-    Raises Refused when none is allowed, and OSError (TimeoutError at `until` on the monotonic
+    Raises Refused if none is allowed, and OSError (TimeoutError at `until` on the monotonic
     clock).
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -50,14 +50,14 @@ def connected(host: str, port: int, rules: Sequence[str], until: float) -> socke
 
 
 def by_turns(addresses: Sequence[Address]) -> list[Address]:
-    """Return the addresses in their order, IPv6 and IPv4 in turns (RFC 8305, section 4)."""
+    """Return the addresses in order, with the families alternating (RFC 8305, section 4)."""
     families = dict.fromkeys(each.family for each in addresses)
     lists = ([each for each in addresses if each.family == family] for family in families)
     return [each for each in chain.from_iterable(zip_longest(*lists)) if each]
 
 
 def _first_to_connect(addresses: Iterable[Address], until: float) -> socket.socket:
-    """Try one address after another, STAGGER seconds apart or as soon as one fails."""
+    """Start an attempt every STAGGER seconds, or as soon as one fails. Close the losers."""
     waiting, next_at = deque(addresses), 0.0
     failure = OSError()
     with selectors.DefaultSelector() as trying:
@@ -87,7 +87,7 @@ def _first_to_connect(addresses: Iterable[Address], until: float) -> socket.sock
 
 
 def _begin(trying: selectors.BaseSelector, address: Address) -> None:
-    """Begin to connect. Raises OSError when that fails at once."""
+    """Start to connect. Raises OSError if that fails at once."""
     sock = socket.socket(address.family, socket.SOCK_STREAM)
     sock.setblocking(False)
     code = sock.connect_ex(address.where)

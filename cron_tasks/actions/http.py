@@ -43,7 +43,7 @@ _CAUSES: tuple[tuple[type[BaseException], str, bool], ...] = (
     (OSError, "{detail}", True),
     (ValueError, "{detail}", False),
 )
-#: What the history has in the place of an answer.
+#: What the history has in place of a response body.
 NOT_KEPT = "<not kept: the request carried a secret>"
 REPEATED = "<not kept: it repeats a secret of the request in another spelling>"
 
@@ -100,16 +100,16 @@ def retry_after(header: str | None, now: float) -> float | None:
 def _cause(
     error: Exception, timeout: float, secret: bool, redirected: bool
 ) -> tuple[str | None, bool]:
-    """What went wrong, None if that is not known, and whether another attempt can help.
+    """Return what went wrong (None if unknown), and whether another attempt can help.
 
-    Where a secret was sent, the text of an exception is told only if it cannot quote a service.
+    After a secret was sent, the text of an exception is used only if it cannot quote the service.
     """
     found = next((cause for cause in _CAUSES if isinstance(error, cause[0])), None)
     if found is None:
         return (f"it failed with {type(error).__name__}", True) if secret else (None, True)
     said = (getattr(error, name, None) for name in ("verify_message", "reason", "strerror"))
     detail = next(filter(None, said), error)
-    # A certificate may be said not to be valid for the host that a redirect named.
+    # The text of a certificate error quotes the host, which a redirect may have chosen.
     if secret and isinstance(error, ValueError) and (redirected or not isinstance(error, OSError)):
         detail = type(error).__name__
     if isinstance(error, TimeoutError) and error.errno:  # the system's, before our time was up
@@ -125,10 +125,10 @@ def _answered(answer: Answer, expected: tuple[int, ...]) -> str:
 
 
 def _kept(answer: Answer, secrets: Secrets, most: int, keep: bool) -> str | None:
-    """What of the answer's body goes into the history.
+    """Return what the history keeps of the response body.
 
-    A service may repeat a secret in more spellings than anybody can list. So where one was sent,
-    the body is not kept, unless the operator has said `keep`.
+    A service may repeat a secret in more encodings than anybody can list. So after a secret was
+    sent, the body is kept only if the operator asks for it (`keep`).
     """
     if not answer.body:
         return None

@@ -94,7 +94,7 @@ def request_of(action: HttpAction, run: Run, secrets: Secrets) -> Request:
 
 
 def _sendable(headers: dict[str, str]) -> dict[str, str]:
-    """`headers`, if they can be sent with their placeholders filled in. Raises ActionFailed."""
+    """Return `headers` if they can be sent as they are filled in. Raises ActionFailed."""
     for name, text in headers.items():
         if _NO_HEADER.search(text):
             why = f"the secret in the header {name} is more than one line of Latin-1"
@@ -106,7 +106,7 @@ def _sendable(headers: dict[str, str]) -> dict[str, str]:
 
 
 def _shown(method: str, origin: Origin, target: str) -> str:
-    """Method and URL, without the query, where tokens tend to be."""
+    """Return method and URL for messages, without the query, which often contains tokens."""
     return f"{method} {origin}{target.partition('?')[0]}"
 
 
@@ -120,14 +120,14 @@ def _content(action: HttpAction, fill: Callable[[str], str]) -> tuple[bytes | No
 
 
 class Misled(Exception):
-    """A redirect is not to be followed; the text says why."""
+    """A redirect must not be followed. The text says why."""
 
 
 def following(request: Request, status: int, location: str, secret: bool) -> Request:
-    """The request that a redirect asks for, with its method as browsers and requests choose it.
+    """Return the request for a redirect, with the method that browsers and requests choose.
 
-    `secret`: a service that knows a secret may have put it into `location`, so that messages do
-    not show where it leads. Raises Misled.
+    `secret` says that the service knows a secret. It may have put it into `location`, so messages
+    do not show where the redirect leads. Raises Misled.
     """
     # http.client reads headers as Latin-1; an address in UTF-8 is meant byte by byte.
     reference = quote(location.encode("latin-1"), safe=_ASCII)
@@ -178,7 +178,7 @@ def _located(url: str) -> tuple[Origin, str, str | None]:
 def _basic(user: str) -> str:
     """Return Basic credentials (RFC 7617) for the `user[:password]` of a URL.
 
-    Without a password it is empty, and the colon stays: that is what curl and browsers send.
+    Without a password, the password is empty and the colon stays, as curl and browsers send it.
     """
     name, _, password = user.partition(":")
     return b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode()

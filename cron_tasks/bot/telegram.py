@@ -25,7 +25,7 @@ log = structlog.get_logger("cron_tasks.bot")
 
 #: Seconds for connecting, and for a whole answer.
 TIMEOUT = 10.0
-#: Seconds for which it is remembered that a group has become another chat.
+#: Seconds for which the supergroup that a group has become is remembered.
 MOVED_FOR = 30 * 86_400
 #: Longest text, in UTF-16 units, as Telegram counts everywhere.
 LONGEST = 4096
@@ -37,10 +37,10 @@ def pace() -> Pace:
 
 
 class Telegram:
-    """Sends `response` to `chat_id`, or to the chat that this has become.
+    """Send `response` to `chat_id`, or to the supergroup that this group has become.
 
-    The token is in the URL, so no error tells of that. With `redis`, which chat has become which is
-    remembered for MOVED_FOR seconds after its last message.
+    The URL contains the token, so no error shows it. With `redis`, the supergroup is remembered for
+    MOVED_FOR seconds after the last message.
     """
 
     def __init__(self, token: str, url: str, redis: Redis | None = None) -> None:
@@ -67,7 +67,7 @@ class Telegram:
         self._judge(status, body)
 
     def _post(self, chat: int | str, text: str) -> tuple[int, Any]:
-        """What Telegram answers: a status, and its JSON or None. Raises TryAgain without one."""
+        """Post a message; return the status and the JSON, if any. Raises TryAgain."""
         body = {"chat_id": chat, "text": fitting(text)}
         try:
             answer = self._session.post(
@@ -98,7 +98,7 @@ class Telegram:
         raise TryAgain(reason, everyone=True)
 
     def _now(self, chat: int | str) -> int | str:
-        """What a chat has become, as far as we know. Telegram says so again if Redis cannot."""
+        """Return the chat to post to. If Redis is away, Telegram tells about a move again."""
         with suppress(RedisError):
             if self._redis and (known := self._redis.getex(_moved_key(chat), ex=MOVED_FOR)):
                 return int(known)
@@ -112,7 +112,10 @@ class Telegram:
 
 
 def _moved(status: int, body: Any) -> int | None:
-    """The supergroup that a group has become (https://core.telegram.org/bots/api#responseparameters)."""
+    """Return the supergroup that the group has become, if Telegram says so.
+
+    https://core.telegram.org/bots/api#responseparameters
+    """
     match status, body:
         case 400, {"ok": False, "parameters": {"migrate_to_chat_id": int(chat)}}:
             return chat

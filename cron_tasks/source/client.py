@@ -58,7 +58,7 @@ class Client(requests.Session):
             self._mask.hide(settings.rest_token.get_secret_value())
 
     def clean(self, text: str) -> str:
-        """`text` that a service had a say in, e.g. by a redirect, without the token in it."""
+        """Return a text for messages without the token, which e.g. a redirect may repeat."""
         masked = self._mask.masked(text)
         return "(it repeats CRON_TASKS_REST_TOKEN)" if self._mask.is_in(masked) else masked
 
@@ -75,9 +75,9 @@ class Client(requests.Session):
         self._authorize(prepared_request)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Return where a redirect leads, its host as ours are (overrides requests)."""
+        """Return where a redirect leads, with its host in ASCII (overrides requests)."""
         location = super().get_redirect_target(resp)
-        with suppress(ValueError):  # which requests tells of in its own way
+        with suppress(ValueError):  # requests reports it
             return location and with_ascii_host(location)
         return location
 

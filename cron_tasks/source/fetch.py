@@ -94,9 +94,9 @@ class Fetcher(Client):
 
 
 def linked(response: requests.Response, relation: str) -> str | None:
-    """Return the URL that the header Link gives for a relation; None without one.
+    """Return the URL that the header Link gives for a relation, or None.
 
-    http.client reads headers as Latin-1, but an address in a header is sent as UTF-8.
+    http.client decodes headers as Latin-1, but services send addresses in UTF-8.
     """
     url: str | None = response.links.get(relation, {}).get("url")
     with suppress(UnicodeError):
