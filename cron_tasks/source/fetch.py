@@ -42,7 +42,8 @@ class Fetcher(Client):
     def error(self, cause: str) -> SourceError:
         """`cause` with the address that was last read, without what may be secret in it."""
         what = f"page {self.page} of the jobs" if self.page > 1 else "the jobs"
-        where, cause = self.clean(public(self._url)), self.clean(cause)
+        # Before a long address is cut: half of a token would not be recognised.
+        where, cause = public(self.clean(self._url)), self.clean(cause)
         return SourceError(f"cannot read {what} from {where}: {cause}")
 
     def resolve(self, reference: str) -> str:
