@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from cron_tasks import plugins
 from cron_tasks.fields import Policy, text, whole, word
+from cron_tasks.hosts import host_of, usable_as_host
 from cron_tasks.templates import RequestTemplate, checked, secrets_in, texts
 from cron_tasks.text import shown, to_json
 
@@ -30,13 +31,13 @@ _OWN_HEADERS = frozenset(
 def _web_address(url: str) -> str:
     try:
         parts = urlsplit(url)
-        host = (parts.hostname or "").encode("idna")
+        host = host_of(parts)
         usable = parts.scheme in ("http", "https") and host and parts.port != 0
     except ValueError:
         usable = False
     if not usable:
         raise ValueError(f"expected an http or https URL with a host, got {shown(url)}")
-    if b"$" in host:
+    if "$" in host:
         raise ValueError(f"a placeholder cannot stand in the host of a URL, got {shown(url)}")
     return url
 
@@ -58,6 +59,10 @@ def _free_headers(headers: dict[str, str]) -> dict[str, str]:
             raise ValueError(f"{name} is not free to set: the request sets it itself, or not")
         if names.count(name) > 1:
             raise ValueError(f"{name} is given more than once")
+    for name, value in headers.items():
+        # One with a placeholder is checked when the run fills it in.
+        if name.lower() == "host" and "$" not in value and not usable_as_host(value):
+            raise ValueError(f"{name} is a host or host:port in ASCII, got {shown(value)}")
     return headers
 
 
@@ -127,7 +132,7 @@ class HttpAction(Policy):
 
     @property
     def host(self) -> str:
-        return urlsplit(self.url).hostname or ""
+        return host_of(urlsplit(self.url))
 
     @property
     def verb(self) -> str:

@@ -10,27 +10,65 @@ from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from cron_tasks.hosts import ascii_host
 from cron_tasks.text import shown
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 _HOST = re.compile(r"(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_-]{1,63}")
-_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
-_KINDS = (
-    ("is_loopback", "a loopback"),
-    ("is_link_local", "a link-local"),
-    ("is_multicast", "a multicast"),
-    ("is_unspecified", "an unspecified"),
-    ("is_site_local", "a private"),
-    ("is_private", "a private"),
-    ("is_reserved", "a reserved"),
+#: Networks that are not public, and what messages call them. The first match counts. Sources are
+#: the registries of special-purpose addresses of IANA
+#: (https://www.iana.org/assignments/iana-ipv4-special-registry/ and
+#: https://www.iana.org/assignments/iana-ipv6-special-registry/), multicast and deprecated networks.
+#: The result of Python's `is_global` depends on the version of Python, so it is not used.
+_NOT_PUBLIC: tuple[tuple[Network, str], ...] = tuple(
+    (ip_network(network), kind)
+    for network, kind in (
+        ("0.0.0.0/32", "an unspecified"),  # RFC 1122
+        ("0.0.0.0/8", "a private"),  # RFC 791, this network
+        ("10.0.0.0/8", "a private"),  # RFC 1918
+        ("100.64.0.0/10", "a non-public"),  # RFC 6598, behind a carrier's NAT
+        ("127.0.0.0/8", "a loopback"),  # RFC 1122
+        ("169.254.0.0/16", "a link-local"),  # RFC 3927; metadata of clouds
+        ("172.16.0.0/12", "a private"),  # RFC 1918
+        ("192.0.0.0/24", "a private"),  # RFC 6890, protocol assignments
+        ("192.0.2.0/24", "a private"),  # RFC 5737, documentation
+        ("192.88.99.0/24", "a reserved"),  # RFC 7526, once relays of 6to4
+        ("192.168.0.0/16", "a private"),  # RFC 1918
+        ("198.18.0.0/15", "a private"),  # RFC 2544, benchmarks
+        ("198.51.100.0/24", "a private"),  # RFC 5737
+        ("203.0.113.0/24", "a private"),  # RFC 5737
+        ("224.0.0.0/4", "a multicast"),  # RFC 5771
+        ("240.0.0.0/4", "a private"),  # RFC 1112, reserved, and broadcast
+        ("::/128", "an unspecified"),  # RFC 4291
+        ("::1/128", "a loopback"),  # RFC 4291
+        ("2001::/23", "a private"),  # RFC 2928, protocol assignments, Teredo among them
+        ("2001:db8::/32", "a private"),  # RFC 3849, documentation
+        ("3fff::/20", "a private"),  # RFC 9637, documentation
+        ("fc00::/7", "a private"),  # RFC 4193
+        ("fe80::/10", "a link-local"),  # RFC 4291
+        ("fec0::/10", "a private"),  # RFC 3879, once site-local
+        ("ff00::/8", "a multicast"),  # RFC 4291
+    )
+)
+#: Global unicast (https://www.iana.org/assignments/ipv6-address-space/). Everything else is not
+#: public, such as 64:ff9b:1::/48 (RFC 8215), 100::/64 (RFC 6666) and 5f00::/16 (RFC 9602).
+_GLOBAL_IPV6 = IPv6Network("2000::/3")
+#: IPv6 networks whose addresses embed an IPv4 address, and the bits to the right of it.
+_EMBEDDING = (
+    (IPv6Network("::ffff:0:0/96"), 0),  # RFC 4291, IPv4-mapped
+    (IPv6Network("64:ff9b::/96"), 0),  # RFC 6052, NAT64
+    (IPv6Network("2002::/16"), 80),  # RFC 3056, 6to4
 )
 
 
 def rule(text: str) -> str:
     """A rule in its one spelling. Raises ValueError, which says what is wrong with it."""
-    name = text.lower().removesuffix(".")
+    try:
+        name = ascii_host(text.removesuffix("."))
+    except ValueError:  # it may be an address or a network
+        name = text.lower()
     if name == "*":
         return name
     if "://" in name:
@@ -43,9 +81,9 @@ def rule(text: str) -> str:
             raise ValueError(f"{shown(text)} has host bits set; did you mean {network}?") from None
     if re.fullmatch(r".*[\w\]]:\d+", name):
         raise ValueError(f"{shown(text)} has a port; a rule holds for all ports of a host")
-    if literal(name) or re.fullmatch(r"[\d.]+(/.*)?", name) or not _HOST.fullmatch(_ascii(name)):
+    if literal(name) or re.fullmatch(r"[\d.]+(/.*)?", name) or not _HOST.fullmatch(name):
         raise ValueError(f"{shown(text)} is no host, *.domain, address, network or *")
-    return _ascii(name)
+    return name
 
 
 def host_allowed(host: str, rules: Sequence[str]) -> bool:
@@ -59,13 +97,23 @@ def host_allowed(host: str, rules: Sequence[str]) -> bool:
 def refusal(address: Address, rules: Sequence[str]) -> str | None:
     """Why a job may not reach the address ("127.0.0.1 is a loopback address"); None if it may."""
     inner = _embedded(address)
-    kinds = [text for test, text in _KINDS if getattr(inner, test, False)]
-    if inner.is_global and not kinds:
+    kind = _kind(inner)
+    if kind is None:
         return None
     _, networks = _parsed(tuple(rules))
     if any(each in network for network in networks for each in (address, inner)):
         return None
-    return f"{address} is {next(iter(kinds), 'a non-public')} address"
+    return f"{address} is {kind} address"
+
+
+def _kind(address: Address) -> str | None:
+    """Return what messages call the address, or None if it is public."""
+    for network, kind in _NOT_PUBLIC:
+        if address in network:
+            return kind
+    if isinstance(address, IPv6Address) and address not in _GLOBAL_IPV6:
+        return "a reserved"
+    return None
 
 
 def refused_host(host: str, rules: Sequence[str]) -> str | None:
@@ -93,19 +141,11 @@ def literal(host: str) -> Address | None:
 
 
 def _embedded(address: Address) -> Address:
-    """The IPv4 address that an IPv6 one leads to: IPv4-mapped, 6to4 or NAT64."""
-    if isinstance(address, IPv4Address):
-        return address
-    if address in _NAT64:
-        return IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour or address
-
-
-def _ascii(host: str) -> str:
-    try:
-        return host if host.isascii() else host.encode("idna").decode()
-    except UnicodeError:
-        return host
+    """Return the IPv4 address that an IPv6 address embeds, or the address itself."""
+    for network, shift in _EMBEDDING:
+        if address in network:
+            return IPv4Address(int(address) >> shift & 0xFFFFFFFF)
+    return address
 
 
 @lru_cache(maxsize=16)

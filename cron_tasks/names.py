@@ -42,6 +42,8 @@ REPORTS_LOCK = "cron_tasks:reports:lock"
 
 #: Followed by the queue, a colon and the id of a notification.
 BOT_SENT_PREFIX = "cron_tasks:bot:sent:"
+#: Followed by the id of a chat.
+BOT_MOVED_PREFIX = "cron_tasks:bot:moved:"
 # Beside the queue that a bot of ours reads: what follows the queue's name.
 BOT_DEAD = ":dead"
 BOT_READERS = ":readers"

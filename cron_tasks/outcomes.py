@@ -2,18 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import orjson
 
 from cron_tasks.actions import Run
+from cron_tasks.jobs import Job
 from cron_tasks.ledger_ticks import Message, Open, Outcome, Status
 from cron_tasks.notifications import notification
 from cron_tasks.settings import Settings
-from cron_tasks.ticks import iso, parse_run_id
+from cron_tasks.ticks import iso, next_tick, parse_run_id
 
-#: The longest that a server's Retry-After puts off an attempt, in seconds.
-LONGEST_RETRY_AFTER = 86_400.0
 #: The error of a run is told and kept up to this many characters, on one line.
 ERROR_SHOWN = 500
 #: What the reasons of a tick that was skipped or missed mean.
@@ -70,7 +70,7 @@ def conclude(
     """
     retry, now = run.job.retry, by.finished_at
     if result.status == "failed" and not result.final and by.number < retry.max_attempts:
-        wait = max(retry.wait(by.number, chance), min(result.retry_after, LONGEST_RETRY_AFTER))
+        wait = max(retry.wait(by.number, chance), _put_off(run.job, result.retry_after, now))
         messages = tuple(_messages(run, tick, "retry", result, now, settings))
         trace = orjson.dumps([*orjson.loads(tick.trace or "[]"), _attempt(result, by)])
         return Outcome(
@@ -85,6 +85,17 @@ def conclude(
         told = ""
     line = record(run.run_id, result, by, trace=tick.trace, untold=told)
     return Outcome(run.run_id, run.job.id, tick.state, line, messages, result.status)
+
+
+def _put_off(job: Job, retry_after: float, now: float) -> float:
+    """Return the seconds for which a service's Retry-After puts off the next attempt.
+
+    It may not silence a job: at most `retry.max_backoff`, and not beyond the job's next tick.
+    """
+    if not retry_after:
+        return 0.0
+    following = next_tick(job.schedule, now)
+    return min(retry_after, job.retry.max_backoff, (following or inf) - now)
 
 
 def untold(tick: Open, result: Result, by: Attempt) -> Outcome:

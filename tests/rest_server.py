@@ -13,6 +13,7 @@ import gzip
 import hashlib
 import json
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -130,7 +131,9 @@ class _Server(ThreadingHTTPServer):
 class RestServer:
     """The service on 127.0.0.1 and a free port, between `with` and its end."""
 
-    def __init__(self, jobs: Iterable[Any] = (), port: int = 0) -> None:
+    def __init__(
+        self, jobs: Iterable[Any] = (), port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.jobs: list[Any] = list(jobs)
         self.answer: Answer | None = None
         self.answer_patch: Answer | None = None
@@ -138,8 +141,10 @@ class RestServer:
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.bodies: list[bytes] = []
         self.clients: set[tuple[str, int]] = set()
-        self.stopping = threading.Event()
+        self.stopping, self.written = threading.Event(), threading.Event()
         self._server = _Server(type("BoundHandler", (Handler,), {"rest": self}), port)
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     @property
@@ -297,6 +302,34 @@ def reset() -> Answer:
 
     def answer(handler: Handler) -> bool:
         handler.reset()
+        return True
+
+    return answer
+
+
+def interim(codes: Iterable[int], answer: Answer, pause: float = 0.0) -> Answer:
+    """Send interim answers with these statuses, `pause` seconds apart, and then `answer`."""
+
+    def send(handler: Handler) -> bool:
+        for code in codes:
+            handler.wfile.write(b"HTTP/1.1 %d Wait\r\nLink: </style.css>\r\n\r\n" % code)
+            handler.rest.stopping.wait(pause)
+        return answer(handler)
+
+    return send
+
+
+def raw(*pieces: bytes) -> Answer:
+    """Send these bytes, each in a segment of its own, and keep the connection open.
+
+    `RestServer.written` is set when all are out.
+    """
+
+    def answer(handler: Handler) -> bool:
+        with suppress(OSError):  # the client may have seen through it
+            for piece in pieces:
+                handler.wfile.write(piece)
+        handler.rest.written.set()
         return True
 
     return answer

@@ -3,6 +3,7 @@
 with TelegramServer() as telegram:
     telegram.answer = lambda message: (429, {...})   # from now on; None: accept again
     telegram.hold.clear()                            # answer nothing until it is set
+    telegram.interim = [102, 103]                    # sent before each answer
     telegram.sent, telegram.refused, telegram.paths
 """
 
@@ -27,6 +28,8 @@ class _Handler(BaseHTTPRequestHandler):
         code, body = self.telegram.receive(self.path, message)
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         with suppress(OSError):  # the bot may be dead
+            for interim in self.telegram.interim:
+                self.wfile.write(b"HTTP/1.1 %d Wait\r\n\r\n" % interim)
             self.send_response(code)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
@@ -42,6 +45,7 @@ class TelegramServer:
         self.refused: list[tuple[Any, str]] = []
         self.paths: set[str] = set()
         self.answer: Answer | None = None
+        self.interim: list[int] = []
         self.hold = threading.Event()
         self.hold.set()
         handler = type("BoundHandler", (_Handler,), {"telegram": self})

@@ -52,9 +52,15 @@ def perform(rest: RestServer, folder: Path) -> Perform:
     """Run an `http` action, by default of a GET to `rest`; what is kept of its output."""
     rest.answer = rest.answer or reply(200, b"fine")
 
-    def run(url: str = "/hook", timeout: float = 5, allow: str = "127.0.0.1", **action: Any) -> Any:
+    def run(
+        url: str = "/hook",
+        timeout: float = 5,
+        allow: str = "127.0.0.1",
+        keep: bool = False,
+        **action: Any,
+    ) -> Any:
         fields = {"type": "http", "url": rest.url + url if url.startswith("/") else url, **action}
-        settings = Settings(http_allow=allow, secrets_dir=folder)
+        settings = Settings(http_allow=allow, secrets_dir=folder, keep_answers=keep)
         limits = Limits(http=("*",), secrets=frozenset({*SECRETS, "EMPTY", "GONE", SETTING}))
         row = {"id": 7, "name": NAME, "every": 60, "timeout": timeout, "action": fields}
         job = validate(row | {"timezone": "Europe/Berlin"}, timezone="UTC", limits=limits)
@@ -266,11 +272,41 @@ def test_a_connection_is_used_again_unless_it_ended(perform: Perform, rest: Rest
     assert len(rest.clients) == 2
 
 
-def test_a_post_is_not_sent_twice(perform: Perform, rest: RestServer) -> None:
-    perform()
+def test_a_post_is_not_sent_twice_over_a_fresh_connection(
+    perform: Perform, rest: RestServer
+) -> None:
     rest.answer = reset()
     assert not failure(perform, method="POST").permanent
-    assert len(rest.requests) == 2
+    assert len(rest.requests) == 1
+
+
+def test_a_post_that_a_kept_connection_swallows_is_sent_once_more(
+    perform: Perform, rest: RestServer
+) -> None:
+    perform()
+    rest.answer = first(1, reset())
+    assert str(failure(perform, method="POST", body="x")).endswith("answered 404 Not Found")
+    assert [method for method, _, _ in rest.requests] == ["GET", "POST", "POST"]
+    assert rest.bodies == [b"", b"x", b"x"]
+    assert len({headers["idempotency-key"] for _, _, headers in rest.requests}) == 1
+    assert len(rest.clients) == 2
+    rest.answer = reset()
+    assert "the connection was lost" in str(failure(perform, method="POST"))
+    assert len(rest.requests) == 5, "once more, and no more"
+
+
+def test_a_post_of_whose_answer_a_byte_came_is_not_sent_again(
+    perform: Perform, rest: RestServer
+) -> None:
+    def begin_to_answer(handler: Handler) -> bool:
+        handler.wfile.write(b"HTTP/1.1 2")
+        handler.close_connection = True
+        return True
+
+    perform()
+    rest.answer = begin_to_answer
+    assert not failure(perform, method="POST").permanent
+    assert [method for method, _, _ in rest.requests] == ["GET", "POST"]
 
 
 def test_redirects_are_followed_as_requests_does(perform: Perform, rest: RestServer) -> None:
@@ -320,7 +356,8 @@ def test_what_is_meant_for_one_host_goes_to_no_other(perform: Perform, rest: Res
     with RestServer() as other:
         other.answer = reply(200, b"arrived")
         rest.answer = redirect(other.url + "/x", 307)
-        assert perform(headers=private | {"X-Free": "d"}, body="text") == "arrived"
+        free = private | {"X-Free": "d"}
+        assert perform(headers=free, body="text", keep=True) == "arrived"
         _, _, headers = other.requests[0]
         assert {"authorization", "cookie", "x-key"}.isdisjoint(headers)
         assert (headers["x-free"], headers["Host"]) == ("d", f"127.0.0.1:{other.port}")
@@ -395,7 +432,11 @@ def test_no_echo_of_a_secret_is_kept(perform: Perform, rest: RestServer) -> None
 
     rest.answer = echo
     host = rest.url.removeprefix("http://")
-    error = failure(perform, f"http://me:${{secret:KEY}}@{host}/a/${{secret:KEY}}")
+    url = f"http://me:${{secret:KEY}}@{host}/a/${{secret:KEY}}"
+    error = failure(perform, url)
+    assert str(error) == f"GET http://{host}/a/***: answered 500 Internal Server Error"
+    assert error.output == "<not kept: the request carried a secret>"
+    error = failure(perform, url, keep=True)
     assert str(error) == f"GET http://{host}/a/***: answered 500 Internal Server Error"
     assert error.output == '***\n"***"\n"***"\n\'***\'\n***\n/a/***\nBasic ***\n/a/***'
 
@@ -403,7 +444,7 @@ def test_no_echo_of_a_secret_is_kept(perform: Perform, rest: RestServer) -> None
 @pytest.mark.parametrize("before", [4090, 4095, 4096, 16_380, 16_384 - 7])
 def test_not_even_half_a_secret_is_kept(perform: Perform, rest: RestServer, before: int) -> None:
     rest.answer = reply(200, b"." * before + SECRETS["TOKEN"].encode() * 2 + b"." * 9000)
-    kept = perform(headers={"X": "${secret:TOKEN}"})
+    kept = perform(headers={"X": "${secret:TOKEN}"}, keep=True)
     assert kept is not None
     assert "t" not in kept
 

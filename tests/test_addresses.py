@@ -12,6 +12,9 @@ from cron_tasks.addresses import host_allowed, literal, refusal, refused_host, r
     [
         *("8.8.8.8", "1.1.1.1", "172.32.0.1", "2606:4700::1111", "2a00:1450:4001::1"),
         *("::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1"),
+        *("192.0.1.1", "192.31.196.1", "192.175.48.1", "198.17.255.255", "198.20.0.1"),
+        *("100.63.255.255", "100.128.0.1", "223.255.255.255", "3ffe:ffff::1", "3fff:1000::1"),
+        *("2001:200::1", "2001:db9::1", "2620:4f:8000::1", "2003::1"),
     ],
 )
 def test_a_public_address(address: str) -> None:
@@ -52,11 +55,35 @@ def test_a_public_address(address: str) -> None:
         ("2002:a00:1::1", "a private"),
         ("2001::1", "a private"),
         ("2001:db8::1", "a private"),
+        ("192.0.0.9", "a private"),
+        ("192.0.0.171", "a private"),
+        ("192.0.2.1", "a private"),
+        ("192.88.99.1", "a reserved"),
+        ("198.51.100.1", "a private"),
+        ("203.0.113.1", "a private"),
+        ("2001:1::1", "a private"),
+        ("2001:20::1", "a private"),
+        ("2001:1ff:ffff::1", "a private"),
+        ("3fff::1", "a private"),
+        ("3fff:fff:ffff::1", "a private"),
+        ("5f00::1", "a reserved"),
+        ("64:ff9b:1::1", "a reserved"),
+        ("100::1", "a reserved"),
+        ("100:0:0:1::1", "a reserved"),
+        ("::ffff:0:10.0.0.1", "a reserved"),
+        ("4000::1", "a reserved"),
+        ("::ffff:192.0.0.8", "a private"),
+        ("::ffff:240.0.0.1", "a private"),
+        ("64:ff9b::c0a8:1", "a private"),
+        ("64:ff9b::6440:1", "a non-public"),
+        ("2002:c0a8:1::1", "a private"),
+        ("2002:c000:9::1", "a private"),
+        ("2002:a9fe:a9fe::1", "a link-local"),
     ],
 )
 def test_an_address_that_is_not_public(address: str, kind: str) -> None:
     assert refusal(ip_address(address), ()) == f"{ip_address(address)} is {kind} address"
-    assert refusal(ip_address(address), ["192.0.2.0/24", "example.org"]) is not None
+    assert refusal(ip_address(address), ["203.0.112.0/24", "example.org"]) is not None
 
 
 def test_an_address_that_python_calls_private_or_reserved_as_it_ages() -> None:
@@ -170,3 +197,14 @@ def test_a_wrong_rule_says_why(text: str, why: str) -> None:
     with pytest.raises(ValueError) as caught:
         rule(text)
     assert str(caught.value) == why
+
+
+def test_hosts_as_browsers_spell_them() -> None:
+    assert rule("faß.de") == "xn--fa-hia.de"
+    assert rule("*.FAẞ.de.") == "*.xn--fa-hia.de"
+    assert rule("fa%C3%9F.de") == "xn--fa-hia.de"
+    assert rule("ΒΌΛΟΣ.com") == rule("βόλοσ.com") != rule("βόλος.com")
+    assert rule("my_service.münchen.de") == "my_service.xn--mnchen-3ya.de"
+    assert rule("💩.la") == "xn--ls8h.la"
+    assert host_allowed("xn--fa-hia.de", [rule("faß.de")])
+    assert not host_allowed("fass.de", [rule("faß.de")])

@@ -16,9 +16,11 @@ from redis.exceptions import RedisError
 from telegram_server import TelegramServer, error
 
 from cron_tasks.bot import Bot, ListReader, Pace, Permanent, Reader, StreamReader, TryAgain, loop
+from cron_tasks.bot import reader as bot_reader
 from cron_tasks.bot.telegram import Telegram, fitting, pace
 from cron_tasks.errors import CronTasksError
 from cron_tasks.redis_client import connect
+from cron_tasks.settings import Settings
 
 QUEUE = "queue:to_telegram"
 TOKEN = "123456:telegram-s3cret"
@@ -281,6 +283,15 @@ def test_what_cannot_be_sent_is_set_aside(
     assert not unacknowledged(redis, it.kind)
 
 
+def test_interim_answers_have_nothing_sent_twice(
+    reader: Callable[..., Reader], telegram: TelegramServer, redis: Redis
+) -> None:
+    telegram.interim = [102, 103]
+    put(redis, (it := reader("a")).kind, message(1), message(2))
+    run(it, Telegram(TOKEN, telegram.url))
+    assert telegram.sent == [(1, "m1"), (2, "m2")]
+
+
 def test_a_chat_that_has_to_wait_holds_up_no_other(
     reader: Callable[..., Reader], telegram: TelegramServer, redis: Redis
 ) -> None:
@@ -455,6 +466,59 @@ def test_what_is_no_fault_of_a_message(
     with pytest.raises(TryAgain, match=f"^Telegram: {answer[0]}") as caught:
         Telegram(TOKEN, telegram.url)({"chat_id": -1, "response": "x"})
     assert (caught.value.after, caught.value.everyone) == (after, everyone)
+
+
+MOVED = error(400, "Bad Request: group chat was upgraded", migrate_to_chat_id=-1005)
+
+
+def test_a_group_that_has_become_a_supergroup(
+    reader: Callable[..., Reader], telegram: TelegramServer, redis: Redis
+) -> None:
+    telegram.answer = lambda it: MOVED if it["chat_id"] == -5 else (200, {"ok": True})
+    put(redis, (it := reader("a")).kind, message(1, chat=-5), message(2, chat=-5))
+    run(it, Telegram(TOKEN, telegram.url, it.redis))
+    assert telegram.sent == [(-1005, "m1"), (-1005, "m2")]
+    assert telegram.refused == [(-5, "m1")]
+    assert dead(redis) == []
+    assert 2_591_000 < redis.ttl("cron_tasks:bot:moved:-5") <= 2_592_000
+    redis.expire("cron_tasks:bot:moved:-5", 100)
+    put(redis, it.kind, message(3, chat=-5))
+    run(again := reader("b"), Telegram(TOKEN, telegram.url, again.redis))
+    assert telegram.sent[2:] == [(-1005, "m3")]
+    assert telegram.refused == [(-5, "m1")], "the next bot knows"
+    assert redis.ttl("cron_tasks:bot:moved:-5") > 2_591_000, "as long as it is used"
+
+
+def test_a_moved_chat_without_redis(telegram: TelegramServer, tmp_path: Path) -> None:
+    telegram.answer = lambda it: MOVED if it["chat_id"] == -5 else (200, {"ok": True})
+    Telegram(TOKEN, telegram.url)({"chat_id": -5, "response": "x"})
+    with connect(f"redis://127.0.0.1:{free_port()}/0", retries=0) as away:
+        Telegram(TOKEN, telegram.url, away)({"chat_id": -5, "response": "y"})
+    assert telegram.sent == [(-1005, "x"), (-1005, "y")]
+
+
+@pytest.mark.parametrize(
+    ("then", "raised"),
+    [
+        (error(400, "Bad Request: chat not found"), Permanent),
+        (error(429, "Too Many Requests", retry_after=7), TryAgain),
+        (MOVED, Permanent),
+    ],
+)
+def test_a_moved_chat_may_fail_as_any_other(
+    telegram: TelegramServer, then: tuple[int, Any], raised: type[Exception]
+) -> None:
+    telegram.answer = lambda it: MOVED if it["chat_id"] == -5 else then
+    with pytest.raises(raised):
+        Telegram(TOKEN, telegram.url)({"chat_id": -5, "response": "x"})
+    assert telegram.refused == [(-5, "x"), (-1005, "x")]
+
+
+def test_how_long_ids_are_remembered_is_a_setting(redis: Redis, redis_url: str) -> None:
+    put(redis, "list", message(1))
+    with (it := bot_reader(Settings(redis_url=redis_url, bot_remember=90), name="a")).redis:
+        run(it, print)
+    assert 80 < redis.ttl(f"cron_tasks:bot:sent:{QUEUE}:1") <= 90
 
 
 def test_pace() -> None:

@@ -14,30 +14,34 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache, partial
-from ipaddress import ip_address
+from functools import cache
 from threading import Lock
 from typing import Any
 
+from cron_tasks.actions.dialing import connected
 from cron_tasks.actions.request import Origin, Request
-from cron_tasks.addresses import host_allowed, refusal
 from cron_tasks.deadline import LimitedResponse, left
 
 #: Seconds that an idle connection is kept; servers close theirs after 2 s (gunicorn) or more.
 IDLE = 1.0
 MOST_IDLE = 256
+#: Seconds after a response in which bytes that do not belong to it may still be in transit.
+SETTLE = 0.001
 #: Bytes sent at once, each piece within the limit of time.
 PIECE = 16_384
 #: Methods that may be sent again when a kept connection turns out closed (RFC 9110, 9.2.2).
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+#: What a request meets on a connection that the server has closed.
+_HUNG_UP = (
+    ConnectionError,
+    http.client.BadStatusLine,
+    ssl.SSLEOFError,
+    ssl.SSLZeroReturnError,
+)
 #: Connections are alike when they go the same way under the same rules.
 _Key = tuple[Origin, tuple[str, ...]]
-
-
-class Refused(Exception):
-    """A job may not reach this host; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,10 @@ def exchange(request: Request, rules: tuple[str, ...], until: float, most: int) 
     if kept := _idle.take(key):
         try:
             return _answer(key, kept, request, until, most)
-        except (ConnectionError, http.client.BadStatusLine):
-            if request.method not in _IDEMPOTENT:
+        except _HUNG_UP:
+            # Servers close idle connections. If no byte of a response has arrived, the request was
+            # most likely not read. If it was, the same Idempotency-Key lets the server notice.
+            if kept.heard and request.method not in _IDEMPOTENT:
                 raise
     return _answer(key, _Connection(*key), request, until, most)
 
@@ -89,22 +95,34 @@ class _Connection(http.client.HTTPConnection):
         self.default_port = 443 if self._tls else 80
         self._rules = rules
         self._until = 0.0
+        self._response: LimitedResponse | None = None
+
+    @property
+    def heard(self) -> bool:
+        """Return whether any byte of the last response has arrived."""
+        return self._response is not None and self._response.heard
+
+    def response_class(self, *args: Any, **kwargs: Any) -> LimitedResponse:  # type: ignore[override]
+        """Make the response (overrides http.client's class)."""
+        self._response = LimitedResponse(*args, until=self._until, **kwargs)
+        return self._response
 
     def ask(self, request: Request, until: float) -> http.client.HTTPResponse:
-        self._until = until
-        self.response_class = partial(LimitedResponse, until=until)  # type: ignore[assignment]
+        self._until, self._response = until, None
         self.request(request.method, request.target, request.body, request.headers)
         self.sock.settimeout(left(until))
         return self.getresponse()
 
     def connect(self) -> None:
-        sock = _connected(self.host, self.port, self._rules, self._until)
+        sock = connected(self.host, self.port, self._rules, self._until)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.settimeout(left(self._until))
-            self.sock = (
-                _tls_context().wrap_socket(sock, server_hostname=self.host) if self._tls else sock
-            )
+            if self._tls:
+                # The host of the URL, not the Host header. Names in certificates have no final dot.
+                name = self.host.removesuffix(".")
+                sock = _tls_context().wrap_socket(sock, server_hostname=name)
+            self.sock = sock
         except BaseException:
             sock.close()
             raise
@@ -119,26 +137,10 @@ class _Connection(http.client.HTTPConnection):
 
     @property
     def dropped(self) -> bool:
-        """Whether an idle connection has something to read: its end."""
+        """Return whether an idle connection is closed, or has bytes that belong to no request."""
         poll = select.poll()
         poll.register(self.sock, select.POLLIN)
         return bool(poll.poll(0))
-
-
-def _connected(host: str, port: int, rules: Sequence[str], until: float) -> socket.socket:
-    """A socket to an address of `host` that is allowed: the very one that was checked."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    free = host_allowed(host, rules)
-    reasons = [None if free else refusal(ip_address(each[4][0]), rules) for each in found]
-    allowed = [each for each, why in zip(found, reasons, strict=True) if why is None]
-    if not allowed:
-        raise Refused(reasons[0])
-    # Addresses, which are not resolved once more.
-    *first, last = [(str(each[4][0]), port) for each in allowed]
-    for remaining, address in zip(range(len(allowed), 1, -1), first, strict=True):
-        with suppress(OSError):
-            return socket.create_connection(address, left(until) / remaining)
-    return socket.create_connection(last, left(until))
 
 
 @cache
@@ -173,7 +175,10 @@ class _Idle:
                 return None
             self._kept.remove(found)
         _, since, connection = found
-        if time.monotonic() - since < IDLE and not connection.dropped:
+        idle = time.monotonic() - since
+        if idle < SETTLE:
+            time.sleep(SETTLE - idle)
+        if idle < IDLE and not connection.dropped:
             return connection
         connection.close()
         return self.take(key)

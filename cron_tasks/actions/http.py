@@ -10,8 +10,10 @@ from http import HTTPStatus
 from typing import Any, cast
 
 from cron_tasks.action_types import HttpAction
-from cron_tasks.actions.connections import Answer, Refused, exchange
-from cron_tasks.actions.request import following, request_of
+from cron_tasks.actions.connections import Answer, exchange
+from cron_tasks.actions.dialing import Refused
+from cron_tasks.actions.request import Misled, following, request_of
+from cron_tasks.deadline import NoFinalAnswer
 from cron_tasks.errors import ActionFailed
 from cron_tasks.plugins import Run
 from cron_tasks.secret_files import Secrets
@@ -26,6 +28,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PASSING = frozenset({408, 425, 429})
 #: What exceptions mean, from special to general, and whether another attempt can help.
 _CAUSES: tuple[tuple[type[BaseException], str, bool], ...] = (
+    (Misled, "{detail}", False),
     (Refused, "{detail}, which CRON_TASKS_HTTP_ALLOW does not allow", False),
     (TimeoutError, "no whole answer within {timeout:g} s", True),
     (socket.gaierror, "the host has no address: {detail}", True),
@@ -34,11 +37,15 @@ _CAUSES: tuple[tuple[type[BaseException], str, bool], ...] = (
     (ConnectionRefusedError, "the connection was refused", True),
     (http.client.RemoteDisconnected, "the service hung up without an answer", True),
     (ConnectionError, "the connection was lost", True),
+    (NoFinalAnswer, "{detail}", True),
     (http.client.IncompleteRead, "the answer was cut short", True),
     (http.client.HTTPException, "the answer is not HTTP", True),
     (OSError, "{detail}", True),
     (ValueError, "{detail}", False),
 )
+#: What the history has in place of a response body.
+NOT_KEPT = "<not kept: the request carried a secret>"
+REPEATED = "<not kept: it repeats a secret of the request in another spelling>"
 
 
 def perform(run: Run, settings: Settings) -> str | None:
@@ -53,21 +60,23 @@ def perform(run: Run, settings: Settings) -> str | None:
     expected = action.expect_status
 
     def failed(cause: str, **more: Any) -> ActionFailed:
-        return ActionFailed(secrets.masked(f"{request}: {cause}"), **more)
+        return ActionFailed(f"{request.shown}: {cause}", **more)
 
-    for _ in range(MOST_REDIRECTS + 1):
+    for hop in range(MOST_REDIRECTS + 1):
         try:
             answer = exchange(request, settings.http_allow, until, most)
             location = answer.headers["Location"]
             if answer.status in expected or answer.status not in _REDIRECTS or not location:
                 break
-            request = following(request, answer.status, location)
-        except (Refused, OSError, http.client.HTTPException, ValueError) as error:
-            cause, passing = _cause(error, run.job.timeout)
+            request = following(request, answer.status, location, bool(secrets))
+        except Exception as error:
+            cause, passing = _cause(error, run.job.timeout, bool(secrets), hop > 0)
+            if cause is None:
+                raise
             raise failed(cause, permanent=not passing) from None
     else:
         raise failed(f"redirected more than {MOST_REDIRECTS} times", permanent=True)
-    kept = _kept(answer, secrets, most)
+    kept = _kept(answer, secrets, most, settings.keep_answers)
     if answer.status in expected or (not expected and 200 <= answer.status < 300):
         return kept
     passing = answer.status in _PASSING or answer.status >= 500
@@ -88,13 +97,24 @@ def retry_after(header: str | None, now: float) -> float | None:
         return None
 
 
-def _cause(error: Exception, timeout: float) -> tuple[str, bool]:
-    """What went wrong, and whether another attempt can help."""
+def _cause(
+    error: Exception, timeout: float, secret: bool, redirected: bool
+) -> tuple[str | None, bool]:
+    """Return what went wrong (None if unknown), and whether another attempt can help.
+
+    After a secret was sent, the text of an exception is used only if it cannot quote the service.
+    """
+    found = next((cause for cause in _CAUSES if isinstance(error, cause[0])), None)
+    if found is None:
+        return (f"it failed with {type(error).__name__}", True) if secret else (None, True)
     said = (getattr(error, name, None) for name in ("verify_message", "reason", "strerror"))
     detail = next(filter(None, said), error)
+    # The text of a certificate error quotes the host, which a redirect may have chosen.
+    if secret and isinstance(error, ValueError) and (redirected or not isinstance(error, OSError)):
+        detail = type(error).__name__
     if isinstance(error, TimeoutError) and error.errno:  # the system's, before our time was up
         return str(detail), True
-    _, text, passing = next(cause for cause in _CAUSES if isinstance(error, cause[0]))
+    _, text, passing = found
     return text.format(detail=str(detail).replace("_", " "), timeout=timeout), passing
 
 
@@ -104,15 +124,28 @@ def _answered(answer: Answer, expected: tuple[int, ...]) -> str:
     return f"answered {answer.status}{phrases.get(answer.status, '')}{wanted}"
 
 
-def _kept(answer: Answer, secrets: Secrets, most: int) -> str | None:
-    """What of the answer's body goes into the history."""
+def _kept(answer: Answer, secrets: Secrets, most: int, keep: bool) -> str | None:
+    """Return what the history keeps of the response body.
+
+    A service may repeat a secret in more encodings than anybody can list. So after a secret was
+    sent, the body is kept only if the operator asks for it (`keep`).
+    """
+    if not answer.body:
+        return None
+    if secrets and not keep:
+        return NOT_KEPT
     encoding = answer.headers["Content-Encoding"]
-    if answer.body and encoding is not None:  # unasked for; no secret would be found in it
+    if encoding is not None:  # unasked for; no secret would be found in it
         return output(f"(a body in {encoding}, which is not kept)")
+    plain = answer.body.decode("utf-8", "replace")
     try:
         text = answer.body.decode(answer.headers.get_content_charset("utf-8"), "replace")
     except (LookupError, UnicodeError):
-        text = answer.body.decode("utf-8", "replace")
+        text = plain
     # The end may be the beginning of a secret, which nothing would mask.
     safe = len(text) if len(answer.body) < most else max(0, len(text) - secrets.longest)
+    if secrets and (
+        secrets.is_in(secrets.masked(text)) or (plain != text and secrets.is_in(plain))
+    ):
+        return REPEATED
     return output(secrets.masked(text, min(MOST_OUTPUT, safe)))

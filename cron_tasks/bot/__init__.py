@@ -23,9 +23,11 @@ def reader(settings: Settings, queue: str | None = None, name: str | None = None
     """Reads `queue` (by default the one of the settings) under a `name` that nobody else has."""
     kind = StreamReader if settings.notify_transport == "stream" else ListReader
     redis = connect(settings.redis_url.get_secret_value(), retries=0)
-    return kind(
+    made = kind(
         redis, queue or settings.notify_queue, name or f"{socket.gethostname()}-{os.getpid()}"
     )
+    made.remember = settings.bot_remember
+    return made
 
 
 def serve(bot: Bot) -> None:

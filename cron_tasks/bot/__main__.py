@@ -27,12 +27,13 @@ def _queue(_: click.Context, __: click.Parameter, value: str | None) -> str | No
 
 
 def _bot(settings: Settings, queue: str | None, name: str | None, telegram: bool) -> Bot:
+    source = reader(settings, queue, name)
     if not telegram:
-        return Bot(reader(settings, queue, name), show)
+        return Bot(source, show)
     from cron_tasks.bot.telegram import Telegram, pace
 
     token = settings.required("telegram_token").get_secret_value()
-    return Bot(reader(settings, queue, name), Telegram(token, settings.telegram_url), pace())
+    return Bot(source, Telegram(token, settings.telegram_url, source.redis), pace())
 
 
 @click.command()

@@ -24,8 +24,6 @@ from cron_tasks.text import printable
 
 log = structlog.get_logger("cron_tasks.bot")
 
-#: Seconds for which the id of a handled message is remembered.
-SEEN_FOR = 86_400
 #: Most messages that are taken and wait; then no other is taken.
 MOST_HELD = 1_000
 #: Times that a message is tried which fails without a known reason, and the longest wait between.
@@ -218,7 +216,7 @@ class Bot:
         """Remember what was handled, then acknowledge it: whoever gets it again lets it be."""
         if held := self._handled:
             if held.seen_key:
-                self._reader.redis.set(held.seen_key, 1, ex=SEEN_FOR)
+                self._reader.redis.set(held.seen_key, 1, px=int(self._reader.remember * 1000))
             self._reader.ack(held.delivery)
             self._handled = None
 

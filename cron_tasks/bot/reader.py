@@ -45,6 +45,8 @@ class Reader(ABC):
     """
 
     kind: str
+    #: Seconds for which the id of a handled message is remembered.
+    remember: float = 86_400.0
 
     def __init__(self, redis: Redis, queue: str, name: str, scope: str, lease: float) -> None:
         self.redis, self.queue, self.name, self.scope, self.lease = redis, queue, name, scope, lease

@@ -4,17 +4,29 @@ https://core.telegram.org/bots/api#sendmessage, and for the limits
 https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this
 """
 
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
 import requests
+import structlog
+from redis import Redis
+from redis.exceptions import RedisError
 
+from cron_tasks import names
+from cron_tasks.adapter import LimitedAdapter
 from cron_tasks.bot.loop import Permanent, TryAgain
 from cron_tasks.bot.pace import Pace
+from cron_tasks.masking import Mask
 
-#: Seconds for connecting and for each read.
+log = structlog.get_logger("cron_tasks.bot")
+
+#: Seconds for connecting, and for a whole answer.
 TIMEOUT = 10.0
+#: Seconds for which the supergroup that a group has become is remembered.
+MOVED_FOR = 30 * 86_400
 #: Longest text, in UTF-16 units, as Telegram counts everywhere.
 LONGEST = 4096
 
@@ -25,11 +37,21 @@ def pace() -> Pace:
 
 
 class Telegram:
-    """Sends `response` to `chat_id`. The token is in the URL, so no error tells of that."""
+    """Send `response` to `chat_id`, or to the supergroup that this group has become.
 
-    def __init__(self, token: str, url: str) -> None:
+    The URL contains the token, so no error shows it. With `redis`, the supergroup is remembered for
+    MOVED_FOR seconds after the last message.
+    """
+
+    def __init__(self, token: str, url: str, redis: Redis | None = None) -> None:
         self._url = f"{url}/bot{quote(token, safe=':')}/sendMessage"
+        self._redis = redis
+        self._mask = Mask()
+        self._mask.hide(token)
         self._session = requests.Session()
+        adapter = LimitedAdapter(lambda: time.monotonic() + TIMEOUT)
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
 
     def __call__(self, message: Mapping[str, Any]) -> None:
         chat, text = message.get("chat_id"), message.get("response")
@@ -37,38 +59,71 @@ class Telegram:
             raise Permanent("it has no chat_id")
         if not isinstance(text, str):
             raise Permanent("it has no text in `response`")
+        chat = self._now(chat)
+        status, body = self._post(chat, text)
+        if moved := _moved(status, body):
+            self._remember(chat, moved)
+            status, body = self._post(moved, text)
+        self._judge(status, body)
+
+    def _post(self, chat: int | str, text: str) -> tuple[int, Any]:
+        """Post a message; return the status and the JSON, if any. Raises TryAgain."""
+        body = {"chat_id": chat, "text": fitting(text)}
         try:
             answer = self._session.post(
-                self._url,
-                json={"chat_id": chat, "text": fitting(text)},
-                timeout=TIMEOUT,
-                allow_redirects=False,
+                self._url, json=body, timeout=TIMEOUT, allow_redirects=False
             )
         except (requests.RequestException, ValueError) as error:
             raise TryAgain(f"Telegram: {type(error).__name__}", everyone=True) from None
-        _judge(answer)
+        try:
+            return answer.status_code, answer.json()
+        except ValueError:
+            return answer.status_code, None
+
+    def _judge(self, status: int, body: Any) -> None:
+        """Raises Permanent or TryAgain unless the message was sent.
+
+        Only what Telegram itself says of a message (its answers have `ok`) can be permanent.
+        """
+        said = str(body.get("description", "")) if isinstance(body, dict) else ""
+        reason = f"Telegram: {status} {'' if self._mask.is_in(said) else said}".rstrip()
+        match status, body:
+            case 200, {"ok": True}:
+                return
+            case 400 | 403 | 413, {"ok": False}:
+                raise Permanent(reason)
+            case 429, {"parameters": {"retry_after": int(seconds)}}:
+                raise TryAgain(reason, after=seconds)
+        # 401 and 404 speak of the token, all others of Telegram or of what is before it.
+        raise TryAgain(reason, everyone=True)
+
+    def _now(self, chat: int | str) -> int | str:
+        """Return the chat to post to. If Redis is away, Telegram tells about a move again."""
+        with suppress(RedisError):
+            if self._redis and (known := self._redis.getex(_moved_key(chat), ex=MOVED_FOR)):
+                return int(known)
+        return chat
+
+    def _remember(self, chat: int | str, moved: int) -> None:
+        log.info("bot.chat_moved", chat=chat, to=moved)
+        with suppress(RedisError):
+            if self._redis:
+                self._redis.set(_moved_key(chat), moved, ex=MOVED_FOR)
 
 
-def _judge(answer: requests.Response) -> None:
-    """Raises Permanent or TryAgain unless the message was sent.
+def _moved(status: int, body: Any) -> int | None:
+    """Return the supergroup that the group has become, if Telegram says so.
 
-    Only what Telegram itself says of a message (its answers have `ok`) can be permanent.
+    https://core.telegram.org/bots/api#responseparameters
     """
-    try:
-        body = answer.json()
-    except ValueError:
-        body = None
-    said = str(body.get("description", "")) if isinstance(body, dict) else ""
-    reason = f"Telegram: {answer.status_code} {said}".rstrip()
-    match answer.status_code, body:
-        case 200, {"ok": True}:
-            return
-        case 400 | 403 | 413, {"ok": False}:
-            raise Permanent(reason)
-        case 429, {"parameters": {"retry_after": int(seconds)}}:
-            raise TryAgain(reason, after=seconds)
-    # 401 and 404 speak of the token, all others of Telegram or of what is before it.
-    raise TryAgain(reason, everyone=True)
+    match status, body:
+        case 400, {"ok": False, "parameters": {"migrate_to_chat_id": int(chat)}}:
+            return chat
+    return None
+
+
+def _moved_key(chat: int | str) -> str:
+    return f"{names.BOT_MOVED_PREFIX}{chat}"
 
 
 def fitting(text: str) -> str:

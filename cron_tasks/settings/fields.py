@@ -130,6 +130,13 @@ class Settings(BaseSettings):
         "Base URL of Telegram's Bot API",
         "the base URL of a Bot API, e.g. https://api.telegram.org",
     )
+    bot_remember: float = _seconds(
+        86_400,
+        "Seconds for which our bot remembers the id of a message that it has handled, so as not to "
+        "handle it again",
+        60,
+        2_678_400,
+    )
     timezone: values.Zone = _setting(
         "UTC", "Zone of jobs that name none", "an IANA time zone such as Europe/Berlin"
     )
@@ -138,6 +145,12 @@ class Settings(BaseSettings):
         "Hosts (`api.intern`, `*.intern`), networks (`10.0.0.0/8`) or `*` that HTTP actions may "
         "reach beside public addresses, separated by commas",
         "hosts, networks or *, separated by commas",
+    )
+    keep_answers: bool = _setting(
+        False,
+        "Whether the answer to a request that carried a secret is kept in the history, the secret "
+        "masked; services may repeat it in a spelling that is not recognised",
+        "true or false",
     )
     tasks_allow: values.TasksAllow = _setting(
         (),
@@ -250,6 +263,8 @@ def text_of(value: Any) -> str:
     match value:
         case SecretStr():
             return "***"
+        case bool():
+            return str(value).lower()
         case tuple():
             return ", ".join(value)
         case dict():

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from cron_tasks import addresses
+from cron_tasks.hosts import with_ascii_host
 from cron_tasks.names import RESERVED
 from cron_tasks.settings import urls
 from cron_tasks.text import printable, shown, suggestion
@@ -35,7 +36,7 @@ def _base_url(url: str) -> str:
         raise ValueError("it starts with http:// or https:// and a host")
     if parts.query or parts.fragment or "@" in parts.netloc:
         raise ValueError("it has no query, and no user: tokens are settings of their own")
-    return url.rstrip("/")
+    return with_ascii_host(url).rstrip("/")
 
 
 def _visible(text: str) -> str:

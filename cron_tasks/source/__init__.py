@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from cron_tasks.settings import Settings
-from cron_tasks.source.fetch import Fetcher
+from cron_tasks.source.fetch import Fetcher, linked
 from cron_tasks.source.mapping import Shape
 from cron_tasks.source.rows import Document, Malformed
 
@@ -57,7 +57,7 @@ class Listing:
             except Malformed as error:
                 raise self._fetcher.error(f"the answer {error}") from None
             if following in (None, ""):
-                following = page.links.get("next", {}).get("url")
+                following = linked(page, "next")
             if following is None:
                 break
             if not isinstance(following, str):

@@ -8,6 +8,8 @@ from http import HTTPStatus
 import urllib3.exceptions as u
 from requests import Response, TooManyRedirects
 
+from cron_tasks.deadline import NoFinalAnswer
+
 _CHECK_URL = "is the service running, and is CRON_TASKS_REST_URL right?"
 
 #: Kinds of exceptions, from special to general, and what they mean.
@@ -23,6 +25,7 @@ _CAUSES: tuple[tuple[type[BaseException], str], ...] = (
     (ConnectionRefusedError, f"the connection was refused; {_CHECK_URL}"),
     (u.ConnectTimeoutError, f"no connection within {{timeout:g}} s; {_CHECK_URL}"),
     (u.ReadTimeoutError, "no data for {timeout:g} s (CRON_TASKS_REST_TIMEOUT)"),
+    (NoFinalAnswer, "{detail}"),
     (http.client.RemoteDisconnected, "the service hung up without an answer"),
     (ConnectionResetError, "the service reset the connection"),
     (u.DecodeError, "the body is not compressed as its Content-Encoding says"),

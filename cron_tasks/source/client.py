@@ -11,11 +11,12 @@ from contextlib import suppress
 from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
-from cron_tasks.deadline import LimitedResponse
+from cron_tasks.adapter import LimitedAdapter
+from cron_tasks.hosts import with_ascii_host
+from cron_tasks.masking import Mask
 from cron_tasks.settings import Settings
 from cron_tasks.text import printable
 
@@ -52,6 +53,14 @@ class Client(requests.Session):
         self.max_redirects = 10
         self.headers.update({"Accept": "application/json", "User-Agent": "cron-tasks"})
         self._settings = settings
+        self._mask = Mask()
+        if settings.rest_token:
+            self._mask.hide(settings.rest_token.get_secret_value())
+
+    def clean(self, text: str) -> str:
+        """Return a text for messages without the token, which e.g. a redirect may repeat."""
+        masked = self._mask.masked(text)
+        return "(it repeats CRON_TASKS_REST_TOKEN)" if self._mask.is_in(masked) else masked
 
     def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """The token goes to the origin of CRON_TASKS_REST_URL only; .netrc has no say."""
@@ -65,17 +74,21 @@ class Client(requests.Session):
         """Where a redirect leads (overrides requests)."""
         self._authorize(prepared_request)
 
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Return where a redirect leads, with its host in ASCII (overrides requests)."""
+        location = super().get_redirect_target(resp)
+        with suppress(ValueError):  # requests reports it
+            return location and with_ascii_host(location)
+        return location
+
 
 def public(url: str) -> str:
     """Of an address what is no secret: not its user and password, not its query."""
     return printable(re.sub(r"//[^/]*@", "//", re.split(r"[?#]", url)[0]))
 
 
-class _DeadlineAdapter(HTTPAdapter):
+class _DeadlineAdapter(LimitedAdapter):
     def __init__(self, until: Callable[[], float], pool: int, retry: dict[str, Any]) -> None:
-        def response(*args: Any, **kwargs: Any) -> LimitedResponse:
-            return LimitedResponse(*args, until=until(), **kwargs)
-
         class Retries(Retry):
             def sleep(self, response: Any = None) -> None:
                 wait = self.get_backoff_time()
@@ -85,15 +98,7 @@ class _DeadlineAdapter(HTTPAdapter):
                     raise TooLate(f"the next attempt would be in {wait:.0f} s")
                 time.sleep(wait)
 
-        self._response_class = staticmethod(response)
-        super().__init__(pool_maxsize=pool, max_retries=Retries(**retry))
-
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        if "ConnectionCls" not in vars(pool):
-            own = {"response_class": self._response_class}
-            pool.ConnectionCls = type("Connection", (pool.ConnectionCls,), own)
-        return pool
+        super().__init__(until, pool_maxsize=pool, max_retries=Retries(**retry))
 
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
         response = super().send(*args, **kwargs)

@@ -13,6 +13,7 @@ from requests.utils import urldefragauth
 from urllib3.exceptions import HTTPError
 
 from cron_tasks.errors import SourceError
+from cron_tasks.hosts import with_ascii_host
 from cron_tasks.settings import Settings
 from cron_tasks.source.causes import status_cause, transport_cause
 from cron_tasks.source.client import Client, TooLate, public
@@ -41,14 +42,16 @@ class Fetcher(Client):
     def error(self, cause: str) -> SourceError:
         """`cause` with the address that was last read, without what may be secret in it."""
         what = f"page {self.page} of the jobs" if self.page > 1 else "the jobs"
-        return SourceError(f"cannot read {what} from {public(self._url)}: {cause}")
+        # Before a long address is cut: half of a token would not be recognised.
+        where, cause = public(self.clean(self._url)), self.clean(cause)
+        return SourceError(f"cannot read {what} from {where}: {cause}")
 
     def resolve(self, reference: str) -> str:
         """The absolute URL that the last answer means by `reference`. Raises SourceError."""
         with suppress(ValueError):
             url: str = urldefragauth(urljoin(self._url, reference))
             if urlsplit(url).scheme in ("http", "https"):
-                return url
+                return with_ascii_host(url)
         raise self.error(f"`next` leads to {public(reference)}, which is not a URL to read from")
 
     def read(self, url: str, conditions: Mapping[str, str]) -> requests.Response:
@@ -89,3 +92,14 @@ class Fetcher(Client):
                 raise self.error(f"the list is larger than {most} bytes ({name})")
             self.body.write(chunk)
         self.body.seek(0)
+
+
+def linked(response: requests.Response, relation: str) -> str | None:
+    """Return the URL that the header Link gives for a relation, or None.
+
+    http.client decodes headers as Latin-1, but services send addresses in UTF-8.
+    """
+    url: str | None = response.links.get(relation, {}).get("url")
+    with suppress(UnicodeError):
+        return url and url.encode("latin-1").decode()
+    return url

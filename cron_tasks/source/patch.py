@@ -75,7 +75,7 @@ class Patcher(Client):
                 if not response.is_redirect:  # whose body the adapter left unread
                     response.raw.read(MOST_READ)
         except (HTTPError, OSError, ValueError, TooLate) as error:  # requests' are OSErrors
-            return Answer(0, transport_cause(error, timeout))
+            return Answer(0, self.clean(transport_cause(error, timeout)))
         cause = status_cause(response, REPORT_HINTS, "2xx")
         return Answer(response.status_code, cause, _retry_after(response))
 

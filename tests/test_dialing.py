@@ -1,0 +1,102 @@
+"""Connecting to a host of several addresses, some of which are dead."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import psutil
+import pytest
+from helpers import wait_until
+from rest_server import RestServer
+
+from cron_tasks.actions.dialing import STAGGER, Address, Refused, by_turns, connected
+
+Resolve = Callable[..., None]
+
+
+@pytest.fixture
+def resolve(monkeypatch: pytest.MonkeyPatch) -> Resolve:
+    """Have every name lead to these addresses, in this order."""
+    real = socket.getaddrinfo
+
+    def answer(*addresses: str) -> None:
+        def lookup(_: Any, port: Any, *__: Any, **___: Any) -> Any:
+            return [it for each in addresses for it in real(each, port, type=socket.SOCK_STREAM)]
+
+        monkeypatch.setattr(socket, "getaddrinfo", lookup)
+
+    return answer
+
+
+@pytest.fixture
+def dead(rest: RestServer) -> Iterator[str]:
+    """An address that answers no attempt to connect to the port of `rest`: its backlog is full."""
+    address = ("127.0.0.2", rest.port)
+    with ExitStack() as stack:
+        server = stack.enter_context(socket.create_server(address, backlog=0))
+        for _ in range(3):
+            filler = stack.enter_context(socket.socket(server.family))
+            filler.setblocking(False)
+            filler.connect_ex(address)
+        yield address[0]
+
+
+def connect(rest: RestServer, seconds: float = 5, rules: tuple[str, ...] = ("127.0.0.0/8",)) -> str:
+    """The address that was reached."""
+    with connected("name.test", rest.port, rules, time.monotonic() + seconds) as sock:
+        return str(sock.getpeername()[0])
+
+
+@pytest.mark.parametrize("others", [1, 3])
+def test_a_dead_first_address_costs_a_moment(
+    rest: RestServer, resolve: Resolve, dead: str, others: int
+) -> None:
+    resolve(*[dead] * others, "127.0.0.1")
+    process = psutil.Process()
+    begun, before = time.monotonic(), process.num_fds()
+    assert connect(rest, seconds=20) == "127.0.0.1"
+    assert STAGGER * others <= time.monotonic() - begun < STAGGER * others + 2
+    wait_until(lambda: process.num_fds() <= before, "the other attempts to be closed")
+
+
+def test_a_slow_address_may_still_win(rest: RestServer, resolve: Resolve, dead: str) -> None:
+    resolve("127.0.0.1", dead)
+    begun = time.monotonic()
+    assert connect(rest) == "127.0.0.1"
+    assert time.monotonic() - begun < STAGGER
+
+
+def test_addresses_that_refuse_cost_nothing(rest: RestServer, resolve: Resolve) -> None:
+    resolve("127.0.0.3", "255.255.255.255", "127.0.0.4", "127.0.0.1")
+    begun = time.monotonic()
+    assert connect(rest, rules=("127.0.0.0/8", "240.0.0.0/4")) == "127.0.0.1"
+    assert time.monotonic() - begun < STAGGER
+
+
+def test_all_refuse_or_none_answers(rest: RestServer, resolve: Resolve, dead: str) -> None:
+    resolve("127.0.0.3", "127.0.0.4")
+    with pytest.raises(ConnectionRefusedError):
+        connect(rest)
+    resolve(dead, dead)
+    process = psutil.Process()
+    begun, before = time.monotonic(), process.num_fds()
+    with pytest.raises(TimeoutError):
+        connect(rest, seconds=0.4)
+    assert 0.4 <= time.monotonic() - begun < 2
+    wait_until(lambda: process.num_fds() <= before, "both attempts to be closed")
+
+
+def test_each_address_is_checked(rest: RestServer, resolve: Resolve, dead: str) -> None:
+    resolve("127.0.0.1", dead)
+    with pytest.raises(TimeoutError):
+        connect(rest, seconds=0.4, rules=(f"{dead}/32",))
+    with pytest.raises(Refused, match=r"127\.0\.0\.1 is a loopback address"):
+        connect(rest, rules=("10.0.0.0/8",))
+
+
+def test_families_take_turns() -> None:
+    six, four = socket.AF_INET6, socket.AF_INET
+    given = [Address(six, 1), Address(six, 2), Address(six, 3), Address(four, 4), Address(four, 5)]
+    assert [each.where for each in by_turns(given)] == [1, 4, 2, 5, 3]
