@@ -14,18 +14,20 @@ import structlog
 from redis.exceptions import RedisError
 
 from cron_tasks.action_types import TaskAction
-from cron_tasks.actions import Run, action_of
+from cron_tasks.actions import Run
 from cron_tasks.by_hand import open_by_hand
-from cron_tasks.errors import ActionFailed, CronTasksError
+from cron_tasks.errors import described
 from cron_tasks.handover import Handed
-from cron_tasks.interrupts import Stopped, interruptible
+from cron_tasks.inflight import Posted, Slot
 from cron_tasks.jobs import Job
 from cron_tasks.leases import renewed
 from cron_tasks.ledger import LEASE, Ledger, open_tick
-from cron_tasks.ledger_ticks import Claim, Outcome
+from cron_tasks.ledger_ticks import Claim, Open, Outcome
 from cron_tasks.limits import Limits
 from cron_tasks.outcomes import ERROR_SHOWN, Attempt, Result, conclude, untold
+from cron_tasks.performing import Watched, act, stopped
 from cron_tasks.registry import Registry
+from cron_tasks.service import Service, out_of_descriptors
 from cron_tasks.settings import Settings
 from cron_tasks.text import printable
 from cron_tasks.ticks import late_reason, parse_run_id
@@ -54,6 +56,7 @@ class Runner:
         worker: str,
         clock: Callable[[], float],
         send: Send,
+        slot: Slot | None = None,
     ) -> None:
         self.ledger = ledger
         self.registry = registry
@@ -61,11 +64,24 @@ class Runner:
         self.worker = worker
         self.clock = clock
         self.send = send
+        self.slot = slot
+        self.service = Service()
         self._claims = count()
+        # Holders at work, and those of them whose action cannot be ended, with whether their run is.
+        self._going: set[str] = set()
+        self._stuck: dict[str, bool] = {}
 
     def run(self, run_ids: Sequence[tuple[str, str]]) -> dict[str, str]:
         """Run those of the (run id, job id) that wait to be run; what became of each by run id."""
         holder = f"{self.worker}#{next(self._claims)}"
+        self._going.add(holder)
+        try:
+            return self._run(holder, run_ids)
+        finally:
+            self._going.discard(holder)
+            self._stuck.pop(holder, None)
+
+    def _run(self, holder: str, run_ids: Sequence[tuple[str, str]]) -> dict[str, str]:
         claims = self.ledger.claim(holder, self.clock(), run_ids)
         if not claims:
             return {}
@@ -74,12 +90,12 @@ class Runner:
             done = [each for claim in claims if (each := self._perform(holder, claim))]
             closed = set(self._finish([outcome for outcome, _ in done]))
         results = {outcome.run_id: result for outcome, result in done}
-        handed = set(claimed) - results.keys()
+        left = set(claimed) - results.keys()
         for lost in results.keys() - closed:
             log.warning("run.lease_lost", run_id=lost, status=results.pop(lost).status)
         _log(results)
         ended = {run_id: result.status for run_id, result in results.items()}
-        return ended | dict.fromkeys(handed, "handed over")
+        return ended | dict.fromkeys(left, "handed back" if self.service.reason else "handed over")
 
     def by_hand(self, job_id: str) -> str:
         """Open a tick of this instant; its run id. Raises UnknownJob, JobDisabled."""
@@ -108,28 +124,25 @@ class Runner:
         if tick is None or tick.state != handed.state:
             return _nobody_waits(handed)
         by = Attempt(tick.attempt, handed.started_at, self.clock(), worker)
-        try:
-            job = Job.from_document(tick.document)
-        except ValueError:
-            outcome = untold(tick, result, by)
-        else:
-            _, scheduled_for = parse_run_id(tick.run_id) or ("", 0.0)
-            run = Run(job, tick.run_id, scheduled_for, tick.attempt)
-            outcome = conclude(run, tick, result, by, self.settings, random.random())
+        outcome = self._concluded(tick, result, by)
         if not self._finish([outcome]):
             return _nobody_waits(handed)
         _log({tick.run_id: replace(result, status=outcome.status)})
         return outcome.status
 
     def _perform(self, holder: str, claim: Claim) -> tuple[Outcome, Result] | None:
-        """Make an attempt; None when that is left to a Celery task."""
+        """Make an attempt; None when that is left to a Celery task or to another process."""
         _, scheduled_for = parse_run_id(claim.run_id) or ("", 0.0)
         started = self.clock()
         try:
             job = Job.from_document(claim.document)
         except ValueError as error:
             removed = Result("skipped", "removed")
-            result = Result("failed", error=_one_line(error)) if claim.document else removed
+            result = (
+                Result("failed", error=printable(str(error), ERROR_SHOWN))
+                if claim.document
+                else removed
+            )
             by = Attempt(claim.attempt, started, started, self.worker)
             return untold(claim, result, by), result
         run = Run(job, claim.run_id, scheduled_for, claim.attempt)
@@ -138,11 +151,13 @@ class Runner:
             refused, claim = self._hand_over(run, claim, job.action, started)
             if refused is None:
                 return None
-        ended = partial(self._ended, run, claim, started)
-        result = refused or (
-            self._act(run) if job.action.type == "notify" else self._watch(run, holder, ended)
-        )
-        outcome = ended(result)
+        if refused is None and job.action.type == "notify":
+            refused = act(run, self.settings)
+        if refused is None and not self.fit():
+            self.ledger.hand_back(self.clock(), [(claim.run_id, claim.state)])
+            return None
+        result = refused or self._watch(run, holder, claim, started)
+        outcome = self._ended(run, claim, started, result)
         if outcome.status != result.status:
             result = replace(result, status=outcome.status)
         return outcome, result
@@ -158,12 +173,12 @@ class Runner:
         task_id = f"{claim.run_id}#{claim.attempt}-{secrets.token_hex(3)}"
         handed = claim.handed_to(task_id)
         if why := self.ledger.hand_over(claim, handed, self.clock() + run.job.timeout):
-            return _stopped(why), claim
+            return stopped(why), claim
         # Not before that, or else the outcome of a quick task would come too early.
         try:
             self.send(run.job, action, task_id, Handed(run.run_id, handed.state, started))
         except Exception as error:
-            reason = f"its task could not be sent: {_one_line(error)}"
+            reason = f"its task could not be sent: {described(error, ERROR_SHOWN)}"
             return Result("failed", error=reason), handed
         log.info("run.handed_over", job_id=run.job.id, run_id=run.run_id, task_id=task_id)
         return None, handed
@@ -184,55 +199,73 @@ class Runner:
             return Result("missed", late) if late else None
         return None
 
-    def _watch(self, run: Run, holder: str, ended: Callable[[Result], Outcome]) -> Result:
-        """Act, for as long as the job's timeout allows and the run is wanted."""
-        begun = time.monotonic()
-        stopped = Result("failed", error=f"timed out after {run.job.timeout:g} s")
+    def fit(self) -> bool:
+        """Return whether this process can perform actions; if not, it leaves service."""
+        if not self.service.reason and out_of_descriptors():
+            self.service.stop("it is out of file descriptors")
+        return not self.service.reason
 
-        def look() -> bool:
-            nonlocal stopped
-            if time.monotonic() > begun + run.job.timeout:
-                return True  # The lease outlasts the time that is left to end in.
-            if why := self.ledger.renew(holder, self.clock(), [run.run_id]).get(run.run_id):
-                stopped = _stopped(why)
-            return bool(why)
+    def _watch(self, run: Run, holder: str, claim: Claim, started: float) -> Result:
+        def renew() -> str:
+            return self.ledger.renew(holder, self.clock(), [run.run_id]).get(run.run_id, "")
 
+        def give_up(result: Result) -> None:
+            self._give_up(holder, lambda: self._ended(run, claim, started, result))
+
+        result = Watched(run, holder, started, self.slot, renew, give_up).perform(self.settings)
+        self.fit()
+        return result
+
+    def _give_up(self, holder: str, ended: Callable[[], Outcome]) -> None:
+        """Get rid of an action that does not end although it was asked to.
+
+        A process of a pool is killed by the worker's main process (watchdog.py). A thread cannot be
+        killed: its worker takes no more runs, lets the others end, and then ends with all that
+        hangs. Until then the run keeps its lease, so nothing overlaps it.
+        """
+        if self.slot:
+            return
+        self._stuck.setdefault(holder, False)
+        if self._going - self._stuck.keys():
+            self.service.stop("a run outlived its timeout in a thread, which nobody can end")
+            return
+        self.ledger.finish(self.clock(), [ended()])
+        self._stuck[holder] = True
+        if all(self._stuck.get(each) for each in tuple(self._going)):
+            self.service.end()
+
+    def renew(self, posted: Posted) -> str:
+        """Renew the lease of a run of a process that does not; why the run should end, or ""."""
+        renewed = self.ledger.renew(posted.holder, self.clock(), [posted.run_id])
+        return renewed.get(posted.run_id, "")
+
+    def conclude_killed(self, posted: Posted) -> None:
+        """Conclude the run of a process that was killed, unless the run has moved on.
+
+        Raises RedisError.
+        """
+        tick = open_tick(self.ledger.redis, posted.run_id)
+        if tick and tick.state.split("|", 3)[3] == posted.holder:
+            worker = posted.holder.rpartition("#")[0]
+            by = Attempt(tick.attempt, posted.started_at, self.clock(), worker)
+            outcome = self._concluded(tick, posted.result, by)
+            if self.ledger.finish(self.clock(), [outcome]):
+                _log({tick.run_id: replace(posted.result, status=outcome.status)})
+
+    def _concluded(self, tick: Open, result: Result, by: Attempt) -> Outcome:
+        """The outcome of an attempt that did not end where it was begun."""
         try:
-            with interruptible(look, lambda: self._finish([ended(stopped)])):
-                return self._act(run)
-        except Stopped:
-            return stopped
-
-    def _act(self, run: Run) -> Result:
-        try:
-            output = action_of(run.job)(run, self.settings)
-        except ActionFailed as error:
-            return Result(
-                "failed",
-                error=_one_line(error),
-                output=error.output,
-                final=error.permanent,
-                retry_after=error.retry_after or 0.0,
-            )
-        except Exception as error:
-            if not isinstance(error, CronTasksError):
-                log.exception("run.raised", job_id=run.job.id, run_id=run.run_id)
-            return Result("failed", error=_one_line(error))
-        return Result("ok", output=output)
+            job = Job.from_document(tick.document)
+        except ValueError:
+            return untold(tick, result, by)
+        _, scheduled_for = parse_run_id(tick.run_id) or ("", 0.0)
+        run = Run(job, tick.run_id, scheduled_for, tick.attempt)
+        return conclude(run, tick, result, by, self.settings, random.random())
 
 
 def _nobody_waits(handed: Handed) -> str:
     log.info("run.outcome_ignored", run_id=handed.run_id, why="it was no longer waited for")
     return "was no longer waiting"
-
-
-def _stopped(why: str) -> Result:
-    reason, _, other = why.partition("|")
-    return Result("skipped", reason, other=other or None)
-
-
-def _one_line(error: Exception) -> str:
-    return printable(str(error) or type(error).__name__, ERROR_SHOWN)
 
 
 def _log(results: dict[str, Result]) -> None:

@@ -4,17 +4,19 @@ import os
 import secrets
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any
 
 from celery import Task
 from redis import Redis
 
-from cron_tasks import names, presence
+from cron_tasks import inflight, names, presence, watchdog
 from cron_tasks.celery import app, settings
 from cron_tasks.chunk import Tick, one_by_one
 from cron_tasks.errors import JobDisabled, UnknownJob
-from cron_tasks.handover import Handed, error_of, output_of, send
+from cron_tasks.handover import Handed, error_of, send
 from cron_tasks.ledger import Ledger
 from cron_tasks.outcomes import Result
 from cron_tasks.redis_client import connect
@@ -22,6 +24,7 @@ from cron_tasks.registry import Registry
 from cron_tasks.report import Reporter, keep_reporting
 from cron_tasks.runner import Runner
 from cron_tasks.sync import Reconciler
+from cron_tasks.text import output_of
 from cron_tasks.ticks import parse_run_id
 
 
@@ -45,16 +48,33 @@ def run_job(self: Task[..., Any], job_id: str | int) -> str:
     tick = parse_run_id(run_id)
     if tick is None or tick[0] != job_id:
         run_id = runner.by_hand(job_id)
-    return f"{run_id} {runner.run([(run_id, job_id)]).get(run_id, 'was no longer waiting')}"
+    with _in_service(runner):
+        return f"{run_id} {runner.run([(run_id, job_id)]).get(run_id, 'was no longer waiting')}"
 
 
 @app.task(name=names.CHUNK_TASK, bind=True)
 def run_chunk(self: Task[..., Any], run_ids: list[str], quick: bool = True) -> str:
     """Run many ticks: those of quick actions in one go, others one after the other."""
     ticks = [(run_id, tick[0]) for run_id in run_ids if (tick := parse_run_id(run_id))]
-    run = _runner(self.request.hostname or "").run
-    results = run(ticks) if quick else one_by_one(ticks, run, partial(_send_alone, self.request))
+    runner = _runner(self.request.hostname or "")
+    run = runner.run
+    with _in_service(runner):
+        alone = partial(_send_alone, self.request)
+        results = run(ticks) if quick else one_by_one(ticks, run, alone)
     return f"{len(results)} of {len(run_ids)} ticks run"
+
+
+@contextmanager
+def _in_service(runner: Runner) -> Iterator[None]:
+    """End a process of a pool after a message that it could not deal with; Celery replaces it."""
+    try:
+        yield
+    except Exception:
+        runner.fit()
+        raise
+    finally:
+        if runner.service.reason and inflight.in_pool():
+            runner.service.end()
 
 
 def _send_alone(request: Any, tick: Tick) -> None:
@@ -94,7 +114,15 @@ def _redis() -> Redis:
     return connect(settings.redis_url.get_secret_value())
 
 
+def _watching_runner() -> Runner:
+    """For the thread that watches: forked processes must not share its connection."""
+    redis = connect(settings.redis_url.get_secret_value())
+    ledger, registry = Ledger(redis, settings), Registry(redis)
+    return Runner(ledger, registry, settings, "", time.time, partial(send, app))
+
+
 presence.install(_redis())
+watchdog.install(_watching_runner)
 
 
 @cache
@@ -122,4 +150,5 @@ def _process_runner(pid: int, hostname: str) -> Runner:
     redis = _redis()
     ledger = Ledger(redis, settings)
     worker = f"{hostname}/{pid}/{secrets.token_hex(3)}"
-    return Runner(ledger, Registry(redis), settings, worker, time.time, partial(send, app))
+    slot = inflight.slot()
+    return Runner(ledger, Registry(redis), settings, worker, time.time, partial(send, app), slot)
