@@ -56,7 +56,7 @@ class Watched:
 
         try:
             with interruptible(look, lambda: self.give_up(result)) as action:
-                ended = act(self.run, settings)
+                ended = act(replace(self.run), settings)
         except Stopped:
             return result
         finally:
@@ -79,7 +79,7 @@ def act(run: Run, settings: Settings) -> Result:
     An action may raise anything: SystemExit, CancelledError and KeyboardInterrupt are failures too.
     """
     try:
-        output = action_of(run.job)(replace(run), settings)
+        output = action_of(run.job)(run, settings)
     except Stopped:
         raise
     except ActionFailed as error:

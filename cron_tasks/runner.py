@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import count
 from typing import TypeVar
 
@@ -67,7 +66,7 @@ class Runner:
         self.slot = slot
         self.service = Service()
         self._claims = count()
-        # Holders at work, and those of them whose action cannot be ended, with whether their run is.
+        # Holders at work. Those whose action cannot be ended, with whether their run is concluded.
         self._going: set[str] = set()
         self._stuck: dict[str, bool] = {}
 
@@ -137,12 +136,8 @@ class Runner:
         try:
             job = Job.from_document(claim.document)
         except ValueError as error:
-            removed = Result("skipped", "removed")
-            result = (
-                Result("failed", error=printable(str(error), ERROR_SHOWN))
-                if claim.document
-                else removed
-            )
+            unreadable = Result("failed", error=printable(str(error), ERROR_SHOWN))
+            result = unreadable if claim.document else Result("skipped", "removed")
             by = Attempt(claim.attempt, started, started, self.worker)
             return untold(claim, result, by), result
         run = Run(job, claim.run_id, scheduled_for, claim.attempt)
@@ -213,7 +208,8 @@ class Runner:
             self._give_up(holder, lambda: self._ended(run, claim, started, result))
 
         result = Watched(run, holder, started, self.slot, renew, give_up).perform(self.settings)
-        self.fit()
+        if result.status == "failed":
+            self.fit()
         return result
 
     def _give_up(self, holder: str, ended: Callable[[], Outcome]) -> None:

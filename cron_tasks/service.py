@@ -11,7 +11,7 @@ from cron_tasks.inflight import in_pool
 log = structlog.get_logger("cron_tasks.service")
 
 #: File descriptors that an action must be able to open.
-SPARE_DESCRIPTORS = 16
+SPARE_DESCRIPTORS = 8
 #: Status with which a process ends that has taken itself out of service (sysexits.h, EX_SOFTWARE).
 EX_SOFTWARE = 70
 
@@ -20,8 +20,9 @@ def out_of_descriptors() -> bool:
     """Return whether this process can open hardly any more files or connections."""
     spare: list[int] = []
     try:
-        for _ in range(SPARE_DESCRIPTORS):
-            spare.append(os.open(os.devnull, os.O_RDONLY))  # noqa: PERF401
+        spare.append(os.open(os.devnull, os.O_RDONLY))
+        while len(spare) < SPARE_DESCRIPTORS:
+            spare.append(os.dup(spare[0]))
     except OSError as error:
         return error.errno in (errno.EMFILE, errno.ENFILE)
     finally:

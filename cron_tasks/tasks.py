@@ -116,7 +116,7 @@ def _redis() -> Redis:
 
 def _watching_runner() -> Runner:
     """For the thread that watches: forked processes must not share its connection."""
-    redis = connect(settings.redis_url.get_secret_value())
+    redis = connect(settings.redis_url.get_secret_value(), timeout=1.0, retries=0)
     ledger, registry = Ledger(redis, settings), Registry(redis)
     return Runner(ledger, registry, settings, "", time.time, partial(send, app))
 

@@ -83,9 +83,10 @@ class Watchdog:
         return going
 
     def _kill(self, posted: Posted) -> None:
-        if posted.pid not in self._killed:
-            self._killed[posted.pid] = posted
-            log.error("run.killed", run_id=posted.run_id, pid=posted.pid)
+        if posted.pid in self._killed:
+            return
+        self._killed[posted.pid] = posted
+        log.error("run.killed", run_id=posted.run_id, pid=posted.pid)
         with suppress(ProcessLookupError):
             os.kill(posted.pid, signal.SIGKILL)
         give_up = time.monotonic() + DIES_WITHIN
