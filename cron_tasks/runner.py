@@ -2,26 +2,23 @@
 
 import random
 import secrets
-import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
-from typing import TypeVar
 
 import structlog
-from redis.exceptions import RedisError
 
 from cron_tasks.action_types import TaskAction
 from cron_tasks.actions import Run
 from cron_tasks.by_hand import open_by_hand
+from cron_tasks.conclusions import Concluder, log_ended
 from cron_tasks.errors import described
 from cron_tasks.handover import Handed
-from cron_tasks.inflight import Posted, Slot
+from cron_tasks.inflight import Slot
 from cron_tasks.jobs import Job
 from cron_tasks.leases import renewed
-from cron_tasks.ledger import LEASE, Ledger, open_tick
-from cron_tasks.ledger_ticks import Claim, Open, Outcome
+from cron_tasks.ledger import LEASE, Ledger
+from cron_tasks.ledger_ticks import Claim, Outcome
 from cron_tasks.limits import Limits
 from cron_tasks.outcomes import ERROR_SHOWN, Attempt, Result, conclude, untold
 from cron_tasks.performing import Watched, act, stopped
@@ -33,14 +30,11 @@ from cron_tasks.ticks import late_reason, parse_run_id
 
 log = structlog.get_logger("cron_tasks.runs")
 
-#: Seconds between two attempts to finish while Redis is away.
-RETRY_EVERY = 0.5
-T = TypeVar("T")
 #: Sends a job's task: (job, its action, id of the task, what its callbacks are told).
 Send = Callable[[Job, TaskAction, str, Handed], None]
 
 
-class Runner:
+class Runner(Concluder):
     """Runs ticks for one worker process.
 
     Each claim has a holder of its own, so that a repeated message is refused even in the thread
@@ -57,11 +51,9 @@ class Runner:
         send: Send,
         slot: Slot | None = None,
     ) -> None:
-        self.ledger = ledger
+        super().__init__(ledger, settings, clock)
         self.registry = registry
-        self.settings = settings
         self.worker = worker
-        self.clock = clock
         self.send = send
         self.slot = slot
         self.service = Service()
@@ -92,42 +84,13 @@ class Runner:
         left = set(claimed) - results.keys()
         for lost in results.keys() - closed:
             log.warning("run.lease_lost", run_id=lost, status=results.pop(lost).status)
-        _log(results)
+        log_ended(results)
         ended = {run_id: result.status for run_id, result in results.items()}
         return ended | dict.fromkeys(left, "handed back" if self.service.reason else "handed over")
 
     def by_hand(self, job_id: str) -> str:
         """Open a tick of this instant; its run id. Raises UnknownJob, JobDisabled."""
         return open_by_hand(self.ledger, self.registry.job(job_id), self.clock())
-
-    def _finish(self, outcomes: Sequence[Outcome]) -> list[str]:
-        return self._patiently(lambda: self.ledger.finish(self.clock(), outcomes))
-
-    def _patiently(self, step: Callable[[], T]) -> T:
-        """Wait for a Redis that is away, for as long as the claims may hold."""
-        give_up = self.clock() + LEASE
-        while True:
-            try:
-                return step()
-            except RedisError:
-                if self.clock() > give_up:
-                    raise
-                time.sleep(RETRY_EVERY)
-
-    def end(self, handed: Handed, result: Result, worker: str | None) -> str:
-        """Conclude a run that was handed over, and ended on `worker`; what became of it.
-
-        One that has moved on is left alone: it took too long, or this is told again.
-        """
-        tick = self._patiently(lambda: open_tick(self.ledger.redis, handed.run_id))
-        if tick is None or tick.state != handed.state:
-            return _nobody_waits(handed)
-        by = Attempt(tick.attempt, handed.started_at, self.clock(), worker)
-        outcome = self._concluded(tick, result, by)
-        if not self._finish([outcome]):
-            return _nobody_waits(handed)
-        _log({tick.run_id: replace(result, status=outcome.status)})
-        return outcome.status
 
     def _perform(self, holder: str, claim: Claim) -> tuple[Outcome, Result] | None:
         """Make an attempt; None when that is left to a Celery task or to another process."""
@@ -229,53 +192,3 @@ class Runner:
         self._stuck[holder] = True
         if all(self._stuck.get(each) for each in tuple(self._going)):
             self.service.end()
-
-    def renew(self, posted: Posted) -> str:
-        """Renew the lease of a run of a process that does not; why the run should end, or ""."""
-        renewed = self.ledger.renew(posted.holder, self.clock(), [posted.run_id])
-        return renewed.get(posted.run_id, "")
-
-    def conclude_killed(self, posted: Posted) -> None:
-        """Conclude the run of a process that was killed, unless the run has moved on.
-
-        Raises RedisError.
-        """
-        tick = open_tick(self.ledger.redis, posted.run_id)
-        if tick and tick.state.split("|", 3)[3] == posted.holder:
-            worker = posted.holder.rpartition("#")[0]
-            by = Attempt(tick.attempt, posted.started_at, self.clock(), worker)
-            outcome = self._concluded(tick, posted.result, by)
-            if self.ledger.finish(self.clock(), [outcome]):
-                _log({tick.run_id: replace(posted.result, status=outcome.status)})
-
-    def _concluded(self, tick: Open, result: Result, by: Attempt) -> Outcome:
-        """The outcome of an attempt that did not end where it was begun."""
-        try:
-            job = Job.from_document(tick.document)
-        except ValueError:
-            return untold(tick, result, by)
-        _, scheduled_for = parse_run_id(tick.run_id) or ("", 0.0)
-        run = Run(job, tick.run_id, scheduled_for, tick.attempt)
-        return conclude(run, tick, result, by, self.settings, random.random())
-
-
-def _nobody_waits(handed: Handed) -> str:
-    log.info("run.outcome_ignored", run_id=handed.run_id, why="it was no longer waited for")
-    return "was no longer waiting"
-
-
-def _log(results: dict[str, Result]) -> None:
-    """A line for each run; of a storm, one for all that went well."""
-    for finished, result in results.items():
-        if len(results) == 1 or result.status != "ok":
-            write = log.info if result.status == "ok" else log.warning
-            job_id = finished.rpartition("@")[0]
-            write("run.finished", job_id=job_id, run_id=finished, **_said(result))
-    if len(results) > 1:
-        count = Counter[str](result.status for result in results.values())
-        log.info("runs.finished", **count)
-
-
-def _said(result: Result) -> dict[str, str]:
-    said = {"status": result.status, "reason": result.reason, "error": result.error}
-    return {name: value for name, value in said.items() if value is not None}

@@ -15,6 +15,7 @@ from redis import Redis
 from cron_tasks import inflight, names, presence, watchdog
 from cron_tasks.celery import app, settings
 from cron_tasks.chunk import Tick, one_by_one
+from cron_tasks.conclusions import Concluder
 from cron_tasks.errors import JobDisabled, UnknownJob
 from cron_tasks.handover import Handed, error_of, send
 from cron_tasks.ledger import Ledger
@@ -114,15 +115,14 @@ def _redis() -> Redis:
     return connect(settings.redis_url.get_secret_value())
 
 
-def _watching_runner() -> Runner:
+def _concluder() -> Concluder:
     """For the thread that watches: forked processes must not share its connection."""
     redis = connect(settings.redis_url.get_secret_value(), timeout=1.0, retries=0)
-    ledger, registry = Ledger(redis, settings), Registry(redis)
-    return Runner(ledger, registry, settings, "", time.time, partial(send, app))
+    return Concluder(Ledger(redis, settings), settings, time.time)
 
 
 presence.install(_redis())
-watchdog.install(_watching_runner)
+watchdog.install(_concluder)
 
 
 @cache

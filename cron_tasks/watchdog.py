@@ -19,11 +19,11 @@ import structlog
 from celery.signals import worker_init
 from redis.exceptions import RedisError
 
+from cron_tasks.conclusions import Concluder
 from cron_tasks.inflight import Board, Posted, alive, share
 from cron_tasks.leases import LOOK_EVERY
 from cron_tasks.ledger import LEASE
 from cron_tasks.performing import HARD, stopped
-from cron_tasks.runner import Runner
 
 log = structlog.get_logger("cron_tasks.runs")
 
@@ -34,9 +34,9 @@ DIES_WITHIN = 1.0
 class Watchdog:
     """Looks after what the processes of one pool have posted."""
 
-    def __init__(self, board: Board, runner: Runner) -> None:
+    def __init__(self, board: Board, concluder: Concluder) -> None:
         self.board = board
-        self.runner = runner
+        self.concluder = concluder
         self._unwanted: dict[tuple[int, str], Posted] = {}
         self._killed: dict[int, Posted] = {}
 
@@ -66,7 +66,7 @@ class Watchdog:
                 self._renew(posted, now)
         for pid, posted in list(self._killed.items()):
             if not alive(pid):
-                self.runner.conclude_killed(posted)
+                self.concluder.conclude_killed(posted)
                 del self._killed[pid]
 
     def _going(self) -> list[Posted]:
@@ -99,18 +99,18 @@ class Watchdog:
 
     def _renew(self, posted: Posted, now: float) -> None:
         """Renew in place of a process whose own thread does not get to it."""
-        why = self.runner.renew(posted)
+        why = self.concluder.renew(posted)
         if why and (posted.pid, posted.run_id) not in self._unwanted:
             until = min(posted.deadline, now + HARD)
             ending = replace(posted, deadline=until, result=stopped(why))
             self._unwanted[posted.pid, posted.run_id] = ending
 
 
-def install(runner: Callable[[], Runner]) -> None:
+def install(concluder: Callable[[], Concluder]) -> None:
     """Have this process, if it becomes a Celery worker, watch over the processes of its pool."""
 
     def start(**_: Any) -> None:
-        watchdog = Watchdog(share(), runner())
+        watchdog = Watchdog(share(), concluder())
         threading.Thread(target=watchdog.watch, name="watchdog", daemon=True).start()
 
     worker_init.connect(start, weak=False)
