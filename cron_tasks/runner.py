@@ -23,7 +23,7 @@ from cron_tasks.limits import Limits
 from cron_tasks.outcomes import ERROR_SHOWN, Attempt, Result, conclude, untold
 from cron_tasks.performing import Watched, act, stopped
 from cron_tasks.registry import Registry
-from cron_tasks.service import Service, out_of_descriptors
+from cron_tasks.service import Service
 from cron_tasks.settings import Settings
 from cron_tasks.text import printable
 from cron_tasks.ticks import late_reason, parse_run_id
@@ -50,13 +50,14 @@ class Runner(Concluder):
         clock: Callable[[], float],
         send: Send,
         slot: Slot | None = None,
+        service: Service | None = None,
     ) -> None:
         super().__init__(ledger, settings, clock)
         self.registry = registry
         self.worker = worker
         self.send = send
         self.slot = slot
-        self.service = Service()
+        self.service = service or Service()
         self._claims = count()
         # Holders at work. Those whose action cannot be ended, with whether their run is concluded.
         self._going: set[str] = set()
@@ -111,7 +112,7 @@ class Runner(Concluder):
                 return None
         if refused is None and job.action.type == "notify":
             refused = act(run, self.settings)
-        if refused is None and not self.fit():
+        if refused is None and self.service.reason:
             self.ledger.hand_back(self.clock(), [(claim.run_id, claim.state)])
             return None
         result = refused or self._watch(run, holder, claim, started)
@@ -157,12 +158,6 @@ class Runner(Concluder):
             return Result("missed", late) if late else None
         return None
 
-    def fit(self) -> bool:
-        """Return whether this process can perform actions; if not, it leaves service."""
-        if not self.service.reason and out_of_descriptors():
-            self.service.stop("it is out of file descriptors")
-        return not self.service.reason
-
     def _watch(self, run: Run, holder: str, claim: Claim, started: float) -> Result:
         def renew() -> str:
             return self.ledger.renew(holder, self.clock(), [run.run_id]).get(run.run_id, "")
@@ -171,8 +166,7 @@ class Runner(Concluder):
             self._give_up(holder, lambda: self._ended(run, claim, started, result))
 
         result = Watched(run, holder, started, self.slot, renew, give_up).perform(self.settings)
-        if result.status == "failed":
-            self.fit()
+        self.service.check()
         return result
 
     def _give_up(self, holder: str, ended: Callable[[], Outcome]) -> None:

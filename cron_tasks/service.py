@@ -47,6 +47,11 @@ class Service:
             # Celery's warm shutdown.
             os.kill(os.getpid(), signal.SIGTERM)
 
+    def check(self) -> None:
+        """Stop if no action could do its work here."""
+        if not self.reason and out_of_descriptors():
+            self.stop("it is out of file descriptors")
+
     def end(self) -> None:
         """End this process now: Celery replaces one of a pool, a supervisor a whole worker."""
         os._exit(EX_SOFTWARE)

@@ -24,16 +24,21 @@ from cron_tasks.redis_client import connect
 from cron_tasks.registry import Registry
 from cron_tasks.report import Reporter, keep_reporting
 from cron_tasks.runner import Runner
+from cron_tasks.service import Service
 from cron_tasks.sync import Reconciler
 from cron_tasks.text import output_of
 from cron_tasks.ticks import parse_run_id
+
+_service = Service()
 
 
 @app.task(name=names.SYNC_TASK)
 def sync_jobs() -> dict[str, Any]:
     """Reconcile the registry with the REST service; what it did."""
     _report_from(os.getpid())
-    report = Reconciler(_redis(), settings).sync(time.time)
+    with _in_service():
+        report = Reconciler(_redis(), settings).sync(time.time)
+        _service.check()
     return report.as_json() if report else {"state": "another sync is at it"}
 
 
@@ -49,7 +54,7 @@ def run_job(self: Task[..., Any], job_id: str | int) -> str:
     tick = parse_run_id(run_id)
     if tick is None or tick[0] != job_id:
         run_id = runner.by_hand(job_id)
-    with _in_service(runner):
+    with _in_service():
         return f"{run_id} {runner.run([(run_id, job_id)]).get(run_id, 'was no longer waiting')}"
 
 
@@ -57,25 +62,24 @@ def run_job(self: Task[..., Any], job_id: str | int) -> str:
 def run_chunk(self: Task[..., Any], run_ids: list[str], quick: bool = True) -> str:
     """Run many ticks: those of quick actions in one go, others one after the other."""
     ticks = [(run_id, tick[0]) for run_id in run_ids if (tick := parse_run_id(run_id))]
-    runner = _runner(self.request.hostname or "")
-    run = runner.run
-    with _in_service(runner):
+    run = _runner(self.request.hostname or "").run
+    with _in_service():
         alone = partial(_send_alone, self.request)
         results = run(ticks) if quick else one_by_one(ticks, run, alone)
     return f"{len(results)} of {len(run_ids)} ticks run"
 
 
 @contextmanager
-def _in_service(runner: Runner) -> Iterator[None]:
-    """End a process of a pool after a message that it could not deal with; Celery replaces it."""
+def _in_service() -> Iterator[None]:
+    """End a process of a pool that is of no more use, after its message; Celery replaces it."""
     try:
         yield
     except Exception:
-        runner.fit()
+        _service.check()
         raise
     finally:
-        if runner.service.reason and inflight.in_pool():
-            runner.service.end()
+        if _service.reason and inflight.in_pool():
+            _service.end()
 
 
 def _send_alone(request: Any, tick: Tick) -> None:
@@ -150,5 +154,5 @@ def _process_runner(pid: int, hostname: str) -> Runner:
     redis = _redis()
     ledger = Ledger(redis, settings)
     worker = f"{hostname}/{pid}/{secrets.token_hex(3)}"
-    slot = inflight.slot()
-    return Runner(ledger, Registry(redis), settings, worker, time.time, partial(send, app), slot)
+    to_app, slot = partial(send, app), inflight.slot()
+    return Runner(ledger, Registry(redis), settings, worker, time.time, to_app, slot, _service)

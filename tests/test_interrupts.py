@@ -72,6 +72,12 @@ class Misbehave(CustomAction):
         while True:
             kept.append(os.open("/dev/null", os.O_RDONLY))
 
+    def hoard(self):
+        try:
+            self.leak()
+        except OSError:
+            return None
+
     def exit(self):
         raise SystemExit(3)
 
@@ -96,6 +102,9 @@ class Misbehave(CustomAction):
     def memory(self):
         raise MemoryError
 
+    def odd(self):
+        raise ActionFailed("odd", permanent=False, retry_after="soon", output={"a": 1})
+
     def key(self):
         return {}["oops"]
 """
@@ -108,6 +117,7 @@ RAISED = {
     "group": "BaseExceptionGroup: several (2 sub-exceptions)",
     "recursion": "RecursionError: maximum recursion depth exceeded",
     "memory": "MemoryError",
+    "odd": "odd",
     "key": "KeyError: 'oops'",
 }
 
@@ -189,6 +199,7 @@ def test_whatever_an_action_raises_ends_its_run(pool: str, redis: Redis, system:
     for how, error in RAISED.items():
         status, found = system.ended(how)
         assert (status, str(found)[: len(error)]) == ("failed", error)
+    assert ended(redis, "odd")["output"] == '{"a": 1}'
     assert ended(redis, "ok")["output"] == '{"done": [1, "two", "{3}"]}'
     assert worker.alive
     assert "WorkerLostError" not in worker.output
@@ -204,23 +215,32 @@ def test_a_worker_of_threads_leaves_service_when_one_hangs(redis: Redis, system:
     assert (first["run_id"][:8], second["run_id"][:7]) == ("stubborn", "quarter")
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize(
+    ("how", "end"),
+    [("leak", ("failed", "OSError: [Errno 24] Too many o")), ("hoard", ("ok", "None"))],
+)
 def test_a_process_without_file_descriptors_leaves_service(
-    pool: str, redis: Redis, system: System
+    how: str, end: tuple[str, str], redis: Redis, system: System
 ) -> None:
-    worker = system.start(1, "--pool", pool, leak={})
-    status, error = system.ended("leak")
-    assert (status, str(error)[:30]) == ("failed", "OSError: [Errno 24] Too many o")
-    if pool == "threads":
-        worker.popen.wait(20)
-        return
-    system.rest.jobs.append(system.rest.jobs[0] | {"id": "ok"})
-    system.rest.jobs[-1]["action"] = system.rest.jobs[0]["action"] | {"how": "ok"}
+    """One that fails at once; one whose action went well before it takes the next run."""
+    worker = system.start(1, **{how: {}})
+    status, error = system.ended(how)
+    assert (status, str(error)[:30]) == end
+    other = system.rest.jobs[0]
+    system.rest.jobs.append(other | {"id": "ok", "action": other["action"] | {"how": "ok"}})
     redis.lpush(names.POKE, "*")
     run(redis, "ok")
     assert system.ended("ok") == ("ok", None)
-    assert system.pid("ok") != system.pid("leak")
+    assert system.pid("ok") != system.pid(how)
+    assert worker.output.count('"worker.leaves"') == 1
     assert worker.alive
+
+
+def test_a_worker_of_threads_without_file_descriptors_ends(system: System) -> None:
+    worker = system.start(2, "--pool", "threads", leak={})
+    assert system.ended("leak")[0] == "failed"
+    worker.popen.wait(20)
+    assert '"worker.leaves"' in worker.output
 
 
 def test_a_process_that_is_replaced_after_each_message_loses_no_run(
