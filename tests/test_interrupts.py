@@ -193,6 +193,14 @@ def test_what_does_not_end_is_killed_and_nothing_runs_beside_it(
     assert worker.alive
 
 
+def test_a_worker_that_is_to_end_ends_what_does_not(system: System) -> None:
+    worker = system.start(1, backtrack={"timeout": 4})
+    system.pid("backtrack")
+    worker.signal(signal.SIGTERM)
+    assert system.ended("backtrack") == ("failed", "timed out after 4 s")
+    worker.popen.wait(20)
+
+
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_whatever_an_action_raises_ends_its_run(pool: str, redis: Redis, system: System) -> None:
     worker = system.start(1, "--pool", pool, **{how: {} for how in (*RAISED, "ok")})
