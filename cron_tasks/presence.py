@@ -49,13 +49,13 @@ def install(redis: Redis) -> None:
         nonlocal announced
         if worker is None:
             return
-        slots = worker.pool.num_processes or 1
+        size = worker.pool.num_processes or 1
         try:
-            announce(redis, worker.hostname, slots, time.time(), before=announced)
+            announce(redis, worker.hostname, size, time.time(), before=announced)
         except RedisError:
             # Celery's own connection tells that Redis is gone; this is only a hint.
             return
-        announced = slots
+        announced = size
 
     def leave(**_: Any) -> None:
         nonlocal worker

@@ -106,16 +106,18 @@ class Runner(Concluder):
             return untold(claim, result, by), result
         run = Run(job, claim.run_id, scheduled_for, claim.attempt)
         refused = self._refusal(run, claim, started)
+        quick = job.action.type == "notify"
+        if refused is None and not quick and self.service.reason:
+            ticks = [(claim.run_id, claim.state)]
+            self._patiently(lambda: self.ledger.hand_back(self.clock(), ticks))
+            return None
         if refused is None and isinstance(job.action, TaskAction):
             refused, claim = self._hand_over(run, claim, job.action, started)
             if refused is None:
                 return None
-        if refused is None and job.action.type == "notify":
-            refused = act(run, self.settings)
-        if refused is None and self.service.reason:
-            self.ledger.hand_back(self.clock(), [(claim.run_id, claim.state)])
-            return None
-        result = refused or self._watch(run, holder, claim, started)
+        result = refused or (
+            act(run, self.settings) if quick else self._watch(run, holder, claim, started)
+        )
         outcome = self._ended(run, claim, started, result)
         if outcome.status != result.status:
             result = replace(result, status=outcome.status)
@@ -137,6 +139,7 @@ class Runner(Concluder):
         try:
             self.send(run.job, action, task_id, Handed(run.run_id, handed.state, started))
         except Exception as error:
+            self.service.check()
             reason = f"its task could not be sent: {described(error, ERROR_SHOWN)}"
             return Result("failed", error=reason), handed
         log.info("run.handed_over", job_id=run.job.id, run_id=run.run_id, task_id=task_id)

@@ -29,10 +29,15 @@ from cron_tasks.sync import Reconciler
 from cron_tasks.text import output_of
 from cron_tasks.ticks import parse_run_id
 
+#: Seconds that a sync may take once the list is read, before its process is killed.
+SYNC_LIMIT = 600
+
 _service = Service()
 
 
-@app.task(name=names.SYNC_TASK)
+# A plug-in's validator may hang while it holds Python's lock; without a limit each sync that
+# follows would hang in a further process, until none is left.
+@app.task(name=names.SYNC_TASK, time_limit=int(settings.rest_deadline) + SYNC_LIMIT)
 def sync_jobs() -> dict[str, Any]:
     """Reconcile the registry with the REST service; what it did."""
     _report_from(os.getpid())

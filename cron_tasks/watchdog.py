@@ -37,7 +37,7 @@ class Watchdog:
     def __init__(self, board: Board, concluder: Concluder) -> None:
         self.board = board
         self.concluder = concluder
-        self._unwanted: dict[tuple[int, str], Posted] = {}
+        self._unwanted: dict[tuple[str, str], Posted] = {}
         self._killed: dict[int, Posted] = {}
 
     def watch(self) -> None:
@@ -74,11 +74,11 @@ class Watchdog:
         going = []
         for index, posted in self.board.read():
             if alive(posted.pid):
-                key = (posted.pid, posted.run_id)
+                key = (posted.holder, posted.run_id)
                 going.append(self._unwanted.get(key, posted))
             else:
                 self.board.clear(index)
-        keys = {(posted.pid, posted.run_id) for posted in going}
+        keys = {(posted.holder, posted.run_id) for posted in going}
         self._unwanted = {key: self._unwanted[key] for key in self._unwanted.keys() & keys}
         return going
 
@@ -100,10 +100,10 @@ class Watchdog:
     def _renew(self, posted: Posted, now: float) -> None:
         """Renew in place of a process whose own thread does not get to it."""
         why = self.concluder.renew(posted)
-        if why and (posted.pid, posted.run_id) not in self._unwanted:
+        key = (posted.holder, posted.run_id)
+        if why and key not in self._unwanted:
             until = min(posted.deadline, now + HARD)
-            ending = replace(posted, deadline=until, result=stopped(why))
-            self._unwanted[posted.pid, posted.run_id] = ending
+            self._unwanted[key] = replace(posted, deadline=until, result=stopped(why))
 
 
 def install(concluder: Callable[[], Concluder]) -> None:
