@@ -34,5 +34,5 @@ def test_slots_follow_the_pool(redis: Redis, celery: Celery) -> None:
     wait_until(lambda: slots(redis, time.time()) == 2, "the worker")
     celery.run("control", "pool_grow", "3")
     wait_until(lambda: slots(redis, time.time()) == 5, "it to have grown")
-    celery.run("control", "pool_shrink", "4")
-    wait_until(lambda: slots(redis, time.time()) == 1, "it to have shrunk")
+    celery.run("control", "pool_shrink", "1")
+    wait_until(lambda: slots(redis, time.time()) == 4, "it to have shrunk")
