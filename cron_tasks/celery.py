@@ -7,14 +7,18 @@ simple rather than careful. What stock settings do on Redis was measured; each d
 import sys
 from datetime import timedelta
 
+import structlog
 from celery import Celery
-from celery.signals import beat_init, celeryd_init, heartbeat_sent
+from celery.signals import beat_init, celeryd_init, heartbeat_sent, worker_init
 
-from cron_tasks import logs, names
+from cron_tasks import logs, names, plugins
 from cron_tasks.broker import EventsTogether, Unacknowledged, default_queue
 from cron_tasks.errors import SettingsError
 from cron_tasks.redis_client import TIMEOUT, sentinel_master
 from cron_tasks.settings import Settings, load
+from cron_tasks.text import printable
+
+log = structlog.get_logger("cron_tasks.plugins")
 
 #: Seconds that a leading beat keeps its lock without a sign of life; it extends it every third.
 LEADER_TTL = 6
@@ -104,6 +108,14 @@ def _need_the_rest_service(**_: object) -> None:
         settings.required("rest_url")
     except SettingsError as error:
         sys.exit(str(error))
+
+
+@worker_init.connect
+@beat_init.connect
+def _tell_of_plug_ins(**_: object) -> None:
+    """Log what is wrong with plug-ins once a process, and not before the output of commands."""
+    for name, reason in plugins.unusable().items():
+        log.error("plugin.unusable", type=printable(name), reason=reason)
 
 
 @heartbeat_sent.connect

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from cron_tasks.text import printable
+
 
 class CronTasksError(Exception):
     """Base of every error raised on purpose; its text is one sentence for a person."""
@@ -54,3 +56,18 @@ class ActionFailed(CronTasksError):
         self.permanent = permanent
         self.retry_after = retry_after
         self.output = output
+
+
+def described(error: BaseException, limit: int = 500) -> str:
+    """Return `error` as one printable line of at most `limit` characters: its type and its text.
+
+    The errors raised on purpose here are sentences, so their type is left out.
+    """
+    kind = type(error).__name__
+    try:
+        text = str(error)
+    except BaseException:
+        text = "its text cannot be shown"
+    if isinstance(error, CronTasksError) and text:
+        return printable(text, limit)
+    return printable(f"{kind}: {text}" if text else kind, limit)

@@ -5,7 +5,6 @@ No worker waits for the task and there is no result backend. Its message has two
 the run with them. Where nobody calls back, the sweeper ends the run when the job's timeout is over.
 """
 
-import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,11 +15,11 @@ from redis.exceptions import ResponseError
 
 from cron_tasks import names
 from cron_tasks.action_types import TaskAction
-from cron_tasks.errors import ActionFailed
+from cron_tasks.errors import ActionFailed, described
 from cron_tasks.jobs import Job
 from cron_tasks.outcomes import ERROR_SHOWN
 from cron_tasks.publisher import QUEUE_FULL, waiting
-from cron_tasks.text import output, printable
+from cron_tasks.text import printable
 
 log = structlog.get_logger("cron_tasks.runs")
 
@@ -72,17 +71,10 @@ def send(app: Celery, job: Job, action: TaskAction, task_id: str, handed: Handed
             log.warning("task.in_doubt", task_id=task_id, error=str(error))
 
 
-def output_of(result: Any) -> str | None:
-    """What is kept of what a task returned: a text as it is, anything else as JSON."""
-    if result is None or isinstance(result, str):
-        return output(result or "")
-    return output(json.dumps(result, ensure_ascii=False, default=str))
-
-
 def error_of(task_id: str, error: BaseException | None) -> str:
     """Why a task failed; only an app that knows our tasks says with what `error`."""
     if error is None:
         return printable(
             f"its task failed; the log of its worker says why ({task_id})", ERROR_SHOWN
         )
-    return printable(f"{type(error).__name__}: {error}".removesuffix(": "), ERROR_SHOWN)
+    return described(error, ERROR_SHOWN)

@@ -1,7 +1,6 @@
-"""Ending an action that takes too long, or that nobody wants any more: softly, then hard."""
+"""Asking an action to end that takes too long, or that nobody wants any more."""
 
 import ctypes
-import os
 import signal
 import threading
 import time
@@ -9,21 +8,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from cron_tasks.leases import renewed
+from cron_tasks.leases import LOOK_EVERY, renewed
 
-#: Seconds between two looks at whether an action should end.
-LOOK_EVERY = 1.0
 #: Seconds that an action has to end after it was asked to.
 GRACE = 10.0
-_IMPORTED_BY = os.getpid()
 
 
 class Stopped(BaseException):
     """Raised inside an action that has to end; actions that catch every Exception let it pass."""
 
 
-class _Action:
-    """An action that goes on in the thread that made this."""
+class Interruptible:
+    """An action that runs in the thread that made this."""
 
     def __init__(self, look: Callable[[], bool], give_up: Callable[[], object]) -> None:
         self.thread = threading.get_ident()
@@ -34,29 +30,29 @@ class _Action:
         self._give_up = give_up
         self._ending = threading.Lock()
 
+    @property
+    def asked(self) -> bool:
+        """Whether the action was asked to end, even if it ignored that."""
+        return self.asked_at is not None
+
     def watch(self) -> None:
-        """Called in another thread, again and again."""
-        ending = self._look()
+        """Look after the action; called every second, in another thread."""
+        ending = self.asked or self._look()
         with self._ending:
-            if not self.going:
+            if not (self.going and ending):
                 return
             if self.asked_at is None:
-                if ending:
-                    self.asked_at = time.monotonic()
-                    self._interrupt()
+                self.asked_at = time.monotonic()
+                self._interrupt()
                 return
             if time.monotonic() < self.asked_at + GRACE:
                 return
-            self.going = False
         self._give_up()
-        if os.getpid() != _IMPORTED_BY:
-            # A process of the pool, which Celery replaces; a worker of threads has to live with it.
-            os.kill(os.getpid(), signal.SIGKILL)
 
     def end(self) -> None:
         self.going = False
         with self._ending:
-            if self.asked_at is not None and not self.in_main:
+            if self.asked and not self.in_main:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread), None)
 
     def _interrupt(self) -> None:
@@ -69,28 +65,30 @@ class _Action:
             )
 
 
-_in_main: _Action | None = None
+_in_main: Interruptible | None = None
 
 
 def _raise(_signal: int, _frame: FrameType | None) -> None:
-    if _in_main and _in_main.going and _in_main.asked_at is not None:
+    if _in_main and _in_main.going and _in_main.asked:
         raise Stopped
 
 
 @contextmanager
-def interruptible(look: Callable[[], bool], give_up: Callable[[], object]) -> Iterator[None]:
-    """Run an action that ends with Stopped once `look` says so.
+def interruptible(
+    look: Callable[[], bool], give_up: Callable[[], object]
+) -> Iterator[Interruptible]:
+    """Run an action in which Stopped is raised once `look` says that it has to end.
 
-    `look` is called every second, in another thread. An action that goes on for GRACE seconds more
-    is given up: `give_up()` is called, and a process of a pool then dies.
+    `look` is called every second, in another thread. Once an action has gone on for GRACE seconds
+    after that, `give_up` is called every second until the action ends.
     """
     global _in_main
-    action = _Action(look, give_up)
+    action = Interruptible(look, give_up)
     if action.in_main:
         signal.signal(signal.SIGUSR2, _raise)
         _in_main = action
-    try:
-        with renewed(action.watch, LOOK_EVERY):
-            yield
-    finally:
-        action.end()
+    with renewed(action.watch, LOOK_EVERY):
+        try:
+            yield action
+        finally:
+            action.end()

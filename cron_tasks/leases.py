@@ -75,4 +75,7 @@ def _keep() -> None:
                 held.renew()
             except RedisError as error:
                 log.warning("lease.not_renewed", error=str(error))
+            except Exception:
+                # The other leases of this process depend on this thread.
+                log.exception("lease.not_renewed")
             held.at = time.monotonic() + held.every

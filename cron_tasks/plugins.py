@@ -5,20 +5,19 @@ name is the type that jobs name, its object a subclass of CustomAction. One that
 harms nothing but the jobs that name it: they are rejected with the reason.
 """
 
-import logging
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from inspect import isabstract
-from typing import TYPE_CHECKING, Any, Literal
+from inspect import isabstract, iscoroutinefunction
+from typing import TYPE_CHECKING, Any, Literal, cast
 from zoneinfo import ZoneInfo
 
-from pydantic import create_model, model_validator
+from pydantic import ValidationError, create_model, model_validator
 
-from cron_tasks.errors import ActionFailed
+from cron_tasks.errors import ActionFailed, described
 from cron_tasks.fields import Policy
 from cron_tasks.text import printable
 from cron_tasks.ticks import iso
@@ -27,14 +26,11 @@ if TYPE_CHECKING:
     from cron_tasks.jobs import Job
     from cron_tasks.settings import Settings
 
-__all__ = ["ActionFailed", "CustomAction", "Run", "installed"]
+__all__ = ["ActionFailed", "CustomAction", "Run", "installed", "unusable"]
 
 GROUP = "cron_tasks.actions"
 #: Types that no plug-in can take.
 BUILT_IN = ("notify", "http", "task")
-
-# Not structlog: this may be the first import of a program that has not set up its logging.
-log = logging.getLogger("cron_tasks.plugins")
 
 
 @dataclass(slots=True)
@@ -66,32 +62,45 @@ class CustomAction(Policy, ABC):
     type: str
 
     @abstractmethod
-    def perform(self, run: Run, settings: "Settings") -> str | None:
-        """Do the work, in at most `run.job.timeout` seconds; what of its output to keep.
+    def perform(self, run: Run, settings: "Settings") -> Any:
+        """Do the work in at most `run.job.timeout` seconds, and return the output.
 
+        The first 4 kB of it are kept: a text as it is, anything else as JSON.
         Raises ActionFailed, or anything else, when it could not. May be called again for the same
         run id after a worker died.
         """
 
 
-@cache
 def installed() -> dict[str, type[Policy]]:
     """The models of the actions that are installed, by type; of an unusable one a stand-in."""
+    return _found()[0]
+
+
+def unusable() -> dict[str, str]:
+    """Return why a plug-in cannot be used, by the type of its action."""
+    return _found()[1]
+
+
+@cache
+def _found() -> tuple[dict[str, type[Policy]], dict[str, str]]:
     offers: dict[str, set[EntryPoint]] = defaultdict(set)
     for point in entry_points(group=GROUP):
         offers[point.name].add(point)
     models: dict[str, type[Policy]] = {}
+    reasons: dict[str, str] = {}
     for name, points in sorted(offers.items()):
         try:
             models[name] = _model(name, points)
-        except (Exception, SystemExit) as error:
-            from_where = ", ".join(sorted(point.value for point in points))
-            what = printable(f"{type(error).__name__}: {error}", 300)
-            reason = f"the plug-in {printable(from_where)} for it cannot be used: {what}"
-            log.warning("action type %s: %s", printable(name), reason)
+        except KeyboardInterrupt:
+            raise  # A person's Ctrl-C.
+        except BaseException as error:
+            from_where = printable(", ".join(sorted(point.value for point in points)))
+            reasons[name] = (
+                f"the plug-in {from_where} for it cannot be used: {described(error, 300)}"
+            )
             if name not in BUILT_IN:
-                models[name] = _stand_in(name, reason)
-    return models
+                models[name] = _stand_in(name, reasons[name])
+    return models, reasons
 
 
 def _model(name: str, points: set[EntryPoint]) -> type[Policy]:
@@ -105,7 +114,22 @@ def _model(name: str, points: set[EntryPoint]) -> type[Policy]:
         raise TypeError("it is no subclass of cron_tasks.plugins.CustomAction")
     if isabstract(found):
         raise TypeError("it has no `perform`")
-    return _typed(name, found)
+    if iscoroutinefunction(found.perform):
+        raise TypeError("its `perform` is asynchronous; call `asyncio.run` in a plain one")
+    return _typed(name, found, {"guarded": _GUARD})
+
+
+def _guarded(value: Any, handler: Any) -> Any:
+    """Reject the row over which a plug-in's own validator fails; the others are read on."""
+    try:
+        return handler(value)
+    except (ValidationError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise ValueError(f"its plug-in could not read it: {described(error, 300)}") from None
+
+
+_GUARD: Any = model_validator(mode="wrap")(cast("Any", _guarded))
 
 
 def _stand_in(name: str, reason: str) -> type[Policy]:

@@ -15,13 +15,20 @@ ALIVE = 15.0
 
 def slots(redis: Redis, now: float) -> int:
     """Runs that all workers together take at once; at least 1."""
+    # In the order of their signs of life, so that of a restarted worker the newest counts.
     members = cast("list[str]", redis.zrangebyscore(names.WORKERS, now, "+inf"))
-    return max(sum(int(member.rpartition("|")[2]) for member in members), 1)
+    sizes = {host: int(size) for host, _, size in (each.rpartition("|") for each in members)}
+    return max(sum(sizes.values()), 1)
 
 
-def announce(redis: Redis, hostname: str, concurrency: int, now: float) -> None:
-    """Give a sign of life, and forget workers that have long given none."""
+def announce(redis: Redis, hostname: str, concurrency: int, now: float, before: int = 0) -> None:
+    """Give a sign of life, and forget workers that have long given none.
+
+    `before` is the concurrency at the last sign of life: a pool grows and shrinks.
+    """
     with redis.pipeline(transaction=False) as pipe:
+        if before not in (0, concurrency):
+            pipe.zrem(names.WORKERS, f"{hostname}|{before}")
         pipe.zadd(names.WORKERS, {f"{hostname}|{concurrency}": now + ALIVE})
         pipe.zremrangebyscore(names.WORKERS, "-inf", now - ALIVE)
         pipe.expire(names.WORKERS, int(ALIVE * 4))
@@ -30,22 +37,29 @@ def announce(redis: Redis, hostname: str, concurrency: int, now: float) -> None:
 
 def install(redis: Redis) -> None:
     """Have this process, if it becomes a Celery worker, announce itself."""
-    worker: dict[str, Any] = {}
+    worker: Any = None
+    announced = 0
 
     def ready(sender: Any, **_: Any) -> None:
-        worker.update(hostname=sender.hostname, concurrency=sender.pool.num_processes or 1)
+        nonlocal worker
+        worker = sender
         beat()
 
     def beat(**_: Any) -> None:
-        if worker:
-            try:
-                announce(redis, now=time.time(), **worker)
-            except RedisError:
-                # Celery's own connection tells that Redis is gone; this is only a hint.
-                return
+        nonlocal announced
+        if worker is None:
+            return
+        size = worker.pool.num_processes or 1
+        try:
+            announce(redis, worker.hostname, size, time.time(), before=announced)
+        except RedisError:
+            # Celery's own connection tells that Redis is gone; this is only a hint.
+            return
+        announced = size
 
     def leave(**_: Any) -> None:
-        worker.clear()
+        nonlocal worker
+        worker = None
 
     worker_ready.connect(ready, weak=False)
     heartbeat_sent.connect(beat, weak=False)

@@ -2,44 +2,39 @@
 
 import random
 import secrets
-import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import count
-from typing import TypeVar
 
 import structlog
-from redis.exceptions import RedisError
 
 from cron_tasks.action_types import TaskAction
-from cron_tasks.actions import Run, action_of
+from cron_tasks.actions import Run
 from cron_tasks.by_hand import open_by_hand
-from cron_tasks.errors import ActionFailed, CronTasksError
+from cron_tasks.conclusions import Concluder, log_ended
+from cron_tasks.errors import described
 from cron_tasks.handover import Handed
-from cron_tasks.interrupts import Stopped, interruptible
+from cron_tasks.inflight import Slot
 from cron_tasks.jobs import Job
 from cron_tasks.leases import renewed
-from cron_tasks.ledger import LEASE, Ledger, open_tick
+from cron_tasks.ledger import LEASE, Ledger
 from cron_tasks.ledger_ticks import Claim, Outcome
 from cron_tasks.limits import Limits
 from cron_tasks.outcomes import ERROR_SHOWN, Attempt, Result, conclude, untold
+from cron_tasks.performing import Watched, act, stopped
 from cron_tasks.registry import Registry
+from cron_tasks.service import Service
 from cron_tasks.settings import Settings
 from cron_tasks.text import printable
 from cron_tasks.ticks import late_reason, parse_run_id
 
 log = structlog.get_logger("cron_tasks.runs")
 
-#: Seconds between two attempts to finish while Redis is away.
-RETRY_EVERY = 0.5
-T = TypeVar("T")
 #: Sends a job's task: (job, its action, id of the task, what its callbacks are told).
 Send = Callable[[Job, TaskAction, str, Handed], None]
 
 
-class Runner:
+class Runner(Concluder):
     """Runs ticks for one worker process.
 
     Each claim has a holder of its own, so that a repeated message is refused even in the thread
@@ -54,18 +49,31 @@ class Runner:
         worker: str,
         clock: Callable[[], float],
         send: Send,
+        slot: Slot | None = None,
+        service: Service | None = None,
     ) -> None:
-        self.ledger = ledger
+        super().__init__(ledger, settings, clock)
         self.registry = registry
-        self.settings = settings
         self.worker = worker
-        self.clock = clock
         self.send = send
+        self.slot = slot
+        self.service = service or Service()
         self._claims = count()
+        # Holders at work. Those whose action cannot be ended, with whether their run is concluded.
+        self._going: set[str] = set()
+        self._stuck: dict[str, bool] = {}
 
     def run(self, run_ids: Sequence[tuple[str, str]]) -> dict[str, str]:
         """Run those of the (run id, job id) that wait to be run; what became of each by run id."""
         holder = f"{self.worker}#{next(self._claims)}"
+        self._going.add(holder)
+        try:
+            return self._run(holder, run_ids)
+        finally:
+            self._going.discard(holder)
+            self._stuck.pop(holder, None)
+
+    def _run(self, holder: str, run_ids: Sequence[tuple[str, str]]) -> dict[str, str]:
         claims = self.ledger.claim(holder, self.clock(), run_ids)
         if not claims:
             return {}
@@ -74,75 +82,43 @@ class Runner:
             done = [each for claim in claims if (each := self._perform(holder, claim))]
             closed = set(self._finish([outcome for outcome, _ in done]))
         results = {outcome.run_id: result for outcome, result in done}
-        handed = set(claimed) - results.keys()
+        left = set(claimed) - results.keys()
         for lost in results.keys() - closed:
             log.warning("run.lease_lost", run_id=lost, status=results.pop(lost).status)
-        _log(results)
+        log_ended(results)
         ended = {run_id: result.status for run_id, result in results.items()}
-        return ended | dict.fromkeys(handed, "handed over")
+        return ended | dict.fromkeys(left, "handed back" if self.service.reason else "handed over")
 
     def by_hand(self, job_id: str) -> str:
         """Open a tick of this instant; its run id. Raises UnknownJob, JobDisabled."""
         return open_by_hand(self.ledger, self.registry.job(job_id), self.clock())
 
-    def _finish(self, outcomes: Sequence[Outcome]) -> list[str]:
-        return self._patiently(lambda: self.ledger.finish(self.clock(), outcomes))
-
-    def _patiently(self, step: Callable[[], T]) -> T:
-        """Wait for a Redis that is away, for as long as the claims may hold."""
-        give_up = self.clock() + LEASE
-        while True:
-            try:
-                return step()
-            except RedisError:
-                if self.clock() > give_up:
-                    raise
-                time.sleep(RETRY_EVERY)
-
-    def end(self, handed: Handed, result: Result, worker: str | None) -> str:
-        """Conclude a run that was handed over, and ended on `worker`; what became of it.
-
-        One that has moved on is left alone: it took too long, or this is told again.
-        """
-        tick = self._patiently(lambda: open_tick(self.ledger.redis, handed.run_id))
-        if tick is None or tick.state != handed.state:
-            return _nobody_waits(handed)
-        by = Attempt(tick.attempt, handed.started_at, self.clock(), worker)
-        try:
-            job = Job.from_document(tick.document)
-        except ValueError:
-            outcome = untold(tick, result, by)
-        else:
-            _, scheduled_for = parse_run_id(tick.run_id) or ("", 0.0)
-            run = Run(job, tick.run_id, scheduled_for, tick.attempt)
-            outcome = conclude(run, tick, result, by, self.settings, random.random())
-        if not self._finish([outcome]):
-            return _nobody_waits(handed)
-        _log({tick.run_id: replace(result, status=outcome.status)})
-        return outcome.status
-
     def _perform(self, holder: str, claim: Claim) -> tuple[Outcome, Result] | None:
-        """Make an attempt; None when that is left to a Celery task."""
+        """Make an attempt; None when that is left to a Celery task or to another process."""
         _, scheduled_for = parse_run_id(claim.run_id) or ("", 0.0)
         started = self.clock()
         try:
             job = Job.from_document(claim.document)
         except ValueError as error:
-            removed = Result("skipped", "removed")
-            result = Result("failed", error=_one_line(error)) if claim.document else removed
+            unreadable = Result("failed", error=printable(str(error), ERROR_SHOWN))
+            result = unreadable if claim.document else Result("skipped", "removed")
             by = Attempt(claim.attempt, started, started, self.worker)
             return untold(claim, result, by), result
         run = Run(job, claim.run_id, scheduled_for, claim.attempt)
         refused = self._refusal(run, claim, started)
+        quick = job.action.type == "notify"
+        if refused is None and not quick and self.service.reason:
+            ticks = [(claim.run_id, claim.state)]
+            self._patiently(lambda: self.ledger.hand_back(self.clock(), ticks))
+            return None
         if refused is None and isinstance(job.action, TaskAction):
             refused, claim = self._hand_over(run, claim, job.action, started)
             if refused is None:
                 return None
-        ended = partial(self._ended, run, claim, started)
         result = refused or (
-            self._act(run) if job.action.type == "notify" else self._watch(run, holder, ended)
+            act(run, self.settings) if quick else self._watch(run, holder, claim, started)
         )
-        outcome = ended(result)
+        outcome = self._ended(run, claim, started, result)
         if outcome.status != result.status:
             result = replace(result, status=outcome.status)
         return outcome, result
@@ -158,12 +134,13 @@ class Runner:
         task_id = f"{claim.run_id}#{claim.attempt}-{secrets.token_hex(3)}"
         handed = claim.handed_to(task_id)
         if why := self.ledger.hand_over(claim, handed, self.clock() + run.job.timeout):
-            return _stopped(why), claim
+            return stopped(why), claim
         # Not before that, or else the outcome of a quick task would come too early.
         try:
             self.send(run.job, action, task_id, Handed(run.run_id, handed.state, started))
         except Exception as error:
-            reason = f"its task could not be sent: {_one_line(error)}"
+            self.service.check()
+            reason = f"its task could not be sent: {described(error, ERROR_SHOWN)}"
             return Result("failed", error=reason), handed
         log.info("run.handed_over", job_id=run.job.id, run_id=run.run_id, task_id=task_id)
         return None, handed
@@ -184,69 +161,31 @@ class Runner:
             return Result("missed", late) if late else None
         return None
 
-    def _watch(self, run: Run, holder: str, ended: Callable[[Result], Outcome]) -> Result:
-        """Act, for as long as the job's timeout allows and the run is wanted."""
-        begun = time.monotonic()
-        stopped = Result("failed", error=f"timed out after {run.job.timeout:g} s")
+    def _watch(self, run: Run, holder: str, claim: Claim, started: float) -> Result:
+        def renew() -> str:
+            return self.ledger.renew(holder, self.clock(), [run.run_id]).get(run.run_id, "")
 
-        def look() -> bool:
-            nonlocal stopped
-            if time.monotonic() > begun + run.job.timeout:
-                return True  # The lease outlasts the time that is left to end in.
-            if why := self.ledger.renew(holder, self.clock(), [run.run_id]).get(run.run_id):
-                stopped = _stopped(why)
-            return bool(why)
+        def give_up(result: Result) -> None:
+            self._give_up(holder, lambda: self._ended(run, claim, started, result))
 
-        try:
-            with interruptible(look, lambda: self._finish([ended(stopped)])):
-                return self._act(run)
-        except Stopped:
-            return stopped
+        result = Watched(run, holder, started, self.slot, renew, give_up).perform(self.settings)
+        self.service.check()
+        return result
 
-    def _act(self, run: Run) -> Result:
-        try:
-            output = action_of(run.job)(run, self.settings)
-        except ActionFailed as error:
-            return Result(
-                "failed",
-                error=_one_line(error),
-                output=error.output,
-                final=error.permanent,
-                retry_after=error.retry_after or 0.0,
-            )
-        except Exception as error:
-            if not isinstance(error, CronTasksError):
-                log.exception("run.raised", job_id=run.job.id, run_id=run.run_id)
-            return Result("failed", error=_one_line(error))
-        return Result("ok", output=output)
+    def _give_up(self, holder: str, ended: Callable[[], Outcome]) -> None:
+        """Get rid of an action that does not end although it was asked to.
 
-
-def _nobody_waits(handed: Handed) -> str:
-    log.info("run.outcome_ignored", run_id=handed.run_id, why="it was no longer waited for")
-    return "was no longer waiting"
-
-
-def _stopped(why: str) -> Result:
-    reason, _, other = why.partition("|")
-    return Result("skipped", reason, other=other or None)
-
-
-def _one_line(error: Exception) -> str:
-    return printable(str(error) or type(error).__name__, ERROR_SHOWN)
-
-
-def _log(results: dict[str, Result]) -> None:
-    """A line for each run; of a storm, one for all that went well."""
-    for finished, result in results.items():
-        if len(results) == 1 or result.status != "ok":
-            write = log.info if result.status == "ok" else log.warning
-            job_id = finished.rpartition("@")[0]
-            write("run.finished", job_id=job_id, run_id=finished, **_said(result))
-    if len(results) > 1:
-        count = Counter[str](result.status for result in results.values())
-        log.info("runs.finished", **count)
-
-
-def _said(result: Result) -> dict[str, str]:
-    said = {"status": result.status, "reason": result.reason, "error": result.error}
-    return {name: value for name, value in said.items() if value is not None}
+        A process of a pool is killed by the worker's main process (watchdog.py). A thread cannot be
+        killed: its worker takes no more runs, lets the others end, and then ends with all that
+        hangs. Until then the run keeps its lease, so nothing overlaps it.
+        """
+        if self.slot:
+            return
+        self._stuck.setdefault(holder, False)
+        if self._going - self._stuck.keys():
+            self.service.stop("a run outlived its timeout in a thread, which nobody can end")
+            return
+        self.ledger.finish(self.clock(), [ended()])
+        self._stuck[holder] = True
+        if all(self._stuck.get(each) for each in tuple(self._going)):
+            self.service.end()

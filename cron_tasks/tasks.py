@@ -4,32 +4,46 @@ import os
 import secrets
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any
 
 from celery import Task
 from redis import Redis
 
-from cron_tasks import names, presence
+from cron_tasks import inflight, names, presence, watchdog
 from cron_tasks.celery import app, settings
 from cron_tasks.chunk import Tick, one_by_one
+from cron_tasks.conclusions import Concluder
 from cron_tasks.errors import JobDisabled, UnknownJob
-from cron_tasks.handover import Handed, error_of, output_of, send
+from cron_tasks.handover import Handed, error_of, send
 from cron_tasks.ledger import Ledger
 from cron_tasks.outcomes import Result
 from cron_tasks.redis_client import connect
 from cron_tasks.registry import Registry
 from cron_tasks.report import Reporter, keep_reporting
 from cron_tasks.runner import Runner
+from cron_tasks.service import Service
 from cron_tasks.sync import Reconciler
+from cron_tasks.text import output_of
 from cron_tasks.ticks import parse_run_id
 
+#: Seconds that a sync may take once the list is read, before its process is killed.
+SYNC_LIMIT = 600
 
-@app.task(name=names.SYNC_TASK)
+_service = Service()
+
+
+# A plug-in's validator may hang while it holds Python's lock; without a limit each sync that
+# follows would hang in a further process, until none is left.
+@app.task(name=names.SYNC_TASK, time_limit=int(settings.rest_deadline) + SYNC_LIMIT)
 def sync_jobs() -> dict[str, Any]:
     """Reconcile the registry with the REST service; what it did."""
     _report_from(os.getpid())
-    report = Reconciler(_redis(), settings).sync(time.time)
+    with _in_service():
+        report = Reconciler(_redis(), settings).sync(time.time)
+        _service.check()
     return report.as_json() if report else {"state": "another sync is at it"}
 
 
@@ -45,7 +59,8 @@ def run_job(self: Task[..., Any], job_id: str | int) -> str:
     tick = parse_run_id(run_id)
     if tick is None or tick[0] != job_id:
         run_id = runner.by_hand(job_id)
-    return f"{run_id} {runner.run([(run_id, job_id)]).get(run_id, 'was no longer waiting')}"
+    with _in_service():
+        return f"{run_id} {runner.run([(run_id, job_id)]).get(run_id, 'was no longer waiting')}"
 
 
 @app.task(name=names.CHUNK_TASK, bind=True)
@@ -53,8 +68,23 @@ def run_chunk(self: Task[..., Any], run_ids: list[str], quick: bool = True) -> s
     """Run many ticks: those of quick actions in one go, others one after the other."""
     ticks = [(run_id, tick[0]) for run_id in run_ids if (tick := parse_run_id(run_id))]
     run = _runner(self.request.hostname or "").run
-    results = run(ticks) if quick else one_by_one(ticks, run, partial(_send_alone, self.request))
+    with _in_service():
+        alone = partial(_send_alone, self.request)
+        results = run(ticks) if quick else one_by_one(ticks, run, alone)
     return f"{len(results)} of {len(run_ids)} ticks run"
+
+
+@contextmanager
+def _in_service() -> Iterator[None]:
+    """End a process of a pool that is of no more use, after its message; Celery replaces it."""
+    try:
+        yield
+    except Exception:
+        _service.check()
+        raise
+    finally:
+        if _service.reason and inflight.in_pool():
+            _service.end()
 
 
 def _send_alone(request: Any, tick: Tick) -> None:
@@ -94,7 +124,14 @@ def _redis() -> Redis:
     return connect(settings.redis_url.get_secret_value())
 
 
+def _concluder() -> Concluder:
+    """For the thread that watches: forked processes must not share its connection."""
+    redis = connect(settings.redis_url.get_secret_value(), timeout=1.0, retries=0)
+    return Concluder(Ledger(redis, settings), settings, time.time)
+
+
 presence.install(_redis())
+watchdog.install(_concluder)
 
 
 @cache
@@ -122,4 +159,5 @@ def _process_runner(pid: int, hostname: str) -> Runner:
     redis = _redis()
     ledger = Ledger(redis, settings)
     worker = f"{hostname}/{pid}/{secrets.token_hex(3)}"
-    return Runner(ledger, Registry(redis), settings, worker, time.time, partial(send, app))
+    to_app, slot = partial(send, app), inflight.slot()
+    return Runner(ledger, Registry(redis), settings, worker, time.time, to_app, slot, _service)

@@ -4,6 +4,7 @@ A row of the REST service may hold anything: control sequences, megabytes, halve
 pairs. What a person sees of it is one line of printable characters of bounded length.
 """
 
+import json
 import reprlib
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -111,3 +112,37 @@ def output(text: str) -> str | None:
     lines = text[:MOST_OUTPUT].splitlines()
     safe = "\n".join(printable(line.expandtabs(), MOST_OUTPUT) for line in lines).strip("\n")
     return safe.encode()[:MOST_OUTPUT].decode(errors="ignore") or None
+
+
+def output_of(result: Any) -> str | None:
+    """Return what is kept of a value that an action or a task returned; None if it is empty.
+
+    A text is kept as it is, bytes as the text that they encode, anything else as JSON.
+    """
+    if result is None or isinstance(result, str):
+        return output(result or "")
+    if isinstance(result, bytes | bytearray | memoryview):
+        return output(bytes(result[:MOST_OUTPUT]).decode(errors="replace"))
+    try:
+        return output(_beginning(result))
+    except Exception:
+        # A cycle, a key that is not a text, a value whose own text fails.
+        return output(shown(result, MOST_OUTPUT))
+
+
+def _beginning(value: Any) -> str:
+    """Return the beginning of `value` as JSON, without encoding all of a huge value."""
+    made, length = list[str](), 0
+    for part in json.JSONEncoder(ensure_ascii=False, default=_plain).iterencode(value):
+        made.append(part)
+        length += len(part)
+        if length > MOST_OUTPUT:
+            break
+    return "".join(made)
+
+
+def _plain(value: Any) -> str:
+    """Return what stands for a value that JSON does not have."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value).decode(errors="replace")
+    return str(value)

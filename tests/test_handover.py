@@ -15,7 +15,7 @@ from redis import Redis
 
 from cron_tasks import handover, names
 from cron_tasks.action_types import TaskAction
-from cron_tasks.handover import Handed, error_of, output_of
+from cron_tasks.handover import Handed, error_of
 from cron_tasks.jobs import Job, validate
 from cron_tasks.ledger import LEASE, Ledger
 from cron_tasks.limits import Limits
@@ -191,7 +191,7 @@ def test_a_task_that_cannot_be_sent_fails_the_attempt(bench: Callable[..., Bench
     assert world.runner.run([(TICK, "7")]) == {TICK: "handed over"}
     world.runner.end(world.sent[0][1], OK, None)
     attempts = json.loads(world.ledger.history("7")[0])["attempts"]
-    assert attempts[0]["error"] == "its task could not be sent: division by zero"
+    assert attempts[0]["error"] == "its task could not be sent: ZeroDivisionError: division by zero"
 
 
 def test_a_name_that_is_allowed_no_more_is_not_tried_again(bench: Callable[..., Bench]) -> None:
@@ -208,21 +208,6 @@ def test_a_job_that_was_removed_meanwhile(bench: Callable[..., Bench]) -> None:
     assert world.runner.end(world.sent[0][1], OK, None) == "ok"
     assert not world.redis.exists(names.OPEN, names.DEADLINES)
     assert world.redis.zcard(names.ACCOUNT_PREFIX + "7") == 1
-
-
-@pytest.mark.parametrize(
-    ("result", "output"),
-    [
-        (None, None),
-        ("", None),
-        ("a\nb", "a\nb"),
-        ({"ü": [1, None]}, '{"ü": [1, null]}'),
-        (2**70, str(2**70)),
-        ("ü" * 5000, "ü" * 2048),
-    ],
-)
-def test_what_is_kept_of_a_result(result: Any, output: str | None) -> None:
-    assert output_of(result) == output
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from plug_ins import install
+from processes import Celery
+
 ROOT = Path(__file__).parents[1]
 EXAMPLE = re.search(
     r"```python\n(?P<code>.*?)```.*?```toml\n(?P<toml>.*?)```",
@@ -29,15 +33,6 @@ def outcome(**action):
         return f"{error} permanent={error.permanent}"
     return f"{output!r} {job.warnings}"
 """
-
-
-def install(folder: Path, name: str, code: str, *points: str) -> None:
-    """A distribution of one module, as an installer leaves it."""
-    (folder / f"{name}.py").write_text(code)
-    metadata = folder / f"{name}-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("\n".join(["[cron_tasks.actions]", *points]) + "\n")
 
 
 def run(folder: Path, *actions: str, first: str = "") -> tuple[list[str], list[str]]:
@@ -108,7 +103,10 @@ def test_an_unusable_plug_in_harms_only_the_jobs_that_name_it(tmp_path: Path) ->
     install(tmp_path, "twin1", fine + perform, "twin = twin1:A", "good = twin1:A")
     install(tmp_path, "twin2", fine + perform, "twin = twin2:A")
     names = ("broken", "absent", "other", "bare", "twin", "good", "notify")
-    found, said = run(tmp_path, *(f'type="{name}", path="x"' for name in names))
+    told = "from cron_tasks import plugins\nprint(*plugins.unusable().items(), sep='\\n')\n"
+    found, said = run(tmp_path, *(f'type="{name}", path="x"' for name in names), first=told)
+    assert said == []
+    unusable, found = found[: -len(names)], found[-len(names) :]
     reasons = [
         "the plug-in broken:A for it cannot be used: SystemExit: no",
         "the plug-in absent:A for it cannot be used: AttributeError: module 'absent' has no "
@@ -123,6 +121,73 @@ def test_an_unusable_plug_in_harms_only_the_jobs_that_name_it(tmp_path: Path) ->
     assert found[5].startswith("'done' (")
     assert found[6].startswith("None (")
     clash = "the plug-in clash:A for it cannot be used: ValueError: this type is built in"
-    expected = [f"action type {name}: {why}" for name, why in zip(names, reasons, strict=False)]
-    expected += [f"action type {name}: {clash}" for name in ("http", "notify")]
-    assert sorted(said) == sorted(expected)
+    expected = list(zip(names, reasons, strict=False))
+    expected += [(name, clash) for name in ("http", "notify")]
+    assert sorted(unusable) == sorted(map(str, expected))
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("raise BaseException('no')", "BaseException: no"),
+        ("raise GeneratorExit", "GeneratorExit"),
+        ("import asyncio\nraise asyncio.CancelledError", "CancelledError"),
+        ("{}['oops']", "KeyError: 'oops'"),
+        (
+            "from cron_tasks.plugins import CustomAction\nclass A(CustomAction):\n"
+            "    async def perform(self, run, settings): ...",
+            "TypeError: its `perform` is asynchronous; call `asyncio.run` in a plain one",
+        ),
+    ],
+)
+def test_whatever_a_plug_in_raises_while_it_is_imported(
+    tmp_path: Path, code: str, why: str
+) -> None:
+    install(tmp_path, "broken", code, "broken = broken:A")
+    found, said = run(tmp_path, 'type="broken"', 'type="notify"')
+    reason = f"`action`: the plug-in broken:A for it cannot be used: {why}"
+    assert (found, said) == ([reason, "None ()"], [])
+
+
+def test_a_plug_in_whose_validator_fails_costs_only_the_row(tmp_path: Path) -> None:
+    code = """
+from pydantic import field_validator
+from cron_tasks.plugins import CustomAction
+
+class Picky(CustomAction):
+    path: str
+
+    @field_validator("path")
+    @classmethod
+    def check(cls, value):
+        if value == "good":
+            return value
+        if value == "bad":
+            raise ValueError("expected good")
+        raise {"k": KeyError("k"), "t": TypeError("t")}.get(value, SystemExit(1))
+
+    def perform(self, run, settings):
+        return ["done"]
+"""
+    install(tmp_path, "picky", code, "picky = picky:Picky")
+    paths = ("good", "bad", "k", "t", "x")
+    found, said = run(tmp_path, *(f'type="picky", path="{path}"' for path in paths))
+    assert said == []
+    assert found == [
+        "'[\"done\"]' ()",
+        "`action.path`: expected good",
+        "`action`: its plug-in could not read it: KeyError: 'k'",
+        "`action`: its plug-in could not read it: TypeError: t",
+        "`action`: its plug-in could not read it: SystemExit: 1",
+    ]
+
+
+def test_a_worker_tells_once_of_a_plug_in_that_cannot_be_used(
+    celery: Celery, tmp_path: Path
+) -> None:
+    install(tmp_path, "broken", "import absent", "broken = broken:A")
+    workers = [celery.worker(3, PYTHONPATH=str(tmp_path)) for _ in range(2)]
+    for worker in workers:
+        worker.wait_for(" ready.")
+        assert worker.output.count("plugin.unusable") == 1
+        assert "No module named 'absent'" in worker.output

@@ -1,12 +1,13 @@
 """Anything may stand in a row; nothing of it may reach a terminal or a log line as it is."""
 
 import unicodedata
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cron_tasks.text import did_you_mean, printable, shown, storable
+from cron_tasks.text import did_you_mean, output_of, printable, shown, storable
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 
@@ -118,3 +119,41 @@ def test_what_is_too_long_depends_on_the_limit_and_nan_is_null() -> None:
 )
 def test_did_you_mean(word: str, near: str | None) -> None:
     assert did_you_mean(word, ["timezone", "cron_expression"]) == near
+
+
+class Sulky:
+    def __str__(self) -> str:
+        raise ValueError
+
+
+CYCLE: list[Any] = []
+CYCLE.append(CYCLE)
+
+
+@pytest.mark.parametrize(
+    ("result", "output"),
+    [
+        (None, None),
+        ("", None),
+        ("a\nb", "a\nb"),
+        ({"ü": [1, None]}, '{"ü": [1, null]}'),
+        (2**70, str(2**70)),
+        ("ü" * 5000, "ü" * 2048),
+        (0, "0"),
+        (False, "false"),
+        (b"caf\xc3\xa9 \xff", "café \ufffd"),
+        ({"a": b"b", "c": {1}}, '{"a": "b", "c": "{1}"}'),
+        ({(1, 2): 3}, "{(1, 2): 3}"),
+        (CYCLE, "[[[[[[[...]]]]]]]"),
+        (["x"] * 10**6, ('["x"' + ', "x"' * 1000)[:4096]),
+        ("\ud800", "\\ud800"),
+    ],
+)
+def test_what_is_kept_of_a_result(result: Any, output: str | None) -> None:
+    assert output_of(result) == output
+
+
+def test_a_result_without_a_text_is_kept_all_the_same() -> None:
+    assert output_of(10**5000) == "a huge number"
+    assert "Sulky" in str(output_of(Sulky()))
+    assert "Sulky" in str(output_of({"a": Sulky()}))

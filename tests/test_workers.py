@@ -32,6 +32,12 @@ def test_the_versions_whose_insides_we_know(package: str, known: str) -> None:
     assert version(package).startswith(known)
 
 
+def test_a_sync_that_hangs_is_killed_by_celery() -> None:
+    from cron_tasks.tasks import settings, sync_jobs
+
+    assert sync_jobs.time_limit > settings.rest_deadline
+
+
 def test_no_queue_is_acknowledged() -> None:
     app = App("test", amqp=Unacknowledged, set_as_current=False)
     app.conf.task_queues = [default_queue()]

@@ -8,7 +8,7 @@ from cron_tasks.errors import ActionFailed
 from cron_tasks.jobs import Job
 from cron_tasks.plugins import CustomAction, Run
 from cron_tasks.settings import Settings
-from cron_tasks.text import output
+from cron_tasks.text import output_of
 
 __all__ = ["Action", "Run", "action_of"]
 
@@ -39,4 +39,4 @@ def action_of(job: Job) -> Action:
 
 
 def _plugged(action: CustomAction) -> Action:
-    return lambda run, settings: output(action.perform(run, settings) or "")
+    return lambda run, settings: output_of(action.perform(run, settings))

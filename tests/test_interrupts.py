@@ -1,0 +1,264 @@
+"""Actions that do not end, or end in odd ways, on real workers of processes and of threads."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from helpers import wait_until
+from plug_ins import install
+from processes import Celery, Process
+from redis import Redis
+from rest_server import RestServer
+from test_policies import ended, run
+
+from cron_tasks import names
+from cron_tasks.ledger import LEASE, Ledger
+from cron_tasks.settings import Settings
+
+MISBEHAVE = """
+import asyncio, os, re, time
+from pathlib import Path
+from cron_tasks.plugins import ActionFailed, CustomAction
+
+kept = []
+
+class Own(BaseException):
+    def __str__(self):
+        raise SystemExit
+
+class Misbehave(CustomAction):
+    how: str
+    pids: str
+
+    def perform(self, run, settings):
+        before = Path(self.pids, run.job.id)
+        stat = before.exists() and Path("/proc", before.read_text(), "stat")
+        alive = stat and stat.exists() and ") Z " not in stat.read_text()
+        before.write_text(str(os.getpid()))
+        if alive:
+            raise ActionFailed("the process of the attempt before lives", permanent=True)
+        return getattr(self, self.how)()
+
+    def ok(self):
+        return {"done": [1, b"two", {3}]}
+
+    def backtrack(self):
+        re.match("(a+)+$", "a" * 60 + "b")  # holds Python's global lock for years
+
+    def sleep(self):
+        time.sleep(100)
+
+    def quarter(self):
+        time.sleep(15)
+
+    def stubborn(self):
+        while True:
+            try:
+                time.sleep(0.1)
+            except BaseException:
+                pass
+
+    def swallow(self):
+        try:
+            time.sleep(100)
+        except BaseException:
+            return "as if it were done"
+
+    def leak(self):
+        while True:
+            kept.append(os.open("/dev/null", os.O_RDONLY))
+
+    def hoard(self):
+        try:
+            self.leak()
+        except OSError:
+            return None
+
+    def exit(self):
+        raise SystemExit(3)
+
+    def cancelled(self):
+        raise asyncio.CancelledError
+
+    def generator(self):
+        raise GeneratorExit("left")
+
+    def keyboard(self):
+        raise KeyboardInterrupt
+
+    def own(self):
+        raise Own
+
+    def group(self):
+        raise BaseExceptionGroup("several", [SystemExit(1), ValueError("x")])
+
+    def recursion(self):
+        return self.recursion()
+
+    def memory(self):
+        raise MemoryError
+
+    def odd(self):
+        raise ActionFailed("odd", permanent=False, retry_after="soon", output={"a": 1})
+
+    def key(self):
+        return {}["oops"]
+"""
+RAISED = {
+    "exit": "SystemExit: 3",
+    "cancelled": "CancelledError",
+    "generator": "GeneratorExit: left",
+    "keyboard": "KeyboardInterrupt",
+    "own": "Own: its text cannot be shown",
+    "group": "BaseExceptionGroup: several (2 sub-exceptions)",
+    "recursion": "RecursionError: maximum recursion depth exceeded",
+    "memory": "MemoryError",
+    "odd": "odd",
+    "key": "KeyError: 'oops'",
+}
+
+
+class System:
+    """A beat and a worker that have the action `misbehave`."""
+
+    def __init__(self, celery: Celery, rest: RestServer, redis: Redis, folder: Path) -> None:
+        self.celery, self.rest, self.redis, self.folder = celery, rest, redis, folder
+        install(folder, "misbehave", MISBEHAVE, "misbehave = misbehave:Misbehave")
+        self.env = {"PYTHONPATH": str(folder)}
+
+    def start(self, concurrency: int, *options: str, **hows: dict[str, Any]) -> Process:
+        """Start them with a job for each of `hows`, a dict of its fields, and run them all."""
+        pids = self.folder / "pids"
+        pids.mkdir()
+        self.rest.jobs = [
+            {"id": how, "name": how, "every": 3600, **fields}
+            | {"action": {"type": "misbehave", "how": how, "pids": str(pids)}}
+            for how, fields in hows.items()
+        ]
+        worker = self.celery.worker(concurrency, *options, **self.env)
+        self.celery.beat(**self.env)
+        run(self.redis, *hows)
+        return worker
+
+    def pid(self, job_id: str) -> int:
+        """The process that runs a job, once it does."""
+        path = self.folder / "pids" / job_id
+        return int(wait_until(lambda: path.exists() and path.read_text(), f"{job_id} to run"))
+
+    def ended(self, job_id: str, timeout: float = 40) -> tuple[str, str | None]:
+        line = ended(self.redis, job_id, timeout)
+        return line["status"], line["error"] or line["reason"]
+
+
+def dead(pid: int) -> bool:
+    """Whether a process has ended; Celery may not have noticed yet."""
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.fixture
+def system(celery: Celery, rest: RestServer, redis: Redis, tmp_path: Path) -> System:
+    return System(celery, rest, redis, tmp_path)
+
+
+def test_what_does_not_end_is_killed_and_nothing_runs_beside_it(
+    redis: Redis, system: System
+) -> None:
+    """One outlives the lease that its own process cannot renew, and is tried again."""
+    again = {"max_attempts": 2, "backoff": 0}
+    worker = system.start(
+        3,
+        backtrack={"timeout": LEASE / 2, "retry": again},
+        sleep={"timeout": 1},
+        swallow={"timeout": 1},
+        stubborn={"timeout": 300},
+    )
+    frozen, stubborn = system.pid("sleep"), system.pid("stubborn")
+    os.kill(frozen, signal.SIGSTOP)
+    assert system.ended("swallow") == ("failed", "timed out after 1 s")
+    (run_id,) = [each for each in redis.hkeys(names.OPEN) if each.startswith("stubborn")]
+    os.kill(stubborn, signal.SIGSTOP)
+    Ledger(redis, Settings()).stop([run_id], "cancelled|")
+    assert system.ended("sleep") == ("failed", "timed out after 1 s")
+    assert dead(frozen)
+    assert system.ended("stubborn") == ("skipped", "cancelled")
+    assert dead(stubborn)
+    assert system.ended("backtrack", 70) == ("failed", "timed out after 7.5 s")
+    line = ended(redis, "backtrack")
+    assert [each["error"] for each in line["attempts"]] == ["timed out after 7.5 s"]
+    assert line["worker"].startswith("w0@test/")
+    assert worker.alive
+
+
+def test_a_worker_that_is_to_end_ends_what_does_not(system: System) -> None:
+    worker = system.start(1, backtrack={"timeout": 4})
+    system.pid("backtrack")
+    worker.signal(signal.SIGTERM)
+    assert system.ended("backtrack") == ("failed", "timed out after 4 s")
+    worker.popen.wait(20)
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_whatever_an_action_raises_ends_its_run(pool: str, redis: Redis, system: System) -> None:
+    worker = system.start(1, "--pool", pool, **{how: {} for how in (*RAISED, "ok")})
+    for how, error in RAISED.items():
+        status, found = system.ended(how)
+        assert (status, str(found)[: len(error)]) == ("failed", error)
+    assert ended(redis, "odd")["output"] == '{"a": 1}'
+    assert ended(redis, "ok")["output"] == '{"done": [1, "two", "{3}"]}'
+    assert worker.alive
+    assert "WorkerLostError" not in worker.output
+
+
+def test_a_worker_of_threads_leaves_service_when_one_hangs(redis: Redis, system: System) -> None:
+    """What else it runs ends well before; the run that hangs is open as long as its thread runs."""
+    worker = system.start(2, "--pool", "threads", stubborn={"timeout": 1}, quarter={})
+    assert system.ended("quarter") == ("ok", None)
+    assert system.ended("stubborn") == ("failed", "timed out after 1 s")
+    assert worker.popen.wait(20) == 70
+    first, second = map(json.loads, redis.lrange(names.RECENT, 0, -1))
+    assert (first["run_id"][:8], second["run_id"][:7]) == ("stubborn", "quarter")
+
+
+@pytest.mark.parametrize(
+    ("how", "end"),
+    [("leak", ("failed", "OSError: [Errno 24] Too many o")), ("hoard", ("ok", "None"))],
+)
+def test_a_process_without_file_descriptors_leaves_service(
+    how: str, end: tuple[str, str], redis: Redis, system: System
+) -> None:
+    """One that fails at once; one whose action went well before it takes the next run."""
+    worker = system.start(1, **{how: {}})
+    status, error = system.ended(how)
+    assert (status, str(error)[:30]) == end
+    other = system.rest.jobs[0]
+    system.rest.jobs.append(other | {"id": "ok", "action": other["action"] | {"how": "ok"}})
+    redis.lpush(names.POKE, "*")
+    run(redis, "ok")
+    assert system.ended("ok") == ("ok", None)
+    assert system.pid("ok") != system.pid(how)
+    assert worker.output.count('"worker.leaves"') == 1
+    assert worker.alive
+
+
+def test_a_worker_of_threads_without_file_descriptors_ends(system: System) -> None:
+    worker = system.start(2, "--pool", "threads", leak={})
+    assert system.ended("leak")[0] == "failed"
+    worker.popen.wait(20)
+    assert '"worker.leaves"' in worker.output
+
+
+def test_a_process_that_is_replaced_after_each_message_loses_no_run(
+    redis: Redis, rest: RestServer, celery: Celery
+) -> None:
+    rest.jobs = [{"id": 1, "name": "x", "every": 1}]
+    worker = celery.worker(2, "--max-tasks-per-child", "1", "--max-memory-per-child", "1")
+    celery.beat()
+    wait_until(lambda: redis.llen(names.RECENT) >= 8, "eight runs", 40)
+    lines = [json.loads(line) for line in redis.lrange(names.RECENT, 0, -1)]
+    assert {line["status"] for line in lines} == {"ok"}
+    assert len({line["worker"] for line in lines}) > 4
+    assert worker.alive
