@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from cron_tasks.schedules.clock import EPOCH, local, read_date, read_time, utc_text, wall_text
 from cron_tasks.schedules.words import Fault, listed
+from cron_tasks.schedules.work import Work
 from cron_tasks.text import shown
 
 _LONGEST = 36525 * 86400
@@ -43,10 +44,10 @@ class Interval:
         seconds = self.period.total_seconds()
         return int(seconds) if seconds.is_integer() else seconds
 
-    def after(self, when: datetime) -> datetime | None:
+    def after(self, when: datetime, _: Work) -> datetime | None:
         return self.anchor + ((when - self.anchor) // self.period + 1) * self.period
 
-    def latest(self, when: datetime) -> datetime | None:
+    def latest(self, when: datetime, _: Work) -> datetime | None:
         return self.anchor + (when - self.anchor) // self.period * self.period
 
     def describe(self) -> str:
@@ -92,10 +93,10 @@ class Once:
     def written(self) -> str:
         return utc_text(self.at)
 
-    def after(self, when: datetime) -> datetime | None:
+    def after(self, when: datetime, _: Work) -> datetime | None:
         return self.at if when < self.at else None
 
-    def latest(self, when: datetime) -> datetime | None:
+    def latest(self, when: datetime, _: Work) -> datetime | None:
         return self.at if when >= self.at else None
 
     def describe(self) -> str:

@@ -4,9 +4,9 @@ One reader serves both: a spec is what it makes of the fields, in one spelling a
 defaults. So a schedule means the same before and after it was stored.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
@@ -16,21 +16,31 @@ import orjson
 
 from cron_tasks.errors import ScheduleError
 from cron_tasks.schedules import cron, rrule, window
-from cron_tasks.schedules.clock import EPOCH, FIRST, LAST, read_time, utc_text, zone
+from cron_tasks.schedules.clock import (
+    EPOCH,
+    FIRST,
+    LAST,
+    MICROSECOND,
+    read_end,
+    read_start,
+    utc_text,
+    zone,
+)
 from cron_tasks.schedules.interval import Interval, Once
 from cron_tasks.schedules.schedule import Rule, Schedule, Series
 from cron_tasks.schedules.words import Fault, Faults, listed
+from cron_tasks.schedules.work import Work
 from cron_tasks.text import shown
 
 #: The most that jitter may shift a tick, in seconds: 31 days.
 _MOST_JITTER = 2_678_400
+#: So few excluded stretches are passed within the budget, however rarely the rule fires.
+_FEW = 30
+#: How often, and over how long a time, a schedule is tried out before it is accepted.
+_TRIALS = 10
+_TRIED = timedelta(days=36_525)
 
-_READERS: dict[str, Callable[[object, ZoneInfo, datetime | None], Rule]] = {
-    "cron_expression": cron.read,
-    "every": Interval.read,
-    "run_at": Once.read,
-    "rrule": rrule.Recurrence.read,
-}
+_KINDS = ("cron_expression", "every", "run_at", "rrule")
 _OWN_ZONE = {"cron_expression": cron.PREFIX.match, "rrule": rrule.ZONE.search}
 
 
@@ -53,7 +63,8 @@ def parse(
     takes dates and {"from", "to"} of dates or of times of day (see `window.read`). Window and
     exclusions look at the ticks before `jitter` seconds at most, chosen by `identity`, are added.
 
-    Raises ScheduleError whose `errors` lists every (field, message).
+    Raises ScheduleError whose `errors` lists every (field, message). What takes more work than
+    `work.LIMIT` to read, or to ask for fire times, is refused, too.
     """
     run_at, start_at, end_at = _as_text(run_at), _as_text(start_at), _as_text(end_at)
     faults, offset = Faults(), 0
@@ -87,7 +98,7 @@ def _stored(text: bytes) -> Schedule:
         offset = fields.pop("j", 0)
         if "x" in fields:
             fields["x"] = tuple(map(window.canonical, fields["x"]))
-        found = _read(**fields)
+        found = _read(**fields, stored=True)
     except (TypeError, ValueError):
         raise ScheduleError([("spec", f"{shown(spec)} is not the spec of a schedule")]) from None
     if not isinstance(found, Series):
@@ -107,14 +118,17 @@ def _read(
     s: object = None,
     u: object = None,
     x: tuple[str, ...] = (),
+    stored: bool = False,
 ) -> Series | tuple[tuple[str, str], ...]:
     """The series of the values of a spec or of the fields they stand for, or all their faults.
 
     Kept, faults as well: finding one may take a search, and a list may hold it a thousand times.
+    What is `stored` was validated when it was written, so only its spelling is read: nothing is
+    searched, and a rule that an earlier version accepted is not refused.
     """
-    faults = Faults()
+    faults, work = Faults(), Work()
     *rules, s, u = (None if isinstance(v, str) and not v.strip() else v for v in (c, e, t, r, s, u))
-    given = {field: v for field, v in zip(_READERS, rules, strict=True) if v is not None}
+    given = {field: v for field, v in zip(_KINDS, rules, strict=True) if v is not None}
     field = next(iter(given)) if len(given) == 1 else "schedule"
     tz, start, end, exclude = zone("UTC"), None, None, None
     with faults.at("timezone"):
@@ -122,24 +136,41 @@ def _read(
     with faults.at(field):
         if len(given) != 1:
             found = listed(list(given)) or "none"
-            raise Fault(f"needs exactly one of {listed(list(_READERS), 'or')}; found {found}")
+            raise Fault(f"needs exactly one of {listed(_KINDS, 'or')}; found {found}")
         if field in _OWN_ZONE and (match := _OWN_ZONE[field](str(given[field]))):
             tz = zone(match[1])
     with faults.at("start_at"):
         start = EPOCH if s else None  # stands in if it is wrong, as an rrule needs one
-        start = None if s is None else read_time(s, tz)
+        start = None if s is None else read_start(s, tz)
     with faults.at("end_at"):
-        end = None if u is None else read_time(u, tz, end=True)
+        end = None if u is None else read_end(u, tz)
     with faults.at("exclude"):
         exclude = window.read(x, tz)
     with faults.at(field):
         if given.keys() == {field}:
-            rule = _READERS[field](given[field], tz, start)
+            rule = _rule(field, given[field], tz, start, work, stored)
     if faults:
         return tuple(faults)
     series = Series(_spec(rule, tz, start, end, x), rule, tz, start or FIRST, end or LAST, exclude)
-    faults += _no_tick(series, field)
+    if not stored:
+        with faults.at("exclude" if exclude else field):
+            faults += _no_tick(series, field, work) or _try_out(series, work)
     return tuple(faults) or series
+
+
+def _rule(
+    field: str, value: object, tz: ZoneInfo, start: datetime | None, work: Work, stored: bool
+) -> Rule:
+    """Read the rule of a field. Raises Fault."""
+    match field:
+        case "cron_expression":
+            return cron.read(value, tz, start, stored=stored)
+        case "every":
+            return Interval.read(value, tz, start)
+        case "run_at":
+            return Once.read(value, tz, start)
+        case _:
+            return rrule.Recurrence.read(value, tz, start, work)
 
 
 def _spec(
@@ -155,16 +186,47 @@ def _spec(
     return tuple(sorted((key, value) for key, value in values.items() if value))
 
 
-def _no_tick(series: Series, field: str) -> list[tuple[str, str]]:
-    """The fault of a series without any tick."""
+def _no_tick(series: Series, field: str, work: Work) -> list[tuple[str, str]]:
+    """The fault of a series without any tick. Raises TooMuchWork."""
     framed = (series.start, series.end) != (FIRST, LAST)
-    if not (framed or series.exclude or field == "rrule") or series.after(FIRST):
+    if isinstance(series.rule, cron.Cron) and series.rule.skipped(work):
+        return [(field, f"never fires: the clock of {series.tz.key} skips each of its times")]
+    if not (framed or series.exclude or field == "rrule") or series.after(FIRST, work):
         return []
     if series.start >= series.end:
         return [("end_at", "is not later than start_at")]
-    if series.exclude and replace(series, exclude=None).after(FIRST):
+    if series.exclude and replace(series, exclude=None).after(FIRST, work):
         return [("exclude", "leaves no tick")]
     return [(field, "never fires" + " between start_at and end_at" * framed)]
+
+
+def _try_out(series: Series, work: Work) -> list[tuple[str, str]]:
+    """Ask a series for fire times where it may take long to find one. Raises TooMuchWork.
+
+    All questions share one budget, so that each later one, with a budget of its own, has a margin.
+    Other series need no trial: calendar and clock repeat, and that bounds each of their searches.
+    """
+    exclude = series.exclude
+    if exclude and len(exclude.dates) > _FEW:
+        _pass_dates(series, exclude, work)
+    uneven = isinstance(series.rule, rrule.Recurrence) and series.rule.uneven
+    first = series.after(FIRST, work) if uneven or (exclude and exclude.daily) else None
+    if first:
+        span = min(series.end - first, _TRIED)
+        for part in range(_TRIALS):
+            when = first + span * (part / _TRIALS)
+            (series.latest if part % 2 else series.after)(when, work)
+    return []
+
+
+def _pass_dates(series: Series, exclude: window.Exclusions, work: Work) -> None:
+    """Search past each stretch of dates from its beginning, the longest way."""
+    tick: datetime | None = FIRST
+    for start in exclude.starts():
+        if tick is None:
+            return
+        if tick < start:
+            tick = series.after(start - MICROSECOND, work)
 
 
 def _as_text(value: object) -> Any:
