@@ -51,8 +51,8 @@ _FIELDS = "minute hour day-of-month month weekday"
 class _Grammar(NamedTuple):
     """A field: its lowest and highest number, the words for numbers, and what else there may be.
 
-    `last` is the number at the end of the field: weekday 7 is Sunday again. `instead` says in which
-    unit `every` counts what a step of the field counts.
+    `last` is the number at the end of the field: weekday 7 is Sunday again. `unit` is the one in
+    which `every` counts what a step of the field counts; a month has none.
     """
 
     name: str
@@ -61,7 +61,7 @@ class _Grammar(NamedTuple):
     last: int
     words: list[str]
     also: str
-    instead: str
+    unit: str
 
 
 _GRAMMAR = (
@@ -86,7 +86,7 @@ _BY_HAND = (
 _ANY_TIME = datetime(2000, 1, 1)
 #: From here on a zone keeps the rule for its clock changes that it has today.
 _FAR = datetime(2100, 1, 1, tzinfo=UTC)
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_UNITS = {"": "months", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def read(
@@ -101,13 +101,13 @@ def read(
     if len(value) > 1000:
         raise Fault("is longer than 1,000 characters")
     expression = PREFIX.sub("", value, count=1)
-    if every := re.match(r"@every\s+", expression, re.IGNORECASE):
+    if every := re.match(r"@every\s+(?=\S)", expression, re.IGNORECASE):
         return Interval.read(expression[every.end() :], tz, start)
-    return Cron.of(expression if stored else _canonical(expression), tz)
+    return Cron.of(_canonical(expression, stored), tz)
 
 
-def _canonical(expression: str) -> str:
-    """Five or six fields in one spelling, nicknames resolved."""
+def _canonical(expression: str, stored: bool) -> str:
+    """Return five or six fields in one spelling, nicknames resolved. Raises Fault."""
     parts = expression.split()
     if parts and parts[0].startswith("@"):
         nickname = parts[0].lower()
@@ -118,12 +118,10 @@ def _canonical(expression: str) -> str:
         count = f"{len(parts)} field{'s' * (len(parts) != 1)}"
         raise Fault(f"has {count}; expected 5 ({_FIELDS}) or 6 (second first)")
     fields = list(enumerate(" ".join(parts).upper().split(), 6 - len(parts)))
-    texts = ["*" if text == "?" and at in _DAY_FIELDS else text for at, text in fields]
-    faults = [fault for at, text in fields if text != "?" for fault in _odd(at, text)]
-    faults += [_question_mark(at) for at, text in fields if text == "?" and at not in _DAY_FIELDS]
-    if faults:
+    if not stored and (faults := [fault for field in fields for fault in _odd(*field)]):
         raise Fault(*faults)
-    if texts[-1] != "*":
+    texts = ["*" if text == "?" else text for _, text in fields]
+    if not stored:
         texts[-1] = ",".join(map(_to_saturday, texts[-1].split(",")))
     return " ".join(texts)
 
@@ -135,17 +133,15 @@ def _meant(nickname: str) -> str:
 
 
 def _odd(at: int, text: str) -> Iterator[str]:
-    """Yield what cronsim would accept in a field, or refuse without a reason."""
-    name = _GRAMMAR[at].name
+    """Yield the faults of a field which cronsim would not find, or not explain."""
+    if text == "?" and at in _DAY_FIELDS:
+        return
     for term in text.split(","):
         if "?" in term:
-            yield f"{name} {shown(term)}: '?' stands alone and only for a day; write '*'"
+            where = "stands alone in" if at in _DAY_FIELDS else "is only for"
+            yield f"{_GRAMMAR[at].name} {shown(term)}: '?' {where} day-of-month or weekday; write *"
         elif (step := _STEP.fullmatch(term)) and (fault := _too_far(at, term, step)):
             yield fault
-
-
-def _question_mark(at: int) -> str:
-    return f"{_GRAMMAR[at].name} '?' is for day-of-month and weekday only; write '*'"
 
 
 def _too_far(at: int, term: str, step: re.Match[str]) -> str | None:
@@ -158,10 +154,14 @@ def _too_far(at: int, term: str, step: re.Match[str]) -> str | None:
     size = int(step[4]) if len(step[4]) < 10 else 10**9
     if size <= max(high - low, 1):
         return None
-    every = f"; for every {size} {_UNITS[field.instead]}, use `every: {size}{field.instead}`"
-    return f"{field.name} {shown(term)}: the step {size} is larger than the range {low}–{high}" + (
-        every if step[1] and field.instead and size < 10**9 else ""
-    )
+    fault = f"{field.name} {shown(term)}: the step is larger than the range {low}–{high}"
+    if step[1] and size < 10**9:
+        fault += f"; for every {size} {_UNITS[field.unit]}, use {_instead(field.unit, size)}"
+    return fault
+
+
+def _instead(unit: str, size: int) -> str:
+    return f"`every: {size}{unit}`" if unit else f"`rrule: FREQ=MONTHLY;INTERVAL={size}`"
 
 
 def _number(field: _Grammar, text: str) -> int | None:

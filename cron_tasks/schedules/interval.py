@@ -17,9 +17,14 @@ from cron_tasks.text import shown
 
 _LONGEST = 36525 * 86400
 _NUMBER = r"([0-9]{1,12}(?:[.,][0-9]+)?)"
-#: `PT1H30M` and `P1W`; without the `P`, as after `@every`, `1h30m`.
+#: ISO 8601: `PT1H30M` and `P1W`.
 _DURATION = re.compile(
-    f"(?:P(?:{_NUMBER}W)?(?:{_NUMBER}D)?(?:T|$))?(?:{_NUMBER}H)?(?:{_NUMBER}M)?(?:{_NUMBER}S)?"
+    f"P(?:{_NUMBER}W)?(?:{_NUMBER}D)?(?:T|$)(?:{_NUMBER}H)?(?:{_NUMBER}M)?(?:{_NUMBER}S)?"
+)
+#: As people write it, also after `@every`: `1h30m`, `40d`, `5 min`.
+_UNITS = re.compile(
+    rf"(?:{_NUMBER} ?W)?\s*(?:{_NUMBER} ?D)?\s*(?:{_NUMBER} ?H)?\s*"
+    rf"(?:{_NUMBER} ?M(?:IN)?)?\s*(?:{_NUMBER} ?S)?"
 )
 
 
@@ -33,7 +38,7 @@ class Interval:
 
     @classmethod
     def read(cls, value: object, _: ZoneInfo, start: datetime | None) -> "Interval":
-        """Of seconds, as number or text, or of an ISO 8601 duration. Raises Fault."""
+        """Of seconds, as number or text, of an ISO 8601 duration, or of `1h30m`. Raises Fault."""
         seconds = _seconds(value)
         if not 1 <= seconds <= _LONGEST:  # false for NaN, too
             raise Fault(f"{shown(value)} is not between 1 second and 100 years")
@@ -65,7 +70,8 @@ def _seconds(value: object) -> float:
     text = value.strip().upper().replace(",", ".") if isinstance(value, str) else ""
     if re.fullmatch(_NUMBER, text):
         return float(text)
-    if (match := _DURATION.fullmatch(text)) and any(match.groups()):
+    match = _DURATION.fullmatch(text) or _UNITS.fullmatch(text)
+    if match and any(match.groups()):
         weeks, days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
         return (((weeks * 7 + days) * 24 + hours) * 60 + minutes) * 60 + seconds
     raise Fault(

@@ -29,7 +29,7 @@ from cron_tasks.schedules.clock import (
 from cron_tasks.schedules.interval import Interval, Once
 from cron_tasks.schedules.schedule import Rule, Schedule, Series
 from cron_tasks.schedules.words import Fault, Faults, listed
-from cron_tasks.schedules.work import Work
+from cron_tasks.schedules.work import TooMuchWork, Work
 from cron_tasks.text import shown
 
 #: The most that jitter may shift a tick, in seconds: 31 days.
@@ -154,7 +154,7 @@ def _read(
     series = Series(_spec(rule, tz, start, end, x), rule, tz, start or FIRST, end or LAST, exclude)
     if not stored:
         with faults.at("exclude" if exclude else field):
-            faults += _no_tick(series, field, work) or _try_out(series, work)
+            faults += _tried_out(series, field, work)
     return tuple(faults) or series
 
 
@@ -184,6 +184,16 @@ def _spec(
         "x": tuple(sorted(set(entries))),
     }
     return tuple(sorted((key, value) for key, value in values.items() if value))
+
+
+def _tried_out(series: Series, field: str, work: Work) -> list[tuple[str, str]]:
+    """The fault of a series that has no tick. Raises Fault if finding one takes too much work."""
+    try:
+        return _no_tick(series, field, work) or _try_out(series, work)
+    except TooMuchWork:
+        if series.exclude:
+            raise Fault("leaves no tick, or takes too much work to find one") from None
+        raise
 
 
 def _no_tick(series: Series, field: str, work: Work) -> list[tuple[str, str]]:

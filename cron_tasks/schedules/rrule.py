@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from cron_tasks.schedules import walls
 from cron_tasks.schedules.clock import FIRST, LAST, local, utc, wall_text
-from cron_tasks.schedules.rrule_clock import UNITS, Clock, clock, positions
+from cron_tasks.schedules.rrule_clock import UNITS, Clock, clock, places
 from cron_tasks.schedules.rrule_days import Days
 from cron_tasks.schedules.rrule_text import DAILY, MONTHLY, WEEKLY, YEARLY, Parts, read
 from cron_tasks.schedules.words import Fault
@@ -25,11 +25,12 @@ from cron_tasks.text import shown
 ZONE = re.compile(r"^\s*DTSTART;(?:\S*;)?TZID=([^:;\s]*)", re.IGNORECASE | re.MULTILINE)
 _NAMES = ("year", "month", "week", "day", "hour", "minute", "second")
 _DAY = UNITS[DAILY]
-#: Steps of budget for a candidate that INTERVAL leaves out, or for a period's BYSETPOS.
-_CANDIDATE = 3
+#: Steps of budget: for a candidate that INTERVAL leaves out, for a period whose occurrences are
+#: counted, and for one from which BYSETPOS chooses.
+_CANDIDATE, _COUNTED, _CHOSEN = 3, 5, 10
 _END = datetime.max.toordinal() * _DAY + _DAY - 1
-#: A search for BYSETPOS gives up after so many days, a hundred years.
-_REACH = 36_525
+#: A search gives up after so many periods from which BYSETPOS chooses nothing.
+_MOST_PERIODS = 700
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,13 @@ class _Occurrences:
     last: int
 
     def at_or_after(self, wall: datetime, work: Work) -> datetime | None:
-        found = self._after(max(_seconds(wall), self.first), work)
+        start = max(_seconds(wall), self.first)
+        found = self._after(start, work) if start <= self.last else None
         return None if found is None or found > self.last else _wall(found)
 
     def at_or_before(self, wall: datetime, work: Work) -> datetime | None:
-        found = self._before(min(_seconds(wall), self.last), work)
+        end = min(_seconds(wall), self.last)
+        found = self._before(end, work) if end >= self.first else None
         return None if found is None or found < self.first else _wall(found)
 
     def nth(self, count: int, work: Work) -> int | None:
@@ -121,34 +124,47 @@ class _Occurrences:
         """Return the period that holds a day, and the times in it that BYSETPOS chooses."""
         start, end = self.days.period(day)
         days, size = self.days.within(start, end), len(self.times)
-        work.spend(_CANDIDATE + len(days) // 8)
-        at = positions(self.positions, len(days) * size)
+        work.spend(_CHOSEN + len(days) // 8)
+        at = places(self.positions, len(days) * size)
         return start, end, [days[each // size] * _DAY + self.times[each % size] for each in at]
 
     def _chosen_after(self, wall: int, work: Work) -> int | None:
-        today = start = self.days.period(wall // _DAY)[0]
-        while start - today < _REACH and (day := self.days.following(start, work)):
+        start = self.days.period(wall // _DAY)[0]
+        for _ in range(_MOST_PERIODS):
+            if not (day := self.days.following(start, work)):
+                return None
             _, start, found = self._chosen(day, work)
             if tick := next((each for each in found if each >= wall), None):
                 return tick
         return None
 
     def _chosen_before(self, wall: int, work: Work) -> int | None:
-        today = end = self.days.period(wall // _DAY)[1]
-        while today - end < _REACH and (day := self.days.preceding(end - 1, work)):
+        end = self.days.period(wall // _DAY)[1]
+        for _ in range(_MOST_PERIODS):
+            day = self.days.preceding(end - 1, work)
+            if not day or end * _DAY <= self.first:
+                return None
             end, _, found = self._chosen(day, work)
             if tick := next((each for each in reversed(found) if each <= wall), None):
                 return tick
         return None
 
     def _nth_chosen(self, count: int, work: Work) -> int | None:
+        sizes: dict[int, int] = {}
         start = self.days.period(self.first // _DAY)[0]
         while day := self.days.following(start, work):
-            _, start, found = self._chosen(day, work)
-            found = [each for each in found if each >= self.first]
-            if count <= len(found):
-                return found[count - 1]
-            count -= len(found)
+            begin, start = self.days.period(day)
+            work.spend(_COUNTED)
+            size = self.days.size(begin, start) * len(self.times)
+            if size not in sizes:
+                sizes[size] = len(places(self.positions, size))
+            if count <= sizes[size] or begin * _DAY <= self.first:
+                found = [each for each in self._chosen(day, work)[2] if each >= self.first]
+                if count <= len(found):
+                    return found[count - 1]
+                count -= len(found)
+            else:
+                count -= sizes[size]
         return None
 
 
@@ -173,10 +189,14 @@ def _occurrences(parts: Parts, start: datetime, tz: ZoneInfo) -> _Occurrences:
             weekdays = ((0, start.weekday()),)
     first = _seconds(start)
     times, settled = clock(parts, first % _DAY)
+    positions = parts.get("BYSETPOS", ()) if frequency < DAILY else ()
+    most = (366, len(month_days) or 31, len(weekdays) or 7)[frequency] if positions else 0
+    if positions and min(map(abs, positions)) > most * len(times):
+        positions, times = (), Clock((), ())  # no period has so many times
     return _Occurrences(
         days=Days(parts, months or tuple(range(1, 13)), month_days, weekdays, start.date()),
         times=times,
-        positions=parts.get("BYSETPOS", ()) if frequency < DAILY else (),
+        positions=positions,
         interval=1 if settled else parts.get("INTERVAL", 1),
         unit=UNITS.get(frequency, _DAY),
         first=first,

@@ -41,7 +41,7 @@ class Clock:
         return count
 
 
-def positions(chosen: Sequence[int], size: int) -> list[int]:
+def places(chosen: Sequence[int], size: int) -> list[int]:
     """Return the indices that BYSETPOS names in a list of `size`, in order."""
     indices = (at - 1 if at > 0 else size + at for at in chosen)
     return sorted({at for at in indices if 0 <= at < size})
@@ -60,13 +60,13 @@ def clock(parts: Parts, start: int) -> tuple[Clock, bool]:
     if chosen and frequency == SECONDLY and not {1, -1} & set(chosen):
         seconds = ()
     if chosen and frequency == MINUTELY:
-        seconds = tuple(seconds[at] for at in positions(chosen, len(seconds)))
+        seconds = tuple(seconds[at] for at in places(chosen, len(seconds)))
     offsets: Sequence[int] = _offsets(minutes, seconds)
     if chosen and frequency == HOURLY:
-        offsets = [offsets[at] for at in positions(chosen, len(offsets))]
+        offsets = [offsets[at] for at in places(chosen, len(offsets))]
     times = Clock(hours, offsets)
     if chosen and frequency == DAILY:
-        picked = [times[at] for at in positions(chosen, len(times))]
+        picked = [times[at] for at in places(chosen, len(times))]
         return Clock((0,), picked, UNITS[DAILY]), True
     return _in_turn(times, frequency, parts.get("INTERVAL", 1), start)
 

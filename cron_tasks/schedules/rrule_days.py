@@ -5,7 +5,7 @@ date makes a search slow. Days are proleptic ordinals, as in `date.toordinal`.
 """
 
 from calendar import isleap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import MAXYEAR, date
 from functools import lru_cache, reduce
@@ -122,14 +122,19 @@ class Days:
         return day, day + 1
 
     def within(self, first: int, end: int) -> list[int]:
-        """Return the days with first <= day < end, which are at most a year apart."""
-        found: list[int] = []
+        """Return the days with first <= day < end."""
+        return [base + at for base, mask in self._masks(first, end) for at in ones(mask)]
+
+    def size(self, first: int, end: int) -> int:
+        """Return how many days there are with first <= day < end."""
+        return sum(mask.bit_count() for _, mask in self._masks(first, end))
+
+    def _masks(self, first: int, end: int) -> Iterator[tuple[int, int]]:
+        """Yield the first day of each year in a time, and the mask of that year's days in it."""
         last = min(end - 1, _LAST)
         for year in range(date.fromordinal(first).year, date.fromordinal(last).year + 1):
             base = date(year, 1, 1).toordinal()
-            chosen = self.of_year(year) & _block(first - base, end - first)
-            found += [base + at for at in ones(chosen)]
-        return found
+            yield base, self.of_year(year) & _block(first - base, end - first)
 
     def following(self, day: int, work: Work) -> int | None:
         """Return the first day at or after `day`, None if there is none within HORIZON."""
@@ -139,7 +144,7 @@ class Days:
         """Return the last day at or before `day`, None if there is none within HORIZON."""
         if day < 1:
             return None
-        newest = date.fromordinal(day).year
+        newest = date.fromordinal(min(day, _LAST)).year
         for year in range(newest, max(newest - HORIZON, 0), -1):
             work.spend()
             base = date(year, 1, 1).toordinal()

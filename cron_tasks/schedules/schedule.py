@@ -22,7 +22,7 @@ from cron_tasks.schedules.work import TooMuchWork, Work
 #: stretches. Quiet hours that exclude one fire time a day are so tried for more than a year.
 _MOST_SKIPPED = 400
 #: Steps of budget for an excluded fire time.
-_SKIP = 10
+_SKIP = 20
 
 
 class Rule(Protocol):
