@@ -5,8 +5,7 @@ defaults. So a schedule means the same before and after it was stored.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
@@ -15,12 +14,11 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from cron_tasks.errors import ScheduleError
-from cron_tasks.schedules import cron, rrule, window
+from cron_tasks.schedules import cron, rrule, trial, window
 from cron_tasks.schedules.clock import (
     EPOCH,
     FIRST,
     LAST,
-    MICROSECOND,
     read_end,
     read_start,
     utc_text,
@@ -29,17 +27,11 @@ from cron_tasks.schedules.clock import (
 from cron_tasks.schedules.interval import Interval, Once
 from cron_tasks.schedules.schedule import Rule, Schedule, Series
 from cron_tasks.schedules.words import Fault, Faults, listed
-from cron_tasks.schedules.work import TooMuchWork, Work
+from cron_tasks.schedules.work import Work
 from cron_tasks.text import shown
 
 #: The most that jitter may shift a tick, in seconds: 31 days.
 _MOST_JITTER = 2_678_400
-#: So few excluded stretches are passed within the budget, however rarely the rule fires.
-_FEW = 30
-#: How often, and over how long a time, a schedule is tried out before it is accepted.
-_TRIALS = 10
-_TRIED = timedelta(days=36_525)
-
 _KINDS = ("cron_expression", "every", "run_at", "rrule")
 _OWN_ZONE = {"cron_expression": cron.PREFIX.match, "rrule": rrule.ZONE.search}
 
@@ -154,7 +146,7 @@ def _read(
     series = Series(_spec(rule, tz, start, end, x), rule, tz, start or FIRST, end or LAST, exclude)
     if not stored:
         with faults.at("exclude" if exclude else field):
-            faults += _tried_out(series, field, work)
+            faults += trial.faults(series, field, work)
     return tuple(faults) or series
 
 
@@ -184,59 +176,6 @@ def _spec(
         "x": tuple(sorted(set(entries))),
     }
     return tuple(sorted((key, value) for key, value in values.items() if value))
-
-
-def _tried_out(series: Series, field: str, work: Work) -> list[tuple[str, str]]:
-    """The fault of a series that has no tick. Raises Fault if finding one takes too much work."""
-    try:
-        return _no_tick(series, field, work) or _try_out(series, work)
-    except TooMuchWork:
-        if series.exclude:
-            raise Fault("leaves no tick, or takes too much work to find one") from None
-        raise
-
-
-def _no_tick(series: Series, field: str, work: Work) -> list[tuple[str, str]]:
-    """The fault of a series without any tick. Raises TooMuchWork."""
-    framed = (series.start, series.end) != (FIRST, LAST)
-    if isinstance(series.rule, cron.Cron) and series.rule.skipped(work):
-        return [(field, f"never fires: the clock of {series.tz.key} skips each of its times")]
-    if not (framed or series.exclude or field == "rrule") or series.after(FIRST, work):
-        return []
-    if series.start >= series.end:
-        return [("end_at", "is not later than start_at")]
-    if series.exclude and replace(series, exclude=None).after(FIRST, work):
-        return [("exclude", "leaves no tick")]
-    return [(field, "never fires" + " between start_at and end_at" * framed)]
-
-
-def _try_out(series: Series, work: Work) -> list[tuple[str, str]]:
-    """Ask a series for fire times where it may take long to find one. Raises TooMuchWork.
-
-    All questions share one budget, so that each later one, with a budget of its own, has a margin.
-    Other series need no trial: calendar and clock repeat, and that bounds each of their searches.
-    """
-    exclude = series.exclude
-    if exclude and len(exclude.dates) > _FEW:
-        _pass_dates(series, exclude, work)
-    uneven = isinstance(series.rule, rrule.Recurrence) and series.rule.uneven
-    first = series.after(FIRST, work) if uneven or (exclude and exclude.daily) else None
-    if first:
-        span = min(series.end - first, _TRIED)
-        for part in range(_TRIALS):
-            when = first + span * (part / _TRIALS)
-            (series.latest if part % 2 else series.after)(when, work)
-    return []
-
-
-def _pass_dates(series: Series, exclude: window.Exclusions, work: Work) -> None:
-    """Search past each stretch of dates from its beginning, the longest way."""
-    tick: datetime | None = FIRST
-    for start in exclude.starts():
-        if tick is None:
-            return
-        if tick < start:
-            tick = series.after(start - MICROSECOND, work)
 
 
 def _as_text(value: object) -> Any:
