@@ -1,4 +1,4 @@
-"""No row can make a schedule expensive: reading one, and each answer of one, has a budget of work."""
+"""No row makes a schedule expensive: reading one, and each answer, has a budget of work."""
 
 import time
 from datetime import UTC, date, datetime, timedelta

@@ -23,6 +23,7 @@ def explain(expression: str) -> str:
     day = "*" if all_days else day
     weekday = "*" if all_weekdays else ",".join(map(_listed, weekday.split(",")))
     words = _Words([*times, day, month, weekday])
+    words.day_and = both  # a list of weekdays would lose the star of `*/2`
     return re.sub(r"\b([2-5])([123])th\b", _ordinal, words.explain())
 
 
