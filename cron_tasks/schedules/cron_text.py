@@ -5,7 +5,7 @@ another way, and a sentence for each thing that it refuses.
 """
 
 import re
-from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from cronsim import CronSimError
@@ -85,13 +85,26 @@ def canonical(expression: str, stored: bool) -> str:
     if len(parts) not in (5, 6):
         count = f"{len(parts)} field{'s' * (len(parts) != 1)}"
         raise Fault(f"has {count}; expected 5 ({_FIELDS}) or 6 (second first)")
+    if stored:
+        return " ".join(parts).upper()
     fields = list(enumerate(" ".join(parts).upper().split(), 6 - len(parts)))
-    if not stored and (faults := [fault for field in fields for fault in _odd(*field)]):
-        raise Fault(*faults)
-    texts = ["*" if text == "?" else text for _, text in fields]
-    if not stored:
-        texts[-1] = ",".join(map(_to_saturday, texts[-1].split(",")))
-    return " ".join(texts)
+    spelled = [_spelled(*field) for field in fields]
+    if None in spelled:
+        terms = [(at, term) for at, text in fields for term in text.split(",") if text != "?"]
+        terms += [(at, text) for at, text in fields if text == "?" and at not in _DAY_FIELDS]
+        raise Fault(*filter(None, (_odd(*each) or _term_fault(*each) for each in sorted(terms))))
+    return " ".join(filter(None, spelled))
+
+
+@lru_cache(maxsize=4096)
+def _spelled(at: int, text: str) -> str | None:
+    """Return a field in its one spelling, None if it is odd."""
+    if text == "?" and at in _DAY_FIELDS:
+        return "*"
+    terms = text.split(",")
+    if any(_odd(at, term) for term in terms):
+        return None
+    return ",".join(map(_to_saturday, terms)) if _GRAMMAR[at].name == "weekday" else text
 
 
 def _meant(nickname: str) -> str:
@@ -100,16 +113,13 @@ def _meant(nickname: str) -> str:
     return hint or suggestion(nickname, _NICKNAMES)
 
 
-def _odd(at: int, text: str) -> Iterator[str]:
-    """Yield the faults of a field which cronsim would not find, or not explain."""
-    if text == "?" and at in _DAY_FIELDS:
-        return
-    for term in text.split(","):
-        if "?" in term:
-            where = "stands alone in" if at in _DAY_FIELDS else "is only for"
-            yield f"{_GRAMMAR[at].name} {shown(term)}: '?' {where} day-of-month or weekday; write *"
-        elif (step := _STEP.fullmatch(term)) and (fault := _too_far(at, term, step)):
-            yield fault
+def _odd(at: int, term: str) -> str | None:
+    """Return the fault of a term which cronsim would not find, or not explain."""
+    if "?" in term:
+        where = "stands alone in" if at in _DAY_FIELDS else "is only for"
+        return f"{_GRAMMAR[at].name} {shown(term)}: '?' {where} day-of-month or weekday; write *"
+    step = _STEP.fullmatch(term)
+    return _too_far(at, term, step) if step else None
 
 
 def _too_far(at: int, term: str, step: re.Match[str]) -> str | None:

@@ -11,6 +11,7 @@ from datetime import MAXYEAR, date
 from functools import lru_cache, reduce
 from itertools import accumulate, pairwise
 from operator import or_
+from typing import NamedTuple
 
 from cron_tasks.schedules.rrule_text import DAILY, MONTHLY, WEEKLY, YEARLY, Parts
 from cron_tasks.schedules.work import Work
@@ -62,35 +63,21 @@ class Days:
         """Return the mask of a year from 1 to 9999."""
         key = (date(year, 1, 1).weekday(), isleap(year - 1), isleap(year), isleap(year + 1))
         if (named := self._kept.get(key)) is None:
-            named = self._kept[key] = self._named(*key)
+            named = self._kept[key] = _named(self._chosen(), *key)
         interval = self.parts.get("INTERVAL", 1)
         return named if interval == 1 else named & self._in_turn(year, interval)
 
-    def _named(self, first: int, before: bool, leap: bool, after: bool) -> int:
-        """Return the days that the BY parts choose in a year whose first weekday is `first`.
-
-        `before`, `leap` and `after` say whether the last, this and the next year are leap years:
-        weeks at both ends of a year may belong to its neighbours.
-        """
-        length, parts = 365 + leap, self.parts
-        months = [_months(leap)[month - 1] for month in self.months]
-        mask = sum(_block(*month) for month in months)
-        if self.month_days:
-            mask &= _any(_nth(start, size, self.month_days) for start, size in months)
-        if "BYYEARDAY" in parts:
-            mask &= _nth(0, length, parts["BYYEARDAY"])
-        if "BYWEEKNO" in parts:
-            wkst, lengths = parts.get("WKST", 0), (365 + before, length, 365 + after)
-            mask &= _weeks(first, lengths, wkst, parts["BYWEEKNO"]) & _block(0, length)
-        if self.weekdays:
-            monthly = parts["FREQ"] == MONTHLY or "BYMONTH" in parts
-            spans = months if monthly else [(0, length)]
-            mask &= _any(
-                _weekdays(start, size, nth, (weekday - first - start) % 7)
-                for start, size in spans
-                for nth, weekday in self.weekdays
-            )
-        return mask
+    def _chosen(self) -> "_Chosen":
+        parts = self.parts
+        return _Chosen(
+            self.months,
+            self.month_days,
+            parts.get("BYYEARDAY", ()),
+            parts.get("BYWEEKNO", ()),
+            parts.get("WKST", 0),
+            self.weekdays,
+            monthly=parts["FREQ"] == MONTHLY or "BYMONTH" in parts,
+        )
 
     def _in_turn(self, year: int, interval: int) -> int:
         """Return the days of a year that lie in each INTERVAL-th period."""
@@ -168,6 +155,44 @@ class Days:
                 return base + (ones(found)[count] if count else (found & -found).bit_length() - 1)
             count -= held
         return None
+
+
+class _Chosen(NamedTuple):
+    """What chooses days; `monthly` says that numbered weekdays count in months, not in years."""
+
+    months: tuple[int, ...]
+    month_days: tuple[int, ...]
+    year_days: tuple[int, ...]
+    weeks: tuple[int, ...]
+    wkst: int
+    weekdays: tuple[tuple[int, int], ...]
+    monthly: bool
+
+
+@lru_cache(maxsize=4096)
+def _named(chosen: _Chosen, first: int, before: bool, leap: bool, after: bool) -> int:
+    """Return the mask of a year whose first weekday is `first`; many rules share it.
+
+    `before`, `leap` and `after` say whether the last, this and the next year are leap years: weeks
+    at both ends of a year may belong to its neighbours.
+    """
+    length = 365 + leap
+    months = [_months(leap)[month - 1] for month in chosen.months]
+    mask = sum(_block(*month) for month in months)
+    if chosen.month_days:
+        mask &= _any(_nth(start, size, chosen.month_days) for start, size in months)
+    if chosen.year_days:
+        mask &= _nth(0, length, chosen.year_days)
+    if chosen.weeks:
+        lengths = 365 + before, length, 365 + after
+        mask &= _weeks(first, lengths, chosen.wkst, chosen.weeks)
+    if chosen.weekdays:
+        mask &= _any(
+            _weekdays(start, size, nth, (weekday - first - start) % 7)
+            for start, size in (months if chosen.monthly else [(0, length)])
+            for nth, weekday in chosen.weekdays
+        )
+    return mask
 
 
 def _nth(start: int, size: int, numbers: Iterable[int]) -> int:
