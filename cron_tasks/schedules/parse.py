@@ -32,6 +32,7 @@ from cron_tasks.text import shown
 
 #: The most that jitter may shift a tick, in seconds: 31 days.
 _MOST_JITTER = 2_678_400
+_MOST_EXCLUDED = 1_000
 _KINDS = ("cron_expression", "every", "run_at", "rrule")
 _OWN_ZONE = {"cron_expression": cron.PREFIX.match, "rrule": rrule.ZONE.search}
 
@@ -60,7 +61,10 @@ def parse(
     """
     run_at, start_at, end_at = _as_text(run_at), _as_text(start_at), _as_text(end_at)
     faults, offset = Faults(), 0
-    entries = tuple(map(window.canonical, _listed(exclude))) if exclude else ()
+    entries: tuple[str, ...] = ()
+    if exclude:
+        with faults.at("exclude"):
+            entries = _entries(exclude)
     if jitter != 0:
         with faults.at("jitter"):
             offset = _offset(jitter, identity)
@@ -182,8 +186,11 @@ def _as_text(value: object) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def _listed(exclude: object) -> Sequence[object]:
-    return exclude if isinstance(exclude, (list, tuple)) else [exclude]
+def _entries(exclude: object) -> tuple[str, ...]:
+    listed = exclude if isinstance(exclude, (list, tuple)) else [exclude]
+    if len(listed) > _MOST_EXCLUDED:
+        raise Fault(f"has {len(listed):,} entries; at most {_MOST_EXCLUDED:,} are read")
+    return tuple(map(window.canonical, listed))
 
 
 def _offset(jitter: object, identity: str) -> int:

@@ -24,6 +24,7 @@ from cron_tasks.schedules.work import TooMuchWork, Work
 from cron_tasks.text import shown
 
 ZONE = re.compile(r"^\s*DTSTART;(?:\S*;)?TZID=([^:;\s]*)", re.IGNORECASE | re.MULTILINE)
+_LONGEST = 10_000
 _NAMES = ("year", "month", "week", "day", "hour", "minute", "second")
 
 
@@ -95,6 +96,8 @@ class Recurrence:
         """`start` stands for a DTSTART that the text lacks. Raises Fault."""
         if not isinstance(value, str):
             raise Fault(f"{shown(value)} is not a text such as FREQ=DAILY;INTERVAL=2")
+        if len(value) > _LONGEST:
+            raise Fault(f"is longer than {_LONGEST:,} characters")
         told, named, parts = read(value)
         begin = named or start
         if not begin:

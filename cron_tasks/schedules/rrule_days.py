@@ -59,11 +59,13 @@ class Days:
     start: date
     _kept: dict[tuple[int, bool, bool, bool], int] = field(default_factory=dict, compare=False)
 
-    def of_year(self, year: int) -> int:
+    def of_year(self, year: int, work: Work) -> int:
         """Return the mask of a year from 1 to 9999."""
         key = (date(year, 1, 1).weekday(), isleap(year - 1), isleap(year), isleap(year + 1))
         if (named := self._kept.get(key)) is None:
-            named = self._kept[key] = _named(self._chosen(), *key)
+            chosen = self._chosen()
+            work.spend(chosen.cost)
+            named = self._kept[key] = _named(chosen, *key)
         interval = self.parts.get("INTERVAL", 1)
         return named if interval == 1 else named & self._in_turn(year, interval)
 
@@ -108,20 +110,20 @@ class Days:
             return first, first + 7
         return day, day + 1
 
-    def within(self, first: int, end: int) -> list[int]:
+    def within(self, first: int, end: int, work: Work) -> list[int]:
         """Return the days with first <= day < end."""
-        return [base + at for base, mask in self._masks(first, end) for at in ones(mask)]
+        return [base + at for base, mask in self._masks(first, end, work) for at in ones(mask)]
 
-    def size(self, first: int, end: int) -> int:
+    def size(self, first: int, end: int, work: Work) -> int:
         """Return how many days there are with first <= day < end."""
-        return sum(mask.bit_count() for _, mask in self._masks(first, end))
+        return sum(mask.bit_count() for _, mask in self._masks(first, end, work))
 
-    def _masks(self, first: int, end: int) -> Iterator[tuple[int, int]]:
+    def _masks(self, first: int, end: int, work: Work) -> Iterator[tuple[int, int]]:
         """Yield the first day of each year in a time, and the mask of that year's days in it."""
         last = min(end - 1, _LAST)
         for year in range(date.fromordinal(first).year, date.fromordinal(last).year + 1):
             base = date(year, 1, 1).toordinal()
-            yield base, self.of_year(year) & _block(first - base, end - first)
+            yield base, self.of_year(year, work) & _block(first - base, end - first)
 
     def following(self, day: int, work: Work) -> int | None:
         """Return the first day at or after `day`, None if there is none within HORIZON."""
@@ -135,7 +137,7 @@ class Days:
         for year in range(newest, max(newest - HORIZON, 0), -1):
             work.spend()
             base = date(year, 1, 1).toordinal()
-            if found := self.of_year(year) & _block(0, max(day - base + 1, 0)):
+            if found := self.of_year(year, work) & _block(0, max(day - base + 1, 0)):
                 return base + found.bit_length() - 1
         return None
 
@@ -148,7 +150,7 @@ class Days:
         for year in range(oldest, min(oldest + years, MAXYEAR + 1)):
             work.spend()
             base = date(year, 1, 1).toordinal()
-            found = self.of_year(year)
+            found = self.of_year(year, work)
             if day > base:
                 found = found >> (day - base) << (day - base)
             if count < (held := found.bit_count()):
@@ -167,6 +169,14 @@ class _Chosen(NamedTuple):
     wkst: int
     weekdays: tuple[tuple[int, int], ...]
     monthly: bool
+
+    @property
+    def cost(self) -> int:
+        """Return the steps of budget for the mask of a year."""
+        months = len(self.months)
+        weekdays = len(self.weekdays) * (months if self.monthly else 1)
+        numbers = len(self.month_days) * months + len(self.year_days) + 3 * len(self.weeks)
+        return 20 + (weekdays + numbers) // 2
 
 
 @lru_cache(maxsize=4096)

@@ -110,7 +110,7 @@ class Occurrences:
     def _chosen(self, day: int, work: Work) -> tuple[int, int, list[int]]:
         """Return the period that holds a day, and the times in it that BYSETPOS chooses."""
         start, end = self.days.period(day)
-        days, size = self.days.within(start, end), len(self.times)
+        days, size = self.days.within(start, end, work), len(self.times)
         work.spend(_CHOSEN + len(days) // 8)
         at = places(self.positions, len(days) * size)
         return (
@@ -146,7 +146,7 @@ class Occurrences:
         while day := self.days.following(start, work):
             begin, start = self.days.period(day)
             work.spend(_COUNTED)
-            size = self.days.size(begin, start) * len(self.times)
+            size = self.days.size(begin, start, work) * len(self.times)
             if size not in sizes:
                 sizes[size] = len(places(self.positions, size))
             if count <= sizes[size] or begin * DAY_SECONDS <= self.first:

@@ -75,7 +75,7 @@ def _part(name: str, value: str) -> Any:
     if name == "WKST":
         return _choice(name, value, _WEEKDAYS)
     if name == "BYDAY":
-        return tuple(map(_weekday, value.split(",")))
+        return tuple(sorted(set(map(_weekday, value.split(",")))))
     if name == "UNTIL":
         until = _time(name, value)
         return until if "T" in value else until + timedelta(days=1, seconds=-1)
