@@ -11,8 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from schedule_helpers import MICRO, NOW, faults, understood
 
+from cron_tasks import entries, names
+from cron_tasks.due import Page, Row, judge_page
 from cron_tasks.schedules import ScheduleError, from_spec, parse
 from cron_tasks.schedules.work import TooMuchWork, Work
+from cron_tasks.settings import Settings
 
 #: Seconds; many times what the budget costs, for machines that do much else.
 LONG = 1
@@ -124,6 +127,28 @@ def test_a_stored_schedule_beyond_the_budget_is_an_error_and_does_not_spin() -> 
         schedule.after(NOW)
     assert error.value.errors == [("schedule", TOO_MUCH)]
     assert time.perf_counter() - started < LONG
+
+
+def test_beat_sets_an_entry_beyond_the_budget_aside_and_judges_the_others() -> None:
+    """Both are stored as an earlier version stored them."""
+    specs = {
+        "1": '"r": "FREQ=SECONDLY;INTERVAL=86401;BYHOUR=0;BYMINUTE=0;BYSECOND=0", '
+        '"s": "2026-01-01T00:00:00Z"',
+        "2": '"r": "FREQ=DAILY;COUNT=7900", "s": "2020-01-01T12:00:00Z"',
+    }
+    rows = []
+    for job_id, spec in specs.items():
+        timing = f'"schedule": {{"__type__": "cron_tasks", {spec}}}, "enabled": true'
+        definition = entries.definition(job_id, timing, {})
+        key, score = names.entry_key(job_id), str(NOW.timestamp())
+        rows.append(Row(key, score, definition, None, f'{{"id": "{job_id}"}}'))
+    page = Page(rows, 0, 0.0, 0.0, True)
+    batch = judge_page(page, NOW.timestamp(), Settings(rest_url="http://127.0.0.1"))
+    ((broken, error),) = batch.broken
+    assert broken.key == names.entry_key("1")
+    assert TOO_MUCH in str(error)
+    (advance,) = batch.advances
+    assert (advance.job_id, advance.next) == ("2", NOW.timestamp() + 86_400)
 
 
 @pytest.mark.parametrize(
