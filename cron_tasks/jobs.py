@@ -40,11 +40,15 @@ REMARKS = frozenset(
     {"last_run_at", "last_status", "last_error", "next_run_at", "config_error"}
     | {"updated_at", "updated", "modified_at", "modified"}
 )
+#: What `source.mapping` adds to a row: the switches for which REST_MAPPING found null.
+MAPPED_TO_NULL = "mapped_to_null"
 _KINDS = ("cron_expression", "every", "run_at", "rrule")
 #: Errors told of one row.
 MOST_ERRORS = 50
 #: Bytes of JSON that one field of a schedule may take.
 _LONGEST = 65_536
+_SWITCHES = ("enabled", "is_active")
+_NULL = "CRON_TASKS_REST_MAPPING finds null in this row, so the job is enabled"
 #: Nothing beyond what every job may do.
 NO_LIMITS = Limits()
 _ID = "a whole number, or text of 1 to 200 printable characters"
@@ -104,12 +108,17 @@ class Job(BaseModel):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """One line that names the unknown fields, if there are any."""
-        unknown = list(self.extra)
+        """A line that names the unknown fields, and one for `enabled` if the mapping lost it."""
+        unknown = [name for name in self.extra if name != MAPPED_TO_NULL]
         for name in _NESTED:
             policy: Policy = getattr(self, name)
             unknown += [f"{name}.{field}" for field in policy.model_extra or ()]
-        return (unknown_fields(tuple(unknown), _KNOWN),) if unknown else ()
+        told = [unknown_fields(tuple(unknown), _KNOWN)] if unknown else []
+        return (*told, *(f"`{name}`: {_NULL}" for name in self._mapped_to_null()))
+
+    def _mapped_to_null(self) -> list[str]:
+        names = self.extra.get(MAPPED_TO_NULL)
+        return [name for name in _SWITCHES if isinstance(names, list) and name in names]
 
     def document(self) -> bytes:
         """Compact JSON of what differs from the defaults; `from_document` reads it."""

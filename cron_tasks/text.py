@@ -7,9 +7,9 @@ pairs. What a person sees of it is one line of printable characters of bounded l
 import json
 import reprlib
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import orjson
@@ -91,18 +91,29 @@ def is_utf8(text: str) -> bool:
     return not any("\udc80" <= char <= "\udcff" for char in text)
 
 
-def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.75) -> str | None:
-    """The known name nearest to `word`: one typing error away, or one of which is in the other."""
-    word, names = word[:60].casefold(), {name.casefold(): name for name in known}
-    near = get_close_matches(word, names, 1, cutoff)
+def did_you_mean(
+    word: str,
+    known: Iterable[str],
+    cutoff: float = 0.75,
+    valid: Callable[[str], object] = lambda _: True,
+) -> str | None:
+    """Return the known name nearest to `word`: similar to it, or one contained in the other.
+
+    A name that is `word` itself, or that `valid` refuses, would help nobody and is passed over.
+    """
+    names = {name.casefold(): name for name in known if name != word}
+    word = word[:60].casefold()
+    near = get_close_matches(word, names, 5, cutoff)
     parts = (name for name in names if len(min(word, name, key=len)) > 3)
-    near = near or [name for name in parts if word in name or name in word]
-    return names[near[0]] if near else None
+    within = (name for name in parts if word in name or name in word)
+    return next((names[name] for name in chain(near, within) if valid(names[name])), None)
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
+def suggestion(
+    word: str, known: Iterable[str], valid: Callable[[str], object] = lambda _: True
+) -> str:
     """`"; did you mean 'FRI'?"` or nothing."""
-    near = did_you_mean(word, known, 0.6)
+    near = did_you_mean(word, known, 0.6, valid)
     return f"; did you mean {near!r}?" if near else ""
 
 

@@ -13,6 +13,10 @@ from cron_tasks.schedules import parse
 FIELDS_ARE = "(minute hour day-of-month month weekday)"
 RANGE = "a rising range or a step"
 WEEKDAY = f"0–7 or SUN–SAT, MON#1 to MON#5, 5L (the last Friday), {RANGE}"
+BY_HAND = (
+    "; a job that is only run by hand has `enabled: false` and any schedule, "
+    "and `cron-tasks jobs run` runs it"
+)
 NO_PERIOD = (
     "is neither seconds nor an ISO 8601 duration such as PT5M"
     " (years and months have no fixed length)"
@@ -80,10 +84,11 @@ def test_cron_expressions(expression: str, expected: list[str]) -> None:
         ("0 0 * * MON#6", [f"weekday 'MON#6' is not {WEEKDAY}"]),
         ("0 0 31 2 *", [
             "no date has day-of-month '31', month '2' and weekday '*': the expression never fires"
+            + BY_HAND
         ]),
         ("0 0 */30 2 MON#5", [
             "no date has day-of-month '*/30', month '2' and weekday 'MON#5':"
-            " the expression never fires"
+            " the expression never fires" + BY_HAND
         ]),
         ("* * * *", [f"has 4 fields; expected 5 {FIELDS_ARE} or 6 (second first)"]),
         ("9", [f"has 1 field; expected 5 {FIELDS_ARE} or 6 (second first)"]),

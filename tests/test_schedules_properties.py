@@ -53,7 +53,7 @@ def fields(draw: st.DrawFn, low: int, high: int) -> tuple[str, set[int]]:
         case _:
             start = draw(st.integers(low, high - 1))
             end = draw(st.integers(start + 1, high))
-            step = draw(st.integers(1, 3))
+            step = draw(st.integers(1, min(3, end - start)))
             return f"{start}-{end}/{step}", set(range(start, end + 1, step))
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from cron_tasks.jobs import Job, validate
 from cron_tasks.source import rows as rows_module
 from cron_tasks.source.mapping import Shape
 from cron_tasks.source.rows import CONTRACT_PLACES, Document, Malformed
@@ -217,6 +218,32 @@ def test_fields_of_a_row(fields: dict[str, str], expected: dict[str, Any] | None
     row = dict(ROW)
     assert Shape(fields).row(row) == expected
     assert row == ROW, "the row itself is not changed"
+
+
+@pytest.mark.parametrize(
+    ("fields", "switches"),
+    [
+        ({"enabled": "at.state"}, ["enabled"]),
+        ({"enabled": "timeout > missing"}, ["enabled"]),
+        ({"is_active": "missing"}, ["is_active"]),
+        ({"enabled": "missing", "is_active": "at.none"}, ["enabled", "is_active"]),
+        ({"enabled": "timeout > `5`"}, []),
+        ({"enabled": "timeout > `100`"}, []),
+        ({"tags": "missing"}, []),
+    ],
+)
+def test_a_switch_that_the_mapping_does_not_find_is_a_warning(
+    fields: dict[str, str], switches: list[str]
+) -> None:
+    """The job is enabled all the same: a row that says nothing of it is."""
+    mapping = {"id": "id", "cron_expression": "schedule", "name": "uuid"} | fields
+    job = validate(Shape(mapping).row({**ROW, "none": None}), timezone="UTC")
+    assert isinstance(job, Job)
+    told = [warning for warning in job.warnings if "REST_MAPPING" in warning]
+    reason = "CRON_TASKS_REST_MAPPING finds null in this row, so the job is enabled"
+    assert told == [f"`{switch}`: {reason}" for switch in switches]
+    assert Job.from_document(job.document()).warnings == job.warnings
+    assert not any("mapped_to_null" in warning for warning in job.warnings)
 
 
 @pytest.mark.parametrize("row", [5, None, "x", [1]])

@@ -4,10 +4,11 @@ A wall time happens once on most days, not at all in the gap of spring and twice
 of these is meant is a rule of each kind of schedule; this module only tells them apart.
 """
 
+import re
 import zoneinfo
 from contextlib import suppress
-from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, time, timedelta
+from functools import cache, lru_cache
 from zoneinfo import ZoneInfo
 
 from cron_tasks.schedules.words import Fault
@@ -27,20 +28,64 @@ _MARGIN = timedelta(days=120)
 REACH = timedelta(hours=25)
 
 
+#: Abbreviations, which are no IANA names and change with the season, and a place that keeps each.
+_ABBREVIATED = {
+    abbreviation: name
+    for name, abbreviations in {
+        "UTC": "Z",
+        "Europe/London": "BST",
+        "Europe/Lisbon": "WEST",
+        "Europe/Berlin": "CEST MEZ MESZ",
+        "Europe/Athens": "EEST",
+        "Europe/Moscow": "MSK",
+        "America/New_York": "EDT ET",
+        "America/Chicago": "CST CDT CT",
+        "America/Denver": "MDT MT",
+        "America/Los_Angeles": "PST PDT PT",
+        "America/Anchorage": "AKST AKDT",
+        "Asia/Kolkata": "IST",
+        "Asia/Tokyo": "JST",
+        "Asia/Seoul": "KST",
+        "Asia/Singapore": "SGT",
+        "Australia/Sydney": "AEST AEDT",
+        "Australia/Perth": "AWST",
+    }.items()
+    for abbreviation in abbreviations.split()
+}
+
+
 @lru_cache(maxsize=1024)
 def zone(name: object) -> ZoneInfo:
-    """The zone of an IANA name. Raises Fault with the nearest known name."""
-    # right/ counts leap seconds and localtime differs from machine to machine.
+    """The zone of an IANA name. Raises Fault with the name that was probably meant."""
     text = name.strip() if isinstance(name, str) else ""
-    if not text.startswith(("right/", "posix/")) and text != "localtime":
+    if found := _zone(text):
+        return found
+    meant = _ABBREVIATED.get(text.upper()) or _fixed(text)
+    hint = f"; did you mean {meant!r}?" if meant else suggestion(text, _names(), _zone)
+    raise Fault(f"unknown time zone {shown(name)}{hint}")
+
+
+def _fixed(text: str) -> str | None:
+    """Return the zone of an offset in whole hours; in its name the sign is that of POSIX."""
+    if not (match := re.fullmatch(r"(?:UTC|GMT)?([+-])([0-9]{1,2})(?::?00)?", text.upper())):
+        return None
+    hours = int(match[2])
+    name = f"Etc/GMT{'-' if match[1] == '+' else '+'}{hours}" if hours else "UTC"
+    return name if _zone(name) else None
+
+
+def _zone(name: str) -> ZoneInfo | None:
+    # right/ counts leap seconds and localtime differs from machine to machine.
+    if not name.startswith(("right/", "posix/")) and name not in ("localtime", "Factory"):
         with suppress(zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-            return ZoneInfo(text)
-    raise Fault(f"unknown time zone {shown(name)}{_nearest(text)}")
+            return ZoneInfo(name)
+    return None
 
 
-@lru_cache(maxsize=1024)
-def _nearest(name: str) -> str:
-    return suggestion(name, zoneinfo.available_timezones())
+@cache
+def _names() -> list[str]:
+    """Return the known names, those of places first."""
+    return sorted(zoneinfo.available_timezones(), key=lambda name: ("/" not in name, name))
 
 
 def utc(when: datetime) -> datetime:
@@ -113,6 +158,29 @@ def read_time(text: object, tz: ZoneInfo, *, end: bool = False) -> datetime:
         if FIRST <= instant < LAST:
             return instant
     raise Fault(f"{shown(text)} lies outside the years 2 to 9998")
+
+
+def read_start(text: object, tz: ZoneInfo) -> datetime | None:
+    """Return the instant of a `start_at`, None if it lies before the year 2.
+
+    The earliest times of other systems, such as 0001-01-01, mean "no start". Raises Fault.
+    """
+    return None if _year(text) == MINYEAR else read_time(text, tz)
+
+
+def read_end(text: object, tz: ZoneInfo) -> datetime | None:
+    """Return the instant of an `end_at`, None if it lies in the year 9999.
+
+    The latest times of other systems, such as 9999-12-31, mean "no end". Raises Fault.
+    """
+    return None if _year(text) == MAXYEAR else read_time(text, tz, end=True)
+
+
+def _year(text: object) -> int | None:
+    """Return the year of an ISO 8601 text as written, None if it is something else."""
+    with suppress(ValueError):
+        return datetime.fromisoformat(text.strip() if isinstance(text, str) else "").year
+    return None
 
 
 def read_date(text: str) -> date | None:

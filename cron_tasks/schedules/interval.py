@@ -12,13 +12,19 @@ from zoneinfo import ZoneInfo
 
 from cron_tasks.schedules.clock import EPOCH, local, read_date, read_time, utc_text, wall_text
 from cron_tasks.schedules.words import Fault, listed
+from cron_tasks.schedules.work import Work
 from cron_tasks.text import shown
 
 _LONGEST = 36525 * 86400
 _NUMBER = r"([0-9]{1,12}(?:[.,][0-9]+)?)"
-#: `PT1H30M` and `P1W`; without the `P`, as after `@every`, `1h30m`.
+#: ISO 8601: `PT1H30M` and `P1W`.
 _DURATION = re.compile(
-    f"(?:P(?:{_NUMBER}W)?(?:{_NUMBER}D)?(?:T|$))?(?:{_NUMBER}H)?(?:{_NUMBER}M)?(?:{_NUMBER}S)?"
+    f"P(?:{_NUMBER}W)?(?:{_NUMBER}D)?(?:T|$)(?:{_NUMBER}H)?(?:{_NUMBER}M)?(?:{_NUMBER}S)?"
+)
+#: As people write it, also after `@every`: `1h30m`, `40d`, `5 min`.
+_UNITS = re.compile(
+    rf"(?:{_NUMBER} ?W)?\s*(?:{_NUMBER} ?D)?\s*(?:{_NUMBER} ?H)?\s*"
+    rf"(?:{_NUMBER} ?M(?:IN)?)?\s*(?:{_NUMBER} ?S)?"
 )
 
 
@@ -32,7 +38,7 @@ class Interval:
 
     @classmethod
     def read(cls, value: object, _: ZoneInfo, start: datetime | None) -> "Interval":
-        """Of seconds, as number or text, or of an ISO 8601 duration. Raises Fault."""
+        """Of seconds, as number or text, of an ISO 8601 duration, or of `1h30m`. Raises Fault."""
         seconds = _seconds(value)
         if not 1 <= seconds <= _LONGEST:  # false for NaN, too
             raise Fault(f"{shown(value)} is not between 1 second and 100 years")
@@ -43,10 +49,10 @@ class Interval:
         seconds = self.period.total_seconds()
         return int(seconds) if seconds.is_integer() else seconds
 
-    def after(self, when: datetime) -> datetime | None:
+    def after(self, when: datetime, _: Work) -> datetime | None:
         return self.anchor + ((when - self.anchor) // self.period + 1) * self.period
 
-    def latest(self, when: datetime) -> datetime | None:
+    def latest(self, when: datetime, _: Work) -> datetime | None:
         return self.anchor + (when - self.anchor) // self.period * self.period
 
     def describe(self) -> str:
@@ -64,7 +70,8 @@ def _seconds(value: object) -> float:
     text = value.strip().upper().replace(",", ".") if isinstance(value, str) else ""
     if re.fullmatch(_NUMBER, text):
         return float(text)
-    if (match := _DURATION.fullmatch(text)) and any(match.groups()):
+    match = _DURATION.fullmatch(text) or _UNITS.fullmatch(text)
+    if match and any(match.groups()):
         weeks, days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
         return (((weeks * 7 + days) * 24 + hours) * 60 + minutes) * 60 + seconds
     raise Fault(
@@ -92,10 +99,10 @@ class Once:
     def written(self) -> str:
         return utc_text(self.at)
 
-    def after(self, when: datetime) -> datetime | None:
+    def after(self, when: datetime, _: Work) -> datetime | None:
         return self.at if when < self.at else None
 
-    def latest(self, when: datetime) -> datetime | None:
+    def latest(self, when: datetime, _: Work) -> datetime | None:
         return self.at if when >= self.at else None
 
     def describe(self) -> str:

@@ -4,8 +4,7 @@ One reader serves both: a spec is what it makes of the fields, in one spelling a
 defaults. So a schedule means the same before and after it was stored.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from hashlib import blake2b
@@ -15,22 +14,26 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from cron_tasks.errors import ScheduleError
-from cron_tasks.schedules import cron, rrule, window
-from cron_tasks.schedules.clock import EPOCH, FIRST, LAST, read_time, utc_text, zone
+from cron_tasks.schedules import cron, rrule, trial, window
+from cron_tasks.schedules.clock import (
+    EPOCH,
+    FIRST,
+    LAST,
+    read_end,
+    read_start,
+    utc_text,
+    zone,
+)
 from cron_tasks.schedules.interval import Interval, Once
 from cron_tasks.schedules.schedule import Rule, Schedule, Series
 from cron_tasks.schedules.words import Fault, Faults, listed
+from cron_tasks.schedules.work import Work
 from cron_tasks.text import shown
 
 #: The most that jitter may shift a tick, in seconds: 31 days.
 _MOST_JITTER = 2_678_400
-
-_READERS: dict[str, Callable[[object, ZoneInfo, datetime | None], Rule]] = {
-    "cron_expression": cron.read,
-    "every": Interval.read,
-    "run_at": Once.read,
-    "rrule": rrule.Recurrence.read,
-}
+_MOST_EXCLUDED = 1_000
+_KINDS = ("cron_expression", "every", "run_at", "rrule")
 _OWN_ZONE = {"cron_expression": cron.PREFIX.match, "rrule": rrule.ZONE.search}
 
 
@@ -53,11 +56,15 @@ def parse(
     takes dates and {"from", "to"} of dates or of times of day (see `window.read`). Window and
     exclusions look at the ticks before `jitter` seconds at most, chosen by `identity`, are added.
 
-    Raises ScheduleError whose `errors` lists every (field, message).
+    Raises ScheduleError whose `errors` lists every (field, message). What takes more work than
+    `work.LIMIT` to read, or to ask for fire times, is refused, too.
     """
     run_at, start_at, end_at = _as_text(run_at), _as_text(start_at), _as_text(end_at)
     faults, offset = Faults(), 0
-    entries = tuple(map(window.canonical, _listed(exclude))) if exclude else ()
+    entries: tuple[str, ...] = ()
+    if exclude:
+        with faults.at("exclude"):
+            entries = _entries(exclude)
     if jitter != 0:
         with faults.at("jitter"):
             offset = _offset(jitter, identity)
@@ -87,7 +94,7 @@ def _stored(text: bytes) -> Schedule:
         offset = fields.pop("j", 0)
         if "x" in fields:
             fields["x"] = tuple(map(window.canonical, fields["x"]))
-        found = _read(**fields)
+        found = _read(**fields, stored=True)
     except (TypeError, ValueError):
         raise ScheduleError([("spec", f"{shown(spec)} is not the spec of a schedule")]) from None
     if not isinstance(found, Series):
@@ -107,14 +114,17 @@ def _read(
     s: object = None,
     u: object = None,
     x: tuple[str, ...] = (),
+    stored: bool = False,
 ) -> Series | tuple[tuple[str, str], ...]:
     """The series of the values of a spec or of the fields they stand for, or all their faults.
 
     Kept, faults as well: finding one may take a search, and a list may hold it a thousand times.
+    What is `stored` was validated when it was written, so only its spelling is read: nothing is
+    searched, and a rule that an earlier version accepted is not refused.
     """
-    faults = Faults()
+    faults, work = Faults(), Work()
     *rules, s, u = (None if isinstance(v, str) and not v.strip() else v for v in (c, e, t, r, s, u))
-    given = {field: v for field, v in zip(_READERS, rules, strict=True) if v is not None}
+    given = {field: v for field, v in zip(_KINDS, rules, strict=True) if v is not None}
     field = next(iter(given)) if len(given) == 1 else "schedule"
     tz, start, end, exclude = zone("UTC"), None, None, None
     with faults.at("timezone"):
@@ -122,24 +132,41 @@ def _read(
     with faults.at(field):
         if len(given) != 1:
             found = listed(list(given)) or "none"
-            raise Fault(f"needs exactly one of {listed(list(_READERS), 'or')}; found {found}")
+            raise Fault(f"needs exactly one of {listed(_KINDS, 'or')}; found {found}")
         if field in _OWN_ZONE and (match := _OWN_ZONE[field](str(given[field]))):
             tz = zone(match[1])
     with faults.at("start_at"):
         start = EPOCH if s else None  # stands in if it is wrong, as an rrule needs one
-        start = None if s is None else read_time(s, tz)
+        start = None if s is None else read_start(s, tz)
     with faults.at("end_at"):
-        end = None if u is None else read_time(u, tz, end=True)
+        end = None if u is None else read_end(u, tz)
     with faults.at("exclude"):
         exclude = window.read(x, tz)
     with faults.at(field):
         if given.keys() == {field}:
-            rule = _READERS[field](given[field], tz, start)
+            rule = _rule(field, given[field], tz, start, work, stored)
     if faults:
         return tuple(faults)
     series = Series(_spec(rule, tz, start, end, x), rule, tz, start or FIRST, end or LAST, exclude)
-    faults += _no_tick(series, field)
+    if not stored:
+        with faults.at("exclude" if exclude else field):
+            faults += trial.faults(series, field, work)
     return tuple(faults) or series
+
+
+def _rule(
+    field: str, value: object, tz: ZoneInfo, start: datetime | None, work: Work, stored: bool
+) -> Rule:
+    """Read the rule of a field. Raises Fault."""
+    match field:
+        case "cron_expression":
+            return cron.read(value, tz, start, stored=stored)
+        case "every":
+            return Interval.read(value, tz, start)
+        case "run_at":
+            return Once.read(value, tz, start)
+        case _:
+            return rrule.Recurrence.read(value, tz, start, work)
 
 
 def _spec(
@@ -155,24 +182,15 @@ def _spec(
     return tuple(sorted((key, value) for key, value in values.items() if value))
 
 
-def _no_tick(series: Series, field: str) -> list[tuple[str, str]]:
-    """The fault of a series without any tick."""
-    framed = (series.start, series.end) != (FIRST, LAST)
-    if not (framed or series.exclude or field == "rrule") or series.after(FIRST):
-        return []
-    if series.start >= series.end:
-        return [("end_at", "is not later than start_at")]
-    if series.exclude and replace(series, exclude=None).after(FIRST):
-        return [("exclude", "leaves no tick")]
-    return [(field, "never fires" + " between start_at and end_at" * framed)]
-
-
 def _as_text(value: object) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def _listed(exclude: object) -> Sequence[object]:
-    return exclude if isinstance(exclude, (list, tuple)) else [exclude]
+def _entries(exclude: object) -> tuple[str, ...]:
+    listed = exclude if isinstance(exclude, (list, tuple)) else [exclude]
+    if len(listed) > _MOST_EXCLUDED:
+        raise Fault(f"has {len(listed):,} entries; at most {_MOST_EXCLUDED:,} are read")
+    return tuple(map(window.canonical, listed))
 
 
 def _offset(jitter: object, identity: str) -> int:

@@ -13,6 +13,7 @@ from cron_tasks.schedules.words import Fault, Faults
 from cron_tasks.text import shown, suggestion
 
 FREQUENCIES = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY")
+YEARLY, MONTHLY, WEEKLY, DAILY, HOURLY, MINUTELY, SECONDLY = range(len(FREQUENCIES))
 _WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 _RANGES = {
     "INTERVAL": (1, 999_999_999),
@@ -74,7 +75,7 @@ def _part(name: str, value: str) -> Any:
     if name == "WKST":
         return _choice(name, value, _WEEKDAYS)
     if name == "BYDAY":
-        return tuple(map(_weekday, value.split(",")))
+        return tuple(sorted(set(map(_weekday, value.split(",")))))
     if name == "UNTIL":
         until = _time(name, value)
         return until if "T" in value else until + timedelta(days=1, seconds=-1)
@@ -117,7 +118,7 @@ def _clashes(parts: Parts) -> Iterator[str]:
     if "FREQ" not in parts:
         yield "has no FREQ, such as FREQ=DAILY"
     elif any(nth for nth, _ in parts.get("BYDAY", ())) and (
-        FREQUENCIES[parts["FREQ"]] not in ("YEARLY", "MONTHLY") or "BYWEEKNO" in parts
+        parts["FREQ"] not in (YEARLY, MONTHLY) or "BYWEEKNO" in parts
     ):
         yield "BYDAY counts days in months and years only"
     if "COUNT" in parts and "UNTIL" in parts:

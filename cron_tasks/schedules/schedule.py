@@ -12,24 +12,31 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
+from cron_tasks.errors import ScheduleError
 from cron_tasks.schedules.clock import FIRST, LAST, MICROSECOND, local, utc, wall_text
 from cron_tasks.schedules.window import Exclusions
 from cron_tasks.schedules.words import listed
+from cron_tasks.schedules.work import TooMuchWork, Work
 
-#: A search gives up after so many excluded ticks in a row, each in a stretch of its own; a list of
-#: exclusions holds fewer dates.
-_MOST_SKIPPED = 1_200
+#: A search gives up after so many excluded fire times in a row, and more if there are many
+#: stretches. Quiet hours that exclude one fire time a day are so tried for more than a year.
+_MOST_SKIPPED = 400
+#: Steps of budget for an excluded fire time.
+_SKIP = 20
 
 
 class Rule(Protocol):
-    """Ticks before window and exclusions; both may raise OverflowError for "none within reach"."""
+    """Ticks before window and exclusions.
+
+    Both searches may raise OverflowError for "none within reach", and TooMuchWork.
+    """
 
     @property
     def key(self) -> str: ...
     @property
     def written(self) -> Any: ...
-    def after(self, when: datetime) -> datetime | None: ...
-    def latest(self, when: datetime) -> datetime | None: ...
+    def after(self, when: datetime, work: Work) -> datetime | None: ...
+    def latest(self, when: datetime, work: Work) -> datetime | None: ...
     def describe(self) -> str: ...
 
 
@@ -47,29 +54,37 @@ class Series:
         default_factory=lambda: [(LAST, LAST)], repr=False, compare=False
     )
 
-    def after(self, when: datetime) -> datetime | None:
+    def after(self, when: datetime, work: Work) -> datetime | None:
+        """The first tick later than `when`. Raises TooMuchWork."""
         since, tick = self._known[0]
         if since <= when < tick:
             return tick
-        found = self._search(self.rule.after, max(when, self.start - MICROSECOND), 1)
+        found = self._search(self.rule.after, max(when, self.start - MICROSECOND), 1, work)
         if found:
             self._known[0] = (min(since, when) if found == tick else when, found)
         return found
 
-    def latest(self, when: datetime) -> datetime | None:
-        return self._search(self.rule.latest, min(when, self.end - MICROSECOND), 0)
+    def latest(self, when: datetime, work: Work) -> datetime | None:
+        """The last tick at or before `when`. Raises TooMuchWork."""
+        return self._search(self.rule.latest, min(when, self.end - MICROSECOND), 0, work)
 
     def _search(
-        self, find: Callable[[datetime], datetime | None], when: datetime, edge: int
+        self,
+        find: Callable[[datetime, Work], datetime | None],
+        when: datetime,
+        edge: int,
+        work: Work,
     ) -> datetime | None:
+        most = _MOST_SKIPPED + (self.exclude.size if self.exclude else 0)
         with suppress(OverflowError):
-            for _ in range(_MOST_SKIPPED):
-                tick = find(when)
+            for _ in range(most):
+                tick = find(when, work)
                 if not tick or not self.start <= tick < self.end:
                     return None
                 stretch = self.exclude and self.exclude.stretch(tick)
                 if not stretch:
                     return tick
+                work.spend(_SKIP)
                 when = stretch[edge] - MICROSECOND
         return None
 
@@ -79,6 +94,8 @@ class Schedule:
     """When a job is due. Immutable and hashable; equal if made from equal parts.
 
     Times that come back are aware UTC; those that go in are aware, of any zone (else ValueError).
+    An answer costs at most `work.LIMIT` steps. What `parse` accepts stays within them; a stored
+    schedule that does not raises ScheduleError.
     """
 
     _series: Series
@@ -92,16 +109,24 @@ class Schedule:
     def after(self, when: datetime) -> datetime | None:
         """The first tick strictly later than `when`; None: never again."""
         if not self._offset:
-            return self._series.after(utc(when))
+            return self._asked(self._series.after, utc(when))
         offset = timedelta(seconds=self._offset)
-        tick = self._series.after(utc(when) - offset)
+        tick = self._asked(self._series.after, utc(when) - offset)
         return tick + offset if tick else None
 
     def latest(self, when: datetime) -> datetime | None:
         """The last tick at or before `when`; None: none yet."""
         offset = timedelta(seconds=self._offset)
-        tick = self._series.latest(utc(when) - offset)
+        tick = self._asked(self._series.latest, utc(when) - offset)
         return tick + offset if tick else None
+
+    def _asked(
+        self, search: Callable[[datetime, Work], datetime | None], when: datetime
+    ) -> datetime | None:
+        try:
+            return search(when, Work())
+        except TooMuchWork as error:
+            raise ScheduleError([("schedule", str(error))]) from None
 
     def between(self, start: datetime, end: datetime) -> Iterator[datetime]:
         """The ticks with start <= tick < end, computed as they are taken."""

@@ -18,17 +18,25 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from cron_tasks.schedules.clock import DAY, REACH, SECOND, clock_change, local, showing
+from cron_tasks.schedules.work import Work
 
 #: A search gives up after this many years without a match. The rarest date that people mean,
 #: 29 February on a given weekday, takes up to 40.
 HORIZON = 100
 
+#: A search in real time gives up after so many clock changes and wall times that a gap swallows.
+#: Only an expression that fires in nothing but the hour of a gap meets so many in a row.
+_MOST_GAPS = 50
+
 
 class Walls(Protocol):
-    """Wall times in whole seconds. Both may raise OverflowError at the end of the calendar."""
+    """Wall times in whole seconds.
 
-    def at_or_after(self, wall: datetime) -> datetime | None: ...
-    def at_or_before(self, wall: datetime) -> datetime | None: ...
+    Both may raise OverflowError at the end of the calendar, and TooMuchWork.
+    """
+
+    def at_or_after(self, wall: datetime, work: Work) -> datetime | None: ...
+    def at_or_before(self, wall: datetime, work: Work) -> datetime | None: ...
 
 
 Clock = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
@@ -47,27 +55,31 @@ class Grid:
         mirrored = [tuple(-number for number in reversed(values)) for values in self.clock]
         object.__setattr__(self, "_mirrored", mirrored)
 
-    def at_or_after(self, wall: datetime) -> datetime | None:
-        return self._seek(wall, self.clock, 1)
+    def at_or_after(self, wall: datetime, work: Work) -> datetime | None:
+        return self._seek(wall, self.clock, 1, work)
 
-    def at_or_before(self, wall: datetime) -> datetime | None:
-        return self._seek(wall, self._mirrored, -1)
+    def at_or_before(self, wall: datetime, work: Work) -> datetime | None:
+        return self._seek(wall, self._mirrored, -1, work)
 
-    def _seek(self, wall: datetime, clock: Sequence[Sequence[int]], sign: int) -> datetime | None:
+    def _seek(
+        self, wall: datetime, clock: Sequence[Sequence[int]], sign: int, work: Work
+    ) -> datetime | None:
         day: date | None = wall.date()
         found = None
         if wall.month in self.months and self.matches(wall):
             found = _least(clock, [sign * wall.hour, sign * wall.minute, sign * wall.second])
         if not found:
-            day, found = self._day_beyond(wall.date(), sign * DAY), [part[0] for part in clock]
+            day = self._day_beyond(wall.date(), sign * DAY, work)
+            found = [part[0] for part in clock]
         if not day:
             return None
         hour, minute, second = (sign * number for number in found)
         return datetime(day.year, day.month, day.day, hour, minute, second)
 
-    def _day_beyond(self, start: date, step: timedelta) -> date | None:
+    def _day_beyond(self, start: date, step: timedelta, work: Work) -> date | None:
         day = start + step
         while abs(day.year - start.year) <= HORIZON:
+            work.spend()
             if day.month not in self.months:
                 last = monthrange(day.year, day.month)[1]
                 day = day.replace(day=last if step > timedelta() else 1)
@@ -90,13 +102,13 @@ def _least(parts: Sequence[Sequence[int]], floor: Sequence[int]) -> list[int] | 
     return [numbers[at], *(part[0] for part in rest)] if at < len(numbers) else None
 
 
-def fixed_after(tz: ZoneInfo, walls: Walls, when: datetime) -> datetime | None:
-    wall = walls.at_or_after(passed(tz, when) + SECOND)
+def fixed_after(tz: ZoneInfo, walls: Walls, when: datetime, work: Work) -> datetime | None:
+    wall = walls.at_or_after(passed(tz, when) + SECOND, work)
     return showing(tz, wall)[0] if wall else None
 
 
-def fixed_latest(tz: ZoneInfo, walls: Walls, when: datetime) -> datetime | None:
-    wall = walls.at_or_before(passed(tz, when))
+def fixed_latest(tz: ZoneInfo, walls: Walls, when: datetime, work: Work) -> datetime | None:
+    wall = walls.at_or_before(passed(tz, when), work)
     return showing(tz, wall)[0] if wall else None
 
 
@@ -111,9 +123,11 @@ def passed(tz: ZoneInfo, when: datetime) -> datetime:
     return local(tz, back - SECOND)
 
 
-def real_after(tz: ZoneInfo, walls: Walls, when: datetime) -> datetime | None:
+def real_after(tz: ZoneInfo, walls: Walls, when: datetime, work: Work) -> datetime | None:
     start = when.replace(microsecond=0) + SECOND
-    while (wall := walls.at_or_after(local(tz, start))) is not None:
+    for _ in range(_MOST_GAPS):
+        if (wall := walls.at_or_after(local(tz, start), work)) is None:
+            return None
         first, last = showing(tz, wall)
         tick = first if first >= start else last
         if change := clock_change(tz, start, tick):
@@ -125,9 +139,11 @@ def real_after(tz: ZoneInfo, walls: Walls, when: datetime) -> datetime | None:
     return None
 
 
-def real_latest(tz: ZoneInfo, walls: Walls, when: datetime) -> datetime | None:
+def real_latest(tz: ZoneInfo, walls: Walls, when: datetime, work: Work) -> datetime | None:
     end = when.replace(microsecond=0)
-    while (wall := walls.at_or_before(local(tz, end))) is not None:
+    for _ in range(_MOST_GAPS):
+        if (wall := walls.at_or_before(local(tz, end), work)) is None:
+            return None
         first, last = showing(tz, wall)
         tick = last if last <= end else first
         if change := clock_change(tz, max(tick, end - REACH), end):

@@ -4,14 +4,19 @@ They are wall times of the job's zone. Each answer is a whole stretch, so that a
 it at once.
 """
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from operator import itemgetter
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from cron_tasks.schedules.clock import DAY, REACH, clock_change, local, read_date, showing
 from cron_tasks.schedules.words import Fault
 from cron_tasks.text import printable, shown
+
+T = TypeVar("T", datetime, timedelta)
 
 
 def canonical(entry: object) -> str:
@@ -25,23 +30,37 @@ def canonical(entry: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Exclusions:
-    """`dates` between wall times, `daily` between offsets from midnight; ends are not included."""
+    """`dates` between wall times, `daily` between offsets from midnight; ends are not included.
+
+    Both are sorted, and their stretches neither overlap nor touch.
+    """
 
     tz: ZoneInfo
     dates: tuple[tuple[datetime, datetime], ...]
     daily: tuple[tuple[timedelta, timedelta], ...]
 
+    @property
+    def size(self) -> int:
+        """How many steps pass each stretch of dates, and each quiet time of a day, once.
+
+        A change of the clock cuts a stretch into up to three.
+        """
+        return 3 * (len(self.dates) + len(self.daily))
+
     def stretch(self, instant: datetime) -> tuple[datetime, datetime] | None:
         """An excluded stretch [start, end) that holds `instant`; what it touches may be, too."""
         wall = local(self.tz, instant)
+        if found := _holding(self.dates, wall):
+            return self._instants(instant, *found)
         midnight = datetime.combine(wall, time())
-        for start, end in self.dates:
-            if start <= wall < end:
-                return self._instants(instant, start, end)
-        for early, late in self.daily:
-            if early <= wall - midnight < late:
-                return self._instants(instant, midnight + early, midnight + late)
+        if hours := _holding(self.daily, wall - midnight):
+            return self._instants(instant, midnight + hours[0], midnight + hours[1])
         return None
+
+    def starts(self) -> Iterator[datetime]:
+        """Yield the first instant of each stretch of dates."""
+        for start, _ in self.dates:
+            yield showing(self.tz, start)[0]
 
     def _instants(
         self, instant: datetime, wall_start: datetime, wall_end: datetime
@@ -55,6 +74,23 @@ class Exclusions:
         return clock_change(self.tz, near, instant) or start, (
             clock_change(self.tz, instant, end) or end
         )
+
+
+def _holding(spans: Sequence[tuple[T, T]], at: T) -> tuple[T, T] | None:
+    """The one of sorted spans that holds `at`."""
+    number = bisect_right(spans, at, key=itemgetter(0)) - 1
+    return spans[number] if number >= 0 and at < spans[number][1] else None
+
+
+def _merged(spans: Iterable[tuple[T, T]]) -> tuple[tuple[T, T], ...]:
+    """In order, with those that overlap or touch as one."""
+    merged: list[tuple[T, T]] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        else:
+            merged.append((start, end))
+    return tuple(merged)
 
 
 def read(entries: tuple[str, ...], tz: ZoneInfo) -> Exclusions | None:
@@ -82,7 +118,7 @@ def read(entries: tuple[str, ...], tz: ZoneInfo) -> Exclusions | None:
             faults.append(f"{printable(entry, 60)} is not one of {expected}")
     if faults:
         raise Fault(*faults)
-    return Exclusions(tz, tuple(dates), tuple(daily)) if entries else None
+    return Exclusions(tz, _merged(dates), _merged(daily)) if entries else None
 
 
 def _offset(text: str) -> timedelta | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import jmespath
 
+from cron_tasks.jobs import MAPPED_TO_NULL
 from cron_tasks.source.rows import CONTRACT_PLACES, Document, Malformed
 from cron_tasks.text import printable
 
@@ -48,8 +49,10 @@ class Shape:
         """A row under the contract's names.
 
         A field that was moved as it is does not stay under its old name too; a result of null
-        leaves the field out. A row that an expression cannot take (a function on a wrong type)
-        becomes one with its id and the reason, which validation rejects and people are shown.
+        leaves the field out. Where that would enable a job in silence, the row says so under
+        MAPPED_TO_NULL, and the job has a warning. A row that an expression cannot take (a function
+        on a wrong type) becomes one with its id and the reason, which validation rejects and people
+        are shown.
         """
         if not self._fields or not isinstance(row, dict):
             return row
@@ -64,7 +67,9 @@ class Shape:
             for name, each in row.items()
             if name not in self._moved and name not in mapped
         }
-        return rest | {name: each for name, each in mapped.items() if each is not None}
+        found = {name: each for name, each in mapped.items() if each is not None}
+        silent = [name for name in ("enabled", "is_active") if name in mapped.keys() - found.keys()]
+        return rest | found | ({MAPPED_TO_NULL: silent} if silent else {})
 
 
 def _apply(find: Callable[[Any], Any], name: str, value: Any) -> Any:
