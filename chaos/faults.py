@@ -10,6 +10,15 @@ from processes import Process
 from redis import Redis
 from redis.exceptions import RedisError
 
+from chaos.deletions import DELETIONS
+from chaos.syncs import (
+    add_costly_rows,
+    edit_the_long_list,
+    flap_the_list,
+    freeze_a_sync,
+    kill_a_sync,
+    lose_everything_in_a_sync,
+)
 from chaos.victim import BEAT_INSTANTS, RARE, WORKER_INSTANTS
 from chaos.world import World
 
@@ -207,12 +216,26 @@ def freeze_the_broker(world: World) -> str:
     return f"the broker frozen for {seconds:.1f} s"
 
 
+def shift_a_clock(world: World) -> str:
+    """Start a beat or a worker again with a clock that is ahead or behind by up to half a second.
+
+    So two processes are apart by up to one second. It keeps its clock until it is shifted again.
+    """
+    name = world.random.choice(list(world.members))
+    world.clocks[name] = round(world.random.uniform(-0.5, 0.5), 3)
+    world.asked.apart = 1.0
+    world.members[name].signal(signal.SIGTERM)
+    return f"{name} ended, and started again with a clock that is {world.clocks[name]:+} s off"
+
+
 def lose_everything(world: World) -> str:
     """What was before this nobody can tell, so it comes first, and is not among the others."""
     world.redis.flushall()
     return "Redis emptied"
 
 
+#: What the attack, and in a long one each round, begins with. Nobody can judge what was before.
+OPENINGS: tuple[Fault, ...] = (lose_everything, lose_everything_in_a_sync)
 #: Where the broker is a server of its own.
 BROKER_FAULTS: tuple[Fault, ...] = (restart_the_broker, freeze_the_broker)
 #: What takes so long that only long attacks have the time.
@@ -236,4 +259,13 @@ FAULTS: tuple[Fault, ...] = (
     lose_the_lock,
     kill_the_target,
     break_the_rest_service,
+    shift_a_clock,
+    edit_the_long_list,
+    edit_the_long_list,
+    flap_the_list,
+    kill_a_sync,
+    kill_a_sync,
+    freeze_a_sync,
+    add_costly_rows,
+    *DELETIONS,
 )
