@@ -62,7 +62,7 @@ def attack(world: World, length: float, chosen: Sequence[str], verdict: Verdict)
     world.start()
     known = FAULTS + (BROKER_FAULTS if world.broker else ())
     known += LONG_FAULTS if length >= LONG else ()
-    faults, openings = _named(known, chosen), _named(OPENINGS, chosen) or OPENINGS
+    faults, openings = _named(known, chosen), _named(OPENINGS, chosen) or OPENINGS[:1]
     named = ", ".join(fault.__name__ for fault in world.order(faults or openings))
     print(f"faults in this order, as far as the time goes, and then again: {named}", flush=True)
     while (left := world.begun + length - time.time()) > 0:

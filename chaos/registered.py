@@ -7,7 +7,7 @@ each job that has a next tick. Left out is what depends on the past: counters, a
 
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ ENTRY = "redbeat:cron_tasks:"
 MENDED = 15.0
 #: Seconds more on a machine that is busy.
 BUSY = 10.0
-#: Differences shown of one comparison.
+#: Jobs shown of each kind of difference.
 SHOWN = 5
 
 
@@ -40,7 +40,7 @@ class Registry:
 
     @classmethod
     def read(cls, redis: Redis) -> "Registry":
-        keys = [key for key in redis.scan_iter(f"{ENTRY}*", count=1000)]
+        keys = list(redis.scan_iter(f"{ENTRY}*", count=1000))
         with redis.pipeline(transaction=False) as pipe:
             for key in keys:
                 pipe.hmget(key, "definition", "job")
@@ -54,22 +54,28 @@ class Registry:
         )
 
 
-def differences(found: Registry, wanted: Registry, paused: Iterable[str]) -> Iterator[str]:
-    """Yield what of the registry is missing, left over or different, in words."""
-    resting = set(paused)
-    for job in sorted(wanted.entries.keys() | found.entries.keys() | found.fingerprints.keys()):
-        if job not in wanted.entries:
-            yield f"{job} is left over"
-        elif job not in found.entries:
-            yield f"{job} has no entry"
-        elif found.entries[job] != wanted.entries[job]:
-            yield f"{job} is {found.entries[job][0]}, and the list says {wanted.entries[job][0]}"
-        elif found.fingerprints.get(job) != wanted.fingerprints[job]:
-            yield f"{job} has the fingerprint {found.fingerprints.get(job)} of another row"
-    wanted_due = wanted.schedule.keys() - resting
-    yield from (f"{job} is not in the schedule" for job in wanted_due - found.schedule.keys())
-    extra = found.schedule.keys() - wanted_due
-    yield from (f"{job} is in the schedule and should not be" for job in extra)
+def differences(found: Registry, wanted: Registry, paused: Iterable[str]) -> list[str]:
+    """Return what of the registry is missing, left over or different: a line for each kind."""
+    there, known = found.entries.keys(), wanted.entries.keys()
+    same = there & known
+    due, to_be_due = found.schedule.keys(), wanted.schedule.keys() - set(paused)
+    kinds = {
+        "left over": there - known,
+        "left over in the index": found.fingerprints.keys() - known,
+        "without an entry": known - there,
+        "not as listed": {job for job in same if found.entries[job] != wanted.entries[job]},
+        "not in the index, or with the fingerprint of another row": {
+            job for job in known if found.fingerprints.get(job) != wanted.fingerprints[job]
+        },
+        "not in the schedule": to_be_due - due,
+        "wrongly in the schedule": due - to_be_due,
+    }
+    return [_line(kind, jobs) for kind, jobs in kinds.items() if jobs]
+
+
+def _line(kind: str, jobs: Collection[str]) -> str:
+    shown = ", ".join(sorted(jobs, reverse=True)[:SHOWN])
+    return f"{len(jobs)} {kind}: {shown}{', …' if len(jobs) > SHOWN else ''}"
 
 
 def wrong_with(world: "World", paused: Iterable[str] = (), timeout: float = MENDED) -> list[str]:
@@ -92,9 +98,8 @@ def wrong_with(world: "World", paused: Iterable[str] = (), timeout: float = MEND
     try:
         wait_until(equal, "", max(deadline - time.monotonic(), 0))
     except AssertionError:
-        found = [*wrong[:SHOWN], *([f"and {len(wrong) - SHOWN} more"] if wrong[SHOWN:] else [])]
         _build_again(world, wanted)
-        return found
+        return wrong
     return []
 
 

@@ -1,4 +1,4 @@
-"""Faults of syncs: large edits under load, lists that flap, and syncs that die or freeze half-way."""
+"""Faults of syncs: large edits, lists that flap, and syncs that die or freeze half-way."""
 
 import json
 import os
