@@ -14,6 +14,7 @@ from helpers import wait_until
 from redis.exceptions import RedisError
 
 from chaos.asked import job_of, seconds
+from chaos.jobs import FILLERS
 from chaos.registered import BUSY, ENTRY, MENDED
 from chaos.syncs import check
 from chaos.world import World
@@ -36,9 +37,11 @@ class Deletion:
 
     def __call__(self, world: World) -> str:
         with world.listing.quiet:
-            said, begun = self.delete(world), time.time()
+            begun = time.time()
+            said = self.delete(world)
             check(world, said)
             _wait_until_all_fire(world, said, begun)
+            _wait_for_a_sync(world, said, begun)
         return said
 
 
@@ -50,6 +53,22 @@ def _key(name: str) -> Callable[[World], str]:
         return f"{name} deleted"
 
     return delete
+
+
+def _deadlines(world: World) -> str:
+    """Delete the deadlines, and kill a worker: nothing else says when its ticks are overdue."""
+    world.members[name := world.any_worker()].kill()
+    world.redis.delete("cron_tasks:deadlines")
+    return f"kill -9 {name}, and cron_tasks:deadlines deleted"
+
+
+def _jobs_index(world: World) -> str:
+    """Delete the index in the moment in which a job is removed, so nothing names that job."""
+    with world.listing.edit() as listing:
+        listing.absent = {gone for gone in listing.absent if not gone.startswith("filler-")}
+        listing.absent.add(job := f"filler-{world.random.randrange(FILLERS)}")
+        world.redis.delete("cron_tasks:jobs")
+    return f"cron_tasks:jobs deleted, and {job} removed from the list"
 
 
 def _open(world: World) -> str:
@@ -72,7 +91,7 @@ def _going(world: World) -> str:
 
 def _members(world: World) -> str:
     """Delete some jobs' places in the schedule."""
-    jobs = [*world.random.sample(_entries(world), 3), f"filler-{world.random.randrange(1000)}"]
+    jobs = [*world.random.sample(_entries(world), 3), f"filler-{world.random.randrange(FILLERS)}"]
     world.redis.zrem(SCHEDULE, *(ENTRY + job for job in jobs))
     return f"{', '.join(jobs)} deleted from {SCHEDULE}"
 
@@ -85,16 +104,19 @@ def _sync_member(world: World) -> str:
 
 def _some_entries(world: World) -> str:
     """Delete entries: what the schedule was before the next sync is then in no key."""
-    jobs = [*world.random.sample(_entries(world), 2), f"filler-{world.random.randrange(1000)}"]
+    jobs = [*world.random.sample(_entries(world), 2), f"filler-{world.random.randrange(FILLERS)}"]
     world.redis.delete(*(ENTRY + job for job in jobs))
-    # The latest time that the checker allows; `written` narrows it as soon as it can.
+    said = f"the entries of {', '.join(jobs)} deleted"
+    deadline = time.time() + MENDED + BUSY
     for job in jobs:
-        world.asked.rewritten[job] = time.time() + MENDED + BUSY
-        with suppress(AssertionError):
-            world.asked.rewritten[job] = wait_until(
-                lambda job=job: _since(world, job), job, MENDED + BUSY
-            )
-    return f"the entries of {', '.join(jobs)} deleted"
+        try:
+            left = max(deadline - time.time(), 0)
+            since = wait_until(lambda job=job: _since(world, job), job, left)
+        except AssertionError:
+            # Whatever writes the entry later, the audit cannot know what was before.
+            since = float("inf")
+        world.asked.rewritten[job] = since
+    return said
 
 
 def _since(world: World, job: str) -> float | None:
@@ -130,6 +152,21 @@ def _wait_until_all_fire(world: World, said: str, begun: float) -> None:
         world.wrong["stuck"].append(f"after {said} these did not fire again: {silent}")
 
 
+def _wait_for_a_sync(world: World, said: str, begun: float) -> None:
+    """Wait until the list is read again although nobody pokes."""
+
+    def read() -> bool:
+        with suppress(RedisError, OSError):
+            last = world.redis.hget("cron_tasks:source", "last_attempt")
+            return last is not None and float(last) - world.asked.apart > begun
+        return False
+
+    try:
+        wait_until(read, "", begun + MENDED + BUSY - time.time())
+    except AssertionError:
+        world.wrong["stuck"].append(f"after {said} the list was not read again")
+
+
 def _told_since(world: World, begun: float) -> Iterable[str]:
     for message in world.told(RECENT):
         if seconds(message["scheduled_for"]) > begun:
@@ -137,8 +174,8 @@ def _told_since(world: World, begun: float) -> Iterable[str]:
 
 
 DELETIONS = (
-    Deletion("deadlines", _key("cron_tasks:deadlines")),
-    Deletion("jobs_index", _key("cron_tasks:jobs")),
+    Deletion("deadlines", _deadlines),
+    Deletion("jobs_index", _jobs_index),
     Deletion("schedule", _key(SCHEDULE)),
     Deletion("schedule_members", _members),
     Deletion("sync_member", _sync_member),

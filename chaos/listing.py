@@ -53,7 +53,8 @@ class Listing:
     def _rows(self) -> Iterator[Row]:
         for number in range(FILLERS):
             row = filler(number, self.idle_until, self.swapped)
-            yield row | {"enabled": False} if self.until else row
+            if row["id"] not in self.absent:
+                yield row | {"enabled": False} if self.until else row
         if self.costly:
             yield from costly()
         for row in self.fast:
