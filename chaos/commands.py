@@ -12,7 +12,7 @@ from chaos.asked import iso, job_of, seconds
 from chaos.world import World
 
 #: Seconds that a backfill reaches back.
-BACKFILLED = 30
+BACKFILLED = 90
 Command = Callable[[World], str]
 CRON_TASKS = str(Path(sys.executable).with_name("cron-tasks"))
 
@@ -79,15 +79,14 @@ def run_now(world: World) -> str:
 
 
 def backfill(world: World) -> str:
-    """Of a job whose runs need not wait for each other, over the last half minute.
+    """Run again what did not run well of a job whose runs need not wait for each other.
 
-    A tick that is reported as one that never ran is a lost one, unless the job was paused.
+    A tick that is reported as one that never ran is a lost one, unless the job was paused. A job
+    whose entry was deleted is left alone: nobody knows which ticks it had before.
     """
-    jobs = [
-        row["id"]
-        for row in world.rows
-        if row.get("overlap", "allow") == "allow" and not row["id"].startswith(("edited-", "flap-"))
-    ]
+    edited = ("edited-", "flap-")
+    free = [row["id"] for row in world.rows if row.get("overlap", "allow") == "allow"]
+    jobs = [job for job in free if not job.startswith(edited) and job not in world.asked.rewritten]
     job, now = world.random.choice(jobs), time.time()
     begin = max(now - BACKFILLED, world.asked.since)
     if now - begin < 1:
