@@ -79,7 +79,7 @@ def play_round(
 ) -> None:
     world.begin_round()
     world.poke()
-    world.wait_until_it_runs()
+    _wait_until_it_runs(world, "the start")
     check(world, "the start")
     strike(world, world.deal(openings))
     world.asked.since = int(time.time()) + 1.5
@@ -98,15 +98,19 @@ def strike(world: World, fault: Fault) -> None:
     found = {name: len(lines) for name, lines in world.wrong.items()}
     at = time.time() - world.begun
     said = fault(world)
-    try:
-        recovered = f"ran again after {world.wait_until_it_runs():.1f} s"
-    except AssertionError as error:
-        recovered = "did not run again"
-        world.wrong["stuck"].append(f"after {said}: {error}")
+    recovered = _wait_until_it_runs(world, said)
     print(f"{at:6.1f} s  {fault.__name__}: {said}; {recovered}", flush=True)
     for name, lines in world.wrong.items():
         for line in lines[found[name] :]:
             print(f"          {name}: {line}", flush=True)
+
+
+def _wait_until_it_runs(world: World, after: str) -> str:
+    try:
+        return f"ran again after {world.wait_until_it_runs():.1f} s"
+    except AssertionError as error:
+        world.wrong["stuck"].append(f"after {after}: {error}")
+        return "did not run again"
 
 
 def settle(world: World, verdict: Verdict) -> None:

@@ -26,6 +26,8 @@ ENTRY = "redbeat:cron_tasks:"
 MENDED = 15.0
 #: Seconds more on a machine that is busy.
 BUSY = 10.0
+#: Seconds within which a job may fire while it is compared.
+SOON = 60.0
 #: Jobs shown of each kind of difference.
 SHOWN = 5
 
@@ -58,6 +60,8 @@ def differences(found: Registry, wanted: Registry, paused: Iterable[str]) -> lis
     """Return what of the registry is missing, left over or different: a line for each kind."""
     there, known = found.entries.keys(), wanted.entries.keys()
     same = there & known
+    # A job that may have fired meanwhile is due later than the measure says.
+    soon = time.time() + SOON
     due, to_be_due = found.schedule.keys(), wanted.schedule.keys() - set(paused)
     kinds = {
         "left over": there - known,
@@ -69,6 +73,11 @@ def differences(found: Registry, wanted: Registry, paused: Iterable[str]) -> lis
         },
         "not in the schedule": to_be_due - due,
         "wrongly in the schedule": due - to_be_due,
+        "due at another time": {
+            job
+            for job in due & to_be_due
+            if wanted.schedule[job] > soon and found.schedule[job] != wanted.schedule[job]
+        },
     }
     return [_line(kind, jobs) for kind, jobs in kinds.items() if jobs]
 
