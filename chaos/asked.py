@@ -44,9 +44,10 @@ class Asked:
     #: Runs that were open when `cron_tasks:open` was deleted. They may end or have no end: nothing
     #: else says that they are open. Each may overlap another run of its job.
     forgotten: set[str] = field(default_factory=set)
-    #: Runs in `cron_tasks:going` when it was deleted, and when that was. Another run of the job may
-    #: begin beside them, but only beside an attempt that began before the deletion.
-    unguarded: dict[str, float] = field(default_factory=dict)
+    #: Runs in `cron_tasks:going` when it was deleted, each with its attempt at that time. Another
+    #: run of the job may overlap that attempt, even if its request is only made later: nothing else
+    #: says that it is going.
+    unguarded: set[tuple[str, int]] = field(default_factory=set)
     #: Jobs whose entry was deleted, and from when the entry that replaced it counts. The audit may
     #: not know their ticks before, since only the entry said what the schedule was.
     rewritten: dict[str, float] = field(default_factory=dict)

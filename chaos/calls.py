@@ -91,8 +91,9 @@ def _overlapping(
                 break
             ended = [given_up.get((each.run, each.attempt)) for each in (first, second)]
             was_given_up = any(at is not None and at - asked.apart <= second.begun for at in ended)
-            unknown = not {first.run, second.run}.isdisjoint(asked.forgotten)
-            unknown |= first.begun < asked.unguarded.get(first.run, 0)
+            unknown = not {first.run, second.run}.isdisjoint(asked.forgotten) or any(
+                (each.run, each.attempt) in asked.unguarded for each in (first, second)
+            )
             if not was_given_up and not unknown:
                 about = f"{second.run} attempt {second.attempt}"
                 yield f"{about} while {first.run} attempt {first.attempt} was going"

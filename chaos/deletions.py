@@ -75,7 +75,8 @@ def _jobs_index(world: World) -> str:
 def _open(world: World) -> str:
     """Forget the open ticks: those may have no end."""
     with world.redis.pipeline() as pipe:
-        pipe.hkeys("cron_tasks:open").delete("cron_tasks:open")
+        pipe.hkeys("cron_tasks:open")
+        pipe.delete("cron_tasks:open")
         runs, _ = pipe.execute()
     world.asked.forgotten |= set(runs)
     return f"cron_tasks:open deleted, with {len(runs)} runs"
@@ -84,10 +85,13 @@ def _open(world: World) -> str:
 def _going(world: World) -> str:
     """Forget which runs are going: another run may begin beside each of those."""
     with world.redis.pipeline() as pipe:
-        pipe.hvals("cron_tasks:going").delete("cron_tasks:going")
-        values, _ = pipe.execute()
-    world.asked.unguarded |= dict.fromkeys(values, time.time())
-    return f"cron_tasks:going deleted, with {len(values)} runs"
+        pipe.hvals("cron_tasks:going")
+        pipe.hgetall("cron_tasks:open")
+        pipe.delete("cron_tasks:going")
+        runs, states, _ = pipe.execute()
+    for run in states.keys() & set(runs):
+        world.asked.unguarded.add((run, int(states[run].split("|")[1])))
+    return f"cron_tasks:going deleted, with {len(runs)} runs"
 
 
 def _members(world: World) -> str:
