@@ -25,11 +25,16 @@ def compare(verdict: Verdict, audit: Mapping[str, Any], asked: Asked) -> None:
     for what in sorted({*said, *found}):
         if not found[what] - unsure[what] <= said[what] <= found[what]:
             wrong.append(f"{what}: {said[what]}, and not {found[what]}")
-    _compare_jobs(wrong, "lost", audit["lost"], verdict.lost, set())
-    # An audit that does not look for doubled ticks has no such field.
-    if "doubled" in audit:
-        ended = verdict.ended_twice
-        _compare_jobs(wrong, "doubled", audit["doubled"], ended, set(asked.rewritten))
+    rewritten = set(asked.rewritten)
+    in_hand = rewritten | set(map(job_of, verdict.in_hand))
+    for kind, runs, allowed in (
+        ("lost", verdict.lost, set()),
+        ("doubled", verdict.ended_twice, rewritten),
+        ("unasked", verdict.wrong["unasked"], in_hand),
+    ):
+        # An audit that does not look for a kind has no such field.
+        if kind in audit:
+            _compare_jobs(wrong, kind, audit[kind], runs, allowed)
 
 
 def _said(audit: Mapping[str, Any]) -> Counter[str]:
@@ -47,7 +52,10 @@ def _merged(status: str) -> str:
 def _compare_jobs(
     wrong: list[str], what: str, said: Iterable[Any], found: Iterable[str], allowed: set[str]
 ) -> None:
-    """Compare by job: the audit names a tick alone, or says how many of a job and a day it is."""
+    """Compare by job: the audit names a tick alone, or says how many of a job and a day.
+
+    `allowed` are jobs of which either may say more.
+    """
     jobs_found = {job_of(run) for run in found}
     jobs_said = set[str]()
     for line in map(str, said):
@@ -56,4 +64,5 @@ def _compare_jobs(
         jobs_said.add(named)
         if named not in jobs_found | allowed:
             wrong.append(f"{what} says the audit alone: {line}")
-    wrong += [f"{what} of {job}: not in the audit" for job in sorted(jobs_found - jobs_said)]
+    silent = jobs_found - jobs_said - allowed
+    wrong += [f"{what} of {job}: not in the audit" for job in sorted(silent)]

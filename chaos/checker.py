@@ -37,6 +37,8 @@ class Verdict:
     #: Expected ticks without an end, those among them that are allowed to have none.
     lost: list[str] = field(default_factory=list)
     ended_twice: list[str] = field(default_factory=list)
+    #: Runs without a tick that are excused: the beat had them in hand.
+    in_hand: list[str] = field(default_factory=list)
     wrong: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in PROMISES})
 
     @property
@@ -122,8 +124,9 @@ def _judge_unasked(
             verdict.wrong["lost"].append(f"{run}, asked for by hand, ended {ends} times")
     for run in ledger.ends.keys() - asked.by_hand - set(expected):
         tick = seconds(run.rpartition("@")[2])
-        if asked.judges(run) and not asked.in_hand(job, tick):
-            verdict.wrong["unasked"].append(run)
+        if asked.judges(run):
+            found = verdict.in_hand if asked.in_hand(job, tick) else verdict.wrong["unasked"]
+            found.append(run)
 
 
 def _wanted(row: Mapping[str, Any], ledger: Ledger) -> Iterator[str]:

@@ -66,8 +66,7 @@ def _jobs_index(world: World) -> str:
     """Delete the index in the moment in which a job is removed, so nothing names that job."""
     with world.listing.edit() as listing:
         listing.absent = {gone for gone in listing.absent if not gone.startswith("filler-")}
-        # No landmark of the list, which a trap looks for.
-        listing.absent.add(job := f"filler-{world.random.randrange(1, FILLERS // 2)}")
+        listing.absent.add(job := f"filler-{world.random.randrange(FILLERS)}")
         world.redis.delete("cron_tasks:jobs")
     return f"cron_tasks:jobs deleted, and {job} removed from the list"
 

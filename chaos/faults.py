@@ -39,6 +39,7 @@ FAULTS: tuple[Fault, ...] = (
     syncs.kill_a_sync,
     syncs.kill_a_sync,
     syncs.freeze_a_sync,
+    syncs.freeze_a_sync,
     syncs.add_costly_rows,
     *DELETIONS,
 )

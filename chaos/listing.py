@@ -45,10 +45,10 @@ class Listing:
             self.rest.jobs = list(self._rows())
 
     @property
-    def landmarks(self) -> dict[str, str]:
-        """Ids of the first, the middle and the last row that a swap changes."""
-        last = self.flips[-1]["id"]
-        return {"first": "filler-0", "middle": f"filler-{FILLERS // 2}", "last": last}
+    def long(self) -> int:
+        """The number of jobs that a swap changes."""
+        absent = sum(job.startswith("filler-") for job in self.absent)
+        return FILLERS + len(self.flips) - absent
 
     def _rows(self) -> Iterator[Row]:
         for number in range(FILLERS):

@@ -115,7 +115,7 @@ def kill_a_sync(world: World) -> str:
 
 def freeze_a_sync(world: World) -> str:
     """Freeze a sync beyond its lock; another one has set the list back when it goes on."""
-    step = world.deal(traps.STEPS)
+    step = world.deal(traps.STEPS[::-1])
     seconds = world.random.uniform(*FROZEN)
     with world.listing.quiet:
         said = _caught(world, step, "freeze")
@@ -141,7 +141,7 @@ def _caught(world: World, step: str, act: str) -> str:
     taken, order = world.orders / "taken.json", world.orders / "order.json"
     taken.unlink(missing_ok=True)
     unfinished = world.orders / "new.json"
-    unfinished.write_text(json.dumps({"step": step, "act": act, **world.listing.landmarks}))
+    unfinished.write_text(json.dumps({"step": step, "act": act, "jobs": world.listing.long}))
     unfinished.rename(order)
     swap(world)
     said = {

@@ -3,23 +3,24 @@
 Workers import this module (`--include`). Chaos sets a trap by writing `order.json` into the folder
 CHAOS_ORDERS; the first process that reaches the step takes the order by renaming the file to
 `taken.json`, with its process id in it, and carries it out.
+
+The pages of a sync are told by the jobs in them, as their order and size are the product's affair.
 """
 
 import json
 import os
+import re
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from cron_tasks import registry_steps
+from cron_tasks import registry_steps, sync
 from cron_tasks.redis_client import connect
 from cron_tasks.source import Source
-from cron_tasks.sync import Reconciler
 
-#: Steps of a sync, in their order. The pages are those that hold the first, the middle and the last
-#: row of the list.
+#: Steps of a sync that writes the long list, in their order.
 STEPS = (
     "while the list is read",
     "before the first page",
@@ -30,31 +31,33 @@ STEPS = (
     "before the validators are stored",
 )
 READ, BEFORE_FIRST, AFTER_FIRST, MIDDLE, BEFORE_LAST, AFTER_LAST, VALIDATORS = STEPS
-PAGES = {
-    BEFORE_FIRST: ("first", "before"),
-    AFTER_FIRST: ("first", "after"),
-    MIDDLE: ("middle", "after"),
-    BEFORE_LAST: ("last", "before"),
-    AFTER_LAST: ("last", "after"),
-}
+#: Ids of the jobs that an edit of the long list changes.
+LONG = re.compile("(filler|flip)-[^ ]+")
+#: Those that the sync of this process has written or begun to write.
+seen: set[str] = set()
 
 
-def reach(step: str, rows: Sequence[Any] | None = None, moment: str = "") -> None:
-    """Carry out the order if it is for this step: `step`, or the page that holds a row."""
-    folder = Path(os.environ["CHAOS_ORDERS"])
+def order() -> dict[str, Any]:
     with suppress(FileNotFoundError):
-        order = json.loads((folder / "order.json").read_text())
-        if rows is not None:
-            row, when = PAGES.get(order["step"], ("", ""))
-            meant = when == moment and order.get(row) in rows
-        else:
-            meant = order["step"] == step
-        if meant:
-            mine = folder / f"order-{os.getpid()}.json"
-            (folder / "order.json").rename(mine)
-            mine.write_text(json.dumps(order | {"pid": os.getpid()}))
-            mine.rename(folder / "taken.json")
-            ACTS[order["act"]]()
+        read: dict[str, Any] = json.loads(_folder().joinpath("order.json").read_text())
+        return read
+    return {"step": "", "jobs": 0}
+
+
+def reach(step: str) -> None:
+    """Carry out the order if it is for this step."""
+    if (ordered := order())["step"] != step:
+        return
+    folder, mine = _folder(), _folder() / f"order-{os.getpid()}.json"
+    with suppress(FileNotFoundError):
+        (folder / "order.json").rename(mine)
+        mine.write_text(json.dumps(ordered | {"pid": os.getpid()}))
+        mine.rename(folder / "taken.json")
+        ACTS[ordered["act"]]()
+
+
+def _folder() -> Path:
+    return Path(os.environ["CHAOS_ORDERS"])
 
 
 def kill() -> None:
@@ -86,10 +89,22 @@ def _watch_pages() -> None:
     """Watch `put`, which writes one page of the registry."""
     put = registry_steps.put
 
-    def watched(redis: Any, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        reach("", args, "before")
+    def watched(redis: Any, keys: Any, args: Any) -> Any:
+        page = {arg for arg in args if isinstance(arg, str) and LONG.fullmatch(arg)}
+        jobs, first, new = order()["jobs"], not seen, not page <= seen
+        seen.update(page)
+        last = new and len(seen) == jobs
+        if page and first:
+            reach(BEFORE_FIRST)
+        if last:
+            reach(BEFORE_LAST)
         reply = put(redis, keys, args)
-        reach("", args, "after")
+        if page and first:
+            reach(AFTER_FIRST)
+        if page and len(seen) >= jobs / 2:
+            reach(MIDDLE)
+        if last:
+            reach(AFTER_LAST)
         return reply
 
     registry_steps.put = watched
@@ -100,21 +115,28 @@ def _watch_reading() -> None:
 
     @contextmanager
     def watched(self: Source, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        seen.clear()
         with read(self, *args, **kwargs) as listing:
-            reach(READ)
+            if not listing.not_modified:
+                reach(READ)
             yield listing
 
     Source.read = watched  # type: ignore[method-assign]
 
 
 def _watch_validators() -> None:
-    remember = Reconciler._remember
+    """Watch the function that ends a sync, which has been a method, too."""
+    owner, name = (
+        (sync, "remember") if hasattr(sync, "remember") else (sync.Reconciler, "_remember")
+    )
+    remember = getattr(owner, name)
 
-    def watched(self: Reconciler, *args: Any, **kwargs: Any) -> Any:
-        reach(VALIDATORS)
-        return remember(self, *args, **kwargs)
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        if seen and len(seen) == order()["jobs"]:
+            reach(VALIDATORS)
+        return remember(*args, **kwargs)
 
-    Reconciler._remember = watched  # type: ignore[method-assign]
+    setattr(owner, name, watched)
 
 
 _watch_pages()
