@@ -15,15 +15,21 @@ from processes import heed_sigterm
 from rest_server import RestServer
 
 from chaos import commands
+from chaos.asked import iso
+from chaos.audited import compare
 from chaos.calls import judge_calls, read_calls
-from chaos.checker import Ledger, Verdict, compare, iso, judge
-from chaos.faults import BROKER_FAULTS, FAULTS, LONG_FAULTS, Fault, lose_everything
+from chaos.checker import Verdict, judge
+from chaos.faults import BROKER_FAULTS, FAULTS, LONG_FAULTS, OPENINGS, Fault
+from chaos.ledger import Ledger
+from chaos.syncs import check
 from chaos.world import World
 
 #: Seconds in which the edit that ends all jobs has arrived.
 EDIT = 10
 #: Seconds from which on an attack is a long one.
 LONG = 300
+#: Most seconds of a round: then all jobs end, everything is judged, and Redis is emptied again.
+ROUND = 300
 
 
 def main() -> int:
@@ -41,8 +47,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, RestServer() as rest:
         world = World(Path(folder), rest, seed, options.own_broker, options.stream)
         try:
-            attack(world, options.minutes * 60, options.fault or [""])
-            verdict = settle(world)
+            attack(world, options.minutes * 60, options.fault or [""], verdict)
         finally:
             if not (verdict.clean and verdict.expected):
                 keep_logs(Path(folder))
@@ -51,54 +56,95 @@ def main() -> int:
     return 0 if verdict.clean else 1
 
 
-def attack(world: World, minutes: float, chosen: Sequence[str]) -> None:
+def attack(world: World, length: float, chosen: Sequence[str], verdict: Verdict) -> None:
+    """Attack in rounds, and add what each one shows to the verdict."""
+    world.begun = time.time()
     world.start()
-    world.wait_until_it_runs()
-    begun = time.time()
-    strike(world, begun, lose_everything)
-    world.asked.since = int(time.time()) + 0.5
-    world.editor.start()
     known = FAULTS + (BROKER_FAULTS if world.broker else ())
-    known += LONG_FAULTS if minutes >= LONG else ()
-    faults = tuple(fault for fault in known if any(part in fault.__name__ for part in chosen))
-    while time.time() - begun < minutes:
+    known += LONG_FAULTS if length >= LONG else ()
+    faults, openings = _named(known, chosen), _named(OPENINGS, chosen) or OPENINGS[:1]
+    named = ", ".join(fault.__name__ for fault in world.order(faults or openings))
+    print(f"faults in this order, as far as the time goes, and then again: {named}", flush=True)
+    while (left := world.begun + length - time.time()) > 0:
+        play_round(world, time.time() + min(left, ROUND), faults, openings)
+        settle(world, verdict)
+
+
+def _named(faults: tuple[Fault, ...], parts: Sequence[str]) -> tuple[Fault, ...]:
+    return tuple(fault for fault in faults if any(part in fault.__name__ for part in parts))
+
+
+def play_round(
+    world: World, end: float, faults: tuple[Fault, ...], openings: tuple[Fault, ...]
+) -> None:
+    world.begin_round()
+    world.poke()
+    _wait_until_it_runs(world, "the start")
+    check(world, "the start")
+    strike(world, world.deal(openings))
+    world.asked.since = int(time.time()) + 1.5
+    if not faults:
+        return
+    world.editor.start()
+    while time.time() < end:
         said = world.deal(commands.COMMANDS)(world)
-        print(f"{time.time() - begun:6.1f} s  {said}", flush=True)
-        strike(world, begun, world.deal(faults))
+        print(f"{time.time() - world.begun:6.1f} s  {said}", flush=True)
+        strike(world, world.deal(faults))
         commands.resume_all(world)
 
 
-def strike(world: World, begun: float, fault: Fault) -> None:
-    at = time.time() - begun
+def strike(world: World, fault: Fault) -> None:
+    """Make one fault, and wait until ticks are told again."""
+    found = {name: len(lines) for name, lines in world.wrong.items()}
+    at = time.time() - world.begun
     said = fault(world)
-    recovered = world.wait_until_it_runs()
-    print(f"{at:6.1f} s  {said}; ran again after {recovered:.1f} s", flush=True)
+    recovered = _wait_until_it_runs(world, said)
+    print(f"{at:6.1f} s  {fault.__name__}: {said}; {recovered}", flush=True)
+    for name, lines in world.wrong.items():
+        for line in lines[found[name] :]:
+            print(f"          {name}: {line}", flush=True)
 
 
-def settle(world: World) -> Verdict:
-    """Have all jobs end, wait for the last ticks to, and judge."""
+def _wait_until_it_runs(world: World, after: str) -> str:
+    try:
+        return f"ran again after {world.wait_until_it_runs():.1f} s"
+    except AssertionError as error:
+        world.wrong["stuck"].append(f"after {after}: {error}")
+        return "did not run again"
+
+
+def settle(world: World, verdict: Verdict) -> None:
+    """Have all jobs end, wait for the last ticks to, and judge the round."""
     world.editor.end()
+    check(world, "the round")
     world.asked.until = int(time.time()) + EDIT + 0.5
-    world.rest.jobs = [row | {"end_at": iso(world.asked.until)} for row in world.rest.jobs]
-    world.redis.lpush("cron_tasks:poke", "*")
-    stuck: list[str] = []
+    with world.listing.edit() as listing:
+        listing.until = iso(world.asked.until)
+    world.poke()
+    redis = world.redis
     for condition, what in (
-        (lambda: world.redis.zcard("redbeat::schedule") <= 1, "the jobs to end"),
-        (lambda: not world.redis.hlen("cron_tasks:open"), "the last ticks to end"),
+        (lambda: redis.zcard("redbeat::schedule") <= 1, "the jobs to end"),
+        (lambda: not redis.hlen("cron_tasks:open"), "the last ticks to end"),
+        (lambda: not world.messages(), "the queues to be empty"),
     ):
         try:
             wait_until(condition, what, 120)
         except AssertionError as error:
-            stuck.append(str(error))
-    verdict = judge(world.redis, world.rows, world.asked, world.told())
+            world.wrong["stuck"].append(str(error))
+    check(world, "the end of all jobs")
+    found = judge(redis, world.rows, world.asked, world.told())
     calls = read_calls(world.target_log)
     for row in world.rows:
         if "action" in row:
-            ledger = Ledger.read(world.redis, row["id"])
-            judge_calls(verdict, row, ledger, calls, world.asked)
-    compare(verdict, commands.audit(world))
-    verdict.wrong["gave_up"] += stuck + world.gave_up
-    return verdict
+            judge_calls(found, row, Ledger.read(redis, row["id"]), calls, world.asked)
+    compare(found, commands.audit(world), world.asked)
+    for name, lines in (world.wrong | {"gave_up": world.gave_up}).items():
+        found.wrong[name] += lines
+    world.gave_up = []
+    verdict.add(found)
+    wrong = {name: len(lines) for name, lines in found.wrong.items() if lines}
+    at = time.time() - world.begun
+    print(f"{at:6.1f} s  judged: {found.expected} ticks, {wrong or 'nothing wrong'}", flush=True)
 
 
 def keep_logs(folder: Path) -> None:
@@ -109,7 +155,7 @@ def keep_logs(folder: Path) -> None:
 
 
 def report(verdict: Verdict) -> None:
-    print(f"\n{verdict.expected} ticks expected")
+    print(f"\n{verdict.expected} ticks expected, {len(verdict.lost)} of them without an end")
     for status, count in verdict.statuses.most_common():
         print(f"{count:8} {status}")
     print(f"{verdict.calls:8} requests of slow runs, {verdict.given_up} given up for dead")

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chaos.checker import Asked, Ledger, Verdict
+from chaos.asked import Asked, job_of
+from chaos.checker import Verdict
+from chaos.ledger import Ledger
 
 #: Seconds between the end of a request and its being noted, on a machine that is busy.
 SLACK = 0.5
@@ -50,7 +52,7 @@ def judge_calls(
     verdict: Verdict, row: Mapping[str, Any], ledger: Ledger, calls: Sequence[Call], asked: Asked
 ) -> None:
     """All that one job asked of the target."""
-    own = [c for c in calls if c.run.rpartition("@")[0] == row["id"] and asked.judges(c.run)]
+    own = [c for c in calls if job_of(c.run) == row["id"] and asked.judges(c.run)]
     given_up = _given_up(ledger)
     verdict.calls += len(own)
     verdict.given_up += sum((call.run, call.attempt) in given_up for call in own)
@@ -59,7 +61,7 @@ def judge_calls(
         if times > 1 + asked.again[run] or attempt > most:
             verdict.wrong["repeated"].append(f"{run} attempt {attempt} of {most}: {times} times")
     if row["overlap"] != "allow":
-        verdict.wrong["overlapping"] += _overlapping(own, given_up)
+        verdict.wrong["overlapping"] += _overlapping(own, given_up, asked)
     answers = defaultdict(set)
     for call in own:
         answers[call.run].add(call.status)
@@ -79,13 +81,19 @@ def _given_up(ledger: Ledger) -> dict[tuple[str, int], float]:
     }
 
 
-def _overlapping(calls: Sequence[Call], given_up: Mapping[tuple[str, int], float]) -> Iterator[str]:
+def _overlapping(
+    calls: Sequence[Call], given_up: Mapping[tuple[str, int], float], asked: Asked
+) -> Iterator[str]:
     calls = sorted(calls, key=lambda call: call.begun)
     for n, first in enumerate(calls):
         for second in calls[n + 1 :]:
             if second.begun + SLACK > first.ended:
                 break
             ended = [given_up.get((each.run, each.attempt)) for each in (first, second)]
-            if not any(at is not None and at <= second.begun for at in ended):
+            was_given_up = any(at is not None and at - asked.apart <= second.begun for at in ended)
+            unknown = not {first.run, second.run}.isdisjoint(asked.forgotten) or any(
+                (each.run, each.attempt) in asked.unguarded for each in (first, second)
+            )
+            if not was_given_up and not unknown:
                 about = f"{second.run} attempt {second.attempt}"
                 yield f"{about} while {first.run} attempt {first.attempt} was going"

@@ -8,16 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from chaos.checker import seconds
+from chaos.asked import iso, job_of, seconds
 from chaos.world import World
 
+#: Seconds that a backfill reaches back.
+BACKFILLED = 90
 Command = Callable[[World], str]
 CRON_TASKS = str(Path(sys.executable).with_name("cron-tasks"))
 
 
 def pause(world: World) -> str:
-    """Ended by `resume_all`; of a job that nobody edits meanwhile."""
-    jobs = [row["id"] for row in world.rows if not row["id"].startswith("edited-")]
+    """Ended by `resume_all`; of a job that nobody edits or removes meanwhile."""
+    edited = ("edited-", "flap-")
+    jobs = [row["id"] for row in world.rows if not row["id"].startswith(edited)]
     job = world.random.choice(jobs)
     paused = _answer(world, "jobs", "pause", job, "--reason", "chaos")["paused"]
     world.paused[job] = seconds(paused["since"])
@@ -28,14 +31,11 @@ def resume_all(world: World) -> None:
     for job, since in world.paused.items():
         upcoming = seconds(_answer(world, "jobs", "resume", job)["next"])
         # A tick that was skipped is passed over here, and is one of those to come all the same.
-        skipped = (seconds(run.rpartition("@")[2]) for run in world.asked.skipped if _of(run, job))
+        own = (run for run in world.asked.skipped if job_of(run) == job)
+        skipped = (seconds(run.rpartition("@")[2]) for run in own)
         to_come = [tick for tick in skipped if time.time() < tick < upcoming]
         world.asked.pauses[job].append((since, min([upcoming, *to_come])))
     world.paused.clear()
-
-
-def _of(run: str, job: str) -> bool:
-    return run.rpartition("@")[0] == job
 
 
 def skip_next(world: World) -> str:
@@ -72,12 +72,45 @@ def retry(world: World) -> str:
 
 
 def run_now(world: World) -> str:
-    job = world.random.choice(world.rows)["id"]
+    jobs = [row["id"] for row in world.rows if not row["id"].startswith("flap-")]
+    job = world.random.choice(jobs)
     world.asked.by_hand.add(run := _answer(world, "jobs", "run", job)["run_id"])
     return f"{run} asked for"
 
 
-COMMANDS: tuple[Command, ...] = (pause, skip_next, cancel, retry, run_now)
+def backfill(world: World) -> str:
+    """Run again what did not run well of a job whose runs need not wait for each other.
+
+    A tick that is reported as one that never ran is a lost one, unless the job was paused. A job
+    whose entry was deleted is left alone: nobody knows which ticks it had before.
+    """
+    edited = ("edited-", "flap-")
+    free = [row["id"] for row in world.rows if row.get("overlap", "allow") == "allow"]
+    jobs = [job for job in free if not job.startswith(edited) and job not in world.asked.rewritten]
+    job, now = world.random.choice(jobs), time.time()
+    begin = max(now - BACKFILLED, world.asked.since)
+    if now - begin < 1:
+        return "nothing to backfill yet"
+    done = _answer(world, "backfill", job, "--from", iso(begin), "--to", iso(now))
+    for run in done["opened"]:
+        if done["missing"][run] is not None:
+            world.asked.again[run] += 1
+        elif _rested(world, run):
+            world.asked.by_hand.add(run)
+        elif run not in world.asked.forgotten:
+            world.wrong["stuck"].append(f"backfill found that {run} never ran")
+    return f"{job} backfilled: {len(done['opened'])} runs"
+
+
+def _rested(world: World, run: str) -> bool:
+    job, tick = job_of(run), seconds(run.rpartition("@")[2])
+    paused = [*world.asked.pauses[job]]
+    if job in world.paused:
+        paused.append((world.paused[job], float("inf")))
+    return any(since < tick < upcoming for since, upcoming in paused)
+
+
+COMMANDS: tuple[Command, ...] = (pause, skip_next, cancel, retry, run_now, retry, backfill)
 
 
 def audit(world: World) -> dict[str, Any]:

@@ -19,8 +19,11 @@ PAUSE = 5.0
 
 
 class Editor:
-    """A thread that gives the edited jobs one interval and then the other; each edit arrives before
-    the next is made, and `asked.edits` has when."""
+    """A thread that gives the edited jobs one interval and then the other.
+
+    Each edit arrives before the next is made, and `asked.edits` has when. It rests while a fault
+    holds `listing.quiet`.
+    """
 
     def __init__(self, world: "World") -> None:
         self.world = world
@@ -41,21 +44,24 @@ class Editor:
         every = EDITS[0]
         while not self._ended.wait(chance.uniform(0, PAUSE)):
             every = next(each for each in EDITS if each != every)
-            self.world.rest.jobs = [
-                row | {"every": every} if row["id"] in edited else row
-                for row in self.world.rest.jobs
-            ]
-            with suppress(RedisError, OSError):
-                self.world.redis.lpush("cron_tasks:poke", "*")
-            for job in edited:
-                self.world.asked.edits[job].append((self._arrived(job, every), every))
+            with self.world.listing.quiet:
+                with self.world.listing.edit() as listing:
+                    listing.every = every
+                self.world.poke()
+                try:
+                    arrived = {job: self._arrived(job, every) for job in edited}
+                except AssertionError as error:
+                    self.world.wrong["stuck"].append(f"an edit did not arrive: {error}")
+                    return
+                for job, since in arrived.items():
+                    self.world.asked.edits[job].append((since, every))
 
     def _arrived(self, job: str, every: int) -> float:
         """When the edit began to count."""
         since: list[float] = []
 
         def arrived() -> bool:
-            with suppress(RedisError, OSError):
+            with suppress(RedisError, OSError, TypeError):
                 entry = self.world.redis.hmget(f"redbeat:cron_tasks:{job}", "definition", "since")
                 if json.loads(entry[0])["schedule"]["e"] == every:
                     since.append(float(entry[1]))

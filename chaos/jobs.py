@@ -1,5 +1,6 @@
-"""The jobs that chaos has: plain notifications, and actions that take time under every policy."""
+"""The jobs of chaos: notifications, slow actions under every policy, and thousands of idle jobs."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 #: Seconds between the ticks of the plain jobs; each interval has JOBS_EACH of them.
@@ -14,6 +15,19 @@ EDITED, EDITS = 4, (2, 3)
 #: Seconds of an attempt; what the target takes is shorter, but for the impatient.
 PATIENT, IMPATIENT = 10, 3
 
+#: Idle hourly jobs at the head of the list, which make it long.
+FILLERS = 4000
+#: Jobs at the end of the list. Their timing is written in one way and then in another that has the
+#: same ticks, so an edit must neither lose nor double one.
+FLIPS = ((1, 4), (2, 2))
+#: Jobs that are removed from the list and come back.
+FLAPS = ((1, 2), (3, 1))
+#: A rule that takes seconds to be refused, and one that takes seconds to be accepted.
+COSTLY = (
+    "FREQ=YEARLY;BYYEARDAY=366;BYSETPOS=2",
+    "FREQ=MONTHLY;BYDAY=FR;BYMONTHDAY=13;COUNT=7900",
+)
+
 #: Jobs that take time: (id, seconds between ticks, overlap policy, attempts, timeout).
 SLOW = (
     ("http-skip", 3, "skip", 3, PATIENT),
@@ -25,6 +39,10 @@ SLOW = (
     ("http-once-queue", 4, "queue", 1, PATIENT),
     ("task-queue", 5, "queue", 3, PATIENT),
     ("task-once", 5, "skip", 1, PATIENT),
+    ("http-once-replace", 5, "replace", 1, PATIENT),
+    ("http-once-allow", 7, "allow", 1, PATIENT),
+    ("task-replace", 7, "replace", 3, PATIENT),
+    ("task-allow", 7, "allow", 2, PATIENT),
     # Together they are more than there are slots, so some share a message.
     *((f"http-many-{number}", 10, "queue", 2, PATIENT) for number in range(10)),
 )
@@ -36,7 +54,40 @@ def job_rows(target: str) -> list[dict[str, Any]]:
         {"id": f"edited-{number}", "name": "edited", "every": EDITS[0], "catchup": {"window": 60}}
         for number in range(EDITED)
     ]
-    return [*_plain(), *edited, *(_slow(target, *each) for each in SLOW)]
+    flaps = [_notify(f"flap-{every}s-{n}", every) for every, many in FLAPS for n in range(many)]
+    return [*_plain(), *edited, *(_slow(target, *each) for each in SLOW), *flaps]
+
+
+def flip_rows() -> list[dict[str, Any]]:
+    return [_notify(f"flip-{every}s-{n}", every) for every, many in FLIPS for n in range(many)]
+
+
+def flip(row: dict[str, Any], swapped: bool) -> dict[str, Any]:
+    """Return the row with its interval, or with the cron expression that has the same ticks."""
+    if not swapped:
+        return row
+    expression = f"*/{row['every']} * * * * *"
+    return {name: row[name] for name in row if name != "every"} | {"cron_expression": expression}
+
+
+def filler(number: int, idle_until: float, swapped: bool) -> dict[str, Any]:
+    """Return an hourly job, every two hours when swapped, that does not tick before a time."""
+    start = datetime.fromtimestamp(idle_until + number, UTC).isoformat()
+    every = 7200 if swapped else 3600
+    return {"id": f"filler-{number}", "name": "filler", "every": every, "start_at": start}
+
+
+def costly() -> list[dict[str, Any]]:
+    """Return rows whose rules take seconds to judge; the valid one fires on a Friday the 13th."""
+    start = "2005-01-01T03:00:00Z"
+    return [
+        {"id": f"costly-{n}", "name": "costly", "rrule": rule, "start_at": start}
+        for n, rule in enumerate(COSTLY)
+    ]
+
+
+def _notify(job: str, every: int) -> dict[str, Any]:
+    return {"id": job, "name": f"every {every} s", "every": every, "catchup": {"window": 60}}
 
 
 def _plain() -> list[dict[str, Any]]:

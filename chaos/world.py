@@ -2,11 +2,13 @@
 service that jobs ask."""
 
 import json
+import os
 import random
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,13 +18,19 @@ from redis import Redis
 from redis.exceptions import RedisError
 from rest_server import RestServer
 
-from chaos.checker import Asked, seconds
+from chaos.asked import Asked, seconds
 from chaos.edits import Editor
-from chaos.jobs import job_rows
+from chaos.jobs import EDITS, flip_rows, job_rows
+from chaos.listing import Listing
 from chaos.victim import BEAT_INSTANTS
 
 #: What a worker runs at a time; actions that take seconds must not hold up all others.
 SLOTS = 4
+#: Modules that a worker of chaos has beside the product's.
+INCLUDED = "chaos.work,chaos.traps"
+SYNC_INTERVAL = 5
+#: Seconds in which no filler is due.
+IDLE = 86_400
 T = TypeVar("T")
 
 
@@ -32,31 +40,40 @@ class World:
     def __init__(
         self, folder: Path, rest: RestServer, seed: int, own_broker: bool, stream: bool
     ) -> None:
-        self.seed = seed
+        self.seed, self.begun = seed, time.time()
         self.random = random.Random(seed)
         self.rest = rest
         self.stream = stream
         self.target_url = f"http://127.0.0.1:{free_port()}/"
         self.target_log = folder / "target.jsonl"
-        self.rows = rest.jobs = job_rows(self.target_url)
-        self.asked = Asked()
-        self.editor = Editor(self)
+        fast, flips = job_rows(self.target_url), flip_rows()
+        self.rows = [*fast, *flips]
+        self.listing = Listing(rest, fast, flips, time.time() // 3600 * 3600 + IDLE)
+        with self.listing.edit():
+            pass
+        self.orders = folder / "orders"
+        self.orders.mkdir()
+        #: By how much the clock of a member is off, in seconds.
+        self.clocks: dict[str, float] = {}
+        self.begin_round()
         self._decks: dict[tuple[Any, ...], list[Any]] = {}
         #: Jobs that are paused, and since when.
         self.paused: dict[str, float] = {}
+        here = Path(__file__).parent
         self.valkey = Valkey(folder / "valkey", appendfsync="always")
         self.redis = Redis.from_url(self.valkey.url, decode_responses=True, socket_timeout=5)
         env = {
             "CRON_TASKS_REDIS_URL": self.valkey.url,
             "CRON_TASKS_REST_URL": rest.url,
             "CRON_TASKS_CHAT_ID": "1",
-            "CRON_TASKS_SYNC_INTERVAL": "5",
+            "CRON_TASKS_SYNC_INTERVAL": str(SYNC_INTERVAL),
             "CRON_TASKS_HISTORY_RUNS": "10000",
             "CRON_TASKS_NOTIFY_TRANSPORT": "stream" if stream else "list",
             "CRON_TASKS_HTTP_ALLOW": "127.0.0.1",
             "CRON_TASKS_TASKS_ALLOW": "chaos.*",
             "CHAOS_TARGET": self.target_url,
-            "PYTHONPATH": str(Path(__file__).parent.parent),
+            "CHAOS_ORDERS": str(self.orders),
+            "PYTHONPATH": f"{here.parent}{os.pathsep}{here / 'clock'}",
         }
         self.broker = Valkey(folder / "broker") if own_broker else None
         if self.broker:
@@ -65,17 +82,36 @@ class World:
         self.start_target()
         self.members: dict[str, Process] = {}
         self._starts: dict[str, Callable[[], Process]] = {
-            "beat 1": self.celery.beat,
-            "beat 2": self.celery.beat,
-            "worker 1": self._worker,
-            "worker 2": self._worker,
+            "beat 1": lambda: self._beat("beat 1"),
+            "beat 2": lambda: self._beat("beat 2"),
+            "worker 1": lambda: self._worker("worker 1"),
+            "worker 2": lambda: self._worker("worker 2"),
         }
         self.gave_up: list[str] = []
         self._ended = threading.Event()
         self._supervisor = threading.Thread(target=self._supervise)
 
-    def _worker(self) -> Process:
-        return self.celery.worker(SLOTS, "--include", "chaos.work")
+    def begin_round(self) -> None:
+        """Forget what was asked for and what was found; the clocks stay as they are."""
+        self.asked = Asked(apart=1.0 if any(self.clocks.values()) else 0.0)
+        self.editor = Editor(self)
+        self.wrong: dict[str, list[str]] = {"registry": [], "stuck": []}
+        with self.listing.edit() as listing:
+            listing.until, listing.every = None, EDITS[0]
+
+    def _beat(self, name: str) -> Process:
+        return self.celery.beat(**self._clock(name))
+
+    def _worker(self, name: str) -> Process:
+        return self.celery.worker(SLOTS, "--include", INCLUDED, **self._clock(name))
+
+    def _clock(self, name: str) -> dict[str, str]:
+        return {"CHAOS_CLOCK": str(self.clocks.get(name, 0.0))}
+
+    def poke(self) -> None:
+        """Tell the system that the list changed; without Redis its own syncs see it."""
+        with suppress(RedisError, OSError):
+            self.redis.lpush("cron_tasks:poke", "*")
 
     def start_target(self) -> None:
         port = self.target_url.rpartition(":")[2].rstrip("/")
@@ -111,14 +147,14 @@ class World:
     def replace(self, name: str, instant: str, nth: int) -> Process:
         """Put a victim in the member's place, which dies at `instant` and is then replaced."""
         kind = "beat" if instant in BEAT_INSTANTS else "worker"
-        old = self.members[name]
+        member, old = name, self.members[name]
         arguments = [sys.executable, "-m", "chaos.victim", instant, str(nth), "celery"]
         arguments += ["-A", "cron_tasks", "-q", kind, "-l", "INFO"]
         if kind == "worker":
             name_it = f"victim{len(self.celery.processes)}@test"
-            arguments += ["-c", str(SLOTS), "-n", name_it, "--include", "chaos.work"]
+            arguments += ["-c", str(SLOTS), "-n", name_it, "--include", INCLUDED]
         log = self.celery.folder / f"victim-{len(self.celery.processes)}.log"
-        victim = Process(arguments, self.celery.env, log)
+        victim = Process(arguments, self.celery.env | self._clock(member), log)
         self.celery.processes.append(victim)
         self.members[name] = victim
         old.end()
@@ -126,9 +162,16 @@ class World:
 
     def deal(self, cards: tuple[T, ...]) -> T:
         """One of them, and none again before each has come."""
+        return self._deck(cards).pop()
+
+    def order(self, cards: tuple[T, ...]) -> list[T]:
+        """The order in which they will come next."""
+        return self._deck(cards)[::-1]
+
+    def _deck(self, cards: tuple[T, ...]) -> list[T]:
         left = self._decks.setdefault(cards, [])
         left += [] if left else self.random.sample(cards, len(cards))
-        return left.pop()
+        return left
 
     def leader(self) -> str:
         """The beat that seems to lead; a guess is good enough to hurt somebody."""
@@ -141,6 +184,14 @@ class World:
 
     def any_worker(self) -> str:
         return self.random.choice(["worker 1", "worker 2"])
+
+    def messages(self) -> list[str]:
+        """The lists and hashes of the broker that hold messages which nobody has done yet."""
+        url = (self.broker or self.valkey).url
+        with Redis.from_url(url, decode_responses=True, socket_timeout=5) as broker:
+            ours = "cron_tasks:", "redbeat:", "queue:"
+            queues = [k for k in broker.scan_iter(_type="LIST") if not k.startswith(ours)]
+            return queues + (["unacked"] if broker.hlen("unacked") else [])
 
     def answers(self) -> bool:
         try:

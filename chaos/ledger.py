@@ -1,0 +1,67 @@
+"""What the ledger in Redis has of one job, read as plain JSON."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from redis import Redis
+
+from chaos.asked import seconds
+
+Record = Mapping[str, Any]
+
+
+@dataclass
+class Ledger:
+    """Ends by run (oldest first), single records of the account, and stretches of missed ticks.
+
+    A stretch is (first tick, last tick, reason, run id of a notification about it or "").
+    """
+
+    ends: dict[str, list[Record]]
+    alone: dict[str, Record]
+    missed: set[tuple[float, float, str, str]]
+
+    @classmethod
+    def read(cls, redis: Redis, job: str) -> "Ledger":
+        history = [json.loads(row) for row in redis.lrange(f"cron_tasks:history:{job}", 0, -1)]
+        rows = redis.zrange(f"cron_tasks:account:{job}", 0, -1, withscores=True)
+        account = [(json.loads(row), first) for row, first in rows]
+        ends = defaultdict(list)
+        for record in reversed(history):
+            if "until" not in record:
+                ends[record["run_id"]].append(record)
+        stretches = [(r, seconds(r["scheduled_for"])) for r in history if "until" in r]
+        stretches += [(r, first) for r, first in account if "until" in r or "run_id" not in r]
+        starts = _starts(redis, job)
+        missed = {
+            (first, _last(record, first, starts), record["reason"], record.get("run_id", ""))
+            for record, first in stretches
+        }
+        alone = {r["run_id"]: r for r, _ in account if "until" not in r and "run_id" in r}
+        return cls(ends, alone, missed)
+
+    def add_told(self, runs: Iterable[str]) -> None:
+        """Take notifications for the ends that went with the history of a removed job."""
+        for run in set(runs) - self.ends.keys():
+            self.ends[run].append({"status": "ok", "reason": None, "worker": "", "attempt": 1})
+
+    def missed_at(self, tick: float) -> list[str]:
+        """Reasons of the stretches that hold the tick."""
+        return [reason for first, last, reason, _ in self.missed if first <= tick <= last]
+
+
+def _last(record: Record, first: float, starts: Iterable[float]) -> float:
+    """Return the end of a stretch; one without an end lasts until the next version of the job."""
+    if "until" in record:
+        return seconds(record["until"])
+    return min((start for start in starts if start > first), default=float("inf"))
+
+
+def _starts(redis: Redis, job: str) -> list[float]:
+    """Return the times from which the versions of a job count."""
+    now = redis.hget(f"redbeat:cron_tasks:{job}", "since")
+    past = map(json.loads, redis.lrange(f"cron_tasks:versions:{job}", 0, -1))
+    return [float(since) for since in (now, *(line["since"] for line in past)) if since]
