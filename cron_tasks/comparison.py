@@ -134,7 +134,7 @@ class Comparison:
         return found
 
     def _jobs(self, mend: bool) -> Iterator[Differences]:
-        """Find jobs that should be in the schedule and are not."""
+        """Find jobs that have no entry, and those that should be in the schedule and are not."""
         keys = [names.JOBS, names.SCHEDULE, names.SET_ASIDE]
         for rows in self._pages(_jobs, keys, self._size(names.JOBS), names.JOB_ENTRY_PREFIX):
             found, lacking = Differences(), list[str]()

@@ -167,6 +167,25 @@ def test_a_step_looks_at_a_page_and_a_pass_at_all(
     assert comparison.find() == Differences()
 
 
+def test_a_scheduled_job_without_an_entry_is_found_before_it_is_due(
+    beat: Beat, redis: Redis, comparison: Comparison
+) -> None:
+    beat.register({"id": 7, "name": "Later", "every": 86_400})
+    redis.delete(KEY)
+    found = comparison.mend()
+    assert (found.counts, found.needs_sync) == ({"unreadable": 1}, True)
+    assert (redis.zscore(names.SCHEDULE, KEY), redis.hget(names.JOBS, "7")) == (None, "")
+
+
+def test_an_entry_whose_name_is_not_text_is_left_alone(
+    beat: Beat, redis: Redis, comparison: Comparison
+) -> None:
+    key = names.JOB_ENTRY_PREFIX.encode() + b"\xff"
+    redis.hset(key, "definition", "x")
+    assert comparison.mend() == Differences()
+    redis.delete(key)
+
+
 #: What somebody may delete while all goes on; afterwards each job fires again.
 LOST: dict[str, Callable[[Redis], Any]] = {
     "a member of the schedule": lambda r: r.zrem(names.SCHEDULE, KEY),
