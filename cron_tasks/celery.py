@@ -7,6 +7,7 @@ simple rather than careful. What stock settings do on Redis was measured; each d
 import sys
 from datetime import timedelta
 
+import click
 from celery import Celery
 from celery.signals import beat_init, celeryd_init, heartbeat_sent
 
@@ -95,6 +96,10 @@ settings = _load()
 app.conf.update(configuration(settings))
 app.steps["consumer"].add(EventsTogether)
 logs.install_for_celery()
+if (command := click.get_current_context(silent=True)) and command.invoked_subcommand == "flower":
+    from cron_tasks import flower_access
+
+    flower_access.guard()
 
 
 @celeryd_init.connect
