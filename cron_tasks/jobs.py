@@ -153,6 +153,14 @@ class Rejected:
     row: Any
 
 
+class Unreadable(dict[str, Any]):
+    """What is left of a row that cannot be read as it is, and the reason; it is rejected."""
+
+    def __init__(self, row: dict[str, Any], reason: str) -> None:
+        super().__init__(row)
+        self.reason = reason
+
+
 _NESTED: dict[str, tuple[type[Policy], ...]] = {
     "action": MODELS,
     "notify": (Notify,),
@@ -208,6 +216,8 @@ def validate(
     if not isinstance(row, dict):
         return Rejected(None, place, (f"expected an object, got {shown(row)}",), row)
     identity = job_id(row)
+    if isinstance(row, Unreadable):
+        return Rejected(identity, place, (row.reason,), dict(row))
     timing, options, unknown = _split(row)
     found: list[tuple[str, str]] = []
     if options.keys() >= {"enabled", "is_active"} and options["enabled"] != options["is_active"]:

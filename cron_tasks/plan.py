@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cron_tasks.jobs import NO_LIMITS, Job, Rejected, fingerprint, job_id, validate
+from cron_tasks.jobs import NO_LIMITS, Job, Rejected, Unreadable, fingerprint, job_id, validate
 from cron_tasks.limits import Limits
 
 #: A list may drop this many jobs without being taken for a broken one.
@@ -91,7 +91,7 @@ def plan(current: Mapping[str, str], rows: Iterable[tuple[str, Any]], policy: Po
             places[identity] = place
             print_of_row = fingerprint(row, salts["action" in row])
             registered = current.get(identity)
-            if registered == print_of_row:
+            if registered == print_of_row and not isinstance(row, Unreadable):
                 changes.unchanged += 1
             else:
                 known = registered is not None

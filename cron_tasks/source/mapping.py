@@ -11,6 +11,7 @@ from typing import Any
 
 import jmespath
 
+from cron_tasks.jobs import Unreadable
 from cron_tasks.source.rows import CONTRACT_PLACES, Document, Malformed
 from cron_tasks.text import printable
 
@@ -64,7 +65,8 @@ class Shape:
             for name, each in row.items()
             if name not in self._moved and name not in mapped
         }
-        return rest | {name: each for name, each in mapped.items() if each is not None}
+        found = rest | {name: each for name, each in mapped.items() if each is not None}
+        return Unreadable(found, row.reason) if isinstance(row, Unreadable) else found
 
 
 def _apply(find: Callable[[Any], Any], name: str, value: Any) -> Any:
