@@ -6,14 +6,17 @@ simple rather than careful. What stock settings do on Redis was measured; each d
 
 import sys
 from datetime import timedelta
+from typing import Any
 
 import click
 from celery import Celery
 from celery.signals import beat_init, celeryd_init, heartbeat_sent
+from celery.utils.text import str_to_list
 
 from cron_tasks import logs, names
 from cron_tasks.broker import EventsTogether, Unacknowledged, default_queue
 from cron_tasks.errors import SettingsError
+from cron_tasks.queues import Queues, Use
 from cron_tasks.redis_client import TIMEOUT, sentinel_master
 from cron_tasks.settings import Settings, load
 
@@ -109,6 +112,17 @@ def _need_the_rest_service(**_: object) -> None:
         settings.required("rest_url")
     except SettingsError as error:
         sys.exit(str(error))
+
+
+@celeryd_init.connect
+def _leave_notifications_to_bots(options: dict[str, Any], **_: object) -> None:
+    """Refuse a worker that is told (-Q) to read the queue of notifications: it would drop them."""
+    notifications = Queues()
+    notifications.add([Use(settings.notify_queue, "notify.queue", "CRON_TASKS_NOTIFY_QUEUE")])
+    named = [Use(name.strip(), "-Q", "") for name in str_to_list(options.get("queues") or "")]
+    for use in named:
+        for text in notifications.faults([use]):
+            sys.exit(text)
 
 
 @heartbeat_sent.connect

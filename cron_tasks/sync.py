@@ -69,7 +69,9 @@ def limits_of(settings: Settings) -> Limits:
 
 
 def policy_of(settings: Settings, force: bool = False) -> Policy:
-    return Policy(settings.timezone, settings.shrink_limit, force, limits_of(settings))
+    limits = limits_of(settings)
+    zone, share = settings.timezone, settings.shrink_limit
+    return Policy(zone, share, force, limits, settings.notify_queue)
 
 
 @contextmanager
@@ -182,7 +184,7 @@ class Reconciler:
         s = self.settings
         url = urls.masked(s.rest_url or "")
         types = sorted(plugins.installed())
-        judged = f"{s.timezone}{limits_of(s).salt}{types or ''}"
+        judged = f"{s.timezone}{limits_of(s).salt}{types or ''} {s.notify_queue}"
         return f"{url} {s.rest_jobs_path} {s.rest_mapping} {judged} {s.rest_report_path}"
 
     def _remember(self, report: Report, validators: Validators | None, now: float) -> None:
