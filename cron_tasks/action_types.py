@@ -10,7 +10,7 @@ import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from cron_tasks import plugins
-from cron_tasks.fields import Policy, text, whole, word
+from cron_tasks.fields import Policy, few, text, whole, word
 from cron_tasks.hosts import host_of, usable_as_host
 from cron_tasks.templates import RequestTemplate, checked, secrets_in, texts
 from cron_tasks.text import shown, to_json
@@ -107,7 +107,8 @@ class HttpAction(Policy):
             ],
         ],
         AfterValidator(_free_headers),
-        Field(max_length=100, description="headers, names and values each one line of Latin-1"),
+        few(100),
+        Field(description="headers, names and values each one line of Latin-1"),
     ] = {}
     body: Annotated[str | None, text(MAX_BYTES), AfterValidator(_request_text)] = None
     payload: Annotated[
@@ -121,7 +122,8 @@ class HttpAction(Policy):
     expect_status: Annotated[
         tuple[Annotated[int, whole(100, 599)], ...],
         BeforeValidator(_listed),
-        Field(max_length=100, description="an HTTP status or a list of them"),
+        few(100),
+        Field(description="an HTTP status or a list of them"),
     ] = ()
 
     @model_validator(mode="after")

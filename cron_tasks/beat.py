@@ -28,6 +28,7 @@ from cron_tasks.entries import SCHEDULE_TYPE
 from cron_tasks.errors import CronTasksError
 from cron_tasks.leadership import Leadership
 from cron_tasks.ledger import LEASE, Ledger, LockLost
+from cron_tasks.pokes import Pokes
 from cron_tasks.presence import slots
 from cron_tasks.publisher import Publisher
 from cron_tasks.redis_client import connect, wrong_type
@@ -112,7 +113,9 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
     clock: Callable[[], float] = staticmethod(time.time)
 
     def __init__(self, app: Any, **kwargs: Any) -> None:
-        self.redis = connect(settings.redis_url.get_secret_value())
+        url = settings.redis_url.get_secret_value()
+        self.redis = connect(url)
+        self._pokes = Pokes(url, lambda: self._publisher.sync())
         setattr(app, REDBEAT_REDIS_KEY, self.redis)
         super().__init__(app, **kwargs)
         # Without a key RedBeat's own start-up hook, which blocks until it leads, stays out of it.
@@ -150,6 +153,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
     def close(self) -> None:
         self.leadership.release()
         super().close()
+        self._pokes.close()
 
     def _lead(self) -> float:
         if self._state != "leading":
@@ -175,7 +179,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
                 raise
             self.redis.delete(names.SYNC_ENTRY)
             super().setup_schedule()
-        self._publisher.sync()
+        self._pokes.sync()
 
     def _sweep(self, now: float) -> bool:
         """Look after overdue ticks; whether there may be more.
@@ -281,12 +285,11 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
         """Sleep until the next tick, an edit or a poke, and at most LONGEST_WAIT."""
         until = min(upcoming, self.clock() + LONGEST_WAIT)
         if (pause := until - self.clock()) > COARSE:
-            woken = self.redis.blpop([names.POKE, names.WAKE], timeout=max(pause - COARSE, 0.01))
-            if woken and woken[0] == names.POKE:
-                self.redis.delete(names.POKE)
-                self._publisher.sync()
-            if woken:
+            if self._pokes.wait(pause - COARSE):
                 return
+        else:
+            # Where ticks are always this close together, beat would never wait for a poke.
+            self._pokes.look()
         if (pause := until - self.clock()) > 0:
             time.sleep(min(pause, 2 * COARSE))
 

@@ -6,14 +6,18 @@ simple rather than careful. What stock settings do on Redis was measured; each d
 
 import sys
 from datetime import timedelta
+from typing import Any
 
+import click
 import structlog
 from celery import Celery
 from celery.signals import beat_init, celeryd_init, heartbeat_sent, worker_init
+from celery.utils.text import str_to_list
 
 from cron_tasks import logs, names, plugins
 from cron_tasks.broker import EventsTogether, Unacknowledged, default_queue
 from cron_tasks.errors import SettingsError
+from cron_tasks.queues import Queues, Use
 from cron_tasks.redis_client import TIMEOUT, sentinel_master
 from cron_tasks.settings import Settings, load
 from cron_tasks.text import printable
@@ -99,6 +103,10 @@ settings = _load()
 app.conf.update(configuration(settings))
 app.steps["consumer"].add(EventsTogether)
 logs.install_for_celery()
+if (command := click.get_current_context(silent=True)) and command.invoked_subcommand == "flower":
+    from cron_tasks import flower_access
+
+    flower_access.guard()
 
 
 @celeryd_init.connect
@@ -116,6 +124,17 @@ def _tell_of_plug_ins(**_: object) -> None:
     """Log what is wrong with plug-ins once a process, and not before the output of commands."""
     for name, reason in plugins.unusable().items():
         log.error("plugin.unusable", type=printable(name), reason=reason)
+
+
+@celeryd_init.connect
+def _leave_notifications_to_bots(options: dict[str, Any], **_: object) -> None:
+    """Refuse a worker that is told (-Q) to read the queue of notifications: it would drop them."""
+    notifications = Queues()
+    notifications.add([Use(settings.notify_queue, "notify.queue", "CRON_TASKS_NOTIFY_QUEUE")])
+    named = [Use(name.strip(), "-Q", "") for name in str_to_list(options.get("queues") or "")]
+    for use in named:
+        for text in notifications.faults([use]):
+            sys.exit(text)
 
 
 @heartbeat_sent.connect

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
+from math import isfinite
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -25,7 +26,7 @@ from pydantic import (
 from cron_tasks.action_types import MODELS, Action, NotifyAction
 from cron_tasks.errors import CronTasksError, ScheduleError
 from cron_tasks.faults import expectations, faults, unknown_fields
-from cron_tasks.fields import WEEK, Policy, Text100, seconds, text, whole, word
+from cron_tasks.fields import WEEK, Policy, Text100, few, seconds, text, whole, word
 from cron_tasks.limits import Limits
 from cron_tasks.policies import Catchup, Notify, Retry, worker_queue
 from cron_tasks.schedules import Schedule, from_spec, parse
@@ -90,7 +91,8 @@ class Job(BaseModel):
     priority: Annotated[int | None, whole(0, 9)] = None
     tags: Annotated[
         tuple[Text100, ...],
-        Field(max_length=50, description="a list of at most 50 texts of 1 to 100 characters"),
+        few(50),
+        Field(description="a list of at most 50 texts of 1 to 100 characters"),
     ] = ()
 
     schedule: InstanceOf[Schedule]
@@ -162,6 +164,14 @@ class Rejected:
     row: Any
 
 
+class Unreadable(dict[str, Any]):
+    """What is left of a row that cannot be read as it is, and the reason; it is rejected."""
+
+    def __init__(self, row: dict[str, Any], reason: str) -> None:
+        super().__init__(row)
+        self.reason = reason
+
+
 _NESTED: dict[str, tuple[type[Policy], ...]] = {
     "action": MODELS,
     "notify": (Notify,),
@@ -217,6 +227,8 @@ def validate(
     if not isinstance(row, dict):
         return Rejected(None, place, (f"expected an object, got {shown(row)}",), row)
     identity = job_id(row)
+    if isinstance(row, Unreadable):
+        return Rejected(identity, place, (row.reason,), dict(row))
     timing, options, unknown = _split(row)
     found: list[tuple[str, str]] = []
     if options.keys() >= {"enabled", "is_active"} and options["enabled"] != options["is_active"]:
@@ -259,7 +271,9 @@ def _split(row: dict[Any, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[An
         if value is None or (value == "" and name not in ("id", "name")) or name in REMARKS:
             continue
         if name in TIMING:
-            timing[name] = storable(value, _LONGEST)
+            # NaN and Infinity are not JSON: null would say that the field is missing.
+            finite = not isinstance(value, float) or isfinite(value)
+            timing[name] = storable(value, _LONGEST) if finite else str(value)
         else:
             (options if name in _OPTIONS else unknown)[name] = value
     return timing, options, unknown

@@ -60,6 +60,8 @@ FAILED_TASK = "cron_tasks.task_failed"
 
 #: Keys that are RedBeat's, ours and the broker's: no queue of a job or a bot can be called so.
 RESERVED = ("redbeat:", "cron_tasks:", "_kombu.", "unacked")
+#: Where the names of Celery's lists for its events begin, and those for remote control end.
+CELERY_EVENTS, CELERY_CONTROL = "celeryev", ".pidbox"
 
 
 def entry_key(job_id: str) -> str:

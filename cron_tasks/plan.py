@@ -2,11 +2,12 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cron_tasks.jobs import NO_LIMITS, Job, Rejected, fingerprint, job_id, validate
+from cron_tasks.jobs import NO_LIMITS, Job, Rejected, Unreadable, fingerprint, job_id, validate
 from cron_tasks.limits import Limits
+from cron_tasks.queues import Queues, Use, uses
 
 #: A list may drop this many jobs without being taken for a broken one.
 SHRINK_ALLOWANCE = 10
@@ -15,12 +16,25 @@ SHRINK_ALLOWANCE = 10
 @dataclass(frozen=True, slots=True)
 class Policy:
     """How a list is judged: zone of jobs that name none, largest share that may vanish at once,
-    what jobs may do."""
+    what jobs may do, the queues of jobs that name none, for notifications and for workers."""
 
     timezone: str = "UTC"
     shrink_limit: float = 0.5
     force: bool = False
     limits: Limits = NO_LIMITS
+    notify_queue: str = "queue:to_telegram"
+    worker_queue: str = "celery"
+
+    def queues(self) -> Queues:
+        """Return the queues that are in use whatever the jobs are."""
+        queues = Queues()
+        queues.add(
+            (
+                Use(self.notify_queue, "notify.queue", "CRON_TASKS_NOTIFY_QUEUE"),
+                Use(self.worker_queue, "queue", "the queue of jobs that name none"),
+            )
+        )
+        return queues
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +54,7 @@ class Changes:
     """
 
     policy: Policy = Policy()
+    queues: Queues = field(default_factory=Queues)
     candidates: deque[tuple[str, Any, str, bool]] = field(default_factory=deque)
     added: list[Desired] = field(default_factory=list)
     changed: list[Desired] = field(default_factory=list)
@@ -60,10 +75,19 @@ class Changes:
         yield from (*self.added, *self.changed)
         while self.candidates:
             place, row, print_of_row, known = self.candidates.popleft()
+            named = uses(row, place)
+            collisions = self.queues.faults(named)
+            if known and not collisions:
+                # Also of a row that is rejected: its last good version keeps its queues.
+                self.queues.add(named)
             match validate(row, timezone=zone, place=place, limits=limits):
                 case Rejected() as rejected:
-                    self.rejected.append(rejected)
+                    errors = rejected.errors + collisions
+                    self.rejected.append(replace(rejected, errors=errors))
+                case job if collisions:
+                    self.rejected.append(Rejected(job.id, place, collisions, row))
                 case job:
+                    self.queues.add(named)
                     desired = Desired(job, print_of_row)
                     (self.changed if known else self.added).append(desired)
                     yield desired
@@ -72,11 +96,11 @@ class Changes:
 def plan(current: Mapping[str, str], rows: Iterable[tuple[str, Any]], policy: Policy) -> Changes:
     """Compare `current`, fingerprints by job id, with the listed (place, row).
 
-    Only a row whose fingerprint is new becomes a candidate. A row that is then rejected leaves the
-    registered version of its job as it is; of rows with the same id the first counts. What `rows`
-    raises passes through, so that half a list plans nothing.
+    Only a row whose fingerprint is new, or whose queues collide with others, becomes a candidate. A
+    row that is then rejected leaves the registered version of its job as it is; of rows with the
+    same id the first counts. What `rows` raises passes through, so that half a list plans nothing.
     """
-    changes = Changes(policy)
+    changes = Changes(policy, policy.queues())
     places: dict[str, str] = {}
     # Limits say nothing of a job that only notifies, so another limit leaves it as it is.
     salts = policy.timezone, policy.timezone + policy.limits.salt
@@ -91,7 +115,7 @@ def plan(current: Mapping[str, str], rows: Iterable[tuple[str, Any]], policy: Po
             places[identity] = place
             print_of_row = fingerprint(row, salts["action" in row])
             registered = current.get(identity)
-            if registered == print_of_row:
+            if registered == print_of_row and _stays(row, place, changes.queues):
                 changes.unchanged += 1
             else:
                 known = registered is not None
@@ -99,6 +123,17 @@ def plan(current: Mapping[str, str], rows: Iterable[tuple[str, Any]], policy: Po
     changes.removed = [identity for identity in current if identity not in places]
     changes.refusal = None if policy.force else _refusal(len(current), len(places), changes, policy)
     return changes
+
+
+def _stays(row: dict[Any, Any], place: str, queues: Queues) -> bool:
+    """Whether a row that is registered as it is may stay so. Notes the queues that it names."""
+    if type(row) is dict and "queue" not in row and "notify" not in row:
+        return True  # as most rows
+    named = uses(row, place)
+    if isinstance(row, Unreadable) or queues.faults(named):
+        return False
+    queues.add(named)
+    return True
 
 
 def _refusal(known: int, listed: int, changes: Changes, policy: Policy) -> str | None:

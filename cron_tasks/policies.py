@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, Field
 
 from cron_tasks import templates
-from cron_tasks.fields import WEEK, YEAR, Policy, seconds, text, whole, word
+from cron_tasks.fields import WEEK, YEAR, Policy, few, seconds, text, whole, word
 from cron_tasks.names import RESERVED
 from cron_tasks.text import shown
 
@@ -46,7 +46,8 @@ class Notify(Policy):
     on: Annotated[
         tuple[Event, ...],
         AfterValidator(lambda events: tuple(dict.fromkeys(events))),
-        Field(max_length=100, description=f"a list of any of {_EVENTS}"),
+        few(100),
+        Field(description=f"a list of any of {_EVENTS}"),
     ] = ("success", "failure")
     template: Annotated[str | None, text(4000), AfterValidator(_template)] = None
     stale_after: Annotated[float | None, seconds(YEAR, above=0)] = None

@@ -59,7 +59,9 @@ class Report:
 
 
 def policy_of(settings: Settings, force: bool = False) -> Policy:
-    return Policy(settings.timezone, settings.shrink_limit, force, limits_of(settings))
+    limits = limits_of(settings)
+    zone, share = settings.timezone, settings.shrink_limit
+    return Policy(zone, share, force, limits, settings.notify_queue)
 
 
 @contextmanager

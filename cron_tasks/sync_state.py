@@ -160,8 +160,15 @@ def take_over(redis: Redis, service: str) -> None:
 
 def _read_as(settings: Settings) -> str:
     """Return what else decides the outcome of a sync; a 304 says nothing about these."""
-    judged = [settings.timezone, limits_of(settings).salt, sorted(plugins.installed())]
-    judged += [[model.__name__ for model in MODELS], FORMAT.decode(), _version()]
+    judged = [
+        settings.timezone,
+        settings.notify_queue,
+        limits_of(settings).salt,
+        sorted(plugins.installed()),
+        [model.__name__ for model in MODELS],
+        FORMAT.decode(),
+        _version(),
+    ]
     asked = [service_of(settings), settings.rest_mapping, settings.rest_report_path]
     return f"{asked} {judged}"
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pytest
 from helpers import free_port, wait_until
 from processes import Process, Valkey, celery_processes
 from redis import Redis
+from redis.exceptions import RedisError, ResponseError
 from rest_server import RestServer
 
 from cron_tasks.redis_client import connect
@@ -93,4 +94,45 @@ def test_a_failover_costs_no_tick_and_no_process(
             wait_until(lambda: len(ticks()) > before + 1, "the ticks to go on", 40)
             assert all(process.alive for process in processes)
             found = sorted(ticks())
+            assert found == [found[0] + n for n in range(len(found))], "lost or doubled"
+
+
+def test_with_min_replicas_to_write_all_waits_until_the_old_master_is_back(
+    master: Valkey, replica: Redis, sentinels: str, tmp_path: Path
+) -> None:
+    """docs/operations.md: what it costs where there is one replica only."""
+
+    def ticks() -> list[float]:
+        messages = map(json.loads, replica.lrange(QUEUE, 0, -1))
+        return sorted(
+            datetime.fromisoformat(each["scheduled_for"]).timestamp() for each in messages
+        )
+
+    def refuses() -> bool:
+        try:
+            replica.set("cron_tasks:test", 1, ex=1)
+        except ResponseError as error:
+            return "NOREPLICAS" in str(error)
+        except RedisError:
+            return False
+        return False
+
+    for url in (master.url, replica):
+        with connect(url) if isinstance(url, str) else nullcontext(url) as redis:
+            redis.config_set("min-replicas-to-write", 1)
+    with RestServer([{"id": 1, "name": "x", "every": 1, "catchup": {"policy": "all"}}]) as rest:
+        env = {"CRON_TASKS_REDIS_URL": sentinels, "CRON_TASKS_REST_URL": rest.url}
+        with celery_processes(env, tmp_path) as celery:
+            processes = [celery.worker(), celery.beat()]
+            wait_until(lambda: len(ticks()) >= 2, "two ticks")
+            master.kill()
+            wait_until(lambda: replica.info("replication")["role"] == "master", "a failover", 40)
+            wait_until(refuses, "the new master to refuse writes", 40)
+            before = len(ticks())
+            processes[1].wait_for("beat.waiting", 40)
+            assert len(ticks()) == before
+            master.start()
+            wait_until(lambda: len(ticks()) > before + 3, "the ticks to go on", 90)
+            assert all(process.alive for process in processes)
+            found = ticks()
             assert found == [found[0] + n for n in range(len(found))], "lost or doubled"

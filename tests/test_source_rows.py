@@ -6,13 +6,15 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from cron_tasks.jobs import Job, validate
+from cron_tasks.jobs import Job, Unreadable, validate
 from cron_tasks.source import rows as rows_module
+from cron_tasks.source import skim as skim_module
 from cron_tasks.source.mapping import Shape
 from cron_tasks.source.rows import CONTRACT_PLACES, Document, Malformed
+from cron_tasks.source.skim import Skim
 
 
 def parse(body: bytes, paths: Any = CONTRACT_PLACES) -> list[Any]:
@@ -97,7 +99,9 @@ def test_every_cut_is_noticed(rows: list[Any], beside: dict[str, Any], data: st.
         (b"{}", "starts with '{}' and has no array of jobs"),
         (b"{,}", "is not JSON: ',' in place of \""),
         (b'{"a" 1}', "is not JSON: '1' in place of :"),
-        (b"[" * 100_000, "is nested too deeply in row 1"),
+        (b"[" * 100_000, "breaks off in row 1"),
+        (b"[" * 2000 + b"}" * 2000, "is not JSON: '}' in place of ] in row 1"),
+        (b"[" + b"[" * 2000 + b"tru" + b"]" * 2000 + b", 1", "breaks off in row 2"),
     ],
 )
 def test_what_is_not_a_list_says_so(body: bytes, words: str, size: int) -> None:
@@ -123,12 +127,99 @@ def test_a_big_list_takes_little_memory() -> None:
     assert peak < 3_000_000 < len(body)
 
 
-def test_one_value_has_a_greatest_size(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits that a test reaches quickly."""
     monkeypatch.setattr(rows_module, "CHUNK", 100)
-    monkeypatch.setattr(rows_module, "VALUE_LIMIT", 1000)
-    assert len(parse(json.dumps(["x" * 900] * 5).encode())) == 5
-    with pytest.raises(Malformed, match="has a value of more than 1000 characters in row 2"):
-        parse(json.dumps(["x", "x" * 5000]).encode())
+    for module in (rows_module, skim_module):
+        monkeypatch.setattr(module, "LONGEST", 1000)
+    monkeypatch.setattr(skim_module, "_LONG_TEXT", 250)
+    monkeypatch.setattr(skim_module, "_LONG_PART", 300)
+
+
+LONG = "the row is longer than 1,048,576 characters: leave out what is that long"
+DEEP = "the row is nested more than 100 levels deep: leave out what is that deep"
+
+
+def nested(levels: int) -> str:
+    return "[" * levels + "]" * levels
+
+
+@pytest.mark.parametrize(
+    ("row", "left"),
+    [
+        ('{"id": 7, "a": "%s"}' % ("x" * 2000), {"id": 7, "a": "x" * 250 + "…"}),
+        (r'{"id": 7, "a": "%s"}' % (r"\u00e9" * 500), {"id": 7, "a": "é" * 41 + "…"}),
+        (r'{"a": "%s", "id": 7}' % (r"\"" * 999), {"a": '"' * 125 + "…", "id": 7}),
+        (r'{"a": "%s", "id": 7}' % (r"\\" * 999), {"a": "\\" * 125 + "…", "id": 7}),
+        ('{"a": [%s"x"], "id": 7}' % ("12, " * 900), {"a": [], "id": 7}),
+        ('{"a": [{"b": [%s1]}], "id": 7}' % ("12, " * 900), {"a": [{"b": []}], "id": 7}),
+        ('{"id": 7, %s"z": 1}' % ('"k": "v", ' * 200), {"id": 7, "k": "v"}),
+        ('{"id": 7, "a": %s}' % ("9" * 2000), {"id": 7}),
+        ('{"%s": 1, "id": 7}' % ("x" * 2000), {"x" * 250 + "…": 1, "id": 7}),
+    ],
+)
+@pytest.mark.usefixtures("small")
+def test_a_row_that_is_too_long_keeps_its_id(row: str, left: dict[str, Any]) -> None:
+    for size in (1, 7, 100_000):
+        body = f'[{row}, {{"id": 8}}]'.encode()
+        first, second = list(Document(Pieces(body, size)).rows(CONTRACT_PLACES))
+        assert (first, first.reason, second) == (left, LONG, {"id": 8})
+        assert type(second) is dict
+
+
+@pytest.mark.parametrize("levels", [100, 150, 990, 1100, 20_000])
+def test_a_row_that_is_too_deep_keeps_its_id(levels: int) -> None:
+    for value in (nested(levels), '{"a":' * levels + "1" + "}" * levels):
+        body = f'{{"next": null, "items": [{{"a": {value}, "id": 7}}, {{"id": 8}}]}}'
+        document = Document(Pieces(body.encode(), 1000))
+        first, second = document.rows(CONTRACT_PLACES)
+        assert (first["id"], first.reason, second) == (7, DEEP, {"id": 8})
+        assert document.envelope == {"next": None}
+
+
+def test_a_row_within_the_limits_is_left_alone() -> None:
+    row = f'{{"id": 7, "a": {nested(99)}, "b": [{"[], " * 200}[]], "c": "{"[" * 200}"}}'
+    assert parse(f"[{row}]".encode()) == [json.loads(row)]
+    assert type(parse(f"[{row}]".encode())[0]) is dict
+
+
+@pytest.mark.parametrize("value", [nested(150), f'"{"x" * (1 << 21)}"'])
+def test_a_row_that_is_no_object_and_too_much_stays_none(value: str) -> None:
+    first, second = parse(f'[{value}, {{"id": 8}}]'.encode())
+    assert not isinstance(first, dict)
+    assert second == {"id": 8}
+
+
+def test_what_stands_beside_the_rows_may_be_too_deep() -> None:
+    document = Document(io.BytesIO(f'{{"a": {nested(5000)}, "items": [1], "next": 2}}'.encode()))
+    assert list(document.rows(CONTRACT_PLACES)) == [1]
+    assert document.envelope["next"] == 2
+
+
+@settings(deadline=None)
+@given(
+    VALUES.filter(lambda value: isinstance(value, str | list | dict)), LAYOUTS, st.integers(1, 40)
+)
+def test_a_copy_of_anything_small_is_the_same(value: Any, indent: Any, size: int) -> None:
+    text, skim = json.dumps(value, indent=indent), Skim()
+    ends = [skim.feed(text[at : at + size], 0) for at in range(0, len(text), size)]
+    assert ends[:-1] == [None] * (len(ends) - 1)
+    assert ends[-1] == len(text[(len(ends) - 1) * size :])
+    assert json.loads(skim.copy) == value
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.text(max_size=30), VALUES, max_size=20), st.booleans())
+@pytest.mark.usefixtures("small")
+def test_a_copy_is_always_json(value: Any, ascii_only: bool) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, most in (("LONGEST", 40), ("DEEPEST", 3), ("_LONG_TEXT", 8), ("_LONG_PART", 15)):
+            patch.setattr(skim_module, name, most)
+        text, skim = json.dumps({"id": 7} | value, ensure_ascii=ascii_only), Skim()
+        assert skim.feed(text, 0) == len(text)
+        copy = json.loads(skim.copy)
+        assert "id" in value or copy["id"] == 7
 
 
 # Mapping
@@ -244,6 +335,12 @@ def test_a_switch_that_the_mapping_does_not_find_is_a_warning(
     assert told == [f"`{switch}`: {reason}" for switch in switches]
     assert Job.from_document(job.document()).warnings == job.warnings
     assert not any("mapped_to_null" in warning for warning in job.warnings)
+
+
+def test_a_row_that_cannot_be_read_is_mapped_as_far_as_it_goes() -> None:
+    found = Shape({"id": "uuid", "name": "title"}).row(Unreadable({"uuid": 7, "a": 1}, "too deep"))
+    assert isinstance(found, Unreadable)
+    assert (found, found.reason) == ({"id": 7, "a": 1}, "too deep")
 
 
 @pytest.mark.parametrize("row", [5, None, "x", [1]])

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+import requests
 from helpers import wait_until
 from processes import Process
 from redis import Redis
+from redis.exceptions import AuthenticationError
 from rest_server import RestServer
 
 from cron_tasks import names
@@ -24,7 +26,8 @@ from cron_tasks.settings import Settings, load
 from cron_tasks.stack.child import LOG_BYTES, LOGS_KEPT, LONGEST_LINE, Child, Part
 from cron_tasks.stack.home import Home, home
 from cron_tasks.stack.narrator import Narrator, told, worth_telling
-from cron_tasks.stack.parts import free_port, need, valkey
+from cron_tasks.stack.parts import REDIS_PASSWORD, flower_login, free_port, need, valkey
+from cron_tasks.stack.private import make_private, secret
 from cron_tasks.stack.system import up
 
 COMMAND = [str(Path(sys.executable).with_name("cron-tasks")), "up"]
@@ -61,16 +64,43 @@ def main_process(members: list[psutil.Process], part: str) -> psutil.Process:
     return next(each for each in mains if part in " ".join(each.cmdline()))
 
 
+def doors_are_closed(process: Process, data: Path) -> None:
+    """Valkey and Flower want the passwords that are shown, and nobody else can learn them."""
+    for path in (data, *data.rglob("*")):
+        assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
+    (url,) = re.findall(r"export CRON_TASKS_REDIS_URL=(redis://\S+)", process.output)
+    with Redis.from_url(url) as redis:
+        assert redis.ping()
+        port = redis.connection_pool.connection_kwargs["port"]
+    with Redis(port=port) as stranger, pytest.raises(AuthenticationError):
+        stranger.ping()
+    (page,) = re.findall(r"flower +(http://me:\S+)", process.output)
+    assert requests.get(f"{page}/workers", timeout=10).status_code == 200
+    rebound = {"Host": "evil.example"}
+    assert requests.get(f"{page}/workers", timeout=10, headers=rebound).status_code == 403
+    bare = re.sub("//.*@", "//", page)
+    assert requests.get(f"{bare}/workers", timeout=10).status_code == 401
+    commands = str([each.cmdline() for each in family(process)])
+    for name in ("redis-password", "flower-password"):
+        password = (data / name).read_text().strip()
+        assert password in process.output
+        assert password not in commands
+    shown = process.output.partition("valkey    ready")[0].splitlines()
+    assert all(len(line) <= 80 for line in shown if str(data) not in line)
+
+
 @pytest.mark.timeout(300)
 def test_the_demo_from_the_first_notification_to_ctrl_c(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    data.mkdir()
+    data.mkdir(mode=0o755)
     jobs = data / "jobs.json"
     jobs.write_text(json.dumps([HELLO]))
+    jobs.chmod(0o644)
     with running(tmp_path, "--demo", f"--data={data}") as demo:
         demo.wait_for("Scheduled task: Hello", START)
         demo.wait_for("All ready", START)
         demo.wait_for("Every second")
+        doors_are_closed(demo, data)
 
         jobs.write_text(json.dumps([HELLO | {"name": "Edited"}]))
         demo.wait_for("Scheduled task: Edited", 45)  # the next sync is later
@@ -124,6 +154,68 @@ def test_what_is_missing_is_told_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(CronTasksError, match="is in use by another `cron-tasks up`"):
         up(Settings(), demo=True, workers=1, data=tmp_path)
     os.close(lock)
+
+
+def modes(folder: Path) -> set[int]:
+    return {path.stat().st_mode & 0o077 for path in (folder, *folder.rglob("*"))}
+
+
+@pytest.mark.parametrize("ours", ["jobs.json", "logs", "valkey"])
+def test_a_folder_that_others_can_read_is_tightened(tmp_path: Path, ours: str) -> None:
+    folder = tmp_path / "data"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "file").touch(0o666)
+    (folder / "deep").rename(folder / ours)
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o777)
+    with home(folder) as place:
+        assert place.secret("password")
+        assert modes(folder) == {0}
+        (folder / "new").touch(0o666)
+        assert modes(folder) == {0}
+
+
+def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    strange = tmp_path
+    if os.geteuid() == 0:
+        os.chown(strange, 65_534, -1)
+    else:
+        strange = Path("/usr")
+    with pytest.raises(CronTasksError, match="belongs to another user: give --data a folder of"):
+        make_private(strange)
+
+
+@pytest.mark.parametrize(("mode", "held"), [(0o755, "letters"), (0o1777, "logs")])
+def test_a_folder_that_others_use_is_left_alone(tmp_path: Path, mode: int, held: str) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / held).touch()
+    shared.chmod(mode)
+    with pytest.raises(CronTasksError, match=r"others may use .*, .* say `chmod 700 "):
+        make_private(shared)
+    assert shared.stat().st_mode & 0o7777 == mode
+    shared.chmod(0o700)
+    make_private(shared)
+
+
+def test_a_password_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    first = secret(path)
+    assert len(first) == 16
+    path.chmod(0o644)
+    assert secret(path) == first
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.write_text("")
+    assert secret(path) != first
+    assert secret(tmp_path / "other") != secret(path)
+
+
+def test_a_login_in_the_environment_is_used(place: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert flower_login(place) == f"me:{place.secret('flower-password')}"
+    monkeypatch.setenv("FLOWER_BASIC_AUTH", "")
+    assert flower_login(place)
+    monkeypatch.setenv("FLOWER_BASIC_AUTH", "ann:secret")
+    assert not flower_login(place)
 
 
 def test_the_demo_spares_the_jobs_of_a_real_service(
@@ -216,7 +308,8 @@ def test_data_of_the_embedded_valkey_survives_a_restart(place: Home) -> None:
         child = Child(valkey(port, place), place, Narrator())
         child.start()
         await asyncio.wait_for(child.ready.wait(), 90)
-        with Redis(port=port, decode_responses=True) as redis:
+        password = place.secret(REDIS_PASSWORD)
+        with Redis(port=port, password=password, decode_responses=True) as redis:
             result = act(redis)
         await child.stop()
         return result

@@ -13,7 +13,7 @@ from pydantic_settings import NoDecode
 
 from cron_tasks import addresses
 from cron_tasks.hosts import with_ascii_host
-from cron_tasks.names import RESERVED
+from cron_tasks.names import CELERY_CONTROL, RESERVED
 from cron_tasks.settings import urls
 from cron_tasks.text import printable, shown, suggestion
 
@@ -91,6 +91,8 @@ def _expressions(mapping: dict[str, str]) -> dict[str, str]:
 def _free_queue(name: str) -> str:
     if name.startswith(_RESERVED):
         raise ValueError(f"names that start with {', '.join(_RESERVED)} are taken")
+    if name.endswith(CELERY_CONTROL):
+        raise ValueError(f"names that end with {CELERY_CONTROL} are taken")
     if not name.isprintable() or " " in name:
         raise ValueError("it holds a space or a character that cannot be printed")
     return name

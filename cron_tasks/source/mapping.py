@@ -11,7 +11,7 @@ from typing import Any
 
 import jmespath
 
-from cron_tasks.jobs import MAPPED_TO_NULL
+from cron_tasks.jobs import MAPPED_TO_NULL, Unreadable
 from cron_tasks.source.rows import CONTRACT_PLACES, Document, Malformed
 from cron_tasks.text import printable
 
@@ -67,9 +67,10 @@ class Shape:
             for name, each in row.items()
             if name not in self._moved and name not in mapped
         }
-        found = {name: each for name, each in mapped.items() if each is not None}
-        silent = [name for name in ("enabled", "is_active") if name in mapped.keys() - found.keys()]
-        return rest | found | ({MAPPED_TO_NULL: silent} if silent else {})
+        known = {name: each for name, each in mapped.items() if each is not None}
+        silent = [name for name in ("enabled", "is_active") if name in mapped.keys() - known.keys()]
+        found = rest | known | ({MAPPED_TO_NULL: silent} if silent else {})
+        return Unreadable(found, row.reason) if isinstance(row, Unreadable) else found
 
 
 def _apply(find: Callable[[Any], Any], name: str, value: Any) -> Any:

@@ -11,15 +11,17 @@ import re
 from collections.abc import Collection, Iterator
 from typing import IO, Any
 
+from cron_tasks.jobs import Unreadable
+from cron_tasks.source.skim import DEEPEST, LONGEST, Skim
 from cron_tasks.text import shown
 
 #: Where the contract lets the array of jobs be; `@` is the page itself.
 CONTRACT_PLACES = ("@", "results", "items", "jobs", "data")
 CHUNK = 1 << 18
-#: Most characters in one row or one value beside the rows; bounds the memory of a read.
-VALUE_LIMIT = 16 << 20
 #: An error or a number this close to the end of the text may be none once more text is there.
 EDGE = 16
+_TOO_DEEP = f"the row is nested more than {DEEPEST} levels deep: leave out what is that deep"
+_TOO_LONG = f"the row is longer than {LONGEST:,} characters: leave out what is that long"
 _space = re.compile(r"[ \t\n\r]*")
 
 
@@ -125,6 +127,7 @@ class Document:
                 return ""
 
     def _value(self) -> Any:
+        """The next value; an object that is too deep or too long becomes Unreadable."""
         self._peek()
         while True:
             try:
@@ -132,16 +135,49 @@ class Document:
             except json.JSONDecodeError as error:
                 last = len(self._text)
                 unended = error.msg.startswith("Unterminated string")
-                if (unended or error.pos > last - EDGE) and self._more():
-                    continue
+                if unended or error.pos > last - EDGE:
+                    if self._is_long(last):
+                        return self._skim()
+                    if self._more():
+                        continue
                 cut = unended or error.pos >= last
                 raise self._wrong("breaks off" if cut else f"is not JSON: {error.msg}") from None
             except RecursionError:
-                raise self._wrong("is nested too deeply") from None
+                return self._skim()
             if end > len(self._text) - EDGE and self._more():
                 continue
+            if end - self._at > 2 * DEEPEST and (self._is_long(end) or self._is_deep(end)):
+                return self._skim()
             self._at = end
             return value
+
+    def _is_long(self, end: int) -> bool:
+        return end - self._at > LONGEST and self._text[self._at] in '"[{'
+
+    def _is_deep(self, end: int) -> bool:
+        """Whether the value up to `end` is; few have enough brackets to be worth a closer look."""
+        brackets = self._text.count("[", self._at, end) + self._text.count("{", self._at, end)
+        if brackets <= DEEPEST:
+            return False
+        skim = Skim()
+        skim.feed(self._text, self._at)
+        return skim.deep
+
+    def _skim(self) -> Any:
+        """What is left of a value that is too deep or too long."""
+        skim = Skim()
+        try:
+            while (end := skim.feed(self._text, self._at)) is None:
+                self._at = len(self._text)
+                if not self._more():
+                    raise self._wrong("breaks off")
+            value = _decoder.decode(skim.copy)
+        except ValueError as error:
+            raise self._wrong(f"is not JSON: {error}") from None
+        self._at = end
+        if not isinstance(value, dict):
+            return value
+        return Unreadable(value, _TOO_DEEP if skim.deep else _TOO_LONG)
 
     def _more(self) -> bool:
         """Read on, keeping what is not consumed; False at the end of the body.
@@ -149,8 +185,6 @@ class Document:
         Reads at least as much again as is kept, so that a long value costs linear time.
         """
         kept = self._text[self._at :]
-        if len(kept) > VALUE_LIMIT:
-            raise self._wrong(f"has a value of more than {VALUE_LIMIT} characters")
         try:
             added = self._body.read(max(CHUNK, len(kept)))
         except UnicodeDecodeError:

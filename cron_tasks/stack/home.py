@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cron_tasks.errors import CronTasksError
-from cron_tasks.stack import guard
+from cron_tasks.stack import guard, private
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,10 @@ class Home:
     scratch: Path
     pipe: int
 
+    def secret(self, name: str) -> str:
+        """Return the password of that name, which lives as long as the data."""
+        return private.secret(self.folder / name)
+
     def forget(self, pid: int) -> None:
         """Tell the guard that this child is gone."""
         os.write(self.pipe, b"-%d\n" % pid)
@@ -30,8 +34,11 @@ class Home:
 
 @contextmanager
 def home(data: Path | None) -> Iterator[Home]:
-    """The folder `data`, or a temporary one. Raises CronTasksError when another `up` uses it, and
-    OSError when it cannot be made."""
+    """Provide the folder `data`, or a temporary one; nobody but this user can read what is in it.
+
+    Raises CronTasksError when another `up` or another user has it, OSError when it cannot be made.
+    """
+    data = data and data.resolve()
     locks = [_lock(data)] if data else []
     scratch = Path(tempfile.mkdtemp(prefix="cron-tasks-"))
     read, write = os.pipe()
@@ -43,9 +50,10 @@ def home(data: Path | None) -> Iterator[Home]:
         cwd="/",
     )
     try:
-        place = Home(data.resolve() if data else scratch, scratch, write)
-        (place.folder / "logs").mkdir(exist_ok=True)
-        yield place
+        place = Home(data or scratch, scratch, write)
+        with private.private_files():
+            (place.folder / "logs").mkdir(exist_ok=True)
+            yield place
     finally:
         for descriptor in (read, write, *locks):
             os.close(descriptor)
@@ -54,7 +62,7 @@ def home(data: Path | None) -> Iterator[Home]:
 
 def _lock(folder: Path) -> int:
     """Two Valkeys would ruin one another's files."""
-    folder.mkdir(parents=True, exist_ok=True)
+    private.make_private(folder)
     lock = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

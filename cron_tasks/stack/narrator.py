@@ -1,5 +1,6 @@
 """Tells a person what goes on: which part is where, the next ticks, and whatever goes wrong."""
 
+import shutil
 import signal
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -46,12 +47,15 @@ class Narrator:
             self.row(name, f"{event['level']} {told(text)}", _LOUD[event["level"]])
 
     def upcoming(self, jobs: Iterable[Registered], now: float) -> None:
+        room = min(60, shutil.get_terminal_size((120, 24)).columns - 58)
         self.show("\nNext:")
         for each in jobs:
             tick = each.next or now
             when = f"{datetime.fromtimestamp(tick):%a %H:%M:%S}  {distance(tick - now):<14}"
             name = printable(each.job.name, 24)
-            self.show(f"  {when}  {name:<24}  {printable(each.job.schedule.describe(), 60)}")
+            self.show(
+                f"  {when}  {name:<24}  {printable(each.job.schedule.describe(), max(room, 20))}"
+            )
         self.show()
 
 

@@ -1,5 +1,6 @@
 """The parts of the system: how each is started, and how it says that it is ready."""
 
+import os
 import random
 import socket
 import sys
@@ -17,6 +18,9 @@ from cron_tasks.stack.home import Home
 #: are below those that systems hand out to clients, one of which could take a port meanwhile.
 PORTS = range(20_000, 30_000)
 _PYTHON = [sys.executable, "-P", "-m"]
+_CELERY = [*_PYTHON, "celery", "-A", "cron_tasks"]
+#: The files with the passwords, in the data folder.
+REDIS_PASSWORD, FLOWER_PASSWORD = "redis-password", "flower-password"
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,8 @@ def layout(demo: bool, workers: int, settings: Settings, home: Home) -> Layout:
     store, rest, readers = [], [], []
     if embeds(settings):
         store = [valkey(port := free_port(), home)]
-        places["redis"] = redis_url = f"redis://127.0.0.1:{port}/0"
+        password = home.secret(REDIS_PASSWORD)
+        places["redis"] = redis_url = f"redis://default:{password}@127.0.0.1:{port}/0"
         environment[variable("redis_url")] = redis_url
     if demo:
         port, jobs = free_port(), home.folder / "jobs.json"
@@ -60,7 +65,10 @@ def layout(demo: bool, workers: int, settings: Settings, home: Home) -> Layout:
         rest = [Part("rest", command, "Uvicorn running on", environment)]
         command = [*_PYTHON, "cron_tasks.demo.bot", "--color"]
         readers = [Part("bot", command, r'"bot\.waiting"', environment, speaks=True)]
-    beat, flower, first, *others = celery(workers, environment)
+    web, login = f"127.0.0.1:{free_port(5555)}", flower_login(home)
+    places["flower"] = f"http://{login}@{web}" if login else f"http://{web}"
+    beat, first, *others = celery(workers, environment)
+    flower = flower_at(web, login, environment)
     # One worker is enough for the first tick; Flower complains when there is none to ask.
     return Layout(
         redis_url,
@@ -93,27 +101,45 @@ def valkey(port: int, home: Home) -> Part:
 
     folder = home.folder / "valkey"
     folder.mkdir(exist_ok=True)
+    # Everybody on the machine may read command lines, so the password is not in this one.
+    config = folder / "valkey.conf"
+    config.write_text(f"requirepass {home.secret(REDIS_PASSWORD)}\n", "ascii")
     options = f"--bind 127.0.0.1 --port {port} --appendonly yes --appendfsync everysec"
     options += " --maxmemory-policy noeviction"
-    command = [str(get_binary_path()), *options.split(), "--save", "", "--dir", str(folder)]
+    command = [str(get_binary_path()), str(config), *options.split()]
+    command += ["--save", "", "--dir", str(folder)]
     return Part("valkey", command, "Ready to accept connections", {}, patience=10)
 
 
 def celery(workers: int, environment: Mapping[str, str]) -> list[Part]:
-    """Beat, Flower and the workers."""
+    """Beat and the workers."""
 
     def part(name: str, arguments: str, ready: str, patience: float = 5.0) -> Part:
-        command = [*_PYTHON, "celery", "-A", "cron_tasks", *arguments.split()]
+        command = [*_CELERY, *arguments.split()]
         return Part(name, command, ready, environment, patience)
 
     beat = part("beat", "--quiet beat", r'"beat\.(?:leading|standing_by)"')
-    serve = f"flower --address=127.0.0.1 --port={free_port(5555)}"
-    flower = part("flower", serve, r"Visit me at (http[^\s\"]+)")
     # Mingling would cost a second at the start, gossip a stream of events between the workers;
     # what they would learn from one another, nothing here needs.
     work = "--quiet worker --concurrency=2 --without-mingle --without-gossip --hostname="
     names = [f"worker{number}" for number in range(1, workers + 1)]
-    return [beat, flower, *(part(it, f"{work}{it}@%h", ' ready."', patience=30) for it in names)]
+    return [beat, *(part(it, f"{work}{it}@%h", ' ready."', patience=30) for it in names)]
+
+
+def flower_login(home: Home) -> str:
+    """Return the login, `user:password`, that Flower is given; empty if the environment has one."""
+    if os.environ.get("FLOWER_BASIC_AUTH") or os.environ.get("FLOWER_AUTH"):
+        return ""
+    return f"me:{home.secret(FLOWER_PASSWORD)}"
+
+
+def flower_at(web: str, login: str, environment: Mapping[str, str]) -> Part:
+    """Return Flower, listening at `web` (host:port); the login is not in its command line."""
+    address, _, port = web.partition(":")
+    command = [*_CELERY, "flower", f"--address={address}", f"--port={port}"]
+    if login:
+        environment = {**environment, "FLOWER_BASIC_AUTH": login}
+    return Part("flower", command, r"Visit me at (http[^\s\"]+)", environment)
 
 
 def free_port(*wanted: int) -> int:

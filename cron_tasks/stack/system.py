@@ -13,7 +13,7 @@ from cron_tasks import names
 from cron_tasks.errors import CronTasksError
 from cron_tasks.redis_client import connect
 from cron_tasks.registry import Registered, Registry
-from cron_tasks.settings import Settings
+from cron_tasks.settings import Settings, variable
 from cron_tasks.stack.child import Child
 from cron_tasks.stack.home import Home, home
 from cron_tasks.stack.narrator import Narrator
@@ -42,6 +42,9 @@ def up(settings: Settings, *, demo: bool, workers: int, data: Path | None) -> No
             narrator.row(name, where)
         for text in settings.warnings:
             narrator.row("settings", text, "yellow")
+        if embeds(settings):
+            narrator.show("\nFor another terminal:")
+            narrator.show(f"  export {variable('redis_url')}={plan.redis_url}")
         narrator.show()
         asyncio.run(System(plan, place, narrator).run())
 

@@ -1,0 +1,154 @@
+"""Who may reach Flower: whoever has a login, or sits at this machine.
+
+Flower 2.2 listens on every interface and asks nobody who they are unless it is told to. Here it
+does not start like that. This is the only module that reaches inside Flower: it adds a rule to the
+list of handlers that Flower makes its tornado application from.
+"""
+
+import socket
+from functools import cached_property
+from ipaddress import ip_address
+from typing import Any, Protocol
+
+from celery.signals import import_modules
+from tornado.httputil import (
+    HTTPConnection,
+    HTTPHeaders,
+    HTTPMessageDelegate,
+    HTTPServerRequest,
+    ResponseStartLine,
+)
+from tornado.options import options as given
+from tornado.routing import Router
+from tornado.web import url
+
+_MEND = "--basic-auth=me:secret or FLOWER_BASIC_AUTH"
+
+
+class Options(Protocol):
+    """The options of Flower that decide who may reach it, from whichever source they came."""
+
+    basic_auth: list[str] | None
+    auth: str
+    auth_provider: str | None
+    address: str
+    port: int
+    unix_socket: str
+    xheaders: bool
+
+
+def guard() -> None:
+    """Guard the Flower that this process is about to start. Call it before Flower is made.
+
+    Flower parses its options after it has imported the app and before it imports the app's tasks.
+    The latter comes before it listens, so that is when the options are checked.
+    """
+    from flower.urls import handlers
+
+    handlers.insert(0, url(".*", HostCheck(given)))
+    import_modules.connect(_refuse_if_open, weak=False)
+
+
+def _refuse_if_open(**_: object) -> None:
+    if (text := fault(given)) is not None:
+        raise SystemExit(text)
+
+
+def fault(options: Options) -> str | None:
+    """Return why Flower may not start with these options, and how to mend it, or None."""
+    if not all(_is_login(each) for each in options.basic_auth or ()):
+        return (
+            f"Flower's login is not of the form user:password: give {_MEND}; "
+            "a comma separates several logins"
+        )
+    if has_login(options) or _is_local(options):
+        return None
+    where = options.address or "every interface"
+    unused = " (--auth and --auth-provider only work together)" if _half_oauth(options) else ""
+    return (
+        f"Flower would listen on {where}, port {options.port}, without a login{unused}: "
+        f"give it one ({_MEND}), or bind it to this machine (--address=127.0.0.1)"
+    )
+
+
+def has_login(options: Options) -> bool:
+    """Tell whether Flower asks for a login, with basic authentication or one of its providers."""
+    return bool(options.basic_auth or (options.auth and options.auth_provider))
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether whatever listens on `address`, a name or an IP address, is only reached from
+    this machine. An empty address means every interface."""
+    try:
+        found = socket.getaddrinfo(address, None, type=socket.SOCK_STREAM) if address else []
+    except (OSError, UnicodeError):
+        return False
+    return bool(found) and all(_is_loopback_ip(str(each[4][0])) for each in found)
+
+
+class HostCheck(Router):
+    """Refuses a request to a Flower bound to loopback whose Host is not a name of this machine.
+
+    Without this, any page open in a browser on this machine could read and command Flower through
+    a name of its own that it resolves to 127.0.0.1 (DNS rebinding). A reverse proxy may pass on the
+    name that it was called by: --xheaders says that there is one, and counts if there is a login.
+    Flower's static files are served under any name.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+
+    def find_handler(self, request: HTTPServerRequest, **_: Any) -> HTTPMessageDelegate | None:
+        """Return what refuses the request, or None to pass it on to Flower's own handlers."""
+        if not self._applies or self._is_ours(request.host_name.strip("[]")):
+            return None
+        assert request.connection is not None
+        return _Refusal(request.connection)
+
+    @cached_property
+    def _applies(self) -> bool:
+        behind_proxy = self._options.xheaders and has_login(self._options)
+        local = not self._options.unix_socket and is_loopback(self._options.address)
+        return local and not behind_proxy
+
+    def _is_ours(self, host: str) -> bool:
+        return host in ("localhost", self._options.address.lower()) or _is_loopback_ip(host)
+
+
+class _Refusal(HTTPMessageDelegate):
+    """Answers 403."""
+
+    _TEXT = (
+        b"This Flower is bound to this machine and only answers to localhost or its address. "
+        b"Behind a reverse proxy, give it a login and --xheaders.\n"
+    )
+
+    def __init__(self, connection: HTTPConnection) -> None:
+        self._connection = connection
+
+    def finish(self) -> None:
+        headers = {"Content-Type": "text/plain", "Content-Length": str(len(self._TEXT))}
+        line = ResponseStartLine("HTTP/1.1", 403, "Forbidden")
+        self._connection.write_headers(line, HTTPHeaders(headers), self._TEXT)
+        self._connection.finish()
+
+
+def _is_login(text: str) -> bool:
+    user, _, password = text.partition(":")
+    return bool(user.strip() and password.strip())
+
+
+def _half_oauth(options: Options) -> bool:
+    return bool(options.auth) != bool(options.auth_provider)
+
+
+def _is_local(options: Options) -> bool:
+    return bool(options.unix_socket) or is_loopback(options.address)
+
+
+def _is_loopback_ip(text: str) -> bool:
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

@@ -1,0 +1,139 @@
+"""What is left of a JSON value that is too deep or too long to be decoded as it is.
+
+Such a row is rejected, but its `id` has to be known: that job keeps its last good version. So the
+value is copied without what makes it deep or long, in pieces and in bounded memory.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+#: Most levels of arrays and objects in a row, and most characters of its JSON. The longest field of
+#: a job, with all of it escaped, takes less than half of that.
+DEEPEST, LONGEST = 100, 1 << 20
+#: Most characters of a text, and of a nested array or object, in a copy. A text that is cut to this
+#: is still too long to be an id.
+_LONG_TEXT, _LONG_PART = 2_000, 20_000
+_mark = re.compile(r'["\[\]{}]')
+_no_bracket = re.compile(r'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
+_characters = re.compile(r'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_whole_characters = re.compile(r'(?:[^"\\]++|\\u[0-9a-fA-F]{4}|\\[^u])*+', re.DOTALL)
+_PAIRS = {"[": "]", "{": "}"}
+
+
+@dataclass(slots=True)
+class _Level:
+    """An array or object that is open: its copy so far, cut off once it is too long."""
+
+    start: str
+    most: int
+    pieces: list[str] = field(default_factory=list)
+    size: int = 0
+
+    @property
+    def cut(self) -> bool:
+        return self.size > self.most
+
+    def add(self, piece: str) -> None:
+        self.size += len(piece)
+        if not self.cut:
+            self.pieces.append(piece)
+
+    def text(self) -> str:
+        """Return the copy; of a cut one, the members that are whole."""
+        if self.cut:
+            while self.pieces and (self.pieces[-1][:1] in '"[{' or "," not in self.pieces[-1]):
+                self.pieces.pop()
+            self.pieces[-1:] = [piece.rpartition(",")[0] for piece in self.pieces[-1:]]
+        return "".join((self.start, *self.pieces, _PAIRS[self.start]))
+
+
+class Skim:
+    """Copies one value, a text, an array or an object, that is fed in pieces."""
+
+    def __init__(self) -> None:
+        #: Whether the value has more than DEEPEST levels.
+        self.deep = False
+        self.copy = ""
+        self._levels: list[_Level] = []
+        self._hidden = 0
+        self._text: list[str] | None = None
+        self._escaped = False
+
+    def feed(self, text: str, at: int) -> int | None:
+        """Go on with `text` from `at`. Return where the value ends; None if that is further on.
+
+        Raises ValueError on an end of an array or object that is not the one that is open.
+        """
+        while at < len(text):
+            if self._text is not None:
+                at = self._read_text(text, at)
+            else:
+                if self._drops and (found := _no_bracket.match(text, at)):
+                    at = found.end()
+                mark = _mark.search(text, at)
+                stop = mark.start() if mark else len(text)
+                if stop > at:
+                    self._add(text[at:stop])
+                if not mark:
+                    return None
+                at = mark.end()
+                self._take(mark.group())
+            if self.copy:
+                return at
+        return None
+
+    @property
+    def _drops(self) -> bool:
+        """Whether nothing of what comes is copied until the next bracket."""
+        return bool(self._hidden or (self._levels and self._levels[-1].cut))
+
+    def _take(self, mark: str) -> None:
+        if mark == '"':
+            self._text = []
+        elif mark in _PAIRS:
+            self._begin(mark)
+        elif self._hidden:
+            self._hidden -= 1
+        else:
+            level = self._levels.pop()
+            if mark != _PAIRS[level.start]:
+                raise ValueError(f"{mark!r} in place of {_PAIRS[level.start]}")
+            self._add(level.text())
+
+    def _begin(self, mark: str) -> None:
+        deep = len(self._levels) >= DEEPEST
+        self.deep |= deep
+        if deep or self._drops:
+            if not self._hidden:
+                self._add("null")
+            self._hidden += 1
+        else:
+            self._levels.append(_Level(mark, _LONG_PART if self._levels else LONGEST))
+
+    def _add(self, piece: str) -> None:
+        if self._hidden:
+            return
+        if self._levels:
+            self._levels[-1].add(piece)
+        else:
+            self.copy = piece
+
+    def _read_text(self, text: str, at: int) -> int:
+        """Read on in a text. Return where it, with its quotation mark, or else `text` ends."""
+        begin, at = at, at + self._escaped
+        found = _characters.match(text, at)
+        at = found.end() if found else at
+        # A backslash at the end belongs to the next character.
+        self._escaped = text[at : at + 1] == "\\"
+        at += self._escaped
+        assert self._text is not None
+        if sum(map(len, self._text)) <= _LONG_TEXT:
+            self._text.append(text[begin:at])
+        if text[at : at + 1] != '"':
+            return at
+        whole = "".join(self._text)
+        if len(whole) > _LONG_TEXT and (left := _whole_characters.match(whole[:_LONG_TEXT])):
+            whole = left.group() + "…"
+        self._text = None
+        self._add(f'"{whole}"')
+        return at + 1
