@@ -124,8 +124,9 @@ class Ledger:
     def finish(self, now: float, outcomes: Sequence[Outcome]) -> list[str]:
         """Close ticks, write their history and queue their notifications, all in one step.
 
-        Returns the run ids that were still in the state given; the others changed nothing. A
-        message whose queue is of another type goes to `cron_tasks:undeliverable`.
+        Returns the run ids of the outcomes whose run was still in the state given; the others
+        changed nothing. A message whose queue is of another type goes to
+        `cron_tasks:undeliverable`.
         """
         if not outcomes:
             return []
@@ -140,7 +141,7 @@ class Ledger:
         keys += [names.FAILING, names.GOING, names.QUEUED, names.STOP, names.ATTEMPTS]
         keys += [names.DROPPED, names.WAKE, names.REPORTS]
         refused = set(steps.finish(self.redis, keys, args))
-        return [each.run_id for each in outcomes if each.run_id not in refused]
+        return [each.run_id for n, each in enumerate(outcomes, 1) if n not in refused]
 
     def stop(self, run_ids: Sequence[str], why: str) -> list[str]:
         """Tell open ticks to end as skipped, `why` ("<reason>|<detail>"); those that were open.

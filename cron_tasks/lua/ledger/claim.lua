@@ -1,6 +1,6 @@
 --! uses shared/unwanted ledger/overlap
 local holder, lease, prefix = ARGV[1], ARGV[2], ARGV[3]
-local ids, granted, states, deadlines = {}, {}, {}, {}
+local ids, granted, states, deadlines, seen = {}, {}, {}, {}, {}
 local function mark(id, state)
     states[#states + 1] = id
     states[#states + 1] = state
@@ -27,7 +27,8 @@ local first = 'r|1||' .. holder
 for i = 4, #ARGV, 2 do ids[#ids + 1] = ARGV[i] end
 for n, open in ipairs(redis.call('HMGET', KEYS[1], unpack(ids))) do
     granted[n] = 0
-    if open then
+    if open and not seen[ids[n]] then
+        seen[ids[n]] = true
         local document = redis.pcall('HGET', prefix .. ARGV[3 + 2 * n], 'job')
         if type(document) ~= 'string' then document = '' end
         local slow = document == '' or string.find(document, '"action":', 1, true)
