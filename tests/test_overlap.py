@@ -226,19 +226,29 @@ def test_in_a_backlog_no_attempt_is_skipped_for_a_later_run(
     system: Callable[..., None],
     job: Callable[..., dict[str, Any]],
 ) -> None:
-    """One slot that a slow run holds at first, and a job that fails each of its attempts."""
-    catchup = {"policy": "all", "window": 3600}
-    retry = {"max_attempts": 3, "backoff": 0.1}
-    system(
-        job("failing", "fail", every=1, retry=retry, catchup=catchup),
-        job("slow", "hang", timeout=6),
-        slots=1,
-    )
+    """With one slot, which another job holds, the message of the later run comes first."""
+    retry = {"max_attempts": 2, "backoff": 600}
+    system(job("failing", "fail", retry=retry), job("slow", "hang", timeout=4), slots=1)
+
+    def states(job_id: str) -> dict[str, str]:
+        opened = redis.hgetall(names.OPEN).items()
+        return {tick: state for tick, state in opened if tick.startswith(f"{job_id}@")}
+
+    def reaches(tick: str, state: str) -> None:
+        wait_until(lambda: redis.hget(names.OPEN, tick).startswith(state), f"{tick} as {state}")
+
+    run(redis, "failing")
+    (earlier,) = states("failing")
+    reaches(earlier, "w|2|")
     run(redis, "slow")
-
-    def begun() -> list[dict[str, Any]]:
-        ended = map(json.loads, redis.lrange(names.RECENT, 0, -1))
-        return [run for run in ended if run["attempt"] > 1]
-
-    wait_until(lambda: len(begun()) >= 5, "second attempts to end", 60)
-    assert {run["status"] for run in begun()} == {"failed"}
+    (slow,) = states("slow")
+    reaches(slow, "r|")
+    run(redis, "failing")
+    (later,) = states("failing").keys() - {earlier}
+    wait_until(lambda: redis.llen("celery") == 1, "the message of the later run")
+    redis.zadd(names.DEADLINES, {earlier: 0})
+    reaches(earlier, "p|2|")
+    wait_until(lambda: not redis.exists(names.OPEN), "all runs to end")
+    ended = map(json.loads, redis.lrange(names.HISTORY_PREFIX + "failing", 0, -1))
+    how = {run["run_id"]: (run["status"], run["reason"], run["attempt"]) for run in ended}
+    assert how == {earlier: ("failed", None, 2), later: ("skipped", "overlap", 1)}
