@@ -1,3 +1,4 @@
+--! uses shared/trim
 local now, days, prefix, overtaken = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[6]
 -- Something else counts from now on than in `old`: definition, since when, and its pause.
 local function supersede(job, old)
@@ -8,7 +9,7 @@ local function supersede(job, old)
         local pause = old[3] and '"paused": ' .. old[3] .. ', ' or ''
         local line = '{"since": ' .. old[2] .. ', "until": ' .. now .. ', ' .. pause .. timing
         redis.call('LPUSH', list, line)
-        redis.call('LTRIM', list, 0, 999)
+        trim(list, line)
         redis.call('EXPIRE', list, days)
     end
     local due = redis.call('ZSCORE', KEYS[1], key)

@@ -1,5 +1,6 @@
--- What became of a tick other than "ok", in full for the audit; the last word on it counts. The
--- record of a stretch of ticks stays: it speaks of the others, too.
+--! uses shared/fold
+-- What became of a tick other than "ok", as a record of its own for the audit; the last word on it
+-- counts. The record of a stretch of ticks stays: it speaks of the others, too.
 local function account(key, when, line, ttl, now)
     local known = redis.pcall('ZRANGEBYSCORE', key, when, when)
     if known.err then return end
@@ -10,4 +11,5 @@ local function account(key, when, line, ttl, now)
     redis.call('ZADD', key, when, line)
     redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. (now - ttl))
     redis.call('EXPIRE', key, ttl)
+    if redis.call('ZCARD', key) > 1000 then fold(key, ttl, now) end
 end
