@@ -11,9 +11,10 @@ this is the truth. Each step is one Lua call for any number of ticks, so no cras
 An open tick is a field of the hash `cron_tasks:open`, "<state>|<attempt>|<flags>|<holder>", and a
 member of `cron_tasks:deadlines`, scored with the time at which somebody has to look after it: when
 a pending tick's message counts as lost, a running tick's lease ends, a waiting tick's retry is due.
-States are p(ending), r(unning), w(aiting for a time: its next attempt, or its turn) and q(ueued until
-the run of its job that is going ends). Flags are h (asked for by hand), r (done again by hand) and
-q (was queued): none is ever too late.
+States are p(ending), r(unning), w(aiting for a time: its next attempt, or its turn) and q(ueued
+until the run of its job that is going ends). Flags are h (asked for by hand), r (done again by
+hand) and q (was queued): none is ever too late. A pending tick has for its holder how often its
+message was sent again, if it was.
 A run that a Celery task does has "task:" and that one's id for its holder, and for its deadline the
 end of the job's timeout, since nobody renews it.
 """
@@ -164,13 +165,19 @@ class Ledger:
         return [Overdue(*row) for row in rows]
 
     def hand_back(
-        self, now: float, ticks: Sequence[tuple[str, str]], attempt_more: bool = False
+        self,
+        now: float,
+        ticks: Sequence[tuple[str, str]],
+        attempt_more: bool = False,
+        sent_again: bool = False,
     ) -> None:
         """Make the (run id, state seen) pending again: message lost, worker dead, a retry due.
 
-        With `attempt_more` the next claim begins a further attempt.
+        With `attempt_more` the next claim begins a further attempt. With `sent_again` it is counted
+        that the message of a pending tick was sent again.
         """
-        args: list[Any] = [now + PATIENCE, int(attempt_more)]
+        how = "attempt" if attempt_more else "sent" if sent_again else ""
+        args: list[Any] = [now + PATIENCE, how]
         for run_id, state in ticks:
             args += [run_id, state]
         steps.hand_back(self.redis, [names.OPEN, names.DEADLINES], args)

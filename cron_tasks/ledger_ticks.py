@@ -180,6 +180,12 @@ class Overdue(Open):
     unwanted: str = ""
 
     @property
+    def sent_again(self) -> int:
+        """How often the message of this pending tick was sent again."""
+        state = _read(self.state)
+        return int(state.holder or 0) if state.letter == "p" else 0
+
+    @property
     def running(self) -> bool:
         return self.state.startswith("r")
 

@@ -163,7 +163,7 @@ def details(redis: Redis, run_id: str) -> Shape | None:
     waits = tick.state[0] == "w" and run["status"] == "retrying"
     return run | {
         "attempts": list(map(_timed, json.loads(tick.trace or "[]"))),
-        "holder": tick.state.split("|", 3)[3] or None,
+        "holder": (tick.state[0] == "r" and tick.state.split("|", 3)[3]) or None,
         "retry_at" if waits else "deadline": local(redis.zscore(names.DEADLINES, run_id)),
         "stopping": tick.unwanted.partition("|")[0] or None,
     }

@@ -16,6 +16,11 @@ _OPEN = {
     "r": "is running",
     "w": "waits for its turn",
 }
+#: Why a run that failed was not tried again.
+_NOT_AGAIN = {
+    "paused": "the job was paused",
+    "discarded": "workers discarded its message again and again: was it revoked?",
+}
 #: Runs of the history by run id.
 History = Mapping[str, Mapping[str, Any]]
 
@@ -110,7 +115,8 @@ def _ran(record: Mapping[str, Any], zone: str) -> str:
     said = "ran ok" if record["status"] == "ok" else "failed"
     said += f" at attempt {record['attempt']}" if further else ""
     said += f": {record['error']}" if record["status"] == "failed" else ""
-    said += "; it was not tried again, as the job was paused" * bool(record["reason"] == "paused")
+    if because := _NOT_AGAIN.get(str(record.get("reason"))):
+        said += f"; it was not tried again, as {because}"
     if record.get("started_at") is None:
         return said
     lasted = took(record["finished_at"] - record["started_at"])
