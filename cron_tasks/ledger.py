@@ -98,6 +98,8 @@ class Ledger:
         """
         if not run_ids:
             return []
+        # A run named twice would be granted twice, since a script looks at all of them first.
+        run_ids = list(dict.fromkeys(run_ids))
         args = [holder, now + LEASE, now + AGAIN, names.JOB_ENTRY_PREFIX]
         for run_id, job_id in run_ids:
             args += [run_id, job_id]
@@ -137,6 +139,9 @@ class Ledger:
         """
         if not outcomes:
             return []
+        if len({each.run_id for each in outcomes}) < len(outcomes):
+            # One script looks at a run once; the second outcome of a run finds it closed.
+            return [closed for each in outcomes for closed in self.finish(now, [each])]
         args: list[Any] = [now, names.JOB_ENTRY_PREFIX, names.HISTORY_PREFIX, names.ACCOUNT_PREFIX]
         args += [names.COUNT_PREFIX, *self._keep, self.audited, *self._queues, self._reports]
         for each in outcomes:
@@ -148,7 +153,7 @@ class Ledger:
         keys += [names.FAILING, names.GOING, names.QUEUED, names.STOP, names.ATTEMPTS]
         keys += [names.DROPPED, names.WAKE, names.REPORTS, names.BEFORE]
         refused = set(steps.finish(self.redis, keys, args))
-        return [each.run_id for n, each in enumerate(outcomes, 1) if n not in refused]
+        return [each.run_id for each in outcomes if each.run_id not in refused]
 
     def stop(self, run_ids: Sequence[str], why: str) -> list[str]:
         """Tell open ticks to end as skipped, `why` ("<reason>|<detail>"); those that were open.

@@ -1,6 +1,6 @@
 --! uses shared/unwanted ledger/overlap
 local holder, lease, soon, prefix = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local ids, granted, states, deadlines, seen = {}, {}, {}, {}, {}
+local ids, granted, states, deadlines = {}, {}, {}, {}
 local function mark(id, state, deadline)
     states[#states + 1] = id
     states[#states + 1] = state
@@ -31,8 +31,7 @@ local first = 'r|1||' .. holder
 for i = 5, #ARGV, 2 do ids[#ids + 1] = ARGV[i] end
 for n, open in ipairs(redis.call('HMGET', KEYS[1], unpack(ids))) do
     granted[n] = 0
-    if open and not seen[ids[n]] then
-        seen[ids[n]] = true
+    if open then
         local document = redis.pcall('HGET', prefix .. ARGV[4 + 2 * n], 'job')
         if type(document) ~= 'string' then document = '' end
         local slow = document == '' or string.find(document, '"action":', 1, true)

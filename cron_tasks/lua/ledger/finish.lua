@@ -1,6 +1,6 @@
 --! uses shared/remember shared/tell shared/account shared/wake ledger/streak ledger/gather ledger/put_off ledger/settle ledger/release ledger/close
 local now, prefix, history, keep, ttl = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[6]), ARGV[7]
-local rows, ids, entries, refused, closed, seen = {}, {}, {}, {}, {}, {}
+local rows, ids, entries, refused, closed = {}, {}, {}, {}, {}
 local queues, records, failed, reports, counted, ended, again = {}, {}, {}, {}, {}, 0, false
 local i = 12
 while ARGV[i] do
@@ -14,9 +14,7 @@ local failing, dead = redis.call('EXISTS', KEYS[6]) == 1, redis.call('EXISTS', K
 local busy = redis.call('EXISTS', KEYS[7], KEYS[9]) > 0
 for n, open in ipairs(redis.call('HMGET', KEYS[1], unpack(ids))) do
     local at = rows[n]
-    -- Two outcomes of one run may come in one call: the second finds it closed.
-    if open == ARGV[at+2] and not seen[ids[n]] then
-        seen[ids[n]] = true
+    if open == ARGV[at+2] then
         local job, record, status, tag = ARGV[at+1], ARGV[at+3], ARGV[at+4], ARGV[at+5]
         local there = whole or redis.call('EXISTS', entries[n]) == 1
         local count = 0
@@ -45,7 +43,7 @@ for n, open in ipairs(redis.call('HMGET', KEYS[1], unpack(ids))) do
             if busy then busy = release(ids[n], job, now) and 'woken' or busy end
         end
     else
-        refused[#refused + 1] = n
+        refused[#refused + 1] = ids[n]
     end
 end
 tell(queues, ARGV[9] ~= '', tonumber(ARGV[10]), KEYS[3], KEYS[11])
