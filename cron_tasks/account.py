@@ -56,8 +56,8 @@ class Account:
 
     `records` are the ticks that did not simply end ok: (first, last, record); `folded` is what is
     left of the oldest of many. `ok` is the count of a day by day, `old_ok` that of the version
-    before, whose sum is one of milliseconds. `open` are the states of open ticks, `next` is the tick
-    that has not fired yet. Of the time up to `unknown_before` not everything is known.
+    before, whose sum is one of milliseconds. `open` are the states of open ticks, `next` is the
+    tick that has not fired yet. Of the time up to `unknown_before` not everything is known.
     """
 
     job_id: str
@@ -259,7 +259,7 @@ def _by_job(opened: Mapping[str, str]) -> dict[str, dict[float, str]]:
 def _folded(
     fields: Mapping[str, str],
 ) -> tuple[Folded, list[tuple[float, float, dict[str, Any]]], float]:
-    """The counts by the hour, what was asked for by hand, and the end of what nothing is left of."""
+    """The counts by the hour, the runs by hand, and until when stretches were dropped."""
     counts, by_hand, unknown = dict[tuple[int, str, str | None], tuple[int, int]](), [], 0.0
     for name, value in fields.items():
         if name == "until":

@@ -125,7 +125,9 @@ class Day:
         if lost:
             found.append(Finding("lost", f"{least}{lost:,} of the {about}", lost))
         if doubled:
-            found.append(Finding("doubled", f"{least}{doubled:,} of the {about} ran twice", doubled))
+            found.append(
+                Finding("doubled", f"{least}{doubled:,} of the {about} ran twice", doubled)
+            )
         return found
 
     @property

@@ -26,6 +26,7 @@ _ACCOUNTED = (
 )
 _ERROR_ACCOUNTED = 120
 
+
 @lru_cache(maxsize=65536)
 def checksum(milliseconds: int) -> int:
     """What a tick adds to the checksum of its day.

@@ -38,8 +38,8 @@ MOST_DISCARDED = 6
 class Decisions:
     """What becomes of a page of overdue ticks; the pairs are (run id, state seen).
 
-    `lost` are those whose message got lost if their queue is empty. Then those of them end that have
-    an outcome in `discarded`, by run id.
+    `lost` are those whose message got lost if their queue is empty. Then those of them end that
+    have an outcome in `discarded`, by run id.
     """
 
     close: list[Outcome] = field(default_factory=list)

@@ -31,7 +31,9 @@ class Runs:
         self.redis = redis
         self.ledger = Ledger(redis, Settings())
         redis.set(names.LEADER_LOCK, "me", ex=60)
-        document = json.dumps({"action": {"type": "http"}, "overlap": policy}, separators=(",", ":"))
+        document = json.dumps(
+            {"action": {"type": "http"}, "overlap": policy}, separators=(",", ":")
+        )
         redis.hset(KEY, mapping={"definition": "{}", "meta": "{}", "job": document})
 
     def fire(self, *ticks: str) -> None:
