@@ -24,7 +24,7 @@ from cron_tasks.ledger_ticks import DAY, ONE_TICK, milliseconds
 from cron_tasks.ledger_ticks import counted as counted
 from cron_tasks.registry import pages
 from cron_tasks.schedules import Schedule
-from cron_tasks.ticks import iso, parse_run_id
+from cron_tasks.ticks import iso, parse_run_id, run_id
 
 #: Accounts read in one go.
 PAGE = 500
@@ -265,8 +265,9 @@ def _folded(
         if name == "until":
             unknown = datetime.fromisoformat(value).timestamp()
         elif name.startswith("@"):
-            when, (status, reason) = float(name[1:]), value.split(":", 1)
-            by_hand.append((when, when, {"status": status, "reason": reason or None}))
+            when, (status, reason, *twice) = float(name[1:]), value.split(":")
+            ended = {"status": status, "reason": reason or None, "twice": bool(twice)}
+            by_hand.append((when, when, ended))
         else:
             hour, status, reason = name.split(":", 2)
             number, checksums = divmod(int(value), ONE_TICK)
@@ -403,6 +404,11 @@ def audit(account: Account, since: float, until: float, now: float) -> Tally:
         if begin <= hour * HOUR < until:
             tally.count(status, reason, number)
             tally.ok -= number
+    tally.doubled += [
+        run_id(account.job_id, tick)
+        for tick, _, record in account.records
+        if record.get("twice") and begin < tick <= until
+    ]
     for day in sorted({*counted_by_day, *others_by_day, *account.counted_days}):
         if day < begin // DAY:
             continue

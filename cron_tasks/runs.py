@@ -25,7 +25,7 @@ PAGE = 1000
 WINDOW = 100
 
 #: What only the account's records have, for the audit and `why`.
-_INNER = ("began", "by_hand")
+_INNER = ("began", "by_hand", "twice")
 _ATTEMPT = ("attempt", "started_at", "finished_at", "duration", "worker", "error")
 
 #: A run: the fields of the contract (section 5), and what else is known of it.

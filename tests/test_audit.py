@@ -99,6 +99,29 @@ def test_a_tick_that_ran_and_also_failed_ran_twice(story: Story) -> None:
     assert (found.failed, found.doubled) == (1, [run_id("7", hours(3))])
 
 
+def test_a_tick_that_failed_twice_ran_twice(story: Story) -> None:
+    story.run(2)
+    tick = story.fire()
+    for _ in range(2):
+        story.redis.hset(names.OPEN, run_id("7", tick), "p|1||")
+        story.end(tick, Result("failed", error="broken"))
+    found = story.audit(START, hours(3.5))
+    assert (found.failed, found.doubled) == (1, [run_id("7", tick)])
+    story.ledger.open([run_id("7", tick)], tick, again=True)
+    story.end(tick, Result("failed", error="broken again"))
+    assert story.audit(START, hours(3.5)).failed == 1
+
+
+def test_a_tick_that_failed_and_is_done_again_by_hand_ran_once(story: Story) -> None:
+    story.run(2)
+    tick = story.fire()
+    for again in (False, True, True):
+        if again:
+            story.ledger.open([run_id("7", tick)], tick, again=True)
+        story.end(tick, Result("failed", error="broken"))
+    assert story.audit(START, hours(3.5)) == Tally(expected=3, ok=2, failed=1)
+
+
 def test_a_run_that_no_schedule_asked_for_is_named(story: Story) -> None:
     story.run(3)
     add(story, hours(2.5))

@@ -13,8 +13,8 @@ local function fold(key, ttl, now)
             if line['until'] then
                 local known = redis.call('HGET', counts, 'until') or ''
                 if line['until'] > known then redis.call('HSET', counts, 'until', line['until']) end
-            elseif line.by_hand or line.status == 'ok' or when % 1 ~= 0 then
-                redis.call('HSET', counts, '@' .. old[i+1], ended)
+            elseif line.by_hand or line.twice or line.status == 'ok' or when % 1 ~= 0 then
+                redis.call('HSET', counts, '@' .. old[i+1], ended .. (line.twice and ':twice' or ''))
             else
                 local one = string.format('%.0f', 10000000000000 + checksum(when))
                 redis.call('HINCRBY', counts, math.floor(when / 3600) .. ':' .. ended, one)
