@@ -211,23 +211,40 @@ def read(
                 pipe.zscore(names.SCHEDULE, key)
                 pipe.lrange(names.VERSIONS_PREFIX + job_id, 0, -1)
                 pipe.zrange(names.ACCOUNT_PREFIX + job_id, 0, -1, withscores=True)
-                pipe.hgetall(names.FOLDED_PREFIX + job_id)
             if opened is None:
-                for job_id in page:
-                    pipe.lrange(names.HISTORY_PREFIX + job_id, 0, -1)
                 pipe.hgetall(names.OPEN)
+                _ask_for_rest(pipe, page)
             replies = pipe.execute(raise_on_error=False)
-        by_job = _by_job(replies[-1] if opened is None else opened)
-        first = 2 * len(days)
-        counts = replies[:first]
+            first = 2 * len(days)
+            counts, rows = replies[:first], replies[first : first + 4 * len(page)]
+            rest = dict(zip(page, _pairs(replies[first + 4 * len(page) + 1 :]), strict=False))
+            if opened is None:
+                by_job = _by_job(replies[first + 4 * len(page)])
+            else:
+                by_job = _by_job(opened)
+                # Only beside records are there counts of older ones.
+                long = [job_id for n, job_id in enumerate(page) if rows[4 * n + 3]]
+                _ask_for_rest(pipe, long)
+                rest = dict(zip(long, _pairs(pipe.execute(raise_on_error=False)), strict=True))
         for n, job_id in enumerate(page):
             ok, old_ok = (
                 {day: int(row[n]) for day, row in zip(days, half, strict=True) if row[n]}
                 for half in (counts[::2], counts[1::2])
             )
-            past = replies[first + 5 * len(page) + n] if opened is None else []
-            row = replies[first + 5 * n : first + 5 * n + 5]
-            yield _account(job_id, row, ok, old_ok, by_job.get(job_id, {}), past)
+            row = rows[4 * n : 4 * n + 4]
+            found = _account(job_id, row, ok, old_ok, by_job.get(job_id, {}))
+            yield _with_rest(found, *rest[job_id]) if job_id in rest else found
+
+
+def _ask_for_rest(pipe: Any, job_ids: Iterable[str]) -> None:
+    """Ask for what only few jobs have or need: counts of old records, and the history."""
+    for job_id in job_ids:
+        pipe.hgetall(names.FOLDED_PREFIX + job_id)
+        pipe.lrange(names.HISTORY_PREFIX + job_id, 0, -1)
+
+
+def _pairs(replies: Sequence[Any]) -> Iterable[tuple[Any, Any]]:
+    return zip(replies[::2], replies[1::2], strict=True)
 
 
 def _account(
@@ -236,16 +253,23 @@ def _account(
     ok: Mapping[int, int],
     old_ok: Mapping[int, int],
     opened: Mapping[float, str],
-    past: Any,
 ) -> Account:
-    entry, score, lines, records, folded = row
+    entry, score, lines, records = row
     versions, forgotten = _versions(entry, lines)
     ended = [_record(line, first, versions) for line, first in records]
-    counts, by_hand, ends_unknown = _folded(folded if isinstance(folded, dict) else {})
-    ended += by_hand
-    unknown = max(forgotten, ends_unknown)
-    shown = evidence(past if isinstance(past, list) else [])
-    return Account(job_id, versions, ended, ok, opened, score, old_ok, counts, unknown, shown)
+    return Account(job_id, versions, ended, ok, opened, score, old_ok, unknown_before=forgotten)
+
+
+def _with_rest(account: Account, folded: Any, past: Any) -> Account:
+    """The account with what is left of its oldest records, and with what its history shows."""
+    counts, by_hand, unknown = _folded(folded if isinstance(folded, dict) else {})
+    return replace(
+        account,
+        records=account.records + by_hand,
+        folded=counts,
+        unknown_before=max(account.unknown_before, unknown),
+        evidence=evidence(past if isinstance(past, list) else []),
+    )
 
 
 def _by_job(opened: Mapping[str, str]) -> dict[str, dict[float, str]]:
