@@ -91,10 +91,11 @@ class Account:
         """After when, not before `since`, it is known how each tick ended: just before the next
         hour where only counts are left of the hour of `since`."""
         since = max(since, self.unknown_before)
+        if not any(hour == int(since // HOUR) for hour, *_ in self.folded):
+            return since
         version = self.version_at(since)
         due = version and version.schedule and ticks_at(version.schedule, since)
-        cut = any(hour == int(since // HOUR) for hour, *_ in self.folded)
-        if not cut or (since % HOUR == 0 and not due):
+        if since % HOUR == 0 and not due:
             return since
         return (since // HOUR + 1) * HOUR - 0.001
 
