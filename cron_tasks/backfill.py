@@ -9,11 +9,20 @@ from itertools import islice
 from redis import Redis
 
 from cron_tasks import runs
-from cron_tasks.account import Account, days_of, expected, read, read_open, status_of, ticks_at
+from cron_tasks.account import (
+    Account,
+    days_of,
+    expected,
+    read,
+    read_open,
+    recorded,
+    status_of,
+    ticks_at,
+)
 from cron_tasks.errors import RunUnfit
 from cron_tasks.jobs import Job
 from cron_tasks.ledger import Ledger
-from cron_tasks.ledger_ticks import DAY, ONE_TICK
+from cron_tasks.ledger_ticks import DAY
 from cron_tasks.registry import pages
 from cron_tasks.schedules.clock import MICROSECOND
 from cron_tasks.ticks import iso, run_id
@@ -84,6 +93,8 @@ def _recorded(account: Account, tick: float) -> str | None:
     """How a tick ended; None for never, "by count" where only the count of its day can tell."""
     version = account.version_at(tick)
     was_due = version and version.schedule and ticks_at(version.schedule, tick)
+    if account.in_hour(tick) and recorded(account, tick) is None:
+        return "unsure"
     if was_due or tick in account.open or account.record_of(tick):
         status, reason = status_of(account, tick)
         return "by count" if (status, reason) == ("ok", None) else status
@@ -98,5 +109,5 @@ def _by_count(account: Account, day: int, now: float) -> str | None:
         for first, last, schedule in spans
         for tick in expected(schedule, first, last, first, last).ticks
     )
-    ran = account.ok.get(day, 0) // ONE_TICK
+    ran, _ = account.count_of(day, ())
     return "ok" if ran >= silent else "unsure" if ran else None

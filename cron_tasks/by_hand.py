@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from redis import Redis
 
-from cron_tasks import runs
+from cron_tasks import names, runs
 from cron_tasks.errors import JobDisabled, RunUnfit
 from cron_tasks.jobs import Job
 from cron_tasks.ledger import PATIENCE, Ledger, open_tick
@@ -59,12 +59,22 @@ def reopen(redis: Redis, ledger: Ledger, text: str, now: float) -> tuple[str, Jo
             raise RunUnfit(unknown(asked_for))
         if ended["status"] == "ok":
             raise RunUnfit(f"run {asked_for} ended ok: only others are run again")
+        if not _accounted_for(redis, job_id, when, ended):
+            raise RunUnfit(
+                f"run {asked_for} {ended['status']}, and of runs that old only counts are kept: "
+                f"run the job now with `cron-tasks jobs run {job_id}`"
+            )
         at = datetime.fromtimestamp(when, UTC)
         if "until" in ended and job.schedule.latest(at) != at:
             raise RunUnfit(f"job {job_id} has no tick at that time: see `cron-tasks next {job_id}`")
         if ledger.open([asked_for], now + PATIENCE, again=True):
             return asked_for, job
     raise RunUnfit(f"run {asked_for} has not ended yet")
+
+
+def _accounted_for(redis: Redis, job_id: str, when: float, ended: runs.Shape) -> bool:
+    """Whether what became of a tick is kept by itself, so that another end can take its place."""
+    return "until" in ended or redis.zcount(names.ACCOUNT_PREFIX + job_id, when, when) > 0
 
 
 def cancel(redis: Redis, ledger: Ledger, text: str, now: float, settings: Settings) -> bool:

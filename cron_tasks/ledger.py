@@ -11,8 +11,10 @@ this is the truth. Each step is one Lua call for any number of ticks, so no cras
 An open tick is a field of the hash `cron_tasks:open`, "<state>|<attempt>|<flags>|<holder>", and a
 member of `cron_tasks:deadlines`, scored with the time at which somebody has to look after it: when
 a pending tick's message counts as lost, a running tick's lease ends, a waiting tick's retry is due.
-States are p(ending), r(unning), w(aiting) and q(ueued until the run of its job that is going ends).
-Flags are h (asked for by hand), r (done again by hand) and q (was queued): none is ever too late.
+States are p(ending), r(unning), w(aiting for a time: its next attempt, or its turn) and q(ueued
+until the run of its job that is going ends). Flags are h (asked for by hand), r (done again by
+hand) and q (was queued): none is ever too late. A pending tick has for its holder how often its
+message was sent again, if it was.
 A run that a Celery task does has "task:" and that one's id for its holder, and for its deadline the
 end of the job's timeout, since nobody renews it.
 """
@@ -33,6 +35,8 @@ from cron_tasks.ticks import parse_run_id
 PATIENCE = 5.0
 #: Seconds that a claim holds without being renewed.
 LEASE = 15.0
+#: Seconds after which a run asks again that came before an earlier run of its job.
+AGAIN = 1.0
 
 
 class LockLost(Exception):
@@ -68,7 +72,7 @@ class Ledger:
                 told = entry.told or Message("", b"")
                 args += (entry.job_id, told.queue, told.payload)
         keys = [names.LEADER_LOCK, names.SCHEDULE, names.OPEN, names.DEADLINES]
-        keys += [names.UNDELIVERABLE, names.DROPPED, names.RECENT, names.EDITS]
+        keys += [names.UNDELIVERABLE, names.DROPPED, names.RECENT, names.EDITS, names.BEFORE]
         try:
             refused = set(steps.advance(self.redis, keys, args))
         except Refused:
@@ -81,21 +85,26 @@ class Ledger:
         From `due` on beat publishes those that nobody has claimed; `again` tells those that have
         ended before.
         """
-        keys = [names.OPEN, names.DEADLINES, names.WAKE]
-        return steps.open(self.redis, keys, [due, "p|1|hr|" if again else "p|1|h|", *run_ids])
+        keys = [names.OPEN, names.DEADLINES, names.WAKE, names.BEFORE]
+        args = [due, "p|1|hr|" if again else "p|1|h|", names.JOB_ENTRY_PREFIX]
+        return steps.open(self.redis, keys, [*args, *run_ids])
 
     def claim(self, holder: str, now: float, run_ids: Sequence[tuple[str, str]]) -> list[Claim]:
         """Those of the (run id, job id) that are now `holder`'s, each with a lease.
 
-        Not among them: ticks that have ended, that another holds, or that wait for the end of the
-        run of their job that is going.
+        Skips runs that have ended, are held by another worker, or have to wait for another run of
+        their job by its overlap policy. An earlier run goes before a later one, and one that has
+        begun keeps its place until it ends.
         """
         if not run_ids:
             return []
-        args = [holder, now + LEASE, names.JOB_ENTRY_PREFIX]
+        # A run named twice would be granted twice, since a script looks at all of them first.
+        run_ids = list(dict.fromkeys(run_ids))
+        args = [holder, now + LEASE, now + AGAIN, names.JOB_ENTRY_PREFIX]
         for run_id, job_id in run_ids:
             args += [run_id, job_id]
         keys = [names.OPEN, names.DEADLINES, names.GOING, names.QUEUED, names.STOP, names.ATTEMPTS]
+        keys.append(names.BEFORE)
         first, claims = f"r|1||{holder}", []
         for (run_id, _), granted in zip(run_ids, steps.claim(self.redis, keys, args), strict=True):
             if isinstance(granted, str):
@@ -124,11 +133,15 @@ class Ledger:
     def finish(self, now: float, outcomes: Sequence[Outcome]) -> list[str]:
         """Close ticks, write their history and queue their notifications, all in one step.
 
-        Returns the run ids that were still in the state given; the others changed nothing. A
-        message whose queue is of another type goes to `cron_tasks:undeliverable`.
+        Returns the run ids of the outcomes whose run was still in the state given; the others
+        changed nothing. A message whose queue is of another type goes to
+        `cron_tasks:undeliverable`.
         """
         if not outcomes:
             return []
+        if len({each.run_id for each in outcomes}) < len(outcomes):
+            # One script looks at a run once; the second outcome of a run finds it closed.
+            return [closed for each in outcomes for closed in self.finish(now, [each])]
         args: list[Any] = [now, names.JOB_ENTRY_PREFIX, names.HISTORY_PREFIX, names.ACCOUNT_PREFIX]
         args += [names.COUNT_PREFIX, *self._keep, self.audited, *self._queues, self._reports]
         for each in outcomes:
@@ -138,7 +151,7 @@ class Ledger:
                 args += [message.queue, message.payload, message.only]
         keys = [names.OPEN, names.DEADLINES, names.UNDELIVERABLE, names.RECENT, names.FAILED]
         keys += [names.FAILING, names.GOING, names.QUEUED, names.STOP, names.ATTEMPTS]
-        keys += [names.DROPPED, names.WAKE, names.REPORTS]
+        keys += [names.DROPPED, names.WAKE, names.REPORTS, names.BEFORE]
         refused = set(steps.finish(self.redis, keys, args))
         return [each.run_id for each in outcomes if each.run_id not in refused]
 
@@ -157,13 +170,19 @@ class Ledger:
         return [Overdue(*row) for row in rows]
 
     def hand_back(
-        self, now: float, ticks: Sequence[tuple[str, str]], attempt_more: bool = False
+        self,
+        now: float,
+        ticks: Sequence[tuple[str, str]],
+        attempt_more: bool = False,
+        sent_again: bool = False,
     ) -> None:
         """Make the (run id, state seen) pending again: message lost, worker dead, a retry due.
 
-        With `attempt_more` the next claim begins a further attempt.
+        With `attempt_more` the next claim begins a further attempt. With `sent_again` it is counted
+        that the message of a pending tick was sent again.
         """
-        args: list[Any] = [now + PATIENCE, int(attempt_more)]
+        how = "attempt" if attempt_more else "sent" if sent_again else ""
+        args: list[Any] = [now + PATIENCE, how]
         for run_id, state in ticks:
             args += [run_id, state]
         steps.hand_back(self.redis, [names.OPEN, names.DEADLINES], args)

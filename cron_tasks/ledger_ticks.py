@@ -5,13 +5,73 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+import orjson
+
 from cron_tasks.ticks import parse_run_id
 
 #: The holder of a run that a Celery task does begins with this (in Lua, too).
 TASK = "task:"
 DAY = 86_400
-#: One tick in the count of a day's ok ticks; below it is the sum of their milliseconds in the day.
+#: One tick in the count of a day's ok ticks; below it is the sum of their checksums.
 ONE_TICK = 10**13
+#: Above the milliseconds of a day, and so low that those of 86,400 ticks stay below ONE_TICK. For
+#: this prime, x to the power of _EXPONENT is another number for every x.
+_PRIME = 86_400_047
+_EXPONENT = 17
+_INVERSE = pow(_EXPONENT, -1, _PRIME - 1)
+#: What the account keeps of a record, and how many characters of an error.
+_ACCOUNTED = (
+    *("run_id", "status", "reason", "attempt", "started_at", "finished_at", "worker", "error"),
+    *("other", "until"),
+)
+_ERROR_ACCOUNTED = 120
+
+
+@lru_cache(maxsize=65536)
+def checksum(milliseconds: int) -> int:
+    """What a tick adds to the checksum of its day.
+
+    Sums of times agree easily by chance (two ticks lost, the two between them doubled); those of
+    these numbers do not.
+    """
+    return pow(milliseconds, _EXPONENT, _PRIME)
+
+
+def milliseconds_of(checksum: int) -> int:
+    """Return the milliseconds in the day that have this checksum."""
+    return pow(checksum, _INVERSE, _PRIME)
+
+
+def milliseconds(tick: float) -> int:
+    """Return how many milliseconds after midnight (UTC) a tick is."""
+    return int(tick % DAY * 1000 + 0.5)
+
+
+def counted(tick: float) -> int:
+    """Return what an ok tick adds to the count of its day."""
+    return ONE_TICK + checksum(milliseconds(tick))
+
+
+def accounted(record: bytes, by_hand: bool = False) -> bytes:
+    """Return what the account keeps of a record: no output, and only the last attempt.
+
+    `began` is when the first attempt began, if there were several.
+    """
+    try:
+        full = orjson.loads(record)
+    except orjson.JSONDecodeError:
+        return record
+    if not isinstance(full, dict):
+        return record
+    short = {name: full[name] for name in _ACCOUNTED if name in full}
+    if isinstance(short.get("error"), str):
+        short["error"] = short["error"][:_ERROR_ACCOUNTED]
+    if full.get("attempts"):
+        short["began"] = full["attempts"][0]["started_at"]
+    if by_hand:
+        short["by_hand"] = True
+    return orjson.dumps(short)
+
 
 Status = Literal["ok", "failed", "skipped", "missed", "retry"]
 
@@ -121,6 +181,12 @@ class Overdue(Open):
     unwanted: str = ""
 
     @property
+    def sent_again(self) -> int:
+        """How often the message of this pending tick was sent again."""
+        state = _read(self.state)
+        return int(state.holder or 0) if state.letter == "p" else 0
+
+    @property
     def running(self) -> bool:
         return self.state.startswith("r")
 
@@ -147,11 +213,13 @@ class Outcome:
     retry_at: float | None = None
 
     @property
-    def tag(self) -> str:
-        """How the tick is accounted for: an ok one as `day:count`, else its time in seconds."""
+    def tag(self) -> str | bytes:
+        """How the tick is accounted for: an ok one as `day:count`, else as its time in seconds and
+        a short record. Of a retry, when it is due."""
         if self.retry_at is not None:
             return repr(self.retry_at)
         _, when = parse_run_id(self.run_id) or ("", 0.0)
-        if self.status != "ok" or "h" in _read(self.state).flags:
-            return repr(when)
-        return f"{int(when // DAY)}:{ONE_TICK + round(when % DAY * 1000)}"
+        by_hand = "h" in _read(self.state).flags
+        if self.status != "ok" or by_hand:
+            return f"{when!r} ".encode() + accounted(self.record, by_hand)
+        return f"{int(when // DAY)}:{counted(when)}"

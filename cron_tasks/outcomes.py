@@ -29,6 +29,7 @@ REASONS = {
     "coalesced": "several ticks had been missed, and its catch-up policy runs only the latest",
     "outside_window": "it could not start within its catch-up window",
     "no_catchup": "it could not start in time, and its catch-up policy makes up for nothing",
+    "discarded": "workers discarded its message again and again: was it revoked?",
     "set_aside": "what Redis held of the job could not be read",
 }
 _EVENTS = {"ok": "success", "failed": "failure"}

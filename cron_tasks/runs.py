@@ -24,6 +24,8 @@ PAGE = 1000
 #: The newest records, looked at for what has ended since; ten times as many if all of it is new.
 WINDOW = 100
 
+#: What only the account's records have, for the audit and `why`.
+_INNER = ("began", "by_hand", "twice")
 _ATTEMPT = ("attempt", "started_at", "finished_at", "duration", "worker", "error")
 
 #: A run: the fields of the contract (section 5), and what else is known of it.
@@ -36,10 +38,11 @@ def shaped(line: str) -> Shape:
     Beside the contract's fields, where they hold something: `output`, `other` (the run that was in
     the way), `untold`, `until` (it stands for all ticks up to that), `attempts` (those before).
     """
-    record = json.loads(line)
+    record = {name: value for name, value in json.loads(line).items() if name not in _INNER}
     if "attempts" in record:
         record["attempts"] = list(map(_timed, record["attempts"]))
-    return _headed(record["run_id"]) | _timed(record)
+    _, when = parse_run_id(record["run_id"]) or ("", 0.0)
+    return _headed(record["run_id"]) | {"scheduled_for": iso(when)} | _timed(record)
 
 
 def _timed(record: Mapping[str, Any]) -> Shape:
@@ -70,14 +73,23 @@ def ended(redis: Redis, job_id: str | None = None, status: str | None = None) ->
 
 def _dead(redis: Redis) -> Iterator[str]:
     """The records of the dead list: failed runs that nobody has run again with success."""
-    for page in pages(_paged(partial(redis.zrevrange, names.FAILED))):
+    for page in pages(_paged(partial(redis.zrevrange, names.FAILED, withscores=True))):
         with redis.pipeline(transaction=False) as pipe:
-            for run_id in page:
+            for run_id, _ in page:
                 job_id, when = parse_run_id(run_id) or ("", 0.0)
                 pipe.zrangebyscore(names.ACCOUNT_PREFIX + job_id, when, when)
             found = pipe.execute()
-        for lines in found:
-            yield from named(lines)
+        for (run_id, at), lines in zip(page, found, strict=True):
+            about = [line for line in named(lines) if '"until":' not in line]
+            yield from about or [_known_to_have_failed(run_id, at)]
+
+
+def _known_to_have_failed(run_id: str, finished_at: float) -> str:
+    """What is left of a failed run whose record is kept no longer, since its job has many."""
+    kept = dict.fromkeys(("reason", "attempt", "started_at", "worker"))
+    error = "its record is kept no longer: later runs of the job have taken its place"
+    line = {"run_id": run_id, "status": "failed", "finished_at": finished_at, "error": error}
+    return json.dumps(kept | line)
 
 
 def still_open(
@@ -111,6 +123,8 @@ def find(redis: Redis, run_id: str) -> Shape | None:
     for run in map(shaped, lines):
         if run["run_id"] == run_id and "until" not in run:
             return run
+    if (failed_at := redis.zscore(names.FAILED, run_id)) is not None:
+        return shaped(_known_to_have_failed(run_id, failed_at))
     return passed_over(redis, job_id, when)
 
 
@@ -149,7 +163,7 @@ def details(redis: Redis, run_id: str) -> Shape | None:
     waits = tick.state[0] == "w" and run["status"] == "retrying"
     return run | {
         "attempts": list(map(_timed, json.loads(tick.trace or "[]"))),
-        "holder": tick.state.split("|", 3)[3] or None,
+        "holder": (tick.state[0] == "r" and tick.state.split("|", 3)[3]) or None,
         "retry_at" if waits else "deadline": local(redis.zscore(names.DEADLINES, run_id)),
         "stopping": tick.unwanted.partition("|")[0] or None,
     }
@@ -178,7 +192,7 @@ class Tail:
         return [shaped(line) for line in reversed(fresh)]
 
 
-def _paged(read: Callable[[int, int], Any]) -> Iterator[str]:
+def _paged(read: Callable[[int, int], Any]) -> Iterator[Any]:
     """What `read(first, last)` gives, PAGE at a time."""
     for first in count(0, PAGE):
         page = read(first, first + PAGE - 1)

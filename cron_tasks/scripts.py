@@ -58,7 +58,15 @@ def script(name: str) -> Script[Any]:
 
 
 def _source(name: str) -> str:
-    """Return the text of a script after the texts of what it uses."""
+    """Return the text of a script after the texts of what it uses, each of them once."""
+    texts: dict[str, str] = {}
+    _collect(name, texts)
+    return "\n".join(texts.values())
+
+
+def _collect(name: str, texts: dict[str, str]) -> None:
+    if name in texts:
+        return
     path = FOLDER / f"{name}.lua"
     try:
         text = path.read_text(encoding="utf-8")
@@ -67,5 +75,6 @@ def _source(name: str) -> str:
     if not text.strip():
         raise ScriptError(f"{path} is empty: install cron-tasks again")
     first, _, _ = text.partition("\n")
-    used = first.removeprefix(_USES).split() if first.startswith(_USES) else []
-    return "\n".join([*map(_source, used), text])
+    for used in first.removeprefix(_USES).split() if first.startswith(_USES) else ():
+        _collect(used, texts)
+    texts[name] = text

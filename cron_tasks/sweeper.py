@@ -29,13 +29,21 @@ log = structlog.get_logger("cron_tasks.beat")
 PAGE = 500
 #: A run whose worker died is begun again at most this often where that cannot do harm.
 MOST_DELIVERIES = 5
+#: A run that would wait for ever ends when workers took so many further messages of it, and none
+#: claimed it: Celery discards each message of a task that was revoked.
+MOST_DISCARDED = 6
 
 
 @dataclass(slots=True)
 class Decisions:
-    """What becomes of a page of overdue ticks; the pairs are (run id, state seen)."""
+    """What becomes of a page of overdue ticks; the pairs are (run id, state seen).
+
+    `lost` are those whose message got lost if their queue is empty. Then those of them end that
+    have an outcome in `discarded`, by run id.
+    """
 
     close: list[Outcome] = field(default_factory=list)
+    discarded: dict[str, Outcome] = field(default_factory=dict)
     again: list[tuple[str, str]] = field(default_factory=list)
     further_attempt: list[tuple[str, str]] = field(default_factory=list)
     due: list[Due] = field(default_factory=list)
@@ -58,13 +66,20 @@ def sweep(
     for tick in left:
         ledger.renew(TASK + (tick.task_id or ""), now, [tick.run_id])
     decisions = decide([tick for tick in page if tick not in left], now, settings)
-    ledger.finish(now, decisions.close)
-    ledger.hand_back(now, decisions.again)
-    ledger.hand_back(now, decisions.further_attempt, attempt_more=True)
     queues = {tick.options.get("queue") for tick in decisions.lost}
     idle = {queue for queue in queues if not waiting(queue)}
     lost = [tick for tick in decisions.lost if tick.options.get("queue") in idle]
+    decisions.close += [end for tick in lost if (end := decisions.discarded.get(tick.run_id))]
+    lost = [tick for tick in lost if tick.run_id not in decisions.discarded]
+    ledger.finish(now, decisions.close)
+    closed = {outcome.run_id for outcome in decisions.close}
+    again = {run_id: state for run_id, state in decisions.again if run_id not in closed}
+    sent = [(tick.run_id, again.pop(tick.run_id)) for tick in lost if tick.run_id in again]
+    ledger.hand_back(now, list(again.items()))
+    ledger.hand_back(now, decisions.further_attempt, attempt_more=True)
     publish([*decisions.due, *lost])
+    # Counted afterwards, since what could not be sent was not discarded.
+    ledger.hand_back(now, sent, sent_again=True)
     _log(decisions, len(lost))
     return len(page) == PAGE
 
@@ -100,6 +115,9 @@ def decide(page: Sequence[Overdue], now: float, settings: Settings) -> Decisions
             outcome = conclude(run, tick, ended, by, settings, random.random())
             decisions.close.append(outcome)
             continue
+        if tick.may_be_late and tick.sent_again >= MOST_DISCARDED:
+            outcome = conclude(run, tick, _discarded(tick), by, settings, random.random())
+            decisions.discarded[tick.run_id] = outcome
         pending_again = decisions.further_attempt if tick.running else decisions.again
         pending_again.append((tick.run_id, tick.state))
         # What waited has never been sent; what is pending or ran was, and its message got lost.
@@ -111,6 +129,14 @@ def decide(page: Sequence[Overdue], now: float, settings: Settings) -> Decisions
 def _harmless(job: Job) -> bool:
     """Whether beginning the job's action again does nothing twice."""
     return job.action.type == "notify"
+
+
+def _discarded(tick: Overdue) -> Result:
+    """How a run ends that no worker claims: as skipped, or as failed if it has begun before."""
+    if tick.attempt == 1:
+        return Result("skipped", "discarded")
+    last = orjson.loads(tick.trace)[-1]["error"] if tick.trace else "its worker died"
+    return Result("failed", "discarded", error=last, final=True)
 
 
 def _ended(run: Run, tick: Overdue, now: float, superseded: bool, grace: float) -> Result | None:
@@ -139,10 +165,11 @@ def _ended(run: Run, tick: Overdue, now: float, superseded: bool, grace: float) 
 
 def _log(decisions: Decisions, sent_again: int) -> None:
     """Retries that are due, and runs asked for by hand, are nothing to warn of."""
+    closed = {outcome.run_id for outcome in decisions.close}
     about = {
         "closed": len(decisions.close),
         "sent_again": sent_again,
-        "left_waiting": len(decisions.lost) - sent_again,
+        "left_waiting": sum(tick.run_id not in closed for tick in decisions.lost) - sent_again,
         "worker_died": len(decisions.further_attempt),
     }
     if any(about.values()):

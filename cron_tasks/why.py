@@ -14,7 +14,12 @@ _OPEN = {
     "p": "waits for a worker",
     "q": "waits for the end of the run of its job that is going",
     "r": "is running",
-    "w": "failed and waits for its next attempt",
+    "w": "waits for its turn",
+}
+#: Why a run that failed was not tried again.
+_NOT_AGAIN = {
+    "paused": "the job was paused",
+    "discarded": "workers discarded its message again and again: was it revoked?",
 }
 #: Runs of the history by run id.
 History = Mapping[str, Mapping[str, Any]]
@@ -68,8 +73,10 @@ def _ended(account: Account, history: History, at: float, now: float, zone: str)
     was, became = ("is", "will be") if at > now else ("was", "was")
     start = f"{account.job_id} {was} due at {local(at, zone)} and"
     if at in account.open:
-        return Answer(True, "open", f"{start} {_OPEN[account.open[at][0]]}")
+        return Answer(True, "open", f"{start} {_open(account.open[at])}")
     status, reason = status_of(account, at)
+    if status == "unsure":
+        return Answer(True, None, f"{start} ended, but {_in_its_hour(account, at)}")
     if status == "open":
         return Answer(True, "open", f"{start} has not been fired yet: no beat has looked after it")
     record = account.record_of(at) or _by_time(history, at)
@@ -78,8 +85,24 @@ def _ended(account: Account, history: History, at: float, now: float, zone: str)
         other = _other(record or {}, account, history, zone)
         return Answer(True, status, f"{start} {became} {status}: {other or said}")
     if record is None:
-        return Answer(True, status, f"{start} ran ok; details are kept of the latest runs only")
+        ran = "ran ok" if status == "ok" else "failed"
+        return Answer(True, status, f"{start} {ran}; details are kept of the latest runs only")
     return Answer(True, status, f"{start} {_ran(record, zone)}")
+
+
+def _open(state: str) -> str:
+    """What an open run does. Only one that comes to a further attempt has failed so far."""
+    kind, attempt, flags, _ = state.split("|", 3)
+    if kind == "r" or attempt == "1":
+        return _OPEN["w" if kind == "p" and "q" in flags else kind]
+    further = {"w": "waits for its next attempt", "p": "waits for a worker for its next attempt"}
+    return f"failed and {further.get(kind, _OPEN[kind])}"
+
+
+def _in_its_hour(account: Account, at: float) -> str:
+    counts = account.in_hour(at)
+    told = ", ".join(f"{n} {s}{f' ({r})' if r else ''}" for (s, r), n in sorted(counts.items()))
+    return f"of its hour only counts are kept beside those that ran ok: {told}"
 
 
 def _by_time(history: History, at: float) -> Mapping[str, Any] | None:
@@ -92,7 +115,8 @@ def _ran(record: Mapping[str, Any], zone: str) -> str:
     said = "ran ok" if record["status"] == "ok" else "failed"
     said += f" at attempt {record['attempt']}" if further else ""
     said += f": {record['error']}" if record["status"] == "failed" else ""
-    said += "; it was not tried again, as the job was paused" * bool(record["reason"] == "paused")
+    if because := _NOT_AGAIN.get(str(record.get("reason"))):
+        said += f"; it was not tried again, as {because}"
     if record.get("started_at") is None:
         return said
     lasted = took(record["finished_at"] - record["started_at"])
@@ -114,7 +138,8 @@ def _other(record: Mapping[str, Any], account: Account, history: History, zone: 
     if found is None or found.get("finished_at") is None:
         return f"{start} {'waited for its turn' if _queued(account, when) else 'was still going'}"
     # It may itself have waited, for its turn or, if it was done again, for a person.
-    began = (found.get("attempts") or [found])[0].get("started_at")
+    first = (found.get("attempts") or [found])[0].get("started_at")
+    began = found.get("began") or first
     verb = "was still going" if began and began <= record["finished_at"] else "had not ended"
     ended = local(int(found["finished_at"]), zone)
     return f"{start} {verb}; it ended at {ended} {found['status']}"

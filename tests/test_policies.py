@@ -72,17 +72,17 @@ RETRY = {"max_attempts": 3, "backoff": 0.05}
 
 @pytest.fixture
 def system(celery: Celery, rest: RestServer, tmp_path: Path) -> Callable[..., None]:
-    """Starts beat and a worker of eight processes, with these jobs."""
+    """Starts beat and a worker of so many processes, with these jobs."""
     (tmp_path / "behave.py").write_text(BEHAVE)
     info = tmp_path / "behave-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: behave\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[cron_tasks.actions]\nbehave = behave:Behave\n")
 
-    def start(*rows: dict[str, Any]) -> None:
+    def start(*rows: dict[str, Any], slots: int = 8) -> None:
         rest.jobs = list(rows)
         env = {"PYTHONPATH": str(tmp_path)}
-        celery.worker(8, **env)
+        celery.worker(slots, **env)
         celery.beat(**env)
 
     return start

@@ -1,4 +1,4 @@
---! uses shared/remember shared/tell shared/account ledger/pass_over ledger/begin
+--! uses shared/remember shared/tell shared/account shared/older ledger/pass_over ledger/begin
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
     return redis.error_reply('REFUSED another beat leads')
 end
@@ -13,7 +13,7 @@ while ARGV[i] do
 end
 local scores = redis.call('ZMSCORE', KEYS[2], unpack(entries))
 local whole = redis.call('EXISTS', unpack(entries)) == #entries
-local moved, over, due, refused, records = {}, {}, {}, {}, {}
+local moved, over, due, before, refused, records = {}, {}, {}, {}, {}, {}
 for n, at in ipairs(rows) do
     local last = at + 5 + tonumber(ARGV[at+5])
     local there = whole or redis.call('EXISTS', entries[n]) == 1
@@ -27,8 +27,18 @@ for n, at in ipairs(rows) do
             moved[#moved + 1] = ARGV[at+2]
             moved[#moved + 1] = entries[n]
         end
-        redis.call('HSET', entries[n], 'meta', ARGV[at+3])
-        for tick = at + 6, last do due[#due + 1] = ARGV[tick] end
+        -- Whatever its score says, an entry fires no tick twice.
+        local fired = redis.call('HGET', entries[n], 'fired') or ''
+        for tick = at + 6, last do
+            if fired == '' or older(fired, ARGV[tick]) then
+                due[#due + 1] = ARGV[tick]
+                before[#before + 1] = fired
+                fired = ARGV[tick]
+            else
+                refused[#refused + 1] = ARGV[tick]
+            end
+        end
+        redis.call('HSET', entries[n], 'meta', ARGV[at+3], 'fired', fired)
         local missed = ARGV[at+4]
         if missed ~= '' then
             local job, queue, message = unpack(ARGV, last + 1, last + 3)
@@ -43,6 +53,7 @@ if #records > 0 then remember(KEYS[7], 10000, ARGV[6], unpack(records)) end
 if #moved > 0 then redis.call('ZADD', KEYS[2], unpack(moved)) end
 if #over > 0 then redis.call('ZREM', KEYS[2], unpack(over)) end
 for first = 1, #due, 1000 do
-    begin({unpack(due, first, math.min(first + 999, #due))}, refused)
+    local final = math.min(first + 999, #due)
+    begin({unpack(due, first, final)}, {unpack(before, first, final)}, refused)
 end
 return refused

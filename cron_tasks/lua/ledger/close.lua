@@ -9,4 +9,5 @@ local function close(ids, records, failed)
     redis.call('HDEL', KEYS[1], unpack(ids))
     redis.call('ZREM', KEYS[2], unpack(ids))
     redis.call('HDEL', KEYS[10], unpack(ids))
+    redis.call('HDEL', KEYS[14], unpack(ids))
 end

@@ -27,7 +27,7 @@ for n, open in ipairs(redis.call('HMGET', KEYS[1], unpack(ids))) do
             again = true
         else
             if there then remember(history .. job, keep, ttl, record) end
-            settle(job, tag, record, counted)
+            settle(job, tag, counted)
             if status == 'failed' then
                 failed[#failed + 1] = now
                 failed[#failed + 1] = ids[n]

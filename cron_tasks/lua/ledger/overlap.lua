@@ -1,24 +1,39 @@
--- Whether a run of a job may go while another may be going: "" it may, nil it waits for that
--- one's end, else why it must not. What another run left here counts only if that is open.
-local function overlap(job, id, document)
+--! uses shared/older
+-- Return whether a run of a job may go while others of its job are open: '' it may, nil it is queued
+-- until the run in the way ends, 'later' it asks again soon, otherwise why it must not.
+-- A run that has begun keeps its place until it ends, in whatever state it waits for its next
+-- attempt. `begun` tells whether this one has. A place counts only while its run is open.
+local function overlap(job, id, begun, document)
     local read, fields = pcall(cjson.decode, document)
     local policy = read and fields.overlap or 'skip'
     if policy == 'allow' then return '' end
     local other = redis.call('HGET', KEYS[3], job)
     local going = other and other ~= id and redis.call('HGET', KEYS[1], other)
-    if not (going and string.find(going, '^[rw]')) then
+    local first = not begun and other ~= id and redis.call('HGET', KEYS[7], id)
+    local ahead = first and redis.call('HGET', KEYS[1], first)
+    -- The run before this one has not begun: its message comes later than ours.
+    ahead = ahead and string.find(ahead, '^[pw]|1|')
+    if not going then
+        if ahead and policy ~= 'replace' then return 'later' end
+        if ahead then unwanted(KEYS[5], KEYS[2], first, 'p', 'replaced|' .. id) end
         redis.call('HSET', KEYS[3], job, id)
         return ''
     end
+    if begun or (ahead and policy == 'queue') then return 'later' end
     local waits = redis.call('HGET', KEYS[4], job)
     local waiting = waits and waits ~= id and redis.call('HGET', KEYS[1], waits)
     local queued = waiting and string.find(waiting, '^q')
-    if policy == 'skip' or (policy == 'queue' and queued) then
+    if policy == 'skip' or (policy == 'queue' and queued and older(waits, id)) then
         return 'overlap|' .. (queued and waits or other)
     end
     if policy == 'replace' then
+        if older(id, other) then return 'replaced|' .. other end
+        if queued and older(id, waits) then return 'replaced|' .. waits end
         unwanted(KEYS[5], KEYS[2], other, going, 'replaced|' .. id)
-        if queued then unwanted(KEYS[5], KEYS[2], waits, waiting, 'replaced|' .. id) end
+    end
+    if queued then
+        local reason = policy == 'replace' and 'replaced|' or 'overlap|'
+        unwanted(KEYS[5], KEYS[2], waits, waiting, reason .. id)
     end
     redis.call('HSET', KEYS[4], job, id)
     return nil

@@ -1,4 +1,4 @@
---! uses shared/account registry/fired registry/supersede
+--! uses registry/supersede
 -- Pause a job. 0: there is no such job.
 local id, pause = ARGV[7], ARGV[8]
 local key = prefix .. id

@@ -1,4 +1,4 @@
---! uses shared/account shared/wake registry/fired registry/supersede registry/fenced
+--! uses registry/supersede registry/fenced shared/wake
 -- Write a page of jobs. Each row: id, fingerprint, timing, definition, document, next tick or ''.
 -- A row whose next tick is not after what its entry has fired is not written: the answer names it,
 -- as id and time, and the caller computes its next tick from that time. So no tick fires twice,

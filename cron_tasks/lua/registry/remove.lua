@@ -1,4 +1,4 @@
---! uses shared/account registry/fired registry/supersede registry/fenced
+--! uses registry/supersede registry/fenced
 -- Remove a page of jobs, given by their ids. What they were stays in their versions, and until when
 -- in `removed`, so that one that comes back fires nothing a second time.
 local refusal = fenced(KEYS[9], ARGV[7], KEYS[10], ARGV[8])

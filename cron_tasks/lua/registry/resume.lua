@@ -1,4 +1,4 @@
---! uses shared/account shared/wake registry/fired registry/supersede
+--! uses registry/supersede shared/wake
 -- End a pause. 'resumed', 'running' when there is none, or, when the next tick that is given is not
 -- after what the entry has fired, the time from which the caller has to compute it.
 local id, upcoming = ARGV[7], ARGV[8]

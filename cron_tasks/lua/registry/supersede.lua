@@ -1,3 +1,4 @@
+--! uses shared/account shared/trim registry/fired
 local now, clock = ARGV[1], tonumber(ARGV[1])
 local days, prefix, overtaken = tonumber(ARGV[2]), ARGV[3], ARGV[6]
 -- Return up to when ticks of an entry may have fired: its last tick, or since when it counts.
@@ -19,7 +20,7 @@ local function supersede(job, old, at)
         local pause = old[3] and '"paused": ' .. old[3] .. ', ' or ''
         local line = '{"since": ' .. old[2] .. ', "until": ' .. at .. ', ' .. pause .. timing
         redis.call('LPUSH', list, line)
-        redis.call('LTRIM', list, 0, 999)
+        trim(list, line)
         redis.call('EXPIRE', list, days)
     end
     local due = redis.call('ZSCORE', KEYS[1], key)

@@ -1,0 +1,324 @@
+"""Lost and doubled ticks do not make up for each other, and failures in any number stay bounded."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from command_line import Quick
+from redis import Redis
+from test_account import HOURLY, START, Story, _by, hours
+
+from cron_tasks import by_hand, names, runs
+from cron_tasks.account import Tally, audit, counted, days_of, read, read_open
+from cron_tasks.backfill import plan
+from cron_tasks.errors import RunUnfit
+from cron_tasks.ledger_ticks import DAY, ONE_TICK, Advance, Outcome, checksum, milliseconds_of
+from cron_tasks.outcomes import Result
+from cron_tasks.outcomes import record as full
+from cron_tasks.scripts import _source
+from cron_tasks.ticks import run_id
+
+TODAY = int(START // DAY)
+COUNT = f"{names.COUNT_PREFIX}{TODAY}"
+OLD = f"cron_tasks:ok:{TODAY}"
+
+
+@pytest.fixture
+def story(redis: Redis) -> Story:
+    told = Story(redis)
+    told.sync(START, HOURLY)
+    return told
+
+
+def add(story: Story, *ticks: float, times: int = 1) -> None:
+    for tick in ticks:
+        story.redis.hincrby(COUNT, "7", times * counted(tick))
+
+
+def test_a_tick_that_ran_twice_is_named(story: Story) -> None:
+    story.run(20)
+    add(story, hours(5))
+    assert story.audit(START, hours(20.5)) == Tally(
+        expected=20, ok=20, doubled=[run_id("7", hours(5))]
+    )
+    assert story.audit(hours(5), hours(20.5)).doubled == []
+
+
+@pytest.mark.parametrize(
+    ("lost", "doubled"),
+    [((3,), (7,)), ((1, 4), (2, 3)), ((1, 6), (2, 5)), (range(1, 10), range(10, 19))],
+)
+def test_what_ran_twice_hides_no_loss(story: Story, lost: Any, doubled: Any) -> None:
+    """Not even where the times of both have the same sum."""
+    story.run(20)
+    story.redis.delete(names.HISTORY_PREFIX + "7")
+    add(story, *map(hours, doubled))
+    add(story, *map(hours, lost), times=-1)
+    found = story.audit(START, hours(20.5))
+    assert found.lost
+    assert found.doubled
+    if len(lost) == 1:
+        assert found.lost == [run_id("7", hours(lost[0]))]
+        assert found.doubled == [run_id("7", hours(doubled[0]))]
+    else:
+        about = "at least 1 of the 20 ticks of 7 on 2027-01-15"
+        assert (found.lost, found.doubled) == ([about], [f"{about} ran twice"])
+
+
+def test_what_the_history_shows_is_named(story: Story) -> None:
+    story.run(20)
+    history = names.HISTORY_PREFIX + "7"
+    lines = story.redis.lrange(history, 0, -1)
+    for nth, other in ((3, 8), (5, 11), (6, 14)):
+        story.redis.lset(history, nth, lines[other])
+        add(story, hours(20 - nth), times=-1)
+        add(story, hours(20 - other))
+    days = days_of(START, hours(20.5))
+    (account,) = read(story.redis, ["7"], days)
+    found = audit(account, START, hours(20.5), hours(20.5))
+    assert sorted(found.lost) == sorted(run_id("7", hours(20 - nth)) for nth in (3, 5, 6))
+    assert sorted(found.doubled) == sorted(run_id("7", hours(20 - nth)) for nth in (8, 11, 14))
+    assert found.ok == 17
+
+
+def test_several_that_ran_twice_are_counted(story: Story) -> None:
+    story.run(10)
+    add(story, hours(3), hours(5), hours(5))
+    found = story.audit(START, hours(10.5))
+    assert found.doubled == ["3 of the 10 ticks of 7 on 2027-01-15 ran twice"]
+    assert (found.ok, found.lost) == (10, [])
+
+
+def test_a_tick_that_ran_and_also_failed_ran_twice(story: Story) -> None:
+    story.run(2)
+    story.end(story.fire(), Result("failed", error="broken"))
+    story.fire(missed=(hours(4), hours(5)))
+    add(story, hours(3))
+    found = story.audit(START, hours(5.5))
+    assert (found.failed, found.doubled) == (1, [run_id("7", hours(3))])
+
+
+def test_a_tick_that_failed_twice_ran_twice(story: Story) -> None:
+    story.run(2)
+    tick = story.fire()
+    for _ in range(2):
+        story.redis.hset(names.OPEN, run_id("7", tick), "p|1||")
+        story.end(tick, Result("failed", error="broken"))
+    found = story.audit(START, hours(3.5))
+    assert (found.failed, found.doubled) == (1, [run_id("7", tick)])
+    story.ledger.open([run_id("7", tick)], tick, again=True)
+    story.end(tick, Result("failed", error="broken again"))
+    assert story.audit(START, hours(3.5)).failed == 1
+
+
+def test_a_tick_that_failed_and_is_done_again_by_hand_ran_once(story: Story) -> None:
+    story.run(2)
+    tick = story.fire()
+    for again in (False, True, True):
+        if again:
+            story.ledger.open([run_id("7", tick)], tick, again=True)
+        story.end(tick, Result("failed", error="broken"))
+    assert story.audit(START, hours(3.5)) == Tally(expected=3, ok=2, failed=1)
+
+
+def test_a_run_that_no_schedule_asked_for_is_named(story: Story) -> None:
+    story.run(3)
+    add(story, hours(2.5))
+    assert story.audit(START, hours(3.5)) == Tally(
+        expected=3, ok=3, unasked=[run_id("7", hours(2.5))]
+    )
+
+
+def test_the_audit_fails_when_a_tick_ran_twice(story: Story, quick: Quick) -> None:
+    now = float(int(time.time()))
+    story.sync(now - 2 * DAY)
+    story.sync(now - 2 * DAY, HOURLY | {"id": "8"})
+    tick = (now // 3600 - 1) * 3600
+    key = names.entry_key("8")
+    since = story.redis.zscore(names.SCHEDULE, key)
+    while since <= now:
+        story.end(story.fire(job="8"), Result("ok"), "8")
+        since = story.redis.zscore(names.SCHEDULE, key)
+    assert quick.json("audit")["doubled"] == []
+    story.redis.hincrby(f"{names.COUNT_PREFIX}{int(tick // DAY)}", "8", counted(tick))
+    assert quick.json("audit", code=1)["doubled"] == [run_id("8", tick)]
+    assert f"doubled: {run_id('8', tick)}" in quick.run("audit", code=1).stdout
+
+
+class TestUpgrade:
+    """Counts of the version before: number times 10^13 plus the sum of milliseconds."""
+
+    def count(self, story: Story, *ticks: float) -> None:
+        for tick in ticks:
+            story.redis.hincrby(OLD, "7", ONE_TICK + round(tick % DAY * 1000))
+            story.redis.hincrby(COUNT, "7", -counted(tick))
+        if story.redis.hget(COUNT, "7") == "0":
+            story.redis.hdel(COUNT, "7")
+        story.redis.expire(OLD, DAY)
+
+    def test_a_day_of_the_version_before_is_read(self, story: Story) -> None:
+        story.run(10)
+        self.count(story, *(hours(n) for n in range(1, 11)))
+        assert story.audit(START, hours(10.5)) == Tally(expected=10, ok=10)
+        story.redis.hincrby(OLD, "7", -ONE_TICK - round(hours(3) % DAY * 1000))
+        assert len(story.audit(START, hours(10.5)).lost) == 1
+
+    @pytest.mark.parametrize("before", [range(1, 5), (1, 2, 4, 6)])
+    def test_the_day_of_the_upgrade_raises_no_alarm(self, story: Story, before: Any) -> None:
+        story.run(10)
+        self.count(story, *map(hours, before))
+        assert story.audit(START, hours(10.5)) == Tally(expected=10, ok=10)
+        add(story, hours(9))
+        found = story.audit(START, hours(10.5))
+        assert found.doubled == ["1 of the 10 ticks of 7 on 2027-01-15 ran twice"]
+
+
+def test_lua_and_python_compute_the_same_checksum(redis: Redis) -> None:
+    text = _source("shared/checksum") + "\nreturn string.format('%.0f', checksum(ARGV[1]))"
+    for tick in (START, START + 0.001, START + 3600, START + DAY - 0.001, START + 43_199.999):
+        value = checksum(int(tick % DAY * 1000 + 0.5))
+        assert redis.eval(text, 0, repr(tick)) == str(value)
+        assert milliseconds_of(value) == int(tick % DAY * 1000 + 0.5)
+
+
+TRACE = '[{"attempt":1,"started_at":1.5,"finished_at":2.5,"worker":"w","error":"broken"}]'
+
+
+class Minutely(Story):
+    """A job that comes every minute, and whose records are written by the ledger."""
+
+    def __init__(self, redis: Redis) -> None:
+        super().__init__(redis)
+        self.sync(START, HOURLY | {"every": 60})
+
+    def ends(self, number: int, result: Result, by_hand: bool = False) -> None:
+        tick = START + 60 * number
+        name = run_id("7", tick)
+        line = full(name, result, _by(tick + 41), trace=TRACE)
+        state = "p|1|h|" if by_hand else "p|1||"
+        self.redis.hset(names.OPEN, name, state)
+        done = Outcome(name, "7", state, line, (), result.status)
+        assert self.ledger.finish(tick + 41, [done]) == [name]
+
+    def settle(self, until: float) -> None:
+        self.redis.zadd(names.SCHEDULE, {names.entry_key("7"): until})
+
+
+OUTPUT = "x" * 4000
+
+
+@pytest.fixture
+def failing(redis: Redis) -> Minutely:
+    """2,000 minutes: 8 ok, 1 skipped and 1 failed of each ten, then only failures."""
+    told = Minutely(redis)
+    for number in range(1, 2001):
+        result = Result("failed", error="e" * 500, output=OUTPUT)
+        if number <= 1000 and number % 10 == 5:
+            result = Result("skipped", "overlap", other="7@2027-01-15T00:00:00Z")
+        elif number <= 1000 and number % 10:
+            result = Result("ok")
+        told.ends(number, result)
+    told.settle(START + 2001 * 60)
+    return told
+
+
+def test_failures_in_any_number_take_little_and_stay_accounted_for(failing: Minutely) -> None:
+    redis, account = failing.redis, names.ACCOUNT_PREFIX + "7"
+    assert redis.zcard(account) <= 1000
+    assert max(len(line) for line in redis.zrange(account, 0, -1)) < 400
+    kept = redis.memory_usage(account, samples=0) + redis.memory_usage("cron_tasks:folded:7")
+    assert kept < 600_000
+    assert 0 < redis.ttl("cron_tasks:folded:7") <= failing.ledger.audited
+    now = START + 2000.5 * 60
+    assert failing.audit(START, now) == Tally(
+        expected=2000, ok=800, failed=1100, skipped={"overlap": 100}
+    )
+    newest = json.loads(redis.lindex(names.HISTORY_PREFIX + "7", 0))
+    assert newest["output"] == OUTPUT
+    run = runs.find(redis, run_id("7", START + 1500 * 60))
+    assert run is not None
+    assert (run["status"], run["error"]) == ("failed", "e" * 120)
+    assert run["scheduled_for"] == "2027-01-16T01:00:00Z"
+    assert len(list(runs.ended(redis, "7", "failed"))) > 800
+
+
+def test_a_window_that_cuts_an_hour_of_counts_begins_after_it(failing: Minutely) -> None:
+    found = failing.audit(hours(2.5), START + 2000.5 * 60)
+    assert found.known_from == {"7": "2027-01-15T03:00:00Z"}
+    assert found.expected == 2000 - 179
+    assert found.ok == 656
+    assert (found.lost, found.doubled, found.unasked) == ([], [], [])
+
+
+def test_a_loss_among_counts_is_seen(failing: Minutely) -> None:
+    fields = failing.redis.hgetall("cron_tasks:folded:7")
+    tick = START + 60 * 10
+    failing.redis.hincrby("cron_tasks:folded:7", f"{int(tick // 3600)}:failed:", -counted(tick))
+    assert len(fields) < 60
+    assert failing.audit(START, START + 2000.5 * 60).lost == [run_id("7", tick)]
+
+
+def test_what_only_counts_are_kept_of_is_said_so(failing: Minutely) -> None:
+    redis, now = failing.redis, START + 2000.5 * 60
+    assert "of its hour only counts are kept beside those that ran ok: 5 failed, 6 skipped" in (
+        failing.why(START + 20 * 60, now)
+    )
+    gone = run_id("7", START + 10 * 60)
+    run = runs.find(redis, gone)
+    assert run is not None
+    assert run["status"] == "failed"
+    assert gone in [each["run_id"] for each in runs.ended(redis, None, "failed")]
+    with pytest.raises(RunUnfit, match="of runs that old only counts are kept"):
+        by_hand.reopen(redis, failing.ledger, gone, now)
+    job = failing.registry.job("7")
+    assert plan(redis, job, START + 60, START + 1800, now).unsure == 30
+    assert read_open(redis) == {}
+
+
+def test_runs_by_hand_are_not_taken_for_ticks(redis: Redis) -> None:
+    told = Minutely(redis)
+    for number in range(1, 1301):
+        told.ends(number, Result("failed", error="broken"))
+        if number < 100:
+            told.ends(number + 0.5, Result("ok" if number % 2 else "failed"), by_hand=True)
+    told.settle(START + 1301 * 60)
+    assert told.audit(START, START + 1300.5 * 60) == Tally(expected=1300, failed=1300)
+
+
+def test_many_stretches_are_forgotten_and_said_so(redis: Redis) -> None:
+    told = Minutely(redis)
+    for number in range(1, 1200):
+        first = START + 60 * (2 * number - 1)
+        line = full(run_id("7", first), Result("missed", "coalesced"), _by(first + 60), first + 60)
+        redis.zadd(names.SCHEDULE, {names.entry_key("7"): first})
+        key = names.entry_key("7")
+        step = Advance(key, repr(first), first + 120, "{}", [], "7", line)
+        told.ledger.advance("me", first + 60, [step], 1)
+    assert redis.zcard(names.ACCOUNT_PREFIX + "7") <= 1000
+    now = START + 60 * 2398.5
+    found = told.audit(START, now)
+    known = found.known_from["7"]
+    assert known > "2027-01-15T02"
+    assert not found.wrong
+    assert found.missed == {"coalesced": found.expected}
+
+
+def test_versions_are_bounded_in_bytes_and_their_loss_is_said(story: Story) -> None:
+    story.run(1)
+    edits = 1500
+    for number in range(edits):
+        wait = "x" * (number % 3)
+        story.sync(hours(1.5) + number, HOURLY | {"every": 3600 + number % 2, "name": f"n{wait}"})
+    size = sum(map(len, story.redis.lrange(names.VERSIONS_PREFIX + "7", 0, -1)))
+    assert size < 150_000
+    now = hours(1.5) + edits + 0.5
+    found = story.audit(START, now)
+    assert not found.wrong
+    assert found.known_from["7"] > "2027-01-15T01:30"
+    assert story.audit(now - 10, now).known_from == {}
+    big = {"exclude": [f"20{n:02}-01-{d:02}" for n in range(30, 60) for d in range(1, 29)]}
+    for number in range(60):
+        story.sync(now + number, HOURLY | big | {"every": 3600 + number % 2})
+    size = sum(map(len, story.redis.lrange(names.VERSIONS_PREFIX + "7", 0, -1)))
+    assert size < 150_000

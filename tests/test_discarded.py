@@ -1,0 +1,154 @@
+"""Runs whose messages workers discard, as Celery does with those of a revoked task."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from helpers import wait_until
+from processes import Celery
+from redis import Redis
+from rest_server import RestServer
+
+from cron_tasks import names
+from cron_tasks.account import days_of, read, read_open
+from cron_tasks.due import Due
+from cron_tasks.jobs import Job, validate
+from cron_tasks.ledger import PATIENCE, Ledger
+from cron_tasks.ledger_ticks import Outcome
+from cron_tasks.settings import Settings
+from cron_tasks.sweeper import MOST_DISCARDED, sweep
+from cron_tasks.ticks import parse_run_id, run_id
+from cron_tasks.why import why
+
+NOW = 1_800_000_000.0
+TICK = run_id("7", NOW)
+ROW = {"id": "7", "name": "x", "every": 60, "notify": {"on": ["skipped", "failure"]}}
+
+
+class Sweeps:
+    """A ledger that is swept, with a queue that holds as many messages as a test says."""
+
+    def __init__(self, redis: Redis, **fields: Any) -> None:
+        self.redis = redis
+        self.now = NOW
+        self.ledger = Ledger(redis, Settings())
+        self.published: list[str] = []
+        job = validate(ROW | fields, timezone="UTC")
+        assert isinstance(job, Job)
+        redis.hset(names.entry_key("7"), "job", job.document())
+
+    def sweep(self, times: int = 1, waiting: int = 0) -> None:
+        for _ in range(times):
+            self.now += PATIENCE + 1
+            sweep(
+                self.ledger, self.now, Settings(), lambda _: waiting, self.publish, lambda _: None
+            )
+
+    def publish(self, due: Sequence[Due]) -> None:
+        self.published += [tick.run_id for tick in due]
+
+    def state(self) -> str | None:
+        return self.redis.hget(names.OPEN, TICK)
+
+    def record(self) -> tuple[str, str, str]:
+        line = json.loads(self.ledger.history("7")[0])
+        return line["status"], line["reason"], line["error"]
+
+    def why(self) -> str:
+        (account,) = read(self.redis, ["7"], days_of(NOW, NOW), read_open(self.redis))
+        return why(account, {}, NOW, self.now, "UTC").sentence
+
+
+@pytest.mark.parametrize("state", ["p|1|h|", "p|1|hr|", "p|1|q|"])
+def test_a_run_that_no_worker_claims_ends_with_its_reason(redis: Redis, state: str) -> None:
+    swept = Sweeps(redis)
+    redis.hset(names.OPEN, TICK, state)
+    redis.zadd(names.DEADLINES, {TICK: NOW})
+    swept.sweep(MOST_DISCARDED)
+    assert swept.published == [TICK] * MOST_DISCARDED
+    assert swept.state() == f"{state}{MOST_DISCARDED}"
+    swept.sweep()
+    assert swept.published == [TICK] * MOST_DISCARDED
+    assert swept.record() == ("skipped", "discarded", None)
+    assert "discarded its message again and again: was it revoked?" in swept.why()
+    assert json.loads(redis.lindex("queue:to_telegram", 0))["event"] == "skipped"
+    assert not redis.exists(names.OPEN, names.DEADLINES)
+
+
+def test_a_further_attempt_that_no_worker_claims_has_failed(redis: Redis) -> None:
+    swept = Sweeps(redis, retry={"max_attempts": 3})
+    swept.ledger.open([TICK], NOW)
+    (claim,) = swept.ledger.claim("w#1", NOW, [(TICK, "7")])
+    failed = json.dumps([{"attempt": 1, "error": "HTTP 500", "started_at": NOW}]).encode()
+    swept.ledger.finish(NOW, [Outcome(TICK, "7", claim.state, failed, (), "retry", NOW + 1)])
+    swept.sweep(MOST_DISCARDED + 1)
+    assert swept.state() == f"p|2|h|{MOST_DISCARDED}"
+    swept.sweep()
+    assert swept.record() == ("failed", "discarded", "HTTP 500")
+    assert "failed at attempt 2: HTTP 500; it was not tried again, as workers" in swept.why()
+
+
+@pytest.mark.parametrize("waiting", [1, 20_000])
+def test_where_no_worker_takes_messages_it_waits(redis: Redis, waiting: int) -> None:
+    swept = Sweeps(redis)
+    swept.ledger.open([TICK], NOW)
+    swept.sweep(3)
+    swept.sweep(50, waiting)
+    assert swept.state() == "p|1|h|3"
+    (claim,) = swept.ledger.claim("w#1", swept.now, [(TICK, "7")])
+    assert claim.state == "r|1|h|w#1"
+
+
+def test_a_tick_that_may_be_too_late_ends_as_missed(redis: Redis) -> None:
+    swept = Sweeps(redis, catchup={"policy": "all", "window": 120})
+    redis.hset(names.OPEN, TICK, "p|1||")
+    redis.zadd(names.DEADLINES, {TICK: NOW})
+    swept.sweep(22)
+    assert swept.record() == ("missed", "outside_window", None)
+
+
+@pytest.mark.parametrize(
+    ("state", "sentence"),
+    [
+        ("p|1||", "waits for a worker"),
+        ("p|1|h|4", "waits for a worker"),
+        ("p|1|q|", "waits for its turn"),
+        ("p|2||", "failed and waits for a worker for its next attempt"),
+        ("q|1|q|", "waits for the end of the run of its job that is going"),
+        ("q|2|q|", "failed and waits for the end of the run of its job that is going"),
+        ("w|1|q|", "waits for its turn"),
+        ("w|1||", "waits for its turn"),
+        ("w|2||", "failed and waits for its next attempt"),
+        ("w|3|hq|", "failed and waits for its next attempt"),
+        ("r|1||w#1", "is running"),
+        ("r|2|q|task:1", "is running"),
+    ],
+)
+def test_why_says_of_each_state_what_is_so(redis: Redis, state: str, sentence: str) -> None:
+    swept = Sweeps(redis)
+    redis.hset(names.OPEN, TICK, state)
+    assert swept.why().endswith(f" and {sentence}")
+
+
+def test_a_revoked_run_by_hand_ends(redis: Redis, celery: Celery, rest: RestServer) -> None:
+    rest.jobs = [ROW | {"every": 3600}]
+    worker = celery.worker()
+    celery.beat()
+    wait_until(lambda: redis.exists(names.entry_key("7")), "the job")
+    worker.wait_for(" ready.")
+    asked_for = "7@2026-01-01T00:00:00.123Z"
+    assert parse_run_id(asked_for)
+    assert celery.run("control", "revoke", asked_for).returncode == 0
+    worker.wait_for("revoked")
+    assert Ledger(redis, Settings()).open([asked_for], 0) == [asked_for]
+
+    def ended() -> bool:
+        if not redis.llen("celery"):
+            redis.zadd(names.DEADLINES, {asked_for: 0}, xx=True)
+        return not redis.exists(names.OPEN)
+
+    wait_until(ended, "the run to end", 60)
+    line = json.loads(redis.lindex(names.HISTORY_PREFIX + "7", 0))
+    assert (line["run_id"], line["status"], line["reason"]) == (asked_for, "skipped", "discarded")
+    assert f"Discarding revoked task: {names.RUN_TASK}[{asked_for}]" in worker.output

@@ -1,0 +1,256 @@
+"""Which run of a job goes when several of it are open: every state against every policy."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from helpers import wait_until
+from redis import Redis
+from test_policies import job as job
+from test_policies import run
+from test_policies import system as system
+
+from cron_tasks import names
+from cron_tasks.ledger import AGAIN, Ledger
+from cron_tasks.ledger_ticks import Advance, Claim, Outcome
+from cron_tasks.settings import Settings
+from cron_tasks.ticks import run_id
+
+NOW = 1_800_000_000.0
+KEY = names.entry_key("7")
+POLICIES = ("skip", "queue", "replace", "allow")
+EARLIER, LATER, LATEST = (run_id("7", NOW + second) for second in (0, 1, 2))
+
+
+class Runs:
+    """Runs of one job that are brought into any state by the ledger's own steps."""
+
+    def __init__(self, redis: Redis, policy: str) -> None:
+        self.redis = redis
+        self.ledger = Ledger(redis, Settings())
+        redis.set(names.LEADER_LOCK, "me", ex=60)
+        document = json.dumps(
+            {"action": {"type": "http"}, "overlap": policy}, separators=(",", ":")
+        )
+        redis.hset(KEY, mapping={"definition": "{}", "meta": "{}", "job": document})
+
+    def fire(self, *ticks: str) -> None:
+        self.redis.zadd(names.SCHEDULE, {KEY: NOW})
+        step = Advance(KEY, repr(NOW), NOW + 60, "{}", ticks, "7")
+        assert self.ledger.advance("me", NOW, [step], 0) == list(ticks)
+
+    def state(self, tick: str) -> str:
+        return self.redis.hget(names.OPEN, tick) or "ended"
+
+    def claim(self, tick: str) -> Claim | None:
+        found = self.ledger.claim(f"w#{time.monotonic_ns()}", NOW, [(tick, "7")])
+        return found[0] if found else None
+
+    def goes(self, tick: str) -> Claim:
+        claim = self.claim(tick)
+        assert claim is not None
+        assert claim.verdict == ""
+        return claim
+
+    def fails(self, claim: Claim) -> None:
+        """End an attempt that is to be followed by another."""
+        outcome = Outcome(claim.run_id, "7", claim.state, b"[]", (), "retry", NOW + 5)
+        assert self.ledger.finish(NOW, [outcome]) == [claim.run_id]
+
+    def ends(self, tick: str) -> None:
+        record = Outcome(tick, "7", self.state(tick), b"record")
+        assert self.ledger.finish(NOW, [record]) == [tick]
+
+    def pend(self, tick: str) -> None:
+        self.ledger.hand_back(NOW, [(tick, self.state(tick))])
+
+    def bring(self, tick: str, state: str) -> None:
+        """Let a run begin, and leave it running or somewhere between two attempts."""
+        claim = self.goes(tick)
+        if state == "its worker died":
+            self.ledger.hand_back(NOW, [(tick, claim.state)], attempt_more=True)
+        elif state != "running":
+            self.fails(claim)
+            if state == "pending again":
+                self.pend(tick)
+
+    def stopped(self) -> dict[str, str]:
+        return self.redis.hgetall(names.STOP)
+
+
+BEGUN = ("running", "waits for its next attempt", "pending again", "its worker died")
+
+
+@pytest.mark.parametrize("state", BEGUN)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_run_that_has_begun_keeps_its_place(redis: Redis, policy: str, state: str) -> None:
+    runs = Runs(redis, policy)
+    runs.fire(EARLIER, LATER)
+    runs.bring(EARLIER, state)
+    claim = runs.claim(LATER)
+    if policy == "allow":
+        assert claim is not None
+        assert claim.verdict == ""
+        return
+    if policy == "skip":
+        assert claim is not None
+        assert claim.verdict == f"overlap|{EARLIER}"
+        runs.ends(LATER)
+    else:
+        assert claim is None
+        assert runs.state(LATER) == "q|1|q|"
+    assert runs.stopped() == ({EARLIER: f"replaced|{LATER}"} if policy == "replace" else {})
+    if state == "waits for its next attempt":
+        runs.pend(EARLIER)
+    if state != "running":
+        runs.goes(EARLIER)
+    runs.ends(EARLIER)
+    if policy != "skip":
+        assert runs.state(LATER) == "w|1|q|"
+
+
+@pytest.mark.parametrize("policy", ["skip", "queue"])
+def test_an_earlier_run_whose_message_comes_later_goes_first(redis: Redis, policy: str) -> None:
+    runs = Runs(redis, policy)
+    runs.fire(EARLIER, LATER, LATEST)
+    for tick in (LATEST, LATER):
+        assert runs.claim(tick) is None
+        assert runs.state(tick) == "w|1||"
+        assert redis.zscore(names.DEADLINES, tick) == NOW + AGAIN
+        runs.pend(tick)
+    for tick in (EARLIER, LATER, LATEST):
+        runs.goes(tick)
+        runs.ends(tick)
+    assert not redis.exists(names.OPEN, names.GOING, names.BEFORE)
+
+
+def test_so_do_runs_asked_for_by_hand(redis: Redis) -> None:
+    runs = Runs(redis, "skip")
+    runs.fire(EARLIER)
+    assert runs.ledger.open([LATER, LATEST], NOW) == [LATER, LATEST]
+    for tick in (LATEST, LATER):
+        assert runs.claim(tick) is None
+        runs.pend(tick)
+    for tick in (EARLIER, LATER, LATEST):
+        runs.goes(tick)
+        runs.ends(tick)
+
+
+def test_a_later_run_takes_the_place_of_an_earlier_one_but_never_the_other_way(
+    redis: Redis,
+) -> None:
+    runs = Runs(redis, "replace")
+    runs.fire(EARLIER, LATER)
+    runs.goes(LATER)
+    assert runs.stopped() == {EARLIER: f"replaced|{LATER}"}
+    claim = runs.claim(EARLIER)
+    assert claim is not None
+    assert claim.verdict == f"replaced|{LATER}"
+    assert runs.stopped() == {EARLIER: f"replaced|{LATER}"}
+
+
+@pytest.mark.parametrize("policy", ["queue", "replace"])
+def test_of_two_runs_that_may_be_queued_one_stays(redis: Redis, policy: str) -> None:
+    """The earlier one by `queue`, the later one by `replace`, whichever is claimed first."""
+    runs = Runs(redis, policy)
+    runs.fire(EARLIER)
+    runs.goes(EARLIER)
+    runs.ledger.open([LATEST], NOW)
+    runs.ledger.open([LATER], NOW)
+    assert runs.claim(LATEST) is None
+    assert runs.state(LATEST).startswith("q|")
+    claim = runs.claim(LATER)
+    if policy == "queue":
+        assert claim is None
+        assert runs.state(LATER).startswith("q|")
+        assert runs.stopped() == {LATEST: f"overlap|{LATER}"}
+    else:
+        assert claim is not None
+        assert claim.verdict == f"replaced|{LATEST}"
+        assert runs.stopped() == {EARLIER: f"replaced|{LATER}"} | {EARLIER: f"replaced|{LATEST}"}
+
+
+@pytest.mark.parametrize("policy", ["skip", "queue"])
+@pytest.mark.parametrize("pends", [False, True])
+def test_a_queued_run_that_is_woken_has_the_place(redis: Redis, policy: str, pends: bool) -> None:
+    runs = Runs(redis, "queue")
+    runs.fire(EARLIER, LATER)
+    runs.goes(EARLIER)
+    assert runs.claim(LATER) is None
+    runs.ends(EARLIER)
+    Runs(redis, policy).fire(LATEST)
+    if pends:
+        runs.pend(LATER)
+    claim = runs.claim(LATEST)
+    assert claim is None or claim.verdict == f"overlap|{LATER}"
+    if not pends:
+        runs.pend(LATER)
+    runs.goes(LATER)
+
+
+@pytest.mark.parametrize("policy", ["skip", "queue", "replace"])
+def test_a_run_that_lost_its_place_to_the_version_before_waits(redis: Redis, policy: str) -> None:
+    runs = Runs(redis, policy)
+    runs.fire(EARLIER)
+    runs.bring(EARLIER, "pending again")
+    redis.hset(names.OPEN, LATER, "r|1||w#1")
+    redis.hset(names.GOING, "7", LATER)
+    assert runs.claim(EARLIER) is None
+    assert runs.state(EARLIER) == "w|2||"
+    assert runs.stopped() == {}
+
+
+def test_a_run_named_twice_in_one_call_is_claimed_and_ended_once(redis: Redis) -> None:
+    runs = Runs(redis, "allow")
+    runs.fire(EARLIER)
+    (claim,) = runs.ledger.claim("w#1", NOW, [(EARLIER, "7")] * 2)
+    ended = Outcome(EARLIER, "7", claim.state, b"record")
+    stale = Outcome(EARLIER, "7", "r|1||w#0", b"stale")
+    assert runs.ledger.finish(NOW, [stale, ended, ended]) == [EARLIER]
+    assert runs.ledger.history("7") == ["record"]
+
+
+def test_an_entry_fires_no_tick_twice_whatever_its_score_says(redis: Redis) -> None:
+    runs = Runs(redis, "allow")
+    runs.fire(EARLIER, LATER)
+    for tick in (EARLIER, LATER):
+        runs.goes(tick)
+        runs.ends(tick)
+    redis.zadd(names.SCHEDULE, {KEY: NOW})
+    step = Advance(KEY, repr(NOW), NOW + 60, "{}", [EARLIER, LATER, LATEST], "7")
+    assert runs.ledger.advance("me", NOW, [step], 0) == [LATEST]
+
+
+def test_in_a_backlog_no_attempt_is_skipped_for_a_later_run(
+    redis: Redis,
+    system: Callable[..., None],
+    job: Callable[..., dict[str, Any]],
+) -> None:
+    """With one slot, which another job holds, the message of the later run comes first."""
+    retry = {"max_attempts": 2, "backoff": 600}
+    system(job("failing", "fail", retry=retry), job("slow", "hang", timeout=4), slots=1)
+
+    def states(job_id: str) -> dict[str, str]:
+        opened = redis.hgetall(names.OPEN).items()
+        return {tick: state for tick, state in opened if tick.startswith(f"{job_id}@")}
+
+    def reaches(tick: str, state: str) -> None:
+        wait_until(lambda: redis.hget(names.OPEN, tick).startswith(state), f"{tick} as {state}")
+
+    run(redis, "failing")
+    (earlier,) = states("failing")
+    reaches(earlier, "w|2|")
+    run(redis, "slow")
+    (slow,) = states("slow")
+    reaches(slow, "r|")
+    run(redis, "failing")
+    (later,) = states("failing").keys() - {earlier}
+    wait_until(lambda: redis.llen("celery") == 1, "the message of the later run")
+    redis.zadd(names.DEADLINES, {earlier: 0})
+    reaches(earlier, "p|2|")
+    wait_until(lambda: not redis.exists(names.OPEN), "all runs to end")
+    ended = map(json.loads, redis.lrange(names.HISTORY_PREFIX + "failing", 0, -1))
+    how = {run["run_id"]: (run["status"], run["reason"], run["attempt"]) for run in ended}
+    assert how == {earlier: ("failed", None, 2), later: ("skipped", "overlap", 1)}
