@@ -54,7 +54,8 @@ class Backfill:
         """Open these of the missing ones, from `due` on for beat; those that were not open yet."""
         new = [each for each in run_ids if self.missing[each] is None]
         again = [each for each in run_ids if self.missing[each] is not None]
-        return ledger.open(new, due) + ledger.open(again, due, again=True)
+        opened = ledger.open(new, due, in_turn=True)
+        return opened + ledger.open(again, due, again=True, in_turn=True)
 
 
 def in_turn(job: Job) -> bool:

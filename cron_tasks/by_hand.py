@@ -1,33 +1,33 @@
 """What people ask of runs: one now, one again, one no more."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from redis import Redis
 
 from cron_tasks import names, runs
-from cron_tasks.errors import JobDisabled, RunUnfit
+from cron_tasks.errors import RunUnfit
 from cron_tasks.jobs import Job
 from cron_tasks.ledger import PATIENCE, Ledger, open_tick
 from cron_tasks.registry import Registry
 from cron_tasks.settings import Settings
 from cron_tasks.sweeper import decide
-from cron_tasks.text import printable, shown
+from cron_tasks.text import shown
 from cron_tasks.ticks import parse_run_id, run_id
 
 CANCELLED = "cancelled"
 
 
-def runnable(job: Job) -> Job:
-    """The job itself. Raises JobDisabled."""
-    if not job.enabled:
-        raise JobDisabled(f"job {job.id} ({printable(job.name, 60)}) is disabled: enable it")
-    return job
-
-
 def open_by_hand(ledger: Ledger, job: Job, now: float) -> str:
-    """Open a tick of the job at `now`; its run id. Raises JobDisabled."""
-    asked_for = run_id(runnable(job).id, round(now, 3))
+    """Open a run of the job at `now`, and return its run id.
+
+    A disabled or paused job runs, too: that makes a job possible which only people start. The run
+    of a tick is never taken, so the time is a millisecond later where the job has a tick at `now`.
+    """
+    at = datetime.fromtimestamp(round(now, 3), UTC)
+    while job.schedule.latest(at) == at:
+        at += timedelta(milliseconds=1)
+    asked_for = run_id(job.id, at.timestamp())
     ledger.open([asked_for], now + PATIENCE)
     return asked_for
 
@@ -49,10 +49,10 @@ def unknown(run_id: str) -> str:
 def reopen(redis: Redis, ledger: Ledger, text: str, now: float) -> tuple[str, Job]:
     """Open a run that ended as failed, skipped or missed again; its run id and its job.
 
-    Raises RunUnfit, UnknownJob, JobDisabled.
+    Raises RunUnfit, UnknownJob.
     """
     asked_for, job_id, when = named(text)
-    job = runnable(Registry(redis).job(job_id))
+    job = Registry(redis).job(job_id)
     ended = runs.find(redis, asked_for)
     if not open_tick(redis, asked_for):
         if ended is None:

@@ -142,6 +142,8 @@ def judge(row: Row, now: float, settings: Settings) -> tuple[Advance, list[Due]]
     missed, told = b"", None
     if firing.missed:
         missed, told = _passed_over(Job.from_document(row.job or ""), firing.missed, now, settings)
+    # Several ticks at once were meant to run one after the other.
+    in_turn = len(ticks) > 1 and not quick and document.get("overlap") != "allow"
     advance = Advance(
         key=row.key,
         score=row.score,
@@ -151,6 +153,7 @@ def judge(row: Row, now: float, settings: Settings) -> tuple[Advance, list[Due]]
         job_id=job_id,
         missed=missed,
         told=told,
+        in_turn=in_turn,
     )
     return advance, ticks
 

@@ -29,10 +29,6 @@ class UnknownJob(CronTasksError):
     """No job has this id."""
 
 
-class JobDisabled(CronTasksError):
-    """The job exists, but its owner switched it off."""
-
-
 class RunUnfit(CronTasksError):
     """A run is unknown, or not in a state for what was asked of it."""
 

@@ -13,8 +13,8 @@ member of `cron_tasks:deadlines`, scored with the time at which somebody has to 
 a pending tick's message counts as lost, a running tick's lease ends, a waiting tick's retry is due.
 States are p(ending), r(unning), w(aiting for a time: its next attempt, or its turn) and q(ueued
 until the run of its job that is going ends). Flags are h (asked for by hand), r (done again by
-hand) and q (was queued): none is ever too late. A pending tick has for its holder how often its
-message was sent again, if it was.
+hand), q (was queued) and c (makes up for a tick that nothing ran): none is ever too late.
+A pending tick has for its holder how often its message was sent again, if it was.
 A run that a Celery task does has "task:" and that one's id for its holder, and for its deadline the
 end of the job's timeout, since nobody renews it.
 """
@@ -67,7 +67,7 @@ class Ledger:
         for entry in page:
             upcoming = "" if entry.next is None else repr(entry.next)
             args += (entry.key, entry.score, upcoming, entry.meta, entry.missed)
-            args += (len(entry.run_ids), *entry.run_ids)
+            args += ("c" if entry.in_turn else "", len(entry.run_ids), *entry.run_ids)
             if entry.missed:
                 told = entry.told or Message("", b"")
                 args += (entry.job_id, told.queue, told.payload)
@@ -79,14 +79,18 @@ class Ledger:
             raise LockLost from None
         return [each for entry in page for each in entry.run_ids if each not in refused]
 
-    def open(self, run_ids: Sequence[str], due: float, again: bool = False) -> list[str]:
-        """Put ticks asked for by hand into the ledger; those that were not open already.
+    def open(
+        self, run_ids: Sequence[str], due: float, again: bool = False, in_turn: bool = False
+    ) -> list[str]:
+        """Put ticks asked for by hand into the ledger; return those that were not open already.
 
-        From `due` on beat publishes those that nobody has claimed; `again` tells those that have
-        ended before.
+        From `due` on beat publishes those that nobody has claimed. `again` is for those that have
+        ended before. With `in_turn` they wait for other runs of their job, whatever its overlap
+        policy.
         """
         keys = [names.OPEN, names.DEADLINES, names.WAKE, names.BEFORE]
-        args = [due, "p|1|hr|" if again else "p|1|h|", names.JOB_ENTRY_PREFIX]
+        flags = "h" + "r" * again + "c" * in_turn
+        args = [due, f"p|1|{flags}|", names.JOB_ENTRY_PREFIX]
         return steps.open(self.redis, keys, [*args, *run_ids])
 
     def claim(self, holder: str, now: float, run_ids: Sequence[tuple[str, str]]) -> list[Claim]:
@@ -100,7 +104,7 @@ class Ledger:
             return []
         # A run named twice would be granted twice, since a script looks at all of them first.
         run_ids = list(dict.fromkeys(run_ids))
-        args = [holder, now + LEASE, now + AGAIN, names.JOB_ENTRY_PREFIX]
+        args = [holder, now + LEASE, now + AGAIN, names.JOB_ENTRY_PREFIX, names.LINE_PREFIX]
         for run_id, job_id in run_ids:
             args += [run_id, job_id]
         keys = [names.OPEN, names.DEADLINES, names.GOING, names.QUEUED, names.STOP, names.ATTEMPTS]
@@ -134,8 +138,9 @@ class Ledger:
         """Close ticks, write their history and queue their notifications, all in one step.
 
         Returns the run ids of the outcomes whose run was still in the state given; the others
-        changed nothing. A message whose queue is of another type goes to
-        `cron_tasks:undeliverable`.
+        changed nothing. An attempt that would be followed by another one ends its run if somebody
+        wants that, or if the job was paused or removed meanwhile; its outcome gets that status. A
+        message whose queue is of another type goes to `cron_tasks:undeliverable`.
         """
         if not outcomes:
             return []
@@ -144,6 +149,7 @@ class Ledger:
             return [closed for each in outcomes for closed in self.finish(now, [each])]
         args: list[Any] = [now, names.JOB_ENTRY_PREFIX, names.HISTORY_PREFIX, names.ACCOUNT_PREFIX]
         args += [names.COUNT_PREFIX, *self._keep, self.audited, *self._queues, self._reports]
+        args.append(names.LINE_PREFIX)
         for each in outcomes:
             args += [each.run_id, each.job_id, each.state, each.record, each.status, each.tag]
             args.append(len(each.messages))
@@ -152,8 +158,12 @@ class Ledger:
         keys = [names.OPEN, names.DEADLINES, names.UNDELIVERABLE, names.RECENT, names.FAILED]
         keys += [names.FAILING, names.GOING, names.QUEUED, names.STOP, names.ATTEMPTS]
         keys += [names.DROPPED, names.WAKE, names.REPORTS, names.BEFORE]
-        refused = set(steps.finish(self.redis, keys, args))
-        return [each.run_id for each in outcomes if each.run_id not in refused]
+        refused, stopped = steps.finish(self.redis, keys, args)
+        reasons = zip(stopped[::2], stopped[1::2], strict=True)
+        ends = [_cut_short(outcomes[int(n) - 1], why) for n, why in reasons]
+        left = {*refused, *(each.run_id for each in ends)}
+        closed = [each.run_id for each in outcomes if each.run_id not in left]
+        return closed + self.finish(now, ends)
 
     def stop(self, run_ids: Sequence[str], why: str) -> list[str]:
         """Tell open ticks to end as skipped, `why` ("<reason>|<detail>"); those that were open.
@@ -213,6 +223,14 @@ class Ledger:
                 pipe.lindex(names.HISTORY_PREFIX + job_id, 0)
             rows = pipe.execute(raise_on_error=False)
         return [None if isinstance(row, Exception) else row for row in rows]
+
+
+def _cut_short(outcome: Outcome, why: str) -> Outcome:
+    """Return how a run ends whose next attempt nobody wants; `outcome` gets its status."""
+    assert outcome.otherwise
+    end = outcome.otherwise(why)
+    outcome.status = end.status
+    return end
 
 
 def open_tick(redis: Redis, run_id: str) -> Overdue | None:

@@ -1,6 +1,6 @@
 """What goes into the ledger (ledger.py) and comes out of it; no Redis here."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -109,7 +109,8 @@ class Message:
 class Advance:
     """One due entry: its next score, RedBeat meta, and the ticks that it puts into the ledger.
 
-    `missed` is the record of the ticks that it passes over, and `told` the message about them.
+    `missed` is the record of the ticks that it passes over, and `told` the message about them. With
+    `in_turn` the ticks run one after the other, whatever the overlap policy.
     """
 
     key: str
@@ -120,6 +121,7 @@ class Advance:
     job_id: str = ""
     missed: bytes = b""
     told: Message | None = None
+    in_turn: bool = False
 
 
 @dataclass(slots=True)
@@ -142,6 +144,11 @@ class Open:
         """Whether it begins late by right: a further attempt, asked for by hand, or queued."""
         state = _read(self.state)
         return state.attempt > 1 or state.flags != ""
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether a person asked for this run."""
+        return "h" in _read(self.state).flags
 
     @property
     def repeated(self) -> bool:
@@ -201,7 +208,8 @@ class Outcome:
     """How an attempt ended: its record for the history, and what to tell.
 
     `state` is the state the tick was left in; one that has moved on since is left alone. A retry
-    is due at `retry_at`, and its record is the trace: all failed attempts so far.
+    is due at `retry_at`, and its record is the trace: all failed attempts so far. `otherwise` gives
+    how the run ends if the retry is unwanted, by the reason ("<reason>|<other run>").
     """
 
     run_id: str
@@ -211,6 +219,7 @@ class Outcome:
     messages: Sequence[Message] = field(default=())
     status: Status = "ok"
     retry_at: float | None = None
+    otherwise: Callable[[str], "Outcome"] | None = None
 
     @property
     def tag(self) -> str | bytes:

@@ -1,7 +1,8 @@
 """How an attempt ends, in the words of the ledger and of the bot. Pure."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -74,8 +75,10 @@ def conclude(
         wait = max(retry.wait(by.number, chance), _put_off(run.job, result.retry_after, now))
         messages = tuple(_messages(run, tick, "retry", result, now, settings))
         trace = orjson.dumps([*orjson.loads(tick.trace or "[]"), _attempt(result, by)])
+        otherwise = partial(_cut_short, run, tick, result, by, settings)
+        retry_at = now + wait
         return Outcome(
-            run.run_id, run.job.id, tick.state, trace, messages, "retry", retry_at=now + wait
+            run.run_id, run.job.id, tick.state, trace, messages, "retry", retry_at, otherwise
         )
     event = _EVENTS.get(result.status, result.status)
     messages = tuple(_messages(run, tick, event, result, now, settings))
@@ -86,6 +89,18 @@ def conclude(
         told = ""
     line = record(run.run_id, result, by, trace=tick.trace, untold=told)
     return Outcome(run.run_id, run.job.id, tick.state, line, messages, result.status)
+
+
+def _cut_short(
+    run: Run, tick: Open, result: Result, by: Attempt, settings: Settings, why: str
+) -> Outcome:
+    """The outcome of a failed attempt after which no other may follow, by "<reason>|<run>"."""
+    reason, _, other = why.partition("|")
+    if reason == "removed":
+        return untold(tick, replace(result, status="skipped", reason=reason), by)
+    status: Status = "failed" if reason == "paused" else "skipped"
+    end = replace(result, status=status, reason=reason, other=other or None, final=True)
+    return conclude(run, tick, end, by, settings, 0.0)
 
 
 def _put_off(job: Job, retry_after: float, now: float) -> float:

@@ -81,7 +81,13 @@ class Runner(Concluder):
         with renewed(lambda: self.ledger.renew(holder, self.clock(), claimed), LEASE / 3):
             done = [each for claim in claims if (each := self._perform(holder, claim))]
             closed = set(self._finish([outcome for outcome, _ in done]))
-        results = {outcome.run_id: result for outcome, result in done}
+        # What was to be tried again may have ended, since somebody wanted that meanwhile.
+        results = {
+            outcome.run_id: result
+            if outcome.status == result.status
+            else replace(result, status=outcome.status)
+            for outcome, result in done
+        }
         left = set(claimed) - results.keys()
         for lost in results.keys() - closed:
             log.warning("run.lease_lost", run_id=lost, status=results.pop(lost).status)
@@ -90,7 +96,7 @@ class Runner(Concluder):
         return ended | dict.fromkeys(left, "handed back" if self.service.reason else "handed over")
 
     def by_hand(self, job_id: str) -> str:
-        """Open a tick of this instant; its run id. Raises UnknownJob, JobDisabled."""
+        """Open a tick of this instant; its run id. Raises UnknownJob."""
         return open_by_hand(self.ledger, self.registry.job(job_id), self.clock())
 
     def _perform(self, holder: str, claim: Claim) -> tuple[Outcome, Result] | None:
@@ -118,10 +124,7 @@ class Runner(Concluder):
         result = refused or (
             act(run, self.settings) if quick else self._watch(run, holder, claim, started)
         )
-        outcome = self._ended(run, claim, started, result)
-        if outcome.status != result.status:
-            result = replace(result, status=outcome.status)
-        return outcome, result
+        return self._ended(run, claim, started, result), result
 
     def _hand_over(
         self, run: Run, claim: Claim, action: TaskAction, started: float
@@ -151,7 +154,7 @@ class Runner(Concluder):
 
     def _refusal(self, run: Run, claim: Claim, now: float) -> Result | None:
         """Why a run does not begin."""
-        if not run.job.enabled:
+        if not run.job.enabled and not claim.by_hand:
             return Result("skipped", "disabled")
         if claim.verdict:
             reason, _, other = claim.verdict.partition("|")

@@ -128,6 +128,18 @@ def find(redis: Redis, run_id: str) -> Shape | None:
     return passed_over(redis, job_id, when)
 
 
+def last_end(redis: Redis, run_id: str) -> Shape | None:
+    """Return how a run ended last; None when no record of it is kept.
+
+    Unlike `find`, also that a run which was to be done again was skipped: that leaves its earlier
+    outcome as it was.
+    """
+    for run in map(shaped, cast("list[str]", redis.lrange(names.RECENT, 0, PAGE - 1))):
+        if run["run_id"] == run_id and "until" not in run:
+            return run
+    return find(redis, run_id)
+
+
 def passed_over(redis: Redis, job_id: str, when: float) -> Shape | None:
     """The record of the range of missed ticks that `when` lies in; these do not overlap."""
     key = names.ACCOUNT_PREFIX + job_id

@@ -16,7 +16,7 @@ from cron_tasks import inflight, names, presence, watchdog
 from cron_tasks.celery import app, settings
 from cron_tasks.chunk import Tick, one_by_one
 from cron_tasks.conclusions import Concluder
-from cron_tasks.errors import JobDisabled, UnknownJob
+from cron_tasks.errors import UnknownJob
 from cron_tasks.handover import Handed, error_of, send
 from cron_tasks.ledger import Ledger
 from cron_tasks.outcomes import Result
@@ -47,11 +47,11 @@ def sync_jobs() -> dict[str, Any]:
     return report.as_json() if report else {"state": "another sync is at it"}
 
 
-@app.task(name=names.RUN_TASK, bind=True, throws=(UnknownJob, JobDisabled))
+@app.task(name=names.RUN_TASK, bind=True, throws=(UnknownJob,))
 def run_job(self: Task[..., Any], job_id: str | int) -> str:
     """Run the tick that this message's id names, or, called by hand, the job right now.
 
-    Raises UnknownJob or JobDisabled when called by hand for a job that cannot run.
+    Raises UnknownJob when called by hand for a job that does not exist.
     """
     job_id = str(job_id)
     runner = _runner(self.request.hostname or "")

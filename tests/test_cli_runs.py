@@ -295,7 +295,7 @@ def test_backfill_opens_what_did_not_run(quick: Quick, world: World) -> None:
     assert not world.redis.hexists(names.OPEN, at(1))
     done = quick.json(*arguments)
     assert done["opened"] == [at(-1), at(1), at(2), at(3), at(4), at(5)]
-    assert world.redis.hmget(names.OPEN, at(1), at(-1)) == ["p|1|hr|", "p|1|h|"]
+    assert world.redis.hmget(names.OPEN, at(1), at(-1)) == ["p|1|hrc|", "p|1|hc|"]
     assert world.redis.exists(names.WAKE)
     for tick in done["opened"]:
         world.end(tick, Result("ok"), fire=False)

@@ -60,7 +60,7 @@ class Sweeps:
         return why(account, {}, NOW, self.now, "UTC").sentence
 
 
-@pytest.mark.parametrize("state", ["p|1|h|", "p|1|hr|", "p|1|q|"])
+@pytest.mark.parametrize("state", ["p|1|h|", "p|1|q|"])
 def test_a_run_that_no_worker_claims_ends_with_its_reason(redis: Redis, state: str) -> None:
     swept = Sweeps(redis)
     redis.hset(names.OPEN, TICK, state)
@@ -74,6 +74,21 @@ def test_a_run_that_no_worker_claims_ends_with_its_reason(redis: Redis, state: s
     assert "discarded its message again and again: was it revoked?" in swept.why()
     assert json.loads(redis.lindex("queue:to_telegram", 0))["event"] == "skipped"
     assert not redis.exists(names.OPEN, names.DEADLINES)
+
+
+def test_a_run_that_is_done_again_and_discarded_stays_failed(redis: Redis) -> None:
+    swept = Sweeps(redis)
+    failed = json.dumps({"run_id": TICK, "status": "failed", "reason": None, "error": "HTTP 500"})
+    redis.lpush(names.HISTORY_PREFIX + "7", failed)
+    redis.expire(names.HISTORY_PREFIX + "7", 60)
+    redis.zadd(names.FAILED, {TICK: NOW})
+    redis.expire(names.FAILED, 60)
+    swept.ledger.open([TICK], NOW, again=True)
+    swept.sweep(MOST_DISCARDED + 1)
+    assert swept.state() is None
+    assert swept.record() == ("failed", None, "HTTP 500")
+    assert redis.zscore(names.FAILED, TICK) == NOW
+    assert json.loads(redis.lindex(names.RECENT, 0))["reason"] == "discarded"
 
 
 def test_a_further_attempt_that_no_worker_claims_has_failed(redis: Redis) -> None:

@@ -157,7 +157,7 @@ def test_missed_ticks_are_told_as_one(redis: Redis) -> None:
     (told,) = teller.told()
     assert told["run_id"] == run_id("7", NOW + 1)
     until, _, why = told["error"].partition(": ")
-    assert until == f"missed until {run_id('', NOW + 99)[1:]}"
+    assert until == f"missed until {run_id('', NOW + 84)[1:]}"
     assert why.startswith("several ticks had been missed")
 
 

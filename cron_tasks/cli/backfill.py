@@ -8,7 +8,6 @@ import click
 from redis import Redis
 
 from cron_tasks.backfill import Backfill, in_turn, plan
-from cron_tasks.by_hand import runnable
 from cron_tasks.cli import console
 from cron_tasks.cli.following import outcome, patiently, send, wait_for
 from cron_tasks.jobs import Job
@@ -30,7 +29,7 @@ def backfill(job_id: str, start: str, end: str, dry_run: bool, as_json: bool) ->
     next they are run in turn, while this command waits; Ctrl-C lets the one that is going end.
     """
     with console.open_redis() as redis:
-        job, now = runnable(Registry(redis).job(job_id)), time.time()
+        job, now = Registry(redis).job(job_id), time.time()
         first, last = (
             console.moment(text, job.timezone, option).timestamp()
             for text, option in ((start, "--from"), (end, "--to"))

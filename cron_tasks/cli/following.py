@@ -58,7 +58,7 @@ def wait_for(redis: "Redis", run_id: str) -> runs.Shape:
     """How an open run ended, once it has. Raises RunUnfit when Redis has forgotten it."""
     while patiently(lambda: redis.hexists(names.OPEN, run_id)):
         time.sleep(LOOK_EVERY / 2)
-    if (run := patiently(lambda: runs.find(redis, run_id))) is None:
+    if (run := patiently(lambda: runs.last_end(redis, run_id))) is None:
         raise RunUnfit(f"run {run_id} is no longer open, and nothing is known of its end")
     return run
 

@@ -9,13 +9,13 @@ local i = 12
 while ARGV[i] do
     rows[#rows + 1] = i
     entries[#entries + 1] = ARGV[i]
-    i = i + 6 + tonumber(ARGV[i+5]) + (ARGV[i+4] ~= '' and 3 or 0)
+    i = i + 7 + tonumber(ARGV[i+6]) + (ARGV[i+4] ~= '' and 3 or 0)
 end
 local scores = redis.call('ZMSCORE', KEYS[2], unpack(entries))
 local whole = redis.call('EXISTS', unpack(entries)) == #entries
-local moved, over, due, before, refused, records = {}, {}, {}, {}, {}, {}
+local moved, over, due, before, states, refused, records = {}, {}, {}, {}, {}, {}, {}
 for n, at in ipairs(rows) do
-    local last = at + 5 + tonumber(ARGV[at+5])
+    local state, last = 'p|1|' .. ARGV[at+5] .. '|', at + 6 + tonumber(ARGV[at+6])
     local there = whole or redis.call('EXISTS', entries[n]) == 1
     if there and edited then
         there = tonumber(redis.call('HGET', entries[n], 'edit') or 0) <= read
@@ -29,10 +29,11 @@ for n, at in ipairs(rows) do
         end
         -- Whatever its score says, an entry fires no tick twice.
         local fired = redis.call('HGET', entries[n], 'fired') or ''
-        for tick = at + 6, last do
+        for tick = at + 7, last do
             if fired == '' or older(fired, ARGV[tick]) then
                 due[#due + 1] = ARGV[tick]
                 before[#before + 1] = fired
+                states[#states + 1] = state
                 fired = ARGV[tick]
             else
                 refused[#refused + 1] = ARGV[tick]
@@ -46,7 +47,7 @@ for n, at in ipairs(rows) do
             records[#records + 1] = missed
         end
     else
-        for tick = at + 6, last do refused[#refused + 1] = ARGV[tick] end
+        for tick = at + 7, last do refused[#refused + 1] = ARGV[tick] end
     end
 end
 if #records > 0 then remember(KEYS[7], 10000, ARGV[6], unpack(records)) end
@@ -54,6 +55,7 @@ if #moved > 0 then redis.call('ZADD', KEYS[2], unpack(moved)) end
 if #over > 0 then redis.call('ZREM', KEYS[2], unpack(over)) end
 for first = 1, #due, 1000 do
     local final = math.min(first + 999, #due)
-    begin({unpack(due, first, final)}, {unpack(before, first, final)}, refused)
+    begin({unpack(due, first, final)}, {unpack(before, first, final)},
+        {unpack(states, first, final)}, refused)
 end
 return refused

@@ -1,4 +1,4 @@
---! uses shared/unwanted ledger/overlap
+--! uses ledger/overlap
 local holder, lease, soon, prefix = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local ids, granted, states, deadlines = {}, {}, {}, {}
 local function mark(id, state, deadline)
@@ -13,7 +13,7 @@ local function special(id, job, open, document)
     if not (state == 'p' or (state == 'r' and owner == holder)) then return 0 end
     local verdict, claimed = '', 'r|' .. attempt .. '|' .. flags .. '|' .. holder
     if string.find(document, '"action":', 1, true) then
-        verdict = overlap(job, id, attempt ~= '1', document)
+        verdict = overlap(job, id, open, document)
     end
     if not verdict then
         mark(id, 'q|' .. attempt .. '|' .. string.gsub(flags, 'q', '') .. 'q|')
@@ -28,18 +28,18 @@ local function special(id, job, open, document)
     return {claimed, document, trace, verdict}
 end
 local first = 'r|1||' .. holder
-for i = 5, #ARGV, 2 do ids[#ids + 1] = ARGV[i] end
+for i = 6, #ARGV, 2 do ids[#ids + 1] = ARGV[i] end
 for n, open in ipairs(redis.call('HMGET', KEYS[1], unpack(ids))) do
     granted[n] = 0
     if open then
-        local document = redis.pcall('HGET', prefix .. ARGV[4 + 2 * n], 'job')
+        local document = redis.pcall('HGET', prefix .. ARGV[5 + 2 * n], 'job')
         if type(document) ~= 'string' then document = '' end
         local slow = document == '' or string.find(document, '"action":', 1, true)
         if open == 'p|1||' and not slow then
             granted[n] = document
             mark(ids[n], first)
         else
-            granted[n] = special(ids[n], ARGV[4 + 2 * n], open, document)
+            granted[n] = special(ids[n], ARGV[5 + 2 * n], open, document)
         end
     end
 end

@@ -1,8 +1,10 @@
---! uses shared/remember shared/tell shared/account shared/wake ledger/streak ledger/gather ledger/put_off ledger/settle ledger/release ledger/close
+--! uses shared/remember shared/tell shared/account shared/wake ledger/streak ledger/gather ledger/put_off ledger/unwilling ledger/settle ledger/release ledger/close
+local function repeated(open) return string.find(open, '^%a|%d+|%a*r') end
 local now, prefix, history, keep, ttl = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[6]), ARGV[7]
 local rows, ids, entries, refused, closed = {}, {}, {}, {}, {}
 local queues, records, failed, reports, counted, ended, again = {}, {}, {}, {}, {}, 0, false
-local i = 12
+local stopped = {}
+local i = 13
 while ARGV[i] do
     rows[#rows + 1] = i
     ids[#ids + 1] = ARGV[i]
@@ -14,7 +16,11 @@ local failing, dead = redis.call('EXISTS', KEYS[6]) == 1, redis.call('EXISTS', K
 local busy = redis.call('EXISTS', KEYS[7], KEYS[9]) > 0
 for n, open in ipairs(redis.call('HMGET', KEYS[1], unpack(ids))) do
     local at = rows[n]
-    if open == ARGV[at+2] then
+    local why = open == ARGV[at+2] and ARGV[at+4] == 'retry' and unwilling(ids[n], open, entries[n])
+    if why then
+        stopped[#stopped + 1] = tostring(n)
+        stopped[#stopped + 1] = why
+    elseif open == ARGV[at+2] then
         local job, record, status, tag = ARGV[at+1], ARGV[at+3], ARGV[at+4], ARGV[at+5]
         local there = whole or redis.call('EXISTS', entries[n]) == 1
         local count = 0
@@ -26,12 +32,15 @@ for n, open in ipairs(redis.call('HMGET', KEYS[1], unpack(ids))) do
             put_off(ids[n], open, record, tag)
             again = true
         else
-            if there then remember(history .. job, keep, ttl, record) end
-            settle(job, tag, counted)
+            -- A run that is done again and then does not run leaves what is known of it as it was.
+            if not (status == 'skipped' and repeated(open)) then
+                if there then remember(history .. job, keep, ttl, record) end
+                settle(job, tag, counted)
+            end
             if status == 'failed' then
                 failed[#failed + 1] = now
                 failed[#failed + 1] = ids[n]
-            elseif dead and string.find(open, '^r|%d+|%a*r') then
+            elseif dead and status == 'ok' and repeated(open) then
                 redis.call('ZREM', KEYS[5], ids[n])
             end
             ended = ended + 1
@@ -51,4 +60,4 @@ for day in pairs(counted) do redis.call('EXPIRE', ARGV[5] .. day, ARGV[8]) end
 if again or busy == 'woken' then wake(KEYS[12]) end
 if #reports > 0 then redis.call('ZADD', KEYS[13], unpack(reports)) end
 if ended > 0 then close(closed, records, failed) end
-return refused
+return {refused, stopped}

@@ -1,0 +1,159 @@
+"""Runs that make up for missed ticks go one after the other, and no policy ends them."""
+
+import pytest
+from redis import Redis
+from test_overlap import EARLIER, LATER, LATEST, NOW, Runs
+
+from cron_tasks import names
+from cron_tasks.ledger_ticks import Advance
+from cron_tasks.ticks import run_id
+
+TICKS = [run_id("7", NOW + second) for second in range(7)]
+PRESENT = run_id("7", NOW + 60)
+
+
+class Line(Runs):
+    """Runs of one job, some of which make up for ticks that nothing ran."""
+
+    def make_up(self, *ticks: str) -> None:
+        self.redis.zadd(names.SCHEDULE, {names.entry_key("7"): NOW})
+        step = Advance(names.entry_key("7"), repr(NOW), NOW + 60, "{}", ticks, "7", in_turn=True)
+        assert self.ledger.advance("me", NOW, [step], 0) == list(ticks)
+
+    def drain(self, *waiting: str) -> list[str]:
+        """Let all of these run, each as soon as it may; the order in which they went."""
+        left, order = list(waiting), []
+        for _ in range(10 * len(waiting)):
+            for tick in list(left):
+                if self.state(tick) == "ended":
+                    left.remove(tick)
+                    continue
+                if self.state(tick)[0] in "wq":
+                    self.pend(tick)
+                claim = self.claim(tick)
+                if claim and claim.verdict:
+                    left.remove(tick)
+                elif claim:
+                    order.append(tick)
+                    self.ends(tick)
+        return order
+
+
+@pytest.mark.parametrize("policy", ["skip", "queue", "replace"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_each_missed_tick_runs_in_its_order(redis: Redis, policy: str, reverse: bool) -> None:
+    line = Line(redis, policy)
+    line.make_up(*TICKS)
+    claims = [(tick, line.claim(tick)) for tick in (reversed(TICKS) if reverse else TICKS)]
+    going = [tick for tick, claim in claims if claim]
+    assert all(claim.verdict == "" for _, claim in claims if claim)
+    for tick in going:
+        line.ends(tick)
+    order = [*going, *line.drain(*(tick for tick in TICKS if tick not in going))]
+    assert order == TICKS
+    assert not redis.exists(names.OPEN, names.STOP)
+
+
+def test_with_allow_they_run_side_by_side(redis: Redis) -> None:
+    line = Line(redis, "allow")
+    line.fire(*TICKS)
+    assert all(line.claim(tick) for tick in TICKS)
+
+
+@pytest.mark.parametrize(
+    ("policy", "verdict"),
+    [("skip", f"overlap|{EARLIER}"), ("queue", None), ("replace", None)],
+)
+def test_a_present_tick_does_not_end_one_that_makes_up(
+    redis: Redis, policy: str, verdict: str | None
+) -> None:
+    line = Line(redis, policy)
+    line.make_up(EARLIER, LATER)
+    line.goes(EARLIER)
+    assert line.claim(LATER) is None
+    line.fire(PRESENT)
+    claim = line.claim(PRESENT)
+    assert (claim.verdict if claim else None) == verdict
+    assert not redis.exists(names.STOP)
+    line.ends(EARLIER)
+    assert line.state(LATER).startswith("w")
+    if verdict is None:
+        # The present tick keeps its place behind them.
+        assert line.state(PRESENT).startswith("q")
+        line.pend(LATER)
+        line.goes(LATER)
+        line.ends(LATER)
+        assert line.state(PRESENT).startswith("w")
+
+
+@pytest.mark.parametrize("policy", ["skip", "queue", "replace"])
+def test_an_older_tick_of_a_backfill_waits_for_the_present_run(redis: Redis, policy: str) -> None:
+    line = Line(redis, policy)
+    line.fire(LATEST)
+    line.goes(LATEST)
+    assert line.ledger.open([EARLIER, LATER], NOW, in_turn=True) == [EARLIER, LATER]
+    assert line.claim(EARLIER) is None
+    assert line.claim(LATER) is None
+    assert not redis.exists(names.STOP)
+    line.ends(LATEST)
+    assert line.drain(EARLIER, LATER) == [EARLIER, LATER]
+
+
+def test_the_line_forgets_what_was_ended_meanwhile(redis: Redis) -> None:
+    line = Line(redis, "skip")
+    line.make_up(*TICKS[:4])
+    line.goes(TICKS[0])
+    for tick in TICKS[1:4]:
+        assert line.claim(tick) is None
+    line.ends(TICKS[1])
+    line.ends(TICKS[2])
+    line.ends(TICKS[0])
+    assert line.state(TICKS[3]).startswith("w")
+    assert not redis.exists(names.LINE_PREFIX + "7")
+
+
+def test_a_run_that_the_version_before_queued_is_released(redis: Redis) -> None:
+    line = Line(redis, "queue")
+    line.fire(EARLIER)
+    line.goes(EARLIER)
+    redis.hset(names.OPEN, LATER, "q|1|q|")
+    redis.hset(names.QUEUED, "7", LATER)
+    line.ends(EARLIER)
+    assert line.state(LATER) == "w|1|q|"
+
+
+def test_flags_of_a_queued_run_do_not_grow(redis: Redis) -> None:
+    line = Line(redis, "skip")
+    line.make_up(EARLIER, LATER)
+    line.goes(EARLIER)
+    for _ in range(3):
+        assert line.claim(LATER) is None
+        assert line.state(LATER) == "q|1|cq|"
+        line.pend(LATER)
+
+
+def test_several_late_ticks_of_one_job_are_advanced_in_turn(redis: Redis) -> None:
+    from cron_tasks.due import Row, judge
+    from cron_tasks.entries import definition, meta, timing
+    from cron_tasks.jobs import Job, validate
+    from cron_tasks.settings import Settings
+
+    def judged(late: float, **more: object) -> tuple[int, bool]:
+        row = {"id": 7, "name": "x", "every": 5, "catchup": {"policy": "all"}} | more
+        from cron_tasks.limits import Limits
+
+        job = validate(row, timezone="UTC", limits=Limits(http=("127.0.0.1",)))
+        assert isinstance(job, Job)
+        text = definition("7", timing(job.schedule, True), {})
+        stored = Row(
+            "redbeat:cron_tasks:7", repr(NOW), text, meta(NOW - 5, 1), job.document().decode()
+        )
+        advance, _ = judge(stored, NOW + late, Settings())
+        return len(advance.run_ids), advance.in_turn
+
+    http = {"action": {"type": "http", "url": "http://127.0.0.1:9/"}}
+    assert judged(31, **http) == (7, True)
+    assert judged(11, **http) == (3, True)
+    assert judged(1, **http) == (1, False)
+    assert judged(31, **http, overlap="allow") == (7, False)
+    assert judged(31) == (7, False)
