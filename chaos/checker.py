@@ -15,7 +15,7 @@ from chaos.asked import Asked, iso, job_of, seconds
 from chaos.ledger import Ledger, Record
 
 #: Hashes in which a run stands only as long as it is open.
-PASSING = ("open", "going", "queued", "stop", "attempts")
+PASSING = ("open", "going", "queued", "stop", "attempts", "before")
 #: What may be found wrong; docs/operations.md says what each means.
 PROMISES = (
     *("lost", "doubled", "unasked", "untold", "repeated", "overlapping", "untrue", "left_over"),
@@ -95,7 +95,7 @@ def _judge_tick(verdict: Verdict, ledger: Ledger, run: str, tick: int, asked: As
     last = ends[-1] if ends else ledger.alone.get(run)
     # A tick ends where it ran, or where it was passed over before; each rerun adds an end.
     passed_over = bool(missed) or run in asked.skipped or (not ends and last is not None)
-    times, wanted = len(ends) + passed_over, 1 + asked.again[run]
+    times, wanted = len(ends) + passed_over, 1 + asked.again[run] - ledger.unrun[run]
     if times > wanted:
         passed = " and was passed over" if passed_over else ""
         verdict.wrong["doubled"].append(f"{run} ended {len(ends)} times{passed}, {wanted} wanted")
@@ -120,7 +120,7 @@ def _judge_unasked(
     """Of what was asked for by hand each is an end; beyond that only ticks have one."""
     for run in asked.by_hand - asked.forgotten:
         ends = len(ledger.ends.get(run, []))
-        if job_of(run) == job and ends != 1 + asked.again[run]:
+        if job_of(run) == job and ends != 1 + asked.again[run] - ledger.unrun[run]:
             verdict.wrong["lost"].append(f"{run}, asked for by hand, ended {ends} times")
     for run in ledger.ends.keys() - asked.by_hand - set(expected):
         tick = seconds(run.rpartition("@")[2])
@@ -138,6 +138,8 @@ def _wanted(row: Mapping[str, Any], ledger: Ledger) -> Iterator[str]:
             yield from (f"{run}/{event}" for _ in range(event in on))
             for failed in record.get("attempts", []) if "retry" in on else ():
                 yield f"{run}/retry/{failed['attempt']}"
+    for run, times in ledger.unrun.items():
+        yield from (f"{run}/skipped" for _ in range(times * ("skipped" in on)))
     for *_, run in ledger.missed:
         yield from (f"{run}/missed" for _ in range(run != "" and "missed" in on))
 

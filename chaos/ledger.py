@@ -1,9 +1,9 @@
 """What the ledger in Redis has of one job, read as plain JSON."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from redis import Redis
@@ -17,12 +17,14 @@ Record = Mapping[str, Any]
 class Ledger:
     """Ends by run (oldest first), single records of the account, and stretches of missed ticks.
 
-    A stretch is (first tick, last tick, reason, run id of a notification about it or "").
+    A stretch is (first tick, last tick, reason, run id of a notification about it or ""). `unrun`
+    counts by run how often it was to be done again and was skipped, which leaves its end as it was.
     """
 
     ends: dict[str, list[Record]]
     alone: dict[str, Record]
     missed: set[tuple[float, float, str, str]]
+    unrun: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     def read(cls, redis: Redis, job: str) -> "Ledger":
@@ -41,7 +43,7 @@ class Ledger:
             for record, first in stretches
         }
         alone = {r["run_id"]: r for r, _ in account if "until" not in r and "run_id" in r}
-        return cls(ends, alone, missed)
+        return cls(ends, alone, missed, _unrun(redis, ends))
 
     def add_told(self, runs: Iterable[str]) -> None:
         """Take notifications for the ends that went with the history of a removed job."""
@@ -51,6 +53,15 @@ class Ledger:
     def missed_at(self, tick: float) -> list[str]:
         """Reasons of the stretches that hold the tick."""
         return [reason for first, last, reason, _ in self.missed if first <= tick <= last]
+
+
+def _unrun(redis: Redis, ends: Mapping[str, Iterable[Record]]) -> Counter[str]:
+    recent = Counter[str]()
+    for row in redis.lrange("cron_tasks:recent", 0, -1):
+        if '"status":"skipped"' in row and (run := json.loads(row)["run_id"]) in ends:
+            recent[run] += 1
+    recorded = {run: sum(each["status"] == "skipped" for each in ends[run]) for run in recent}
+    return Counter({run: times - recorded[run] for run, times in recent.items()})
 
 
 def _last(record: Record, first: float, starts: Iterable[float]) -> float:

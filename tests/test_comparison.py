@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from applying import apply
 from driven import Beat
 from helpers import wait_until
 from processes import Celery
@@ -14,8 +15,11 @@ from rest_server import RestServer
 
 from cron_tasks import names
 from cron_tasks.comparison import Comparison, Differences
+from cron_tasks.jobs import Job, validate
+from cron_tasks.plan import Changes, Desired
 from cron_tasks.settings import Settings
 from cron_tasks.sync import Reconciler
+from cron_tasks.ticks import next_tick
 
 SECONDLY = {"id": 7, "name": "Tick", "cron_expression": "* * * * * *"}
 KEY = names.entry_key("7")
@@ -175,6 +179,15 @@ def test_a_scheduled_job_without_an_entry_is_found_before_it_is_due(
     found = comparison.mend()
     assert (found.counts, found.needs_sync) == ({"unreadable": 1}, True)
     assert (redis.zscore(names.SCHEDULE, KEY), redis.hget(names.JOBS, "7")) == (None, "")
+    # Once the sync has written it again, no tick to come counts as missed or skipped.
+    job = validate({"id": 7, "name": "Later", "every": 86_400}, timezone="UTC")
+    assert isinstance(job, Job)
+    apply(redis, Changes(changed=[Desired(job, "x")]), beat.clock.now)
+    assert redis.zrange(names.ACCOUNT_PREFIX + "7", 0, -1) == []
+    redis.delete(names.SCHEDULE)
+    due = next_tick(job.schedule, beat.clock.now)
+    comparison.mend()
+    assert redis.zscore(names.SCHEDULE, KEY) == due
 
 
 def test_an_entry_whose_name_is_not_text_is_left_alone(

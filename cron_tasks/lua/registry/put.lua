@@ -3,6 +3,15 @@
 -- A row whose next tick is not after what its entry has fired is not written: the answer names it,
 -- as id and time, and the caller computes its next tick from that time. So no tick fires twice,
 -- however old the caller's time is.
+-- Forget that the ticks of a job after `at` are missed, since its entry could not be read: it can.
+local function forget_aside(id, at)
+    local account = ARGV[5] .. id
+    for _, line in ipairs(redis.call('ZRANGEBYSCORE', account, '(' .. at, '+inf')) do
+        if string.find(line, '"reason": "set_aside"', 1, true) then
+            redis.call('ZREM', account, line)
+        end
+    end
+end
 local refusal = fenced(KEYS[9], ARGV[7], KEYS[10], ARGV[8])
 if refusal then return refusal end
 local stamp, first = ARGV[9], 10
@@ -32,6 +41,7 @@ for i = first, #ARGV, 6 do
         stale[#stale + 1] = string.format('%.6f', last)
     else
         local at = counts_from(last)
+        if aside and redis.call('HEXISTS', KEYS[3], key) == 1 then forget_aside(id, at) end
         if changed then
             local runs = meta and string.match(meta, '"total_run_count": (%d+)') or '0'
             local ran = last > clock and string.match(meta or '', '({"__type__".-})')
