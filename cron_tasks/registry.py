@@ -23,7 +23,7 @@ from cron_tasks.jobs import Job, Rejected
 from cron_tasks.plan import Changes, Desired
 from cron_tasks.schedules import Schedule
 from cron_tasks.text import storable, suggestion
-from cron_tasks.ticks import iso, next_tick
+from cron_tasks.ticks import iso, next_tick, nominal_time
 
 PAGE = 1000
 DAY = 86_400
@@ -170,9 +170,11 @@ class Registry:
         args = [*self._common(now, "edited"), fence.token, fence.generation, entries.stamp(now)]
         for desired in page:
             job = desired.job
-            timing, due = _timing(job.schedule, job.enabled, max(now, fired.get(job.id, now)))
+            after = max(now, fired.get(job.id, now))
+            timing, due, nominal = _timing(job.schedule, job.enabled, after)
             definition = entries.definition(job.id, timing, routing(job))
-            args += (job.id, desired.fingerprint, timing, definition, job.document(), due)
+            args += (job.id, desired.fingerprint, timing, definition, job.document(), due, nominal)
+            args.append(repr(after) if job.id in fired else "")
         return args
 
     def pause(self, job_id: str, reason: str, now: float) -> None:
@@ -265,10 +267,17 @@ def _by_time(
 
 
 @lru_cache(maxsize=16384)
-def _timing(schedule: Schedule, enabled: bool, now: float) -> tuple[str, str]:
-    """What decides when a job fires, and its next score, empty when there is none."""
+def _timing(schedule: Schedule, enabled: bool, now: float) -> tuple[str, str, str]:
+    """Return what decides when a job fires, its next score, and the nominal time of that tick.
+
+    The score is empty when there is none, the nominal time also where it is the score.
+    """
     upcoming = next_tick(schedule, now) if enabled else None
-    return entries.timing(schedule, enabled), "" if upcoming is None else repr(upcoming)
+    if upcoming is None:
+        return entries.timing(schedule, enabled), "", ""
+    nominal = nominal_time(schedule, upcoming)
+    score = repr(upcoming)
+    return entries.timing(schedule, enabled), score, "" if nominal == upcoming else repr(nominal)
 
 
 def routing(job: Job) -> dict[str, Any]:

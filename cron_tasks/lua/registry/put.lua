@@ -1,8 +1,10 @@
 --! uses shared/account shared/wake registry/fired registry/supersede registry/fenced
--- Write a page of jobs. Each row: id, fingerprint, timing, definition, document, next tick or ''.
--- A row whose next tick is not after what its entry has fired is not written: the answer names it,
--- as id and time, and the caller computes its next tick from that time. So no tick fires twice,
--- however old the caller's time is.
+-- Write a page of jobs. Each row: id, fingerprint, timing, definition, document, next tick or '', its
+-- nominal time or '' if that is the same, and the time after which it was computed or '' for now.
+-- A row whose next tick is not after what its entry has fired, or whose nominal time is not after
+-- the last tick, is not written: the answer names it, as id and time, and the caller computes its
+-- next tick from that time. So no tick fires twice, however old the caller's time is, and whatever
+-- the jitter was when it fired.
 local refusal = fenced(KEYS[9], ARGV[7], KEYS[10], ARGV[8])
 if refusal then return refusal end
 local stamp, first = ARGV[9], 10
@@ -13,10 +15,15 @@ if type(edits) ~= 'number' then
     redis.call('SET', KEYS[7], 1)
     edits = 1
 end
-for i = first, #ARGV, 6 do
-    local id, timing, upcoming = ARGV[i], ARGV[i+2], ARGV[i+5]
+-- Return the last tick of a job that was removed. An earlier version kept only when that was.
+local function ticked_before(id, removed)
+    local version = redis.call('LINDEX', ARGV[4] .. id, 0)
+    return tonumber(version and string.match(version, '"fired": ([%d.]+)') or removed)
+end
+for i = first, #ARGV, 8 do
+    local id, timing, upcoming, nominal = ARGV[i], ARGV[i+2], ARGV[i+5], ARGV[i+6]
     local key = prefix .. id
-    local old = redis.pcall('HMGET', key, 'definition', 'since', 'paused', 'meta')
+    local old = redis.pcall('HMGET', key, 'definition', 'since', 'paused', 'meta', 'fired')
     if old.err then
         redis.call('DEL', key)
         old = {}
@@ -25,23 +32,33 @@ for i = first, #ARGV, 6 do
     -- A job that was removed and comes back must not fire what it had fired before.
     local changed = not (old[1] and meta and string.find(old[1], timing, 1, true))
     local scheduled = not changed and redis.call('ZSCORE', KEYS[1], key)
-    local last = settled(old)
-    if gone then last = math.max(last, tonumber(redis.call('ZSCORE', KEYS[5], id) or 0)) end
+    local last, ticked = settled(old), changed and last_tick(key, old) or 0
+    local removed = gone and redis.call('ZSCORE', KEYS[5], id)
+    if removed then
+        last = math.max(last, tonumber(removed))
+        if not old[1] then ticked = ticked_before(id, last) end
+    end
     if upcoming ~= '' and not scheduled and tonumber(upcoming) <= last then
         stale[#stale + 1] = id
         stale[#stale + 1] = string.format('%.6f', last)
+    elseif nominal ~= '' and tonumber(nominal) <= ticked then
+        stale[#stale + 1] = id
+        stale[#stale + 1] = upcoming
     else
         local at = counts_from(last)
+        local begin = counts_from(math.max(last, tonumber(ARGV[i+7]) or 0))
         if changed then
             local runs = meta and string.match(meta, '"total_run_count": (%d+)') or '0'
             local ran = last > clock and string.match(meta or '', '({"__type__".-})')
             meta = '{"last_run_at": ' .. (ran or stamp) .. ', "total_run_count": ' .. runs .. '}'
             if old[1] then supersede(id, old, at) end
             if old[1] and upcoming == '' then over[#over + 1] = key end
-            since = at
+            since = begin
+            if ticked > 0 then count_since(key, since, ticked) end
         elseif aside and redis.call('HEXISTS', KEYS[3], key) == 1 then
             supersede(id, old, at)
             since = at
+            count_since(key, since, last_tick(key, old))
         end
         if upcoming ~= '' and not scheduled and not old[3] then
             due[#due + 1] = upcoming
