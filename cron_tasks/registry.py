@@ -171,10 +171,11 @@ class Registry:
         for desired in page:
             job = desired.job
             after = max(now, fired.get(job.id, now))
-            timing, due, nominal = _timing(job.schedule, job.enabled, after)
+            timing, due = _timing(job.schedule, job.enabled, after)
+            if job.id in fired:
+                due += f"@{after!r}"
             definition = entries.definition(job.id, timing, routing(job))
-            args += (job.id, desired.fingerprint, timing, definition, job.document(), due, nominal)
-            args.append(repr(after) if job.id in fired else "")
+            args += (job.id, desired.fingerprint, timing, definition, job.document(), due)
         return args
 
     def pause(self, job_id: str, reason: str, now: float) -> None:
@@ -267,17 +268,13 @@ def _by_time(
 
 
 @lru_cache(maxsize=16384)
-def _timing(schedule: Schedule, enabled: bool, now: float) -> tuple[str, str, str]:
-    """Return what decides when a job fires, its next score, and the nominal time of that tick.
-
-    The score is empty when there is none, the nominal time also where it is the score.
-    """
+def _timing(schedule: Schedule, enabled: bool, now: float) -> tuple[str, str]:
+    """Return what decides when a job fires, and its next tick as `put` takes it: '' for none."""
     upcoming = next_tick(schedule, now) if enabled else None
-    if upcoming is None:
-        return entries.timing(schedule, enabled), "", ""
-    nominal = nominal_time(schedule, upcoming)
-    score = repr(upcoming)
-    return entries.timing(schedule, enabled), score, "" if nominal == upcoming else repr(nominal)
+    due = "" if upcoming is None else repr(upcoming)
+    if upcoming is not None and (nominal := nominal_time(schedule, upcoming)) != upcoming:
+        due += f"|{nominal!r}"
+    return entries.timing(schedule, enabled), due
 
 
 def routing(job: Job) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 --! uses shared/account shared/wake registry/fired registry/supersede registry/fenced
--- Write a page of jobs. Each row: id, fingerprint, timing, definition, document, next tick or '', its
--- nominal time or '' if that is the same, and the time after which it was computed or '' for now.
+-- Write a page of jobs. Each row: id, fingerprint, timing, definition, document, next tick or ''. The
+-- last may be followed by `|` and the tick's nominal time, where it is another, and by `@` and the
+-- time after which the tick was computed, where that is not now.
 -- A row whose next tick is not after what its entry has fired, or whose nominal time is not after
 -- the last tick, is not written: the answer names it, as id and time, and the caller computes its
 -- next tick from that time. So no tick fires twice, however old the caller's time is, and whatever
@@ -20,8 +21,9 @@ local function ticked_before(id, removed)
     local version = redis.call('LINDEX', ARGV[4] .. id, 0)
     return tonumber(version and string.match(version, '"fired": ([%d.]+)') or removed)
 end
-for i = first, #ARGV, 8 do
-    local id, timing, upcoming, nominal = ARGV[i], ARGV[i+2], ARGV[i+5], ARGV[i+6]
+for i = first, #ARGV, 6 do
+    local id, timing = ARGV[i], ARGV[i+2]
+    local upcoming, nominal, after = string.match(ARGV[i+5], '^([^|@]*)|?([^@]*)@?(.*)$')
     local key = prefix .. id
     local old = redis.pcall('HMGET', key, 'definition', 'since', 'paused', 'meta', 'fired')
     if old.err then
@@ -46,7 +48,7 @@ for i = first, #ARGV, 8 do
         stale[#stale + 1] = upcoming
     else
         local at = counts_from(last)
-        local begin = counts_from(math.max(last, tonumber(ARGV[i+7]) or 0))
+        local begin = counts_from(math.max(last, tonumber(after) or 0))
         if changed then
             local runs = meta and string.match(meta, '"total_run_count": (%d+)') or '0'
             local ran = last > clock and string.match(meta or '', '({"__type__".-})')
