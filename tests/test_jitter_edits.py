@@ -1,5 +1,6 @@
 """An edit of jitter never fires the same nominal tick twice, and the audit agrees."""
 
+import time
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import blake2b
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 from applying import apply
+from command_line import Quick
 from driven import Beat
 from redis import Redis
 from test_account import START, Story, hours
@@ -18,7 +20,7 @@ from cron_tasks.jobs import Job, validate
 from cron_tasks.outcomes import Result
 from cron_tasks.plan import Changes, Desired
 from cron_tasks.registry import Registry
-from cron_tasks.ticks import next_tick
+from cron_tasks.ticks import iso, next_tick
 
 KEY = names.entry_key("7")
 
@@ -212,6 +214,21 @@ def test_the_audit_expects_each_nominal_tick_once(redis: Redis, change: str) -> 
         story.end(tick, Result("ok"))
     assert story.audit(START, hours(5.5)) == Tally(expected=5, ok=5)
     assert "no schedule counted" in story.why(hours(3) + 40, hours(5.5))
+
+
+def test_the_command_finds_no_tick_lost_after_an_edit_of_jitter(redis: Redis, quick: Quick) -> None:
+    story, begin = Story(redis), time.time() // 3600 * 3600 - 6 * 3600
+    story.sync(begin + 1, row(0))
+    story.run(2)
+    story.sync(begin + 2 * 3600 + 20, row(1800))  # the tick of 2:00 has fired
+    assert redis.zscore(names.SCHEDULE, KEY) == begin + 3 * 3600 + 1800
+    story.run(2)
+    story.sync(begin + 4 * 3600 + 1900, row(10))  # so has that of 4:00, at 4:30
+    assert redis.zscore(names.SCHEDULE, KEY) == begin + 5 * 3600 + 10
+    story.run(1)
+    facts = quick.json("audit", "--since", iso(begin), code=0)
+    assert (facts["ok"], facts["lost"]) == (5, [])
+    assert facts["expected"] == 5 + facts["open"]
 
 
 @pytest.mark.parametrize("seconds", [1.0, 20.0, 39.0])
