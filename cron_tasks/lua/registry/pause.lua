@@ -2,7 +2,7 @@
 -- Pause a job. 0: there is no such job.
 local id, pause = ARGV[7], ARGV[8]
 local key = prefix .. id
-local old = redis.call('HMGET', key, 'definition', 'since', 'paused', 'meta', 'fired')
+local old = redis.call('HMGET', key, 'definition', 'since', 'paused', 'meta', 'ticked')
 if not old[1] then return 0 end
 if not old[3] then
     local at = counts_from(settled(old))

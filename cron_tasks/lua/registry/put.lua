@@ -19,13 +19,13 @@ end
 -- Return the last tick of a job that was removed. An earlier version kept only when that was.
 local function ticked_before(id, removed)
     local version = redis.call('LINDEX', ARGV[4] .. id, 0)
-    return tonumber(version and string.match(version, '"fired": ([%d.]+)') or removed)
+    return tonumber(version and string.match(version, '"ticked": ([%d.]+)') or removed)
 end
 for i = first, #ARGV, 6 do
     local id, timing = ARGV[i], ARGV[i+2]
     local upcoming, nominal, after = string.match(ARGV[i+5], '^([^|@]*)|?([^@]*)@?(.*)$')
     local key = prefix .. id
-    local old = redis.pcall('HMGET', key, 'definition', 'since', 'paused', 'meta', 'fired')
+    local old = redis.pcall('HMGET', key, 'definition', 'since', 'paused', 'meta', 'ticked')
     if old.err then
         redis.call('DEL', key)
         old = {}

@@ -3,7 +3,7 @@
 -- after what the entry has fired, the time from which the caller has to compute it.
 local id, upcoming = ARGV[7], ARGV[8]
 local key = prefix .. id
-local old = redis.call('HMGET', key, 'definition', 'since', 'paused', 'meta', 'fired')
+local old = redis.call('HMGET', key, 'definition', 'since', 'paused', 'meta', 'ticked')
 if not old[3] then return 'running' end
 local at = counts_from(settled(old))
 if upcoming ~= '' and tonumber(upcoming) <= tonumber(at) then return at end

@@ -6,8 +6,8 @@ local function last_run(old)
     return old.last_run
 end
 -- Return the last tick that an entry has fired or missed, 0 for none. Each edit and pause keeps it
--- in `fired`. After that, and in an entry that was never changed, the meta tells it. An entry of an
--- earlier version has no `fired`; its meta may tell the time of an edit, which is later. Where the
+-- in `ticked`. After that, and in an entry that was never changed, the meta tells it. An entry of an
+-- earlier version has no `ticked`; its meta may tell the time of an edit, which is later. Where the
 -- meta tells no time, what is due shows which nominal times are over by now.
 local function last_tick(key, old)
     if not old[1] then return 0 end
@@ -24,7 +24,7 @@ end
 -- Have an entry count from `since` on, and keep its last tick.
 local function count_since(key, since, ticked)
     redis.call('HSET', key, 'since', since)
-    if ticked > 0 then redis.call('HSET', key, 'fired', string.format('%.6f', ticked)) end
+    if ticked > 0 then redis.call('HSET', key, 'ticked', string.format('%.6f', ticked)) end
 end
 -- Return up to when ticks of an entry may have fired: its last tick, or since when it counts.
 local function settled(old)
@@ -44,7 +44,7 @@ local function supersede(job, old, at)
         local list = ARGV[4] .. job
         local pause = old[3] and '"paused": ' .. old[3] .. ', ' or ''
         local line = '{"since": ' .. old[2] .. ', "until": ' .. at
-            .. string.format(', "fired": %.6f, ', last_tick(key, old)) .. pause .. timing
+            .. string.format(', "ticked": %.6f, ', last_tick(key, old)) .. pause .. timing
         redis.call('LPUSH', list, line)
         redis.call('LTRIM', list, 0, 999)
         redis.call('EXPIRE', list, days)
