@@ -1,6 +1,6 @@
 """Making up for ticks of the past: which of them ran, and opening the others."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -9,21 +9,13 @@ from itertools import islice
 from redis import Redis
 
 from cron_tasks import runs
-from cron_tasks.account import (
-    Account,
-    days_of,
-    expected,
-    read,
-    read_open,
-    recorded,
-    status_of,
-    ticks_at,
-)
+from cron_tasks.account import Account, days_of, expected, read, read_open, recorded, status_of
 from cron_tasks.errors import RunUnfit
 from cron_tasks.jobs import Job
 from cron_tasks.ledger import Ledger
 from cron_tasks.ledger_ticks import DAY
 from cron_tasks.registry import pages
+from cron_tasks.schedules import Schedule
 from cron_tasks.schedules.clock import MICROSECOND
 from cron_tasks.ticks import iso, run_id
 
@@ -37,7 +29,10 @@ class Backfill:
 
     `missing` maps the run ids to be run to how they ended, None for never. `open` are also those
     that beat has yet to fire. `unsure` are ticks of days on which some ran and nobody can tell any
-    more which: they are left alone.
+    more which: they are left alone. `ticks` are all of them.
+
+    Beside them are ticks of the present schedule that were not due: `resting` while the job was
+    paused or disabled, `unknown` up to `known_since` (None: nothing is known).
     """
 
     ticks: int
@@ -45,6 +40,9 @@ class Backfill:
     ok: int = 0
     open: int = 0
     unsure: int = 0
+    resting: int = 0
+    unknown: int = 0
+    known_since: float | None = None
 
     def open_all(self, ledger: Ledger, now: float) -> list[str]:
         """Have beat begin the missing ones; those that were not open yet."""
@@ -64,19 +62,19 @@ def in_turn(job: Job) -> bool:
 
 
 def plan(redis: Redis, job: Job, start: float, end: float, now: float) -> Backfill:
-    """Judge the ticks of the job's schedule from `start` to `end`, both included, until `now`.
+    """Judge the ticks that were due from `start` to `end`, both included, until `now`.
 
-    Raises RunUnfit for more than MOST.
+    Which were due follows from the versions of the job. Raises RunUnfit for more than MOST.
     """
-    first, last = (datetime.fromtimestamp(edge, UTC) for edge in (start, min(end, now)))
-    moments = islice(job.schedule.between(first, last + MICROSECOND), MOST + 1)
-    ticks = [moment.timestamp() for moment in moments]
-    if len(ticks) > MOST:
-        raise RunUnfit(f"these are more than {MOST:,} ticks: end at {iso(ticks[-2])} at the latest")
+    end, opened = min(end, now), read_open(redis)
+    present = _checked(_ticks(job.schedule, start, end))
+    (known,) = read(redis, [job.id], [], opened)
+    ticks = _checked(_due(known, start, end))
     found = Backfill(len(ticks))
+    _count_others(found, known, present, set(ticks))
     if not ticks:
         return found
-    (account,) = read(redis, [job.id], days_of(ticks[0], ticks[-1]), read_open(redis))
+    (account,) = read(redis, [job.id], days_of(ticks[0], ticks[-1]), opened)
     kept = {run["run_id"] for run in runs.ended(redis, job.id, "ok")}
     by_count = cache(lambda day: _by_count(account, day, now))
     for tick in ticks:
@@ -90,16 +88,54 @@ def plan(redis: Redis, job: Job, start: float, end: float, now: float) -> Backfi
     return found
 
 
+def _ticks(schedule: Schedule, start: float, end: float) -> Iterator[float]:
+    """Yield the ticks with start <= tick <= end, in order."""
+    if start <= end:
+        first, last = (datetime.fromtimestamp(edge, UTC) for edge in (start, end))
+        for moment in schedule.between(first, last + MICROSECOND):
+            yield moment.timestamp()
+
+
+def _due(account: Account, start: float, end: float) -> Iterator[float]:
+    """Yield the ticks that the versions of a job made due from `start` to `end`, in order."""
+    for version in account.versions:
+        if version.schedule:
+            for tick in _ticks(
+                version.schedule, max(start, version.since), min(end, version.until)
+            ):
+                if tick > version.since:
+                    yield tick
+
+
+def _checked(ticks: Iterable[float]) -> list[float]:
+    """Take the ticks. Raises RunUnfit for more than MOST."""
+    found = list(islice(ticks, MOST + 1))
+    if len(found) > MOST:
+        raise RunUnfit(f"these are more than {MOST:,} ticks: end at {iso(found[-2])} at the latest")
+    return found
+
+
+def _count_others(
+    found: Backfill, account: Account, present: Iterable[float], due: Container[float]
+) -> None:
+    """Count the ticks of the present schedule at times at which no schedule counted."""
+    found.known_since = min((version.since for version in account.versions), default=None)
+    for tick in present:
+        version = account.version_at(tick)
+        if tick in due or (version and version.schedule):
+            continue
+        if version:
+            found.resting += 1
+        elif found.known_since is None or tick <= found.known_since:
+            found.unknown += 1
+
+
 def _recorded(account: Account, tick: float) -> str | None:
-    """How a tick ended; None for never, "by count" where only the count of its day can tell."""
-    version = account.version_at(tick)
-    was_due = version and version.schedule and ticks_at(version.schedule, tick)
+    """How a due tick ended; "by count" where only the count of its day can tell."""
     if account.in_hour(tick) and recorded(account, tick) is None:
         return "unsure"
-    if was_due or tick in account.open or account.record_of(tick):
-        status, reason = status_of(account, tick)
-        return "by count" if (status, reason) == ("ok", None) else status
-    return None
+    status, reason = status_of(account, tick)
+    return "by count" if (status, reason) == ("ok", None) else status
 
 
 def _by_count(account: Account, day: int, now: float) -> str | None:

@@ -204,7 +204,11 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
             return
         self._compare_at = time.monotonic() + LONGEST_WAIT
         if self._comparison.step().needs_sync:
-            self._publisher.sync()
+            self._poke()
+
+    def _poke(self) -> None:
+        """Have the list read again, as a service would that changed it."""
+        self.redis.lpush(names.POKE, "*")
 
     def _fire_due(self, now: float) -> Page:
         """Fire all that is due; the last page that was read, an empty one."""
@@ -272,6 +276,8 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
             self._set_up()
         else:
             set_aside(self.redis, row.key, reason, self.ledger.audited)
+            if row.job_id is not None:
+                self._poke()
 
     def _rebuild(self) -> None:
         """The registry is gone, or never was: have it built from the REST service."""

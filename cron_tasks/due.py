@@ -141,6 +141,7 @@ def judge(row: Row, now: float, settings: Settings) -> tuple[Advance, list[Due]]
     last = firing.ticks[-1] if firing.ticks else now
     missed, told = b"", None
     if firing.missed:
+        last = max(firing.ticks, default=firing.missed.last)
         missed, told = _passed_over(Job.from_document(row.job or ""), firing.missed, now, settings)
     # Several ticks at once were meant to run one after the other.
     in_turn = len(ticks) > 1 and not quick and document.get("overlap") != "allow"

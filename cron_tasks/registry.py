@@ -23,7 +23,7 @@ from cron_tasks.jobs import Job, Rejected
 from cron_tasks.plan import Changes, Desired
 from cron_tasks.schedules import Schedule
 from cron_tasks.text import storable, suggestion
-from cron_tasks.ticks import iso, next_tick
+from cron_tasks.ticks import iso, next_tick, nominal_time
 
 PAGE = 1000
 DAY = 86_400
@@ -170,7 +170,10 @@ class Registry:
         args = [*self._common(now, "edited"), fence.token, fence.generation, entries.stamp(now)]
         for desired in page:
             job = desired.job
-            timing, due = _timing(job.schedule, job.enabled, max(now, fired.get(job.id, now)))
+            after = max(now, fired.get(job.id, now))
+            timing, due = _timing(job.schedule, job.enabled, after)
+            if job.id in fired:
+                due += f"@{after!r}"
             definition = entries.definition(job.id, timing, routing(job))
             args += (job.id, desired.fingerprint, timing, definition, job.document(), due)
         return args
@@ -266,9 +269,12 @@ def _by_time(
 
 @lru_cache(maxsize=16384)
 def _timing(schedule: Schedule, enabled: bool, now: float) -> tuple[str, str]:
-    """What decides when a job fires, and its next score, empty when there is none."""
+    """Return what decides when a job fires, and its next tick as `put` takes it: '' for none."""
     upcoming = next_tick(schedule, now) if enabled else None
-    return entries.timing(schedule, enabled), "" if upcoming is None else repr(upcoming)
+    due = "" if upcoming is None else repr(upcoming)
+    if upcoming is not None and (nominal := nominal_time(schedule, upcoming)) != upcoming:
+        due += f"|{nominal!r}"
+    return entries.timing(schedule, enabled), due
 
 
 def routing(job: Job) -> dict[str, Any]:

@@ -19,6 +19,7 @@ _OLD = {"one": "coalesced", "none": "no_catchup", "all": "outside_window"}
 class HasTicks(Hashable, Protocol):
     def after(self, when: datetime) -> datetime | None: ...
     def latest(self, when: datetime) -> datetime | None: ...
+    def nominal(self, tick: datetime) -> datetime: ...
 
 
 class Catchup(Protocol):
@@ -139,6 +140,11 @@ def _fire_from(
 def next_tick(schedule: HasTicks, when: float) -> float | None:
     """First tick strictly after `when`; cached, since many jobs share a schedule and a time."""
     return _seconds(schedule.after(_moment(when)))
+
+
+def nominal_time(schedule: HasTicks, tick: float) -> float:
+    """Return when a tick would be due without jitter."""
+    return schedule.nominal(_moment(tick)).timestamp()
 
 
 def _moment(seconds: float) -> datetime:

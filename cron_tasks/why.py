@@ -42,10 +42,8 @@ def why(account: Account, history: History, at: float, now: float, zone: str) ->
     version = account.version_at(at)
     tense = "is" if at > now else "was"
     if version is None:
-        since = min((v.since for v in account.versions), default=now)
-        known = f"is known only since {local(int(since), zone)}"
-        known = "exists no more" if at > since else known
-        return Answer(False, None, f"{name} {tense} not due at {when}: the job {known}")
+        known = _unknown(account, at, now, zone)
+        return Answer(False, None, f"{name} {tense} not due at {when}: {known}")
     if version.schedule is None:
         return Answer(False, None, f"{name} {tense} not due at {when}: it {tense} {version.why}")
     if not ticks_at(version.schedule, at):
@@ -53,6 +51,18 @@ def why(account: Account, history: History, at: float, now: float, zone: str) ->
     if at > now:
         return Answer(True, None, f"{name} is due at {when}, {distance(at - now)}")
     return _ended(account, history, at, now, zone)
+
+
+def _unknown(account: Account, at: float, now: float, zone: str) -> str:
+    """Return why nothing was due at a time at which no version counted."""
+    since = min((v.since for v in account.versions), default=now)
+    if at <= since:
+        return f"the job is known only since {local(int(since), zone)}"
+    later = [v.since for v in account.versions if v.since >= at]
+    if not later:
+        return "the job exists no more"
+    ended = max(v.until for v in account.versions if v.until < at)
+    return f"no schedule counted from {local(int(ended), zone)} to {local(int(min(later)), zone)}"
 
 
 def _no_tick(account: Account, version: Version, at: float, now: float, zone: str) -> str:

@@ -290,16 +290,20 @@ def test_backfill_opens_what_did_not_run(quick: Quick, world: World) -> None:
     world.redis.hset(names.entry_key("7"), "since", repr(NOON - 1))  # before that it was not there
     arguments = ["backfill", "7", "--from", "2026-03-02T11:00:00Z", "--to", "2026-03-02T20:00:00Z"]
     lines = quick.lines(*arguments, "--dry-run")
-    assert [line.split()[1] for line in lines[1:-1]] == ["never", "failed", *["missed"] * 4]
-    assert lines[-1] == "10 ticks: 6 would run, 1 ran ok, 3 are open"
+    assert [line.split()[1] for line in lines[1:-2]] == ["failed", *["missed"] * 4]
+    assert lines[-2:] == [
+        "not due, by the present schedule: 1 before it was known",
+        "9 ticks: 5 would run, 1 ran ok, 3 are open",
+    ]
     assert not world.redis.hexists(names.OPEN, at(1))
     done = quick.json(*arguments)
-    assert done["opened"] == [at(-1), at(1), at(2), at(3), at(4), at(5)]
-    assert world.redis.hmget(names.OPEN, at(1), at(-1)) == ["p|1|hrc|", "p|1|hc|"]
+    assert done["opened"] == [at(1), at(2), at(3), at(4), at(5)]
+    assert done["not_due"] == {"paused_or_disabled": 0, "before_known": 1}
+    assert world.redis.hmget(names.OPEN, at(1), at(-1)) == ["p|1|hrc|", None]
     assert world.redis.exists(names.WAKE)
     for tick in done["opened"]:
         world.end(tick, Result("ok"), fire=False)
-    assert quick.lines(*arguments) == ["10 ticks: 0 to run, 7 ran ok, 3 are open"]
+    assert quick.lines(*arguments) == ["9 ticks: 0 to run, 6 ran ok, 3 are open"]
 
 
 def test_backfill_knows_ok_ticks_that_the_history_has_forgotten(quick: Quick, world: World) -> None:
@@ -373,6 +377,8 @@ def test_by_hand_with_beat_and_workers(
     """Cancelled before a worker is there, retried, waited for; and a period made up for."""
     window = {"start_at": "2026-03-02T12:00:00Z", "end_at": "2026-03-02T15:00:00Z"}
     synced({**HOURLY, **window}, {**SLOW, **window})
+    for job_id in ("7", "a*b"):  # as if both had been there for long
+        redis.hset(names.entry_key(job_id), "since", repr(NOON - HOUR))
     tick = cli.run("jobs", "run", "7").stdout.strip()
     assert quick.lines("runs", "cancel", tick) == ["cancelled"]
     celery.beat()

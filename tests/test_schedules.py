@@ -152,7 +152,7 @@ def test_jitter_is_the_jobs_own_and_constant() -> None:
     assert ticks(late) == ["11-23 12:00:10", "11-23 12:01:10", "11-23 12:02:10"]
 
 
-def test_window_and_exclusions_look_at_the_time_before_jitter() -> None:
+def test_jitter_carries_no_tick_out_of_its_window_or_into_an_exclusion() -> None:
     schedule = parse(
         cron_expression="0 9 * * *",
         start_at="2026-11-24T09:00",
@@ -161,11 +161,13 @@ def test_window_and_exclusions_look_at_the_time_before_jitter() -> None:
         jitter=2_678_400,
         identity="7",
     )
-    offset = timedelta(seconds=schedule.to_spec()["j"])
-    first, last = at("2026-11-24T09:00+00:00") + offset, at("2026-11-26T09:00+00:00") + offset
+    until_excluded = timedelta(hours=15)
+    offset = timedelta(seconds=schedule.to_spec()["j"]) % until_excluded
+    first, last = at("2026-11-24T09:00+00:00") + offset, at("2026-11-26T09:00+00:00")
     assert list(schedule.between(NOW, NOW + timedelta(days=99))) == [first, last]
     assert schedule.latest(last + timedelta(days=1)) == last
     assert schedule.latest(first - MICRO) is None
+    assert schedule.nominal(first) == at("2026-11-24T09:00+00:00")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from cron_tasks.cli.following import outcome, patiently, send, wait_for
 from cron_tasks.jobs import Job
 from cron_tasks.ledger import PATIENCE
 from cron_tasks.registry import Registry
+from cron_tasks.times import local
 
 
 @click.command()
@@ -22,7 +23,10 @@ from cron_tasks.registry import Registry
 @click.option("--dry-run", is_flag=True, help="Only list the ticks that would run.")
 @console.json_option
 def backfill(job_id: str, start: str, end: str, dry_run: bool, as_json: bool) -> None:
-    """Run the ticks of a job in a period of the past that did not run, or not well.
+    """Run the ticks of a job in a period of the past that were due and did not run, or not well.
+
+    Which were due follows from the schedules as they were. While the job was paused or disabled
+    nothing was due.
 
     They keep their run ids; what ran ok or is open is left alone. All are opened at once and begun
     by beat as workers have time for them. Only where one run of the job would be in the way of the
@@ -40,26 +44,47 @@ def backfill(job_id: str, start: str, end: str, dry_run: bool, as_json: bool) ->
         serial = not dry_run and in_turn(job)
         opened = [] if dry_run or serial else found.open_all(console.open_ledger(redis), now)
         if not as_json:
-            _print(found, len(found.missing) if dry_run or serial else len(opened), dry_run)
+            _print(found, job, len(found.missing) if dry_run or serial else len(opened), dry_run)
         if serial:
             opened = list(_run_in_turn(redis, job, found, as_json))
     if as_json:
         counts = {"ok": found.ok, "open": found.open, "unsure": found.unsure}
-        console.print_json({"missing": found.missing, "opened": opened, **counts})
+        not_due = {"paused_or_disabled": found.resting, "before_known": found.unknown}
+        shape = {"missing": found.missing, "opened": opened, **counts, "not_due": not_due}
+        console.print_json(shape)
 
 
-def _print(found: Backfill, missing: int, dry_run: bool) -> None:
+def _print(found: Backfill, job: Job, missing: int, dry_run: bool) -> None:
     if dry_run and found.missing:
         rows = [(run_id, status or "never ran") for run_id, status in found.missing.items()]
         console.print_table(("run", "so far"), rows)
+    _print_not_due(found, job, dry_run)
     if not found.ticks:
-        return click.echo("no tick in that time")
+        return click.echo("no tick was due in that time")
     parts = [f"{missing:,} {'would run' if dry_run else 'to run'}", f"{found.ok:,} ran ok"]
     if found.open:
         parts.append(f"{found.open:,} are open")
     if found.unsure:
         parts.append(f"{found.unsure:,} left alone: some of them ran, and it is not kept which")
     click.echo(f"{found.ticks:,} ticks: " + ", ".join(parts))
+
+
+def _print_not_due(found: Backfill, job: Job, dry_run: bool) -> None:
+    """Say which ticks of the present schedule are left out, since they were not due."""
+    since = found.known_since
+    known = "now" if since is None else local(int(since), job.timezone)
+    parts = []
+    if found.resting:
+        parts.append(f"{found.resting:,} while it was paused or disabled")
+    if found.unknown:
+        parts.append(f"{found.unknown:,} before it was known")
+        click.echo(
+            f"Warning: what was due before {known} is not known: the job did not exist, or its "
+            "schedule was changed longer ago than CRON_TASKS_AUDIT_DAYS",
+            err=True,
+        )
+    if dry_run and parts:
+        click.echo(f"not due, by the present schedule: {', '.join(parts)}")
 
 
 def _run_in_turn(redis: Redis, job: Job, found: Backfill, quiet: bool) -> Iterator[str]:

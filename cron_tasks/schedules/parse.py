@@ -25,13 +25,11 @@ from cron_tasks.schedules.clock import (
     zone,
 )
 from cron_tasks.schedules.interval import Interval, Once
-from cron_tasks.schedules.schedule import Rule, Schedule, Series
+from cron_tasks.schedules.schedule import MOST_JITTER, Rule, Schedule, Series
 from cron_tasks.schedules.words import Fault, Faults, listed
 from cron_tasks.schedules.work import Work
 from cron_tasks.text import shown
 
-#: The most that jitter may shift a tick, in seconds: 31 days.
-_MOST_JITTER = 2_678_400
 _MOST_EXCLUDED = 1_000
 _KINDS = ("cron_expression", "every", "run_at", "rrule")
 _OWN_ZONE = {"cron_expression": cron.PREFIX.match, "rrule": rrule.ZONE.search}
@@ -53,8 +51,9 @@ def parse(
     """The schedule of a job's fields (contract, section 3); a blank text counts as not given.
 
     Ticks exist from `start_at` to before `end_at`; a date alone means that whole day. `exclude`
-    takes dates and {"from", "to"} of dates or of times of day (see `window.read`). Window and
-    exclusions look at the ticks before `jitter` seconds at most, chosen by `identity`, are added.
+    takes dates and {"from", "to"} of dates or of times of day (see `window.read`). Up to `jitter`
+    seconds, chosen by `identity`, are added to each tick; they carry none to or past the next
+    tick, `end_at`, or the beginning of an excluded stretch.
 
     Raises ScheduleError whose `errors` lists every (field, message). What takes more work than
     `work.LIMIT` to read, or to ask for fire times, is refused, too.
@@ -99,8 +98,8 @@ def _stored(text: bytes) -> Schedule:
         raise ScheduleError([("spec", f"{shown(spec)} is not the spec of a schedule")]) from None
     if not isinstance(found, Series):
         raise ScheduleError(found)
-    if type(offset) is not int or not 0 <= offset <= _MOST_JITTER:
-        raise ScheduleError([("spec", f"j is not in 0–{_MOST_JITTER}")])
+    if type(offset) is not int or not 0 <= offset <= MOST_JITTER:
+        raise ScheduleError([("spec", f"j is not in 0–{MOST_JITTER}")])
     return Schedule(found, offset)
 
 
@@ -195,7 +194,7 @@ def _entries(exclude: object) -> tuple[str, ...]:
 
 def _offset(jitter: object, identity: str) -> int:
     """The job's own share of the jitter: a hash, so that it is the same in every process."""
-    if type(jitter) is not int or not 0 <= jitter <= _MOST_JITTER:
-        raise Fault(f"{shown(jitter)} is not a whole number of seconds from 0 to {_MOST_JITTER:,}")
+    if type(jitter) is not int or not 0 <= jitter <= MOST_JITTER:
+        raise Fault(f"{shown(jitter)} is not a whole number of seconds from 0 to {MOST_JITTER:,}")
     digest = blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest) % (jitter + 1)

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 from cron_tasks.errors import ScheduleError
-from cron_tasks.schedules.clock import FIRST, LAST, MICROSECOND, local, utc, wall_text
+from cron_tasks.schedules.clock import FIRST, LAST, MICROSECOND, SECOND, local, utc, wall_text
 from cron_tasks.schedules.window import Exclusions
 from cron_tasks.schedules.words import listed
 from cron_tasks.schedules.work import TooMuchWork, Work
@@ -23,6 +23,14 @@ from cron_tasks.schedules.work import TooMuchWork, Work
 _MOST_SKIPPED = 400
 #: Steps of budget for an excluded fire time.
 _SKIP = 20
+#: The most that jitter may shift a tick, in seconds: 31 days.
+MOST_JITTER = 2_678_400
+#: No offset looks farther ahead than this.
+_FAR = timedelta(seconds=MOST_JITTER) + SECOND
+#: Limits of ticks that a series remembers: that of the tick which is due, and a few around it.
+_LIMITS_KEPT = 8
+
+T = TypeVar("T")
 
 
 class Rule(Protocol):
@@ -53,6 +61,7 @@ class Series:
     _known: list[tuple[datetime, datetime]] = field(
         default_factory=lambda: [(LAST, LAST)], repr=False, compare=False
     )
+    _limits: dict[datetime, datetime] = field(default_factory=dict, repr=False, compare=False)
 
     def after(self, when: datetime, work: Work) -> datetime | None:
         """The first tick later than `when`. Raises TooMuchWork."""
@@ -67,6 +76,22 @@ class Series:
     def latest(self, when: datetime, work: Work) -> datetime | None:
         """The last tick at or before `when`. Raises TooMuchWork."""
         return self._search(self.rule.latest, min(when, self.end - MICROSECOND), 0, work)
+
+    def limit(self, tick: datetime, work: Work) -> datetime:
+        """Return up to when, not included, jitter may carry a tick. Raises TooMuchWork.
+
+        That is the next tick, the end, or the first excluded instant, whichever comes first.
+        """
+        known = self._limits.get(tick)
+        if known is None:
+            following = self._search(self.rule.after, tick, 1, work)
+            known = min(following or LAST, self.end, tick + _FAR)
+            if self.exclude:
+                known = self.exclude.first(tick, known)
+            if len(self._limits) >= _LIMITS_KEPT:
+                self._limits.clear()
+            self._limits[tick] = known
+        return known
 
     def _search(
         self,
@@ -94,8 +119,8 @@ class Schedule:
     """When a job is due. Immutable and hashable; equal if made from equal parts.
 
     Times that come back are aware UTC; those that go in are aware, of any zone (else ValueError).
-    An answer costs at most `work.LIMIT` steps. What `parse` accepts stays within them; a stored
-    schedule that does not raises ScheduleError.
+    A search costs at most `work.LIMIT` steps; an answer takes one, with jitter up to four. What
+    `parse` accepts stays within them; a stored schedule that does not raises ScheduleError.
     """
 
     _series: Series
@@ -110,19 +135,42 @@ class Schedule:
         """The first tick strictly later than `when`; None: never again."""
         if not self._offset:
             return self._asked(self._series.after, utc(when))
-        offset = timedelta(seconds=self._offset)
-        tick = self._asked(self._series.after, utc(when) - offset)
-        return tick + offset if tick else None
+        when = utc(when)
+        # Ticks before this one are over by `when`, even with the whole offset.
+        tick = self._asked(self._series.after, when - timedelta(seconds=self._offset))
+        if tick and tick <= when and self._asked(self._series.limit, tick) <= when:
+            tick = self._asked(self._series.latest, when)
+        if tick and (shifted := self._shifted(tick)) > when:
+            return shifted
+        tick = self._asked(self._series.after, when)
+        return self._shifted(tick) if tick else None
 
     def latest(self, when: datetime) -> datetime | None:
         """The last tick at or before `when`; None: none yet."""
-        offset = timedelta(seconds=self._offset)
-        tick = self._asked(self._series.latest, utc(when) - offset)
-        return tick + offset if tick else None
+        when = utc(when)
+        tick = self._asked(self._series.latest, when)
+        if tick and self._offset:
+            if (shifted := self._shifted(tick)) <= when:
+                return shifted
+            tick = self._asked(self._series.latest, tick - MICROSECOND)
+        return self._shifted(tick) if tick else None
 
-    def _asked(
-        self, search: Callable[[datetime, Work], datetime | None], when: datetime
-    ) -> datetime | None:
+    def nominal(self, tick: datetime) -> datetime:
+        """Return the time of a tick without jitter."""
+        return (self._offset and self._asked(self._series.latest, utc(tick))) or tick
+
+    def _shifted(self, tick: datetime) -> datetime:
+        """Return when a tick of the series is due: it stays before the limit of its series.
+
+        An offset that reaches the limit counts modulo the time until then. So ticks keep their
+        order, none is left out, and jobs of one schedule stay spread.
+        """
+        if not self._offset:
+            return tick
+        offset, room = timedelta(seconds=self._offset), self._asked(self._series.limit, tick) - tick
+        return tick + (offset if offset < room else offset % room)
+
+    def _asked(self, search: Callable[[datetime, Work], T], when: datetime) -> T:
         try:
             return search(when, Work())
         except TooMuchWork as error:

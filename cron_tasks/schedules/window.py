@@ -57,6 +57,34 @@ class Exclusions:
             return self._instants(instant, midnight + hours[0], midnight + hours[1])
         return None
 
+    def first(self, start: datetime, end: datetime) -> datetime:
+        """Return the first excluded instant in (start, end), or `end` if there is none.
+
+        `start` is not excluded.
+        """
+        while start < end:
+            wall = local(self.tz, start)
+            # Until the clock changes, the wall time goes as fast as time does.
+            until = clock_change(self.tz, start, end) or min(end, start + REACH)
+            begins = self._next_start(wall)
+            if begins and start + (begins - wall) < until:
+                return start + (begins - wall)
+            start = until
+            if start < end and self.stretch(start):
+                return start
+        return end
+
+    def _next_start(self, wall: datetime) -> datetime | None:
+        """Return the first wall time after `wall` at which a stretch starts."""
+        number = bisect_right(self.dates, wall, key=itemgetter(0))
+        found = [start for start, _ in self.dates[number : number + 1]]
+        if self.daily:
+            midnight = datetime.combine(wall, time())
+            number = bisect_right(self.daily, wall - midnight, key=itemgetter(0))
+            later = number < len(self.daily)
+            found.append(midnight + (self.daily[number][0] if later else self.daily[0][0] + DAY))
+        return min(found, default=None)
+
     def starts(self) -> Iterator[datetime]:
         """Yield the first instant of each stretch of dates."""
         for start, _ in self.dates:

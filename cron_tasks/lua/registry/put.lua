@@ -1,8 +1,12 @@
 --! uses registry/supersede registry/fenced shared/wake
--- Write a page of jobs. Each row: id, fingerprint, timing, definition, document, next tick or ''.
--- A row whose next tick is not after what its entry has fired is not written: the answer names it,
--- as id and time, and the caller computes its next tick from that time. So no tick fires twice,
--- however old the caller's time is.
+-- Write a page of jobs. Each row: id, fingerprint, timing, definition, document, next tick or ''. The
+-- last may be followed by `|` and the tick's nominal time, where it is another, and by `@` and the
+-- time after which the tick was computed, where that is not now.
+-- A row whose next tick is not after what its entry has fired, or whose nominal time is not after
+-- the last tick, is not written: the answer names it, as id and time, and the caller computes its
+-- next tick from that time. So no tick fires twice, however old the caller's time is, and whatever
+-- the jitter was when it fired.
+
 -- Forget that the ticks of a job after `at` are missed, since its entry could not be read: it can.
 local function forget_aside(id, at)
     local account = ARGV[5] .. id
@@ -22,10 +26,16 @@ if type(edits) ~= 'number' then
     redis.call('SET', KEYS[7], 1)
     edits = 1
 end
+-- Return the last tick of a job that was removed. An earlier version kept only when that was.
+local function ticked_before(id, removed)
+    local version = redis.call('LINDEX', ARGV[4] .. id, 0)
+    return tonumber(version and string.match(version, '"ticked": ([%d.]+)') or removed)
+end
 for i = first, #ARGV, 6 do
-    local id, timing, upcoming = ARGV[i], ARGV[i+2], ARGV[i+5]
+    local id, timing = ARGV[i], ARGV[i+2]
+    local upcoming, nominal, after = string.match(ARGV[i+5], '^([^|@]*)|?([^@]*)@?(.*)$')
     local key = prefix .. id
-    local old = redis.pcall('HMGET', key, 'definition', 'since', 'paused', 'meta')
+    local old = redis.pcall('HMGET', key, 'definition', 'since', 'paused', 'meta', 'ticked')
     if old.err then
         redis.call('DEL', key)
         old = {}
@@ -34,24 +44,34 @@ for i = first, #ARGV, 6 do
     -- A job that was removed and comes back must not fire what it had fired before.
     local changed = not (old[1] and meta and string.find(old[1], timing, 1, true))
     local scheduled = not changed and redis.call('ZSCORE', KEYS[1], key)
-    local last = settled(old)
-    if gone then last = math.max(last, tonumber(redis.call('ZSCORE', KEYS[5], id) or 0)) end
+    local last, ticked = settled(old), changed and last_tick(key, old) or 0
+    local removed = gone and redis.call('ZSCORE', KEYS[5], id)
+    if removed then
+        last = math.max(last, tonumber(removed))
+        if not old[1] then ticked = ticked_before(id, last) end
+    end
     if upcoming ~= '' and not scheduled and tonumber(upcoming) <= last then
         stale[#stale + 1] = id
         stale[#stale + 1] = string.format('%.6f', last)
+    elseif nominal ~= '' and tonumber(nominal) <= ticked then
+        stale[#stale + 1] = id
+        stale[#stale + 1] = upcoming
     else
         local at = counts_from(last)
         if aside and redis.call('HEXISTS', KEYS[3], key) == 1 then forget_aside(id, at) end
+        local begin = counts_from(math.max(last, tonumber(after) or 0))
         if changed then
             local runs = meta and string.match(meta, '"total_run_count": (%d+)') or '0'
             local ran = last > clock and string.match(meta or '', '({"__type__".-})')
             meta = '{"last_run_at": ' .. (ran or stamp) .. ', "total_run_count": ' .. runs .. '}'
             if old[1] then supersede(id, old, at) end
             if old[1] and upcoming == '' then over[#over + 1] = key end
-            since = at
+            since = begin
+            if ticked > 0 then count_since(key, since, ticked) end
         elseif aside and redis.call('HEXISTS', KEYS[3], key) == 1 then
             supersede(id, old, at)
             since = at
+            count_since(key, since, last_tick(key, old))
         end
         if upcoming ~= '' and not scheduled and not old[3] then
             due[#due + 1] = upcoming

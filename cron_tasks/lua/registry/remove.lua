@@ -7,7 +7,7 @@ local history, first = ARGV[9], 10
 for i = first, #ARGV do
     local id = ARGV[i]
     local key = prefix .. id
-    local old = redis.pcall('HMGET', key, 'definition', 'since', 'paused', 'meta')
+    local old = redis.pcall('HMGET', key, 'definition', 'since', 'paused', 'meta', 'ticked')
     if old.err then old = {} end
     local at = counts_from(settled(old))
     supersede(id, old, at)

@@ -1,0 +1,126 @@
+"""`cron-tasks backfill` knows which ticks were due: those of the schedules as they were."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from command_line import Quick
+from redis import Redis
+from test_account import HOURLY, START, Story, hours
+
+from cron_tasks import backfill, names
+from cron_tasks.backfill import Backfill, plan
+from cron_tasks.errors import RunUnfit
+from cron_tasks.outcomes import Result
+from cron_tasks.ticks import parse_run_id, run_id
+
+NOW = START + 40 * 3600
+
+
+@pytest.fixture
+def story(redis: Redis) -> Story:
+    told = Story(redis)
+    told.sync(START, HOURLY)
+    return told
+
+
+def judged(story: Story, first: float, last: float, now: float = NOW) -> Backfill:
+    return plan(story.redis, story.registry.job("7"), hours(first), hours(last), now)
+
+
+def missing(found: Backfill) -> list[float]:
+    """The hours of the ticks that are offered."""
+    ticks = [parse_run_id(name) for name in found.missing]
+    return [(tick[1] - START) / 3600 for tick in ticks if tick]
+
+
+def test_only_ticks_of_the_schedule_of_then_are_offered(story: Story) -> None:
+    """Hourly until 3.5, every two hours until 8.5, then each quarter of an hour."""
+    for _ in range(3):
+        story.end(story.fire(), Result("failed", error="broken"))
+    story.sync(hours(3.5), HOURLY | {"every": 7200})
+    for _ in range(2):
+        tick = story.fire()
+        story.end(tick, Result("failed", error="broken"))
+        story.redis.zadd(names.SCHEDULE, {names.entry_key("7"): tick + 7200})
+    story.sync(hours(8.5), HOURLY | {"every": 900})
+    found = judged(story, 0, 8.75)
+    assert missing(found) == [1, 2, 3, 4, 6, 8]
+    assert (found.resting, found.unknown) == (0, 1)  # the tick of 0:00, as the job was added then
+    assert found.missing[run_id("7", hours(1))] == "failed"
+    assert found.missing[run_id("7", hours(8))] == "missed"
+    assert (found.ticks, found.open) == (7, 1)
+
+
+@pytest.mark.parametrize("rest", ["paused", "disabled", "removed"])
+def test_nothing_was_due_while_the_job_rested(story: Story, rest: str) -> None:
+    story.end(story.fire(), Result("failed", error="broken"))
+    if rest == "paused":
+        story.registry.pause("7", "stocktaking", hours(1.5))
+        assert story.registry.resume("7", hours(5.5))
+    else:
+        story.sync(hours(1.5), *([HOURLY | {"enabled": False}] if rest == "disabled" else []))
+        story.sync(hours(5.5), HOURLY)
+    story.end(story.fire(), Result("failed", error="broken"))
+    found = judged(story, 0.5, 6.5)
+    assert missing(found) == [1, 6]
+    assert (found.resting, found.unknown) == (0 if rest == "removed" else 4, 0)
+
+
+def test_nothing_is_known_of_the_time_before_the_versions(story: Story) -> None:
+    story.end(story.fire(), Result("ok"))
+    found = judged(story, -30, 1)
+    assert (found.ticks, found.ok, found.missing) == (1, 1, {})
+    assert (found.unknown, found.known_since) == (31, START)
+
+
+def test_a_job_that_is_paused_now_is_made_up_for(story: Story) -> None:
+    story.end(story.fire(), Result("failed", error="broken"))
+    story.registry.pause("7", "stocktaking", hours(1.5))
+    found = judged(story, 0.5, 3.5)
+    assert (missing(found), found.resting) == ([1], 2)
+
+
+def test_ticks_are_those_of_the_jitter_of_then(story: Story) -> None:
+    for _ in range(2):
+        story.end(story.fire(), Result("failed", error="broken"))
+    story.sync(hours(2.5), HOURLY | {"jitter": 3599})
+    offset = story.registry.job("7").schedule.to_spec()["j"] / 3600
+    assert offset > 0
+    assert missing(judged(story, 0.5, 2.9, hours(2.9))) == [1, 2]
+
+
+def test_there_is_a_most(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backfill, "MOST", 20)
+    assert judged(story, 0.5, 20).ticks == 20
+    with pytest.raises(RunUnfit, match="more than 20 ticks: end at 2027-01-15T20:00:00Z"):
+        judged(story, 0.5, 21)
+    story.sync(hours(21.5), HOURLY | {"every": 86_400})
+    with pytest.raises(RunUnfit, match="more than 20 ticks"):
+        judged(story, 0.5, 39)
+
+
+def test_a_dry_run_counts_what_was_not_due(
+    quick: Quick, redis: Redis, synced: Callable[..., None]
+) -> None:
+    hour = time.time() // 3600 * 3600
+    row: dict[str, Any] = {"id": 7, "name": "Water", "cron_expression": "0 * * * *"}
+    synced(row)
+    story = Story(redis)
+    long_ago = {"since": repr(hour - 6.5 * 3600), "meta": "{}"}
+    redis.hset(names.entry_key("7"), mapping=long_ago)
+    story.registry.pause("7", "stocktaking", hour - 4.5 * 3600)
+    assert story.registry.resume("7", hour - 1.5 * 3600)
+    period = ["--from", "9h", "--to", "0s"]
+    done = quick.run("backfill", "7", *period, "--dry-run")
+    assert "not due, by the present schedule: 3 while it was paused or disabled, " in done.stdout
+    assert "before it was known" in done.stdout
+    assert done.stderr.startswith("Warning: what was due before ")
+    assert "CRON_TASKS_AUDIT_DAYS" in done.stderr
+    facts = quick.json("backfill", "7", *period, "--dry-run")
+    assert facts["not_due"]["paused_or_disabled"] == 3
+    assert facts["not_due"]["before_known"] in (2, 3)
+    assert quick.lines("backfill", "7", "--from", "9h", "--to", "8h", "--dry-run")[-1] == (
+        "no tick was due in that time"
+    )
