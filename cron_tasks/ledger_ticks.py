@@ -110,6 +110,7 @@ class Advance:
     """One due entry: its next score, RedBeat meta, and the ticks that it puts into the ledger.
 
     `missed` is the record of the ticks that it passes over, and `told` the message about them.
+    `skipped` are the ends of single ticks that somebody had skipped.
     """
 
     key: str
@@ -120,6 +121,7 @@ class Advance:
     job_id: str = ""
     missed: bytes = b""
     told: Message | None = None
+    skipped: "Sequence[Outcome]" = ()
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 Pure: no clock, no Redis. Times are seconds since the epoch, as in a Redis score.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -19,6 +19,26 @@ _OLD = {"one": "coalesced", "none": "no_catchup", "all": "outside_window"}
 class HasTicks(Hashable, Protocol):
     def after(self, when: datetime) -> datetime | None: ...
     def latest(self, when: datetime) -> datetime | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Without:
+    """A schedule without some of its fire times (seconds)."""
+
+    schedule: HasTicks
+    skipped: frozenset[float]
+
+    def after(self, when: datetime) -> datetime | None:
+        found = self.schedule.after(when)
+        while found is not None and found.timestamp() in self.skipped:
+            found = self.schedule.after(found)
+        return found
+
+    def latest(self, when: datetime) -> datetime | None:
+        found = self.schedule.latest(when)
+        while found is not None and found.timestamp() in self.skipped:
+            found = self.schedule.latest(found - _INSTANT)
+        return found
 
 
 class Catchup(Protocol):
@@ -109,7 +129,7 @@ def due_ticks(schedule: HasTicks, due: float, now: float, catchup: Catchup, grac
     )
 
 
-def on_time(schedule: HasTicks, due: float, now: float) -> Firing:
+def on_time(schedule: HasTicks, due: float | None, now: float) -> Firing:
     """Every tick from `due` to `now` runs."""
     return _fire_from(schedule, due, now, None)
 
@@ -139,6 +159,19 @@ def _fire_from(
 def next_tick(schedule: HasTicks, when: float) -> float | None:
     """First tick strictly after `when`; cached, since many jobs share a schedule and a time."""
     return _seconds(schedule.after(_moment(when)))
+
+
+def ticks_at(schedule: HasTicks, when: float) -> bool:
+    """Whether `when` is a fire time."""
+    moment = _moment(when)
+    return schedule.latest(moment) == moment
+
+
+def ticks_among(
+    schedule: HasTicks, times: Iterable[float], first: float, last: float
+) -> list[float]:
+    """Return those of `times` from `first` to `last` that are fire times."""
+    return [when for when in times if first <= when <= last and ticks_at(schedule, when)]
 
 
 def _moment(seconds: float) -> datetime:

@@ -1,4 +1,4 @@
---! uses registry/supersede registry/fenced shared/wake
+--! uses registry/supersede registry/adopt registry/edited registry/fenced shared/wake
 -- Write a page of jobs. Each row: id, fingerprint, timing, definition, document, next tick or ''.
 -- A row whose next tick is not after what its entry has fired is not written: the answer names it,
 -- as id and time, and the caller computes its next tick from that time. So no tick fires twice,
@@ -7,12 +7,8 @@ local refusal = fenced(KEYS[9], ARGV[7], KEYS[10], ARGV[8])
 if refusal then return refusal end
 local stamp, first = ARGV[9], 10
 local fingerprints, keys, due, over, stale = {}, {}, {}, {}, {}
-local aside, edits = redis.call('EXISTS', KEYS[3]) == 1, redis.pcall('INCR', KEYS[7])
+local aside, edits = redis.call('EXISTS', KEYS[3]) == 1, edited(KEYS[7])
 local gone = redis.call('EXISTS', KEYS[5]) == 1
-if type(edits) ~= 'number' then
-    redis.call('SET', KEYS[7], 1)
-    edits = 1
-end
 for i = first, #ARGV, 6 do
     local id, timing, upcoming = ARGV[i], ARGV[i+2], ARGV[i+5]
     local key = prefix .. id
@@ -37,6 +33,7 @@ for i = first, #ARGV, 6 do
             local ran = last > clock and string.match(meta or '', '({"__type__".-})')
             meta = '{"last_run_at": ' .. (ran or stamp) .. ', "total_run_count": ' .. runs .. '}'
             if old[1] then supersede(id, old, at) end
+            if old[1] or gone then adopt(ARGV[5] .. id, KEYS[1], key, KEYS[11], clock) end
             if old[1] and upcoming == '' then over[#over + 1] = key end
             since = at
         elseif aside and redis.call('HEXISTS', KEYS[3], key) == 1 then
