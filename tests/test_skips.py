@@ -22,7 +22,7 @@ from cron_tasks.outcomes import Attempt, Result, record
 from cron_tasks.plan import Changes
 from cron_tasks.registry import Registry
 from cron_tasks.settings import Settings
-from cron_tasks.ticks import iso, run_id
+from cron_tasks.ticks import iso, parse_run_id, run_id
 from cron_tasks.why import why
 
 MINUTELY = {"id": "7", "name": "x", "cron_expression": "* * * * *"}
@@ -116,7 +116,7 @@ CHANGES: dict[str, Change] = {
     "flapping": in_turn(*[remove, edit()] * 3),
     "paused": in_turn(pause, resume),
     "edited while paused": in_turn(pause, edit(end_at="2999-01-01T00:00:00Z"), resume),
-    "with an action": edit(action={"type": "http", "method": "GET", "url": "http://127.0.0.1:9/"}),
+    "with an action": edit(action={"type": "http", "method": "GET", "url": "http://example.com/"}),
     "out of the schedule": lose_the_schedule,
     "another beat leads": another_leads,
 }
@@ -414,8 +414,10 @@ def test_live_a_skipped_tick_runs_when_it_is_asked_for_again(
     celery.beat()
     wait_until(lambda: redis.exists(names.LEADER_LOCK), "a beat leads")
     skipped = quick.json("jobs", "skip-next", "7")["skipped"]
-    synced(row | {"name": "y", "end_at": "2999-01-01T00:00:00Z"})
-    after = run_id("7", redis.zscore(names.SKIPS, skipped) + 5)
+    rest.jobs = [row | {"name": "y", "end_at": "2999-01-01T00:00:00Z"}]
+    redis.lpush(names.POKE, "*")
+    wait_until(lambda: Registry(redis).job("7").name == "y", "the edit")
+    after = run_id("7", (parse_run_id(skipped) or ("", 0.0))[1] + 5)
     ended = wait_until(lambda: _ends(redis) if after in _ends(redis) else None, "the tick after")
     assert ended[skipped] == ("skipped", "by_hand")
     assert ended[after] == ("ok", None)
