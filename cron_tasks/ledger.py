@@ -73,7 +73,7 @@ class Ledger:
                 args += each
         keys = [names.LEADER_LOCK, names.SCHEDULE, names.OPEN, names.DEADLINES]
         keys += [names.UNDELIVERABLE, names.DROPPED, names.RECENT, names.EDITS, names.BEFORE]
-        keys.append(names.SKIPS)
+        keys += [names.SKIPS, names.REPORTS] if self._reports else [names.SKIPS]
         try:
             refused = set(steps.advance(self.redis, keys, args))
         except Refused:

@@ -44,15 +44,19 @@ def first_kept(schedule: HasTicks, due: float | None, skipped: Collection[float]
     return due
 
 
-def add(redis: Redis, job_id: str, tick: float, now: float) -> bool:
-    """Skip a tick of a job that is scheduled; False if it has fired or is skipped already."""
-    keys = [names.SCHEDULE, names.EDITS, names.SKIPS]
+def add(redis: Redis, job_id: str, tick: float, now: float, report: bool = False) -> bool:
+    """Skip a tick of a job that is scheduled; False if it has fired or is skipped already.
+
+    `report` says that the REST service is told the job's next tick.
+    """
+    keys = [names.SCHEDULE, names.EDITS, names.SKIPS, *([names.REPORTS] if report else [])]
     entry, account = names.entry_key(job_id), names.ACCOUNT_PREFIX + job_id
-    args = [entry, account, run_id(job_id, tick), repr(tick), repr(now)]
+    args = [entry, account, run_id(job_id, tick), repr(tick), repr(now), job_id]
     return bool(_skip(redis, keys, args))
 
 
-def take_back(redis: Redis, job_id: str, tick: float) -> bool:
+def take_back(redis: Redis, job_id: str, tick: float, now: float, report: bool = False) -> bool:
     """Let a skipped tick run after all; False if it is not to be skipped, or was just now."""
-    keys = [names.EDITS, names.SKIPS]
-    return bool(_unskip(redis, keys, [names.entry_key(job_id), run_id(job_id, tick)]))
+    keys = [names.EDITS, names.SKIPS, *([names.REPORTS] if report else [])]
+    args = [names.entry_key(job_id), run_id(job_id, tick), repr(now), job_id]
+    return bool(_unskip(redis, keys, args))

@@ -84,7 +84,7 @@ def skip(beat: Beat) -> None:
 
 def skip_and_undo(beat: Beat) -> None:
     skip(beat)
-    assert skips.take_back(beat.redis, "7", beat.clock.now + 1)
+    assert skips.take_back(beat.redis, "7", beat.clock.now + 1, beat.clock.now)
 
 
 def lose_the_lead(beat: Beat) -> None:

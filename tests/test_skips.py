@@ -11,8 +11,9 @@ from command_line import Quick
 from driven import Beat
 from helpers import wait_until
 from processes import Celery
+from reading import settings
 from redis import Redis
-from rest_server import RestServer
+from rest_server import JOBS_PATH, RestServer
 
 from cron_tasks import names, skips
 from cron_tasks.account import audit, days_of, read, read_open
@@ -21,6 +22,7 @@ from cron_tasks.ledger_ticks import DAY
 from cron_tasks.outcomes import Attempt, Result, record
 from cron_tasks.plan import Changes
 from cron_tasks.registry import Registry
+from cron_tasks.report import Reporter
 from cron_tasks.settings import Settings
 from cron_tasks.ticks import iso, parse_run_id, run_id
 from cron_tasks.why import why
@@ -145,10 +147,10 @@ def test_an_undo_counts_before_and_after_every_change(beat: Beat, minute: float,
     for tick in (minute, minute + 60):
         skip(beat, tick)
         beat.tick()
-    assert skips.take_back(beat.redis, "7", minute)
+    assert skips.take_back(beat.redis, "7", minute, beat.clock.now)
     CHANGES[name](beat)
-    assert skips.take_back(beat.redis, "7", minute + 60)
-    assert not skips.take_back(beat.redis, "7", minute + 60)
+    assert skips.take_back(beat.redis, "7", minute + 60, beat.clock.now)
+    assert not skips.take_back(beat.redis, "7", minute + 60, beat.clock.now)
     assert beat.run(int(minute - beat.clock.now) + 61)["7"] == [minute, minute + 60]
     assert records(beat) == []
 
@@ -159,7 +161,7 @@ def test_a_tick_that_has_been_skipped_or_fired_cannot_be_undone_or_skipped(
     skip(beat, minute)
     assert not skips.add(beat.redis, "7", minute, beat.clock.now)
     beat.run(31)
-    assert not skips.take_back(beat.redis, "7", minute)
+    assert not skips.take_back(beat.redis, "7", minute, beat.clock.now)
     assert not skips.add(beat.redis, "7", minute, beat.clock.now)
     beat.run(60)
     assert not skips.add(beat.redis, "7", minute + 60, beat.clock.now)
@@ -339,9 +341,33 @@ def test_another_skip_makes_one_of_the_version_before_one_of_this(
     _skip_as_before(beat, minute)
     skip(beat, minute + 60)
     assert skips.read(beat.redis) == {"7": (minute, minute + 60)}
-    assert skips.take_back(beat.redis, "7", minute)
+    assert skips.take_back(beat.redis, "7", minute, beat.clock.now)
     assert beat.run(91)["7"] == [minute]
     assert records(beat) == skipped_at(minute + 60)
+
+
+def test_reports_name_the_next_tick_that_will_run(
+    beat: Beat, minute: float, rest: RestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    rest.jobs = [dict(MINUTELY)]
+    beat.scheduler.ledger._reports = "1"
+    reporter = Reporter(beat.redis, settings(rest, rest_report_path=JOBS_PATH + "{id}"))
+    assert skips.add(beat.redis, "7", minute, beat.clock.now, report=True)
+    assert reporter.report(beat.clock) == 1
+    assert skips.take_back(beat.redis, "7", minute, beat.clock.now, report=True)
+    assert reporter.report(beat.clock) == 1
+    skip(beat, minute)
+    beat.run(31)
+    assert reporter.report(beat.clock) == 1
+    bodies = [body for _, body in rest.patches]
+    assert [body["next_run_at"] for body in bodies] == [
+        iso(minute + 60),
+        iso(minute),
+        iso(minute + 60),
+    ]
+    last = {name: bodies[-1][name] for name in ("last_run_at", "last_status", "last_error")}
+    assert last == {"last_run_at": iso(minute), "last_status": "skipped", "last_error": "by_hand"}
 
 
 def test_a_key_of_another_type_skips_nothing(beat: Beat, minute: float) -> None:

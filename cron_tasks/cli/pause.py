@@ -9,6 +9,7 @@ from cron_tasks import skips
 from cron_tasks.cli import console
 from cron_tasks.errors import CronTasksError
 from cron_tasks.registry import Registered
+from cron_tasks.settings import load
 from cron_tasks.text import printable
 from cron_tasks.ticks import run_id
 from cron_tasks.times import local
@@ -93,7 +94,7 @@ def _skip(redis: Redis, found: Registered, now: float) -> float:
         )
     if tick is None:
         raise CronTasksError(f"{job_id} has no next tick to skip")
-    if not skips.add(redis, job_id, tick, now):
+    if not skips.add(redis, job_id, tick, now, _reports()):
         raise CronTasksError(f"{run_id(job_id, tick)} fired just now: nothing was skipped")
     return tick
 
@@ -103,6 +104,11 @@ def _take_back(redis: Redis, found: Registered, now: float) -> float:
     job_id, coming = found.job.id, found.coming_skips(now)
     if not coming:
         raise CronTasksError(f"no coming tick of {job_id} is to be skipped: nothing was undone")
-    if not skips.take_back(redis, job_id, coming[0]):
+    if not skips.take_back(redis, job_id, coming[0], now, _reports()):
         raise CronTasksError(f"{run_id(job_id, coming[0])} was skipped just now: too late to undo")
     return coming[0]
+
+
+def _reports() -> bool:
+    """Whether the REST service is told how its jobs fare."""
+    return bool(load().rest_report_path)

@@ -6,6 +6,10 @@ local function pass_over(job, when, record, skip, queue, message)
     end
     remember(ARGV[4] .. job, tonumber(ARGV[5]), ARGV[6], record)
     account(ARGV[7] .. job, when, record, ARGV[8], ARGV[2])
-    if skip ~= '' then redis.call('ZREM', KEYS[10], skip) end
+    if skip ~= '' then
+        redis.call('ZREM', KEYS[10], skip)
+        -- Reports are only kept where the service wants them.
+        if KEYS[11] then redis.call('ZADD', KEYS[11], ARGV[2], job) end
+    end
     return record
 end
