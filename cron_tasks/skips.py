@@ -21,6 +21,7 @@ NONE: Skips = MappingProxyType({})
 
 _skip = script("registry/skip")
 _unskip = script("registry/unskip")
+_adopt = script("registry/adopt_job")
 
 
 def by_job(run_ids: Iterable[str]) -> Skips:
@@ -44,14 +45,22 @@ def first_kept(schedule: HasTicks, due: float | None, skipped: Collection[float]
     return due
 
 
+def adopt(redis: Redis, job_id: str, now: float) -> None:
+    """Make skips of a job that the version before stored those of this version.
+
+    That version wrote the record of the skipped tick at once, and moved the entry's score on.
+    """
+    args = [names.ACCOUNT_PREFIX + job_id, names.entry_key(job_id), repr(now)]
+    _adopt(redis, [names.SCHEDULE, names.SKIPS], args)
+
+
 def add(redis: Redis, job_id: str, tick: float, now: float, report: bool = False) -> bool:
     """Skip a tick of a job that is scheduled; False if it has fired or is skipped already.
 
     `report` says that the REST service is told the job's next tick.
     """
     keys = [names.SCHEDULE, names.EDITS, names.SKIPS, *([names.REPORTS] if report else [])]
-    entry, account = names.entry_key(job_id), names.ACCOUNT_PREFIX + job_id
-    args = [entry, account, run_id(job_id, tick), repr(tick), repr(now), job_id]
+    args = [names.entry_key(job_id), run_id(job_id, tick), repr(tick), repr(now), job_id]
     return bool(_skip(redis, keys, args))
 
 

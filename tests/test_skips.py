@@ -17,6 +17,7 @@ from rest_server import JOBS_PATH, RestServer
 
 from cron_tasks import names, skips
 from cron_tasks.account import audit, days_of, read, read_open
+from cron_tasks.backfill import plan
 from cron_tasks.comparison import Comparison
 from cron_tasks.ledger_ticks import DAY
 from cron_tasks.outcomes import Attempt, Result, record
@@ -335,10 +336,25 @@ def test_a_skip_of_the_version_before_is_honoured(beat: Beat, minute: float, nam
     assert audit(account, minute - 1, minute + 1, beat.clock.now).skipped == BY_HAND
 
 
-def test_another_skip_makes_one_of_the_version_before_one_of_this(
-    beat: Beat, minute: float
+@pytest.mark.parametrize("change", [{"name": "y"}, {"tags": ["ops"]}, {"end_at": "2999-01-01"}, {}])
+def test_the_last_tick_skipped_by_the_version_before_stays_skipped(
+    beat: Beat, change: dict[str, Any]
 ) -> None:
+    row, due = {"id": "7", "name": "Once"}, beat.clock.now + 30
+    beat.register(row | {"run_at": iso(due)})
+    _skip_as_before(beat, due)
+    beat.redis.zrem(names.SCHEDULE, KEY)
+    if change:
+        beat.register(row | {"run_at": iso(due)} | change)
+    else:
+        Comparison(beat.redis, Settings(), beat.clock).mend()
+    assert beat.run(32) == {}
+    assert records(beat) == skipped_at(due)
+
+
+def test_a_skip_of_the_version_before_can_be_undone(beat: Beat, minute: float) -> None:
     _skip_as_before(beat, minute)
+    skips.adopt(beat.redis, "7", beat.clock.now)
     skip(beat, minute + 60)
     assert skips.read(beat.redis) == {"7": (minute, minute + 60)}
     assert skips.take_back(beat.redis, "7", minute, beat.clock.now)
@@ -368,6 +384,16 @@ def test_reports_name_the_next_tick_that_will_run(
     ]
     last = {name: bodies[-1][name] for name in ("last_run_at", "last_status", "last_error")}
     assert last == {"last_run_at": iso(minute), "last_status": "skipped", "last_error": "by_hand"}
+
+
+def test_a_backfill_offers_a_skipped_tick_once_it_has_passed(beat: Beat, minute: float) -> None:
+    skip(beat, minute)
+    job, period = Registry(beat.redis).job("7"), (minute - 30, minute + 30)
+    beat.clock.now = minute + 5
+    assert plan(beat.redis, job, *period, beat.clock.now).open == 1
+    beat.tick()
+    found = plan(beat.redis, job, *period, beat.clock.now)
+    assert found.missing == {run_id("7", minute): "skipped"}
 
 
 def test_a_key_of_another_type_skips_nothing(beat: Beat, minute: float) -> None:

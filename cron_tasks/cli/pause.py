@@ -70,6 +70,7 @@ def skip_next(job_id: str, undo: bool, as_json: bool) -> None:
     with console.open_redis() as redis:
         registry = console.open_registry(redis)
         registry.job(job_id)
+        skips.adopt(redis, job_id, now)
         (found,) = registry.registered([job_id])
         tick = _take_back(redis, found, now) if undo else _skip(redis, found, now)
         (found,) = registry.registered([job_id])

@@ -28,12 +28,14 @@ for i = first, #ARGV, 6 do
         stale[#stale + 1] = string.format('%.6f', last)
     else
         local at = counts_from(last)
+        if not scheduled and (old[1] or gone) then
+            adopt(ARGV[5] .. id, KEYS[1], key, KEYS[11], clock)
+        end
         if changed then
             local runs = meta and string.match(meta, '"total_run_count": (%d+)') or '0'
             local ran = last > clock and string.match(meta or '', '({"__type__".-})')
             meta = '{"last_run_at": ' .. (ran or stamp) .. ', "total_run_count": ' .. runs .. '}'
             if old[1] then supersede(id, old, at) end
-            if old[1] or gone then adopt(ARGV[5] .. id, KEYS[1], key, KEYS[11], clock) end
             if old[1] and upcoming == '' then over[#over + 1] = key end
             since = at
         elseif aside and redis.call('HEXISTS', KEYS[3], key) == 1 then
