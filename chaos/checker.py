@@ -94,7 +94,11 @@ def _judge_tick(verdict: Verdict, ledger: Ledger, run: str, tick: int, asked: As
     ends = ledger.ends.get(run, [])
     last = ends[-1] if ends else ledger.alone.get(run)
     # A tick ends where it ran, or where it was passed over before; each rerun adds an end.
-    passed_over = bool(missed) or run in asked.skipped or (not ends and last is not None)
+    if run in asked.skipped:
+        # Beat ended it, unless all that is left of it is a record in the account.
+        passed_over = all(end["worker"] for end in ends)
+    else:
+        passed_over = bool(missed) or (not ends and last is not None)
     times, wanted = len(ends) + passed_over, 1 + asked.again[run] - ledger.unrun[run]
     if times > wanted:
         passed = " and was passed over" if passed_over else ""

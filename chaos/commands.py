@@ -30,7 +30,7 @@ def pause(world: World) -> str:
 def resume_all(world: World) -> None:
     for job, since in world.paused.items():
         upcoming = seconds(_answer(world, "jobs", "resume", job)["next"])
-        # A tick that was skipped is passed over here, and is one of those to come all the same.
+        # `next` is not one that is to be skipped, but those before it are to come all the same.
         own = (run for run in world.asked.skipped if job_of(run) == job)
         skipped = (seconds(run.rpartition("@")[2]) for run in own)
         to_come = [tick for tick in skipped if time.time() < tick < upcoming]

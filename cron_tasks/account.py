@@ -15,7 +15,6 @@ from cron_tasks.account_model import Version as Version
 from cron_tasks.account_model import expected as expected
 from cron_tasks.account_model import recorded as recorded
 from cron_tasks.account_model import status_of as status_of
-from cron_tasks.account_model import ticks_at as ticks_at
 from cron_tasks.account_read import PAGE as PAGE
 from cron_tasks.account_read import days_of as days_of
 from cron_tasks.account_read import job_ids as job_ids
@@ -25,6 +24,7 @@ from cron_tasks.day_check import Day, Evidence, Finding
 from cron_tasks.ledger_ticks import DAY
 from cron_tasks.ledger_ticks import counted as counted
 from cron_tasks.ticks import iso, run_id
+from cron_tasks.ticks import ticks_at as ticks_at
 
 #: Seconds for which a tick that was in hand may still fire after its job was edited or paused.
 IN_HAND = 1.0

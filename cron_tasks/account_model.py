@@ -9,6 +9,7 @@ from typing import Any
 from cron_tasks.day_check import Evidence
 from cron_tasks.ledger_ticks import DAY, ONE_TICK, counted, milliseconds
 from cron_tasks.schedules import Schedule
+from cron_tasks.ticks import ticks_at
 
 HOUR = 3600
 #: Counts by the hour: (hour since 1970, status, reason) to the number and the sum of checksums.
@@ -139,12 +140,6 @@ def expected(schedule: Schedule, start: float, end: float, since: float, until: 
         tick = schedule.after(tick)
     asked = sum(since < when <= until for when in ticks)
     return Expected(tuple(ticks), asked, by_day)
-
-
-def ticks_at(schedule: Schedule, when: float) -> bool:
-    """Whether `when` is a tick."""
-    moment = datetime.fromtimestamp(when, UTC)
-    return schedule.latest(moment) == moment
 
 
 def recorded(account: Account, tick: float) -> tuple[str, str | None] | None:

@@ -25,7 +25,6 @@ from cron_tasks.due import set_aside
 from cron_tasks.jobs import Job
 from cron_tasks.ledger import LEASE, PATIENCE
 from cron_tasks.ledger_ticks import DAY
-from cron_tasks.registry import Registry
 from cron_tasks.scripts import Script, script
 from cron_tasks.settings import Settings
 from cron_tasks.text import is_utf8
@@ -94,7 +93,6 @@ class Comparison:
     def __init__(self, redis: Redis, settings: Settings, clock: Callable[[], float]) -> None:
         self.redis = redis
         self.clock = clock
-        self._registry = Registry(redis, settings.audit_days)
         self._audited = int((settings.audit_days + 1) * DAY)
         self._looks: list[Look] = [self._jobs, self._entries, self._ticks, self._leftovers]
         self._passes: list[Iterator[Differences]] = [iter(()) for _ in self._looks]
@@ -140,7 +138,7 @@ class Comparison:
             found, lacking = Differences(), list[str]()
             for job_id, definition, meta, since, edit in rows:
                 try:
-                    due = self._due(job_id, definition, meta, float(since or 0))
+                    due = _due(definition, meta, float(since or 0))
                 except Exception as error:  # As in beat: a broken entry harms only itself.
                     found.unreadable += 1
                     if mend:
@@ -150,23 +148,12 @@ class Comparison:
                     lacking += [] if due is None else [job_id, edit, repr(due)]
             found.unscheduled = len(lacking) // 3
             if mend and lacking:
-                keys_written = [names.SCHEDULE, names.WAKE]
-                done = _schedule(self.redis, keys_written, [names.JOB_ENTRY_PREFIX, *lacking])
+                keys_written = [names.SCHEDULE, names.WAKE, names.SKIPS]
+                prefixes = [names.JOB_ENTRY_PREFIX, names.ACCOUNT_PREFIX]
+                args = [*prefixes, repr(self.clock()), *lacking]
+                done = _schedule(self.redis, keys_written, args)
                 found.unscheduled = len(done)
             yield found
-
-    def _due(self, job_id: str, definition: str, meta: str, since: float) -> float | None:
-        """Return the first tick that the job has neither fired nor skipped; None if there is none.
-
-        Raises whatever an entry that cannot be read leads to.
-        """
-        fields = orjson.loads(definition)
-        schedule = entries.read_schedule(fields)
-        entries.run_count(meta)
-        due = next_tick(schedule, max(entries.last_run(meta) or 0.0, since))
-        while due is not None and self._registry.skipped(job_id, due):
-            due = next_tick(schedule, due)
-        return due if fields["enabled"] else None
 
     def _entries(self, mend: bool) -> Iterator[Differences]:
         """Find entries of jobs that are not in the index; the next sync writes or removes them.
@@ -210,6 +197,18 @@ class Comparison:
             yield found
             if cursor == "0":
                 return
+
+
+def _due(definition: str, meta: str, since: float) -> float | None:
+    """Return the first tick of an entry that beat has not come to; None if there is none.
+
+    Raises whatever an entry that cannot be read leads to.
+    """
+    fields = orjson.loads(definition)
+    schedule = entries.read_schedule(fields)
+    entries.run_count(meta)
+    due = next_tick(schedule, max(entries.last_run(meta) or 0.0, since))
+    return due if fields["enabled"] else None
 
 
 def _flag(mend: bool) -> str:

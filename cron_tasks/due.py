@@ -9,16 +9,15 @@ import orjson
 from redis import Redis
 
 from cron_tasks import entries, names
-from cron_tasks.actions import Run
 from cron_tasks.jobs import Job
-from cron_tasks.ledger_ticks import Advance, Message
-from cron_tasks.notifications import notification
-from cron_tasks.outcomes import REASONS, Attempt, Result, record
+from cron_tasks.ledger_ticks import Advance
+from cron_tasks.passed_over import missed, skipped
 from cron_tasks.schedules import Schedule
 from cron_tasks.scripts import script
 from cron_tasks.settings import Settings
+from cron_tasks.skips import NONE, Skips, by_job, first_kept
 from cron_tasks.text import is_utf8, printable
-from cron_tasks.ticks import Missed, due_ticks, iso, on_time, run_id
+from cron_tasks.ticks import HasTicks, Without, due_ticks, on_time, run_id, ticks_among
 
 PAGE = 1000
 #: Rows that are judged in one go: some ten milliseconds each at the most.
@@ -49,13 +48,14 @@ class Row:
 class Page:
     """Up to PAGE due rows, and up to which edit of the registry they are current; the time of what
     is due next, that of the next tick to look after (infinity: nothing), and whether there are a
-    registry and the sync's own entry."""
+    registry and the sync's own entry. `skips` are the ticks among them that are to be skipped."""
 
     rows: list[Row]
     edits: int
     next_due: float
     next_deadline: float
     whole: bool
+    skips: Skips = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -84,14 +84,16 @@ def read_page(redis: Redis, now: float, after: str = "") -> Page:
     """What is due at `now`, the longest overdue first; of that what comes `after` an entry, and
     nothing when that one is gone. One round trip."""
     keys = [names.SCHEDULE, names.GENERATION, names.DEADLINES, names.EDITS, names.SYNC_ENTRY]
+    keys.append(names.SKIPS)
     args = [now, PAGE, after]
-    due, entries, edits, next_due, next_deadline, whole = _due(redis, keys, args)
+    due, entries, edits, next_due, next_deadline, whole, skips = _due(redis, keys, args)
     nothing = None, None, None
     rows = [
         Row(key, score, *(entry or nothing))
         for key, score, entry in zip(due[::2], due[1::2], entries, strict=True)
     ]
-    return Page(rows, edits, float(next_due), float(next_deadline), bool(whole))
+    times = float(next_due), float(next_deadline)
+    return Page(rows, edits, *times, bool(whole), by_job(skips))
 
 
 def judge_page(
@@ -109,7 +111,7 @@ def judge_page(
             batch.foreign.append(row)
             continue
         try:
-            advance, fired = judge(row, now, settings)
+            advance, fired = judge(row, now, settings, page.skips)
         except Exception as error:
             batch.broken.append((row, error))
         else:
@@ -119,9 +121,12 @@ def judge_page(
     return batch
 
 
-def judge(row: Row, now: float, settings: Settings) -> tuple[Advance, list[Due]]:
+def judge(
+    row: Row, now: float, settings: Settings, skips: Skips = NONE
+) -> tuple[Advance, list[Due]]:
     """How a due row of ours moves on, and the ticks that this fires.
 
+    A tick that is to be skipped neither fires nor is missed, however late it is.
     Raises ValueError (ScheduleError, BrokenDocument among them), KeyError or TypeError when the
     row is broken.
     """
@@ -130,19 +135,25 @@ def judge(row: Row, now: float, settings: Settings) -> tuple[Advance, list[Due]]
     document = _object(row.job, "job")
     # All before its options is about this job alone, all after it many jobs share.
     schedule, options = _read("{" + "".join((row.definition or "").partition('"options": ')[1:]))
-    due = float(row.score)
+    score = float(row.score)
+    kept, due = cast("HasTicks", schedule), cast("float | None", score)
+    to_skip = ticks_among(schedule, skips[job_id], score, now) if job_id in skips else []
+    if to_skip:
+        kept, due = Without(schedule, frozenset(to_skip)), first_kept(schedule, due, to_skip)
     grace = settings.misfire_grace
-    if now - due <= grace:
-        firing = on_time(schedule, due, now)
+    if due is None or now - due <= grace:
+        firing = on_time(kept, due, now)
     else:
-        firing = due_ticks(schedule, due, now, Job.from_document(row.job or "").catchup, grace)
+        firing = due_ticks(kept, due, now, Job.from_document(row.job or "").catchup, grace)
+    if to_skip:
+        to_skip = [tick for tick in to_skip if firing.next is None or tick < firing.next]
     quick = "action" not in document
     ticks = [Due(run_id(job_id, tick), job_id, options, quick) for tick in firing.ticks]
     last = firing.ticks[-1] if firing.ticks else now
-    missed, told = b"", None
     if firing.missed:
         last = max(firing.ticks, default=firing.missed.last)
-        missed, told = _passed_over(Job.from_document(row.job or ""), firing.missed, now, settings)
+    if to_skip:
+        last = max(last, to_skip[-1])
     # Several ticks at once were meant to run one after the other.
     in_turn = len(ticks) > 1 and not quick and document.get("overlap") != "allow"
     advance = Advance(
@@ -152,25 +163,14 @@ def judge(row: Row, now: float, settings: Settings) -> tuple[Advance, list[Due]]
         meta=entries.meta(last, entries.run_count(row.meta) + len(ticks)),
         run_ids=[tick.run_id for tick in ticks],
         job_id=job_id,
-        missed=missed,
-        told=told,
         in_turn=in_turn,
     )
+    if firing.missed:
+        job = Job.from_document(row.job or "")
+        advance.missed, advance.told = missed(job, firing.missed, now, settings)
+    if to_skip:
+        advance.skipped = skipped(Job.from_document(row.job or ""), to_skip, now, settings)
     return advance, ticks
-
-
-def _passed_over(
-    job: Job, missed: Missed, now: float, settings: Settings
-) -> tuple[bytes, Message | None]:
-    """The record of missed ticks, and one message about them if the job wants it."""
-    run = Run(job, run_id(job.id, missed.first), missed.first, 0)
-    line = record(
-        run.run_id, Result("missed", missed.reason), Attempt(0, None, now, None), missed.last
-    )
-    if "missed" not in job.notify.on:
-        return line, None
-    said = f"missed until {iso(missed.last)}: {REASONS[missed.reason]}"
-    return line, notification(run, "missed", said, now, settings)
 
 
 def _object(text: str | None, field: str) -> dict[str, Any]:

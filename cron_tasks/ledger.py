@@ -66,13 +66,14 @@ class Ledger:
         args += [names.ACCOUNT_PREFIX, self.audited, *self._queues, edits]
         for entry in page:
             upcoming = "" if entry.next is None else repr(entry.next)
-            args += (entry.key, entry.score, upcoming, entry.meta, entry.missed)
+            passed_over = _passed_over(entry) if entry.missed or entry.skipped else ()
+            args += (entry.key, entry.score, upcoming, entry.meta, len(passed_over))
             args += ("c" if entry.in_turn else "", len(entry.run_ids), *entry.run_ids)
-            if entry.missed:
-                told = entry.told or Message("", b"")
-                args += (entry.job_id, told.queue, told.payload)
+            for each in passed_over:
+                args += each
         keys = [names.LEADER_LOCK, names.SCHEDULE, names.OPEN, names.DEADLINES]
         keys += [names.UNDELIVERABLE, names.DROPPED, names.RECENT, names.EDITS, names.BEFORE]
+        keys += [names.SKIPS, names.REPORTS] if self._reports else [names.SKIPS]
         try:
             refused = set(steps.advance(self.redis, keys, args))
         except Refused:
@@ -231,6 +232,22 @@ def _cut_short(outcome: Outcome, why: str) -> Outcome:
     end = outcome.otherwise(why)
     outcome.status = end.status
     return end
+
+
+def _passed_over(entry: Advance) -> list[tuple[Any, ...]]:
+    """Return what an entry passes over, each as job id, time, record, skip, queue and message.
+
+    A stretch of missed ticks comes first: what was skipped within it is accounted for by itself.
+    """
+    rows: list[tuple[Any, ...]] = []
+    if entry.missed:
+        told = entry.told or Message("", b"")
+        rows.append((entry.job_id, entry.score, entry.missed, "", told.queue, told.payload))
+    for each in entry.skipped:
+        _, when = parse_run_id(each.run_id) or ("", 0.0)
+        told = each.messages[0] if each.messages else Message("", b"")
+        rows.append((each.job_id, when, each.record, each.run_id, told.queue, told.payload))
+    return rows
 
 
 def open_tick(redis: Redis, run_id: str) -> Overdue | None:

@@ -109,8 +109,9 @@ class Message:
 class Advance:
     """One due entry: its next score, RedBeat meta, and the ticks that it puts into the ledger.
 
-    `missed` is the record of the ticks that it passes over, and `told` the message about them. With
-    `in_turn` the ticks run one after the other, whatever the overlap policy.
+    `missed` is the record of the ticks that it passes over, and `told` the message about them.
+    `skipped` are the ends of single ticks that somebody had skipped. With `in_turn` the ticks run
+    one after the other, whatever the overlap policy.
     """
 
     key: str
@@ -122,6 +123,7 @@ class Advance:
     missed: bytes = b""
     told: Message | None = None
     in_turn: bool = False
+    skipped: "Sequence[Outcome]" = ()
 
 
 @dataclass(slots=True)

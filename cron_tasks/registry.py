@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import islice
+from math import inf
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
@@ -15,7 +16,7 @@ import orjson
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from cron_tasks import entries, names
+from cron_tasks import entries, names, skips
 from cron_tasks import registry_steps as steps
 from cron_tasks.errors import UnknownJob
 from cron_tasks.fence import Fence, replace_hash
@@ -23,7 +24,7 @@ from cron_tasks.jobs import Job, Rejected
 from cron_tasks.plan import Changes, Desired
 from cron_tasks.schedules import Schedule
 from cron_tasks.text import storable, suggestion
-from cron_tasks.ticks import iso, next_tick, nominal_time
+from cron_tasks.ticks import iso, next_tick, nominal_time, ticks_among
 
 PAGE = 1000
 DAY = 86_400
@@ -38,6 +39,7 @@ _KEYS = [
     names.SOURCE,
     names.SYNC_LOCK,
     names.GENERATION,
+    names.SKIPS,
 ]
 #: A rejected row is kept for display up to this many bytes.
 ROW_SHOWN = 4096
@@ -54,13 +56,24 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A job as registered: its next tick and the one before (seconds), and how many it has had."""
+    """A job as registered: its next tick and the one before (seconds), and how many it has had.
+
+    `next` is the next tick that will run, `due` the one that beat comes to next: earlier where it
+    is to be skipped. `skips` are all ticks that are to be skipped, earliest first.
+    """
 
     job: Job
     next: float | None
     last: float | None
     runs: int
     paused: Pause | None
+    due: float | None
+    skips: tuple[float, ...]
+
+    def coming_skips(self, now: float) -> list[float]:
+        """Return the ticks to be skipped that beat has not come to."""
+        start = now if self.due is None else min(self.due, now)
+        return ticks_among(self.job.schedule, self.skips, start, inf)
 
 
 def pages(items: Iterable[T], size: int = PAGE) -> Iterator[list[T]]:
@@ -105,6 +118,7 @@ class Registry:
         """
         if job_ids is None:
             job_ids = (job_id for job_id, _ in self.redis.hscan_iter(names.JOBS, count=PAGE))
+        to_skip = skips.read(self.redis)
         for page in pages(job_ids):
             with self.redis.pipeline(transaction=False) as pipe:
                 for job_id in page:
@@ -115,7 +129,7 @@ class Registry:
                 raise scores
             for job_id, row, score in zip(page, rows, scores, strict=True):
                 try:
-                    yield _registered(row, score)
+                    yield _registered(row, score, to_skip.get(job_id, ()))
                 except (ValueError, ResponseError) as error:
                     if unreadable is None:
                         raise
@@ -193,24 +207,11 @@ class Registry:
         after = now
         while True:
             upcoming = next_tick(job.schedule, after) if job.enabled else None
-            while upcoming is not None and self.skipped(job_id, upcoming):
-                upcoming = next_tick(job.schedule, upcoming)
             due = "" if upcoming is None else repr(upcoming)
             answer = steps.resume(self.redis, _KEYS, [*self._common(now, "paused"), job_id, due])
             if answer in ("resumed", "running"):
                 return bool(answer == "resumed")
             after = float(answer)
-
-    def skip(self, job_id: str, tick: float, record: bytes, now: float) -> bool:
-        """Pass over the next tick of a job; False when `tick` is not its next tick (any more)."""
-        following = next_tick(self.job(job_id).schedule, tick)
-        args = [*self._common(now, ""), job_id, repr(tick)]
-        args += ["" if following is None else repr(following), record]
-        return bool(steps.skip(self.redis, _KEYS, args))
-
-    def skipped(self, job_id: str, tick: float) -> bool:
-        """Whether somebody had a tick that is to come skipped."""
-        return bool(self.redis.zcount(names.ACCOUNT_PREFIX + job_id, tick, tick))
 
     def _common(self, now: float, reason: str) -> list[Any]:
         """What every step is given: registry_steps.py."""
@@ -289,7 +290,7 @@ def routing(job: Job) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _registered(row: Any, score: float | None) -> Registered:
+def _registered(row: Any, score: float | None, to_skip: tuple[float, ...]) -> Registered:
     if isinstance(row, Exception):
         raise row
     document, meta, paused = row
@@ -297,7 +298,9 @@ def _registered(row: Any, score: float | None) -> Registered:
         raise ValueError("its entry is gone")
     job = Job.from_document(document)
     pause = Pause(**orjson.loads(paused)) if paused else None
-    return Registered(job, score, entries.last_run(meta), entries.run_count(meta), pause)
+    upcoming = skips.first_kept(job.schedule, score, to_skip)
+    last, runs = entries.last_run(meta), entries.run_count(meta)
+    return Registered(job, upcoming, last, runs, pause, score, to_skip)
 
 
 def _rejection(rejected: Rejected) -> str:

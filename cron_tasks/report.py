@@ -25,8 +25,10 @@ from cron_tasks.fence import Fence, replace_hash
 from cron_tasks.jobs import Rejected
 from cron_tasks.leases import held, renewed
 from cron_tasks.ledger import Ledger
+from cron_tasks.registry import Registry
 from cron_tasks.scripts import script
 from cron_tasks.settings import Settings
+from cron_tasks.skips import by_job
 from cron_tasks.source.patch import Answer, Patcher
 from cron_tasks.text import printable
 from cron_tasks.ticks import iso
@@ -160,7 +162,12 @@ class Reporter:
         with self.redis.pipeline(transaction=False) as pipe:
             pipe.zmscore(names.SCHEDULE, [names.entry_key(job_id) for job_id in job_ids])
             pipe.hmget(names.REPORTED_ERRORS, job_ids)
-            upcoming, errors = pipe.execute()
+            pipe.zrange(names.SKIPS, 0, -1)
+            upcoming, errors, to_skip = pipe.execute()
+        if skipped := by_job(to_skip).keys() & set(job_ids):
+            found = Registry(self.redis).registered(skipped, lambda *_: None)
+            kept = {each.job.id: each.next for each in found}
+            upcoming = [kept.get(*each) for each in zip(job_ids, upcoming, strict=True)]
         return list(map(body, self._ledger.newest(job_ids), upcoming, errors))
 
     def _settle(

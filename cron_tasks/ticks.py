@@ -3,7 +3,7 @@
 Pure: no clock, no Redis. Times are seconds since the epoch, as in a Redis score.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -20,6 +20,29 @@ class HasTicks(Hashable, Protocol):
     def after(self, when: datetime) -> datetime | None: ...
     def latest(self, when: datetime) -> datetime | None: ...
     def nominal(self, tick: datetime) -> datetime: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Without:
+    """A schedule without some of its fire times (seconds)."""
+
+    schedule: HasTicks
+    skipped: frozenset[float]
+
+    def after(self, when: datetime) -> datetime | None:
+        found = self.schedule.after(when)
+        while found is not None and found.timestamp() in self.skipped:
+            found = self.schedule.after(found)
+        return found
+
+    def latest(self, when: datetime) -> datetime | None:
+        found = self.schedule.latest(when)
+        while found is not None and found.timestamp() in self.skipped:
+            found = self.schedule.latest(found - _INSTANT)
+        return found
+
+    def nominal(self, tick: datetime) -> datetime:
+        return self.schedule.nominal(tick)
 
 
 class Catchup(Protocol):
@@ -110,7 +133,7 @@ def due_ticks(schedule: HasTicks, due: float, now: float, catchup: Catchup, grac
     )
 
 
-def on_time(schedule: HasTicks, due: float, now: float) -> Firing:
+def on_time(schedule: HasTicks, due: float | None, now: float) -> Firing:
     """Every tick from `due` to `now` runs."""
     return _fire_from(schedule, due, now, None)
 
@@ -145,6 +168,19 @@ def next_tick(schedule: HasTicks, when: float) -> float | None:
 def nominal_time(schedule: HasTicks, tick: float) -> float:
     """Return when a tick would be due without jitter."""
     return schedule.nominal(_moment(tick)).timestamp()
+
+
+def ticks_at(schedule: HasTicks, when: float) -> bool:
+    """Whether `when` is a fire time."""
+    moment = _moment(when)
+    return schedule.latest(moment) == moment
+
+
+def ticks_among(
+    schedule: HasTicks, times: Iterable[float], first: float, last: float
+) -> list[float]:
+    """Return those of `times` from `first` to `last` that are fire times."""
+    return [when for when in times if first <= when <= last and ticks_at(schedule, when)]
 
 
 def _moment(seconds: float) -> datetime:

@@ -34,8 +34,13 @@ class Answer:
     sentence: str
 
 
-def why(account: Account, history: History, at: float, now: float, zone: str) -> Answer:
-    """What became of a job at `at` (seconds since the epoch), told in the times of `zone`."""
+def why(
+    account: Account, history: History, at: float, now: float, zone: str, to_skip: bool = False
+) -> Answer:
+    """What became of a job at `at` (seconds since the epoch), told in the times of `zone`.
+
+    `to_skip` tells that the tick is to be skipped, and beat has not come to it.
+    """
     name, when = account.job_id, local(at, zone)
     if any(at == first for first, _, _ in account.records) or at in account.open:
         return _ended(account, history, at, now, zone)
@@ -48,6 +53,9 @@ def why(account: Account, history: History, at: float, now: float, zone: str) ->
         return Answer(False, None, f"{name} {tense} not due at {when}: it {tense} {version.why}")
     if not ticks_at(version.schedule, at):
         return Answer(False, None, _no_tick(account, version, at, now, zone))
+    if to_skip and (at > now or status_of(account, at)[0] == "open"):
+        said = REASONS["by_hand"]
+        return Answer(True, "skipped", f"{name} {tense} due at {when} and will be skipped: {said}")
     if at > now:
         return Answer(True, None, f"{name} is due at {when}, {distance(at - now)}")
     return _ended(account, history, at, now, zone)

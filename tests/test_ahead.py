@@ -7,7 +7,7 @@ import pytest
 from applying import apply
 from driven import Beat
 
-from cron_tasks import names
+from cron_tasks import names, skips
 from cron_tasks.due import PAGE
 from cron_tasks.plan import Changes
 from cron_tasks.registry import Registry
@@ -79,7 +79,12 @@ def rest(beat: Beat) -> None:
 
 
 def skip(beat: Beat) -> None:
-    assert Registry(beat.redis).skip("7", beat.clock.now + 1, b"{}", beat.clock.now)
+    assert skips.add(beat.redis, "7", beat.clock.now + 1, beat.clock.now)
+
+
+def skip_and_undo(beat: Beat) -> None:
+    skip(beat)
+    assert skips.take_back(beat.redis, "7", beat.clock.now + 1, beat.clock.now)
 
 
 def lose_the_lead(beat: Beat) -> None:
@@ -102,6 +107,7 @@ def lose_the_lead(beat: Beat) -> None:
         (pause, [], None),
         (rest, [0], 60),
         (skip, [], 60),
+        (skip_and_undo, [0], 60),
         (lose_the_lead, [0], 60),
     ],
 )

@@ -66,20 +66,14 @@ def test_the_leading_beat_mends_a_schedule_that_is_gone(beat: Beat, redis: Redis
     assert set(redis.zrange(names.SCHEDULE, 0, -1)) == scheduled
 
 
-@pytest.mark.parametrize("rest", ["paused", "skipped", "disabled"])
+@pytest.mark.parametrize("rest", ["paused", "disabled"])
 def test_a_job_that_rests_is_left_alone(
     beat: Beat, redis: Redis, comparison: Comparison, rest: str
 ) -> None:
     from cron_tasks.registry import Registry
 
     registry = Registry(redis)
-    if rest == "skipped":
-        beat.register({"id": 7, "name": "Once", "run_at": "2099-01-01T00:00:00Z"})
-        due = redis.zscore(names.SCHEDULE, KEY)
-        assert due
-        assert registry.skip("7", due, b'{"run_id": "7"}', beat.clock.now)
-    else:
-        beat.register(SECONDLY | {"enabled": rest != "disabled"})
+    beat.register(SECONDLY | {"enabled": rest != "disabled"})
     if rest == "paused":
         registry.pause("7", "stocktaking", beat.clock.now)
     assert comparison.mend() == Differences()

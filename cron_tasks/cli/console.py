@@ -9,10 +9,9 @@ import errno
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -106,17 +105,33 @@ def fitting(heading: Sequence[str], rows: Sequence[Sequence[str]], width: int) -
     return []
 
 
-def upcoming(schedule: Schedule, start: datetime, most: int) -> list[datetime]:
-    """The first ticks at or after `start`."""
-    return list(islice(schedule.between(start, datetime.max.replace(tzinfo=UTC)), most))
+def upcoming(
+    schedule: Schedule, start: datetime, most: int, skipped: Collection[float] = ()
+) -> list[datetime]:
+    """Return the ticks from `start` on until `most` of them will run; `skipped` ones do not."""
+    ticks, run = list[datetime](), 0
+    for tick in schedule.between(start, datetime.max.replace(tzinfo=UTC)):
+        ticks.append(tick)
+        run += tick.timestamp() not in skipped
+        if run == most:
+            break
+    return ticks
 
 
-def print_ticks(ticks: Sequence[datetime], zone: str, now: datetime) -> None:
-    """Print ticks with offset in `zone`, weekday and distance."""
-    moments = [tick.astimezone(ZoneInfo(zone)) for tick in ticks]
-    rows = [
-        (at.isoformat(), f"{at:%a}", times.distance((at - now).total_seconds())) for at in moments
-    ]
+def kept(ticks: Iterable[datetime], skipped: Collection[float]) -> list[datetime]:
+    """Return the ticks that are not skipped."""
+    return [tick for tick in ticks if tick.timestamp() not in skipped]
+
+
+def print_ticks(
+    ticks: Sequence[datetime], zone: str, now: datetime, skipped: Collection[float] = ()
+) -> None:
+    """Print ticks with offset in `zone`, weekday and distance, and mark those `skipped`."""
+    rows = []
+    for tick in ticks:
+        at, away = tick.astimezone(ZoneInfo(zone)), times.distance((tick - now).total_seconds())
+        mark = ", skipped" if tick.timestamp() in skipped else ""
+        rows.append((at.isoformat(), f"{at:%a}", away + mark))
     print_table(("next", "day", "away"), rows)
 
 

@@ -21,7 +21,7 @@ COMMANDS: Commands = {
     "show": ("show:show", "Show one job, its next ticks and its last runs."),
     "pause": ("pause:pause", "Let a job rest until it is resumed."),
     "resume": ("pause:resume", "End the pause of a job."),
-    "skip-next": ("pause:skip_next", "Skip the next tick of a job."),
+    "skip-next": ("pause:skip_next", "Skip the next tick of a job, or undo that."),
     "rejected": ("jobs:rejected", "List the rows that are no job, and why."),
     "run": ("jobs:run", "Run a job now, and print the id of the run."),
 }

@@ -51,19 +51,20 @@ def next_ticks(
     if _EXPRESSION.search(what):
         schedule = _read(what, timezone, start or now.replace(microsecond=0))
         zone = schedule.timezone
-        first = now
+        first, skipped = now, tuple[float, ...]()
     else:
-        schedule, first = _schedule_of_job(what, now)
+        schedule, first, skipped = _schedule_of_job(what, now)
         zone = timezone or schedule.timezone
     first = console.moment(start, zone, "--from") if start else first
-    ticks = console.upcoming(schedule, first, count)
+    ticks = console.upcoming(schedule, first, count, skipped)
+    kept = console.kept(ticks, skipped)
     if as_json:
-        console.print_json([local(tick, zone) for tick in ticks])
+        console.print_json([local(tick, zone) for tick in kept])
         return
     click.echo(schedule.describe())
     if ticks:
-        console.print_ticks(ticks, zone, now)
-    if len(ticks) < count:
+        console.print_ticks(ticks, zone, now, skipped)
+    if len(kept) < count:
         click.echo("no tick after that" if ticks else "no tick any more")
 
 
@@ -90,8 +91,8 @@ def _default_zone() -> str:
     return "UTC"
 
 
-def _schedule_of_job(job_id: str, now: datetime) -> tuple[Schedule, datetime]:
-    """A job's schedule, and the time from which it fires: later than now after `skip-next`."""
+def _schedule_of_job(job_id: str, now: datetime) -> tuple[Schedule, datetime, tuple[float, ...]]:
+    """A job's schedule, the time from which it fires, and its ticks that are to be skipped."""
     from cron_tasks.registry import Registry
 
     try:
@@ -110,5 +111,5 @@ def _schedule_of_job(job_id: str, now: datetime) -> tuple[Schedule, datetime]:
         click.echo(
             f"Warning: the job is paused ({reason}), no tick fires until it is resumed", err=True
         )
-    later = datetime.fromtimestamp(found.next, UTC) if found.next else now
-    return found.job.schedule, max(now, later)
+    later = datetime.fromtimestamp(found.due, UTC) if found.due else now
+    return found.job.schedule, max(now, later), found.skips

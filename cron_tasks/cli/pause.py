@@ -3,12 +3,15 @@
 import time
 
 import click
+from redis import Redis
 
+from cron_tasks import skips
 from cron_tasks.cli import console
 from cron_tasks.errors import CronTasksError
-from cron_tasks.outcomes import Attempt, Result, record
+from cron_tasks.registry import Registered
+from cron_tasks.settings import load
 from cron_tasks.text import printable
-from cron_tasks.ticks import next_tick, run_id
+from cron_tasks.ticks import run_id
 from cron_tasks.times import local
 
 #: Longest reason that is kept.
@@ -56,21 +59,57 @@ def resume(job_id: str, as_json: bool) -> None:
 
 @click.command("skip-next")
 @click.argument("job_id", metavar="ID")
+@click.option("--undo", is_flag=True, help="Let the nearest skipped tick run after all.")
 @console.json_option
-def skip_next(job_id: str, as_json: bool) -> None:
-    """Skip the next tick of a job; the one after it fires as ever."""
+def skip_next(job_id: str, undo: bool, as_json: bool) -> None:
+    """Skip the next tick of a job; the one after it fires as ever.
+
+    Called again, it skips the tick after that. The tick stays skipped whatever becomes of the job.
+    """
     now = time.time()
     with console.open_redis() as redis:
         registry = console.open_registry(redis)
-        (job,) = registry.registered([registry.job(job_id).id])
-        if job.next is None:
-            raise CronTasksError(f"{job_id} has no next tick to skip")
-        skipped = run_id(job_id, job.next)
-        line = record(skipped, Result("skipped", "by_hand"), Attempt(0, None, now, None))
-        if not registry.skip(job_id, job.next, line, now):
-            raise CronTasksError(f"{skipped} fired just now: nothing was skipped")
-        following = local(next_tick(job.job.schedule, job.next), job.job.timezone)
+        registry.job(job_id)
+        skips.adopt(redis, job_id, now)
+        (found,) = registry.registered([job_id])
+        tick = _take_back(redis, found, now) if undo else _skip(redis, found, now)
+        (found,) = registry.registered([job_id])
+    name, upcoming = run_id(job_id, tick), local(found.next, found.job.timezone)
     if as_json:
-        console.print_json({"id": job_id, "skipped": skipped, "next": following})
+        done = "undone" if undo else "skipped"
+        console.print_json({"id": job_id, done: name, "next": upcoming})
     else:
-        click.echo(f"{skipped} will be skipped; next: {following or 'never'}")
+        will = "is no longer skipped" if undo else "will be skipped"
+        click.echo(f"{name} {will}; next: {upcoming or 'never'}")
+
+
+def _skip(redis: Redis, found: Registered, now: float) -> float:
+    """Skip the next tick of a job and return it. Raises CronTasksError if there is none."""
+    job_id, tick = found.job.id, found.next
+    if not found.job.enabled:
+        raise CronTasksError(f"{job_id} is disabled and has no next tick to skip: enable it first")
+    if found.paused:
+        why = printable(found.paused.reason, 60)
+        raise CronTasksError(
+            f"{job_id} is paused ({why}) and has no next tick to skip: resume it first"
+        )
+    if tick is None:
+        raise CronTasksError(f"{job_id} has no next tick to skip")
+    if not skips.add(redis, job_id, tick, now, _reports()):
+        raise CronTasksError(f"{run_id(job_id, tick)} fired just now: nothing was skipped")
+    return tick
+
+
+def _take_back(redis: Redis, found: Registered, now: float) -> float:
+    """Take back the nearest skip of a job and return its tick. Raises CronTasksError."""
+    job_id, coming = found.job.id, found.coming_skips(now)
+    if not coming:
+        raise CronTasksError(f"no coming tick of {job_id} is to be skipped: nothing was undone")
+    if not skips.take_back(redis, job_id, coming[0], now, _reports()):
+        raise CronTasksError(f"{run_id(job_id, coming[0])} was skipped just now: too late to undo")
+    return coming[0]
+
+
+def _reports() -> bool:
+    """Whether the REST service is told how its jobs fare."""
+    return bool(load().rest_report_path)

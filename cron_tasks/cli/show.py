@@ -9,7 +9,6 @@ from typing import Any
 import click
 from redis import Redis
 
-from cron_tasks import names
 from cron_tasks import runs as stored
 from cron_tasks.cli import console
 from cron_tasks.cli.runs import print_runs
@@ -40,16 +39,19 @@ def show(job_id: str, as_json: bool) -> None:
         ended = [stored.shaped(record) for record in console.open_ledger(redis).history(job_id)]
     job = found.job
     now, zone = datetime.now(UTC), job.timezone
-    start = now if found.next is None else datetime.fromtimestamp(found.next, UTC)
-    ticks = console.upcoming(job.schedule, start, TICKS) if found.next is not None else []
+    ticks = []
+    if found.due is not None:
+        start = datetime.fromtimestamp(found.due, UTC)
+        ticks = console.upcoming(job.schedule, start, TICKS, found.skips)
     if as_json:
-        facts |= {"next": [local(tick, zone) for tick in ticks], "open": going, "runs": ended}
+        upcoming = [local(tick, zone) for tick in console.kept(ticks, found.skips)]
+        facts |= {"next": upcoming, "open": going, "runs": ended}
         console.print_json(facts)
         return
     _print_facts(facts)
     if ticks:
         click.echo()
-        console.print_ticks(ticks, zone, now)
+        console.print_ticks(ticks, zone, now, found.skips)
     if going or ended:
         click.echo()
         print_runs(going + ended, zone)
@@ -77,12 +79,11 @@ def _facts(found: Registered) -> dict[str, Any]:
 
 def _in_the_way(redis: Redis, found: Registered) -> dict[str, Any]:
     """`rejected`: what is wrong with the job's row by now, whose last good version this then is;
-    `skips`: coming ticks that `skip-next` has taken out."""
+    `skips`: coming ticks that are to be skipped."""
     job_id, zone = found.job.id, found.job.timezone
-    account = names.ACCOUNT_PREFIX + job_id
-    ahead: Any = redis.zrangebyscore(account, f"({time.time()}", "+inf", withscores=True)
+    ahead = found.coming_skips(time.time())
     wrong = [each.errors for each in Registry(redis).rejected() if each.id == job_id]
-    return {"rejected": sum(wrong, ()), "skips": tuple(local(tick, zone) for _, tick in ahead)}
+    return {"rejected": sum(wrong, ()), "skips": tuple(local(tick, zone) for tick in ahead)}
 
 
 def _print_facts(facts: Mapping[str, Any]) -> None:

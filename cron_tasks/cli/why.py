@@ -8,9 +8,11 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from cron_tasks import names
 from cron_tasks.account import days_of, read, read_open
 from cron_tasks.cli import console
 from cron_tasks.text import printable, shown
+from cron_tasks.ticks import run_id
 from cron_tasks.why import why
 
 
@@ -30,9 +32,10 @@ def why_command(job_id: str, at: str, as_json: bool) -> None:
         zone = latest.timezone if latest else "UTC"
         when = _moment(at, zone, now)
         (found,) = read(redis, [job_id], days_of(when, when), read_open(redis))
+        to_skip = redis.zscore(names.SKIPS, run_id(job_id, when)) is not None
         history = [json.loads(line) for line in console.open_ledger(redis).history(job_id)]
     runs = {run["run_id"]: run for run in history if "run_id" in run}
-    answer = why(found, runs, when, now, zone)
+    answer = why(found, runs, when, now, zone, to_skip)
     if as_json:
         console.print_json({"id": job_id, "at": at, **asdict(answer)})
     else:

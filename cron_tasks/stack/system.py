@@ -111,4 +111,5 @@ def upcoming(redis: Redis, most: int) -> list[Registered]:
     """Up to `most` jobs with the nearest ticks, in their order."""
     keys = redis.zrangebyscore(names.SCHEDULE, 0, "+inf", start=0, num=most * 2)
     job_ids = [job_id for key in keys if (job_id := names.job_id_of(str(key)))]
-    return list(Registry(redis).registered(job_ids, lambda *_: None))[:most]
+    found = Registry(redis).registered(job_ids, lambda *_: None)
+    return [each for each in found if each.next is not None][:most]

@@ -9,7 +9,7 @@ local i = 12
 while ARGV[i] do
     rows[#rows + 1] = i
     entries[#entries + 1] = ARGV[i]
-    i = i + 7 + tonumber(ARGV[i+6]) + (ARGV[i+4] ~= '' and 3 or 0)
+    i = i + 7 + ARGV[i+6] + 6 * ARGV[i+4]
 end
 local scores = redis.call('ZMSCORE', KEYS[2], unpack(entries))
 local whole = redis.call('EXISTS', unpack(entries)) == #entries
@@ -40,17 +40,17 @@ for n, at in ipairs(rows) do
             end
         end
         redis.call('HSET', entries[n], 'meta', ARGV[at+3], 'fired', fired)
-        local missed = ARGV[at+4]
-        if missed ~= '' then
-            local job, queue, message = unpack(ARGV, last + 1, last + 3)
-            pass_over(job, ARGV[at+1], missed, queue, message)
-            records[#records + 1] = missed
+        for first = last + 1, last + 6 * ARGV[at+4], 6 do
+            records[#records + 1] = pass_over(unpack(ARGV, first, first + 5))
         end
     else
         for tick = at + 7, last do refused[#refused + 1] = ARGV[tick] end
     end
 end
-if #records > 0 then remember(KEYS[7], 10000, ARGV[6], unpack(records)) end
+for first = 1, #records, 1000 do
+    local final = math.min(first + 999, #records)
+    remember(KEYS[7], 10000, ARGV[6], unpack(records, first, final))
+end
 if #moved > 0 then redis.call('ZADD', KEYS[2], unpack(moved)) end
 if #over > 0 then redis.call('ZREM', KEYS[2], unpack(over)) end
 for first = 1, #due, 1000 do

@@ -19,4 +19,6 @@ end
 local edits = tonumber(redis.call('GET', KEYS[4]) or 0) or 0
 -- Without its generation the registry was emptied; without the sync's own entry none would come.
 local whole = redis.call('EXISTS', KEYS[2], KEYS[5]) == 2 and redis.call('ZSCORE', KEYS[1], KEYS[5])
-return {due, entries, edits, after(KEYS[1]), after(KEYS[3]), whole and 1 or 0}
+local skips = due[2] and redis.pcall('ZRANGEBYSCORE', KEYS[6], due[2], ARGV[1]) or {}
+if skips.err then skips = {} end
+return {due, entries, edits, after(KEYS[1]), after(KEYS[3]), whole and 1 or 0, skips}

@@ -1,4 +1,4 @@
---! uses registry/supersede registry/fenced shared/wake
+--! uses registry/supersede registry/adopt registry/edited registry/fenced shared/wake
 -- Write a page of jobs. Each row: id, fingerprint, timing, definition, document, next tick or ''. The
 -- last may be followed by `|` and the tick's nominal time, where it is another, and by `@` and the
 -- time after which the tick was computed, where that is not now.
@@ -20,12 +20,8 @@ local refusal = fenced(KEYS[9], ARGV[7], KEYS[10], ARGV[8])
 if refusal then return refusal end
 local stamp, first = ARGV[9], 10
 local fingerprints, keys, due, over, stale = {}, {}, {}, {}, {}
-local aside, edits = redis.call('EXISTS', KEYS[3]) == 1, redis.pcall('INCR', KEYS[7])
+local aside, edits = redis.call('EXISTS', KEYS[3]) == 1, edited(KEYS[7])
 local gone = redis.call('EXISTS', KEYS[5]) == 1
-if type(edits) ~= 'number' then
-    redis.call('SET', KEYS[7], 1)
-    edits = 1
-end
 -- Return the last tick of a job that was removed. An earlier version kept only when that was.
 local function ticked_before(id, removed)
     local version = redis.call('LINDEX', ARGV[4] .. id, 0)
@@ -58,6 +54,9 @@ for i = first, #ARGV, 6 do
         stale[#stale + 1] = upcoming
     else
         local at = counts_from(last)
+        if not scheduled and (old[1] or gone) then
+            adopt(ARGV[5] .. id, KEYS[1], key, KEYS[11], clock)
+        end
         if aside and redis.call('HEXISTS', KEYS[3], key) == 1 then forget_aside(id, at) end
         local begin = counts_from(math.max(last, tonumber(after) or 0))
         if changed then

@@ -1,4 +1,4 @@
---! uses registry/supersede shared/wake
+--! uses registry/supersede registry/adopt shared/wake
 -- End a pause. 'resumed', 'running' when there is none, or, when the next tick that is given is not
 -- after what the entry has fired, the time from which the caller has to compute it.
 local id, upcoming = ARGV[7], ARGV[8]
@@ -9,6 +9,7 @@ local at = counts_from(settled(old))
 if upcoming ~= '' and tonumber(upcoming) <= tonumber(at) then return at end
 supersede(id, old, at)
 count_since(key, at, last_tick(key, old))
+adopt(ARGV[5] .. id, KEYS[1], key, KEYS[11], clock)
 redis.call('HDEL', key, 'paused')
 if upcoming ~= '' then
     redis.call('ZADD', KEYS[1], upcoming, key)

@@ -37,6 +37,18 @@ end
 local function counts_from(last)
     return last > clock and string.format('%.6f', last) or now
 end
+-- Account for the ticks of a job that were to be skipped and that a change overtakes.
+local function skipped_meanwhile(job, from, to)
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[11], from, to)) do
+        if string.match(id, '^(.*)@') == job then
+            local line = '{"run_id":' .. cjson.encode(id) .. ',"status":"skipped",'
+                .. '"reason":"by_hand","attempt":0,"started_at":null,"finished_at":' .. now
+                .. ',"worker":null,"error":null}'
+            account(ARGV[5] .. job, redis.call('ZSCORE', KEYS[11], id), line, days, now)
+            redis.call('ZREM', KEYS[11], id)
+        end
+    end
+end
 -- Something else counts after `at` than in `old`: definition, since when, pause, meta, last tick.
 local function supersede(job, old, at)
     local key = prefix .. job
@@ -53,5 +65,6 @@ local function supersede(job, old, at)
     local due = redis.call('ZSCORE', KEYS[1], key)
     if due and tonumber(due) <= tonumber(at) then
         account(ARGV[5] .. job, due, '{"from": ' .. due .. ', ' .. overtaken, days, now)
+        skipped_meanwhile(job, due, at)
     end
 end
