@@ -9,16 +9,14 @@ import orjson
 from redis import Redis
 
 from cron_tasks import entries, names
-from cron_tasks.actions import Run
 from cron_tasks.jobs import Job
-from cron_tasks.ledger_ticks import Advance, Message
-from cron_tasks.notifications import notification
-from cron_tasks.outcomes import REASONS, Attempt, Result, record
+from cron_tasks.ledger_ticks import Advance
+from cron_tasks.outcomes import passed_over
 from cron_tasks.schedules import Schedule
 from cron_tasks.scripts import script
 from cron_tasks.settings import Settings
 from cron_tasks.text import is_utf8, printable
-from cron_tasks.ticks import Missed, due_ticks, iso, on_time, run_id
+from cron_tasks.ticks import due_ticks, on_time, run_id
 
 PAGE = 1000
 #: Rows that are judged in one go: some ten milliseconds each at the most.
@@ -141,7 +139,7 @@ def judge(row: Row, now: float, settings: Settings) -> tuple[Advance, list[Due]]
     last = firing.ticks[-1] if firing.ticks else now
     missed, told = b"", None
     if firing.missed:
-        missed, told = _passed_over(Job.from_document(row.job or ""), firing.missed, now, settings)
+        missed, told = passed_over(Job.from_document(row.job or ""), firing.missed, now, settings)
     advance = Advance(
         key=row.key,
         score=row.score,
@@ -153,20 +151,6 @@ def judge(row: Row, now: float, settings: Settings) -> tuple[Advance, list[Due]]
         told=told,
     )
     return advance, ticks
-
-
-def _passed_over(
-    job: Job, missed: Missed, now: float, settings: Settings
-) -> tuple[bytes, Message | None]:
-    """The record of missed ticks, and one message about them if the job wants it."""
-    run = Run(job, run_id(job.id, missed.first), missed.first, 0)
-    line = record(
-        run.run_id, Result("missed", missed.reason), Attempt(0, None, now, None), missed.last
-    )
-    if "missed" not in job.notify.on:
-        return line, None
-    said = f"missed until {iso(missed.last)}: {REASONS[missed.reason]}"
-    return line, notification(run, "missed", said, now, settings)
 
 
 def _object(text: str | None, field: str) -> dict[str, Any]:

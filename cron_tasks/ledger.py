@@ -151,7 +151,7 @@ class Ledger:
                 args += [message.queue, message.payload, message.only]
         keys = [names.OPEN, names.DEADLINES, names.UNDELIVERABLE, names.RECENT, names.FAILED]
         keys += [names.FAILING, names.GOING, names.QUEUED, names.STOP, names.ATTEMPTS]
-        keys += [names.DROPPED, names.WAKE, names.REPORTS, names.BEFORE]
+        keys += [names.DROPPED, names.WAKE, names.REPORTS, names.BEFORE, names.UNTOLD]
         refused = set(steps.finish(self.redis, keys, args))
         return [each.run_id for each in outcomes if each.run_id not in refused]
 

@@ -38,6 +38,7 @@ _KEYS = [
     names.SOURCE,
     names.SYNC_LOCK,
     names.GENERATION,
+    names.UNTOLD,
 ]
 #: A rejected row is kept for display up to this many bytes.
 ROW_SHOWN = 4096

@@ -17,6 +17,7 @@ for i = first, #ARGV do
     redis.call('HDEL', KEYS[2], id)
     redis.call('HDEL', KEYS[3], key)
     redis.call('HDEL', KEYS[6], id)
+    redis.call('HDEL', KEYS[11], id)
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', '(' .. (now - days))
 redis.call('EXPIRE', KEYS[5], days)
