@@ -7,6 +7,8 @@ import click
 from cron_tasks.cli import console
 from cron_tasks.errors import CronTasksError
 from cron_tasks.outcomes import Attempt, Result, record
+from cron_tasks.overtaken import tell_overtaken
+from cron_tasks.settings import load
 from cron_tasks.text import printable
 from cron_tasks.ticks import next_tick, run_id
 from cron_tasks.times import local
@@ -27,8 +29,10 @@ def pause(job_id: str, reason: str, as_json: bool) -> None:
     """
     now, reason = time.time(), printable(reason.strip(), REASON_KEPT)
     with console.open_redis() as redis:
-        console.open_registry(redis).pause(job_id, reason, now)
-        console.open_ledger(redis).look_after({job_id}, now)
+        overtaken = console.open_registry(redis).pause(job_id, reason, now)
+        ledger = console.open_ledger(redis)
+        tell_overtaken(ledger, load(), overtaken, "paused", now)
+        ledger.look_after({job_id}, now)
     if as_json:
         console.print_json({"id": job_id, "paused": {"reason": reason, "since": local(now)}})
     else:

@@ -2,7 +2,7 @@
 -- Write a page of jobs. Each row: id, fingerprint, timing, definition, document, next tick or ''.
 -- A row whose next tick is not after what its entry has fired is not written: the answer names it,
 -- as id and time, and the caller computes its next tick from that time. So no tick fires twice,
--- however old the caller's time is.
+-- however old the caller's time is. A second list names the ticks that were overtaken.
 local refusal = fenced(KEYS[9], ARGV[7], KEYS[10], ARGV[8])
 if refusal then return refusal end
 local stamp, first = ARGV[9], 10
@@ -63,4 +63,4 @@ if #keys > 0 then
     redis.call('HDEL', KEYS[8], 'etag', 'last_modified')
     wake(KEYS[4])
 end
-return stale
+return {stale, passed}

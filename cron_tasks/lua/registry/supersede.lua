@@ -1,6 +1,9 @@
 --! uses shared/account shared/trim registry/fired
 local now, clock = ARGV[1], tonumber(ARGV[1])
 local days, prefix, overtaken = tonumber(ARGV[2]), ARGV[3], ARGV[6]
+-- What the caller has to tell of: of each job whose ticks a change overtakes its id, the first of
+-- them, up to when they were due, its document, and what its account says of them.
+local passed = {}
 -- Return up to when ticks of an entry may have fired: its last tick, or since when it counts.
 local function settled(old)
     if not old[1] then return 0 end
@@ -25,6 +28,10 @@ local function supersede(job, old, at)
     end
     local due = redis.call('ZSCORE', KEYS[1], key)
     if due and tonumber(due) <= tonumber(at) then
-        account(ARGV[5] .. job, due, '{"from": ' .. due .. ', ' .. overtaken, days, now)
+        local line = '{"from": ' .. due .. ', ' .. overtaken
+        account(ARGV[5] .. job, due, line, days, now)
+        for _, each in ipairs({job, due, at, redis.call('HGET', key, 'job') or '', line}) do
+            passed[#passed + 1] = each
+        end
     end
 end
