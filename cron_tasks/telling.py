@@ -49,8 +49,10 @@ def told_of_end(
     messages = tuple(_messages(run, tick, event, result, now, settings, promised))
     if not messages or promised or not too_old(run.job, run.scheduled_for, now):
         return messages, ""
-    counts = event == "failure" or (event == "success" and "recovered" in run.job.notify.on)
-    return ((KEPT_BACK,) if counts else ()), "too old"
+    on = run.job.notify.on
+    counts = event == "failure" or (event == "success" and "recovered" in on)
+    # A success that only might be a recovery is not said to be untold.
+    return ((KEPT_BACK,) if counts else ()), "too old" if event in on else ""
 
 
 def told_without_job(

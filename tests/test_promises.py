@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 from driven import Beat
+from helpers import wait_until
+from processes import Celery
 from redis import Redis
-from rest_server import RestServer, reply, status
+from rest_server import Handler, RestServer, reply, status
 from stage import NOW, TICK, Stage
 
 from cron_tasks import names
@@ -235,3 +237,39 @@ def test_a_run_of_a_disabled_job_that_never_began_is_skipped(
     stage.edit(stage.now, enabled=False)
     assert stage.run() == "skipped"
     assert stage.asked == 0
+
+
+def test_the_end_is_told_of_a_job_that_is_removed_meanwhile(
+    redis: Redis, celery: Celery, rest: RestServer
+) -> None:
+    """With real processes: the service sees one request, the bot a promise and an end."""
+
+    def answer(handler: Handler) -> bool:
+        return handler.path == "/hook" and status(503)(handler)
+
+    def told() -> list[dict[str, Any]]:
+        return [json.loads(line) for line in redis.lrange("queue:mine", 0, -1)]
+
+    action = {"type": "http", "url": f"{rest.url}/hook"}
+    row = {"id": "a", "name": "Nightly report", "every": 2, "action": action, "chat_id": 7}
+    row["notify"] = {"on": ["retry"], "queue": "queue:mine"}
+    # With the longest waits that there are, no second attempt comes.
+    row["retry"] = {"max_attempts": 2, "backoff": 604_800, "max_backoff": 604_800}
+    rest.jobs, rest.answer = [row, {"id": "b", "name": "Another", "every": 86_400}], answer
+    celery.worker(2, CRON_TASKS_HTTP_ALLOW="127.0.0.1")
+    celery.beat(CRON_TASKS_HTTP_ALLOW="127.0.0.1")
+    wait_until(told, "the promise", 60)
+    rest.jobs = rest.jobs[1:]
+    redis.lpush(names.POKE, "*")
+    wait_until(lambda: not redis.exists(names.ATTEMPTS), "the end of what waited", 60)
+    promised, *others = told()
+    assert promised["event"] == "retry"
+    runs = {message["run_id"]: message for message in others if message["event"] == "skipped"}
+    end = runs[promised["run_id"]]
+    assert (end["chat_id"], end["attempt"]) == (7, 1)
+    assert end["response"] == (
+        "Scheduled task: Nightly report was skipped: "
+        "the job was removed while the run waited for attempt 2"
+    )
+    assert len({message["id"] for message in told()}) == len(told())
+    assert len([path for _, path, _ in rest.requests if path == "/hook"]) == 1
