@@ -118,14 +118,14 @@ def find(redis: Redis, run_id: str) -> Shape | None:
     Of a tick that is only known as one of a range that was missed, the range's record.
     """
     job_id, when = parse_run_id(run_id) or ("", 0.0)
-    # Of a run of several attempts, the account has the last one only.
-    accounted = list(named(redis.zrangebyscore(names.ACCOUNT_PREFIX + job_id, when, when)))
-    lines = chain(
-        _paged(partial(redis.lrange, names.HISTORY_PREFIX + job_id)),
-        (line for line in accounted if '"began":' not in line),
-        _paged(partial(redis.lrange, names.RECENT)),
-        accounted,
-    )
+    accounted = named(redis.zrangebyscore(names.ACCOUNT_PREFIX + job_id, when, when))
+    recent = _paged(partial(redis.lrange, names.RECENT))
+    history = names.HISTORY_PREFIX + job_id
+    if redis.exists(history):
+        lines = chain(_paged(partial(redis.lrange, history)), accounted, recent)
+    else:
+        # Of a job that was removed, the attempts before the last one are told there only.
+        lines = chain(recent, accounted)
     for run in map(shaped, lines):
         if run["run_id"] == run_id and "until" not in run:
             return run
