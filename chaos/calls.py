@@ -76,9 +76,15 @@ def _given_up(ledger: Ledger) -> dict[tuple[str, int], float]:
         (run, attempt["attempt"]): attempt["finished_at"]
         for run, ends in ledger.ends.items()
         for record in ends
-        for attempt in (record, *record.get("attempts", []))
+        for attempt in _attempts(record)
         if attempt["worker"] is None
     }
+
+
+def _attempts(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the attempts of a run; it ended with the last one, or before its next one."""
+    before = record.get("attempts", [])
+    return [*before, record] if record["attempt"] > len(before) else before
 
 
 def _overlapping(

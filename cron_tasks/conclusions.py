@@ -16,7 +16,7 @@ from cron_tasks.inflight import Posted
 from cron_tasks.jobs import Job
 from cron_tasks.ledger import LEASE, Ledger, open_tick
 from cron_tasks.ledger_ticks import Open, Outcome
-from cron_tasks.outcomes import Attempt, Result, conclude, untold
+from cron_tasks.outcomes import Attempt, Result, conclude, conclude_without_job
 from cron_tasks.settings import Settings
 from cron_tasks.ticks import parse_run_id
 
@@ -73,7 +73,7 @@ class Concluder:
         try:
             job = Job.from_document(tick.document)
         except ValueError:
-            return untold(tick, result, by)
+            return conclude_without_job(tick, result, by, self.settings)
         _, scheduled_for = parse_run_id(tick.run_id) or ("", 0.0)
         run = Run(job, tick.run_id, scheduled_for, tick.attempt)
         return conclude(run, tick, result, by, self.settings, random.random())

@@ -11,7 +11,8 @@ from redis import Redis
 from cron_tasks import entries, names
 from cron_tasks.jobs import Job
 from cron_tasks.ledger_ticks import Advance
-from cron_tasks.passed_over import missed, skipped
+from cron_tasks.outcomes import passed_over
+from cron_tasks.passed_over import skipped
 from cron_tasks.schedules import Schedule
 from cron_tasks.scripts import script
 from cron_tasks.settings import Settings
@@ -167,7 +168,7 @@ def judge(
     )
     if firing.missed:
         job = Job.from_document(row.job or "")
-        advance.missed, advance.told = missed(job, firing.missed, now, settings)
+        advance.missed, advance.told = passed_over(job, firing.missed, now, settings)
     if to_skip:
         advance.skipped = skipped(Job.from_document(row.job or ""), to_skip, now, settings)
     return advance, ticks

@@ -20,6 +20,7 @@ end of the job's timeout, since nobody renews it.
 """
 
 from collections.abc import Collection, Sequence
+from itertools import chain
 from typing import Any, cast
 
 from redis import Redis
@@ -158,7 +159,7 @@ class Ledger:
                 args += [message.queue, message.payload, message.only]
         keys = [names.OPEN, names.DEADLINES, names.UNDELIVERABLE, names.RECENT, names.FAILED]
         keys += [names.FAILING, names.GOING, names.QUEUED, names.STOP, names.ATTEMPTS]
-        keys += [names.DROPPED, names.WAKE, names.REPORTS, names.BEFORE]
+        keys += [names.DROPPED, names.WAKE, names.REPORTS, names.BEFORE, names.UNTOLD]
         refused, stopped = steps.finish(self.redis, keys, args)
         reasons = zip(stopped[::2], stopped[1::2], strict=True)
         ends = [_cut_short(outcomes[int(n) - 1], why) for n, why in reasons]
@@ -197,6 +198,20 @@ class Ledger:
         for run_id, state in ticks:
             args += [run_id, state]
         steps.hand_back(self.redis, [names.OPEN, names.DEADLINES], args)
+
+    def overtaken(self, now: float, rows: Sequence[Sequence[str | bytes]]) -> int:
+        """List ticks that an edit, a pause or a removal overtook, and tell of them; how many of
+        the rows were new.
+
+        A row is (job id, first tick, its line in the account, its record, queue, message); without
+        a queue nobody is told.
+        """
+        if not rows:
+            return 0
+        args: list[Any] = [now, names.JOB_ENTRY_PREFIX, names.HISTORY_PREFIX, *self._keep]
+        args += [names.ACCOUNT_PREFIX, self.audited, *self._queues]
+        keys = [names.RECENT, names.UNDELIVERABLE, names.DROPPED]
+        return steps.overtaken(self.redis, keys, [*args, *chain.from_iterable(rows)])
 
     def look_after(self, job_ids: Collection[str], now: float) -> None:
         """Have beat look after the open ticks of these jobs now: they were paused or removed.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
@@ -22,7 +22,7 @@ _INVERSE = pow(_EXPONENT, -1, _PRIME - 1)
 #: What the account keeps of a record, and how many characters of an error.
 _ACCOUNTED = (
     *("run_id", "status", "reason", "attempt", "started_at", "finished_at", "worker", "error"),
-    *("other", "until"),
+    *("other", "until", "tried"),
 )
 _ERROR_ACCOUNTED = 120
 
@@ -105,6 +105,11 @@ class Message:
     only: str = ""
 
 
+#: In the place of messages about a failure or a recovery that were too old to be told: the ledger
+#: tells nothing, and goes on as if the bot knew nothing of it.
+KEPT_BACK = Message("", b"", "never")
+
+
 @dataclass(slots=True)
 class Advance:
     """One due entry: its next score, RedBeat meta, and the ticks that it puts into the ledger.
@@ -126,6 +131,27 @@ class Advance:
     skipped: "Sequence[Outcome]" = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Overtaken:
+    """The ticks of a job from `first` (a score, as text) up to `until` (seconds), which were due
+    when a change of it came.
+
+    `document` is that of the job as it was, `line` what the account says of the ticks.
+    """
+
+    job_id: str
+    first: str
+    until: float
+    document: str
+    line: str
+
+    @classmethod
+    def read(cls, answer: Sequence[str]) -> "list[Overtaken]":
+        """Read what a script of the registry answers: five texts for each job."""
+        rows = zip(*(answer[n::5] for n in range(5)), strict=True)
+        return [cls(job, first, float(until), *rest) for job, first, until, *rest in rows]
+
+
 @dataclass(slots=True)
 class Open:
     """An open tick: its state, its job's document ("" when the job is gone), and its failed
@@ -140,6 +166,20 @@ class Open:
     def attempt(self) -> int:
         """The attempt that is going or comes next; 1 is the first."""
         return _read(self.state).attempt
+
+    @property
+    def failures(self) -> list[dict[str, Any]]:
+        """Its failed attempts so far."""
+        return orjson.loads(self.trace) if self.trace else []
+
+    @property
+    def announced(self) -> dict[str, Any] | None:
+        """Who was told that it will be tried again; None if nobody was.
+
+        `queue`, `chat_id` and `job_name` of the message, with which its end is told in any case.
+        """
+        told = [each["announced"] for each in self.failures if "announced" in each]
+        return told[-1] if told else None
 
     @property
     def may_be_late(self) -> bool:

@@ -1,6 +1,5 @@
 """How an attempt ends, in the words of the ledger and of the bot. Pure."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
@@ -12,28 +11,13 @@ from cron_tasks.actions import Run
 from cron_tasks.jobs import Job
 from cron_tasks.ledger_ticks import Message, Open, Outcome, Status
 from cron_tasks.notifications import notification
+from cron_tasks.reasons import because
 from cron_tasks.settings import Settings
-from cron_tasks.ticks import iso, next_tick, parse_run_id
+from cron_tasks.telling import announcement, told_of_end, told_of_retry, told_without_job, too_old
+from cron_tasks.ticks import Missed, iso, next_tick, parse_run_id, run_id
 
 #: The error of a run is told and kept up to this many characters, on one line.
 ERROR_SHOWN = 500
-#: What the reasons of a tick that was skipped or missed mean.
-REASONS = {
-    "overlap": "another run of the job was still going",
-    "replaced": "a later run took its place",
-    "cancelled": "somebody cancelled it",
-    "paused": "the job was paused before it could start",
-    "disabled": "the job was disabled before it could start",
-    "removed": "the job was removed before it could start",
-    "edited": "the job's schedule was changed before it could start",
-    "by_hand": "somebody asked for that (`jobs skip-next`)",
-    "coalesced": "several ticks had been missed, and its catch-up policy runs only the latest",
-    "outside_window": "it could not start within its catch-up window",
-    "no_catchup": "it could not start in time, and its catch-up policy makes up for nothing",
-    "discarded": "workers discarded its message again and again: was it revoked?",
-    "set_aside": "what Redis held of the job could not be read",
-}
-_EVENTS = {"ok": "success", "failed": "failure"}
 
 
 @dataclass(slots=True)
@@ -55,7 +39,11 @@ class Result:
 
 @dataclass(slots=True)
 class Attempt:
-    """When an attempt began and ended (seconds since the epoch), and who made it."""
+    """When an attempt began and ended (seconds since the epoch), and who made it.
+
+    `number` counts the attempts that were made, this one included. Of a run that ends before its
+    next attempt it is that of the ones before, and nobody has begun one.
+    """
 
     number: int
     started_at: float | None
@@ -71,23 +59,22 @@ def conclude(
     `chance` from 0 to 1 is the jitter of the wait.
     """
     retry, now = run.job.retry, by.finished_at
+    if run.attempt != by.number:
+        run = replace(run, attempt=by.number)
     if result.status == "failed" and not result.final and by.number < retry.max_attempts:
         wait = max(retry.wait(by.number, chance), _put_off(run.job, result.retry_after, now))
-        messages = tuple(_messages(run, tick, "retry", result, now, settings))
-        trace = orjson.dumps([*orjson.loads(tick.trace or "[]"), _attempt(result, by)])
+        messages = told_of_retry(run, tick, result, now, settings)
+        attempt = _attempt(result, by)
+        if messages:
+            attempt["announced"] = announcement(run.job, settings)
+        trace = orjson.dumps([*tick.failures, attempt])
         otherwise = partial(_cut_short, run, tick, result, by, settings)
         retry_at = now + wait
         return Outcome(
             run.run_id, run.job.id, tick.state, trace, messages, "retry", retry_at, otherwise
         )
-    event = _EVENTS.get(result.status, result.status)
-    messages = tuple(_messages(run, tick, event, result, now, settings))
-    stale = run.job.notify.stale_after
-    if messages and stale is not None and now - run.scheduled_for > stale:
-        messages, told = (), "too old"
-    else:
-        told = ""
-    line = record(run.run_id, result, by, trace=tick.trace, untold=told)
+    messages, untold = told_of_end(run, tick, result, now, settings)
+    line = record(run.run_id, result, by, trace=tick.trace, untold=untold)
     return Outcome(run.run_id, run.job.id, tick.state, line, messages, result.status)
 
 
@@ -97,7 +84,8 @@ def _cut_short(
     """The outcome of a failed attempt after which no other may follow, by "<reason>|<run>"."""
     reason, _, other = why.partition("|")
     if reason == "removed":
-        return untold(tick, replace(result, status="skipped", reason=reason), by)
+        end = replace(result, status="skipped", reason=reason)
+        return conclude_without_job(tick, end, by, settings)
     status: Status = "failed" if reason == "paused" else "skipped"
     end = replace(result, status=status, reason=reason, other=other or None, final=True)
     return conclude(run, tick, end, by, settings, 0.0)
@@ -114,29 +102,44 @@ def _put_off(job: Job, retry_after: float, now: float) -> float:
     return min(retry_after, job.retry.max_backoff, (following or inf) - now)
 
 
-def untold(tick: Open, result: Result, by: Attempt) -> Outcome:
-    """The outcome of an attempt whose job is gone or unreadable: nobody is told, none follows."""
+def conclude_without_job(tick: Open, result: Result, by: Attempt, settings: Settings) -> Outcome:
+    """The outcome of an attempt whose job is gone or unreadable: no other one follows.
+
+    Only who was told that one would is told of the end.
+    """
     job_id, _ = parse_run_id(tick.run_id) or ("", 0.0)
+    messages = told_without_job(tick, result, by.number, by.finished_at, settings)
     line = record(tick.run_id, result, by, trace=tick.trace)
-    return Outcome(tick.run_id, job_id, tick.state, line, (), result.status)
+    return Outcome(tick.run_id, job_id, tick.state, line, messages, result.status)
 
 
-def _messages(
-    run: Run, tick: Open, event: str, result: Result, now: float, settings: Settings
-) -> Iterator[Message]:
-    wanted = run.job.notify.on
-    error = result.error or _said(result) if event not in ("success", "recovered") else None
-    if event in wanted:
-        collapse = run.job.notify.collapse if event == "failure" else 1
-        only = str(collapse) if collapse > 1 else ""
-        yield notification(run, event, error, now, settings, only, tick.repeated)
-    if event == "success" and "recovered" in wanted:
-        yield notification(run, "recovered", None, now, settings, "recovered", tick.repeated)
+def not_begun(tick: Open, now: float) -> Attempt:
+    """What a run that ends before its next attempt has made: the attempts before."""
+    return Attempt(tick.attempt - 1, None, now, None)
 
 
-def _said(result: Result) -> str:
-    about = f" ({result.other})" if result.other else ""
-    return f"{result.status}: {REASONS.get(str(result.reason), result.reason)}{about}"
+def given_up(tick: Open, reason: str) -> Result:
+    """How a run ends whose next attempt is not made: as failed if it had begun, else as skipped."""
+    if tick.attempt == 1:
+        return Result("skipped", reason)
+    failures = tick.failures
+    last = failures[-1]["error"] if failures else "its worker died"
+    return Result("failed", reason, error=last, final=True)
+
+
+def passed_over(
+    job: Job, missed: Missed, now: float, settings: Settings
+) -> tuple[bytes, Message | None]:
+    """The record of missed ticks, and one message about them if the job wants it."""
+    run = Run(job, run_id(job.id, missed.first), missed.first, 0)
+    wanted = "missed" in job.notify.on
+    late = wanted and too_old(job, missed.last, now)
+    result, by = Result("missed", missed.reason), Attempt(0, None, now, None)
+    line = record(run.run_id, result, by, missed.last, untold="too old" if late else "")
+    if late or not wanted:
+        return line, None
+    said = f"missed until {iso(missed.last)}: {because(missed.reason)}"
+    return line, notification(run, "missed", said, now, settings)
 
 
 def _attempt(result: Result, by: Attempt) -> dict[str, Any]:
@@ -149,6 +152,12 @@ def _attempt(result: Result, by: Attempt) -> dict[str, Any]:
     }
 
 
+def _published(trace: str) -> list[dict[str, Any]]:
+    """The attempts of a trace, without what is kept to tell of the end."""
+    own = "announced"
+    return [{k: v for k, v in each.items() if k != own} for each in orjson.loads(trace)]
+
+
 def record(
     run_id: str,
     result: Result,
@@ -159,10 +168,11 @@ def record(
 ) -> bytes:
     """One line of a job's history; with `until` it stands for all ticks from its own to that.
 
-    `trace` is JSON of the failed attempts before, `untold` why nobody was told.
+    `trace` is JSON of the failed attempts before, `untold` why nobody was told. Of a run that was
+    skipped or failed, `tried` is how many attempts had failed before it ended.
     """
     _, scheduled_for = parse_run_id(run_id) or ("", 0.0)
-    line = {
+    line: dict[str, Any] = {
         "run_id": run_id,
         "scheduled_for": iso(scheduled_for),
         "status": result.status,
@@ -177,6 +187,9 @@ def record(
         line["untold"] = untold
     if until is not None:
         line["until"] = iso(until)
-    if trace:
-        line["attempts"] = orjson.Fragment(trace)
+    before = _published(trace) if trace else []
+    if before:
+        line["attempts"] = before
+    if result.status in ("skipped", "failed"):
+        line["tried"] = len(before)
     return orjson.dumps(line)

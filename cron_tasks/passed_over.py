@@ -4,25 +4,10 @@ from collections.abc import Iterable
 
 from cron_tasks.actions import Run
 from cron_tasks.jobs import Job
-from cron_tasks.ledger_ticks import Message, Open, Outcome
-from cron_tasks.notifications import notification
-from cron_tasks.outcomes import REASONS, Attempt, Result, conclude, record
+from cron_tasks.ledger_ticks import Open, Outcome
+from cron_tasks.outcomes import Attempt, Result, conclude
 from cron_tasks.settings import Settings
-from cron_tasks.ticks import Missed, iso, run_id
-
-
-def missed(
-    job: Job, stretch: Missed, now: float, settings: Settings
-) -> tuple[bytes, Message | None]:
-    """Return the record of missed ticks, and one message about them if the job wants it."""
-    run = Run(job, run_id(job.id, stretch.first), stretch.first, 0)
-    line = record(
-        run.run_id, Result("missed", stretch.reason), Attempt(0, None, now, None), stretch.last
-    )
-    if "missed" not in job.notify.on:
-        return line, None
-    said = f"missed until {iso(stretch.last)}: {REASONS[stretch.reason]}"
-    return line, notification(run, "missed", said, now, settings)
+from cron_tasks.ticks import run_id
 
 
 def skipped(job: Job, ticks: Iterable[float], now: float, settings: Settings) -> list[Outcome]:

@@ -21,6 +21,7 @@ from cron_tasks import registry_steps as steps
 from cron_tasks.errors import UnknownJob
 from cron_tasks.fence import Fence, replace_hash
 from cron_tasks.jobs import Job, Rejected
+from cron_tasks.ledger_ticks import Overtaken
 from cron_tasks.plan import Changes, Desired
 from cron_tasks.schedules import Schedule
 from cron_tasks.text import storable, suggestion
@@ -40,6 +41,7 @@ _KEYS = [
     names.SYNC_LOCK,
     names.GENERATION,
     names.SKIPS,
+    names.UNTOLD,
 ]
 #: A rejected row is kept for display up to this many bytes.
 ROW_SHOWN = 4096
@@ -142,12 +144,15 @@ class Registry:
         fence: Fence,
         last_read: float | None = None,
         progress: Callable[[int], None] = lambda _: None,
+        overtaken: Callable[[list[Overtaken], str], object] = lambda *_: None,
     ) -> None:
         """Write the changes, a thousand to a call; an edit fires strictly after it is written.
 
         The exception is a job whose only tick lies after `last_read`, when the list was last read
         with success (seconds since the epoch): it is due at once, as a late tick. While Redis
-        writes one page, the next is made. Raises Refused when `fence` no longer holds.
+        writes one page, the next is made. `overtaken` gets the ticks of each page that were due
+        and had not fired, and the reason for which they are missed. Raises Refused when `fence` no
+        longer holds.
         """
         with ThreadPoolExecutor(1) as writer:
             written: Future[None] | None = None
@@ -156,19 +161,31 @@ class Registry:
                     args = self._put_args(rows, since, fence)
                     if written is not None:
                         written.result()
-                    written = writer.submit(self._put, rows, since, fence, args)
+                    written = writer.submit(self._put, rows, since, fence, args, overtaken)
                 progress(len(page))
             if written is not None:
                 written.result()
         for gone in pages(changes.removed):
             common = [*self._common(clock(), "removed"), fence.token, fence.generation]
-            steps.remove(self.redis, _KEYS, [*common, names.HISTORY_PREFIX, *gone])
+            args = [*common, names.HISTORY_PREFIX, *gone]
+            if passed := steps.remove(self.redis, _KEYS, args):
+                overtaken(Overtaken.read(passed), "removed")
             progress(len(gone))
 
-    def _put(self, page: Sequence[Desired], now: float, fence: Fence, args: list[Any]) -> None:
+    def _put(
+        self,
+        page: Sequence[Desired],
+        now: float,
+        fence: Fence,
+        args: list[Any],
+        overtaken: Callable[[list[Overtaken], str], object],
+    ) -> None:
         """Write a page; a job that has fired meanwhile is due after what it has fired."""
         jobs = {desired.job.id: desired for desired in page}
-        while stale := steps.put(self.redis, _KEYS, args) if page else []:
+        while page:
+            stale, passed = steps.put(self.redis, _KEYS, args)
+            if passed:
+                overtaken(Overtaken.read(passed), "edited")
             fired = {id_: float(last) for id_, last in zip(stale[::2], stale[1::2], strict=True)}
             page = [jobs[job_id] for job_id in fired]
             args = self._put_args(page, now, fence, fired)
@@ -192,11 +209,17 @@ class Registry:
             args += (job.id, desired.fingerprint, timing, definition, job.document(), due)
         return args
 
-    def pause(self, job_id: str, reason: str, now: float) -> None:
-        """Let a job rest, through every sync, until it is resumed. Raises UnknownJob."""
+    def pause(self, job_id: str, reason: str, now: float) -> list[Overtaken]:
+        """Let a job rest, through every sync, until it is resumed; the ticks that this overtook.
+
+        Raises UnknownJob.
+        """
         pause = orjson.dumps(asdict(Pause(reason, now)))
-        if not steps.pause(self.redis, _KEYS, [*self._common(now, "paused"), job_id, pause]):
+        passed = steps.pause(self.redis, _KEYS, [*self._common(now, "paused"), job_id, pause])
+        if passed == 0:
             self.job(job_id)
+            return []
+        return Overtaken.read(passed)
 
     def resume(self, job_id: str, now: float) -> bool:
         """End a pause: the job fires next strictly after `now`. False: it was not paused.

@@ -20,7 +20,15 @@ from cron_tasks.leases import renewed
 from cron_tasks.ledger import LEASE, Ledger
 from cron_tasks.ledger_ticks import Claim, Outcome
 from cron_tasks.limits import Limits
-from cron_tasks.outcomes import ERROR_SHOWN, Attempt, Result, conclude, untold
+from cron_tasks.outcomes import (
+    ERROR_SHOWN,
+    Attempt,
+    Result,
+    conclude,
+    conclude_without_job,
+    given_up,
+    not_begun,
+)
 from cron_tasks.performing import Watched, act, stopped
 from cron_tasks.registry import Registry
 from cron_tasks.service import Service
@@ -108,10 +116,11 @@ class Runner(Concluder):
         except ValueError as error:
             unreadable = Result("failed", error=printable(str(error), ERROR_SHOWN))
             result = unreadable if claim.document else Result("skipped", "removed")
-            by = Attempt(claim.attempt, started, started, self.worker)
-            return untold(claim, result, by), result
+            by = not_begun(claim, started)
+            return conclude_without_job(claim, result, by, self.settings), result
         run = Run(job, claim.run_id, scheduled_for, claim.attempt)
         refused = self._refusal(run, claim, started)
+        begun = refused is None
         quick = job.action.type == "notify"
         if refused is None and not quick and self.service.reason:
             ticks = [(claim.run_id, claim.state)]
@@ -121,10 +130,11 @@ class Runner(Concluder):
             refused, claim = self._hand_over(run, claim, job.action, started)
             if refused is None:
                 return None
+            begun = refused.status == "failed"
         result = refused or (
             act(run, self.settings) if quick else self._watch(run, holder, claim, started)
         )
-        return self._ended(run, claim, started, result), result
+        return self._ended(run, claim, started if begun else None, result), result
 
     def _hand_over(
         self, run: Run, claim: Claim, action: TaskAction, started: float
@@ -148,14 +158,16 @@ class Runner(Concluder):
         log.info("run.handed_over", job_id=run.job.id, run_id=run.run_id, task_id=task_id)
         return None, handed
 
-    def _ended(self, run: Run, claim: Claim, started: float, result: Result) -> Outcome:
-        by = Attempt(claim.attempt, started, self.clock(), self.worker)
+    def _ended(self, run: Run, claim: Claim, started: float | None, result: Result) -> Outcome:
+        """The outcome of an attempt that began at `started`, or at None: was not begun."""
+        now = self.clock()
+        by = Attempt(claim.attempt, started, now, self.worker) if started else not_begun(claim, now)
         return conclude(run, claim, result, by, self.settings, random.random())
 
     def _refusal(self, run: Run, claim: Claim, now: float) -> Result | None:
         """Why a run does not begin."""
         if not run.job.enabled and not claim.by_hand:
-            return Result("skipped", "disabled")
+            return given_up(claim, "disabled")
         if claim.verdict:
             reason, _, other = claim.verdict.partition("|")
             return Result("skipped", reason, other=other)

@@ -13,6 +13,7 @@ from redis import Redis
 
 from cron_tasks import names
 from cron_tasks.ledger import open_tick
+from cron_tasks.reasons import because_of
 from cron_tasks.registry import pages
 from cron_tasks.ticks import iso, parse_run_id
 from cron_tasks.times import local
@@ -24,9 +25,9 @@ PAGE = 1000
 #: The newest records, looked at for what has ended since; ten times as many if all of it is new.
 WINDOW = 100
 
-#: What only the account's records have, for the audit and `why`.
-_INNER = ("began", "by_hand", "twice")
-_ATTEMPT = ("attempt", "started_at", "finished_at", "duration", "worker", "error")
+#: What only the account's records and a trace have, for the audit, for `why` and for messages.
+_INNER = ("began", "by_hand", "twice", "tried", "announced")
+_ATTEMPT = ("attempt", "started_at", "finished_at", "worker", "error")
 
 #: A run: the fields of the contract (section 5), and what else is known of it.
 Shape = dict[str, Any]
@@ -36,13 +37,15 @@ def shaped(line: str) -> Shape:
     """A record of the ledger, with times as ISO 8601 and durations in seconds.
 
     Beside the contract's fields, where they hold something: `output`, `other` (the run that was in
-    the way), `untold`, `until` (it stands for all ticks up to that), `attempts` (those before).
+    the way), `untold`, `until` (it stands for all ticks up to that), `attempts` (those that are
+    known), and `because`, the reason of a run that was skipped or missed in words.
     """
-    record = {name: value for name, value in json.loads(line).items() if name not in _INNER}
-    if "attempts" in record:
-        record["attempts"] = list(map(_timed, record["attempts"]))
+    record = json.loads(line)
+    if record["status"] in ("skipped", "missed"):
+        record["because"] = because_of(record, record["reason"])
     _, when = parse_run_id(record["run_id"]) or ("", 0.0)
-    return _headed(record["run_id"]) | {"scheduled_for": iso(when)} | _timed(record)
+    own = {"attempts": _attempts(record)} if record["attempt"] else {}
+    return _headed(record["run_id"]) | {"scheduled_for": iso(when)} | _timed(record) | own
 
 
 def _timed(record: Mapping[str, Any]) -> Shape:
@@ -50,7 +53,7 @@ def _timed(record: Mapping[str, Any]) -> Shape:
     start, end = record["started_at"], record["finished_at"]
     duration = None if start is None else round(end - start, 3)
     times = {"started_at": local(start), "finished_at": local(end), "duration": duration}
-    return {**record, **times}
+    return {name: value for name, value in record.items() if name not in _INNER} | times
 
 
 def ended(redis: Redis, job_id: str | None = None, status: str | None = None) -> Iterator[Shape]:
@@ -115,11 +118,14 @@ def find(redis: Redis, run_id: str) -> Shape | None:
     Of a tick that is only known as one of a range that was missed, the range's record.
     """
     job_id, when = parse_run_id(run_id) or ("", 0.0)
-    lines = chain(
-        _paged(partial(redis.lrange, names.HISTORY_PREFIX + job_id)),
-        named(redis.zrangebyscore(names.ACCOUNT_PREFIX + job_id, when, when)),
-        _paged(partial(redis.lrange, names.RECENT)),
-    )
+    accounted = named(redis.zrangebyscore(names.ACCOUNT_PREFIX + job_id, when, when))
+    recent = _paged(partial(redis.lrange, names.RECENT))
+    history = names.HISTORY_PREFIX + job_id
+    if redis.exists(history):
+        lines = chain(_paged(partial(redis.lrange, history)), accounted, recent)
+    else:
+        # Of a job that was removed, the attempts before the last one are told there only.
+        lines = chain(recent, accounted)
     for run in map(shaped, lines):
         if run["run_id"] == run_id and "until" not in run:
             return run
@@ -167,7 +173,7 @@ def details(redis: Redis, run_id: str) -> Shape | None:
     if tick is None:
         if (run := find(redis, run_id)) is None:
             return None
-        own = {"attempts": _attempts(run), "run_id": run_id}
+        own = {"attempts": run.get("attempts", []), "run_id": run_id}
         if "until" in run:
             own |= {"scheduled_for": run_id.rpartition("@")[2], "since": run["scheduled_for"]}
         return run | own
@@ -240,8 +246,12 @@ def _headed(run_id: str) -> Shape:
     return {"run_id": run_id, "job_id": run_id.rpartition("@")[0]}
 
 
-def _attempts(run: Shape) -> list[Shape]:
-    """All attempts of a run that has ended; the last is one if it began (who died in it, did)."""
-    began = run["status"] == "failed" or (run["started_at"] and run["status"] != "missed")
-    last = {name: run[name] for name in _ATTEMPT}
-    return [*run.get("attempts", []), *([last] if began else [])]
+def _attempts(record: Mapping[str, Any]) -> list[Shape]:
+    """The attempts of a run that has ended: those that failed before, and one that it ended with.
+
+    It ended with none where it waited for its next one.
+    """
+    before = record.get("attempts", [])
+    last = {name: record[name] for name in _ATTEMPT}
+    ended_with = record["attempt"] > record.get("tried", len(before))
+    return list(map(_timed, [*before, last] if ended_with else before))

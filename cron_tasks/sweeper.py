@@ -8,7 +8,6 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import orjson
 import structlog
 
 from cron_tasks.action_types import TaskAction
@@ -17,7 +16,14 @@ from cron_tasks.due import Due
 from cron_tasks.jobs import Job
 from cron_tasks.ledger import Ledger
 from cron_tasks.ledger_ticks import TASK, Outcome, Overdue
-from cron_tasks.outcomes import Attempt, Result, conclude, untold
+from cron_tasks.outcomes import (
+    Attempt,
+    Result,
+    conclude,
+    conclude_without_job,
+    given_up,
+    not_begun,
+)
 from cron_tasks.registry import routing
 from cron_tasks.settings import Settings
 from cron_tasks.text import printable
@@ -103,11 +109,13 @@ def decide(page: Sequence[Overdue], now: float, settings: Settings) -> Decisions
     ticks = [(tick, *(parse_run_id(tick.run_id) or ("", 0.0))) for tick in page]
     newest = {job_id: when for _, job_id, when in sorted(ticks, key=lambda each: each[2])}
     for tick, job_id, scheduled_for in ticks:
-        by = Attempt(tick.attempt, None, now, tick.worker)
+        begun = Attempt(tick.attempt, None, now, tick.worker)
+        by = begun if tick.running else not_begun(tick, now)
         try:
             job = Job.from_document(tick.document)
         except ValueError:
-            decisions.close.append(untold(tick, Result("skipped", "removed"), by))
+            removed = Result("skipped", "removed")
+            decisions.close.append(conclude_without_job(tick, removed, by, settings))
             continue
         run = Run(job, tick.run_id, scheduled_for, tick.attempt)
         superseded = scheduled_for < newest[job_id]
@@ -116,7 +124,8 @@ def decide(page: Sequence[Overdue], now: float, settings: Settings) -> Decisions
             decisions.close.append(outcome)
             continue
         if tick.may_be_late and tick.sent_again >= MOST_DISCARDED:
-            outcome = conclude(run, tick, _discarded(tick), by, settings, random.random())
+            discarded = given_up(tick, "discarded")
+            outcome = conclude(run, tick, discarded, by, settings, random.random())
             decisions.discarded[tick.run_id] = outcome
         pending_again = decisions.further_attempt if tick.running else decisions.again
         pending_again.append((tick.run_id, tick.state))
@@ -131,14 +140,6 @@ def _harmless(job: Job) -> bool:
     return job.action.type == "notify"
 
 
-def _discarded(tick: Overdue) -> Result:
-    """How a run ends that no worker claims: as skipped, or as failed if it has begun before."""
-    if tick.attempt == 1:
-        return Result("skipped", "discarded")
-    last = orjson.loads(tick.trace)[-1]["error"] if tick.trace else "its worker died"
-    return Result("failed", "discarded", error=last, final=True)
-
-
 def _ended(run: Run, tick: Overdue, now: float, superseded: bool, grace: float) -> Result | None:
     reason, _, other = tick.unwanted.partition("|")
     if tick.running and not tick.stopped:
@@ -149,9 +150,8 @@ def _ended(run: Run, tick: Overdue, now: float, superseded: bool, grace: float) 
         if _harmless(run.job) and tick.attempt < MOST_DELIVERIES:
             return None
         return Result("failed", error="its worker died", final=bool(reason))
-    if reason == "paused" and tick.trace:
-        last = orjson.loads(tick.trace)[-1]["error"]
-        return Result("failed", reason, error=last, final=True)
+    if reason == "paused":
+        return given_up(tick, reason)
     if reason:
         return Result("skipped", reason, other=other or None)
     if tick.state[0] != "p" or tick.may_be_late:

@@ -15,6 +15,8 @@ from cron_tasks.comparison import Comparison, Differences
 from cron_tasks.errors import SourceError
 from cron_tasks.fence import Fence, sync_lock
 from cron_tasks.ledger import Ledger
+from cron_tasks.ledger_ticks import Overtaken
+from cron_tasks.overtaken import tell_overtaken
 from cron_tasks.plan import Changes, Policy, plan
 from cron_tasks.registry import Registry
 from cron_tasks.report import note_rejected
@@ -179,7 +181,10 @@ class Reconciler:
             done += written
             progress(done, total)
 
-        self.registry.apply(changes, clock, fence, last_read, count)
+        def overtaken(ticks: list[Overtaken], reason: str) -> None:
+            tell_overtaken(self.ledger, self.settings, ticks, reason, clock())
+
+        self.registry.apply(changes, clock, fence, last_read, count, overtaken)
         self.ledger.look_after(set(changes.removed), clock())
         for row in self.registry.record_rejected(changes.rejected, fence):
             log.warning("job.rejected", job_id=row.id, place=row.place, errors=row.errors)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cron_tasks.account import Account, Version, status_of, ticks_at
-from cron_tasks.outcomes import REASONS
+from cron_tasks.reasons import REASONS, because_of
 from cron_tasks.ticks import parse_run_id
 from cron_tasks.times import distance, local, took
 
@@ -19,6 +19,7 @@ _OPEN = {
 #: Why a run that failed was not tried again.
 _NOT_AGAIN = {
     "paused": "the job was paused",
+    "disabled": "the job was disabled",
     "discarded": "workers discarded its message again and again: was it revoked?",
 }
 #: Runs of the history by run id.
@@ -99,7 +100,7 @@ def _ended(account: Account, history: History, at: float, now: float, zone: str)
         return Answer(True, "open", f"{start} has not been fired yet: no beat has looked after it")
     record = account.record_of(at) or _by_time(history, at)
     if status in ("skipped", "missed"):
-        said = REASONS.get(str(reason), str(reason))
+        said = because_of(record, reason)
         other = _other(record or {}, account, history, zone)
         return Answer(True, status, f"{start} {became} {status}: {other or said}")
     if record is None:
@@ -149,9 +150,9 @@ def _other(record: Mapping[str, Any], account: Account, history: History, zone: 
     _, when = parse_run_id(record["other"]) or ("", 0.0)
     start = f"the run of {local(when, zone)}"
     if record["reason"] != "overlap":
-        began = record.get("started_at")
-        after = f" after {took(record['finished_at'] - began)}" if began else ""
-        return f"{start} took its place{after}"
+        if began := record.get("started_at"):
+            return f"{start} took its place after {took(record['finished_at'] - began)}"
+        return because_of(record, record["reason"], f"{start} took its place")
     found = account.record_of(when) or history.get(record["other"])
     if found is None or found.get("finished_at") is None:
         return f"{start} {'waited for its turn' if _queued(account, when) else 'was still going'}"

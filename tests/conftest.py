@@ -20,7 +20,7 @@ from cron_tasks.sync import Reconciler
 #: Keys that may stay without a time to live; docs/keys.md says why.
 LASTING = re.compile(
     r"redbeat:.*|cron_tasks:(jobs|edits|rejected|set_aside|source|generation|reports|reports:errors|open"
-    r"|deadlines|poke|failing|going|queued|attempts|dropped)$"
+    r"|deadlines|poke|failing|untold|going|queued|attempts|dropped)$"
     r"|queue:.*|celery|_kombu\..*|unacked.*|celery\x06.*"
 )
 

@@ -101,7 +101,7 @@ def test_a_further_attempt_that_no_worker_claims_has_failed(redis: Redis) -> Non
     assert swept.state() == f"p|2|h|{MOST_DISCARDED}"
     swept.sweep()
     assert swept.record() == ("failed", "discarded", "HTTP 500")
-    assert "failed at attempt 2: HTTP 500; it was not tried again, as workers" in swept.why()
+    assert "failed: HTTP 500; it was not tried again, as workers" in swept.why()
 
 
 @pytest.mark.parametrize("waiting", [1, 20_000])

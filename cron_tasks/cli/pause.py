@@ -8,6 +8,7 @@ from redis import Redis
 from cron_tasks import skips
 from cron_tasks.cli import console
 from cron_tasks.errors import CronTasksError
+from cron_tasks.overtaken import tell_overtaken
 from cron_tasks.registry import Registered
 from cron_tasks.settings import load
 from cron_tasks.text import printable
@@ -30,8 +31,10 @@ def pause(job_id: str, reason: str, as_json: bool) -> None:
     """
     now, reason = time.time(), printable(reason.strip(), REASON_KEPT)
     with console.open_redis() as redis:
-        console.open_registry(redis).pause(job_id, reason, now)
-        console.open_ledger(redis).look_after({job_id}, now)
+        overtaken = console.open_registry(redis).pause(job_id, reason, now)
+        ledger = console.open_ledger(redis)
+        tell_overtaken(ledger, load(), overtaken, "paused", now)
+        ledger.look_after({job_id}, now)
     if as_json:
         console.print_json({"id": job_id, "paused": {"reason": reason, "since": local(now)}})
     else:

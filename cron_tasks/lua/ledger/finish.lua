@@ -12,7 +12,7 @@ while ARGV[i] do
     i = i + 7 + 3 * tonumber(ARGV[i+6])
 end
 local whole = redis.call('EXISTS', unpack(entries)) == #entries
-local failing, dead = redis.call('EXISTS', KEYS[6]) == 1, redis.call('EXISTS', KEYS[5]) == 1
+local failing, dead = redis.call('EXISTS', KEYS[6], KEYS[15]) > 0, redis.call('EXISTS', KEYS[5]) == 1
 local busy = redis.call('EXISTS', KEYS[7], KEYS[9]) > 0
 for n, open in ipairs(redis.call('HMGET', KEYS[1], unpack(ids))) do
     local at = rows[n]
@@ -25,7 +25,7 @@ for n, open in ipairs(redis.call('HMGET', KEYS[1], unpack(ids))) do
         local there = whole or redis.call('EXISTS', entries[n]) == 1
         local count = 0
         if there and (status == 'failed' or (failing and status == 'ok')) then
-            count = streak(KEYS[6], job, status)
+            count = streak(job, status, ARGV[at+9] == 'never')
         end
         gather(at, count, queues)
         if status == 'retry' then

@@ -1,5 +1,5 @@
 --! uses registry/supersede
--- Pause a job. 0: there is no such job.
+-- Pause a job; the ticks that this overtook, or 0 when there is no such job.
 local id, pause = ARGV[7], ARGV[8]
 local key = prefix .. id
 local old = redis.call('HMGET', key, 'definition', 'since', 'paused', 'meta', 'ticked')
@@ -11,4 +11,4 @@ if not old[3] then
     redis.call('ZREM', KEYS[1], key)
 end
 redis.call('HSET', key, 'paused', pause)
-return 1
+return passed

@@ -5,7 +5,7 @@
 -- A row whose next tick is not after what its entry has fired, or whose nominal time is not after
 -- the last tick, is not written: the answer names it, as id and time, and the caller computes its
 -- next tick from that time. So no tick fires twice, however old the caller's time is, and whatever
--- the jitter was when it fired.
+-- the jitter was when it fired. A second list names the ticks that were overtaken.
 
 -- Forget that the ticks of a job after `at` are missed, since its entry could not be read: it can.
 local function forget_aside(id, at)
@@ -92,4 +92,4 @@ if #keys > 0 then
     redis.call('HDEL', KEYS[8], 'etag', 'last_modified')
     wake(KEYS[4])
 end
-return stale
+return {stale, passed}

@@ -1,5 +1,5 @@
 --! uses registry/supersede registry/fenced
--- Remove a page of jobs, given by their ids. What they were stays in their versions, and until when
+-- Remove a page of jobs, given by their ids; the ticks that this overtook. What they were stays in their versions, and until when
 -- in `removed`, so that one that comes back fires nothing a second time.
 local refusal = fenced(KEYS[9], ARGV[7], KEYS[10], ARGV[8])
 if refusal then return refusal end
@@ -17,8 +17,9 @@ for i = first, #ARGV do
     redis.call('HDEL', KEYS[2], id)
     redis.call('HDEL', KEYS[3], key)
     redis.call('HDEL', KEYS[6], id)
+    redis.call('HDEL', KEYS[12], id)
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', '(' .. (now - days))
 redis.call('EXPIRE', KEYS[5], days)
 redis.call('HDEL', KEYS[8], 'etag', 'last_modified')
-return 1
+return passed

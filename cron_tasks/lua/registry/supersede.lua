@@ -27,6 +27,9 @@ local function count_since(key, since, ticked)
     redis.call('HSET', key, 'since', since)
     if ticked > 0 then redis.call('HSET', key, 'ticked', string.format('%.6f', ticked)) end
 end
+-- What the caller has to tell of: of each job whose ticks a change overtakes its id, the first of
+-- them, up to when they were due, its document, and what its account says of them.
+local passed = {}
 -- Return up to when ticks of an entry may have fired: its last tick, or since when it counts.
 local function settled(old)
     if not old[1] then return 0 end
@@ -64,7 +67,11 @@ local function supersede(job, old, at)
     end
     local due = redis.call('ZSCORE', KEYS[1], key)
     if due and tonumber(due) <= tonumber(at) then
-        account(ARGV[5] .. job, due, '{"from": ' .. due .. ', ' .. overtaken, days, now)
+        local line = '{"from": ' .. due .. ', ' .. overtaken
+        account(ARGV[5] .. job, due, line, days, now)
+        for _, each in ipairs({job, due, at, redis.call('HGET', key, 'job') or '', line}) do
+            passed[#passed + 1] = each
+        end
         skipped_meanwhile(job, due, at)
     end
 end

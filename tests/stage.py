@@ -1,0 +1,100 @@
+"""One job, a worker and a sweep in this process, on a clock that a test moves.
+
+The job calls a real HTTP server, whose log says which attempts were made.
+"""
+
+import json
+from typing import Any
+
+from applying import apply
+from redis import Redis
+from rest_server import RestServer
+
+from cron_tasks import names, runs
+from cron_tasks.account import read
+from cron_tasks.ledger import LEASE, Ledger
+from cron_tasks.limits import Limits
+from cron_tasks.plan import Changes, Policy, plan
+from cron_tasks.registry import Registry
+from cron_tasks.runner import Runner
+from cron_tasks.settings import Settings
+from cron_tasks.sweeper import sweep
+from cron_tasks.ticks import run_id
+from cron_tasks.why import why
+
+NOW = 1_800_000_000.0
+TICK = run_id("7", NOW)
+QUEUE = "queue:to_telegram"
+
+
+class Stage:
+    """The tick NOW of a job that comes every hour."""
+
+    def __init__(self, redis: Redis, rest: RestServer, **fields: Any) -> None:
+        self.redis, self.rest, self.now = redis, rest, NOW
+        self.settings = Settings(http_allow="127.0.0.1", tasks_allow="other.*", chat_id="100")
+        self.ledger, self.registry = Ledger(redis, self.settings), Registry(redis)
+        self.runner = Runner(
+            self.ledger, self.registry, self.settings, "w", lambda: self.now, lambda *_: None
+        )
+        action = {"type": "http", "url": f"{rest.url}/hook"}
+        retry = {"max_attempts": 3, "backoff": 0}
+        self.row = {"id": 7, "name": "Nightly report", "every": 3600, "action": action}
+        self.row |= {"retry": retry, "chat_id": 7, **fields}
+        self.edit(NOW - 1)
+
+    def edit(self, at: float, **fields: Any) -> None:
+        self.row |= fields
+        limits = Limits(http=("127.0.0.1",))
+        known = self.registry.fingerprints()
+        changes = plan(known, [("row 1", self.row)], Policy(limits=limits))
+        apply(self.redis, changes, at)
+
+    def remove(self) -> None:
+        apply(self.redis, Changes(removed=["7"]), self.now)
+
+    def fire(self, when: float = NOW) -> str:
+        tick = run_id("7", when)
+        self.redis.hset(names.OPEN, tick, "p|1||")
+        self.redis.zadd(names.DEADLINES, {tick: when})
+        self.redis.zadd(names.SCHEDULE, {names.entry_key("7"): when + 3600}, xx=True)
+        return tick
+
+    def run(self, tick: str = TICK) -> str:
+        """What becomes of the tick when its message comes."""
+        return self.runner.run([(tick, "7")]).get(tick, "")
+
+    def sweep(self) -> None:
+        """Look after all that waits; no message arrives."""
+        self.now += LEASE + 1
+        sweep(self.ledger, self.now, self.settings, lambda _: 0, lambda _: None, lambda _: None)
+
+    def fails(self, times: int = 1) -> None:
+        """Make so many attempts that fail; the next one waits."""
+        for _ in range(times):
+            if (self.redis.hget(names.OPEN, TICK) or "").startswith("w"):
+                self.ledger.hand_back(self.now, [(TICK, self.redis.hget(names.OPEN, TICK) or "")])
+            assert self.run() == "retry"
+
+    @property
+    def asked(self) -> int:
+        """How many requests the server got."""
+        return len([path for _, path, _ in self.rest.requests if path == "/hook"])
+
+    @property
+    def told(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.redis.lrange(QUEUE, 0, -1)]
+
+    @property
+    def events(self) -> list[str]:
+        return [message["event"] for message in self.told]
+
+    def shown(self, tick: str = TICK) -> runs.Shape:
+        """All that `runs show` knows."""
+        found = runs.details(self.redis, tick)
+        assert found is not None
+        return found
+
+    def why(self, at: float = NOW) -> str:
+        (account,) = read(self.redis, ["7"], [int(at // 86400)])
+        return why(account, {}, at, self.now, "UTC").sentence
