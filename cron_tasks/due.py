@@ -136,10 +136,11 @@ def judge(
     document = _object(row.job, "job")
     # All before its options is about this job alone, all after it many jobs share.
     schedule, options = _read("{" + "".join((row.definition or "").partition('"options": ')[1:]))
-    score = float(row.score)
-    kept, due = cast("HasTicks", schedule), cast("float | None", score)
-    to_skip = ticks_among(schedule, skips[job_id], score, now) if job_id in skips else []
-    if to_skip:
+    due: float | None = float(row.score)
+    kept: HasTicks = schedule
+    to_skip: list[float] = []
+    if job_id in skips:
+        to_skip = ticks_among(schedule, skips[job_id], float(row.score), now)
         kept, due = Without(schedule, frozenset(to_skip)), first_kept(schedule, due, to_skip)
     grace = settings.misfire_grace
     if due is None or now - due <= grace:
