@@ -1,6 +1,6 @@
 """What is due: read in pages, judged entry by entry, so that a broken one harms only itself."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, cast
@@ -18,7 +18,7 @@ from cron_tasks.scripts import script
 from cron_tasks.settings import Settings
 from cron_tasks.skips import NONE, Skips, by_job, first_kept
 from cron_tasks.text import is_utf8, printable
-from cron_tasks.ticks import HasTicks, Without, due_ticks, on_time, run_id, ticks_among
+from cron_tasks.ticks import Firing, HasTicks, Without, due_ticks, on_time, run_id, ticks_among
 
 PAGE = 1000
 #: Rows that are judged in one go: some ten milliseconds each at the most.
@@ -136,19 +136,8 @@ def judge(
     document = _object(row.job, "job")
     # All before its options is about this job alone, all after it many jobs share.
     schedule, options = _read("{" + "".join((row.definition or "").partition('"options": ')[1:]))
-    due: float | None = float(row.score)
-    kept: HasTicks = schedule
-    to_skip: list[float] = []
-    if job_id in skips:
-        to_skip = ticks_among(schedule, skips[job_id], float(row.score), now)
-        kept, due = Without(schedule, frozenset(to_skip)), first_kept(schedule, due, to_skip)
-    grace = settings.misfire_grace
-    if due is None or now - due <= grace:
-        firing = on_time(kept, due, now)
-    else:
-        firing = due_ticks(kept, due, now, Job.from_document(row.job or "").catchup, grace)
-    if to_skip:
-        to_skip = [tick for tick in to_skip if firing.next is None or tick < firing.next]
+    times = skips.get(job_id, ())
+    firing, to_skip = _fire(row, schedule, now, settings.misfire_grace, times)
     quick = "action" not in document
     ticks = [Due(run_id(job_id, tick), job_id, options, quick) for tick in firing.ticks]
     last = firing.ticks[-1] if firing.ticks else now
@@ -173,6 +162,23 @@ def judge(
     if to_skip:
         advance.skipped = skipped(Job.from_document(row.job or ""), to_skip, now, settings)
     return advance, ticks
+
+
+def _fire(
+    row: Row, schedule: Schedule, now: float, grace: float, times: Sequence[float]
+) -> tuple[Firing, list[float]]:
+    """Return what a due row fires as if `times` did not exist, and which of them it skips."""
+    due: float | None = float(row.score)
+    kept: HasTicks = schedule
+    to_skip: list[float] = []
+    if times:
+        to_skip = ticks_among(schedule, times, float(row.score), now)
+        kept, due = Without(schedule, frozenset(to_skip)), first_kept(schedule, due, to_skip)
+    if due is None or now - due <= grace:
+        firing = on_time(kept, due, now)
+    else:
+        firing = due_ticks(kept, due, now, Job.from_document(row.job or "").catchup, grace)
+    return firing, [tick for tick in to_skip if firing.next is None or tick < firing.next]
 
 
 def _object(text: str | None, field: str) -> dict[str, Any]:

@@ -6,7 +6,6 @@ One hash a job (entries.py), the index `cron_tasks:jobs` of fingerprints, and Re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from itertools import islice
 from math import inf
 from types import MappingProxyType
@@ -20,12 +19,12 @@ from cron_tasks import entries, names, skips
 from cron_tasks import registry_steps as steps
 from cron_tasks.errors import UnknownJob
 from cron_tasks.fence import Fence, replace_hash
+from cron_tasks.first_due import by_time, first_due
 from cron_tasks.jobs import Job, Rejected
 from cron_tasks.ledger_ticks import Overtaken
 from cron_tasks.plan import Changes, Desired
-from cron_tasks.schedules import Schedule
 from cron_tasks.text import storable, suggestion
-from cron_tasks.ticks import iso, next_tick, nominal_time, ticks_among
+from cron_tasks.ticks import iso, next_tick, ticks_among
 
 PAGE = 1000
 DAY = 86_400
@@ -157,7 +156,7 @@ class Registry:
         with ThreadPoolExecutor(1) as writer:
             written: Future[None] | None = None
             for page in pages(changes.settle()):
-                for rows, since in _by_time(page, clock(), last_read):
+                for rows, since in by_time(page, clock(), last_read):
                     args = self._put_args(rows, since, fence)
                     if written is not None:
                         written.result()
@@ -202,7 +201,7 @@ class Registry:
         for desired in page:
             job = desired.job
             after = max(now, fired.get(job.id, now))
-            timing, due = _timing(job.schedule, job.enabled, after)
+            timing, due = first_due(job.schedule, job.enabled, after)
             if job.id in fired:
                 due += f"@{after!r}"
             definition = entries.definition(job.id, timing, routing(job))
@@ -265,40 +264,6 @@ class Registry:
             ),
             *(Rejected(names.job_id_of(key), f"entry {key}", (why,), None) for key, why in aside),
         ]
-
-
-def _by_time(
-    page: Sequence[Desired], now: float, last_read: float | None
-) -> Iterator[tuple[Sequence[Desired], float]]:
-    """Split a page by the time after which its jobs are due: `now`, or when the list was read last.
-
-    The latter holds for a job whose last tick has come between the two: a reminder "in 30 seconds"
-    is over before a sync that comes each minute sees it.
-    """
-    if last_read is None:
-        yield page, now
-        return
-    late = [
-        desired
-        for desired in page
-        if desired.job.enabled
-        and next_tick(desired.job.schedule, now) is None
-        and next_tick(desired.job.schedule, last_read) is not None
-    ]
-    ids = {desired.job.id for desired in late}
-    yield [desired for desired in page if desired.job.id not in ids] if late else page, now
-    if late:
-        yield late, last_read
-
-
-@lru_cache(maxsize=16384)
-def _timing(schedule: Schedule, enabled: bool, now: float) -> tuple[str, str]:
-    """Return what decides when a job fires, and its next tick as `put` takes it: '' for none."""
-    upcoming = next_tick(schedule, now) if enabled else None
-    due = "" if upcoming is None else repr(upcoming)
-    if upcoming is not None and (nominal := nominal_time(schedule, upcoming)) != upcoming:
-        due += f"|{nominal!r}"
-    return entries.timing(schedule, enabled), due
 
 
 def routing(job: Job) -> dict[str, Any]:
