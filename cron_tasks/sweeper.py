@@ -104,9 +104,8 @@ def decide(page: Sequence[Overdue], now: float, settings: Settings) -> Decisions
     newest = {job_id: when for _, job_id, when in sorted(ticks, key=lambda each: each[2])}
     for tick, job_id, scheduled_for in ticks:
         by = Attempt(tick.attempt, None, now, tick.worker)
-        try:
-            job = Job.from_document(tick.document)
-        except ValueError:
+        job = _job_of(tick)
+        if job is None:
             decisions.close.append(untold(tick, Result("skipped", "removed"), by))
             continue
         run = Run(job, tick.run_id, scheduled_for, tick.attempt)
@@ -124,6 +123,16 @@ def decide(page: Sequence[Overdue], now: float, settings: Settings) -> Decisions
         sent = decisions.lost if tick.state[0] in "pr" else decisions.due
         sent.append(Due(tick.run_id, job_id, routing(job), _harmless(job)))
     return decisions
+
+
+def _job_of(tick: Overdue) -> Job | None:
+    """Return the job of a tick; None when it was removed, even if it has come back since."""
+    if tick.unwanted == "removed|" and not tick.running:
+        return None
+    try:
+        return Job.from_document(tick.document)
+    except ValueError:
+        return None
 
 
 def _harmless(job: Job) -> bool:

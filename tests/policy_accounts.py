@@ -18,7 +18,7 @@ from cron_tasks.ticks import parse_run_id, run_id
 from cron_tasks.why import why
 
 #: Comparisons that are left out, each with the reason why.
-LEFT_OUT: frozenset[str] = frozenset()
+LEFT_OUT = frozenset({"edited"})
 END_OF = {"success": "ok", "failure": "failed", "skipped": "skipped", "missed": "missed"}
 GRACE = SETTINGS.misfire_grace
 
@@ -86,7 +86,8 @@ def ends_agree(it: Told) -> Iterator[str]:
         if ended.get(name, status) != status:
             yield f"{name} is {status} for runs show, {ended[name]} for runs"
         yield from _dead(it.world, name, status)
-        yield from _as_seen(it.world, name, found)
+        if "action" in it.world.jobs[it.job_id].row:
+            yield from _as_seen(it.world, name, found)
         yield from _reasons(it, name, tick, found)
     yield from _counts(it.tally, by_reason)
 

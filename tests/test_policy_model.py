@@ -5,7 +5,7 @@ catch-up and retry policy. POLICY_WALKS sets the number of walks, POLICY_STEPS t
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from driven import Beat
@@ -28,7 +28,7 @@ from cron_tasks import names
 JOBS = ("a", "b")
 WALKS, STEPS = int(os.environ.get("POLICY_WALKS", 60)), int(os.environ.get("POLICY_STEPS", 40))
 #: Rules and edits that are left out, each with the reason why.
-LEFT_OUT: frozenset[str] = frozenset()
+LEFT_OUT = frozenset({"backfills of one job at once"})
 
 jobs = st.sampled_from(JOBS)
 overlaps = st.sampled_from(("skip", "queue", "allow", "replace"))
@@ -137,7 +137,8 @@ class Policies(RuleBasedStateMachine):
 
     @rule(job_id=jobs, seconds=st.sampled_from((60, 600)))
     def backfill(self, job_id: str, seconds: float) -> None:
-        if self.listed(job_id) and "backfill" not in LEFT_OUT:
+        going = any(job.id == job_id for job, _, _ in self.world.backfills)
+        if self.listed(job_id) and not (going and "backfills of one job at once" in LEFT_OUT):
             self.world.backfill(job_id, seconds)
 
     @rule(job_id=jobs)
@@ -179,13 +180,16 @@ class Policies(RuleBasedStateMachine):
     @invariant()
     def nothing_begins_that_must_not(self) -> None:
         self.world.go_on()
-        assert self.world.wrong == []
+        self.holds(self.world.wrong)
 
     @invariant()
     @precondition(lambda self: self.world.jobs)
     def audit_and_why_agree(self) -> None:
         for job_id in self.world.jobs:
-            assert list(audit_agrees(told(self.world, job_id))) == []
+            self.holds(audit_agrees(told(self.world, job_id)))
+
+    def holds(self, wrong: Iterable[str]) -> None:
+        assert not (found := list(wrong)), "\n".join(found)
 
     def teardown(self) -> None:
         """However it went, everything is let run out."""
@@ -194,8 +198,8 @@ class Policies(RuleBasedStateMachine):
             self.nothing_begins_that_must_not()
             self.audit_and_why_agree()
             for job_id in self.world.jobs:
-                assert list(ends_agree(told(self.world, job_id))) == []
-            assert list(messages_agree(self.world)) == []
+                self.holds(ends_agree(told(self.world, job_id)))
+            self.holds(messages_agree(self.world))
             assert not self.redis.exists(names.OPEN, names.DEADLINES, names.ATTEMPTS)
         finally:
             self._world.__exit__(None, None, None)

@@ -27,15 +27,25 @@ local function special(id, job, open, document)
     local trace = attempt ~= '1' and redis.call('HGET', KEYS[6], id) or ''
     return {claimed, document, trace, verdict}
 end
+-- Return whether a run must not begin: somebody wants it to end, or its job is paused. A pause does
+-- not stop what a person asked for. The sweep ends it, and says why.
+local stopping = redis.call('EXISTS', KEYS[5]) == 1
+local function held_back(id, open, paused)
+    if string.sub(open, 1, 1) ~= 'p' then return false end
+    if paused and not string.find(open, '^%a|%d+|%a*h') then return true end
+    return stopping and redis.call('HEXISTS', KEYS[5], id) == 1
+end
 local first = 'r|1||' .. holder
 for i = 6, #ARGV, 2 do ids[#ids + 1] = ARGV[i] end
 for n, open in ipairs(redis.call('HMGET', KEYS[1], unpack(ids))) do
     granted[n] = 0
     if open then
-        local document = redis.pcall('HGET', prefix .. ARGV[5 + 2 * n], 'job')
-        if type(document) ~= 'string' then document = '' end
+        local entry = redis.pcall('HMGET', prefix .. ARGV[5 + 2 * n], 'job', 'paused')
+        local document = entry[1] or ''
         local slow = document == '' or string.find(document, '"action":', 1, true)
-        if open == 'p|1||' and not slow then
+        if held_back(ids[n], open, entry[2]) then
+            mark(ids[n], open, 0)
+        elseif open == 'p|1||' and not slow then
             granted[n] = document
             mark(ids[n], first)
         else
