@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from heapq import nlargest
@@ -118,14 +118,14 @@ def find(redis: Redis, run_id: str) -> Shape | None:
     lines = chain(
         _paged(partial(redis.lrange, names.HISTORY_PREFIX + job_id)),
         named(redis.zrangebyscore(names.ACCOUNT_PREFIX + job_id, when, when)),
-        _paged(partial(redis.lrange, names.RECENT)),
     )
-    for run in map(shaped, lines):
-        if run["run_id"] == run_id and "until" not in run:
-            return run
+    if (kept := _first(lines, run_id)) is not None:
+        return kept
     if (failed_at := redis.zscore(names.FAILED, run_id)) is not None:
         return shaped(_known_to_have_failed(run_id, failed_at))
-    return passed_over(redis, job_id, when)
+    # The newest ends of all jobs also tell of runs that left an earlier outcome as it was.
+    recent = _paged(partial(redis.lrange, names.RECENT))
+    return passed_over(redis, job_id, when) or _first(recent, run_id)
 
 
 def last_end(redis: Redis, run_id: str) -> Shape | None:
@@ -134,10 +134,14 @@ def last_end(redis: Redis, run_id: str) -> Shape | None:
     Unlike `find`, also that a run which was to be done again was skipped: that leaves its earlier
     outcome as it was.
     """
-    for run in map(shaped, cast("list[str]", redis.lrange(names.RECENT, 0, PAGE - 1))):
-        if run["run_id"] == run_id and "until" not in run:
-            return run
-    return find(redis, run_id)
+    recent = cast("list[str]", redis.lrange(names.RECENT, 0, PAGE - 1))
+    return _first(recent, run_id) or find(redis, run_id)
+
+
+def _first(lines: Iterable[str], run_id: str) -> Shape | None:
+    """Return the first record of a run, which does not stand for others."""
+    ends = (run for run in map(shaped, lines) if run["run_id"] == run_id and "until" not in run)
+    return next(ends, None)
 
 
 def passed_over(redis: Redis, job_id: str, when: float) -> Shape | None:

@@ -18,7 +18,7 @@ from cron_tasks.ticks import parse_run_id, run_id
 from cron_tasks.why import why
 
 #: Comparisons that are left out, each with the reason why.
-LEFT_OUT = frozenset({"edited"})
+LEFT_OUT = frozenset({"edited", "attempts that never were", "died and stopped"})
 END_OF = {"success": "ok", "failure": "failed", "skipped": "skipped", "missed": "missed"}
 GRACE = SETTINGS.misfire_grace
 
@@ -143,6 +143,11 @@ def _attempts(
     shown = (runs.details(world.redis, name) or {}).get("attempts", [])
     rounds = [[e for e in seen if e.round == n] for n in {e.round for e in seen}] or [[]]
     numbers = [attempt["attempt"] for attempt in shown]
+    begun = seen and seen[-1]
+    if not begun and "attempts that never were" in LEFT_OUT:
+        return
+    if begun and begun.how == "died" and "died and stopped" in LEFT_OUT:
+        return
     if numbers not in [[each.attempt for each in one] for one in rounds]:
         yield f"{name}: runs show has the attempts {numbers}, the service saw {rounds}"
     if numbers != list(range(1, len(numbers) + 1)):

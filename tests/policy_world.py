@@ -164,10 +164,10 @@ class World:
         """Why an attempt must not begin now."""
         name, by_hand = seen.run_id, seen.run_id in self.asked
         _, tick = parse_run_id(name) or ("", 0.0)
-        since = self.asked.get(name, tick)
+        since = self.asked.get(name, tick - 0.001)
         if name in self.cancelled:
             yield f"{name} begins although it was cancelled"
-        if not job.listed or any(since <= at for at in job.removed):
+        if not job.listed or any(since < at for at in job.removed):
             yield f"{name} begins although its job was removed"
         if job.paused and not by_hand:
             yield f"{name} begins although its job is paused"
