@@ -15,6 +15,7 @@ from cron_tasks import names
 from cron_tasks.ledger import open_tick
 from cron_tasks.registry import pages
 from cron_tasks.ticks import iso, parse_run_id
+from cron_tasks.ticks import run_id as run_id_of
 from cron_tasks.times import local
 
 OPEN = ("pending", "running", "retrying")
@@ -148,11 +149,21 @@ def passed_over(redis: Redis, job_id: str, when: float) -> Shape | None:
     """The record of the range of missed ticks that `when` lies in; these do not overlap."""
     key = names.ACCOUNT_PREFIX + job_id
     earlier = partial(redis.zrevrangebyscore, key, repr(when), "-inf")
-    lines = named(_paged(lambda first, _: earlier(start=first, num=PAGE)))
-    before = next((run for run in map(shaped, lines) if "until" in run), None)
-    if before and datetime.fromisoformat(before["until"]).timestamp() >= when:
-        return before
+    lines = _paged(lambda first, _: earlier(start=first, num=PAGE))
+    before = next((line for line in lines if '"until":' in line), None)
+    record = json.loads(before) if before else None
+    if record and (last := datetime.fromisoformat(record["until"]).timestamp()) >= when:
+        return shaped(json.dumps(_overtaken(job_id, record, last) | record))
     return None
+
+
+def _overtaken(job_id: str, record: Shape, finished_at: float) -> Shape:
+    """Return what a record lacks of ticks that an edit, a pause or a removal overtook."""
+    if "from" not in record:
+        return {}
+    never = dict.fromkeys(("started_at", "worker", "error"))
+    first = run_id_of(job_id, record.pop("from"))
+    return never | {"run_id": first, "attempt": 0, "finished_at": finished_at}
 
 
 def named(lines: Any) -> Iterator[str]:

@@ -92,6 +92,7 @@ class World:
         self.wrong: list[str] = []
         self.asked: dict[str, float] = {}  # runs that people opened, since when
         self.rounds: dict[str, int] = {}
+        self.repeated: set[str] = set()
         self.cancelled: set[str] = set()
         self.in_turn: set[str] = set()
         self.backfills: list[tuple[Job, backfill.Backfill, list[str]]] = []
@@ -256,14 +257,18 @@ class World:
         self.cancelled.add(name)
 
     def retry(self, name: str) -> None:
+        self.passes(1, beat=False)  # Messages about a second end differ by its time.
         try:
             by_hand.reopen(self.redis, self.ledger, name, self.clock.now)
         except RunUnfit:
             return
-        self._again(name)
+        self._again(name, "ended")
         self.send(name.rpartition("@")[0], name)
 
-    def _again(self, name: str) -> None:
+    def _again(self, name: str, ended: str | None) -> None:
+        """Note that a person opened a run, which has ended before or has never been."""
+        if ended:
+            self.repeated.add(name)
         self.asked[name] = self.clock.now
         self.rounds[name] = self.rounds.get(name, 0) + 1
         self.cancelled.discard(name)
@@ -277,7 +282,7 @@ class World:
             self.go_on()
         else:
             for name in found.open_all(self.ledger, now):
-                self._again(name)
+                self._again(name, found.missing[name])
 
     def go_on(self) -> None:
         """Each command of a backfill opens its next run once the one before has ended."""
@@ -285,7 +290,7 @@ class World:
             while left and not self.redis.hexists(names.OPEN, left[0]):
                 left.pop(0)
                 if left and found.open_some(self.ledger, left[:1], self.clock.now + PATIENCE):
-                    self._again(left[0])
+                    self._again(left[0], found.missing[left[0]])
                     self.send(job.id, left[0])
         self.backfills = [each for each in self.backfills if each[2]]
 

@@ -28,7 +28,7 @@ from cron_tasks import names
 JOBS = ("a", "b")
 WALKS, STEPS = int(os.environ.get("POLICY_WALKS", 60)), int(os.environ.get("POLICY_STEPS", 40))
 #: Rules and edits that are left out, each with the reason why.
-LEFT_OUT = frozenset({"backfills of one job at once"})
+LEFT_OUT = frozenset({"backfills of one job at once", "edits after skip-next"})
 
 jobs = st.sampled_from(JOBS)
 overlaps = st.sampled_from(("skip", "queue", "allow", "replace"))
@@ -111,7 +111,7 @@ class Policies(RuleBasedStateMachine):
 
     @rule(job_id=jobs)
     def pause(self, job_id: str) -> None:
-        if self.listed(job_id):
+        if self.free(job_id):
             self.world.pause(job_id)
 
     @rule(job_id=jobs)
@@ -149,6 +149,11 @@ class Policies(RuleBasedStateMachine):
     def listed(self, job_id: str) -> bool:
         return self.world.jobs[job_id].listed
 
+    def free(self, job_id: str) -> bool:
+        """Whether the timing of a job may be changed."""
+        skips = (self.world.jobs[job_id].skip or 0.0) >= self.world.clock.now
+        return self.listed(job_id) and not (skips and "edits after skip-next" in LEFT_OUT)
+
     # The REST service
 
     @rule(job_id=jobs, data=st.data())
@@ -162,12 +167,12 @@ class Policies(RuleBasedStateMachine):
             "catchup": lambda: data.draw(catchups),
         }
         field = data.draw(st.sampled_from(sorted(choices)))
-        if self.listed(job_id):
+        if self.free(job_id):
             self.world.edit(job_id, **{field: choices[field]()})
 
     @rule(job_id=jobs)
     def remove(self, job_id: str) -> None:
-        if self.listed(job_id):
+        if self.free(job_id):
             self.world.remove(job_id)
 
     @rule(job_id=jobs)
