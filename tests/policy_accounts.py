@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from policy_service import Seen
-from policy_world import MESSAGES, SETTINGS, START, World
+from policy_workers import MESSAGES, SETTINGS, START
+from policy_world import World
 
 from cron_tasks import names, runs
 from cron_tasks.account import Account, Tally, audit, days_of, read
 from cron_tasks.ticks import parse_run_id, run_id
 from cron_tasks.why import why
 
-#: Comparisons that are left out, each with the reason why.
-LEFT_OUT = frozenset({"end told", "attempts that never were", "died and stopped"})
+STOPPED = ("died and stopped", "cut off when done again")
+#: Comparisons that are left out.
+LEFT_OUT = frozenset({"end told", "attempts that never were", *STOPPED})
 END_OF = {"success": "ok", "failure": "failed", "skipped": "skipped", "missed": "missed"}
 GRACE = SETTINGS.misfire_grace
 
@@ -59,6 +61,25 @@ def audit_agrees(it: Told) -> Iterator[str]:
     counts["open"] = tally.open
     if said != Counter({status: number for status, number in counts.items() if number}):
         yield f"audit counts {counts}, why says {dict(said)}"
+
+
+def going_agrees(world: World) -> Iterator[str]:
+    """What the service sees going is shown as running, and nothing is due of a job that rests."""
+    for work in world.working:
+        shown = runs.details(world.redis, work.run_id) or {}
+        if work.seen and (shown["status"], shown["attempt"]) != ("running", work.seen.attempt):
+            yield f"{work.run_id} is going, runs show says {shown['status']}"
+    begun = {seen.run_id for seen in world.log if seen.how in ("failed", "died")}
+    for run in runs.still_open(world.redis, 1000, status="retrying"):
+        if run["run_id"] not in begun:
+            yield f"{run['run_id']} is shown as retrying, the service saw no attempt"
+    listed = [job_id for job_id, job in world.jobs.items() if job.listed]
+    for found in world.registry.registered(listed):
+        job = world.jobs[found.job.id]
+        if (found.next is None) != job.rests or bool(found.paused) != job.paused:
+            yield f"jobs show says that {found.job.id} is next due at {found.next}"
+        elif found.next is not None and found.next % job.row["every"]:
+            yield f"jobs show says that {found.job.id} is next due at {found.next}, no tick of it"
 
 
 def ends_agree(it: Told) -> Iterator[str]:
@@ -120,6 +141,9 @@ def _as_seen(world: World, name: str, found: dict[str, Any]) -> Iterator[str]:
     last = how[-1] if how else "nothing"
     if found["status"] == "failed" and last not in ("failed", "died", "cut off"):
         yield f"{name} ended failed ({found['reason']}), the service saw {last}"
+    again = last == "cut off" and name in world.repeated
+    if again and "cut off when done again" in LEFT_OUT:
+        return
     if found["status"] == "missed" and how:
         yield f"{name} ended missed ({found['reason']}), the service saw {how}"
     if found["status"] == "skipped" and found["reason"] not in STOPS and how:
@@ -131,13 +155,13 @@ def _as_seen(world: World, name: str, found: dict[str, Any]) -> Iterator[str]:
 STOPS = ("cancelled", "replaced", "removed", "disabled")
 
 
-def _attempts(
-    world: World, name: str, found: dict[str, Any], seen: list[Seen]
-) -> Iterator[str]:
+def _attempts(world: World, name: str, found: dict[str, Any], seen: list[Seen]) -> Iterator[str]:
     shown = (runs.details(world.redis, name) or {}).get("attempts", [])
     rounds = [[e for e in seen if e.round == n] for n in {e.round for e in seen}] or [[]]
     numbers = [attempt["attempt"] for attempt in shown]
     begun = seen and seen[-1]
+    if world.jobs[name.rpartition("@")[0]].removed:
+        return  # The account that a removed job leaves has no attempts but the last.
     if not begun and "attempts that never were" in LEFT_OUT:
         return
     if begun and begun.how == "died" and "died and stopped" in LEFT_OUT:
@@ -157,6 +181,8 @@ def _reasons(it: Told, name: str, tick: float, found: dict[str, Any]) -> Iterato
     if status == "missed" and name not in it.world.asked:
         allowed = {"one": ("coalesced", "outside_window"), "none": ("no_catchup",)}
         policies = it.world.jobs[it.job_id].catchups
+        if reason == "outside_window" and late <= min(it.world.jobs[it.job_id].windows):
+            yield f"{name} was missed ({reason}) {late} s after its time"
         reasons = {r for p in policies for r in allowed.get(p, ("outside_window",))}
         if reason not in reasons | OTHERS:
             yield f"{name} was missed ({reason}) under {policies}"

@@ -19,14 +19,15 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from policy_accounts import audit_agrees, ends_agree, messages_agree, told
-from policy_world import EVENTS, World, driven, world
+from policy_accounts import audit_agrees, ends_agree, going_agrees, messages_agree, told
+from policy_workers import EVENTS
+from policy_world import World, driven, world
 from redis import Redis
 
 from cron_tasks import names
 
 JOBS = ("a", "b")
-WALKS, STEPS = int(os.environ.get("POLICY_WALKS", 60)), int(os.environ.get("POLICY_STEPS", 40))
+WALKS, STEPS = int(os.environ.get("POLICY_WALKS", 50)), int(os.environ.get("POLICY_STEPS", 40))
 #: Rules and edits that are left out, each with the reason why.
 LEFT_OUT = frozenset({"backfills of one job at once", "edits after skip-next"})
 
@@ -192,6 +193,10 @@ class Policies(RuleBasedStateMachine):
     def audit_and_why_agree(self) -> None:
         for job_id in self.world.jobs:
             self.holds(audit_agrees(told(self.world, job_id)))
+
+    @invariant()
+    def what_goes_is_shown(self) -> None:
+        self.holds(going_agrees(self.world))
 
     def holds(self, wrong: Iterable[str]) -> None:
         assert not (found := list(wrong)), "\n".join(found)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from driven import Beat
 from policy_service import Working
-from policy_world import EVENTS, START, World, driven, world
+from policy_workers import EVENTS, START
+from policy_world import World, driven, world
 from processes import Valkey
 from redis import Redis
 

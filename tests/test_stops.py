@@ -140,8 +140,9 @@ def test_a_run_by_hand_never_takes_the_name_of_a_tick(redis: Redis) -> None:
 
 
 @pytest.mark.parametrize("failed_before", [False, True])
+@pytest.mark.parametrize("waits", [False, True])
 def test_a_run_that_is_done_again_fails_and_is_stopped_shows_that_attempt(
-    redis: Redis, failed_before: bool
+    redis: Redis, failed_before: bool, waits: bool
 ) -> None:
     it = Attempted(redis)
     if failed_before:
@@ -149,8 +150,12 @@ def test_a_run_that_is_done_again_fails_and_is_stopped_shows_that_attempt(
         redis.expire(names.FAILED, 60)
     redis.hset(names.OPEN, TICK, "r|1|hr|w#1")
     it.claim.state = "r|1|hr|w#1"
-    it.fail()
-    it.ledger.finish(NOW + 2, [_stopped(it)])
+    if waits:
+        it.fail()
+        it.ledger.finish(NOW + 2, [_stopped(it)])
+    else:
+        it.ledger.stop([TICK], "cancelled|")
+        it.fail()
     found = runs.details(redis, TICK)
     assert found
     if failed_before:

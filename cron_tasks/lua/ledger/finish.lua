@@ -1,10 +1,11 @@
 --! uses shared/remember shared/tell shared/account shared/wake ledger/streak ledger/gather ledger/put_off ledger/unwilling ledger/settle ledger/release ledger/close
 local function repeated(open) return string.find(open, '^%a|%d+|%a*r') end
 -- Return whether a run that is done again leaves what is known of it as it was: one that does not
--- run, or that is stopped after another failure.
-local function changes_nothing(id, open, status)
+-- run, or that had failed before and is stopped after another failure.
+local function changes_nothing(id, open, status, record)
     if status ~= 'skipped' or not repeated(open) then return false end
-    return string.find(open, '^%a|1|') or redis.call('ZSCORE', KEYS[5], id)
+    local failed_now = not string.find(open, '^%a|1|') or string.find(record, '"error":"', 1, true)
+    return not failed_now or redis.call('ZSCORE', KEYS[5], id)
 end
 local now, prefix, history, keep, ttl = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[6]), ARGV[7]
 local rows, ids, entries, refused, closed = {}, {}, {}, {}, {}
@@ -38,7 +39,7 @@ for n, open in ipairs(redis.call('HMGET', KEYS[1], unpack(ids))) do
             put_off(ids[n], open, record, tag)
             again = true
         else
-            if not changes_nothing(ids[n], open, status) then
+            if not changes_nothing(ids[n], open, status, record) then
                 if there then remember(history .. job, keep, ttl, record) end
                 settle(job, tag, counted)
             end
