@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import pytest
 from driven import Beat
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -215,6 +216,8 @@ class Policies(RuleBasedStateMachine):
             self._world.__exit__(None, None, None)
 
 
+# Making a walk that failed short takes minutes.
+@pytest.mark.timeout(600)
 def test_what_every_command_says_is_what_the_service_saw(redis: Redis, redis_url: str) -> None:
     with driven(redis, redis_url) as beat:
         machine = type("Machine", (Policies,), {"redis": redis, "beat": beat})
