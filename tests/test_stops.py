@@ -20,7 +20,7 @@ from cron_tasks.jobs import Job, validate
 from cron_tasks.ledger import Ledger
 from cron_tasks.ledger_ticks import Claim, Outcome
 from cron_tasks.limits import Limits
-from cron_tasks.outcomes import Attempt, Result, conclude
+from cron_tasks.outcomes import Attempt, Result, conclude, record
 from cron_tasks.plan import Changes, Desired
 from cron_tasks.registry import Registry
 from cron_tasks.settings import Settings
@@ -148,6 +148,9 @@ def test_a_run_that_is_done_again_fails_and_is_stopped_shows_that_attempt(
     if failed_before:
         redis.zadd(names.FAILED, {TICK: NOW})
         redis.expire(names.FAILED, 60)
+    else:
+        before = record(TICK, Result("missed", "no_catchup"), Attempt(0, None, NOW, None))
+        redis.zadd(names.ACCOUNT_PREFIX + "7", {before: NOW})
     redis.hset(names.OPEN, TICK, "r|1|hr|w#1")
     it.claim.state = "r|1|hr|w#1"
     if waits:
