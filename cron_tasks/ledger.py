@@ -28,6 +28,7 @@ from redis import Redis
 from cron_tasks import ledger_steps as steps
 from cron_tasks import names
 from cron_tasks.ledger_ticks import DAY, Advance, Claim, Message, Outcome, Overdue
+from cron_tasks.registry import pages
 from cron_tasks.scripts import Refused
 from cron_tasks.settings import Settings
 from cron_tasks.ticks import parse_run_id
@@ -214,18 +215,27 @@ class Ledger:
         return steps.overtaken(self.redis, keys, [*args, *chain.from_iterable(rows)])
 
     def look_after(self, job_ids: Collection[str], now: float) -> None:
-        """Have beat look after the open ticks of these jobs now: they were paused or removed.
+        """Have beat look after the open ticks of these jobs now: they were paused.
 
         One that runs is left to its worker.
         """
+        for ids in pages(tick for tick, state in self._open_of(job_ids) if state[0] != "r"):
+            self.redis.zadd(names.DEADLINES, dict.fromkeys(ids, now), xx=True)
+
+    def let_go(self, job_ids: Collection[str]) -> None:
+        """Have no open tick of these jobs begin any more, since they were removed.
+
+        One that runs goes on to its end, and is not tried again, even if its job comes back.
+        """
+        for ids in pages(tick for tick, _ in self._open_of(job_ids)):
+            self.stop(ids, "removed|")
+
+    def _open_of(self, job_ids: Collection[str]) -> list[tuple[str, str]]:
+        """The open ticks of these jobs, each with its state."""
         if not job_ids:
-            return
+            return []
         opened = self.redis.hscan_iter(names.OPEN, count=1000)
-        ids = [
-            tick for tick, state in opened if tick.rpartition("@")[0] in job_ids and state[0] != "r"
-        ]
-        for first in range(0, len(ids), 1000):
-            self.redis.zadd(names.DEADLINES, dict.fromkeys(ids[first : first + 1000], now), xx=True)
+        return [each for each in opened if each[0].rpartition("@")[0] in job_ids]
 
     def history(self, job_id: str) -> list[str]:
         """Records of a job's past runs, newest first."""

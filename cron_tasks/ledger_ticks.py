@@ -22,7 +22,7 @@ _INVERSE = pow(_EXPONENT, -1, _PRIME - 1)
 #: What the account keeps of a record, and how many characters of an error.
 _ACCOUNTED = (
     *("run_id", "status", "reason", "attempt", "started_at", "finished_at", "worker", "error"),
-    *("other", "until", "tried"),
+    *("other", "until", "tried", "untold"),
 )
 _ERROR_ACCOUNTED = 120
 
@@ -241,8 +241,9 @@ class Overdue(Open):
 
     @property
     def stopped(self) -> bool:
-        """Whether somebody wants it to end now; a pause only keeps it from beginning again."""
-        return self.unwanted not in ("", "paused|")
+        """Whether somebody wants it to end now; a pause, or that its job was removed, only keeps it
+        from beginning again."""
+        return self.unwanted not in ("", "paused|", "removed|")
 
 
 @dataclass(slots=True)

@@ -2,11 +2,11 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from heapq import nlargest
-from itertools import chain, count, takewhile
+from itertools import count, takewhile
 from typing import Any, cast
 
 from redis import Redis
@@ -16,6 +16,7 @@ from cron_tasks.ledger import open_tick
 from cron_tasks.reasons import because_of
 from cron_tasks.registry import pages
 from cron_tasks.ticks import iso, parse_run_id
+from cron_tasks.ticks import run_id as run_id_of
 from cron_tasks.times import local
 
 OPEN = ("pending", "running", "retrying")
@@ -118,20 +119,20 @@ def find(redis: Redis, run_id: str) -> Shape | None:
     Of a tick that is only known as one of a range that was missed, the range's record.
     """
     job_id, when = parse_run_id(run_id) or ("", 0.0)
-    accounted = named(redis.zrangebyscore(names.ACCOUNT_PREFIX + job_id, when, when))
-    recent = _paged(partial(redis.lrange, names.RECENT))
+    known = _first(named(redis.zrangebyscore(names.ACCOUNT_PREFIX + job_id, when, when)), run_id)
     history = names.HISTORY_PREFIX + job_id
+    # The newest ends of all jobs also tell of runs that left an earlier outcome as it was.
+    recent = _paged(partial(redis.lrange, names.RECENT))
     if redis.exists(history):
-        lines = chain(_paged(partial(redis.lrange, history)), accounted, recent)
+        kept = _first(_paged(partial(redis.lrange, history)), run_id) or known
     else:
         # Of a job that was removed, the attempts before the last one are told there only.
-        lines = chain(recent, accounted)
-    for run in map(shaped, lines):
-        if run["run_id"] == run_id and "until" not in run:
-            return run
+        kept = known and (_first(recent, run_id, known["status"]) or known)
+    if kept is not None:
+        return kept
     if (failed_at := redis.zscore(names.FAILED, run_id)) is not None:
         return shaped(_known_to_have_failed(run_id, failed_at))
-    return passed_over(redis, job_id, when)
+    return passed_over(redis, job_id, when) or _first(recent, run_id)
 
 
 def last_end(redis: Redis, run_id: str) -> Shape | None:
@@ -140,21 +141,35 @@ def last_end(redis: Redis, run_id: str) -> Shape | None:
     Unlike `find`, also that a run which was to be done again was skipped: that leaves its earlier
     outcome as it was.
     """
-    for run in map(shaped, cast("list[str]", redis.lrange(names.RECENT, 0, PAGE - 1))):
-        if run["run_id"] == run_id and "until" not in run:
-            return run
-    return find(redis, run_id)
+    recent = cast("list[str]", redis.lrange(names.RECENT, 0, PAGE - 1))
+    return _first(recent, run_id) or find(redis, run_id)
+
+
+def _first(lines: Iterable[str], run_id: str, status: str | None = None) -> Shape | None:
+    """Return the first record of a run, which does not stand for others; with `status` of such."""
+    own = (run for run in map(shaped, lines) if run["run_id"] == run_id and "until" not in run)
+    return next((run for run in own if status in (None, run["status"])), None)
 
 
 def passed_over(redis: Redis, job_id: str, when: float) -> Shape | None:
     """The record of the range of missed ticks that `when` lies in; these do not overlap."""
     key = names.ACCOUNT_PREFIX + job_id
     earlier = partial(redis.zrevrangebyscore, key, repr(when), "-inf")
-    lines = named(_paged(lambda first, _: earlier(start=first, num=PAGE)))
-    before = next((run for run in map(shaped, lines) if "until" in run), None)
-    if before and datetime.fromisoformat(before["until"]).timestamp() >= when:
-        return before
+    lines = _paged(lambda first, _: earlier(start=first, num=PAGE))
+    before = next((line for line in lines if '"until":' in line), None)
+    record = json.loads(before) if before else None
+    if record and (last := datetime.fromisoformat(record["until"]).timestamp()) >= when:
+        return shaped(json.dumps(_overtaken(job_id, record, last) | record))
     return None
+
+
+def _overtaken(job_id: str, record: Shape, finished_at: float) -> Shape:
+    """Return what a record lacks of ticks that an edit, a pause or a removal overtook."""
+    if "from" not in record:
+        return {}
+    never = dict.fromkeys(("started_at", "worker", "error"))
+    first = run_id_of(job_id, record.pop("from"))
+    return never | {"run_id": first, "attempt": 0, "finished_at": finished_at}
 
 
 def named(lines: Any) -> Iterator[str]:

@@ -111,9 +111,8 @@ def decide(page: Sequence[Overdue], now: float, settings: Settings) -> Decisions
     for tick, job_id, scheduled_for in ticks:
         begun = Attempt(tick.attempt, None, now, tick.worker)
         by = begun if tick.running else not_begun(tick, now)
-        try:
-            job = Job.from_document(tick.document)
-        except ValueError:
+        job = _job_of(tick)
+        if job is None:
             removed = Result("skipped", "removed")
             decisions.close.append(conclude_without_job(tick, removed, by, settings))
             continue
@@ -133,6 +132,16 @@ def decide(page: Sequence[Overdue], now: float, settings: Settings) -> Decisions
         sent = decisions.lost if tick.state[0] in "pr" else decisions.due
         sent.append(Due(tick.run_id, job_id, routing(job), _harmless(job)))
     return decisions
+
+
+def _job_of(tick: Overdue) -> Job | None:
+    """Return the job of a tick; None when it was removed, even if it has come back since."""
+    if tick.unwanted == "removed|" and not tick.running:
+        return None
+    try:
+        return Job.from_document(tick.document)
+    except ValueError:
+        return None
 
 
 def _harmless(job: Job) -> bool:

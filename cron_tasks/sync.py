@@ -185,7 +185,7 @@ class Reconciler:
             tell_overtaken(self.ledger, self.settings, ticks, reason, clock())
 
         self.registry.apply(changes, clock, fence, last_read, count, overtaken)
-        self.ledger.look_after(set(changes.removed), clock())
+        self.ledger.let_go(set(changes.removed))
         for row in self.registry.record_rejected(changes.rejected, fence):
             log.warning("job.rejected", job_id=row.id, place=row.place, errors=row.errors)
         if self.settings.rest_report_path:

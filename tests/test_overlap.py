@@ -104,7 +104,12 @@ def test_a_run_that_has_begun_keeps_its_place(redis: Redis, policy: str, state: 
     assert runs.stopped() == ({EARLIER: f"replaced|{LATER}"} if policy == "replace" else {})
     if state == "waits for its next attempt":
         runs.pend(EARLIER)
-    if state != "running":
+    if policy == "replace" and state != "running":
+        # Told to end, it does not begin again.
+        claim = runs.claim(EARLIER)
+        assert claim is not None
+        assert claim.verdict == f"replaced|{LATER}"
+    elif state != "running":
         runs.goes(EARLIER)
     runs.ends(EARLIER)
     if policy != "skip":

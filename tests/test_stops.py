@@ -18,12 +18,13 @@ from cron_tasks.actions import Run
 from cron_tasks.by_hand import open_by_hand
 from cron_tasks.jobs import Job, validate
 from cron_tasks.ledger import Ledger
-from cron_tasks.ledger_ticks import Claim
+from cron_tasks.ledger_ticks import Claim, Outcome
 from cron_tasks.limits import Limits
-from cron_tasks.outcomes import Attempt, Result, conclude
+from cron_tasks.outcomes import Attempt, Result, conclude, record
 from cron_tasks.plan import Changes, Desired
 from cron_tasks.registry import Registry
 from cron_tasks.settings import Settings
+from cron_tasks.sweeper import decide
 from cron_tasks.ticks import run_id
 
 NOW = 1_800_000_000.0
@@ -136,6 +137,44 @@ def test_a_pause_does_not_end_what_a_person_started(redis: Redis) -> None:
 def test_a_run_by_hand_never_takes_the_name_of_a_tick(redis: Redis) -> None:
     it = Attempted(redis)
     assert open_by_hand(it.ledger, it.job, NOW + 3600) == run_id("7", NOW + 3600.001)
+
+
+@pytest.mark.parametrize("failed_before", [False, True])
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_run_that_is_done_again_fails_and_is_stopped_shows_that_attempt(
+    redis: Redis, failed_before: bool, waits: bool
+) -> None:
+    it = Attempted(redis)
+    if failed_before:
+        redis.zadd(names.FAILED, {TICK: NOW})
+        redis.expire(names.FAILED, 60)
+    else:
+        before = record(TICK, Result("missed", "no_catchup"), Attempt(0, None, NOW, None))
+        redis.zadd(names.ACCOUNT_PREFIX + "7", {before: NOW})
+    redis.hset(names.OPEN, TICK, "r|1|hr|w#1")
+    it.claim.state = "r|1|hr|w#1"
+    if waits:
+        it.fail()
+        it.ledger.finish(NOW + 2, [_stopped(it)])
+    else:
+        it.ledger.stop([TICK], "cancelled|")
+        it.fail()
+    found = runs.details(redis, TICK)
+    assert found
+    if failed_before:
+        # What is known of the failure stays, and it stays in the dead list.
+        assert redis.zscore(names.FAILED, TICK) == NOW
+        assert found["status"] == "failed"
+    else:
+        assert (found["status"], found["reason"]) == ("skipped", "cancelled")
+        assert [attempt["error"] for attempt in found["attempts"]] == ["HTTP 503"]
+
+
+def _stopped(it: Attempted) -> Outcome:
+    """How a run ends that waits for its next attempt when somebody cancels it."""
+    it.ledger.stop([TICK], "cancelled|")
+    (outcome,) = decide(it.ledger.overdue(NOW + 2, 10), NOW + 2, Settings()).close
+    return outcome
 
 
 @pytest.mark.parametrize("verdict", ["skipped", "ok"])

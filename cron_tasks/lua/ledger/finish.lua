@@ -1,5 +1,12 @@
 --! uses shared/remember shared/tell shared/account shared/wake ledger/streak ledger/gather ledger/put_off ledger/unwilling ledger/settle ledger/release ledger/close
 local function repeated(open) return string.find(open, '^%a|%d+|%a*r') end
+-- Return whether a run that is done again leaves what is known of it as it was: one that does not
+-- run, or that had failed before and is stopped.
+local function changes_nothing(id, open, status, record)
+    if status ~= 'skipped' or not repeated(open) then return false end
+    local ran = not string.find(record, '"attempt":0,', 1, true)
+    return not ran or redis.call('ZSCORE', KEYS[5], id)
+end
 local now, prefix, history, keep, ttl = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[6]), ARGV[7]
 local rows, ids, entries, refused, closed = {}, {}, {}, {}, {}
 local queues, records, failed, reports, counted, ended, again = {}, {}, {}, {}, {}, 0, false
@@ -32,8 +39,7 @@ for n, open in ipairs(redis.call('HMGET', KEYS[1], unpack(ids))) do
             put_off(ids[n], open, record, tag)
             again = true
         else
-            -- A run that is done again and then does not run leaves what is known of it as it was.
-            if not (status == 'skipped' and repeated(open)) then
+            if not changes_nothing(ids[n], open, status, record) then
                 if there then remember(history .. job, keep, ttl, record) end
                 settle(job, tag, counted)
             end

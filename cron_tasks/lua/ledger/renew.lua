@@ -6,6 +6,8 @@ for i = 3, #ARGV do
     if not open or string.match(open, '^r|%d+|%a*|(.*)$') ~= ARGV[1] then
         why = 'lost|'
     else
+        -- What runs when its job is removed goes on to its end.
+        if why == 'removed|' then why = nil end
         redis.call('ZADD', KEYS[2], ARGV[2], ARGV[i])
     end
     if why then

@@ -1,0 +1,229 @@
+"""What each command says of the runs of a world, and whether they say the same as the service saw.
+
+Each function yields sentences about what is wrong; a good world yields none.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from policy_service import Seen
+from policy_workers import MESSAGES, SETTINGS, START
+from policy_world import World
+
+from cron_tasks import names, runs
+from cron_tasks.account import Account, Tally, audit, days_of, read
+from cron_tasks.ticks import parse_run_id, run_id
+from cron_tasks.why import why
+
+STOPPED = ("died and stopped", "cut off when done again")
+#: Comparisons that are left out.
+LEFT_OUT: frozenset[str] = frozenset()
+END_OF = {"success": "ok", "failure": "failed", "skipped": "skipped", "missed": "missed"}
+GRACE = SETTINGS.misfire_grace
+
+
+@dataclass
+class Told:
+    """What the commands say of one job."""
+
+    world: World
+    job_id: str
+    account: Account
+    tally: Tally
+    expected: list[float]
+
+    def why(self, tick: float) -> str | None:
+        lines = self.world.ledger.history(self.job_id)
+        history = {run["run_id"]: run for run in map(json.loads, lines)}
+        return why(self.account, history, tick, self.world.clock.now, "UTC").status
+
+
+def told(world: World, job_id: str) -> Told:
+    now = world.clock.now
+    (account,) = read(world.redis, [job_id], days_of(START, now))
+    expected = sorted(set(world.jobs[job_id].expected(now)))
+    return Told(world, job_id, account, audit(account, START, now, now), expected)
+
+
+def audit_agrees(it: Told) -> Iterator[str]:
+    """`audit` has nothing lost, doubled or unasked, and counts what `why` says."""
+    tally = it.tally
+    if tally.wrong:
+        yield f"audit: lost {tally.lost}, doubled {tally.doubled}, unasked {tally.unasked}"
+    if tally.expected != len(it.expected):
+        yield f"audit expects {tally.expected} ticks of {it.job_id}, not {len(it.expected)}"
+    said = Counter(it.why(tick) for tick in it.expected)
+    skipped, missed = sum(tally.skipped.values()), sum(tally.missed.values())
+    counts = {"ok": tally.ok, "failed": tally.failed, "skipped": skipped, "missed": missed}
+    counts["open"] = tally.open
+    if said != Counter({status: number for status, number in counts.items() if number}):
+        yield f"audit counts {counts}, why says {dict(said)}"
+
+
+def going_agrees(world: World) -> Iterator[str]:
+    """What the service sees going is shown as running, and nothing is due of a job that rests."""
+    for work in world.working:
+        shown = runs.details(world.redis, work.run_id) or {}
+        if work.seen and (shown["status"], shown["attempt"]) != ("running", work.seen.attempt):
+            yield f"{work.run_id} is going, runs show says {shown['status']}"
+    begun = {seen.run_id for seen in world.log if seen.how in ("failed", "died")}
+    for run in runs.still_open(world.redis, 1000, status="retrying"):
+        if run["run_id"] not in begun:
+            yield f"{run['run_id']} is shown as retrying, the service saw no attempt"
+    listed = [job_id for job_id, job in world.jobs.items() if job.listed]
+    for found in world.registry.registered(listed):
+        job = world.jobs[found.job.id]
+        if (found.next is None) != job.rests or bool(found.paused) != job.paused:
+            yield f"jobs show says that {found.job.id} is next due at {found.next}"
+        elif found.next is not None and found.next % job.row["every"]:
+            yield f"jobs show says that {found.job.id} is next due at {found.next}, no tick of it"
+
+
+def ends_agree(it: Told) -> Iterator[str]:
+    """When nothing is open, all say the same of each run."""
+    by_reason: Counter[tuple[str, str | None]] = Counter()
+    ended = {}
+    for run in runs.ended(it.world.redis, it.job_id):
+        if "until" not in run:
+            ended.setdefault(run["run_id"], run["status"])
+    for tick in sorted({*it.expected, *_others(it)}):
+        name = run_id(it.job_id, tick)
+        found = runs.find(it.world.redis, name)
+        if found is None:
+            yield f"runs show knows nothing of {name}, why says {it.why(tick)}"
+            continue
+        status = found["status"]
+        if tick in it.expected:
+            by_reason[status, found["reason"] if status in ("skipped", "missed") else None] += 1
+        if it.why(tick) != status:
+            yield f"{name} is {status} for runs show, {it.why(tick)} for why"
+        if ended.get(name, status) != status:
+            yield f"{name} is {status} for runs show, {ended[name]} for runs"
+        yield from _dead(it.world, name, status)
+        if "action" in it.world.jobs[it.job_id].row:
+            yield from _as_seen(it.world, name, found)
+        yield from _reasons(it, name, tick, found)
+    yield from _counts(it.tally, by_reason)
+
+
+def _others(it: Told) -> set[float]:
+    """Runs that no schedule asked for."""
+    known = {seen.run_id for seen in it.world.log} | it.world.asked.keys()
+    parsed = map(parse_run_id, known)
+    return {when for job_id, when in filter(None, parsed) if job_id == it.job_id}
+
+
+def _counts(tally: Tally, found: Counter[tuple[str, str | None]]) -> Iterator[str]:
+    for status in ("skipped", "missed"):
+        counted = dict(getattr(tally, status))
+        here = {str(why): n for (s, why), n in found.items() if s == status and why and n}
+        if here != counted:
+            yield f"{status}: runs show says {here}, audit {counted}"
+
+
+def _dead(world: World, name: str, status: str) -> Iterator[str]:
+    dead = world.redis.zscore(names.FAILED, name) is not None
+    if dead != (status == "failed"):
+        yield f"{name} ended {status} and is {'' if dead else 'not '}in the dead list"
+
+
+def _as_seen(world: World, name: str, found: dict[str, Any]) -> Iterator[str]:
+    """What the service saw of a run, against how it ended and its attempts."""
+    seen = [each for each in world.log if each.run_id == name]
+    how = [each.how for each in seen]
+    if ("ok" in how) != (found["status"] == "ok"):
+        yield f"{name} ended {found['status']}, the service saw {how}"
+    if how.count("ok") > 1:
+        yield f"{name} ran ok twice"
+    last = how[-1] if how else "nothing"
+    if found["status"] == "failed" and last not in ("failed", "died", "cut off"):
+        yield f"{name} ended failed ({found['reason']}), the service saw {last}"
+    again = last == "cut off" and name in world.repeated
+    if again and "cut off when done again" in LEFT_OUT:
+        return
+    if found["status"] == "missed" and how:
+        yield f"{name} ended missed ({found['reason']}), the service saw {how}"
+    if found["status"] == "skipped" and found["reason"] not in STOPS and how:
+        yield f"{name} ended skipped ({found['reason']}), the service saw {how}"
+    yield from _attempts(world, name, found, seen)
+
+
+#: Why a run is skipped that had begun.
+STOPS = ("cancelled", "replaced", "removed", "disabled")
+
+
+def _attempts(world: World, name: str, found: dict[str, Any], seen: list[Seen]) -> Iterator[str]:
+    shown = (runs.details(world.redis, name) or {}).get("attempts", [])
+    rounds = [[e for e in seen if e.round == n] for n in {e.round for e in seen}] or [[]]
+    numbers = [attempt["attempt"] for attempt in shown]
+    begun = seen and seen[-1]
+    if world.jobs[name.rpartition("@")[0]].removed:
+        return  # The account that a removed job leaves has no attempts but the last.
+    if not begun and "attempts that never were" in LEFT_OUT:
+        return
+    if begun and begun.how == "died" and "died and stopped" in LEFT_OUT:
+        return
+    if numbers not in [[each.attempt for each in one] for one in rounds]:
+        yield f"{name}: runs show has the attempts {numbers}, the service saw {rounds}"
+    if numbers != list(range(1, len(numbers) + 1)):
+        yield f"{name}: the attempts are {numbers}"
+
+
+def _reasons(it: Told, name: str, tick: float, found: dict[str, Any]) -> Iterator[str]:
+    """Whether the policies allowed what became of a tick."""
+    status, reason = found["status"], found["reason"]
+    late = it.world.finished_at(found) - tick
+    if status == "missed" and reason not in OTHERS and late <= GRACE:
+        yield f"{name} was missed ({reason}) {late} s after its time"
+    if status == "missed" and name not in it.world.asked:
+        allowed = {"one": ("coalesced", "outside_window"), "none": ("no_catchup",)}
+        policies = it.world.jobs[it.job_id].catchups
+        if reason == "outside_window" and late <= min(it.world.jobs[it.job_id].windows):
+            yield f"{name} was missed ({reason}) {late} s after its time"
+        reasons = {r for p in policies for r in allowed.get(p, ("outside_window",))}
+        if reason not in reasons | OTHERS:
+            yield f"{name} was missed ({reason}) under {policies}"
+    if status == "skipped" and name in it.world.in_turn and reason in ("overlap", "replaced"):
+        yield f"{name}, which makes up for a missed tick, was skipped ({reason})"
+    if reason == "replaced" and (parse_run_id(found["other"]) or ("", 0.0))[1] <= tick:
+        yield f"{name} was replaced by {found['other']}, which is older"
+
+
+#: Why a tick is missed whatever its job's policy.
+OTHERS = {"edited", "paused", "removed", "set_aside"}
+
+
+def messages_agree(world: World) -> Iterator[str]:
+    """Each is told once; the last word on a run is how it ended, and no end is left out."""
+    messages = [json.loads(line) for line in world.redis.lrange(MESSAGES, 0, -1)]
+    doubled = [each for each, n in Counter(m["id"] for m in messages).items() if n > 1]
+    if doubled:
+        yield f"told twice: {doubled}"
+    last = {}
+    for message in messages:
+        name = message["run_id"]
+        if not (message["event"] == "skipped" and name in world.repeated and name in last):
+            last[name] = message
+    for name, message in last.items():
+        found = runs.find(world.redis, name)
+        said = END_OF.get(message["event"])
+        if found is None:
+            yield f"{name} was told as {message['event']}, runs show knows nothing of it"
+        elif said is None:
+            if "end told" not in LEFT_OUT and world.jobs[name.rpartition("@")[0]].listed:
+                yield f"{name} was told to be tried again, and not that it ended {found['status']}"
+        elif said == "skipped" and name in world.repeated:
+            continue  # It was to be done again, which leaves what is known of it as it was.
+        elif said != found["status"] and "untold" not in found:
+            yield f"{name} was told as {said}, runs show says {found['status']}"
+    yield from _untold(world, last)
+
+
+def _untold(world: World, last: dict[str, Any]) -> Iterator[str]:
+    for name in {seen.run_id for seen in world.log}:
+        found = runs.find(world.redis, name)
+        if found and found["reason"] != "removed" and "untold" not in found and name not in last:
+            yield f"{name} ended {found['status']} and nobody was told"

@@ -1,0 +1,156 @@
+"""A service on the other side of an action, and workers whose attempts end when a test says so.
+
+The workers are the real Runner, each run on a thread of its own that moves only while the test
+waits for it. So any number of attempts are under way at once, and a walk is the same each time.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from queue import SimpleQueue
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cron_tasks import actions, performing, runner
+from cron_tasks.actions import Run
+from cron_tasks.errors import ActionFailed
+from cron_tasks.interrupts import Stopped
+from cron_tasks.runner import Runner
+from cron_tasks.settings import Settings
+
+#: Seconds within which a thread moves on, or the test fails.
+PATIENCE = 20.0
+_local = threading.local()
+
+
+class Died(BaseException):
+    """The process of a worker was killed."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """An attempt as the service saw it: `round` counts how often the run was done again before."""
+
+    run_id: str
+    round: int
+    attempt: int
+    began: float
+    alone: bool
+    ended: float | None = None
+    how: str = "going"
+
+    @property
+    def job_id(self) -> str:
+        return self.run_id.rpartition("@")[0]
+
+
+class Working:
+    """A worker that was given the message of a run.
+
+    `began` tells whether the service was called. Then `end` ends the attempt.
+    """
+
+    def __init__(self, of: Runner, run_id: str, on_begin: Callable[[Run], Seen]) -> None:
+        self.run_id = run_id
+        self.seen: Seen | None = None
+        self.look: Callable[[], bool] = lambda: False
+        self.action = SimpleNamespace(asked=False)
+        self.dies = False
+        self._runner, self._on_begin = of, on_begin
+        self._orders: SimpleQueue[tuple[str, float]] = SimpleQueue()
+        self._answers: SimpleQueue[BaseException | str] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+        self._answer()
+
+    @property
+    def over(self) -> bool:
+        return not self._thread.is_alive()
+
+    def end(self, how: str, now: float, retry_after: float = 0.0) -> None:
+        """End the attempt: ok, failed, final (a failure that no attempt mends) or died."""
+        assert self.seen is not None
+        self.seen.how, self.seen.ended = how.replace("final", "failed"), now
+        self._orders.put((how, retry_after))
+        self._answer()
+        assert self.over
+
+    def obey(self, now: float) -> None:
+        """Look whether the attempt should end, as each second, and cut it off if so."""
+        self._orders.put(("look", 0.0))
+        self._answer()
+        if self.over and self.seen:
+            self.seen.how, self.seen.ended = "cut off", now
+
+    def _answer(self) -> None:
+        answer = self._answers.get(timeout=PATIENCE)
+        if answer != "waits":
+            self._thread.join(PATIENCE)
+        if isinstance(answer, BaseException):
+            raise answer
+
+    def _work(self) -> None:
+        _local.working = self
+        answer: BaseException | str = "over"
+        try:
+            self._runner.run([(self.run_id, self.run_id.rpartition("@")[0])])
+        except Died:
+            pass
+        except BaseException as error:
+            answer = error
+        self._answers.put(answer)
+
+    def serve(self, run: Run) -> str:
+        """Answer a call, in the worker's thread."""
+        self.seen = self._on_begin(run)
+        while True:
+            self._answers.put("waits")
+            how, retry_after = self._orders.get()
+            if how == "ok":
+                return "done"
+            if how == "look":
+                if self.look():
+                    self.action.asked = True
+                    raise Stopped
+                continue
+            if how == "died":
+                raise Died
+            raise ActionFailed(
+                f"HTTP 503 at attempt {run.attempt}",
+                permanent=how == "final",
+                retry_after=retry_after or None,
+            )
+
+
+def _perform(run: Run, settings: Settings) -> str:
+    working: Working = _local.working
+    try:
+        return working.serve(run)
+    except Died:
+        working.dies = True
+        return ""
+
+
+@contextmanager
+def _interruptible(look: Callable[[], bool], give_up: Any) -> Iterator[Any]:
+    """Stand for a thread that looks each second: the test's time is not the machine's."""
+    working: Working = _local.working
+    working.look = look
+    yield working.action
+    if working.dies:
+        raise Died
+
+
+@contextmanager
+def _renewed(renew: Callable[[], object], every: float) -> Iterator[None]:
+    yield
+
+
+def install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have HTTP actions call the service, and nothing be renewed by the machine's time."""
+    monkeypatch.setitem(actions.ACTIONS, "http", _perform)  # type: ignore[arg-type]
+    monkeypatch.setattr(performing, "interruptible", _interruptible)
+    monkeypatch.setattr(runner, "renewed", _renewed)

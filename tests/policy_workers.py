@@ -1,0 +1,158 @@
+"""The real beat, ledger and workers without processes, on one clock; time passes in moments."""
+
+import base64
+import json
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from driven import Beat
+from policy_known import Known
+from policy_service import Seen, Working
+from redis import Redis
+
+from cron_tasks import names
+from cron_tasks.ledger import Ledger
+from cron_tasks.limits import Limits
+from cron_tasks.registry import Registry
+from cron_tasks.runner import Runner
+from cron_tasks.settings import Settings
+from cron_tasks.ticks import parse_run_id
+
+#: A whole hour, in 2027.
+START = 1_800_000_000.0
+QUEUE, MESSAGES = "celery", "queue:to_telegram"
+LIMITS = Limits(http=("127.0.0.1",))
+EVENTS = ["success", "failure", "retry", "skipped", "missed"]
+SETTINGS = Settings(
+    rest_url="http://127.0.0.1:9", chat_id="1", http_allow=["127.0.0.1"], history_runs=10_000
+)
+
+
+class Workers:
+    """Beat and the workers; the test moves `beat.clock`."""
+
+    def __init__(self, redis: Redis, beat: Beat) -> None:
+        self.redis, self.beat, self.ledger = redis, beat, Ledger(redis, SETTINGS)
+        self.registry, self.clock = Registry(redis), beat.clock
+        self.runner = Runner(
+            self.ledger, self.registry, SETTINGS, "w", lambda: self.clock.now, lambda *_: None
+        )
+        self.jobs: dict[str, Known] = {}
+        self.working: list[Working] = []
+        self.log: list[Seen] = []
+        self.wrong: list[str] = []
+        self.asked: dict[str, float] = {}  # runs that people opened, since when
+        self.rounds: dict[str, int] = {}
+        self.repeated: set[str] = set()
+        self.cancelled: set[str] = set()
+        self.in_turn: set[str] = set()
+        self.pressed: set[tuple[str, float]] = set()
+
+    # Time and beat
+
+    def tick(self) -> None:
+        """Let beat look once: for it time passed, and no clock was stepped. It asks for no sync."""
+        scheduler = self.beat.scheduler
+        scheduler._clock_offset = self.clock.now - time.monotonic()
+        scheduler._compare_at = scheduler._rebuild_at = float("inf")
+        self.beat.tick()
+        for name, state in self.opened().items():
+            if "c" in state.split("|")[2] and name not in self.asked:
+                self.in_turn.add(name)
+
+    def opened(self) -> dict[str, str]:
+        return dict(self.redis.hgetall(names.OPEN))
+
+    def passes(self, seconds: float, beat: bool = True) -> None:
+        """Let time pass; beat looks whenever it has something to do, and workers each second."""
+        until = self.clock.now + seconds
+        while beat and (upcoming := self._upcoming()) < until:
+            self.clock.now = upcoming
+            self.workers_look()
+            self.tick()
+        self.clock.now = until
+        self.workers_look()
+        if beat:
+            self.tick()
+
+    def _upcoming(self) -> float:
+        soonest = self.redis.zrange(names.SCHEDULE, 0, 0, withscores=True)
+        soonest += self.redis.zrange(names.DEADLINES, 0, 0, withscores=True)
+        return max(min([at for _, at in soonest], default=float("inf")), self.clock.now + 1)
+
+    def finished_at(self, run: Mapping[str, Any]) -> float:
+        return datetime.fromisoformat(run["finished_at"]).timestamp()
+
+    # Workers
+
+    def hints(self) -> list[str]:
+        """Take the next message; the runs that it names."""
+        if (message := self.redis.rpop(QUEUE)) is None:
+            return []
+        whole = json.loads(message)
+        if whole["headers"]["task"] == names.RUN_TASK:
+            return [whole["headers"]["id"]]
+        (ids, _), _, _ = json.loads(base64.b64decode(whole["body"]))
+        return list(ids)
+
+    def take(self, name: str) -> Working | None:
+        """Give a worker the message of a run; its attempt, if that has begun."""
+        work = Working(self.runner, name, lambda run: self._began(run.run_id, run.attempt))
+        if work.over:
+            return None
+        self.working.append(work)
+        return work
+
+    def _began(self, name: str, attempt: int) -> Seen:
+        job = self.jobs[name.rpartition("@")[0]]
+        alone = job.row.get("overlap", "skip") != "allow"
+        seen = Seen(name, self.rounds.get(name, 0), attempt, self.clock.now, alone)
+        self.wrong += self._forbidden(seen, job)
+        self.log.append(seen)
+        return seen
+
+    def _forbidden(self, seen: Seen, job: Known) -> Iterator[str]:
+        """Why an attempt must not begin now."""
+        name, by_hand = seen.run_id, seen.run_id in self.asked
+        _, tick = parse_run_id(name) or ("", 0.0)
+        since = self.asked.get(name, tick - 0.001)
+        if name in self.cancelled:
+            yield f"{name} begins although it was cancelled"
+        if not job.listed or any(since < at for at in job.removed):
+            yield f"{name} begins although its job was removed"
+        if job.paused and not by_hand:
+            yield f"{name} begins although its job is paused"
+        if not job.row.get("enabled", True) and not by_hand:
+            yield f"{name} begins although its job is disabled"
+        for other in self.log:
+            if other.how == "going" and other.job_id == seen.job_id and seen.alone and other.alone:
+                yield f"{name} overlaps {other.run_id}"
+        earlier = [e for e in self.log if (e.run_id, e.round) == (name, seen.round)]
+        numbers = [e.attempt for e in earlier]
+        if seen.attempt != (numbers[-1] if numbers else 0) + 1:
+            yield f"attempt {seen.attempt} of {name} comes after {numbers}"
+
+    def end(self, work: Working, how: str, retry_after: float = 0.0) -> None:
+        self.working.remove(work)
+        work.end(how, self.clock.now, retry_after)
+
+    def workers_look(self) -> None:
+        """Have each worker renew its lease and cut off what nobody wants any more."""
+        for work in list(self.working):
+            work.obey(self.clock.now)
+            if work.over:
+                self.working.remove(work)
+
+    def works_off(self) -> None:
+        """Let workers take every message, and all attempts end well."""
+        for _ in range(1000):
+            for work in list(self.working):
+                self.end(work, "ok")
+            if not (ids := self.hints()):
+                return
+            for name in ids:
+                if work := self.take(name):
+                    self.end(work, "ok")
+        raise AssertionError("messages without end")

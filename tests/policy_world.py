@@ -1,0 +1,190 @@
+"""A world of jobs without processes: the real beat, ledger, registry and workers, on one clock.
+
+It does what people, services and outages do, and keeps two logs of its own: what the service on
+the other side saw, and the schedules as they were. Nothing in it reads what the commands say.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from applying import apply
+from driven import Beat, driven_beat
+from policy_known import Known
+from policy_service import install
+from policy_workers import LIMITS, QUEUE, SETTINGS, START, Workers
+from redis import Redis
+
+from cron_tasks import backfill, by_hand, names, skips
+from cron_tasks.due import Due
+from cron_tasks.errors import RunUnfit
+from cron_tasks.jobs import Job, validate
+from cron_tasks.ledger import PATIENCE
+from cron_tasks.ledger_ticks import Overtaken
+from cron_tasks.overtaken import tell_overtaken
+from cron_tasks.plan import Changes, Desired
+from cron_tasks.ticks import run_id
+
+
+class World(Workers):
+    """All of it."""
+
+    def __init__(self, redis: Redis, beat: Beat) -> None:
+        super().__init__(redis, beat)
+        self.backfills: list[tuple[Job, backfill.Backfill, list[str]]] = []
+
+    def runs_out(self) -> None:
+        """Let all that is open come to its end."""
+        for _ in range(300):
+            self.tick()
+            self.works_off()
+            self.go_on()
+            if not self.opened() and not self.backfills and not self.redis.exists(QUEUE):
+                return
+            self.clock.now = self._upcoming()
+        raise AssertionError(f"open for ever: {self.opened()}")
+
+    def ended(self) -> list[str]:
+        """Runs that might be done again: those that began, and those that were to."""
+        last = {name for name, _ in self.redis.zrange(names.FAILED, 0, -1, withscores=True)}
+        expected = {
+            run_id(job_id, tick)
+            for job_id, job in self.jobs.items()
+            for tick in job.expected(self.clock.now)
+        }
+        return sorted((last | expected | self.asked.keys()) - self.opened().keys())
+
+    # People
+
+    def send(self, job_id: str, name: str) -> None:
+        self.beat.scheduler._publisher.ticks([Due(name, job_id, {}, False)])
+
+    def pause(self, job_id: str) -> None:
+        overtaken = self.registry.pause(job_id, "stocktaking", self.clock.now)
+        self._tell(overtaken, "paused")
+        self.ledger.look_after({job_id}, self.clock.now)
+        self.jobs[job_id].paused = True
+        self.jobs[job_id].retime(self.clock.now)
+
+    def resume(self, job_id: str) -> None:
+        self.registry.resume(job_id, self.clock.now)
+        self.jobs[job_id].paused = False
+        self.jobs[job_id].retime(self.clock.now)
+
+    def run(self, job_id: str) -> str:
+        if (job_id, self.clock.now) in self.pressed:
+            return ""  # Two people, within a millisecond.
+        self.pressed.add((job_id, self.clock.now))
+        name = by_hand.open_by_hand(self.ledger, self.registry.job(job_id), self.clock.now)
+        if name not in self.asked:
+            self.asked[name] = self.clock.now
+            self.send(job_id, name)
+        return name
+
+    def cancel(self, name: str) -> None:
+        by_hand.cancel(self.redis, self.ledger, name, self.clock.now, SETTINGS)
+        self.cancelled.add(name)
+
+    def retry(self, name: str) -> None:
+        self.passes(1, beat=False)  # Messages about a second end differ by its time.
+        try:
+            by_hand.reopen(self.redis, self.ledger, name, self.clock.now)
+        except RunUnfit:
+            return
+        self._again(name, "ended")
+        self.send(name.rpartition("@")[0], name)
+
+    def _again(self, name: str, ended: str | None) -> None:
+        """Note that a person opened a run, which has ended before or has never been."""
+        if ended:
+            self.repeated.add(name)
+        self.asked[name] = self.clock.now
+        self.rounds[name] = self.rounds.get(name, 0) + 1
+        self.cancelled.discard(name)
+
+    def backfill(self, job_id: str, seconds: float) -> None:
+        """As the command does: all at once, or one after the other while it waits."""
+        job, now = self.registry.job(job_id), self.clock.now
+        found = backfill.plan(self.redis, job, now - seconds, now, now)
+        if backfill.in_turn(job):
+            self.backfills.append((job, found, ["", *found.missing]))
+            self.go_on()
+        else:
+            for name in found.open_all(self.ledger, now):
+                self._again(name, found.missing[name])
+
+    def go_on(self) -> None:
+        """Each command of a backfill opens its next run once the one before has ended."""
+        for job, found, left in self.backfills:
+            while left and not self.redis.hexists(names.OPEN, left[0]):
+                left.pop(0)
+                if left and found.open_some(self.ledger, left[:1], self.clock.now + PATIENCE):
+                    self._again(left[0], found.missing[left[0]])
+                    self.send(job.id, left[0])
+        self.backfills = [each for each in self.backfills if each[2]]
+
+    def skip_next(self, job_id: str) -> None:
+        (job,) = self.registry.registered([job_id])
+        rests = self.jobs[job_id].rests
+        if not rests and job.next is not None:
+            skips.add(self.redis, job_id, job.next, self.clock.now)
+
+    # The REST service
+
+    def add(self, row: dict[str, Any]) -> None:
+        self.jobs[row["id"]] = Known(row)
+        self._sync(row["id"], added=[self._desired(row)])
+
+    def edit(self, job_id: str, **fields: Any) -> None:
+        job = self.jobs[job_id]
+        job.row = job.row | fields
+        self._sync(job_id, changed=[self._desired(job.row)])
+
+    def remove(self, job_id: str) -> None:
+        job = self.jobs[job_id]
+        job.listed, job.paused = False, False
+        job.removed.append(self.clock.now)
+        self._sync(job_id, removed=[job_id])
+        self.ledger.let_go({job_id})
+
+    def comes_back(self, job_id: str) -> None:
+        self.jobs[job_id].listed = True
+        self._sync(job_id, added=[self._desired(self.jobs[job_id].row)])
+
+    def _sync(self, job_id: str, **changes: Any) -> None:
+        apply(self.redis, Changes(**changes), self.clock.now, self._tell)
+        self.jobs[job_id].retime(self.clock.now)
+
+    def _tell(self, overtaken: list[Overtaken], reason: str) -> None:
+        tell_overtaken(self.ledger, SETTINGS, overtaken, reason, self.clock.now)
+
+    def _desired(self, row: Mapping[str, Any]) -> Desired:
+        job = validate(dict(row), timezone="UTC", limits=LIMITS)
+        assert isinstance(job, Job), job
+        return Desired(job, json.dumps(row))
+
+
+@contextmanager
+def driven(redis: Redis, url: str) -> Iterator[Beat]:
+    """A beat for any number of worlds, one after the other."""
+    with pytest.MonkeyPatch.context() as patch:
+        install(patch)
+        with driven_beat(redis, url, patch) as beat:
+            yield beat
+
+
+@contextmanager
+def world(redis: Redis, beat: Beat) -> Iterator[World]:
+    """An empty world; leaves an empty Redis."""
+    redis.flushall()
+    beat.scheduler.leadership.lost()
+    beat.clock.now = START
+    made = World(redis, beat)
+    try:
+        yield made
+    finally:
+        for work in list(made.working):
+            made.end(work, "died")
+        redis.flushall()
