@@ -81,7 +81,7 @@ class Beat:
 @contextmanager
 def driven_beat(redis: Redis, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Beat]:
     monkeypatch.setenv("CRON_TASKS_REDIS_URL", url)
-    from cron_tasks import beat, celery
+    from cron_tasks import beat, celery, pokes
 
     settings = Settings(
         redis_url=url, rest_url="http://127.0.0.1:9", chat_id="1", history_runs=1000
@@ -89,6 +89,8 @@ def driven_beat(redis: Redis, url: str, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setattr(beat, "settings", settings)
     app = App("test", set_as_current=False)
     app.conf.update(celery.configuration(settings))
+    # The first turn asks for a sync, after which beat would be deaf to pokes for a second.
+    monkeypatch.setattr(pokes, "SYNC_EVERY", 0.02)
     scheduler, clock = beat.Scheduler(app, lazy=True), Clock()
     scheduler.clock = clock
     driven = Beat(redis, scheduler, clock)
