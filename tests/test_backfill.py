@@ -5,8 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from command_line import Quick
+from command_line import CommandLine, Quick
+from helpers import wait_until
+from processes import Celery
 from redis import Redis
+from rest_server import RestServer, reply
 from test_account import HOURLY, START, Story, hours
 
 from cron_tasks import backfill, names
@@ -124,3 +127,26 @@ def test_a_dry_run_counts_what_was_not_due(
     assert quick.lines("backfill", "7", "--from", "9h", "--to", "8h", "--dry-run")[-1] == (
         "no tick was due in that time"
     )
+
+
+def test_two_backfills_at_once_run_each_tick_once(
+    redis: Redis, rest: RestServer, celery: Celery, cli: CommandLine
+) -> None:
+    """The service's own log is the judge."""
+    with RestServer() as target:
+        target.answer = reply(200)
+        action = {"type": "http", "method": "POST", "url": target.url + "/do"}
+        rest.jobs = [{"id": 7, "name": "Report", "every": 3600, "action": action}]
+        celery.env["CRON_TASKS_HTTP_ALLOW"] = "127.0.0.1"
+        celery.worker(2)
+        celery.beat()
+        wait_until(lambda: redis.hexists(names.JOBS, "7"), "the first sync")
+        redis.hset(names.entry_key("7"), "since", repr(time.time() - 6 * 3600))
+        arguments = ["backfill", "7", "--from", "5h", "--to", "1s"]
+        commands = [cli.start(*arguments) for _ in range(2)]
+        for command in commands:
+            out, err = command.communicate(timeout=60)
+            assert command.returncode == 0, out + err
+        keys = [headers["idempotency-key"] for _, _, headers in target.requests]
+    assert len(keys) == 5
+    assert len(set(keys)) == 5

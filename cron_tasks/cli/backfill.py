@@ -13,6 +13,7 @@ from cron_tasks.cli.following import outcome, patiently, send, wait_for
 from cron_tasks.jobs import Job
 from cron_tasks.ledger import PATIENCE
 from cron_tasks.registry import Registry
+from cron_tasks.ticks import parse_run_id
 from cron_tasks.times import local
 
 
@@ -88,10 +89,18 @@ def _print_not_due(found: Backfill, job: Job, dry_run: bool) -> None:
 
 
 def _run_in_turn(redis: Redis, job: Job, found: Backfill, quiet: bool) -> Iterator[str]:
-    """Run the missing ticks one after the other; those that nobody else had opened meanwhile."""
+    """Run the missing ticks one after the other, and yield those that this command opened.
+
+    Another command may have run a tick, or opened it, since they were looked up.
+    """
     ledger = console.open_ledger(redis)
     for run_id in found.missing:
-        if patiently(partial(found.open_some, ledger, [run_id], time.time() + PATIENCE)):
+        _, when = parse_run_id(run_id) or ("", 0.0)
+        now = time.time()
+        missing = patiently(partial(plan, redis, job, when, when, now)).missing
+        if run_id in missing and patiently(
+            partial(found.open_some, ledger, [run_id], now + PATIENCE)
+        ):
             send(job, run_id)
             yield run_id
         run = wait_for(redis, run_id)
