@@ -37,7 +37,13 @@ LEAST, MOST = 500, 5000
 #: In how many steps all is looked at, as long as MOST allows.
 STEPS = 100
 #: Hashes whose fields belong to open ticks; whether the tick is the value, by job.
-_BELONGINGS = {names.ATTEMPTS: "", names.GOING: "by job", names.QUEUED: "by job"}
+_BELONGINGS = {
+    names.ATTEMPTS: "",
+    names.BEFORE: "",
+    names.STOP: "",
+    names.GOING: "by job",
+    names.QUEUED: "by job",
+}
 
 #: Seconds that a Celery task has where its job names no timeout.
 TIMEOUT = Job.model_fields["timeout"].default

@@ -141,7 +141,10 @@ def test_what_belongs_to_ticks_that_have_ended_goes(
     redis.hset(names.ATTEMPTS, mapping={going: "[]", over: "[]"})
     redis.hset(names.GOING, mapping={"7": going, "8": over})
     redis.hset(names.QUEUED, mapping={"8": over})
-    assert comparison.mend().counts == {"leftovers": 3}
+    for key in (names.BEFORE, names.STOP):
+        redis.hset(key, mapping={going: "x", over: "x"})
+        redis.expire(key, 60)
+    assert comparison.mend().counts == {"leftovers": 5}
     assert (redis.hkeys(names.ATTEMPTS), redis.hkeys(names.GOING)) == ([going], ["7"])
 
 
