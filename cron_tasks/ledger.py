@@ -163,10 +163,16 @@ class Ledger:
         keys += [names.DROPPED, names.WAKE, names.REPORTS, names.BEFORE, names.UNTOLD]
         refused, stopped = steps.finish(self.redis, keys, args)
         reasons = zip(stopped[::2], stopped[1::2], strict=True)
-        ends = [_cut_short(outcomes[int(n) - 1], why) for n, why in reasons]
-        left = {*refused, *(each.run_id for each in ends)}
+        cut_short = [
+            (outcome := outcomes[int(n) - 1], _cut_short(outcome, why)) for n, why in reasons
+        ]
+        left = {*refused, *(each.run_id for each, _ in cut_short)}
         closed = [each.run_id for each in outcomes if each.run_id not in left]
-        return closed + self.finish(now, ends)
+        closed += self.finish(now, [end for _, end in cut_short])
+        for outcome, end in cut_short:
+            # Not before: whoever calls again, since Redis did not answer, gives the same outcome.
+            outcome.status = end.status
+        return closed
 
     def stop(self, run_ids: Sequence[str], why: str) -> list[str]:
         """Tell open ticks to end as skipped, `why` ("<reason>|<detail>"); those that were open.
@@ -252,11 +258,9 @@ class Ledger:
 
 
 def _cut_short(outcome: Outcome, why: str) -> Outcome:
-    """Return how a run ends whose next attempt nobody wants; `outcome` gets its status."""
+    """Return how a run ends whose next attempt nobody wants."""
     assert outcome.otherwise
-    end = outcome.otherwise(why)
-    outcome.status = end.status
-    return end
+    return outcome.otherwise(why)
 
 
 def _passed_over(entry: Advance) -> list[tuple[Any, ...]]:

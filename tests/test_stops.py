@@ -116,6 +116,33 @@ def test_the_next_run_of_the_job_is_not_held_up(
     assert claim.verdict == ""
 
 
+def test_a_redis_that_fails_between_the_two_steps_of_a_stop_is_asked_again(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker calls `finish` again with the same outcome, which must not be half changed."""
+    from redis.exceptions import ConnectionError
+
+    from cron_tasks import ledger_steps
+
+    it = Attempted(redis)
+    it.ledger.stop([TICK], "cancelled|")
+    run, by = Run(it.job, TICK, NOW, 1), Attempt(1, NOW, NOW + 1, "w")
+    outcome = conclude(run, it.claim, Result("failed", error="HTTP 503"), by, Settings(), 0.5)
+    original, calls = ledger_steps.finish, [0]
+
+    def failing(*args: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == 2:
+            raise ConnectionError("frozen")
+        return original(*args)
+
+    monkeypatch.setattr(ledger_steps, "finish", failing)
+    with pytest.raises(ConnectionError):
+        it.ledger.finish(NOW + 1, [outcome])
+    assert it.ledger.finish(NOW + 2, [outcome]) == [TICK]
+    assert it.record() == ("skipped", "cancelled", "HTTP 503", 1)
+
+
 def test_a_retry_that_nobody_stops_waits(redis: Redis) -> None:
     it = Attempted(redis)
     assert it.fail() == "retry"
