@@ -1,7 +1,15 @@
 """Runs that make up for missed ticks go one after the other, and no policy ends them."""
 
+import threading
+import time
+from collections import Counter
+from typing import Any
+
 import pytest
+from helpers import wait_until
+from processes import Celery
 from redis import Redis
+from rest_server import RestServer, reply
 from test_overlap import EARLIER, LATER, LATEST, NOW, Runs
 
 from cron_tasks import names
@@ -157,3 +165,55 @@ def test_several_late_ticks_of_one_job_are_advanced_in_turn(redis: Redis) -> Non
     assert judged(1, **http) == (1, False)
     assert judged(31, **http, overlap="allow") == (7, False)
     assert judged(31) == (7, False)
+
+
+def test_live_each_missed_tick_is_asked_for_once_and_in_turn(
+    redis: Redis, rest: RestServer, celery: Celery
+) -> None:
+    """The service's own log is the judge: every tick, in its order, none while another is going."""
+    going: dict[str, int] = Counter()
+    overlapping, asked = [], dict[str, list[str]]()
+    counting = threading.Lock()
+
+    def slow(handler: Any) -> bool:
+        job, run = handler.path.rpartition("/")[2], handler.headers["Idempotency-Key"]
+        with counting:
+            asked.setdefault(job, []).append(run)
+            going[job] += 1
+            if going[job] > 1:
+                overlapping.append(run)
+        threading.Event().wait(0.1)
+        with counting:
+            going[job] -= 1
+        return reply(200)(handler)
+
+    policies = ("skip", "queue", "replace")
+    with RestServer() as target:
+        target.answer = slow
+        rest.jobs = [
+            {"id": policy, "name": policy, "every": 3600, "overlap": policy,
+             "catchup": {"policy": "all", "window": 86_400},
+             "action": {"type": "http", "method": "POST", "url": f"{target.url}/{policy}"}}
+            for policy in policies
+        ]  # fmt: skip
+        celery.env["CRON_TASKS_HTTP_ALLOW"] = "127.0.0.1"
+        celery.worker(4)
+        beat = celery.beat()
+        wait_until(lambda: redis.hlen(names.JOBS) == len(policies), "the first sync")
+        beat.terminate()
+        # As if nothing had run for seven hours.
+        hour = time.time() // 3600 * 3600
+        for policy in policies:
+            key = names.entry_key(policy)
+            redis.hset(key, "since", repr(hour - 7 * 3600))
+            redis.hset(key, "meta", '{"last_run_at": null, "total_run_count": 1}')
+            redis.zadd(names.SCHEDULE, {key: hour - 6 * 3600})
+        celery.beat()
+        ticks = {policy: [run_id(policy, hour - n * 3600) for n in range(6, -1, -1)]
+                 for policy in policies}  # fmt: skip
+        wait_until(
+            lambda: all(len(asked.get(p, ())) >= 7 for p in policies), "the missed ticks", 40
+        )
+        wait_until(lambda: not redis.exists(names.OPEN), "the end of the last run")
+    assert asked == ticks
+    assert overlapping == []

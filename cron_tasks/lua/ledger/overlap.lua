@@ -25,7 +25,7 @@ local function overlap(job, id, state, document)
         redis.call('HSET', KEYS[3], job, id)
         return ''
     end
-    if begun or (ahead and policy == 'queue') then return 'later' end
+    if begun or (ahead and (patient or policy == 'queue')) then return 'later' end
     if patient then
         local line = ARGV[5] .. job
         redis.call('ZADD', line, 0, string.sub(id, 1, -2))
