@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from helpers import wait_until
 from redis import Redis
 
 from cron_tasks.fence import sync_lock
@@ -16,8 +17,14 @@ def apply(
     now: float,
     overtaken: Callable[[list[Overtaken], str], object] = lambda *_: None,
 ) -> None:
-    """Write `changes` at `now` (seconds since the epoch), under the lock of a sync."""
-    with sync_lock(redis) as fence:
-        assert fence, "another sync is running"
-        Registry(redis).apply(changes, lambda: now, fence, overtaken=overtaken)
+    """Write `changes` at `now` (seconds since the epoch), once no other sync holds the lock."""
+
+    def write() -> bool:
+        with sync_lock(redis) as fence:
+            if fence is None:
+                return False
+            Registry(redis).apply(changes, lambda: now, fence, overtaken=overtaken)
+        return True
+
+    wait_until(write, "the lock of a sync")
     redis.set("cron_tasks:generation", repr(now), nx=True)
