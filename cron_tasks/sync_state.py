@@ -43,11 +43,6 @@ class SourceStatus:
     rival: str | None
     rival_at: float | None
 
-    @property
-    def built(self) -> bool:
-        """Whether a list was ever taken over into this registry."""
-        return self.last_success is not None
-
 
 def limits_of(settings: Settings) -> Limits:
     secrets = frozenset(secret_files.names(settings.secrets_dir))
