@@ -30,6 +30,8 @@ EDIT = 10
 LONG = 300
 #: Most seconds of a round: then all jobs end, everything is judged, and Redis is emptied again.
 ROUND = 300
+#: How many findings of one kind are printed.
+SHOWN = 20
 
 
 def main() -> int:
@@ -145,6 +147,9 @@ def settle(world: World, verdict: Verdict) -> None:
     wrong = {name: len(lines) for name, lines in found.wrong.items() if lines}
     at = time.time() - world.begun
     print(f"{at:6.1f} s  judged: {found.expected} ticks, {wrong or 'nothing wrong'}", flush=True)
+    for name, lines in found.wrong.items():
+        for line in lines[:SHOWN]:
+            print(f"          {name}: {line}", flush=True)
 
 
 def keep_logs(folder: Path) -> None:
@@ -160,7 +165,7 @@ def report(verdict: Verdict) -> None:
         print(f"{count:8} {status}")
     print(f"{verdict.calls:8} requests of slow runs, {verdict.given_up} given up for dead")
     for name, found in verdict.wrong.items():
-        print(f"{len(found):8} {name}" + "".join(f"\n           {each}" for each in found[:20]))
+        print(f"{len(found):8} {name}" + "".join(f"\n           {each}" for each in found[:SHOWN]))
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ class Beat:
         for tick in sorted(self.redis.hkeys(names.OPEN)):
             job_id, when = parse_run_id(tick) or ("", 0.0)
             found.setdefault(job_id, []).append(when)
-        self.redis.delete(names.OPEN, names.DEADLINES)
+        self.redis.delete(names.OPEN, names.DEADLINES, names.BEFORE)
         return found
 
     def messages(self) -> list[str]:

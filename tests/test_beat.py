@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from helpers import wait_until
-from processes import Celery, Valkey
+from processes import Celery, Process, Valkey
 from redis import Redis
 from rest_server import RestServer
 
@@ -25,10 +25,12 @@ def told(redis: Redis, job_id: str) -> list[dict[str, Any]]:
     return [message for message in messages if message["job_id"] == job_id]
 
 
-def started(celery: Celery, redis: Redis, jobs: int) -> None:
-    celery.worker()
+def started(celery: Celery, redis: Redis, jobs: int) -> Process:
+    """Start a worker and beat; return the worker once the jobs are registered."""
+    worker = celery.worker()
     celery.beat()
     wait_until(lambda: Registry(redis).count() == jobs, "the first sync")
+    return worker
 
 
 #: What an entry's hash may hold that is no entry (failures measured on stock RedBeat).
@@ -64,7 +66,9 @@ def test_poison_is_set_aside_and_harms_no_other(
 ) -> None:
     poisoned = [{"id": n, "name": "x", "every": 3600} for n in range(len(POISON) + 2)]
     rest.jobs = [SECONDLY, *poisoned]
-    started(celery, redis, len(rest.jobs))
+    worker = started(celery, redis, len(rest.jobs))
+    # Beat asks for a sync at once, which would mend the first entries before all are set aside.
+    worker.terminate()
     for number, fields in enumerate(POISON):
         redis.hset(names.entry_key(str(number)), mapping=fields)
     redis.delete(names.entry_key(str(len(POISON))))
@@ -73,16 +77,11 @@ def test_poison_is_set_aside_and_harms_no_other(
     redis.zadd(names.SCHEDULE, overdue | {"redbeat:no such entry": time.time() - 1})
     redis.zadd(names.SCHEDULE, {b"redbeat:cron_tasks:\xff": time.time() - 1})
     expected = {*overdue, "redbeat:no such entry", "redbeat:cron_tasks:\udcff"}
-    aside: dict[str, str] = {}
-
-    def all_aside() -> bool:
-        # Beat asks for a sync at once, which begins to mend the first ones.
-        aside.update(redis.hgetall(names.SET_ASIDE))
-        return aside.keys() >= expected
-
-    wait_until(all_aside, "every broken entry to be set aside")
+    wait_until(lambda: redis.hlen(names.SET_ASIDE) >= len(expected), "all to be set aside")
+    aside = redis.hgetall(names.SET_ASIDE)
     assert aside.keys() == expected
     assert all(reason.isprintable() and len(reason) < 500 for reason in aside.values())
+    celery.worker()
     before = len(told(redis, "healthy"))
     wait_until(lambda: len(told(redis, "healthy")) > before + 1, "the healthy job to go on")
     times = [message["scheduled_for"] for message in told(redis, "healthy")]
