@@ -11,12 +11,12 @@ from processes import Valkey
 from redis import Redis
 
 from bench.report import seconds, table
-from cron_tasks import names
-from cron_tasks.account import counted
-from cron_tasks.ledger_ticks import DAY
-from cron_tasks.plan import Policy, plan
-from cron_tasks.redis_client import connect
-from cron_tasks.registry import PAGE
+from cron_tasks.audit.account import counted
+from cron_tasks.ledger.records import DAY
+from cron_tasks.registry.plan import Policy, plan
+from cron_tasks.registry.registry import PAGE
+from cron_tasks.store import names
+from cron_tasks.store.client import connect
 
 SIZES = (10_000, 100_000)
 HOUR = 3600

@@ -11,7 +11,7 @@ from helpers import wait_until
 
 from bench.report import seconds, table
 from bench.stage import Stage, register, stage
-from cron_tasks import names
+from cron_tasks.store import names
 
 QUEUE = "queue:to_telegram"
 DEATHS = 7

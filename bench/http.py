@@ -16,9 +16,9 @@ from redis import Redis
 
 from bench.report import seconds, table
 from bench.stage import Stage, stage
-from cron_tasks import names
-from cron_tasks.limits import Limits
-from cron_tasks.plan import Policy, plan
+from cron_tasks.jobs.permissions import Limits
+from cron_tasks.registry.plan import Policy, plan
+from cron_tasks.store import names
 
 RUNS = 5
 COUNT = 2_000

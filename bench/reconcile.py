@@ -67,9 +67,9 @@ def serve(pipe: Connection, etag: bool) -> None:
 
 
 def _sync(redis_url: str, port: int, pipe: Connection) -> None:
-    from cron_tasks.redis_client import connect
     from cron_tasks.settings import Settings
-    from cron_tasks.sync import Reconciler
+    from cron_tasks.store.client import connect
+    from cron_tasks.sync.reconciler import Reconciler
 
     settings = Settings(redis_url=redis_url, rest_url=f"http://127.0.0.1:{port}")
     reconciler = Reconciler(connect(redis_url), settings)

@@ -12,11 +12,11 @@ from redis import Redis
 
 from bench.report import seconds, table
 from bench.stage import register
-from cron_tasks import names
-from cron_tasks.due import judge_page, read_page
-from cron_tasks.ledger import Ledger
-from cron_tasks.redis_client import connect
+from cron_tasks.beat.due import judge_page, read_page
+from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.settings import Settings
+from cron_tasks.store import names
+from cron_tasks.store.client import connect
 
 SIZES = (1_000, 1_000_000)
 IDLE = 100_000

@@ -18,9 +18,9 @@ from applying import apply
 from processes import Celery, Valkey, celery_processes
 from redis import Redis
 
-from cron_tasks.jobs import Job, validate
-from cron_tasks.plan import Changes, Desired
-from cron_tasks.redis_client import connect
+from cron_tasks.jobs.job import Job, validate
+from cron_tasks.registry.plan import Changes, Desired
+from cron_tasks.store.client import connect
 
 #: Rows that are registered at a time, for a million not to be in memory at once.
 AT_ONCE = 50_000

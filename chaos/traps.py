@@ -16,9 +16,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from cron_tasks import registry_steps, sync
-from cron_tasks.redis_client import connect
-from cron_tasks.source import Source
+from cron_tasks.registry import steps
+from cron_tasks.rest.listing import Source
+from cron_tasks.store.client import connect
+from cron_tasks.sync import reconciler
 
 #: Steps of a sync that writes the long list, in their order.
 STEPS = (
@@ -87,7 +88,7 @@ ACTS: dict[str, Callable[[], None]] = {
 
 def _watch_pages() -> None:
     """Watch `put`, which writes one page of the registry."""
-    put = registry_steps.put
+    put = steps.put
 
     def watched(redis: Any, keys: Any, args: Any) -> Any:
         page = {arg for arg in args if isinstance(arg, str) and LONG.fullmatch(arg)}
@@ -107,7 +108,7 @@ def _watch_pages() -> None:
             reach(AFTER_LAST)
         return reply
 
-    registry_steps.put = watched
+    steps.put = watched
 
 
 def _watch_reading() -> None:
@@ -125,18 +126,15 @@ def _watch_reading() -> None:
 
 
 def _watch_validators() -> None:
-    """Watch the function that ends a sync, which has been a method, too."""
-    owner, name = (
-        (sync, "remember") if hasattr(sync, "remember") else (sync.Reconciler, "_remember")
-    )
-    remember = getattr(owner, name)
+    """Watch the function that ends a sync."""
+    remember = reconciler.remember
 
     def watched(*args: Any, **kwargs: Any) -> Any:
         if seen and len(seen) == order()["jobs"]:
             reach(VALIDATORS)
         return remember(*args, **kwargs)
 
-    setattr(owner, name, watched)
+    reconciler.remember = watched
 
 
 _watch_pages()

@@ -13,9 +13,9 @@ from typing import Any
 
 from celery.__main__ import main
 
-from cron_tasks.ledger import Ledger
-from cron_tasks.publisher import Publisher
-from cron_tasks.runner import Runner
+from cron_tasks.beat.publisher import Publisher
+from cron_tasks.ledger.ledger import Ledger
+from cron_tasks.worker.runner import Runner
 
 
 def _anything(args: Any, _result: Any) -> bool:

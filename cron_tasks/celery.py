@@ -14,13 +14,15 @@ from celery import Celery
 from celery.signals import beat_init, celeryd_init, heartbeat_sent, worker_init
 from celery.utils.text import str_to_list
 
-from cron_tasks import logs, names, plugins
-from cron_tasks.broker import EventsTogether, Unacknowledged, default_queue
+from cron_tasks.broker.transport import EventsTogether, Unacknowledged, default_queue
 from cron_tasks.errors import SettingsError
-from cron_tasks.queues import Queues, Use
-from cron_tasks.redis_client import TIMEOUT, sentinel_master
+from cron_tasks.jobs import plugins
+from cron_tasks.jobs.queues import Queues, Use
 from cron_tasks.settings import Settings, load
-from cron_tasks.text import printable
+from cron_tasks.store import names
+from cron_tasks.store.client import TIMEOUT, sentinel_master
+from cron_tasks.telemetry import logs
+from cron_tasks.text.display import printable
 
 log = structlog.get_logger("cron_tasks.plugins")
 
@@ -57,7 +59,7 @@ def configuration(settings: Settings) -> dict[str, object]:
         "worker_soft_shutdown_timeout": 25,
         "worker_send_task_events": True,
         "task_send_sent_event": True,
-        "beat_scheduler": "cron_tasks.beat:Scheduler",
+        "beat_scheduler": "cron_tasks.beat.scheduler:Scheduler",
         "beat_max_loop_interval": 2,
         "beat_enable_remote_control": True,
         "beat_schedule": {
@@ -104,9 +106,9 @@ app.conf.update(configuration(settings))
 app.steps["consumer"].add(EventsTogether)
 logs.install_for_celery()
 if (command := click.get_current_context(silent=True)) and command.invoked_subcommand == "flower":
-    from cron_tasks import flower_access
+    from cron_tasks.flower import access
 
-    flower_access.guard()
+    access.guard()
 
 
 @celeryd_init.connect

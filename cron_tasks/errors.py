@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from cron_tasks.text import printable
+from cron_tasks.text.display import printable
 
 
 class CronTasksError(Exception):
@@ -67,3 +67,7 @@ def described(error: BaseException, limit: int = 500) -> str:
     if isinstance(error, CronTasksError) and text:
         return printable(text, limit)
     return printable(f"{kind}: {text}" if text else kind, limit)
+
+
+class WriteRefused(Exception):
+    """A script changed nothing, because its caller no longer holds what its write needs."""

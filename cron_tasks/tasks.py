@@ -12,22 +12,24 @@ from typing import Any
 from celery import Task
 from redis import Redis
 
-from cron_tasks import inflight, names, presence, watchdog
+from cron_tasks.broker import presence
 from cron_tasks.celery import app, settings
-from cron_tasks.chunk import Tick, one_by_one
-from cron_tasks.conclusions import Concluder
 from cron_tasks.errors import UnknownJob
-from cron_tasks.handover import Handed, error_of, send
-from cron_tasks.ledger import Ledger
-from cron_tasks.outcomes import Result
-from cron_tasks.redis_client import connect
-from cron_tasks.registry import Registry
-from cron_tasks.report import Reporter, keep_reporting
-from cron_tasks.runner import Runner
-from cron_tasks.service import Service
-from cron_tasks.sync import Reconciler
-from cron_tasks.text import output_of
-from cron_tasks.ticks import parse_run_id
+from cron_tasks.ledger.ledger import Ledger
+from cron_tasks.ledger.run_id import parse_run_id
+from cron_tasks.registry.registry import Registry
+from cron_tasks.report.reporter import Reporter, keep_reporting
+from cron_tasks.runs.outcomes import Result
+from cron_tasks.store import names
+from cron_tasks.store.client import connect
+from cron_tasks.sync.reconciler import Reconciler
+from cron_tasks.text.display import output_of
+from cron_tasks.worker import inflight, watchdog
+from cron_tasks.worker.batch import Tick, one_by_one
+from cron_tasks.worker.conclusions import Concluder
+from cron_tasks.worker.delegation import Handed, error_of, send
+from cron_tasks.worker.runner import Runner
+from cron_tasks.worker.service import Service
 
 #: Seconds that a sync may take once the list is read, before its process is killed.
 SYNC_LIMIT = 600

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from helpers import wait_until
 from redis import Redis
 
-from cron_tasks.fence import sync_lock
-from cron_tasks.ledger_ticks import Overtaken
-from cron_tasks.plan import Changes
-from cron_tasks.registry import Registry
+from cron_tasks.ledger.records import Overtaken
+from cron_tasks.registry.fence import sync_lock
+from cron_tasks.registry.plan import Changes
+from cron_tasks.registry.registry import Registry
 
 
 def apply(

@@ -13,9 +13,9 @@ from processes import Celery, Valkey, celery_processes
 from redis import Redis
 from rest_server import RestServer
 
-from cron_tasks.redis_client import connect
 from cron_tasks.settings import Settings
-from cron_tasks.sync import Reconciler
+from cron_tasks.store.client import connect
+from cron_tasks.sync.reconciler import Reconciler
 
 #: Keys that may stay without a time to live; docs/keys.md says why.
 LASTING = re.compile(

@@ -15,11 +15,11 @@ from applying import apply
 from celery import Celery as App
 from redis import Redis
 
-from cron_tasks import names
-from cron_tasks.jobs import Job, validate
-from cron_tasks.plan import Changes, Desired
+from cron_tasks.jobs.job import Job, validate
+from cron_tasks.ledger.run_id import parse_run_id
+from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.settings import Settings
-from cron_tasks.ticks import parse_run_id
+from cron_tasks.store import names
 
 
 @dataclass
@@ -81,17 +81,18 @@ class Beat:
 @contextmanager
 def driven_beat(redis: Redis, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Beat]:
     monkeypatch.setenv("CRON_TASKS_REDIS_URL", url)
-    from cron_tasks import beat, celery, pokes
+    from cron_tasks import celery
+    from cron_tasks.beat import pokes, scheduler
 
     settings = Settings(
         redis_url=url, rest_url="http://127.0.0.1:9", chat_id="1", history_runs=1000
     )
-    monkeypatch.setattr(beat, "settings", settings)
+    monkeypatch.setattr(scheduler, "settings", settings)
     app = App("test", set_as_current=False)
     app.conf.update(celery.configuration(settings))
     # The first turn asks for a sync, after which beat would be deaf to pokes for a second.
     monkeypatch.setattr(pokes, "SYNC_EVERY", 0.02)
-    scheduler, clock = beat.Scheduler(app, lazy=True), Clock()
+    scheduler, clock = scheduler.Scheduler(app, lazy=True), Clock()
     scheduler.clock = clock
     driven = Beat(redis, scheduler, clock)
     driven.tick()

@@ -13,10 +13,11 @@ from policy_service import Seen
 from policy_workers import MESSAGES, SETTINGS, START
 from policy_world import World
 
-from cron_tasks import names, runs
-from cron_tasks.account import Account, Tally, audit, days_of, read
-from cron_tasks.ticks import parse_run_id, run_id
-from cron_tasks.why import why
+from cron_tasks.audit.account import Account, Tally, audit, days_of, read
+from cron_tasks.audit.explain import why
+from cron_tasks.ledger.run_id import parse_run_id, run_id
+from cron_tasks.runs import queries
+from cron_tasks.store import names
 
 STOPPED = ("died and stopped", "cut off when done again")
 #: Comparisons that are left out.
@@ -66,11 +67,11 @@ def audit_agrees(it: Told) -> Iterator[str]:
 def going_agrees(world: World) -> Iterator[str]:
     """What the service sees going is shown as running, and nothing is due of a job that rests."""
     for work in world.working:
-        shown = runs.details(world.redis, work.run_id) or {}
+        shown = queries.details(world.redis, work.run_id) or {}
         if work.seen and (shown["status"], shown["attempt"]) != ("running", work.seen.attempt):
             yield f"{work.run_id} is going, runs show says {shown['status']}"
     begun = {seen.run_id for seen in world.log if seen.how in ("failed", "died")}
-    for run in runs.still_open(world.redis, 1000, status="retrying"):
+    for run in queries.still_open(world.redis, 1000, status="retrying"):
         if run["run_id"] not in begun:
             yield f"{run['run_id']} is shown as retrying, the service saw no attempt"
     listed = [job_id for job_id, job in world.jobs.items() if job.listed]
@@ -86,12 +87,12 @@ def ends_agree(it: Told) -> Iterator[str]:
     """When nothing is open, all say the same of each run."""
     by_reason: Counter[tuple[str, str | None]] = Counter()
     ended = {}
-    for run in runs.ended(it.world.redis, it.job_id):
+    for run in queries.ended(it.world.redis, it.job_id):
         if "until" not in run:
             ended.setdefault(run["run_id"], run["status"])
     for tick in sorted({*it.expected, *_others(it)}):
         name = run_id(it.job_id, tick)
-        found = runs.find(it.world.redis, name)
+        found = queries.find(it.world.redis, name)
         if found is None:
             yield f"runs show knows nothing of {name}, why says {it.why(tick)}"
             continue
@@ -156,7 +157,7 @@ STOPS = ("cancelled", "replaced", "removed", "disabled")
 
 
 def _attempts(world: World, name: str, found: dict[str, Any], seen: list[Seen]) -> Iterator[str]:
-    shown = (runs.details(world.redis, name) or {}).get("attempts", [])
+    shown = (queries.details(world.redis, name) or {}).get("attempts", [])
     rounds = [[e for e in seen if e.round == n] for n in {e.round for e in seen}] or [[]]
     numbers = [attempt["attempt"] for attempt in shown]
     begun = seen and seen[-1]
@@ -208,7 +209,7 @@ def messages_agree(world: World) -> Iterator[str]:
         if not (message["event"] == "skipped" and name in world.repeated and name in last):
             last[name] = message
     for name, message in last.items():
-        found = runs.find(world.redis, name)
+        found = queries.find(world.redis, name)
         said = END_OF.get(message["event"])
         if found is None:
             yield f"{name} was told as {message['event']}, runs show knows nothing of it"
@@ -224,6 +225,6 @@ def messages_agree(world: World) -> Iterator[str]:
 
 def _untold(world: World, last: dict[str, Any]) -> Iterator[str]:
     for name in {seen.run_id for seen in world.log}:
-        found = runs.find(world.redis, name)
+        found = queries.find(world.redis, name)
         if found and found["reason"] != "removed" and "untold" not in found and name not in last:
             yield f"{name} ended {found['status']} and nobody was told"

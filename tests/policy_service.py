@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from cron_tasks import actions, performing, runner
-from cron_tasks.actions import Run
+from cron_tasks import actions
 from cron_tasks.errors import ActionFailed
-from cron_tasks.interrupts import Stopped
-from cron_tasks.runner import Runner
+from cron_tasks.jobs.run import Run
 from cron_tasks.settings import Settings
+from cron_tasks.worker import performing, runner
+from cron_tasks.worker.interrupts import Stopped
+from cron_tasks.worker.runner import Runner
 
 #: Seconds within which a thread moves on, or the test fails.
 PATIENCE = 20.0

@@ -12,13 +12,13 @@ from policy_known import Known
 from policy_service import Seen, Working
 from redis import Redis
 
-from cron_tasks import names
-from cron_tasks.ledger import Ledger
-from cron_tasks.limits import Limits
-from cron_tasks.registry import Registry
-from cron_tasks.runner import Runner
+from cron_tasks.jobs.permissions import Limits
+from cron_tasks.ledger.ledger import Ledger
+from cron_tasks.ledger.run_id import parse_run_id
+from cron_tasks.registry.registry import Registry
 from cron_tasks.settings import Settings
-from cron_tasks.ticks import parse_run_id
+from cron_tasks.store import names
+from cron_tasks.worker.runner import Runner
 
 #: A whole hour, in 2027.
 START = 1_800_000_000.0

@@ -17,15 +17,18 @@ from policy_service import install
 from policy_workers import LIMITS, QUEUE, SETTINGS, START, Workers
 from redis import Redis
 
-from cron_tasks import backfill, by_hand, names, skips
-from cron_tasks.due import Due
+from cron_tasks.audit import backfill
 from cron_tasks.errors import RunUnfit
-from cron_tasks.jobs import Job, validate
-from cron_tasks.ledger import PATIENCE
-from cron_tasks.ledger_ticks import Overtaken
-from cron_tasks.overtaken import tell_overtaken
-from cron_tasks.plan import Changes, Desired
-from cron_tasks.ticks import run_id
+from cron_tasks.jobs.job import Job, validate
+from cron_tasks.ledger.ledger import PATIENCE
+from cron_tasks.ledger.records import Overtaken
+from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.tick import Due
+from cron_tasks.registry import skips
+from cron_tasks.registry.plan import Changes, Desired
+from cron_tasks.runs import commands
+from cron_tasks.runs.overtaken import tell_overtaken
+from cron_tasks.store import names
 
 
 class World(Workers):
@@ -77,20 +80,20 @@ class World(Workers):
         if (job_id, self.clock.now) in self.pressed:
             return ""  # Two people, within a millisecond.
         self.pressed.add((job_id, self.clock.now))
-        name = by_hand.open_by_hand(self.ledger, self.registry.job(job_id), self.clock.now)
+        name = commands.open_by_hand(self.ledger, self.registry.job(job_id), self.clock.now)
         if name not in self.asked:
             self.asked[name] = self.clock.now
             self.send(job_id, name)
         return name
 
     def cancel(self, name: str) -> None:
-        by_hand.cancel(self.redis, self.ledger, name, self.clock.now, SETTINGS)
+        commands.cancel(self.redis, self.ledger, name, self.clock.now, SETTINGS)
         self.cancelled.add(name)
 
     def retry(self, name: str) -> None:
         self.passes(1, beat=False)  # Messages about a second end differ by its time.
         try:
-            by_hand.reopen(self.redis, self.ledger, name, self.clock.now)
+            commands.reopen(self.redis, self.ledger, name, self.clock.now)
         except RunUnfit:
             return
         self._again(name, "ended")

@@ -7,8 +7,9 @@ import pytest
 from rest_server import RestServer
 
 from cron_tasks.errors import SourceError
+from cron_tasks.rest import client
+from cron_tasks.rest.listing import Source, Validators
 from cron_tasks.settings import Settings
-from cron_tasks.source import Source, Validators, client
 
 TOKEN = "t0ken-s3cret"
 ROWS = [{"id": number, "name": f"Job {number}"} for number in range(1, 8)]

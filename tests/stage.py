@@ -10,17 +10,18 @@ from applying import apply
 from redis import Redis
 from rest_server import RestServer
 
-from cron_tasks import names, runs
-from cron_tasks.account import read
-from cron_tasks.ledger import LEASE, Ledger
-from cron_tasks.limits import Limits
-from cron_tasks.plan import Changes, Policy, plan
-from cron_tasks.registry import Registry
-from cron_tasks.runner import Runner
+from cron_tasks.audit.account import read
+from cron_tasks.audit.explain import why
+from cron_tasks.beat.sweeper import sweep
+from cron_tasks.jobs.permissions import Limits
+from cron_tasks.ledger.ledger import LEASE, Ledger
+from cron_tasks.ledger.run_id import run_id
+from cron_tasks.registry.plan import Changes, Policy, plan
+from cron_tasks.registry.registry import Registry
+from cron_tasks.runs import queries
 from cron_tasks.settings import Settings
-from cron_tasks.sweeper import sweep
-from cron_tasks.ticks import run_id
-from cron_tasks.why import why
+from cron_tasks.store import names
+from cron_tasks.worker.runner import Runner
 
 NOW = 1_800_000_000.0
 TICK = run_id("7", NOW)
@@ -89,9 +90,9 @@ class Stage:
     def events(self) -> list[str]:
         return [message["event"] for message in self.told]
 
-    def shown(self, tick: str = TICK) -> runs.Shape:
+    def shown(self, tick: str = TICK) -> queries.Shape:
         """All that `runs show` knows."""
-        found = runs.details(self.redis, tick)
+        found = queries.details(self.redis, tick)
         assert found is not None
         return found
 

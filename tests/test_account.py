@@ -6,18 +6,19 @@ import pytest
 from applying import apply
 from redis import Redis
 
-from cron_tasks import names, skips
-from cron_tasks.account import Tally, audit, counted, days_of, read, read_open
-from cron_tasks.due import judge_page, read_page
-from cron_tasks.jobs import validate
-from cron_tasks.ledger import Ledger
-from cron_tasks.ledger_ticks import DAY, Advance, Outcome
-from cron_tasks.outcomes import Attempt, Result, record
-from cron_tasks.plan import Policy, plan
-from cron_tasks.registry import Registry
+from cron_tasks.audit.account import Tally, audit, counted, days_of, read, read_open
+from cron_tasks.audit.explain import why
+from cron_tasks.beat.due import judge_page, read_page
+from cron_tasks.jobs.job import validate
+from cron_tasks.ledger.ledger import Ledger
+from cron_tasks.ledger.records import DAY, Advance, Outcome
+from cron_tasks.ledger.run_id import run_id
+from cron_tasks.registry import skips
+from cron_tasks.registry.plan import Policy, plan
+from cron_tasks.registry.registry import Registry
+from cron_tasks.runs.outcomes import Attempt, Result, record
 from cron_tasks.settings import Settings
-from cron_tasks.ticks import run_id
-from cron_tasks.why import why
+from cron_tasks.store import names
 
 START = 1_800_000_000.0 // DAY * DAY
 HOURLY = {"id": "7", "name": "Water the plants", "every": 3600}
@@ -197,7 +198,7 @@ def test_skipping_the_next_tick(story: Story) -> None:
 
 
 def test_an_entry_set_aside_is_missed_until_it_is_mended(story: Story) -> None:
-    from cron_tasks.due import set_aside
+    from cron_tasks.registry.quarantine import set_aside
 
     story.run(1)
     set_aside(story.redis, names.entry_key("7"), "broken", story.ledger.audited)

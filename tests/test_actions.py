@@ -9,7 +9,7 @@ from processes import Celery
 from redis import Redis
 from rest_server import Handler, RestServer, reply
 
-from cron_tasks.ledger import Ledger
+from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.settings import Settings
 
 SECRET = "s3cret-Value"

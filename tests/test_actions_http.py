@@ -25,11 +25,12 @@ from rest_server import (
     truncated,
 )
 
-from cron_tasks.actions import Run, action_of
+from cron_tasks.actions import action_of
 from cron_tasks.actions.http import retry_after
 from cron_tasks.errors import ActionFailed
-from cron_tasks.jobs import Job, validate
-from cron_tasks.limits import Limits
+from cron_tasks.jobs.job import Job, validate
+from cron_tasks.jobs.permissions import Limits
+from cron_tasks.jobs.run import Run
 from cron_tasks.settings import Settings
 
 SECRETS = {"KEY": "s3cret/Ä \"q'", "PASSWORD": "p:w@d&<", "TOKEN": "tok-123", "LINES": "a\nb"}

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from rest_server import Handler, RestServer, first, raw, reply, reset
 
-from cron_tasks.actions import Run, action_of
+from cron_tasks.actions import action_of
 from cron_tasks.actions.connections import _tls_context
 from cron_tasks.errors import ActionFailed
-from cron_tasks.jobs import Job, validate
-from cron_tasks.limits import Limits
+from cron_tasks.jobs.job import Job, validate
+from cron_tasks.jobs.permissions import Limits
+from cron_tasks.jobs.run import Run
 from cron_tasks.settings import Settings
 
 ASCII = "xn--fa-hia.test"

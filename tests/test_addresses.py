@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from cron_tasks.addresses import host_allowed, literal, refusal, refused_host, rule
+from cron_tasks.http.addresses import host_allowed, literal, refusal, refused_host, rule
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,12 @@ import pytest
 from applying import apply
 from driven import Beat
 
-from cron_tasks import names, skips
-from cron_tasks.due import PAGE
-from cron_tasks.plan import Changes
-from cron_tasks.registry import Registry
-from cron_tasks.ticks import iso
+from cron_tasks.beat.due import PAGE
+from cron_tasks.registry import skips
+from cron_tasks.registry.plan import Changes
+from cron_tasks.registry.registry import Registry
+from cron_tasks.schedules.instants import iso
+from cron_tasks.store import names
 
 MINUTELY = {"id": "7", "name": "x", "cron_expression": "* * * * *"}
 HALF_MINUTELY = {"id": "7", "name": "x", "every": 30}
@@ -150,7 +151,7 @@ def test_what_was_judged_before_an_outage_is_judged_anew(beat: Beat, minute: flo
 def test_pages_of_jobs_fire_once_each_though_some_go_meanwhile(
     beat: Beat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cron_tasks.ahead.MOST", 2 * PAGE)
+    monkeypatch.setattr("cron_tasks.beat.lookahead.MOST", 2 * PAGE)
     due = beat.clock.now + 3
     names_of = [str(n) for n in range(3 * PAGE)]
     beat.register(*({"id": n, "name": "x", "run_at": iso(due)} for n in names_of))

@@ -12,11 +12,12 @@ from reading import failure as sync_failure
 from reading import quick, read  # noqa: F401
 from rest_server import JOBS_PATH, Handler, RestServer, interim, raw, reply
 
-from cron_tasks.actions import Run, action_of
-from cron_tasks.deadline import MOST_INTERIM
+from cron_tasks.actions import action_of
 from cron_tasks.errors import ActionFailed
-from cron_tasks.jobs import Job, validate
-from cron_tasks.limits import Limits
+from cron_tasks.http.deadline import MOST_INTERIM
+from cron_tasks.jobs.job import Job, validate
+from cron_tasks.jobs.permissions import Limits
+from cron_tasks.jobs.run import Run
 from cron_tasks.settings import Settings
 
 EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"

@@ -13,10 +13,10 @@ from rest_server import Handler, RestServer, status
 from stage import NOW, TICK, Stage
 from test_promises import cancelled, disabled, discarded, paused, removed, replaced
 
-from cron_tasks import names
-from cron_tasks.ledger_ticks import accounted
-from cron_tasks.runs import shaped
-from cron_tasks.ticks import run_id
+from cron_tasks.ledger.records import accounted
+from cron_tasks.ledger.run_id import run_id
+from cron_tasks.runs.queries import shaped
+from cron_tasks.store import names
 
 EVERY = ["success", "failure", "skipped", "missed"]
 LATER = run_id("7", NOW + 3600)

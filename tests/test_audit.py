@@ -9,15 +9,16 @@ from command_line import Quick
 from redis import Redis
 from test_account import HOURLY, START, Story, _by, hours
 
-from cron_tasks import by_hand, names, runs
-from cron_tasks.account import Tally, audit, counted, days_of, read, read_open
-from cron_tasks.backfill import plan
+from cron_tasks.audit.account import Tally, audit, counted, days_of, read, read_open
+from cron_tasks.audit.backfill import plan
 from cron_tasks.errors import RunUnfit
-from cron_tasks.ledger_ticks import DAY, ONE_TICK, Advance, Outcome, checksum, milliseconds_of
-from cron_tasks.outcomes import Result
-from cron_tasks.outcomes import record as full
-from cron_tasks.scripts import _source
-from cron_tasks.ticks import run_id
+from cron_tasks.ledger.records import DAY, ONE_TICK, Advance, Outcome, checksum, milliseconds_of
+from cron_tasks.ledger.run_id import run_id
+from cron_tasks.runs import commands, queries
+from cron_tasks.runs.outcomes import Result
+from cron_tasks.runs.outcomes import record as full
+from cron_tasks.store import names
+from cron_tasks.store.scripts import _source
 
 TODAY = int(START // DAY)
 COUNT = f"{names.COUNT_PREFIX}{TODAY}"
@@ -175,7 +176,7 @@ class TestUpgrade:
 
 
 def test_lua_and_python_compute_the_same_checksum(redis: Redis) -> None:
-    text = _source("shared/checksum") + "\nreturn string.format('%.0f', checksum(ARGV[1]))"
+    text = _source("store/checksum") + "\nreturn string.format('%.0f', checksum(ARGV[1]))"
     for tick in (START, START + 0.001, START + 3600, START + DAY - 0.001, START + 43_199.999):
         value = checksum(int(tick % DAY * 1000 + 0.5))
         assert redis.eval(text, 0, repr(tick)) == str(value)
@@ -236,11 +237,11 @@ def test_failures_in_any_number_take_little_and_stay_accounted_for(failing: Minu
     )
     newest = json.loads(redis.lindex(names.HISTORY_PREFIX + "7", 0))
     assert newest["output"] == OUTPUT
-    run = runs.find(redis, run_id("7", START + 1500 * 60))
+    run = queries.find(redis, run_id("7", START + 1500 * 60))
     assert run is not None
     assert (run["status"], run["error"]) == ("failed", "e" * 120)
     assert run["scheduled_for"] == "2027-01-16T01:00:00Z"
-    assert len(list(runs.ended(redis, "7", "failed"))) > 800
+    assert len(list(queries.ended(redis, "7", "failed"))) > 800
 
 
 def test_a_window_that_cuts_an_hour_of_counts_begins_after_it(failing: Minutely) -> None:
@@ -265,12 +266,12 @@ def test_what_only_counts_are_kept_of_is_said_so(failing: Minutely) -> None:
         failing.why(START + 20 * 60, now)
     )
     gone = run_id("7", START + 10 * 60)
-    run = runs.find(redis, gone)
+    run = queries.find(redis, gone)
     assert run is not None
     assert run["status"] == "failed"
-    assert gone in [each["run_id"] for each in runs.ended(redis, None, "failed")]
+    assert gone in [each["run_id"] for each in queries.ended(redis, None, "failed")]
     with pytest.raises(RunUnfit, match="of runs that old only counts are kept"):
-        by_hand.reopen(redis, failing.ledger, gone, now)
+        commands.reopen(redis, failing.ledger, gone, now)
     job = failing.registry.job("7")
     assert plan(redis, job, START + 60, START + 1800, now).unsure == 30
     assert read_open(redis) == {}

@@ -12,11 +12,12 @@ from redis import Redis
 from rest_server import RestServer, reply
 from test_account import HOURLY, START, Story, hours
 
-from cron_tasks import backfill, names
-from cron_tasks.backfill import Backfill, plan
+from cron_tasks.audit import backfill
+from cron_tasks.audit.backfill import Backfill, plan
 from cron_tasks.errors import RunUnfit
-from cron_tasks.outcomes import Result
-from cron_tasks.ticks import parse_run_id, run_id
+from cron_tasks.ledger.run_id import parse_run_id, run_id
+from cron_tasks.runs.outcomes import Result
+from cron_tasks.store import names
 
 NOW = START + 40 * 3600
 

@@ -6,10 +6,10 @@ import pytest
 from redis import Redis
 from rest_server import Handler, RestServer
 
-from cron_tasks.jobs import Rejected, validate
-from cron_tasks.registry import Registry
+from cron_tasks.jobs.job import Rejected, validate
+from cron_tasks.registry.registry import Registry
 from cron_tasks.settings import Settings
-from cron_tasks.sync import Reconciler, Report
+from cron_tasks.sync.reconciler import Reconciler, Report
 
 SEVEN = '{"id": 7, "name": "x", "every": 60, "a": []}'
 OTHER = '{"id": 8, "name": "x", "every": 60}'

@@ -13,8 +13,8 @@ from processes import Celery, Process, Valkey
 from redis import Redis
 from rest_server import RestServer
 
-from cron_tasks import names
-from cron_tasks.registry import Registry
+from cron_tasks.registry.registry import Registry
+from cron_tasks.store import names
 
 QUEUE = "queue:to_telegram"
 SECONDLY = {"id": "healthy", "name": "healthy", "every": 1}
@@ -147,7 +147,7 @@ def test_an_operator_may_look_with_redbeats_own_code(
     wait_until(lambda: len(told(redis, "7")) >= 2, "two runs")
     script = (
         "from cron_tasks.celery import app\n"
-        "from cron_tasks.beat import Entry, Scheduler\n"
+        "from cron_tasks.beat.scheduler import Entry, Scheduler\n"
         "import json\n"
         "Scheduler(app, lazy=True)\n"
         "entry = Entry.from_key('redbeat:cron_tasks:7', app=app)\n"

@@ -19,8 +19,8 @@ from cron_tasks.bot import Bot, ListReader, Pace, Permanent, Reader, StreamReade
 from cron_tasks.bot import reader as bot_reader
 from cron_tasks.bot.telegram import Telegram, fitting, pace
 from cron_tasks.errors import CronTasksError
-from cron_tasks.redis_client import connect
 from cron_tasks.settings import Settings
+from cron_tasks.store.client import connect
 
 QUEUE = "queue:to_telegram"
 TOKEN = "123456:telegram-s3cret"

@@ -5,7 +5,7 @@ from threading import Event
 
 from kombu.exceptions import OperationalError
 
-from cron_tasks.chunk import Tick, one_by_one
+from cron_tasks.worker.batch import Tick, one_by_one
 
 TICKS = [(f"{job}@2026-11-23T09:00:00Z", str(job)) for job in range(5)]
 

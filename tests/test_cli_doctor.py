@@ -11,13 +11,13 @@ from processes import Celery, Valkey
 from redis import Redis
 from rest_server import RestServer, silent, status
 
-from cron_tasks import names
 from cron_tasks.cli.doctor import CHECKS, System, examine
-from cron_tasks.comparison import Comparison
-from cron_tasks.ledger import Ledger
-from cron_tasks.redis_client import connect
+from cron_tasks.ledger.ledger import Ledger
+from cron_tasks.repair.comparison import Comparison
 from cron_tasks.settings import Settings
-from cron_tasks.sync import Reconciler
+from cron_tasks.store import names
+from cron_tasks.store.client import connect
+from cron_tasks.sync.reconciler import Reconciler
 
 PLANTS = {"id": 7, "name": "Water the plants", "cron_expression": "0 9 * * *"}
 

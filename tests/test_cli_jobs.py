@@ -14,9 +14,9 @@ from helpers import free_port, wait_until
 from redis import Redis
 from rest_server import RestServer, silent, status
 
-from cron_tasks import names
 from cron_tasks.cli.console import fitting
-from cron_tasks.outcomes import Attempt, Result, record
+from cron_tasks.runs.outcomes import Attempt, Result, record
+from cron_tasks.store import names
 
 PLANTS = {"id": 7, "name": "Water the plants", "cron_expression": "0 9 * * *"}
 ODD = {

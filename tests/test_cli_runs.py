@@ -14,14 +14,15 @@ from helpers import wait_until
 from processes import Celery, Valkey
 from redis import Redis
 
-from cron_tasks import names, runs
-from cron_tasks.actions import Run
-from cron_tasks.jobs import Job
-from cron_tasks.ledger import Ledger
-from cron_tasks.ledger_ticks import Advance, Claim
-from cron_tasks.outcomes import Attempt, Result, conclude, record
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.run import Run
+from cron_tasks.ledger.ledger import Ledger
+from cron_tasks.ledger.records import Advance, Claim
+from cron_tasks.ledger.run_id import parse_run_id, run_id
+from cron_tasks.runs import queries
+from cron_tasks.runs.outcomes import Attempt, Result, conclude, record
 from cron_tasks.settings import Settings
-from cron_tasks.ticks import parse_run_id, run_id
+from cron_tasks.store import names
 
 NOON = 1_772_452_800.0  # 2026-03-02T12:00:00Z
 HOUR = 3600.0
@@ -395,5 +396,5 @@ def test_by_hand_with_beat_and_workers(
     assert [line.split()[:2] for line in ends] == [[at(n, "a*b"), "failed"] for n in range(3)]
 
 
-def ran_ok(redis: Redis) -> list[runs.Shape]:
-    return list(runs.ended(redis, "7", "ok"))
+def ran_ok(redis: Redis) -> list[queries.Shape]:
+    return list(queries.ended(redis, "7", "ok"))

@@ -13,13 +13,13 @@ from processes import Celery
 from redis import Redis
 from rest_server import RestServer
 
-from cron_tasks import names
-from cron_tasks.comparison import Comparison, Differences
-from cron_tasks.jobs import Job, validate
-from cron_tasks.plan import Changes, Desired
+from cron_tasks.jobs.job import Job, validate
+from cron_tasks.registry.plan import Changes, Desired
+from cron_tasks.repair.comparison import Comparison, Differences
+from cron_tasks.schedules.catchup import next_tick
 from cron_tasks.settings import Settings
-from cron_tasks.sync import Reconciler
-from cron_tasks.ticks import next_tick
+from cron_tasks.store import names
+from cron_tasks.sync.reconciler import Reconciler
 
 SECONDLY = {"id": 7, "name": "Tick", "cron_expression": "* * * * * *"}
 KEY = names.entry_key("7")
@@ -70,7 +70,7 @@ def test_the_leading_beat_mends_a_schedule_that_is_gone(beat: Beat, redis: Redis
 def test_a_job_that_rests_is_left_alone(
     beat: Beat, redis: Redis, comparison: Comparison, rest: str
 ) -> None:
-    from cron_tasks.registry import Registry
+    from cron_tasks.registry.registry import Registry
 
     registry = Registry(redis)
     beat.register(SECONDLY | {"enabled": rest != "disabled"})
@@ -151,7 +151,7 @@ def test_what_belongs_to_ticks_that_have_ended_goes(
 def test_a_step_looks_at_a_page_and_a_pass_at_all(
     beat: Beat, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cron_tasks import comparison as module
+    from cron_tasks.repair import comparison as module
 
     monkeypatch.setattr(module, "LEAST", 50)
     monkeypatch.setattr(module, "MOST", 50)

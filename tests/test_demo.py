@@ -16,7 +16,7 @@ from redis import Redis
 
 from cron_tasks.demo.bot import line
 from cron_tasks.demo.rest_service import SAMPLE, JobFile
-from cron_tasks.jobs import Job, validate
+from cron_tasks.jobs.job import Job, validate
 
 JOBS = "/api/cronjobs/"
 

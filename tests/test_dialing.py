@@ -11,7 +11,7 @@ import pytest
 from helpers import wait_until
 from rest_server import RestServer
 
-from cron_tasks.actions.dialing import STAGGER, Address, Refused, by_turns, connected
+from cron_tasks.http.dialing import STAGGER, Address, AddressRefused, by_turns, connected
 
 Resolve = Callable[..., None]
 
@@ -92,7 +92,7 @@ def test_each_address_is_checked(rest: RestServer, resolve: Resolve, dead: str) 
     resolve("127.0.0.1", dead)
     with pytest.raises(TimeoutError):
         connect(rest, seconds=0.4, rules=(f"{dead}/32",))
-    with pytest.raises(Refused, match=r"127\.0\.0\.1 is a loopback address"):
+    with pytest.raises(AddressRefused, match=r"127\.0\.0\.1 is a loopback address"):
         connect(rest, rules=("10.0.0.0/8",))
 
 

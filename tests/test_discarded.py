@@ -10,16 +10,17 @@ from processes import Celery
 from redis import Redis
 from rest_server import RestServer
 
-from cron_tasks import names
-from cron_tasks.account import days_of, read, read_open
-from cron_tasks.due import Due
-from cron_tasks.jobs import Job, validate
-from cron_tasks.ledger import PATIENCE, Ledger
-from cron_tasks.ledger_ticks import Outcome
+from cron_tasks.audit.account import days_of, read, read_open
+from cron_tasks.audit.explain import why
+from cron_tasks.beat.sweeper import sweep
+from cron_tasks.jobs.job import Job, validate
+from cron_tasks.ledger.ledger import PATIENCE, Ledger
+from cron_tasks.ledger.records import Outcome
+from cron_tasks.ledger.run_id import parse_run_id, run_id
+from cron_tasks.ledger.tick import Due
+from cron_tasks.runs.overdue import MOST_DISCARDED
 from cron_tasks.settings import Settings
-from cron_tasks.sweeper import MOST_DISCARDED, sweep
-from cron_tasks.ticks import parse_run_id, run_id
-from cron_tasks.why import why
+from cron_tasks.store import names
 
 NOW = 1_800_000_000.0
 TICK = run_id("7", NOW)

@@ -14,7 +14,7 @@ import pytest
 from helpers import free_port
 from processes import Process
 
-from cron_tasks.flower_access import fault, is_loopback
+from cron_tasks.flower.access import fault, is_loopback
 
 LOGIN = {"Authorization": "Basic " + b64encode(b"me:secret").decode()}
 Start = Callable[..., Process]

@@ -13,17 +13,19 @@ from kombu.exceptions import OperationalError
 from processes import Valkey
 from redis import Redis
 
-from cron_tasks import handover, names
-from cron_tasks.action_types import TaskAction
-from cron_tasks.handover import Handed, error_of
-from cron_tasks.jobs import Job, validate
-from cron_tasks.ledger import LEASE, Ledger
-from cron_tasks.limits import Limits
-from cron_tasks.outcomes import Result
-from cron_tasks.registry import Registry, routing
-from cron_tasks.runner import Runner
+from cron_tasks.beat.sweeper import sweep
+from cron_tasks.jobs.actions import TaskAction
+from cron_tasks.jobs.job import Job, validate
+from cron_tasks.jobs.permissions import Limits
+from cron_tasks.jobs.routing import routing
+from cron_tasks.ledger.ledger import LEASE, Ledger
+from cron_tasks.registry.registry import Registry
+from cron_tasks.runs.outcomes import Result
 from cron_tasks.settings import Settings
-from cron_tasks.sweeper import sweep
+from cron_tasks.store import names
+from cron_tasks.worker import delegation
+from cron_tasks.worker.delegation import Handed, error_of
+from cron_tasks.worker.runner import Runner
 
 NOW = 1_800_000_000.0
 TICK = "7@2027-01-15T08:00:00Z"
@@ -231,8 +233,8 @@ def test_a_task_is_sent_once_or_not_at_all(tmp_path: Path, monkeypatch: pytest.M
     handed = Handed(TICK, "", NOW)
 
     def sent_while(trouble: Callable[[], object]) -> int:
-        monkeypatch.setattr(handover, "waiting", lambda *_: bool(trouble()) * 0)
-        handover.send(app, task_job(), task_job().action, "id", handed)
+        monkeypatch.setattr(delegation, "waiting", lambda *_: bool(trouble()) * 0)
+        delegation.send(app, task_job(), task_job().action, "id", handed)
         wait_until(redis.ping)
         return redis.llen("other\x06\x163")
 

@@ -5,16 +5,17 @@ from applying import apply
 from redis import Redis
 from test_stops import NOW, TICK, Attempted, made
 
-from cron_tasks import names, runs
-from cron_tasks.actions import Run
-from cron_tasks.ledger import Ledger
-from cron_tasks.ledger_ticks import Advance
-from cron_tasks.outcomes import Attempt, Result, conclude, record
-from cron_tasks.plan import Changes, Desired
-from cron_tasks.registry import Registry
+from cron_tasks.jobs.run import Run
+from cron_tasks.ledger.ledger import Ledger
+from cron_tasks.ledger.records import Advance
+from cron_tasks.ledger.run_id import run_id
+from cron_tasks.registry.plan import Changes, Desired
+from cron_tasks.registry.registry import Registry
+from cron_tasks.runs import queries
+from cron_tasks.runs.outcomes import Attempt, Result, conclude, record
+from cron_tasks.runs.overdue import decide
 from cron_tasks.settings import Settings
-from cron_tasks.sweeper import decide
-from cron_tasks.ticks import run_id
+from cron_tasks.store import names
 
 QUICK = {"type": "notify"}
 
@@ -43,7 +44,7 @@ class Waiting:
         self.ledger.finish(now, decide(self.ledger.overdue(now, 10), now, Settings()).close)
 
     def end(self) -> tuple[str, str | None] | None:
-        found = runs.find(self.redis, TICK)
+        found = queries.find(self.redis, TICK)
         return (found["status"], found["reason"]) if found else None
 
 
@@ -126,7 +127,7 @@ def test_a_missed_tick_that_is_done_again_and_skipped_stays_missed_for_all(redis
     it.ledger.stop([TICK], "cancelled|")
     it.sweep(NOW + 10)
     assert it.end() == ("missed", "coalesced")
-    assert (last := runs.last_end(redis, TICK))
+    assert (last := queries.last_end(redis, TICK))
     assert last["status"] == "skipped"
 
 
@@ -136,5 +137,5 @@ def test_why_nobody_was_told_is_known_for_as_long_as_the_run_is(redis: Redis) ->
     outcome = conclude(run, it.claim, Result("ok"), by, Settings(), 0.5)
     assert it.ledger.finish(NOW + 61, [outcome]) == [TICK]
     redis.delete(names.HISTORY_PREFIX + "7")
-    assert (found := runs.find(redis, TICK))
+    assert (found := queries.find(redis, TICK))
     assert found["untold"] == "too old"

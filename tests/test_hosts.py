@@ -11,11 +11,12 @@ import rest_server as answers
 from reading import TOKEN, quick, read, tokens  # noqa: F401
 from rest_server import JOBS_PATH, Handler, RestServer, first, redirect, reply
 
-from cron_tasks.actions import Run, action_of
+from cron_tasks.actions import action_of
 from cron_tasks.errors import ActionFailed
-from cron_tasks.hosts import ascii_host, usable_as_host, with_ascii_host
-from cron_tasks.jobs import Job, Rejected, validate
-from cron_tasks.limits import Limits
+from cron_tasks.http.hosts import ascii_host, usable_as_host, with_ascii_host
+from cron_tasks.jobs.job import Job, Rejected, validate
+from cron_tasks.jobs.permissions import Limits
+from cron_tasks.jobs.run import Run
 from cron_tasks.settings import Settings
 
 IDN, ASCII = "faß.test", "xn--fa-hia.test"

@@ -12,9 +12,9 @@ from redis import Redis
 from rest_server import RestServer, reply
 from test_overlap import EARLIER, LATER, LATEST, NOW, Runs
 
-from cron_tasks import names
-from cron_tasks.ledger_ticks import Advance
-from cron_tasks.ticks import run_id
+from cron_tasks.ledger.records import Advance
+from cron_tasks.ledger.run_id import run_id
+from cron_tasks.store import names
 
 TICKS = [run_id("7", NOW + second) for second in range(7)]
 PRESENT = run_id("7", NOW + 60)
@@ -141,14 +141,14 @@ def test_flags_of_a_queued_run_do_not_grow(redis: Redis) -> None:
 
 
 def test_several_late_ticks_of_one_job_are_advanced_in_turn(redis: Redis) -> None:
-    from cron_tasks.due import Row, judge
-    from cron_tasks.entries import definition, meta, timing
-    from cron_tasks.jobs import Job, validate
+    from cron_tasks.beat.due import Row, judge
+    from cron_tasks.jobs.job import Job, validate
+    from cron_tasks.registry.entries import definition, meta, timing
     from cron_tasks.settings import Settings
 
     def judged(late: float, **more: object) -> tuple[int, bool]:
         row = {"id": 7, "name": "x", "every": 5, "catchup": {"policy": "all"}} | more
-        from cron_tasks.limits import Limits
+        from cron_tasks.jobs.permissions import Limits
 
         job = validate(row, timezone="UTC", limits=Limits(http=("127.0.0.1",)))
         assert isinstance(job, Job)

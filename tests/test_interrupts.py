@@ -15,9 +15,9 @@ from redis import Redis
 from rest_server import RestServer
 from test_policies import ended, run
 
-from cron_tasks import names
-from cron_tasks.ledger import LEASE, Ledger
+from cron_tasks.ledger.ledger import LEASE, Ledger
 from cron_tasks.settings import Settings
+from cron_tasks.store import names
 
 MISBEHAVE = """
 import asyncio, os, re, time

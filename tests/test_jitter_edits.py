@@ -13,14 +13,15 @@ from driven import Beat
 from redis import Redis
 from test_account import START, Story, hours
 
-from cron_tasks import names
-from cron_tasks.account import Tally
-from cron_tasks.fence import sync_lock
-from cron_tasks.jobs import Job, validate
-from cron_tasks.outcomes import Result
-from cron_tasks.plan import Changes, Desired
-from cron_tasks.registry import Registry
-from cron_tasks.ticks import iso, next_tick
+from cron_tasks.audit.account import Tally
+from cron_tasks.jobs.job import Job, validate
+from cron_tasks.registry.fence import sync_lock
+from cron_tasks.registry.plan import Changes, Desired
+from cron_tasks.registry.registry import Registry
+from cron_tasks.runs.outcomes import Result
+from cron_tasks.schedules.catchup import next_tick
+from cron_tasks.schedules.instants import iso
+from cron_tasks.store import names
 
 KEY = names.entry_key("7")
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cron_tasks.jobs import (
+from cron_tasks.jobs.job import (
     REMARKS,
     BrokenDocument,
     Job,
@@ -17,7 +17,7 @@ from cron_tasks.jobs import (
     job_id,
     validate,
 )
-from cron_tasks.policies import TEMPLATE_FIELDS
+from cron_tasks.jobs.policies import TEMPLATE_FIELDS
 
 SMALLEST = {"id": 7, "name": "Water the plants", "cron_expression": "0 9 * * *"}
 EVERYTHING = {

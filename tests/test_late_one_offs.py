@@ -8,10 +8,10 @@ from driven import Beat
 from redis import Redis
 from rest_server import RestServer
 
-from cron_tasks import names
+from cron_tasks.ledger.run_id import run_id
 from cron_tasks.settings import Settings
-from cron_tasks.sync import Reconciler
-from cron_tasks.ticks import run_id
+from cron_tasks.store import names
+from cron_tasks.sync.reconciler import Reconciler
 
 
 class Story:

@@ -4,7 +4,7 @@ from threading import Event
 
 from redis.exceptions import ConnectionError
 
-from cron_tasks.leases import renewed
+from cron_tasks.store.leases import renewed
 
 
 def test_a_renewal_that_fails_stops_no_other() -> None:

@@ -6,10 +6,10 @@ import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from cron_tasks import names
-from cron_tasks.ledger import LEASE, PATIENCE, Ledger, LockLost
-from cron_tasks.ledger_ticks import Advance, Message, Outcome
+from cron_tasks.ledger.ledger import LEASE, PATIENCE, Ledger, LockLost
+from cron_tasks.ledger.records import Advance, Message, Outcome
 from cron_tasks.settings import Settings
+from cron_tasks.store import names
 
 NOW = 1_800_000_000.0
 TICK = "7@2027-01-15T08:00:00Z"

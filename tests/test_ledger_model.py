@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from redis import Redis
 
-from cron_tasks import names
-from cron_tasks.ledger import LEASE, PATIENCE, Ledger, LockLost
-from cron_tasks.ledger_ticks import Advance, Claim, Message, Outcome
+from cron_tasks.ledger.ledger import LEASE, PATIENCE, Ledger, LockLost
+from cron_tasks.ledger.records import Advance, Claim, Message, Outcome
+from cron_tasks.ledger.run_id import run_id
 from cron_tasks.settings import Settings
-from cron_tasks.ticks import run_id
+from cron_tasks.store import names
 
 JOBS = ("1", "2", "a@b")
 START = 1_800_000_000.0

@@ -7,13 +7,13 @@ import pytest
 from redis import Redis
 from rest_server import RestServer
 
-from cron_tasks import secret_files
-from cron_tasks.jobs import Job, Rejected, validate
-from cron_tasks.limits import Limits
-from cron_tasks.plan import Policy, plan
-from cron_tasks.registry import Registry
+from cron_tasks.actions import secrets
+from cron_tasks.jobs.job import Job, Rejected, validate
+from cron_tasks.jobs.permissions import Limits
+from cron_tasks.registry.plan import Policy, plan
+from cron_tasks.registry.registry import Registry
 from cron_tasks.settings import Settings
-from cron_tasks.sync import Reconciler
+from cron_tasks.sync.reconciler import Reconciler
 
 LIMITS = Limits(("reports.*", "mail.send"), ("10.0.0.0/8", "*.intern"), frozenset({"API_KEY"}))
 NOTIFY = {"id": 1, "name": "Notify", "every": 60}
@@ -96,8 +96,8 @@ def test_which_files_are_secrets_of_jobs(tmp_path: Path) -> None:
         (tmp_path / name).write_text("x")
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "API_KEY")
-    assert set(secret_files.names(tmp_path)) == {"API_KEY", "token.txt", "link"}
-    assert set(secret_files.names(tmp_path / "gone")) == set(secret_files.names(None)) == set()
+    assert set(secrets.names(tmp_path)) == {"API_KEY", "token.txt", "link"}
+    assert set(secrets.names(tmp_path / "gone")) == set(secrets.names(None)) == set()
 
 
 def test_other_limits_ask_again_only_where_there_is_an_action() -> None:

@@ -19,7 +19,7 @@ import pytest
 import structlog
 from helpers import wait_until
 
-from cron_tasks import logs
+from cron_tasks.telemetry import logs
 
 ROOT = Path(__file__).parent.parent
 FORMATS = ("json", "console")
@@ -208,7 +208,7 @@ def test_the_last_configuration_counts_and_may_be_a_file(tmp_path: Path) -> None
     ("extra", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)], ids=["plain", "NO_COLOR"]
 )
 def test_colours_on_a_terminal_only(extra: dict[str, str], coloured: bool) -> None:
-    code = "from cron_tasks import logs; logs.configure('console', 'INFO')\n" + (
+    code = "from cron_tasks.telemetry import logs; logs.configure('console', 'INFO')\n" + (
         "import structlog; structlog.get_logger('x').info('run.finished', name='\\x1b[0m')"
     )
     main, terminal = pty.openpty()
@@ -230,7 +230,7 @@ import structlog
 from celery import Celery
 from celery.signals import worker_ready
 from celery.utils.log import get_task_logger
-from cron_tasks import logs
+from cron_tasks.telemetry import logs
 
 app = Celery("probe", broker="memory://")
 app.conf.broker_transport_options = dict(polling_interval=0.05)

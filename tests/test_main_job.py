@@ -10,7 +10,7 @@ from processes import Celery
 from redis import Redis
 from rest_server import RestServer
 
-from cron_tasks.registry import Registry
+from cron_tasks.registry.registry import Registry
 
 QUEUE = "queue:to_telegram"
 

@@ -7,10 +7,10 @@ from applying import apply
 from driven import Beat
 from redis import Redis
 
-from cron_tasks import names
-from cron_tasks.jobs import Job, validate
-from cron_tasks.plan import Changes, Desired
-from cron_tasks.registry import Registry
+from cron_tasks.jobs.job import Job, validate
+from cron_tasks.registry.plan import Changes, Desired
+from cron_tasks.registry.registry import Registry
+from cron_tasks.store import names
 
 SECONDLY = {"id": 7, "name": "Tick", "cron_expression": "* * * * * *"}
 KEY = names.entry_key("7")
@@ -107,7 +107,7 @@ def test_any_edit_ends_what_was_judged_ahead(
     beat: Beat, redis: Redis, edit: dict[str, Any]
 ) -> None:
     """A tick that was judged before an edit does not go the old way."""
-    from cron_tasks.limits import Limits
+    from cron_tasks.jobs.permissions import Limits
 
     row = {"id": 7, "name": "Later", "run_at": "2027-01-15T08:00:04Z"}
     beat.register(row)

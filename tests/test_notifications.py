@@ -7,17 +7,17 @@ import pytest
 from applying import apply
 from redis import Redis
 
-from cron_tasks import names
-from cron_tasks.due import judge_page, read_page
-from cron_tasks.jobs import Job, validate
-from cron_tasks.ledger import Ledger
-from cron_tasks.ledger_ticks import Message, Outcome
-from cron_tasks.notifications import notification
-from cron_tasks.outcomes import Attempt, Result, conclude
-from cron_tasks.plan import Policy, plan
-from cron_tasks.plugins import Run
+from cron_tasks.beat.due import judge_page, read_page
+from cron_tasks.jobs.job import Job, validate
+from cron_tasks.jobs.run import Run
+from cron_tasks.ledger.ledger import Ledger
+from cron_tasks.ledger.records import Message, Outcome
+from cron_tasks.ledger.run_id import run_id
+from cron_tasks.registry.plan import Policy, plan
+from cron_tasks.runs.notifications import notification
+from cron_tasks.runs.outcomes import Attempt, Result, conclude
 from cron_tasks.settings import Settings
-from cron_tasks.ticks import run_id
+from cron_tasks.store import names
 
 NOW = 1_800_000_000.0
 QUEUE = "queue:to_telegram"

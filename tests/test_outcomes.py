@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from cron_tasks.actions import Run
-from cron_tasks.jobs import Job, validate
-from cron_tasks.ledger_ticks import Open
-from cron_tasks.outcomes import Attempt, Result, conclude
+from cron_tasks.jobs.job import Job, validate
+from cron_tasks.jobs.run import Run
+from cron_tasks.ledger.records import Open
+from cron_tasks.ledger.run_id import run_id
+from cron_tasks.runs.outcomes import Attempt, Result, conclude
 from cron_tasks.settings import Settings
-from cron_tasks.ticks import run_id
 
 NOW = 1_795_424_400.0  # 2026-11-23T09:00:00Z
 

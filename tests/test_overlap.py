@@ -12,11 +12,11 @@ from test_policies import job as job
 from test_policies import run
 from test_policies import system as system
 
-from cron_tasks import names
-from cron_tasks.ledger import AGAIN, Ledger
-from cron_tasks.ledger_ticks import Advance, Claim, Outcome
+from cron_tasks.ledger.ledger import AGAIN, Ledger
+from cron_tasks.ledger.records import Advance, Claim, Outcome
+from cron_tasks.ledger.run_id import run_id
 from cron_tasks.settings import Settings
-from cron_tasks.ticks import run_id
+from cron_tasks.store import names
 
 NOW = 1_800_000_000.0
 KEY = names.entry_key("7")

@@ -7,10 +7,10 @@ import pytest
 from redis import Redis
 from rest_server import RestServer
 
-from cron_tasks import names
 from cron_tasks.settings import Settings
-from cron_tasks.sync import Reconciler
-from cron_tasks.sync_state import load_status, service_of
+from cron_tasks.store import names
+from cron_tasks.sync.reconciler import Reconciler
+from cron_tasks.sync.state import load_status, service_of
 
 
 @pytest.fixture

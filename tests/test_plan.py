@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from cron_tasks.errors import SourceError
-from cron_tasks.jobs import fingerprint
-from cron_tasks.plan import Changes, Policy, plan
+from cron_tasks.jobs.job import fingerprint
+from cron_tasks.registry.plan import Changes, Policy, plan
 
 UTC = Policy()
 

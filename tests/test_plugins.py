@@ -16,9 +16,10 @@ EXAMPLE = re.search(
     re.DOTALL,
 )
 USE = """
-from cron_tasks.actions import Run, action_of
+from cron_tasks.actions import action_of
+from cron_tasks.jobs.run import Run
 from cron_tasks.errors import ActionFailed
-from cron_tasks.jobs import Job, validate
+from cron_tasks.jobs.job import Job, validate
 from cron_tasks.settings import Settings
 
 def outcome(**action):
@@ -103,7 +104,7 @@ def test_an_unusable_plug_in_harms_only_the_jobs_that_name_it(tmp_path: Path) ->
     install(tmp_path, "twin1", fine + perform, "twin = twin1:A", "good = twin1:A")
     install(tmp_path, "twin2", fine + perform, "twin = twin2:A")
     names = ("broken", "absent", "other", "bare", "twin", "good", "notify")
-    told = "from cron_tasks import plugins\nprint(*plugins.unusable().items(), sep='\\n')\n"
+    told = "from cron_tasks.jobs import plugins\nprint(*plugins.unusable().items(), sep='\\n')\n"
     found, said = run(tmp_path, *(f'type="{name}", path="x"' for name in names), first=told)
     assert said == []
     unusable, found = found[: -len(names)], found[-len(names) :]

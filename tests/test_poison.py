@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from cron_tasks import names
-from cron_tasks.entries import definition, meta
-from cron_tasks.text import printable
+from cron_tasks.registry.entries import definition, meta
+from cron_tasks.store import names
+from cron_tasks.text.display import printable
 
 SECONDLY = {"id": "secondly", "name": "x", "every": 1}
 HEALTHY = [

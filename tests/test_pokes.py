@@ -11,9 +11,9 @@ from processes import Celery
 from redis import Redis
 from rest_server import RestServer
 
-from cron_tasks import names
-from cron_tasks.pokes import SYNC_EVERY, Pokes
-from cron_tasks.registry import Registry
+from cron_tasks.beat.pokes import SYNC_EVERY, Pokes
+from cron_tasks.registry.registry import Registry
+from cron_tasks.store import names
 
 LATER = {"id": 1, "name": "later", "run_at": "2099-01-01T00:00:00Z"}
 

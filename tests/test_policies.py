@@ -15,9 +15,9 @@ from processes import Celery
 from redis import Redis
 from rest_server import RestServer
 
-from cron_tasks import names
-from cron_tasks.ledger import Ledger
+from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.settings import Settings
+from cron_tasks.store import names
 
 BEHAVE = """
 import os, signal, time
@@ -107,7 +107,7 @@ def run(redis: Redis, *job_ids: str) -> None:
 
 
 def _iso(when: float) -> str:
-    from cron_tasks.ticks import iso
+    from cron_tasks.schedules.instants import iso
 
     return iso(round(when, 3))
 

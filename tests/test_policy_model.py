@@ -25,7 +25,7 @@ from policy_workers import EVENTS
 from policy_world import World, driven, world
 from redis import Redis
 
-from cron_tasks import names
+from cron_tasks.store import names
 
 JOBS = ("a", "b")
 WALKS, STEPS = int(os.environ.get("POLICY_WALKS", 50)), int(os.environ.get("POLICY_STEPS", 40))

@@ -11,9 +11,9 @@ from policy_world import World, driven, world
 from processes import Valkey
 from redis import Redis
 
-from cron_tasks import runs
-from cron_tasks.redis_client import connect
-from cron_tasks.ticks import run_id
+from cron_tasks.ledger.run_id import run_id
+from cron_tasks.runs import queries
+from cron_tasks.store.client import connect
 
 DOCS = Path(__file__).parent.parent / "docs" / "jobs.md"
 COLUMNS = ("skip", "queue", "replace", "allow")
@@ -51,7 +51,7 @@ class Meeting:
         return found
 
     def end_of(self, name: str) -> tuple[str, str | None]:
-        found = runs.find(self.it.redis, name)
+        found = queries.find(self.it.redis, name)
         return (found["status"], found["reason"]) if found else ("open", None)
 
     def meet(self, comes: str, other: str) -> str:

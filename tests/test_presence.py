@@ -6,7 +6,7 @@ from helpers import wait_until
 from processes import Celery
 from redis import Redis
 
-from cron_tasks.presence import ALIVE, announce, slots
+from cron_tasks.broker.presence import ALIVE, announce, slots
 
 
 def test_a_worker_counts_once_under_its_name(redis: Redis) -> None:

@@ -11,8 +11,8 @@ from redis import Redis
 from rest_server import Handler, RestServer, reply, status
 from stage import NOW, TICK, Stage
 
-from cron_tasks import names
-from cron_tasks.ticks import run_id
+from cron_tasks.ledger.run_id import run_id
+from cron_tasks.store import names
 
 HOUR = 3600.0
 

@@ -9,11 +9,11 @@ from redis import Redis
 from rest_server import RestServer
 
 from cron_tasks.errors import SettingsError
-from cron_tasks.jobs import fingerprint
-from cron_tasks.plan import Changes, Policy, plan
-from cron_tasks.registry import Registry
+from cron_tasks.jobs.job import fingerprint
+from cron_tasks.registry.plan import Changes, Policy, plan
+from cron_tasks.registry.registry import Registry
 from cron_tasks.settings import Settings, load
-from cron_tasks.sync import Reconciler
+from cron_tasks.sync.reconciler import Reconciler
 
 NOTIFY = "queue:to_telegram"
 

@@ -18,10 +18,11 @@ from redis import Redis
 from rest_server import JOBS_PATH, RestServer
 from structlog.testing import capture_logs
 
-from cron_tasks import names, report
-from cron_tasks.outcomes import Attempt, Result, record
-from cron_tasks.report import Reporter
-from cron_tasks.sync import Reconciler
+from cron_tasks.report import reporter as module
+from cron_tasks.report.reporter import Reporter
+from cron_tasks.runs.outcomes import Attempt, Result, record
+from cron_tasks.store import names
+from cron_tasks.sync.reconciler import Reconciler
 
 NOW = 1_800_000_000.0  # 2027-01-15 08:00:00 UTC
 PATH = JOBS_PATH + "{id}"
@@ -46,7 +47,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.setattr(report, "backoff", lambda tries: 2.0**tries)
+    monkeypatch.setattr(module, "backoff", lambda tries: 2.0**tries)
     return Clock()
 
 
@@ -189,7 +190,7 @@ def test_a_thousand_at_once(
     rest.answer_patch = count
     assert reporter.report(clock) == 1000
     assert len(rest.patches) == len(dict(rest.patches)) == 1000
-    assert len(connections) <= report.THREADS * 2, "connections are used again"
+    assert len(connections) <= module.THREADS * 2, "connections are used again"
 
 
 # A service that is away
@@ -211,7 +212,7 @@ def test_a_thousand_at_once(
 def test_a_service_that_was_away_gets_the_latest_state_and_is_not_pressed(
     redis: Redis, rest: RestServer, clock: Clock, trouble: answers.Answer
 ) -> None:
-    reporter = Reporter(redis, settings(rest, rest_report_path=PATH, rest_timeout=0.2))
+    reporter = Reporter(redis, settings(rest, rest_report_path=PATH, rest_timeout=1.0))
     for number in range(100):
         finish(redis, rest, str(number))
     rest.answer_patch = trouble
@@ -219,7 +220,7 @@ def test_a_service_that_was_away_gets_the_latest_state_and_is_not_pressed(
         for now in (1, 1.5, 3.5, 4, 8):  # pauses of 2, 4 and 8 seconds
             clock.now = NOW + now
             assert reporter.report(clock) == 0
-        assert len(rest.patches) <= (report.THREADS + 3) * 2, "one at a time, once it is away"
+        assert len(rest.patches) <= (module.THREADS + 3) * 2, "one at a time, once it is away"
         assert len(waiting(redis)) == 100
         finish(redis, rest, "3", Result("failed", error="newer"), at=NOW + 9)
         rest.answer_patch, clock.now = None, NOW + 20
@@ -359,7 +360,7 @@ def test_of_two_reporters_one_reports_until_it_is_gone(
     finish(redis, rest)
     assert reporter.report(clock) == 1
     assert seen.is_set()
-    assert 0 < redis.pttl(names.REPORTS_LOCK) <= report.LOCK_TTL * 1000
+    assert 0 < redis.pttl(names.REPORTS_LOCK) <= module.LOCK_TTL * 1000
     redis.delete(names.REPORTS_LOCK)
     rest.answer_patch = None
     finish(redis, rest)
@@ -389,8 +390,8 @@ def test_one_that_was_taken_for_dead_does_not_have_the_last_word(
 
 REPORTING = """
 import sys, time
-from cron_tasks.redis_client import connect
-from cron_tasks.report import Reporter
+from cron_tasks.store.client import connect
+from cron_tasks.report.reporter import Reporter
 from cron_tasks.settings import Settings
 settings = Settings(rest_url=sys.argv[2], rest_report_path=sys.argv[3])
 Reporter(connect(sys.argv[1]), settings).report(time.time)

@@ -9,11 +9,12 @@ from helpers import wait_until
 from processes import Celery
 from rest_server import RestServer
 
-from cron_tasks import names
-from cron_tasks.ledger import PATIENCE
+from cron_tasks.ledger.ledger import PATIENCE
+from cron_tasks.ledger.run_id import parse_run_id, run_id
+from cron_tasks.schedules.instants import iso
 from cron_tasks.settings import Settings
-from cron_tasks.sync import Reconciler
-from cron_tasks.ticks import iso, parse_run_id, run_id
+from cron_tasks.store import names
+from cron_tasks.sync.reconciler import Reconciler
 
 QUEUE = "queue:to_telegram"
 SECONDLY = {"id": "secondly", "name": "x", "every": 1}
@@ -57,7 +58,7 @@ def test_a_clock_put_back_fires_nothing_twice(beat: Beat) -> None:
 def test_a_step_leaves_workers_the_time_to_renew_their_leases(
     beat: Beat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cron_tasks.beat.LEASE", 1.0)
+    monkeypatch.setattr("cron_tasks.beat.scheduler.LEASE", 1.0)
     beat.register(SECONDLY | {"id": "at work"}, SECONDLY | {"id": "dead"})
     ledger = beat.scheduler.ledger
     ticks = [(run_id(job, beat.clock.now), job) for job in ("at work", "dead")]
@@ -125,7 +126,7 @@ def test_a_sync_every_second_keeps_an_interval_of_four(beat: Beat, rest: RestSer
 def test_minutes_without_a_worker_are_bounded_and_accounted_for(
     beat: Beat, celery: Celery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cron_tasks.beat.LEASE", 0.0)
+    monkeypatch.setattr("cron_tasks.beat.scheduler.LEASE", 0.0)
     window, outage = 60, 120
     end = beat.clock.now
     beat.clock.now = start = end - outage
@@ -157,7 +158,7 @@ def test_minutes_without_a_worker_are_bounded_and_accounted_for(
 def test_a_full_queue_gets_no_more_and_its_ticks_wait(
     beat: Beat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cron_tasks.publisher.QUEUE_FULL", 10)
+    monkeypatch.setattr("cron_tasks.beat.publisher.QUEUE_FULL", 10)
     beat.register(SECONDLY | {"catchup": {"policy": "all"}})
 
     def full() -> bool:

@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from schedule_helpers import MICRO, NOW, faults, understood
 
-from cron_tasks import entries, names
-from cron_tasks.due import Page, Row, judge_page
+from cron_tasks.beat.due import Page, Row, judge_page
+from cron_tasks.registry import entries
 from cron_tasks.schedules import ScheduleError, from_spec, parse
 from cron_tasks.schedules.work import TooMuchWork, Work
 from cron_tasks.settings import Settings
+from cron_tasks.store import names
 
 #: Seconds; many times what the budget costs, for machines that do much else.
 LONG = 1

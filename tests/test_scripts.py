@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from cron_tasks import scripts
-from cron_tasks.scripts import FOLDER, Refused, ScriptError, script
+from cron_tasks.errors import WriteRefused
+from cron_tasks.store import scripts
+from cron_tasks.store.scripts import ScriptError, script
 
-NAMES = sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.lua"))
+NAMES = sorted(f"{path.parts[-3]}/{path.stem}" for path in scripts.ROOT.rglob("*.lua"))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -23,9 +24,9 @@ def test_the_scripts_are_there_where_python_strips_docstrings(redis: Redis, redi
     code = """if True:
         import sys
         from redis import Redis
-        from cron_tasks.plan import Policy, plan
-        from cron_tasks.fence import sync_lock
-        from cron_tasks.registry import Registry
+        from cron_tasks.registry.plan import Policy, plan
+        from cron_tasks.registry.fence import sync_lock
+        from cron_tasks.registry.registry import Registry
         redis = Redis.from_url(sys.argv[1], decode_responses=True)
         row = {"id": 1, "name": "a", "cron_expression": "* * * * *"}
         with sync_lock(redis) as fence:
@@ -43,21 +44,25 @@ def test_the_scripts_are_there_where_python_strips_docstrings(redis: Redis, redi
 def test_a_missing_or_empty_script_is_an_error_at_import(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scripts, "FOLDER", tmp_path)
+    monkeypatch.setattr(scripts, "ROOT", tmp_path)
+    folder = tmp_path / "ours" / "lua"
+    folder.mkdir(parents=True)
     with pytest.raises(ScriptError, match=r"gone\.lua cannot be read: install cron-tasks again"):
-        script("gone")
-    (tmp_path / "empty.lua").write_text(" \n")
+        script("ours/gone")
+    (folder / "empty.lua").write_text(" \n")
     with pytest.raises(ScriptError, match=r"empty\.lua is empty: install cron-tasks again"):
-        script("empty")
+        script("ours/empty")
 
 
 def test_a_script_that_answers_nothing_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redis: Redis
 ) -> None:
-    monkeypatch.setattr(scripts, "FOLDER", tmp_path)
-    (tmp_path / "silent.lua").write_text("local done = 1")
-    (tmp_path / "refusing.lua").write_text("return redis.error_reply('REFUSED not now')")
+    monkeypatch.setattr(scripts, "ROOT", tmp_path)
+    folder = tmp_path / "ours" / "lua"
+    folder.mkdir(parents=True)
+    (folder / "silent.lua").write_text("local done = 1")
+    (folder / "refusing.lua").write_text("return redis.error_reply('REFUSED not now')")
     with pytest.raises(ScriptError, match=r"silent\.lua answered nothing"):
-        script("silent")(redis, [], [])
-    with pytest.raises(Refused, match="not now"):
-        script("refusing")(redis, [], [])
+        script("ours/silent")(redis, [], [])
+    with pytest.raises(WriteRefused, match="not now"):
+        script("ours/refusing")(redis, [], [])

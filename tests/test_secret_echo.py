@@ -18,13 +18,14 @@ from reading import quick  # noqa: F401
 from redis import Redis
 from rest_server import JOBS_PATH, Handler, RestServer, redirect, reply
 
-from cron_tasks.actions import Run, action_of
+from cron_tasks.actions import action_of
 from cron_tasks.actions.http import NOT_KEPT, REPEATED
 from cron_tasks.errors import ActionFailed
-from cron_tasks.jobs import Job, validate
-from cron_tasks.limits import Limits
-from cron_tasks.masking import Mask
+from cron_tasks.jobs.job import Job, validate
+from cron_tasks.jobs.permissions import Limits
+from cron_tasks.jobs.run import Run
 from cron_tasks.settings import Settings
+from cron_tasks.text.masking import Mask
 
 SECRET = "k/Y+&'\"<ü=s3cretCanary%"
 #: What can be a token of ours, which is visible ASCII.

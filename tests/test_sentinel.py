@@ -14,7 +14,7 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 from rest_server import RestServer
 
-from cron_tasks.redis_client import connect
+from cron_tasks.store.client import connect
 
 QUEUE = "queue:to_telegram"
 CONFIG = """port {port}

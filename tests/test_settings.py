@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cron_tasks.errors import SettingsError
-from cron_tasks.jobs import TIMING, Job, validate
+from cron_tasks.jobs.job import TIMING, Job, validate
 from cron_tasks.settings import PREFIX, Settings, load
 from cron_tasks.settings.table import markdown
 from cron_tasks.settings.urls import masked, normalised
 from cron_tasks.settings.values import MAPPABLE
-from cron_tasks.text import printable
+from cron_tasks.text.display import printable
 
 ROOT = Path(__file__).parent.parent
 

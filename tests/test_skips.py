@@ -15,18 +15,20 @@ from reading import settings
 from redis import Redis
 from rest_server import JOBS_PATH, RestServer
 
-from cron_tasks import names, skips
-from cron_tasks.account import audit, days_of, read, read_open
-from cron_tasks.backfill import plan
-from cron_tasks.comparison import Comparison
-from cron_tasks.ledger_ticks import DAY
-from cron_tasks.outcomes import Attempt, Result, record
-from cron_tasks.plan import Changes
-from cron_tasks.registry import Registry
-from cron_tasks.report import Reporter
+from cron_tasks.audit.account import audit, days_of, read, read_open
+from cron_tasks.audit.backfill import plan
+from cron_tasks.audit.explain import why
+from cron_tasks.ledger.records import DAY
+from cron_tasks.ledger.run_id import parse_run_id, run_id
+from cron_tasks.registry import skips
+from cron_tasks.registry.plan import Changes
+from cron_tasks.registry.registry import Registry
+from cron_tasks.repair.comparison import Comparison
+from cron_tasks.report.reporter import Reporter
+from cron_tasks.runs.outcomes import Attempt, Result, record
+from cron_tasks.schedules.instants import iso
 from cron_tasks.settings import Settings
-from cron_tasks.ticks import iso, parse_run_id, run_id
-from cron_tasks.why import why
+from cron_tasks.store import names
 
 MINUTELY = {"id": "7", "name": "x", "cron_expression": "* * * * *"}
 KEY = names.entry_key("7")

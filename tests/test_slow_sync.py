@@ -10,8 +10,8 @@ from processes import Celery
 from redis import Redis
 from rest_server import RestServer
 
-from cron_tasks import names
-from cron_tasks.registry import Registry
+from cron_tasks.registry.registry import Registry
+from cron_tasks.store import names
 
 COUNT = 15_000
 QUEUE = "queue:to_telegram"

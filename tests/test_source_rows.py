@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from cron_tasks.jobs import Job, Unreadable, validate
-from cron_tasks.source import rows as rows_module
-from cron_tasks.source import skim as skim_module
-from cron_tasks.source.mapping import Shape
-from cron_tasks.source.rows import CONTRACT_PLACES, Document, Malformed
-from cron_tasks.source.skim import Skim
+from cron_tasks.jobs.job import Job, Unreadable, validate
+from cron_tasks.rest import rows as rows_module
+from cron_tasks.rest import skim as skim_module
+from cron_tasks.rest.mapping import Shape
+from cron_tasks.rest.rows import CONTRACT_PLACES, Document, Malformed
+from cron_tasks.rest.skim import Skim
 
 
 def parse(body: bytes, paths: Any = CONTRACT_PLACES) -> list[Any]:

@@ -20,7 +20,7 @@ from reading import (
 )
 from rest_server import JOBS_PATH, RestServer
 
-from cron_tasks.source import Source
+from cron_tasks.rest.listing import Source
 
 
 @pytest.fixture

@@ -20,15 +20,15 @@ from redis import Redis
 from redis.exceptions import AuthenticationError
 from rest_server import RestServer
 
-from cron_tasks import names
 from cron_tasks.errors import CronTasksError
+from cron_tasks.local.child import LOG_BYTES, LOGS_KEPT, LONGEST_LINE, Child, Part
+from cron_tasks.local.home import Home, home
+from cron_tasks.local.narrator import Narrator, told, worth_telling
+from cron_tasks.local.parts import REDIS_PASSWORD, flower_login, free_port, need, valkey
+from cron_tasks.local.private import make_private, secret
+from cron_tasks.local.system import up
 from cron_tasks.settings import Settings, load
-from cron_tasks.stack.child import LOG_BYTES, LOGS_KEPT, LONGEST_LINE, Child, Part
-from cron_tasks.stack.home import Home, home
-from cron_tasks.stack.narrator import Narrator, told, worth_telling
-from cron_tasks.stack.parts import REDIS_PASSWORD, flower_login, free_port, need, valkey
-from cron_tasks.stack.private import make_private, secret
-from cron_tasks.stack.system import up
+from cron_tasks.store import names
 
 COMMAND = [str(Path(sys.executable).with_name("cron-tasks")), "up"]
 #: Seconds that the start of a whole system may take on a busy machine.
@@ -242,7 +242,7 @@ def place(tmp_path: Path) -> Iterator[Home]:
 def test_a_part_that_cannot_start_is_given_up_with_its_last_words(
     place: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cron_tasks.stack.child.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("cron_tasks.local.child.FIRST_PAUSE", 0.01)
 
     async def scenario() -> None:
         await Child(shell("echo no luck; exit 3"), place, Narrator()).start()

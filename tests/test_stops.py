@@ -13,19 +13,20 @@ from processes import Celery
 from redis import Redis
 from rest_server import RestServer, reply
 
-from cron_tasks import names, runs
-from cron_tasks.actions import Run
-from cron_tasks.by_hand import open_by_hand
-from cron_tasks.jobs import Job, validate
-from cron_tasks.ledger import Ledger
-from cron_tasks.ledger_ticks import Claim, Outcome
-from cron_tasks.limits import Limits
-from cron_tasks.outcomes import Attempt, Result, conclude, record
-from cron_tasks.plan import Changes, Desired
-from cron_tasks.registry import Registry
+from cron_tasks.jobs.job import Job, validate
+from cron_tasks.jobs.permissions import Limits
+from cron_tasks.jobs.run import Run
+from cron_tasks.ledger.ledger import Ledger
+from cron_tasks.ledger.records import Claim, Outcome
+from cron_tasks.ledger.run_id import run_id
+from cron_tasks.registry.plan import Changes, Desired
+from cron_tasks.registry.registry import Registry
+from cron_tasks.runs import queries
+from cron_tasks.runs.commands import open_by_hand
+from cron_tasks.runs.outcomes import Attempt, Result, conclude, record
+from cron_tasks.runs.overdue import decide
 from cron_tasks.settings import Settings
-from cron_tasks.sweeper import decide
-from cron_tasks.ticks import run_id
+from cron_tasks.store import names
 
 NOW = 1_800_000_000.0
 TICK = run_id("7", NOW)
@@ -68,7 +69,7 @@ class Attempted:
         return outcome.status
 
     def record(self) -> tuple[str, str | None, str | None, int]:
-        found = runs.find(self.redis, TICK)
+        found = queries.find(self.redis, TICK)
         assert found
         return found["status"], found["reason"], found["error"], found["attempt"]
 
@@ -122,13 +123,13 @@ def test_a_redis_that_fails_between_the_two_steps_of_a_stop_is_asked_again(
     """The worker calls `finish` again with the same outcome, which must not be half changed."""
     from redis.exceptions import ConnectionError
 
-    from cron_tasks import ledger_steps
+    from cron_tasks.ledger import steps
 
     it = Attempted(redis)
     it.ledger.stop([TICK], "cancelled|")
     run, by = Run(it.job, TICK, NOW, 1), Attempt(1, NOW, NOW + 1, "w")
     outcome = conclude(run, it.claim, Result("failed", error="HTTP 503"), by, Settings(), 0.5)
-    original, calls = ledger_steps.finish, [0]
+    original, calls = steps.finish, [0]
 
     def failing(*args: Any) -> Any:
         calls[0] += 1
@@ -136,7 +137,7 @@ def test_a_redis_that_fails_between_the_two_steps_of_a_stop_is_asked_again(
             raise ConnectionError("frozen")
         return original(*args)
 
-    monkeypatch.setattr(ledger_steps, "finish", failing)
+    monkeypatch.setattr(steps, "finish", failing)
     with pytest.raises(ConnectionError):
         it.ledger.finish(NOW + 1, [outcome])
     assert it.ledger.finish(NOW + 2, [outcome]) == [TICK]
@@ -186,7 +187,7 @@ def test_a_run_that_is_done_again_fails_and_is_stopped_shows_that_attempt(
     else:
         it.ledger.stop([TICK], "cancelled|")
         it.fail()
-    found = runs.details(redis, TICK)
+    found = queries.details(redis, TICK)
     assert found
     if failed_before:
         # What is known of the failure stays, and it stays in the dead list.
@@ -219,9 +220,9 @@ def test_only_success_takes_a_run_out_of_the_dead_list(redis: Redis, verdict: st
         end(claim, Result("skipped", "overlap", other="another"))
         assert it.record()[:3] == ("failed", None, "HTTP 500")
         # Who waits for it hears that it was skipped.
-        assert (last := runs.last_end(redis, TICK))
+        assert (last := queries.last_end(redis, TICK))
         assert (last["status"], last["reason"]) == ("skipped", "overlap")
-        assert [run["status"] for run in runs.ended(redis, "7", "failed")] == ["failed"]
+        assert [run["status"] for run in queries.ended(redis, "7", "failed")] == ["failed"]
     else:
         end(claim, Result("ok"))
         assert it.record()[0] == "ok"
@@ -252,7 +253,7 @@ def test_live_a_cancel_counts_whatever_the_service_asks_for(
         cli.run("runs", "cancel", first)
         answer.set()
         wait_until(lambda: not redis.exists(names.OPEN), "the end of the run")
-        found = runs.find(redis, first)
+        found = queries.find(redis, first)
         assert found
         assert (found["status"], found["reason"]) == ("skipped", "cancelled")
         assert len(target.requests) == 1
@@ -273,10 +274,10 @@ def test_live_a_cancel_counts_whatever_the_service_asks_for(
 def test_a_missed_tick_that_is_run_by_hand_has_one_outcome_everywhere(
     redis: Redis, missed_until: float, status: Any
 ) -> None:
-    from cron_tasks.account_read import days_of, read, read_open
-    from cron_tasks.ledger_ticks import Advance
-    from cron_tasks.outcomes import record
-    from cron_tasks.why import why
+    from cron_tasks.audit.explain import why
+    from cron_tasks.audit.reading import days_of, read, read_open
+    from cron_tasks.ledger.records import Advance
+    from cron_tasks.runs.outcomes import record
 
     it = Attempted(redis, retry={"max_attempts": 1})
     redis.delete(names.OPEN, names.DEADLINES, names.GOING)
@@ -292,9 +293,9 @@ def test_a_missed_tick_that_is_run_by_hand_has_one_outcome_everywhere(
     error = "HTTP 500" if status == "failed" else None
     result = Result(status, error=error, final=True)
     it.ledger.finish(NOW + 11, [conclude(run, claim, result, by, Settings(), 0.5)])
-    found = runs.find(redis, TICK)
+    found = queries.find(redis, TICK)
     assert found
     assert found["status"] == status
     (account,) = read(redis, ["7"], days_of(NOW, NOW), read_open(redis))
-    history = {run["run_id"]: run for run in runs.ended(redis, "7") if "until" not in run}
+    history = {run["run_id"]: run for run in queries.ended(redis, "7") if "until" not in run}
     assert why(account, history, NOW, NOW + 20, "UTC").status == status

@@ -10,10 +10,10 @@ from helpers import wait_until
 from redis import Redis
 from rest_server import RestServer, envelope, html, status, truncated
 
-from cron_tasks import names
-from cron_tasks.registry import Registry
+from cron_tasks.registry.registry import Registry
 from cron_tasks.settings import Settings
-from cron_tasks.sync import Reconciler, Report
+from cron_tasks.store import names
+from cron_tasks.sync.reconciler import Reconciler, Report
 
 NOW = 1_800_000_000.0  # 2027-01-15 08:00:00 UTC
 DAILY = {"id": 7, "name": "Water the plants", "cron_expression": "0 9 * * *"}

@@ -8,14 +8,15 @@ import pytest
 from redis import Redis
 from rest_server import RestServer
 
-from cron_tasks import names, registry
-from cron_tasks import registry_steps as steps
-from cron_tasks.fence import sync_lock
-from cron_tasks.plan import Changes
-from cron_tasks.registry import Registry
-from cron_tasks.scripts import Refused
+from cron_tasks.errors import WriteRefused
+from cron_tasks.registry import registry
+from cron_tasks.registry import steps as steps
+from cron_tasks.registry.fence import sync_lock
+from cron_tasks.registry.plan import Changes
+from cron_tasks.registry.registry import Registry
 from cron_tasks.settings import Settings
-from cron_tasks.sync import Reconciler
+from cron_tasks.store import names
+from cron_tasks.sync.reconciler import Reconciler
 
 NOW = 1_800_000_000.0
 COUNT = 60
@@ -145,11 +146,11 @@ def test_every_script_of_a_sync_refuses_an_old_token_or_another_registry(redis: 
             lambda: steps.put(redis, registry._KEYS, write._put_args([], NOW, fence)),
             lambda: write.apply(Changes(removed=["7"]), lambda: NOW, fence),
         ):
-            with pytest.raises(Refused, match="the registry was emptied or rebuilt meanwhile"):
+            with pytest.raises(WriteRefused, match="the registry was emptied or rebuilt meanwhile"):
                 act()
         redis.delete(names.GENERATION)
         redis.set(names.SYNC_LOCK, "another", ex=60)
-        with pytest.raises(Refused, match="another sync holds the lock by now"):
+        with pytest.raises(WriteRefused, match="another sync holds the lock by now"):
             write.apply(Changes(removed=["7"]), lambda: NOW, fence)
 
 
@@ -177,10 +178,10 @@ def test_validators_do_not_outlive_what_they_stand_for(
 def test_an_upgrade_that_judges_otherwise_reads_the_list_again(
     reconciler: Reconciler, rest: RestServer, monkeypatch: pytest.MonkeyPatch, constant: str
 ) -> None:
-    from cron_tasks import sync_state
+    from cron_tasks.sync import state
 
     rest.jobs = rows(1)
     sync(reconciler)
     assert sync(reconciler).not_modified
-    monkeypatch.setattr(sync_state, constant, b"99" if constant == "FORMAT" else ())
+    monkeypatch.setattr(state, constant, b"99" if constant == "FORMAT" else ())
     assert not sync(reconciler).not_modified

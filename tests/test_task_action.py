@@ -16,12 +16,12 @@ from processes import Celery, Process, Valkey, celery_processes
 from redis import Redis
 from rest_server import RestServer
 
-from cron_tasks import names
-from cron_tasks.ledger import Ledger
-from cron_tasks.publisher import QUEUE_FULL
-from cron_tasks.registry import Registry
+from cron_tasks.beat.publisher import QUEUE_FULL
+from cron_tasks.ledger.ledger import Ledger
+from cron_tasks.ledger.run_id import run_id
+from cron_tasks.registry.registry import Registry
 from cron_tasks.settings import Settings
-from cron_tasks.ticks import run_id
+from cron_tasks.store import names
 
 #: The other app: its own queue, no result backend, no import of ours.
 OTHER = """

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cron_tasks.text import did_you_mean, output_of, printable, shown, storable
+from cron_tasks.text.display import did_you_mean, output_of, printable, shown, storable
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 

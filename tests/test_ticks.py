@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import pytest
 
 from cron_tasks import schedules
-from cron_tasks.ticks import Firing, Missed, due_ticks, iso, late_reason, parse_run_id, run_id
+from cron_tasks.ledger.run_id import parse_run_id, run_id
+from cron_tasks.schedules.catchup import Firing, Missed, due_ticks, late_reason
+from cron_tasks.schedules.instants import iso
 
 T0 = 1_800_000_000.0  # a full minute
 GRACE = 15.0

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cron_tasks.times import distance, local, moment, took
+from cron_tasks.schedules.human import distance, local, moment, took
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 from rest_server import RestServer
 
-from cron_tasks.broker import Unacknowledged, default_queue
-from cron_tasks.redis_client import connect
+from cron_tasks.broker.transport import Unacknowledged, default_queue
+from cron_tasks.store.client import connect
 
 QUEUE = "queue:to_telegram"
 

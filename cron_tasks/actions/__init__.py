@@ -5,10 +5,11 @@ from typing import Protocol
 
 from cron_tasks.actions import http
 from cron_tasks.errors import ActionFailed
-from cron_tasks.jobs import Job
-from cron_tasks.plugins import CustomAction, Run
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.plugins import CustomAction
+from cron_tasks.jobs.run import Run
 from cron_tasks.settings import Settings
-from cron_tasks.text import output_of
+from cron_tasks.text.display import output_of
 
 __all__ = ["Action", "Run", "action_of"]
 

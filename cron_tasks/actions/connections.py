@@ -20,9 +20,9 @@ from functools import cache
 from threading import Lock
 from typing import Any
 
-from cron_tasks.actions.dialing import connected
 from cron_tasks.actions.request import Origin, Request
-from cron_tasks.deadline import LimitedResponse, left
+from cron_tasks.http.deadline import LimitedResponse, left
+from cron_tasks.http.dialing import connected
 
 #: Seconds that an idle connection is kept; servers close theirs after 2 s (gunicorn) or more.
 IDLE = 1.0
@@ -57,7 +57,7 @@ class Answer:
 def exchange(request: Request, rules: tuple[str, ...], until: float, most: int) -> Answer:
     """Send a request, and read up to `most` bytes of the body of its answer.
 
-    Raises Refused, OSError (TimeoutError at `until` on the monotonic clock), http.client's
+    Raises WriteRefused, OSError (TimeoutError at `until` on the monotonic clock), http.client's
     HTTPException, or ValueError for what cannot be sent.
     """
     key = (request.origin, rules)

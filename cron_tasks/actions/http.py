@@ -9,16 +9,16 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, cast
 
-from cron_tasks.action_types import HttpAction
 from cron_tasks.actions.connections import Answer, exchange
-from cron_tasks.actions.dialing import Refused
 from cron_tasks.actions.request import Misled, following, request_of
-from cron_tasks.deadline import NoFinalAnswer
+from cron_tasks.actions.secrets import Secrets
 from cron_tasks.errors import ActionFailed
-from cron_tasks.plugins import Run
-from cron_tasks.secret_files import Secrets
+from cron_tasks.http.deadline import NoFinalAnswer
+from cron_tasks.http.dialing import AddressRefused
+from cron_tasks.jobs.actions import HttpAction
+from cron_tasks.jobs.run import Run
 from cron_tasks.settings import Settings
-from cron_tasks.text import MOST_OUTPUT, output
+from cron_tasks.text.display import MOST_OUTPUT, output
 
 MOST_REDIRECTS = 5
 #: Bytes of an answer that are read, unless what is kept and a secret that it ends in take more.
@@ -29,7 +29,7 @@ _PASSING = frozenset({408, 425, 429})
 #: What exceptions mean, from special to general, and whether another attempt can help.
 _CAUSES: tuple[tuple[type[BaseException], str, bool], ...] = (
     (Misled, "{detail}", False),
-    (Refused, "{detail}, which CRON_TASKS_HTTP_ALLOW does not allow", False),
+    (AddressRefused, "{detail}, which CRON_TASKS_HTTP_ALLOW does not allow", False),
     (TimeoutError, "no whole answer within {timeout:g} s", True),
     (socket.gaierror, "the host has no address: {detail}", True),
     (ssl.SSLCertVerificationError, "the TLS certificate is not accepted: {detail}", False),

@@ -10,12 +10,12 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import orjson
 
-from cron_tasks.action_types import HttpAction
+from cron_tasks.actions.secrets import Secrets
 from cron_tasks.errors import ActionFailed
-from cron_tasks.hosts import host_of, usable_as_host
-from cron_tasks.plugins import Run
-from cron_tasks.secret_files import Secrets
-from cron_tasks.templates import filled, mapped, secrets_in
+from cron_tasks.http.hosts import host_of, usable_as_host
+from cron_tasks.jobs.actions import HttpAction
+from cron_tasks.jobs.placeholders import filled, mapped, secrets_in
+from cron_tasks.jobs.run import Run
 
 _PORTS = {"http": 80, "https": 443}
 _ASCII = string.punctuation

@@ -12,8 +12,8 @@ import socket
 from cron_tasks.bot.loop import Bot, Handler, Permanent, TryAgain
 from cron_tasks.bot.pace import Pace
 from cron_tasks.bot.reader import Delivery, ListReader, Reader, StreamReader
-from cron_tasks.redis_client import connect
 from cron_tasks.settings import Settings
+from cron_tasks.store.client import connect
 
 __all__ = ["Bot", "Delivery", "Handler", "ListReader", "Pace", "Permanent", "Reader"]
 __all__ += ["StreamReader", "TryAgain", "reader", "serve"]

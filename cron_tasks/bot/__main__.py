@@ -5,12 +5,12 @@ from typing import Any
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from cron_tasks import logs
 from cron_tasks.bot import Bot, reader, serve
 from cron_tasks.errors import CronTasksError
 from cron_tasks.settings import Settings, load
 from cron_tasks.settings.values import Queue
-from cron_tasks.text import printable
+from cron_tasks.telemetry import logs
+from cron_tasks.text.display import printable
 
 
 def show(message: dict[str, Any]) -> None:

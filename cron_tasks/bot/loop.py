@@ -16,11 +16,11 @@ import orjson
 import structlog
 from redis.exceptions import RedisError
 
-from cron_tasks import names
 from cron_tasks.bot.pace import Pace
 from cron_tasks.bot.reader import Delivery, Reader
-from cron_tasks.leases import renewed
-from cron_tasks.text import printable
+from cron_tasks.store import names
+from cron_tasks.store.leases import renewed
+from cron_tasks.text.display import printable
 
 log = structlog.get_logger("cron_tasks.bot")
 

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 from redis import Redis
 from redis.exceptions import LockError, ResponseError
 
-from cron_tasks import names
 from cron_tasks.errors import CronTasksError
-from cron_tasks.leases import held
-from cron_tasks.scripts import script
+from cron_tasks.store import names
+from cron_tasks.store.leases import held
+from cron_tasks.store.scripts import script
 
 #: Seconds after the last sign of life of a reader until others take what it has.
 LEASE = 15.0

@@ -15,11 +15,11 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
-from cron_tasks import names
-from cron_tasks.adapter import LimitedAdapter
 from cron_tasks.bot.loop import Permanent, TryAgain
 from cron_tasks.bot.pace import Pace
-from cron_tasks.masking import Mask
+from cron_tasks.http.adapter import LimitedAdapter
+from cron_tasks.store import names
+from cron_tasks.text.masking import Mask
 
 log = structlog.get_logger("cron_tasks.bot")
 

@@ -8,11 +8,11 @@ from typing import Any
 import click
 from redis import Redis
 
-from cron_tasks.account import PAGE, Tally, audit, days_of, job_ids, read, read_open
+from cron_tasks.audit.account import PAGE, Tally, audit, days_of, job_ids, read, read_open
 from cron_tasks.cli import console
-from cron_tasks.registry import pages
-from cron_tasks.text import printable
-from cron_tasks.times import local
+from cron_tasks.schedules.human import local
+from cron_tasks.store.paging import pages
+from cron_tasks.text.display import printable
 
 #: Of what is wrong so many are shown; JSON has all.
 SHOWN = 50

@@ -7,14 +7,14 @@ from functools import partial
 import click
 from redis import Redis
 
-from cron_tasks.backfill import Backfill, in_turn, plan
+from cron_tasks.audit.backfill import Backfill, in_turn, plan
 from cron_tasks.cli import console
 from cron_tasks.cli.following import outcome, patiently, send, wait_for
-from cron_tasks.jobs import Job
-from cron_tasks.ledger import PATIENCE
-from cron_tasks.registry import Registry
-from cron_tasks.ticks import parse_run_id
-from cron_tasks.times import local
+from cron_tasks.jobs.job import Job
+from cron_tasks.ledger.ledger import PATIENCE
+from cron_tasks.ledger.run_id import parse_run_id
+from cron_tasks.registry.registry import Registry
+from cron_tasks.schedules.human import local
 
 
 @click.command()

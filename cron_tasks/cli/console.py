@@ -17,16 +17,15 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from cron_tasks import times
 from cron_tasks.errors import CronTasksError
-from cron_tasks.schedules import Schedule
-from cron_tasks.text import printable
+from cron_tasks.schedules import Schedule, human
+from cron_tasks.text.display import printable
 
 if TYPE_CHECKING:
     from redis import Redis
 
-    from cron_tasks.ledger import Ledger
-    from cron_tasks.registry import Registry
+    from cron_tasks.ledger.ledger import Ledger
+    from cron_tasks.registry.registry import Registry
 
 #: A longer table is plain on a terminal too: rich lays out some 2,000 rows a second.
 RICH_ROWS = 1000
@@ -129,7 +128,7 @@ def print_ticks(
     """Print ticks with offset in `zone`, weekday and distance, and mark those `skipped`."""
     rows = []
     for tick in ticks:
-        at, away = tick.astimezone(ZoneInfo(zone)), times.distance((tick - now).total_seconds())
+        at, away = tick.astimezone(ZoneInfo(zone)), human.distance((tick - now).total_seconds())
         mark = ", skipped" if tick.timestamp() in skipped else ""
         rows.append((at.isoformat(), f"{at:%a}", away + mark))
     print_table(("next", "day", "away"), rows)
@@ -138,7 +137,7 @@ def print_ticks(
 def moment(text: str, zone: str, option: str) -> datetime:
     """The time that a person means by `2h` (ago), `PT2H` or an ISO 8601 time."""
     try:
-        return times.moment(text, zone, datetime.now(UTC))
+        return human.moment(text, zone, datetime.now(UTC))
     except ValueError as error:
         spans = "no span such as 30s, 15min, 2h or 1d"
         raise click.BadParameter(f"{error}, and {spans}", param_hint=f"'{option}'") from None
@@ -160,14 +159,14 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
 def open_redis() -> "Redis":
     """Redis as the settings name it. Raises SettingsError."""
-    from cron_tasks.redis_client import connect
     from cron_tasks.settings import load
+    from cron_tasks.store.client import connect
 
     return connect(load().redis_url.get_secret_value())
 
 
 def open_registry(redis: "Redis") -> "Registry":
-    from cron_tasks.registry import Registry
+    from cron_tasks.registry.registry import Registry
     from cron_tasks.settings import load
 
     return Registry(redis, load().audit_days)
@@ -175,7 +174,7 @@ def open_registry(redis: "Redis") -> "Registry":
 
 def open_ledger(redis: "Redis") -> "Ledger":
     """The ledger in `redis`, with its limits as the settings say."""
-    from cron_tasks.ledger import Ledger
+    from cron_tasks.ledger.ledger import Ledger
     from cron_tasks.settings import load
 
     return Ledger(redis, load())

@@ -12,19 +12,19 @@ import click
 from redis import Redis
 from redis.exceptions import ConnectionError, TimeoutError
 
-from cron_tasks import names
 from cron_tasks.cli import console
-from cron_tasks.comparison import Comparison
 from cron_tasks.errors import SettingsError
-from cron_tasks.plan import plan
-from cron_tasks.redis_client import connect
-from cron_tasks.registry import Registry
+from cron_tasks.registry.plan import plan
+from cron_tasks.registry.registry import Registry
+from cron_tasks.repair.comparison import Comparison
+from cron_tasks.rest.listing import Source
+from cron_tasks.schedules.human import duration
 from cron_tasks.settings import Settings, load
-from cron_tasks.source import Source
-from cron_tasks.sync import Reconciler, policy_of
-from cron_tasks.sync_state import RIVAL_SHOWN, load_status, service_of
-from cron_tasks.text import printable
-from cron_tasks.times import duration
+from cron_tasks.store import names
+from cron_tasks.store.client import connect
+from cron_tasks.sync.reconciler import Reconciler, policy_of
+from cron_tasks.sync.state import RIVAL_SHOWN, load_status, service_of
+from cron_tasks.text.display import printable
 
 #: Seconds that doctor waits for an answer of Redis, and of workers.
 PATIENCE = 2.0

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from cron_tasks import names, runs
 from cron_tasks.cli import console
 from cron_tasks.errors import RunUnfit
-from cron_tasks.jobs import Job
-from cron_tasks.registry import routing
-from cron_tasks.text import printable
-from cron_tasks.times import took
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.routing import routing
+from cron_tasks.runs import queries
+from cron_tasks.schedules.human import took
+from cron_tasks.store import names
+from cron_tasks.text.display import printable
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -54,11 +55,11 @@ def patiently(ask: Callable[[], T]) -> T:
             time.sleep(LOOK_EVERY)
 
 
-def wait_for(redis: "Redis", run_id: str) -> runs.Shape:
+def wait_for(redis: "Redis", run_id: str) -> queries.Shape:
     """How an open run ended, once it has. Raises RunUnfit when Redis has forgotten it."""
     while patiently(lambda: redis.hexists(names.OPEN, run_id)):
         time.sleep(LOOK_EVERY / 2)
-    if (run := patiently(lambda: runs.last_end(redis, run_id))) is None:
+    if (run := patiently(lambda: queries.last_end(redis, run_id))) is None:
         raise RunUnfit(f"run {run_id} is no longer open, and nothing is known of its end")
     return run
 
@@ -80,19 +81,19 @@ def begin(redis: "Redis", job: Job, run_id: str, wait: bool, as_json: bool) -> N
             click.get_current_context().exit(1)
 
 
-def listed(run: runs.Shape) -> runs.Shape:
+def listed(run: queries.Shape) -> queries.Shape:
     """A run as in a list."""
     return {name: run[name] for name in FIELDS if name in run}
 
 
-def outcome(run: runs.Shape) -> str:
+def outcome(run: queries.Shape) -> str:
     """`failed after 2.5 s at attempt 2: HTTP 500`"""
     after = f" after {took(run['duration'])}" if run["duration"] is not None else ""
     number = f" at attempt {run['attempt']}" if (run["attempt"] or 0) > 1 else ""
     return str(run["status"]) + after + number + (f": {why(run)}" if why(run) else "")
 
 
-def why(run: runs.Shape) -> str:
+def why(run: queries.Shape) -> str:
     """Reason or error of a run, the run that was in its way, and the last tick missed with it."""
     about = f" ({run['other']})" if run.get("other") else ""
     about += f" until {run['until']}" if "until" in run else ""

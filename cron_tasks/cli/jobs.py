@@ -9,12 +9,13 @@ from typing import Any
 import click
 from redis import Redis
 
-from cron_tasks.by_hand import open_by_hand
 from cron_tasks.cli import Commands, LazyGroup, console
 from cron_tasks.cli.following import begin, wait_option
-from cron_tasks.registry import Registered, Registry, pages
-from cron_tasks.text import printable
-from cron_tasks.times import local
+from cron_tasks.registry.registry import Registered, Registry
+from cron_tasks.runs.commands import open_by_hand
+from cron_tasks.schedules.human import local
+from cron_tasks.store.paging import pages
+from cron_tasks.text.display import printable
 
 COMMANDS: Commands = {
     "list": ("jobs:list_jobs", "List the jobs with next tick and last status."),

@@ -11,8 +11,8 @@ import click
 from cron_tasks.cli import console
 from cron_tasks.errors import ScheduleError
 from cron_tasks.schedules import Schedule, parse
-from cron_tasks.text import printable, shown
-from cron_tasks.times import local
+from cron_tasks.schedules.human import local
+from cron_tasks.text.display import printable, shown
 
 #: What is an expression and no id of a job: white space, a nickname, `PT5M`, `FREQ=…`, `DTSTART…`.
 _EXPRESSION = re.compile(r"\s|^@|^PT?\d|FREQ=|^(?:DTSTART|RRULE|CRON_TZ=|TZ=)", re.IGNORECASE)
@@ -93,7 +93,7 @@ def _default_zone() -> str:
 
 def _schedule_of_job(job_id: str, now: datetime) -> tuple[Schedule, datetime, tuple[float, ...]]:
     """A job's schedule, the time from which it fires, and its ticks that are to be skipped."""
-    from cron_tasks.registry import Registry
+    from cron_tasks.registry.registry import Registry
 
     try:
         with console.open_redis() as redis:

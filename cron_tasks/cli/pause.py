@@ -5,15 +5,15 @@ import time
 import click
 from redis import Redis
 
-from cron_tasks import skips
 from cron_tasks.cli import console
 from cron_tasks.errors import CronTasksError
-from cron_tasks.overtaken import tell_overtaken
-from cron_tasks.registry import Registered
+from cron_tasks.ledger.run_id import run_id
+from cron_tasks.registry import skips
+from cron_tasks.registry.registry import Registered
+from cron_tasks.runs.overtaken import tell_overtaken
+from cron_tasks.schedules.human import local
 from cron_tasks.settings import load
-from cron_tasks.text import printable
-from cron_tasks.ticks import run_id
-from cron_tasks.times import local
+from cron_tasks.text.display import printable
 
 #: Longest reason that is kept.
 REASON_KEPT = 200

@@ -11,15 +11,15 @@ from typing import NoReturn
 import click
 from redis import Redis
 
-from cron_tasks import by_hand
-from cron_tasks import runs as stored
 from cron_tasks.cli import Commands, LazyGroup, console
 from cron_tasks.cli.following import LOOK_EVERY, begin, listed, outcome, patiently, wait_option, why
 from cron_tasks.errors import CronTasksError, RunUnfit
-from cron_tasks.registry import Registry
+from cron_tasks.registry.registry import Registry
+from cron_tasks.runs import commands
+from cron_tasks.runs import queries as stored
+from cron_tasks.schedules.human import local, took
 from cron_tasks.settings import load
-from cron_tasks.text import printable
-from cron_tasks.times import local, took
+from cron_tasks.text.display import printable
 
 EVER = datetime.min.replace(tzinfo=UTC)
 
@@ -136,7 +136,7 @@ def _second(moment: str | None, zone: str) -> str:
 def show(run_id: str, as_json: bool) -> None:
     """Show everything about one run: each attempt, what it put out, what was in its way."""
     with console.open_redis() as redis:
-        asked_for, job_id, _ = by_hand.named(run_id)
+        asked_for, job_id, _ = commands.named(run_id)
         found = stored.details(redis, asked_for)
         try:
             job = Registry(redis).job(job_id)
@@ -146,7 +146,7 @@ def show(run_id: str, as_json: bool) -> None:
                 raise
             name, zone = None, "UTC"
     if found is None:
-        raise RunUnfit(by_hand.unknown(asked_for))
+        raise RunUnfit(commands.unknown(asked_for))
     found = {"run_id": asked_for, "job_id": job_id, "job_name": name, **found}
     if as_json:
         console.print_json(found)
@@ -177,7 +177,7 @@ def retry(run_id: str, wait: bool, as_json: bool) -> None:
     """Run one that ended as failed, skipped or missed again, under the same id."""
     with console.open_redis() as redis:
         ledger = console.open_ledger(redis)
-        asked_for, job = by_hand.reopen(redis, ledger, run_id, time.time())
+        asked_for, job = commands.reopen(redis, ledger, run_id, time.time())
         begin(redis, job, asked_for, wait, as_json)
 
 
@@ -191,7 +191,7 @@ def cancel(run_id: str, as_json: bool) -> None:
     """
     with console.open_redis() as redis:
         ledger = console.open_ledger(redis)
-        over = by_hand.cancel(redis, ledger, run_id, time.time(), load())
+        over = commands.cancel(redis, ledger, run_id, time.time(), load())
     if as_json:
         console.print_json({"run_id": run_id, "state": "cancelled" if over else "asked to stop"})
     else:

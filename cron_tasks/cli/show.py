@@ -9,12 +9,12 @@ from typing import Any
 import click
 from redis import Redis
 
-from cron_tasks import runs as stored
 from cron_tasks.cli import console
 from cron_tasks.cli.runs import print_runs
-from cron_tasks.registry import Registered, Registry
-from cron_tasks.text import printable
-from cron_tasks.times import local
+from cron_tasks.registry.registry import Registered, Registry
+from cron_tasks.runs import queries as stored
+from cron_tasks.schedules.human import local
+from cron_tasks.text.display import printable
 
 TICKS = 5
 #: Open runs that are shown.

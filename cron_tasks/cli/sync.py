@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 import click
 
 from cron_tasks.cli.console import json_option, no_log_lines, open_redis, print_json, progress
-from cron_tasks.jobs import Rejected
-from cron_tasks.plan import Changes, Desired
+from cron_tasks.jobs.job import Rejected
+from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.settings import load
-from cron_tasks.sync import Reconciler, Report
-from cron_tasks.text import printable
+from cron_tasks.sync.reconciler import Reconciler, Report
+from cron_tasks.text.display import printable
 
 #: Jobs shown for each kind of change.
 SHOWN = 50

@@ -27,7 +27,7 @@ def up(demo: bool, workers: int, data: Path | None) -> None:
     An embedded Valkey (unless CRON_TASKS_REDIS_URL is set), beat, workers and Flower. With --demo
     nothing has to be set; without it, CRON_TASKS_REST_URL says whose jobs to run.
     """
+    from cron_tasks.local.system import up as run
     from cron_tasks.settings import load
-    from cron_tasks.stack.system import up as run
 
     run(load(), demo=demo, workers=workers, data=data)

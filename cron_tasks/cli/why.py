@@ -8,12 +8,12 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from cron_tasks import names
-from cron_tasks.account import days_of, read, read_open
+from cron_tasks.audit.account import days_of, read, read_open
+from cron_tasks.audit.explain import why
 from cron_tasks.cli import console
-from cron_tasks.text import printable, shown
-from cron_tasks.ticks import run_id
-from cron_tasks.why import why
+from cron_tasks.ledger.run_id import run_id
+from cron_tasks.store import names
+from cron_tasks.text.display import printable, shown
 
 
 @click.command("why")

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from cron_tasks import logs
 from cron_tasks.bot import Bot, reader
 from cron_tasks.settings import load
-from cron_tasks.text import printable, shown
+from cron_tasks.telemetry import logs
+from cron_tasks.text.display import printable, shown
 
 
 def line(body: Mapping[str, Any], now: float) -> str:

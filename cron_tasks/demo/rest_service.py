@@ -20,11 +20,12 @@ import uvicorn
 from fastapi import Body, Depends, FastAPI, Header, HTTPException, Request, Response
 from redis.exceptions import RedisError
 
-from cron_tasks import logs, names
-from cron_tasks.jobs import REMARKS
-from cron_tasks.jobs import job_id as identity
-from cron_tasks.redis_client import connect
+from cron_tasks.jobs.job import REMARKS
+from cron_tasks.jobs.job import job_id as identity
 from cron_tasks.settings import load
+from cron_tasks.store import names
+from cron_tasks.store.client import connect
+from cron_tasks.telemetry import logs
 
 log = structlog.get_logger("cron_tasks.demo.rest")
 

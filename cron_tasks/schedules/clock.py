@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from zoneinfo import ZoneInfo
 
 from cron_tasks.schedules.words import Fault
-from cron_tasks.text import shown, suggestion
+from cron_tasks.text.display import shown, suggestion
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)

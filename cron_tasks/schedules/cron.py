@@ -23,7 +23,7 @@ from cron_tasks.schedules import cron_text, cron_words, walls
 from cron_tasks.schedules.interval import Interval
 from cron_tasks.schedules.words import Fault
 from cron_tasks.schedules.work import Work
-from cron_tasks.text import shown
+from cron_tasks.text.display import shown
 
 PREFIX = re.compile(r"^\s*(?:CRON_)?TZ=(\S*)\s*")
 _ANY_TIME = datetime(2000, 1, 1)

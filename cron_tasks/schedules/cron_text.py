@@ -12,7 +12,7 @@ from cronsim import CronSimError
 from cronsim.cronsim import SYMBOLIC_DAYS, SYMBOLIC_MONTHS, Field
 
 from cron_tasks.schedules.words import Fault
-from cron_tasks.text import shown, suggestion
+from cron_tasks.text.display import shown, suggestion
 
 _NICKNAMES = {
     "@yearly": "0 0 1 1 *",

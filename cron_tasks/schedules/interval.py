@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from cron_tasks.schedules.clock import EPOCH, local, read_date, read_time, utc_text, wall_text
 from cron_tasks.schedules.words import Fault, listed
 from cron_tasks.schedules.work import Work
-from cron_tasks.text import shown
+from cron_tasks.text.display import shown
 
 _LONGEST = 36525 * 86400
 _NUMBER = r"([0-9]{1,12}(?:[.,][0-9]+)?)"

@@ -28,7 +28,7 @@ from cron_tasks.schedules.interval import Interval, Once
 from cron_tasks.schedules.schedule import MOST_JITTER, Rule, Schedule, Series
 from cron_tasks.schedules.words import Fault, Faults, listed
 from cron_tasks.schedules.work import Work
-from cron_tasks.text import shown
+from cron_tasks.text.display import shown
 
 _MOST_EXCLUDED = 1_000
 _KINDS = ("cron_expression", "every", "run_at", "rrule")

@@ -21,7 +21,7 @@ from cron_tasks.schedules.rrule_search import DAY_SECONDS, END, Occurrences, to_
 from cron_tasks.schedules.rrule_text import DAILY, MONTHLY, WEEKLY, YEARLY, Parts, read
 from cron_tasks.schedules.words import Fault
 from cron_tasks.schedules.work import TooMuchWork, Work
-from cron_tasks.text import shown
+from cron_tasks.text.display import shown
 
 ZONE = re.compile(r"^\s*DTSTART;(?:\S*;)?TZID=([^:;\s]*)", re.IGNORECASE | re.MULTILINE)
 _LONGEST = 10_000

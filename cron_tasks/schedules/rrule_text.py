@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cron_tasks.schedules.words import Fault, Faults
-from cron_tasks.text import shown, suggestion
+from cron_tasks.text.display import shown, suggestion
 
 FREQUENCIES = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY")
 YEARLY, MONTHLY, WEEKLY, DAILY, HOURLY, MINUTELY, SECONDLY = range(len(FREQUENCIES))

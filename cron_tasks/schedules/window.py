@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from cron_tasks.schedules.clock import DAY, REACH, clock_change, local, read_date, showing
 from cron_tasks.schedules.words import Fault
-from cron_tasks.text import printable, shown
+from cron_tasks.text.display import printable, shown
 
 T = TypeVar("T", datetime, timedelta)
 

@@ -21,7 +21,7 @@ from pydantic_settings import SettingsError as SourceError
 from cron_tasks.errors import SettingsError
 from cron_tasks.settings import urls
 from cron_tasks.settings.fields import PREFIX, SECRETS_DIR, Settings, expected, variable
-from cron_tasks.text import did_you_mean, printable, shown
+from cron_tasks.text.display import did_you_mean, printable, shown
 
 Given = Mapping[str, tuple[str, str]]
 

@@ -11,11 +11,11 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
-from cron_tasks import addresses
-from cron_tasks.hosts import with_ascii_host
-from cron_tasks.names import CELERY_CONTROL, RESERVED
+from cron_tasks.http import addresses
+from cron_tasks.http.hosts import with_ascii_host
 from cron_tasks.settings import urls
-from cron_tasks.text import printable, shown, suggestion
+from cron_tasks.store.names import CELERY_CONTROL, RESERVED
+from cron_tasks.text.display import printable, shown, suggestion
 
 #: What REST_MAPPING may place: the array of jobs, the next page, and each field of a job.
 MAPPABLE = (

@@ -1,0 +1,58 @@
+"""Secrets that jobs use by name: files in CRON_TASKS_SECRETS_DIR, read anew by each run.
+
+Their values go into the request and nowhere else.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from cron_tasks.errors import ActionFailed
+from cron_tasks.jobs.placeholders import SECRET_NAME
+from cron_tasks.settings import PREFIX
+from cron_tasks.text.masking import Mask
+
+#: Bytes of the longest value.
+LONGEST = 65_536
+_NAME = re.compile(SECRET_NAME, re.IGNORECASE)
+
+
+def names(folder: Path | None) -> Iterator[str]:
+    """The secrets that jobs may use; those of the settings are not among them."""
+    try:
+        entries = list(os.scandir(folder)) if folder else []
+    except OSError:
+        return
+    for entry in entries:
+        if _usable(entry.name) and entry.is_file():
+            yield entry.name
+
+
+def _usable(name: str) -> bool:
+    return bool(_NAME.fullmatch(name)) and not name.upper().startswith(PREFIX)
+
+
+class Secrets(Mask):
+    """The secrets of one run: each that is read is masked from then on."""
+
+    def __init__(self, folder: Path | None) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def read(self, name: str) -> str:
+        """The value. Raises ActionFailed, permanent, when there is none."""
+        try:
+            if self._folder is None or not _usable(name):
+                raise FileNotFoundError
+            with (self._folder / name).open("rb") as file:
+                value = file.read(LONGEST + 1).decode().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = "is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else "cannot be read"
+            text = f"the secret {name} in the folder CRON_TASKS_SECRETS_DIR {why}"
+            raise ActionFailed(text, permanent=True) from None
+        if not value or len(value) > LONGEST:
+            text = f"the secret {name} is empty or longer than {LONGEST} bytes"
+            raise ActionFailed(text, permanent=True)
+        self.hide(value)
+        return value

@@ -1,0 +1,1 @@
+"""Expected runs against recorded ones: the account, explanations, and backfill."""

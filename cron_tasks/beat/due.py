@@ -1,0 +1,193 @@
+"""What is due: read in pages, judged entry by entry, so that a broken one harms only itself."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, cast
+
+import orjson
+from redis import Redis
+
+from cron_tasks.beat.passed_over import skipped
+from cron_tasks.jobs.job import Job
+from cron_tasks.ledger.records import Advance
+from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.tick import Due
+from cron_tasks.registry import entries
+from cron_tasks.registry.skips import NONE, Skips, by_job, first_kept
+from cron_tasks.runs.outcomes import passed_over
+from cron_tasks.schedules import Schedule
+from cron_tasks.schedules.catchup import Firing, HasTicks, Without, due_ticks, on_time, ticks_among
+from cron_tasks.settings import Settings
+from cron_tasks.store import names
+from cron_tasks.store.scripts import script
+
+PAGE = 1000
+#: Rows that are judged in one go: some ten milliseconds each at the most.
+FEW = 50
+_ROUTING = {"queue": str, "priority": int}
+_due = script("beat/due")
+
+
+@dataclass(slots=True)
+class Row:
+    """A due entry as stored; the score is text, exactly as Redis has it."""
+
+    key: str
+    score: str
+    definition: str | None
+    meta: str | None
+    job: str | None
+
+    @property
+    def job_id(self) -> str | None:
+        return names.job_id_of(self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Up to PAGE due rows, and up to which edit of the registry they are current; the time of what
+    is due next, that of the next tick to look after (infinity: nothing), and whether there are a
+    registry and the sync's own entry. `skips` are the ticks among them that are to be skipped."""
+
+    rows: list[Row]
+    edits: int
+    next_due: float
+    next_deadline: float
+    whole: bool
+    skips: Skips = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Batch:
+    """A page of rows, judged: how entries move on, the ticks that this fires by run id, an
+    operator's own entries, and what is broken."""
+
+    edits: int
+    advances: list[Advance] = field(default_factory=list)
+    ticks: dict[str, Due] = field(default_factory=dict)
+    foreign: list[Row] = field(default_factory=list)
+    broken: list[tuple[Row, Exception]] = field(default_factory=list)
+
+
+def read_page(redis: Redis, now: float, after: str = "") -> Page:
+    """What is due at `now`, the longest overdue first; of that what comes `after` an entry, and
+    nothing when that one is gone. One round trip."""
+    keys = [names.SCHEDULE, names.GENERATION, names.DEADLINES, names.EDITS, names.SYNC_ENTRY]
+    keys.append(names.SKIPS)
+    args = [now, PAGE, after]
+    due, entries, edits, next_due, next_deadline, whole, skips = _due(redis, keys, args)
+    nothing = None, None, None
+    rows = [
+        Row(key, score, *(entry or nothing))
+        for key, score, entry in zip(due[::2], due[1::2], entries, strict=True)
+    ]
+    times = float(next_due), float(next_deadline)
+    return Page(rows, edits, *times, bool(whole), by_job(skips))
+
+
+def judge_page(
+    page: Page, now: float, settings: Settings, between: Callable[[], object] = lambda: None
+) -> Batch:
+    """Judge each row by itself, so that a broken one harms no other.
+
+    `between` is called after every few rows, since a page of costly schedules takes seconds.
+    """
+    batch = Batch(page.edits)
+    for number, row in enumerate(page.rows, 1):
+        if number % FEW == 0:
+            between()
+        if row.job_id is None:
+            batch.foreign.append(row)
+            continue
+        try:
+            advance, fired = judge(row, now, settings, page.skips)
+        except Exception as error:
+            batch.broken.append((row, error))
+        else:
+            batch.advances.append(advance)
+            for tick in fired:
+                batch.ticks[tick.run_id] = tick
+    return batch
+
+
+def judge(
+    row: Row, now: float, settings: Settings, skips: Skips = NONE
+) -> tuple[Advance, list[Due]]:
+    """How a due row of ours moves on, and the ticks that this fires.
+
+    A tick that is to be skipped neither fires nor is missed, however late it is.
+    Raises ValueError (ScheduleError, BrokenDocument among them), KeyError or TypeError when the
+    row is broken.
+    """
+    row.key.encode()  # a key that is no UTF-8 cannot be part of a run id
+    job_id = row.job_id or ""
+    document = _object(row.job, "job")
+    # All before its options is about this job alone, all after it many jobs share.
+    schedule, options = _read("{" + "".join((row.definition or "").partition('"options": ')[1:]))
+    times = skips.get(job_id, ())
+    firing, to_skip = _fire(row, schedule, now, settings.misfire_grace, times)
+    quick = "action" not in document
+    ticks = [Due(run_id(job_id, tick), job_id, options, quick) for tick in firing.ticks]
+    last = firing.ticks[-1] if firing.ticks else now
+    if firing.missed:
+        last = max(firing.ticks, default=firing.missed.last)
+    if to_skip:
+        last = max(last, to_skip[-1])
+    # Several ticks at once were meant to run one after the other.
+    in_turn = len(ticks) > 1 and not quick and document.get("overlap") != "allow"
+    advance = Advance(
+        key=row.key,
+        score=row.score,
+        next=firing.next,
+        meta=entries.meta(last, entries.run_count(row.meta) + len(ticks)),
+        run_ids=[tick.run_id for tick in ticks],
+        job_id=job_id,
+        in_turn=in_turn,
+    )
+    if firing.missed:
+        job = Job.from_document(row.job or "")
+        advance.missed, advance.told = passed_over(job, firing.missed, now, settings)
+    if to_skip:
+        advance.skipped = skipped(Job.from_document(row.job or ""), to_skip, now, settings)
+    return advance, ticks
+
+
+def _fire(
+    row: Row, schedule: Schedule, now: float, grace: float, times: Sequence[float]
+) -> tuple[Firing, list[float]]:
+    """Return what a due row fires as if `times` did not exist, and which of them it skips."""
+    due: float | None = float(row.score)
+    kept: HasTicks = schedule
+    to_skip: list[float] = []
+    if times:
+        to_skip = ticks_among(schedule, times, float(row.score), now)
+        kept, due = Without(schedule, frozenset(to_skip)), first_kept(schedule, due, to_skip)
+    if due is None or now - due <= grace:
+        firing = on_time(kept, due, now)
+    else:
+        firing = due_ticks(kept, due, now, Job.from_document(row.job or "").catchup, grace)
+    return firing, [tick for tick in to_skip if firing.next is None or tick < firing.next]
+
+
+def _object(text: str | None, field: str) -> dict[str, Any]:
+    value = orjson.loads(text or "null")
+    if not isinstance(value, dict):
+        raise ValueError(f"its field {field} holds no JSON object")  # noqa: TRY004
+    return value
+
+
+@lru_cache(maxsize=16384)
+def _read(definition: str) -> tuple[Schedule, dict[str, Any]]:
+    fields = _object(definition, "definition")
+    return entries.read_schedule(fields), _routing(fields.get("options") or {})
+
+
+def _routing(options: Any) -> dict[str, Any]:
+    """The options of an entry's message, which are those that `registry.routing` writes."""
+    known = isinstance(options, dict) and all(
+        isinstance(value, _ROUTING.get(name, ())) for name, value in options.items()
+    )
+    if not known:
+        raise ValueError("its options are not a `queue` and a `priority`")
+    return cast("dict[str, Any]", options)

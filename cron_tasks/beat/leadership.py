@@ -1,0 +1,67 @@
+"""Which beat acts.
+
+    standing by ──lock free──▶ leading ──lock gone, or taken──▶ standing by
+                                  └──SIGTERM: lock released──▶ gone
+
+The lock is RedBeat's own key, so a stock beat on the same Redis stands by too. It is short and
+extended often; what a leader does is checked against its token inside the script that does it.
+"""
+
+import time
+
+import structlog
+from redis import Redis
+from redis.exceptions import LockError, RedisError
+
+from cron_tasks.store import names
+
+log = structlog.get_logger("cron_tasks.beat")
+
+
+class Leadership:
+    """The leader's lock, held for `ttl` seconds after the last sign of life."""
+
+    def __init__(self, redis: Redis, ttl: float) -> None:
+        self._ttl = ttl
+        self._lock = redis.lock(names.LEADER_LOCK, timeout=ttl, thread_local=False)
+        self._extended = 0.0
+
+    @property
+    def token(self) -> str | None:
+        """What the lock holds while we lead; None when we do not."""
+        token = self._lock.local.token
+        return token.decode() if isinstance(token, bytes) else token
+
+    def hold(self) -> bool:
+        """Whether we lead from now on: extends the lock when it is time, or tries to get it."""
+        now = time.monotonic()
+        if self.token is not None:
+            if now - self._extended < self._ttl / 3:
+                return True
+            try:
+                self._lock.extend(self._ttl, replace_ttl=True)
+            except LockError:
+                self.lost()
+            else:
+                self._extended = now
+                return True
+        if self._lock.acquire(blocking=False):
+            self._extended = now
+            return True
+        return False
+
+    def lost(self) -> None:
+        """Another may lead by now."""
+        log.warning("beat.lost_lead")
+        self._lock.local.token = None
+
+    def release(self) -> None:
+        """Let the next beat lead at once; does nothing when we do not lead."""
+        if self.token is None:
+            return
+        try:
+            self._lock.release()
+        except RedisError as error:
+            log.warning("beat.lock_not_released", error=str(error))
+        finally:
+            self._lock.local.token = None

@@ -1,0 +1,81 @@
+"""Looking after ticks whose deadline has passed: a lost message, a dead worker, a backlog.
+
+A pending tick is sent again only when its queue is empty: as long as messages wait there, workers
+are slow or gone, and more messages would help nobody.
+"""
+
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from cron_tasks.ledger.ledger import Ledger
+from cron_tasks.ledger.records import TASK, Overdue
+from cron_tasks.ledger.tick import Due
+from cron_tasks.runs.overdue import Decisions, decide
+from cron_tasks.settings import Settings
+
+log = structlog.get_logger("cron_tasks.beat")
+
+#: Overdue ticks looked after in one go.
+PAGE = 500
+
+
+def sweep(
+    ledger: Ledger,
+    now: float,
+    settings: Settings,
+    waiting: Callable[[str | None], int],
+    publish: Callable[[Sequence[Due]], None],
+    revoke: Callable[[Sequence[str]], None],
+) -> bool:
+    """Look after one page of overdue ticks; whether there may be more."""
+    page = ledger.overdue(now, PAGE)
+    if not page:
+        return False
+    left = _left_to_tasks(page, waiting, revoke)
+    for tick in left:
+        ledger.renew(TASK + (tick.task_id or ""), now, [tick.run_id])
+    decisions = decide([tick for tick in page if tick not in left], now, settings)
+    queues = {tick.options.get("queue") for tick in decisions.lost}
+    idle = {queue for queue in queues if not waiting(queue)}
+    lost = [tick for tick in decisions.lost if tick.options.get("queue") in idle]
+    decisions.close += [end for tick in lost if (end := decisions.discarded.get(tick.run_id))]
+    lost = [tick for tick in lost if tick.run_id not in decisions.discarded]
+    ledger.finish(now, decisions.close)
+    closed = {outcome.run_id for outcome in decisions.close}
+    again = {run_id: state for run_id, state in decisions.again if run_id not in closed}
+    sent = [(tick.run_id, again.pop(tick.run_id)) for tick in lost if tick.run_id in again]
+    ledger.hand_back(now, list(again.items()))
+    ledger.hand_back(now, decisions.further_attempt, attempt_more=True)
+    publish([*decisions.due, *lost])
+    # Counted afterwards, since what could not be sent was not discarded.
+    ledger.hand_back(now, sent, sent_again=True)
+    _log(decisions, len(lost))
+    return len(page) == PAGE
+
+
+def _left_to_tasks(
+    page: Sequence[Overdue],
+    waiting: Callable[[str | None], int],
+    revoke: Callable[[Sequence[str]], None],
+) -> list[Overdue]:
+    """End the tasks that runs were handed over to; those whose outcome may wait in our queue."""
+    task_ids = [tick.task_id for tick in page if tick.task_id]
+    if not task_ids:
+        return []
+    revoke(task_ids)
+    return [tick for tick in page if tick.task_id and not tick.stopped] if waiting(None) else []
+
+
+def _log(decisions: Decisions, sent_again: int) -> None:
+    """Retries that are due, and runs asked for by hand, are nothing to warn of."""
+    closed = {outcome.run_id for outcome in decisions.close}
+    about = {
+        "closed": len(decisions.close),
+        "sent_again": sent_again,
+        "left_waiting": sum(tick.run_id not in closed for tick in decisions.lost) - sent_again,
+        "worker_died": len(decisions.further_attempt),
+    }
+    if any(about.values()):
+        write = log.warning if decisions.close or decisions.further_attempt else log.info
+        write("sweep.done", **about)

@@ -1,0 +1,1 @@
+"""Flower: who may reach it."""

@@ -1,0 +1,1 @@
+"""What to run: a job, its validation, its policies and its actions. Pure."""

@@ -1,0 +1,34 @@
+"""One attempt at a run, as actions and templates see it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from cron_tasks.schedules.instants import iso
+
+if TYPE_CHECKING:
+    from cron_tasks.jobs.job import Job
+
+
+@dataclass(slots=True)
+class Run:
+    """One attempt at a tick: all that an action may know; times in seconds since the epoch."""
+
+    job: "Job"
+    run_id: str
+    scheduled_for: float
+    attempt: int
+
+    @property
+    def values(self) -> dict[str, str]:
+        """What the placeholders in a job's texts stand for."""
+        scheduled = datetime.fromtimestamp(self.scheduled_for, ZoneInfo(self.job.timezone))
+        return {
+            "name": self.job.name,
+            "id": self.job.id,
+            "run_id": self.run_id,
+            "scheduled_for": iso(self.scheduled_for),
+            "attempt": str(self.attempt),
+            "time": f"{scheduled:%Y-%m-%d %H:%M}",
+        }

@@ -1,0 +1,1 @@
+"""What became of each run: its states, and one script for each transition."""

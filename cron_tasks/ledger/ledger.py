@@ -1,0 +1,294 @@
+"""The ledger: what became of every tick.
+
+Celery on Redis loses messages and doubles them, so a message is only a hint that a tick waits;
+this is the truth. Each step is one Lua call for any number of ticks, so no crash can split it:
+
+    due ──advance──▶ pending ──claim──▶ running(lease) ──finish──▶ ok | failed | skipped | missed
+                        ▲      └──────▶ queued │  │
+                        │                 │    │  └──────finish──▶ waiting for its next attempt
+                        └───hand back─────┴────┴──hand back───────────┘
+
+An open tick is a field of the hash `cron_tasks:open`, "<state>|<attempt>|<flags>|<holder>", and a
+member of `cron_tasks:deadlines`, scored with the time at which somebody has to look after it: when
+a pending tick's message counts as lost, a running tick's lease ends, a waiting tick's retry is due.
+States are p(ending), r(unning), w(aiting for a time: its next attempt, or its turn) and q(ueued
+until the run of its job that is going ends). Flags are h (asked for by hand), r (done again by
+hand), q (was queued) and c (makes up for a tick that nothing ran): none is ever too late.
+A pending tick has for its holder how often its message was sent again, if it was.
+A run that a Celery task does has "task:" and that one's id for its holder, and for its deadline the
+end of the job's timeout, since nobody renews it.
+"""
+
+from collections.abc import Collection, Sequence
+from itertools import chain
+from typing import Any, cast
+
+from redis import Redis
+
+from cron_tasks.errors import WriteRefused
+from cron_tasks.ledger import steps as steps
+from cron_tasks.ledger.records import DAY, Advance, Claim, Message, Outcome, Overdue
+from cron_tasks.ledger.run_id import parse_run_id
+from cron_tasks.settings import Settings
+from cron_tasks.store import names
+from cron_tasks.store.paging import pages
+
+#: Seconds after which a pending tick that nobody claimed is looked after.
+PATIENCE = 5.0
+#: Seconds that a claim holds without being renewed.
+LEASE = 15.0
+#: Seconds after which a run asks again that came before an earlier run of its job.
+AGAIN = 1.0
+
+
+class LockLost(Exception):
+    """Another beat leads by now; nothing was changed."""
+
+
+class Ledger:
+    """The ledger in one Redis."""
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self.redis = redis
+        self._keep = [settings.history_runs, int(settings.history_days * DAY)]
+        # A day more than is audited, since counts are kept by the day.
+        self.audited = int((settings.audit_days + 1) * DAY)
+        stream = "1" if settings.notify_transport == "stream" else ""
+        self._queues = [stream, settings.notify_max]
+        self._reports = "1" if settings.rest_report_path else ""
+
+    def advance(self, token: str, now: float, page: Sequence[Advance], edits: int) -> list[str]:
+        """Move a page of due entries on and put their ticks into the ledger; the new run ids.
+
+        An entry that was removed, moved on, or edited since the registry's edit `edits` is passed
+        over. At most a thousand entries a call, the most that Lua unpacks.
+        Raises LockLost when `token` does not hold the leader's lock.
+        """
+        args: list[Any] = [token, now, now + PATIENCE, names.HISTORY_PREFIX, *self._keep]
+        args += [names.ACCOUNT_PREFIX, self.audited, *self._queues, edits]
+        for entry in page:
+            upcoming = "" if entry.next is None else repr(entry.next)
+            passed_over = _passed_over(entry) if entry.missed or entry.skipped else ()
+            args += (entry.key, entry.score, upcoming, entry.meta, len(passed_over))
+            args += ("c" if entry.in_turn else "", len(entry.run_ids), *entry.run_ids)
+            for each in passed_over:
+                args += each
+        keys = [names.LEADER_LOCK, names.SCHEDULE, names.OPEN, names.DEADLINES]
+        keys += [names.UNDELIVERABLE, names.DROPPED, names.RECENT, names.EDITS, names.BEFORE]
+        keys += [names.SKIPS, names.REPORTS] if self._reports else [names.SKIPS]
+        try:
+            refused = set(steps.advance(self.redis, keys, args))
+        except WriteRefused:
+            raise LockLost from None
+        return [each for entry in page for each in entry.run_ids if each not in refused]
+
+    def open(
+        self, run_ids: Sequence[str], due: float, again: bool = False, in_turn: bool = False
+    ) -> list[str]:
+        """Put ticks asked for by hand into the ledger; return those that were not open already.
+
+        From `due` on beat publishes those that nobody has claimed. `again` is for those that have
+        ended before. With `in_turn` they wait for other runs of their job, whatever its overlap
+        policy.
+        """
+        keys = [names.OPEN, names.DEADLINES, names.WAKE, names.BEFORE]
+        flags = "h" + "r" * again + "c" * in_turn
+        args = [due, f"p|1|{flags}|", names.JOB_ENTRY_PREFIX]
+        return steps.open(self.redis, keys, [*args, *run_ids])
+
+    def claim(self, holder: str, now: float, run_ids: Sequence[tuple[str, str]]) -> list[Claim]:
+        """Those of the (run id, job id) that are now `holder`'s, each with a lease.
+
+        Skips runs that have ended, are held by another worker, or have to wait for another run of
+        their job by its overlap policy. An earlier run goes before a later one, and one that has
+        begun keeps its place until it ends.
+        """
+        if not run_ids:
+            return []
+        # A run named twice would be granted twice, since a script looks at all of them first.
+        run_ids = list(dict.fromkeys(run_ids))
+        args = [holder, now + LEASE, now + AGAIN, names.JOB_ENTRY_PREFIX, names.LINE_PREFIX]
+        for run_id, job_id in run_ids:
+            args += [run_id, job_id]
+        keys = [names.OPEN, names.DEADLINES, names.GOING, names.QUEUED, names.STOP, names.ATTEMPTS]
+        keys.append(names.BEFORE)
+        first, claims = f"r|1||{holder}", []
+        for (run_id, _), granted in zip(run_ids, steps.claim(self.redis, keys, args), strict=True):
+            if isinstance(granted, str):
+                claims.append(Claim(run_id, first, granted, ""))
+            elif isinstance(granted, list):
+                claims.append(Claim(run_id, *granted))
+        return claims
+
+    def renew(self, holder: str, now: float, run_ids: Sequence[str]) -> dict[str, str]:
+        """Extend the leases of `run_ids`; those that should end, and why ("<reason>|<detail>").
+
+        The reason "lost" means that the tick is no longer `holder`'s.
+        """
+        keys = [names.OPEN, names.DEADLINES, names.STOP]
+        flat = steps.renew(self.redis, keys, [holder, now + LEASE, *run_ids])
+        return dict(zip(flat[::2], flat[1::2], strict=True))
+
+    def hand_over(self, claim: Claim, to: Claim, until: float) -> str:
+        """Leave a run to a Celery task, whose outcome is awaited until `until`.
+
+        Why not, as `renew` tells it; empty when it was handed over.
+        """
+        keys = [names.OPEN, names.DEADLINES, names.STOP]
+        return steps.hand_over(self.redis, keys, [claim.run_id, claim.state, to.state, until])
+
+    def finish(self, now: float, outcomes: Sequence[Outcome]) -> list[str]:
+        """Close ticks, write their history and queue their notifications, all in one step.
+
+        Returns the run ids of the outcomes whose run was still in the state given; the others
+        changed nothing. An attempt that would be followed by another one ends its run if somebody
+        wants that, or if the job was paused or removed meanwhile; its outcome gets that status. A
+        message whose queue is of another type goes to `cron_tasks:undeliverable`.
+        """
+        if not outcomes:
+            return []
+        if len({each.run_id for each in outcomes}) < len(outcomes):
+            # One script looks at a run once; the second outcome of a run finds it closed.
+            return [closed for each in outcomes for closed in self.finish(now, [each])]
+        args: list[Any] = [now, names.JOB_ENTRY_PREFIX, names.HISTORY_PREFIX, names.ACCOUNT_PREFIX]
+        args += [names.COUNT_PREFIX, *self._keep, self.audited, *self._queues, self._reports]
+        args.append(names.LINE_PREFIX)
+        for each in outcomes:
+            args += [each.run_id, each.job_id, each.state, each.record, each.status, each.tag]
+            args.append(len(each.messages))
+            for message in each.messages:
+                args += [message.queue, message.payload, message.only]
+        keys = [names.OPEN, names.DEADLINES, names.UNDELIVERABLE, names.RECENT, names.FAILED]
+        keys += [names.FAILING, names.GOING, names.QUEUED, names.STOP, names.ATTEMPTS]
+        keys += [names.DROPPED, names.WAKE, names.REPORTS, names.BEFORE, names.UNTOLD]
+        refused, stopped = steps.finish(self.redis, keys, args)
+        reasons = zip(stopped[::2], stopped[1::2], strict=True)
+        cut_short = [
+            (outcome := outcomes[int(n) - 1], _cut_short(outcome, why)) for n, why in reasons
+        ]
+        left = {*refused, *(each.run_id for each, _ in cut_short)}
+        closed = [each.run_id for each in outcomes if each.run_id not in left]
+        closed += self.finish(now, [end for _, end in cut_short])
+        for outcome, end in cut_short:
+            # Not before: whoever calls again, since Redis did not answer, gives the same outcome.
+            outcome.status = end.status
+        return closed
+
+    def stop(self, run_ids: Sequence[str], why: str) -> list[str]:
+        """Tell open ticks to end as skipped, `why` ("<reason>|<detail>"); those that were open.
+
+        A running one is ended by its worker within seconds, any other one by beat.
+        """
+        keys = [names.OPEN, names.DEADLINES, names.STOP, names.WAKE]
+        return steps.stop(self.redis, keys, [why, *run_ids])
+
+    def overdue(self, now: float, limit: int) -> list[Overdue]:
+        """Open ticks whose deadline has passed, the longest overdue first."""
+        keys = [names.DEADLINES, names.OPEN, names.STOP, names.ATTEMPTS]
+        rows = steps.overdue(self.redis, keys, [now, limit, names.JOB_ENTRY_PREFIX])
+        return [Overdue(*row) for row in rows]
+
+    def hand_back(
+        self,
+        now: float,
+        ticks: Sequence[tuple[str, str]],
+        attempt_more: bool = False,
+        sent_again: bool = False,
+    ) -> None:
+        """Make the (run id, state seen) pending again: message lost, worker dead, a retry due.
+
+        With `attempt_more` the next claim begins a further attempt. With `sent_again` it is counted
+        that the message of a pending tick was sent again.
+        """
+        how = "attempt" if attempt_more else "sent" if sent_again else ""
+        args: list[Any] = [now + PATIENCE, how]
+        for run_id, state in ticks:
+            args += [run_id, state]
+        steps.hand_back(self.redis, [names.OPEN, names.DEADLINES], args)
+
+    def overtaken(self, now: float, rows: Sequence[Sequence[str | bytes]]) -> int:
+        """List ticks that an edit, a pause or a removal overtook, and tell of them; how many of
+        the rows were new.
+
+        A row is (job id, first tick, its line in the account, its record, queue, message); without
+        a queue nobody is told.
+        """
+        if not rows:
+            return 0
+        args: list[Any] = [now, names.JOB_ENTRY_PREFIX, names.HISTORY_PREFIX, *self._keep]
+        args += [names.ACCOUNT_PREFIX, self.audited, *self._queues]
+        keys = [names.RECENT, names.UNDELIVERABLE, names.DROPPED]
+        return steps.overtaken(self.redis, keys, [*args, *chain.from_iterable(rows)])
+
+    def look_after(self, job_ids: Collection[str], now: float) -> None:
+        """Have beat look after the open ticks of these jobs now: they were paused.
+
+        One that runs is left to its worker.
+        """
+        for ids in pages(tick for tick, state in self._open_of(job_ids) if state[0] != "r"):
+            self.redis.zadd(names.DEADLINES, dict.fromkeys(ids, now), xx=True)
+
+    def let_go(self, job_ids: Collection[str]) -> None:
+        """Have no open tick of these jobs begin any more, since they were removed.
+
+        One that runs goes on to its end, and is not tried again, even if its job comes back.
+        """
+        for ids in pages(tick for tick, _ in self._open_of(job_ids)):
+            self.stop(ids, "removed|")
+
+    def _open_of(self, job_ids: Collection[str]) -> list[tuple[str, str]]:
+        """The open ticks of these jobs, each with its state."""
+        if not job_ids:
+            return []
+        opened = self.redis.hscan_iter(names.OPEN, count=1000)
+        return [each for each in opened if each[0].rpartition("@")[0] in job_ids]
+
+    def history(self, job_id: str) -> list[str]:
+        """Records of a job's past runs, newest first."""
+        rows = self.redis.lrange(names.HISTORY_PREFIX + job_id, 0, -1)
+        return cast("list[str]", rows)
+
+    def newest(self, job_ids: Sequence[str]) -> list[str | None]:
+        """The newest record of each of these jobs, None where there is none; one round trip."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            for job_id in job_ids:
+                pipe.lindex(names.HISTORY_PREFIX + job_id, 0)
+            rows = pipe.execute(raise_on_error=False)
+        return [None if isinstance(row, Exception) else row for row in rows]
+
+
+def _cut_short(outcome: Outcome, why: str) -> Outcome:
+    """Return how a run ends whose next attempt nobody wants."""
+    assert outcome.otherwise
+    return outcome.otherwise(why)
+
+
+def _passed_over(entry: Advance) -> list[tuple[Any, ...]]:
+    """Return what an entry passes over, each as job id, time, record, skip, queue and message.
+
+    A stretch of missed ticks comes first: what was skipped within it is accounted for by itself.
+    """
+    rows: list[tuple[Any, ...]] = []
+    if entry.missed:
+        told = entry.told or Message("", b"")
+        rows.append((entry.job_id, entry.score, entry.missed, "", told.queue, told.payload))
+    for each in entry.skipped:
+        _, when = parse_run_id(each.run_id) or ("", 0.0)
+        told = each.messages[0] if each.messages else Message("", b"")
+        rows.append((each.job_id, when, each.record, each.run_id, told.queue, told.payload))
+    return rows
+
+
+def open_tick(redis: Redis, run_id: str) -> Overdue | None:
+    """An open tick as it is now, and why it is to end if it is; None when it is not open."""
+    job_id, _ = parse_run_id(run_id) or ("", 0.0)
+    with redis.pipeline(transaction=False) as pipe:
+        pipe.hget(names.OPEN, run_id)
+        pipe.hget(names.entry_key(job_id), "job")
+        pipe.hget(names.ATTEMPTS, run_id)
+        pipe.hget(names.STOP, run_id)
+        state, document, trace, unwanted = pipe.execute(raise_on_error=False)
+    if isinstance(state, Exception):
+        raise state
+    document = document if isinstance(document, str) else ""
+    return Overdue(run_id, state, document, trace or "", unwanted or "") if state else None

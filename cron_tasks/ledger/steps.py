@@ -1,0 +1,18 @@
+"""The steps of the ledger: one Lua script each (ledger.py says what they are for).
+
+Each takes any number of ticks as one flat list of arguments. The scripts read and write many fields
+with one command where they can, since a call from Lua costs more than what it does.
+"""
+
+from cron_tasks.store.scripts import Script, script
+
+advance: Script[list[str]] = script("ledger/advance")
+open: Script[list[str]] = script("ledger/open")
+claim: Script[list[str | list[str] | int]] = script("ledger/claim")
+renew: Script[list[str]] = script("ledger/renew")
+hand_over: Script[str] = script("ledger/hand_over")
+finish: Script[tuple[list[str], list[str]]] = script("ledger/finish")
+stop: Script[list[str]] = script("ledger/stop")
+overdue: Script[list[list[str]]] = script("ledger/overdue")
+hand_back: Script[int] = script("ledger/hand_back")
+overtaken: Script[int] = script("ledger/overtaken")

@@ -1,0 +1,85 @@
+"""RedBeat's entries as text, so that thousands are written and read without an object each.
+
+A job's entry is one hash: RedBeat's `definition` and `meta`, in the JSON of redbeat.decoder 2.4
+with a schedule type of our own, and beside them `job`, the job's document.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from cron_tasks import schedules
+from cron_tasks.errors import ScheduleError
+from cron_tasks.store import names
+
+#: The `__type__` under which our schedules stand in an entry's definition.
+SCHEDULE_TYPE = "cron_tasks"
+
+
+def timing(schedule: schedules.Schedule, enabled: bool) -> str:
+    """The part of a definition that decides when the job fires; an edit of it starts afresh."""
+    spec = _json({"__type__": SCHEDULE_TYPE, **schedule.to_spec()})
+    return f'"schedule": {spec}, "enabled": {"true" if enabled else "false"}'
+
+
+def definition(job_id: str, timing: str, options: Mapping[str, Any]) -> str:
+    """RedBeat's definition of the entry that runs `job_id`."""
+    name = _json(names.ENTRY_NAME_PREFIX + job_id)
+    return (
+        f'{{"name": {name}, "task": "{names.RUN_TASK}", "args": [{_json(job_id)}], '
+        f'"kwargs": {{}}, "options": {_json(options) if options else "{}"}, {timing}}}'
+    )
+
+
+@lru_cache(maxsize=4096)
+def meta(last_run_at: float, total_run_count: int) -> str:
+    """RedBeat's meta; the time from which the entry's next one is counted, and its runs so far."""
+    return f'{{"last_run_at": {stamp(last_run_at)}, "total_run_count": {total_run_count}}}'
+
+
+@lru_cache(maxsize=4096)
+def stamp(when: float) -> str:
+    """RedBeat's JSON of a time."""
+    at = datetime.fromtimestamp(when, UTC)
+    return (
+        f'{{"__type__": "datetime", "year": {at.year}, "month": {at.month}, "day": {at.day}, '
+        f'"hour": {at.hour}, "minute": {at.minute}, "second": {at.second}, '
+        f'"microsecond": {at.microsecond}, "timezone": "UTC"}}'
+    )
+
+
+def run_count(meta: str | None) -> int:
+    """`total_run_count` of a meta, 0 where it has none. Raises ValueError on garbage."""
+    head, _, tail = (meta or "").rpartition(', "total_run_count": ')
+    if head.startswith('{"last_run_at": ') and tail[:-1].isdecimal():
+        return int(tail[:-1])
+    stored = orjson.loads(meta) if meta else {}
+    count = stored.get("total_run_count", 0) if isinstance(stored, dict) else None
+    if not isinstance(count, int):
+        raise ValueError("meta: total_run_count is not a whole number")  # noqa: TRY004
+    return count
+
+
+def last_run(meta: str | None) -> float | None:
+    """`last_run_at` of a meta in seconds; None where it has none or is garbage."""
+    try:
+        at = dict(orjson.loads(meta or "null")["last_run_at"])
+        del at["__type__"], at["timezone"]
+        return datetime(**at, tzinfo=UTC).timestamp()
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def read_schedule(definition: Mapping[str, Any]) -> schedules.Schedule:
+    """The schedule in a decoded definition of ours. Raises ScheduleError on garbage."""
+    spec = definition.get("schedule")
+    if not isinstance(spec, dict) or spec.get("__type__") != SCHEDULE_TYPE:
+        raise ScheduleError([("schedule", f"not one of type {SCHEDULE_TYPE!r}")])
+    return schedules.from_spec({key: spec[key] for key in spec if key != "__type__"})
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()

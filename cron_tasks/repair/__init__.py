@@ -1,0 +1,1 @@
+"""Anti-entropy: Redis compared with itself, and mended."""

@@ -1,0 +1,1 @@
+"""The report task: it sends outcomes back to the REST service."""

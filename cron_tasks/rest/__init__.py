@@ -1,0 +1,1 @@
+"""The user's REST service: reading its list of jobs, and sending reports to it."""

@@ -1,0 +1,1 @@
+"""What a run leads to: outcomes, notifications, queries, and commands by hand."""

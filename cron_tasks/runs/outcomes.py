@@ -1,0 +1,203 @@
+"""How an attempt ends, in the words of the ledger and of the bot. Pure."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from math import inf
+from typing import Any
+
+import orjson
+
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.run import Run
+from cron_tasks.ledger.records import Message, Open, Outcome, Status
+from cron_tasks.ledger.run_id import parse_run_id, run_id
+from cron_tasks.runs.notifications import notification
+from cron_tasks.runs.reasons import because
+from cron_tasks.runs.telling import (
+    announcement,
+    told_of_end,
+    told_of_retry,
+    told_without_job,
+    too_old,
+)
+from cron_tasks.schedules.catchup import Missed, next_tick
+from cron_tasks.schedules.instants import iso
+from cron_tasks.settings import Settings
+
+#: The error of a run is told and kept up to this many characters, on one line.
+ERROR_SHOWN = 500
+
+
+@dataclass(slots=True)
+class Result:
+    """Status ok, failed, skipped or missed; the reason for the last two, the error of a failure.
+
+    `other` is the run that was in the way. A failure that is not `final` may be tried again, at the
+    earliest `retry_after` seconds from now.
+    """
+
+    status: Status
+    reason: str | None = None
+    error: str | None = None
+    output: str | None = None
+    other: str | None = None
+    final: bool = False
+    retry_after: float = 0.0
+
+
+@dataclass(slots=True)
+class Attempt:
+    """When an attempt began and ended (seconds since the epoch), and who made it.
+
+    `number` counts the attempts that were made, this one included. Of a run that ends before its
+    next attempt it is that of the ones before, and nobody has begun one.
+    """
+
+    number: int
+    started_at: float | None
+    finished_at: float
+    worker: str | None
+
+
+def conclude(
+    run: Run, tick: Open, result: Result, by: Attempt, settings: Settings, chance: float
+) -> Outcome:
+    """The outcome of an attempt: what is kept of it and told, or when the next one is due.
+
+    `chance` from 0 to 1 is the jitter of the wait.
+    """
+    retry, now = run.job.retry, by.finished_at
+    if run.attempt != by.number:
+        run = replace(run, attempt=by.number)
+    if result.status == "failed" and not result.final and by.number < retry.max_attempts:
+        wait = max(retry.wait(by.number, chance), _put_off(run.job, result.retry_after, now))
+        messages = told_of_retry(run, tick, result, now, settings)
+        attempt = _attempt(result, by)
+        if messages:
+            attempt["announced"] = announcement(run.job, settings)
+        trace = orjson.dumps([*tick.failures, attempt])
+        otherwise = partial(_cut_short, run, tick, result, by, settings)
+        retry_at = now + wait
+        return Outcome(
+            run.run_id, run.job.id, tick.state, trace, messages, "retry", retry_at, otherwise
+        )
+    messages, untold = told_of_end(run, tick, result, now, settings)
+    line = record(run.run_id, result, by, trace=tick.trace, untold=untold)
+    return Outcome(run.run_id, run.job.id, tick.state, line, messages, result.status)
+
+
+def _cut_short(
+    run: Run, tick: Open, result: Result, by: Attempt, settings: Settings, why: str
+) -> Outcome:
+    """The outcome of a failed attempt after which no other may follow, by "<reason>|<run>"."""
+    reason, _, other = why.partition("|")
+    if reason == "removed":
+        end = replace(result, status="skipped", reason=reason)
+        return conclude_without_job(tick, end, by, settings)
+    status: Status = "failed" if reason == "paused" else "skipped"
+    end = replace(result, status=status, reason=reason, other=other or None, final=True)
+    return conclude(run, tick, end, by, settings, 0.0)
+
+
+def _put_off(job: Job, retry_after: float, now: float) -> float:
+    """Return the seconds for which a service's Retry-After puts off the next attempt.
+
+    It may not silence a job: at most `retry.max_backoff`, and not beyond the job's next tick.
+    """
+    if not retry_after:
+        return 0.0
+    following = next_tick(job.schedule, now)
+    return min(retry_after, job.retry.max_backoff, (following or inf) - now)
+
+
+def conclude_without_job(tick: Open, result: Result, by: Attempt, settings: Settings) -> Outcome:
+    """The outcome of an attempt whose job is gone or unreadable: no other one follows.
+
+    Only who was told that one would is told of the end.
+    """
+    job_id, _ = parse_run_id(tick.run_id) or ("", 0.0)
+    messages = told_without_job(tick, result, by.number, by.finished_at, settings)
+    line = record(tick.run_id, result, by, trace=tick.trace)
+    return Outcome(tick.run_id, job_id, tick.state, line, messages, result.status)
+
+
+def not_begun(tick: Open, now: float) -> Attempt:
+    """What a run that ends before its next attempt has made: the attempts before."""
+    return Attempt(tick.attempt - 1, None, now, None)
+
+
+def given_up(tick: Open, reason: str) -> Result:
+    """How a run ends whose next attempt is not made: as failed if it had begun, else as skipped."""
+    if tick.attempt == 1:
+        return Result("skipped", reason)
+    failures = tick.failures
+    last = failures[-1]["error"] if failures else "its worker died"
+    return Result("failed", reason, error=last, final=True)
+
+
+def passed_over(
+    job: Job, missed: Missed, now: float, settings: Settings
+) -> tuple[bytes, Message | None]:
+    """The record of missed ticks, and one message about them if the job wants it."""
+    run = Run(job, run_id(job.id, missed.first), missed.first, 0)
+    wanted = "missed" in job.notify.on
+    late = wanted and too_old(job, missed.last, now)
+    result, by = Result("missed", missed.reason), Attempt(0, None, now, None)
+    line = record(run.run_id, result, by, missed.last, untold="too old" if late else "")
+    if late or not wanted:
+        return line, None
+    said = f"missed until {iso(missed.last)}: {because(missed.reason)}"
+    return line, notification(run, "missed", said, now, settings)
+
+
+def _attempt(result: Result, by: Attempt) -> dict[str, Any]:
+    return {
+        "attempt": by.number,
+        "started_at": by.started_at,
+        "finished_at": by.finished_at,
+        "worker": by.worker,
+        "error": result.error,
+    }
+
+
+def _published(trace: str) -> list[dict[str, Any]]:
+    """The attempts of a trace, without what is kept to tell of the end."""
+    own = "announced"
+    return [{k: v for k, v in each.items() if k != own} for each in orjson.loads(trace)]
+
+
+def record(
+    run_id: str,
+    result: Result,
+    by: Attempt,
+    until: float | None = None,
+    trace: str = "",
+    untold: str = "",
+) -> bytes:
+    """One line of a job's history; with `until` it stands for all ticks from its own to that.
+
+    `trace` is JSON of the failed attempts before, `untold` why nobody was told. Of a run that was
+    skipped or failed, `tried` is how many attempts had failed before it ended.
+    """
+    _, scheduled_for = parse_run_id(run_id) or ("", 0.0)
+    line: dict[str, Any] = {
+        "run_id": run_id,
+        "scheduled_for": iso(scheduled_for),
+        "status": result.status,
+        "reason": result.reason,
+        **_attempt(result, by),
+    }
+    if result.output:
+        line["output"] = result.output
+    if result.other:
+        line["other"] = result.other
+    if untold:
+        line["untold"] = untold
+    if until is not None:
+        line["until"] = iso(until)
+    before = _published(trace) if trace else []
+    if before:
+        line["attempts"] = before
+    if result.status in ("skipped", "failed"):
+        line["tried"] = len(before)
+    return orjson.dumps(line)

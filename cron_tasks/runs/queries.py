@@ -1,0 +1,273 @@
+"""Runs as people and programs see them: what has ended and what is still open, read from Redis."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from functools import partial
+from heapq import nlargest
+from itertools import count, takewhile
+from typing import Any, cast
+
+from redis import Redis
+
+from cron_tasks.ledger.ledger import open_tick
+from cron_tasks.ledger.run_id import parse_run_id
+from cron_tasks.ledger.run_id import run_id as run_id_of
+from cron_tasks.runs.reasons import because_of
+from cron_tasks.schedules.human import local
+from cron_tasks.schedules.instants import iso
+from cron_tasks.store import names
+from cron_tasks.store.paging import pages
+
+OPEN = ("pending", "running", "retrying")
+ENDED = ("ok", "failed", "skipped", "missed")
+#: Records, or open ticks, in one round trip.
+PAGE = 1000
+#: The newest records, looked at for what has ended since; ten times as many if all of it is new.
+WINDOW = 100
+
+#: What only the account's records and a trace have, for the audit, for `why` and for messages.
+_INNER = ("began", "by_hand", "twice", "tried", "announced")
+_ATTEMPT = ("attempt", "started_at", "finished_at", "worker", "error")
+
+#: A run: the fields of the contract (section 5), and what else is known of it.
+Shape = dict[str, Any]
+
+
+def shaped(line: str) -> Shape:
+    """A record of the ledger, with times as ISO 8601 and durations in seconds.
+
+    Beside the contract's fields, where they hold something: `output`, `other` (the run that was in
+    the way), `untold`, `until` (it stands for all ticks up to that), `attempts` (those that are
+    known), and `because`, the reason of a run that was skipped or missed in words.
+    """
+    record = json.loads(line)
+    if record["status"] in ("skipped", "missed"):
+        record["because"] = because_of(record, record["reason"])
+    _, when = parse_run_id(record["run_id"]) or ("", 0.0)
+    own = {"attempts": _attempts(record)} if record["attempt"] else {}
+    return _headed(record["run_id"]) | {"scheduled_for": iso(when)} | _timed(record) | own
+
+
+def _timed(record: Mapping[str, Any]) -> Shape:
+    """A record, or one attempt in its trace, with its times as people and programs read them."""
+    start, end = record["started_at"], record["finished_at"]
+    duration = None if start is None else round(end - start, 3)
+    times = {"started_at": local(start), "finished_at": local(end), "duration": duration}
+    return {name: value for name, value in record.items() if name not in _INNER} | times
+
+
+def ended(redis: Redis, job_id: str | None = None, status: str | None = None) -> Iterator[Shape]:
+    """The runs that have ended, of one job or of all, newest first; read as they are taken.
+
+    What did not go well of one job is in its account for longer than in its history.
+    """
+    if job_id is not None and status in (None, "ok"):
+        lines = _paged(partial(redis.lrange, names.HISTORY_PREFIX + job_id))
+    elif job_id is not None:
+        lines = named(_paged(partial(redis.zrevrange, names.ACCOUNT_PREFIX + job_id)))
+    elif status == "failed":
+        lines = _dead(redis)
+    else:
+        lines = _paged(partial(redis.lrange, names.RECENT))
+    for run in map(shaped, lines):
+        if status in (None, run["status"]):
+            yield run
+
+
+def _dead(redis: Redis) -> Iterator[str]:
+    """The records of the dead list: failed runs that nobody has run again with success."""
+    for page in pages(_paged(partial(redis.zrevrange, names.FAILED, withscores=True))):
+        with redis.pipeline(transaction=False) as pipe:
+            for run_id, _ in page:
+                job_id, when = parse_run_id(run_id) or ("", 0.0)
+                pipe.zrangebyscore(names.ACCOUNT_PREFIX + job_id, when, when)
+            found = pipe.execute()
+        for (run_id, at), lines in zip(page, found, strict=True):
+            about = [line for line in named(lines) if '"until":' not in line]
+            yield from about or [_known_to_have_failed(run_id, at)]
+
+
+def _known_to_have_failed(run_id: str, finished_at: float) -> str:
+    """What is left of a failed run whose record is kept no longer, since its job has many."""
+    kept = dict.fromkeys(("reason", "attempt", "started_at", "worker"))
+    error = "its record is kept no longer: later runs of the job have taken its place"
+    line = {"run_id": run_id, "status": "failed", "finished_at": finished_at, "error": error}
+    return json.dumps(kept | line)
+
+
+def still_open(
+    redis: Redis, most: int, job_id: str | None = None, status: str | None = None
+) -> list[Shape]:
+    """Up to `most` of the runs that have not ended, the latest tick first."""
+    match = None if job_id is None else re.sub(r"([][*?\\])", r"\\\1", job_id) + "@*"
+    found: dict[str, tuple[float, str]] = {}
+    for run_id, state in redis.hscan_iter(names.OPEN, match, count=PAGE):
+        job, when = parse_run_id(run_id) or ("", 0.0)
+        if job_id in (None, job) and status in (None, _status(state)):
+            found[run_id] = when, state
+    newest = nlargest(most, found, key=lambda run_id: found[run_id][0])
+    traces = cast("list[str | None]", redis.hmget(names.ATTEMPTS, newest) if newest else [])
+    return [
+        _open(run_id, found[run_id][1], trace) for run_id, trace in zip(newest, traces, strict=True)
+    ]
+
+
+def find(redis: Redis, run_id: str) -> Shape | None:
+    """How a run ended, the last time if several; None when no record of it is kept.
+
+    Of a tick that is only known as one of a range that was missed, the range's record.
+    """
+    job_id, when = parse_run_id(run_id) or ("", 0.0)
+    known = _first(named(redis.zrangebyscore(names.ACCOUNT_PREFIX + job_id, when, when)), run_id)
+    history = names.HISTORY_PREFIX + job_id
+    # The newest ends of all jobs also tell of runs that left an earlier outcome as it was.
+    recent = _paged(partial(redis.lrange, names.RECENT))
+    if redis.exists(history):
+        kept = _first(_paged(partial(redis.lrange, history)), run_id) or known
+    else:
+        # Of a job that was removed, the attempts before the last one are told there only.
+        kept = known and (_first(recent, run_id, known["status"]) or known)
+    if kept is not None:
+        return kept
+    if (failed_at := redis.zscore(names.FAILED, run_id)) is not None:
+        return shaped(_known_to_have_failed(run_id, failed_at))
+    return passed_over(redis, job_id, when) or _first(recent, run_id)
+
+
+def last_end(redis: Redis, run_id: str) -> Shape | None:
+    """Return how a run ended last; None when no record of it is kept.
+
+    Unlike `find`, also that a run which was to be done again was skipped: that leaves its earlier
+    outcome as it was.
+    """
+    recent = cast("list[str]", redis.lrange(names.RECENT, 0, PAGE - 1))
+    return _first(recent, run_id) or find(redis, run_id)
+
+
+def _first(lines: Iterable[str], run_id: str, status: str | None = None) -> Shape | None:
+    """Return the first record of a run, which does not stand for others; with `status` of such."""
+    own = (run for run in map(shaped, lines) if run["run_id"] == run_id and "until" not in run)
+    return next((run for run in own if status in (None, run["status"])), None)
+
+
+def passed_over(redis: Redis, job_id: str, when: float) -> Shape | None:
+    """The record of the range of missed ticks that `when` lies in; these do not overlap."""
+    key = names.ACCOUNT_PREFIX + job_id
+    earlier = partial(redis.zrevrangebyscore, key, repr(when), "-inf")
+    lines = _paged(lambda first, _: earlier(start=first, num=PAGE))
+    before = next((line for line in lines if '"until":' in line), None)
+    record = json.loads(before) if before else None
+    if record and (last := datetime.fromisoformat(record["until"]).timestamp()) >= when:
+        return shaped(json.dumps(_overtaken(job_id, record, last) | record))
+    return None
+
+
+def _overtaken(job_id: str, record: Shape, finished_at: float) -> Shape:
+    """Return what a record lacks of ticks that an edit, a pause or a removal overtook."""
+    if "from" not in record:
+        return {}
+    never = dict.fromkeys(("started_at", "worker", "error"))
+    first = run_id_of(job_id, record.pop("from"))
+    return never | {"run_id": first, "attempt": 0, "finished_at": finished_at}
+
+
+def named(lines: Any) -> Iterator[str]:
+    """The records in an account that name a run; others speak of a stretch without an end."""
+    return (line for line in lines if line.startswith('{"run_id":'))
+
+
+def details(redis: Redis, run_id: str) -> Shape | None:
+    """Everything about a run, all of its attempts among it; None when nothing is known of it.
+
+    Of an open one also its `holder`, the `deadline` at which beat looks after it, or `retry_at` if
+    it waits for its next attempt, and `stopping`, why it has been told to end. One that was missed
+    with others has `since` and `until`.
+    """
+    tick = open_tick(redis, run_id)
+    if tick is None:
+        if (run := find(redis, run_id)) is None:
+            return None
+        own = {"attempts": run.get("attempts", []), "run_id": run_id}
+        if "until" in run:
+            own |= {"scheduled_for": run_id.rpartition("@")[2], "since": run["scheduled_for"]}
+        return run | own
+    run = _open(run_id, tick.state, tick.trace)
+    waits = tick.state[0] == "w" and run["status"] == "retrying"
+    return run | {
+        "attempts": list(map(_timed, json.loads(tick.trace or "[]"))),
+        "holder": (tick.state[0] == "r" and tick.state.split("|", 3)[3]) or None,
+        "retry_at" if waits else "deadline": local(redis.zscore(names.DEADLINES, run_id)),
+        "stopping": tick.unwanted.partition("|")[0] or None,
+    }
+
+
+class Tail:
+    """The ends of runs as they come."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self._seen: frozenset[str] = frozenset()
+
+    def read(self) -> list[Shape]:
+        """Those since the last call, oldest first; at the first call all that are kept.
+
+        Known by all records seen last, since a Redis that was killed may have forgotten the newest.
+        """
+        most = WINDOW
+        while True:
+            lines = cast("list[str]", self.redis.lrange(names.RECENT, 0, most - 1))
+            fresh = list(takewhile(lambda line: line not in self._seen, lines))
+            if len(fresh) < most:
+                break
+            most *= 10
+        self._seen = frozenset(lines)
+        return [shaped(line) for line in reversed(fresh)]
+
+
+def _paged(read: Callable[[int, int], Any]) -> Iterator[Any]:
+    """What `read(first, last)` gives, PAGE at a time."""
+    for first in count(0, PAGE):
+        page = read(first, first + PAGE - 1)
+        yield from page
+        if len(page) < PAGE:
+            return
+
+
+def _status(state: str) -> str:
+    kind, number, _ = state.split("|", 2)
+    return "running" if kind == "r" else "pending" if number == "1" else "retrying"
+
+
+def _open(run_id: str, state: str, trace: str | None) -> Shape:
+    """An open tick; its error is that of its last attempt."""
+    kind, number, _, holder = state.split("|", 3)
+    last = json.loads(trace)[-1] if trace else {"error": None}
+    _, when = parse_run_id(run_id) or ("", 0.0)
+    return _headed(run_id) | {
+        "scheduled_for": iso(when),
+        "status": _status(state),
+        "reason": "queued" if kind == "q" else None,
+        "attempt": int(number),
+        "started_at": None,
+        "finished_at": None,
+        "duration": None,
+        "worker": holder.rpartition("#")[0] or None,
+        "error": last["error"],
+    }
+
+
+def _headed(run_id: str) -> Shape:
+    return {"run_id": run_id, "job_id": run_id.rpartition("@")[0]}
+
+
+def _attempts(record: Mapping[str, Any]) -> list[Shape]:
+    """The attempts of a run that has ended: those that failed before, and one that it ended with.
+
+    It ended with none where it waited for its next one.
+    """
+    before = record.get("attempts", [])
+    last = {name: record[name] for name in _ATTEMPT}
+    ended_with = record["attempt"] > record.get("tried", len(before))
+    return list(map(_timed, [*before, last] if ended_with else before))

@@ -1,0 +1,1 @@
+"""Redis: the client, every key, the loader of Lua scripts, and leases."""

@@ -1,0 +1,228 @@
+"""Reconcile the registry with the REST service: read, plan, apply."""
+
+import gc
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from redis import Redis
+
+from cron_tasks.errors import SourceError, WriteRefused
+from cron_tasks.ledger.ledger import Ledger
+from cron_tasks.ledger.records import Overtaken
+from cron_tasks.registry.fence import Fence, sync_lock
+from cron_tasks.registry.plan import Changes, Policy, plan
+from cron_tasks.registry.registry import Registry
+from cron_tasks.registry.rejections import note_rejected
+from cron_tasks.repair.comparison import Comparison, Differences
+from cron_tasks.rest.listing import Source, Validators
+from cron_tasks.runs.overtaken import tell_overtaken
+from cron_tasks.settings import Settings
+from cron_tasks.store import names
+from cron_tasks.sync.state import (
+    SourceStatus,
+    State,
+    differs,
+    limits_of,
+    load_status,
+    load_validators,
+    note_rival,
+    remember,
+    service_of,
+)
+
+log = structlog.get_logger("cron_tasks.sync")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a sync did, or would do; in a state other than ok nothing, and `detail` says why."""
+
+    state: State
+    changes: Changes
+    detail: str = ""
+    not_modified: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        changes = self.changes
+        return {
+            "state": self.state,
+            "detail": self.detail,
+            "added": [desired.job.id for desired in changes.added],
+            "changed": [desired.job.id for desired in changes.changed],
+            "removed": changes.removed,
+            "unchanged": changes.unchanged,
+            "rejected": [{"id": each.id, "errors": each.errors} for each in changes.rejected],
+        }
+
+
+def policy_of(settings: Settings, force: bool = False) -> Policy:
+    limits = limits_of(settings)
+    zone, share = settings.timezone, settings.shrink_limit
+    return Policy(zone, share, force, limits, settings.notify_queue)
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """A long list makes many lasting objects and no cycles; looking for some takes a third more."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+class Reconciler:
+    """Syncs one registry with one REST service."""
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self.redis = redis
+        self.registry = Registry(redis, settings.audit_days)
+        self.ledger = Ledger(redis, settings)
+        self.settings = settings
+
+    def preview(self, force: bool = False) -> Report:
+        """What `sync` would do now; changes nothing."""
+        if refusal := self._refusal_of_another(self.status(), force):
+            return Report("refused", Changes(unchanged=self.registry.count()), refusal)
+        report = self._read(force, None)[0]
+        deque(report.changes.settle(), 0)
+        return report
+
+    def sync(
+        self,
+        clock: Callable[[], float],
+        force: bool = False,
+        progress: Callable[[int, int], None] = lambda _done, _all: None,
+    ) -> Report | None:
+        """Make the registry as the REST service says; return None if another sync is running.
+
+        That sync then repeats, so that changes made meanwhile are picked up. `force` takes an empty
+        or collapsing list once, and takes over a registry that belongs to another service.
+        """
+        # Written first and looked at last, so that whoever has the lock cannot overlook it.
+        self.redis.set(names.SYNC_AGAIN, 1, ex=300)
+        report = None
+        while self.redis.exists(names.SYNC_AGAIN):
+            with sync_lock(self.redis) as fence:
+                if fence is None:
+                    return report
+                self.redis.delete(names.SYNC_AGAIN)
+                try:
+                    report = self._sync_once(clock, force and report is None, progress, fence)
+                except WriteRefused as refused:
+                    # This process was frozen, or Redis was emptied: what it read may be old.
+                    log.warning("sync.overtaken", reason=str(refused))
+                    self.redis.set(names.SYNC_AGAIN, 1, ex=300)
+        return report
+
+    def status(self) -> SourceStatus:
+        return load_status(self.redis)
+
+    @_no_garbage_collection()
+    def _sync_once(
+        self,
+        clock: Callable[[], float],
+        force: bool,
+        progress: Callable[[int, int], None],
+        fence: Fence,
+    ) -> Report:
+        before, begun = self.status(), clock()
+        if refusal := self._refusal_of_another(before, force):
+            note_rival(self.redis, self.settings, begun)
+            if before.rival != service_of(self.settings):
+                log.error("sync.refused", detail=refusal, changed="nothing")
+            return Report("refused", Changes(unchanged=self.registry.count()), refusal)
+        whole = not self._mend(clock).counts and not force
+        known = load_validators(self.redis, self.settings) if whole else None
+        report, validators = self._read(force, known)
+        if report.state == "ok" and not report.not_modified:
+            # A registry that is built for the first time, or again, takes no late one-offs.
+            last_read = before.last_read if fence.generation else None
+            self._apply(report.changes, clock, last_read, progress, fence)
+        result = report.state, report.detail
+        remember(self.redis, self.settings, fence, clock(), begun, result, validators, before)
+        _log(report, before)
+        return report
+
+    def _refusal_of_another(self, before: SourceStatus, force: bool) -> str | None:
+        """Say why this installation must not sync: the registry belongs to another service."""
+        ours = service_of(self.settings)
+        if force or before.owner in (None, ours) or not self.redis.exists(names.GENERATION):
+            return None
+        return (
+            f"this Redis holds the jobs of {before.owner}, and this installation reads {ours}: "
+            "give each its own database in CRON_TASKS_REDIS_URL"
+        )
+
+    def _mend(self, clock: Callable[[], float]) -> Differences:
+        """Look through the registry where it is not as the last sync left it."""
+        jobs, scheduled = differs(self.redis)
+        if jobs or scheduled:
+            return Comparison(self.redis, self.settings, clock).mend(keys=jobs)
+        return Differences()
+
+    def _apply(
+        self,
+        changes: Changes,
+        clock: Callable[[], float],
+        last_read: float | None,
+        progress: Callable[[int, int], None],
+        fence: Fence,
+    ) -> None:
+        total, done = len(changes.candidates) + len(changes.removed), 0
+
+        def count(written: int) -> None:
+            nonlocal done
+            done += written
+            progress(done, total)
+
+        def overtaken(ticks: list[Overtaken], reason: str) -> None:
+            tell_overtaken(self.ledger, self.settings, ticks, reason, clock())
+
+        self.registry.apply(changes, clock, fence, last_read, count, overtaken)
+        self.ledger.let_go(set(changes.removed))
+        for row in self.registry.record_rejected(changes.rejected, fence):
+            log.warning("job.rejected", job_id=row.id, place=row.place, errors=row.errors)
+        if self.settings.rest_report_path:
+            note_rejected(self.redis, changes.rejected, clock(), fence)
+
+    def _read(self, force: bool, validators: Validators | None) -> tuple[Report, Validators | None]:
+        try:
+            with Source(self.settings).read(validators) as listing:
+                if listing.not_modified:
+                    changes = Changes(unchanged=self.registry.count())
+                    return Report("ok", changes, not_modified=True), validators
+                current = self.registry.fingerprints()
+                changes = plan(current, listing, policy_of(self.settings, force))
+                validators = listing.validators
+        except SourceError as error:
+            return Report("failing", Changes(unchanged=self.registry.count()), str(error)), None
+        if changes.refusal:
+            return Report("refused", changes, changes.refusal), None
+        return Report("ok", changes), validators
+
+
+def _log(report: Report, before: SourceStatus) -> None:
+    """One line per change of state or of the registry; a list that stays as it is says nothing."""
+    changes = report.changes
+    if report.state == "ok":
+        if before.state not in (None, "ok"):
+            log.info("sync.recovered", was=before.state, since=before.since)
+        if changes:
+            log.info(
+                "sync.done",
+                added=len(changes.added),
+                changed=len(changes.changed),
+                removed=len(changes.removed),
+                unchanged=changes.unchanged,
+                rejected=len(changes.rejected),
+            )
+        for desired in (*changes.added, *changes.changed):
+            for warning in desired.job.warnings:
+                log.warning("job.warning", job_id=desired.job.id, warning=warning)
+    elif (report.state, report.detail) != (before.state, before.detail):
+        log.error(f"sync.{report.state}", detail=report.detail, changed="nothing")

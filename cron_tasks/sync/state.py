@@ -1,0 +1,175 @@
+"""What is remembered of the REST service between syncs, in the hash `cron_tasks:source`."""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from typing import Any, Literal, cast
+from urllib.parse import urlsplit
+
+from redis import Redis
+
+from cron_tasks.actions import secrets
+from cron_tasks.jobs import plugins
+from cron_tasks.jobs.actions import MODELS
+from cron_tasks.jobs.job import FORMAT
+from cron_tasks.jobs.permissions import Limits
+from cron_tasks.registry.fence import Fence
+from cron_tasks.rest.listing import Validators
+from cron_tasks.settings import Settings, urls
+from cron_tasks.store import names
+from cron_tasks.store.scripts import script
+
+State = Literal["ok", "failing", "refused"]
+
+#: Seconds for which another installation that tried to sync is mentioned.
+RIVAL_SHOWN = 600.0
+_PORTS = {"http": 80, "https": 443}
+_remember = script("sync/remember")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """How the last sync went; times in seconds since the epoch.
+
+    `last_read` is when the read of the last good list began. `owner` is the service that the
+    registry belongs to, and `rival` another one that tried to sync into it at `rival_at`.
+    """
+
+    state: State | None
+    detail: str
+    since: float | None
+    last_attempt: float | None
+    last_success: float | None
+    last_read: float | None
+    owner: str | None
+    rival: str | None
+    rival_at: float | None
+
+
+def limits_of(settings: Settings) -> Limits:
+    known = frozenset(secrets.names(settings.secrets_dir))
+    return Limits(settings.tasks_allow, settings.http_allow, known)
+
+
+def service_of(settings: Settings) -> str:
+    """Return the service and path that the settings name, however the URL is spelled."""
+    return _spelled(settings.rest_url or "", settings.rest_jobs_path)
+
+
+def _spelled(url: str, path: str) -> str:
+    parts = urlsplit(urls.masked(url))
+    port = "" if parts.port in (None, _PORTS.get(parts.scheme)) else f":{parts.port}"
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}{path}"
+
+
+def load_status(redis: Redis) -> SourceStatus:
+    """Read what the last sync stored."""
+    stored = cast("dict[str, str]", redis.hgetall(names.SOURCE))
+    times = {
+        name: float(stored[name]) if stored.get(name) else None
+        for name in ("since", "last_attempt", "last_success", "last_read", "rival_at")
+    }
+    return SourceStatus(
+        state=cast("State | None", stored.get("state")),
+        detail=stored.get("detail", ""),
+        owner=stored.get("owner") or _owner_before(stored.get("read_as", "")),
+        rival=stored.get("rival"),
+        **times,
+    )
+
+
+def _owner_before(read_as: str) -> str | None:
+    """Return the owner that a registry of version 0.1 has: `read_as` began with URL and path."""
+    url, _, more = read_as.partition(" ")
+    return _spelled(url, more.partition(" ")[0]) if url.startswith("http") else None
+
+
+def load_validators(redis: Redis, settings: Settings) -> Validators | None:
+    """Return the validators of the list that the registry holds.
+
+    None where a conditional request could leave the registry wrong: when a sync did not end, when
+    the list would be judged otherwise by now, or when something of the registry is gone.
+    """
+    stored = cast("dict[str, str]", redis.hgetall(names.SOURCE))
+    etag, modified = stored.get("etag") or None, stored.get("last_modified") or None
+    if not (etag or modified) or stored.get("read_as") != _read_as(settings):
+        return None
+    with redis.pipeline(transaction=False) as pipe:
+        pipe.exists(names.GENERATION)
+        pipe.exists(names.SCHEDULE)
+        pipe.hlen(names.JOBS)
+        pipe.hlen(names.REJECTED)
+        generation, schedule, jobs, rejected = pipe.execute()
+    whole = [stored.get("jobs"), stored.get("rejected")] == [str(jobs), str(rejected)]
+    return Validators(etag, modified) if generation and schedule and whole else None
+
+
+def differs(redis: Redis) -> tuple[bool, bool]:
+    """Whether the number of jobs, and that of scheduled ones, is not what the last sync left."""
+    with redis.pipeline(transaction=False) as pipe:
+        pipe.hmget(names.SOURCE, "jobs", "scheduled")
+        pipe.hlen(names.JOBS)
+        pipe.zcard(names.SCHEDULE)
+        (jobs, scheduled), *now = pipe.execute()
+    return jobs not in (None, str(now[0])), scheduled not in (None, str(now[1]))
+
+
+def remember(
+    redis: Redis,
+    settings: Settings,
+    fence: Fence,
+    now: float,
+    last_read: float | None,
+    status: tuple[State, str],
+    validators: Validators | None,
+    before: SourceStatus,
+) -> None:
+    """Store how a sync ended at `now`; `last_read` is when its read began, if that succeeded.
+
+    Raises WriteRefused when `fence` no longer holds.
+    """
+    state, detail = status
+    fields: dict[str, Any] = {"last_attempt": now, "state": state, "detail": detail}
+    if state != before.state:
+        fields["since"] = now
+    if state == "ok":
+        fields |= {"last_success": now, "last_read": last_read or now}
+        fields |= {"read_as": _read_as(settings), "owner": service_of(settings)}
+        fields["etag"] = (validators and validators.etag) or ""
+        fields["last_modified"] = (validators and validators.last_modified) or ""
+    keys = [names.SYNC_LOCK, names.GENERATION, names.SOURCE]
+    keys += [names.JOBS, names.SCHEDULE, names.REJECTED]
+    built = repr(now) if state == "ok" else ""
+    flat = [part for field in fields.items() for part in field]
+    _remember(redis, keys, [fence.token, fence.generation, built, *flat])
+
+
+def note_rival(redis: Redis, settings: Settings, now: float) -> None:
+    """Note that another installation tried to sync, so that the owner's `doctor` names it."""
+    redis.hset(names.SOURCE, mapping={"rival": service_of(settings), "rival_at": now})
+
+
+def take_over(redis: Redis, service: str) -> None:
+    """Make `service` the owner of the registry, so that its next sync is not refused."""
+    redis.hset(names.SOURCE, "owner", service)
+
+
+def _read_as(settings: Settings) -> str:
+    """Return what else decides the outcome of a sync; a 304 says nothing about these."""
+    judged = [
+        settings.timezone,
+        settings.notify_queue,
+        limits_of(settings).salt,
+        sorted(plugins.installed()),
+        [model.__name__ for model in MODELS],
+        FORMAT.decode(),
+        _version(),
+    ]
+    asked = [service_of(settings), settings.rest_mapping, settings.rest_report_path]
+    return f"{asked} {judged}"
+
+
+@cache
+def _version() -> str:
+    return version("cron-tasks")

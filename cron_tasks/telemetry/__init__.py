@@ -1,0 +1,1 @@
+"""What this program reports about itself: logs."""

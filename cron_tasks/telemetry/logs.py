@@ -1,0 +1,236 @@
+"""One format for every line: ours, Celery's, kombu's, RedBeat's, Flower's, Python's warnings.
+
+    log = structlog.get_logger("cron_tasks.sync")
+    with bind(job_id="7", run_id="7@2026-11-23T09:00:00Z"):
+        log.info("run.finished", status="ok")
+
+An event is a stable dotted name and never holds values; they are key-values beside it. Names, urls
+and error texts come from outside: no value can break a line, forge one, steer a terminal, or carry
+one of our secrets into a log.
+"""
+
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from contextlib import AbstractContextManager
+from logging.handlers import WatchedFileHandler
+from math import isfinite
+from typing import Any, Literal
+
+import structlog
+from structlog.stdlib import ProcessorFormatter
+
+from cron_tasks.settings import load
+from cron_tasks.text.display import printable
+
+Event = MutableMapping[str, Any]
+Clean = Callable[[str], str]
+
+_FIRST = ("timestamp", "level", "event", "logger")
+#: Shorter texts are no secrets, and to mask them would hide ordinary words and numbers.
+_LEAST_SECRET = 4
+_URL_PASSWORD = re.compile(r"(://[^\s:@/]*):[^\s@/]+@")
+
+_CHAIN: list[structlog.typing.Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+
+def bind(**ids: str) -> AbstractContextManager[None]:
+    """Every line of this context, also those of libraries, carries these key-values."""
+    return structlog.contextvars.bound_contextvars(**ids)
+
+
+def configure(
+    format: Literal["json", "console"],
+    level: str | int,
+    *,
+    secrets: Iterable[str] = (),
+    logfile: str | None = None,
+    colors: bool | None = None,
+) -> None:
+    """Send every line of this process, and of those it forks, to stderr or to `logfile`.
+
+    `secrets` are texts that no line may hold; `colors` (console only) is by default on a terminal.
+    May be called again: the last call counts.
+    """
+    # Celery puts a proxy that logs in the place of sys.stderr.
+    handler = (
+        WatchedFileHandler(logfile, encoding="utf-8")
+        if logfile
+        else logging.StreamHandler(sys.__stderr__)
+    )
+    if colors is None:
+        colors = handler.stream.isatty() and not os.environ.get("NO_COLOR")
+    handler.setFormatter(_formatter(format, colors, _mask(secrets)))
+    level = level if isinstance(level, int) else logging.getLevelNamesMapping()[level]
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+        old.close()
+    root.addHandler(handler)
+    root.setLevel(level)
+    logging.captureWarnings(True)
+    structlog.configure(
+        processors=[*_CHAIN, ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
+
+
+def install_for_celery() -> None:
+    """Have Celery's programs log through us, at their `--loglevel` and into their `--logfile`.
+
+    Only a Celery program is touched: whoever imports the app elsewhere keeps its own logging.
+    """
+    from celery import signals
+
+    for signal, receiver in (
+        # A worker warns about its user (root) before it sets up logging.
+        (signals.celeryd_init, lambda **_: _configure_program()),
+        (signals.setup_logging, _of_celery),
+        (signals.import_modules, _of_flower),
+    ):
+        signal.connect(receiver, weak=False, dispatch_uid="cron_tasks.logs")
+
+
+def _of_celery(
+    loglevel: int | None = None, logfile: str | None = None, colorize: bool | None = None, **_: Any
+) -> None:
+    from billiard import util
+    from celery import current_app
+
+    _configure_program(loglevel, logfile, colorize)
+    # billiard's logger keeps its lines to itself and would print them bare; below errors, it chats.
+    multiprocessing = util.get_logger()
+    multiprocessing.propagate = True
+    multiprocessing.setLevel(logging.ERROR)
+    # Each revoked task makes every worker that has no result backend complain of that.
+    control = logging.getLogger("celery.worker.control")
+    control.addFilter(lambda line: not str(line.msg).startswith("Failed to mark task"))
+    # At each loss of the connection Celery recommends another value of a setting that we chose.
+    python = logging.getLogger("py.warnings")
+    python.addFilter(lambda line: "In Celery 5.1 we introduced" not in line.getMessage())
+    # Our tasks tell in one line of their own how they ended; "received" and "succeeded" around it
+    # are a sixth of a worker's work when runs are many.
+    for name in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(name).addFilter(_says_more_than_we)
+    # Celery leaves this to whoever sets up logging in its place.
+    if current_app.conf.worker_redirect_stdouts:
+        current_app.log.redirect_stdouts(current_app.conf.worker_redirect_stdouts_level)
+
+
+def _says_more_than_we(line: logging.LogRecord) -> bool:
+    from celery.app.trace import LOG_RECEIVED, LOG_SUCCESS
+
+    if line.msg not in (LOG_RECEIVED, LOG_SUCCESS):
+        return True
+    about: Any = getattr(line, "data", {})
+    return not about["name"].startswith("cron_tasks.")
+
+
+def _of_flower(**_: Any) -> None:
+    """Flower never asks for logging to be set up; it imports the tasks after tornado did that."""
+    import click
+
+    context = click.get_current_context(silent=True)
+    if context and context.info_name == "flower":
+        _configure_program()
+
+
+def _configure_program(
+    loglevel: int | None = None, logfile: str | None = None, colors: bool | None = None
+) -> None:
+    import click
+    from click.core import ParameterSource
+
+    settings, context = load(), click.get_current_context(silent=True)
+    # Celery's commands say WARNING when nobody asked for a level.
+    if context and context.get_parameter_source("loglevel") is ParameterSource.DEFAULT:
+        loglevel = None
+    to_terminal = logfile is None or settings.origins["log_format"] != "default"
+    configure(
+        settings.log_format if to_terminal else "json",
+        loglevel or settings.log_level,
+        secrets=settings.secrets(),
+        logfile=logfile,
+        colors=colors,
+    )
+
+
+class _Formatter(ProcessorFormatter):
+    def format(self, record: logging.LogRecord) -> str:
+        try:
+            return super().format(record)
+        except Exception as error:
+            # A wrong call, such as too few arguments, must not break into the stream.
+            text = f"a line cannot be formatted: {type(error).__name__}: {error}"
+            return super().format(
+                logging.LogRecord(record.name, record.levelno, "", 0, text, None, None)
+            )
+
+
+def _formatter(format: str, colors: bool, mask: Clean) -> logging.Formatter:
+    if format == "json":
+        clean = mask
+        # ASCII only, so what a terminal or a reader of lines takes for more than text is escaped.
+        render: structlog.typing.Processor = structlog.processors.JSONRenderer()
+    else:
+        clean = lambda text: printable(mask(text), sys.maxsize)  # noqa: E731
+        render = structlog.dev.ConsoleRenderer(
+            colors=colors, exception_formatter=structlog.dev.plain_traceback, sort_keys=False
+        )
+
+    def cleaned(_: Any, __: str, event: Event) -> Event:
+        traceback = str(event.pop("exception", ""))
+        first = {name: event.pop(name, "") for name in _FIRST}
+        out: Event = _cleaned(first | dict(event), clean)
+        if traceback and format == "json":
+            out["exception"] = clean(traceback)
+        elif traceback:
+            out["exception"] = "\n".join("  " + clean(line) for line in traceback.splitlines())
+        return out
+
+    return _Formatter(
+        foreign_pre_chain=_CHAIN,
+        processors=[
+            ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            cleaned,
+            render,
+        ],
+    )
+
+
+def _mask(secrets: Iterable[str]) -> Clean:
+    """Puts `***` in the place of secrets (also within a `repr`) and of passwords in URLs."""
+    known = {secret for secret in secrets if len(secret) >= _LEAST_SECRET}
+    known |= {repr(secret)[1:-1] for secret in known}
+    longest_first = sorted(known, key=len, reverse=True)
+    pattern = re.compile("|".join(map(re.escape, longest_first)))
+
+    def clean(text: str) -> str:
+        if known:
+            text = pattern.sub("***", text)
+        return _URL_PASSWORD.sub(r"\1:***@", text) if "://" in text else text
+
+    return clean
+
+
+def _cleaned(value: Any, clean: Clean, depth: int = 6) -> Any:
+    """`value` as JSON can hold it, every text in it clean."""
+    match value:
+        case None | bool() | int():
+            return value
+        case float() if isfinite(value):
+            return value
+        case Mapping() if depth:
+            return {clean(str(k)): _cleaned(each, clean, depth - 1) for k, each in value.items()}
+        case list() | tuple() | set() | frozenset() if depth:
+            return [_cleaned(each, clean, depth - 1) for each in value]
+    return clean(str(value))

@@ -1,0 +1,1 @@
+"""The worker process: it performs runs and concludes them."""

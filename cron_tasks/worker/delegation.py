@@ -1,0 +1,80 @@
+"""Runs whose work is a Celery task, perhaps of another app on the broker.
+
+No worker waits for the task and there is no result backend. Its message has two callbacks (Celery's
+`link` and `link_error`), which whoever runs the task sends to our default queue; tasks.py concludes
+the run with them. Where nobody calls back, the sweeper ends the run when the job's timeout is over.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis.exceptions import ResponseError
+
+from cron_tasks.broker.depth import QUEUE_FULL, waiting
+from cron_tasks.errors import ActionFailed, described
+from cron_tasks.jobs.actions import TaskAction
+from cron_tasks.jobs.job import Job
+from cron_tasks.runs.outcomes import ERROR_SHOWN
+from cron_tasks.store import names
+from cron_tasks.text.display import printable
+
+log = structlog.get_logger("cron_tasks.runs")
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A run that was handed over: the state that it was left in, and when the attempt began."""
+
+    run_id: str
+    state: str
+    started_at: float
+
+
+def send(app: Celery, job: Job, action: TaskAction, task_id: str, handed: Handed) -> None:
+    """Send the task of a job, which begins within the job's timeout or not at all.
+
+    Raises ActionFailed for a queue that nobody empties, kombu's OperationalError when the broker
+    refuses it, what its client raises when it is away.
+    """
+    queue = job.queue or app.conf.task_default_queue
+    # Whatever the other app's own serializer is, ours reads JSON.
+    back = {
+        "kwargs": {"handed": asdict(handed)},
+        "queue": app.conf.task_default_queue,
+        "serializer": "json",
+    }
+    routing: dict[str, Any] = {"queue": job.queue, "priority": job.priority}
+    with app.producer_or_acquire() as producer:
+        if (there := waiting(producer, queue)) > QUEUE_FULL:
+            raise ActionFailed(f"{there} messages wait in its queue {queue}", permanent=False)
+        try:
+            app.send_task(
+                action.name,
+                action.args,
+                action.kwargs,
+                task_id=task_id,
+                producer=producer,
+                # Sent again where its arrival is in doubt, the task would run twice.
+                retry=False,
+                expires=job.timeout,
+                link=app.signature(names.DONE_TASK, **back),
+                link_error=app.signature(names.FAILED_TASK, **back),
+                **{option: value for option, value in routing.items() if value is not None},
+            )
+        except OperationalError as error:
+            if isinstance(error.__cause__, ResponseError):
+                raise
+            # The broker was there a moment ago, so it may have the message: its outcome will tell.
+            log.warning("task.in_doubt", task_id=task_id, error=str(error))
+
+
+def error_of(task_id: str, error: BaseException | None) -> str:
+    """Why a task failed; only an app that knows our tasks says with what `error`."""
+    if error is None:
+        return printable(
+            f"its task failed; the log of its worker says why ({task_id})", ERROR_SHOWN
+        )
+    return described(error, ERROR_SHOWN)

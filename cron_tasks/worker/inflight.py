@@ -1,0 +1,122 @@
+"""What each process of a pool runs, in memory that it shares with the worker's main process.
+
+An action that holds Python's global lock stops every thread of its process. Only another process
+can see that it has outlived its time, so each process of the pool posts here what it runs.
+"""
+
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import orjson
+from billiard import current_process
+
+from cron_tasks.runs.outcomes import Result
+
+#: The most processes of a pool that are watched.
+SLOTS = 1024
+# Hard deadline and last renewal (both of the monotonic clock), length of the text, process id.
+_HEAD = struct.Struct("=ddqq")
+_TEXT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A run that a process of the pool performs.
+
+    `result` is how the run ends if it is still going at `deadline`. `deadline` and `renewed`, when
+    its lease was last renewed, are readings of `time.monotonic`; `started_at` is a time in seconds
+    since the epoch.
+    """
+
+    run_id: str
+    holder: str
+    started_at: float
+    result: Result
+    deadline: float
+    renewed: float
+    pid: int = 0
+
+
+class Board:
+    """The shared memory: a slot for each process of the pool."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, SLOTS * (_HEAD.size + _TEXT))
+
+    def post(self, index: int, posted: Posted) -> None:
+        """Fill a slot. It counts once its process id, which is written last, is there."""
+        self.clear(index)
+        fields = asdict(posted)
+        del fields["pid"]
+        times = (fields.pop("deadline"), fields.pop("renewed"))
+        text = orjson.dumps(fields)[:_TEXT]
+        at = SLOTS * _HEAD.size + index * _TEXT
+        self._memory[at : at + len(text)] = text
+        _HEAD.pack_into(self._memory, index * _HEAD.size, *times, len(text), os.getpid())
+
+    def clear(self, index: int) -> None:
+        _HEAD.pack_into(self._memory, index * _HEAD.size, 0.0, 0.0, 0, 0)
+
+    def read(self) -> Iterator[tuple[int, Posted]]:
+        """Yield each slot that is in use, with its index."""
+        for index in range(SLOTS):
+            deadline, renewed, length, pid = _HEAD.unpack_from(self._memory, index * _HEAD.size)
+            if pid and deadline and (fields := self._text(index, length)):
+                fields["result"] = Result(**fields["result"])
+                times = {"pid": pid, "deadline": deadline, "renewed": renewed}
+                yield index, Posted(**fields | times)
+
+    def _text(self, index: int, length: int) -> dict[str, Any] | None:
+        at = SLOTS * _HEAD.size + index * _TEXT
+        try:
+            found: dict[str, Any] = orjson.loads(self._memory[at : at + length])
+        except ValueError:
+            return None  # The process is posting this very moment.
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The slot of this process."""
+
+    board: Board
+    index: int
+
+    def post(self, posted: Posted) -> None:
+        self.board.post(self.index, posted)
+
+    def clear(self) -> None:
+        self.board.clear(self.index)
+
+
+_board: Board | None = None
+
+
+def share() -> Board:
+    """Make the memory that processes forked from now on share with this one."""
+    global _board
+    _board = Board()
+    return _board
+
+
+def in_pool() -> bool:
+    """Return whether this is a process of a pool rather than a worker's main process."""
+    return getattr(current_process(), "index", None) is not None
+
+
+def slot() -> Slot | None:
+    """Return the slot of this process; None outside a pool of forked processes."""
+    index = getattr(current_process(), "index", None)
+    return Slot(_board, index) if _board and index is not None and index < SLOTS else None
+
+
+def alive(pid: int) -> bool:
+    """Return whether a child of this process has not ended, and leave its end for Celery to see."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+    except ChildProcessError:
+        return False

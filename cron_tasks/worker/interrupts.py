@@ -1,0 +1,94 @@
+"""Asking an action to end that takes too long, or that nobody wants any more."""
+
+import ctypes
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from cron_tasks.store.leases import LOOK_EVERY, renewed
+
+#: Seconds that an action has to end after it was asked to.
+GRACE = 10.0
+
+
+class Stopped(BaseException):
+    """Raised inside an action that has to end; actions that catch every Exception let it pass."""
+
+
+class Interruptible:
+    """An action that runs in the thread that made this."""
+
+    def __init__(self, look: Callable[[], bool], give_up: Callable[[], object]) -> None:
+        self.thread = threading.get_ident()
+        self.in_main = threading.current_thread() is threading.main_thread()
+        self.going = True
+        self.asked_at: float | None = None
+        self._look = look
+        self._give_up = give_up
+        self._ending = threading.Lock()
+
+    @property
+    def asked(self) -> bool:
+        """Whether the action was asked to end, even if it ignored that."""
+        return self.asked_at is not None
+
+    def watch(self) -> None:
+        """Look after the action; called every second, in another thread."""
+        ending = self.asked or self._look()
+        with self._ending:
+            if not (self.going and ending):
+                return
+            if self.asked_at is None:
+                self.asked_at = time.monotonic()
+                self._interrupt()
+                return
+            if time.monotonic() < self.asked_at + GRACE:
+                return
+        self._give_up()
+
+    def end(self) -> None:
+        self.going = False
+        with self._ending:
+            if self.asked and not self.in_main:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.thread), None)
+
+    def _interrupt(self) -> None:
+        if self.in_main:
+            signal.pthread_kill(self.thread, signal.SIGUSR2)
+        else:
+            # Not before the thread's next line of Python, and never in a greenlet.
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(self.thread), ctypes.py_object(Stopped)
+            )
+
+
+_in_main: Interruptible | None = None
+
+
+def _raise(_signal: int, _frame: FrameType | None) -> None:
+    if _in_main and _in_main.going and _in_main.asked:
+        raise Stopped
+
+
+@contextmanager
+def interruptible(
+    look: Callable[[], bool], give_up: Callable[[], object]
+) -> Iterator[Interruptible]:
+    """Run an action in which Stopped is raised once `look` says that it has to end.
+
+    `look` is called every second, in another thread. Once an action has gone on for GRACE seconds
+    after that, `give_up` is called every second until the action ends.
+    """
+    global _in_main
+    action = Interruptible(look, give_up)
+    if action.in_main:
+        signal.signal(signal.SIGUSR2, _raise)
+        _in_main = action
+    with renewed(action.watch, LOOK_EVERY):
+        try:
+            yield action
+        finally:
+            action.end()
