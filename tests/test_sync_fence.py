@@ -58,11 +58,11 @@ def on_call(
     """Call `act` once, before the script is called for the `number`th time."""
     original, calls = getattr(steps, name), [0]
 
-    def call(*args: Any) -> Any:
+    def call(redis: Redis, **values: Any) -> Any:
         calls[0] += 1
         if calls[0] == number:
             act()
-        return original(*args)
+        return original(redis, **values)
 
     monkeypatch.setattr(steps, name, call)
 
@@ -143,7 +143,9 @@ def test_every_script_of_a_sync_refuses_an_old_token_or_another_registry(redis: 
         write = Registry(redis)
         redis.set(names.GENERATION, "another")
         for act in (
-            lambda: steps.put(redis, registry._KEYS, write._put_args([], NOW, fence)),
+            lambda: steps.put(
+                redis, stamp="", listed=[], **write._change(NOW, "edited"), **fence.values
+            ),
             lambda: write.apply(Changes(removed=["7"]), lambda: NOW, fence),
         ):
             with pytest.raises(WriteRefused, match="the registry was emptied or rebuilt meanwhile"):

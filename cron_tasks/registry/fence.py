@@ -15,14 +15,13 @@ from redis.exceptions import LockError
 
 from cron_tasks.store import names
 from cron_tasks.store.leases import renewed
-from cron_tasks.store.scripts import positional
+from cron_tasks.store.paging import pages
+from cron_tasks.store.scripts import script
 
 #: Seconds for which the lock of a sync that died is still held.
 LOCK_TTL = 10.0
-#: Fields written by one call.
-PAGE = 1000
 
-_replace = positional("registry/replace")
+_replace = script("registry/replace_hash")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +30,11 @@ class Fence:
 
     token: str
     generation: str
+
+    @property
+    def values(self) -> dict[str, str]:
+        """Return what each script that writes for a sync is given (check_fence.lua)."""
+        return {"token": self.token, "generation_at_start": self.generation}
 
 
 @contextmanager
@@ -53,8 +57,6 @@ def sync_lock(redis: Redis) -> Iterator[Fence | None]:
 
 def replace_hash(redis: Redis, key: str, fields: Mapping[str, str], fence: Fence) -> None:
     """Replace what a hash holds by `fields`; raises WriteRefused when `fence` no longer holds."""
-    flat = [text for field in fields.items() for text in field]
-    keys = [names.SYNC_LOCK, names.GENERATION, key]
-    for first in range(0, max(len(flat), 1), 2 * PAGE):
-        page = flat[first : first + 2 * PAGE]
-        _replace(redis, keys, [fence.token, fence.generation, "" if first else "all", *page])
+    # Without fields there is one empty page, which clears the hash.
+    for number, page in enumerate(list(pages(fields.items())) or [[]]):
+        _replace(redis, hash=key, clear=number == 0, fields=page, **fence.values)

@@ -34,10 +34,14 @@ def by_time(
 
 
 @lru_cache(maxsize=16384)
-def first_due(schedule: Schedule, enabled: bool, now: float) -> tuple[str, str]:
-    """Return what decides when a job fires, and its next tick as `put` takes it: '' for none."""
+def first_due(schedule: Schedule, enabled: bool, now: float) -> tuple[str, str, str]:
+    """Return what `put` is given: the timing of a job, its next tick, and the tick without jitter.
+
+    The next tick is "" for none, and the one without jitter "" where it is the same.
+    """
+    timing = entries.timing(schedule, enabled)
     upcoming = next_tick(schedule, now) if enabled else None
-    due = "" if upcoming is None else repr(upcoming)
-    if upcoming is not None and (nominal := nominal_time(schedule, upcoming)) != upcoming:
-        due += f"|{nominal!r}"
-    return entries.timing(schedule, enabled), due
+    if upcoming is None:
+        return timing, "", ""
+    nominal = nominal_time(schedule, upcoming)
+    return timing, repr(upcoming), "" if nominal == upcoming else repr(nominal)

@@ -30,22 +30,13 @@ from cron_tasks.store.paging import PAGE, pages
 from cron_tasks.text.display import storable, suggestion
 
 DAY = 86_400
-_KEYS = [
-    names.SCHEDULE,
-    names.JOBS,
-    names.SET_ASIDE,
-    names.WAKE,
-    names.REMOVED,
-    names.FAILING,
-    names.EDITS,
-    names.SOURCE,
-    names.SYNC_LOCK,
-    names.GENERATION,
-    names.SKIPS,
-    names.UNTOLD,
-]
 #: A rejected row is kept for display up to this many bytes.
 ROW_SHOWN = 4096
+
+
+#: A row of `put`: job id, fingerprint, definition, document, next tick, its fire time without
+#: jitter, and the time after which it was computed.
+_Row = tuple[str, str, str, bytes, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,17 +143,21 @@ class Registry:
             written: Future[None] | None = None
             for page in pages(changes.settle()):
                 for rows, since in by_time(page, clock(), last_read):
-                    args = self._put_args(rows, since, fence)
+                    listed = self._rows(rows, since)
                     if written is not None:
                         written.result()
-                    written = writer.submit(self._put, rows, since, fence, args, overtaken)
+                    written = writer.submit(self._put, rows, since, fence, listed, overtaken)
                 progress(len(page))
             if written is not None:
                 written.result()
         for gone in pages(changes.removed):
-            common = [*self._common(clock(), "removed"), fence.token, fence.generation]
-            args = [*common, names.HISTORY_PREFIX, *gone]
-            if passed := steps.remove(self.redis, _KEYS, args):
+            passed = steps.remove(
+                self.redis,
+                gone=[(job_id,) for job_id in gone],
+                **self._change(clock(), "removed"),
+                **fence.values,
+            )
+            if passed:
                 overtaken(Overtaken.read(passed), "removed")
             progress(len(gone))
 
@@ -171,37 +166,49 @@ class Registry:
         page: Sequence[Desired],
         now: float,
         fence: Fence,
-        args: list[Any],
+        listed: list[_Row],
         overtaken: Callable[[list[Overtaken], str], object],
     ) -> None:
         """Write a page; a job that has fired meanwhile is due after what it has fired."""
         jobs = {desired.job.id: desired for desired in page}
+        stamp, change = entries.stamp(now), self._change(now, "edited")
         while page:
-            stale, passed = steps.put(self.redis, _KEYS, args)
+            stale, passed = steps.put(
+                self.redis, stamp=stamp, listed=listed, **change, **fence.values
+            )
             if passed:
                 overtaken(Overtaken.read(passed), "edited")
             fired = {id_: float(last) for id_, last in zip(stale[::2], stale[1::2], strict=True)}
             page = [jobs[job_id] for job_id in fired]
-            args = self._put_args(page, now, fence, fired)
+            listed = self._rows(page, now, fired)
 
-    def _put_args(
+    def _rows(
         self,
         page: Sequence[Desired],
         now: float,
-        fence: Fence,
         fired: Mapping[str, float] = MappingProxyType({}),
-    ) -> list[Any]:
-        """Return the arguments of `put`; `fired`: by job id, the time after which it is due."""
-        args = [*self._common(now, "edited"), fence.token, fence.generation, entries.stamp(now)]
+    ) -> list[_Row]:
+        """Return the rows of `put`; `fired`: by job id, the time after which it is due."""
+        rows: list[_Row] = []
         for desired in page:
             job = desired.job
             after = max(now, fired.get(job.id, now))
-            timing, due = first_due(job.schedule, job.enabled, after)
-            if job.id in fired:
-                due += f"@{after!r}"
+            timing, upcoming, nominal = first_due(job.schedule, job.enabled, after)
             definition = entries.definition(job.id, timing, routing(job))
-            args += (job.id, desired.fingerprint, timing, definition, job.document(), due)
-        return args
+            computed_after = repr(after) if job.id in fired else ""
+            document = job.document()
+            rows.append(
+                (
+                    job.id,
+                    desired.fingerprint,
+                    definition,
+                    document,
+                    upcoming,
+                    nominal,
+                    computed_after,
+                )
+            )
+        return rows
 
     def pause(self, job_id: str, reason: str, now: float) -> list[Overtaken]:
         """Let a job rest, through every sync, until it is resumed; the ticks that this overtook.
@@ -209,8 +216,8 @@ class Registry:
         Raises UnknownJob.
         """
         pause = orjson.dumps(asdict(Pause(reason, now)))
-        passed = steps.pause(self.redis, _KEYS, [*self._common(now, "paused"), job_id, pause])
-        if passed == 0:
+        passed = steps.pause(self.redis, job_id=job_id, pause=pause, **self._change(now, "paused"))
+        if isinstance(passed, int):
             self.job(job_id)
             return []
         return Overtaken.read(passed)
@@ -225,16 +232,17 @@ class Registry:
         while True:
             upcoming = next_tick(job.schedule, after) if job.enabled else None
             due = "" if upcoming is None else repr(upcoming)
-            answer = steps.resume(self.redis, _KEYS, [*self._common(now, "paused"), job_id, due])
+            answer = steps.resume(
+                self.redis, job_id=job_id, upcoming=due, **self._change(now, "paused")
+            )
             if answer in ("resumed", "running"):
                 return bool(answer == "resumed")
             after = float(answer)
 
-    def _common(self, now: float, reason: str) -> list[Any]:
-        """What every step is given: registry_steps.py."""
-        overtaken = f'"status": "missed", "reason": "{reason}", "until": "{iso(now)}"}}'
-        prefixes = [names.JOB_ENTRY_PREFIX, names.VERSIONS_PREFIX, names.ACCOUNT_PREFIX]
-        return [repr(now), self._audited, *prefixes, overtaken]
+    def _change(self, now: float, reason: str) -> dict[str, Any]:
+        """Return what each script that changes a job is given (supersede.lua)."""
+        tail = f'"status": "missed", "reason": "{reason}", "until": "{iso(now)}"}}'
+        return {"now": repr(now), "audit_ttl": self._audited, "overtaken_tail": tail}
 
     def record_rejected(self, rejected: Sequence[Rejected], fence: Fence) -> list[Rejected]:
         """Replace the list of rejected rows, and return those of them that are new.

@@ -14,15 +14,15 @@ from redis import Redis
 from cron_tasks.ledger.run_id import parse_run_id, run_id
 from cron_tasks.schedules.catchup import HasTicks, next_tick
 from cron_tasks.store import names
-from cron_tasks.store.scripts import positional
+from cron_tasks.store.scripts import script
 
 #: The fire times to skip (seconds), earliest first, by job.
 Skips = Mapping[str, tuple[float, ...]]
 NONE: Skips = MappingProxyType({})
 
-_skip = positional("registry/skip")
-_unskip = positional("registry/unskip")
-_adopt = positional("registry/adopt_job")
+_skip = script("registry/skip")
+_unskip = script("registry/unskip")
+_adopt = script("registry/adopt_job")
 
 
 def by_job(run_ids: Iterable[str]) -> Skips:
@@ -51,8 +51,7 @@ def adopt(redis: Redis, job_id: str, now: float) -> None:
 
     That version wrote the record of the skipped tick at once, and moved the entry's score on.
     """
-    args = [names.ACCOUNT_PREFIX + job_id, names.entry_key(job_id), repr(now)]
-    _adopt(redis, [names.SCHEDULE, names.SKIPS], args)
+    _adopt(redis, key=names.entry_key(job_id), job_id=job_id, now=now)
 
 
 def add(redis: Redis, job_id: str, tick: float, now: float, report: bool = False) -> bool:
@@ -60,13 +59,26 @@ def add(redis: Redis, job_id: str, tick: float, now: float, report: bool = False
 
     `report` says that the REST service is told the job's next tick.
     """
-    keys = [names.SCHEDULE, names.EDITS, names.SKIPS, *([names.REPORTS] if report else [])]
-    args = [names.entry_key(job_id), run_id(job_id, tick), repr(tick), repr(now), job_id]
-    return bool(_skip(redis, keys, args))
+    skipped = _skip(
+        redis,
+        key=names.entry_key(job_id),
+        job_id=job_id,
+        run_id=run_id(job_id, tick),
+        fire_time=tick,
+        now=now,
+        report=report,
+    )
+    return bool(skipped)
 
 
 def take_back(redis: Redis, job_id: str, tick: float, now: float, report: bool = False) -> bool:
     """Let a skipped tick run after all; False if it is not to be skipped, or was just now."""
-    keys = [names.EDITS, names.SKIPS, *([names.REPORTS] if report else [])]
-    args = [names.entry_key(job_id), run_id(job_id, tick), repr(now), job_id]
-    return bool(_unskip(redis, keys, args))
+    taken_back = _unskip(
+        redis,
+        key=names.entry_key(job_id),
+        job_id=job_id,
+        run_id=run_id(job_id, tick),
+        now=now,
+        report=report,
+    )
+    return bool(taken_back)

@@ -28,7 +28,7 @@ from cron_tasks.registry.quarantine import set_aside
 from cron_tasks.schedules.catchup import next_tick
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
-from cron_tasks.store.scripts import Script, positional, script
+from cron_tasks.store.scripts import Script, script
 from cron_tasks.text.display import is_utf8
 
 log = structlog.get_logger("cron_tasks.comparison")
@@ -53,7 +53,7 @@ _jobs = script("repair/jobs")
 _entries = script("repair/entries")
 _ticks = script("repair/ticks")
 _leftovers = script("repair/leftovers")
-_schedule = positional("repair/schedule")
+_schedule = script("repair/schedule")
 
 
 @dataclass(slots=True)
@@ -141,7 +141,7 @@ class Comparison:
     def _jobs(self, mend: bool) -> Iterator[Differences]:
         """Find jobs that have no entry, and those that should be in the schedule and are not."""
         for rows in self._pages(_jobs, self._size(names.JOBS)):
-            found, lacking = Differences(), list[str]()
+            found, lacking = Differences(), list[tuple[str, str, str]]()
             for job_id, definition, meta, since, edit in rows:
                 try:
                     due = _due(definition, meta, float(since or 0))
@@ -151,14 +151,12 @@ class Comparison:
                         key, reason = names.entry_key(job_id), f"its entry is unreadable: {error}"
                         set_aside(self.redis, key, reason, self._audited)
                 else:
-                    lacking += [] if due is None else [job_id, edit, repr(due)]
-            found.unscheduled = len(lacking) // 3
+                    if due is not None:
+                        lacking.append((job_id, edit, repr(due)))
+            found.unscheduled = len(lacking)
             if mend and lacking:
-                keys_written = [names.SCHEDULE, names.WAKE, names.SKIPS]
-                prefixes = [names.JOB_ENTRY_PREFIX, names.ACCOUNT_PREFIX]
-                args = [*prefixes, repr(self.clock()), *lacking]
-                done = _schedule(self.redis, keys_written, args)
-                found.unscheduled = len(done)
+                put_back = _schedule(self.redis, now=self.clock(), lacking=lacking)
+                found.unscheduled = len(put_back)
             yield found
 
     def _entries(self, mend: bool) -> Iterator[Differences]:

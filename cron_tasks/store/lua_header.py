@@ -19,6 +19,7 @@ The readers of rows and lists make no closure for a row, since a storm has ten t
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 _MARK = "--! "
@@ -38,11 +39,12 @@ class Rows:
     lists: tuple["Rows", ...] = ()
 
     def flatten(self, rows: Sequence[Sequence[Any]]) -> Iterator[Any]:
-        """Yield the values of all rows as the script reads them."""
+        """Return the values of all rows as the script reads them."""
         if not self.lists:
-            for row in rows:
-                yield from row
-            return
+            return chain.from_iterable(rows)
+        return self._flatten_lists(rows)
+
+    def _flatten_lists(self, rows: Sequence[Sequence[Any]]) -> Iterator[Any]:
         width = len(self.columns)
         for row in rows:
             yield from row[:width]

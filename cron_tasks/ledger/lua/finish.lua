@@ -63,7 +63,7 @@ for n, open in ipairs(redis.call('HMGET', KEYS[1], unpack(ids))) do
 end
 tell(queues, ARGV[9] ~= '', tonumber(ARGV[10]), KEYS[3], KEYS[11])
 for day in pairs(counted) do redis.call('EXPIRE', ARGV[5] .. day, ARGV[8]) end
-if again or busy == 'woken' then wake(KEYS[12]) end
+if again or busy == 'woken' then wake_beat(KEYS[12]) end
 if #reports > 0 then redis.call('ZADD', KEYS[13], unpack(reports)) end
 if ended > 0 then close(closed, records, failed) end
 return {refused, stopped}

@@ -17,5 +17,5 @@ for i = 4, #ARGV do
     end
 end
 follow(KEYS[4], behind)
-if #opened > 0 then wake(KEYS[3]) end
+if #opened > 0 then wake_beat(KEYS[3]) end
 return opened

@@ -7,5 +7,5 @@ for i = 2, #ARGV do
         told[#told + 1] = ARGV[i]
     end
 end
-if #told > 0 then wake(KEYS[4]) end
+if #told > 0 then wake_beat(KEYS[4]) end
 return told
