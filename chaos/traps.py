@@ -127,14 +127,14 @@ def _watch_reading() -> None:
 
 def _watch_validators() -> None:
     """Watch the function that ends a sync."""
-    remember = reconciler.remember
+    store_outcome = reconciler.store_outcome
 
     def watched(*args: Any, **kwargs: Any) -> Any:
         if seen and len(seen) == order()["jobs"]:
             reach(VALIDATORS)
-        return remember(*args, **kwargs)
+        return store_outcome(*args, **kwargs)
 
-    reconciler.remember = watched
+    reconciler.store_outcome = watched
 
 
 _watch_pages()

@@ -17,7 +17,7 @@ from celery.utils.text import str_to_list
 from cron_tasks.broker.transport import EventsTogether, Unacknowledged, default_queue
 from cron_tasks.errors import SettingsError
 from cron_tasks.jobs import plugins
-from cron_tasks.jobs.queues import Queues, Use
+from cron_tasks.jobs.queues import QueuesInUse, QueueUse
 from cron_tasks.settings import Settings, load
 from cron_tasks.store import names
 from cron_tasks.store.client import TIMEOUT, sentinel_master
@@ -30,9 +30,9 @@ log = structlog.get_logger("cron_tasks.plugins")
 LEADER_TTL = 6
 
 
-def configuration(settings: Settings) -> dict[str, object]:
+def make_configuration(settings: Settings) -> dict[str, object]:
     """Celery's configuration from ours."""
-    url, transport = _broker(settings.redis_url.get_secret_value())
+    url, transport = _broker_options(settings.redis_url.get_secret_value())
     return {
         "broker_url": url,
         "broker_transport_options": transport,
@@ -77,7 +77,7 @@ def configuration(settings: Settings) -> dict[str, object]:
     }
 
 
-def _broker(url: str) -> tuple[str, dict[str, object]]:
+def _broker_options(url: str) -> tuple[str, dict[str, object]]:
     """kombu's URL and transport options."""
     transport: dict[str, object] = {
         "socket_timeout": 10,
@@ -93,7 +93,7 @@ def _broker(url: str) -> tuple[str, dict[str, object]]:
     return url, transport
 
 
-def _load() -> Settings:
+def _load_settings() -> Settings:
     try:
         return load()
     except SettingsError as error:
@@ -101,19 +101,19 @@ def _load() -> Settings:
 
 
 app = Celery("cron_tasks", amqp=Unacknowledged, include=["cron_tasks.tasks"])
-settings = _load()
-app.conf.update(configuration(settings))
+settings = _load_settings()
+app.conf.update(make_configuration(settings))
 app.steps["consumer"].add(EventsTogether)
 logs.install_for_celery()
 if (command := click.get_current_context(silent=True)) and command.invoked_subcommand == "flower":
     from cron_tasks.flower import access
 
-    access.guard()
+    access.guard_flower()
 
 
 @celeryd_init.connect
 @beat_init.connect
-def _need_the_rest_service(**_: object) -> None:
+def _require_rest_url(**_: object) -> None:
     try:
         settings.required("rest_url")
     except SettingsError as error:
@@ -122,25 +122,25 @@ def _need_the_rest_service(**_: object) -> None:
 
 @worker_init.connect
 @beat_init.connect
-def _tell_of_plug_ins(**_: object) -> None:
+def _log_unusable_plugins(**_: object) -> None:
     """Log what is wrong with plug-ins once a process, and not before the output of commands."""
-    for name, reason in plugins.unusable().items():
+    for name, reason in plugins.unusable_reasons().items():
         log.error("plugin.unusable", type=printable(name), reason=reason)
 
 
 @celeryd_init.connect
 def _leave_notifications_to_bots(options: dict[str, Any], **_: object) -> None:
     """Refuse a worker that is told (-Q) to read the queue of notifications: it would drop them."""
-    notifications = Queues()
-    notifications.add([Use(settings.notify_queue, "notify.queue", "CRON_TASKS_NOTIFY_QUEUE")])
-    named = [Use(name.strip(), "-Q", "") for name in str_to_list(options.get("queues") or "")]
+    notifications = QueuesInUse()
+    notifications.add([QueueUse(settings.notify_queue, "notify.queue", "CRON_TASKS_NOTIFY_QUEUE")])
+    named = [QueueUse(name.strip(), "-Q", "") for name in str_to_list(options.get("queues") or "")]
     for use in named:
-        for text in notifications.faults([use]):
+        for text in notifications.find_collisions([use]):
             sys.exit(text)
 
 
 @heartbeat_sent.connect
-def alive(**_: object) -> None:
+def touch_alive_file(**_: object) -> None:
     """Make ALIVE_FILE fresh; its age tells a health check what a ping tells, for no CPU time."""
     if settings.alive_file is not None:
         settings.alive_file.touch()

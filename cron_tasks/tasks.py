@@ -44,7 +44,7 @@ def sync_jobs() -> dict[str, Any]:
     """Reconcile the registry with the REST service; what it did."""
     _report_from(os.getpid())
     with _in_service():
-        report = Reconciler(_redis(), settings).sync(time.time)
+        report = Reconciler(_connect_redis(), settings).sync(time.time)
         _service.check()
     return report.as_json() if report else {"state": "another sync is at it"}
 
@@ -56,7 +56,7 @@ def run_job(self: Task[..., Any], job_id: str | int) -> str:
     Raises UnknownJob when called by hand for a job that does not exist.
     """
     job_id = str(job_id)
-    runner = _runner(self.request.hostname or "")
+    runner = _get_runner(self.request.hostname or "")
     run_id = self.request.id or ""
     tick = parse_run_id(run_id)
     if tick is None or tick[0] != job_id:
@@ -69,7 +69,7 @@ def run_job(self: Task[..., Any], job_id: str | int) -> str:
 def run_chunk(self: Task[..., Any], run_ids: list[str], quick: bool = True) -> str:
     """Run many ticks: those of quick actions in one go, others one after the other."""
     ticks = [(run_id, tick[0]) for run_id in run_ids if (tick := parse_run_id(run_id))]
-    run = _runner(self.request.hostname or "").run
+    run = _get_runner(self.request.hostname or "").run
     with _in_service():
         alone = partial(_send_alone, self.request)
         results = run(ticks) if quick else one_by_one(ticks, run, alone)
@@ -100,7 +100,7 @@ def _send_alone(request: Any, tick: Tick) -> None:
 @app.task(name=names.DONE_TASK, bind=True)
 def task_done(self: Task[..., Any], output: Any, handed: dict[str, Any]) -> str:
     """Conclude a run whose task returned `output`."""
-    return _end(handed, Result("ok", output=output_of(output)), self.request.origin)
+    return _conclude_run(handed, Result("ok", output=output_of(output)), self.request.origin)
 
 
 # An app that has this task, too, calls it in the process in which the other failed, with that one's
@@ -114,26 +114,26 @@ def task_failed(
         worker, error_text = task_failed.request.origin, error_of(failed, None)
     else:
         worker, error_text = failed.hostname, error_of(failed.id, error)
-    return _end(handed, Result("failed", error=error_text), worker)
+    return _conclude_run(handed, Result("failed", error=error_text), worker)
 
 
-def _end(handed: dict[str, Any], result: Result, worker: str | None) -> str:
-    return f"{handed['run_id']} {_runner('').end(Handed(**handed), result, worker)}"
+def _conclude_run(handed: dict[str, Any], result: Result, worker: str | None) -> str:
+    return f"{handed['run_id']} {_get_runner('').end(Handed(**handed), result, worker)}"
 
 
 @cache
-def _redis() -> Redis:
+def _connect_redis() -> Redis:
     return connect(settings.redis_url.get_secret_value())
 
 
-def _concluder() -> Concluder:
+def _make_concluder() -> Concluder:
     """For the thread that watches: forked processes must not share its connection."""
     redis = connect(settings.redis_url.get_secret_value(), timeout=1.0, retries=0)
     return Concluder(Ledger(redis, settings), settings, time.time)
 
 
-presence.install(_redis())
-watchdog.install(_concluder)
+presence.announce_from_signals(_connect_redis())
+watchdog.announce_from_signals(_make_concluder)
 
 
 @cache
@@ -144,13 +144,13 @@ def _report_from(_pid: int) -> None:
     every run that is queued.
     """
     if settings.rest_report_path:
-        reporter = Reporter(_redis(), settings)
+        reporter = Reporter(_connect_redis(), settings)
         threading.Thread(
             target=keep_reporting, args=[reporter], name="reports", daemon=True
         ).start()
 
 
-def _runner(hostname: str) -> Runner:
+def _get_runner(hostname: str) -> Runner:
     _report_from(os.getpid())
     return _process_runner(os.getpid(), hostname)
 
@@ -158,7 +158,7 @@ def _runner(hostname: str) -> Runner:
 @cache
 def _process_runner(pid: int, hostname: str) -> Runner:
     """One for each process: the holder of its leases must not outlive it."""
-    redis = _redis()
+    redis = _connect_redis()
     ledger = Ledger(redis, settings)
     worker = f"{hostname}/{pid}/{secrets.token_hex(3)}"
     to_app, slot = partial(send, app), inflight.slot()

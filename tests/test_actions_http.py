@@ -25,12 +25,13 @@ from rest_server import (
     truncated,
 )
 
-from cron_tasks.actions import action_of
+from cron_tasks.actions import find_performer
 from cron_tasks.actions.http import retry_after
 from cron_tasks.errors import ActionFailed
-from cron_tasks.jobs.job import Job, validate
-from cron_tasks.jobs.permissions import Limits
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.jobs.run import Run
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.settings import Settings
 
 SECRETS = {"KEY": "s3cret/Ä \"q'", "PASSWORD": "p:w@d&<", "TOKEN": "tok-123", "LINES": "a\nb"}
@@ -62,12 +63,16 @@ def perform(rest: RestServer, folder: Path) -> Perform:
     ) -> Any:
         fields = {"type": "http", "url": rest.url + url if url.startswith("/") else url, **action}
         settings = Settings(http_allow=allow, secrets_dir=folder, keep_answers=keep)
-        limits = Limits(http=("*",), secrets=frozenset({*SECRETS, "EMPTY", "GONE", SETTING}))
+        permissions = Permissions(
+            http=("*",), secrets=frozenset({*SECRETS, "EMPTY", "GONE", SETTING})
+        )
         row = {"id": 7, "name": NAME, "every": 60, "timeout": timeout, "action": fields}
-        job = validate(row | {"timezone": "Europe/Berlin"}, timezone="UTC", limits=limits)
+        job = validate_row(
+            row | {"timezone": "Europe/Berlin"}, timezone="UTC", permissions=permissions
+        )
         assert isinstance(job, Job), job
         tick = Run(job, "7@2026-11-23T09:00:00Z", 1_795_424_400.0, 2)
-        return action_of(job)(tick, settings)
+        return find_performer(job)(tick, settings)
 
     return run
 

@@ -17,7 +17,7 @@ from telegram_server import TelegramServer, error
 
 from cron_tasks.bot import Bot, ListReader, Pace, Permanent, Reader, StreamReader, TryAgain, loop
 from cron_tasks.bot import reader as bot_reader
-from cron_tasks.bot.telegram import Telegram, fitting, pace
+from cron_tasks.bot.telegram import Telegram, cut_text, telegram_pace
 from cron_tasks.errors import CronTasksError
 from cron_tasks.settings import Settings
 from cron_tasks.store.client import connect
@@ -276,7 +276,7 @@ def test_what_cannot_be_sent_is_set_aside(
     if it.kind == "stream":
         redis.xadd(QUEUE, {"other": "x"})
         bad["no field `data`: {'other': 'x'}"] = "it is no JSON object"
-    run(it, Telegram(TOKEN, telegram.url), pace())
+    run(it, Telegram(TOKEN, telegram.url), telegram_pace())
     assert dict(dead(redis)) == bad
     assert telegram.sent == [(4, "m4")]
     assert 604_000 < redis.ttl(f"{QUEUE}:dead") <= 604_800
@@ -323,8 +323,8 @@ def test_what_a_dead_reader_had_goes_to_the_others(
 
     [again] = wait_until(once_more, "the message of the reader that does not renew its name")
     assert again.data == message(1)
-    assert first.lapsed
-    assert not other.lapsed
+    assert first.has_lapsed
+    assert not other.has_lapsed
     with pytest.raises(RedisError):
         first.renew()
     other.ack(again)
@@ -522,7 +522,7 @@ def test_how_long_ids_are_remembered_is_a_setting(redis: Redis, redis_url: str) 
 
 
 def test_pace() -> None:
-    telegram = pace()
+    telegram = telegram_pace()
     now, sent = 100.0, []
     waiting = [chat for chat in "abc" for _ in range(20)] + [f"chat{n}" for n in range(60)]
     while waiting:
@@ -553,4 +553,4 @@ def test_pace() -> None:
     ],
 )
 def test_a_text_fits(text: str, expected: str) -> None:
-    assert fitting(text) == expected
+    assert cut_text(text) == expected

@@ -14,7 +14,7 @@ import pytest
 from helpers import free_port
 from processes import Process
 
-from cron_tasks.flower.access import fault, is_loopback
+from cron_tasks.flower.access import find_fault, is_loopback
 
 LOGIN = {"Authorization": "Basic " + b64encode(b"me:secret").decode()}
 Start = Callable[..., Process]
@@ -171,7 +171,7 @@ def test_its_help_needs_no_login(start: Start) -> None:
 def test_what_counts_as_guarded(changed: dict[str, object], starts: bool) -> None:
     options = {"basic_auth": None, "auth": "", "auth_provider": None, "address": ""}
     options |= {"port": 5555, "unix_socket": "", "xheaders": False}
-    assert (fault(SimpleNamespace(**options | changed)) is None) == starts
+    assert (find_fault(SimpleNamespace(**options | changed)) is None) == starts
 
 
 def test_what_is_loopback() -> None:

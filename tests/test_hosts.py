@@ -11,12 +11,13 @@ import rest_server as answers
 from reading import TOKEN, quick, read, tokens  # noqa: F401
 from rest_server import JOBS_PATH, Handler, RestServer, first, redirect, reply
 
-from cron_tasks.actions import action_of
+from cron_tasks.actions import find_performer
 from cron_tasks.errors import ActionFailed
 from cron_tasks.http.hosts import ascii_host, usable_as_host, with_ascii_host
-from cron_tasks.jobs.job import Job, Rejected, validate
-from cron_tasks.jobs.permissions import Limits
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.jobs.run import Run
+from cron_tasks.jobs.validation import Rejected, validate_row
 from cron_tasks.settings import Settings
 
 IDN, ASCII = "faß.test", "xn--fa-hia.test"
@@ -44,14 +45,16 @@ def perform(rest: RestServer, tmp_path: Path) -> Perform:
     rest.answer = reply(200, b"fine")
 
     def run(url: str, allow: str = "*.test, 127.0.0.1", **action: Any) -> str | None:
-        limits = Limits(http=("*",), secrets=frozenset({"KEY"}))
+        permissions = Permissions(http=("*",), secrets=frozenset({"KEY"}))
         fields = {"type": "http", "url": url.replace(":PORT", f":{rest.port}"), **action}
-        job = validate(
-            {"id": 7, "name": "x", "every": 60, "action": fields}, timezone="UTC", limits=limits
+        job = validate_row(
+            {"id": 7, "name": "x", "every": 60, "action": fields},
+            timezone="UTC",
+            permissions=permissions,
         )
         assert isinstance(job, Job), job
         tick = Run(job, "7@2026-11-23T09:00:00Z", 1_795_424_400.0, 1)
-        return action_of(job)(tick, Settings(http_allow=allow, secrets_dir=tmp_path))
+        return find_performer(job)(tick, Settings(http_allow=allow, secrets_dir=tmp_path))
 
     return run
 
@@ -132,7 +135,7 @@ def test_what_is_no_name(host: str) -> None:
     with pytest.raises(ValueError, match="host name"):
         ascii_host(host)
     row = {"id": 1, "name": "x", "every": 60, "action": {"type": "http", "url": f"http://{host}/"}}
-    assert isinstance(validate(row, timezone="UTC"), Rejected)
+    assert isinstance(validate_row(row, timezone="UTC"), Rejected)
 
 
 def test_an_address_in_brackets_stays() -> None:
@@ -196,7 +199,7 @@ def test_host_goes_to_no_other_host(perform: Perform, rest: RestServer) -> None:
 def test_a_host_that_is_none(perform: Perform, rest: RestServer, value: str) -> None:
     assert not usable_as_host(value)
     action = {"type": "http", "url": "http://example.org", "headers": {"hOst": value}}
-    outcome = validate({"id": 1, "name": "x", "every": 60, "action": action}, timezone="UTC")
+    outcome = validate_row({"id": 1, "name": "x", "every": 60, "action": action}, timezone="UTC")
     assert isinstance(outcome, Rejected)
     assert "hOst is a host or host:port in ASCII, got" in outcome.errors[0]
     with pytest.raises(ActionFailed, match="its header host is, with its placeholders filled in"):

@@ -16,20 +16,21 @@ EXAMPLE = re.search(
     re.DOTALL,
 )
 USE = """
-from cron_tasks.actions import action_of
+from cron_tasks.actions import find_performer
 from cron_tasks.jobs.run import Run
 from cron_tasks.errors import ActionFailed
-from cron_tasks.jobs.job import Job, validate
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.settings import Settings
 
 def outcome(**action):
     row = {"id": 1, "name": "x", "every": 60, "action": action}
-    job = validate(row, timezone="UTC")
+    job = validate_row(row, timezone="UTC")
     if not isinstance(job, Job):
         return " / ".join(job.errors)
-    job = Job.from_document(job.document())
+    job = Job.from_document(job.to_document())
     try:
-        output = action_of(job)(Run(job, "1@2026-11-23T09:00:00Z", 0.0, 1), Settings())
+        output = find_performer(job)(Run(job, "1@2026-11-23T09:00:00Z", 0.0, 1), Settings())
     except ActionFailed as error:
         return f"{error} permanent={error.permanent}"
     return f"{output!r} {job.warnings}"
@@ -104,7 +105,7 @@ def test_an_unusable_plug_in_harms_only_the_jobs_that_name_it(tmp_path: Path) ->
     install(tmp_path, "twin1", fine + perform, "twin = twin1:A", "good = twin1:A")
     install(tmp_path, "twin2", fine + perform, "twin = twin2:A")
     names = ("broken", "absent", "other", "bare", "twin", "good", "notify")
-    told = "from cron_tasks.jobs import plugins\nprint(*plugins.unusable().items(), sep='\\n')\n"
+    told = "from cron_tasks.jobs import plugins as p\nprint(*p.unusable_reasons().items(), sep='\\n')\n"
     found, said = run(tmp_path, *(f'type="{name}", path="x"' for name in names), first=told)
     assert said == []
     unusable, found = found[: -len(names)], found[-len(names) :]
@@ -112,9 +113,9 @@ def test_an_unusable_plug_in_harms_only_the_jobs_that_name_it(tmp_path: Path) ->
         "the plug-in broken:A for it cannot be used: SystemExit: no",
         "the plug-in absent:A for it cannot be used: AttributeError: module 'absent' has no "
         "attribute 'A'",
-        "the plug-in other:A for it cannot be used: TypeError: it is no subclass of "
+        "the plug-in other:A for it cannot be used: TypeError: it is not a subclass of "
         "cron_tasks.plugins.CustomAction",
-        "the plug-in bare:A for it cannot be used: TypeError: it has no `perform`",
+        "the plug-in bare:A for it cannot be used: TypeError: it does not define `perform`",
         "the plug-in twin1:A, twin2:A for it cannot be used: ValueError: several distributions "
         "offer this type",
     ]

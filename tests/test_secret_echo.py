@@ -18,12 +18,13 @@ from reading import quick  # noqa: F401
 from redis import Redis
 from rest_server import JOBS_PATH, Handler, RestServer, redirect, reply
 
-from cron_tasks.actions import action_of
+from cron_tasks.actions import find_performer
 from cron_tasks.actions.http import NOT_KEPT, REPEATED
 from cron_tasks.errors import ActionFailed
-from cron_tasks.jobs.job import Job, validate
-from cron_tasks.jobs.permissions import Limits
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.jobs.run import Run
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.settings import Settings
 from cron_tasks.text.masking import Mask
 
@@ -96,14 +97,14 @@ def perform(rest: RestServer, tmp_path: Path) -> Callable[..., tuple[str | None,
         fields = {"type": "http", "url": rest.url + "/a", **more}
         if not more:
             fields["body"] = "${secret:KEY}"
-        limits = Limits(http=("*",), secrets=frozenset({"KEY"}))
+        permissions = Permissions(http=("*",), secrets=frozenset({"KEY"}))
         row = {"id": 7, "name": "x", "every": 60, "timeout": 5, "action": fields}
-        job = validate(row, timezone="UTC", limits=limits)
+        job = validate_row(row, timezone="UTC", permissions=permissions)
         assert isinstance(job, Job), job
         tick = Run(job, "7@2026-11-23T09:00:00Z", 1_795_424_400.0, 1)
         settings = Settings(http_allow="127.0.0.0/8", secrets_dir=tmp_path, keep_answers=keep)
         try:
-            return action_of(job)(tick, settings), None
+            return find_performer(job)(tick, settings), None
         except ActionFailed as error:
             return error.output, str(error)
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from cron_tasks.jobs.job import Job, Unreadable, validate
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.validation import Unreadable, validate_row
 from cron_tasks.rest import rows as rows_module
 from cron_tasks.rest import skim as skim_module
 from cron_tasks.rest.mapping import Shape
@@ -227,7 +228,7 @@ def test_a_copy_is_always_json(value: Any, ascii_only: bool) -> None:
 
 def mapped(shape: Shape, page: Any) -> list[Any]:
     document = Document(io.BytesIO(json.dumps(page).encode()))
-    return [shape.row(row) for row in shape.rows(document)]
+    return [shape.map_row(row) for row in shape.rows(document)]
 
 
 @pytest.mark.parametrize(
@@ -268,7 +269,7 @@ def test_next_is_found_beside_mapped_jobs() -> None:
     for expression in ("data.checks", "data.checks[]"):
         document = Document(io.BytesIO(page))
         assert list(Shape({"jobs": expression}).rows(document)) == [1]
-        assert Shape({}).following(document.envelope) == "/2"
+        assert Shape({}).find_next(document.envelope) == "/2"
 
 
 @pytest.mark.parametrize("jobs", ["checks", "checks[]"])
@@ -276,7 +277,7 @@ def test_next_may_be_mapped_too(jobs: str) -> None:
     shape = Shape({"jobs": jobs, "next": "links.next"})
     document = Document(io.BytesIO(b'{"checks": [1], "links": {"next": "/2"}}'))
     assert list(shape.rows(document)) == [1]
-    assert shape.following(document.envelope) == "/2"
+    assert shape.find_next(document.envelope) == "/2"
 
 
 ROW = {"uuid": "u1", "id": 7, "schedule": "* * * * *", "at": {"tz": "UTC"}, "timeout": 60}
@@ -307,7 +308,7 @@ def test_fields_of_a_row(fields: dict[str, str], expected: dict[str, Any] | None
         expected = {"schedule": "* * * * *", "at": {"tz": "UTC"}, "timeout": 60}
         expected |= {"id": "u1", "name": 7}
     row = dict(ROW)
-    assert Shape(fields).row(row) == expected
+    assert Shape(fields).map_row(row) == expected
     assert row == ROW, "the row itself is not changed"
 
 
@@ -328,24 +329,26 @@ def test_a_switch_that_the_mapping_does_not_find_is_a_warning(
 ) -> None:
     """The job is enabled all the same: a row that says nothing of it is."""
     mapping = {"id": "id", "cron_expression": "schedule", "name": "uuid"} | fields
-    job = validate(Shape(mapping).row({**ROW, "none": None}), timezone="UTC")
+    job = validate_row(Shape(mapping).map_row({**ROW, "none": None}), timezone="UTC")
     assert isinstance(job, Job)
     told = [warning for warning in job.warnings if "REST_MAPPING" in warning]
     reason = "CRON_TASKS_REST_MAPPING finds null in this row, so the job is enabled"
     assert told == [f"`{switch}`: {reason}" for switch in switches]
-    assert Job.from_document(job.document()).warnings == job.warnings
+    assert Job.from_document(job.to_document()).warnings == job.warnings
     assert not any("mapped_to_null" in warning for warning in job.warnings)
 
 
 def test_a_row_that_cannot_be_read_is_mapped_as_far_as_it_goes() -> None:
-    found = Shape({"id": "uuid", "name": "title"}).row(Unreadable({"uuid": 7, "a": 1}, "too deep"))
+    found = Shape({"id": "uuid", "name": "title"}).map_row(
+        Unreadable({"uuid": 7, "a": 1}, "too deep")
+    )
     assert isinstance(found, Unreadable)
     assert (found, found.reason) == ({"id": 7, "a": 1}, "too deep")
 
 
 @pytest.mark.parametrize("row", [5, None, "x", [1]])
 def test_a_row_that_is_no_object_is_left(row: Any) -> None:
-    assert Shape({"id": "uuid"}).row(row) == row
+    assert Shape({"id": "uuid"}).map_row(row) == row
 
 
 @pytest.mark.parametrize(
@@ -359,7 +362,7 @@ def test_a_row_that_is_no_object_is_left(row: Any) -> None:
 def test_a_row_that_an_expression_cannot_take_harms_only_itself(
     fields: dict[str, str], identity: dict[str, Any]
 ) -> None:
-    stub = Shape(fields).row(ROW)
+    stub = Shape(fields).map_row(ROW)
     reason = stub.pop("mapping_error")
     assert stub == identity
     assert "of CRON_TASKS_REST_MAPPING: In function join()" in reason

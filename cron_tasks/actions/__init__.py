@@ -14,7 +14,7 @@ from cron_tasks.text.display import output_of
 __all__ = ["Action", "Run", "action_of"]
 
 
-class Action(Protocol):
+class Performer(Protocol):
     """Does the work of a run; what of its output to keep, printable and at most 4 kB.
 
     Raises ActionFailed, or anything else, when it could not.
@@ -25,19 +25,22 @@ class Action(Protocol):
 
 #: `notify` has nothing left to do: the ledger queues a notification when its run is finished, so
 #: that it cannot be queued twice, nor without its outcome.
-ACTIONS: Mapping[str, Action] = {"notify": lambda *_: None, "http": http.perform}
+BUILT_IN_PERFORMERS: Mapping[str, Performer] = {
+    "notify": lambda *_: None,
+    "http": http.perform_request,
+}
 
 
-def action_of(job: Job) -> Action:
+def find_performer(job: Job) -> Performer:
     """The action of a job. Raises ActionFailed for a type that this version does not run."""
     if isinstance(job.action, CustomAction):
-        return _plugged(job.action)
+        return _plugin_performer(job.action)
     try:
-        return ACTIONS[job.action.type]
+        return BUILT_IN_PERFORMERS[job.action.type]
     except KeyError:
         text = f"action type {job.action.type!r} is not in effect in this version"
         raise ActionFailed(text, permanent=True) from None
 
 
-def _plugged(action: CustomAction) -> Action:
+def _plugin_performer(action: CustomAction) -> Performer:
     return lambda run, settings: output_of(action.perform(run, settings))

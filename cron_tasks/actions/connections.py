@@ -34,7 +34,7 @@ PIECE = 16_384
 #: Methods that may be sent again when a kept connection turns out closed (RFC 9110, 9.2.2).
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 #: What a request meets on a connection that the server has closed.
-_HUNG_UP = (
+_CONNECTION_CLOSED = (
     ConnectionError,
     http.client.BadStatusLine,
     ssl.SSLEOFError,
@@ -54,7 +54,7 @@ class Answer:
     body: bytes
 
 
-def exchange(request: Request, rules: tuple[str, ...], until: float, most: int) -> Answer:
+def send_request(request: Request, rules: tuple[str, ...], until: float, most: int) -> Answer:
     """Send a request, and read up to `most` bytes of the body of its answer.
 
     Raises WriteRefused, OSError (TimeoutError at `until` on the monotonic clock), http.client's
@@ -63,22 +63,22 @@ def exchange(request: Request, rules: tuple[str, ...], until: float, most: int) 
     key = (request.origin, rules)
     if kept := _idle.take(key):
         try:
-            return _answer(key, kept, request, until, most)
-        except _HUNG_UP:
+            return _send_over(key, kept, request, until, most)
+        except _CONNECTION_CLOSED:
             # Servers close idle connections. If no byte of a response has arrived, the request was
             # most likely not read. If it was, the same Idempotency-Key lets the server notice.
-            if kept.heard and request.method not in _IDEMPOTENT:
+            if kept.has_heard and request.method not in _IDEMPOTENT:
                 raise
-    return _answer(key, _Connection(*key), request, until, most)
+    return _send_over(key, _Connection(*key), request, until, most)
 
 
-def _answer(
+def _send_over(
     key: _Key, connection: "_Connection", request: Request, until: float, most: int
 ) -> Answer:
     """The answer that comes over `connection`, which then is kept if it can be."""
     with ExitStack() as cleanup:
         cleanup.callback(connection.close)
-        response = cleanup.enter_context(connection.ask(request, until))
+        response = cleanup.enter_context(connection.get_response(request, until))
         start = response.read(most)
         if response.length and len(start) < most:
             raise http.client.IncompleteRead(b"", response.length)
@@ -98,7 +98,7 @@ class _Connection(http.client.HTTPConnection):
         self._response: LimitedResponse | None = None
 
     @property
-    def heard(self) -> bool:
+    def has_heard(self) -> bool:
         """Return whether any byte of the last response has arrived."""
         return self._response is not None and self._response.heard
 
@@ -107,7 +107,7 @@ class _Connection(http.client.HTTPConnection):
         self._response = LimitedResponse(*args, until=self._until, **kwargs)
         return self._response
 
-    def ask(self, request: Request, until: float) -> http.client.HTTPResponse:
+    def get_response(self, request: Request, until: float) -> http.client.HTTPResponse:
         self._until, self._response = until, None
         self.request(request.method, request.target, request.body, request.headers)
         self.sock.settimeout(left(until))
@@ -136,7 +136,7 @@ class _Connection(http.client.HTTPConnection):
             super().send(data[start : start + PIECE])
 
     @property
-    def dropped(self) -> bool:
+    def is_dropped(self) -> bool:
         """Return whether an idle connection is closed, or has bytes that belong to no request."""
         poll = select.poll()
         poll.register(self.sock, select.POLLIN)
@@ -178,7 +178,7 @@ class _Idle:
         idle = time.monotonic() - since
         if idle < SETTLE:
             time.sleep(SETTLE - idle)
-        if idle < IDLE and not connection.dropped:
+        if idle < IDLE and not connection.is_dropped:
             return connection
         connection.close()
         return self.take(key)

@@ -9,8 +9,8 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, cast
 
-from cron_tasks.actions.connections import Answer, exchange
-from cron_tasks.actions.request import Misled, following, request_of
+from cron_tasks.actions.connections import Answer, send_request
+from cron_tasks.actions.request import RedirectRefused, follow_redirect, make_request
 from cron_tasks.actions.secrets import Secrets
 from cron_tasks.errors import ActionFailed
 from cron_tasks.http.deadline import NoFinalAnswer
@@ -28,7 +28,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PASSING = frozenset({408, 425, 429})
 #: What exceptions mean, from special to general, and whether another attempt can help.
 _CAUSES: tuple[tuple[type[BaseException], str, bool], ...] = (
-    (Misled, "{detail}", False),
+    (RedirectRefused, "{detail}", False),
     (AddressRefused, "{detail}, which CRON_TASKS_HTTP_ALLOW does not allow", False),
     (TimeoutError, "no whole answer within {timeout:g} s", True),
     (socket.gaierror, "the host has no address: {detail}", True),
@@ -48,40 +48,42 @@ NOT_KEPT = "<not kept: the request carried a secret>"
 REPEATED = "<not kept: it repeats a secret of the request in another spelling>"
 
 
-def perform(run: Run, settings: Settings) -> str | None:
+def perform_request(run: Run, settings: Settings) -> str | None:
     """Send the request of a run, and follow where it is redirected; the start of the answer.
 
     Raises ActionFailed, which holds that too, when the answer is not the expected one.
     """
     action, secrets = cast("HttpAction", run.job.action), Secrets(settings.secrets_dir)
     until = time.monotonic() + run.job.timeout
-    request = request_of(action, run, secrets)
+    request = make_request(action, run, secrets)
     most = max(READ, MOST_OUTPUT + secrets.longest)
     expected = action.expect_status
 
-    def failed(cause: str, **more: Any) -> ActionFailed:
+    def make_error(cause: str, **more: Any) -> ActionFailed:
         return ActionFailed(f"{request.shown}: {cause}", **more)
 
     for hop in range(MOST_REDIRECTS + 1):
         try:
-            answer = exchange(request, settings.http_allow, until, most)
+            answer = send_request(request, settings.http_allow, until, most)
             location = answer.headers["Location"]
             if answer.status in expected or answer.status not in _REDIRECTS or not location:
                 break
-            request = following(request, answer.status, location, bool(secrets))
+            request = follow_redirect(request, answer.status, location, bool(secrets))
         except Exception as error:
-            cause, passing = _cause(error, run.job.timeout, bool(secrets), hop > 0)
+            cause, passing = _find_cause(error, run.job.timeout, bool(secrets), hop > 0)
             if cause is None:
                 raise
-            raise failed(cause, permanent=not passing) from None
+            raise make_error(cause, permanent=not passing) from None
     else:
-        raise failed(f"redirected more than {MOST_REDIRECTS} times", permanent=True)
-    kept = _kept(answer, secrets, most, settings.keep_answers)
+        raise make_error(f"redirected more than {MOST_REDIRECTS} times", permanent=True)
+    kept = _choose_output(answer, secrets, most, settings.keep_answers)
     if answer.status in expected or (not expected and 200 <= answer.status < 300):
         return kept
     passing = answer.status in _PASSING or answer.status >= 500
     wait = retry_after(answer.headers["Retry-After"], time.time()) if passing else None
-    raise failed(_answered(answer, expected), permanent=not passing, retry_after=wait, output=kept)
+    raise make_error(
+        _describe_status(answer, expected), permanent=not passing, retry_after=wait, output=kept
+    )
 
 
 def retry_after(header: str | None, now: float) -> float | None:
@@ -97,7 +99,7 @@ def retry_after(header: str | None, now: float) -> float | None:
         return None
 
 
-def _cause(
+def _find_cause(
     error: Exception, timeout: float, secret: bool, redirected: bool
 ) -> tuple[str | None, bool]:
     """Return what went wrong (None if unknown), and whether another attempt can help.
@@ -118,13 +120,13 @@ def _cause(
     return text.format(detail=str(detail).replace("_", " "), timeout=timeout), passing
 
 
-def _answered(answer: Answer, expected: tuple[int, ...]) -> str:
+def _describe_status(answer: Answer, expected: tuple[int, ...]) -> str:
     phrases = {status.value: f" {status.phrase}" for status in HTTPStatus}
     wanted = f", not {' or '.join(map(str, expected))}" if expected else ""
     return f"answered {answer.status}{phrases.get(answer.status, '')}{wanted}"
 
 
-def _kept(answer: Answer, secrets: Secrets, most: int, keep: bool) -> str | None:
+def _choose_output(answer: Answer, secrets: Secrets, most: int, keep: bool) -> str | None:
     """Return what the history keeps of the response body.
 
     A service may repeat a secret in more encodings than anybody can list. So after a secret was

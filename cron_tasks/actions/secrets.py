@@ -18,18 +18,18 @@ LONGEST = 65_536
 _NAME = re.compile(SECRET_NAME, re.IGNORECASE)
 
 
-def names(folder: Path | None) -> Iterator[str]:
+def list_secrets(folder: Path | None) -> Iterator[str]:
     """The secrets that jobs may use; those of the settings are not among them."""
     try:
         entries = list(os.scandir(folder)) if folder else []
     except OSError:
         return
     for entry in entries:
-        if _usable(entry.name) and entry.is_file():
+        if _is_usable(entry.name) and entry.is_file():
             yield entry.name
 
 
-def _usable(name: str) -> bool:
+def _is_usable(name: str) -> bool:
     return bool(_NAME.fullmatch(name)) and not name.upper().startswith(PREFIX)
 
 
@@ -40,10 +40,10 @@ class Secrets(Mask):
         super().__init__()
         self._folder = folder
 
-    def read(self, name: str) -> str:
+    def read_value(self, name: str) -> str:
         """The value. Raises ActionFailed, permanent, when there is none."""
         try:
-            if self._folder is None or not _usable(name):
+            if self._folder is None or not _is_usable(name):
                 raise FileNotFoundError
             with (self._folder / name).open("rb") as file:
                 value = file.read(LONGEST + 1).decode().strip()

@@ -71,7 +71,7 @@ class Bot:
         self._held: list[_Held] = []
         self._handled: _Held | None = None
         self._stopped = self._last_call = False
-        self._told: str | None = None
+        self._logged_trouble: str | None = None
 
     def stop(self, when_empty: bool = False) -> None:
         """Have `run` return after the message in hand, or once there is no other.
@@ -88,39 +88,41 @@ class Bot:
         """
         while not self._stopped:
             try:
-                self._settle()
+                self._acknowledge_handled()
                 if self._reader.enter():
-                    self._read()
+                    self._read_queue()
                     continue
-                self._tell("bot.name_taken", f"{self._reader.name} reads already, or was killed")
+                self._log_trouble(
+                    "bot.name_taken", f"{self._reader.name} reads already, or was killed"
+                )
             except RedisError as error:
-                self._tell("redis.away", str(error))
+                self._log_trouble("redis.away", str(error))
             self._stopped = self._stopped or self._last_call
             time.sleep(LOOK_EVERY)
         with suppress(RedisError):
-            self._settle()
+            self._acknowledge_handled()
         if self._handled:
-            log.warning("bot.may_repeat", message=_shown(self._handled.delivery))
+            log.warning("bot.may_repeat", message=_format_delivery(self._handled.delivery))
 
-    def _tell(self, trouble: str, error: str = "") -> None:
+    def _log_trouble(self, trouble: str, error: str = "") -> None:
         """Say once that there is trouble, and once that there is none: messages can be read."""
-        if trouble == self._told:
+        if trouble == self._logged_trouble:
             return
-        self._told = trouble
+        self._logged_trouble = trouble
         if trouble:
             log.warning(trouble, error=error)
         else:
             log.info("bot.waiting", queue=self._reader.queue, name=self._reader.name)
 
-    def _read(self) -> None:
+    def _read_queue(self) -> None:
         self._held.clear()
         with renewed(self._reader.renew, self._reader.lease / 3):
-            while not self._stopped and not self._reader.lapsed:
-                self._step(time.monotonic())
-        if not self._reader.lapsed:
+            while not self._stopped and not self._reader.has_lapsed:
+                self._handle_or_receive(time.monotonic())
+        if not self._reader.has_lapsed:
             self._reader.leave()
 
-    def _step(self, now: float) -> None:
+    def _handle_or_receive(self, now: float) -> None:
         """Handle the first message that may be handled now, of each chat the oldest; if there is
         none, take others until one may."""
         oldest: dict[str, _Held] = {}
@@ -129,29 +131,29 @@ class Bot:
         held = min(oldest.values(), key=lambda it: max(self._ready_at(it), now), default=None)
         wait = self._ready_at(held) - now if held else inf
         if held and wait <= 0:
-            self._handle(held)
+            self._handle_held(held)
             return
         wait = max(min(wait, LOOK_EVERY), 0.01)
         if len(self._held) >= MOST_HELD:
             time.sleep(wait)
             return
         taken = self._reader.receive(wait)
-        self._tell("")
+        self._log_trouble("")
         for delivery in taken:
-            self._take(delivery)
+            self._hold_message(delivery)
         if self._last_call and not taken and not self._held:
             self._stopped = True
 
     def _ready_at(self, held: _Held) -> float:
         return max(held.not_before, self._pace.ready_at(held.chat))
 
-    def _take(self, delivery: Delivery) -> None:
+    def _hold_message(self, delivery: Delivery) -> None:
         try:
             body = orjson.loads(delivery.data)
         except ValueError:
             body = None
         if not isinstance(body, dict):
-            self._bury(delivery, "it is no JSON object")
+            self._move_to_dead(delivery, "it is no JSON object")
             return
         chat, seen_key = body.get("chat_id"), None
         if (id_ := body.get("id")) is not None:
@@ -160,15 +162,15 @@ class Bot:
         chat = f"chat {chat}" if chat is not None else delivery.key
         self._held.append(_Held(delivery, body, chat, seen_key))
 
-    def _handle(self, held: _Held) -> None:
+    def _handle_held(self, held: _Held) -> None:
         if held.seen_key and self._reader.redis.exists(held.seen_key):
-            self._done(held)
+            self._finish_held(held)
             return
         held.tries += 1
         try:
             self._handler(held.body)
         except Permanent as error:
-            self._drop(held, str(error))
+            self._drop_held(held, str(error))
         except TryAgain as error:
             self._put_off(held, error)
         except Exception as error:
@@ -176,11 +178,11 @@ class Bot:
             if held.tries < MOST_TRIES:
                 self._put_off(held, TryAgain(reason))
             else:
-                self._drop(held, f"{reason}, {held.tries} times")
+                self._drop_held(held, f"{reason}, {held.tries} times")
         else:
-            self._done(held)
+            self._finish_held(held)
         finally:
-            self._pace.sent(held.chat, time.monotonic())
+            self._pace.note_sent(held.chat, time.monotonic())
 
     def _put_off(self, held: _Held, error: TryAgain) -> None:
         wait = min(2.0 ** (held.tries - 1), LONGEST_WAIT) if error.after is None else error.after
@@ -188,16 +190,18 @@ class Bot:
         if error.everyone:
             self._pace.pause(held.not_before)
         reason = printable(str(error))
-        log.warning("bot.put_off", message=_shown(held.delivery), reason=reason, seconds=wait)
+        log.warning(
+            "bot.put_off", message=_format_delivery(held.delivery), reason=reason, seconds=wait
+        )
 
-    def _drop(self, held: _Held, reason: str) -> None:
+    def _drop_held(self, held: _Held, reason: str) -> None:
         self._held.remove(held)
-        self._bury(held.delivery, reason)
+        self._move_to_dead(held.delivery, reason)
 
-    def _bury(self, delivery: Delivery, reason: str) -> None:
+    def _move_to_dead(self, delivery: Delivery, reason: str) -> None:
         """To the dead list: {"at": seconds since 1970, "reason", "message": as it was queued}."""
         reason = printable(reason)
-        log.error("bot.dead", message=_shown(delivery), reason=reason)
+        log.error("bot.dead", message=_format_delivery(delivery), reason=reason)
         dead = self._reader.queue + names.BOT_DEAD
         entry = {"at": time.time(), "reason": reason, "message": delivery.data}
         with self._reader.redis.pipeline() as pipe:
@@ -207,12 +211,12 @@ class Bot:
             pipe.execute()
         self._reader.ack(delivery)
 
-    def _done(self, held: _Held) -> None:
+    def _finish_held(self, held: _Held) -> None:
         self._held.remove(held)
         self._handled = held
-        self._settle()
+        self._acknowledge_handled()
 
-    def _settle(self) -> None:
+    def _acknowledge_handled(self) -> None:
         """Remember what was handled, then acknowledge it: whoever gets it again lets it be."""
         if held := self._handled:
             if held.seen_key:
@@ -221,5 +225,5 @@ class Bot:
             self._handled = None
 
 
-def _shown(delivery: Delivery) -> str:
+def _format_delivery(delivery: Delivery) -> str:
     return printable(delivery.data, 120)

@@ -15,7 +15,7 @@ class Pace:
         """When the next message for `chat` may go; that may be in the past."""
         return max(self._next, self._chats.get(chat, 0.0))
 
-    def sent(self, chat: str, now: float) -> None:
+    def note_sent(self, chat: str, now: float) -> None:
         """A message for `chat` went out."""
         self._next = max(self._next, now + self._gap)
         # Chats whose time has come wait for nothing: what stays is a second's worth of them.

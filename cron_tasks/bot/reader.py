@@ -77,7 +77,7 @@ class Reader(ABC):
         self._renewed = now
 
     @property
-    def lapsed(self) -> bool:
+    def has_lapsed(self) -> bool:
         """Whether others may have our messages by now, or soon."""
         return time.monotonic() - self._renewed > 0.8 * self.lease
 
@@ -87,7 +87,7 @@ class Reader(ABC):
             anew, self._look_after = not self._look_after, now + self.lease / 3
             if taken := self._take_over(anew):
                 return taken
-        return self._read(timeout)
+        return self._read_next(timeout)
 
     @abstractmethod
     def ack(self, delivery: Delivery) -> None:
@@ -103,7 +103,7 @@ class Reader(ABC):
         """See to what dead readers had, and to what we had ourselves before we began anew."""
 
     @abstractmethod
-    def _read(self, timeout: float) -> list[Delivery]: ...
+    def _read_next(self, timeout: float) -> list[Delivery]: ...
 
 
 class ListReader(Reader):
@@ -125,7 +125,7 @@ class ListReader(Reader):
         self.redis.zrem(self.queue + names.BOT_READERS, self.name)
         super().leave()
 
-    def _read(self, timeout: float) -> list[Delivery]:
+    def _read_next(self, timeout: float) -> list[Delivery]:
         wait: Any = timeout
         taken = self.redis.blmove(self.queue, self._processing + self.name, wait, "LEFT", "RIGHT")
         return [Delivery(str(taken), str(taken))] if taken is not None else []
@@ -169,19 +169,19 @@ class StreamReader(Reader):
         _trim(self.redis, [self.queue], [])
         super().leave()
 
-    def _read(self, timeout: float) -> list[Delivery]:
+    def _read_next(self, timeout: float) -> list[Delivery]:
         block = max(int(timeout * 1000), 1)
         new: Any = self.redis.xreadgroup(
             self.group, self.name, {self.queue: ">"}, count=1, block=block
         )
-        return [_delivery(key, fields) for key, fields in (new[0][1] if new else [])]
+        return [_make_delivery(key, fields) for key, fields in (new[0][1] if new else [])]
 
     def _take_over(self, ours_too: bool) -> list[Delivery]:
         _trim(self.redis, [self.queue], [])
         args = [self.group, self.name, self._lease.local.token if ours_too else "", self._alive]
         taken = _claim(self.redis, [self.queue], [*args, REMEMBERED * 1000])
-        return [_delivery(key, dict(zip(it[::2], it[1::2], strict=True))) for key, it in taken]
+        return [_make_delivery(key, dict(zip(it[::2], it[1::2], strict=True))) for key, it in taken]
 
 
-def _delivery(key: str, fields: dict[str, str]) -> Delivery:
+def _make_delivery(key: str, fields: dict[str, str]) -> Delivery:
     return Delivery(key, fields.get("data") or f"no field `data`: {fields}")

@@ -31,7 +31,7 @@ MOVED_FOR = 30 * 86_400
 LONGEST = 4096
 
 
-def pace() -> Pace:
+def telegram_pace() -> Pace:
     """What Telegram allows one bot."""
     return Pace(overall=30, each=1)
 
@@ -59,16 +59,16 @@ class Telegram:
             raise Permanent("it has no chat_id")
         if not isinstance(text, str):
             raise Permanent("it has no text in `response`")
-        chat = self._now(chat)
-        status, body = self._post(chat, text)
-        if moved := _moved(status, body):
-            self._remember(chat, moved)
-            status, body = self._post(moved, text)
-        self._judge(status, body)
+        chat = self._current_chat(chat)
+        status, body = self._post_message(chat, text)
+        if moved := _find_move(status, body):
+            self._remember_move(chat, moved)
+            status, body = self._post_message(moved, text)
+        self._check_answer(status, body)
 
-    def _post(self, chat: int | str, text: str) -> tuple[int, Any]:
+    def _post_message(self, chat: int | str, text: str) -> tuple[int, Any]:
         """Post a message; return the status and the JSON, if any. Raises TryAgain."""
-        body = {"chat_id": chat, "text": fitting(text)}
+        body = {"chat_id": chat, "text": cut_text(text)}
         try:
             answer = self._session.post(
                 self._url, json=body, timeout=TIMEOUT, allow_redirects=False
@@ -80,7 +80,7 @@ class Telegram:
         except ValueError:
             return answer.status_code, None
 
-    def _judge(self, status: int, body: Any) -> None:
+    def _check_answer(self, status: int, body: Any) -> None:
         """Raises Permanent or TryAgain unless the message was sent.
 
         Only what Telegram itself says of a message (its answers have `ok`) can be permanent.
@@ -97,21 +97,21 @@ class Telegram:
         # 401 and 404 speak of the token, all others of Telegram or of what is before it.
         raise TryAgain(reason, everyone=True)
 
-    def _now(self, chat: int | str) -> int | str:
+    def _current_chat(self, chat: int | str) -> int | str:
         """Return the chat to post to. If Redis is away, Telegram tells about a move again."""
         with suppress(RedisError):
             if self._redis and (known := self._redis.getex(_moved_key(chat), ex=MOVED_FOR)):
                 return int(known)
         return chat
 
-    def _remember(self, chat: int | str, moved: int) -> None:
+    def _remember_move(self, chat: int | str, moved: int) -> None:
         log.info("bot.chat_moved", chat=chat, to=moved)
         with suppress(RedisError):
             if self._redis:
                 self._redis.set(_moved_key(chat), moved, ex=MOVED_FOR)
 
 
-def _moved(status: int, body: Any) -> int | None:
+def _find_move(status: int, body: Any) -> int | None:
     """Return the supergroup that the group has become, if Telegram says so.
 
     https://core.telegram.org/bots/api#responseparameters
@@ -126,7 +126,7 @@ def _moved_key(chat: int | str) -> str:
     return f"{names.BOT_MOVED_PREFIX}{chat}"
 
 
-def fitting(text: str) -> str:
+def cut_text(text: str) -> str:
     """`text`, cut with an ellipsis when it is too long; halves of characters become `?`."""
     units = text.encode("utf-16-le", "replace")
     if len(units) <= 2 * LONGEST:

@@ -12,7 +12,7 @@ from cron_tasks.store.client import wrong_type
 QUEUE_FULL = 10_000
 
 
-def waiting(producer: Producer, queue: str) -> int:
+def count_messages(producer: Producer, queue: str) -> int:
     """Messages that wait in a queue; as many as in a full one where it is no Redis list."""
     try:
         channel: Any = producer.channel

@@ -13,7 +13,7 @@ from cron_tasks.store import names
 ALIVE = 15.0
 
 
-def slots(redis: Redis, now: float) -> int:
+def count_slots(redis: Redis, now: float) -> int:
     """Runs that all workers together take at once; at least 1."""
     # In the order of their signs of life, so that of a restarted worker the newest counts.
     members = cast("list[str]", redis.zrangebyscore(names.WORKERS, now, "+inf"))
@@ -21,7 +21,9 @@ def slots(redis: Redis, now: float) -> int:
     return max(sum(sizes.values()), 1)
 
 
-def announce(redis: Redis, hostname: str, concurrency: int, now: float, before: int = 0) -> None:
+def announce_worker(
+    redis: Redis, hostname: str, concurrency: int, now: float, before: int = 0
+) -> None:
     """Give a sign of life, and forget workers that have long given none.
 
     `before` is the concurrency at the last sign of life: a pool grows and shrinks.
@@ -35,7 +37,7 @@ def announce(redis: Redis, hostname: str, concurrency: int, now: float, before: 
         pipe.execute()
 
 
-def install(redis: Redis) -> None:
+def announce_from_signals(redis: Redis) -> None:
     """Have this process, if it becomes a Celery worker, announce itself."""
     worker: Any = None
     announced = 0
@@ -51,7 +53,7 @@ def install(redis: Redis) -> None:
             return
         size = worker.pool.num_processes or 1
         try:
-            announce(redis, worker.hostname, size, time.time(), before=announced)
+            announce_worker(redis, worker.hostname, size, time.time(), before=announced)
         except RedisError:
             # Celery's own connection tells that Redis is gone; this is only a hint.
             return

@@ -24,7 +24,7 @@ DEFAULT = "celery"
 #: Seconds for which a worker gathers its events for Flower.
 EVENTS_EVERY = 0.1
 #: What Celery raises over a message whose headers or properties are of another shape than its own.
-MISSHAPEN = (LookupError, TypeError, ValueError, AttributeError)
+UNREADABLE_ERRORS = (LookupError, TypeError, ValueError, AttributeError)
 # At a warm shutdown a child may wait for its parent to read its last result, and the parent for the
 # child: tenths of a second until it goes (billiard's 300). The result itself is in the ledger.
 billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 10
@@ -46,7 +46,7 @@ class _Connection(Connection):
 
     def get_transport_cls(self) -> Any:
         transport: Any = super().get_transport_cls()
-        return _hardened(transport)
+        return _harden_transport(transport)
 
 
 class _Transport:
@@ -54,12 +54,12 @@ class _Transport:
 
     def _deliver(self, message: Any, queue: str) -> None:
         if not _is_message(message):
-            _dropped(message, "it is none of Celery's")
+            _log_dropped(message, "it is none of Celery's")
             return
         try:
             super()._deliver(message, queue)  # type: ignore[misc]
-        except MISSHAPEN as error:
-            _dropped(message, f"{type(error).__name__}: {error}")
+        except UNREADABLE_ERRORS as error:
+            _log_dropped(message, f"{type(error).__name__}: {error}")
             # Celery may have reserved a slot for it; the consumer's restart gives it back.
             raise ChannelError("a message that Celery could not read") from error
 
@@ -69,14 +69,14 @@ class _Channel:
         try:
             return super()._brpop_read(**options)  # type: ignore[misc]
         except (ValueError, RecursionError) as error:
-            _dropped(getattr(error, "doc", None), f"it is no JSON: {error}")
+            _log_dropped(getattr(error, "doc", None), f"it is no JSON: {error}")
 
     def basic_ack(self, *_: Any, **__: Any) -> None:
         """Celery acknowledges every message; of one that needs it not, it costs a round trip."""
 
 
 @cache
-def _hardened(transport: Any) -> Any:
+def _harden_transport(transport: Any) -> Any:
     channel = type("Channel", (_Channel, transport.Channel), {})
     return type("Transport", (_Transport, transport), {"Channel": channel})
 
@@ -92,7 +92,7 @@ def _is_message(message: Any) -> bool:
     )
 
 
-def _dropped(message: Any, reason: str) -> None:
+def _log_dropped(message: Any, reason: str) -> None:
     hint = "see who else writes to the lists of the broker"
     log.error("message.dropped", message=shown(message, 200), reason=reason, hint=hint)
 

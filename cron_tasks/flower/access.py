@@ -37,7 +37,7 @@ class Options(Protocol):
     xheaders: bool
 
 
-def guard() -> None:
+def guard_flower() -> None:
     """Guard the Flower that this process is about to start. Call it before Flower is made.
 
     Flower parses its options after it has imported the app and before it imports the app's tasks.
@@ -50,11 +50,11 @@ def guard() -> None:
 
 
 def _refuse_if_open(**_: object) -> None:
-    if (text := fault(given)) is not None:
+    if (text := find_fault(given)) is not None:
         raise SystemExit(text)
 
 
-def fault(options: Options) -> str | None:
+def find_fault(options: Options) -> str | None:
     """Return why Flower may not start with these options, and how to mend it, or None."""
     if not all(_is_login(each) for each in options.basic_auth or ()):
         return (
@@ -100,13 +100,13 @@ class HostCheck(Router):
 
     def find_handler(self, request: HTTPServerRequest, **_: Any) -> HTTPMessageDelegate | None:
         """Return what refuses the request, or None to pass it on to Flower's own handlers."""
-        if not self._applies or self._is_ours(request.host_name.strip("[]")):
+        if not self._is_active or self._is_ours(request.host_name.strip("[]")):
             return None
         assert request.connection is not None
         return _Refusal(request.connection)
 
     @cached_property
-    def _applies(self) -> bool:
+    def _is_active(self) -> bool:
         behind_proxy = self._options.xheaders and has_login(self._options)
         local = not self._options.unix_socket and is_loopback(self._options.address)
         return local and not behind_proxy

@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.registry.registry import Registry
 from cron_tasks.registry.skips import by_job
-from cron_tasks.rest.reports import Answer, Patcher
+from cron_tasks.rest.reports import Patcher, ReportAnswer
 from cron_tasks.schedules.instants import iso
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
@@ -43,7 +43,7 @@ PAGE, THREADS = 500, 20
 LONGEST_BACKOFF, LONGEST_RETRY_AFTER = 60.0, 3600.0
 
 
-def body(run: str | None, upcoming: float | None, error: str | None) -> bytes:
+def build_report(run: str | None, upcoming: float | None, error: str | None) -> bytes:
     """The JSON of a report: newest record of the history, next tick, what is wrong with the row.
 
     Without a record, nothing is said of the last run: the service may remember one that we forgot.
@@ -59,7 +59,7 @@ def body(run: str | None, upcoming: float | None, error: str | None) -> bytes:
     return orjson.dumps(said | {"config_error": error})
 
 
-def backoff(tries: int) -> float:
+def draw_backoff(tries: int) -> float:
     """Seconds to wait after so many failures: exponential, with full jitter."""
     return random.uniform(0, min(LONGEST_BACKOFF, 2.0 ** min(tries, 10)))
 
@@ -95,7 +95,7 @@ class Reporter:
 
     def report(self, clock: Callable[[], float]) -> int:
         """Send what is due until nothing is, or the service is away; how many it took."""
-        due, taken = self._due(clock()), 0
+        due, taken = self._find_due(clock()), 0
         if due:
             with (
                 renewed(self._lock.reacquire, LOCK_TTL / 3),
@@ -103,12 +103,12 @@ class Reporter:
                 ThreadPoolExecutor(THREADS, "report") as pool,
             ):
                 while due:
-                    answers = self._send(client, pool, [job_id for job_id, _ in due])
+                    answers = self._send_reports(client, pool, [job_id for job_id, _ in due])
                     taken += self._settle(due, answers, clock())
-                    due = self._due(clock())
+                    due = self._find_due(clock())
         return taken
 
-    def _due(self, now: float) -> list[tuple[str, float]]:
+    def _find_due(self, now: float) -> list[tuple[str, float]]:
         """(job id, score) of what to send now; of a service that was away, one to see if it is."""
         if not held(self._lock) or now < self._not_before:
             return []
@@ -116,11 +116,13 @@ class Reporter:
         due: Any = self.redis.zrangebyscore(names.REPORTS, "-inf", now, 0, limit, withscores=True)
         return [(job_id, score) for job_id, score in due]
 
-    def _send(self, client: Patcher, pool: Executor, job_ids: Sequence[str]) -> list[Answer | None]:
+    def _send_reports(
+        self, client: Patcher, pool: Executor, job_ids: Sequence[str]
+    ) -> list[ReportAnswer | None]:
         """The answer for each job; None for those left alone once the service is away."""
         away = threading.Event()
 
-        def send(job_id: str, report: bytes) -> Answer | None:
+        def send_one(job_id: str, report: bytes) -> ReportAnswer | None:
             if away.is_set():
                 return None
             answer = client.report(job_id, report)
@@ -128,9 +130,9 @@ class Reporter:
                 away.set()
             return answer
 
-        return list(pool.map(send, job_ids, self._bodies(job_ids)))
+        return list(pool.map(send_one, job_ids, self._build_reports(job_ids)))
 
-    def _bodies(self, job_ids: Sequence[str]) -> list[bytes]:
+    def _build_reports(self, job_ids: Sequence[str]) -> list[bytes]:
         with self.redis.pipeline(transaction=False) as pipe:
             pipe.zmscore(names.SCHEDULE, [names.entry_key(job_id) for job_id in job_ids])
             pipe.hmget(names.REPORTED_ERRORS, job_ids)
@@ -140,10 +142,10 @@ class Reporter:
             found = Registry(self.redis).registered(skipped, lambda *_: None)
             kept = {each.job.id: each.next for each in found}
             upcoming = [kept.get(*each) for each in zip(job_ids, upcoming, strict=True)]
-        return list(map(body, self._ledger.newest(job_ids), upcoming, errors))
+        return list(map(build_report, self._ledger.newest(job_ids), upcoming, errors))
 
     def _settle(
-        self, due: Sequence[tuple[str, float]], answers: Sequence[Answer | None], now: float
+        self, due: Sequence[tuple[str, float]], answers: Sequence[ReportAnswer | None], now: float
     ) -> int:
         """Take what is done out of the set and put back what is to be tried again."""
         told = [(*each, answer) for each, answer in zip(due, answers, strict=True) if answer]
@@ -161,7 +163,7 @@ class Reporter:
                     if answer.status != status:
                         news[answer.cause].append(job_id)
                     if verdict == "failed":
-                        again = now + _pause(answer, tries + 1)
+                        again = now + _pause_after(answer, tries + 1)
                 case _:
                     self._troubles.pop(job_id, None)
             args += (job_id, score, again)
@@ -170,7 +172,7 @@ class Reporter:
             log.warning("report.refused", cause=cause, jobs=len(job_ids), job_ids=job_ids[:5])
         return sum(answer.verdict == "taken" for *_, answer in told)
 
-    def _judge_service(self, answers: Sequence[Answer], now: float) -> None:
+    def _judge_service(self, answers: Sequence[ReportAnswer], now: float) -> None:
         """Whether the service is there, and from when it may be asked again; a change is said."""
         verdicts = {answer.verdict for answer in answers}
         if "unknown" in verdicts and not self._path_doubted and "taken" not in verdicts:
@@ -183,10 +185,10 @@ class Reporter:
             self._failures = 0
             return
         self._failures += 1
-        self._not_before = now + max(_pause(answer, self._failures) for answer in away)
+        self._not_before = now + max(_pause_after(answer, self._failures) for answer in away)
         if self._failures == 1:
             log.error("report.service_away", cause=away[0].cause, kept="until it is back")
 
 
-def _pause(answer: Answer, tries: int) -> float:
-    return max(backoff(tries), min(answer.retry_after or 0.0, LONGEST_RETRY_AFTER))
+def _pause_after(answer: ReportAnswer, tries: int) -> float:
+    return max(draw_backoff(tries), min(answer.retry_after or 0.0, LONGEST_RETRY_AFTER))

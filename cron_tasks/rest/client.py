@@ -49,7 +49,7 @@ class Client(requests.Session):
         self.mount("http://", adapter)
         self.mount("https://", adapter)
         self.base: str = settings.required("rest_url").rstrip("/")
-        self.auth = self._authorize
+        self.auth = self._set_token
         self.max_redirects = 10
         self.headers.update({"Accept": "application/json", "User-Agent": "cron-tasks"})
         self._settings = settings
@@ -57,12 +57,12 @@ class Client(requests.Session):
         if settings.rest_token:
             self._mask.hide(settings.rest_token.get_secret_value())
 
-    def clean(self, text: str) -> str:
+    def mask_token(self, text: str) -> str:
         """Return a text for messages without the token, which e.g. a redirect may repeat."""
         masked = self._mask.masked(text)
         return "(it repeats CRON_TASKS_REST_TOKEN)" if self._mask.is_in(masked) else masked
 
-    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+    def _set_token(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """The token goes to the origin of CRON_TASKS_REST_URL only; .netrc has no say."""
         request.headers.pop("Authorization", None)
         token = self._settings.rest_token
@@ -72,7 +72,7 @@ class Client(requests.Session):
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, _: object) -> None:
         """Where a redirect leads (overrides requests)."""
-        self._authorize(prepared_request)
+        self._set_token(prepared_request)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Return where a redirect leads, with its host in ASCII (overrides requests)."""
@@ -82,7 +82,7 @@ class Client(requests.Session):
         return location
 
 
-def public(url: str) -> str:
+def strip_credentials(url: str) -> str:
     """Of an address what is no secret: not its user and password, not its query."""
     return printable(re.sub(r"//[^/]*@", "//", re.split(r"[?#]", url)[0]))
 

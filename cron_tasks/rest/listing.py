@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from cron_tasks.rest.mapping import Shape
-from cron_tasks.rest.pages import Fetcher, linked
+from cron_tasks.rest.pages import Fetcher, find_link
 from cron_tasks.rest.rows import Document, Malformed
 from cron_tasks.settings import Settings
 
@@ -24,7 +24,7 @@ class Validators:
     etag: str | None = None
     last_modified: str | None = None
 
-    def conditions(self) -> dict[str, str]:
+    def as_headers(self) -> dict[str, str]:
         """The headers that ask for the list only if it is another."""
         named = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
         return {name: value for name, value in named.items() if value}
@@ -36,7 +36,7 @@ class Listing:
     def __init__(self, fetcher: Fetcher, shape: Shape, known: Validators | None) -> None:
         self._fetcher = fetcher
         self._shape = shape
-        self._page = fetcher.read(fetcher.home, known.conditions() if known else {})
+        self._page = fetcher.read(fetcher.home, known.as_headers() if known else {})
         self.not_modified = self._page.status_code == 304
         self.validators = known if self.not_modified else None
 
@@ -52,23 +52,23 @@ class Listing:
             place = f"page {number}, row" if number > 1 else "row"
             try:
                 for count, row in enumerate(self._shape.rows(document), 1):
-                    yield f"{place} {count}", self._shape.row(row)
-                following = self._shape.following(document.envelope)
+                    yield f"{place} {count}", self._shape.map_row(row)
+                following = self._shape.find_next(document.envelope)
             except Malformed as error:
-                raise self._fetcher.error(f"the answer {error}") from None
+                raise self._fetcher.make_error(f"the answer {error}") from None
             if following in (None, ""):
-                following = linked(page, "next")
+                following = find_link(page, "next")
             if following is None:
                 break
             if not isinstance(following, str):
-                raise self._fetcher.error("`next` is neither a URL nor null")
-            url = self._fetcher.resolve(following)
+                raise self._fetcher.make_error("`next` is neither a URL nor null")
+            url = self._fetcher.resolve_reference(following)
             if url in seen:
-                raise self._fetcher.error("`next` goes round in a circle")
+                raise self._fetcher.make_error("`next` goes round in a circle")
             seen.add(url)
             page = self._fetcher.read(url, {})
         if number == 1:
-            self.validators = _validators(page.headers)
+            self.validators = _reliable_validators(page.headers)
 
 
 class Source:
@@ -91,7 +91,7 @@ class Source:
             fetcher.close()
 
 
-def _validators(headers: Mapping[str, str]) -> Validators | None:
+def _reliable_validators(headers: Mapping[str, str]) -> Validators | None:
     """Those that can be relied on.
 
     A Last-Modified of the very second of the answer is weak: the list may change again in that

@@ -11,7 +11,8 @@ from typing import Any
 
 import jmespath
 
-from cron_tasks.jobs.job import MAPPED_TO_NULL, Unreadable
+from cron_tasks.jobs.job import MAPPED_TO_NULL
+from cron_tasks.jobs.validation import Unreadable
 from cron_tasks.rest.rows import CONTRACT_PLACES, Document, Malformed
 from cron_tasks.text.display import printable
 
@@ -23,29 +24,29 @@ class Shape:
         fields = dict(expressions)
         self._jobs = fields.pop("jobs", "")
         self._next = fields.pop("next", "next")
-        key = _key(self._jobs) if self._jobs else None
+        key = _plain_key(self._jobs) if self._jobs else None
         self._places = (key,) if key else CONTRACT_PLACES
         self._in_memory = bool(self._jobs) and key is None
         if fields:
             fields = {"id": "id"} | fields
-        self._fields = {name: _search(text) for name, text in fields.items()}
-        self._moved = {_key(text) for text in fields.values()}
+        self._fields = {name: _compile_expression(text) for name, text in fields.items()}
+        self._moved = {_plain_key(text) for text in fields.values()}
 
     def rows(self, document: Document) -> Iterator[Any]:
         """The rows of a page as the service has them; raises Malformed, possibly after rows."""
         if not self._in_memory:
             yield from document.rows(self._places)
             return
-        found = _apply(jmespath.compile(self._jobs).search, "jobs", document.whole())
+        found = _evaluate_on(jmespath.compile(self._jobs).search, "jobs", document.read_whole())
         if not isinstance(found, list):
             raise Malformed("has no array where CRON_TASKS_REST_MAPPING says `jobs` are")
         yield from found
 
-    def following(self, envelope: Mapping[str, Any]) -> Any:
+    def find_next(self, envelope: Mapping[str, Any]) -> Any:
         """What a page, whose rows were read, says of the next one. Raises Malformed."""
-        return _apply(_search(self._next), "next", envelope)
+        return _evaluate_on(_compile_expression(self._next), "next", envelope)
 
-    def row(self, row: Any) -> Any:
+    def map_row(self, row: Any) -> Any:
         """A row under the contract's names.
 
         A field that was moved as it is does not stay under its old name too; a result of null
@@ -59,7 +60,7 @@ class Shape:
         mapped: dict[str, Any] = {}
         try:
             for name, find in self._fields.items():
-                mapped[name] = _apply(find, name, row)
+                mapped[name] = _evaluate_on(find, name, row)
         except Malformed as error:
             return {"id": mapped.get("id"), "mapping_error": str(error)}
         rest = {
@@ -73,7 +74,7 @@ class Shape:
         return Unreadable(found, row.reason) if isinstance(row, Unreadable) else found
 
 
-def _apply(find: Callable[[Any], Any], name: str, value: Any) -> Any:
+def _evaluate_on(find: Callable[[Any], Any], name: str, value: Any) -> Any:
     try:
         return find(value)
     except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
@@ -81,15 +82,15 @@ def _apply(find: Callable[[Any], Any], name: str, value: Any) -> Any:
         raise Malformed(f"does not fit `{name}` of CRON_TASKS_REST_MAPPING: {reason}") from None
 
 
-def _key(text: str) -> str | None:
+def _plain_key(text: str) -> str | None:
     """The key that an expression is, when it is nothing else."""
     node = jmespath.compile(text).parsed
     return node["value"] if node["type"] == "field" else None
 
 
-def _search(text: str) -> Callable[[Any], Any]:
+def _compile_expression(text: str) -> Callable[[Any], Any]:
     """What evaluates `text`; of a plain key ten times as fast as JMESPath."""
-    key = _key(text)
+    key = _plain_key(text)
     if key is None:
         return jmespath.compile(text).search
     return lambda value: value.get(key) if isinstance(value, dict) else None

@@ -15,7 +15,7 @@ from urllib3.exceptions import HTTPError
 from cron_tasks.errors import SourceError
 from cron_tasks.http.causes import status_cause, transport_cause
 from cron_tasks.http.hosts import with_ascii_host
-from cron_tasks.rest.client import Client, TooLate, public
+from cron_tasks.rest.client import Client, TooLate, strip_credentials
 from cron_tasks.settings import Settings
 
 CHUNK = 1 << 16
@@ -39,20 +39,22 @@ class Fetcher(Client):
         self.body.close()
         super().close()
 
-    def error(self, cause: str) -> SourceError:
+    def make_error(self, cause: str) -> SourceError:
         """`cause` with the address that was last read, without what may be secret in it."""
         what = f"page {self.page} of the jobs" if self.page > 1 else "the jobs"
         # Before a long address is cut: half of a token would not be recognised.
-        where, cause = public(self.clean(self._url)), self.clean(cause)
+        where, cause = strip_credentials(self.mask_token(self._url)), self.mask_token(cause)
         return SourceError(f"cannot read {what} from {where}: {cause}")
 
-    def resolve(self, reference: str) -> str:
+    def resolve_reference(self, reference: str) -> str:
         """The absolute URL that the last answer means by `reference`. Raises SourceError."""
         with suppress(ValueError):
             url: str = urldefragauth(urljoin(self._url, reference))
             if urlsplit(url).scheme in ("http", "https"):
                 return with_ascii_host(url)
-        raise self.error(f"`next` leads to {public(reference)}, which is not a URL to read from")
+        raise self.make_error(
+            f"`next` leads to {strip_credentials(reference)}, which is not a URL to read from"
+        )
 
     def read(self, url: str, conditions: Mapping[str, str]) -> requests.Response:
         """The answer at `url`: 200 with `body`, or 304 when `conditions` are sent as headers.
@@ -67,9 +69,9 @@ class Fetcher(Client):
             with self.get(url, headers=conditions, stream=True, timeout=wait) as response:
                 self._url = response.url
                 if response.status_code == 200:
-                    self._receive(response)
+                    self._receive_body(response)
                 elif response.status_code != 304 or not conditions:
-                    raise self.error(status_cause(response))
+                    raise self.make_error(status_cause(response))
         except (HTTPError, OSError, ValueError, TooLate) as error:  # requests' are OSErrors
             self._url = getattr(getattr(error, "request", None), "url", self._url)
             cause = transport_cause(error, timeout)
@@ -77,11 +79,11 @@ class Fetcher(Client):
                 limit = f"{self._settings.rest_deadline:g} s (CRON_TASKS_REST_DEADLINE)"
                 why = f": {error}" if isinstance(error, TooLate) else ""
                 cause = f"the list did not arrive within {limit}{why}"
-            raise self.error(cause) from None
+            raise self.make_error(cause) from None
         response.raw = None  # which would keep the connection open
         return response
 
-    def _receive(self, response: requests.Response) -> None:
+    def _receive_body(self, response: requests.Response) -> None:
         self.body.close()
         self.body = SpooledTemporaryFile(SPOOL)  # noqa: SIM115
         most: int = self._settings.rest_max_bytes
@@ -89,12 +91,12 @@ class Fetcher(Client):
             self._bytes += len(chunk)
             if self._bytes > most:
                 name = "CRON_TASKS_REST_MAX_BYTES"
-                raise self.error(f"the list is larger than {most} bytes ({name})")
+                raise self.make_error(f"the list is larger than {most} bytes ({name})")
             self.body.write(chunk)
         self.body.seek(0)
 
 
-def linked(response: requests.Response, relation: str) -> str | None:
+def find_link(response: requests.Response, relation: str) -> str | None:
     """Return the URL that the header Link gives for a relation, or None.
 
     http.client decodes headers as Latin-1, but services send addresses in UTF-8.

@@ -26,7 +26,7 @@ Verdict = Literal["taken", "unknown", "refused", "failed", "away"]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ReportAnswer:
     """A status, 0 for none; what it means if not success; seconds that the service asks to wait."""
 
     status: int
@@ -62,10 +62,10 @@ class Patcher(Client):
         self._path: str = settings.required("rest_report_path")
         self._timeout = settings.rest_timeout
 
-    def report(self, job_id: str, body: bytes) -> Answer:
+    def report(self, job_id: str, body: bytes) -> ReportAnswer:
         """What the service answers to `body`, JSON, at the address of a job."""
         if job_id in (".", ".."):  # which a path cannot hold, however it is encoded (RFC 3986)
-            return Answer(404)
+            return ReportAnswer(404)
         url = self.base + self._path.replace("{id}", quote(job_id, safe=""))
         headers, timeout = {"Content-Type": "application/json"}, self._timeout
         try:
@@ -75,9 +75,9 @@ class Patcher(Client):
                 if not response.is_redirect:  # whose body the adapter left unread
                     response.raw.read(MOST_READ)
         except (HTTPError, OSError, ValueError, TooLate) as error:  # requests' are OSErrors
-            return Answer(0, self.clean(transport_cause(error, timeout)))
+            return ReportAnswer(0, self.mask_token(transport_cause(error, timeout)))
         cause = status_cause(response, REPORT_HINTS, "2xx")
-        return Answer(response.status_code, cause, _retry_after(response))
+        return ReportAnswer(response.status_code, cause, _retry_after(response))
 
     def get_redirect_target(self, resp: requests.Response) -> Any:
         """Where to send a report again, if anywhere (overrides requests)."""

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import IO, Any
 
-from cron_tasks.jobs.job import Unreadable
+from cron_tasks.jobs.validation import Unreadable
 from cron_tasks.rest.skim import DEEPEST, LONGEST, Skim
 from cron_tasks.text.display import shown
 
@@ -29,12 +29,12 @@ class Malformed(Exception):
     """A page is not the JSON of the contract; the text completes "the answer ..."."""
 
 
-def _integer(digits: str) -> int | float:
+def _parse_integer(digits: str) -> int | float:
     """Python refuses to convert thousands of digits; no field takes such a number anyway."""
     return int(digits) if len(digits) < 640 else float(digits)
 
 
-_decoder = json.JSONDecoder(parse_int=_integer)
+_decoder = json.JSONDecoder(parse_int=_parse_integer)
 
 
 class Document:
@@ -54,11 +54,11 @@ class Document:
 
         Raises Malformed, possibly after rows: they count only when the iteration ends.
         """
-        mark, start = self._peek(), self._text[self._at :][:40]
+        mark, start = self._peek_mark(), self._text[self._at :][:40]
         if mark == "[" and "@" in places:
-            yield from self._array("@")
+            yield from self._read_array("@")
         elif mark == "{":
-            yield from self._object(places)
+            yield from self._read_object(places)
         if not self._found:
             raise Malformed(
                 f"starts with {shown(start)} and has no array of jobs at {', '.join(places)}; "
@@ -66,10 +66,10 @@ class Document:
                 "if the jobs are elsewhere in it, say where, "
                 'e.g. CRON_TASKS_REST_MAPPING={"jobs": "path.to.them"}'
             )
-        if self._peek():
+        if self._peek_mark():
             raise Malformed("goes on after the end of its JSON")
 
-    def whole(self) -> Any:
+    def read_whole(self) -> Any:
         """The page as one value, in memory. Raises Malformed."""
         try:
             value = _decoder.decode(self._body.read())
@@ -78,7 +78,7 @@ class Document:
         self.envelope = value if isinstance(value, dict) else {}
         return value
 
-    def _array(self, place: str) -> Iterator[Any]:
+    def _read_array(self, place: str) -> Iterator[Any]:
         if self._found:
             raise Malformed(
                 f"has arrays at {self._found} and {place}; say which holds the jobs, "
@@ -86,49 +86,49 @@ class Document:
             )
         self._found = place
         self._at += 1
-        mark = self._take("]") if self._peek() == "]" else ","
+        mark = self._take_mark("]") if self._peek_mark() == "]" else ","
         while mark == ",":
             self._row += 1
-            yield self._value()
-            mark = self._take(",]")
+            yield self._read_value()
+            mark = self._take_mark(",]")
         self._row = 0
 
-    def _object(self, places: Collection[str]) -> Iterator[Any]:
+    def _read_object(self, places: Collection[str]) -> Iterator[Any]:
         self._at += 1
-        mark = self._take("}") if self._peek() == "}" else ","
+        mark = self._take_mark("}") if self._peek_mark() == "}" else ","
         while mark == ",":
-            if self._peek() != '"':
-                self._take('"')
-            key: str = self._value()
-            self._take(":")
-            if self._peek() == "[" and key in places:
-                yield from self._array(key)
+            if self._peek_mark() != '"':
+                self._take_mark('"')
+            key: str = self._read_value()
+            self._take_mark(":")
+            if self._peek_mark() == "[" and key in places:
+                yield from self._read_array(key)
             else:
-                self.envelope[key] = self._value()
-            mark = self._take(",}")
+                self.envelope[key] = self._read_value()
+            mark = self._take_mark(",}")
 
-    def _take(self, marks: str) -> str:
-        mark = self._peek()
+    def _take_mark(self, marks: str) -> str:
+        mark = self._peek_mark()
         if not mark:
-            raise self._wrong("breaks off")
+            raise self._make_error("breaks off")
         if mark not in marks:
-            raise self._wrong(f"is not JSON: {mark!r} in place of {' or '.join(marks)}")
+            raise self._make_error(f"is not JSON: {mark!r} in place of {' or '.join(marks)}")
         self._at += 1
         return mark
 
-    def _peek(self) -> str:
+    def _peek_mark(self) -> str:
         """The next character that is not white space; empty at the end."""
         while True:
             if space := _space.match(self._text, self._at):
                 self._at = space.end()
             if self._at < len(self._text):
                 return self._text[self._at]
-            if not self._more():
+            if not self._read_more():
                 return ""
 
-    def _value(self) -> Any:
+    def _read_value(self) -> Any:
         """The next value; an object that is too deep or too long becomes Unreadable."""
-        self._peek()
+        self._peek_mark()
         while True:
             try:
                 value, end = _decoder.raw_decode(self._text, self._at)
@@ -137,17 +137,19 @@ class Document:
                 unended = error.msg.startswith("Unterminated string")
                 if unended or error.pos > last - EDGE:
                     if self._is_long(last):
-                        return self._skim()
-                    if self._more():
+                        return self._skim_value()
+                    if self._read_more():
                         continue
                 cut = unended or error.pos >= last
-                raise self._wrong("breaks off" if cut else f"is not JSON: {error.msg}") from None
+                raise self._make_error(
+                    "breaks off" if cut else f"is not JSON: {error.msg}"
+                ) from None
             except RecursionError:
-                return self._skim()
-            if end > len(self._text) - EDGE and self._more():
+                return self._skim_value()
+            if end > len(self._text) - EDGE and self._read_more():
                 continue
             if end - self._at > 2 * DEEPEST and (self._is_long(end) or self._is_deep(end)):
-                return self._skim()
+                return self._skim_value()
             self._at = end
             return value
 
@@ -163,23 +165,23 @@ class Document:
         skim.feed(self._text, self._at)
         return skim.deep
 
-    def _skim(self) -> Any:
+    def _skim_value(self) -> Any:
         """What is left of a value that is too deep or too long."""
         skim = Skim()
         try:
             while (end := skim.feed(self._text, self._at)) is None:
                 self._at = len(self._text)
-                if not self._more():
-                    raise self._wrong("breaks off")
+                if not self._read_more():
+                    raise self._make_error("breaks off")
             value = _decoder.decode(skim.copy)
         except ValueError as error:
-            raise self._wrong(f"is not JSON: {error}") from None
+            raise self._make_error(f"is not JSON: {error}") from None
         self._at = end
         if not isinstance(value, dict):
             return value
         return Unreadable(value, _TOO_DEEP if skim.deep else _TOO_LONG)
 
-    def _more(self) -> bool:
+    def _read_more(self) -> bool:
         """Read on, keeping what is not consumed; False at the end of the body.
 
         Reads at least as much again as is kept, so that a long value costs linear time.
@@ -188,10 +190,10 @@ class Document:
         try:
             added = self._body.read(max(CHUNK, len(kept)))
         except UnicodeDecodeError:
-            raise self._wrong("is not UTF-8, as JSON has to be") from None
+            raise self._make_error("is not UTF-8, as JSON has to be") from None
         if added:
             self._text, self._at = kept + added, 0
         return bool(added)
 
-    def _wrong(self, what: str) -> Malformed:
+    def _make_error(self, what: str) -> Malformed:
         return Malformed(f"{what} in row {self._row}" if self._row else what)

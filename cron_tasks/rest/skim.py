@@ -30,17 +30,17 @@ class _Level:
     size: int = 0
 
     @property
-    def cut(self) -> bool:
+    def is_cut(self) -> bool:
         return self.size > self.most
 
-    def add(self, piece: str) -> None:
+    def add_piece(self, piece: str) -> None:
         self.size += len(piece)
-        if not self.cut:
+        if not self.is_cut:
             self.pieces.append(piece)
 
-    def text(self) -> str:
+    def close_text(self) -> str:
         """Return the copy; of a cut one, the members that are whole."""
-        if self.cut:
+        if self.is_cut:
             while self.pieces and (self.pieces[-1][:1] in '"[{' or "," not in self.pieces[-1]):
                 self.pieces.pop()
             self.pieces[-1:] = [piece.rpartition(",")[0] for piece in self.pieces[-1:]]
@@ -68,53 +68,53 @@ class Skim:
             if self._text is not None:
                 at = self._read_text(text, at)
             else:
-                if self._drops and (found := _no_bracket.match(text, at)):
+                if self._is_dropping and (found := _no_bracket.match(text, at)):
                     at = found.end()
                 mark = _mark.search(text, at)
                 stop = mark.start() if mark else len(text)
                 if stop > at:
-                    self._add(text[at:stop])
+                    self._add_piece(text[at:stop])
                 if not mark:
                     return None
                 at = mark.end()
-                self._take(mark.group())
+                self._take_mark(mark.group())
             if self.copy:
                 return at
         return None
 
     @property
-    def _drops(self) -> bool:
+    def _is_dropping(self) -> bool:
         """Whether nothing of what comes is copied until the next bracket."""
-        return bool(self._hidden or (self._levels and self._levels[-1].cut))
+        return bool(self._hidden or (self._levels and self._levels[-1].is_cut))
 
-    def _take(self, mark: str) -> None:
+    def _take_mark(self, mark: str) -> None:
         if mark == '"':
             self._text = []
         elif mark in _PAIRS:
-            self._begin(mark)
+            self._open_level(mark)
         elif self._hidden:
             self._hidden -= 1
         else:
             level = self._levels.pop()
             if mark != _PAIRS[level.start]:
                 raise ValueError(f"{mark!r} in place of {_PAIRS[level.start]}")
-            self._add(level.text())
+            self._add_piece(level.close_text())
 
-    def _begin(self, mark: str) -> None:
+    def _open_level(self, mark: str) -> None:
         deep = len(self._levels) >= DEEPEST
         self.deep |= deep
-        if deep or self._drops:
+        if deep or self._is_dropping:
             if not self._hidden:
-                self._add("null")
+                self._add_piece("null")
             self._hidden += 1
         else:
             self._levels.append(_Level(mark, _LONG_PART if self._levels else LONGEST))
 
-    def _add(self, piece: str) -> None:
+    def _add_piece(self, piece: str) -> None:
         if self._hidden:
             return
         if self._levels:
-            self._levels[-1].add(piece)
+            self._levels[-1].add_piece(piece)
         else:
             self.copy = piece
 
@@ -135,5 +135,5 @@ class Skim:
         if len(whole) > _LONG_TEXT and (left := _whole_characters.match(whole[:_LONG_TEXT])):
             whole = left.group() + "…"
         self._text = None
-        self._add(f'"{whole}"')
+        self._add_piece(f'"{whole}"')
         return at + 1

@@ -25,13 +25,13 @@ from cron_tasks.store import names
 from cron_tasks.sync.state import (
     SourceStatus,
     State,
-    differs,
-    limits_of,
+    find_drift,
+    load_permissions,
     load_status,
     load_validators,
     note_rival,
-    remember,
     service_of,
+    store_outcome,
 )
 
 log = structlog.get_logger("cron_tasks.sync")
@@ -59,10 +59,10 @@ class Report:
         }
 
 
-def policy_of(settings: Settings, force: bool = False) -> Policy:
-    limits = limits_of(settings)
+def make_policy(settings: Settings, force: bool = False) -> Policy:
+    permissions = load_permissions(settings)
     zone, share = settings.timezone, settings.shrink_limit
-    return Policy(zone, share, force, limits, settings.notify_queue)
+    return Policy(zone, share, force, permissions, settings.notify_queue)
 
 
 @contextmanager
@@ -88,7 +88,7 @@ class Reconciler:
         """What `sync` would do now; changes nothing."""
         if refusal := self._refusal_of_another(self.status(), force):
             return Report("refused", Changes(unchanged=self.registry.count()), refusal)
-        report = self._read(force, None)[0]
+        report = self._read_list(force, None)[0]
         deque(report.changes.settle(), 0)
         return report
 
@@ -136,16 +136,16 @@ class Reconciler:
             if before.rival != service_of(self.settings):
                 log.error("sync.refused", detail=refusal, changed="nothing")
             return Report("refused", Changes(unchanged=self.registry.count()), refusal)
-        whole = not self._mend(clock).counts and not force
+        whole = not self._repair_registry(clock).counts and not force
         known = load_validators(self.redis, self.settings) if whole else None
-        report, validators = self._read(force, known)
+        report, validators = self._read_list(force, known)
         if report.state == "ok" and not report.not_modified:
             # A registry that is built for the first time, or again, takes no late one-offs.
             last_read = before.last_read if fence.generation else None
-            self._apply(report.changes, clock, last_read, progress, fence)
+            self._apply_changes(report.changes, clock, last_read, progress, fence)
         result = report.state, report.detail
-        remember(self.redis, self.settings, fence, clock(), begun, result, validators, before)
-        _log(report, before)
+        store_outcome(self.redis, self.settings, fence, clock(), begun, result, validators, before)
+        _log_report(report, before)
         return report
 
     def _refusal_of_another(self, before: SourceStatus, force: bool) -> str | None:
@@ -158,14 +158,14 @@ class Reconciler:
             "give each its own database in CRON_TASKS_REDIS_URL"
         )
 
-    def _mend(self, clock: Callable[[], float]) -> Differences:
+    def _repair_registry(self, clock: Callable[[], float]) -> Differences:
         """Look through the registry where it is not as the last sync left it."""
-        jobs, scheduled = differs(self.redis)
+        jobs, scheduled = find_drift(self.redis)
         if jobs or scheduled:
             return Comparison(self.redis, self.settings, clock).mend(keys=jobs)
         return Differences()
 
-    def _apply(
+    def _apply_changes(
         self,
         changes: Changes,
         clock: Callable[[], float],
@@ -175,29 +175,31 @@ class Reconciler:
     ) -> None:
         total, done = len(changes.candidates) + len(changes.removed), 0
 
-        def count(written: int) -> None:
+        def count_written(written: int) -> None:
             nonlocal done
             done += written
             progress(done, total)
 
-        def overtaken(ticks: list[Overtaken], reason: str) -> None:
+        def notify_of_overtaken(ticks: list[Overtaken], reason: str) -> None:
             tell_overtaken(self.ledger, self.settings, ticks, reason, clock())
 
-        self.registry.apply(changes, clock, fence, last_read, count, overtaken)
+        self.registry.apply(changes, clock, fence, last_read, count_written, notify_of_overtaken)
         self.ledger.let_go(set(changes.removed))
         for row in self.registry.record_rejected(changes.rejected, fence):
             log.warning("job.rejected", job_id=row.id, place=row.place, errors=row.errors)
         if self.settings.rest_report_path:
             note_rejected(self.redis, changes.rejected, clock(), fence)
 
-    def _read(self, force: bool, validators: Validators | None) -> tuple[Report, Validators | None]:
+    def _read_list(
+        self, force: bool, validators: Validators | None
+    ) -> tuple[Report, Validators | None]:
         try:
             with Source(self.settings).read(validators) as listing:
                 if listing.not_modified:
                     changes = Changes(unchanged=self.registry.count())
                     return Report("ok", changes, not_modified=True), validators
                 current = self.registry.fingerprints()
-                changes = plan(current, listing, policy_of(self.settings, force))
+                changes = plan(current, listing, make_policy(self.settings, force))
                 validators = listing.validators
         except SourceError as error:
             return Report("failing", Changes(unchanged=self.registry.count()), str(error)), None
@@ -206,7 +208,7 @@ class Reconciler:
         return Report("ok", changes), validators
 
 
-def _log(report: Report, before: SourceStatus) -> None:
+def _log_report(report: Report, before: SourceStatus) -> None:
     """One line per change of state or of the registry; a list that stays as it is says nothing."""
     changes = report.changes
     if report.state == "ok":

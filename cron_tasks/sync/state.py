@@ -11,8 +11,8 @@ from redis import Redis
 from cron_tasks.actions import secrets
 from cron_tasks.jobs import plugins
 from cron_tasks.jobs.actions import MODELS
-from cron_tasks.jobs.job import FORMAT
-from cron_tasks.jobs.permissions import Limits
+from cron_tasks.jobs.fingerprint import FORMAT
+from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.registry.fence import Fence
 from cron_tasks.rest.listing import Validators
 from cron_tasks.settings import Settings, urls
@@ -46,17 +46,17 @@ class SourceStatus:
     rival_at: float | None
 
 
-def limits_of(settings: Settings) -> Limits:
-    known = frozenset(secrets.names(settings.secrets_dir))
-    return Limits(settings.tasks_allow, settings.http_allow, known)
+def load_permissions(settings: Settings) -> Permissions:
+    known = frozenset(secrets.list_secrets(settings.secrets_dir))
+    return Permissions(settings.tasks_allow, settings.http_allow, known)
 
 
 def service_of(settings: Settings) -> str:
     """Return the service and path that the settings name, however the URL is spelled."""
-    return _spelled(settings.rest_url or "", settings.rest_jobs_path)
+    return _normalize_url(settings.rest_url or "", settings.rest_jobs_path)
 
 
-def _spelled(url: str, path: str) -> str:
+def _normalize_url(url: str, path: str) -> str:
     parts = urlsplit(urls.masked(url))
     port = "" if parts.port in (None, _PORTS.get(parts.scheme)) else f":{parts.port}"
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
@@ -82,7 +82,7 @@ def load_status(redis: Redis) -> SourceStatus:
 def _owner_before(read_as: str) -> str | None:
     """Return the owner that a registry of version 0.1 has: `read_as` began with URL and path."""
     url, _, more = read_as.partition(" ")
-    return _spelled(url, more.partition(" ")[0]) if url.startswith("http") else None
+    return _normalize_url(url, more.partition(" ")[0]) if url.startswith("http") else None
 
 
 def load_validators(redis: Redis, settings: Settings) -> Validators | None:
@@ -105,7 +105,7 @@ def load_validators(redis: Redis, settings: Settings) -> Validators | None:
     return Validators(etag, modified) if generation and schedule and whole else None
 
 
-def differs(redis: Redis) -> tuple[bool, bool]:
+def find_drift(redis: Redis) -> tuple[bool, bool]:
     """Whether the number of jobs, and that of scheduled ones, is not what the last sync left."""
     with redis.pipeline(transaction=False) as pipe:
         pipe.hmget(names.SOURCE, "jobs", "scheduled")
@@ -115,7 +115,7 @@ def differs(redis: Redis) -> tuple[bool, bool]:
     return jobs not in (None, str(now[0])), scheduled not in (None, str(now[1]))
 
 
-def remember(
+def store_outcome(
     redis: Redis,
     settings: Settings,
     fence: Fence,
@@ -160,16 +160,16 @@ def _read_as(settings: Settings) -> str:
     judged = [
         settings.timezone,
         settings.notify_queue,
-        limits_of(settings).salt,
-        sorted(plugins.installed()),
+        load_permissions(settings).fingerprint_salt,
+        sorted(plugins.load_models()),
         [model.__name__ for model in MODELS],
         FORMAT.decode(),
-        _version(),
+        _package_version(),
     ]
     asked = [service_of(settings), settings.rest_mapping, settings.rest_report_path]
     return f"{asked} {judged}"
 
 
 @cache
-def _version() -> str:
+def _package_version() -> str:
     return version("cron-tasks")

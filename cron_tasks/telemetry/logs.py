@@ -67,7 +67,7 @@ def configure(
     )
     if colors is None:
         colors = handler.stream.isatty() and not os.environ.get("NO_COLOR")
-    handler.setFormatter(_formatter(format, colors, _mask(secrets)))
+    handler.setFormatter(_make_formatter(format, colors, _make_mask(secrets)))
     level = level if isinstance(level, int) else logging.getLevelNamesMapping()[level]
     root = logging.getLogger()
     for old in root.handlers[:]:
@@ -93,13 +93,13 @@ def install_for_celery() -> None:
     for signal, receiver in (
         # A worker warns about its user (root) before it sets up logging.
         (signals.celeryd_init, lambda **_: _configure_program()),
-        (signals.setup_logging, _of_celery),
-        (signals.import_modules, _of_flower),
+        (signals.setup_logging, _configure_celery),
+        (signals.import_modules, _configure_flower),
     ):
         signal.connect(receiver, weak=False, dispatch_uid="cron_tasks.logs")
 
 
-def _of_celery(
+def _configure_celery(
     loglevel: int | None = None, logfile: str | None = None, colorize: bool | None = None, **_: Any
 ) -> None:
     from billiard import util
@@ -119,13 +119,13 @@ def _of_celery(
     # Our tasks tell in one line of their own how they ended; "received" and "succeeded" around it
     # are a sixth of a worker's work when runs are many.
     for name in ("celery.worker.strategy", "celery.app.trace"):
-        logging.getLogger(name).addFilter(_says_more_than_we)
+        logging.getLogger(name).addFilter(_is_not_about_our_tasks)
     # Celery leaves this to whoever sets up logging in its place.
     if current_app.conf.worker_redirect_stdouts:
         current_app.log.redirect_stdouts(current_app.conf.worker_redirect_stdouts_level)
 
 
-def _says_more_than_we(line: logging.LogRecord) -> bool:
+def _is_not_about_our_tasks(line: logging.LogRecord) -> bool:
     from celery.app.trace import LOG_RECEIVED, LOG_SUCCESS
 
     if line.msg not in (LOG_RECEIVED, LOG_SUCCESS):
@@ -134,7 +134,7 @@ def _says_more_than_we(line: logging.LogRecord) -> bool:
     return not about["name"].startswith("cron_tasks.")
 
 
-def _of_flower(**_: Any) -> None:
+def _configure_flower(**_: Any) -> None:
     """Flower never asks for logging to be set up; it imports the tasks after tornado did that."""
     import click
 
@@ -175,7 +175,7 @@ class _Formatter(ProcessorFormatter):
             )
 
 
-def _formatter(format: str, colors: bool, mask: Clean) -> logging.Formatter:
+def _make_formatter(format: str, colors: bool, mask: Clean) -> logging.Formatter:
     if format == "json":
         clean = mask
         # ASCII only, so what a terminal or a reader of lines takes for more than text is escaped.
@@ -186,10 +186,10 @@ def _formatter(format: str, colors: bool, mask: Clean) -> logging.Formatter:
             colors=colors, exception_formatter=structlog.dev.plain_traceback, sort_keys=False
         )
 
-    def cleaned(_: Any, __: str, event: Event) -> Event:
+    def clean_event(_: Any, __: str, event: Event) -> Event:
         traceback = str(event.pop("exception", ""))
         first = {name: event.pop(name, "") for name in _FIRST}
-        out: Event = _cleaned(first | dict(event), clean)
+        out: Event = _clean_value(first | dict(event), clean)
         if traceback and format == "json":
             out["exception"] = clean(traceback)
         elif traceback:
@@ -201,13 +201,13 @@ def _formatter(format: str, colors: bool, mask: Clean) -> logging.Formatter:
         processors=[
             ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
-            cleaned,
+            clean_event,
             render,
         ],
     )
 
 
-def _mask(secrets: Iterable[str]) -> Clean:
+def _make_mask(secrets: Iterable[str]) -> Clean:
     """Puts `***` in the place of secrets (also within a `repr`) and of passwords in URLs."""
     known = {secret for secret in secrets if len(secret) >= _LEAST_SECRET}
     known |= {repr(secret)[1:-1] for secret in known}
@@ -222,7 +222,7 @@ def _mask(secrets: Iterable[str]) -> Clean:
     return clean
 
 
-def _cleaned(value: Any, clean: Clean, depth: int = 6) -> Any:
+def _clean_value(value: Any, clean: Clean, depth: int = 6) -> Any:
     """`value` as JSON can hold it, every text in it clean."""
     match value:
         case None | bool() | int():
@@ -230,7 +230,9 @@ def _cleaned(value: Any, clean: Clean, depth: int = 6) -> Any:
         case float() if isfinite(value):
             return value
         case Mapping() if depth:
-            return {clean(str(k)): _cleaned(each, clean, depth - 1) for k, each in value.items()}
+            return {
+                clean(str(k)): _clean_value(each, clean, depth - 1) for k, each in value.items()
+            }
         case list() | tuple() | set() | frozenset() if depth:
-            return [_cleaned(each, clean, depth - 1) for each in value]
+            return [_clean_value(each, clean, depth - 1) for each in value]
     return clean(str(value))
