@@ -133,7 +133,7 @@ def _make_concluder() -> Concluder:
 
 
 presence.announce_from_signals(_connect_redis())
-watchdog.announce_from_signals(_make_concluder)
+watchdog.install(_make_concluder)
 
 
 @cache

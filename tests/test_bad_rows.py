@@ -6,7 +6,8 @@ import pytest
 from redis import Redis
 from rest_server import Handler, RestServer
 
-from cron_tasks.jobs.validation import Rejected, validate_row
+from cron_tasks.jobs.rejected import Rejected
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.registry.registry import Registry
 from cron_tasks.settings import Settings
 from cron_tasks.sync.reconciler import Reconciler, Report

@@ -16,8 +16,9 @@ from cron_tasks.errors import ActionFailed
 from cron_tasks.http.hosts import ascii_host, usable_as_host, with_ascii_host
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.permissions import Permissions
+from cron_tasks.jobs.rejected import Rejected
 from cron_tasks.jobs.run import Run
-from cron_tasks.jobs.validation import Rejected, validate_row
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.settings import Settings
 
 IDN, ASCII = "faß.test", "xn--fa-hia.test"

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from cron_tasks.jobs.fingerprint import REMARKS, fingerprint_row
 from cron_tasks.jobs.job import BrokenDocument, Job
 from cron_tasks.jobs.policies import TEMPLATE_FIELDS
-from cron_tasks.jobs.validation import Rejected, row_id, validate_row
+from cron_tasks.jobs.rejected import Rejected
+from cron_tasks.jobs.validation import row_id, validate_row
 
 SMALLEST = {"id": 7, "name": "Water the plants", "cron_expression": "0 9 * * *"}
 EVERYTHING = {

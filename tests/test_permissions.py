@@ -10,7 +10,8 @@ from rest_server import RestServer
 from cron_tasks.actions import secrets
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.permissions import Permissions
-from cron_tasks.jobs.validation import Rejected, validate_row
+from cron_tasks.jobs.rejected import Rejected
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.registry.plan import Policy, plan
 from cron_tasks.registry.registry import Registry
 from cron_tasks.settings import Settings

@@ -105,9 +105,10 @@ def test_an_unusable_plug_in_harms_only_the_jobs_that_name_it(tmp_path: Path) ->
     install(tmp_path, "twin1", fine + perform, "twin = twin1:A", "good = twin1:A")
     install(tmp_path, "twin2", fine + perform, "twin = twin2:A")
     names = ("broken", "absent", "other", "bare", "twin", "good", "notify")
-    told = "from cron_tasks.jobs import plugins as p\nprint(*p.unusable_reasons().items(), sep='\\n')\n"
-    found, said = run(tmp_path, *(f'type="{name}", path="x"' for name in names), first=told)
-    assert said == []
+    report = "from cron_tasks.jobs.plugins import unusable_reasons as reasons\n"
+    report += "print(*reasons().items(), sep='\\n')\n"
+    found, errors = run(tmp_path, *(f'type="{name}", path="x"' for name in names), first=report)
+    assert errors == []
     unusable, found = found[: -len(names)], found[-len(names) :]
     reasons = [
         "the plug-in broken:A for it cannot be used: SystemExit: no",

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cron_tasks.jobs.job import Job
-from cron_tasks.jobs.validation import Unreadable, validate_row
+from cron_tasks.jobs.rejected import Unreadable
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.rest import rows as rows_module
 from cron_tasks.rest import skim as skim_module
 from cron_tasks.rest.mapping import Shape

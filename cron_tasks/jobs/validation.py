@@ -4,7 +4,6 @@ Every fault of a row is reported at once, in words for the person who edits it. 
 raises, whatever the row holds.
 """
 
-from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
@@ -15,6 +14,7 @@ from cron_tasks.jobs.fingerprint import REMARKS
 from cron_tasks.jobs.job import EXPECTED, OPTIONS, TIMING, Job, rule_text
 from cron_tasks.jobs.messages import explain_errors, format_faults
 from cron_tasks.jobs.permissions import NO_PERMISSIONS, Permissions
+from cron_tasks.jobs.rejected import Rejected, Unreadable
 from cron_tasks.schedules import Schedule, parse
 from cron_tasks.text.display import kept, shown, storable
 
@@ -26,24 +26,6 @@ _KINDS = ("cron_expression", "every", "run_at", "rrule")
 #: The least number of 200 digits. Ids are shorter.
 _LONG_ID = 10**199
 _ID = "a whole number, or text of 1 to 200 printable characters"
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A row that is not a valid job: every reason, and its place in the list ("row 17")."""
-
-    id: str | None
-    place: str
-    errors: tuple[str, ...]
-    row: Any
-
-
-class Unreadable(dict[str, Any]):
-    """The rest of a row that cannot be read as it is, and the reason. Such a row is rejected."""
-
-    def __init__(self, row: dict[str, Any], reason: str) -> None:
-        super().__init__(row)
-        self.reason = reason
 
 
 def row_id(row: Any) -> str | None:

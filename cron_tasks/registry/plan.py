@@ -9,7 +9,8 @@ from cron_tasks.jobs.fingerprint import fingerprint_row
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.permissions import NO_PERMISSIONS, Permissions
 from cron_tasks.jobs.queues import QueuesInUse, QueueUse, find_queue_uses
-from cron_tasks.jobs.validation import Rejected, Unreadable, row_id, validate_row
+from cron_tasks.jobs.rejected import Rejected, Unreadable
+from cron_tasks.jobs.validation import row_id, validate_row
 
 #: A list may drop this many jobs without being taken for a broken one.
 SHRINK_ALLOWANCE = 10

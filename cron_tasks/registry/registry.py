@@ -16,8 +16,8 @@ from redis.exceptions import ResponseError
 
 from cron_tasks.errors import UnknownJob
 from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.rejected import Rejected
 from cron_tasks.jobs.routing import routing_options
-from cron_tasks.jobs.validation import Rejected
 from cron_tasks.ledger.records import Overtaken
 from cron_tasks.registry import entries, skips
 from cron_tasks.registry import steps as steps

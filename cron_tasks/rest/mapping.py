@@ -12,7 +12,7 @@ from typing import Any
 import jmespath
 
 from cron_tasks.jobs.job import MAPPED_TO_NULL
-from cron_tasks.jobs.validation import Unreadable
+from cron_tasks.jobs.rejected import Unreadable
 from cron_tasks.rest.rows import CONTRACT_PLACES, Document, Malformed
 from cron_tasks.text.display import printable
 

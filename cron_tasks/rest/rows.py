@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import IO, Any
 
-from cron_tasks.jobs.validation import Unreadable
+from cron_tasks.jobs.rejected import Unreadable
 from cron_tasks.rest.skim import DEEPEST, LONGEST, Skim
 from cron_tasks.text.display import shown
 
