@@ -112,17 +112,17 @@ def _watch_pages() -> None:
 
 
 def _watch_reading() -> None:
-    read = Source.read
+    open_list = Source.open_list
 
     @contextmanager
     def watched(self: Source, *args: Any, **kwargs: Any) -> Iterator[Any]:
         seen.clear()
-        with read(self, *args, **kwargs) as listing:
+        with open_list(self, *args, **kwargs) as listing:
             if not listing.not_modified:
                 reach(READ)
             yield listing
 
-    Source.read = watched  # type: ignore[method-assign]
+    Source.open_list = watched  # type: ignore[method-assign]
 
 
 def _watch_validators() -> None:

@@ -41,12 +41,12 @@ _service = Service()
 # follows would hang in a further process, until none is left.
 @app.task(name=names.SYNC_TASK, time_limit=int(settings.rest_deadline) + SYNC_LIMIT)
 def sync_jobs() -> dict[str, Any]:
-    """Reconcile the registry with the REST service; what it did."""
+    """Reconcile the registry with the REST service. Return what changed."""
     _report_from(os.getpid())
     with _in_service():
         report = Reconciler(_connect_redis(), settings).sync(time.time)
         _service.check()
-    return report.as_json() if report else {"state": "another sync is at it"}
+    return report.as_json() if report else {"state": "another sync is running"}
 
 
 @app.task(name=names.RUN_TASK, bind=True, throws=(UnknownJob,))

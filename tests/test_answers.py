@@ -86,7 +86,7 @@ def test_interim_answers_without_an_end(call: Call, rest: RestServer, code: int)
     )(handler)
     begun = time.monotonic()
     assert call("/a", timeout=0.3).endswith("no whole answer within 0.3 s")
-    assert "did not arrive within 0.4 s" in sync_failure(rest, rest_deadline=0.4)
+    assert "did not return its list within 0.4 s" in sync_failure(rest, rest_deadline=0.4)
     assert time.monotonic() - begun < 3
 
 

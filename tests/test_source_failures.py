@@ -166,7 +166,7 @@ def test_a_slow_drip_does_not_hold_the_reader(rest: RestServer, answer: answers.
     rest.answer = answer
     before = time.monotonic()
     sentence = failure(rest, rest_deadline=0.4)
-    assert "the list did not arrive within 0.4 s (CRON_TASKS_REST_DEADLINE)" in sentence
+    assert "the service did not return its list within 0.4 s (CRON_TASKS_REST_DEADLINE)" in sentence
     assert 0.35 < time.monotonic() - before < 1.4
 
 
@@ -184,7 +184,7 @@ def _endless(handler: answers.Handler) -> bool:
 def test_the_deadline_is_over_all_pages(rest: RestServer) -> None:
     rest.answer = _endless
     before = time.monotonic()
-    assert "did not arrive within 0.4 s" in failure(rest, rest_deadline=0.4)
+    assert "did not return its list within 0.4 s" in failure(rest, rest_deadline=0.4)
     assert time.monotonic() - before < 1.5
     assert len(rest.requests) > 2
 

@@ -20,7 +20,7 @@ from cron_tasks.rest.skim import Skim
 
 
 def parse(body: bytes, paths: Any = CONTRACT_PLACES) -> list[Any]:
-    return list(Document(io.BytesIO(body)).rows(paths))
+    return list(Document(io.BytesIO(body)).read_rows(paths))
 
 
 class Pieces(io.BytesIO):
@@ -53,7 +53,7 @@ def test_any_array_in_any_pieces_is_what_json_says(
     rows: list[Any], indent: Any, ascii_only: bool, size: int
 ) -> None:
     body = json.dumps(rows, indent=indent, ensure_ascii=ascii_only).encode()
-    assert list(Document(Pieces(body, size)).rows(CONTRACT_PLACES)) == rows
+    assert list(Document(Pieces(body, size)).read_rows(CONTRACT_PLACES)) == rows
 
 
 @settings(deadline=None)
@@ -64,11 +64,11 @@ def test_every_cut_is_noticed(rows: list[Any], beside: dict[str, Any], data: st.
     body = json.dumps({**envelope, "items": rows, "next": None}, ensure_ascii=False).encode()
     size = data.draw(st.integers(1, 40))
     document = Document(Pieces(body, size))
-    assert list(document.rows(CONTRACT_PLACES)) == rows
+    assert list(document.read_rows(CONTRACT_PLACES)) == rows
     assert document.envelope == {**envelope, "next": None}
     cut = data.draw(st.integers(0, len(body) - 1))
     with pytest.raises(Malformed):
-        list(Document(Pieces(body[:cut], size)).rows(CONTRACT_PLACES))
+        list(Document(Pieces(body[:cut], size)).read_rows(CONTRACT_PLACES))
 
 
 @pytest.mark.parametrize("size", [1, 1000])
@@ -88,9 +88,9 @@ def test_every_cut_is_noticed(rows: list[Any], beside: dict[str, Any], data: st.
         (b'[1, {"a"', "breaks off in row 2"),
         (b"[1,]", "is not JSON: Expecting value in row 2"),
         (b"[1 2]", "is not JSON: '2' in place of , or ] in row 1"),
-        (b"[1]]", "goes on after the end of its JSON"),
-        (b"[1]\n[2]", "goes on after the end of its JSON"),
-        (b'{"items": [1]}{}', "goes on after the end of its JSON"),
+        (b"[1]]", "continues after the end of its JSON"),
+        (b"[1]\n[2]", "continues after the end of its JSON"),
+        (b'{"items": [1]}{}', "continues after the end of its JSON"),
         (b'{"items": [1], "items": [2]}', "has arrays at items and items"),
         (b'{"items": [1], "data": [2]}', "arrays at items and data; say which holds the jobs"),
         (b'[{"a": tru}]', "is not JSON: Expecting value in row 1"),
@@ -108,7 +108,7 @@ def test_every_cut_is_noticed(rows: list[Any], beside: dict[str, Any], data: st.
 )
 def test_what_is_not_a_list_says_so(body: bytes, words: str, size: int) -> None:
     with pytest.raises(Malformed) as caught:
-        list(Document(Pieces(body, max(size, len(body) // 100))).rows(CONTRACT_PLACES))
+        list(Document(Pieces(body, max(size, len(body) // 100))).read_rows(CONTRACT_PLACES))
     assert words in str(caught.value)
 
 
@@ -122,7 +122,7 @@ def test_a_big_list_takes_little_memory() -> None:
     body = json.dumps([{"id": number, "name": "x" * 100} for number in range(30_000)]).encode()
     tracemalloc.start()
     try:
-        assert sum(1 for _ in Document(io.BytesIO(body)).rows(CONTRACT_PLACES)) == 30_000
+        assert sum(1 for _ in Document(io.BytesIO(body)).read_rows(CONTRACT_PLACES)) == 30_000
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -165,7 +165,7 @@ def nested(levels: int) -> str:
 def test_a_row_that_is_too_long_keeps_its_id(row: str, left: dict[str, Any]) -> None:
     for size in (1, 7, 100_000):
         body = f'[{row}, {{"id": 8}}]'.encode()
-        first, second = list(Document(Pieces(body, size)).rows(CONTRACT_PLACES))
+        first, second = list(Document(Pieces(body, size)).read_rows(CONTRACT_PLACES))
         assert (first, first.reason, second) == (left, LONG, {"id": 8})
         assert type(second) is dict
 
@@ -175,7 +175,7 @@ def test_a_row_that_is_too_deep_keeps_its_id(levels: int) -> None:
     for value in (nested(levels), '{"a":' * levels + "1" + "}" * levels):
         body = f'{{"next": null, "items": [{{"a": {value}, "id": 7}}, {{"id": 8}}]}}'
         document = Document(Pieces(body.encode(), 1000))
-        first, second = document.rows(CONTRACT_PLACES)
+        first, second = document.read_rows(CONTRACT_PLACES)
         assert (first["id"], first.reason, second) == (7, DEEP, {"id": 8})
         assert document.envelope == {"next": None}
 
@@ -195,7 +195,7 @@ def test_a_row_that_is_no_object_and_too_much_stays_none(value: str) -> None:
 
 def test_what_stands_beside_the_rows_may_be_too_deep() -> None:
     document = Document(io.BytesIO(f'{{"a": {nested(5000)}, "items": [1], "next": 2}}'.encode()))
-    assert list(document.rows(CONTRACT_PLACES)) == [1]
+    assert list(document.read_rows(CONTRACT_PLACES)) == [1]
     assert document.envelope["next"] == 2
 
 
@@ -229,7 +229,7 @@ def test_a_copy_is_always_json(value: Any, ascii_only: bool) -> None:
 
 def mapped(shape: Shape, page: Any) -> list[Any]:
     document = Document(io.BytesIO(json.dumps(page).encode()))
-    return [shape.map_row(row) for row in shape.rows(document)]
+    return [shape.map_row(row) for row in shape.find_rows(document)]
 
 
 @pytest.mark.parametrize(
@@ -254,8 +254,16 @@ def test_the_place_of_the_jobs(expression: str, page: Any) -> None:
     [
         ("checks", [1], "has no array of jobs at checks"),
         ("checks", {"results": [1]}, "has no array of jobs at checks"),
-        ("data.checks", {"data": [1]}, "has no array where CRON_TASKS_REST_MAPPING says"),
-        ("checks[0]", {"checks": [1]}, "has no array where CRON_TASKS_REST_MAPPING says"),
+        (
+            "data.checks",
+            {"data": [1]},
+            "has no array at the place of `jobs` in CRON_TASKS_REST_MAPPING",
+        ),
+        (
+            "checks[0]",
+            {"checks": [1]},
+            "has no array at the place of `jobs` in CRON_TASKS_REST_MAPPING",
+        ),
         ("keys(@)", [1], "does not fit `jobs` of CRON_TASKS_REST_MAPPING"),
     ],
 )
@@ -269,7 +277,7 @@ def test_next_is_found_beside_mapped_jobs() -> None:
     page = json.dumps({"data": {"checks": [1]}, "next": "/2"}).encode()
     for expression in ("data.checks", "data.checks[]"):
         document = Document(io.BytesIO(page))
-        assert list(Shape({"jobs": expression}).rows(document)) == [1]
+        assert list(Shape({"jobs": expression}).find_rows(document)) == [1]
         assert Shape({}).find_next(document.envelope) == "/2"
 
 
@@ -277,7 +285,7 @@ def test_next_is_found_beside_mapped_jobs() -> None:
 def test_next_may_be_mapped_too(jobs: str) -> None:
     shape = Shape({"jobs": jobs, "next": "links.next"})
     document = Document(io.BytesIO(b'{"checks": [1], "links": {"next": "/2"}}'))
-    assert list(shape.rows(document)) == [1]
+    assert list(shape.find_rows(document)) == [1]
     assert shape.find_next(document.envelope) == "/2"
 
 

@@ -89,7 +89,7 @@ def test_a_read_that_is_given_up_leaves_nothing_open(rest: RestServer, leave_aft
     rest.answer = answers.envelope(PAGES)
     process = psutil.Process()
     before = process.num_fds()
-    with Source(settings(rest)).read() as listing:
+    with Source(settings(rest)).open_list() as listing:
         rows = iter(listing)
         for _ in range(leave_after):
             next(rows)

@@ -4,8 +4,6 @@ import http.client
 import socket
 import ssl
 import time
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -15,6 +13,7 @@ from cron_tasks.actions.secrets import Secrets
 from cron_tasks.errors import ActionFailed
 from cron_tasks.http.deadline import NoFinalAnswer
 from cron_tasks.http.dialing import AddressRefused
+from cron_tasks.http.retry_after import parse_retry_after
 from cron_tasks.jobs.actions import HttpAction
 from cron_tasks.jobs.run import Run
 from cron_tasks.settings import Settings
@@ -80,23 +79,10 @@ def perform_request(run: Run, settings: Settings) -> str | None:
     if answer.status in expected or (not expected and 200 <= answer.status < 300):
         return kept
     passing = answer.status in _PASSING or answer.status >= 500
-    wait = retry_after(answer.headers["Retry-After"], time.time()) if passing else None
+    wait = parse_retry_after(answer.headers["Retry-After"], time.time()) if passing else None
     raise make_error(
         _describe_status(answer, expected), permanent=not passing, retry_after=wait, output=kept
     )
-
-
-def retry_after(header: str | None, now: float) -> float | None:
-    """Seconds to wait for (RFC 9110, section 10.2.3); None where the header says nothing."""
-    if header is None:
-        return None
-    try:
-        if header.strip().isdecimal():
-            return float(int(header))
-        when = parsedate_to_datetime(header)
-        return max(0.0, when.replace(tzinfo=when.tzinfo or UTC).timestamp() - now)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _find_cause(

@@ -180,7 +180,7 @@ def _rest_service(system: System) -> tuple[bool, str]:
         update={name: min(most, getattr(settings, name)) for name, most in REST_PATIENCE.items()}
     )
     current = Registry(system.redis).fingerprints() if system.reachable else {}
-    with Source(hurried).read(None) as listing:
+    with Source(hurried).open_list(None) as listing:
         found = plan(current, listing, make_policy(settings))
     rows = found.unchanged + len(found.candidates) + len(found.rejected)
     return not found.refusal, f"{rows:,} rows" + (f"; {found.refusal}" if found.refusal else "")

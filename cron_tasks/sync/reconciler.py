@@ -39,7 +39,7 @@ log = structlog.get_logger("cron_tasks.sync")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a sync did, or would do; in a state other than ok nothing, and `detail` says why."""
+    """What a sync did, or would do. In a state other than ok it did nothing, for reason `detail`."""
 
     state: State
     changes: Changes
@@ -47,6 +47,7 @@ class Report:
     not_modified: bool = False
 
     def as_json(self) -> dict[str, Any]:
+        """Return the fields of docs/contract.md, section 5, and `state` and `detail`."""
         changes = self.changes
         return {
             "state": self.state,
@@ -60,6 +61,7 @@ class Report:
 
 
 def make_policy(settings: Settings, force: bool = False) -> Policy:
+    """Return how a list is judged. `force` accepts a list that is empty or has shrunk."""
     permissions = load_permissions(settings)
     zone, share = settings.timezone, settings.shrink_limit
     return Policy(zone, share, force, permissions, settings.notify_queue)
@@ -67,7 +69,8 @@ def make_policy(settings: Settings, force: bool = False) -> Policy:
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """A long list makes many lasting objects and no cycles; looking for some takes a third more."""
+    """Turn off the garbage collector. A long list makes many lasting objects and no cycles, and the
+    search for cycles would add a third to the time of a sync."""
     gc.disable()
     try:
         yield
@@ -85,7 +88,7 @@ class Reconciler:
         self.settings = settings
 
     def preview(self, force: bool = False) -> Report:
-        """What `sync` would do now; changes nothing."""
+        """Return what `sync` would do now. Changes nothing."""
         if refusal := self._refusal_of_another(self.status(), force):
             return Report("refused", Changes(unchanged=self.registry.count()), refusal)
         report = self._read_list(force, None)[0]
@@ -98,12 +101,14 @@ class Reconciler:
         force: bool = False,
         progress: Callable[[int, int], None] = lambda _done, _all: None,
     ) -> Report | None:
-        """Make the registry as the REST service says; return None if another sync is running.
+        """Make the registry equal to the list of the REST service.
 
-        That sync then repeats, so that changes made meanwhile are picked up. `force` takes an empty
-        or collapsing list once, and takes over a registry that belongs to another service.
+        Return None if another sync is running. That sync repeats, so changes made meanwhile are
+        picked up. `force` accepts a list that is empty or has shrunk, once, and takes over a
+        registry that belongs to another service. `progress` gets the number of changes that are
+        written, and of all changes.
         """
-        # Written first and looked at last, so that whoever has the lock cannot overlook it.
+        # Set before the lock is tried and read after each sync, so the holder cannot miss it.
         self.redis.set(names.SYNC_AGAIN, 1, ex=300)
         report = None
         while self.redis.exists(names.SYNC_AGAIN):
@@ -114,7 +119,8 @@ class Reconciler:
                 try:
                     report = self._sync_once(clock, force and report is None, progress, fence)
                 except WriteRefused as refused:
-                    # This process was frozen, or Redis was emptied: what it read may be old.
+                    # This process was frozen, or Redis was emptied. The list that it read may be
+                    # outdated.
                     log.warning("sync.overtaken", reason=str(refused))
                     self.redis.set(names.SYNC_AGAIN, 1, ex=300)
         return report
@@ -130,17 +136,18 @@ class Reconciler:
         progress: Callable[[int, int], None],
         fence: Fence,
     ) -> Report:
+        """Read the list, plan the changes, and write them while this process holds the lock."""
         before, begun = self.status(), clock()
         if refusal := self._refusal_of_another(before, force):
             note_rival(self.redis, self.settings, begun)
             if before.rival != service_of(self.settings):
                 log.error("sync.refused", detail=refusal, changed="nothing")
             return Report("refused", Changes(unchanged=self.registry.count()), refusal)
-        whole = not self._repair_registry(clock).counts and not force
-        known = load_validators(self.redis, self.settings) if whole else None
+        repaired = self._repair_registry(clock).counts
+        known = None if repaired or force else load_validators(self.redis, self.settings)
         report, validators = self._read_list(force, known)
         if report.state == "ok" and not report.not_modified:
-            # A registry that is built for the first time, or again, takes no late one-offs.
+            # A registry that is built for the first time, or again, runs no one-offs late.
             last_read = before.last_read if fence.generation else None
             self._apply_changes(report.changes, clock, last_read, progress, fence)
         result = report.state, report.detail
@@ -149,17 +156,17 @@ class Reconciler:
         return report
 
     def _refusal_of_another(self, before: SourceStatus, force: bool) -> str | None:
-        """Say why this installation must not sync: the registry belongs to another service."""
+        """Return why this installation must not sync: the registry belongs to another service."""
         ours = service_of(self.settings)
         if force or before.owner in (None, ours) or not self.redis.exists(names.GENERATION):
             return None
         return (
-            f"this Redis holds the jobs of {before.owner}, and this installation reads {ours}: "
+            f"this Redis holds the jobs of {before.owner}, but this installation reads {ours}: "
             "give each its own database in CRON_TASKS_REDIS_URL"
         )
 
     def _repair_registry(self, clock: Callable[[], float]) -> Differences:
-        """Look through the registry where it is not as the last sync left it."""
+        """Repair the registry if it is not as the last sync left it. Return what differed."""
         jobs, scheduled = find_drift(self.redis)
         if jobs or scheduled:
             return Comparison(self.redis, self.settings, clock).mend(keys=jobs)
@@ -173,6 +180,7 @@ class Reconciler:
         progress: Callable[[int, int], None],
         fence: Fence,
     ) -> None:
+        """Write the changes, and notify of the ticks that they overtook."""
         total, done = len(changes.candidates) + len(changes.removed), 0
 
         def count_written(written: int) -> None:
@@ -193,8 +201,13 @@ class Reconciler:
     def _read_list(
         self, force: bool, validators: Validators | None
     ) -> tuple[Report, Validators | None]:
+        """Read the list and plan the changes. Return the plan, and the version of the list.
+
+        `validators` are those of the list that the registry holds. If the list is still the same,
+        there is nothing to change.
+        """
         try:
-            with Source(self.settings).read(validators) as listing:
+            with Source(self.settings).open_list(validators) as listing:
                 if listing.not_modified:
                     changes = Changes(unchanged=self.registry.count())
                     return Report("ok", changes, not_modified=True), validators
@@ -209,7 +222,7 @@ class Reconciler:
 
 
 def _log_report(report: Report, before: SourceStatus) -> None:
-    """One line per change of state or of the registry; a list that stays as it is says nothing."""
+    """Log a change of state, and what changed in the registry. Log nothing if nothing changed."""
     changes = report.changes
     if report.state == "ok":
         if before.state not in (None, "ok"):
