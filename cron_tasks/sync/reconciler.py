@@ -39,7 +39,10 @@ log = structlog.get_logger("cron_tasks.sync")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a sync did, or would do. In a state other than ok it did nothing, for reason `detail`."""
+    """The outcome of a sync, or of a preview. In a state other than ok, nothing was changed.
+
+    `detail` then gives the reason.
+    """
 
     state: State
     changes: Changes
