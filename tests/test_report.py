@@ -394,7 +394,7 @@ from cron_tasks.store.client import connect
 from cron_tasks.report.reporter import Reporter
 from cron_tasks.settings import Settings
 settings = Settings(rest_url=sys.argv[2], rest_report_path=sys.argv[3])
-Reporter(connect(sys.argv[1]), settings).report(time.time)
+Reporter(connect(sys.argv[1]), settings).send_due_reports(time.time)
 """
 
 
