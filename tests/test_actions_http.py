@@ -27,7 +27,7 @@ from rest_server import (
 
 from cron_tasks.actions import find_performer
 from cron_tasks.errors import ActionFailed
-from cron_tasks.http.retry_after import parse_retry_after
+from cron_tasks.http.retry_after import read_retry_after
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.jobs.run import Run
@@ -185,7 +185,7 @@ def test_an_error_says_what_was_expected(perform: Perform, rest: RestServer) -> 
     ],
 )
 def test_retry_after(header: str | None, seconds: float | None) -> None:
-    assert parse_retry_after(header, 1000) == seconds
+    assert read_retry_after(header, 1000) == seconds
 
 
 def test_retry_after_counts_where_another_attempt_can_help(

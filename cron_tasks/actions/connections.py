@@ -1,9 +1,10 @@
-"""HTTP connections to checked addresses, each exchange within a limit of time, kept for the next.
+"""HTTP connections to checked addresses, which are kept for the next request.
 
-http.client and not requests: an address has to be checked where it is connected to, or else the
-name may lead elsewhere by then (DNS rebinding), the whole exchange has one deadline, and hundreds
-of requests a second should cost little. Nothing of the environment has a say, no proxy, no .netrc.
-Only the resolver of names is beyond the deadline; it has timeouts of its own.
+This uses http.client instead of requests for three reasons. An address has to be checked where it
+is connected to, or the name may resolve to another one by then (DNS rebinding). The whole exchange
+has one deadline. Hundreds of requests a second should cost little. The environment has no influence
+(no proxy, no .netrc). The deadline does not cover the resolution of host names, which has timeouts
+of its own.
 """
 
 import http.client
@@ -24,23 +25,23 @@ from cron_tasks.actions.request import Origin, Request
 from cron_tasks.http.deadline import LimitedResponse, left
 from cron_tasks.http.dialing import connected
 
-#: Seconds that an idle connection is kept; servers close theirs after 2 s (gunicorn) or more.
+#: Seconds that an idle connection is kept. Servers close theirs after 2 s (gunicorn) or more.
 IDLE = 1.0
 MOST_IDLE = 256
 #: Seconds after a response in which bytes that do not belong to it may still be in transit.
 SETTLE = 0.001
-#: Bytes sent at once, each piece within the limit of time.
+#: Bytes sent at once. The deadline is checked before each piece.
 PIECE = 16_384
 #: Methods that may be sent again when a kept connection turns out closed (RFC 9110, 9.2.2).
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
-#: What a request meets on a connection that the server has closed.
+#: The errors of a request on a connection that the server has closed.
 _CONNECTION_CLOSED = (
     ConnectionError,
     http.client.BadStatusLine,
     ssl.SSLEOFError,
     ssl.SSLZeroReturnError,
 )
-#: Connections are alike when they go the same way under the same rules.
+#: Connections are interchangeable if they have the same origin and the same rules.
 _Key = tuple[Origin, tuple[str, ...]]
 
 
@@ -55,10 +56,11 @@ class Answer:
 
 
 def send_request(request: Request, rules: tuple[str, ...], until: float, most: int) -> Answer:
-    """Send a request, and read up to `most` bytes of the body of its answer.
+    """Send a request, and return its answer with up to `most` bytes of the body.
 
-    Raises WriteRefused, OSError (TimeoutError at `until` on the monotonic clock), http.client's
-    HTTPException, or ValueError for what cannot be sent.
+    `rules` are those of CRON_TASKS_HTTP_ALLOW. Raises AddressRefused for an address that they do
+    not allow, OSError (TimeoutError at `until` on the monotonic clock), http.client's
+    HTTPException, or ValueError for a request that cannot be sent.
     """
     key = (request.origin, rules)
     if kept := _idle.take(key):
@@ -75,7 +77,7 @@ def send_request(request: Request, rules: tuple[str, ...], until: float, most: i
 def _send_over(
     key: _Key, connection: "_Connection", request: Request, until: float, most: int
 ) -> Answer:
-    """The answer that comes over `connection`, which then is kept if it can be."""
+    """Send a request over `connection`, and keep the connection afterwards if possible."""
     with ExitStack() as cleanup:
         cleanup.callback(connection.close)
         response = cleanup.enter_context(connection.get_response(request, until))
@@ -128,7 +130,7 @@ class _Connection(http.client.HTTPConnection):
             raise
 
     def send(self, data: Any) -> None:
-        """In pieces, as one of TLS may otherwise take the whole timeout for each of its records."""
+        """Send in pieces, because TLS may otherwise take the whole timeout for each record."""
         if self.sock is None:
             self.connect()
         for start in range(0, len(data), PIECE):
@@ -145,8 +147,9 @@ class _Connection(http.client.HTTPConnection):
 
 @cache
 def _tls_context() -> ssl.SSLContext:
-    """The authorities that the REST client trusts, too."""
-    from requests.utils import DEFAULT_CA_BUNDLE_PATH  # an import that a worker can do without
+    """Return a context that trusts the same authorities as the REST client."""
+    # Many workers never need this import.
+    from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
     authorities = os.environ.get("REQUESTS_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
     folder = os.path.isdir(authorities)
@@ -158,13 +161,13 @@ def _tls_context() -> ssl.SSLContext:
 
 
 class _Idle:
-    """Connections between two exchanges, the longest idle first."""
+    """The idle connections, the longest idle first."""
 
     def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
-        """Leave them to the process that this one was forked from."""
+        """Leave the connections to the process from which this one was forked."""
         self._kept: deque[tuple[_Key, float, _Connection]] = deque()
         self._lock = Lock()
 

@@ -1,13 +1,13 @@
-"""The header Retry-After (RFC 9110, section 10.2.3). Pure."""
+"""Read the header Retry-After (RFC 9110, section 10.2.3). Pure."""
 
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 
-def parse_retry_after(header: str | None, now: float) -> float | None:
-    """Return the seconds to wait from `now`, or None if the header is missing or malformed.
+def read_retry_after(header: str | None, now: float) -> float | None:
+    """Return how many seconds to wait from `now` on, or None if the header says nothing.
 
-    `now` is in seconds since the epoch.
+    `now` is in seconds since the epoch, since the header may contain a date.
     """
     if header is None:
         return None

@@ -16,7 +16,7 @@ from urllib3.util import Retry
 
 from cron_tasks.http.adapter import LimitedAdapter
 from cron_tasks.http.hosts import with_ascii_host
-from cron_tasks.http.retry_after import parse_retry_after
+from cron_tasks.http.retry_after import read_retry_after
 from cron_tasks.settings import Settings
 from cron_tasks.text.display import printable
 from cron_tasks.text.masking import Mask
@@ -95,7 +95,7 @@ class _DeadlineAdapter(LimitedAdapter):
             def sleep(self, response: Any = None) -> None:
                 wait = self.get_backoff_time()
                 if response:
-                    asked = parse_retry_after(response.headers.get("Retry-After"), time.time())
+                    asked = read_retry_after(response.headers.get("Retry-After"), time.time())
                     wait = asked or wait
                 if time.monotonic() + wait >= until():
                     raise TooLate(f"the next attempt would be in {wait:.0f} s")

@@ -9,7 +9,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from cron_tasks.http.causes import REPORT_HINTS, status_cause, transport_cause
-from cron_tasks.http.retry_after import parse_retry_after
+from cron_tasks.http.retry_after import read_retry_after
 from cron_tasks.rest.client import Client, TooLate
 from cron_tasks.settings import Settings
 
@@ -88,7 +88,7 @@ class Patcher(Client):
         ) as error:  # Those of requests are OSErrors.
             return ReportAnswer(0, self.mask_token(transport_cause(error, timeout)))
         cause = status_cause(response, REPORT_HINTS, "2xx")
-        wait = parse_retry_after(response.headers.get("Retry-After"), time.time())
+        wait = read_retry_after(response.headers.get("Retry-After"), time.time())
         return ReportAnswer(response.status_code, cause, wait)
 
     def get_redirect_target(self, resp: requests.Response) -> Any:
