@@ -1,4 +1,4 @@
-"""What a plug-in imports: the base of an action, the run it is given, and the error it raises."""
+"""The imports of a plug-in: the base of an action, the run that it gets, the error it raises."""
 
 from cron_tasks.errors import ActionFailed
 from cron_tasks.jobs.plugins import CustomAction

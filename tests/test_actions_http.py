@@ -346,8 +346,8 @@ def test_redirects_are_followed_as_requests_does(perform: Perform, rest: RestSer
         ("http://169.254.169.254/meta", "169.254.169.254 is a link-local address, which"),
         ("http://[::ffff:10.0.0.1]/", "is a private address, which CRON_TASKS_HTTP_ALLOW does not"),
         ("//2130706434:{port}/", "127.0.0.2 is a loopback address, which CRON_TASKS_HTTP_ALLOW"),
-        ("file:///etc/passwd", "redirected to what is no http or https URL"),
-        ("http://[", "redirected to what is no http or https URL"),
+        ("file:///etc/passwd", "redirected to something that is not an http or https URL"),
+        ("http://[", "redirected to something that is not an http or https URL"),
     ],
 )
 def test_each_hop_is_checked(perform: Perform, rest: RestServer, location: str, cause: str) -> None:

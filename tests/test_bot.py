@@ -264,9 +264,9 @@ def test_what_cannot_be_sent_is_set_aside(
     }
     telegram.answer = lambda it: refusals.get(it["chat_id"], (200, {"ok": True}))
     bad = {
-        "\x1b[31mno JSON\udcff": "it is no JSON object",
-        "[1]": "it is no JSON object",
-        "[" * 5_000: "it is no JSON object",
+        "\x1b[31mno JSON\udcff": "it is not a JSON object",
+        "[1]": "it is not a JSON object",
+        "[" * 5_000: "it is not a JSON object",
         message(1, chat_id=None): "it has no chat_id",
         message(1, response=None): "it has no text in `response`",
         message(2): "Telegram: 400 Bad Request: chat not found",
@@ -275,7 +275,7 @@ def test_what_cannot_be_sent_is_set_aside(
     put(redis, (it := reader("a")).kind, *bad, message(4))
     if it.kind == "stream":
         redis.xadd(QUEUE, {"other": "x"})
-        bad["no field `data`: {'other': 'x'}"] = "it is no JSON object"
+        bad["no field `data`: {'other': 'x'}"] = "it is not a JSON object"
     run(it, Telegram(TOKEN, telegram.url), telegram_pace())
     assert dict(dead(redis)) == bad
     assert telegram.sent == [(4, "m4")]

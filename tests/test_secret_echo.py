@@ -148,8 +148,8 @@ def test_no_spelling_in_the_head_of_an_answer_is_told(
         ("http://127.0.0.1:1/{}", "the connection was refused"),
         ("http://{}.invalid/", None),
         ("https://127.0.0.1:PORT/{}", None),
-        ("ftp://{}", "redirected to what is no http or https URL"),
-        ("http://[{}", "redirected to what is no http or https URL"),
+        ("ftp://{}", "redirected to something that is not an http or https URL"),
+        ("http://[{}", "redirected to something that is not an http or https URL"),
         ("http://10.0.0.1/{}", "10.0.0.1 is a private address, which CRON_TASKS_HTTP_ALLOW does"),
     ],
 )

@@ -11,8 +11,6 @@ from cron_tasks.jobs.run import Run
 from cron_tasks.settings import Settings
 from cron_tasks.text.display import output_of
 
-__all__ = ["Action", "Run", "action_of"]
-
 
 class Performer(Protocol):
     """Does the work of a run, and returns the output to keep: printable, at most 4 kB.

@@ -1,4 +1,4 @@
-"""The request of an `http` action, and what becomes of it on a redirect."""
+"""The request of an `http` action, and the request that follows a redirect."""
 
 import re
 import string
@@ -20,13 +20,13 @@ from cron_tasks.jobs.run import Run
 _PORTS = {"http": 80, "https": 443}
 _ASCII = string.punctuation
 _NO_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]")
-#: Headers that no other host than the one they were meant for gets.
+#: Headers that are not sent to another host after a redirect.
 _PRIVATE = frozenset({"authorization", "cookie", "host"})
 _REDIRECTED = " (redirected)"
 
 
 class Origin(NamedTuple):
-    """Where a request goes (RFC 6454)."""
+    """The origin that a request is sent to (RFC 6454)."""
 
     scheme: str
     host: str
@@ -40,8 +40,11 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`private` are the headers (lower case) that only its origin gets; `confidential` says that
-    the body, too, is for nobody else. `shown` is how messages name it, without secrets."""
+    """A request that can be sent.
+
+    `private` names the headers (in lower case) that only its origin may get. `confidential` means
+    that only its origin may get the body. `shown` is the request in messages, without secrets.
+    """
 
     method: str
     origin: Origin
@@ -58,7 +61,7 @@ class Request:
 
 
 def make_request(action: HttpAction, run: Run, secrets: Secrets) -> Request:
-    """The request with its placeholders filled in. Raises ActionFailed when a secret is missing."""
+    """Fill in the placeholders of a request. Raises ActionFailed if a secret is missing."""
     values, read = run.values, secrets.read_value
 
     def in_url(value: str) -> str:
@@ -113,7 +116,7 @@ def _format_request(method: str, origin: Origin, target: str) -> str:
 
 
 def _fill_body(action: HttpAction, fill: Callable[[str], str]) -> tuple[bytes | None, str | None]:
-    """The body and its media type."""
+    """Return the body and its media type, or None for both."""
     if action.body is not None:
         return fill(action.body).encode(), "text/plain; charset=utf-8"
     if action.payload is not None:
@@ -122,21 +125,21 @@ def _fill_body(action: HttpAction, fill: Callable[[str], str]) -> tuple[bytes | 
 
 
 class RedirectRefused(Exception):
-    """A redirect must not be followed. The text says why."""
+    """A redirect must not be followed. The text gives the reason."""
 
 
 def follow_redirect(request: Request, status: int, location: str, secret: bool) -> Request:
     """Return the request for a redirect, with the method that browsers and requests choose.
 
-    `secret` says that the service knows a secret. It may have put it into `location`, so messages
-    do not show where the redirect leads. Raises Misled.
+    `secret` means that the service knows a secret. The service may have put it into `location`, so
+    messages do not show where the redirect leads. Raises RedirectRefused.
     """
-    # http.client reads headers as Latin-1; an address in UTF-8 is meant byte by byte.
+    # http.client reads headers as Latin-1. A URL in UTF-8 is encoded byte by byte.
     reference = quote(location.encode("latin-1"), safe=_ASCII)
     try:
         origin, target, _ = _parse_url(urljoin(request.url, reference))
     except ValueError:
-        raise RedirectRefused("redirected to what is no http or https URL") from None
+        raise RedirectRefused("redirected to something that is not an http or https URL") from None
     headers, method, body = request.headers, request.method, request.body
     if status not in (307, 308):
         headers = {name: text for name, text in headers.items() if name != "content-type"}
@@ -167,11 +170,11 @@ def _is_upgrade(old: Origin, new: Origin) -> bool:
 
 
 def _parse_url(url: str) -> tuple[Origin, str, str | None]:
-    """Where a URL leads, what to ask for there, and as whom. Raises ValueError."""
+    """Split a URL into its origin, its target and its user. Raises ValueError."""
     parts = urlsplit(url)
     host = host_of(parts)
     if parts.scheme not in _PORTS or not host:
-        raise ValueError("no http or https URL with a host")
+        raise ValueError("not an http or https URL with a host")
     target = quote(parts.path or "/", safe=_ASCII)
     if parts.query:
         target += "?" + quote(parts.query, safe=_ASCII)

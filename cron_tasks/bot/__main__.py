@@ -14,7 +14,7 @@ from cron_tasks.text.display import printable
 
 
 def print_message(message: dict[str, Any]) -> None:
-    """One line: how it went, for whom, what."""
+    """Print a message on one line: its status, its chat, its text."""
     status, chat, text = (message.get(key) for key in ("status", "chat_id", "response"))
     click.echo(printable(f"{status} {chat}: {text}", 500))
 
@@ -37,8 +37,8 @@ def _make_bot(settings: Settings, queue: str | None, name: str | None, telegram:
 
 
 @click.command()
-@click.option("--queue", callback=_check_queue, help="By default CRON_TASKS_NOTIFY_QUEUE.")
-@click.option("--name", help="Nobody else's on this queue; by default host and process id.")
+@click.option("--queue", callback=_check_queue, help="Default: CRON_TASKS_NOTIFY_QUEUE.")
+@click.option("--name", help="Unique among the bots of the queue. Default: host and process ID.")
 @click.option("--telegram", is_flag=True, help="Post to Telegram, with CRON_TASKS_TELEGRAM_TOKEN.")
 def main(queue: str | None, name: str | None, telegram: bool) -> None:
     """Print each notification on a line, or post it to its chat, until Ctrl-C."""

@@ -1,7 +1,8 @@
-"""The loop of a bot: take a message, have it handled, remember that, acknowledge it.
+"""The loop of a bot: receive a message, handle it, remember it as handled, acknowledge it.
 
-One message is handled at a time. While the next one has to wait (its chat had one a moment ago, or
-its last try failed), later ones are taken and go before it; those of one chat stay in their order.
+One message is handled at a time. A message may be delayed, because its chat had one a moment ago or
+because its last try failed. Meanwhile later messages are received and handled before it. The
+messages of one chat stay in their order.
 """
 
 import json
@@ -24,24 +25,25 @@ from cron_tasks.text.display import printable
 
 log = structlog.get_logger("cron_tasks.bot")
 
-#: Most messages that are taken and wait; then no other is taken.
+#: The most messages that are received and delayed. No more are received then.
 MOST_HELD = 1_000
-#: Times that a message is tried which fails without a known reason, and the longest wait between.
+#: The number of tries if the reason of a failure is unknown, and the longest pause between tries.
 MOST_TRIES, LONGEST_WAIT = 10, 60.0
-#: Messages in the dead list, and seconds that it stays after the last one.
+#: The most dead letters, and the seconds for which they are kept after the last one.
 DEAD_KEPT, DEAD_FOR = 1_000, 7 * 86_400
-#: Longest wait, in seconds, in which `stop` is not noticed.
+#: The longest time, in seconds, until `stop` is noticed.
 LOOK_EVERY = 0.2
 
 
 class Permanent(Exception):
-    """Raised by a handler: this message can never be handled."""
+    """Raised by a handler if it can never handle this message."""
 
 
 class TryAgain(Exception):
-    """Raised by a handler: not now, but in `after` seconds (by default growing with each try).
+    """Raised by a handler if it cannot handle this message now.
 
-    `everyone`: no other message could be handled either.
+    The next try is in `after` seconds, by default in more seconds after each try. `everyone` means
+    that no other message can be handled before then either.
     """
 
     def __init__(self, reason: str, after: float | None = None, everyone: bool = False) -> None:
@@ -49,7 +51,7 @@ class TryAgain(Exception):
         self.after, self.everyone = after, everyone
 
 
-#: Gets the message, a JSON object. It was handled unless this raises.
+#: Takes a message, which is a JSON object. The message is handled unless this raises.
 Handler = Callable[[dict[str, Any]], None]
 
 
@@ -64,7 +66,7 @@ class _Held:
 
 
 class Bot:
-    """Has `handler` handle each message that `reader` reads, at `pace`."""
+    """Passes each message from `reader` to `handler`, at `pace`."""
 
     def __init__(self, reader: Reader, handler: Handler, pace: Pace | None = None) -> None:
         self._reader, self._handler, self._pace = reader, handler, pace or Pace()
@@ -74,17 +76,18 @@ class Bot:
         self._logged_trouble: str | None = None
 
     def stop(self, when_empty: bool = False) -> None:
-        """Have `run` return after the message in hand, or once there is no other.
+        """Make `run` return after the current message or, with `when_empty`, after the last one.
 
-        Safe in a signal handler.
+        This is safe in a signal handler.
         """
         self._last_call = True
         self._stopped = self._stopped or not when_empty
 
     def run(self) -> None:
-        """Until `stop`; waits while Redis is away, and while another bot has our name.
+        """Handle messages until `stop` is called.
 
-        Raises CronTasksError when the queue is of another kind than the reader's.
+        Waits while Redis is unavailable, and while another bot has the same name. Raises
+        CronTasksError if the queue is not of the kind that the reader reads.
         """
         while not self._stopped:
             try:
@@ -92,9 +95,8 @@ class Bot:
                 if self._reader.enter():
                     self._read_queue()
                     continue
-                self._log_trouble(
-                    "bot.name_taken", f"{self._reader.name} reads already, or was killed"
-                )
+                in_use = f"a bot named {self._reader.name} is running, or was killed just now"
+                self._log_trouble("bot.name_taken", in_use)
             except RedisError as error:
                 self._log_trouble("redis.away", str(error))
             self._stopped = self._stopped or self._last_call
@@ -105,7 +107,7 @@ class Bot:
             log.warning("bot.may_repeat", message=_format_delivery(self._handled.delivery))
 
     def _log_trouble(self, trouble: str, error: str = "") -> None:
-        """Say once that there is trouble, and once that there is none: messages can be read."""
+        """Log trouble once, and its end once. Without trouble, messages can be received."""
         if trouble == self._logged_trouble:
             return
         self._logged_trouble = trouble
@@ -123,8 +125,10 @@ class Bot:
             self._reader.leave()
 
     def _handle_or_receive(self, now: float) -> None:
-        """Handle the first message that may be handled now, of each chat the oldest; if there is
-        none, take others until one may."""
+        """Handle the first held message that is due, or receive others until one is.
+
+        Only the oldest message of each chat is considered.
+        """
         oldest: dict[str, _Held] = {}
         for each in self._held:
             oldest.setdefault(each.chat, each)
@@ -153,12 +157,12 @@ class Bot:
         except ValueError:
             body = None
         if not isinstance(body, dict):
-            self._move_to_dead(delivery, "it is no JSON object")
+            self._move_to_dead(delivery, "it is not a JSON object")
             return
         chat, seen_key = body.get("chat_id"), None
         if (id_ := body.get("id")) is not None:
             seen_key = f"{names.BOT_SENT_PREFIX}{self._reader.scope}:{id_}"
-        # Those without a chat do not wait for one another.
+        # Messages without a chat do not wait for one another.
         chat = f"chat {chat}" if chat is not None else delivery.key
         self._held.append(_Held(delivery, body, chat, seen_key))
 
@@ -199,7 +203,10 @@ class Bot:
         self._move_to_dead(held.delivery, reason)
 
     def _move_to_dead(self, delivery: Delivery, reason: str) -> None:
-        """To the dead list: {"at": seconds since 1970, "reason", "message": as it was queued}."""
+        """Move a message to the dead letters: {"at": seconds since the epoch, "reason", "message"}.
+
+        "message" is the message as it was in the queue.
+        """
         reason = printable(reason)
         log.error("bot.dead", message=_format_delivery(delivery), reason=reason)
         dead = self._reader.queue + names.BOT_DEAD
@@ -217,7 +224,7 @@ class Bot:
         self._acknowledge_handled()
 
     def _acknowledge_handled(self) -> None:
-        """Remember what was handled, then acknowledge it: whoever gets it again lets it be."""
+        """Remember the handled message, then acknowledge it. A bot that gets it again skips it."""
         if held := self._handled:
             if held.seen_key:
                 self._reader.redis.set(held.seen_key, 1, px=int(self._reader.remember * 1000))

@@ -1,7 +1,7 @@
-"""A handler that posts each message to its chat by Telegram's Bot API.
+"""A handler that posts each message to its chat with Telegram's Bot API.
 
-https://core.telegram.org/bots/api#sendmessage, and for the limits
-https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this
+API: https://core.telegram.org/bots/api#sendmessage
+Limits: https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this
 """
 
 import time
@@ -25,14 +25,14 @@ log = structlog.get_logger("cron_tasks.bot")
 
 #: Seconds for connecting, and for a whole answer.
 TIMEOUT = 10.0
-#: Seconds for which the supergroup that a group has become is remembered.
+#: Seconds for which a supergroup is remembered after its group was turned into it.
 MOVED_FOR = 30 * 86_400
-#: Longest text, in UTF-16 units, as Telegram counts everywhere.
+#: The longest text, in UTF-16 units, which Telegram counts everywhere.
 LONGEST = 4096
 
 
 def telegram_pace() -> Pace:
-    """What Telegram allows one bot."""
+    """Return the pace that Telegram allows one bot."""
     return Pace(overall=30, each=1)
 
 
@@ -81,12 +81,12 @@ class Telegram:
             return answer.status_code, None
 
     def _check_answer(self, status: int, body: Any) -> None:
-        """Raises Permanent or TryAgain unless the message was sent.
+        """Raise Permanent or TryAgain unless the message was sent.
 
-        Only what Telegram itself says of a message (its answers have `ok`) can be permanent.
+        Only an answer from Telegram itself, which has `ok`, can be permanent.
         """
-        said = str(body.get("description", "")) if isinstance(body, dict) else ""
-        reason = f"Telegram: {status} {'' if self._mask.is_in(said) else said}".rstrip()
+        text = str(body.get("description", "")) if isinstance(body, dict) else ""
+        reason = f"Telegram: {status} {'' if self._mask.is_in(text) else text}".rstrip()
         match status, body:
             case 200, {"ok": True}:
                 return
@@ -94,11 +94,11 @@ class Telegram:
                 raise Permanent(reason)
             case 429, {"parameters": {"retry_after": int(seconds)}}:
                 raise TryAgain(reason, after=seconds)
-        # 401 and 404 speak of the token, all others of Telegram or of what is before it.
+        # 401 and 404 concern the token. All others concern Telegram or a proxy in front of it.
         raise TryAgain(reason, everyone=True)
 
     def _current_chat(self, chat: int | str) -> int | str:
-        """Return the chat to post to. If Redis is away, Telegram tells about a move again."""
+        """Return the chat to post to. If Redis is unavailable, Telegram reports a move again."""
         with suppress(RedisError):
             if self._redis and (known := self._redis.getex(_moved_key(chat), ex=MOVED_FOR)):
                 return int(known)
@@ -112,7 +112,7 @@ class Telegram:
 
 
 def _find_move(status: int, body: Any) -> int | None:
-    """Return the supergroup that the group has become, if Telegram says so.
+    """Return the supergroup that a group has become, if Telegram reports one.
 
     https://core.telegram.org/bots/api#responseparameters
     """
@@ -127,7 +127,7 @@ def _moved_key(chat: int | str) -> str:
 
 
 def cut_text(text: str) -> str:
-    """`text`, cut with an ellipsis when it is too long; halves of characters become `?`."""
+    """Return `text`, cut with an ellipsis if it is too long. Lone surrogates become `?`."""
     units = text.encode("utf-16-le", "replace")
     if len(units) <= 2 * LONGEST:
         return units.decode("utf-16-le")
