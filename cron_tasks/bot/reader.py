@@ -16,7 +16,7 @@ from redis.exceptions import LockError, ResponseError
 from cron_tasks.errors import CronTasksError
 from cron_tasks.store import names
 from cron_tasks.store.leases import held
-from cron_tasks.store.scripts import script
+from cron_tasks.store.scripts import positional
 
 #: Seconds after the last sign of life of a reader until others take what it has.
 LEASE = 15.0
@@ -24,9 +24,9 @@ LEASE = 15.0
 #: that was frozen may read one message more when it wakes, until it notices.
 REMEMBERED = 86_400
 
-_put_back = script("bot/put_back")
-_trim = script("bot/trim")
-_claim = script("bot/claim")
+_put_back = positional("bot/put_back")
+_trim = positional("bot/trim")
+_claim = positional("bot/claim")
 
 
 class Delivery(NamedTuple):
