@@ -11,7 +11,7 @@ from typing import NamedTuple
 from cronsim import CronSimError
 from cronsim.cronsim import SYMBOLIC_DAYS, SYMBOLIC_MONTHS, Field
 
-from cron_tasks.schedules.words import Fault
+from cron_tasks.schedules.faults import Fault
 from cron_tasks.text.display import shown, suggestion
 
 _NICKNAMES = {

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from cron_tasks.schedules.clock import read_time
+from cron_tasks.schedules.faults import Fault
 from cron_tasks.schedules.interval import Interval
-from cron_tasks.schedules.words import Fault
+from cron_tasks.schedules.zones import read_time
 from cron_tasks.text.display import shown
 
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 from zoneinfo import ZoneInfo
 
-from cron_tasks.schedules.clock import EPOCH, local, read_date, read_time, utc_text, wall_text
-from cron_tasks.schedules.words import Fault, listed
-from cron_tasks.schedules.work import Work
+from cron_tasks.schedules.budget import Work
+from cron_tasks.schedules.faults import Fault, listed
+from cron_tasks.schedules.zones import EPOCH, local, read_date, read_time, utc_text, wall_text
 from cron_tasks.text.display import shown
 
 _LONGEST = 36525 * 86400

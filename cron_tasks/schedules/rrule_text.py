@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from cron_tasks.schedules.words import Fault, Faults
+from cron_tasks.schedules.faults import Fault, Faults
 from cron_tasks.text.display import shown, suggestion
 
 FREQUENCIES = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY")

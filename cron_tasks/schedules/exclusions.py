@@ -12,8 +12,8 @@ from operator import itemgetter
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
-from cron_tasks.schedules.clock import DAY, REACH, clock_change, local, read_date, showing
-from cron_tasks.schedules.words import Fault
+from cron_tasks.schedules.faults import Fault
+from cron_tasks.schedules.zones import DAY, REACH, clock_change, local, read_date, showing
 from cron_tasks.text.display import printable, shown
 
 T = TypeVar("T", datetime, timedelta)

@@ -11,7 +11,7 @@ from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, time, timedelta
 from functools import cache, lru_cache
 from zoneinfo import ZoneInfo
 
-from cron_tasks.schedules.words import Fault
+from cron_tasks.schedules.faults import Fault
 from cron_tasks.text.display import shown, suggestion
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
