@@ -1,7 +1,7 @@
 """Cron expressions: cronsim knows the grammar and the days, this module says what is wrong.
 
 cronsim's own walk is not used: asked inside a repeated hour it answers with a time already past,
-and backwards it overlooks ticks there. Its parsed fields feed `wall_clock.Grid`, which goes both ways.
+and backwards it overlooks ticks there. Its parsed fields feed a `Grid`, which goes both ways.
 
 At a clock change all expressions follow what cronsim took over from Debian's cron: fixed where
 neither minute nor hour starts with `*`, else real (see `walls`). cronsim does so for five fields
@@ -23,7 +23,7 @@ from cron_tasks.schedules import cron_text, cron_words, wall_clock
 from cron_tasks.schedules.budget import Work
 from cron_tasks.schedules.faults import Fault
 from cron_tasks.schedules.interval import Interval
-from cron_tasks.text.display import shown
+from cron_tasks.text.display import short_repr
 
 PREFIX = re.compile(r"^\s*(?:CRON_)?TZ=(\S*)\s*")
 _ANY_TIME = datetime(2000, 1, 1)
@@ -39,7 +39,7 @@ def read(
     One that is `stored` is taken as it is: an earlier version may have accepted other steps.
     """
     if not isinstance(value, str):
-        raise Fault(f"{shown(value)} is not a text such as '0 9 * * *'")
+        raise Fault(f"{short_repr(value)} is not a text such as '0 9 * * *'")
     if len(value) > 1000:
         raise Fault("is longer than 1,000 characters")
     expression = PREFIX.sub("", value, count=1)

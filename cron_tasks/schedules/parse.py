@@ -28,7 +28,7 @@ from cron_tasks.schedules.zones import (
     utc_text,
     zone,
 )
-from cron_tasks.text.display import shown
+from cron_tasks.text.display import short_repr
 
 _MOST_EXCLUDED = 1_000
 _KINDS = ("cron_expression", "every", "run_at", "rrule")
@@ -51,7 +51,7 @@ def parse(
     """The schedule of a job's fields (contract, section 3); a blank text counts as not given.
 
     Ticks exist from `start_at` to before `end_at`; a date alone means that whole day. `exclude`
-    takes dates and {"from", "to"} of dates or of times of day (see `exclusions.read`). Up to `jitter`
+    takes dates and {"from", "to"} of dates or of times of day (see `exclusions`). Up to `jitter`
     seconds, chosen by `identity`, are added to each tick; they carry none to or past the next
     tick, `end_at`, or the beginning of an excluded stretch.
 
@@ -82,7 +82,9 @@ def from_spec(spec: Mapping[str, Any]) -> Schedule:
     try:
         return _stored(orjson.dumps(spec))
     except TypeError:
-        raise ScheduleError([("spec", f"{shown(spec)} is not the spec of a schedule")]) from None
+        raise ScheduleError(
+            [("spec", f"{short_repr(spec)} is not the spec of a schedule")]
+        ) from None
 
 
 @lru_cache(maxsize=16384)
@@ -95,7 +97,9 @@ def _stored(text: bytes) -> Schedule:
             fields["x"] = tuple(map(exclusions.canonical, fields["x"]))
         found = _read(**fields, stored=True)
     except (TypeError, ValueError):
-        raise ScheduleError([("spec", f"{shown(spec)} is not the spec of a schedule")]) from None
+        raise ScheduleError(
+            [("spec", f"{short_repr(spec)} is not the spec of a schedule")]
+        ) from None
     if not isinstance(found, Series):
         raise ScheduleError(found)
     if type(offset) is not int or not 0 <= offset <= MOST_JITTER:
@@ -195,6 +199,8 @@ def _entries(exclude: object) -> tuple[str, ...]:
 def _offset(jitter: object, identity: str) -> int:
     """The job's own share of the jitter: a hash, so that it is the same in every process."""
     if type(jitter) is not int or not 0 <= jitter <= MOST_JITTER:
-        raise Fault(f"{shown(jitter)} is not a whole number of seconds from 0 to {MOST_JITTER:,}")
+        raise Fault(
+            f"{short_repr(jitter)} is not a whole number of seconds from 0 to {MOST_JITTER:,}"
+        )
     digest = blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest) % (jitter + 1)

@@ -21,7 +21,7 @@ from cron_tasks.schedules.rrule_search import DAY_SECONDS, END, Occurrences, to_
 from cron_tasks.schedules.rrule_text import DAILY, MONTHLY, WEEKLY, YEARLY, Parts, read
 from cron_tasks.schedules.rrule_times import UNITS, Clock, clock
 from cron_tasks.schedules.zones import FIRST, LAST, local, utc, wall_text
-from cron_tasks.text.display import shown
+from cron_tasks.text.display import short_repr
 
 ZONE = re.compile(r"^\s*DTSTART;(?:\S*;)?TZID=([^:;\s]*)", re.IGNORECASE | re.MULTILINE)
 _LONGEST = 10_000
@@ -95,7 +95,7 @@ class Recurrence:
     def read(cls, value: object, tz: ZoneInfo, start: datetime | None, work: Work) -> "Recurrence":
         """`start` stands for a DTSTART that the text lacks. Raises Fault."""
         if not isinstance(value, str):
-            raise Fault(f"{shown(value)} is not a text such as FREQ=DAILY;INTERVAL=2")
+            raise Fault(f"{short_repr(value)} is not a text such as FREQ=DAILY;INTERVAL=2")
         if len(value) > _LONGEST:
             raise Fault(f"is longer than {_LONGEST:,} characters")
         told, named, parts = read(value)
