@@ -90,8 +90,8 @@ def test_a_header_names_keys_arguments_rows_and_their_lists(folder: Path, redis:
 local seen = {open, queue, history_prefix, now, with(1)}
 for n, run_id, state, messages, tags in runs() do
     seen[#seen + 1] = n .. run_id .. state
-    for to, payload in each_messages(messages) do seen[#seen + 1] = to .. payload end
-    for tag in each_tags(tags) do seen[#seen + 1] = tag end
+    for _, to, payload in each_messages(messages) do seen[#seen + 1] = to .. payload end
+    for _, tag in each_tags(tags) do seen[#seen + 1] = tag end
 end
 return seen"""
     )
