@@ -27,13 +27,13 @@ from cron_tasks.schedules.catchup import (
 )
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
-from cron_tasks.store.scripts import script
+from cron_tasks.store.scripts import positional
 
 PAGE = 1000
 #: Rows that are judged in one go: some ten milliseconds each at the most.
 FEW = 50
 _ROUTING = {"queue": str, "priority": int}
-_due = script("beat/due")
+_due = positional("beat/due")
 
 
 @dataclass(slots=True)

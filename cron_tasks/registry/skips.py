@@ -14,15 +14,15 @@ from redis import Redis
 from cron_tasks.ledger.run_id import parse_run_id, run_id
 from cron_tasks.schedules.catchup import FireTimes, next_fire_time
 from cron_tasks.store import names
-from cron_tasks.store.scripts import script
+from cron_tasks.store.scripts import positional
 
 #: The fire times to skip (seconds), earliest first, by job.
 Skips = Mapping[str, tuple[float, ...]]
 NONE: Skips = MappingProxyType({})
 
-_skip = script("registry/skip")
-_unskip = script("registry/unskip")
-_adopt = script("registry/adopt_job")
+_skip = positional("registry/skip")
+_unskip = positional("registry/unskip")
+_adopt = positional("registry/adopt_job")
 
 
 def by_job(run_ids: Iterable[str]) -> Skips:

@@ -28,10 +28,10 @@ from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 from cron_tasks.store.leases import held, renewed
-from cron_tasks.store.scripts import script
+from cron_tasks.store.scripts import positional
 
 log = structlog.get_logger("cron_tasks.report")
-_settle = script("report/settle")
+_settle = positional("report/settle")
 
 #: Seconds between two looks for news.
 EVERY = 1.0
