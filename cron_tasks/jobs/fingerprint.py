@@ -6,7 +6,8 @@ from typing import Any
 
 import orjson
 
-from cron_tasks.text.display import name_of, storable
+from cron_tasks.text.display import printable_key
+from cron_tasks.text.stored_json import to_storable
 
 #: Part of every fingerprint. It is raised when the same row would make another document.
 FORMAT = b"2"
@@ -28,7 +29,7 @@ def fingerprint_row(row: Any, salt: str) -> str:
         canonical = orjson.dumps(row, option=orjson.OPT_SORT_KEYS)
     except TypeError:
         shape = row if isinstance(row, dict) else {"": row}
-        plain = {name_of(key): storable(value, 1 << 30) for key, value in shape.items()}
+        plain = {printable_key(key): to_storable(value, 1 << 30) for key, value in shape.items()}
         canonical = orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
     digest = blake2b(b"%b\0%b\0%b" % (FORMAT, salt.encode(), canonical), digest_size=12)
     return urlsafe_b64encode(digest.digest()).decode()

@@ -12,7 +12,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from cron_tasks.text.display import did_you_mean, printable, shown
+from cron_tasks.text.display import printable, short_repr
+from cron_tasks.text.suggestions import find_nearest
 
 
 @lru_cache
@@ -77,10 +78,10 @@ def _format_message(kind: str, expected: str, got: Any, context: Mapping[str, An
     if kind == "value_error":
         return str(context["error"])
     if not expected:  # A plug-in need not describe its fields.
-        return f"{context['message']}, got {shown(got)}"
+        return f"{context['message']}, got {short_repr(got)}"
     if kind == "missing":
         return f"is missing; expected {expected}"
-    return f"expected {expected}, got {shown(got)}"
+    return f"expected {expected}, got {short_repr(got)}"
 
 
 @lru_cache(maxsize=4096)
@@ -88,7 +89,7 @@ def describe_unknown_fields(unknown: tuple[str, ...], known: tuple[str, ...]) ->
     """Return the warning about fields of a row that are not in the contract."""
     named = []
     for name in unknown[:10]:
-        near = did_you_mean(name, known)
+        near = find_nearest(name, known)
         named.append(f"`{name}` (did you mean `{near}`?)" if near else f"`{name}`")
     more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""
     return f"unknown and therefore ignored: {', '.join(named)}{more}"

@@ -6,7 +6,8 @@ from fnmatch import fnmatchcase
 
 from cron_tasks.http.addresses import refused_host
 from cron_tasks.jobs.actions import AnyAction, HttpAction, TaskAction
-from cron_tasks.text.display import did_you_mean, shown
+from cron_tasks.text.display import short_repr
+from cron_tasks.text.suggestions import find_nearest
 
 #: The prefixes of our tasks and of Celery's own, such as `celery.map`, which could call any other.
 RESERVED_TASKS = ("cron_tasks.", "celery.")
@@ -38,7 +39,7 @@ class Permissions:
             case TaskAction() if not self.allows_task(action.name):
                 yield (
                     "action.name",
-                    f"jobs may not call the task {shown(action.name)}; "
+                    f"jobs may not call the task {short_repr(action.name)}; "
                     "CRON_TASKS_TASKS_ALLOW names those that they may",
                 )
             case HttpAction():
@@ -49,9 +50,9 @@ class Permissions:
                         yield f"action.{field}", self._describe_unknown_secret(name)
 
     def _describe_unknown_secret(self, name: str) -> str:
-        near = did_you_mean(name, self.secrets)
+        near = find_nearest(name, self.secrets)
         hint = f"did you mean {near}?" if near else "CRON_TASKS_SECRETS_DIR is their folder"
-        return f"jobs have no secret {shown(name)}; {hint}"
+        return f"jobs have no secret {short_repr(name)}; {hint}"
 
 
 #: The permissions of every job when the operator has set none.

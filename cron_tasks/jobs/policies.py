@@ -19,7 +19,7 @@ from cron_tasks.jobs.fields import (
     word_field,
 )
 from cron_tasks.store.names import RESERVED
-from cron_tasks.text.display import shown
+from cron_tasks.text.display import short_repr
 
 #: The placeholders of a `notify.template`. `time` is the fire time in the job's zone.
 TEMPLATE_FIELDS = (
@@ -37,7 +37,7 @@ def check_worker_queue(name: str | None, reserved: tuple[str, ...] = RESERVED) -
     Raises ValueError if the name begins with one of `reserved`, like the scheduler's own keys.
     """
     if name and name.startswith(reserved):
-        raise ValueError(f"{shown(name)} is a name that Celery or the scheduler uses itself")
+        raise ValueError(f"{short_repr(name)} is a name that Celery or the scheduler uses itself")
     return name
 
 

@@ -18,7 +18,7 @@ from cron_tasks.store.names import (
     CELERY_CONTROL,
     CELERY_EVENTS,
 )
-from cron_tasks.text.display import shown
+from cron_tasks.text.display import short_repr
 
 
 class QueueUse(NamedTuple):
@@ -49,7 +49,7 @@ def find_queue_uses(row: Any, place: str) -> list[QueueUse]:
     named["notify.queue"] = notify.get("queue") if isinstance(notify, dict) else None
     for field_, name in named.items():
         if name and isinstance(name, str):
-            where = f"`{field_}` of job {shown(row.get('id'))} ({place})"
+            where = f"`{field_}` of job {short_repr(row.get('id'))} ({place})"
             found.append(QueueUse(name, field_, where))
     return found
 
@@ -84,7 +84,8 @@ class QueuesInUse:
 
     def _find_collision(self, use: QueueUse) -> str | None:
         if use.name.startswith(CELERY_EVENTS) or use.name.endswith(CELERY_CONTROL):
-            return f"`{use.field}`: {shown(use.name)} is a list of Celery's own: give another name"
+            shown = short_repr(use.name)
+            return f"`{use.field}`: {shown} is a list of Celery's own: give another name"
         taken = (self.workers if use.for_bots else self.bots).get(use.name)
         if taken:
             what = f"is also {taken.place}; workers read the one, bots the other"
@@ -99,7 +100,7 @@ class QueuesInUse:
 
 
 def _format_collision(use: QueueUse, what: str) -> str:
-    return f"`{use.field}`: {shown(use.name)} {what}: give one of them another name"
+    return f"`{use.field}`: {short_repr(use.name)} {what}: give one of them another name"
 
 
 def _queues_beside(name: str) -> Iterator[str]:

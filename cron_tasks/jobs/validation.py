@@ -16,7 +16,8 @@ from cron_tasks.jobs.messages import explain_errors, format_faults
 from cron_tasks.jobs.permissions import NO_PERMISSIONS, Permissions
 from cron_tasks.jobs.rejected import Rejected, Unreadable
 from cron_tasks.schedules import Schedule, parse
-from cron_tasks.text.display import kept, shown, storable
+from cron_tasks.text.display import short_repr
+from cron_tasks.text.stored_json import to_storable, to_storable_fields
 
 #: The most errors that are reported of one row.
 MOST_ERRORS = 50
@@ -50,7 +51,7 @@ def validate_row(
     ("row 17"). `permissions` are those that the operator grants to jobs.
     """
     if not isinstance(row, dict):
-        return Rejected(None, place, (f"expected an object, got {shown(row)}",), row)
+        return Rejected(None, place, (f"expected an object, got {short_repr(row)}",), row)
     identity = row_id(row)
     if isinstance(row, Unreadable):
         return Rejected(identity, place, (row.reason,), dict(row))
@@ -59,11 +60,11 @@ def validate_row(
     if options.keys() >= {"enabled", "is_active"} and options["enabled"] != options["is_active"]:
         found.append(("is_active", "contradicts `enabled`"))
     if identity is None:
-        found.append(("id", f"expected {_ID}, got {shown(options.pop('id', None))}"))
+        found.append(("id", f"expected {_ID}, got {short_repr(options.pop('id', None))}"))
     else:
         options["id"] = identity
     if unknown:
-        options["extra"] = kept(unknown)
+        options["extra"] = to_storable_fields(unknown)
     try:
         given = {"timezone": timezone, **timing}
         schedule = options["schedule"] = parse(**given, identity=identity or "")
@@ -98,7 +99,7 @@ def _split_row(row: dict[Any, Any]) -> tuple[dict[str, Any], dict[str, Any], dic
         if name in TIMING:
             # NaN and Infinity are not JSON. As null, the field would seem to be missing.
             finite = not isinstance(value, float) or isfinite(value)
-            timing[name] = storable(value, _LONGEST) if finite else str(value)
+            timing[name] = to_storable(value, _LONGEST) if finite else str(value)
         else:
             (options if name in OPTIONS else unknown)[name] = value
     return timing, options, unknown

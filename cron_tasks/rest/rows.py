@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from cron_tasks.jobs.rejected import Unreadable
 from cron_tasks.rest.skim import DEEPEST, LONGEST, Skim
-from cron_tasks.text.display import shown
+from cron_tasks.text.display import short_repr
 
 #: The places where the contract allows the array of jobs. `@` is the page itself.
 CONTRACT_PLACES = ("@", "results", "items", "jobs", "data")
@@ -68,7 +68,7 @@ class Document:
             yield from self._read_object(places)
         if not self._found:
             raise Malformed(
-                f"starts with {shown(start)} and has no array of jobs at {', '.join(places)}; "
+                f"starts with {short_repr(start)} and has no array of jobs at {', '.join(places)}; "
                 "is it HTML? Check CRON_TASKS_REST_URL and CRON_TASKS_REST_JOBS_PATH; "
                 "if the jobs are elsewhere in it, say where, "
                 'e.g. CRON_TASKS_REST_MAPPING={"jobs": "path.to.them"}'
