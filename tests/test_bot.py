@@ -323,8 +323,8 @@ def test_what_a_dead_reader_had_goes_to_the_others(
 
     [again] = wait_until(once_more, "the message of the reader that does not renew its name")
     assert again.data == message(1)
-    assert first.has_lapsed
-    assert not other.has_lapsed
+    assert first.is_overdue
+    assert not other.is_overdue
     with pytest.raises(RedisError):
         first.renew()
     other.ack(again)

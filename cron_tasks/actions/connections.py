@@ -80,7 +80,7 @@ def _send_over(
     """Send a request over `connection`, and keep the connection afterwards if possible."""
     with ExitStack() as cleanup:
         cleanup.callback(connection.close)
-        response = cleanup.enter_context(connection.get_response(request, until))
+        response = cleanup.enter_context(connection.send_and_receive(request, until))
         start = response.read(most)
         if response.length and len(start) < most:
             raise http.client.IncompleteRead(b"", response.length)
@@ -104,12 +104,14 @@ class _Connection(http.client.HTTPConnection):
         """Return whether any byte of the last response has arrived."""
         return self._response is not None and self._response.heard
 
-    def response_class(self, *args: Any, **kwargs: Any) -> LimitedResponse:  # type: ignore[override]
-        """Make the response (overrides http.client's class)."""
+    def _make_response(self, *args: Any, **kwargs: Any) -> LimitedResponse:
         self._response = LimitedResponse(*args, until=self._until, **kwargs)
         return self._response
 
-    def get_response(self, request: Request, until: float) -> http.client.HTTPResponse:
+    #: Overrides http.client's class.
+    response_class: Any = _make_response
+
+    def send_and_receive(self, request: Request, until: float) -> http.client.HTTPResponse:
         self._until, self._response = until, None
         self.request(request.method, request.target, request.body, request.headers)
         self.sock.settimeout(left(until))
@@ -138,7 +140,7 @@ class _Connection(http.client.HTTPConnection):
             super().send(data[start : start + PIECE])
 
     @property
-    def is_dropped(self) -> bool:
+    def is_unusable(self) -> bool:
         """Return whether an idle connection is closed, or has bytes that belong to no request."""
         poll = select.poll()
         poll.register(self.sock, select.POLLIN)
@@ -181,7 +183,7 @@ class _Idle:
         idle = time.monotonic() - since
         if idle < SETTLE:
             time.sleep(SETTLE - idle)
-        if idle < IDLE and not connection.is_dropped:
+        if idle < IDLE and not connection.is_unusable:
             return connection
         connection.close()
         return self.take(key)

@@ -91,7 +91,7 @@ class Bot:
         """
         while not self._stopped:
             try:
-                self._acknowledge_handled()
+                self._acknowledge_last()
                 if self._reader.enter():
                     self._read_queue()
                     continue
@@ -102,7 +102,7 @@ class Bot:
             self._stopped = self._stopped or self._last_call
             time.sleep(LOOK_EVERY)
         with suppress(RedisError):
-            self._acknowledge_handled()
+            self._acknowledge_last()
         if self._handled:
             log.warning("bot.may_repeat", message=_format_delivery(self._handled.delivery))
 
@@ -119,9 +119,9 @@ class Bot:
     def _read_queue(self) -> None:
         self._held.clear()
         with renewed(self._reader.renew, self._reader.lease / 3):
-            while not self._stopped and not self._reader.has_lapsed:
+            while not self._stopped and not self._reader.is_overdue:
                 self._handle_or_receive(time.monotonic())
-        if not self._reader.has_lapsed:
+        if not self._reader.is_overdue:
             self._reader.leave()
 
     def _handle_or_receive(self, now: float) -> None:
@@ -221,9 +221,9 @@ class Bot:
     def _finish_held(self, held: _Held) -> None:
         self._held.remove(held)
         self._handled = held
-        self._acknowledge_handled()
+        self._acknowledge_last()
 
-    def _acknowledge_handled(self) -> None:
+    def _acknowledge_last(self) -> None:
         """Remember the handled message, then acknowledge it. A bot that gets it again skips it."""
         if held := self._handled:
             if held.seen_key:

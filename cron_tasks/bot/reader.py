@@ -78,7 +78,7 @@ class Reader(ABC):
         self._renewed = now
 
     @property
-    def has_lapsed(self) -> bool:
+    def is_overdue(self) -> bool:
         """Return whether other readers may have our messages by now, or soon."""
         return time.monotonic() - self._renewed > 0.8 * self.lease
 
@@ -106,7 +106,7 @@ class Reader(ABC):
     def _take_over(self, ours_too: bool) -> list[Delivery]:
         """Take over the messages of dead readers, and our own from before the last `enter`.
 
-        Those messages are returned, or put back into the queue.
+        Return them, or put them back into the queue.
         """
 
     @abstractmethod

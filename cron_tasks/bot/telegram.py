@@ -67,7 +67,7 @@ class Telegram:
         self._check_answer(status, body)
 
     def _post_message(self, chat: int | str, text: str) -> tuple[int, Any]:
-        """Post a message; return the status and the JSON, if any. Raises TryAgain."""
+        """Post a message. Return the status and the JSON, if any. Raises TryAgain."""
         body = {"chat_id": chat, "text": cut_text(text)}
         try:
             answer = self._session.post(

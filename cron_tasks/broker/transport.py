@@ -9,7 +9,7 @@ AttributeError (kombu 5.7: closing the transport clears what restoring the messa
 """
 
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import billiard.pool
 import structlog
@@ -57,12 +57,12 @@ class _Transport:
 
     def _deliver(self, message: Any, queue: str) -> None:
         if not _is_message(message):
-            _log_dropped(message, "it is not a Celery message")
+            _log_dropped_message(message, "it is not a Celery message")
             return
         try:
-            super()._deliver(message, queue)  # type: ignore[misc]
+            cast("Any", super())._deliver(message, queue)
         except UNREADABLE_ERRORS as error:
-            _log_dropped(message, f"{type(error).__name__}: {error}")
+            _log_dropped_message(message, f"{type(error).__name__}: {error}")
             # Celery may have reserved a slot for it, which the restart of the consumer frees.
             raise ChannelError("a message that Celery could not read") from error
 
@@ -70,9 +70,9 @@ class _Transport:
 class _Channel:
     def _brpop_read(self, **options: Any) -> Any:
         try:
-            return super()._brpop_read(**options)  # type: ignore[misc]
+            return cast("Any", super())._brpop_read(**options)
         except (ValueError, RecursionError) as error:
-            _log_dropped(getattr(error, "doc", None), f"it is not JSON: {error}")
+            _log_dropped_message(getattr(error, "doc", None), f"it is not JSON: {error}")
 
     def basic_ack(self, *_: Any, **__: Any) -> None:
         """Do nothing. Celery acknowledges every message, which would cost a round trip."""
@@ -95,7 +95,7 @@ def _is_message(message: Any) -> bool:
     )
 
 
-def _log_dropped(message: Any, reason: str) -> None:
+def _log_dropped_message(message: Any, reason: str) -> None:
     hint = "check which other program writes to the lists of the broker"
     log.error("message.dropped", message=short_repr(message, 200), reason=reason, hint=hint)
 

@@ -177,8 +177,8 @@ class TaskAction(JobPart):
     ] = {}
 
 
-#: The model of each action. Those of plug-ins come first, so that the descriptions of our fields
-#: replace theirs where both have a field of that name.
+#: The model of each action. Plug-ins come first, so that the descriptions of our fields replace
+#: theirs where both have a field of that name.
 MODELS: tuple[type[JobPart], ...] = (
     *plugins.load_models().values(),
     NotifyAction,

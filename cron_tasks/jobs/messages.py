@@ -1,8 +1,7 @@
 """The faults that pydantic finds in a row, in words for the person who edits it. Pure.
 
 pydantic names the rule that was broken ("Input should be less than or equal to 100"). A person
-needs to know what was expected and what was found. What was expected is the `description` of the
-field.
+needs to know what was expected and what was found. The first is the `description` of the field.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What the operator permits jobs: tasks to call, hosts to reach, secrets to use. Pure."""
+"""The permissions of jobs: tasks to call, hosts to reach, secrets to use. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

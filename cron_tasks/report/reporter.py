@@ -82,8 +82,8 @@ def keep_reporting(reporter: "Reporter") -> None:
 class Reporter:
     """Sends the reports of one Redis to one REST service.
 
-    Of several reporters, one at a time sends. It keeps that role for as long as it lives, so it can
-    count failures in its own memory.
+    Only one of several reporters sends at a time. It keeps that role for as long as it lives, so it
+    can count failures in its own memory.
     """
 
     def __init__(self, redis: Redis, settings: Settings) -> None:

@@ -68,7 +68,8 @@ class Client(requests.Session):
         """Send the token to the origin of CRON_TASKS_REST_URL only. Ignore .netrc."""
         request.headers.pop("Authorization", None)
         token = self._settings.rest_token
-        if token and not self.should_strip_auth(self.base, request.url):  # type: ignore[no-untyped-call]
+        session: Any = self  # requests has no type for `should_strip_auth`.
+        if token and not session.should_strip_auth(self.base, request.url):
             request.headers["Authorization"] = f"Bearer {token.get_secret_value()}"
         return request
 

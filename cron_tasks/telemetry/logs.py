@@ -106,8 +106,8 @@ def _configure_celery(
     from celery import current_app
 
     _configure_program(loglevel, logfile, colorize)
-    # billiard's logger does not propagate its lines, and would print them without a format. Those
-    # below errors are noise.
+    # billiard's logger does not propagate its lines, and would print them without a format.
+    # Anything below an error is noise.
     multiprocessing = util.get_logger()
     multiprocessing.propagate = True
     multiprocessing.setLevel(logging.ERROR)
