@@ -96,7 +96,7 @@ def test_a_plain_request(perform: Perform, rest: RestServer) -> None:
     }
 
 
-def test_a_tick_fills_the_templates(perform: Perform, rest: RestServer) -> None:
+def test_a_run_fills_the_placeholders(perform: Perform, rest: RestServer) -> None:
     perform(
         "/a/$id?n=$name&t=${scheduled_for}&$$x=é#part",
         headers={"X-Name": "<$name>", "Idempotency-Key": "$run_id/$attempt"},
@@ -162,7 +162,7 @@ def test_the_status_decides(
     assert len(rest.requests) == 1
 
 
-def test_an_error_says_what_was_expected(perform: Perform, rest: RestServer) -> None:
+def test_an_error_names_the_expected_status(perform: Perform, rest: RestServer) -> None:
     rest.answer = status(500)
     said = f"GET {rest.url}/hook: answered 500 Internal Server Error, not 200 or 204"
     assert str(failure(perform, expect_status=[200, 204])) == said
@@ -209,7 +209,7 @@ def test_retry_after_counts_where_another_attempt_can_help(
     ],
     ids=["drip", "drip of headers", "silent", "reset", "truncated", "truncated chunk"],
 )
-def test_a_failing_connection_may_do_better_later(
+def test_a_failed_connection_may_be_tried_again(
     perform: Perform, rest: RestServer, answer: Answer, cause: str
 ) -> None:
     rest.answer, begin = answer, time.monotonic()
@@ -228,12 +228,12 @@ def test_no_server(perform: Perform) -> None:
     assert not error.permanent
 
 
-def test_a_server_that_speaks_no_tls(perform: Perform, rest: RestServer) -> None:
+def test_a_server_without_tls(perform: Perform, rest: RestServer) -> None:
     error = failure(perform, f"https://127.0.0.1:{rest.port}/")
     assert "TLS failed" in str(error)
 
 
-def test_a_server_that_speaks_no_http(perform: Perform, rest: RestServer) -> None:
+def test_a_server_that_does_not_speak_http(perform: Perform, rest: RestServer) -> None:
     def nonsense(handler: Handler) -> bool:
         handler.wfile.write(b"220 mail.example.org ESMTP\r\n")
         handler.close_connection = True
@@ -255,7 +255,7 @@ def test_a_server_that_speaks_no_http(perform: Perform, rest: RestServer) -> Non
         (b"\xe4", "text/plain; charset=rot13", "\ufffd"),
     ],
 )
-def test_what_is_kept_of_an_answer(
+def test_the_output_that_is_kept(
     perform: Perform, rest: RestServer, body: bytes, kind: str, kept: str | None
 ) -> None:
     rest.answer = reply(200, body, Content_Type=kind)
@@ -301,7 +301,7 @@ def test_a_post_that_a_kept_connection_swallows_is_sent_once_more(
     assert len(rest.requests) == 5, "once more, and no more"
 
 
-def test_a_post_of_whose_answer_a_byte_came_is_not_sent_again(
+def test_a_post_whose_answer_has_begun_is_not_sent_again(
     perform: Perform, rest: RestServer
 ) -> None:
     def begin_to_answer(handler: Handler) -> bool:
@@ -357,7 +357,9 @@ def test_each_hop_is_checked(perform: Perform, rest: RestServer, location: str, 
     assert error.permanent
 
 
-def test_what_is_meant_for_one_host_goes_to_no_other(perform: Perform, rest: RestServer) -> None:
+def test_private_parts_of_a_request_stay_with_their_host(
+    perform: Perform, rest: RestServer
+) -> None:
     private = {"Authorization": "a", "Cookie": "b", "Host": "c", "X-Key": "${secret:TOKEN}"}
     with RestServer() as other:
         other.answer = reply(200, b"arrived")
@@ -398,7 +400,7 @@ def test_the_operator_may_allow_it(perform: Perform, rest: RestServer, allow: st
     assert perform(f"http://localhost:{rest.port}/", allow=allow) == "fine"
 
 
-def test_the_environment_has_no_say(
+def test_the_environment_has_no_influence(
     perform: Perform, rest: RestServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
@@ -408,7 +410,7 @@ def test_the_environment_has_no_say(
     assert "authorization" not in rest.requests[0][2]
 
 
-def test_secrets_go_where_they_are_meant_to(perform: Perform, rest: RestServer) -> None:
+def test_secrets_reach_the_request(perform: Perform, rest: RestServer) -> None:
     host = rest.url.removeprefix("http://")
     perform(
         f"http://me:${{secret:PASSWORD}}@{host}/${{secret:KEY}}",

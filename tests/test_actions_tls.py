@@ -79,7 +79,7 @@ def path_of(handler: Handler) -> bool:
 
 
 @pytest.mark.parametrize("host", ["faß.test", "FAẞ.TEST", ASCII, "faß.test."])
-def test_the_name_asked_for_is_that_of_the_url(
+def test_the_certificate_is_checked_for_the_host_of_the_url(
     perform: Perform, server: RestServer, asked: list[str | None], host: str
 ) -> None:
     server.answer = path_of
@@ -88,7 +88,7 @@ def test_the_name_asked_for_is_that_of_the_url(
     assert server.requests[0][2]["host"] == "other.test"
 
 
-def test_a_host_of_the_job_makes_no_certificate_valid(perform: Perform, server: RestServer) -> None:
+def test_the_host_header_makes_no_certificate_valid(perform: Perform, server: RestServer) -> None:
     server.answer = path_of
     with pytest.raises(ActionFailed, match="TLS certificate is not accepted: Hostname mismatch"):
         perform("fass.test", headers={"Host": ASCII})

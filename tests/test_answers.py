@@ -1,4 +1,4 @@
-"""Answers that could be taken for another request's, in both clients: interim, late, unasked."""
+"""Answers that could be taken for those of another request, in both clients."""
 
 import itertools
 import json
@@ -65,7 +65,7 @@ def test_interim_answers_are_skipped(call: Call, rest: RestServer, codes: tuple[
 
 
 @pytest.mark.parametrize("codes", CODES, ids=str)
-def test_interim_answers_stop_no_sync(rest: RestServer, codes: tuple[int, ...]) -> None:
+def test_interim_answers_do_not_stop_a_sync(rest: RestServer, codes: tuple[int, ...]) -> None:
     body = json.dumps([{"id": 1}]).encode()
     rest.answer = interim(codes, reply(200, body))
     assert read(rest) == [("row 1", {"id": 1})]

@@ -1,4 +1,4 @@
-"""A row that no job can be made of harms only itself, whatever it is, and its job goes on."""
+"""A row that is not a valid job harms only itself, and its job keeps the last good version."""
 
 import time
 

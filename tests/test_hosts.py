@@ -1,4 +1,4 @@
-"""Host names: in IDNA 2008 wherever one is read, and the header Host of a job."""
+"""Host names: IDNA 2008 in every place that reads one, and the header Host of a job."""
 
 import json
 import socket
@@ -108,7 +108,7 @@ def test_a_redirect_to_the_same_domain_keeps_its_secrets(
 
 @pytest.mark.parametrize("how", ["next", "redirect", "link"])
 @pytest.mark.parametrize("host", [IDN, "fa%C3%9F.test", "FAẞ.test", ASCII])
-def test_the_rest_service_has_such_a_name(
+def test_the_rest_service_may_have_such_a_name(
     rest: RestServer, resolved: list[str], how: str, host: str
 ) -> None:
     where = f"http://{host}:{rest.port}/there"
@@ -132,7 +132,7 @@ def test_the_rest_service_has_such_a_name(
 @pytest.mark.parametrize(
     "host", ["a..b", "ü..b", "-ß.de", "a\u200db.de", "%ff.de", "a%2fb", "a%00b", "a" * 64, "ü" * 64]
 )
-def test_what_is_no_name(host: str) -> None:
+def test_invalid_host_names(host: str) -> None:
     with pytest.raises(ValueError, match="host name"):
         ascii_host(host)
     row = {"id": 1, "name": "x", "every": 60, "action": {"type": "http", "url": f"http://{host}/"}}
@@ -197,7 +197,7 @@ def test_host_goes_to_no_other_host(perform: Perform, rest: RestServer) -> None:
 @pytest.mark.parametrize(
     "value", ["", "a b", "a/b", "me@a", "http://a", "a:b", "a:70000", "a:80:90", "[::1", "[g::1]"]
 )
-def test_a_host_that_is_none(perform: Perform, rest: RestServer, value: str) -> None:
+def test_an_invalid_host_header(perform: Perform, rest: RestServer, value: str) -> None:
     assert not usable_as_host(value)
     action = {"type": "http", "url": "http://example.org", "headers": {"hOst": value}}
     outcome = validate_row({"id": 1, "name": "x", "every": 60, "action": action}, timezone="UTC")

@@ -1,4 +1,4 @@
-"""Section 3 of the contract, row by row: what is a job, what is not, and what a person is told."""
+"""docs/contract.md, section 3, row by row: valid jobs, rejected rows, and their messages."""
 
 import unicodedata
 from typing import Any
@@ -88,7 +88,7 @@ def test_the_smallest_job_has_the_defaults_of_the_contract() -> None:
     assert job.warnings == ()
 
 
-def test_every_field_of_the_contract_is_taken_over() -> None:
+def test_every_field_of_the_contract_is_accepted() -> None:
     job = validate_row(EVERYTHING, timezone="UTC")
     assert isinstance(job, Job), job
     assert (job.id, job.name, job.enabled) == ("plants/7", "Water the plants 🪴", False)
@@ -110,7 +110,7 @@ def test_every_field_of_the_contract_is_taken_over() -> None:
     assert job.warnings == ()
 
 
-def test_null_means_not_given() -> None:
+def test_null_counts_as_not_given() -> None:
     nulls = dict.fromkeys(EVERYTHING, None) | {"unheard_of": None}
     nulls["notify"] = dict.fromkeys(("queue", "on", "template", "stale_after"))
     nulls["retry"] = dict.fromkeys(("max_attempts", "backoff", "max_backoff"))
@@ -119,7 +119,7 @@ def test_null_means_not_given() -> None:
     assert errors(name=None) == ("`name`: is missing; expected text of 1 to 1000 characters",)
 
 
-def test_an_empty_text_means_not_given_unless_the_field_is_required() -> None:
+def test_an_empty_text_counts_as_not_given_unless_the_field_is_required() -> None:
     empty = dict.fromkeys(EVERYTHING.keys() - {"id", "name"} | {"rrule", "unheard_of"}, "")
     assert validate_row(empty | SMALLEST, timezone="UTC") == validate_row(SMALLEST, timezone="UTC")
     assert errors(name="") == ("`name`: expected text of 1 to 1000 characters, got ''",)
@@ -268,7 +268,7 @@ def test_errors_of_a_schedule(fields: dict[str, Any], found: tuple[str, ...]) ->
         ({"action": {"type": ["http"]}}, "`action.type`: expected notify, http or task, got ['htt"),
     ],
 )
-def test_an_error_says_what_where_and_how_to_mend(fields: dict[str, Any], error: str) -> None:
+def test_an_error_names_the_field_the_fault_and_the_fix(fields: dict[str, Any], error: str) -> None:
     (found,) = errors(**fields)
     assert found.startswith(error)
 
@@ -347,7 +347,7 @@ def test_every_error_of_a_row_at_once() -> None:
 
 
 @pytest.mark.parametrize("row", [None, 5, "x", [], [SMALLEST], True, nested(100_000)])
-def test_a_row_that_is_no_object(row: Any) -> None:
+def test_a_row_that_is_not_an_object_is_rejected(row: Any) -> None:
     rejected = validate_row(row, timezone="UTC", place="row 2")
     assert isinstance(rejected, Rejected)
     assert rejected.id is None
@@ -384,7 +384,7 @@ HARMLESS = "Zażółć \x00\x1b[31m\u202e日本\n" * 10
     ],
     ids=lambda value: None if isinstance(value, bool) else "row",
 )
-def test_hostile_rows(fields: dict[str, Any], valid: bool) -> None:
+def test_hostile_rows_never_raise(fields: dict[str, Any], valid: bool) -> None:
     result = validate_row(SMALLEST | fields, timezone="UTC")
     assert isinstance(result, Job) is valid
     fingerprint_row(SMALLEST | fields, "UTC")
@@ -433,7 +433,7 @@ def test_unknown_fields_are_kept_and_ignored_with_one_warning(
     assert (stored, stored.warnings) == (job, job.warnings)
 
 
-def test_what_is_said_of_a_job_by_others_is_no_part_of_it() -> None:
+def test_reports_about_a_job_are_not_part_of_it() -> None:
     """Reports of ours that come back, and when the row was saved."""
     said = dict.fromkeys(REMARKS, "2026-11-23T09:00:00Z")
     assert {"last_run_at", "last_status", "config_error", "updated_at"} <= REMARKS
@@ -467,7 +467,7 @@ def test_unknown_fields_can_be_seen() -> None:
         pytest.param(10**5000, None, id="huge"),
     ],
 )
-def test_job_id(identity: Any, text: str | None) -> None:
+def test_the_id_of_a_row(identity: Any, text: str | None) -> None:
     assert row_id({"id": identity}) == text
     assert row_id([identity]) is None
     result = validate_row(SMALLEST | {"id": identity}, timezone="UTC")
@@ -491,14 +491,14 @@ def test_a_fingerprint_changes_with_the_row_and_with_the_salt_only() -> None:
 
 
 @pytest.mark.parametrize("row", [SMALLEST, EVERYTHING, SMALLEST | {"wibble": [1, {"a": None}]}])
-def test_a_document_holds_the_job(row: dict[str, Any]) -> None:
+def test_a_document_contains_the_job(row: dict[str, Any]) -> None:
     job = validate_row(row, timezone="America/New_York")
     assert isinstance(job, Job), job
     assert Job.from_document(job.to_document()) == job
     assert Job.from_document(job.to_document().decode()) == job
 
 
-def test_a_document_holds_only_what_differs_from_the_defaults() -> None:
+def test_a_document_contains_only_what_differs_from_the_defaults() -> None:
     document = accepted(enabled=True, retry={"max_attempts": 1}, tags=[], timeout=300).to_document()
     assert document == accepted().to_document()
     assert len(document) < 120

@@ -1,4 +1,4 @@
-"""What the operator allows: settings, what a sync rejects by them, and when it asks again."""
+"""The permissions of jobs: the settings, what a sync rejects by them, and when it revalidates."""
 
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ def errors(action: dict[str, Any], permissions: Permissions = PERMISSIONS) -> tu
         ("os.system", False),
     ],
 )
-def test_tasks(name: str, allowed: bool) -> None:
+def test_tasks_need_a_permission(name: str, allowed: bool) -> None:
     said = (
         f"`action.name`: jobs may not call the task '{name}'; "
         "CRON_TASKS_TASKS_ALLOW names those that they may"
@@ -62,7 +62,7 @@ def test_tasks(name: str, allowed: bool) -> None:
         ("http://[::ffff:127.0.0.1]/", "is a loopback address"),
     ],
 )
-def test_hosts(url: str, refused: str | None) -> None:
+def test_hosts_need_a_permission(url: str, refused: str | None) -> None:
     found = errors({"type": "http", "url": url})
     if refused is None:
         assert found == ()
@@ -91,7 +91,7 @@ def test_hosts(url: str, refused: str | None) -> None:
         ({"body": "$${secret:x}", "headers": {"X": "$$secret"}}, ()),
     ],
 )
-def test_secrets(action: dict[str, Any], found: tuple[str, ...]) -> None:
+def test_secrets_have_to_exist(action: dict[str, Any], found: tuple[str, ...]) -> None:
     assert errors({"type": "http", "url": "http://example.org/"} | action) == found
 
 
@@ -104,7 +104,7 @@ def test_which_files_are_secrets_of_jobs(tmp_path: Path) -> None:
     assert set(secrets.list_secrets(tmp_path / "gone")) == set(secrets.list_secrets(None)) == set()
 
 
-def test_other_permissions_ask_again_only_where_there_is_an_action() -> None:
+def test_changed_permissions_revalidate_only_jobs_with_an_action() -> None:
     rows = [("row 1", NOTIFY), ("row 2", HTTP)]
     changes = plan({}, rows, Policy(permissions=PERMISSIONS))
     current = {each.job.id: each.fingerprint for each in changes.settle()}
@@ -115,7 +115,7 @@ def test_other_permissions_ask_again_only_where_there_is_an_action() -> None:
     assert tighter.removed == []
 
 
-def test_a_setting_counts_although_the_list_is_the_same(
+def test_a_changed_setting_counts_even_if_the_list_is_the_same(
     redis: Redis, rest: RestServer, tmp_path: Path
 ) -> None:
     def rejected(**values: Any) -> list[str | None]:

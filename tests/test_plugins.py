@@ -1,4 +1,4 @@
-"""Actions of other distributions, as docs/actions.md tells people to write them."""
+"""Actions of other distributions, as docs/actions.md describes them."""
 
 import re
 import subprocess
@@ -143,7 +143,7 @@ def test_an_unusable_plug_in_harms_only_the_jobs_that_name_it(tmp_path: Path) ->
         ),
     ],
 )
-def test_whatever_a_plug_in_raises_while_it_is_imported(
+def test_a_plug_in_may_raise_anything_while_it_is_imported(
     tmp_path: Path, code: str, why: str
 ) -> None:
     install(tmp_path, "broken", code, "broken = broken:A")
@@ -152,7 +152,7 @@ def test_whatever_a_plug_in_raises_while_it_is_imported(
     assert (found, said) == ([reason, "None ()"], [])
 
 
-def test_a_plug_in_whose_validator_fails_costs_only_the_row(tmp_path: Path) -> None:
+def test_a_failing_validator_of_a_plug_in_rejects_only_its_row(tmp_path: Path) -> None:
     code = """
 from pydantic import field_validator
 from cron_tasks.plugins import CustomAction
@@ -185,9 +185,7 @@ class Picky(CustomAction):
     ]
 
 
-def test_a_worker_tells_once_of_a_plug_in_that_cannot_be_used(
-    celery: Celery, tmp_path: Path
-) -> None:
+def test_a_worker_logs_an_unusable_plug_in_once(celery: Celery, tmp_path: Path) -> None:
     install(tmp_path, "broken", "import absent", "broken = broken:A")
     workers = [celery.worker(3, PYTHONPATH=str(tmp_path)) for _ in range(2)]
     for worker in workers:

@@ -1,4 +1,4 @@
-"""How many slots the workers have together."""
+"""The number of slots of all workers together."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Reports to a real REST service that is slow, away, or of another opinion."""
+"""Reports to a real REST service that is slow, away, or refuses them."""
 
 import os
 import signal
@@ -103,7 +103,7 @@ def test_a_finished_run_is_reported_once(
         (Result("missed", "no_catchup"), None, {"last_error": "no_catchup"}),
     ],
 )
-def test_what_a_report_says(
+def test_the_fields_of_a_report(
     redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock,
     result: Result, started_at: float | None, said: dict[str, Any],
 ) -> None:  # fmt: skip
@@ -122,7 +122,7 @@ def test_a_one_off_that_is_done_has_no_next_run(
 
 
 @pytest.mark.parametrize("line", [None, "{", "null", "[]", '{"status": "ok"}'])
-def test_without_a_readable_run_nothing_is_said_of_it(
+def test_a_report_leaves_out_an_unreadable_run(
     redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock, line: str | None
 ) -> None:
     if line is not None:
@@ -144,7 +144,7 @@ def test_any_id_stays_one_part_of_the_path(
 
 
 @pytest.mark.parametrize("job_id", [".", ".."])
-def test_an_id_that_no_path_can_hold_is_not_reported_to_another_address(
+def test_an_id_that_no_path_can_hold_is_not_reported_to_another_url(
     redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock, job_id: str
 ) -> None:
     finish(redis, rest, job_id)
@@ -209,7 +209,7 @@ def test_a_thousand_at_once(
         answers.drip(b"x", 0.05, headers=True),
     ],
 )
-def test_a_service_that_was_away_gets_the_latest_state_and_is_not_pressed(
+def test_a_service_that_was_away_gets_the_latest_state_and_is_not_flooded(
     redis: Redis, rest: RestServer, clock: Clock, trouble: answers.Answer
 ) -> None:
     reporter = Reporter(redis, settings(rest, rest_report_path=PATH, rest_timeout=1.0))
@@ -232,7 +232,7 @@ def test_a_service_that_was_away_gets_the_latest_state_and_is_not_pressed(
     assert told == ["report.service_away", "report.service_back"]
 
 
-def test_nobody_listens_and_then_somebody_does(redis: Redis, clock: Clock) -> None:
+def test_a_service_that_starts_later_gets_its_reports(redis: Redis, clock: Clock) -> None:
     with RestServer() as rest:
         reporter = Reporter(redis, settings(rest, rest_report_path=PATH))
         finish(redis, rest)
@@ -255,7 +255,7 @@ def test_retry_after_is_honoured(
     assert len(rest.patches) == 2
 
 
-def test_a_job_that_the_service_cannot_take_is_no_hindrance_to_others(
+def test_a_job_that_the_service_refuses_does_not_hold_up_others(
     redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock
 ) -> None:
     for number in range(20):
@@ -273,7 +273,7 @@ def test_a_job_that_the_service_cannot_take_is_no_hindrance_to_others(
     assert waiting(redis) == []
 
 
-def test_one_report_that_hangs_does_not_keep_the_others(
+def test_a_report_that_hangs_does_not_hold_up_others(
     redis: Redis, rest: RestServer, clock: Clock
 ) -> None:
     reporter = Reporter(redis, settings(rest, rest_report_path=PATH, rest_timeout=0.2))
@@ -287,7 +287,7 @@ def test_one_report_that_hangs_does_not_keep_the_others(
 
 
 @pytest.mark.parametrize("code", [400, 403, 405, 422, 302])
-def test_what_is_refused_is_said_once_until_it_changes(
+def test_a_refusal_is_logged_once_until_it_changes(
     redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock, code: int
 ) -> None:
     refuse = answers.reply(code, b"no", Location="/elsewhere")
@@ -303,7 +303,7 @@ def test_what_is_refused_is_said_once_until_it_changes(
 
 
 @pytest.mark.parametrize("code", [404, 410])
-def test_a_job_unknown_there_is_dropped(
+def test_the_report_of_an_unknown_job_is_dropped(
     redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock, code: int
 ) -> None:
     finish(redis, rest)
@@ -315,7 +315,7 @@ def test_a_job_unknown_there_is_dropped(
     assert (waiting(redis), logs) == ([], [])
 
 
-def test_a_path_that_exists_for_no_job_is_doubted_once(
+def test_a_path_that_is_unknown_for_every_job_is_logged_once(
     redis: Redis, rest: RestServer, clock: Clock
 ) -> None:
     reporter = Reporter(redis, settings(rest, rest_report_path="/wrong/{id}"))
@@ -345,7 +345,7 @@ def test_a_redirect_keeps_the_report_and_loses_the_token(
 # More than one, and none
 
 
-def test_of_two_reporters_one_reports_until_it_is_gone(
+def test_one_of_two_reporters_reports_until_it_is_gone(
     redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock
 ) -> None:
     other = Reporter(redis, settings(rest, rest_report_path=PATH))
@@ -367,7 +367,7 @@ def test_of_two_reporters_one_reports_until_it_is_gone(
     assert (other.send_due_reports(clock), reporter.send_due_reports(clock)) == (1, 0)
 
 
-def test_one_that_was_taken_for_dead_does_not_have_the_last_word(
+def test_a_reporter_that_seemed_dead_does_not_have_the_last_word(
     redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock
 ) -> None:
     """It sends what was so before it froze; so what is so now is sent after that."""
@@ -423,7 +423,7 @@ def test_kill_9_in_the_middle_loses_nothing(
 BAD = {"id": "9", "name": "y", "cron_expression": "99 * * * *"}
 
 
-def test_a_rejected_row_is_told_why_and_when_it_is_mended(
+def test_the_errors_of_a_row_and_their_end_are_reported(
     redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock
 ) -> None:
     reconciler = Reconciler(redis, reporter.settings)
@@ -479,7 +479,7 @@ def test_a_report_that_comes_back_changes_nothing(
 # The whole of it
 
 
-def test_workers_report_and_no_run_waits_for_that(
+def test_workers_report_without_delaying_runs(
     celery: Celery, redis: Redis, rest: RestServer
 ) -> None:
     """The service first hangs, and then pokes after each report, as it may."""

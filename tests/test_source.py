@@ -67,7 +67,7 @@ def test_a_redirect_is_followed(rest: RestServer, code: int) -> None:
     assert paths(rest) == ["/old/", JOBS_PATH]
 
 
-def test_next_of_a_redirected_page_is_relative_to_where_it_led(rest: RestServer) -> None:
+def test_next_of_a_redirected_page_is_relative_to_its_final_url(rest: RestServer) -> None:
     def answer(handler: answers.Handler) -> bool:
         if handler.path == "/old/":
             return answers.redirect("/new/list/")(handler)
@@ -114,7 +114,7 @@ def test_pages_have_no_validators(rest: RestServer) -> None:
 @pytest.mark.parametrize(
     ("age", "kept"), [(0, False), (1, True), (3600, True), (None, False), (-60, False)]
 )
-def test_last_modified_counts_when_it_cannot_change_any_more(
+def test_last_modified_counts_once_it_can_no_longer_change(
     rest: RestServer, age: int | None, kept: bool
 ) -> None:
     now = datetime.now(UTC)
@@ -162,7 +162,7 @@ def test_a_page_that_fails_fails_the_list(rest: RestServer) -> None:
         ("http://[::1", "`next` leads to http://[::1, which is not a URL"),
     ],
 )
-def test_a_wrong_next_is_an_error(rest: RestServer, following: Any, words: str) -> None:
+def test_an_invalid_next_is_an_error(rest: RestServer, following: Any, words: str) -> None:
     rest.answer = answers.reply(200, json.dumps({"results": ROWS, "next": following}).encode())
     assert words in failure(rest)
     assert len(rest.requests) == 1
@@ -175,7 +175,7 @@ def test_the_last_page_has_no_next(rest: RestServer, following: Any) -> None:
 
 
 @pytest.mark.parametrize("rel", ['"next"', "next"])
-def test_the_link_header_in_its_forms(rest: RestServer, rel: str) -> None:
+def test_the_forms_of_the_link_header(rest: RestServer, rel: str) -> None:
     link = f'<https://127.0.0.1/last>; rel="last", <?page=2>; title="x"; rel={rel}'
     rest.answer = answers.first(1, answers.reply(200, b"[1]", Link=link))
     assert read(rest) == [("row 1", 1)]

@@ -1,4 +1,4 @@
-"""JSON in pieces, checked against the standard library; and the mapping of other shapes."""
+"""JSON in pieces, compared with the standard library, and the mapping of other shapes."""
 
 import io
 import json
@@ -49,7 +49,7 @@ LAYOUTS = st.sampled_from([None, 1, "\t"])
 @settings(deadline=None)
 @given(st.lists(VALUES, max_size=6), LAYOUTS, st.booleans(), st.integers(1, 40))
 @example(["\U0001f600", "\\", '"', 12345678, -1.5e-7, None], None, True, 1)
-def test_any_array_in_any_pieces_is_what_json_says(
+def test_any_array_in_any_pieces_equals_what_json_reads(
     rows: list[Any], indent: Any, ascii_only: bool, size: int
 ) -> None:
     body = json.dumps(rows, indent=indent, ensure_ascii=ascii_only).encode()
@@ -106,13 +106,13 @@ def test_every_cut_is_noticed(rows: list[Any], beside: dict[str, Any], data: st.
         (b"[" + b"[" * 2000 + b"tru" + b"]" * 2000 + b", 1", "breaks off in row 2"),
     ],
 )
-def test_what_is_not_a_list_says_so(body: bytes, words: str, size: int) -> None:
+def test_a_page_that_is_not_a_list_is_malformed(body: bytes, words: str, size: int) -> None:
     with pytest.raises(Malformed) as caught:
         list(Document(Pieces(body, max(size, len(body) // 100))).read_rows(CONTRACT_PLACES))
     assert words in str(caught.value)
 
 
-def test_numbers_and_text_keep_what_they_are() -> None:
+def test_numbers_and_texts_are_exact() -> None:
     body = b'[{"id": 123456789012345678901234567890, "f": 0.1, "s": "\\ud800"}]'
     assert parse(body) == [{"id": 123456789012345678901234567890, "f": 0.1, "s": "\ud800"}]
     assert parse(b"[" + b"9" * 5000 + b"]") == [float("inf")]
@@ -187,13 +187,13 @@ def test_a_row_within_the_limits_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("value", [nested(150), f'"{"x" * (1 << 21)}"'])
-def test_a_row_that_is_no_object_and_too_much_stays_none(value: str) -> None:
+def test_a_row_that_is_too_large_and_not_an_object_does_not_become_one(value: str) -> None:
     first, second = parse(f'[{value}, {{"id": 8}}]'.encode())
     assert not isinstance(first, dict)
     assert second == {"id": 8}
 
 
-def test_what_stands_beside_the_rows_may_be_too_deep() -> None:
+def test_fields_beside_the_rows_may_be_too_deep() -> None:
     document = Document(io.BytesIO(f'{{"a": {nested(5000)}, "items": [1], "next": 2}}'.encode()))
     assert list(document.read_rows(CONTRACT_PLACES)) == [1]
     assert document.envelope["next"] == 2
@@ -267,7 +267,7 @@ def test_the_place_of_the_jobs(expression: str, page: Any) -> None:
         ("keys(@)", [1], "does not fit `jobs` of CRON_TASKS_REST_MAPPING"),
     ],
 )
-def test_jobs_are_not_where_the_mapping_says(expression: str, page: Any, words: str) -> None:
+def test_no_jobs_at_the_place_of_the_mapping(expression: str, page: Any, words: str) -> None:
     with pytest.raises(Malformed) as caught:
         mapped(Shape({"jobs": expression}), page)
     assert words in str(caught.value)
@@ -347,7 +347,7 @@ def test_a_switch_that_the_mapping_does_not_find_is_a_warning(
     assert not any("mapped_to_null" in warning for warning in job.warnings)
 
 
-def test_a_row_that_cannot_be_read_is_mapped_as_far_as_it_goes() -> None:
+def test_an_unreadable_row_is_mapped_as_far_as_possible() -> None:
     found = Shape({"id": "uuid", "name": "title"}).map_row(
         Unreadable({"uuid": 7, "a": 1}, "too deep")
     )
@@ -356,7 +356,7 @@ def test_a_row_that_cannot_be_read_is_mapped_as_far_as_it_goes() -> None:
 
 
 @pytest.mark.parametrize("row", [5, None, "x", [1]])
-def test_a_row_that_is_no_object_is_left(row: Any) -> None:
+def test_a_row_that_is_not_an_object_is_not_mapped(row: Any) -> None:
     assert Shape({"id": "uuid"}).map_row(row) == row
 
 
@@ -368,7 +368,7 @@ def test_a_row_that_is_no_object_is_left(row: Any) -> None:
         ({"id": "join('', names)"}, {"id": None}),
     ],
 )
-def test_a_row_that_an_expression_cannot_take_harms_only_itself(
+def test_a_row_on_which_an_expression_fails_harms_only_itself(
     fields: dict[str, str], identity: dict[str, Any]
 ) -> None:
     stub = Shape(fields).map_row(ROW)
