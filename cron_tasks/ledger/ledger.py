@@ -296,12 +296,8 @@ def _unfired_rows(entry: Advance) -> list[tuple[Any, ...]]:
 
 def _outcome_row(outcome: Outcome) -> tuple[Any, ...]:
     """Return a row of the script `finish`."""
-    messages = [
-        (message.queue, message.payload, message.only)
-        for message in outcome.messages
-        if message is not KEPT_BACK
-    ]
-    suppressed = _flag(len(messages) < len(outcome.messages))
+    suppressed = _flag(KEPT_BACK in outcome.messages)
+    messages = () if suppressed else [(m.queue, m.payload, m.only) for m in outcome.messages]
     return (
         *(outcome.run_id, outcome.job_id, outcome.state, outcome.record, outcome.status),
         *outcome.tag,

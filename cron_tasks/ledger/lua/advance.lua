@@ -29,6 +29,7 @@ end
 
 local moved, finished, records, refused = {}, {}, {}, {}
 local opened, states, predecessors = {}, {}, {}
+local plain = write_state(PENDING, 1, '', '')
 for n, entry, score, upcoming, meta, flags, run_ids, unfired in entries() do
     if is_current(n, entry, score) then
         if upcoming == '' then
@@ -38,7 +39,7 @@ for n, entry, score, upcoming, meta, flags, run_ids, unfired in entries() do
             moved[size + 1], moved[size + 2] = upcoming, entry
         end
         local fired = redis.call('HGET', entry, 'fired') or ''
-        local state = write_state(PENDING, 1, flags, '')
+        local state = flags == '' and plain or write_state(PENDING, 1, flags, '')
         for _, run_id in each_run_ids(run_ids) do
             if fired == '' or older(fired, run_id) then
                 local size = #opened + 1
@@ -66,7 +67,6 @@ for first = 1, #records, 1000 do
 end
 for first = 1, #opened, 1000 do
     local last = math.min(first + 999, #opened)
-    open_pending({unpack(opened, first, last)}, {unpack(states, first, last)},
-        {unpack(predecessors, first, last)}, refused)
+    open_pending(opened, states, predecessors, first, last, refused)
 end
 return refused

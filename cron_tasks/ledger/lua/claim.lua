@@ -60,13 +60,13 @@ for n, run_id, job_id in runs() do
     granted[n] = 0
     if state then
         local job = redis.pcall('HMGET', job_entry_prefix .. job_id, 'job', 'paused')
-        local document = job[1] or ''
-        local is_slow = document == '' or string.find(document, '"action":', 1, true)
-        local reason = why_not_begin(run_id, state, job[2])
+        local document, paused = job[1] or '', job[2]
+        local is_quick = document ~= '' and not string.find(document, '"action":', 1, true)
+        local reason = (paused or someone_stops) and why_not_begin(run_id, state, paused)
         if reason == 'paused|' or reason == 'removed|' then
             -- The sweep ends it, which knows what has failed so far, and whom to notify.
             set_state(run_id, state, 0)
-        elseif state == first_pending and not (is_slow or reason) then
+        elseif state == first_pending and is_quick and not reason then
             granted[n] = document
             set_state(run_id, first_running, lease_until)
         else

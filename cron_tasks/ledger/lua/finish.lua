@@ -29,10 +29,10 @@ local closed, records, failures = {}, {}, {}
 local refused, not_again = {}, {}
 local is_wake_due = false
 
--- Return whether an earlier outcome of a rerun stands: the rerun did not begin, or it is stopped
--- and the run had failed before.
-local function keeps_earlier_outcome(run_id, state, status, record)
-    if status ~= 'skipped' or not has_flag(state, RERUN) then return false end
+-- Return whether the earlier outcome of a run stands although it was run again and skipped: that
+-- rerun did not begin, or it was stopped and the run had failed before.
+local function keeps_earlier_outcome(run_id, state, record)
+    if not has_flag(state, RERUN) then return false end
     local did_run = not string.find(record, '"attempt":0,', 1, true)
     return not did_run or redis.call('ZSCORE', failed, run_id)
 end
@@ -44,15 +44,6 @@ local function collect_messages(messages, failures_in_a_row)
             payloads[#payloads + 1] = payload
             queues[queue] = payloads
         end
-    end
-end
-
-local function update_dead_list(run_id, state, status)
-    if status == 'failed' then
-        failures[#failures + 1] = now
-        failures[#failures + 1] = run_id
-    elseif any_dead and status == 'ok' and has_flag(state, RERUN) then
-        redis.call('ZREM', failed, run_id)
     end
 end
 
@@ -77,13 +68,18 @@ for n, run_id, job_id, held, record, status, at, day, tally, suppressed, message
             schedule_retry(run_id, held, record, at)
             is_wake_due = true
         else
-            if not keeps_earlier_outcome(run_id, held, status, record) then
+            if status ~= 'skipped' or not keeps_earlier_outcome(run_id, held, record) then
                 if exists then
                     prepend(history_prefix .. job_id, most_kept, history_ttl, record)
                 end
                 account_for(job_id, at, day, tally, days)
             end
-            update_dead_list(run_id, held, status)
+            if status == 'failed' then
+                failures[#failures + 1] = now
+                failures[#failures + 1] = run_id
+            elseif any_dead and status == 'ok' and has_flag(held, RERUN) then
+                redis.call('ZREM', failed, run_id)
+            end
             closed[#closed + 1], records[#records + 1] = run_id, record
             if reporting ~= '' then
                 reported[#reported + 1] = now
