@@ -1,11 +1,11 @@
-"""One attempt at a run, as actions and templates see it."""
+"""One attempt at a run, as actions and templates see it. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from cron_tasks.schedules.instants import iso
+from cron_tasks.schedules.iso8601 import iso_utc
 
 if TYPE_CHECKING:
     from cron_tasks.jobs.job import Job
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Run:
-    """One attempt at a tick: all that an action may know; times in seconds since the epoch."""
+    """One attempt at a scheduled run: all that an action knows of it.
+
+    `scheduled_for` is the fire time in seconds since the epoch.
+    """
 
     job: "Job"
     run_id: str
@@ -22,13 +25,13 @@ class Run:
 
     @property
     def values(self) -> dict[str, str]:
-        """What the placeholders in a job's texts stand for."""
+        """Return the values of the placeholders in a job's texts, by name."""
         scheduled = datetime.fromtimestamp(self.scheduled_for, ZoneInfo(self.job.timezone))
         return {
             "name": self.job.name,
             "id": self.job.id,
             "run_id": self.run_id,
-            "scheduled_for": iso(self.scheduled_for),
+            "scheduled_for": iso_utc(self.scheduled_for),
             "attempt": str(self.attempt),
             "time": f"{scheduled:%Y-%m-%d %H:%M}",
         }

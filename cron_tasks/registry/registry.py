@@ -15,19 +15,21 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from cron_tasks.errors import UnknownJob
-from cron_tasks.jobs.job import Job, Rejected
-from cron_tasks.jobs.routing import routing
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.rejected import Rejected
+from cron_tasks.jobs.routing import routing_options
 from cron_tasks.ledger.records import Overtaken
 from cron_tasks.registry import entries, skips
 from cron_tasks.registry import steps as steps
 from cron_tasks.registry.fence import Fence, replace_hash
 from cron_tasks.registry.first_due import by_time, first_due
 from cron_tasks.registry.plan import Changes, Desired
-from cron_tasks.schedules.catchup import next_tick, ticks_among
-from cron_tasks.schedules.instants import iso
+from cron_tasks.schedules.catchup import next_fire_time, select_fire_times
+from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.store import names
 from cron_tasks.store.paging import PAGE, pages
-from cron_tasks.text.display import storable, suggestion
+from cron_tasks.text.stored_json import to_storable
+from cron_tasks.text.suggestions import suggest_nearest
 
 DAY = 86_400
 #: A rejected row is kept for display up to this many bytes.
@@ -66,7 +68,7 @@ class Registered:
     def coming_skips(self, now: float) -> list[float]:
         """Return the ticks to be skipped that beat has not come to."""
         start = now if self.due is None else min(self.due, now)
-        return ticks_among(self.job.schedule, self.skips, start, inf)
+        return select_fire_times(self.job.schedule, self.skips, start, inf)
 
 
 class Registry:
@@ -88,7 +90,7 @@ class Registry:
         document = self.redis.hget(names.entry_key(job_id), "job")
         if document is None:
             known = cast("list[str]", self.redis.hkeys(names.JOBS))
-            hint = suggestion(job_id, known) or "; see `cron-tasks jobs list`"
+            hint = suggest_nearest(job_id, known) or "; see `cron-tasks jobs list`"
             if any(each.id == job_id for each in self.rejected()):
                 hint = ": its row is rejected; see `cron-tasks jobs rejected`"
             raise UnknownJob(f"no job has the id {job_id!r}{hint}")
@@ -194,9 +196,9 @@ class Registry:
             job = desired.job
             after = max(now, fired.get(job.id, now))
             timing, upcoming, nominal = first_due(job.schedule, job.enabled, after)
-            definition = entries.definition(job.id, timing, routing(job))
+            definition = entries.definition(job.id, timing, routing_options(job))
             computed_after = repr(after) if job.id in fired else ""
-            document = job.document()
+            document = job.to_document()
             rows.append(
                 (
                     job.id,
@@ -230,7 +232,7 @@ class Registry:
         job = self.job(job_id)
         after = now
         while True:
-            upcoming = next_tick(job.schedule, after) if job.enabled else None
+            upcoming = next_fire_time(job.schedule, after) if job.enabled else None
             due = "" if upcoming is None else repr(upcoming)
             answer = steps.resume(
                 self.redis, job_id=job_id, upcoming=due, **self._change(now, "paused")
@@ -241,7 +243,7 @@ class Registry:
 
     def _change(self, now: float, reason: str) -> dict[str, Any]:
         """Return what each script that changes a job is given (supersede.lua)."""
-        tail = f'"status": "missed", "reason": "{reason}", "until": "{iso(now)}"}}'
+        tail = f'"status": "missed", "reason": "{reason}", "until": "{iso_utc(now)}"}}'
         return {"now": repr(now), "audit_ttl": self._audited, "overtaken_tail": tail}
 
     def record_rejected(self, rejected: Sequence[Rejected], fence: Fence) -> list[Rejected]:
@@ -284,4 +286,4 @@ def _registered(row: Any, score: float | None, to_skip: tuple[float, ...]) -> Re
 
 def _rejection(rejected: Rejected) -> str:
     stored = {"id": rejected.id, "place": rejected.place, "errors": rejected.errors}
-    return orjson.dumps(stored | {"row": storable(rejected.row, ROW_SHOWN)}).decode()
+    return orjson.dumps(stored | {"row": to_storable(rejected.row, ROW_SHOWN)}).decode()

@@ -17,7 +17,7 @@ The readers of rows and lists make no closure for a row, since a storm has ten t
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -38,20 +38,18 @@ class Rows:
     columns: tuple[str, ...]
     lists: tuple["Rows", ...] = ()
 
-    def flatten(self, rows: Sequence[Sequence[Any]]) -> Iterator[Any]:
+    def flatten(self, rows: Iterable[Sequence[Any]]) -> list[Any]:
         """Return the values of all rows as the script reads them."""
         if not self.lists:
-            return chain.from_iterable(rows)
-        return self._flatten_lists(rows)
-
-    def _flatten_lists(self, rows: Sequence[Sequence[Any]]) -> Iterator[Any]:
-        width = len(self.columns)
+            return list(chain.from_iterable(rows))
+        width, flat = len(self.columns), list[Any]()
         for row in rows:
-            yield from row[:width]
+            flat += row[:width]
             for each in row[width:]:
-                yield len(each)
+                flat.append(len(each))
                 for inner in each:
-                    yield from inner
+                    flat += inner
+        return flat
 
 
 @dataclass(slots=True)
