@@ -19,7 +19,7 @@ NAMES = sorted(f"{path.parts[-3]}/{path.stem}" for path in scripts.ROOT.rglob("*
 CALLED = sorted(
     name
     for path in scripts.ROOT.rglob("*.py")
-    for name in re.findall(r'(?:script|positional)\("(\w+/\w+)"\)', path.read_text())
+    for name in re.findall(r'script\("(\w+/\w+)"\)', path.read_text())
 )
 
 

@@ -24,7 +24,6 @@ ROOT = Path(__file__).parent.parent
 _REFUSED = "REFUSED "
 
 Reply = TypeVar("Reply", covariant=True)
-Positional = Callable[[Redis, Sequence[str], Sequence[Any]], Any]
 
 
 class ScriptError(Exception):
@@ -65,12 +64,7 @@ def script(name: str) -> Script[Any]:
     return call
 
 
-def positional(name: str) -> Positional:
-    """Load a script that reads numbered slots; return `call(redis, keys, args)`."""
-    return _runner(name, load(name)[0])
-
-
-def _runner(name: str, source: str) -> Positional:
+def _runner(name: str, source: str) -> Callable[[Redis, Sequence[str], Sequence[Any]], Any]:
     digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
 
     def run(redis: Redis, keys: Sequence[str], args: Sequence[Any]) -> Any:
