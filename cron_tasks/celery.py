@@ -21,7 +21,7 @@ from cron_tasks.jobs import plugins
 from cron_tasks.jobs.queues import QueuesInUse, QueueUse
 from cron_tasks.settings import Settings, load
 from cron_tasks.store import names
-from cron_tasks.store.client import TIMEOUT, sentinel_master
+from cron_tasks.store.client import TIMEOUT, read_master_name
 from cron_tasks.telemetry import logs
 from cron_tasks.text.display import printable
 
@@ -90,7 +90,7 @@ def _broker_options(url: str) -> tuple[str, dict[str, object]]:
         "retry_on_timeout": False,
     }
     if url.startswith("sentinel://"):
-        transport["master_name"] = sentinel_master(url)
+        transport["master_name"] = read_master_name(url)
         url = url.partition("?")[0]
     return url, transport
 

@@ -81,7 +81,7 @@ class World(Workers):
         if (job_id, self.clock.now) in self.pressed:
             return ""  # Two people, within a millisecond.
         self.pressed.add((job_id, self.clock.now))
-        name = commands.open_by_hand(self.ledger, self.registry.job(job_id), self.clock.now)
+        name = commands.open_by_hand(self.ledger, self.registry.get_job(job_id), self.clock.now)
         if name not in self.asked:
             self.asked[name] = self.clock.now
             self.send(job_id, name)
@@ -110,7 +110,7 @@ class World(Workers):
 
     def backfill(self, job_id: str, seconds: float) -> None:
         """As the command does: all at once, or one after the other while it waits."""
-        job, now = self.registry.job(job_id), self.clock.now
+        job, now = self.registry.get_job(job_id), self.clock.now
         found = backfill.plan(self.redis, job, now - seconds, now, now)
         if backfill.in_turn(job):
             self.backfills.append((job, found, ["", *found.missing]))
@@ -130,10 +130,10 @@ class World(Workers):
         self.backfills = [each for each in self.backfills if each[2]]
 
     def skip_next(self, job_id: str) -> None:
-        (job,) = self.registry.registered([job_id])
+        (job,) = self.registry.read_jobs([job_id])
         rests = self.jobs[job_id].rests
         if not rests and job.next is not None:
-            skips.add(self.redis, job_id, job.next, self.clock.now)
+            skips.add_skip(self.redis, job_id, job.next, self.clock.now)
 
     # The REST service
 

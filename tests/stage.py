@@ -47,7 +47,7 @@ class Stage:
     def edit(self, at: float, **fields: Any) -> None:
         self.row |= fields
         permissions = Permissions(http=("127.0.0.1",))
-        known = self.registry.fingerprints()
+        known = self.registry.read_fingerprints()
         changes = plan(known, [("row 1", self.row)], Policy(permissions=permissions))
         apply(self.redis, changes, at)
 

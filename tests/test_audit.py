@@ -272,7 +272,7 @@ def test_what_only_counts_are_kept_of_is_said_so(failing: Minutely) -> None:
     assert gone in [each["run_id"] for each in queries.ended(redis, None, "failed")]
     with pytest.raises(RunUnfit, match="of runs that old only counts are kept"):
         commands.reopen(redis, failing.ledger, gone, now)
-    job = failing.registry.job("7")
+    job = failing.registry.get_job("7")
     assert plan(redis, job, START + 60, START + 1800, now).unsure == 30
     assert read_open(redis) == {}
 

@@ -14,7 +14,7 @@ from cron_tasks.ledger.records import Advance
 from cron_tasks.ledger.run_id import run_id
 from cron_tasks.ledger.tick import Due
 from cron_tasks.registry import entries
-from cron_tasks.registry.skips import NONE, Skips, by_job, first_kept
+from cron_tasks.registry.skips import NO_SKIPS, Skips, first_not_skipped, group_by_job
 from cron_tasks.runs.outcomes import passed_over
 from cron_tasks.schedules import Schedule
 from cron_tasks.schedules.catchup import (
@@ -89,7 +89,7 @@ def read_page(redis: Redis, now: float, after: str = "") -> Page:
         for key, score, entry in zip(due[::2], due[1::2], entries, strict=True)
     ]
     times = float(next_due), float(next_deadline)
-    return Page(rows, edits, *times, bool(whole), by_job(skips))
+    return Page(rows, edits, *times, bool(whole), group_by_job(skips))
 
 
 def judge_page(
@@ -118,7 +118,7 @@ def judge_page(
 
 
 def judge(
-    row: Row, now: float, settings: Settings, skips: Skips = NONE
+    row: Row, now: float, settings: Settings, skips: Skips = NO_SKIPS
 ) -> tuple[Advance, list[Due]]:
     """How a due row of ours moves on, and the ticks that this fires.
 
@@ -146,7 +146,7 @@ def judge(
         key=row.key,
         score=row.score,
         next=firing.next,
-        meta=entries.meta(last, entries.run_count(row.meta) + len(ticks)),
+        meta=entries.format_meta(last, entries.parse_run_count(row.meta) + len(ticks)),
         run_ids=[tick.run_id for tick in ticks],
         job_id=job_id,
         in_turn=in_turn,
@@ -168,7 +168,10 @@ def _fire(
     to_skip: list[float] = []
     if times:
         to_skip = select_fire_times(schedule, times, float(row.score), now)
-        kept, due = WithoutSkipped(schedule, frozenset(to_skip)), first_kept(schedule, due, to_skip)
+        kept, due = (
+            WithoutSkipped(schedule, frozenset(to_skip)),
+            first_not_skipped(schedule, due, to_skip),
+        )
     if due is None or now - due <= grace:
         firing = fire_all(kept, due, now)
     else:

@@ -30,11 +30,11 @@ from cron_tasks.celery import LEADER_TTL, settings, touch_alive_file
 from cron_tasks.errors import CronTasksError
 from cron_tasks.ledger.ledger import LEASE, Ledger, LockLost
 from cron_tasks.registry.entries import SCHEDULE_TYPE
-from cron_tasks.registry.quarantine import set_aside
+from cron_tasks.registry.quarantine import quarantine_entry
 from cron_tasks.repair.comparison import Comparison
 from cron_tasks.schedules import Schedule, from_spec
 from cron_tasks.store import names
-from cron_tasks.store.client import connect, wrong_type
+from cron_tasks.store.client import connect, is_wrong_type
 
 log = structlog.get_logger("cron_tasks.beat")
 
@@ -54,7 +54,7 @@ STEP = 2.0
 
 def _away(error: BaseException) -> bool:
     """Whether the server is at fault; a key of another type than RedBeat's is a broken entry."""
-    return isinstance(error, TROUBLE) and not wrong_type(error)
+    return isinstance(error, TROUBLE) and not is_wrong_type(error)
 
 
 class JobSchedule(BaseSchedule):
@@ -276,7 +276,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
             self.redis.delete(names.SYNC_ENTRY)
             self._set_up()
         else:
-            set_aside(self.redis, row.key, reason, self.ledger.audited)
+            quarantine_entry(self.redis, row.key, reason, self.ledger.audited)
             if row.job_id is not None:
                 self._poke()
 

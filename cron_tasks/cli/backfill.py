@@ -34,7 +34,7 @@ def backfill(job_id: str, start: str, end: str, dry_run: bool, as_json: bool) ->
     next they are run in turn, while this command waits; Ctrl-C lets the one that is going end.
     """
     with console.open_redis() as redis:
-        job, now = Registry(redis).job(job_id), time.time()
+        job, now = Registry(redis).get_job(job_id), time.time()
         first, last = (
             console.moment(text, job.timezone, option).timestamp()
             for text, option in ((start, "--from"), (end, "--to"))

@@ -179,7 +179,7 @@ def _rest_service(system: System) -> tuple[bool, str]:
     hurried = settings.model_copy(
         update={name: min(most, getattr(settings, name)) for name, most in REST_PATIENCE.items()}
     )
-    current = Registry(system.redis).fingerprints() if system.reachable else {}
+    current = Registry(system.redis).read_fingerprints() if system.reachable else {}
     with Source(hurried).open_list(None) as listing:
         found = plan(current, listing, make_policy(settings))
     rows = found.unchanged + len(found.candidates) + len(found.rejected)

@@ -11,7 +11,8 @@ from redis import Redis
 
 from cron_tasks.cli import Commands, LazyGroup, console
 from cron_tasks.cli.following import begin, wait_option
-from cron_tasks.registry.registry import Registered, Registry
+from cron_tasks.registry.registry import RegisteredJob, Registry
+from cron_tasks.registry.rejections import list_rejected
 from cron_tasks.runs.commands import open_by_hand
 from cron_tasks.schedules.human import format_local
 from cron_tasks.store.paging import pages
@@ -47,12 +48,12 @@ def list_jobs(tag: str | None, as_json: bool) -> None:
         console.print_table(heading, [_cells(*each) for each in found])
 
 
-def _found(redis: Redis, tag: str | None) -> Iterator[tuple[Registered, str | None]]:
+def _found(redis: Redis, tag: str | None) -> Iterator[tuple[RegisteredJob, str | None]]:
     """The jobs, each with the record of its last run."""
     registry, ledger = Registry(redis), console.open_ledger(redis)
     count, done = registry.count(), 0
     with console.progress("Reading the jobs") as update:
-        for page in pages(registry.registered(unreadable=_warn)):
+        for page in pages(registry.read_jobs(on_unreadable=_warn)):
             newest = ledger.newest([each.job.id for each in page])
             done += len(page)
             update(done, count)
@@ -61,7 +62,7 @@ def _found(redis: Redis, tag: str | None) -> Iterator[tuple[Registered, str | No
                     yield registered, record
 
 
-def _row(registered: Registered, record: str | None) -> dict[str, Any]:
+def _row(registered: RegisteredJob, record: str | None) -> dict[str, Any]:
     job = registered.job
     return {
         "id": job.id,
@@ -85,7 +86,7 @@ def _natural(job_id: str) -> tuple[bool, int, str]:
     return not number, int(job_id) if number else 0, job_id
 
 
-def _cells(registered: Registered, record: str | None) -> list[str]:
+def _cells(registered: RegisteredJob, record: str | None) -> list[str]:
     row, pause = _row(registered, record), registered.paused
     texts = [row["id"], printable(row["name"], 60), printable(row["schedule"], 60), row["timezone"]]
     upcoming = f"paused: {printable(pause.reason, 60)}" if pause else row["next"] or "never"
@@ -97,7 +98,7 @@ def _cells(registered: Registered, record: str | None) -> list[str]:
 def rejected(as_json: bool) -> None:
     """List the rows of the REST service that are no valid job, with every reason."""
     with console.open_redis() as redis:
-        found = sorted(Registry(redis).rejected(), key=lambda each: _natural(each.id or ""))
+        found = sorted(list_rejected(redis), key=lambda each: _natural(each.id or ""))
     if as_json:
         console.print_json([asdict(each) for each in found])
         return
@@ -120,7 +121,7 @@ def run(job_id: str, wait: bool, as_json: bool) -> None:
     waiting and not the run.
     """
     with console.open_redis() as redis:
-        (found,) = Registry(redis).registered([Registry(redis).job(job_id).id])
+        (found,) = Registry(redis).read_jobs([Registry(redis).get_job(job_id).id])
         job = found.job
         if found.paused:
             paused = f"job {job_id} is paused ({found.paused.reason})"

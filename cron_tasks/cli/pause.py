@@ -9,7 +9,7 @@ from cron_tasks.cli import console
 from cron_tasks.errors import CronTasksError
 from cron_tasks.ledger.run_id import run_id
 from cron_tasks.registry import skips
-from cron_tasks.registry.registry import Registered
+from cron_tasks.registry.registry import RegisteredJob
 from cron_tasks.runs.overtaken import tell_overtaken
 from cron_tasks.schedules.human import format_local
 from cron_tasks.settings import load
@@ -50,7 +50,7 @@ def resume(job_id: str, as_json: bool) -> None:
     with console.open_redis() as redis:
         registry = console.open_registry(redis)
         was_paused = registry.resume(job_id, now)
-        (found,) = registry.registered([job_id])
+        (found,) = registry.read_jobs([job_id])
     upcoming = format_local(found.next, found.job.timezone)
     if as_json:
         console.print_json({"id": job_id, "was_paused": was_paused, "next": upcoming})
@@ -72,11 +72,11 @@ def skip_next(job_id: str, undo: bool, as_json: bool) -> None:
     now = time.time()
     with console.open_redis() as redis:
         registry = console.open_registry(redis)
-        registry.job(job_id)
-        skips.adopt(redis, job_id, now)
-        (found,) = registry.registered([job_id])
+        registry.get_job(job_id)
+        skips.adopt_skips(redis, job_id, now)
+        (found,) = registry.read_jobs([job_id])
         tick = _take_back(redis, found, now) if undo else _skip(redis, found, now)
-        (found,) = registry.registered([job_id])
+        (found,) = registry.read_jobs([job_id])
     name, upcoming = run_id(job_id, tick), format_local(found.next, found.job.timezone)
     if as_json:
         done = "undone" if undo else "skipped"
@@ -86,7 +86,7 @@ def skip_next(job_id: str, undo: bool, as_json: bool) -> None:
         click.echo(f"{name} {will}; next: {upcoming or 'never'}")
 
 
-def _skip(redis: Redis, found: Registered, now: float) -> float:
+def _skip(redis: Redis, found: RegisteredJob, now: float) -> float:
     """Skip the next tick of a job and return it. Raises CronTasksError if there is none."""
     job_id, tick = found.job.id, found.next
     if not found.job.enabled:
@@ -98,17 +98,17 @@ def _skip(redis: Redis, found: Registered, now: float) -> float:
         )
     if tick is None:
         raise CronTasksError(f"{job_id} has no next tick to skip")
-    if not skips.add(redis, job_id, tick, now, _reports()):
+    if not skips.add_skip(redis, job_id, tick, now, _reports()):
         raise CronTasksError(f"{run_id(job_id, tick)} fired just now: nothing was skipped")
     return tick
 
 
-def _take_back(redis: Redis, found: Registered, now: float) -> float:
+def _take_back(redis: Redis, found: RegisteredJob, now: float) -> float:
     """Take back the nearest skip of a job and return its tick. Raises CronTasksError."""
     job_id, coming = found.job.id, found.coming_skips(now)
     if not coming:
         raise CronTasksError(f"no coming tick of {job_id} is to be skipped: nothing was undone")
-    if not skips.take_back(redis, job_id, coming[0], now, _reports()):
+    if not skips.remove_skip(redis, job_id, coming[0], now, _reports()):
         raise CronTasksError(f"{run_id(job_id, coming[0])} was skipped just now: too late to undo")
     return coming[0]
 

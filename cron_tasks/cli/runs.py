@@ -78,7 +78,7 @@ def list_runs(
         ended = ", ".join(stored.ENDED)
         raise click.UsageError(f"--follow tells of runs that end: --status is one of {ended}")
     with console.open_redis() as redis:
-        zone = load().timezone if job_id is None else Registry(redis).job(job_id).timezone
+        zone = load().timezone if job_id is None else Registry(redis).get_job(job_id).timezone
         start = console.moment(since, zone, "--since") if since else EVER
         wanted = partial(_wanted, job_id, status, start)
         if follow:
@@ -139,7 +139,7 @@ def show(run_id: str, as_json: bool) -> None:
         asked_for, job_id, _ = commands.named(run_id)
         found = stored.details(redis, asked_for)
         try:
-            job = Registry(redis).job(job_id)
+            job = Registry(redis).get_job(job_id)
             name, zone = job.name, job.timezone
         except CronTasksError:
             if found is None:

@@ -11,7 +11,8 @@ from redis import Redis
 
 from cron_tasks.cli import console
 from cron_tasks.cli.runs import print_runs
-from cron_tasks.registry.registry import Registered, Registry
+from cron_tasks.registry.registry import RegisteredJob, Registry
+from cron_tasks.registry.rejections import list_rejected
 from cron_tasks.runs import queries as stored
 from cron_tasks.schedules.human import format_local
 from cron_tasks.text.display import printable
@@ -30,7 +31,7 @@ def show(job_id: str, as_json: bool) -> None:
     """Show one job: what it says, its next ticks, what runs or waits, and its last runs."""
     with console.open_redis() as redis:
         registry = Registry(redis)
-        (found,) = registry.registered([registry.job(job_id).id])
+        (found,) = registry.read_jobs([registry.get_job(job_id).id])
         facts = _facts(found) | _in_the_way(redis, found)
         going = [
             stored.details(redis, run["run_id"]) or run
@@ -57,7 +58,7 @@ def show(job_id: str, as_json: bool) -> None:
         print_runs(going + ended, zone)
 
 
-def _facts(found: Registered) -> dict[str, Any]:
+def _facts(found: RegisteredJob) -> dict[str, Any]:
     """The job: what is always of interest, and `fields`, what else differs from the defaults."""
     job, pause = found.job, found.paused
     facts = {
@@ -78,12 +79,12 @@ def _facts(found: Registered) -> dict[str, Any]:
     return facts | {"fields": fields, "warnings": job.warnings}
 
 
-def _in_the_way(redis: Redis, found: Registered) -> dict[str, Any]:
+def _in_the_way(redis: Redis, found: RegisteredJob) -> dict[str, Any]:
     """`rejected`: what is wrong with the job's row by now, whose last good version this then is;
     `skips`: coming ticks that are to be skipped."""
     job_id, zone = found.job.id, found.job.timezone
     ahead = found.coming_skips(time.time())
-    wrong = [each.errors for each in Registry(redis).rejected() if each.id == job_id]
+    wrong = [each.errors for each in list_rejected(redis) if each.id == job_id]
     return {"rejected": sum(wrong, ()), "skips": tuple(format_local(tick, zone) for tick in ahead)}
 
 

@@ -27,7 +27,7 @@ def why_command(job_id: str, at: str, as_json: bool) -> None:
         registry = console.open_registry(redis)
         (found,) = read(redis, [job_id], range(0), read_open(redis))
         if not found.versions:
-            registry.job(job_id)
+            registry.get_job(job_id)
         latest = next((v.schedule for v in reversed(found.versions) if v.schedule), None)
         zone = latest.timezone if latest else "UTC"
         when = _moment(at, zone, now)

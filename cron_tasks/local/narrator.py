@@ -9,7 +9,7 @@ from typing import Any
 import click
 import orjson
 
-from cron_tasks.registry.registry import Registered
+from cron_tasks.registry.registry import RegisteredJob
 from cron_tasks.schedules.human import format_distance
 from cron_tasks.text.display import printable
 
@@ -46,7 +46,7 @@ class Narrator:
         elif worth_telling(event, ready) and not self.ending:
             self.row(name, f"{event['level']} {told(text)}", _LOUD[event["level"]])
 
-    def upcoming(self, jobs: Iterable[Registered], now: float) -> None:
+    def upcoming(self, jobs: Iterable[RegisteredJob], now: float) -> None:
         room = min(60, shutil.get_terminal_size((120, 24)).columns - 58)
         self.show("\nNext:")
         for each in jobs:

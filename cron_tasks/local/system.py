@@ -14,7 +14,7 @@ from cron_tasks.local.child import Child
 from cron_tasks.local.home import Home, home
 from cron_tasks.local.narrator import Narrator
 from cron_tasks.local.parts import Layout, embeds, layout, need
-from cron_tasks.registry.registry import Registered, Registry
+from cron_tasks.registry.registry import RegisteredJob, Registry
 from cron_tasks.settings import Settings, variable
 from cron_tasks.store import names
 from cron_tasks.store.client import connect
@@ -107,9 +107,9 @@ class System:
             self.ended.set()
 
 
-def upcoming(redis: Redis, most: int) -> list[Registered]:
+def upcoming(redis: Redis, most: int) -> list[RegisteredJob]:
     """Up to `most` jobs with the nearest ticks, in their order."""
     keys = redis.zrangebyscore(names.SCHEDULE, 0, "+inf", start=0, num=most * 2)
     job_ids = [job_id for key in keys if (job_id := names.job_id_of(str(key)))]
-    found = Registry(redis).registered(job_ids, lambda *_: None)
+    found = Registry(redis).read_jobs(job_ids, lambda *_: None)
     return [each for each in found if each.next is not None][:most]

@@ -19,13 +19,13 @@ from cron_tasks.store import names
 SCHEDULE_TYPE = "cron_tasks"
 
 
-def timing(schedule: schedules.Schedule, enabled: bool) -> str:
+def format_timing(schedule: schedules.Schedule, enabled: bool) -> str:
     """The part of a definition that decides when the job fires; an edit of it starts afresh."""
     spec = _json({"__type__": SCHEDULE_TYPE, **schedule.to_spec()})
     return f'"schedule": {spec}, "enabled": {"true" if enabled else "false"}'
 
 
-def definition(job_id: str, timing: str, options: Mapping[str, Any]) -> str:
+def format_definition(job_id: str, timing: str, options: Mapping[str, Any]) -> str:
     """RedBeat's definition of the entry that runs `job_id`."""
     name = _json(names.ENTRY_NAME_PREFIX + job_id)
     return (
@@ -35,13 +35,13 @@ def definition(job_id: str, timing: str, options: Mapping[str, Any]) -> str:
 
 
 @lru_cache(maxsize=4096)
-def meta(last_run_at: float, total_run_count: int) -> str:
+def format_meta(last_run_at: float, total_run_count: int) -> str:
     """RedBeat's meta; the time from which the entry's next one is counted, and its runs so far."""
-    return f'{{"last_run_at": {stamp(last_run_at)}, "total_run_count": {total_run_count}}}'
+    return f'{{"last_run_at": {format_time(last_run_at)}, "total_run_count": {total_run_count}}}'
 
 
 @lru_cache(maxsize=4096)
-def stamp(when: float) -> str:
+def format_time(when: float) -> str:
     """RedBeat's JSON of a time."""
     at = datetime.fromtimestamp(when, UTC)
     return (
@@ -51,7 +51,7 @@ def stamp(when: float) -> str:
     )
 
 
-def run_count(meta: str | None) -> int:
+def parse_run_count(meta: str | None) -> int:
     """`total_run_count` of a meta, 0 where it has none. Raises ValueError on garbage."""
     head, _, tail = (meta or "").rpartition(', "total_run_count": ')
     if head.startswith('{"last_run_at": ') and tail[:-1].isdecimal():
@@ -63,7 +63,7 @@ def run_count(meta: str | None) -> int:
     return count
 
 
-def last_run(meta: str | None) -> float | None:
+def parse_last_run(meta: str | None) -> float | None:
     """`last_run_at` of a meta in seconds; None where it has none or is garbage."""
     try:
         at = dict(orjson.loads(meta or "null")["last_run_at"])

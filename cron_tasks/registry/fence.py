@@ -14,7 +14,7 @@ from redis import Redis
 from redis.exceptions import LockError
 
 from cron_tasks.store import names
-from cron_tasks.store.leases import renewed
+from cron_tasks.store.leases import keep_calling
 from cron_tasks.store.paging import pages
 from cron_tasks.store.scripts import script
 
@@ -48,7 +48,7 @@ def sync_lock(redis: Redis) -> Iterator[Fence | None]:
         token = cast("str | bytes", lock.local.token)
         text = token.decode() if isinstance(token, bytes) else token
         generation = cast("str | None", redis.get(names.GENERATION))
-        with renewed(lock.reacquire, LOCK_TTL / 3):
+        with keep_calling(lock.reacquire, LOCK_TTL / 3):
             yield Fence(text, generation or "")
     finally:
         with suppress(LockError):

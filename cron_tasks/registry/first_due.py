@@ -9,13 +9,13 @@ from cron_tasks.schedules import Schedule
 from cron_tasks.schedules.catchup import next_fire_time, nominal_time
 
 
-def by_time(
+def group_by_read_time(
     page: Sequence[Desired], now: float, last_read: float | None
 ) -> Iterator[tuple[Sequence[Desired], float]]:
-    """Split a page by the time after which its jobs are due: `now`, or when the list was read last.
+    """Yield the jobs of a page with the time after which they are due: `now`, or `last_read`.
 
-    The latter holds for a job whose last tick has come between the two: a reminder "in 30 seconds"
-    is over before a sync that comes each minute sees it.
+    The latter holds for a job whose only fire time has come since the list was last read. A
+    reminder "in 30 seconds" is over before a sync that comes each minute sees it.
     """
     if last_read is None:
         yield page, now
@@ -39,7 +39,7 @@ def first_due(schedule: Schedule, enabled: bool, now: float) -> tuple[str, str, 
 
     The next tick is "" for none, and the one without jitter "" where it is the same.
     """
-    timing = entries.timing(schedule, enabled)
+    timing = entries.format_timing(schedule, enabled)
     upcoming = next_fire_time(schedule, now) if enabled else None
     if upcoming is None:
         return timing, "", ""

@@ -1,4 +1,4 @@
-"""Broken entries: taken out of the schedule until the next sync writes them again."""
+"""Quarantine of broken entries: they leave the schedule until the next sync writes them again."""
 
 from redis import Redis
 
@@ -6,13 +6,14 @@ from cron_tasks.store import names
 from cron_tasks.store.scripts import script
 from cron_tasks.text.display import is_utf8, printable
 
-#: Why an entry was set aside is told in up to this many characters.
+#: The reason of a quarantine is stored in up to this many characters.
 REASON_SHOWN = 300
+
 _quarantine = script("registry/quarantine")
 
 
-def set_aside(redis: Redis, key: str, reason: str, audited: int) -> None:
-    """Take a broken entry out of the schedule; the next sync writes its job anew.
+def quarantine_entry(redis: Redis, key: str, reason: str, audited: int) -> None:
+    """Take a broken entry out of the schedule. The next sync writes its job again.
 
     Its ticks from now on are accounted for as missed, for `audited` seconds.
     """

@@ -24,7 +24,8 @@ from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.ledger import LEASE, PATIENCE
 from cron_tasks.ledger.records import DAY
 from cron_tasks.registry import entries
-from cron_tasks.registry.quarantine import set_aside
+from cron_tasks.registry.quarantine import quarantine_entry
+from cron_tasks.registry.registry import Registry
 from cron_tasks.schedules.catchup import next_fire_time
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
@@ -100,7 +101,7 @@ class Comparison:
     def __init__(self, redis: Redis, settings: Settings, clock: Callable[[], float]) -> None:
         self.redis = redis
         self.clock = clock
-        self._audited = int((settings.audit_days + 1) * DAY)
+        self._audited = Registry(redis, settings.audit_days).audited
         self._looks: list[Look] = [self._jobs, self._entries, self._ticks, self._leftovers]
         self._passes: list[Iterator[Differences]] = [iter(()) for _ in self._looks]
 
@@ -149,7 +150,7 @@ class Comparison:
                     found.unreadable += 1
                     if mend:
                         key, reason = names.entry_key(job_id), f"its entry is unreadable: {error}"
-                        set_aside(self.redis, key, reason, self._audited)
+                        quarantine_entry(self.redis, key, reason, self._audited)
                 else:
                     if due is not None:
                         lacking.append((job_id, edit, repr(due)))
@@ -215,6 +216,6 @@ def _due(definition: str, meta: str, since: float) -> float | None:
     """
     fields = orjson.loads(definition)
     schedule = entries.read_schedule(fields)
-    entries.run_count(meta)
-    due = next_fire_time(schedule, max(entries.last_run(meta) or 0.0, since))
+    entries.parse_run_count(meta)
+    due = next_fire_time(schedule, max(entries.parse_last_run(meta) or 0.0, since))
     return due if fields["enabled"] else None

@@ -53,7 +53,7 @@ def reopen(redis: Redis, ledger: Ledger, text: str, now: float) -> tuple[str, Jo
     Raises RunUnfit, UnknownJob.
     """
     asked_for, job_id, when = named(text)
-    job = Registry(redis).job(job_id)
+    job = Registry(redis).get_job(job_id)
     ended = queries.find(redis, asked_for)
     if not open_tick(redis, asked_for):
         if ended is None:

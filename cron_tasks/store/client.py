@@ -40,12 +40,12 @@ def connect(url: str, timeout: float = TIMEOUT, retries: int = 2) -> Redis:
     return Redis.from_url(url, **options)
 
 
-def wrong_type(error: BaseException) -> bool:
+def is_wrong_type(error: BaseException) -> bool:
     """Whether a key holds another type than the command is for: waiting does not mend that."""
     return isinstance(error, ResponseError) and "WRONGTYPE" in str(error)
 
 
-def sentinel_master(url: str) -> str:
+def read_master_name(url: str) -> str:
     """The `master_name` in a sentinel URL; `mymaster`, Sentinel's own default, without one."""
     return dict(parse_qsl(urlsplit(url.split(";")[-1]).query)).get("master_name", "mymaster")
 
@@ -61,6 +61,6 @@ def _sentinel(url: str, options: dict[str, Any]) -> Redis:
     timeouts = {key: value for key, value in options.items() if key.startswith("socket_")}
     sentinel = Sentinel(nodes, sentinel_kwargs=timeouts)  # type: ignore[no-untyped-call]
     master: Redis = sentinel.master_for(  # type: ignore[no-untyped-call]
-        sentinel_master(url), db=int(database), **credentials, **options
+        read_master_name(url), db=int(database), **credentials, **options
     )
     return master

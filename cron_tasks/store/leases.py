@@ -31,7 +31,7 @@ _keeper = threading.Thread()
 
 
 @contextmanager
-def renewed(renew: Callable[[], object], every: float) -> Iterator[None]:
+def keep_calling(renew: Callable[[], object], every: float) -> Iterator[None]:
     """Call `renew` every so many seconds until the block ends.
 
     A renewal that fails is tried again at the next turn: the lease outlives several. One thread
@@ -46,7 +46,7 @@ def renewed(renew: Callable[[], object], every: float) -> Iterator[None]:
         del _held[key]
 
 
-def held(lock: Lock) -> bool:
+def take_or_extend(lock: Lock) -> bool:
     """Whether a lock is ours from now on: extends it, or tries to get it."""
     try:
         lock.reacquire()

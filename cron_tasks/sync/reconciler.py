@@ -16,7 +16,8 @@ from cron_tasks.ledger.records import Overtaken
 from cron_tasks.registry.fence import Fence, sync_lock
 from cron_tasks.registry.plan import Changes, Policy, plan
 from cron_tasks.registry.registry import Registry
-from cron_tasks.registry.rejections import note_rejected
+from cron_tasks.registry.rejections import store_errors_to_report, store_rejected
+from cron_tasks.registry.writer import Writer
 from cron_tasks.repair.comparison import Comparison, Differences
 from cron_tasks.rest.listing import Source, Validators
 from cron_tasks.runs.overtaken import tell_overtaken
@@ -194,12 +195,13 @@ class Reconciler:
         def notify_of_overtaken(ticks: list[Overtaken], reason: str) -> None:
             tell_overtaken(self.ledger, self.settings, ticks, reason, clock())
 
-        self.registry.apply(changes, clock, fence, last_read, count_written, notify_of_overtaken)
+        writer = Writer(self.redis, self.registry.audited, fence, notify_of_overtaken)
+        writer.write(changes, clock, last_read, count_written)
         self.ledger.let_go(set(changes.removed))
-        for row in self.registry.record_rejected(changes.rejected, fence):
+        for row in store_rejected(self.redis, changes.rejected, fence):
             log.warning("job.rejected", job_id=row.id, place=row.place, errors=row.errors)
         if self.settings.rest_report_path:
-            note_rejected(self.redis, changes.rejected, clock(), fence)
+            store_errors_to_report(self.redis, changes.rejected, clock(), fence)
 
     def _read_list(
         self, force: bool, validators: Validators | None
@@ -214,7 +216,7 @@ class Reconciler:
                 if listing.not_modified:
                     changes = Changes(unchanged=self.registry.count())
                     return Report("ok", changes, not_modified=True), validators
-                current = self.registry.fingerprints()
+                current = self.registry.read_fingerprints()
                 changes = plan(current, listing, make_policy(self.settings, force))
                 validators = listing.validators
         except SourceError as error:

@@ -7,7 +7,7 @@ from threading import Thread
 
 from kombu.exceptions import OperationalError
 
-from cron_tasks.store.leases import LOOK_EVERY, renewed
+from cron_tasks.store.leases import LOOK_EVERY, keep_calling
 
 #: (run id, job id).
 Tick = tuple[str, str]
@@ -31,7 +31,7 @@ def one_by_one(
             # Leases are renewed by the thread that looks: a slow broker must not hold it up.
             Thread(target=_send_on, args=(waiting, send_alone), daemon=True).start()
 
-    with renewed(look, LOOK_EVERY):
+    with keep_calling(look, LOOK_EVERY):
         while tick := _next(waiting):
             begun = time.monotonic()
             results |= run([tick])
