@@ -63,7 +63,7 @@ class World(Workers):
     # People
 
     def send(self, job_id: str, name: str) -> None:
-        self.beat.scheduler._publisher.ticks([Due(name, job_id, {}, False)])
+        self.beat.scheduler._publisher.send_ticks([Due(name, job_id, {}, False)])
 
     def pause(self, job_id: str) -> None:
         overtaken = self.registry.pause(job_id, "stocktaking", self.clock.now)
@@ -183,7 +183,7 @@ def driven(redis: Redis, url: str) -> Iterator[Beat]:
 def world(redis: Redis, beat: Beat) -> Iterator[World]:
     """An empty world; leaves an empty Redis."""
     redis.flushall()
-    beat.scheduler.leadership.lost()
+    beat.scheduler.leadership.note_lost()
     beat.clock.now = START
     made = World(redis, beat)
     try:

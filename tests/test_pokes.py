@@ -77,7 +77,7 @@ def test_pokes_stay_in_redis_until_they_are_acted_upon(
     redis: Redis, pokes: Pokes, asked: list[float]
 ) -> None:
     """So whoever leads next finds them."""
-    pokes.sync()
+    pokes.request_sync()
     redis.lpush(names.POKE, "*")
     redis.lpush(names.WAKE, "now")
     assert pokes.wait(5), "an edit wakes it all the same"
@@ -89,7 +89,7 @@ def test_a_poke_that_arrives_while_a_sync_is_asked_for_is_another(
     redis: Redis, redis_url: str
 ) -> None:
     pokes = Pokes(redis_url, lambda: redis.lpush(names.POKE, "in between"))
-    pokes.sync()
+    pokes.request_sync()
     pokes.close()
     assert redis.llen(names.POKE) == 1
 

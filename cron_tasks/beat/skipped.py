@@ -1,4 +1,4 @@
-"""What beat passes over when it fires a job: ticks that are missed or skipped. Pure."""
+"""The ends of ticks that beat skips when it fires a job. Pure."""
 
 from collections.abc import Iterable
 
@@ -10,10 +10,13 @@ from cron_tasks.runs.outcomes import Attempt, Result, conclude
 from cron_tasks.settings import Settings
 
 
-def skipped(job: Job, ticks: Iterable[float], now: float, settings: Settings) -> list[Outcome]:
+def conclude_skipped(
+    job: Job, ticks: Iterable[float], now: float, settings: Settings
+) -> list[Outcome]:
     """Return the ends of ticks (seconds) that somebody had skipped."""
-    result, by = Result("skipped", "by_hand"), Attempt(0, None, now, None)
+    result, attempt = Result("skipped", "by_hand"), Attempt(0, None, now, None)
     runs = [Run(job, run_id(job.id, tick), tick, 0) for tick in ticks]
     return [
-        conclude(run, Open(run.run_id, "p|1||", "", ""), result, by, settings, 0.0) for run in runs
+        conclude(run, Open(run.run_id, "p|1||", "", ""), result, attempt, settings, 0.0)
+        for run in runs
     ]
