@@ -108,10 +108,12 @@ def test_which_files_are_secrets_of_jobs(tmp_path: Path) -> None:
 def test_changed_permissions_revalidate_only_jobs_with_an_action() -> None:
     rows = [("row 1", NOTIFY), ("row 2", HTTP)]
     changes = plan({}, rows, Policy(permissions=PERMISSIONS))
-    current = {each.job.id: each.fingerprint for each in changes.settle()}
+    changes.judge_candidates()
+    current = {each.job.id: each.fingerprint for each in changes.desired}
     assert plan(current, rows, Policy(permissions=PERMISSIONS)).unchanged == 2
     tighter = plan(current, rows, Policy(permissions=Permissions()))
-    assert list(tighter.settle()) == []
+    tighter.judge_candidates()
+    assert tighter.desired == []
     assert (tighter.unchanged, [each.id for each in tighter.rejected]) == (1, ["2"])
     assert tighter.removed == []
 

@@ -13,7 +13,9 @@ UTC = Policy()
 
 def settled(current: dict[str, str], rows: list[tuple[str, Any]], policy: Policy = UTC) -> Changes:
     changes = plan(current, rows, policy)
-    assert list(changes.settle()) == [*changes.added, *changes.changed] == list(changes.settle())
+    changes.judge_candidates()
+    assert changes.desired == [*changes.added, *changes.changed]
+    assert not changes.candidates
     return changes
 
 
@@ -31,6 +33,15 @@ def listed(*rows: Any) -> list[tuple[str, Any]]:
 
 def many(count: int) -> list[dict[str, Any]]:
     return [row(number) for number in range(count)]
+
+
+def test_a_plan_is_complete_unless_it_is_refused() -> None:
+    complete = plan({}, listed(row(1), row(2, cron_expression="?")), UTC)
+    assert [each.job.id for each in complete.desired] == ["1"]
+    assert [each.id for each in complete.rejected] == ["2"]
+    refused = plan(known(*many(30)), listed(row(30)), UTC)
+    assert refused.refusal
+    assert (refused.desired, len(refused.candidates)) == ([], 1)
 
 
 @pytest.mark.parametrize(

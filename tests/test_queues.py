@@ -28,7 +28,7 @@ def settled(*rows: Any, known: tuple[dict[str, Any], ...] = (), notify: str = NO
     policy = Policy(notify_queue=notify)
     current = {str(each["id"]): fingerprint_row(each, "UTC") for each in known}
     changes = plan(current, [(f"row {n}", each) for n, each in enumerate(rows, 1)], policy)
-    list(changes.settle())
+    changes.judge_candidates()
     return changes
 
 

@@ -150,6 +150,8 @@ def test_an_argument_that_is_true_or_false_is_text_in_lua(folder: Path, redis: R
         ("--! rows a(b)\n--! rows c(d)", "unknown or repeated line"),
         ("--! rows a(b c(d e(f)))", r"rows are written as name\(column"),
         ("--! rows a b", r"rows are written as name\(column"),
+        ("--! keys open\n--! args open", r"wrong\.lua: open is declared twice"),
+        ("--! args now\n--! rows now(run_id)", "now is declared twice"),
     ],
 )
 def test_a_wrong_header_is_an_error_at_import(folder: Path, header: str, reason: str) -> None:

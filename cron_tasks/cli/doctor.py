@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError, TimeoutError
 
 from cron_tasks.cli import console
 from cron_tasks.errors import SettingsError
-from cron_tasks.registry.plan import plan
+from cron_tasks.registry.plan import compare
 from cron_tasks.registry.registry import Registry
 from cron_tasks.repair.comparison import Comparison
 from cron_tasks.rest.listing import Source
@@ -181,7 +181,7 @@ def _rest_service(system: System) -> tuple[bool, str]:
     )
     current = Registry(system.redis).read_fingerprints() if system.reachable else {}
     with Source(hurried).open_list(None) as listing:
-        found = plan(current, listing, make_policy(settings))
+        found = compare(current, listing, make_policy(settings))
     rows = found.unchanged + len(found.candidates) + len(found.rejected)
     return not found.refusal, f"{rows:,} rows" + (f"; {found.refusal}" if found.refusal else "")
 

@@ -1,8 +1,8 @@
-"""The fence of a sync: who may write the registry, checked by each script that writes it.
+"""The fence of a sync: each script that writes the registry for a sync checks that it still may.
 
 A process may be frozen in the middle of a sync for longer than its lock lasts, and Redis may be
-emptied meanwhile. So a lock alone does not keep an old list out: the scripts compare the token of
-the lock, and the registry's generation, with what they were when the sync began.
+emptied meanwhile. So a lock alone does not keep an old list out. The scripts compare the token of
+the lock and the generation of the registry with those at the start of the sync.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ from cron_tasks.store.leases import keep_calling
 from cron_tasks.store.paging import pages
 from cron_tasks.store.scripts import script
 
-#: Seconds for which the lock of a sync that died is still held.
+#: Seconds after which the lock of a sync that died is free.
 LOCK_TTL = 10.0
 
 _replace = script("registry/replace_hash")
@@ -26,7 +26,7 @@ _replace = script("registry/replace_hash")
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """The token of the sync's lock, and the registry's generation ("" before it is first built)."""
+    """The token of a sync's lock, and the registry's generation ("" before it is first built)."""
 
     token: str
     generation: str
@@ -39,7 +39,7 @@ class Fence:
 
 @contextmanager
 def sync_lock(redis: Redis) -> Iterator[Fence | None]:
-    """Hold the lock of a sync for as long as the block runs; None if another sync holds it."""
+    """Hold the lock of a sync for as long as the block runs. Yield None if another sync has it."""
     lock = redis.lock(names.SYNC_LOCK, timeout=LOCK_TTL, thread_local=False)
     if not lock.acquire(blocking=False):
         yield None
@@ -56,7 +56,7 @@ def sync_lock(redis: Redis) -> Iterator[Fence | None]:
 
 
 def replace_hash(redis: Redis, key: str, fields: Mapping[str, str], fence: Fence) -> None:
-    """Replace what a hash holds by `fields`; raises WriteRefused when `fence` no longer holds."""
+    """Replace the fields of a hash. Raises WriteRefused when `fence` no longer holds."""
     # Without fields there is one empty page, which clears the hash.
     for number, page in enumerate(list(pages(fields.items())) or [[]]):
         _replace(redis, hash=key, clear=number == 0, fields=page, **fence.values)

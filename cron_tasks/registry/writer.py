@@ -47,17 +47,19 @@ class Writer:
         last_read: float | None = None,
         progress: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Write the changes. An edit fires strictly after it is written.
+        """Write a complete plan. An edit fires strictly after it is written.
 
         The exception is a job whose only tick lies after `last_read`, when the list was last read
         with success (seconds since the epoch). It is due at once, as a late tick. `progress` is
         called with the number of jobs in each page. Raises WriteRefused when the fence no longer
-        holds.
+        holds, ValueError when the plan has candidates left.
         """
+        if changes.candidates:
+            raise ValueError("the plan has candidates that were not judged")
         # While Redis writes one page, the next is made.
         with ThreadPoolExecutor(1) as writer:
             written: Future[None] | None = None
-            for page in pages(changes.settle()):
+            for page in pages(changes.desired):
                 for jobs, since in group_by_read_time(page, clock(), last_read):
                     rows = _make_rows(jobs, since)
                     if written is not None:

@@ -2,8 +2,8 @@
 
 A script begins with comments. Those that start with `--!` name what it works with:
 
-    --! keys open deadlines            constants of store/keys: `local open = KEYS[1]`
-    --! prefixes history               `HISTORY_PREFIX` of store/keys, as `history_prefix`
+    --! keys open deadlines            constants of store/names: `local open = KEYS[1]`
+    --! prefixes history               `HISTORY_PREFIX` of store/names, as `history_prefix`
     --! given queue                    keys that the caller passes by these names
     --! args now lease                 values that the caller passes: `local now = ARGV[1]`
     --! rows runs(run_id state)        `for n, run_id, state in runs() do`
@@ -70,6 +70,15 @@ class Header:
         for kind in ("keys", "prefixes", "given", "args"):
             mine: list[str] = getattr(self, kind)
             mine += [name for name in getattr(other, kind) if name not in mine]
+
+    def check(self) -> None:
+        """Raise HeaderError for a name that is declared twice: one local would hide the other."""
+        rows = [self.rows.name] if self.rows else []
+        names = [*self.keys, *self.given, *(f"{name}_prefix" for name in self.prefixes)]
+        names += [*self.args, *rows]
+        for name in names:
+            if names.count(name) > 1:
+                raise HeaderError(f"{name} is declared twice")
 
     def prelude(self) -> str:
         """Return the Lua that turns numbered slots into named locals."""

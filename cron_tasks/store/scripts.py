@@ -92,6 +92,10 @@ def load(name: str) -> tuple[str, Header]:
     """
     texts: dict[str, str] = {}
     header = _collect(name, texts)
+    try:
+        header.check()
+    except HeaderError as error:
+        raise ScriptError(f"{name}.lua: {error}") from None
     return "\n".join([header.prelude(), *texts.values()]), header
 
 

@@ -1,7 +1,6 @@
 """Reconcile the registry with the REST service: read, plan, apply."""
 
 import gc
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -96,7 +95,8 @@ class Reconciler:
         if refusal := self._refusal_of_another(self.status(), force):
             return Report("refused", Changes(unchanged=self.registry.count()), refusal)
         report = self._read_list(force, None)[0]
-        deque(report.changes.settle(), 0)
+        # Also for a list that is refused: what it would change helps to decide about it.
+        report.changes.judge_candidates()
         return report
 
     def sync(
@@ -185,7 +185,7 @@ class Reconciler:
         fence: Fence,
     ) -> None:
         """Write the changes, and notify of the ticks that they overtook."""
-        total, done = len(changes.candidates) + len(changes.removed), 0
+        total, done = len(changes.added) + len(changes.changed) + len(changes.removed), 0
 
         def count_written(written: int) -> None:
             nonlocal done
