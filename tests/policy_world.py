@@ -110,7 +110,7 @@ class World(Workers):
     def backfill(self, job_id: str, seconds: float) -> None:
         """As the command does: all at once, or one after the other while it waits."""
         job, now = self.registry.job(job_id), self.clock.now
-        found = backfill.plan(self.redis, job, now - seconds, now, now)
+        found = backfill.plan_backfill(self.redis, job, now - seconds, now, now)
         if backfill.in_turn(job):
             self.backfills.append((job, found, ["", *found.missing]))
             self.go_on()

@@ -84,9 +84,9 @@ def test_a_run_that_never_began_has_no_attempt(
         (cancelled, "skipped", "somebody cancelled it while it waited for attempt {}"),
         (removed, "skipped", "the job was removed while the run waited for attempt {}"),
         (replaced, "skipped", "took its place while it waited for attempt {}"),
-        (paused, "failed", "it was not tried again, as the job was paused"),
-        (disabled, "failed", "it was not tried again, as the job was disabled"),
-        (discarded, "failed", "it was not tried again, as workers discarded its message"),
+        (paused, "failed", "it was not retried because the job was paused"),
+        (disabled, "failed", "it was not retried because the job was disabled"),
+        (discarded, "failed", "it was not retried because workers discarded its message"),
     ],
 )
 def test_a_run_that_ends_before_its_next_attempt_has_those_before(

@@ -9,10 +9,19 @@ from command_line import Quick
 from redis import Redis
 from test_account import HOURLY, START, Story, _by, hours
 
-from cron_tasks.audit.account import Tally, audit, counted, days_of, read, read_open
-from cron_tasks.audit.backfill import plan
+from cron_tasks.audit.account_reader import days_between, read_accounts, read_open_ticks
+from cron_tasks.audit.backfill import plan_backfill
+from cron_tasks.audit.tally import Tally, audit_job
 from cron_tasks.errors import RunUnfit
-from cron_tasks.ledger.records import DAY, ONE_TICK, Advance, Outcome, checksum, milliseconds_of
+from cron_tasks.ledger.records import (
+    DAY,
+    ONE_TICK,
+    Advance,
+    Outcome,
+    checksum,
+    counted,
+    milliseconds_of,
+)
 from cron_tasks.ledger.run_id import run_id
 from cron_tasks.runs import commands, queries
 from cron_tasks.runs.outcomes import Result
@@ -75,9 +84,9 @@ def test_what_the_history_shows_is_named(story: Story) -> None:
         story.redis.lset(history, nth, lines[other])
         add(story, hours(20 - nth), times=-1)
         add(story, hours(20 - other))
-    days = days_of(START, hours(20.5))
-    (account,) = read(story.redis, ["7"], days)
-    found = audit(account, START, hours(20.5), hours(20.5))
+    days = days_between(START, hours(20.5))
+    (account,) = read_accounts(story.redis, ["7"], days)
+    found = audit_job(account, START, hours(20.5), hours(20.5))
     assert sorted(found.lost) == sorted(run_id("7", hours(20 - nth)) for nth in (3, 5, 6))
     assert sorted(found.doubled) == sorted(run_id("7", hours(20 - nth)) for nth in (8, 11, 14))
     assert found.ok == 17
@@ -262,7 +271,7 @@ def test_a_loss_among_counts_is_seen(failing: Minutely) -> None:
 
 def test_what_only_counts_are_kept_of_is_said_so(failing: Minutely) -> None:
     redis, now = failing.redis, START + 2000.5 * 60
-    assert "of its hour only counts are kept beside those that ran ok: 5 failed, 6 skipped" in (
+    assert "its record is gone; besides ticks that ran ok, its hour has: 5 failed, 6 skipped" in (
         failing.why(START + 20 * 60, now)
     )
     gone = run_id("7", START + 10 * 60)
@@ -270,11 +279,11 @@ def test_what_only_counts_are_kept_of_is_said_so(failing: Minutely) -> None:
     assert run is not None
     assert run["status"] == "failed"
     assert gone in [each["run_id"] for each in queries.ended(redis, None, "failed")]
-    with pytest.raises(RunUnfit, match="of runs that old only counts are kept"):
+    with pytest.raises(RunUnfit, match="only counts are kept of runs that old"):
         commands.reopen(redis, failing.ledger, gone, now)
     job = failing.registry.job("7")
-    assert plan(redis, job, START + 60, START + 1800, now).unsure == 30
-    assert read_open(redis) == {}
+    assert plan_backfill(redis, job, START + 60, START + 1800, now).unsure == 30
+    assert read_open_ticks(redis) == {}
 
 
 def test_runs_by_hand_are_not_taken_for_ticks(redis: Redis) -> None:
@@ -301,7 +310,7 @@ def test_many_stretches_are_forgotten_and_said_so(redis: Redis) -> None:
     found = told.audit(START, now)
     known = found.known_from["7"]
     assert known > "2027-01-15T02"
-    assert not found.wrong
+    assert not found.has_faults
     assert found.missed == {"coalesced": found.expected}
 
 
@@ -315,7 +324,7 @@ def test_versions_are_bounded_in_bytes_and_their_loss_is_said(story: Story) -> N
     assert size < 150_000
     now = hours(1.5) + edits + 0.5
     found = story.audit(START, now)
-    assert not found.wrong
+    assert not found.has_faults
     assert found.known_from["7"] > "2027-01-15T01:30"
     assert story.audit(now - 10, now).known_from == {}
     big = {"exclude": [f"20{n:02}-01-{d:02}" for n in range(30, 60) for d in range(1, 29)]}

@@ -13,10 +13,11 @@ from rest_server import RestServer, reply
 from test_account import HOURLY, START, Story, hours
 
 from cron_tasks.audit import backfill
-from cron_tasks.audit.backfill import Backfill, plan
+from cron_tasks.audit.backfill import Backfill, plan_backfill
 from cron_tasks.errors import RunUnfit
 from cron_tasks.ledger.run_id import parse_run_id, run_id
 from cron_tasks.runs.outcomes import Result
+from cron_tasks.schedules.human import local
 from cron_tasks.store import names
 
 NOW = START + 40 * 3600
@@ -30,7 +31,7 @@ def story(redis: Redis) -> Story:
 
 
 def judged(story: Story, first: float, last: float, now: float = NOW) -> Backfill:
-    return plan(story.redis, story.registry.job("7"), hours(first), hours(last), now)
+    return plan_backfill(story.redis, story.registry.job("7"), hours(first), hours(last), now)
 
 
 def missing(found: Backfill) -> list[float]:
@@ -98,7 +99,7 @@ def test_ticks_are_those_of_the_jitter_of_then(story: Story) -> None:
 def test_there_is_a_most(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backfill, "MOST", 20)
     assert judged(story, 0.5, 20).ticks == 20
-    with pytest.raises(RunUnfit, match="more than 20 ticks: end at 2027-01-15T20:00:00Z"):
+    with pytest.raises(RunUnfit, match=r"more than 20 ticks\. Use --to 2027-01-15T20:00:00Z or"):
         judged(story, 0.5, 21)
     story.sync(hours(21.5), HOURLY | {"every": 86_400})
     with pytest.raises(RunUnfit, match="more than 20 ticks"):
@@ -118,15 +119,16 @@ def test_a_dry_run_counts_what_was_not_due(
     assert story.registry.resume("7", hour - 1.5 * 3600)
     period = ["--from", "9h", "--to", "0s"]
     done = quick.run("backfill", "7", *period, "--dry-run")
-    assert "not due, by the present schedule: 3 while it was paused or disabled, " in done.stdout
-    assert "before it was known" in done.stdout
-    assert done.stderr.startswith("Warning: what was due before ")
+    assert ": 3 while the job was paused or disabled, " in done.stdout
+    known = local(int(hour - 6.5 * 3600))
+    assert f" before {known}\n" in done.stdout
+    assert done.stderr.startswith(f"Warning: ticks before {known} are not known. ")
     assert "CRON_TASKS_AUDIT_DAYS" in done.stderr
     facts = quick.json("backfill", "7", *period, "--dry-run")
     assert facts["not_due"]["paused_or_disabled"] == 3
     assert facts["not_due"]["before_known"] in (2, 3)
     assert quick.lines("backfill", "7", "--from", "9h", "--to", "8h", "--dry-run")[-1] == (
-        "no tick was due in that time"
+        "No tick was due in this period"
     )
 
 

@@ -107,7 +107,7 @@ def test_next_says_how_far_away_a_tick_is_and_when_there_is_none_left() -> None:
     ended = next_of("DTSTART:20200101T000000Z RRULE:FREQ=DAILY;COUNT=2", "--json")
     assert (ended.exit_code, ended.stdout) == (0, "[]\n")
     last = next_of("DTSTART:20200101T000000Z RRULE:FREQ=DAILY;COUNT=2", "--from", "2020-01-02")
-    assert last.stdout.splitlines()[-1] == "no tick after that"
+    assert last.stdout.splitlines()[-1] == "No further ticks"
     assert " ago" in last.stdout
 
 

@@ -186,7 +186,9 @@ def test_runs_as_a_table(quick: Quick, world: World) -> None:
     assert lines[0].split() == ["RUN", "STATUS", "ATTEMPT", "ENDED", "TOOK", "WORKER", "REASON"]
     assert re.fullmatch(r"7@2026-03-02T19:00:00Z +pending +1 +- +- +- +-", lines[1])
     assert re.search(
-        r"^7@\S+ +missed .* coalesced until 2026-03-02T17:00:00Z$", "\n".join(lines), re.M
+        r"^7@\S+ +missed .* coalesced \(all ticks until 2026-03-02T17:00:00Z\)$",
+        "\n".join(lines),
+        re.M,
     )
     assert re.search(rf"skipped .*overlap \({at(-1, '8')}\)$", "\n".join(lines), re.M)
 
@@ -198,17 +200,21 @@ def test_runs_as_a_table(quick: Quick, world: World) -> None:
         (["runs", "7", "--since", "yesterday"], 2, "'yesterday' is not an ISO 8601 time"),
         (["runs", "--follow", "--status", "pending"], 2, "--status is one of ok, failed"),
         (["runs", "--status", "bad"], 2, "'bad' is not one of 'pending'"),
-        (["runs", "show", "7"], 1, "'7' is no id of a run such as 7@2026-11-23T09:00:00Z"),
-        (["runs", "show", at(9)], 1, f"nothing is known of a run {at(9)}"),
+        (["runs", "show", "7"], 1, "'7' is not a run ID. Example: 7@2026-11-23T09:00:00Z"),
+        (["runs", "show", at(9)], 1, f"Run {at(9)} was not found. It may have expired, or"),
         (["runs", "show", at(9, "9")], 1, "no job has the id '9'"),
-        (["runs", "retry", at(9)], 1, f"nothing is known of a run {at(9)}"),
-        (["runs", "retry", at(0)], 1, f"run {at(0)} ended ok"),
-        (["runs", "retry", at(7)], 1, f"run {at(7)} has not ended yet"),
-        (["runs", "retry", at(2.5)], 1, "job 7 has no tick at that time"),
-        (["runs", "cancel", at(0)], 1, f"run {at(0)} ended ok"),
-        (["runs", "cancel", at(9)], 1, f"nothing is known of a run {at(9)}"),
+        (["runs", "retry", at(9)], 1, f"Run {at(9)} was not found. It may have expired, or"),
+        (["runs", "retry", at(0)], 1, f"Run {at(0)} ended ok. Only failed, skipped or missed"),
+        (["runs", "retry", at(7)], 1, f"Run {at(7)} has not ended yet"),
+        (["runs", "retry", at(2.5)], 1, "Job 7 has no tick at that time"),
+        (["runs", "cancel", at(0)], 1, f"Run {at(0)} has already ended with status ok"),
+        (["runs", "cancel", at(9)], 1, f"Run {at(9)} was not found. It may have expired, or"),
         (["backfill", "7", "--from", "1h", "--to", "2h"], 2, "it is before --from"),
-        (["backfill", "7", "--from", "2000-01-01", "--to", "1d"], 1, "more than 10,000 ticks: end"),
+        (
+            ["backfill", "7", "--from", "2000-01-01", "--to", "1d"],
+            1,
+            "more than 10,000 ticks",
+        ),
         (["backfill", "77", "--from", "2h", "--to", "1h"], 1, "no job has the id '77'"),
     ],
 )
@@ -268,11 +274,11 @@ def test_runs_of_a_removed_job_can_still_be_shown(
 @pytest.mark.parametrize("tick", [at(7), at(1, "8"), at(2, "a*b")])
 def test_a_run_that_waits_is_cancelled_at_once(tick: str, quick: Quick, world: World) -> None:
     fill(world)
-    assert quick.lines("runs", "cancel", tick) == ["cancelled"]
+    assert quick.lines("runs", "cancel", tick) == [f"Run {tick} was cancelled"]
     shown = quick.json("runs", "show", tick)
     assert (shown["status"], shown["reason"]) == ("skipped", "cancelled")
     assert not world.redis.hexists(names.OPEN, tick)
-    assert "ended skipped" in quick.error("runs", "cancel", tick)
+    assert "ended with status skipped" in quick.error("runs", "cancel", tick)
 
 
 def test_a_run_that_goes_is_asked_to_stop(quick: Quick, world: World) -> None:
@@ -293,8 +299,8 @@ def test_backfill_opens_what_did_not_run(quick: Quick, world: World) -> None:
     lines = quick.lines(*arguments, "--dry-run")
     assert [line.split()[1] for line in lines[1:-2]] == ["failed", *["missed"] * 4]
     assert lines[-2:] == [
-        "not due, by the present schedule: 1 before it was known",
-        "9 ticks: 5 would run, 1 ran ok, 3 are open",
+        "Ticks of the current schedule that were not due: 1 before 2026-03-02T11:59:59+00:00",
+        "9 ticks: 5 would run, 1 ran ok, 3 still open",
     ]
     assert not world.redis.hexists(names.OPEN, at(1))
     done = quick.json(*arguments)
@@ -304,7 +310,7 @@ def test_backfill_opens_what_did_not_run(quick: Quick, world: World) -> None:
     assert world.redis.exists(names.WAKE)
     for tick in done["opened"]:
         world.end(tick, Result("ok"), fire=False)
-    assert quick.lines(*arguments) == ["9 ticks: 0 to run, 6 ran ok, 3 are open"]
+    assert quick.lines(*arguments) == ["9 ticks: 0 to run, 6 ran ok, 3 still open"]
 
 
 def test_backfill_knows_ok_ticks_that_the_history_has_forgotten(quick: Quick, world: World) -> None:
@@ -381,7 +387,7 @@ def test_by_hand_with_beat_and_workers(
     for job_id in ("7", "a*b"):  # as if both had been there for long
         redis.hset(names.entry_key(job_id), "since", repr(NOON - HOUR))
     tick = cli.run("jobs", "run", "7").stdout.strip()
-    assert quick.lines("runs", "cancel", tick) == ["cancelled"]
+    assert quick.lines("runs", "cancel", tick) == [f"Run {tick} was cancelled"]
     celery.beat()
     celery.worker(2)
     again, end = cli.lines("runs", "retry", tick, "--wait")

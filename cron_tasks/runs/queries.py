@@ -92,7 +92,7 @@ def _dead(redis: Redis) -> Iterator[str]:
 def _known_to_have_failed(run_id: str, finished_at: float) -> str:
     """What is left of a failed run whose record is kept no longer, since its job has many."""
     kept = dict.fromkeys(("reason", "attempt", "started_at", "worker"))
-    error = "its record is kept no longer: later runs of the job have taken its place"
+    error = "details are no longer kept, because the job has had many runs since"
     line = {"run_id": run_id, "status": "failed", "finished_at": finished_at, "error": error}
     return json.dumps(kept | line)
 
