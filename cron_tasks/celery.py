@@ -59,7 +59,7 @@ def configuration(settings: Settings) -> dict[str, object]:
         "worker_soft_shutdown_timeout": 25,
         "worker_send_task_events": True,
         "task_send_sent_event": True,
-        "beat_scheduler": "cron_tasks.beat.scheduler:Scheduler",
+        "beat_scheduler": "cron_tasks.beat:Scheduler",
         "beat_max_loop_interval": 2,
         "beat_enable_remote_control": True,
         "beat_schedule": {

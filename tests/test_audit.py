@@ -27,7 +27,7 @@ from cron_tasks.runs import commands, queries
 from cron_tasks.runs.outcomes import Result
 from cron_tasks.runs.outcomes import record as full
 from cron_tasks.store import names
-from cron_tasks.store.scripts import _source
+from cron_tasks.store.scripts import load
 
 TODAY = int(START // DAY)
 COUNT = f"{names.COUNT_PREFIX}{TODAY}"
@@ -185,7 +185,7 @@ class TestUpgrade:
 
 
 def test_lua_and_python_compute_the_same_checksum(redis: Redis) -> None:
-    text = _source("store/checksum") + "\nreturn string.format('%.0f', checksum(ARGV[1]))"
+    text = load("store/checksum")[0] + "\nreturn string.format('%.0f', checksum(ARGV[1]))"
     for tick in (START, START + 0.001, START + 3600, START + DAY - 0.001, START + 43_199.999):
         value = checksum(int(tick % DAY * 1000 + 0.5))
         assert redis.eval(text, 0, repr(tick)) == str(value)

@@ -17,7 +17,7 @@ from cron_tasks.audit.backfill import Backfill, plan_backfill
 from cron_tasks.errors import RunUnfit
 from cron_tasks.ledger.run_id import parse_run_id, run_id
 from cron_tasks.runs.outcomes import Result
-from cron_tasks.schedules.human import local
+from cron_tasks.schedules.human import format_local
 from cron_tasks.store import names
 
 NOW = START + 40 * 3600
@@ -120,7 +120,7 @@ def test_a_dry_run_counts_what_was_not_due(
     period = ["--from", "9h", "--to", "0s"]
     done = quick.run("backfill", "7", *period, "--dry-run")
     assert ": 3 while the job was paused or disabled, " in done.stdout
-    known = local(int(hour - 6.5 * 3600))
+    known = format_local(int(hour - 6.5 * 3600))
     assert f" before {known}\n" in done.stdout
     assert done.stderr.startswith(f"Warning: ticks before {known} are not known. ")
     assert "CRON_TASKS_AUDIT_DAYS" in done.stderr

@@ -17,8 +17,8 @@ from cron_tasks.ledger.records import DAY
 from cron_tasks.ledger.run_id import run_id
 from cron_tasks.runs import queries
 from cron_tasks.schedules import Schedule
-from cron_tasks.schedules.clock import MICROSECOND
-from cron_tasks.schedules.instants import iso
+from cron_tasks.schedules.iso8601 import iso_utc
+from cron_tasks.schedules.zones import MICROSECOND
 from cron_tasks.store.paging import pages
 
 #: Most ticks in one backfill.
@@ -119,7 +119,7 @@ def _collect(ticks: Iterable[float]) -> list[float]:
     """Return the ticks as a list. Raises RunUnfit if there are more than MOST."""
     found = list(islice(ticks, MOST + 1))
     if len(found) > MOST:
-        latest = iso(found[-2])
+        latest = iso_utc(found[-2])
         raise RunUnfit(f"This period has more than {MOST:,} ticks. Use --to {latest} or earlier")
     return found
 

@@ -8,8 +8,8 @@ from typing import Any
 from cron_tasks.audit.job_account import JobAccount, Version, status_of
 from cron_tasks.ledger.run_id import parse_run_id
 from cron_tasks.runs.reasons import REASONS, because_of
-from cron_tasks.schedules.catchup import ticks_at
-from cron_tasks.schedules.human import distance, local, took
+from cron_tasks.schedules.catchup import is_fire_time
+from cron_tasks.schedules.human import format_distance, format_local, format_runtime
 
 _OPEN = {
     "p": "waits for a worker",
@@ -45,7 +45,7 @@ def explain_tick(
     `at` and `now` are in seconds since the epoch; the sentence shows times in `zone`. With
     `to_skip` somebody asked to skip this tick, and beat has not come to it yet.
     """
-    name, when = account.job_id, local(at, zone)
+    name, when = account.job_id, format_local(at, zone)
     if any(at == first for first, _, _ in account.records) or at in account.open:
         return _explain_end(account, history, at, now, zone)
     version = account.version_at(at)
@@ -55,13 +55,13 @@ def explain_tick(
         return Answer(False, None, f"{name} {tense} not due at {when}: {why}")
     if version.schedule is None:
         return Answer(False, None, f"{name} {tense} not due at {when}: it {tense} {version.why}")
-    if not ticks_at(version.schedule, at):
+    if not is_fire_time(version.schedule, at):
         return Answer(False, None, _show_neighbours(account, version, at, now, zone))
     if to_skip and (at > now or status_of(account, at)[0] == "open"):
         why = REASONS["by_hand"]
         return Answer(True, "skipped", f"{name} {tense} due at {when} and will be skipped: {why}")
     if at > now:
-        return Answer(True, None, f"{name} is due at {when}, {distance(at - now)}")
+        return Answer(True, None, f"{name} is due at {when}, {format_distance(at - now)}")
     return _explain_end(account, history, at, now, zone)
 
 
@@ -69,12 +69,12 @@ def _explain_gap(account: JobAccount, at: float, now: float, zone: str) -> str:
     """Return why nothing was due at a time at which no version was in force."""
     since = min((v.since for v in account.versions), default=now)
     if at <= since:
-        return f"the job is known only since {local(int(since), zone)}"
+        return f"the job is known only since {format_local(int(since), zone)}"
     later = [v.since for v in account.versions if v.since >= at]
     if not later:
         return "the job no longer exists"
     ended = max(v.until for v in account.versions if v.until < at)
-    start, end = local(int(ended), zone), local(int(min(later)), zone)
+    start, end = format_local(int(ended), zone), format_local(int(min(later)), zone)
     return f"no schedule was in force from {start} to {end}"
 
 
@@ -88,15 +88,15 @@ def _show_neighbours(
         if before and before.timestamp() > version.since:
             status, _ = status_of(account, before.timestamp())
             ended = "" if before.timestamp() > now else f" ({status})"
-            around.append(f"the previous one is {local(before, zone)}{ended}")
+            around.append(f"the previous one is {format_local(before, zone)}{ended}")
         if after:
-            around.append(f"the next one is {local(after, zone)}")
-    return f"{account.job_id} has no tick at {local(at, zone)}: {', '.join(around)}"
+            around.append(f"the next one is {format_local(after, zone)}")
+    return f"{account.job_id} has no tick at {format_local(at, zone)}: {', '.join(around)}"
 
 
 def _explain_end(account: JobAccount, history: History, at: float, now: float, zone: str) -> Answer:
     was, became = ("is", "will be") if at > now else ("was", "was")
-    start = f"{account.job_id} {was} due at {local(at, zone)} and"
+    start = f"{account.job_id} {was} due at {format_local(at, zone)} and"
     if at in account.open:
         return Answer(True, "open", f"{start} {_explain_open(account.open[at])}")
     status, reason = status_of(account, at)
@@ -143,8 +143,8 @@ def _describe_run(record: Mapping[str, Any], zone: str) -> str:
         text += f"; it was not retried because {REASONS[reason]}"
     if record.get("started_at") is None:
         return text
-    lasted = took(record["finished_at"] - record["started_at"])
-    began = local(int(record["started_at"]), zone)
+    lasted = format_runtime(record["finished_at"] - record["started_at"])
+    began = format_local(int(record["started_at"]), zone)
     return f"{text}; {'that attempt' if is_further else 'it'} started at {began} and took {lasted}"
 
 
@@ -155,10 +155,10 @@ def _explain_overlap(
     if not record.get("other"):
         return None
     _, when = parse_run_id(record["other"]) or ("", 0.0)
-    start = f"the run of {local(when, zone)}"
+    start = f"the run of {format_local(when, zone)}"
     if record["reason"] != "overlap":
         if began := record.get("started_at"):
-            return f"{start} took its place after {took(record['finished_at'] - began)}"
+            return f"{start} took its place after {format_runtime(record['finished_at'] - began)}"
         return because_of(record, record["reason"], f"{start} took its place")
     found = account.record_of(when) or history.get(record["other"])
     if found is None or found.get("finished_at") is None:
@@ -168,7 +168,7 @@ def _explain_overlap(
     first = (found.get("attempts") or [found])[0].get("started_at")
     began = found.get("began") or first
     verb = "was still running" if began and began <= record["finished_at"] else "had not ended"
-    ended = local(int(found["finished_at"]), zone)
+    ended = format_local(int(found["finished_at"]), zone)
     return f"{start} {verb}; it ended at {ended} {found['status']}"
 
 

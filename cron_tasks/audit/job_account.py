@@ -9,7 +9,7 @@ from typing import Any
 from cron_tasks.audit.day_check import Evidence
 from cron_tasks.ledger.records import DAY, ONE_TICK, counted, milliseconds
 from cron_tasks.schedules import Schedule
-from cron_tasks.schedules.catchup import ticks_at
+from cron_tasks.schedules.catchup import is_fire_time
 
 HOUR = 3600
 #: Counts by the hour: (hour since 1970, status, reason) to the number and the sum of checksums.
@@ -78,7 +78,7 @@ class JobAccount:
         if not any(hour == int(since // HOUR) for hour, *_ in self.folded):
             return since
         version = self.version_at(since)
-        is_due = version and version.schedule and ticks_at(version.schedule, since)
+        is_due = version and version.schedule and is_fire_time(version.schedule, since)
         if since % HOUR == 0 and not is_due:
             return since
         return (since // HOUR + 1) * HOUR - 0.001
@@ -148,7 +148,7 @@ def expect_ticks(
     """
     ticks, by_day = [], dict[int, int]()
     moment = datetime.fromtimestamp(start, UTC)
-    tick = moment if ticks_at(schedule, start) else schedule.after(moment)
+    tick = moment if is_fire_time(schedule, start) else schedule.after(moment)
     while tick and (when := tick.timestamp()) <= end:
         ticks.append(when)
         day = int(when // DAY)

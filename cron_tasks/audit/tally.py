@@ -15,7 +15,7 @@ from cron_tasks.audit.day_check import DayCheck, Evidence, Finding
 from cron_tasks.audit.job_account import HOUR, JobAccount, expect_ticks, recorded_end
 from cron_tasks.ledger.records import DAY
 from cron_tasks.ledger.run_id import run_id
-from cron_tasks.schedules.instants import iso
+from cron_tasks.schedules.iso8601 import iso_utc
 
 #: Seconds after an edit or a pause in which a worker may still start a tick that beat had sent.
 IN_HAND = 1.0
@@ -102,7 +102,7 @@ def audit_job(account: JobAccount, since: float, until: float, now: float) -> Ta
             return Tally(expected=found.asked, ok=found.asked)
     tally = Tally()
     if window.since > since:
-        tally.known_from[account.job_id] = iso(ceil(window.since))
+        tally.known_from[account.job_id] = iso_utc(ceil(window.since))
     ticks = [
         tick
         for first, last, schedule in spans

@@ -17,7 +17,7 @@ from cron_tasks.audit.account_reader import (
 )
 from cron_tasks.audit.tally import Tally, audit_job
 from cron_tasks.cli import console
-from cron_tasks.schedules.human import local
+from cron_tasks.schedules.human import format_local
 from cron_tasks.store.paging import pages
 from cron_tasks.text.display import printable
 from cron_tasks.text.plurals import number_of
@@ -53,7 +53,7 @@ def audit_command(ctx: click.Context, start: str) -> None:
         for page in pages(job_ids, PAGE):
             tally.add(_audit_page(redis, page, opened, begin, until))
             update(done := done + len(page), len(job_ids))
-    facts = {"since": local(begin), "until": local(until), **asdict(tally)}
+    facts = {"since": format_local(begin), "until": format_local(until), **asdict(tally)}
     console.show(facts, lambda: _print(facts))
     ctx.exit(1 if tally.has_faults else 0)
 

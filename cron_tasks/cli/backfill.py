@@ -14,7 +14,7 @@ from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.ledger import PATIENCE
 from cron_tasks.ledger.run_id import parse_run_id
 from cron_tasks.registry.registry import Registry
-from cron_tasks.schedules.human import local
+from cron_tasks.schedules.human import format_local
 from cron_tasks.text.plurals import number_of
 
 
@@ -78,7 +78,7 @@ def _print(found: Backfill, job: Job, to_run: int, dry_run: bool) -> None:
 def _print_not_due(found: Backfill, job: Job, dry_run: bool) -> None:
     """Print how many ticks of the current schedule are left out because they were not due."""
     since = found.known_since
-    known = "now" if since is None else local(int(since), job.timezone)
+    known = "now" if since is None else format_local(int(since), job.timezone)
     parts = []
     if found.resting:
         parts.append(f"{found.resting:,} while the job was paused or disabled")

@@ -177,7 +177,10 @@ def print_ticks(
     """Print ticks with their offset in `zone`, weekday and distance; mark the `skipped` ones."""
     rows = []
     for tick in ticks:
-        at, away = tick.astimezone(ZoneInfo(zone)), human.distance((tick - now).total_seconds())
+        at, away = (
+            tick.astimezone(ZoneInfo(zone)),
+            human.format_distance((tick - now).total_seconds()),
+        )
         mark = ", skipped" if tick.timestamp() in skipped else ""
         rows.append((at.isoformat(), f"{at:%a}", away + mark))
     print_table(("next", "day", "away"), rows)
@@ -189,7 +192,7 @@ def read_moment(text: str, zone: str, option: str) -> datetime:
     A time without an offset is in `zone`. Raises click.BadParameter, which names the `option`.
     """
     try:
-        return human.moment(text, zone, datetime.now(UTC))
+        return human.parse_moment(text, zone, datetime.now(UTC))
     except ValueError as error:
         spans = "and not a time span such as 30s, 15min, 2h or 1d"
         raise click.BadParameter(f"{error}, {spans}", param_hint=f"'{option}'") from None

@@ -12,7 +12,7 @@ from cron_tasks.health.failures import describe_failure
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.routing import routing
 from cron_tasks.runs import queries
-from cron_tasks.schedules.human import took
+from cron_tasks.schedules.human import format_runtime
 from cron_tasks.store import names
 from cron_tasks.text.display import printable
 
@@ -85,7 +85,7 @@ def select_fields(run: queries.Shape) -> queries.Shape:
 
 def describe_outcome(run: queries.Shape) -> str:
     """Return how a run ended: `failed after 2.5 s at attempt 2: HTTP 500`."""
-    after = f" after {took(run['duration'])}" if run["duration"] is not None else ""
+    after = f" after {format_runtime(run['duration'])}" if run["duration"] is not None else ""
     number = f" at attempt {run['attempt']}" if (run["attempt"] or 0) > 1 else ""
     reason = describe_reason(run)
     return str(run["status"]) + after + number + (f": {reason}" if reason else "")

@@ -11,8 +11,8 @@ import click
 from cron_tasks.cli import console
 from cron_tasks.errors import ScheduleError
 from cron_tasks.schedules import Schedule, parse
-from cron_tasks.schedules.human import local
-from cron_tasks.text.display import printable, shown
+from cron_tasks.schedules.human import format_local
+from cron_tasks.text.display import printable, short_repr
 
 #: Tells an expression from a job ID: white space, a nickname, `PT5M`, `FREQ=…`, `DTSTART…`.
 _EXPRESSION = re.compile(r"\s|^@|^PT?\d|FREQ=|^(?:DTSTART|RRULE|CRON_TZ=|TZ=)", re.IGNORECASE)
@@ -64,7 +64,7 @@ def next_ticks(what: str, count: int, timezone: str | None, start: str | None) -
         if len(to_run) < count:
             click.echo("No further ticks")
 
-    console.show([local(tick, zone) for tick in to_run], print_text)
+    console.show([format_local(tick, zone) for tick in to_run], print_text)
 
 
 def _read_expression(text: str, timezone: str | None, start: str | datetime) -> Schedule:
@@ -78,7 +78,7 @@ def _read_expression(text: str, timezone: str | None, start: str | datetime) -> 
         return parse(**given, timezone=timezone or _default_zone())
     except ScheduleError as error:
         reasons = "; ".join(why for _, why in error.errors)
-        raise click.ClickException(f"{shown(text)}: {reasons}") from None
+        raise click.ClickException(f"{short_repr(text)}: {reasons}") from None
 
 
 def _default_zone() -> str:
@@ -103,7 +103,7 @@ def _schedule_of_job(job_id: str, now: datetime) -> tuple[Schedule, datetime, tu
     except Exception as error:
         if (why := describe_failure(error)) is None:
             raise
-        text = f"{shown(job_id)} is not an expression. As a job ID: {why}"
+        text = f"{short_repr(job_id)} is not an expression. As a job ID: {why}"
         raise click.ClickException(text) from None
     if not found.job.enabled:
         enable = "Set `enabled: true` in your REST service"

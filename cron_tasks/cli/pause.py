@@ -11,7 +11,7 @@ from cron_tasks.ledger.run_id import run_id
 from cron_tasks.registry import skips
 from cron_tasks.registry.registry import Registered
 from cron_tasks.runs.overtaken import tell_overtaken
-from cron_tasks.schedules.human import local
+from cron_tasks.schedules.human import format_local
 from cron_tasks.settings import load
 from cron_tasks.text.display import printable
 
@@ -37,7 +37,7 @@ def pause(job_id: str, reason: str) -> None:
         tell_overtaken(ledger, load(), overtaken, "paused", now)
         ledger.look_after({job_id}, now)
     console.show(
-        {"id": job_id, "paused": {"reason": reason, "since": local(now)}},
+        {"id": job_id, "paused": {"reason": reason, "since": format_local(now)}},
         lambda: click.echo(f"Job {job_id} is paused: {reason}"),
     )
 
@@ -52,7 +52,7 @@ def resume(job_id: str) -> None:
         registry = console.open_registry(redis)
         was_paused = registry.resume(job_id, now)
         (found,) = registry.registered([job_id])
-    upcoming = local(found.next, found.job.timezone)
+    upcoming = format_local(found.next, found.job.timezone)
     resumed = "is resumed" if was_paused else "was not paused"
     console.show(
         {"id": job_id, "was_paused": was_paused, "next": upcoming},
@@ -77,7 +77,7 @@ def skip_next(job_id: str, undo: bool) -> None:
         (found,) = registry.registered([job_id])
         tick = _undo_skip(redis, found, now) if undo else _skip(redis, found, now)
         (found,) = registry.registered([job_id])
-    name, upcoming = run_id(job_id, tick), local(found.next, found.job.timezone)
+    name, upcoming = run_id(job_id, tick), format_local(found.next, found.job.timezone)
     done, will = ("undone", "is no longer skipped") if undo else ("skipped", "will be skipped")
     console.show(
         {"id": job_id, done: name, "next": upcoming},
@@ -91,7 +91,7 @@ def _describe_next(found: Registered) -> str:
         return "Next tick: never, because the job is disabled"
     if found.next is None and found.paused:
         return "Next tick: never, because the job is paused"
-    return f"Next tick: {local(found.next, found.job.timezone) or 'never'}"
+    return f"Next tick: {format_local(found.next, found.job.timezone) or 'never'}"
 
 
 def _skip(redis: Redis, found: Registered, now: float) -> float:

@@ -23,7 +23,7 @@ from cron_tasks.cli.following import (
 from cron_tasks.errors import CronTasksError, RunUnfit
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import commands, queries
-from cron_tasks.schedules.human import local, took
+from cron_tasks.schedules.human import format_local, format_runtime
 from cron_tasks.settings import load
 from cron_tasks.text.display import printable
 
@@ -127,13 +127,13 @@ def print_runs(found: Iterable[queries.Shape], zone: str) -> None:
 def _cells(run: queries.Shape, zone: str) -> list[str]:
     head = [run["run_id"], run["status"], str(run["attempt"] or "")]
     ended, worker = _whole_second(run["finished_at"], zone), printable(run["worker"] or "")
-    return [*head, ended, took(run["duration"]), worker, describe_reason(run)]
+    return [*head, ended, format_runtime(run["duration"]), worker, describe_reason(run)]
 
 
 def _whole_second(moment: str | None, zone: str) -> str:
     """Return a time in `zone` without fractions of a second; "" for None."""
     whole = moment and datetime.fromisoformat(moment).replace(microsecond=0)
-    return local(whole, zone) or "" if whole else ""
+    return format_local(whole, zone) or "" if whole else ""
 
 
 @click.command()
@@ -159,7 +159,7 @@ def show(run_id: str) -> None:
 
 def _print_details(run: queries.Shape, zone: str) -> None:
     facts = {name: run[name] for name in run if name not in ("attempts", "output")}
-    lasted = took(run["duration"]) or None
+    lasted = format_runtime(run["duration"]) or None
     console.print_facts(facts | {"attempt": run["attempt"] or None, "duration": lasted})
     if attempts := run["attempts"]:
         click.echo()
@@ -173,7 +173,7 @@ def _print_details(run: queries.Shape, zone: str) -> None:
 def _attempt_cells(attempt: queries.Shape, zone: str) -> list[str]:
     times = [_whole_second(attempt[name], zone) for name in ("started_at", "finished_at")]
     texts = [printable(attempt[name] or "") for name in ("worker", "error")]
-    return [str(attempt["attempt"]), *times, took(attempt["duration"]), *texts]
+    return [str(attempt["attempt"]), *times, format_runtime(attempt["duration"]), *texts]
 
 
 @click.command()

@@ -13,7 +13,7 @@ from cron_tasks.cli import console
 from cron_tasks.cli.runs import print_runs
 from cron_tasks.registry.registry import Registered, Registry
 from cron_tasks.runs import queries
-from cron_tasks.schedules.human import local
+from cron_tasks.schedules.human import format_local
 from cron_tasks.text.display import printable
 
 #: Next ticks shown.
@@ -44,7 +44,7 @@ def show(job_id: str) -> None:
     if found.due is not None:
         start = datetime.fromtimestamp(found.due, UTC)
         ticks = console.list_ticks(job.schedule, start, TICKS, found.skips)
-    upcoming = [local(tick, zone) for tick in console.drop_skipped(ticks, found.skips)]
+    upcoming = [format_local(tick, zone) for tick in console.drop_skipped(ticks, found.skips)]
 
     def print_text() -> None:
         _print_facts(facts)
@@ -66,7 +66,8 @@ def _describe_job(found: Registered) -> dict[str, Any]:
         "name": job.name,
         "enabled": job.enabled,
         "paused": pause is not None,
-        "pause": pause and {"reason": pause.reason, "since": local(pause.since, job.timezone)},
+        "pause": pause
+        and {"reason": pause.reason, "since": format_local(pause.since, job.timezone)},
         "schedule": job.expression,
         "timezone": job.timezone,
         "description": job.schedule.describe(),
@@ -87,7 +88,7 @@ def _read_obstacles(redis: Redis, found: Registered) -> dict[str, Any]:
     job_id, zone = found.job.id, found.job.timezone
     ahead = found.coming_skips(time.time())
     errors = [each.errors for each in Registry(redis).rejected() if each.id == job_id]
-    return {"rejected": sum(errors, ()), "skips": tuple(local(tick, zone) for tick in ahead)}
+    return {"rejected": sum(errors, ()), "skips": tuple(format_local(tick, zone) for tick in ahead)}
 
 
 def _print_facts(facts: Mapping[str, Any]) -> None:

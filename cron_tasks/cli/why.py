@@ -13,7 +13,7 @@ from cron_tasks.audit.explain import explain_tick
 from cron_tasks.cli import console
 from cron_tasks.ledger.run_id import run_id
 from cron_tasks.store import names
-from cron_tasks.text.display import printable, shown
+from cron_tasks.text.display import printable, short_repr
 
 
 @click.command("why")
@@ -54,5 +54,5 @@ def _read_time(text: str, zone: str, now: float) -> float:
         moment = datetime.fromisoformat(text if "-" in text else f"{today}T{text}")
         return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))).timestamp()
     except (ValueError, OverflowError):
-        reason = f"{shown(text)} is not a time. Examples: 2026-03-01T09:00, 09:00"
+        reason = f"{short_repr(text)} is not a time. Examples: 2026-03-01T09:00, 09:00"
         raise click.BadParameter(reason, param_hint="'--at'") from None

@@ -17,7 +17,7 @@ from cron_tasks.registry.plan import plan
 from cron_tasks.registry.registry import Registry
 from cron_tasks.repair.comparison import Comparison
 from cron_tasks.rest.listing import Source
-from cron_tasks.schedules.human import duration
+from cron_tasks.schedules.human import format_duration
 from cron_tasks.settings import Settings, load
 from cron_tasks.store import names
 from cron_tasks.store.client import connect
@@ -188,11 +188,11 @@ def _check_last_sync(system: System) -> Result:
     if status.state is None:
         return Result(False, "No sync has run yet")
     if status.state != "ok":
-        lasting = duration(system.now - (status.since or system.now))
+        lasting = format_duration(system.now - (status.since or system.now))
         return Result(False, f"{status.state} for {lasting}: {status.detail}")
     age = system.now - (status.last_success or 0)
     is_recent = age <= 3 * system.settings.sync_interval + 10
-    return Result(is_recent, f"The last sync succeeded {duration(age)} ago")
+    return Result(is_recent, f"The last sync succeeded {format_duration(age)} ago")
 
 
 def _check_owner(system: System) -> Result:
@@ -249,7 +249,7 @@ def _check_queue(system: System) -> Result:
     if length and not is_stream:
         oldest = json.loads(cast("str", redis.lindex(name, 0)) or "{}").get("created_at")
         age = system.now - datetime.fromisoformat(oldest).timestamp() if oldest else 0.0
-        text += f", the oldest for {duration(age)}"
+        text += f", the oldest for {format_duration(age)}"
     if dropped:
         text += f"; {number_of(dropped, 'notification')} dropped because the queue was full"
     is_full = length > settings.notify_max * NEARLY_FULL

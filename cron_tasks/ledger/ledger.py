@@ -125,8 +125,8 @@ class Ledger:
 
         The reason "lost" means that the tick is no longer `holder`'s.
         """
-        keys = [names.OPEN, names.DEADLINES, names.STOP]
-        flat = steps.renew(self.redis, keys, [holder, now + LEASE, *run_ids])
+        runs = [(run_id,) for run_id in run_ids]
+        flat = steps.renew(self.redis, holder=holder, lease=now + LEASE, runs=runs)
         return dict(zip(flat[::2], flat[1::2], strict=True))
 
     def hand_over(self, claim: Claim, to: Claim, until: float) -> str:
@@ -134,8 +134,13 @@ class Ledger:
 
         Why not, as `renew` tells it; empty when it was handed over.
         """
-        keys = [names.OPEN, names.DEADLINES, names.STOP]
-        return steps.hand_over(self.redis, keys, [claim.run_id, claim.state, to.state, until])
+        return steps.hand_over(
+            self.redis,
+            run_id=claim.run_id,
+            held=claim.state,
+            delegated=to.state,
+            until_when=until,
+        )
 
     def finish(self, now: float, outcomes: Sequence[Outcome]) -> list[str]:
         """Close ticks, write their history and queue their notifications, all in one step.

@@ -15,14 +15,14 @@ from redis.exceptions import LockError
 
 from cron_tasks.store import names
 from cron_tasks.store.leases import renewed
-from cron_tasks.store.scripts import script
+from cron_tasks.store.scripts import positional
 
 #: Seconds for which the lock of a sync that died is still held.
 LOCK_TTL = 10.0
 #: Fields written by one call.
 PAGE = 1000
 
-_replace = script("registry/replace")
+_replace = positional("registry/replace")
 
 
 @dataclass(frozen=True, slots=True)

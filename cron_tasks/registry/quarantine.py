@@ -3,12 +3,12 @@
 from redis import Redis
 
 from cron_tasks.store import names
-from cron_tasks.store.scripts import script
+from cron_tasks.store.scripts import positional
 from cron_tasks.text.display import is_utf8, printable
 
 #: Why an entry was set aside is told in up to this many characters.
 REASON_SHOWN = 300
-_set_aside = script("registry/set_aside")
+_set_aside = positional("registry/set_aside")
 
 
 def set_aside(redis: Redis, key: str, reason: str, audited: int) -> None:

@@ -23,11 +23,12 @@ from cron_tasks.registry import steps as steps
 from cron_tasks.registry.fence import Fence, replace_hash
 from cron_tasks.registry.first_due import by_time, first_due
 from cron_tasks.registry.plan import Changes, Desired
-from cron_tasks.schedules.catchup import next_tick, ticks_among
-from cron_tasks.schedules.instants import iso
+from cron_tasks.schedules.catchup import next_fire_time, select_fire_times
+from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.store import names
 from cron_tasks.store.paging import PAGE, pages
-from cron_tasks.text.display import storable, suggestion
+from cron_tasks.text.stored_json import to_storable
+from cron_tasks.text.suggestions import suggest_nearest
 
 DAY = 86_400
 _KEYS = [
@@ -75,7 +76,7 @@ class Registered:
     def coming_skips(self, now: float) -> list[float]:
         """Return the ticks to be skipped that beat has not come to."""
         start = now if self.due is None else min(self.due, now)
-        return ticks_among(self.job.schedule, self.skips, start, inf)
+        return select_fire_times(self.job.schedule, self.skips, start, inf)
 
 
 class Registry:
@@ -97,7 +98,7 @@ class Registry:
         document = self.redis.hget(names.entry_key(job_id), "job")
         if document is None:
             known = cast("list[str]", self.redis.hkeys(names.JOBS))
-            hint = suggestion(job_id, known) or "; see `cron-tasks jobs list`"
+            hint = suggest_nearest(job_id, known) or "; see `cron-tasks jobs list`"
             if any(each.id == job_id for each in self.rejected()):
                 hint = ": its row is rejected; see `cron-tasks jobs rejected`"
             raise UnknownJob(f"no job has the id {job_id!r}{hint}")
@@ -223,7 +224,7 @@ class Registry:
         job = self.job(job_id)
         after = now
         while True:
-            upcoming = next_tick(job.schedule, after) if job.enabled else None
+            upcoming = next_fire_time(job.schedule, after) if job.enabled else None
             due = "" if upcoming is None else repr(upcoming)
             answer = steps.resume(self.redis, _KEYS, [*self._common(now, "paused"), job_id, due])
             if answer in ("resumed", "running"):
@@ -232,7 +233,7 @@ class Registry:
 
     def _common(self, now: float, reason: str) -> list[Any]:
         """What every step is given: registry_steps.py."""
-        overtaken = f'"status": "missed", "reason": "{reason}", "until": "{iso(now)}"}}'
+        overtaken = f'"status": "missed", "reason": "{reason}", "until": "{iso_utc(now)}"}}'
         prefixes = [names.JOB_ENTRY_PREFIX, names.VERSIONS_PREFIX, names.ACCOUNT_PREFIX]
         return [repr(now), self._audited, *prefixes, overtaken]
 
@@ -276,4 +277,4 @@ def _registered(row: Any, score: float | None, to_skip: tuple[float, ...]) -> Re
 
 def _rejection(rejected: Rejected) -> str:
     stored = {"id": rejected.id, "place": rejected.place, "errors": rejected.errors}
-    return orjson.dumps(stored | {"row": storable(rejected.row, ROW_SHOWN)}).decode()
+    return orjson.dumps(stored | {"row": to_storable(rejected.row, ROW_SHOWN)}).decode()

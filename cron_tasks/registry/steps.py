@@ -8,9 +8,9 @@ arguments (now, seconds kept for the audit, prefixes of entries, versions and ac
 record of overtaken ticks ends).
 """
 
-from cron_tasks.store.scripts import script
+from cron_tasks.store.scripts import positional
 
-put = script("registry/put")
-remove = script("registry/remove")
-pause = script("registry/pause")
-resume = script("registry/resume")
+put = positional("registry/put")
+remove = positional("registry/remove")
+pause = positional("registry/pause")
+resume = positional("registry/resume")

@@ -25,10 +25,10 @@ from cron_tasks.ledger.ledger import LEASE, PATIENCE
 from cron_tasks.ledger.records import DAY
 from cron_tasks.registry import entries
 from cron_tasks.registry.quarantine import set_aside
-from cron_tasks.schedules.catchup import next_tick
+from cron_tasks.schedules.catchup import next_fire_time
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
-from cron_tasks.store.scripts import Script, script
+from cron_tasks.store.scripts import Positional, positional
 from cron_tasks.text.display import is_utf8
 
 log = structlog.get_logger("cron_tasks.comparison")
@@ -49,11 +49,11 @@ _BELONGINGS = {
 #: Seconds that a Celery task has where its job names no timeout.
 TIMEOUT = Job.model_fields["timeout"].default
 
-_jobs = script("repair/jobs")
-_entries = script("repair/entries")
-_ticks = script("repair/ticks")
-_leftovers = script("repair/leftovers")
-_schedule = script("repair/schedule")
+_jobs = positional("repair/jobs")
+_entries = positional("repair/entries")
+_ticks = positional("repair/ticks")
+_leftovers = positional("repair/leftovers")
+_schedule = positional("repair/schedule")
 
 
 @dataclass(slots=True)
@@ -195,7 +195,7 @@ class Comparison:
     def _size(self, key: str) -> int:
         return int(self.redis.hlen(key))
 
-    def _pages(self, look: Script[Any], keys: list[str], size: int, *args: Any) -> Iterator[Any]:
+    def _pages(self, look: Positional, keys: list[str], size: int, *args: Any) -> Iterator[Any]:
         """Call `look` with each cursor in turn; what it found on each page."""
         count = min(max(size // STEPS, LEAST), MOST)
         cursor = "0"
@@ -214,7 +214,7 @@ def _due(definition: str, meta: str, since: float) -> float | None:
     fields = orjson.loads(definition)
     schedule = entries.read_schedule(fields)
     entries.run_count(meta)
-    due = next_tick(schedule, max(entries.last_run(meta) or 0.0, since))
+    due = next_fire_time(schedule, max(entries.last_run(meta) or 0.0, since))
     return due if fields["enabled"] else None
 
 

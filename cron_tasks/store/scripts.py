@@ -1,44 +1,78 @@
 """Lua scripts: the files in the `lua/` folder of a package, loaded at import, called as functions.
 
-The script `ledger/claim` is the file `cron_tasks/ledger/lua/claim.lua`. A file may begin with
-`--! uses package/name …`: the files that it needs before it, local functions that several scripts
-share.
+The script `ledger/claim` is the file `cron_tasks/ledger/lua/claim.lua`. Its header (lua_header.py)
+names the keys, arguments and rows that it works with. Python passes them by these names:
+
+    claim = script("ledger/claim")
+    granted = claim(redis, holder="w1", lease=60.0, runs=[("7@2026-11-23T09:00:00Z", "7")])
 """
 
 from collections.abc import Callable, Sequence
 from hashlib import sha1
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from redis import Redis
 from redis.exceptions import NoScriptError, ResponseError
 
 from cron_tasks.errors import WriteRefused
+from cron_tasks.store import names
+from cron_tasks.store.lua_header import Header, HeaderError, read_header
 
 ROOT = Path(__file__).parent.parent
-_USES = "--! uses "
-#: How a script answers when it changed nothing because its caller must not write any more.
+#: The error with which a script refuses a caller who must not write any more.
 _REFUSED = "REFUSED "
 
-Reply = TypeVar("Reply")
-Script = Callable[[Redis, Sequence[str], Sequence[Any]], Reply]
+Reply = TypeVar("Reply", covariant=True)
+Positional = Callable[[Redis, Sequence[str], Sequence[Any]], Any]
 
 
 class ScriptError(Exception):
-    """A script is missing or empty, or it answered nothing."""
+    """A script is missing, empty or has a wrong header, or it returned nothing."""
+
+
+class Script(Protocol[Reply]):
+    """Runs a script on the server, with a value for each name that its header declares.
+
+    `given` keys and `args` are single values, `rows` a sequence of tuples: the columns of a row,
+    then each of its lists as a sequence of tuples.
+    Raises TypeError for missing or unknown names, WriteRefused when the script refuses to write,
+    ScriptError when it returns nothing: every script of ours returns something.
+    """
+
+    def __call__(self, redis: Redis, **values: Any) -> Reply: ...
 
 
 def script(name: str) -> Script[Any]:
-    """Return `call(redis, keys, args)` for the script `<package>/<name>`.
+    """Load the script `<package>/<name>`. Raises ScriptError when it cannot be used."""
+    source, header = load(name)
+    run = _runner(name, source)
+    fixed_keys = [_constant(name, key.upper()) for key in header.keys]
+    fixed_args = [_constant(name, f"{prefix.upper()}_PREFIX") for prefix in header.prefixes]
+    given, args, rows = header.given, header.args, header.rows
+    expected = {*given, *args, *([rows.name] if rows else [])}
 
-    Every script of ours answers something, so an empty answer means that the script did not do its
-    work. `call` raises ScriptError for it, and WriteRefused where the script answers with an error
-    that begins with `REFUSED`. Raises ScriptError at once when the file is missing or empty.
-    """
-    source = _source(name)
+    def call(redis: Redis, **values: Any) -> Any:
+        if values.keys() != expected:
+            raise TypeError(f"{name}.lua takes {sorted(expected)}, not {sorted(values)}")
+        keys = [*fixed_keys, *(values[key] for key in given)]
+        slots = [*fixed_args, *(values[arg] for arg in args)]
+        if rows:
+            slots.extend(rows.flatten(values[rows.name]))
+        return run(redis, keys, slots)
+
+    return call
+
+
+def positional(name: str) -> Positional:
+    """Load a script that reads numbered slots; return `call(redis, keys, args)`."""
+    return _runner(name, load(name)[0])
+
+
+def _runner(name: str, source: str) -> Positional:
     digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
 
-    def call(redis: Redis, keys: Sequence[str], args: Sequence[Any]) -> Any:
+    def run(redis: Redis, keys: Sequence[str], args: Sequence[Any]) -> Any:
         try:
             try:
                 reply = redis.evalsha(digest, len(keys), *keys, *args)
@@ -50,22 +84,24 @@ def script(name: str) -> Script[Any]:
                 raise WriteRefused(str(error).removeprefix(_REFUSED)) from None
             raise
         if reply is None:
-            raise ScriptError(f"the script {name}.lua answered nothing")
+            raise ScriptError(f"the script {name}.lua returned nothing")
         return reply
 
-    return call
+    return run
 
 
-def _source(name: str) -> str:
-    """Return the text of a script after the texts of what it uses, each of them once."""
+def load(name: str) -> tuple[str, Header]:
+    """Return the whole text of a script and what it declares.
+
+    The text is the named locals, then each script that it uses, then its own. Raises ScriptError.
+    """
     texts: dict[str, str] = {}
-    _collect(name, texts)
-    return "\n".join(texts.values())
+    header = _collect(name, texts)
+    return "\n".join([header.prelude(), *texts.values()]), header
 
 
-def _collect(name: str, texts: dict[str, str]) -> None:
-    if name in texts:
-        return
+def _collect(name: str, texts: dict[str, str]) -> Header:
+    """Add the texts of a script and of those it uses to `texts`; return what they declare."""
     package, _, file = name.partition("/")
     path = ROOT / package / "lua" / f"{file}.lua"
     try:
@@ -74,7 +110,19 @@ def _collect(name: str, texts: dict[str, str]) -> None:
         raise ScriptError(f"{path} cannot be read: install cron-tasks again ({error})") from None
     if not text.strip():
         raise ScriptError(f"{path} is empty: install cron-tasks again")
-    first, _, _ = text.partition("\n")
-    for used in first.removeprefix(_USES).split() if first.startswith(_USES) else ():
-        _collect(used, texts)
+    try:
+        header = read_header(text)
+        for used in header.uses:
+            if used not in texts:
+                header.add(_collect(used, texts))
+    except HeaderError as error:
+        raise ScriptError(f"{path}: {error}") from None
     texts[name] = text
+    return header
+
+
+def _constant(script: str, constant: str) -> str:
+    value = getattr(names, constant, None)
+    if not isinstance(value, str):
+        raise ScriptError(f"{script}.lua names a key that is not in store/names.py: {constant}")
+    return value

@@ -17,14 +17,14 @@ from cron_tasks.registry.fence import Fence
 from cron_tasks.rest.listing import Validators
 from cron_tasks.settings import Settings, urls
 from cron_tasks.store import names
-from cron_tasks.store.scripts import script
+from cron_tasks.store.scripts import positional
 
 State = Literal["ok", "failing", "refused"]
 
 #: Seconds for which another installation that tried to sync is mentioned.
 RIVAL_SHOWN = 600.0
 _PORTS = {"http": 80, "https": 443}
-_remember = script("sync/remember")
+_remember = positional("sync/remember")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,12 @@
-local open = redis.call('HGET', KEYS[1], ARGV[1])
-if open == ARGV[3] then return '' end
-if open ~= ARGV[2] then return 'lost|' end
-local why = redis.call('HGET', KEYS[3], ARGV[1])
+-- Leave a run to a Celery task, unless somebody wants it to end.
+-- Returns '' where the run is the task's now, else the reason: `lost|`, or why it should end.
+--! keys open deadlines stop
+--! args run_id held delegated until_when
+local state = redis.call('HGET', open, run_id)
+if state == delegated then return '' end
+if state ~= held then return 'lost|' end
+local why = redis.call('HGET', stop, run_id)
 if why then return why end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
-redis.call('ZADD', KEYS[2], ARGV[4], ARGV[1])
+redis.call('HSET', open, run_id, delegated)
+redis.call('ZADD', deadlines, until_when, run_id)
 return ''

@@ -1,18 +1,23 @@
-local unwanted = {}
-local stopping = redis.call('EXISTS', KEYS[3]) == 1
-for i = 3, #ARGV do
-    local open = redis.call('HGET', KEYS[1], ARGV[i])
-    local why = stopping and redis.call('HGET', KEYS[3], ARGV[i])
-    if not open or string.match(open, '^r|%d+|%a*|(.*)$') ~= ARGV[1] then
+-- Extend the leases of runs.
+-- Returns pairs of run id and reason: why the run should end, or `lost|` if it is not the holder's.
+--! keys open deadlines stop
+--! args holder lease
+--! rows runs(run_id)
+local ends = {}
+local stopping = redis.call('EXISTS', stop) == 1
+for _, run_id in runs() do
+    local state = redis.call('HGET', open, run_id)
+    local why = stopping and redis.call('HGET', stop, run_id)
+    if not state or string.match(state, '^r|%d+|%a*|(.*)$') ~= holder then
         why = 'lost|'
     else
-        -- What runs when its job is removed goes on to its end.
+        -- A run that is in flight when its job is removed goes on to its end.
         if why == 'removed|' then why = nil end
-        redis.call('ZADD', KEYS[2], ARGV[2], ARGV[i])
+        redis.call('ZADD', deadlines, lease, run_id)
     end
     if why then
-        unwanted[#unwanted + 1] = ARGV[i]
-        unwanted[#unwanted + 1] = why
+        ends[#ends + 1] = run_id
+        ends[#ends + 1] = why
     end
 end
-return unwanted
+return ends
