@@ -45,7 +45,7 @@ def explain_tick(
     `at` and `now` are in seconds since the epoch; the sentence shows times in `zone`. With
     `to_skip` somebody asked to skip this tick, and beat has not come to it yet.
     """
-    name, when = account.job_id, format_local(at, zone)
+    name, when = f"Job {account.job_id}", format_local(at, zone)
     if any(at == first for first, _, _ in account.records) or at in account.open:
         return _explain_end(account, history, at, now, zone)
     version = account.version_at(at)
@@ -91,12 +91,12 @@ def _show_neighbours(
             around.append(f"the previous one is {format_local(before, zone)}{ended}")
         if after:
             around.append(f"the next one is {format_local(after, zone)}")
-    return f"{account.job_id} has no tick at {format_local(at, zone)}: {', '.join(around)}"
+    return f"Job {account.job_id} has no tick at {format_local(at, zone)}: {', '.join(around)}"
 
 
 def _explain_end(account: JobAccount, history: History, at: float, now: float, zone: str) -> Answer:
     was, became = ("is", "will be") if at > now else ("was", "was")
-    start = f"{account.job_id} {was} due at {format_local(at, zone)} and"
+    start = f"Job {account.job_id} {was} due at {format_local(at, zone)} and"
     if at in account.open:
         return Answer(True, "open", f"{start} {_explain_open(account.open[at])}")
     status, reason = status_of(account, at)

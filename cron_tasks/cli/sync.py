@@ -37,7 +37,9 @@ def sync(ctx: click.Context, dry_run: bool, force: bool) -> None:
     console.show(report.as_json(), lambda: _print(report, dry_run))
     if report.state == "refused":
         refused = "This list would be refused" if dry_run else "Nothing was changed"
-        force_it = "If the list is right, run `cron-tasks sync --force`"
+        # Without changes it was refused because the registry belongs to another service.
+        reason = "If the list is right" if report.changes else "To take this Redis over"
+        force_it = f"{reason}, run `cron-tasks sync --force`"
         raise click.ClickException(f"{refused}: {report.detail}. {force_it}")
     if report.state != "ok":
         raise click.ClickException(f"Nothing was changed: {report.detail}")

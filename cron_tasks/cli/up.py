@@ -27,7 +27,7 @@ def up(demo: bool, workers: int, data: Path | None) -> None:
     Starts an embedded Valkey (unless CRON_TASKS_REDIS_URL is set), beat, workers and Flower.
     CRON_TASKS_REST_URL is the service whose jobs run; --demo brings its own.
     """
-    from cron_tasks.local.system import up as run
+    from cron_tasks.local.system import run_system
     from cron_tasks.settings import load
 
-    run(load(), demo=demo, workers=workers, data=data)
+    run_system(load(), demo=demo, workers=workers, data=data)

@@ -189,7 +189,8 @@ def _check_last_sync(system: System) -> Result:
         return Result(False, "No sync has run yet")
     if status.state != "ok":
         lasting = format_duration(system.now - (status.since or system.now))
-        return Result(False, f"{status.state} for {lasting}: {status.detail}")
+        unchanged = "Current jobs stay unchanged until a sync succeeds"
+        return Result(False, f"{status.state} for {lasting}: {status.detail}", unchanged)
     age = system.now - (status.last_success or 0)
     is_recent = age <= 3 * system.settings.sync_interval + 10
     return Result(is_recent, f"The last sync succeeded {format_duration(age)} ago")
@@ -234,10 +235,10 @@ def _check_workers(_: System) -> Result:
     consumed = {queue["name"] for queues in queues_by_worker.values() for queue in queues}
     default, count = app.conf.task_default_queue, len(queues_by_worker)
     running = f"{number_of(count, 'worker')} {'is' if count == 1 else 'are'} running"
-    reading = f"and consuming {', '.join(sorted(consumed)) or 'no queue'}"
+    queues = ", ".join(sorted(consumed)) or "none"
     if default not in consumed:
-        return Result(False, f"{running} {reading}, but not {default}")
-    return Result(True, f"{running} {reading}")
+        return Result(False, f"{running}, but none consumes {default}; queues: {queues}")
+    return Result(True, f"{running}; queues: {queues}")
 
 
 def _check_queue(system: System) -> Result:
