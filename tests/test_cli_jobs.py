@@ -228,7 +228,7 @@ def test_a_tick_that_was_skipped_stays_so_through_a_pause(
 
 
 def test_jobs_show_what_runs_waits_and_stands_in_the_way(
-    quick: Quick, redis: Redis, synced: Callable[..., None]
+    cli: CommandLine, quick: Quick, redis: Redis, synced: Callable[..., None]
 ) -> None:
     synced(PLANTS)
     skipped = quick.json("jobs", "skip-next", "7")
@@ -258,7 +258,7 @@ def test_jobs_show_what_runs_waits_and_stands_in_the_way(
         assert re.search(expected, text, re.MULTILINE), (expected, text)
     assert "paused: moving the database" in quick.lines("jobs", "list")[1]
     assert "Job 7 is paused (moving the database). No tick fires" in quick.run("next", "7").stderr
-    assert "This run goes ahead" in quick.run("jobs", "run", "7").stderr
+    assert "This run goes ahead" in cli.run("jobs", "run", "7").stderr
     assert quick.json("jobs", "resume", "7")["next"] == quick.json("next", "7")[0]
     said = quick.error("jobs", "show", "11")
     assert said.endswith("its row is rejected; see `cron-tasks jobs rejected`\n")

@@ -229,10 +229,12 @@ def test_the_demo_spares_the_jobs_of_a_real_service(
 ) -> None:
     redis.hset(names.SOURCE, "read_as", "http://jobs.example.com /api/cronjobs/ {} UTC")
     monkeypatch.setenv("CRON_TASKS_REDIS_URL", redis_url)
+    load.cache_clear()  # whoever imported the Celery app has loaded the settings
     with pytest.raises(
         CronTasksError, match=r"replace the jobs of http://jobs\.example\.com/api/cronjobs/ in"
     ):
         run_system(load(), demo=True, workers=1, data=None)
+    load.cache_clear()
 
 
 def shell(script: str, patience: float = 5.0) -> Part:

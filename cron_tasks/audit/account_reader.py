@@ -106,7 +106,7 @@ def _build_account(
 
 def _add_rest(account: JobAccount, folded: Any, past: Any) -> JobAccount:
     """Return the account with the counts of its oldest records and the evidence of its history."""
-    counts, by_hand, unknown = _read_folded(folded if isinstance(folded, dict) else {})
+    counts, by_hand, unknown = _read_folded_counts(folded if isinstance(folded, dict) else {})
     return replace(
         account,
         records=account.records + by_hand,
@@ -124,7 +124,7 @@ def _group_by_job(opened: Mapping[str, str]) -> dict[str, dict[float, str]]:
     return by_job
 
 
-def _read_folded(
+def _read_folded_counts(
     fields: Mapping[str, str],
 ) -> tuple[Folded, list[tuple[float, float, dict[str, Any]]], float]:
     """Return the counts by the hour, the manual runs, and the time up to which records of
@@ -145,7 +145,7 @@ def _read_folded(
 
 
 def _read_evidence(lines: Sequence[str]) -> Evidence:
-    """Return what a job's history shows; its records come newest first."""
+    """Return the evidence in a job's history, whose records come newest first."""
     ok, ended, since = Counter[float](), set[float](), float("inf")
     for record in map(orjson.loads, lines):
         tick = parse_run_id(record["run_id"])

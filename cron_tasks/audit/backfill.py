@@ -29,15 +29,15 @@ MOST = 10_000
 class Backfill:
     """The ticks of a period that were due, and what a backfill does with each of them.
 
-    - `missing`: the run ids to run, with the status that each ended with; None if it never ran.
+    - `missing`: the run ids to run, with the status that each ended with (None: it never ran).
     - `ok`: how many ran ok. `open`: how many are open, or beat has yet to fire.
-    - `unsure`: how many belong to days of which only some ticks ran, and nobody can tell any more
-      which. They are left alone.
+    - `unsure`: how many belong to days on which only some ticks ran, without a record of which.
+      They are left alone.
     - `ticks`: how many were due in all.
 
     Other ticks of the present schedule were not due: `resting` of them while the job was paused or
     disabled, `unknown` of them before the first known version of the job, at `known_since` (seconds
-    since the epoch; None if no version is known).
+    since the epoch, or None if no version is known).
     """
 
     ticks: int
@@ -140,7 +140,7 @@ def _count_not_due(
 
 
 def _recorded_status(account: JobAccount, tick: float) -> str | None:
-    """Return how a due tick ended; "by count" if only the count of its day can tell."""
+    """Return how a due tick ended, or "by count" if only the count of its day shows it."""
     if account.counts_in_hour(tick) and recorded_end(account, tick) is None:
         return "unsure"
     status, reason = status_of(account, tick)

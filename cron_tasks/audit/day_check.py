@@ -22,7 +22,7 @@ SKEW = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the history of a job shows.
+    """The evidence in the history of a job.
 
     `ok` is how often each tick ended ok, and `ended` holds every tick that ended. The history is
     complete from `since` on (seconds since the epoch).
@@ -50,9 +50,9 @@ class Finding:
 class DayCheck:
     """One day of a job, `number` days after the epoch.
 
-    `ticks` are those that the day's count should hold. `others` are ticks with an end of their own;
-    True if it was ok. The count holds `count` ticks, whose checksums add up to `sum`; None if the
-    sum is not known.
+    `ticks` are those that the day's count should hold. `others` are ticks with an end of their own
+    (True: it was ok). The count holds `count` ticks, whose checksums add up to `sum` (None: the sum
+    is not known).
     """
 
     job_id: str
@@ -63,7 +63,7 @@ class DayCheck:
     sum: int | None
 
     def find_faults(self, evidence: Evidence) -> list[Finding]:
-        """Return what is wrong; an empty list if the count is that of the ticks."""
+        """Return what is wrong, or an empty list if the count is that of the ticks."""
         more, rest = self.count - len(self.ticks), None
         if self.sum is not None:
             rest = self.sum - sum(map(_checksum_of, self.ticks))
@@ -112,7 +112,7 @@ class DayCheck:
         return []
 
     def _name_surplus(self, rest: int) -> list[Finding]:
-        """Return the one tick too many in the count; no schedule may have asked for it."""
+        """Return the one tick too many in the count, which may be one that was not asked for."""
         in_day = milliseconds_of(rest)
         tick = self.number * DAY + in_day / 1000
         if checksum(in_day) != rest or in_day >= DAY * 1000:

@@ -42,7 +42,7 @@ def explain_tick(
 ) -> Answer:
     """Return what happened, or will happen, to a job at the time `at`.
 
-    `at` and `now` are in seconds since the epoch; the sentence shows times in `zone`. With
+    `at` and `now` are in seconds since the epoch. The sentence shows times in `zone`. With
     `to_skip` somebody asked to skip this tick, and beat has not come to it yet.
     """
     name, when = f"Job {account.job_id}", format_local(at, zone)
@@ -151,7 +151,7 @@ def _describe_run(record: Mapping[str, Any], zone: str) -> str:
 def _explain_overlap(
     record: Mapping[str, Any], account: JobAccount, history: History, zone: str
 ) -> str | None:
-    """Return which run was in the way of this one, and how it ended; None if there was none."""
+    """Return which run was in the way of this one and how it ended, or None if there was none."""
     if not record.get("other"):
         return None
     _, when = parse_run_id(record["other"]) or ("", 0.0)

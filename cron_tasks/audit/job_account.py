@@ -31,7 +31,7 @@ class Version:
 
 @dataclass(slots=True)
 class JobAccount:
-    """All that is known of one job's ticks; times are in seconds since the epoch.
+    """All that is known of one job's ticks. Times are in seconds since the epoch.
 
     - `versions`: the versions of the job, oldest first.
     - `records`: the ticks that did not simply end ok, as (first, last, record).
@@ -118,7 +118,7 @@ class JobAccount:
         ]
 
     def record_of(self, tick: float) -> dict[str, Any] | None:
-        """Return the record of a tick; None if it simply ended ok.
+        """Return the record of a tick, or None if it simply ended ok.
 
         A record of the tick alone comes before a record of a stretch, and of two stretches the
         shorter one counts.
@@ -144,7 +144,7 @@ def expect_ticks(
 ) -> Expected:
     """Return the ticks with start <= tick <= end.
 
-    Those with since < tick <= until are asked for.
+    The ticks with since < tick <= until are asked for.
     """
     ticks, by_day = [], dict[int, int]()
     moment = datetime.fromtimestamp(start, UTC)
@@ -159,7 +159,7 @@ def expect_ticks(
 
 
 def recorded_end(account: JobAccount, tick: float) -> tuple[str, str | None] | None:
-    """Return status and reason of an expected tick; None if only counts can tell them.
+    """Return status and reason of an expected tick, or None if only counts can show them.
 
     The status of a tick that has not ended is "open".
     """

@@ -79,7 +79,7 @@ class Tally:
 class _Days:
     """The expected ticks by day: those that only the day's count covers, and the others.
 
-    An other tick has an end of its own; True if it ended ok.
+    Each other tick has an end of its own (True: it ended ok).
     """
 
     counted: dict[int, list[float]] = field(default_factory=dict)
@@ -89,8 +89,8 @@ class _Days:
 def audit_job(account: JobAccount, since: float, until: float, now: float) -> Tally:
     """Return how the ticks of a job after `since` up to `until` ended.
 
-    All times are in seconds since the epoch; `now` is when `account` was read. If the records of
-    the job begin after `since`, only the ticks after `account.known_from` are judged.
+    All times are in seconds since the epoch, and `now` is when `account` was read. If the records
+    of the job begin after `since`, only the ticks after `account.known_from` are judged.
     """
     window = Window(max(since, account.known_from(since)), until)
     end = min(now, until // DAY * DAY + DAY - 0.001)
@@ -109,7 +109,7 @@ def audit_job(account: JobAccount, since: float, until: float, now: float) -> Ta
         for tick in expect_ticks(schedule, first, last, window.since, until).ticks
     ]
     days = _count_ticks(tally, account, ticks, window)
-    _count_folded(tally, account, window)
+    _count_folded_records(tally, account, window)
     tally.doubled += [
         run_id(account.job_id, tick)
         for tick, _, record in account.records
@@ -142,7 +142,7 @@ def _count_ticks(
     return days
 
 
-def _count_folded(tally: Tally, account: JobAccount, window: Window) -> None:
+def _count_folded_records(tally: Tally, account: JobAccount, window: Window) -> None:
     """Move the ticks that are left only as counts by the hour from ok to how they ended."""
     for (hour, status, reason), (number, _) in account.folded.items():
         if window.since <= hour * HOUR < window.until:
@@ -184,5 +184,5 @@ def _add_finding(
 
 
 def _was_in_hand(account: JobAccount, tick: float) -> bool:
-    """Return whether beat had already sent a tick when an edit or a pause came; it still runs."""
+    """Return whether beat had already sent a tick when an edit or a pause came. It still runs."""
     return any(version.until < tick < version.until + IN_HAND for version in account.versions)

@@ -1,7 +1,7 @@
 """Share between the commands how they print, what they open, and which answer `--json` gives.
 
 A command computes what it shows and calls `show` once. Tables and colour are for a person at a
-terminal; a program gets a heading and one row a line. Text from outside goes through `printable`
+terminal. A program gets a heading and one row a line. Text from outside goes through `printable`
 before it gets here. Modules that take long to import are imported where they are used, because
 `cron-tasks next` has to answer at once.
 """
@@ -59,7 +59,7 @@ def wants_json() -> bool:
 
 
 def show(value: Any, print_text: Callable[[], object]) -> None:
-    """Print `value` as JSON if `--json` was given; otherwise call `print_text`."""
+    """Print `value` as JSON if `--json` was given. Otherwise call `print_text`."""
     if wants_json():
         print_json(value)
     else:
@@ -90,7 +90,7 @@ def print_text(text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print JSON in ASCII, which cannot control a terminal; a list has one element a line."""
+    """Print JSON in ASCII, which cannot control a terminal. A list has one element a line."""
     if isinstance(value, list) and value:
         click.echo("[\n " + ",\n ".join(map(json.dumps, value)) + "\n]")
     else:
@@ -156,7 +156,7 @@ def fit_columns(heading: Sequence[str], rows: Sequence[Sequence[str]], width: in
 def list_ticks(
     schedule: Schedule, start: datetime, most: int, skipped: Collection[float] = ()
 ) -> list[datetime]:
-    """Return the ticks from `start` on, of which `most` will run; `skipped` ones will not."""
+    """Return the ticks from `start` on, of which `most` will run, and `skipped` ones will not."""
     ticks, run = list[datetime](), 0
     for tick in schedule.between(start, datetime.max.replace(tzinfo=UTC)):
         ticks.append(tick)
@@ -166,7 +166,7 @@ def list_ticks(
     return ticks
 
 
-def drop_skipped(ticks: Iterable[datetime], skipped: Collection[float]) -> list[datetime]:
+def drop_skips(ticks: Iterable[datetime], skipped: Collection[float]) -> list[datetime]:
     """Return the ticks that are not skipped."""
     return [tick for tick in ticks if tick.timestamp() not in skipped]
 
@@ -174,7 +174,7 @@ def drop_skipped(ticks: Iterable[datetime], skipped: Collection[float]) -> list[
 def print_ticks(
     ticks: Sequence[datetime], zone: str, now: datetime, skipped: Collection[float] = ()
 ) -> None:
-    """Print ticks with their offset in `zone`, weekday and distance; mark the `skipped` ones."""
+    """Print ticks with their offset in `zone`, weekday and distance. Mark the `skipped` ones."""
     rows = []
     for tick in ticks:
         at, away = (

@@ -23,7 +23,7 @@ COMMANDS: Commands = {
     "pause": ("pause:pause", "Pause a job until it is resumed."),
     "resume": ("pause:resume", "End the pause of a job."),
     "skip-next": ("pause:skip_next", "Skip the next tick of a job, or undo a skip."),
-    "rejected": ("jobs:rejected", "List the rows that are not valid jobs, and why."),
+    "rejected": ("jobs:list_rejected", "List the rows that are not valid jobs, and why."),
     "run": ("jobs:run", "Run a job now, and print its run ID."),
 }
 
@@ -95,9 +95,9 @@ def _cells(row: dict[str, Any], registered: Registered) -> list[str]:
     return [*texts, upcoming if row["enabled"] else "disabled", row["last_status"] or ""]
 
 
-@click.command()
+@click.command("rejected")
 @console.json_option
-def rejected() -> None:
+def list_rejected() -> None:
     """List the rows of the REST service that are not valid jobs, with every reason."""
     with console.open_redis() as redis:
         found = sorted(Registry(redis).rejected(), key=lambda each: _sort_key(each.id or ""))

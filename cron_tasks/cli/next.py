@@ -55,7 +55,7 @@ def next_ticks(what: str, count: int, timezone: str | None, start: str | None) -
         zone = timezone or schedule.timezone
     first = console.read_moment(start, zone, "--from") if start else first
     ticks = console.list_ticks(schedule, first, count, skipped)
-    to_run = console.drop_skipped(ticks, skipped)
+    to_run = console.drop_skips(ticks, skipped)
 
     def print_text() -> None:
         click.echo(schedule.describe())

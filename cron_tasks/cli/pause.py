@@ -15,7 +15,7 @@ from cron_tasks.schedules.human import format_local
 from cron_tasks.settings import load
 from cron_tasks.text.display import printable
 
-#: Most characters of a reason; a longer one is cut.
+#: Most characters of a reason. A longer one is cut.
 MAX_REASON = 200
 
 

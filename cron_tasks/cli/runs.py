@@ -89,7 +89,7 @@ def list_runs(
     with console.open_redis() as redis:
         zone = load().timezone if job_id is None else Registry(redis).job(job_id).timezone
         start = console.read_moment(since, zone, "--since") if since else EVER
-        is_wanted = partial(_is_wanted, job_id, status, start)
+        is_wanted = partial(_matches, job_id, status, start)
         if follow:
             _follow(redis, is_wanted, most)
         found: list[queries.Shape] = []
@@ -101,7 +101,7 @@ def list_runs(
     console.show(list(map(select_fields, found)), lambda: print_runs(found, zone))
 
 
-def _is_wanted(job_id: str | None, status: str | None, start: datetime, run: queries.Shape) -> bool:
+def _matches(job_id: str | None, status: str | None, start: datetime, run: queries.Shape) -> bool:
     matches = job_id in (None, run["job_id"]) and status in (None, run["status"])
     return matches and datetime.fromisoformat(run["finished_at"]) >= start
 
@@ -131,7 +131,7 @@ def _cells(run: queries.Shape, zone: str) -> list[str]:
 
 
 def _whole_second(moment: str | None, zone: str) -> str:
-    """Return a time in `zone` without fractions of a second; "" for None."""
+    """Return a time in `zone` without fractions of a second, or "" for None."""
     whole = moment and datetime.fromisoformat(moment).replace(microsecond=0)
     return format_local(whole, zone) or "" if whole else ""
 

@@ -44,7 +44,7 @@ def show(job_id: str) -> None:
     if found.due is not None:
         start = datetime.fromtimestamp(found.due, UTC)
         ticks = console.list_ticks(job.schedule, start, TICKS, found.skips)
-    upcoming = [format_local(tick, zone) for tick in console.drop_skipped(ticks, found.skips)]
+    upcoming = [format_local(tick, zone) for tick in console.drop_skips(ticks, found.skips)]
 
     def print_text() -> None:
         _print_facts(facts)
@@ -80,7 +80,7 @@ def _describe_job(found: Registered) -> dict[str, Any]:
 
 
 def _read_obstacles(redis: Redis, found: Registered) -> dict[str, Any]:
-    """Return what keeps the job from running as its row says.
+    """Return what keeps the job from running according to its row.
 
     - `rejected`: the errors of its current row. The job is then the last good version.
     - `skips`: the coming ticks that are to be skipped.

@@ -48,7 +48,7 @@ def why_command(job_id: str, at: str) -> None:
 
 
 def _read_time(text: str, zone: str, now: float) -> float:
-    """Return the time in seconds since the epoch; without an offset it is a time in `zone`."""
+    """Return the time in seconds since the epoch. Without an offset it is a time in `zone`."""
     today = datetime.fromtimestamp(now, ZoneInfo(zone)).date()
     try:
         moment = datetime.fromisoformat(text if "-" in text else f"{today}T{text}")

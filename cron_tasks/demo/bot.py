@@ -16,7 +16,7 @@ from cron_tasks.text.display import printable, short_repr
 
 def format_notification(body: Mapping[str, Any], now: float) -> str:
     """Return one line: when the notification was read, ✓ or ✗, the chat, the text, and how many
-    seconds after the fire time; `now` is in seconds since the epoch."""
+    seconds after the fire time. `now` is in seconds since the epoch."""
     try:
         is_success = body["status"] == "success"
         chat, text = printable(str(body["chat_id"]), 20), printable(str(body["response"]), 300)

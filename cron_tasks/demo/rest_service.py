@@ -44,7 +44,7 @@ class JobFile:
         self.path = path
         self.rows: list[Any] = []
         self.fault: str | None = None
-        #: What was reported about jobs, by id. It is not in the file, because people edit that.
+        #: Reports about jobs, by id. They are not in the file, because people edit that.
         self.reports: dict[str, dict[str, Any]] = {}
         self._text: bytes | None = None
         self._changed = changed

@@ -1,4 +1,4 @@
-"""Check every part of a running system; each check knows how to mend what it finds wrong."""
+"""Check every part of a running system. Each check knows how to mend what it finds wrong."""
 
 import json
 import time
@@ -29,7 +29,7 @@ from cron_tasks.text.plurals import none_or, number_of
 PATIENCE = 2.0
 #: Seconds to wait for the REST service: for one response, and for the whole list.
 REST_PATIENCE = {"rest_timeout": 3.0, "rest_deadline": 5.0}
-#: ZMSCORE came with Redis 6.2; every Valkey has it.
+#: ZMSCORE came with Redis 6.2. Every Valkey has it.
 OLDEST_REDIS = (6, 2)
 #: Seconds that clocks may differ: the clocks of several machines name and judge ticks.
 SKEW = 2.0
@@ -38,7 +38,7 @@ LATE = 30.0
 #: A queue that holds more than this share of NOTIFY_MAX does not seem to have a reader.
 NEARLY_FULL = 0.8
 
-#: What each kind of difference in the registry means: what is counted, and what is wrong with it.
+#: Meaning of each kind of difference in the registry: what is counted, and what is wrong with it.
 DIFFERENCES = {
     "unscheduled": ("job", "with a next tick, but not in the schedule"),
     "unreadable": ("job", "without a readable entry"),
@@ -52,7 +52,7 @@ DIFFERENCES = {
 class System:
     """The system to check, at `now` (seconds since the epoch).
 
-    `is_reachable` is whether Redis answers; checks set it to False.
+    `is_reachable` is whether Redis answers. Checks set it to False.
     """
 
     settings: Settings
@@ -66,7 +66,7 @@ class System:
 
 
 class Result(NamedTuple):
-    """What a probe found; `mend` replaces the advice of its check."""
+    """The result of a probe. `mend` replaces the advice of its check."""
 
     is_ok: bool
     detail: str
@@ -82,7 +82,7 @@ class Check(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """The result of a check; `mend` says what to do unless the status is "ok"."""
+    """The result of a check. `mend` is what to do, unless the status is "ok"."""
 
     check: str
     status: str

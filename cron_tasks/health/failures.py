@@ -7,7 +7,7 @@ from cron_tasks.text.display import printable
 
 
 def describe_failure(error: Exception) -> str | None:
-    """Return a sentence for a person; None if the error is a bug or a closed pipe.
+    """Return a sentence for a person, or None if the error is a bug or a closed pipe.
 
     A pipe is closed by a reader that has seen enough, such as `head`, and click then ends quietly.
     """

@@ -36,7 +36,7 @@ _LAUNCH = ["/bin/sh", "-c", 'echo $$ >&0 && exec "$@" </dev/null', "sh"]
 
 @dataclass(frozen=True)
 class Part:
-    """What to run, and how to recognise that it is ready.
+    """The command of a part, and how to recognise that it is ready.
 
     - `ready`: a pattern that matches the line printed once the part is ready. A first group, if
       any, matches the address to show.

@@ -15,7 +15,7 @@ from cron_tasks.text.display import printable
 
 #: Levels of the log lines to show, with their colours.
 _SHOWN_LEVELS = {"warning": "yellow", "error": "red", "critical": "red"}
-#: Fields of every log line; the others are the event's own values.
+#: Fields of every log line. The others are the event's own values.
 _COMMON_FIELDS = frozenset({"timestamp", "level", "event", "logger", "exception"})
 
 
@@ -49,7 +49,7 @@ class Narrator:
             )
 
     def show_upcoming(self, jobs: Iterable[Registered], now: float) -> None:
-        """Show the next tick of each job; `now` is in seconds since the epoch."""
+        """Show the next tick of each job. `now` is in seconds since the epoch."""
         room = min(60, shutil.get_terminal_size((120, 24)).columns - 58)
         self.show("\nNext:")
         for each in jobs:
@@ -63,7 +63,7 @@ class Narrator:
 
 
 def parse_event(line: str) -> dict[str, Any] | None:
-    """Return the fields of a JSON log line; None for any other line."""
+    """Return the fields of a JSON log line, or None for any other line."""
     try:
         event = orjson.loads(line)
     except orjson.JSONDecodeError:

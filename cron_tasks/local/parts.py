@@ -25,7 +25,7 @@ REDIS_PASSWORD, FLOWER_PASSWORD = "redis-password", "flower-password"
 
 @dataclass(frozen=True)
 class Layout:
-    """What runs where, and in which order.
+    """The parts to run, where they are, and their order.
 
     The parts of a stage start once all parts of the stage before are ready. The parts of an ending
     are stopped once all parts of the ending before have ended. `places` are the addresses and
@@ -135,7 +135,7 @@ def celery_parts(workers: int, environment: Mapping[str, str]) -> list[Part]:
 
 
 def flower_login(home: Home) -> str:
-    """Return the login for Flower, `user:password`; empty if the environment sets one."""
+    """Return the login for Flower, `user:password`, or "" if the environment sets one."""
     if os.environ.get("FLOWER_BASIC_AUTH") or os.environ.get("FLOWER_AUTH"):
         return ""
     return f"me:{home.password(FLOWER_PASSWORD)}"
