@@ -1,4 +1,4 @@
-"""The account of every tick: audit, why, and what edits and pauses leave behind."""
+"""`audit` and `why` account for every tick, through edits and pauses."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ HOURLY = {"id": "7", "name": "Water the plants", "every": 3600}
 
 
 class Story:
-    """Tells a registry and a ledger what happens when, without any process."""
+    """A registry and a ledger in which things happen at given times, without any process."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
@@ -40,7 +40,7 @@ class Story:
         apply(self.redis, changes, now)
 
     def fire(self, *, job: str = "7", missed: tuple[float, float] | None = None) -> float:
-        """Advance the job's next tick as beat does; its time."""
+        """Advance the next tick of the job as beat does, and return its time."""
         key = names.entry_key(job)
         due = self.redis.zscore(names.SCHEDULE, key)
         assert due is not None
@@ -87,9 +87,9 @@ def _by(now: float) -> Attempt:
 
 @pytest.fixture
 def story(redis: Redis) -> Story:
-    told = Story(redis)
-    told.sync(START, HOURLY)
-    return told
+    story = Story(redis)
+    story.sync(START, HOURLY)
+    return story
 
 
 def hours(count: float) -> float:
@@ -138,7 +138,7 @@ def test_an_emptied_count_loses_every_tick_by_name(story: Story) -> None:
     assert story.audit(START, hours(3.5)).lost == [run_id("7", hours(n)) for n in (1, 2, 3)]
 
 
-def test_a_failed_run_that_is_done_again_counts_as_it_ended_at_last(story: Story) -> None:
+def test_a_rerun_counts_with_its_last_status(story: Story) -> None:
     tick = story.fire()
     story.end(tick, Result("failed", error="broken"))
     assert story.redis.zrange(names.FAILED, 0, -1) == [run_id("7", tick)]
@@ -202,7 +202,7 @@ def test_skipping_the_next_tick(story: Story) -> None:
     assert story.audit(START, hours(3.5)) == Tally(expected=3, ok=2, skipped={"by_hand": 1})
 
 
-def test_an_entry_set_aside_is_missed_until_it_is_mended(story: Story) -> None:
+def test_ticks_of_an_entry_in_quarantine_are_missed(story: Story) -> None:
     from cron_tasks.registry.quarantine import set_aside
 
     story.run(1)

@@ -1,4 +1,4 @@
-"""`cron-tasks backfill` knows which ticks were due: those of the schedules as they were."""
+"""`cron-tasks backfill` runs the ticks that were due by the schedules in force at the time."""
 
 import time
 from collections.abc import Callable
@@ -25,9 +25,9 @@ NOW = START + 40 * 3600
 
 @pytest.fixture
 def story(redis: Redis) -> Story:
-    told = Story(redis)
-    told.sync(START, HOURLY)
-    return told
+    story = Story(redis)
+    story.sync(START, HOURLY)
+    return story
 
 
 def judged(story: Story, first: float, last: float, now: float = NOW) -> Backfill:
@@ -35,12 +35,12 @@ def judged(story: Story, first: float, last: float, now: float = NOW) -> Backfil
 
 
 def missing(found: Backfill) -> list[float]:
-    """The hours of the ticks that are offered."""
+    """Return the hours of the ticks that are offered."""
     ticks = [parse_run_id(name) for name in found.missing]
     return [(tick[1] - START) / 3600 for tick in ticks if tick]
 
 
-def test_only_ticks_of_the_schedule_of_then_are_offered(story: Story) -> None:
+def test_only_ticks_of_the_schedule_in_force_are_offered(story: Story) -> None:
     """Hourly until 3.5, every two hours until 8.5, then each quarter of an hour."""
     for _ in range(3):
         story.end(story.fire(), Result("failed", error="broken"))
@@ -59,7 +59,7 @@ def test_only_ticks_of_the_schedule_of_then_are_offered(story: Story) -> None:
 
 
 @pytest.mark.parametrize("rest", ["paused", "disabled", "removed"])
-def test_nothing_was_due_while_the_job_rested(story: Story, rest: str) -> None:
+def test_nothing_was_due_while_the_job_was_away(story: Story, rest: str) -> None:
     story.end(story.fire(), Result("failed", error="broken"))
     if rest == "paused":
         story.registry.pause("7", "stocktaking", hours(1.5))
@@ -80,14 +80,14 @@ def test_nothing_is_known_of_the_time_before_the_versions(story: Story) -> None:
     assert (found.unknown, found.known_since) == (31, START)
 
 
-def test_a_job_that_is_paused_now_is_made_up_for(story: Story) -> None:
+def test_a_paused_job_can_be_backfilled(story: Story) -> None:
     story.end(story.fire(), Result("failed", error="broken"))
     story.registry.pause("7", "stocktaking", hours(1.5))
     found = judged(story, 0.5, 3.5)
     assert (missing(found), found.resting) == ([1], 2)
 
 
-def test_ticks_are_those_of_the_jitter_of_then(story: Story) -> None:
+def test_ticks_have_the_jitter_in_force_at_the_time(story: Story) -> None:
     for _ in range(2):
         story.end(story.fire(), Result("failed", error="broken"))
     story.sync(hours(2.5), HOURLY | {"jitter": 3599})
@@ -96,7 +96,7 @@ def test_ticks_are_those_of_the_jitter_of_then(story: Story) -> None:
     assert missing(judged(story, 0.5, 2.9, hours(2.9))) == [1, 2]
 
 
-def test_there_is_a_most(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backfill_has_a_limit(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backfill, "MOST", 20)
     assert judged(story, 0.5, 20).ticks == 20
     with pytest.raises(RunUnfit, match=r"more than 20 ticks\. Use --to 2027-01-15T20:00:00Z or"):
@@ -135,7 +135,7 @@ def test_a_dry_run_counts_what_was_not_due(
 def test_two_backfills_at_once_run_each_tick_once(
     redis: Redis, rest: RestServer, celery: Celery, cli: CommandLine
 ) -> None:
-    """The service's own log is the judge."""
+    """The log of the service shows it."""
     with RestServer() as target:
         target.answer = reply(200)
         action = {"type": "http", "method": "POST", "url": target.url + "/do"}

@@ -55,7 +55,7 @@ def status_of(system: System, check: str) -> tuple[str, str]:
     return found.status, found.detail
 
 
-def test_a_running_system_is_sound(
+def test_a_running_system_passes_every_check(
     cli: CommandLine, redis: Redis, rest: RestServer, celery: Celery
 ) -> None:
     rest.jobs = [PLANTS]
@@ -69,7 +69,7 @@ def test_a_running_system_is_sound(
     assert findings["rest service"]["detail"] == "1 row"
 
 
-def test_a_system_that_stands_still(cli: CommandLine, rest: RestServer) -> None:
+def test_a_system_without_beat_and_workers_fails(cli: CommandLine, rest: RestServer) -> None:
     rest.jobs = [PLANTS]
     lines = cli.lines("doctor", code=1, REST_TOEKN="x")
     found = {line[6:23].rstrip(): line for line in lines if line[0] != " "}
@@ -82,7 +82,7 @@ def test_a_system_that_stands_still(cli: CommandLine, rest: RestServer) -> None:
     assert found["last sync"].startswith("fail  last sync          No sync has run yet")
 
 
-def test_without_redis_the_rest_service_is_checked_all_the_same(quick: Quick) -> None:
+def test_without_redis_the_rest_service_is_still_checked(quick: Quick) -> None:
     rows = quick.json("doctor", code=1, REDIS_URL=f"redis://:hush@127.0.0.1:{free_port()}/0")
     found = {row["check"]: row for row in rows}
     assert found.keys() == {"settings", "redis", "rest service"}
@@ -142,7 +142,7 @@ def test_a_redis_that_loses_things(
     assert found[1].startswith(detail)
 
 
-def test_a_replica_cannot_be_worked_on(system: System, tmp_path: Path) -> None:
+def test_a_read_only_replica_fails(system: System, tmp_path: Path) -> None:
     replica = Valkey(tmp_path)
     try:
         with connect(replica.url) as redis:

@@ -67,7 +67,7 @@ def test_sync_as_json(quick: Quick, rest: RestServer) -> None:
     assert again == {**first, "added": [], "unchanged": 1}  # also when the answer was a 304
 
 
-def test_a_refused_list_exits_1_and_says_how_to_take_it(
+def test_a_refused_list_exits_1_and_shows_how_to_apply_it(
     quick: Quick, rest: RestServer, synced: Callable[..., None]
 ) -> None:
     synced(*({**PLANTS, "id": n} for n in range(60)))
@@ -98,7 +98,7 @@ def test_a_failing_service_exits_1_and_changes_nothing(
     assert list(redis.hkeys(names.JOBS)) == ["7"]
 
 
-def test_a_sync_beside_another_says_so(quick: Quick, redis: Redis) -> None:
+def test_a_sync_beside_another_reports_that(quick: Quick, redis: Redis) -> None:
     redis.set(names.SYNC_LOCK, "somebody", ex=60)
     assert quick.json("sync")["state"] == "busy"
     assert redis.get(names.SYNC_AGAIN)
@@ -124,10 +124,10 @@ def test_without_a_rest_service_sync_names_the_setting(quick: Quick) -> None:
 def test_without_redis_one_sentence_names_it_without_its_password(quick: Quick) -> None:
     port = free_port()
     for command in (["jobs", "list"], ["next", "7"]):
-        said = quick.error(*command, REDIS_URL=f"redis://:hush@127.0.0.1:{port}/0")
-        assert len(said.splitlines()) == 1
-        assert f"Redis at redis://:***@127.0.0.1:{port}/0: " in said
-        assert "CRON_TASKS_REDIS_URL" in said
+        error = quick.error(*command, REDIS_URL=f"redis://:hush@127.0.0.1:{port}/0")
+        assert len(error.splitlines()) == 1
+        assert f"Redis at redis://:***@127.0.0.1:{port}/0: " in error
+        assert "CRON_TASKS_REDIS_URL" in error
 
 
 def test_jobs_list(quick: Quick, redis: Redis, synced: Callable[..., None]) -> None:
@@ -158,7 +158,7 @@ def test_jobs_list(quick: Quick, redis: Redis, synced: Callable[..., None]) -> N
     assert [row["id"] for row in quick.json("jobs", "list", "--tag", "ops")] == ["x@1"]
 
 
-def test_no_text_of_a_job_can_steer_a_terminal(
+def test_no_text_of_a_job_can_control_a_terminal(
     cli: CommandLine, quick: Quick, synced: Callable[..., None]
 ) -> None:
     synced(ODD, BAD)
@@ -218,7 +218,7 @@ def test_jobs_show(quick: Quick, redis: Redis, synced: Callable[..., None]) -> N
         assert re.search(expected, text, re.MULTILINE), (expected, text)
 
 
-def test_a_tick_that_was_skipped_stays_so_through_a_pause(
+def test_a_skipped_tick_stays_skipped_through_a_pause(
     quick: Quick, synced: Callable[..., None]
 ) -> None:
     synced(PLANTS)
@@ -227,7 +227,7 @@ def test_a_tick_that_was_skipped_stays_so_through_a_pause(
     assert quick.json("jobs", "resume", "7")["next"] == skipped["next"]
 
 
-def test_jobs_show_what_runs_waits_and_stands_in_the_way(
+def test_jobs_show_lists_open_runs_and_obstacles(
     cli: CommandLine, quick: Quick, redis: Redis, synced: Callable[..., None]
 ) -> None:
     synced(PLANTS)
@@ -260,8 +260,8 @@ def test_jobs_show_what_runs_waits_and_stands_in_the_way(
     assert "Job 7 is paused (moving the database). No tick fires" in quick.run("next", "7").stderr
     assert "This run goes ahead" in cli.run("jobs", "run", "7").stderr
     assert quick.json("jobs", "resume", "7")["next"] == quick.json("next", "7")[0]
-    said = quick.error("jobs", "show", "11")
-    assert said.endswith("its row is rejected; see `cron-tasks jobs rejected`\n")
+    error = quick.error("jobs", "show", "11")
+    assert error.endswith("its row is rejected; see `cron-tasks jobs rejected`\n")
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def test_jobs_show_what_runs_waits_and_stands_in_the_way(
         (47, []),  # a run id is never cut: lines as they are
     ],
 )
-def test_a_narrow_terminal_goes_without_columns_before_anything_is_cut_off(
+def test_a_narrow_terminal_loses_columns_before_anything_is_cut_off(
     width: int, columns: list[str]
 ) -> None:
     heading = ("run", "status", "worker", "reason")
@@ -287,8 +287,8 @@ def test_an_unknown_job_is_one_sentence(quick: Quick, synced: Callable[..., None
     assert quick.error("jobs", "show", "77") == (
         "Error: no job has the id '77'; did you mean '7'?\n"
     )
-    said = quick.error("next", "plants")
-    assert said.startswith("Error: 'plants' is not an expression. As a job ID: no job has ")
+    error = quick.error("next", "plants")
+    assert error.startswith("Error: 'plants' is not an expression. As a job ID: no job has ")
 
 
 def test_next_of_a_job(quick: Quick, synced: Callable[..., None]) -> None:

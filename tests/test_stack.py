@@ -1,4 +1,4 @@
-"""`cron-tasks up`, as a person runs it, and what keeps its parts running and ends them."""
+"""`cron-tasks up` as a person runs it, and how it keeps its parts running and stops them."""
 
 import asyncio
 import fcntl
@@ -44,7 +44,7 @@ HELLO = {"id": 1, "name": "Hello", "every": 1}
 
 @contextmanager
 def running(tmp_path: Path, *options: str, **env: str) -> Iterator[Process]:
-    """`cron-tasks up` in an empty folder, with nothing set but `env`."""
+    """Run `cron-tasks up` in an empty folder, with only `env` set."""
     (tmp_path / "tmp").mkdir()
     foreign = [name for name in os.environ if name.startswith("CRON_TASKS_")]
     command = ["sh", "-c", 'cd "$0" && exec "$@"', str(tmp_path)]
@@ -71,7 +71,7 @@ def main_process(members: list[psutil.Process], part: str) -> psutil.Process:
 
 
 def doors_are_closed(process: Process, data: Path) -> None:
-    """Valkey and Flower want the passwords that are shown, and nobody else can learn them."""
+    """Check that Valkey and Flower require the passwords shown, which nobody else can read."""
     for path in (data, *data.rglob("*")):
         assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
     (url,) = re.findall(r"export CRON_TASKS_REDIS_URL=(redis://\S+)", process.output)
@@ -135,7 +135,7 @@ def test_the_demo_from_the_first_notification_to_ctrl_c(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_on_given_servers_and_killed(
+def test_with_given_servers_until_killed(
     tmp_path: Path, redis: Redis, redis_url: str, rest: RestServer
 ) -> None:
     rest.jobs = [HELLO]
@@ -247,7 +247,7 @@ def place(tmp_path: Path) -> Iterator[Home]:
         yield found
 
 
-def test_a_part_that_cannot_start_is_given_up_with_its_last_words(
+def test_a_part_that_cannot_start_is_given_up_with_its_last_lines(
     place: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cron_tasks.local.child.FIRST_PAUSE", 0.01)
@@ -264,7 +264,7 @@ def test_a_part_that_cannot_start_is_given_up_with_its_last_words(
 
 
 @pytest.mark.parametrize(
-    ("script", "patience", "told"),
+    ("script", "patience", "shown"),
     [
         ("trap 'echo bye; exit 0' TERM; echo up at x; while :; do sleep 0.02; done", 5, "bye"),
         (
@@ -277,7 +277,7 @@ def test_a_part_that_cannot_start_is_given_up_with_its_last_words(
     ],
 )
 def test_a_part_ends_by_sigterm_or_by_force(
-    place: Home, capsys: pytest.CaptureFixture[str], script: str, patience: float, told: str
+    place: Home, capsys: pytest.CaptureFixture[str], script: str, patience: float, shown: str
 ) -> None:
     async def scenario() -> None:
         child = Child(shell(script, patience), place, Narrator())
@@ -288,7 +288,7 @@ def test_a_part_ends_by_sigterm_or_by_force(
 
     asyncio.run(scenario())
     log = (place.folder / "logs" / "part.log").read_text()
-    assert told in log.splitlines()[-1] + capsys.readouterr().out
+    assert shown in log.splitlines()[-1] + capsys.readouterr().out
 
 
 def test_a_log_stays_within_bounds(place: Home) -> None:
