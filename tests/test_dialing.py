@@ -11,7 +11,13 @@ import pytest
 from helpers import wait_until
 from rest_server import RestServer
 
-from cron_tasks.http.dialing import STAGGER, Address, AddressRefused, by_turns, connected
+from cron_tasks.http.dialing import (
+    STAGGER,
+    AddressRefused,
+    SocketAddress,
+    alternate_families,
+    open_connection,
+)
 
 Resolve = Callable[..., None]
 
@@ -45,7 +51,7 @@ def dead(rest: RestServer) -> Iterator[str]:
 
 def connect(rest: RestServer, seconds: float = 5, rules: tuple[str, ...] = ("127.0.0.0/8",)) -> str:
     """The address that was reached."""
-    with connected("name.test", rest.port, rules, time.monotonic() + seconds) as sock:
+    with open_connection("name.test", rest.port, rules, time.monotonic() + seconds) as sock:
         return str(sock.getpeername()[0])
 
 
@@ -98,5 +104,11 @@ def test_each_address_is_checked(rest: RestServer, resolve: Resolve, dead: str) 
 
 def test_families_take_turns() -> None:
     six, four = socket.AF_INET6, socket.AF_INET
-    given = [Address(six, 1), Address(six, 2), Address(six, 3), Address(four, 4), Address(four, 5)]
-    assert [each.where for each in by_turns(given)] == [1, 4, 2, 5, 3]
+    given = [
+        SocketAddress(six, 1),
+        SocketAddress(six, 2),
+        SocketAddress(six, 3),
+        SocketAddress(four, 4),
+        SocketAddress(four, 5),
+    ]
+    assert [each.where for each in alternate_families(given)] == [1, 4, 2, 5, 3]

@@ -12,7 +12,7 @@ import orjson
 
 from cron_tasks.actions.secrets import Secrets
 from cron_tasks.errors import ActionFailed
-from cron_tasks.http.hosts import host_of, usable_as_host
+from cron_tasks.http.hosts import host_of_url, is_host_header
 from cron_tasks.jobs.actions import HttpAction
 from cron_tasks.jobs.placeholders import filled, mapped, secrets_in
 from cron_tasks.jobs.run import Run
@@ -99,7 +99,7 @@ def _sendable(headers: dict[str, str]) -> dict[str, str]:
         if _NO_HEADER.search(text):
             why = f"the secret in the header {name} is more than one line of Latin-1"
             raise ActionFailed(why, permanent=True)
-    if "host" in headers and not usable_as_host(headers["host"]):
+    if "host" in headers and not is_host_header(headers["host"]):
         why = "its header host is, with its placeholders filled in, not host or host:port"
         raise ActionFailed(why, permanent=True)
     return headers
@@ -165,7 +165,7 @@ def _upgrade(old: Origin, new: Origin) -> bool:
 def _located(url: str) -> tuple[Origin, str, str | None]:
     """Where a URL leads, what to ask for there, and as whom. Raises ValueError."""
     parts = urlsplit(url)
-    host = host_of(parts)
+    host = host_of_url(parts)
     if parts.scheme not in _PORTS or not host:
         raise ValueError("no http or https URL with a host")
     target = quote(parts.path or "/", safe=_ASCII)

@@ -32,7 +32,7 @@ def _bot(settings: Settings, queue: str | None, name: str | None, telegram: bool
         return Bot(source, show)
     from cron_tasks.bot.telegram import Telegram, pace
 
-    token = settings.required("telegram_token").get_secret_value()
+    token = settings.require("telegram_token").get_secret_value()
     return Bot(source, Telegram(token, settings.telegram_url, source.redis), pace())
 
 

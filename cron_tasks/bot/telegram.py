@@ -86,7 +86,7 @@ class Telegram:
         Only what Telegram itself says of a message (its answers have `ok`) can be permanent.
         """
         said = str(body.get("description", "")) if isinstance(body, dict) else ""
-        reason = f"Telegram: {status} {'' if self._mask.is_in(said) else said}".rstrip()
+        reason = f"Telegram: {status} {'' if self._mask.occurs_in(said) else said}".rstrip()
         match status, body:
             case 200, {"ok": True}:
                 return

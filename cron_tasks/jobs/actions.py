@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from cron_tasks.http.hosts import host_of, usable_as_host
+from cron_tasks.http.hosts import host_of_url, is_host_header
 from cron_tasks.jobs import plugins
 from cron_tasks.jobs.fields import Policy, few, text, whole, word
 from cron_tasks.jobs.placeholders import RequestTemplate, checked, secrets_in, texts
@@ -32,7 +32,7 @@ _OWN_HEADERS = frozenset(
 def _web_address(url: str) -> str:
     try:
         parts = urlsplit(url)
-        host = host_of(parts)
+        host = host_of_url(parts)
         usable = parts.scheme in ("http", "https") and host and parts.port != 0
     except ValueError:
         usable = False
@@ -62,7 +62,7 @@ def _free_headers(headers: dict[str, str]) -> dict[str, str]:
             raise ValueError(f"{name} is given more than once")
     for name, value in headers.items():
         # One with a placeholder is checked when the run fills it in.
-        if name.lower() == "host" and "$" not in value and not usable_as_host(value):
+        if name.lower() == "host" and "$" not in value and not is_host_header(value):
             raise ValueError(f"{name} is a host or host:port in ASCII, got {short_repr(value)}")
     return headers
 
@@ -135,7 +135,7 @@ class HttpAction(Policy):
 
     @property
     def host(self) -> str:
-        return host_of(urlsplit(self.url))
+        return host_of_url(urlsplit(self.url))
 
     @property
     def verb(self) -> str:

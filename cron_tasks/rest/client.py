@@ -11,11 +11,11 @@ from contextlib import suppress
 from typing import Any
 
 import requests
-from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
 from cron_tasks.http.adapter import LimitedAdapter
 from cron_tasks.http.hosts import with_ascii_host
+from cron_tasks.http.retry_after import read_retry_after
 from cron_tasks.settings import Settings
 from cron_tasks.text.display import printable
 from cron_tasks.text.masking import Mask
@@ -48,7 +48,7 @@ class Client(requests.Session):
         adapter = _DeadlineAdapter(until, pool, RETRY | retry)
         self.mount("http://", adapter)
         self.mount("https://", adapter)
-        self.base: str = settings.required("rest_url").rstrip("/")
+        self.base: str = settings.require("rest_url").rstrip("/")
         self.auth = self._authorize
         self.max_redirects = 10
         self.headers.update({"Accept": "application/json", "User-Agent": "cron-tasks"})
@@ -59,8 +59,8 @@ class Client(requests.Session):
 
     def clean(self, text: str) -> str:
         """Return a text for messages without the token, which e.g. a redirect may repeat."""
-        masked = self._mask.masked(text)
-        return "(it repeats CRON_TASKS_REST_TOKEN)" if self._mask.is_in(masked) else masked
+        masked = self._mask.mask_text(text)
+        return "(it repeats CRON_TASKS_REST_TOKEN)" if self._mask.occurs_in(masked) else masked
 
     def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """The token goes to the origin of CRON_TASKS_REST_URL only; .netrc has no say."""
@@ -91,9 +91,8 @@ class _DeadlineAdapter(LimitedAdapter):
     def __init__(self, until: Callable[[], float], pool: int, retry: dict[str, Any]) -> None:
         class Retries(Retry):
             def sleep(self, response: Any = None) -> None:
-                wait = self.get_backoff_time()
-                with suppress(InvalidHeader, ValueError, OverflowError):
-                    wait = (response and self.get_retry_after(response)) or wait
+                header = response.headers.get("Retry-After") if response is not None else None
+                wait = read_retry_after(header, time.time()) or self.get_backoff_time()
                 if time.monotonic() + wait >= until():
                     raise TooLate(f"the next attempt would be in {wait:.0f} s")
                 time.sleep(wait)

@@ -1,17 +1,16 @@
 """Reports over HTTP: one small PATCH each, many at once, none for longer than the time allowed."""
 
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote
 
 import requests
-from urllib3.exceptions import HTTPError, InvalidHeader
-from urllib3.util import Retry
+from urllib3.exceptions import HTTPError
 
-from cron_tasks.http.causes import REPORT_HINTS, status_cause, transport_cause
+from cron_tasks.http.retry_after import read_retry_after
 from cron_tasks.rest.client import Client, TooLate
+from cron_tasks.rest.failures import REPORT_HINTS, explain_failure, explain_status
 from cron_tasks.settings import Settings
 
 #: Bytes of an answer that are read for the sake of its connection, which then serves again.
@@ -59,7 +58,7 @@ class Patcher(Client):
             status_forcelist=(),
             respect_retry_after_header=False,
         )
-        self._path: str = settings.required("rest_report_path")
+        self._path: str = settings.require("rest_report_path")
         self._timeout = settings.rest_timeout
 
     def report(self, job_id: str, body: bytes) -> Answer:
@@ -75,16 +74,11 @@ class Patcher(Client):
                 if not response.is_redirect:  # whose body the adapter left unread
                     response.raw.read(MOST_READ)
         except (HTTPError, OSError, ValueError, TooLate) as error:  # requests' are OSErrors
-            return Answer(0, self.clean(transport_cause(error, timeout)))
-        cause = status_cause(response, REPORT_HINTS, "2xx")
-        return Answer(response.status_code, cause, _retry_after(response))
+            return Answer(0, self.clean(explain_failure(error, timeout)))
+        cause = explain_status(response, REPORT_HINTS, "2xx")
+        wait = read_retry_after(response.headers.get("Retry-After"), time.time())
+        return Answer(response.status_code, cause, wait)
 
     def get_redirect_target(self, resp: requests.Response) -> Any:
         """Where to send a report again, if anywhere (overrides requests)."""
         return super().get_redirect_target(resp) if resp.status_code in _KEEPS_THE_BODY else None
-
-
-def _retry_after(response: requests.Response) -> float | None:
-    with suppress(KeyError, InvalidHeader, ValueError, OverflowError):
-        return float(Retry().parse_retry_after(response.headers["Retry-After"]))
-    return None

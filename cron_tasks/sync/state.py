@@ -15,9 +15,10 @@ from cron_tasks.jobs.job import FORMAT
 from cron_tasks.jobs.permissions import Limits
 from cron_tasks.registry.fence import Fence
 from cron_tasks.rest.listing import Validators
-from cron_tasks.settings import Settings, urls
+from cron_tasks.settings import Settings
 from cron_tasks.store import names
 from cron_tasks.store.scripts import positional
+from cron_tasks.text.urls import mask_passwords
 
 State = Literal["ok", "failing", "refused"]
 
@@ -57,7 +58,7 @@ def service_of(settings: Settings) -> str:
 
 
 def _spelled(url: str, path: str) -> str:
-    parts = urlsplit(urls.masked(url))
+    parts = urlsplit(mask_passwords(url))
     port = "" if parts.port in (None, _PORTS.get(parts.scheme)) else f":{parts.port}"
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}{path}"
