@@ -70,4 +70,8 @@ def describe_error(error: BaseException, limit: int = 500) -> str:
 
 
 class WriteRefused(Exception):
-    """A script changed nothing, because its caller lost the lease that the write needs."""
+    """A script changed nothing, because its caller no longer holds what its write needs."""
+
+
+class Stopped(BaseException):
+    """Raised inside an action that has to end. Code that catches every Exception lets it pass."""

@@ -192,3 +192,10 @@ def test_a_worker_tells_once_of_a_plug_in_that_cannot_be_used(
         worker.wait_for(" ready.")
         assert worker.output.count("plugin.unusable") == 1
         assert "No module named 'absent'" in worker.output
+
+
+def test_stopped_stays_where_plug_ins_import_it() -> None:
+    from cron_tasks import interrupts, plugins
+    from cron_tasks.worker import interrupts as raising
+
+    assert plugins.Stopped is interrupts.Stopped is raising.Stopped

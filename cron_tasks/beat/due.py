@@ -27,13 +27,13 @@ from cron_tasks.schedules.catchup import (
 )
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
-from cron_tasks.store.scripts import positional
+from cron_tasks.store.scripts import script
 
 PAGE = 1000
 #: Rows that are judged in one go: some ten milliseconds each at the most.
 FEW = 50
 _ROUTING = {"queue": str, "priority": int}
-_due = positional("beat/due")
+_due = script("beat/due")
 
 
 @dataclass(slots=True)
@@ -80,10 +80,9 @@ class Batch:
 def read_page(redis: Redis, now: float, after: str = "") -> Page:
     """What is due at `now`, the longest overdue first; of that what comes `after` an entry, and
     nothing when that one is gone. One round trip."""
-    keys = [names.SCHEDULE, names.GENERATION, names.DEADLINES, names.EDITS, names.SYNC_ENTRY]
-    keys.append(names.SKIPS)
-    args = [now, PAGE, after]
-    due, entries, edits, next_due, next_deadline, whole, skips = _due(redis, keys, args)
+    due, entries, edits, next_due, next_deadline, whole, skips = _due(
+        redis, now=now, page_size=PAGE, last_entry=after
+    )
     nothing = None, None, None
     rows = [
         Row(key, score, *(entry or nothing))

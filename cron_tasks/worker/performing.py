@@ -8,14 +8,14 @@ from typing import Any
 import structlog
 
 from cron_tasks.actions import action_of
-from cron_tasks.errors import ActionFailed, CronTasksError, describe_error
+from cron_tasks.errors import ActionFailed, CronTasksError, Stopped, describe_error
 from cron_tasks.jobs.run import Run
 from cron_tasks.runs.outcomes import ERROR_SHOWN, Result
 from cron_tasks.settings import Settings
 from cron_tasks.store.leases import LOOK_EVERY
 from cron_tasks.text.output import render_output
 from cron_tasks.worker.inflight import Posted, Slot
-from cron_tasks.worker.interrupts import GRACE, Stopped, interruptible
+from cron_tasks.worker.interrupts import GRACE, interruptible
 
 log = structlog.get_logger("cron_tasks.runs")
 
