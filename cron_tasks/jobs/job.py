@@ -25,11 +25,12 @@ from pydantic import (
 
 from cron_tasks.errors import CronTasksError, ScheduleError
 from cron_tasks.jobs.actions import MODELS, Action, NotifyAction
-from cron_tasks.jobs.fields import WEEK, Policy, Text100, few, seconds, text, whole, word
+from cron_tasks.jobs.fields import Policy, Text100, few, seconds, text, whole, word
 from cron_tasks.jobs.messages import expectations, faults, unknown_fields
 from cron_tasks.jobs.permissions import Limits
 from cron_tasks.jobs.policies import Catchup, Notify, Retry, worker_queue
 from cron_tasks.schedules import Schedule, from_spec, parse
+from cron_tasks.schedules.durations import WEEK
 from cron_tasks.text.display import printable, printable_key, short_repr
 from cron_tasks.text.stored_json import to_storable, to_storable_fields
 

@@ -8,7 +8,8 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, Field
 
 from cron_tasks.jobs import placeholders
-from cron_tasks.jobs.fields import WEEK, YEAR, Policy, few, seconds, text, whole, word
+from cron_tasks.jobs.fields import Policy, few, seconds, text, whole, word
+from cron_tasks.schedules.durations import WEEK, YEAR
 from cron_tasks.store.names import RESERVED
 from cron_tasks.text.display import short_repr
 

@@ -10,7 +10,6 @@ from pydantic import BeforeValidator, ByteSize, DirectoryPath, Field, PrivateAtt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cron_tasks.errors import SettingsError
-from cron_tasks.schedules.durations import DAY, HOUR
 from cron_tasks.settings import values
 from cron_tasks.store.urls import parse_redis_url
 from cron_tasks.text.urls import mask_passwords
@@ -76,7 +75,7 @@ class Settings(BaseSettings):
     )
     rest_timeout: float = _seconds(10, "Seconds for connecting, and for each read", 0.1, 600)
     rest_deadline: float = _seconds(
-        60, "Seconds in which the whole list has to arrive, with all its pages", 1, HOUR
+        60, "Seconds in which the whole list has to arrive, with all its pages", 1, 3600
     )
     rest_max_bytes: ByteSize = _setting(
         ByteSize(256 << 20),
@@ -95,7 +94,7 @@ class Settings(BaseSettings):
         "Where the outcome of each job is reported with `PATCH`, e.g. `/api/cronjobs/{id}`",
         "a path with {id} in it, such as /api/cronjobs/{id}",
     )
-    sync_interval: float = _seconds(60, "Seconds between syncs", 1, DAY)
+    sync_interval: float = _seconds(60, "Seconds between syncs", 1, 86_400)
     shrink_limit: float = _setting(
         0.5,
         "A list that would remove more than this share of the known jobs (and more than 10) is "
@@ -137,11 +136,11 @@ class Settings(BaseSettings):
         "the base URL of a Bot API, e.g. https://api.telegram.org",
     )
     bot_remember: float = _seconds(
-        DAY,
+        86_400,
         "Seconds for which our bot remembers the id of a handled message, so as not to handle it "
         "again",
         60,
-        31 * DAY,
+        2_678_400,
     )
     timezone: values.Zone = _setting(
         "UTC", "Zone of jobs that name none", "an IANA time zone such as Europe/Berlin"
@@ -169,7 +168,7 @@ class Settings(BaseSettings):
         "Seconds by which a run may be late and still be on time. A later one follows the catch-up "
         "policy of its job",
         0,
-        DAY,
+        86_400,
     )
     history_runs: int = _setting(
         20, "Runs of a job that are kept", "a number from 1 to 10000", ge=1, le=10_000

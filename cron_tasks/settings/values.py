@@ -12,7 +12,6 @@ from pydantic_settings import NoDecode
 
 from cron_tasks.http import addresses
 from cron_tasks.http.hosts import with_ascii_host
-from cron_tasks.schedules.zones import find_zone
 from cron_tasks.store.names import CELERY_CONTROL, RESERVED
 from cron_tasks.store.urls import parse_redis_url
 from cron_tasks.text.display import printable, short_repr
@@ -112,6 +111,8 @@ def _read_chat_id(value: Any) -> Any:
 
 
 def _check_zone(name: str) -> str:
+    from cron_tasks.schedules.zones import find_zone  # takes 0.05 s
+
     return find_zone(name).key
 
 
