@@ -30,7 +30,7 @@ _NOT_PUBLIC: tuple[tuple[Network, str], ...] = tuple(
         ("10.0.0.0/8", "a private"),  # RFC 1918
         ("100.64.0.0/10", "a non-public"),  # RFC 6598, behind a carrier's NAT
         ("127.0.0.0/8", "a loopback"),  # RFC 1122
-        ("169.254.0.0/16", "a link-local"),  # RFC 3927; metadata of clouds
+        ("169.254.0.0/16", "a link-local"),  # RFC 3927, with the metadata of clouds
         ("172.16.0.0/12", "a private"),  # RFC 1918
         ("192.0.0.0/24", "a private"),  # RFC 6890, protocol assignments
         ("192.0.2.0/24", "a private"),  # RFC 5737, documentation

@@ -16,9 +16,9 @@ from cron_tasks.http.dialing import AddressRefused
 
 
 class Cause(NamedTuple):
-    """What an exception means. `text` may contain `{detail}` and `{timeout}` (in seconds).
+    """The meaning of an exception. `text` may contain `{detail}` and `{timeout}` (in seconds).
 
-    `may_pass` tells whether another attempt can help.
+    `may_pass` is true if another attempt can help.
     """
 
     kind: type[BaseException]

@@ -12,7 +12,7 @@ from cron_tasks.http.failures import CAUSES, Cause, describe_detail, describe_st
 
 _CHECK_URL = "is the service running, and is CRON_TASKS_REST_URL right?"
 
-#: What exceptions of requests and urllib3 mean, and those that they wrap.
+#: The meaning of the exceptions of requests and urllib3, and of those that they wrap.
 _CAUSES = (
     Cause(TooManyRedirects, "it redirects without an end"),
     Cause(u.ProxyError, "the proxy cannot be used; check HTTP_PROXY, HTTPS_PROXY and NO_PROXY"),
@@ -24,7 +24,7 @@ _CAUSES = (
     Cause(u.ProtocolError, "the answer was cut short"),
     Cause(ValueError, "the address is not a URL that can be requested"),
 )
-#: What to check, by the kind of cause.
+#: The remedies, by the kind of cause.
 _REMEDIES: Mapping[type[BaseException], str] = {
     socket.gaierror: "check CRON_TASKS_REST_URL and the DNS",
     ssl.SSLCertVerificationError: "REQUESTS_CA_BUNDLE names trusted authorities",
@@ -68,7 +68,7 @@ def explain_status(
     code = response.status_code
     answered = f"the service answered {describe_status(code)}"
     if code in (401, 403) and "Authorization" not in response.request.headers:
-        return f"{answered} to a request without CRON_TASKS_REST_TOKEN: not set, or not its host"
+        return f"{answered} to a request without CRON_TASKS_REST_TOKEN, which is not set or not for this host"
     if code in hints:
         return f"{answered}; check CRON_TASKS_REST_{hints[code]}"
     return f"{answered} in place of {wanted}" if code < 400 else answered

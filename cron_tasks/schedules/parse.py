@@ -65,7 +65,7 @@ def parse(
     values = cron_expression, every, run_at, rrule, timezone, start_at, end_at, entries
     try:
         found = _read_series(*values)
-    except TypeError:  # lists and objects are not hashable; their texts are as wrong as they are
+    except TypeError:  # A list or an object is not hashable. Its text is just as wrong.
         texts = (v if v is None or isinstance(v, tuple) else str(v) for v in values)
         found = _read_series(*texts)
     if isinstance(found, Series) and not faults:
@@ -76,13 +76,13 @@ def parse(
 def from_spec(spec: Mapping[str, Any]) -> Schedule:
     """Return the schedule that `to_spec` stored. Raises ScheduleError for anything else."""
     try:
-        return _read_stored(orjson.dumps(spec))
+        return _read_stored_spec(orjson.dumps(spec))
     except TypeError:
         raise _not_a_spec(spec) from None
 
 
 @lru_cache(maxsize=16384)
-def _read_stored(text: bytes) -> Schedule:
+def _read_stored_spec(text: bytes) -> Schedule:
     spec = orjson.loads(text)
     try:
         fields = dict(spec)
@@ -182,7 +182,7 @@ def _make_spec(
     rule: Rule, tz: ZoneInfo, start: datetime | None, end: datetime | None, entries: tuple[str, ...]
 ) -> tuple[tuple[str, Any], ...]:
     values = {
-        rule.key: rule.written,
+        rule.spec_key: rule.spec_value,
         "z": tz.key if tz.key != "UTC" else None,
         "s": start and utc_text(start),
         "u": end and utc_text(end),

@@ -234,7 +234,9 @@ class Settings(BaseSettings):
         """Return the value of `name`. Raises SettingsError if it is not set."""
         value = getattr(self, name)
         if value is None:
-            raise SettingsError(f"{variable_name(name)} is not set: give {describe_expected(name)}")
+            raise SettingsError(
+                f"{variable_name(name)} is not set: give {describe_valid_values(name)}"
+            )
         return value
 
     def secrets(self) -> frozenset[str]:
@@ -259,7 +261,7 @@ def variable_name(name: str) -> str:
     return PREFIX + name.upper()
 
 
-def describe_expected(name: str) -> str:
+def describe_valid_values(name: str) -> str:
     """Describe the valid values of a field."""
     extra = Settings.model_fields[name].json_schema_extra
     return str(extra["expected"]) if isinstance(extra, dict) else ""

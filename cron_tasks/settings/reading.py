@@ -24,7 +24,7 @@ from cron_tasks.settings.fields import (
     PREFIX,
     SECRETS_DIR,
     Settings,
-    describe_expected,
+    describe_valid_values,
     variable_name,
 )
 from cron_tasks.text.display import printable, short_repr
@@ -94,5 +94,5 @@ def _explain_errors(error: ValidationError, given: Given) -> Iterator[str]:
         got = "***" if name.endswith("_token") else short_repr(mask_passwords(value), 100)
         context = details[name].get("ctx", {})
         why = f": {context['error']}" if "error" in context else ""
-        expected = describe_expected(name)
+        expected = describe_valid_values(name)
         yield f"{variable_name(name)} ({origin}): expected {expected}, got {got}{why}"

@@ -18,7 +18,7 @@ from cron_tasks.text.display import printable, short_repr
 from cron_tasks.text.suggestions import suggest_nearest
 from cron_tasks.text.urls import split_url
 
-#: What REST_MAPPING may map: the array of jobs, the next page, and each field of a job.
+#: The names that REST_MAPPING may map: the array of jobs, the next page, and each field of a job.
 MAPPABLE = (
     *("jobs", "next", "id", "name", "cron_expression", "every", "run_at", "rrule", "timezone"),
     *("enabled", "is_active", "start_at", "end_at", "exclude", "jitter", "action", "chat_id"),

@@ -1,6 +1,6 @@
 """Mask secrets in texts that a service may have written in any encoding. Pure.
 
-`mask_text` masks the common encodings of a secret. That list cannot be complete, so `occurs_in`
+`mask_text` masks the common encodings of a secret. No such list is complete, so `occurs_in`
 also decodes a text in every usual way. A text that still contains a secret must not be shown.
 """
 
@@ -72,7 +72,7 @@ class Mask:
         return any(
             any(each in decoded.casefold() for each in plain)
             or any(each in decoded for each in encoded)
-            for decoded in map(_normalize, _decode_nested(text))
+            for decoded in map(_normalize, _decode_all(text))
         )
 
 
@@ -103,7 +103,7 @@ def _normalize(text: str) -> str:
     return _SPACE.sub("", text).replace("-", "+").replace("_", "/")
 
 
-def _decode_nested(text: str) -> set[str]:
+def _decode_all(text: str) -> set[str]:
     """Return `text` and what it decodes to as URL, HTML, JSON and quoted-printable, also nested."""
     found, newest = {text}, {text}
     for _ in range(_DEPTH):
