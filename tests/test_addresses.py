@@ -1,4 +1,4 @@
-"""Which addresses a job may reach: a table of what is public, what is not, and what allows it."""
+"""Tables of addresses that are public and of those that are not, and of rules that allow them."""
 
 from ipaddress import ip_address
 
@@ -92,7 +92,7 @@ def test_an_address_that_is_not_public(address: str, kind: str) -> None:
     assert explain_refusal(ip_address(address), ["203.0.112.0/24", "example.org"]) is not None
 
 
-def test_an_address_that_python_calls_private_or_reserved_as_it_ages() -> None:
+def test_addresses_on_which_versions_of_python_disagree() -> None:
     assert explain_refusal(ip_address("64:ff9b:1::a00:1"), ()) is not None
 
 
@@ -152,7 +152,7 @@ def test_a_host_that_is_allowed_by_name(host: str, rules: list[str], allowed: bo
         ("deadbeef.example", [], None),
     ],
 )
-def test_what_a_host_tells_without_being_resolved(
+def test_a_host_that_is_refused_by_its_name_alone(
     host: str, rules: list[str], refused: str | None
 ) -> None:
     assert explain_host_refusal(host, rules) == refused
@@ -204,7 +204,7 @@ def test_a_rule(text: str, meaning: str) -> None:
         ("ü..b", "'ü..b' is not a host, *.domain, address, network or *"),
     ],
 )
-def test_a_wrong_rule_says_why(text: str, why: str) -> None:
+def test_a_wrong_rule_is_explained(text: str, why: str) -> None:
     with pytest.raises(ValueError) as caught:
         normalize_rule(text)
     assert str(caught.value) == why

@@ -1,4 +1,4 @@
-"""Answers that could be taken for another request's, in both clients: interim, late, unasked."""
+"""Answers that could be read as those of another request, in both clients: interim, late, extra."""
 
 import itertools
 import json
@@ -26,7 +26,7 @@ Call = Callable[..., str]
 
 @pytest.fixture
 def call(rest: RestServer) -> Call:
-    """Run an `http` action at a path of `rest`; its output, or its error."""
+    """Run an `http` action at a path of `rest`. Return its output, or its error."""
 
     def run(path: str = "/", timeout: float = 5, **action: Any) -> str:
         fields = {"type": "http", "url": rest.url + path, **action}
@@ -47,7 +47,7 @@ def path_of(handler: Handler) -> bool:
 
 
 def before(path: str, answer: answers.Answer) -> answers.Answer:
-    """`answer` at `path`; elsewhere the path itself, as text."""
+    """Return `answer` at `path`, and the path itself as text elsewhere."""
     return lambda handler: (answer if handler.path == path else path_of)(handler)
 
 
@@ -64,7 +64,7 @@ def test_interim_answers_are_skipped(call: Call, rest: RestServer, codes: tuple[
 
 
 @pytest.mark.parametrize("codes", CODES, ids=str)
-def test_interim_answers_stop_no_sync(rest: RestServer, codes: tuple[int, ...]) -> None:
+def test_interim_answers_do_not_stop_a_sync(rest: RestServer, codes: tuple[int, ...]) -> None:
     body = json.dumps([{"id": 1}]).encode()
     rest.answer = interim(codes, reply(200, body))
     assert read(rest) == [("row 1", {"id": 1})]
@@ -73,7 +73,7 @@ def test_interim_answers_stop_no_sync(rest: RestServer, codes: tuple[int, ...]) 
 
 
 @pytest.mark.parametrize("code", [100, 102, 103])
-def test_interim_answers_without_an_end(call: Call, rest: RestServer, code: int) -> None:
+def test_endless_interim_answers(call: Call, rest: RestServer, code: int) -> None:
     rest.answer = interim([code] * (MAX_INTERIM + 1), path_of)
     assert call("/a").endswith(f"the service sent more than {MAX_INTERIM} interim responses")
     assert f"more than {MAX_INTERIM} interim responses" in sync_failure(rest)
@@ -98,7 +98,7 @@ def test_a_switch_of_protocols_is_an_error(call: Call, rest: RestServer) -> None
     assert "the service switched protocols (101) without being asked" in sync_failure(rest)
 
 
-def test_an_answer_after_the_timeout_reaches_nobody(call: Call, rest: RestServer) -> None:
+def test_an_answer_after_the_timeout_is_discarded(call: Call, rest: RestServer) -> None:
     def late(handler: Handler) -> bool:
         handler.rest.stopping.wait(0.4)
         return reply(200, b"late")(handler)
@@ -135,7 +135,7 @@ EXTRA = {
 
 @pytest.mark.parametrize("extra", EXTRA.values(), ids=EXTRA.keys())
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_bytes_after_an_answer_reach_nobody(
+def test_bytes_after_an_answer_are_discarded(
     call: Call, rest: RestServer, extra: answers.Answer, method: str
 ) -> None:
     rest.answer = before("/extra", extra)
@@ -147,7 +147,7 @@ def test_bytes_after_an_answer_reach_nobody(
 
 
 @pytest.mark.parametrize("length", [0, len(EVIL)])
-def test_the_body_of_an_answer_to_head_reaches_nobody(
+def test_the_body_of_an_answer_to_head_is_discarded(
     call: Call, rest: RestServer, length: int
 ) -> None:
     pieces = [HEAD_OF % (b"200 OK", length), EVIL]
@@ -160,7 +160,7 @@ def test_the_body_of_an_answer_to_head_reaches_nobody(
 
 
 def test_a_second_answer_is_not_the_next_page(rest: RestServer) -> None:
-    """Of a list in pages, whose connection is kept between them."""
+    """The pages of a list share a connection."""
     first = json.dumps({"data": [{"id": 1}], "next": "?page=2"}).encode()
     forged = json.dumps([{"id": 666}]).encode()
     second = HEAD_OF % (b"200 OK", len(forged)) + forged

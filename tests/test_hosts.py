@@ -1,4 +1,4 @@
-"""Host names: in IDNA 2008 wherever one is read, and the header Host of a job."""
+"""Host names are read as IDNA 2008 everywhere, and a job may set the header Host."""
 
 import json
 import socket
@@ -25,7 +25,7 @@ Perform = Callable[..., str | None]
 
 @pytest.fixture
 def resolved(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names that are looked up; each is this machine, as it would be in a zone of ours."""
+    """Record the names that are looked up. Each resolves to this machine."""
     names: list[str] = []
     real = socket.getaddrinfo
 
@@ -128,7 +128,7 @@ def test_the_rest_service_has_such_a_name(
 @pytest.mark.parametrize(
     "host", ["a..b", "ü..b", "-ß.de", "a\u200db.de", "%ff.de", "a%2fb", "a%00b", "a" * 64, "ü" * 64]
 )
-def test_what_is_no_name(host: str) -> None:
+def test_an_invalid_host_name(host: str) -> None:
     with pytest.raises(ValueError, match="host name"):
         to_ascii_host(host)
     row = {"id": 1, "name": "x", "every": 60, "action": {"type": "http", "url": f"http://{host}/"}}
@@ -164,7 +164,7 @@ def test_a_user_with_and_without_a_password(
 # Host
 
 
-def test_host_is_sent_once_in_the_place_of_ours(perform: Perform, rest: RestServer) -> None:
+def test_a_host_header_of_the_job_replaces_ours(perform: Perform, rest: RestServer) -> None:
     hosts: list[list[str]] = []
 
     def note(handler: Handler) -> bool:
@@ -181,7 +181,7 @@ def test_host_is_sent_once_in_the_place_of_ours(perform: Perform, rest: RestServ
     assert len(rest.clients) == 1, "over one kept connection"
 
 
-def test_host_goes_to_no_other_host(perform: Perform, rest: RestServer) -> None:
+def test_a_host_header_is_not_sent_to_another_host(perform: Perform, rest: RestServer) -> None:
     with RestServer() as other:
         other.answer = reply(200, b"arrived")
         rest.answer = first(1, redirect(other.url + "/x"))
@@ -193,7 +193,7 @@ def test_host_goes_to_no_other_host(perform: Perform, rest: RestServer) -> None:
 @pytest.mark.parametrize(
     "value", ["", "a b", "a/b", "me@a", "http://a", "a:b", "a:70000", "a:80:90", "[::1", "[g::1]"]
 )
-def test_a_host_that_is_none(perform: Perform, rest: RestServer, value: str) -> None:
+def test_an_invalid_host_header(perform: Perform, rest: RestServer, value: str) -> None:
     assert not is_host_header(value)
     action = {"type": "http", "url": "http://example.org", "headers": {"hOst": value}}
     outcome = validate({"id": 1, "name": "x", "every": 60, "action": action}, timezone="UTC")

@@ -1,4 +1,4 @@
-"""A canary: no spelling in which a service repeats a secret is kept, told or logged."""
+"""No encoding in which a service repeats a secret is kept, reported or logged."""
 
 import base64
 import gzip
@@ -28,12 +28,12 @@ from cron_tasks.settings import Settings
 from cron_tasks.text.masking import Mask
 
 SECRET = "k/Y+&'\"<ü=s3cretCanary%"
-#: What can be a token of ours, which is visible ASCII.
+#: The characters of a token: visible ASCII.
 TOKEN = SECRET.replace("ü", "u")
 
 
 def spellings(secret: str) -> dict[str, str]:
-    """How services repeat a secret, by name."""
+    """Return encodings in which services repeat a secret, by name."""
     data = secret.encode()
 
     def entities(form: str) -> str:
@@ -89,7 +89,7 @@ spelled = pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS.
 
 @pytest.fixture
 def perform(rest: RestServer, tmp_path: Path) -> Callable[..., tuple[str | None, str | None]]:
-    """Run an action with the secret in a header; the output and the error."""
+    """Run an action with the secret in a header. Return the output and the error."""
     (tmp_path / "KEY").write_text(SECRET + "\n")
 
     def run(keep: bool = False, **more: Any) -> tuple[str | None, str | None]:
@@ -111,7 +111,7 @@ def perform(rest: RestServer, tmp_path: Path) -> Callable[..., tuple[str | None,
 
 
 @spelled
-def test_no_spelling_is_kept(perform: Any, rest: RestServer, spelling: str) -> None:
+def test_no_encoding_of_the_secret_is_kept(perform: Any, rest: RestServer, spelling: str) -> None:
     rest.answer = reply(200, f"it is {spelling}!".encode(), Content_Type="text/html")
     assert perform() == (NOT_KEPT, None)
     output, _ = perform(keep=True)
@@ -122,7 +122,7 @@ def test_no_spelling_is_kept(perform: Any, rest: RestServer, spelling: str) -> N
 
 
 @spelled
-def test_no_spelling_in_the_head_of_an_answer_is_told(
+def test_no_encoding_in_the_head_of_an_answer_is_reported(
     perform: Any, rest: RestServer, spelling: str
 ) -> None:
     line = spelling.replace("\n", "").encode().decode("latin-1")
@@ -152,7 +152,7 @@ def test_no_spelling_in_the_head_of_an_answer_is_told(
         ("http://10.0.0.1/{}", "10.0.0.1 is a private address, which CRON_TASKS_HTTP_ALLOW does"),
     ],
 )
-def test_no_spelling_in_a_redirect_is_told(
+def test_no_encoding_in_a_redirect_is_reported(
     perform: Any, rest: RestServer, there: str, cause: str | None
 ) -> None:
     hidden = Mask()
@@ -171,14 +171,14 @@ def test_no_spelling_in_a_redirect_is_told(
         assert "canary" not in error.lower()
 
 
-def test_the_url_of_the_job_is_told_without_it(perform: Any, rest: RestServer) -> None:
+def test_the_url_of_the_job_is_reported_without_the_secret(perform: Any, rest: RestServer) -> None:
     rest.answer = reply(404, b"")
     url = rest.url + "/$id/${secret:KEY}/b?c=${secret:KEY}"
     assert perform(url=url)[1] == f"GET {rest.url}/7/***/b: answered 404 Not Found"
 
 
 @pytest.mark.parametrize("charset", ["utf-16", "utf-7", "cp037", "rot13"])
-def test_no_charset_is_a_way_around(perform: Any, rest: RestServer, charset: str) -> None:
+def test_no_charset_circumvents_the_mask(perform: Any, rest: RestServer, charset: str) -> None:
     rest.answer = reply(200, SECRET.encode() * 2, Content_Type=f"text/plain; charset={charset}")
     assert perform() == (NOT_KEPT, None)
     output, _ = perform(keep=True)
@@ -191,7 +191,7 @@ def test_a_compressed_body_is_not_kept(perform: Any, rest: RestServer) -> None:
     assert perform(keep=True) == ("(a body in gzip, which is not kept)", None)
 
 
-def test_what_repeats_nothing_is_kept_if_the_operator_wants_it(
+def test_a_body_without_the_secret_is_kept_if_the_operator_asks_for_it(
     perform: Any, rest: RestServer
 ) -> None:
     rest.answer = reply(200, b"all is well: 100 % of &amp; \\u0041 =41 dXNlcg==")
@@ -204,10 +204,10 @@ def test_what_repeats_nothing_is_kept_if_the_operator_wants_it(
 
 @pytest.mark.parametrize("name", SPELLINGS)
 @pytest.mark.parametrize("padding", [0, 150])
-def test_the_token_of_the_rest_service_is_not_told(
+def test_the_token_of_the_rest_service_is_not_reported(
     rest: RestServer, name: str, padding: int
 ) -> None:
-    """Not even a part of it, where a long address is cut."""
+    """Not even a part of it is reported where a long address is cut."""
     text = spellings(TOKEN)[name].replace("\n", "").encode().decode("latin-1")
     rest.answer = redirect("/" + "x" * padding + text)
     told = sync_failure(rest, rest_token=Settings(rest_token=TOKEN).rest_token)
@@ -219,10 +219,10 @@ def test_the_token_of_the_rest_service_is_not_told(
     assert "cannot read the jobs from" in told
 
 
-def test_nothing_of_it_is_anywhere(
+def test_the_secret_is_stored_nowhere(
     celery: Celery, redis: Redis, rest: RestServer, tmp_path: Path
 ) -> None:
-    """Output, errors, notifications, logs, history and reports, of a real worker and beat."""
+    """Check output, errors, notifications, logs, history and reports of a real worker and beat."""
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "KEY").write_text(SECRET)
     said = "\n".join(SPELLINGS.values()).encode()

@@ -1,4 +1,4 @@
-"""Settings: where they come from, and what a person reads when one is wrong."""
+"""Settings: their sources, and the errors for wrong ones."""
 
 import os
 import subprocess
@@ -117,7 +117,7 @@ def test_environment_before_dotenv_before_secret_files_before_defaults(
         ("rest_mapping", '{"jobs": "a.b", "id": "uuid"}', {"jobs": "a.b", "id": "uuid"}),
     ],
 )
-def test_a_value_becomes_what_the_code_works_with(
+def test_a_value_is_converted(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: object
 ) -> None:
     given_values(monkeypatch, **{name: value})
@@ -184,7 +184,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("name", "value", "said"), WRONG)
-def test_a_wrong_value_is_named_with_what_was_expected_and_what_was_got(
+def test_an_error_names_the_variable_the_expected_value_and_the_given_one(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
 ) -> None:
     text = complaint(monkeypatch, **{name: value})
@@ -193,7 +193,7 @@ def test_a_wrong_value_is_named_with_what_was_expected_and_what_was_got(
     assert "\n" not in text
 
 
-def test_all_wrong_values_at_once_each_with_its_origin_and_no_secret(
+def test_all_errors_are_reported_together_with_origins_and_without_secrets(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "CRON_TASKS_REST_TOKEN").write_text("s3cret token")
@@ -216,9 +216,7 @@ def test_all_wrong_values_at_once_each_with_its_origin_and_no_secret(
 
 
 @pytest.mark.parametrize("file", [".env", "secrets/CRON_TASKS_REST_TOKEN"])
-def test_a_file_that_is_no_text_is_said_to_be_none(
-    monkeypatch: pytest.MonkeyPatch, file: str
-) -> None:
+def test_a_binary_file_is_reported(monkeypatch: pytest.MonkeyPatch, file: str) -> None:
     Path("secrets").mkdir()
     Path(file).write_bytes(b"CRON_TASKS_CHAT_ID=\xff\xfe")
     assert "is not UTF-8 text" in complaint(monkeypatch, secrets_dir="secrets")
@@ -235,7 +233,7 @@ def test_a_file_that_is_no_text_is_said_to_be_none(
     | st.from_regex(r"\A(redis|rediss|sentinel|http)://[!-~]*\Z"),
 )
 @example(name="alive_file", value="\x1f/0")
-def test_whatever_a_value_is_it_counts_or_gets_one_line(name: str, value: str) -> None:
+def test_any_value_is_accepted_or_reported_in_one_line(name: str, value: str) -> None:
     load.cache_clear()
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv(PREFIX + name.upper(), value)
@@ -247,7 +245,7 @@ def test_whatever_a_value_is_it_counts_or_gets_one_line(name: str, value: str) -
     assert said == printable(said, 10_000)
 
 
-def test_unknown_variables_are_named_with_the_nearest_setting(
+def test_unknown_variables_are_reported_with_the_nearest_setting(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     Path(".env").write_text("CRON_TASKS_TIMEZON=UTC\ntimezone=Mars\n")
@@ -264,7 +262,7 @@ def test_unknown_variables_are_named_with_the_nearest_setting(
     )
 
 
-def test_what_jobs_may_do_is_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_permissions_of_jobs_are_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (load().http_allow, load().tasks_allow) == ((), ())
     load.cache_clear()
     given_values(monkeypatch, http_allow=" API.intern,10.0.0.0/8 ,,::1", tasks_allow="a.*, b")
@@ -281,14 +279,14 @@ def test_a_mapping_may_be_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 @pytest.mark.parametrize("field", MAPPABLE[2:])
-def test_a_mapping_may_place_what_a_job_knows(field: str) -> None:
+def test_a_mapping_may_map_every_field_of_a_job(field: str) -> None:
     row = {"id": 1, "name": "x", "every": 60, field: "?"}
     outcome = validate(row, timezone="UTC")
     assert not (isinstance(outcome, Job) and outcome.extra), "an unknown field is kept in `extra`"
     assert set(TIMING) <= set(MAPPABLE)
 
 
-def test_a_setting_that_is_needed_and_not_set_says_what_to_give(
+def test_a_missing_setting_is_described(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(SettingsError) as caught:
@@ -300,7 +298,7 @@ def test_a_setting_that_is_needed_and_not_set_says_what_to_give(
     assert Settings(rest_url="http://h").require("rest_url") == "http://h"
 
 
-def test_no_view_of_the_settings_holds_a_secret(
+def test_no_view_of_the_settings_contains_a_secret(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "CRON_TASKS_REST_TOKEN").write_text("tok://s3cret")
@@ -360,9 +358,7 @@ def test_reading_settings_imports_nothing_heavy() -> None:
         ),
     ],
 )
-def test_a_redis_url_is_written_so_that_every_library_reads_the_same(
-    url: str, expected: str
-) -> None:
+def test_every_library_reads_the_same_server_from_a_redis_url(url: str, expected: str) -> None:
     assert str(parse_redis_url(url)) == expected
     assert str(parse_redis_url(expected)) == expected
     first = urlsplit(expected.partition(";")[0])
@@ -401,7 +397,7 @@ def test_a_redis_url_is_written_so_that_every_library_reads_the_same(
         ("sentinel://h;redis://h2", "all nodes have the same scheme"),
     ],
 )
-def test_a_wrong_redis_url_says_how_to_write_it_and_holds_no_password(
+def test_the_error_for_a_redis_url_explains_it_without_the_password(
     monkeypatch: pytest.MonkeyPatch, url: str, said: str
 ) -> None:
     text = complaint(monkeypatch, redis_url=url)
@@ -422,5 +418,5 @@ def test_a_wrong_redis_url_says_how_to_write_it_and_holds_no_password(
         ("redis://:p", "redis://:***"),
     ],
 )
-def test_masking_a_url(url: str, expected: str) -> None:
+def test_passwords_in_urls_are_masked(url: str, expected: str) -> None:
     assert mask_passwords(url) == expected

@@ -34,8 +34,8 @@ class NoFinalAnswer(http.client.HTTPException):
 class LimitedResponse(http.client.HTTPResponse):
     """A final response. Reading it raises TimeoutError at `until` on the monotonic clock.
 
-    Interim responses (RFC 9110, section 15.2) are skipped. Raises NoFinalAnswer for
-    101, which our requests never ask for, and after MAX_INTERIM of the others.
+    Interim responses (RFC 9110, section 15.2) are skipped. Raises NoFinalAnswer for 101,
+    which our requests never ask for, and after MAX_INTERIM of the others.
     """
 
     def __init__(self, sock: socket.socket, *args: Any, until: float, **kwargs: Any) -> None:

@@ -68,7 +68,8 @@ def explain_status(
     code = response.status_code
     answered = f"the service answered {describe_status(code)}"
     if code in (401, 403) and "Authorization" not in response.request.headers:
-        return f"{answered} to a request without CRON_TASKS_REST_TOKEN, which is not set or not for this host"
+        why = "it is not set, or this is another host"
+        return f"{answered} to a request without CRON_TASKS_REST_TOKEN: {why}"
     if code in hints:
         return f"{answered}; check CRON_TASKS_REST_{hints[code]}"
     return f"{answered} in place of {wanted}" if code < 400 else answered
