@@ -1,4 +1,4 @@
-"""Answers that could be read as those of another request, in both clients: interim, late, extra."""
+"""Answers that could be taken for those of another request, in both clients."""
 
 import itertools
 import json
@@ -12,12 +12,13 @@ from reading import failure as sync_failure
 from reading import quick, read  # noqa: F401
 from rest_server import JOBS_PATH, Handler, RestServer, interim, raw, reply
 
-from cron_tasks.actions import action_of
+from cron_tasks.actions import find_performer
 from cron_tasks.errors import ActionFailed
 from cron_tasks.http.deadline import MAX_INTERIM
-from cron_tasks.jobs.job import Job, validate
-from cron_tasks.jobs.permissions import Limits
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.jobs.run import Run
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.settings import Settings
 
 EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
@@ -26,16 +27,16 @@ Call = Callable[..., str]
 
 @pytest.fixture
 def call(rest: RestServer) -> Call:
-    """Run an `http` action at a path of `rest`. Return its output, or its error."""
+    """Run an `http` action at a path of `rest`; its output, or its error."""
 
     def run(path: str = "/", timeout: float = 5, **action: Any) -> str:
         fields = {"type": "http", "url": rest.url + path, **action}
         row = {"id": 7, "name": "x", "every": 60, "timeout": timeout, "action": fields}
-        job = validate(row, timezone="UTC", limits=Limits(http=("*",)))
+        job = validate_row(row, timezone="UTC", permissions=Permissions(http=("*",)))
         assert isinstance(job, Job), job
         try:
             tick = Run(job, "7@2026-11-23T09:00:00Z", 1_795_424_400.0, 1)
-            return str(action_of(job)(tick, Settings(http_allow="127.0.0.1")))
+            return str(find_performer(job)(tick, Settings(http_allow="127.0.0.1")))
         except ActionFailed as error:
             return str(error)
 
@@ -47,7 +48,7 @@ def path_of(handler: Handler) -> bool:
 
 
 def before(path: str, answer: answers.Answer) -> answers.Answer:
-    """Return `answer` at `path`, and the path itself as text elsewhere."""
+    """`answer` at `path`; elsewhere the path itself, as text."""
     return lambda handler: (answer if handler.path == path else path_of)(handler)
 
 
@@ -73,7 +74,7 @@ def test_interim_answers_do_not_stop_a_sync(rest: RestServer, codes: tuple[int, 
 
 
 @pytest.mark.parametrize("code", [100, 102, 103])
-def test_endless_interim_answers(call: Call, rest: RestServer, code: int) -> None:
+def test_interim_answers_without_an_end(call: Call, rest: RestServer, code: int) -> None:
     rest.answer = interim([code] * (MAX_INTERIM + 1), path_of)
     assert call("/a").endswith(f"the service sent more than {MAX_INTERIM} interim responses")
     assert f"more than {MAX_INTERIM} interim responses" in sync_failure(rest)
@@ -85,7 +86,7 @@ def test_endless_interim_answers(call: Call, rest: RestServer, code: int) -> Non
     )(handler)
     begun = time.monotonic()
     assert call("/a", timeout=0.3).endswith("no whole answer within 0.3 s")
-    assert "did not arrive within 0.4 s" in sync_failure(rest, rest_deadline=0.4)
+    assert "did not return its list within 0.4 s" in sync_failure(rest, rest_deadline=0.4)
     assert time.monotonic() - begun < 3
 
 
@@ -98,7 +99,7 @@ def test_a_switch_of_protocols_is_an_error(call: Call, rest: RestServer) -> None
     assert "the service switched protocols (101) without being asked" in sync_failure(rest)
 
 
-def test_an_answer_after_the_timeout_is_discarded(call: Call, rest: RestServer) -> None:
+def test_an_answer_after_the_timeout_reaches_nobody(call: Call, rest: RestServer) -> None:
     def late(handler: Handler) -> bool:
         handler.rest.stopping.wait(0.4)
         return reply(200, b"late")(handler)
@@ -135,7 +136,7 @@ EXTRA = {
 
 @pytest.mark.parametrize("extra", EXTRA.values(), ids=EXTRA.keys())
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_bytes_after_an_answer_are_discarded(
+def test_bytes_after_an_answer_reach_nobody(
     call: Call, rest: RestServer, extra: answers.Answer, method: str
 ) -> None:
     rest.answer = before("/extra", extra)
@@ -147,7 +148,7 @@ def test_bytes_after_an_answer_are_discarded(
 
 
 @pytest.mark.parametrize("length", [0, len(EVIL)])
-def test_the_body_of_an_answer_to_head_is_discarded(
+def test_the_body_of_an_answer_to_head_reaches_nobody(
     call: Call, rest: RestServer, length: int
 ) -> None:
     pieces = [HEAD_OF % (b"200 OK", length), EVIL]
@@ -160,7 +161,7 @@ def test_the_body_of_an_answer_to_head_is_discarded(
 
 
 def test_a_second_answer_is_not_the_next_page(rest: RestServer) -> None:
-    """The pages of a list share a connection."""
+    """Of a list in pages, whose connection is kept between them."""
     first = json.dumps({"data": [{"id": 1}], "next": "?page=2"}).encode()
     forged = json.dumps([{"id": 666}]).encode()
     second = HEAD_OF % (b"200 OK", len(forged)) + forged

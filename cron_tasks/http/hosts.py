@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 import idna
 
+DEFAULT_PORTS = {"http": 80, "https": 443}
 #: Longest label and longest name (RFC 1035, section 2.3.4).
 _MAX_LABEL, _MAX_NAME = 63, 253
 _NOT_IN_A_NAME = re.compile(r"[\x00-\x20\x7f/?#@:%\\\[\]]")

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from cron_tasks.actions import action_of
+from cron_tasks.actions import find_performer
 from cron_tasks.errors import ActionFailed, CronTasksError, Stopped, describe_error
 from cron_tasks.jobs.run import Run
 from cron_tasks.runs.outcomes import ERROR_SHOWN, Result
@@ -80,7 +80,7 @@ def act(run: Run, settings: Settings) -> Result:
     An action may raise anything: SystemExit, CancelledError and KeyboardInterrupt are failures too.
     """
     try:
-        output = action_of(run.job)(run, settings)
+        output = find_performer(run.job)(run, settings)
     except Stopped:
         raise
     except ActionFailed as error:
