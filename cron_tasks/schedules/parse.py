@@ -25,7 +25,8 @@ from cron_tasks.text.display import short_repr
 from cron_tasks.text.english import join_words
 
 _MAX_EXCLUDED = 1_000
-_KINDS = ("cron_expression", "every", "run_at", "rrule")
+#: The fields of a job of which exactly one gives its rule.
+RULE_FIELDS = ("cron_expression", "every", "run_at", "rrule")
 _OWN_ZONE = {"cron_expression": cron.ZONE.match, "rrule": rrule.ZONE.search}
 
 
@@ -123,7 +124,7 @@ def _read_series(
     """
     faults, budget = Faults(), Budget()
     *rules, s, u = (None if isinstance(v, str) and not v.strip() else v for v in (c, e, t, r, s, u))
-    given = {field: v for field, v in zip(_KINDS, rules, strict=True) if v is not None}
+    given = {field: v for field, v in zip(RULE_FIELDS, rules, strict=True) if v is not None}
     field = next(iter(given)) if len(given) == 1 else "schedule"
     tz, start, end, exclude = find_zone("UTC"), None, None, None
     with faults.at("timezone"):
@@ -157,7 +158,7 @@ def _choose_zone(given: Mapping[str, object], field: str, tz: ZoneInfo) -> ZoneI
     """
     if len(given) != 1:
         found = join_words(list(given)) or "none"
-        raise Fault(f"needs exactly one of {join_words(_KINDS, 'or')}; found {found}")
+        raise Fault(f"needs exactly one of {join_words(RULE_FIELDS, 'or')}; found {found}")
     if field in _OWN_ZONE and (match := _OWN_ZONE[field](str(given[field]))):
         return find_zone(match[1])
     return tz
