@@ -132,11 +132,11 @@ def test_a_redis_that_fails_between_the_two_steps_of_a_stop_is_asked_again(
     outcome = conclude(run, it.claim, Result("failed", error="HTTP 503"), by, Settings(), 0.5)
     original, calls = steps.finish, [0]
 
-    def failing(*args: Any) -> Any:
+    def failing(redis: Redis, **values: Any) -> Any:
         calls[0] += 1
         if calls[0] == 2:
             raise ConnectionError("frozen")
-        return original(*args)
+        return original(redis, **values)
 
     monkeypatch.setattr(steps, "finish", failing)
     with pytest.raises(ConnectionError):
