@@ -83,7 +83,8 @@ def test_hosts_need_a_permission(url: str, refused: str | None) -> None:
         (
             {"url": "http://example.org/${secret:x}", "json": {"a": ["${secret:PASSWORD.txt}"]}},
             (
-                "`action.url`: jobs have no secret 'x'; add it to the folder CRON_TASKS_SECRETS_DIR",
+                "`action.url`: jobs have no secret 'x'; "
+                "add it to the folder CRON_TASKS_SECRETS_DIR",
                 "`action.json`: jobs have no secret 'PASSWORD.txt'; "
                 "add it to the folder CRON_TASKS_SECRETS_DIR",
             ),
