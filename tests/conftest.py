@@ -1,6 +1,7 @@
 """Fixtures: a real Valkey, a real REST service, real Celery processes, and a clean Redis after."""
 
 import re
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,20 @@ LASTING = re.compile(
     r"|deadlines|poke|failing|untold|going|queued|attempts|dropped)$"
     r"|queue:.*|celery|_kombu\..*|unacked.*|celery\x06.*"
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heeded_interrupts() -> Iterator[None]:
+    """Have the processes that tests start heed SIGINT, also where the tests themselves ignore it.
+
+    A shell without job control has what it starts in the background ignore SIGINT, and a child
+    inherits that. It does not inherit a handler, so the tests ignore SIGINT by one.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda *_: None)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")
