@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from command_line import CommandLine, Quick
 from driven import Beat, driven_beat
+from live import Live, Service
 from processes import Celery, Valkey, celery_processes
 from redis import Redis
 from rest_server import RestServer
@@ -104,6 +105,17 @@ def celery(redis_url: str, rest: RestServer, tmp_path: Path) -> Iterator[Celery]
     }
     with celery_processes(env, tmp_path) as processes:
         yield processes
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    with Service() as server:
+        yield server
+
+
+@pytest.fixture
+def live(redis: Redis, rest: RestServer, celery: Celery, service: Service) -> Live:
+    return Live(redis, rest, celery, service)
 
 
 @pytest.fixture
