@@ -74,8 +74,10 @@ def rest() -> Iterator[RestServer]:
 
 
 @pytest.fixture
-def cli(redis_url: str, rest: RestServer, tmp_path: Path) -> CommandLine:
-    return CommandLine(tmp_path, REDIS_URL=redis_url, REST_URL=rest.url)
+def cli(redis_url: str, rest: RestServer, tmp_path: Path) -> Iterator[CommandLine]:
+    commands = CommandLine(tmp_path, REDIS_URL=redis_url, REST_URL=rest.url)
+    yield commands
+    commands.end()
 
 
 @pytest.fixture
