@@ -10,14 +10,15 @@ from cron_tasks.audit.account_reader import days_between, read_accounts, read_op
 from cron_tasks.audit.explain import explain_tick
 from cron_tasks.audit.tally import Tally, audit_job
 from cron_tasks.beat.due import judge_page, read_page
-from cron_tasks.jobs.job import validate
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.ledger.ledger import Ledger
-from cron_tasks.ledger.records import DAY, Advance, Outcome, counted
+from cron_tasks.ledger.records import Advance, Outcome, counted
 from cron_tasks.ledger.run_id import run_id
 from cron_tasks.registry import skips
 from cron_tasks.registry.plan import Policy, plan
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs.outcomes import Attempt, Result, record
+from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 
@@ -211,7 +212,7 @@ def test_ticks_of_an_entry_in_quarantine_are_missed(story: Story) -> None:
     story.sync(hours(3.5), HOURLY)
     story.run(1)
     assert story.audit(START, hours(4.5)) == Tally(expected=4, ok=2, missed={"set_aside": 2})
-    assert validate(HOURLY, timezone="UTC")
+    assert validate_row(HOURLY, timezone="UTC")
 
 
 @pytest.mark.parametrize(

@@ -13,19 +13,12 @@ from cron_tasks.audit.account_reader import days_between, read_accounts, read_op
 from cron_tasks.audit.backfill import plan_backfill
 from cron_tasks.audit.tally import Tally, audit_job
 from cron_tasks.errors import RunUnfit
-from cron_tasks.ledger.records import (
-    DAY,
-    ONE_TICK,
-    Advance,
-    Outcome,
-    checksum,
-    counted,
-    milliseconds_of,
-)
+from cron_tasks.ledger.records import ONE_TICK, Advance, Outcome, checksum, counted, milliseconds_of
 from cron_tasks.ledger.run_id import run_id
 from cron_tasks.runs import commands, queries
 from cron_tasks.runs.outcomes import Result
 from cron_tasks.runs.outcomes import record as full
+from cron_tasks.schedules.durations import DAY
 from cron_tasks.store import names
 from cron_tasks.store.scripts import load
 

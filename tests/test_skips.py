@@ -19,7 +19,6 @@ from cron_tasks.audit.account_reader import days_between, read_accounts, read_op
 from cron_tasks.audit.backfill import plan_backfill
 from cron_tasks.audit.explain import explain_tick
 from cron_tasks.audit.tally import audit_job
-from cron_tasks.ledger.records import DAY
 from cron_tasks.ledger.run_id import parse_run_id, run_id
 from cron_tasks.registry import skips
 from cron_tasks.registry.plan import Changes
@@ -27,6 +26,7 @@ from cron_tasks.registry.registry import Registry
 from cron_tasks.repair.comparison import Comparison
 from cron_tasks.report.reporter import Reporter
 from cron_tasks.runs.outcomes import Attempt, Result, record
+from cron_tasks.schedules.durations import DAY
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
@@ -378,15 +378,15 @@ def test_reports_name_the_next_tick_that_will_run(
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
     rest.jobs = [dict(MINUTELY)]
-    beat.scheduler.ledger._reports = "1"
+    beat.scheduler.ledger._reporting = "1"
     reporter = Reporter(beat.redis, settings(rest, rest_report_path=JOBS_PATH + "{id}"))
     assert skips.add(beat.redis, "7", minute, beat.clock.now, report=True)
-    assert reporter.report(beat.clock) == 1
+    assert reporter.send_due_reports(beat.clock) == 1
     assert skips.take_back(beat.redis, "7", minute, beat.clock.now, report=True)
-    assert reporter.report(beat.clock) == 1
+    assert reporter.send_due_reports(beat.clock) == 1
     skip(beat, minute)
     beat.run(31)
-    assert reporter.report(beat.clock) == 1
+    assert reporter.send_due_reports(beat.clock) == 1
     bodies = [body for _, body in rest.patches]
     assert [body["next_run_at"] for body in bodies] == [
         iso_utc(minute + 60),

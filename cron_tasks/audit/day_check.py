@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cron_tasks.ledger.records import DAY, checksum, milliseconds, milliseconds_of
+from cron_tasks.ledger.records import checksum, milliseconds, milliseconds_of
 from cron_tasks.ledger.run_id import run_id
+from cron_tasks.schedules.durations import DAY
 from cron_tasks.schedules.iso8601 import iso_utc
 
 #: With at most so many ticks, it is unlikely (1 in 1,000) that a pair explains a count by chance.

@@ -12,9 +12,9 @@ from math import ceil
 from typing import NamedTuple
 
 from cron_tasks.audit.day_check import DayCheck, Evidence, Finding
-from cron_tasks.audit.job_account import HOUR, JobAccount, expect_ticks, recorded_end
-from cron_tasks.ledger.records import DAY
+from cron_tasks.audit.job_account import JobAccount, expect_ticks, recorded_end
 from cron_tasks.ledger.run_id import run_id
+from cron_tasks.schedules.durations import DAY, HOUR
 from cron_tasks.schedules.iso8601 import iso_utc
 
 #: Seconds after an edit or a pause in which a worker may still start a tick that beat had sent.

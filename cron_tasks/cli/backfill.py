@@ -12,7 +12,6 @@ from cron_tasks.cli import console
 from cron_tasks.cli.following import ask_patiently, describe_outcome, send_run, wait_for_end
 from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.ledger import PATIENCE
-from cron_tasks.ledger.run_id import parse_run_id
 from cron_tasks.registry.registry import Registry
 from cron_tasks.schedules.human import format_local
 from cron_tasks.text.plurals import number_of
@@ -100,12 +99,9 @@ def _run_in_turn(redis: Redis, job: Job, found: Backfill) -> Iterator[str]:
     """
     ledger = console.open_ledger(redis)
     for run_id in found.missing:
-        _, when = parse_run_id(run_id) or ("", 0.0)
         now = time.time()
-        missing = ask_patiently(partial(plan_backfill, redis, job, when, when, now)).missing
-        if run_id in missing and ask_patiently(
-            partial(found.open_some, ledger, [run_id], now + PATIENCE)
-        ):
+        is_missing = ask_patiently(partial(found.is_still_missing, redis, job, run_id, now))
+        if is_missing and ask_patiently(partial(found.open_some, ledger, [run_id], now + PATIENCE)):
             send_run(job, run_id)
             yield run_id
         run = wait_for_end(redis, run_id)

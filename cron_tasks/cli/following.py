@@ -10,7 +10,7 @@ from cron_tasks.cli import console
 from cron_tasks.errors import RunUnfit
 from cron_tasks.health.failures import describe_failure
 from cron_tasks.jobs.job import Job
-from cron_tasks.jobs.routing import routing
+from cron_tasks.jobs.routing import routing_options
 from cron_tasks.runs import queries
 from cron_tasks.schedules.human import format_runtime
 from cron_tasks.store import names
@@ -38,7 +38,7 @@ def send_run(job: Job, run_id: str) -> None:
     from cron_tasks.celery import app  # its import takes longer than all the rest
 
     with console.silence_logs():
-        app.send_task(names.RUN_TASK, [job.id], task_id=run_id, **routing(job))
+        app.send_task(names.RUN_TASK, [job.id], task_id=run_id, **routing_options(job))
 
 
 def ask_patiently(ask: Callable[[], T]) -> T:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from cron_tasks.cli import console
-from cron_tasks.jobs.job import Rejected
+from cron_tasks.jobs.rejected import Rejected
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.settings import load
 from cron_tasks.sync.reconciler import Reconciler, Report
@@ -49,7 +49,7 @@ def sync(ctx: click.Context, dry_run: bool, force: bool) -> None:
 
 def _reconcile(dry_run: bool, force: bool) -> Report | None:
     settings = load()
-    settings.required("rest_url")
+    settings.require("rest_url")
     with (
         console.silence_logs(),
         console.open_redis() as redis,

@@ -21,7 +21,7 @@ from cron_tasks.schedules.human import format_duration
 from cron_tasks.settings import Settings, load
 from cron_tasks.store import names
 from cron_tasks.store.client import connect
-from cron_tasks.sync.reconciler import Reconciler, policy_of
+from cron_tasks.sync.reconciler import Reconciler, make_policy
 from cron_tasks.sync.state import RIVAL_SHOWN, load_status, service_of
 from cron_tasks.text.plurals import none_or, number_of
 
@@ -169,13 +169,13 @@ def _check_clock(system: System) -> Result:
 
 def _check_rest_service(system: System) -> Result:
     settings = system.settings
-    settings.required("rest_url")
+    settings.require("rest_url")
     hurried = settings.model_copy(
         update={name: min(most, getattr(settings, name)) for name, most in REST_PATIENCE.items()}
     )
     current = Registry(system.redis).fingerprints() if system.is_reachable else {}
-    with Source(hurried).read(None) as listing:
-        found = plan(current, listing, policy_of(settings))
+    with Source(hurried).open_list(None) as listing:
+        found = plan(current, listing, make_policy(settings))
     rows = number_of(found.unchanged + len(found.candidates) + len(found.rejected), "row")
     if found.refusal:
         force = "If the list is right, run `cron-tasks sync --force`"
@@ -198,7 +198,7 @@ def _check_last_sync(system: System) -> Result:
 
 def _check_owner(system: System) -> Result:
     status = load_status(system.redis)
-    system.settings.required("rest_url")
+    system.settings.require("rest_url")
     ours = service_of(system.settings)
     if status.owner not in (None, ours):
         other = f"but this installation reads {ours}"

@@ -8,10 +8,10 @@ from typing import Any, Literal, NamedTuple
 import orjson
 
 from cron_tasks.ledger.run_id import parse_run_id
+from cron_tasks.schedules.durations import DAY
 
 #: The holder of a run that a Celery task does begins with this (in Lua, too).
 TASK = "task:"
-DAY = 86_400
 #: One tick in the count of a day's ok ticks; below it is the sum of their checksums.
 ONE_TICK = 10**13
 #: Above the milliseconds of a day, and so low that those of 86,400 ticks stay below ONE_TICK. For
@@ -265,13 +265,16 @@ class Outcome:
     otherwise: Callable[[str], "Outcome"] | None = None
 
     @property
-    def tag(self) -> str | bytes:
-        """How the tick is accounted for: an ok one as `day:count`, else as its time in seconds and
-        a short record. Of a retry, when it is due."""
+    def tag(self) -> tuple[float | str, int | str, int | bytes | str]:
+        """How the run is accounted for: a time, a day and a tally (account_for.lua).
+
+        The time is when a retry is due, or the fire time. Only an ok run has a day, whose count it
+        adds to; any other has a short record.
+        """
         if self.retry_at is not None:
-            return repr(self.retry_at)
+            return self.retry_at, "", ""
         _, when = parse_run_id(self.run_id) or ("", 0.0)
         by_hand = "h" in _read(self.state).flags
         if self.status != "ok" or by_hand:
-            return f"{when!r} ".encode() + accounted(self.record, by_hand)
-        return f"{int(when // DAY)}:{counted(when)}"
+            return when, "", accounted(self.record, by_hand)
+        return "", int(when // DAY), counted(when)

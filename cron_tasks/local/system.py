@@ -15,7 +15,7 @@ from cron_tasks.local.home import Home, open_home
 from cron_tasks.local.narrator import Narrator
 from cron_tasks.local.parts import Layout, check_requirements, embeds_valkey, plan_layout
 from cron_tasks.registry.registry import Registered, Registry
-from cron_tasks.settings import Settings, variable
+from cron_tasks.settings import Settings, variable_name
 from cron_tasks.store import names
 from cron_tasks.store.client import connect
 from cron_tasks.sync.state import load_status, take_over
@@ -37,7 +37,7 @@ def run_system(settings: Settings, *, demo: bool, workers: int, data: Path | Non
         if demo and service and not service.startswith("http://127.0.0.1:"):
             raise CronTasksError(
                 f"The demo would replace the jobs of {service} in this Redis. "
-                f"Leave {variable('redis_url')} unset"
+                f"Leave {variable_name('redis_url')} unset"
             )
     with open_home(data) as place:
         plan, narrator = plan_layout(demo, workers, settings, place), Narrator()
@@ -47,7 +47,7 @@ def run_system(settings: Settings, *, demo: bool, workers: int, data: Path | Non
             narrator.show_row("settings", text, "yellow")
         if embeds_valkey(settings):
             narrator.show("\nFor another terminal:")
-            narrator.show(f"  export {variable('redis_url')}={plan.redis_url}")
+            narrator.show(f"  export {variable_name('redis_url')}={plan.redis_url}")
         narrator.show()
         asyncio.run(System(plan, place, narrator).run())
 
