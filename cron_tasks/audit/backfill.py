@@ -20,10 +20,10 @@ from cron_tasks.audit.account import (
 from cron_tasks.errors import RunUnfit
 from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.ledger import Ledger
-from cron_tasks.ledger.records import DAY
 from cron_tasks.ledger.run_id import run_id
 from cron_tasks.runs import queries
 from cron_tasks.schedules import Schedule
+from cron_tasks.schedules.durations import DAY
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.schedules.zones import MICROSECOND
 from cron_tasks.store.paging import pages

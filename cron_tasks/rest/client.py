@@ -50,7 +50,7 @@ class Client(requests.Session):
         adapter = _DeadlineAdapter(until, pool, RETRY | retry)
         self.mount("http://", adapter)
         self.mount("https://", adapter)
-        self.base: str = settings.required("rest_url").rstrip("/")
+        self.base: str = settings.require("rest_url").rstrip("/")
         self.auth = self._set_token
         self.max_redirects = 10
         self.headers.update({"Accept": "application/json", "User-Agent": "cron-tasks"})
@@ -61,8 +61,8 @@ class Client(requests.Session):
 
     def mask_token(self, text: str) -> str:
         """Return a text for messages without the token, which a redirect, for one, may repeat."""
-        masked = self._mask.masked(text)
-        return "(it repeats CRON_TASKS_REST_TOKEN)" if self._mask.is_in(masked) else masked
+        masked = self._mask.mask_text(text)
+        return "(it repeats CRON_TASKS_REST_TOKEN)" if self._mask.occurs_in(masked) else masked
 
     def _set_token(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Send the token to the origin of CRON_TASKS_REST_URL only. Ignore .netrc."""
