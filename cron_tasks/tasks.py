@@ -23,7 +23,7 @@ from cron_tasks.runs.outcomes import Result
 from cron_tasks.store import names
 from cron_tasks.store.client import connect
 from cron_tasks.sync.reconciler import Reconciler
-from cron_tasks.text.display import output_of
+from cron_tasks.text.output import render_output
 from cron_tasks.worker import inflight, watchdog
 from cron_tasks.worker.batch import Tick, one_by_one
 from cron_tasks.worker.conclusions import Concluder
@@ -100,7 +100,7 @@ def _send_alone(request: Any, tick: Tick) -> None:
 @app.task(name=names.DONE_TASK, bind=True)
 def task_done(self: Task[..., Any], output: Any, handed: dict[str, Any]) -> str:
     """Conclude a run whose task returned `output`."""
-    return _end(handed, Result("ok", output=output_of(output)), self.request.origin)
+    return _end(handed, Result("ok", output=render_output(output)), self.request.origin)
 
 
 # An app that has this task, too, calls it in the process in which the other failed, with that one's

@@ -191,7 +191,7 @@ def paused_while_it_runs(m: Meeting) -> str:
     m.it.passes(5)
     m.it.end(work, "ok")
     assert m.end_of(tick(1)) == ("ok", None)
-    return "goes on"
+    return "continues"
 
 
 def paused_between_attempts(m: Meeting) -> str:
@@ -200,7 +200,7 @@ def paused_between_attempts(m: Meeting) -> str:
     m.it.pause("a")
     m.it.tick()
     assert m.end_of(tick(1)) == ("failed", "paused")
-    return "has failed"
+    return "fails"
 
 
 def started_on_a_paused_job(m: Meeting) -> str:
@@ -227,19 +227,19 @@ def _with_its_retries(m: Meeting) -> str:
 
 
 STORIES = {
-    "a tick, while a run is going": while_one_runs,
-    "a tick, while a run waits for its next attempt": while_one_waits_for_its_next_attempt,
-    "a tick, while a run is going and an earlier tick waits": while_another_is_queued,
-    "`jobs run`, while a run is going": jobs_run,
-    "`runs retry` of an earlier run, while a run is going": runs_retry,
-    "`backfill`, while a run is going": backfill,
-    "missed ticks, catch-up `all`": missed("all", goes=False),
-    "missed ticks, catch-up `all`, while a run is going": missed("all", goes=True),
-    "the latest of missed ticks, catch-up `one`, while a run is going": missed("one", goes=True),
-    "missed ticks, catch-up `none`": missed("none", goes=False),
-    "a run that waits for a worker, when its job is paused": paused_before_it_begins,
-    "a run that is going, when its job is paused": paused_while_it_runs,
-    "a run that waits for its next attempt, when its job is paused": paused_between_attempts,
+    "a run is due, while another is in flight": while_one_runs,
+    "a run is due, while another waits for its next attempt": while_one_waits_for_its_next_attempt,
+    "a run is due, while one is in flight and an earlier one is queued": while_another_is_queued,
+    "`jobs run`, while a run is in flight": jobs_run,
+    "`runs retry` of an earlier run, while a run is in flight": runs_retry,
+    "`backfill`, while a run is in flight": backfill,
+    "missed runs, catch-up `all`": missed("all", goes=False),
+    "missed runs, catch-up `all`, while a run is in flight": missed("all", goes=True),
+    "the latest of missed runs, catch-up `one`, while a run is in flight": missed("one", goes=True),
+    "missed runs, catch-up `none`": missed("none", goes=False),
+    "the job is paused, while a run waits for a worker": paused_before_it_begins,
+    "the job is paused, while a run is in flight": paused_while_it_runs,
+    "the job is paused, while a run waits for its next attempt": paused_between_attempts,
     "`jobs run` on a paused job": started_on_a_paused_job,
     "`jobs run` on a disabled job": started_on_a_disabled_job,
 }
@@ -247,7 +247,7 @@ STORIES = {
 
 def table() -> dict[str, dict[str, str]]:
     """The cells of the documented table, by row and column."""
-    lines = DOCS.read_text().partition("| what comes |")[2].splitlines()[2:]
+    lines = DOCS.read_text().partition("| what happens |")[2].splitlines()[2:]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     found = {}
     for name, *cells in rows:

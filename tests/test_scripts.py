@@ -1,11 +1,13 @@
 """The Lua scripts: all of them are loaded, whatever Python strips, and none can do nothing."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from lua_globals import OFFERED, find_globals
 from redis import Redis
 
 from cron_tasks.errors import WriteRefused
@@ -13,11 +15,32 @@ from cron_tasks.store import scripts
 from cron_tasks.store.scripts import ScriptError, script
 
 NAMES = sorted(f"{path.parts[-3]}/{path.stem}" for path in scripts.ROOT.rglob("*.lua"))
+#: Scripts that Python calls; the others hold functions for them.
+CALLED = sorted(
+    name
+    for path in scripts.ROOT.rglob("*.py")
+    for name in re.findall(r'(?:script|positional)\("(\w+/\w+)"\)', path.read_text())
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_script_is_lua_that_the_server_accepts(redis: Redis, name: str) -> None:
     redis.script_load(scripts.load(name)[0])
+
+
+@pytest.mark.parametrize("name", CALLED)
+def test_each_script_uses_only_locals_and_what_redis_offers(redis_url: str, name: str) -> None:
+    with Redis.from_url(redis_url) as raw:
+        found = find_globals(raw, scripts.load(name)[0])
+    assert found.assigned == set()
+    assert found.read <= OFFERED
+
+
+def test_globals_are_found_wherever_they_are_used(redis_url: str) -> None:
+    source = "local function f() wrong = 1.5 return function() return missing end end return f"
+    with Redis.from_url(redis_url) as raw:
+        found = find_globals(raw, source)
+    assert (found.read, found.assigned) == ({"missing"}, {"wrong"})
 
 
 def test_the_scripts_are_there_where_python_strips_docstrings(redis: Redis, redis_url: str) -> None:
@@ -90,8 +113,8 @@ def test_a_header_names_keys_arguments_rows_and_their_lists(folder: Path, redis:
 local seen = {open, queue, history_prefix, now, with(1)}
 for n, run_id, state, messages, tags in runs() do
     seen[#seen + 1] = n .. run_id .. state
-    for to, payload in each_messages(messages) do seen[#seen + 1] = to .. payload end
-    for tag in each_tags(tags) do seen[#seen + 1] = tag end
+    for _, to, payload in each_messages(messages) do seen[#seen + 1] = to .. payload end
+    for _, tag in each_tags(tags) do seen[#seen + 1] = tag end
 end
 return seen"""
     )

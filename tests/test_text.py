@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cron_tasks.text.display import did_you_mean, output_of, printable, shown, storable
+from cron_tasks.text.display import printable, short_repr
+from cron_tasks.text.output import render_output
+from cron_tasks.text.stored_json import to_storable
+from cron_tasks.text.suggestions import find_nearest
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 
@@ -58,7 +61,7 @@ def nested(levels: int) -> list[object]:
     ids=["1 MB", "deep", "10,000 digits", "surrogate", "repr raises", "NaN"],
 )
 def test_any_value_can_be_shown(value: object) -> None:
-    line = shown(value)
+    line = short_repr(value)
     assert 0 < len(line) <= 60
     assert line.isprintable()
 
@@ -69,7 +72,7 @@ def test_any_value_can_be_shown(value: object) -> None:
     ids=["all kinds", "deep", "empty", "zero"],
 )
 def test_what_json_holds_is_stored_as_it_is(value: object) -> None:
-    assert storable(value) == value
+    assert to_storable(value) == value
 
 
 @pytest.mark.parametrize(
@@ -96,14 +99,14 @@ def test_what_json_holds_is_stored_as_it_is(value: object) -> None:
     ],
 )
 def test_what_json_cannot_hold_is_stored_as_a_text_that_shows_it(value: object) -> None:
-    stored = storable(value)
+    stored = to_storable(value)
     assert isinstance(stored, str)
     assert 0 < len(stored) <= 500
 
 
 def test_what_is_too_long_depends_on_the_limit_and_nan_is_null() -> None:
-    assert storable("x" * 5000, limit=6000) == "x" * 5000
-    assert storable([float("nan"), float("-inf")]) == [None, None]
+    assert to_storable("x" * 5000, limit=6000) == "x" * 5000
+    assert to_storable([float("nan"), float("-inf")]) == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +121,7 @@ def test_what_is_too_long_depends_on_the_limit_and_nan_is_null() -> None:
     ],
 )
 def test_did_you_mean(word: str, near: str | None) -> None:
-    assert did_you_mean(word, ["timezone", "cron_expression"]) == near
+    assert find_nearest(word, ["timezone", "cron_expression"]) == near
 
 
 class Sulky:
@@ -150,10 +153,10 @@ CYCLE.append(CYCLE)
     ],
 )
 def test_what_is_kept_of_a_result(result: Any, output: str | None) -> None:
-    assert output_of(result) == output
+    assert render_output(result) == output
 
 
 def test_a_result_without_a_text_is_kept_all_the_same() -> None:
-    assert output_of(10**5000) == "a huge number"
-    assert "Sulky" in str(output_of(Sulky()))
-    assert "Sulky" in str(output_of({"a": Sulky()}))
+    assert render_output(10**5000) == "a huge number"
+    assert "Sulky" in str(render_output(Sulky()))
+    assert "Sulky" in str(render_output({"a": Sulky()}))

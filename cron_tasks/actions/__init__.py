@@ -9,7 +9,7 @@ from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.plugins import CustomAction
 from cron_tasks.jobs.run import Run
 from cron_tasks.settings import Settings
-from cron_tasks.text.display import output_of
+from cron_tasks.text.output import render_output
 
 __all__ = ["Action", "Run", "action_of"]
 
@@ -40,4 +40,4 @@ def action_of(job: Job) -> Action:
 
 
 def _plugged(action: CustomAction) -> Action:
-    return lambda run, settings: output_of(action.perform(run, settings))
+    return lambda run, settings: render_output(action.perform(run, settings))

@@ -18,7 +18,7 @@ from cron_tasks.http.dialing import AddressRefused
 from cron_tasks.jobs.actions import HttpAction
 from cron_tasks.jobs.run import Run
 from cron_tasks.settings import Settings
-from cron_tasks.text.display import MOST_OUTPUT, output
+from cron_tasks.text.output import MAX_OUTPUT_BYTES, trim_output
 
 MOST_REDIRECTS = 5
 #: Bytes of an answer that are read, unless what is kept and a secret that it ends in take more.
@@ -56,7 +56,7 @@ def perform(run: Run, settings: Settings) -> str | None:
     action, secrets = cast("HttpAction", run.job.action), Secrets(settings.secrets_dir)
     until = time.monotonic() + run.job.timeout
     request = request_of(action, run, secrets)
-    most = max(READ, MOST_OUTPUT + secrets.longest)
+    most = max(READ, MAX_OUTPUT_BYTES + secrets.longest)
     expected = action.expect_status
 
     def failed(cause: str, **more: Any) -> ActionFailed:
@@ -136,7 +136,7 @@ def _kept(answer: Answer, secrets: Secrets, most: int, keep: bool) -> str | None
         return NOT_KEPT
     encoding = answer.headers["Content-Encoding"]
     if encoding is not None:  # unasked for; no secret would be found in it
-        return output(f"(a body in {encoding}, which is not kept)")
+        return trim_output(f"(a body in {encoding}, which is not kept)")
     plain = answer.body.decode("utf-8", "replace")
     try:
         text = answer.body.decode(answer.headers.get_content_charset("utf-8"), "replace")
@@ -148,4 +148,4 @@ def _kept(answer: Answer, secrets: Secrets, most: int, keep: bool) -> str | None
         secrets.is_in(secrets.masked(text)) or (plain != text and secrets.is_in(plain))
     ):
         return REPEATED
-    return output(secrets.masked(text, min(MOST_OUTPUT, safe)))
+    return trim_output(secrets.masked(text, min(MAX_OUTPUT_BYTES, safe)))

@@ -24,8 +24,8 @@ from cron_tasks.ledger.records import DAY
 from cron_tasks.ledger.run_id import run_id
 from cron_tasks.runs import queries
 from cron_tasks.schedules import Schedule
-from cron_tasks.schedules.clock import MICROSECOND
 from cron_tasks.schedules.instants import iso
+from cron_tasks.schedules.zones import MICROSECOND
 from cron_tasks.store.paging import pages
 
 #: Most ticks in one call.

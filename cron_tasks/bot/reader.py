@@ -16,7 +16,7 @@ from redis.exceptions import LockError, ResponseError
 from cron_tasks.errors import CronTasksError
 from cron_tasks.store import names
 from cron_tasks.store.leases import held
-from cron_tasks.store.scripts import positional
+from cron_tasks.store.scripts import script
 
 #: Seconds after the last sign of life of a reader until others take what it has.
 LEASE = 15.0
@@ -24,9 +24,9 @@ LEASE = 15.0
 #: that was frozen may read one message more when it wakes, until it notices.
 REMEMBERED = 86_400
 
-_put_back = positional("bot/put_back")
-_trim = positional("bot/trim")
-_claim = positional("bot/claim")
+_put_back = script("bot/put_back")
+_trim = script("bot/trim")
+_claim = script("bot/claim")
 
 
 class Delivery(NamedTuple):
@@ -131,9 +131,17 @@ class ListReader(Reader):
         return [Delivery(str(taken), str(taken))] if taken is not None else []
 
     def _take_over(self, ours_too: bool) -> list[Delivery]:
-        args = [self.name, self._lease.local.token if ours_too else "", self._alive]
-        args += [self._processing, time.time(), REMEMBERED]
-        _put_back(self.redis, [self.queue, self.queue + names.BOT_READERS], args)
+        _put_back(
+            self.redis,
+            queue=self.queue,
+            readers=self.queue + names.BOT_READERS,
+            reader=self.name,
+            own_token=self._lease.local.token if ours_too else "",
+            alive_prefix=self._alive,
+            processing_prefix=self._processing,
+            now=time.time(),
+            forget_after=REMEMBERED,
+        )
         return []
 
 
@@ -166,7 +174,7 @@ class StreamReader(Reader):
         self.redis.xack(self.queue, self.group, delivery.key)
 
     def leave(self) -> None:
-        _trim(self.redis, [self.queue], [])
+        _trim(self.redis, queue=self.queue)
         super().leave()
 
     def _read(self, timeout: float) -> list[Delivery]:
@@ -177,9 +185,16 @@ class StreamReader(Reader):
         return [_delivery(key, fields) for key, fields in (new[0][1] if new else [])]
 
     def _take_over(self, ours_too: bool) -> list[Delivery]:
-        _trim(self.redis, [self.queue], [])
-        args = [self.group, self.name, self._lease.local.token if ours_too else "", self._alive]
-        taken = _claim(self.redis, [self.queue], [*args, REMEMBERED * 1000])
+        _trim(self.redis, queue=self.queue)
+        taken = _claim(
+            self.redis,
+            queue=self.queue,
+            group=self.group,
+            reader=self.name,
+            own_token=self._lease.local.token if ours_too else "",
+            alive_prefix=self._alive,
+            forget_after_ms=REMEMBERED * 1000,
+        )
         return [_delivery(key, dict(zip(it[::2], it[1::2], strict=True))) for key, it in taken]
 
 

@@ -16,7 +16,7 @@ from celery.bootsteps import StartStopStep
 from kombu import Connection, Exchange, Queue
 from kombu.exceptions import ChannelError
 
-from cron_tasks.text.display import shown
+from cron_tasks.text.display import short_repr
 
 log = structlog.get_logger("cron_tasks.broker")
 
@@ -94,7 +94,7 @@ def _is_message(message: Any) -> bool:
 
 def _dropped(message: Any, reason: str) -> None:
     hint = "see who else writes to the lists of the broker"
-    log.error("message.dropped", message=shown(message, 200), reason=reason, hint=hint)
+    log.error("message.dropped", message=short_repr(message, 200), reason=reason, hint=hint)
 
 
 class Unacknowledged(AMQP):

@@ -12,7 +12,7 @@ from cron_tasks.cli import console
 from cron_tasks.errors import ScheduleError
 from cron_tasks.schedules import Schedule, parse
 from cron_tasks.schedules.human import local
-from cron_tasks.text.display import printable, shown
+from cron_tasks.text.display import printable, short_repr
 
 #: What is an expression and no id of a job: white space, a nickname, `PT5M`, `FREQ=…`, `DTSTART…`.
 _EXPRESSION = re.compile(r"\s|^@|^PT?\d|FREQ=|^(?:DTSTART|RRULE|CRON_TZ=|TZ=)", re.IGNORECASE)
@@ -78,7 +78,7 @@ def _read(text: str, timezone: str | None, start: str | datetime) -> Schedule:
         return parse(**given, timezone=timezone or _default_zone())
     except ScheduleError as error:
         reasons = "; ".join(why for _, why in error.errors)
-        raise click.ClickException(f"{shown(text)}: {reasons}") from None
+        raise click.ClickException(f"{short_repr(text)}: {reasons}") from None
 
 
 def _default_zone() -> str:
@@ -102,7 +102,7 @@ def _schedule_of_job(job_id: str, now: datetime) -> tuple[Schedule, datetime, tu
     except Exception as error:
         if (why := console.sentence(error)) is None:
             raise
-        neither = f"{shown(job_id)} is no expression, and as the id of a job: {why}"
+        neither = f"{short_repr(job_id)} is no expression, and as the id of a job: {why}"
         raise click.ClickException(neither) from None
     if not found.job.enabled:
         click.echo("Warning: the job is disabled, it has no ticks until it is enabled", err=True)

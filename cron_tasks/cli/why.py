@@ -13,7 +13,7 @@ from cron_tasks.audit.explain import why
 from cron_tasks.cli import console
 from cron_tasks.ledger.run_id import run_id
 from cron_tasks.store import names
-from cron_tasks.text.display import printable, shown
+from cron_tasks.text.display import printable, short_repr
 
 
 @click.command("why")
@@ -50,4 +50,6 @@ def _moment(text: str, zone: str, now: float) -> float:
         return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))).timestamp()
     except (ValueError, OverflowError):
         expected = "expected an ISO 8601 time such as 2026-03-01T09:00, or 09:00"
-        raise click.BadParameter(f"{expected}, got {shown(text)}", param_hint="'--at'") from None
+        raise click.BadParameter(
+            f"{expected}, got {short_repr(text)}", param_hint="'--at'"
+        ) from None

@@ -11,7 +11,7 @@ import click
 from cron_tasks.bot import Bot, reader
 from cron_tasks.settings import load
 from cron_tasks.telemetry import logs
-from cron_tasks.text.display import printable, shown
+from cron_tasks.text.display import printable, short_repr
 
 
 def line(body: Mapping[str, Any], now: float) -> str:
@@ -21,7 +21,7 @@ def line(body: Mapping[str, Any], now: float) -> str:
         chat, text = printable(str(body["chat_id"]), 20), printable(str(body["response"]), 300)
         late = now - datetime.fromisoformat(body["scheduled_for"]).timestamp()
     except (ValueError, LookupError, TypeError):
-        return click.style(f"  not understood: {shown(body, 200)}", fg="yellow")
+        return click.style(f"  not understood: {short_repr(body, 200)}", fg="yellow")
     mark = click.style("✓", fg="green") if good else click.style("✗", fg="red")
     when = f"{datetime.fromtimestamp(now):%H:%M:%S}"
     return f"  {when} {mark} {click.style(chat, fg='cyan')}  {text}  ({late:.2f} s)"

@@ -11,7 +11,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from cron_tasks.http.hosts import ascii_host
-from cron_tasks.text.display import shown
+from cron_tasks.text.display import short_repr
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -72,17 +72,19 @@ def rule(text: str) -> str:
     if name == "*":
         return name
     if "://" in name:
-        raise ValueError(f"{shown(text)} is a URL; give its host")
+        raise ValueError(f"{short_repr(text)} is a URL; give its host")
     try:
         return str(ip_network(name.removeprefix("[").removesuffix("]")))
     except ValueError as error:
         if "has host bits set" in str(error):
             network = ip_network(name, strict=False)
-            raise ValueError(f"{shown(text)} has host bits set; did you mean {network}?") from None
+            raise ValueError(
+                f"{short_repr(text)} has host bits set; did you mean {network}?"
+            ) from None
     if re.fullmatch(r".*[\w\]]:\d+", name):
-        raise ValueError(f"{shown(text)} has a port; a rule holds for all ports of a host")
+        raise ValueError(f"{short_repr(text)} has a port; a rule holds for all ports of a host")
     if literal(name) or re.fullmatch(r"[\d.]+(/.*)?", name) or not _HOST.fullmatch(name):
-        raise ValueError(f"{shown(text)} is no host, *.domain, address, network or *")
+        raise ValueError(f"{short_repr(text)} is no host, *.domain, address, network or *")
     return name
 
 

@@ -13,7 +13,8 @@ from cron_tasks.http.hosts import host_of, usable_as_host
 from cron_tasks.jobs import plugins
 from cron_tasks.jobs.fields import Policy, few, text, whole, word
 from cron_tasks.jobs.placeholders import RequestTemplate, checked, secrets_in, texts
-from cron_tasks.text.display import shown, to_json
+from cron_tasks.text.display import short_repr
+from cron_tasks.text.stored_json import to_json
 
 #: Longest body, and longest JSON, of an action.
 MAX_BYTES = 65_536
@@ -36,9 +37,9 @@ def _web_address(url: str) -> str:
     except ValueError:
         usable = False
     if not usable:
-        raise ValueError(f"expected an http or https URL with a host, got {shown(url)}")
+        raise ValueError(f"expected an http or https URL with a host, got {short_repr(url)}")
     if "$" in host:
-        raise ValueError(f"a placeholder cannot stand in the host of a URL, got {shown(url)}")
+        raise ValueError(f"a placeholder cannot stand in the host of a URL, got {short_repr(url)}")
     return url
 
 
@@ -62,7 +63,7 @@ def _free_headers(headers: dict[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         # One with a placeholder is checked when the run fills it in.
         if name.lower() == "host" and "$" not in value and not usable_as_host(value):
-            raise ValueError(f"{name} is a host or host:port in ASCII, got {shown(value)}")
+            raise ValueError(f"{name} is a host or host:port in ASCII, got {short_repr(value)}")
     return headers
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from cron_tasks.jobs.messages import wire_names
-from cron_tasks.text.display import kept
+from cron_tasks.text.stored_json import to_storable_fields
 
 WEEK = 7 * 86_400
 YEAR = 366 * 86_400
@@ -69,4 +69,4 @@ class Policy(BaseModel):
         given = {name: each for name, each in value.items() if each is not None}
         known = wire_names(cls)
         unknown = {name: given.pop(name) for name in list(given) if name not in known}
-        return kept(unknown) | given
+        return to_storable_fields(unknown) | given

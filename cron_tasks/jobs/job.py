@@ -30,7 +30,8 @@ from cron_tasks.jobs.messages import expectations, faults, unknown_fields
 from cron_tasks.jobs.permissions import Limits
 from cron_tasks.jobs.policies import Catchup, Notify, Retry, worker_queue
 from cron_tasks.schedules import Schedule, from_spec, parse
-from cron_tasks.text.display import kept, name_of, printable, shown, storable
+from cron_tasks.text.display import printable, printable_key, short_repr
+from cron_tasks.text.stored_json import to_storable, to_storable_fields
 
 #: Part of every fingerprint: raised when the same row would make another document.
 FORMAT = b"2"
@@ -210,7 +211,7 @@ def fingerprint(row: Any, salt: str) -> str:
         canonical = orjson.dumps(row, option=orjson.OPT_SORT_KEYS)
     except TypeError:
         shape = row if isinstance(row, dict) else {"": row}
-        plain = {name_of(key): storable(value, 1 << 30) for key, value in shape.items()}
+        plain = {printable_key(key): to_storable(value, 1 << 30) for key, value in shape.items()}
         canonical = orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
     digest = blake2b(b"%b\0%b\0%b" % (FORMAT, salt.encode(), canonical), digest_size=12)
     return urlsafe_b64encode(digest.digest()).decode()
@@ -225,7 +226,7 @@ def validate(
     what the operator lets jobs do.
     """
     if not isinstance(row, dict):
-        return Rejected(None, place, (f"expected an object, got {shown(row)}",), row)
+        return Rejected(None, place, (f"expected an object, got {short_repr(row)}",), row)
     identity = job_id(row)
     if isinstance(row, Unreadable):
         return Rejected(identity, place, (row.reason,), dict(row))
@@ -234,11 +235,11 @@ def validate(
     if options.keys() >= {"enabled", "is_active"} and options["enabled"] != options["is_active"]:
         found.append(("is_active", "contradicts `enabled`"))
     if identity is None:
-        found.append(("id", f"expected {_ID}, got {shown(options.pop('id', None))}"))
+        found.append(("id", f"expected {_ID}, got {short_repr(options.pop('id', None))}"))
     else:
         options["id"] = identity
     if unknown:
-        options["extra"] = kept(unknown)
+        options["extra"] = to_storable_fields(unknown)
     try:
         given = {"timezone": timezone, **timing}
         schedule = options["schedule"] = parse(**given, identity=identity or "")
@@ -273,7 +274,7 @@ def _split(row: dict[Any, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[An
         if name in TIMING:
             # NaN and Infinity are not JSON: null would say that the field is missing.
             finite = not isinstance(value, float) or isfinite(value)
-            timing[name] = storable(value, _LONGEST) if finite else str(value)
+            timing[name] = to_storable(value, _LONGEST) if finite else str(value)
         else:
             (options if name in _OPTIONS else unknown)[name] = value
     return timing, options, unknown

@@ -11,7 +11,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from cron_tasks.text.display import did_you_mean, shown
+from cron_tasks.text.display import short_repr
+from cron_tasks.text.suggestions import find_nearest
 
 
 @lru_cache
@@ -73,10 +74,10 @@ def _message(kind: str, expected: str, got: Any, context: Mapping[str, Any]) -> 
     if kind == "value_error":
         return str(context["error"])
     if not expected:  # a plug-in need not describe its fields
-        return f"{context['said']}, got {shown(got)}"
+        return f"{context['said']}, got {short_repr(got)}"
     if kind == "missing":
         return f"is missing; expected {expected}"
-    return f"expected {expected}, got {shown(got)}"
+    return f"expected {expected}, got {short_repr(got)}"
 
 
 @lru_cache(maxsize=4096)
@@ -84,7 +85,7 @@ def unknown_fields(unknown: tuple[str, ...], known: tuple[str, ...]) -> str:
     """The warning about the fields that a row has but the contract has not."""
     named = []
     for name in unknown[:10]:
-        near = did_you_mean(name, known)
+        near = find_nearest(name, known)
         named.append(f"`{name}` (did you mean `{near}`?)" if near else f"`{name}`")
     more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""
     return f"unknown and therefore ignored: {', '.join(named)}{more}"

@@ -6,7 +6,8 @@ from fnmatch import fnmatchcase
 
 from cron_tasks.http.addresses import refused_host
 from cron_tasks.jobs.actions import AnyAction, HttpAction, TaskAction
-from cron_tasks.text.display import did_you_mean, shown
+from cron_tasks.text.display import short_repr
+from cron_tasks.text.suggestions import find_nearest
 
 #: Ours and Celery's own tasks, such as `celery.map`, which could call any other.
 RESERVED = ("cron_tasks.", "celery.")
@@ -36,7 +37,7 @@ class Limits:
             case TaskAction() if not self.allows_task(action.name):
                 yield (
                     "action.name",
-                    f"jobs may not call the task {shown(action.name)}; "
+                    f"jobs may not call the task {short_repr(action.name)}; "
                     "CRON_TASKS_TASKS_ALLOW names those that they may",
                 )
             case HttpAction():
@@ -47,6 +48,6 @@ class Limits:
                         yield f"action.{field}", self._unknown(name)
 
     def _unknown(self, name: str) -> str:
-        near = did_you_mean(name, self.secrets)
+        near = find_nearest(name, self.secrets)
         hint = f"did you mean {near}?" if near else "CRON_TASKS_SECRETS_DIR is their folder"
-        return f"jobs have no secret {shown(name)}; {hint}"
+        return f"jobs have no secret {short_repr(name)}; {hint}"

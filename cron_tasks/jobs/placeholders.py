@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from string import Template
 from typing import Any
 
-from cron_tasks.text.display import shown
+from cron_tasks.text.display import short_repr
 
 #: What the name of a secret may be; with a path in it, it could leave its folder.
 SECRET_NAME = r"[a-z0-9_][a-z0-9_.-]{0,99}"  # noqa: S105
@@ -35,7 +35,7 @@ def checked(text: str, fields: Sequence[str], kind: type[Template] = Template) -
             raise ValueError(f"the `$` at character {at} names no field; write `$$` for a `$`")
         if name and name not in fields and not name.startswith(_SECRET):
             known = ", ".join(fields)
-            raise ValueError(f"unknown placeholder {shown('$' + name)}; known: {known}")
+            raise ValueError(f"unknown placeholder {short_repr('$' + name)}; known: {known}")
     return text
 
 

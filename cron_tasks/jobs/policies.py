@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from cron_tasks.jobs import placeholders
 from cron_tasks.jobs.fields import WEEK, YEAR, Policy, few, seconds, text, whole, word
 from cron_tasks.store.names import RESERVED
-from cron_tasks.text.display import shown
+from cron_tasks.text.display import short_repr
 
 #: What a `notify.template` may name; `time` is the scheduled time in the job's zone.
 TEMPLATE_FIELDS = (
@@ -25,7 +25,7 @@ Event = Annotated[_Events, Field(description=f"one of {_EVENTS}")]
 def worker_queue(name: str | None, reserved: tuple[str, ...] = RESERVED) -> str | None:
     """A queue that workers read. Raises ValueError on a key of the scheduler's own."""
     if name and name.startswith(reserved):
-        raise ValueError(f"{shown(name)} is a name that Celery or the scheduler uses itself")
+        raise ValueError(f"{short_repr(name)} is a name that Celery or the scheduler uses itself")
     return name
 
 

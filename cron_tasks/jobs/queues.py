@@ -17,7 +17,7 @@ from cron_tasks.store.names import (
     CELERY_CONTROL,
     CELERY_EVENTS,
 )
-from cron_tasks.text.display import shown
+from cron_tasks.text.display import short_repr
 
 
 class Use(NamedTuple):
@@ -42,7 +42,9 @@ def uses(row: Any, place: str) -> list[Use]:
     named["notify.queue"] = notify.get("queue") if isinstance(notify, dict) else None
     for field_, name in named.items():
         if name and isinstance(name, str):
-            found.append(Use(name, field_, f"`{field_}` of job {shown(row.get('id'))} ({place})"))
+            found.append(
+                Use(name, field_, f"`{field_}` of job {short_repr(row.get('id'))} ({place})")
+            )
     return found
 
 
@@ -72,7 +74,8 @@ class Queues:
 
     def _fault(self, use: Use) -> str | None:
         if use.name.startswith(CELERY_EVENTS) or use.name.endswith(CELERY_CONTROL):
-            return f"`{use.field}`: {shown(use.name)} is a list of Celery's own: give another name"
+            shown = short_repr(use.name)
+            return f"`{use.field}`: {shown} is a list of Celery's own: give another name"
         taken = (self.workers if use.for_bots else self.bots).get(use.name)
         if taken:
             return _sentence(use, f"is also {taken.place}; workers read the one, bots the other")
@@ -85,7 +88,7 @@ class Queues:
 
 
 def _sentence(use: Use, what: str) -> str:
-    return f"`{use.field}`: {shown(use.name)} {what}: give one of them another name"
+    return f"`{use.field}`: {short_repr(use.name)} {what}: give one of them another name"
 
 
 def _beside(name: str) -> Iterator[str]:

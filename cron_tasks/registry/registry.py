@@ -27,7 +27,8 @@ from cron_tasks.schedules.catchup import next_tick, ticks_among
 from cron_tasks.schedules.instants import iso
 from cron_tasks.store import names
 from cron_tasks.store.paging import PAGE, pages
-from cron_tasks.text.display import storable, suggestion
+from cron_tasks.text.stored_json import to_storable
+from cron_tasks.text.suggestions import suggest_nearest
 
 DAY = 86_400
 _KEYS = [
@@ -97,7 +98,7 @@ class Registry:
         document = self.redis.hget(names.entry_key(job_id), "job")
         if document is None:
             known = cast("list[str]", self.redis.hkeys(names.JOBS))
-            hint = suggestion(job_id, known) or "; see `cron-tasks jobs list`"
+            hint = suggest_nearest(job_id, known) or "; see `cron-tasks jobs list`"
             if any(each.id == job_id for each in self.rejected()):
                 hint = ": its row is rejected; see `cron-tasks jobs rejected`"
             raise UnknownJob(f"no job has the id {job_id!r}{hint}")
@@ -276,4 +277,4 @@ def _registered(row: Any, score: float | None, to_skip: tuple[float, ...]) -> Re
 
 def _rejection(rejected: Rejected) -> str:
     stored = {"id": rejected.id, "place": rejected.place, "errors": rejected.errors}
-    return orjson.dumps(stored | {"row": storable(rejected.row, ROW_SHOWN)}).decode()
+    return orjson.dumps(stored | {"row": to_storable(rejected.row, ROW_SHOWN)}).decode()

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from cron_tasks.jobs.job import Unreadable
 from cron_tasks.rest.skim import DEEPEST, LONGEST, Skim
-from cron_tasks.text.display import shown
+from cron_tasks.text.display import short_repr
 
 #: Where the contract lets the array of jobs be; `@` is the page itself.
 CONTRACT_PLACES = ("@", "results", "items", "jobs", "data")
@@ -61,7 +61,7 @@ class Document:
             yield from self._object(places)
         if not self._found:
             raise Malformed(
-                f"starts with {shown(start)} and has no array of jobs at {', '.join(places)}; "
+                f"starts with {short_repr(start)} and has no array of jobs at {', '.join(places)}; "
                 "is it HTML? Check CRON_TASKS_REST_URL and CRON_TASKS_REST_JOBS_PATH; "
                 "if the jobs are elsewhere in it, say where, "
                 'e.g. CRON_TASKS_REST_MAPPING={"jobs": "path.to.them"}'

@@ -14,7 +14,7 @@ from cron_tasks.runs import queries
 from cron_tasks.runs.overdue import decide
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
-from cron_tasks.text.display import shown
+from cron_tasks.text.display import short_repr
 
 CANCELLED = "cancelled"
 
@@ -39,7 +39,7 @@ def named(text: str) -> tuple[str, str, float]:
     Raises RunUnfit.
     """
     if not (parts := parse_run_id(text)):
-        raise RunUnfit(f"{shown(text)} is no id of a run such as 7@2026-11-23T09:00:00Z")
+        raise RunUnfit(f"{short_repr(text)} is no id of a run such as 7@2026-11-23T09:00:00Z")
     return run_id(*parts), *parts
 
 

@@ -1,7 +1,7 @@
 """Cron expressions: cronsim knows the grammar and the days, this module says what is wrong.
 
 cronsim's own walk is not used: asked inside a repeated hour it answers with a time already past,
-and backwards it overlooks ticks there. Its parsed fields feed `walls.Grid`, which goes both ways.
+and backwards it overlooks ticks there. Its parsed fields feed a `Grid`, which goes both ways.
 
 At a clock change all expressions follow what cronsim took over from Debian's cron: fixed where
 neither minute nor hour starts with `*`, else real (see `walls`). cronsim does so for five fields
@@ -19,11 +19,11 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 from cronsim.cronsim import Field
 
-from cron_tasks.schedules import cron_text, cron_words, walls
+from cron_tasks.schedules import cron_text, cron_words, wall_clock
+from cron_tasks.schedules.budget import Work
+from cron_tasks.schedules.faults import Fault
 from cron_tasks.schedules.interval import Interval
-from cron_tasks.schedules.words import Fault
-from cron_tasks.schedules.work import Work
-from cron_tasks.text.display import shown
+from cron_tasks.text.display import short_repr
 
 PREFIX = re.compile(r"^\s*(?:CRON_)?TZ=(\S*)\s*")
 _ANY_TIME = datetime(2000, 1, 1)
@@ -39,7 +39,7 @@ def read(
     One that is `stored` is taken as it is: an earlier version may have accepted other steps.
     """
     if not isinstance(value, str):
-        raise Fault(f"{shown(value)} is not a text such as '0 9 * * *'")
+        raise Fault(f"{short_repr(value)} is not a text such as '0 9 * * *'")
     if len(value) > 1000:
         raise Fault("is longer than 1,000 characters")
     expression = PREFIX.sub("", value, count=1)
@@ -55,7 +55,7 @@ class Cron:
     key: ClassVar = "c"
     written: str
     tz: ZoneInfo
-    grid: walls.Grid
+    grid: wall_clock.Grid
     real: bool
 
     @classmethod
@@ -69,15 +69,15 @@ class Cron:
             months, matches = _days(*parts[3:])
         except CronSimError:
             raise Fault(*cron_text.faults(parts)) from None
-        grid = walls.Grid((hour, minute, second), months, matches)
+        grid = wall_clock.Grid((hour, minute, second), months, matches)
         return cls(expression, tz, grid, parts[1][0] == "*" or parts[2][0] == "*")
 
     def after(self, when: datetime, work: Work) -> datetime | None:
-        search = walls.real_after if self.real else walls.fixed_after
+        search = wall_clock.real_after if self.real else wall_clock.fixed_after
         return search(self.tz, self.grid, when, work)
 
     def latest(self, when: datetime, work: Work) -> datetime | None:
-        search = walls.real_latest if self.real else walls.fixed_latest
+        search = wall_clock.real_latest if self.real else wall_clock.fixed_latest
         return search(self.tz, self.grid, when, work)
 
     def skipped(self, work: Work) -> bool:

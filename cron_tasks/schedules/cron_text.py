@@ -11,8 +11,9 @@ from typing import NamedTuple
 from cronsim import CronSimError
 from cronsim.cronsim import SYMBOLIC_DAYS, SYMBOLIC_MONTHS, Field
 
-from cron_tasks.schedules.words import Fault
-from cron_tasks.text.display import shown, suggestion
+from cron_tasks.schedules.faults import Fault
+from cron_tasks.text.display import short_repr
+from cron_tasks.text.suggestions import suggest_nearest
 
 _NICKNAMES = {
     "@yearly": "0 0 1 1 *",
@@ -80,7 +81,7 @@ def canonical(expression: str, stored: bool) -> str:
     if parts and parts[0].startswith("@"):
         nickname = parts[0].lower()
         if len(parts) > 1 or nickname not in _NICKNAMES:
-            raise Fault(f"unknown nickname {shown(' '.join(parts))}{_meant(nickname)}")
+            raise Fault(f"unknown nickname {short_repr(' '.join(parts))}{_meant(nickname)}")
         return _NICKNAMES[nickname]
     if len(parts) not in (5, 6):
         count = f"{len(parts)} field{'s' * (len(parts) != 1)}"
@@ -110,14 +111,16 @@ def _spelled(at: int, text: str) -> str | None:
 def _meant(nickname: str) -> str:
     known = "@every" if re.fullmatch("@every[0-9].*", nickname) else nickname
     hint = f"; write {_FOREIGN[known]}" if known in _FOREIGN else ""
-    return hint or suggestion(nickname, _NICKNAMES)
+    return hint or suggest_nearest(nickname, _NICKNAMES)
 
 
 def _odd(at: int, term: str) -> str | None:
     """Return the fault of a term which cronsim would not find, or not explain."""
     if "?" in term:
         where = "stands alone in" if at in _DAY_FIELDS else "is only for"
-        return f"{_GRAMMAR[at].name} {shown(term)}: '?' {where} day-of-month or weekday; write *"
+        return (
+            f"{_GRAMMAR[at].name} {short_repr(term)}: '?' {where} day-of-month or weekday; write *"
+        )
     step = _STEP.fullmatch(term)
     return _too_far(at, term, step) if step else None
 
@@ -132,7 +135,7 @@ def _too_far(at: int, term: str, step: re.Match[str]) -> str | None:
     size = int(step[4]) if len(step[4]) < 10 else 10**9
     if size <= max(high - low, 1):
         return None
-    fault = f"{field.name} {shown(term)}: the step is larger than the range {low}–{high}"
+    fault = f"{field.name} {short_repr(term)}: the step is larger than the range {low}–{high}"
     if step[1] and size < 10**9:
         fault += f"; for every {size} {_UNITS[field.unit]}, use {_instead(field.unit, size)}"
     return fault
@@ -178,8 +181,10 @@ def _term_fault(at: int, term: str) -> str | None:
         name, low, high, _, words, also, _ = _GRAMMAR[at]
         for number in re.findall("[0-9]+", re.split("[/#]", term)[0]):
             if not low <= int(number) <= high:
-                return f"{name} {shown(int(number))} is not in {low}–{high}"
+                return f"{name} {short_repr(int(number))} is not in {low}–{high}"
         unknown = [word for word in re.findall("[A-Z]+", term) if word not in words]
-        hint = suggestion(unknown[0], words) if unknown else ""
-        return f"{name} {shown(term)} is not {low}–{high}{also}, a rising range or a step{hint}"
+        hint = suggest_nearest(unknown[0], words) if unknown else ""
+        return (
+            f"{name} {short_repr(term)} is not {low}–{high}{also}, a rising range or a step{hint}"
+        )
     return None

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from cron_tasks.schedules.clock import read_time
+from cron_tasks.schedules.faults import Fault
 from cron_tasks.schedules.interval import Interval
-from cron_tasks.schedules.words import Fault
-from cron_tasks.text.display import shown
+from cron_tasks.schedules.zones import read_time
+from cron_tasks.text.display import short_repr
 
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 _AGO = re.compile(f"([0-9]{{1,9}}) ?({'|'.join(unit for unit, _ in _UNITS)})")
@@ -56,5 +56,5 @@ def moment(text: str, zone: str, now: datetime) -> datetime:
         if text[:1] in ("P", "p"):
             return now - Interval.read(text, ZoneInfo(zone), None).period
     except OverflowError:
-        raise Fault(f"{shown(text)} ago was before the year 1") from None
+        raise Fault(f"{short_repr(text)} ago was before the year 1") from None
     return read_time(text, ZoneInfo(zone))

@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 from zoneinfo import ZoneInfo
 
-from cron_tasks.schedules.clock import EPOCH, local, read_date, read_time, utc_text, wall_text
-from cron_tasks.schedules.words import Fault, listed
-from cron_tasks.schedules.work import Work
-from cron_tasks.text.display import shown
+from cron_tasks.schedules.budget import Work
+from cron_tasks.schedules.faults import Fault, listed
+from cron_tasks.schedules.zones import EPOCH, local, read_date, read_time, utc_text, wall_text
+from cron_tasks.text.display import short_repr
 
 _LONGEST = 36525 * 86400
 _NUMBER = r"([0-9]{1,12}(?:[.,][0-9]+)?)"
@@ -41,7 +41,7 @@ class Interval:
         """Of seconds, as number or text, of an ISO 8601 duration, or of `1h30m`. Raises Fault."""
         seconds = _seconds(value)
         if not 1 <= seconds <= _LONGEST:  # false for NaN, too
-            raise Fault(f"{shown(value)} is not between 1 second and 100 years")
+            raise Fault(f"{short_repr(value)} is not between 1 second and 100 years")
         return cls(timedelta(seconds=seconds), start or EPOCH)
 
     @property
@@ -75,7 +75,7 @@ def _seconds(value: object) -> float:
         weeks, days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
         return (((weeks * 7 + days) * 24 + hours) * 60 + minutes) * 60 + seconds
     raise Fault(
-        f"{shown(value)} is neither seconds nor an ISO 8601 duration such as PT5M"
+        f"{short_repr(value)} is neither seconds nor an ISO 8601 duration such as PT5M"
         " (years and months have no fixed length)"
     )
 
@@ -92,7 +92,7 @@ class Once:
     def read(cls, value: object, tz: ZoneInfo, _: datetime | None) -> "Once":
         """Of an ISO 8601 time. Raises Fault."""
         if isinstance(value, str) and read_date(value):
-            raise Fault(f"{shown(value)} has no time of day, such as 2026-03-01T09:00")
+            raise Fault(f"{short_repr(value)} has no time of day, such as 2026-03-01T09:00")
         return cls(read_time(value, tz), tz)
 
     @property

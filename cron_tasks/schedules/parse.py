@@ -14,8 +14,12 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from cron_tasks.errors import ScheduleError
-from cron_tasks.schedules import cron, rrule, trial, window
-from cron_tasks.schedules.clock import (
+from cron_tasks.schedules import cron, exclusions, feasibility, rrule
+from cron_tasks.schedules.budget import Work
+from cron_tasks.schedules.faults import Fault, Faults, listed
+from cron_tasks.schedules.interval import Interval, Once
+from cron_tasks.schedules.schedule import MOST_JITTER, Rule, Schedule, Series
+from cron_tasks.schedules.zones import (
     EPOCH,
     FIRST,
     LAST,
@@ -24,11 +28,7 @@ from cron_tasks.schedules.clock import (
     utc_text,
     zone,
 )
-from cron_tasks.schedules.interval import Interval, Once
-from cron_tasks.schedules.schedule import MOST_JITTER, Rule, Schedule, Series
-from cron_tasks.schedules.words import Fault, Faults, listed
-from cron_tasks.schedules.work import Work
-from cron_tasks.text.display import shown
+from cron_tasks.text.display import short_repr
 
 _MOST_EXCLUDED = 1_000
 _KINDS = ("cron_expression", "every", "run_at", "rrule")
@@ -51,7 +51,7 @@ def parse(
     """The schedule of a job's fields (contract, section 3); a blank text counts as not given.
 
     Ticks exist from `start_at` to before `end_at`; a date alone means that whole day. `exclude`
-    takes dates and {"from", "to"} of dates or of times of day (see `window.read`). Up to `jitter`
+    takes dates and {"from", "to"} of dates or of times of day (see `exclusions`). Up to `jitter`
     seconds, chosen by `identity`, are added to each tick; they carry none to or past the next
     tick, `end_at`, or the beginning of an excluded stretch.
 
@@ -82,7 +82,9 @@ def from_spec(spec: Mapping[str, Any]) -> Schedule:
     try:
         return _stored(orjson.dumps(spec))
     except TypeError:
-        raise ScheduleError([("spec", f"{shown(spec)} is not the spec of a schedule")]) from None
+        raise ScheduleError(
+            [("spec", f"{short_repr(spec)} is not the spec of a schedule")]
+        ) from None
 
 
 @lru_cache(maxsize=16384)
@@ -92,10 +94,12 @@ def _stored(text: bytes) -> Schedule:
         fields = dict(spec)
         offset = fields.pop("j", 0)
         if "x" in fields:
-            fields["x"] = tuple(map(window.canonical, fields["x"]))
+            fields["x"] = tuple(map(exclusions.canonical, fields["x"]))
         found = _read(**fields, stored=True)
     except (TypeError, ValueError):
-        raise ScheduleError([("spec", f"{shown(spec)} is not the spec of a schedule")]) from None
+        raise ScheduleError(
+            [("spec", f"{short_repr(spec)} is not the spec of a schedule")]
+        ) from None
     if not isinstance(found, Series):
         raise ScheduleError(found)
     if type(offset) is not int or not 0 <= offset <= MOST_JITTER:
@@ -140,7 +144,7 @@ def _read(
     with faults.at("end_at"):
         end = None if u is None else read_end(u, tz)
     with faults.at("exclude"):
-        exclude = window.read(x, tz)
+        exclude = exclusions.read(x, tz)
     with faults.at(field):
         if given.keys() == {field}:
             rule = _rule(field, given[field], tz, start, work, stored)
@@ -149,7 +153,7 @@ def _read(
     series = Series(_spec(rule, tz, start, end, x), rule, tz, start or FIRST, end or LAST, exclude)
     if not stored:
         with faults.at("exclude" if exclude else field):
-            faults += trial.faults(series, field, work)
+            faults += feasibility.faults(series, field, work)
     return tuple(faults) or series
 
 
@@ -189,12 +193,14 @@ def _entries(exclude: object) -> tuple[str, ...]:
     listed = exclude if isinstance(exclude, (list, tuple)) else [exclude]
     if len(listed) > _MOST_EXCLUDED:
         raise Fault(f"has {len(listed):,} entries; at most {_MOST_EXCLUDED:,} are read")
-    return tuple(map(window.canonical, listed))
+    return tuple(map(exclusions.canonical, listed))
 
 
 def _offset(jitter: object, identity: str) -> int:
     """The job's own share of the jitter: a hash, so that it is the same in every process."""
     if type(jitter) is not int or not 0 <= jitter <= MOST_JITTER:
-        raise Fault(f"{shown(jitter)} is not a whole number of seconds from 0 to {MOST_JITTER:,}")
+        raise Fault(
+            f"{short_repr(jitter)} is not a whole number of seconds from 0 to {MOST_JITTER:,}"
+        )
     digest = blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest) % (jitter + 1)

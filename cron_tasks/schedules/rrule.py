@@ -13,15 +13,15 @@ from datetime import datetime
 from typing import ClassVar
 from zoneinfo import ZoneInfo
 
-from cron_tasks.schedules import walls
-from cron_tasks.schedules.clock import FIRST, LAST, local, utc, wall_text
-from cron_tasks.schedules.rrule_clock import UNITS, Clock, clock
+from cron_tasks.schedules import wall_clock
+from cron_tasks.schedules.budget import TooMuchWork, Work
+from cron_tasks.schedules.faults import Fault
 from cron_tasks.schedules.rrule_days import Days
 from cron_tasks.schedules.rrule_search import DAY_SECONDS, END, Occurrences, to_seconds, to_wall
 from cron_tasks.schedules.rrule_text import DAILY, MONTHLY, WEEKLY, YEARLY, Parts, read
-from cron_tasks.schedules.words import Fault
-from cron_tasks.schedules.work import TooMuchWork, Work
-from cron_tasks.text.display import shown
+from cron_tasks.schedules.rrule_times import UNITS, Clock, clock
+from cron_tasks.schedules.zones import FIRST, LAST, local, utc, wall_text
+from cron_tasks.text.display import short_repr
 
 ZONE = re.compile(r"^\s*DTSTART;(?:\S*;)?TZID=([^:;\s]*)", re.IGNORECASE | re.MULTILINE)
 _LONGEST = 10_000
@@ -59,7 +59,7 @@ def _occurrences(parts: Parts, start: datetime, tz: ZoneInfo) -> Occurrences:
 def _until(until: datetime | None, tz: ZoneInfo) -> int:
     if not until:
         return END
-    return to_seconds(walls.passed(tz, utc(until)) if until.tzinfo else until)
+    return to_seconds(wall_clock.passed(tz, utc(until)) if until.tzinfo else until)
 
 
 def _counted(occurrences: Occurrences, count: int, work: Work) -> int:
@@ -95,7 +95,7 @@ class Recurrence:
     def read(cls, value: object, tz: ZoneInfo, start: datetime | None, work: Work) -> "Recurrence":
         """`start` stands for a DTSTART that the text lacks. Raises Fault."""
         if not isinstance(value, str):
-            raise Fault(f"{shown(value)} is not a text such as FREQ=DAILY;INTERVAL=2")
+            raise Fault(f"{short_repr(value)} is not a text such as FREQ=DAILY;INTERVAL=2")
         if len(value) > _LONGEST:
             raise Fault(f"is longer than {_LONGEST:,} characters")
         told, named, parts = read(value)
@@ -119,10 +119,10 @@ class Recurrence:
         return self.walls.interval > 1
 
     def after(self, when: datetime, work: Work) -> datetime | None:
-        return walls.fixed_after(self.tz, self.walls, when, work)
+        return wall_clock.fixed_after(self.tz, self.walls, when, work)
 
     def latest(self, when: datetime, work: Work) -> datetime | None:
-        return walls.fixed_latest(self.tz, self.walls, when, work)
+        return wall_clock.fixed_latest(self.tz, self.walls, when, work)
 
     def describe(self) -> str:
         """`Every 2 weeks (BYDAY=MO,FR), starting 2026-03-02 09:00 (Europe/Berlin)`"""

@@ -13,8 +13,8 @@ from itertools import accumulate, pairwise
 from operator import or_
 from typing import NamedTuple
 
+from cron_tasks.schedules.budget import Work
 from cron_tasks.schedules.rrule_text import DAILY, MONTHLY, WEEKLY, YEARLY, Parts
-from cron_tasks.schedules.work import Work
 
 #: A search gives up after so many years without a match. The rarest date that people mean,
 #: 29 February on a given weekday, takes up to 40.

@@ -6,10 +6,10 @@ Inside, a wall time is a number of seconds: 86,400 times its ordinal day, and it
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from cron_tasks.schedules.rrule_clock import UNITS, Clock, places
+from cron_tasks.schedules.budget import Work
 from cron_tasks.schedules.rrule_days import Days
 from cron_tasks.schedules.rrule_text import DAILY
-from cron_tasks.schedules.work import Work
+from cron_tasks.schedules.rrule_times import UNITS, Clock, places
 
 DAY_SECONDS = UNITS[DAILY]
 #: Steps of budget: for a candidate that INTERVAL leaves out, for a period whose occurrences are

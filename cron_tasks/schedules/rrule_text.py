@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from cron_tasks.schedules.words import Fault, Faults
-from cron_tasks.text.display import shown, suggestion
+from cron_tasks.schedules.faults import Fault, Faults
+from cron_tasks.text.display import short_repr
+from cron_tasks.text.suggestions import suggest_nearest
 
 FREQUENCIES = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY")
 YEARLY, MONTHLY, WEEKLY, DAILY, HOURLY, MINUTELY, SECONDLY = range(len(FREQUENCIES))
@@ -45,7 +46,7 @@ def read(text: str) -> tuple[str, datetime | None, Parts]:
         if re.fullmatch(r"DTSTART(;TZID=\S+|;VALUE=DATE(-TIME)?)*", name):
             start = _time("DTSTART", value)
         elif value and name != "RRULE":
-            raise Fault(f"{shown(name)} is not supported, only RRULE and DTSTART")
+            raise Fault(f"{short_repr(name)} is not supported, only RRULE and DTSTART")
         else:
             rules.append((value or name).rstrip(";"))
     if len(rules) != 1:
@@ -60,7 +61,7 @@ def _parts(text: str) -> dict[str, Any]:
         name, _, value = pair.partition("=")
         with faults.at(name):
             if name not in _PARTS:
-                raise Fault(f"unknown part {shown(name)}{suggestion(name, _PARTS)}")
+                raise Fault(f"unknown part {short_repr(name)}{suggest_nearest(name, _PARTS)}")
             if name in parts:
                 raise Fault(f"{name} is there twice")
             parts[name] = _part(name, value)
@@ -86,15 +87,15 @@ def _part(name: str, value: str) -> Any:
 
 def _choice(name: str, value: str, known: tuple[str, ...]) -> int:
     if value not in known:
-        hint = suggestion(value, known)
-        raise Fault(f"{name} {shown(value)} is not one of {', '.join(known)}{hint}")
+        hint = suggest_nearest(value, known)
+        raise Fault(f"{name} {short_repr(value)} is not one of {', '.join(known)}{hint}")
     return known.index(value)
 
 
 def _weekday(item: str) -> tuple[int, int]:
     match = re.fullmatch(r"([+-]?[0-9]{1,2})?([A-Z]*)", item)
     if not match or (match[1] and not 1 <= abs(int(match[1])) <= 53):
-        raise Fault(f"BYDAY {shown(item)} is not a weekday such as MO or -1FR")
+        raise Fault(f"BYDAY {short_repr(item)} is not a weekday such as MO or -1FR")
     return int(match[1] or 0), _choice("BYDAY", match[2], _WEEKDAYS)
 
 
@@ -102,7 +103,7 @@ def _number(name: str, item: str) -> int:
     low, high = _RANGES[name]
     number = int(item) if re.fullmatch("[+-]?[0-9]{1,9}", item) else -1
     if not low <= (abs(number) if name in _FROM_THE_END else number) <= high:
-        raise Fault(f"{name} {shown(item)} is not in {low}–{high}")
+        raise Fault(f"{name} {short_repr(item)} is not in {low}–{high}")
     return number
 
 
@@ -110,7 +111,7 @@ def _time(name: str, value: str) -> datetime:
     try:
         return datetime.fromisoformat(value).replace(microsecond=0)
     except ValueError:
-        raise Fault(f"{name} {shown(value)} is not a time such as 20260301T090000") from None
+        raise Fault(f"{name} {short_repr(value)} is not a time such as 20260301T090000") from None
 
 
 def _clashes(parts: Parts) -> Iterator[str]:

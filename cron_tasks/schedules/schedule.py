@@ -13,10 +13,10 @@ from typing import Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 from cron_tasks.errors import ScheduleError
-from cron_tasks.schedules.clock import FIRST, LAST, MICROSECOND, SECOND, local, utc, wall_text
-from cron_tasks.schedules.window import Exclusions
-from cron_tasks.schedules.words import listed
-from cron_tasks.schedules.work import TooMuchWork, Work
+from cron_tasks.schedules.budget import TooMuchWork, Work
+from cron_tasks.schedules.exclusions import Exclusions
+from cron_tasks.schedules.faults import listed
+from cron_tasks.schedules.zones import FIRST, LAST, MICROSECOND, SECOND, local, utc, wall_text
 
 #: A search gives up after so many excluded fire times in a row, and more if there are many
 #: stretches. Quiet hours that exclude one fire time a day are so tried for more than a year.

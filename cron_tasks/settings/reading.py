@@ -21,7 +21,8 @@ from pydantic_settings import SettingsError as SourceError
 from cron_tasks.errors import SettingsError
 from cron_tasks.settings import urls
 from cron_tasks.settings.fields import PREFIX, SECRETS_DIR, Settings, expected, variable
-from cron_tasks.text.display import did_you_mean, printable, shown
+from cron_tasks.text.display import printable, short_repr
+from cron_tasks.text.suggestions import find_nearest
 
 Given = Mapping[str, tuple[str, str]]
 
@@ -38,7 +39,7 @@ def _given() -> tuple[Given, list[str]]:
         for name in sorted({name.upper() for name in names}):
             rest = name.removeprefix(PREFIX).lower()
             if name.startswith(PREFIX) and rest not in Settings.model_fields:
-                near = did_you_mean(rest, sorted(Settings.model_fields))
+                near = find_nearest(rest, sorted(Settings.model_fields))
                 hint = f"; did you mean {variable(near)}?" if near else ""
                 text = f"{printable(name)} ({origin}) is no setting and is ignored{hint}"
                 strangers.append(text)
@@ -65,7 +66,7 @@ def load() -> Settings:
         cause = error.__cause__ or error
         text = "a file of settings (.env, or a secret file) is not UTF-8 text"
         if isinstance(cause, OSError):
-            text = f"{shown(str(cause.filename), 200)} cannot be read: {cause.strerror}"
+            text = f"{short_repr(str(cause.filename), 200)} cannot be read: {cause.strerror}"
         raise SettingsError(text) from None
     try:
         settings = Settings(**{name: value for name, (value, _) in given.items()})  # type: ignore[arg-type]
@@ -81,7 +82,7 @@ def _complaints(error: ValidationError, given: Given) -> Iterator[str]:
     details = {detail["loc"][0]: detail for detail in error.errors(include_url=False)}
     for name in filter(details.__contains__, Settings.model_fields):
         value, origin = given[name]
-        got = "***" if name.endswith("_token") else shown(urls.masked(value), 100)
+        got = "***" if name.endswith("_token") else short_repr(urls.masked(value), 100)
         context = details[name].get("ctx", {})
         why = f": {context['error']}" if "error" in context else ""
         yield f"{variable(name)} ({origin}): expected {expected(name)}, got {got}{why}"

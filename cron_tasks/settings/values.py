@@ -15,7 +15,8 @@ from cron_tasks.http import addresses
 from cron_tasks.http.hosts import with_ascii_host
 from cron_tasks.settings import urls
 from cron_tasks.store.names import CELERY_CONTROL, RESERVED
-from cron_tasks.text.display import printable, shown, suggestion
+from cron_tasks.text.display import printable, short_repr
+from cron_tasks.text.suggestions import suggest_nearest
 
 #: What REST_MAPPING may place: the array of jobs, the next page, and each field of a job.
 MAPPABLE = (
@@ -79,12 +80,14 @@ def _expressions(mapping: dict[str, str]) -> dict[str, str]:
 
     for name, path in mapping.items():
         if name not in MAPPABLE:
-            raise ValueError(f"a job has no field {shown(name)}{suggestion(name, MAPPABLE)}")
+            raise ValueError(
+                f"a job has no field {short_repr(name)}{suggest_nearest(name, MAPPABLE)}"
+            )
         try:
             compile_path(path)
         except JMESPathError as error:
             reason = printable(str(error).splitlines()[0])
-            raise ValueError(f"{shown(path)} for {name!r} is no JMESPath: {reason}") from None
+            raise ValueError(f"{short_repr(path)} for {name!r} is no JMESPath: {reason}") from None
     return mapping
 
 
@@ -109,7 +112,7 @@ def _zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        hint = suggestion(name, available_timezones())
+        hint = suggest_nearest(name, available_timezones())
         raise ValueError(f"there is no such zone{hint}") from None
     return name
 
@@ -122,7 +125,9 @@ def _listed(value: Any) -> Any:
 
 def _task_pattern(pattern: str) -> str:
     if not pattern.isprintable() or " " in pattern:
-        raise ValueError(f"{shown(pattern)} holds a space or a character that cannot be printed")
+        raise ValueError(
+            f"{short_repr(pattern)} holds a space or a character that cannot be printed"
+        )
     return pattern
 
 

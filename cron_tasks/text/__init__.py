@@ -1,1 +1,1 @@
-"""Text from outside, made safe to show and to store. Pure."""
+"""Untrusted text made safe to show, to log and to store. Pure."""

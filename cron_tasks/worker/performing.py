@@ -13,7 +13,7 @@ from cron_tasks.jobs.run import Run
 from cron_tasks.runs.outcomes import ERROR_SHOWN, Result
 from cron_tasks.settings import Settings
 from cron_tasks.store.leases import LOOK_EVERY
-from cron_tasks.text.display import output_of
+from cron_tasks.text.output import render_output
 from cron_tasks.worker.inflight import Posted, Slot
 from cron_tasks.worker.interrupts import GRACE, Stopped, interruptible
 
@@ -96,7 +96,7 @@ def _failed(error: ActionFailed) -> Result:
     return Result(
         "failed",
         error=described(error, ERROR_SHOWN),
-        output=output_of(error.output),
+        output=render_output(error.output),
         final=bool(error.permanent),
         retry_after=_seconds(error.retry_after),
     )

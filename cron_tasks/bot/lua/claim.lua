@@ -1,17 +1,22 @@
--- ARGV: the group, our name, the token of our lease if what we had counts, too, the prefix of
--- signs of life, milliseconds after which an idle consumer that has nothing is forgotten.
+-- Take what dead readers of a stream hold, and forget readers that are gone.
+-- A reader is alive while its lease, `alive_prefix` followed by its name, is in Redis. `own_token`
+-- is the token of the caller's lease where its own messages count as a dead reader's, else ''.
+-- Returns the entries that were taken, each as XCLAIM returns it.
+--! given queue
+--! args group reader own_token alive_prefix forget_after_ms
 local taken = {}
-for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
-    local name, pending, idle = consumer[2], consumer[4], consumer[6]
-    local owner = redis.call('GET', ARGV[4] .. name)
-    if pending > 0 and (not owner or owner == ARGV[3]) then
-        local all = redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', pending, name)
-        for _, entry in ipairs(all) do
-            local claimed = redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, entry[1])
+for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', queue, group)) do
+    local name, pending, idle_ms = consumer[2], consumer[4], consumer[6]
+    local token = redis.call('GET', alive_prefix .. name)
+    if pending > 0 and (not token or token == own_token) then
+        local entries = redis.call('XPENDING', queue, group, '-', '+', pending, name)
+        for _, entry in ipairs(entries) do
+            local claimed = redis.call('XCLAIM', queue, group, reader, 0, entry[1])
+            -- An entry that was trimmed from the stream meanwhile is not returned.
             if claimed[1] then taken[#taken + 1] = claimed[1] end
         end
-    elseif pending == 0 and not owner and idle > tonumber(ARGV[5]) then
-        redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], name)
+    elseif pending == 0 and not token and idle_ms > tonumber(forget_after_ms) then
+        redis.call('XGROUP', 'DELCONSUMER', queue, group, name)
     end
 end
 return taken

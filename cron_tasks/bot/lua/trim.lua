@@ -1,11 +1,16 @@
+-- Delete the entries of a stream that every group has acknowledged.
+--! given queue
 local keep
-for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
-    local waiting = redis.call('XPENDING', KEYS[1], group[2])[2]
-    local ms, number = string.match(waiting or group[8], '(%d+)-(%d+)')
-    ms, number = tonumber(ms), tonumber(number) + (waiting and 0 or 1)
-    if not keep or ms < keep[1] or ms == keep[1] and number < keep[2] then
-        keep = {ms, number}
+for _, group in ipairs(redis.call('XINFO', 'GROUPS', queue)) do
+    -- A group still needs its oldest entry that is not acknowledged. One that has acknowledged
+    -- everything needs what follows the last entry that was delivered to it.
+    local name, last_delivered = group[2], group[8]
+    local oldest_pending = redis.call('XPENDING', queue, name)[2]
+    local ms, number = string.match(oldest_pending or last_delivered, '(%d+)-(%d+)')
+    ms, number = tonumber(ms), tonumber(number) + (oldest_pending and 0 or 1)
+    if not keep or ms < keep.ms or ms == keep.ms and number < keep.number then
+        keep = {ms = ms, number = number}
     end
 end
-redis.call('XTRIM', KEYS[1], 'MINID', string.format('%.0f-%.0f', keep[1], keep[2]))
+redis.call('XTRIM', queue, 'MINID', string.format('%.0f-%.0f', keep.ms, keep.number))
 return 1

@@ -14,7 +14,7 @@ from schedule_helpers import MICRO, NOW, faults, understood
 from cron_tasks.beat.due import Page, Row, judge_page
 from cron_tasks.registry import entries
 from cron_tasks.schedules import ScheduleError, from_spec, parse
-from cron_tasks.schedules.work import TooMuchWork, Work
+from cron_tasks.schedules.budget import TooMuchWork, Work
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 

@@ -12,9 +12,9 @@ from operator import itemgetter
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
-from cron_tasks.schedules.clock import DAY, REACH, clock_change, local, read_date, showing
-from cron_tasks.schedules.words import Fault
-from cron_tasks.text.display import printable, shown
+from cron_tasks.schedules.faults import Fault
+from cron_tasks.schedules.zones import DAY, REACH, clock_change, local, read_date, showing
+from cron_tasks.text.display import printable, short_repr
 
 T = TypeVar("T", datetime, timedelta)
 
@@ -25,7 +25,7 @@ def canonical(entry: object) -> str:
         return entry.strip()
     if isinstance(entry, Mapping) and set(entry) == {"from", "to"}:
         return f"{entry['from']}/{entry['to']}"
-    return shown(entry)
+    return short_repr(entry)
 
 
 @dataclass(frozen=True, slots=True)

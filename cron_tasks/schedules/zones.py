@@ -11,8 +11,9 @@ from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, time, timedelta
 from functools import cache, lru_cache
 from zoneinfo import ZoneInfo
 
-from cron_tasks.schedules.words import Fault
-from cron_tasks.text.display import shown, suggestion
+from cron_tasks.schedules.faults import Fault
+from cron_tasks.text.display import short_repr
+from cron_tasks.text.suggestions import suggest_nearest
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -61,8 +62,8 @@ def zone(name: object) -> ZoneInfo:
     if found := _zone(text):
         return found
     meant = _ABBREVIATED.get(text.upper()) or _fixed(text)
-    hint = f"; did you mean {meant!r}?" if meant else suggestion(text, _names(), _zone)
-    raise Fault(f"unknown time zone {shown(name)}{hint}")
+    hint = f"; did you mean {meant!r}?" if meant else suggest_nearest(text, _names(), _zone)
+    raise Fault(f"unknown time zone {short_repr(name)}{hint}")
 
 
 def _fixed(text: str) -> str | None:
@@ -151,13 +152,13 @@ def read_time(text: object, tz: ZoneInfo, *, end: bool = False) -> datetime:
         wall = datetime.combine(day, time()) if day else datetime.fromisoformat(written)
     except ValueError:
         example = "2026-03-01T09:00:00+01:00"
-        raise Fault(f"{shown(text)} is not an ISO 8601 time such as {example}") from None
+        raise Fault(f"{short_repr(text)} is not an ISO 8601 time such as {example}") from None
     with suppress(OverflowError):
         wall += DAY if day and end else timedelta()
         instant = wall.astimezone(UTC) if wall.tzinfo else showing(tz, wall)[0]
         if FIRST <= instant < LAST:
             return instant
-    raise Fault(f"{shown(text)} lies outside the years 2 to 9998")
+    raise Fault(f"{short_repr(text)} lies outside the years 2 to 9998")
 
 
 def read_start(text: object, tz: ZoneInfo) -> datetime | None:

@@ -5,7 +5,7 @@ time are searches, and each search spends from a budget, so no row can hold up a
 the leading beat. The count is the same on every machine and in every run.
 """
 
-from cron_tasks.schedules.words import Fault
+from cron_tasks.schedules.faults import Fault
 
 #: Steps that one search may take, and that reading one schedule may take in all. A step examines a
 #: day, a year or a candidate time, and takes about a microsecond; the budget is about 10 ms.

@@ -17,8 +17,8 @@ from datetime import date, datetime, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from cron_tasks.schedules.clock import DAY, REACH, SECOND, clock_change, local, showing
-from cron_tasks.schedules.work import Work
+from cron_tasks.schedules.budget import Work
+from cron_tasks.schedules.zones import DAY, REACH, SECOND, clock_change, local, showing
 
 #: A search gives up after this many years without a match. The rarest date that people mean,
 #: 29 February on a given weekday, takes up to 40.

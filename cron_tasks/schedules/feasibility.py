@@ -3,11 +3,11 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from cron_tasks.schedules import cron, rrule, window
-from cron_tasks.schedules.clock import FIRST, LAST, MICROSECOND
+from cron_tasks.schedules import cron, exclusions, rrule
+from cron_tasks.schedules.budget import TooMuchWork, Work
+from cron_tasks.schedules.faults import Fault
 from cron_tasks.schedules.schedule import Series
-from cron_tasks.schedules.words import Fault
-from cron_tasks.schedules.work import TooMuchWork, Work
+from cron_tasks.schedules.zones import FIRST, LAST, MICROSECOND
 
 #: So few excluded stretches are passed within the budget, however rarely the rule fires.
 _FEW = 30
@@ -59,7 +59,7 @@ def _try_out(series: Series, work: Work) -> list[tuple[str, str]]:
     return []
 
 
-def _pass_dates(series: Series, exclude: window.Exclusions, work: Work) -> None:
+def _pass_dates(series: Series, exclude: exclusions.Exclusions, work: Work) -> None:
     """Search past each stretch of dates from its beginning, the longest way."""
     tick: datetime | None = FIRST
     for start in exclude.starts():
