@@ -6,11 +6,11 @@ import pytest
 
 from cron_tasks.rest.pagination import (
     Incomplete,
+    Numbering,
     Page,
     find_next,
     linked,
     proxy_hint,
-    read_numbering,
 )
 
 URL = "http://service:8000/api/jobs/?tag=x"
@@ -117,25 +117,16 @@ def test_link_is_read_by_rfc_8288(header: str, target: str | None) -> None:
 
 
 def test_numbering_by_the_setting() -> None:
-    by_page = read_numbering("page=1&size=2")
-    assert by_page
+    by_page = Numbering((("page", "1"), ("size", "2")))
     first = by_page.first(URL)
     assert first == f"{URL}&page=1&size=2"
     second = by_page.following(page({}, url=first))
     assert second == f"{URL}&size=2&page=2"
     assert by_page.following(page({}, rows=1, first=2, url=second)) is None
     assert by_page.following(page({}, rows=0, first=2, url=second)) is None
-    by_offset = read_numbering("offset=0&limit=100")
-    assert by_offset
+    by_offset = Numbering((("offset", "0"), ("limit", "100")))
     assert by_offset.following(page({}, rows=100)) == f"{URL}&offset=100"
     assert by_offset.following(page({"total": 100}, rows=100)) is None
-    assert read_numbering("auto") is None
-
-
-@pytest.mark.parametrize("text", ["", "page", "page=one", "page=", "next"])
-def test_a_wrong_setting_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"must be `auto`, or query parameters"):
-        read_numbering(text)
 
 
 def test_a_proxy_that_hides_its_address_is_hinted_at() -> None:

@@ -99,19 +99,6 @@ class Incomplete(Exception):
     """A page states that more rows exist than arrived, and shows no way to them."""
 
 
-def read_numbering(text: str) -> Numbering | None:
-    """Read the setting: None for `auto`. Raises ValueError with a sentence."""
-    if text.strip().lower() == "auto":
-        return None
-    parameters = tuple(parse_qsl(text.strip().lstrip("?"), keep_blank_values=True))
-    if not parameters or not parameters[0][1].isdecimal():
-        raise ValueError(
-            "must be `auto`, or query parameters of which the first counts, "
-            "e.g. page=1&size=100 or offset=0&limit=100"
-        )
-    return Numbering(parameters)
-
-
 def find_next(page: Page) -> str | None:
     """Return the address of the next page as the page gives it, relative or absolute; None at the
     end of the list.

@@ -68,6 +68,26 @@ class Settings(BaseSettings):
         "Sent as `Authorization: Bearer …`; never logged, never shown",
         "a token of visible ASCII characters",
     )
+    rest_auth_scheme: values.AuthScheme = _setting(
+        "Bearer",
+        "The word before the token: `Token` for Django REST Framework. With `Basic` the token is "
+        "`user:password`",
+        "a word such as Bearer, Token or Basic",
+    )
+    rest_headers: values.SecretHeaders = _setting(
+        {},
+        "Further headers of each request, as JSON or the name of a file that holds it, e.g. "
+        '`{"X-Api-Key": "…"}`. They are secrets: sent to the host of `REST_URL` only, and never '
+        "shown",
+        'JSON such as {"X-Api-Key": "secret"}, or a file that holds it',
+    )
+    rest_pagination: values.Pagination = _setting(
+        "auto",
+        "How the pages of the list are asked for. `auto` follows the links and numbers of each "
+        "page. Otherwise query parameters of which the first counts: `page=1&size=100`, "
+        "`offset=0&limit=100`",
+        "auto, or query parameters such as page=1&size=100",
+    )
     rest_timeout: float = _seconds(10, "Seconds, for connecting and for each read", 0.1, 600)
     rest_deadline: float = _seconds(
         60, "Seconds in which the whole list has to arrive, however many pages it has", 1, 3600
@@ -234,7 +254,8 @@ class Settings(BaseSettings):
 
     def secrets(self) -> frozenset[str]:
         """Texts that no log line may hold: tokens, and passwords in URLs."""
-        tokens = {it.get_secret_value() for it in (self.rest_token, self.telegram_token) if it}
+        given = (self.rest_token, self.telegram_token, *self.rest_headers.values())
+        tokens = {each.get_secret_value() for each in given if each}
         return frozenset(tokens | urls.passwords(self.redis_url.get_secret_value()))
 
     def rows(self) -> list[Row]:
@@ -268,7 +289,8 @@ def text_of(value: Any) -> str:
         case tuple():
             return ", ".join(value)
         case dict():
-            return json.dumps(value, ensure_ascii=False) if value else ""
+            plain = {name: text_of(each) for name, each in value.items()}
+            return json.dumps(plain, ensure_ascii=False) if value else ""
         case ByteSize():
             return value.human_readable().replace(".0", "")
         case float():

@@ -82,7 +82,9 @@ def _complaints(error: ValidationError, given: Given) -> Iterator[str]:
     details = {detail["loc"][0]: detail for detail in error.errors(include_url=False)}
     for name in filter(details.__contains__, Settings.model_fields):
         value, origin = given[name]
-        got = "***" if name.endswith("_token") else short_repr(urls.masked(value), 100)
+        got = (
+            "***" if name.endswith(("_token", "_headers")) else short_repr(urls.masked(value), 100)
+        )
         context = details[name].get("ctx", {})
         why = f": {context['error']}" if "error" in context else ""
         yield f"{variable(name)} ({origin}): expected {expected(name)}, got {got}{why}"

@@ -4,8 +4,10 @@ A message follows "expected …, got …: ", so it says only what those two do n
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -55,6 +57,38 @@ def _with_id(path: str) -> str:
 def _token(token: SecretStr) -> SecretStr:
     _visible(token.get_secret_value())
     return token
+
+
+def _basic_or_word(scheme: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]*", scheme):
+        raise ValueError("it holds a character that a scheme cannot have")
+    return scheme
+
+
+def _header(name: str, value: SecretStr) -> None:
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):  # RFC 9110, section 5.6.2
+        raise ValueError(f"{short_repr(name)} cannot be the name of a header")
+    if name.lower() in ("authorization", "host", "content-length", "transfer-encoding"):
+        raise ValueError(f"{name} is set by cron-tasks itself: CRON_TASKS_REST_TOKEN is for tokens")
+    text = value.get_secret_value()
+    if text != text.strip() or not text.isprintable() or not text.isascii():
+        raise ValueError(f"the value of {name} is not one line of visible ASCII characters")
+
+
+def _headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    for name, value in headers.items():
+        _header(name, value)
+    return headers
+
+
+def _pagination(text: str) -> str:
+    text = text.strip().lstrip("?")
+    if text.lower() == "auto":
+        return "auto"
+    parameters = parse_qsl(text, keep_blank_values=True)
+    if not parameters or not parameters[0][1].isdecimal():
+        raise ValueError("the first parameter has to have a number, which counts from page to page")
+    return text
 
 
 def _json_or_file(value: Any) -> Any:
@@ -142,6 +176,11 @@ BaseUrl = Annotated[str, AfterValidator(_base_url)]
 UrlPath = Annotated[str, Field(pattern="^/"), AfterValidator(_visible)]
 ReportPath = Annotated[UrlPath, AfterValidator(_with_id)]
 Token = Annotated[SecretStr, AfterValidator(_token)]
+AuthScheme = Annotated[str, AfterValidator(_basic_or_word)]
+SecretHeaders = Annotated[
+    dict[str, SecretStr], NoDecode, AfterValidator(_headers), BeforeValidator(_json_or_file)
+]
+Pagination = Annotated[str, AfterValidator(_pagination)]
 Mapping = Annotated[
     dict[str, str], NoDecode, AfterValidator(_expressions), BeforeValidator(_json_or_file)
 ]
