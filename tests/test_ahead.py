@@ -11,7 +11,7 @@ from cron_tasks.beat.due import PAGE
 from cron_tasks.registry import skips
 from cron_tasks.registry.plan import Changes
 from cron_tasks.registry.registry import Registry
-from cron_tasks.schedules.instants import iso
+from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.store import names
 
 MINUTELY = {"id": "7", "name": "x", "cron_expression": "* * * * *"}
@@ -36,7 +36,7 @@ def reads(beat: Beat) -> int:
 
 def test_when_the_time_comes_no_entry_is_read_any_more(beat: Beat) -> None:
     due = beat.clock.now + 3
-    beat.register(*({"id": n, "name": "x", "run_at": iso(due)} for n in range(50)))
+    beat.register(*({"id": n, "name": "x", "run_at": iso_utc(due)} for n in range(50)))
     beat.tick()
     before = reads(beat)
     beat.clock.now = due
@@ -154,7 +154,7 @@ def test_pages_of_jobs_fire_once_each_though_some_go_meanwhile(
     monkeypatch.setattr("cron_tasks.beat.lookahead.MOST", 2 * PAGE)
     due = beat.clock.now + 3
     names_of = [str(n) for n in range(3 * PAGE)]
-    beat.register(*({"id": n, "name": "x", "run_at": iso(due)} for n in names_of))
+    beat.register(*({"id": n, "name": "x", "run_at": iso_utc(due)} for n in names_of))
     beat.tick()
     (last,) = beat.redis.zrange(names.SCHEDULE, PAGE - 1, PAGE - 1)
     gone = names.job_id_of(last)

@@ -16,7 +16,7 @@ from rest_server import RestServer
 from cron_tasks.jobs.job import Job, validate
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.repair.comparison import Comparison, Differences
-from cron_tasks.schedules.catchup import next_tick
+from cron_tasks.schedules.catchup import next_fire_time
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 from cron_tasks.sync.reconciler import Reconciler
@@ -182,7 +182,7 @@ def test_a_scheduled_job_without_an_entry_is_found_before_it_is_due(
     apply(redis, Changes(changed=[Desired(job, "x")]), beat.clock.now)
     assert redis.zrange(names.ACCOUNT_PREFIX + "7", 0, -1) == []
     redis.delete(names.SCHEDULE)
-    due = next_tick(job.schedule, beat.clock.now)
+    due = next_fire_time(job.schedule, beat.clock.now)
     comparison.mend()
     assert redis.zscore(names.SCHEDULE, KEY) == due
 

@@ -19,8 +19,8 @@ from cron_tasks.registry.fence import sync_lock
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs.outcomes import Result
-from cron_tasks.schedules.catchup import next_tick
-from cron_tasks.schedules.instants import iso
+from cron_tasks.schedules.catchup import next_fire_time
+from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.store import names
 
 KEY = names.entry_key("7")
@@ -227,7 +227,7 @@ def test_the_command_finds_no_tick_lost_after_an_edit_of_jitter(redis: Redis, qu
     story.sync(begin + 4 * 3600 + 1900, row(10))  # so has that of 4:00, at 4:30
     assert redis.zscore(names.SCHEDULE, KEY) == begin + 5 * 3600 + 10
     story.run(1)
-    facts = quick.json("audit", "--since", iso(begin), code=0)
+    facts = quick.json("audit", "--since", iso_utc(begin), code=0)
     assert (facts["ok"], facts["lost"]) == (5, [])
     assert facts["expected"] == 5 + facts["open"]
 
@@ -237,7 +237,7 @@ def test_a_missed_tick_is_not_made_up_for_by_an_edit(redis: Redis, seconds: floa
     story = Story(redis)
     story.sync(START, row(0))
     story.fire(missed=(hours(1), hours(2)))
-    assert next_tick(desired(row(40)).job.schedule, hours(2) + seconds) == hours(2) + 40
+    assert next_fire_time(desired(row(40)).job.schedule, hours(2) + seconds) == hours(2) + 40
     story.sync(hours(2) + seconds, row(40))
     assert redis.zscore(names.SCHEDULE, KEY) == hours(3) + 40
 

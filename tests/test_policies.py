@@ -107,9 +107,9 @@ def run(redis: Redis, *job_ids: str) -> None:
 
 
 def _iso(when: float) -> str:
-    from cron_tasks.schedules.instants import iso
+    from cron_tasks.schedules.iso8601 import iso_utc
 
-    return iso(round(when, 3))
+    return iso_utc(round(when, 3))
 
 
 def ended(redis: Redis, job_id: str, timeout: float = 20) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from rest_server import RestServer
 
 from cron_tasks.ledger.ledger import PATIENCE
 from cron_tasks.ledger.run_id import parse_run_id, run_id
-from cron_tasks.schedules.instants import iso
+from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 from cron_tasks.sync.reconciler import Reconciler
@@ -38,7 +38,7 @@ def test_a_clock_put_forward_is_an_outage_for_the_catch_up_policy(beat: Beat) ->
     assert beat.run(2) == {row["id"]: [now + 1, now + 2] for row in POLICIES}
     for row in POLICIES:
         (gap,) = map(json.loads, beat.redis.lrange(names.HISTORY_PREFIX + row["id"], 0, -1))
-        assert gap["scheduled_for"] == iso(start + 4)
+        assert gap["scheduled_for"] == iso_utc(start + 4)
 
 
 def test_a_clock_put_back_fires_nothing_twice(beat: Beat) -> None:
@@ -98,7 +98,7 @@ def test_a_leader_that_lost_its_lock_in_the_middle_of_a_tick_changes_nothing(bea
 
 def test_a_message_that_dies_with_its_worker_is_sent_again(beat: Beat) -> None:
     """A worker takes it from the queue, and is killed before it claims the tick."""
-    beat.register({"id": 1, "name": "x", "run_at": iso(beat.clock.now + 1)})
+    beat.register({"id": 1, "name": "x", "run_at": iso_utc(beat.clock.now + 1)})
     beat.clock.now += 1
     beat.tick()
     sent = beat.messages()

@@ -62,9 +62,10 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
          ("run_at", "never fires between start_at and end_at")),
         ({"run_at": "2026-12-24T09:00", "start_at": "2026-12-25"},
          ("run_at", "never fires between start_at and end_at")),
-        ({"run_at": "2026-12-24T09:00", "exclude": ["2026-12-24"]}, ("exclude", "leaves no tick")),
+        ({"run_at": "2026-12-24T09:00", "exclude": ["2026-12-24"]},
+         ("exclude", "leaves no fire time")),
         ({"cron_expression": "0 3 * * *", "exclude": [{"from": "02:00", "to": "04:00"}]},
-         ("exclude", "leaves no tick")),
+         ("exclude", "leaves no fire time")),
         ({"cron_expression": "0 3 * * *", "start_at": "2026-12-24T04:00",
           "end_at": "2026-12-25T02:00"},
          ("cron_expression", "never fires between start_at and end_at")),
@@ -72,7 +73,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
          ("end_at", "is not later than start_at")),
         ({"every": 5,
           "exclude": [{"from": "00:00", "to": "12:00"}, {"from": "12:00", "to": "24:00"}]},
-         ("exclude", "leaves no tick")),
+         ("exclude", "leaves no fire time")),
         ({"every": 5, "exclude": [{"from": "2026-12-26", "to": "2026-12-24"}]},
          ("exclude", f"2026-12-26/2026-12-24 {NO_SPAN}")),
         ({"every": 5, "jitter": -1},
@@ -232,7 +233,7 @@ def test_the_ends_of_the_calendar(fields: dict[str, Any]) -> None:
 
 
 def test_a_time_without_zone_is_a_mistake_of_the_caller() -> None:
-    with pytest.raises(ValueError, match="names no zone"):
+    with pytest.raises(ValueError, match="has no time zone"):
         parse(every=5).after(datetime(2026, 1, 1))
 
 

@@ -14,7 +14,7 @@ from schedule_helpers import MICRO, NOW, faults, understood
 from cron_tasks.beat.due import Page, Row, judge_page
 from cron_tasks.registry import entries
 from cron_tasks.schedules import ScheduleError, from_spec, parse
-from cron_tasks.schedules.budget import TooMuchWork, Work
+from cron_tasks.schedules.budget import Budget, TooMuchWork
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 
@@ -23,7 +23,7 @@ LONG = 1
 TOO_MUCH = (
     "takes too much work to find a fire time; make the rule simpler, or let it fire more often"
 )
-NO_TICK = "leaves no tick, or takes too much work to find one"
+NO_FIRE_TIME = "leaves no fire time, or takes too much work to find one"
 ALL_HOURS = ",".join(map(str, range(24)))
 ALL_MINUTES = ",".join(map(str, range(60)))
 
@@ -38,7 +38,7 @@ def each_second_minute() -> list[dict[str, str]]:
 
 
 def test_a_budget_is_a_number_of_steps() -> None:
-    work = Work(3)
+    work = Budget(3)
     work.spend(3)
     with pytest.raises(TooMuchWork):
         work.spend()
@@ -59,14 +59,14 @@ def test_a_budget_is_a_number_of_steps() -> None:
         ({"rrule": "FREQ=MONTHLY;BYDAY=MO,TU;BYSETPOS=-1;COUNT=9999"},
          ("rrule", "COUNT=9999 takes too long to count; end the rule with UNTIL")),
         ({"rrule": "FREQ=YEARLY;BYDAY=MO;BYSETPOS=1", "start_at": "2026-01-01T03:00",
-          "exclude": [{"from": "02:00", "to": "04:00"}]}, ("exclude", NO_TICK)),
+          "exclude": [{"from": "02:00", "to": "04:00"}]}, ("exclude", NO_FIRE_TIME)),
         ({"cron_expression": "0 3 1 * *", "exclude": [{"from": "02:00", "to": "04:00"}]},
-         ("exclude", NO_TICK)),
+         ("exclude", NO_FIRE_TIME)),
         ({"cron_expression": "*/2 * * * *", "exclude": each_second_minute()},
-         ("exclude", NO_TICK)),
-        ({"cron_expression": "0 0 * * SUN", "exclude": sundays(900)}, ("exclude", NO_TICK)),
+         ("exclude", NO_FIRE_TIME)),
+        ({"cron_expression": "0 0 * * SUN", "exclude": sundays(900)}, ("exclude", NO_FIRE_TIME)),
         ({"every": 60, "exclude": sundays(1001)},
-         ("exclude", "has 1,001 entries; at most 1,000 are read")),
+         ("exclude", "has 1,001 entries; at most 1,000 are allowed")),
         ({"rrule": "FREQ=YEARLY;BYMONTH=2;BYDAY=" + ",".join(
             f"{n}{day}" for n in range(6, 54) for day in ("MO", "TU", "WE", "TH", "FR"))},
          ("rrule", "never fires between start_at and end_at")),

@@ -194,7 +194,7 @@ def test_a_rule_that_never_fires_is_an_error_and_ends(text: str) -> None:
          "BYDAY counts days in months and years only"),
         ("FREQ=DAILY;COUNT=2;UNTIL=20270101",
          "has both COUNT and UNTIL; only one of them can end it"),
-        ("FREQ=DAILY;FREQ=DAILY", "FREQ is there twice"),
+        ("FREQ=DAILY;FREQ=DAILY", "has FREQ twice"),
         ("FREQ=DAILY;UNTIL=tomorrow", "UNTIL 'TOMORROW' is not a time such as 20260301T090000"),
         ("DTSTART:soon\nRRULE:FREQ=DAILY", "DTSTART 'SOON' is not a time such as 20260301T090000"),
         ("DTSTART;X=1:20260101T000000\nRRULE:FREQ=DAILY",

@@ -26,7 +26,7 @@ from cron_tasks.registry.registry import Registry
 from cron_tasks.repair.comparison import Comparison
 from cron_tasks.report.reporter import Reporter
 from cron_tasks.runs.outcomes import Attempt, Result, record
-from cron_tasks.schedules.instants import iso
+from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 
@@ -56,7 +56,7 @@ def records(beat: Beat) -> list[tuple[str, str, str]]:
 
 
 def skipped_at(*ticks: float) -> list[tuple[str, str, str]]:
-    return [(iso(tick), "skipped", "by_hand") for tick in ticks]
+    return [(iso_utc(tick), "skipped", "by_hand") for tick in ticks]
 
 
 def told_by_why(beat: Beat, tick: float) -> str:
@@ -186,7 +186,7 @@ def test_a_pause_over_the_tick_leaves_nothing_to_skip(beat: Beat, minute: float)
 
 def test_the_last_tick_of_a_job_is_skipped(beat: Beat) -> None:
     due = beat.clock.now + 5
-    beat.register({"id": "7", "name": "Once", "run_at": iso(due)})
+    beat.register({"id": "7", "name": "Once", "run_at": iso_utc(due)})
     skip(beat, due)
     (job,) = Registry(beat.redis).registered(["7"])
     assert (job.due, job.next) == (due, None)
@@ -195,7 +195,7 @@ def test_the_last_tick_of_a_job_is_skipped(beat: Beat) -> None:
     assert records(beat) == skipped_at(due)
     assert beat.redis.zscore(names.SCHEDULE, KEY) is None
     assert Comparison(beat.redis, Settings(), beat.clock).mend().counts == {}
-    beat.register({"id": "7", "name": "Renamed", "run_at": iso(due), "exclude": ["2099-01-01"]})
+    beat.register({"id": "7", "name": "Renamed", "run_at": iso_utc(due), "exclude": ["2099-01-01"]})
     assert beat.run(10) == {}
 
 
@@ -234,7 +234,7 @@ def test_a_tick_among_missed_ones_is_skipped_and_not_made_up_for(
     assert beat.fired().get("7", []) == [at(number) for number in fires]
     lines = map(orjson.loads, beat.redis.lrange(names.HISTORY_PREFIX + "7", 0, -1))
     stretches = [(each["scheduled_for"], each["until"]) for each in lines if "until" in each]
-    assert stretches == [(iso(at(first)), iso(at(last))) for first, last in missed]
+    assert stretches == [(iso_utc(at(first)), iso_utc(at(last))) for first, last in missed]
     assert [each for each in records(beat) if each[1] == "skipped"] == skipped_at(*map(at, skipped))
     (account,) = read(beat.redis, ["7"], days_of(minute, at(10)), read_open(beat.redis))
     found = audit(account, minute - 1, beat.clock.now, beat.clock.now)
@@ -287,7 +287,7 @@ def test_a_skip_is_told_where_the_job_wants_it(beat: Beat, minute: float) -> Non
 def test_ids_that_look_like_runs_of_another_job_are_not_mixed_up(beat: Beat) -> None:
     due = beat.clock.now + 5
     other = run_id("7", due)
-    beat.register(*({"id": each, "name": "x", "run_at": iso(due)} for each in ("7", other)))
+    beat.register(*({"id": each, "name": "x", "run_at": iso_utc(due)} for each in ("7", other)))
     assert skips.add(beat.redis, other, due, beat.clock.now)
     assert beat.run(6) == {"7": [due]}
 
@@ -343,11 +343,11 @@ def test_the_last_tick_skipped_by_the_version_before_stays_skipped(
     beat: Beat, change: dict[str, Any]
 ) -> None:
     row, due = {"id": "7", "name": "Once"}, beat.clock.now + 30
-    beat.register(row | {"run_at": iso(due)})
+    beat.register(row | {"run_at": iso_utc(due)})
     _skip_as_before(beat, due)
     beat.redis.zrem(names.SCHEDULE, KEY)
     if change:
-        beat.register(row | {"run_at": iso(due)} | change)
+        beat.register(row | {"run_at": iso_utc(due)} | change)
     else:
         Comparison(beat.redis, Settings(), beat.clock).mend()
     assert beat.run(32) == {}
@@ -380,12 +380,16 @@ def test_reports_name_the_next_tick_that_will_run(
     assert reporter.report(beat.clock) == 1
     bodies = [body for _, body in rest.patches]
     assert [body["next_run_at"] for body in bodies] == [
-        iso(minute + 60),
-        iso(minute),
-        iso(minute + 60),
+        iso_utc(minute + 60),
+        iso_utc(minute),
+        iso_utc(minute + 60),
     ]
     last = {name: bodies[-1][name] for name in ("last_run_at", "last_status", "last_error")}
-    assert last == {"last_run_at": iso(minute), "last_status": "skipped", "last_error": "by_hand"}
+    assert last == {
+        "last_run_at": iso_utc(minute),
+        "last_status": "skipped",
+        "last_error": "by_hand",
+    }
 
 
 def test_a_backfill_offers_a_skipped_tick_once_it_has_passed(beat: Beat, minute: float) -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from cron_tasks import schedules
 from cron_tasks.ledger.run_id import parse_run_id, run_id
-from cron_tasks.schedules.catchup import Firing, Missed, due_ticks, late_reason
-from cron_tasks.schedules.instants import iso
+from cron_tasks.schedules.catchup import Firing, Missed, apply_catchup, late_reason
+from cron_tasks.schedules.iso8601 import iso_utc
 
 T0 = 1_800_000_000.0  # a full minute
 GRACE = 15.0
@@ -26,7 +26,7 @@ def test_run_ids_round_trip() -> None:
         for when in (T0, T0 + 0.5, T0 + 0.123456):
             assert parse_run_id(run_id(job_id, when)) == (job_id, when)
     assert run_id("7", T0) == "7@2027-01-15T08:00:00Z"
-    assert iso(T0 + 0.25) == "2027-01-15T08:00:00.250Z"
+    assert iso_utc(T0 + 0.25) == "2027-01-15T08:00:00.250Z"
 
 
 @pytest.mark.parametrize("text", ["", "7", "7@", "7@now", "7@2026-11-23T09:00:00+01:00", "@Z"])
@@ -64,7 +64,7 @@ def test_other_texts_are_no_run_ids(text: str) -> None:
     ],
 )
 def test_a_job_every_second(policy: str, late: float, expected: Firing) -> None:
-    assert due_ticks(SECONDLY, T0, T0 + late, Catchup(policy), GRACE) == expected
+    assert apply_catchup(SECONDLY, T0, T0 + late, Catchup(policy), GRACE) == expected
 
 
 @pytest.mark.parametrize(
@@ -86,14 +86,14 @@ def test_a_job_every_second(policy: str, late: float, expected: Firing) -> None:
     ],
 )
 def test_five_hours_down(policy: str, expected: Firing) -> None:
-    firing = due_ticks(MINUTELY, T0, T0 + 18_010, Catchup(policy), GRACE)
+    firing = apply_catchup(MINUTELY, T0, T0 + 18_010, Catchup(policy), GRACE)
     assert firing == expected
 
 
 @pytest.mark.parametrize("policy", ["one", "none", "all"])
 def test_what_is_within_the_grace_runs_by_every_policy(policy: str) -> None:
     every_5 = schedules.parse(every=5)
-    firing = due_ticks(every_5, T0, T0 + 31, Catchup(policy, window=1), GRACE)
+    firing = apply_catchup(every_5, T0, T0 + 31, Catchup(policy, window=1), GRACE)
     assert firing == Firing(
         (T0 + 20, T0 + 25, T0 + 30),
         Missed(
@@ -104,24 +104,24 @@ def test_what_is_within_the_grace_runs_by_every_policy(policy: str) -> None:
 
 
 def test_the_latest_tick_runs_where_none_is_within_the_grace() -> None:
-    firing = due_ticks(MINUTELY, T0, T0 + 110, Catchup("one"), GRACE)
+    firing = apply_catchup(MINUTELY, T0, T0 + 110, Catchup("one"), GRACE)
     assert firing == Firing((T0 + 60,), Missed(T0, T0, "coalesced"), T0 + 120)
 
 
 def test_a_daily_job_outside_its_window_is_missed() -> None:
     daily = schedules.parse(cron_expression="0 8 * * *")
-    firing = due_ticks(daily, T0, T0 + 5 * 3600, Catchup("one", 3600), GRACE)
+    firing = apply_catchup(daily, T0, T0 + 5 * 3600, Catchup("one", 3600), GRACE)
     assert firing == Firing((), Missed(T0, T0, "outside_window"), T0 + 86_400)
 
 
 def test_a_long_catch_up_goes_in_portions() -> None:
-    firing = due_ticks(SECONDLY, T0, T0 + 3000, Catchup("all"), GRACE)
+    firing = apply_catchup(SECONDLY, T0, T0 + 3000, Catchup("all"), GRACE)
     assert (len(firing.ticks), firing.next) == (1000, T0 + 1000)
 
 
 def test_a_score_that_is_no_tick_of_the_schedule_fires_as_it_is() -> None:
     once = schedules.parse(run_at="2020-01-01T00:00:00Z")
-    assert due_ticks(once, T0, T0 + 60, Catchup(), GRACE) == Firing((T0,), None, None)
+    assert apply_catchup(once, T0, T0 + 60, Catchup(), GRACE) == Firing((T0,), None, None)
 
 
 @pytest.mark.parametrize(

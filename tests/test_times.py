@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cron_tasks.schedules.human import distance, local, moment, took
+from cron_tasks.schedules.human import format_distance, format_local, format_runtime, parse_moment
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from cron_tasks.schedules.human import distance, local, moment, took
     ],
 )
 def test_distance(seconds: float, text: str) -> None:
-    assert distance(seconds) == text
+    assert format_distance(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -30,14 +30,14 @@ def test_distance(seconds: float, text: str) -> None:
     [(None, ""), (0.0, "0 s"), (0.0021, "0.002 s"), (14.0, "14 s"), (3725.5, "1 h 2 min")],
 )
 def test_took(seconds: float | None, text: str) -> None:
-    assert took(seconds) == text
+    assert format_runtime(seconds) == text
 
 
 def test_local() -> None:
     noon = datetime(2027, 7, 1, 12, tzinfo=UTC)
-    assert local(noon, "Europe/Berlin") == "2027-07-01T14:00:00+02:00"
-    assert local(noon.timestamp()) == "2027-07-01T12:00:00+00:00"
-    assert local(None) is None
+    assert format_local(noon, "Europe/Berlin") == "2027-07-01T14:00:00+02:00"
+    assert format_local(noon.timestamp()) == "2027-07-01T12:00:00+00:00"
+    assert format_local(None) is None
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,10 @@ def test_local() -> None:
 )
 def test_moment(text: str, ago: timedelta) -> None:
     noon = datetime(2027, 7, 1, 12, tzinfo=UTC)
-    assert moment(text, "Europe/Berlin", noon) == noon - ago
+    assert parse_moment(text, "Europe/Berlin", noon) == noon - ago
 
 
 @pytest.mark.parametrize("text", ["", "2", "2 weeks", "-2h", "P1Y", "999999999d", "noon", "PT"])
 def test_what_is_no_moment(text: str) -> None:
     with pytest.raises(ValueError):
-        moment(text, "UTC", datetime(2027, 7, 1, tzinfo=UTC))
+        parse_moment(text, "UTC", datetime(2027, 7, 1, tzinfo=UTC))

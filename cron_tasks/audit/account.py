@@ -24,8 +24,7 @@ from cron_tasks.audit.reading import read_open as read_open
 from cron_tasks.ledger.records import DAY
 from cron_tasks.ledger.records import counted as counted
 from cron_tasks.ledger.run_id import run_id
-from cron_tasks.schedules.catchup import ticks_at as ticks_at
-from cron_tasks.schedules.instants import iso
+from cron_tasks.schedules.iso8601 import iso_utc
 
 #: Seconds for which a tick that was in hand may still fire after its job was edited or paused.
 IN_HAND = 1.0
@@ -82,7 +81,7 @@ def audit(account: Account, since: float, until: float, now: float) -> Tally:
     tally = Tally()
     begin = max(since, account.known_from(since))
     if begin > since:
-        tally.known_from[account.job_id] = iso(ceil(begin))
+        tally.known_from[account.job_id] = iso_utc(ceil(begin))
     start = begin // DAY * DAY
     end = min(now, until // DAY * DAY + DAY - 0.001)
     spans = account.spans(start, end)

@@ -24,7 +24,7 @@ from cron_tasks.ledger.records import DAY
 from cron_tasks.ledger.run_id import run_id
 from cron_tasks.runs import queries
 from cron_tasks.schedules import Schedule
-from cron_tasks.schedules.instants import iso
+from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.schedules.zones import MICROSECOND
 from cron_tasks.store.paging import pages
 
@@ -120,7 +120,9 @@ def _checked(ticks: Iterable[float]) -> list[float]:
     """Take the ticks. Raises RunUnfit for more than MOST."""
     found = list(islice(ticks, MOST + 1))
     if len(found) > MOST:
-        raise RunUnfit(f"these are more than {MOST:,} ticks: end at {iso(found[-2])} at the latest")
+        raise RunUnfit(
+            f"these are more than {MOST:,} ticks: end at {iso_utc(found[-2])} at the latest"
+        )
     return found
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from cron_tasks.ledger.records import DAY, checksum, milliseconds, milliseconds_of
 from cron_tasks.ledger.run_id import run_id
-from cron_tasks.schedules.instants import iso
+from cron_tasks.schedules.iso8601 import iso_utc
 
 #: So many ticks make it unlikely enough (1 in 1,000) that two of them explain a count by chance.
 PAIRS = 300
@@ -133,7 +133,7 @@ class Day:
 
     @property
     def _date(self) -> str:
-        return iso(self.number * DAY)[:10]
+        return iso_utc(self.number * DAY)[:10]
 
     def _named(self, kind: str, tick: float) -> Finding:
         return Finding(kind, run_id(self.job_id, tick), tick=tick)

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from cron_tasks.audit.account import Account, Version, status_of, ticks_at
+from cron_tasks.audit.account import Account, Version, status_of
 from cron_tasks.ledger.run_id import parse_run_id
 from cron_tasks.runs.reasons import REASONS, because_of
-from cron_tasks.schedules.human import distance, local, took
+from cron_tasks.schedules.catchup import is_fire_time
+from cron_tasks.schedules.human import format_distance, format_local, format_runtime
 
 _OPEN = {
     "p": "waits for a worker",
@@ -42,7 +43,7 @@ def why(
 
     `to_skip` tells that the tick is to be skipped, and beat has not come to it.
     """
-    name, when = account.job_id, local(at, zone)
+    name, when = account.job_id, format_local(at, zone)
     if any(at == first for first, _, _ in account.records) or at in account.open:
         return _ended(account, history, at, now, zone)
     version = account.version_at(at)
@@ -52,13 +53,13 @@ def why(
         return Answer(False, None, f"{name} {tense} not due at {when}: {known}")
     if version.schedule is None:
         return Answer(False, None, f"{name} {tense} not due at {when}: it {tense} {version.why}")
-    if not ticks_at(version.schedule, at):
+    if not is_fire_time(version.schedule, at):
         return Answer(False, None, _no_tick(account, version, at, now, zone))
     if to_skip and (at > now or status_of(account, at)[0] == "open"):
         said = REASONS["by_hand"]
         return Answer(True, "skipped", f"{name} {tense} due at {when} and will be skipped: {said}")
     if at > now:
-        return Answer(True, None, f"{name} is due at {when}, {distance(at - now)}")
+        return Answer(True, None, f"{name} is due at {when}, {format_distance(at - now)}")
     return _ended(account, history, at, now, zone)
 
 
@@ -66,12 +67,13 @@ def _unknown(account: Account, at: float, now: float, zone: str) -> str:
     """Return why nothing was due at a time at which no version counted."""
     since = min((v.since for v in account.versions), default=now)
     if at <= since:
-        return f"the job is known only since {local(int(since), zone)}"
+        return f"the job is known only since {format_local(int(since), zone)}"
     later = [v.since for v in account.versions if v.since >= at]
     if not later:
         return "the job exists no more"
     ended = max(v.until for v in account.versions if v.until < at)
-    return f"no schedule counted from {local(int(ended), zone)} to {local(int(min(later)), zone)}"
+    start, end = (format_local(int(each), zone) for each in (ended, min(later)))
+    return f"no schedule counted from {start} to {end}"
 
 
 def _no_tick(account: Account, version: Version, at: float, now: float, zone: str) -> str:
@@ -82,15 +84,15 @@ def _no_tick(account: Account, version: Version, at: float, now: float, zone: st
         if before and before.timestamp() > version.since:
             ended, _ = status_of(account, before.timestamp())
             told = "" if before.timestamp() > now else f" ({ended})"
-            around.append(f"the tick before is that of {local(before, zone)}{told}")
+            around.append(f"the tick before is that of {format_local(before, zone)}{told}")
         if after:
-            around.append(f"the next one is that of {local(after, zone)}")
-    return f"{account.job_id} has no tick at {local(at, zone)}: {', '.join(around)}"
+            around.append(f"the next one is that of {format_local(after, zone)}")
+    return f"{account.job_id} has no tick at {format_local(at, zone)}: {', '.join(around)}"
 
 
 def _ended(account: Account, history: History, at: float, now: float, zone: str) -> Answer:
     was, became = ("is", "will be") if at > now else ("was", "was")
-    start = f"{account.job_id} {was} due at {local(at, zone)} and"
+    start = f"{account.job_id} {was} due at {format_local(at, zone)} and"
     if at in account.open:
         return Answer(True, "open", f"{start} {_open(account.open[at])}")
     status, reason = status_of(account, at)
@@ -138,8 +140,8 @@ def _ran(record: Mapping[str, Any], zone: str) -> str:
         said += f"; it was not tried again, as {because}"
     if record.get("started_at") is None:
         return said
-    lasted = took(record["finished_at"] - record["started_at"])
-    began = local(int(record["started_at"]), zone)
+    lasted = format_runtime(record["finished_at"] - record["started_at"])
+    began = format_local(int(record["started_at"]), zone)
     return f"{said}; {'that attempt' if further else 'it'} started at {began} and took {lasted}"
 
 
@@ -148,10 +150,10 @@ def _other(record: Mapping[str, Any], account: Account, history: History, zone: 
     if not record.get("other"):
         return None
     _, when = parse_run_id(record["other"]) or ("", 0.0)
-    start = f"the run of {local(when, zone)}"
+    start = f"the run of {format_local(when, zone)}"
     if record["reason"] != "overlap":
         if began := record.get("started_at"):
-            return f"{start} took its place after {took(record['finished_at'] - began)}"
+            return f"{start} took its place after {format_runtime(record['finished_at'] - began)}"
         return because_of(record, record["reason"], f"{start} took its place")
     found = account.record_of(when) or history.get(record["other"])
     if found is None or found.get("finished_at") is None:
@@ -160,7 +162,7 @@ def _other(record: Mapping[str, Any], account: Account, history: History, zone: 
     first = (found.get("attempts") or [found])[0].get("started_at")
     began = found.get("began") or first
     verb = "was still going" if began and began <= record["finished_at"] else "had not ended"
-    ended = local(int(found["finished_at"]), zone)
+    ended = format_local(int(found["finished_at"]), zone)
     return f"{start} {verb}; it ended at {ended} {found['status']}"
 
 

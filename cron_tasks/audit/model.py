@@ -9,7 +9,7 @@ from typing import Any
 from cron_tasks.audit.days import Evidence
 from cron_tasks.ledger.records import DAY, ONE_TICK, counted, milliseconds
 from cron_tasks.schedules import Schedule
-from cron_tasks.schedules.catchup import ticks_at
+from cron_tasks.schedules.catchup import is_fire_time
 
 HOUR = 3600
 #: Counts by the hour: (hour since 1970, status, reason) to the number and the sum of checksums.
@@ -73,7 +73,7 @@ class Account:
         if not any(hour == int(since // HOUR) for hour, *_ in self.folded):
             return since
         version = self.version_at(since)
-        due = version and version.schedule and ticks_at(version.schedule, since)
+        due = version and version.schedule and is_fire_time(version.schedule, since)
         if since % HOUR == 0 and not due:
             return since
         return (since // HOUR + 1) * HOUR - 0.001
@@ -132,7 +132,7 @@ def expected(schedule: Schedule, start: float, end: float, since: float, until: 
     for."""
     ticks, by_day = [], dict[int, int]()
     moment = datetime.fromtimestamp(start, UTC)
-    tick = moment if ticks_at(schedule, start) else schedule.after(moment)
+    tick = moment if is_fire_time(schedule, start) else schedule.after(moment)
     while tick and (when := tick.timestamp()) <= end:
         ticks.append(when)
         day = int(when // DAY)

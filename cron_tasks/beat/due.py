@@ -17,16 +17,23 @@ from cron_tasks.registry import entries
 from cron_tasks.registry.skips import NONE, Skips, by_job, first_kept
 from cron_tasks.runs.outcomes import passed_over
 from cron_tasks.schedules import Schedule
-from cron_tasks.schedules.catchup import Firing, HasTicks, Without, due_ticks, on_time, ticks_among
+from cron_tasks.schedules.catchup import (
+    FireTimes,
+    Firing,
+    WithoutSkipped,
+    apply_catchup,
+    fire_all,
+    select_fire_times,
+)
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
-from cron_tasks.store.scripts import positional
+from cron_tasks.store.scripts import script
 
 PAGE = 1000
 #: Rows that are judged in one go: some ten milliseconds each at the most.
 FEW = 50
 _ROUTING = {"queue": str, "priority": int}
-_due = positional("beat/due")
+_due = script("beat/due")
 
 
 @dataclass(slots=True)
@@ -73,10 +80,9 @@ class Batch:
 def read_page(redis: Redis, now: float, after: str = "") -> Page:
     """What is due at `now`, the longest overdue first; of that what comes `after` an entry, and
     nothing when that one is gone. One round trip."""
-    keys = [names.SCHEDULE, names.GENERATION, names.DEADLINES, names.EDITS, names.SYNC_ENTRY]
-    keys.append(names.SKIPS)
-    args = [now, PAGE, after]
-    due, entries, edits, next_due, next_deadline, whole, skips = _due(redis, keys, args)
+    due, entries, edits, next_due, next_deadline, whole, skips = _due(
+        redis, now=now, page_size=PAGE, last_entry=after
+    )
     nothing = None, None, None
     rows = [
         Row(key, score, *(entry or nothing))
@@ -158,15 +164,15 @@ def _fire(
 ) -> tuple[Firing, list[float]]:
     """Return what a due row fires as if `times` did not exist, and which of them it skips."""
     due: float | None = float(row.score)
-    kept: HasTicks = schedule
+    kept: FireTimes = schedule
     to_skip: list[float] = []
     if times:
-        to_skip = ticks_among(schedule, times, float(row.score), now)
-        kept, due = Without(schedule, frozenset(to_skip)), first_kept(schedule, due, to_skip)
+        to_skip = select_fire_times(schedule, times, float(row.score), now)
+        kept, due = WithoutSkipped(schedule, frozenset(to_skip)), first_kept(schedule, due, to_skip)
     if due is None or now - due <= grace:
-        firing = on_time(kept, due, now)
+        firing = fire_all(kept, due, now)
     else:
-        firing = due_ticks(kept, due, now, Job.from_document(row.job or "").catchup, grace)
+        firing = apply_catchup(kept, due, now, Job.from_document(row.job or "").catchup, grace)
     return firing, [tick for tick in to_skip if firing.next is None or tick < firing.next]
 
 

@@ -10,7 +10,7 @@ from redis import Redis
 
 from cron_tasks.audit.account import PAGE, Tally, audit, days_of, job_ids, read, read_open
 from cron_tasks.cli import console
-from cron_tasks.schedules.human import local
+from cron_tasks.schedules.human import format_local
 from cron_tasks.store.paging import pages
 from cron_tasks.text.display import printable
 
@@ -36,7 +36,7 @@ def audit_command(ctx: click.Context, start: str, as_json: bool) -> None:
         for page in pages(ids, PAGE):
             tally.add(_audited(redis, page, opened, begin, until))
             update(done := done + len(page), len(ids))
-    facts = {"since": local(begin), "until": local(until), **asdict(tally)}
+    facts = {"since": format_local(begin), "until": format_local(until), **asdict(tally)}
     if as_json:
         console.print_json(facts)
     else:

@@ -14,7 +14,7 @@ from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.ledger import PATIENCE
 from cron_tasks.ledger.run_id import parse_run_id
 from cron_tasks.registry.registry import Registry
-from cron_tasks.schedules.human import local
+from cron_tasks.schedules.human import format_local
 
 
 @click.command()
@@ -73,7 +73,7 @@ def _print(found: Backfill, job: Job, missing: int, dry_run: bool) -> None:
 def _print_not_due(found: Backfill, job: Job, dry_run: bool) -> None:
     """Say which ticks of the present schedule are left out, since they were not due."""
     since = found.known_since
-    known = "now" if since is None else local(int(since), job.timezone)
+    known = "now" if since is None else format_local(int(since), job.timezone)
     parts = []
     if found.resting:
         parts.append(f"{found.resting:,} while it was paused or disabled")

@@ -128,7 +128,10 @@ def print_ticks(
     """Print ticks with offset in `zone`, weekday and distance, and mark those `skipped`."""
     rows = []
     for tick in ticks:
-        at, away = tick.astimezone(ZoneInfo(zone)), human.distance((tick - now).total_seconds())
+        at, away = (
+            tick.astimezone(ZoneInfo(zone)),
+            human.format_distance((tick - now).total_seconds()),
+        )
         mark = ", skipped" if tick.timestamp() in skipped else ""
         rows.append((at.isoformat(), f"{at:%a}", away + mark))
     print_table(("next", "day", "away"), rows)
@@ -137,7 +140,7 @@ def print_ticks(
 def moment(text: str, zone: str, option: str) -> datetime:
     """The time that a person means by `2h` (ago), `PT2H` or an ISO 8601 time."""
     try:
-        return human.moment(text, zone, datetime.now(UTC))
+        return human.parse_moment(text, zone, datetime.now(UTC))
     except ValueError as error:
         spans = "no span such as 30s, 15min, 2h or 1d"
         raise click.BadParameter(f"{error}, and {spans}", param_hint=f"'{option}'") from None

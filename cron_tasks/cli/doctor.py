@@ -18,7 +18,7 @@ from cron_tasks.registry.plan import plan
 from cron_tasks.registry.registry import Registry
 from cron_tasks.repair.comparison import Comparison
 from cron_tasks.rest.listing import Source
-from cron_tasks.schedules.human import duration
+from cron_tasks.schedules.human import format_duration
 from cron_tasks.settings import Settings, load
 from cron_tasks.store import names
 from cron_tasks.store.client import connect
@@ -191,10 +191,10 @@ def _last_sync(system: System) -> tuple[bool, str]:
     if status.state is None:
         return False, "there was none yet"
     if status.state != "ok":
-        lasting = duration(system.now - (status.since or system.now))
+        lasting = format_duration(system.now - (status.since or system.now))
         return False, f"{status.state} for {lasting}: {status.detail}"
     age = system.now - (status.last_success or 0)
-    return age <= 3 * system.settings.sync_interval + 10, f"succeeded {duration(age)} ago"
+    return age <= 3 * system.settings.sync_interval + 10, f"succeeded {format_duration(age)} ago"
 
 
 def _owner(system: System) -> tuple[bool, str]:
@@ -240,7 +240,7 @@ def _queue(system: System) -> tuple[bool, str]:
     if length and not stream:
         oldest = json.loads(cast("str", redis.lindex(name, 0)) or "{}").get("created_at")
         age = system.now - datetime.fromisoformat(oldest).timestamp() if oldest else 0.0
-        said += f", the oldest for {duration(age)}"
+        said += f", the oldest for {format_duration(age)}"
     full = length > settings.notify_max * NEARLY_FULL
     return not full and not dropped, said + f"; {dropped:,} were dropped" * bool(dropped)
 

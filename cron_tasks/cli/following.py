@@ -11,7 +11,7 @@ from cron_tasks.errors import RunUnfit
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.routing import routing
 from cron_tasks.runs import queries
-from cron_tasks.schedules.human import took
+from cron_tasks.schedules.human import format_runtime
 from cron_tasks.store import names
 from cron_tasks.text.display import printable
 
@@ -88,7 +88,7 @@ def listed(run: queries.Shape) -> queries.Shape:
 
 def outcome(run: queries.Shape) -> str:
     """`failed after 2.5 s at attempt 2: HTTP 500`"""
-    after = f" after {took(run['duration'])}" if run["duration"] is not None else ""
+    after = f" after {format_runtime(run['duration'])}" if run["duration"] is not None else ""
     number = f" at attempt {run['attempt']}" if (run["attempt"] or 0) > 1 else ""
     return str(run["status"]) + after + number + (f": {why(run)}" if why(run) else "")
 

@@ -13,7 +13,7 @@ from cron_tasks.cli import Commands, LazyGroup, console
 from cron_tasks.cli.following import begin, wait_option
 from cron_tasks.registry.registry import Registered, Registry
 from cron_tasks.runs.commands import open_by_hand
-from cron_tasks.schedules.human import local
+from cron_tasks.schedules.human import format_local
 from cron_tasks.store.paging import pages
 from cron_tasks.text.display import printable
 
@@ -70,7 +70,7 @@ def _row(registered: Registered, record: str | None) -> dict[str, Any]:
         "timezone": job.timezone,
         "enabled": job.enabled,
         "paused": registered.paused is not None,
-        "next": local(registered.next, job.timezone),
+        "next": format_local(registered.next, job.timezone),
         "last_status": json.loads(record)["status"] if record else None,
     }
 

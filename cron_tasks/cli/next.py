@@ -11,7 +11,7 @@ import click
 from cron_tasks.cli import console
 from cron_tasks.errors import ScheduleError
 from cron_tasks.schedules import Schedule, parse
-from cron_tasks.schedules.human import local
+from cron_tasks.schedules.human import format_local
 from cron_tasks.text.display import printable, short_repr
 
 #: What is an expression and no id of a job: white space, a nickname, `PT5M`, `FREQ=…`, `DTSTART…`.
@@ -59,7 +59,7 @@ def next_ticks(
     ticks = console.upcoming(schedule, first, count, skipped)
     kept = console.kept(ticks, skipped)
     if as_json:
-        console.print_json([local(tick, zone) for tick in kept])
+        console.print_json([format_local(tick, zone) for tick in kept])
         return
     click.echo(schedule.describe())
     if ticks:

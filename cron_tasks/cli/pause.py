@@ -11,7 +11,7 @@ from cron_tasks.ledger.run_id import run_id
 from cron_tasks.registry import skips
 from cron_tasks.registry.registry import Registered
 from cron_tasks.runs.overtaken import tell_overtaken
-from cron_tasks.schedules.human import local
+from cron_tasks.schedules.human import format_local
 from cron_tasks.settings import load
 from cron_tasks.text.display import printable
 
@@ -36,7 +36,7 @@ def pause(job_id: str, reason: str, as_json: bool) -> None:
         tell_overtaken(ledger, load(), overtaken, "paused", now)
         ledger.look_after({job_id}, now)
     if as_json:
-        console.print_json({"id": job_id, "paused": {"reason": reason, "since": local(now)}})
+        console.print_json({"id": job_id, "paused": {"reason": reason, "since": format_local(now)}})
     else:
         click.echo(f"{job_id} is paused: {reason}")
 
@@ -51,7 +51,7 @@ def resume(job_id: str, as_json: bool) -> None:
         registry = console.open_registry(redis)
         was_paused = registry.resume(job_id, now)
         (found,) = registry.registered([job_id])
-    upcoming = local(found.next, found.job.timezone)
+    upcoming = format_local(found.next, found.job.timezone)
     if as_json:
         console.print_json({"id": job_id, "was_paused": was_paused, "next": upcoming})
     else:
@@ -77,7 +77,7 @@ def skip_next(job_id: str, undo: bool, as_json: bool) -> None:
         (found,) = registry.registered([job_id])
         tick = _take_back(redis, found, now) if undo else _skip(redis, found, now)
         (found,) = registry.registered([job_id])
-    name, upcoming = run_id(job_id, tick), local(found.next, found.job.timezone)
+    name, upcoming = run_id(job_id, tick), format_local(found.next, found.job.timezone)
     if as_json:
         done = "undone" if undo else "skipped"
         console.print_json({"id": job_id, done: name, "next": upcoming})

@@ -17,7 +17,7 @@ from cron_tasks.errors import CronTasksError, RunUnfit
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import commands
 from cron_tasks.runs import queries as stored
-from cron_tasks.schedules.human import local, took
+from cron_tasks.schedules.human import format_local, format_runtime
 from cron_tasks.settings import load
 from cron_tasks.text.display import printable
 
@@ -121,13 +121,13 @@ def print_runs(found: Iterable[stored.Shape], zone: str) -> None:
 def _cells(run: stored.Shape, zone: str) -> list[str]:
     head = [run["run_id"], run["status"], str(run["attempt"] or "")]
     ended, worker = _second(run["finished_at"], zone), printable(run["worker"] or "")
-    return [*head, ended, took(run["duration"]), worker, why(run)]
+    return [*head, ended, format_runtime(run["duration"]), worker, why(run)]
 
 
 def _second(moment: str | None, zone: str) -> str:
     """A time to the second in `zone`."""
     whole = moment and datetime.fromisoformat(moment).replace(microsecond=0)
-    return local(whole, zone) or "" if whole else ""
+    return format_local(whole, zone) or "" if whole else ""
 
 
 @click.command()
@@ -152,7 +152,7 @@ def show(run_id: str, as_json: bool) -> None:
         console.print_json(found)
         return
     attempts, output = found.pop("attempts"), found.pop("output", None)
-    lasted = took(found["duration"]) or None
+    lasted = format_runtime(found["duration"]) or None
     console.print_facts(found | {"attempt": found["attempt"] or None, "duration": lasted})
     if attempts:
         click.echo()
@@ -166,7 +166,7 @@ def show(run_id: str, as_json: bool) -> None:
 def _attempt_cells(attempt: stored.Shape, zone: str) -> list[str]:
     times = [_second(attempt[name], zone) for name in ("started_at", "finished_at")]
     said = [printable(attempt[name] or "") for name in ("worker", "error")]
-    return [str(attempt["attempt"]), *times, took(attempt["duration"]), *said]
+    return [str(attempt["attempt"]), *times, format_runtime(attempt["duration"]), *said]
 
 
 @click.command()

@@ -13,7 +13,7 @@ from cron_tasks.cli import console
 from cron_tasks.cli.runs import print_runs
 from cron_tasks.registry.registry import Registered, Registry
 from cron_tasks.runs import queries as stored
-from cron_tasks.schedules.human import local
+from cron_tasks.schedules.human import format_local
 from cron_tasks.text.display import printable
 
 TICKS = 5
@@ -44,7 +44,7 @@ def show(job_id: str, as_json: bool) -> None:
         start = datetime.fromtimestamp(found.due, UTC)
         ticks = console.upcoming(job.schedule, start, TICKS, found.skips)
     if as_json:
-        upcoming = [local(tick, zone) for tick in console.kept(ticks, found.skips)]
+        upcoming = [format_local(tick, zone) for tick in console.kept(ticks, found.skips)]
         facts |= {"next": upcoming, "open": going, "runs": ended}
         console.print_json(facts)
         return
@@ -65,7 +65,8 @@ def _facts(found: Registered) -> dict[str, Any]:
         "name": job.name,
         "enabled": job.enabled,
         "paused": pause is not None,
-        "pause": pause and {"reason": pause.reason, "since": local(pause.since, job.timezone)},
+        "pause": pause
+        and {"reason": pause.reason, "since": format_local(pause.since, job.timezone)},
         "schedule": job.expression,
         "timezone": job.timezone,
         "description": job.schedule.describe(),
@@ -83,7 +84,7 @@ def _in_the_way(redis: Redis, found: Registered) -> dict[str, Any]:
     job_id, zone = found.job.id, found.job.timezone
     ahead = found.coming_skips(time.time())
     wrong = [each.errors for each in Registry(redis).rejected() if each.id == job_id]
-    return {"rejected": sum(wrong, ()), "skips": tuple(local(tick, zone) for tick in ahead)}
+    return {"rejected": sum(wrong, ()), "skips": tuple(format_local(tick, zone) for tick in ahead)}
 
 
 def _print_facts(facts: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from cron_tasks.schedules.instants import iso
+from cron_tasks.schedules.iso8601 import iso_utc
 
 if TYPE_CHECKING:
     from cron_tasks.jobs.job import Job
@@ -28,7 +28,7 @@ class Run:
             "name": self.job.name,
             "id": self.job.id,
             "run_id": self.run_id,
-            "scheduled_for": iso(self.scheduled_for),
+            "scheduled_for": iso_utc(self.scheduled_for),
             "attempt": str(self.attempt),
             "time": f"{scheduled:%Y-%m-%d %H:%M}",
         }

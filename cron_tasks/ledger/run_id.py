@@ -3,12 +3,12 @@
 from datetime import datetime
 from functools import lru_cache
 
-from cron_tasks.schedules.instants import iso
+from cron_tasks.schedules.iso8601 import iso_utc
 
 
 def run_id(job_id: str, when: float) -> str:
     """The name of a tick: its run id, Celery task id and idempotency key."""
-    return f"{job_id}@{iso(when)}"
+    return f"{job_id}@{iso_utc(when)}"
 
 
 @lru_cache(maxsize=1024)

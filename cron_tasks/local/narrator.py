@@ -10,7 +10,7 @@ import click
 import orjson
 
 from cron_tasks.registry.registry import Registered
-from cron_tasks.schedules.human import distance
+from cron_tasks.schedules.human import format_distance
 from cron_tasks.text.display import printable
 
 #: Levels of log lines that are shown.
@@ -51,7 +51,7 @@ class Narrator:
         self.show("\nNext:")
         for each in jobs:
             tick = each.next or now
-            when = f"{datetime.fromtimestamp(tick):%a %H:%M:%S}  {distance(tick - now):<14}"
+            when = f"{datetime.fromtimestamp(tick):%a %H:%M:%S}  {format_distance(tick - now):<14}"
             name = printable(each.job.name, 24)
             self.show(
                 f"  {when}  {name:<24}  {printable(each.job.schedule.describe(), max(room, 20))}"

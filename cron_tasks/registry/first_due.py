@@ -6,7 +6,7 @@ from functools import lru_cache
 from cron_tasks.registry import entries
 from cron_tasks.registry.plan import Desired
 from cron_tasks.schedules import Schedule
-from cron_tasks.schedules.catchup import next_tick, nominal_time
+from cron_tasks.schedules.catchup import next_fire_time, nominal_time
 
 
 def by_time(
@@ -24,8 +24,8 @@ def by_time(
         desired
         for desired in page
         if desired.job.enabled
-        and next_tick(desired.job.schedule, now) is None
-        and next_tick(desired.job.schedule, last_read) is not None
+        and next_fire_time(desired.job.schedule, now) is None
+        and next_fire_time(desired.job.schedule, last_read) is not None
     ]
     ids = {desired.job.id for desired in late}
     yield [desired for desired in page if desired.job.id not in ids] if late else page, now
@@ -36,7 +36,7 @@ def by_time(
 @lru_cache(maxsize=16384)
 def first_due(schedule: Schedule, enabled: bool, now: float) -> tuple[str, str]:
     """Return what decides when a job fires, and its next tick as `put` takes it: '' for none."""
-    upcoming = next_tick(schedule, now) if enabled else None
+    upcoming = next_fire_time(schedule, now) if enabled else None
     due = "" if upcoming is None else repr(upcoming)
     if upcoming is not None and (nominal := nominal_time(schedule, upcoming)) != upcoming:
         due += f"|{nominal!r}"

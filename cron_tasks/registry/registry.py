@@ -23,8 +23,8 @@ from cron_tasks.registry import steps as steps
 from cron_tasks.registry.fence import Fence, replace_hash
 from cron_tasks.registry.first_due import by_time, first_due
 from cron_tasks.registry.plan import Changes, Desired
-from cron_tasks.schedules.catchup import next_tick, ticks_among
-from cron_tasks.schedules.instants import iso
+from cron_tasks.schedules.catchup import next_fire_time, select_fire_times
+from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.store import names
 from cron_tasks.store.paging import PAGE, pages
 from cron_tasks.text.stored_json import to_storable
@@ -76,7 +76,7 @@ class Registered:
     def coming_skips(self, now: float) -> list[float]:
         """Return the ticks to be skipped that beat has not come to."""
         start = now if self.due is None else min(self.due, now)
-        return ticks_among(self.job.schedule, self.skips, start, inf)
+        return select_fire_times(self.job.schedule, self.skips, start, inf)
 
 
 class Registry:
@@ -224,7 +224,7 @@ class Registry:
         job = self.job(job_id)
         after = now
         while True:
-            upcoming = next_tick(job.schedule, after) if job.enabled else None
+            upcoming = next_fire_time(job.schedule, after) if job.enabled else None
             due = "" if upcoming is None else repr(upcoming)
             answer = steps.resume(self.redis, _KEYS, [*self._common(now, "paused"), job_id, due])
             if answer in ("resumed", "running"):
@@ -233,7 +233,7 @@ class Registry:
 
     def _common(self, now: float, reason: str) -> list[Any]:
         """What every step is given: registry_steps.py."""
-        overtaken = f'"status": "missed", "reason": "{reason}", "until": "{iso(now)}"}}'
+        overtaken = f'"status": "missed", "reason": "{reason}", "until": "{iso_utc(now)}"}}'
         prefixes = [names.JOB_ENTRY_PREFIX, names.VERSIONS_PREFIX, names.ACCOUNT_PREFIX]
         return [repr(now), self._audited, *prefixes, overtaken]
 

@@ -12,7 +12,7 @@ from typing import cast
 from redis import Redis
 
 from cron_tasks.ledger.run_id import parse_run_id, run_id
-from cron_tasks.schedules.catchup import HasTicks, next_tick
+from cron_tasks.schedules.catchup import FireTimes, next_fire_time
 from cron_tasks.store import names
 from cron_tasks.store.scripts import positional
 
@@ -39,10 +39,10 @@ def read(redis: Redis) -> Skips:
     return by_job(cast("list[str]", redis.zrange(names.SKIPS, 0, -1)))
 
 
-def first_kept(schedule: HasTicks, due: float | None, skipped: Collection[float]) -> float | None:
+def first_kept(schedule: FireTimes, due: float | None, skipped: Collection[float]) -> float | None:
     """Return the first tick from `due` on that is not skipped; None if there is none."""
     while due is not None and due in skipped:
-        due = next_tick(schedule, due)
+        due = next_fire_time(schedule, due)
     return due
 
 

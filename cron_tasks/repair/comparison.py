@@ -25,7 +25,7 @@ from cron_tasks.ledger.ledger import LEASE, PATIENCE
 from cron_tasks.ledger.records import DAY
 from cron_tasks.registry import entries
 from cron_tasks.registry.quarantine import set_aside
-from cron_tasks.schedules.catchup import next_tick
+from cron_tasks.schedules.catchup import next_fire_time
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 from cron_tasks.store.scripts import Positional, positional
@@ -214,7 +214,7 @@ def _due(definition: str, meta: str, since: float) -> float | None:
     fields = orjson.loads(definition)
     schedule = entries.read_schedule(fields)
     entries.run_count(meta)
-    due = next_tick(schedule, max(entries.last_run(meta) or 0.0, since))
+    due = next_fire_time(schedule, max(entries.last_run(meta) or 0.0, since))
     return due if fields["enabled"] else None
 
 

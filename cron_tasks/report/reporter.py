@@ -24,14 +24,14 @@ from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.registry.registry import Registry
 from cron_tasks.registry.skips import by_job
 from cron_tasks.rest.reports import Answer, Patcher
-from cron_tasks.schedules.instants import iso
+from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 from cron_tasks.store.leases import held, renewed
-from cron_tasks.store.scripts import positional
+from cron_tasks.store.scripts import script
 
 log = structlog.get_logger("cron_tasks.report")
-_settle = positional("report/settle")
+_settle = script("report/settle")
 
 #: Seconds between two looks for news.
 EVERY = 1.0
@@ -53,9 +53,9 @@ def body(run: str | None, upcoming: float | None, error: str | None) -> bytes:
     with suppress(ValueError, LookupError, TypeError):
         last = orjson.loads(run or "null")
         at, why = last["started_at"], last["error"] or last["reason"]
-        said["last_run_at"] = last["scheduled_for"] if at is None else iso(round(at, 3))
+        said["last_run_at"] = last["scheduled_for"] if at is None else iso_utc(round(at, 3))
         said |= {"last_status": last["status"], "last_error": why}
-    said["next_run_at"] = None if upcoming is None else iso(round(upcoming, 3))
+    said["next_run_at"] = None if upcoming is None else iso_utc(round(upcoming, 3))
     return orjson.dumps(said | {"config_error": error})
 
 
@@ -149,7 +149,7 @@ class Reporter:
         told = [(*each, answer) for each, answer in zip(due, answers, strict=True) if answer]
         self._judge_service([answer for *_, answer in told], now)
         news: dict[str, list[str]] = defaultdict(list)
-        args: list[Any] = [now]
+        results: list[tuple[str, float, float | str]] = []
         for job_id, score, answer in told:
             again: float | str = ""  # not before there is newer news
             status, tries = self._troubles.get(job_id, (0, 0))
@@ -164,8 +164,8 @@ class Reporter:
                         again = now + _pause(answer, tries + 1)
                 case _:
                     self._troubles.pop(job_id, None)
-            args += (job_id, score, again)
-        _settle(self.redis, [names.REPORTS], args)
+            results.append((job_id, score, again))
+        _settle(self.redis, now=now, results=results)
         for cause, job_ids in news.items():
             log.warning("report.refused", cause=cause, jobs=len(job_ids), job_ids=job_ids[:5])
         return sum(answer.verdict == "taken" for *_, answer in told)

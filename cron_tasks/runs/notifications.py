@@ -8,7 +8,7 @@ import orjson
 
 from cron_tasks.jobs.run import Run
 from cron_tasks.ledger.records import Message
-from cron_tasks.schedules.instants import iso
+from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import Settings
 
 _ENDINGS = {
@@ -52,7 +52,7 @@ def notification(
         "job_name": job.name,
         "run_id": run.run_id,
         "event": event,
-        "scheduled_for": iso(run.scheduled_for),
+        "scheduled_for": iso_utc(run.scheduled_for),
         "created_at": created_at,
         "attempt": run.attempt,
     }

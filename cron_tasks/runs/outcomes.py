@@ -20,8 +20,8 @@ from cron_tasks.runs.telling import (
     told_without_job,
     too_old,
 )
-from cron_tasks.schedules.catchup import Missed, next_tick
-from cron_tasks.schedules.instants import iso
+from cron_tasks.schedules.catchup import Missed, next_fire_time
+from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import Settings
 
 #: The error of a run is told and kept up to this many characters, on one line.
@@ -106,7 +106,7 @@ def _put_off(job: Job, retry_after: float, now: float) -> float:
     """
     if not retry_after:
         return 0.0
-    following = next_tick(job.schedule, now)
+    following = next_fire_time(job.schedule, now)
     return min(retry_after, job.retry.max_backoff, (following or inf) - now)
 
 
@@ -146,7 +146,7 @@ def passed_over(
     line = record(run.run_id, result, by, missed.last, untold="too old" if late else "")
     if late or not wanted:
         return line, None
-    said = f"missed until {iso(missed.last)}: {because(missed.reason)}"
+    said = f"missed until {iso_utc(missed.last)}: {because(missed.reason)}"
     return line, notification(run, "missed", said, now, settings)
 
 
@@ -182,7 +182,7 @@ def record(
     _, scheduled_for = parse_run_id(run_id) or ("", 0.0)
     line: dict[str, Any] = {
         "run_id": run_id,
-        "scheduled_for": iso(scheduled_for),
+        "scheduled_for": iso_utc(scheduled_for),
         "status": result.status,
         "reason": result.reason,
         **_attempt(result, by),
@@ -194,7 +194,7 @@ def record(
     if untold:
         line["untold"] = untold
     if until is not None:
-        line["until"] = iso(until)
+        line["until"] = iso_utc(until)
     before = _published(trace) if trace else []
     if before:
         line["attempts"] = before

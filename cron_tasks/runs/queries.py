@@ -15,8 +15,8 @@ from cron_tasks.ledger.ledger import open_tick
 from cron_tasks.ledger.run_id import parse_run_id
 from cron_tasks.ledger.run_id import run_id as run_id_of
 from cron_tasks.runs.reasons import because_of
-from cron_tasks.schedules.human import local
-from cron_tasks.schedules.instants import iso
+from cron_tasks.schedules.human import format_local
+from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.store import names
 from cron_tasks.store.paging import pages
 
@@ -47,14 +47,18 @@ def shaped(line: str) -> Shape:
         record["because"] = because_of(record, record["reason"])
     _, when = parse_run_id(record["run_id"]) or ("", 0.0)
     own = {"attempts": _attempts(record)} if record["attempt"] else {}
-    return _headed(record["run_id"]) | {"scheduled_for": iso(when)} | _timed(record) | own
+    return _headed(record["run_id"]) | {"scheduled_for": iso_utc(when)} | _timed(record) | own
 
 
 def _timed(record: Mapping[str, Any]) -> Shape:
     """A record, or one attempt in its trace, with its times as people and programs read them."""
     start, end = record["started_at"], record["finished_at"]
     duration = None if start is None else round(end - start, 3)
-    times = {"started_at": local(start), "finished_at": local(end), "duration": duration}
+    times = {
+        "started_at": format_local(start),
+        "finished_at": format_local(end),
+        "duration": duration,
+    }
     return {name: value for name, value in record.items() if name not in _INNER} | times
 
 
@@ -198,7 +202,7 @@ def details(redis: Redis, run_id: str) -> Shape | None:
     return run | {
         "attempts": list(map(_timed, json.loads(tick.trace or "[]"))),
         "holder": (tick.state[0] == "r" and tick.state.split("|", 3)[3]) or None,
-        "retry_at" if waits else "deadline": local(redis.zscore(names.DEADLINES, run_id)),
+        "retry_at" if waits else "deadline": format_local(redis.zscore(names.DEADLINES, run_id)),
         "stopping": tick.unwanted.partition("|")[0] or None,
     }
 
@@ -246,7 +250,7 @@ def _open(run_id: str, state: str, trace: str | None) -> Shape:
     last = json.loads(trace)[-1] if trace else {"error": None}
     _, when = parse_run_id(run_id) or ("", 0.0)
     return _headed(run_id) | {
-        "scheduled_for": iso(when),
+        "scheduled_for": iso_utc(when),
         "status": _status(state),
         "reason": "queued" if kind == "q" else None,
         "attempt": int(number),

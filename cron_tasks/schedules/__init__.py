@@ -1,9 +1,9 @@
-"""Pure time: when is a job due? No Celery, no Redis, no clock; every time is an argument.
+"""When a job is due: pure calculations with time. Every time is an argument.
 
 Four kinds of rule (cron expression, interval, one time, RFC 5545 recurrence) become one `Schedule`,
-because everything after it asks the same questions: what comes next, what came last, what lies
-between. `parse` reads what people write and explains what is wrong; `from_spec` reads back what
-`Schedule.to_spec` stored, fast.
+because all callers ask the same questions: which fire time is next, which was the last, which lie
+between. `parse` reads what people write and explains what is wrong. `from_spec` quickly reads what
+`Schedule.to_spec` stored.
 """
 
 from cron_tasks.errors import ScheduleError

@@ -1,32 +1,35 @@
-"""Ticks: their names, and which of those that are due still run.
+"""Decide which of the fire times that are due still run (the catch-up policy).
 
-Pure: no clock, no Redis. Times are seconds since the epoch, as in a Redis score.
+Pure: no clock and no Redis. Times are seconds since the epoch, as in a Redis score.
 """
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Protocol
 
-#: Most ticks of one job fired in one go; the rest follow in the next round.
-MOST_AT_ONCE = 1000
-_INSTANT = timedelta(microseconds=1)
-#: Why a tick that is too late is missed, by the catch-up policy.
-_OLD = {"one": "coalesced", "none": "no_catchup", "all": "outside_window"}
+from cron_tasks.schedules.zones import MICROSECOND
+
+#: The most runs of one job that start in one round. The rest follow in the next round.
+MAX_AT_ONCE = 1000
+#: Why a fire time that is too late is missed, by the catch-up policy.
+_MISSED_REASONS = {"one": "coalesced", "none": "no_catchup", "all": "outside_window"}
 
 
-class HasTicks(Hashable, Protocol):
+class FireTimes(Hashable, Protocol):
+    """The fire times of a job, such as a `Schedule`."""
+
     def after(self, when: datetime) -> datetime | None: ...
     def latest(self, when: datetime) -> datetime | None: ...
     def nominal(self, tick: datetime) -> datetime: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Without:
-    """A schedule without some of its fire times (seconds)."""
+class WithoutSkipped:
+    """A schedule without some of its fire times (in seconds)."""
 
-    schedule: HasTicks
+    schedule: FireTimes
     skipped: frozenset[float]
 
     def after(self, when: datetime) -> datetime | None:
@@ -38,15 +41,15 @@ class Without:
     def latest(self, when: datetime) -> datetime | None:
         found = self.schedule.latest(when)
         while found is not None and found.timestamp() in self.skipped:
-            found = self.schedule.latest(found - _INSTANT)
+            found = self.schedule.latest(found - MICROSECOND)
         return found
 
     def nominal(self, tick: datetime) -> datetime:
         return self.schedule.nominal(tick)
 
 
-class Catchup(Protocol):
-    """What becomes of ticks that came due while nothing ran (contract, field `catchup`)."""
+class CatchupPolicy(Protocol):
+    """The field `catchup` of a job (docs/contract.md, section 3). `window` is in seconds."""
 
     @property
     def policy(self) -> str: ...
@@ -56,7 +59,7 @@ class Catchup(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """The ticks from `first` to `last`, both included, which will not run."""
+    """The fire times from `first` to `last`, both included, which will not run."""
 
     first: float
     last: float
@@ -65,15 +68,20 @@ class Missed:
 
 @dataclass(slots=True)
 class Firing:
-    """What to do with a due job: run `ticks`, record `missed`, be due again at `next`."""
+    """What to do with a due job: run `ticks`, record `missed`, and be due again at `next`."""
 
     ticks: tuple[float, ...]
     missed: Missed | None
     next: float | None
 
 
-def late_reason(scheduled_for: float, now: float, catchup: Catchup, grace: float) -> str | None:
-    """Why a tick that has not started by `now` must not start any more; None: it may."""
+def late_reason(
+    scheduled_for: float, now: float, catchup: CatchupPolicy, grace: float
+) -> str | None:
+    """Return why a run that has not started by `now` must not start, or None if it may.
+
+    The reason is `no_catchup` or `outside_window`.
+    """
     late = now - scheduled_for
     if late <= grace:
         return None
@@ -82,78 +90,82 @@ def late_reason(scheduled_for: float, now: float, catchup: Catchup, grace: float
     return "outside_window" if late > catchup.window else None
 
 
-def due_ticks(schedule: HasTicks, due: float, now: float, catchup: Catchup, grace: float) -> Firing:
-    """Split the ticks from `due` to `now` into those that run and those that are missed.
+def apply_catchup(
+    schedule: FireTimes, due: float, now: float, catchup: CatchupPolicy, grace: float
+) -> Firing:
+    """Split the fire times from `due` to `now` into those that run and those that are missed.
 
-    A tick that is at most `grace` seconds late is on time and runs, so that a failover costs none.
-    Beyond that the catch-up policy decides: `none` runs no tick, `all` each that is within the
-    window, `one` the latest that is within the window, unless a later one is on time.
+    A fire time that is at most `grace` seconds late is on time and runs, so a failover loses none.
+    Beyond that the catch-up policy decides. `none` runs nothing. `all` runs each fire time within
+    the window. `one` runs the latest within the window, unless a later one is on time.
     """
     reach = max(grace, catchup.window) if catchup.policy == "all" else grace
     if now - due <= reach:
-        return on_time(schedule, due, now)
-    start = _seconds(schedule.after(_moment(now - reach) - _INSTANT))
+        return fire_all(schedule, due, now)
+    start = _to_seconds(schedule.after(_to_moment(now - reach) - MICROSECOND))
     if catchup.policy == "one" and (start is None or start > now):
         return _fire_latest(schedule, due, now, catchup.window)
-    last = _seconds(schedule.latest(_moment(now - reach) - _INSTANT))
-    return _fire_from(
-        schedule, start, now, Missed(due, max(last or due, due), _OLD[catchup.policy])
-    )
+    last = _to_seconds(schedule.latest(_to_moment(now - reach) - MICROSECOND))
+    missed = Missed(due, max(last or due, due), _MISSED_REASONS[catchup.policy])
+    return _fire_from(schedule, start, now, missed)
 
 
-def on_time(schedule: HasTicks, due: float | None, now: float) -> Firing:
-    """Every tick from `due` to `now` runs."""
+def fire_all(schedule: FireTimes, due: float | None, now: float) -> Firing:
+    """Run every fire time from `due` to `now`."""
     return _fire_from(schedule, due, now, None)
 
 
-def _fire_latest(schedule: HasTicks, due: float, now: float, window: float) -> Firing:
-    latest = max(_seconds(schedule.latest(_moment(now))) or due, due)
-    following = _seconds(schedule.after(_moment(max(latest, now))))
+def _fire_latest(schedule: FireTimes, due: float, now: float, window: float) -> Firing:
+    latest = max(_to_seconds(schedule.latest(_to_moment(now))) or due, due)
+    following = _to_seconds(schedule.after(_to_moment(max(latest, now))))
     if now - latest > window:
         return Firing((), Missed(due, latest, "outside_window"), following)
     if latest == due:
         return Firing((due,), None, following)
-    previous = _seconds(schedule.latest(_moment(latest) - _INSTANT))
+    previous = _to_seconds(schedule.latest(_to_moment(latest) - MICROSECOND))
     return Firing((latest,), Missed(due, max(previous or due, due), "coalesced"), following)
 
 
 def _fire_from(
-    schedule: HasTicks, start: float | None, now: float, missed: Missed | None
+    schedule: FireTimes, start: float | None, now: float, missed: Missed | None
 ) -> Firing:
     ticks: list[float] = []
-    while start is not None and start <= now and len(ticks) < MOST_AT_ONCE:
+    while start is not None and start <= now and len(ticks) < MAX_AT_ONCE:
         ticks.append(start)
-        start = next_tick(schedule, start)
+        start = next_fire_time(schedule, start)
     return Firing(tuple(ticks), missed, start)
 
 
 @lru_cache(maxsize=65536)
-def next_tick(schedule: HasTicks, when: float) -> float | None:
-    """First tick strictly after `when`; cached, since many jobs share a schedule and a time."""
-    return _seconds(schedule.after(_moment(when)))
+def next_fire_time(schedule: FireTimes, when: float) -> float | None:
+    """Return the first fire time after `when`, or None if the schedule never fires again.
+
+    Answers are cached, since many jobs share a schedule and a time.
+    """
+    return _to_seconds(schedule.after(_to_moment(when)))
 
 
-def nominal_time(schedule: HasTicks, tick: float) -> float:
-    """Return when a tick would be due without jitter."""
-    return schedule.nominal(_moment(tick)).timestamp()
+def nominal_time(schedule: FireTimes, tick: float) -> float:
+    """Return when a fire time would be without jitter."""
+    return schedule.nominal(_to_moment(tick)).timestamp()
 
 
-def ticks_at(schedule: HasTicks, when: float) -> bool:
-    """Whether `when` is a fire time."""
-    moment = _moment(when)
+def is_fire_time(schedule: FireTimes, when: float) -> bool:
+    """Return whether the schedule fires at `when`."""
+    moment = _to_moment(when)
     return schedule.latest(moment) == moment
 
 
-def ticks_among(
-    schedule: HasTicks, times: Iterable[float], first: float, last: float
+def select_fire_times(
+    schedule: FireTimes, times: Iterable[float], first: float, last: float
 ) -> list[float]:
-    """Return those of `times` from `first` to `last` that are fire times."""
-    return [when for when in times if first <= when <= last and ticks_at(schedule, when)]
+    """Return those of `times` from `first` to `last` at which the schedule fires."""
+    return [when for when in times if first <= when <= last and is_fire_time(schedule, when)]
 
 
-def _moment(seconds: float) -> datetime:
+def _to_moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _seconds(moment: datetime | None) -> float | None:
+def _to_seconds(moment: datetime | None) -> float | None:
     return None if moment is None else moment.timestamp()

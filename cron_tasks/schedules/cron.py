@@ -1,11 +1,11 @@
-"""Cron expressions: cronsim knows the grammar and the days, this module says what is wrong.
+"""Cron expressions. cronsim knows the grammar and the days; this module explains what is wrong.
 
-cronsim's own walk is not used: asked inside a repeated hour it answers with a time already past,
-and backwards it overlooks ticks there. Its parsed fields feed a `Grid`, which goes both ways.
+cronsim's own search is not used. Within a repeated hour it returns a time already past, and
+backwards it overlooks fire times there. Its parsed fields feed a `Grid`, which works both ways.
 
-At a clock change all expressions follow what cronsim took over from Debian's cron: fixed where
-neither minute nor hour starts with `*`, else real (see `walls`). cronsim does so for five fields
-only; then `0 30 2 * * *`, with seconds in front, would lose a day that `30 2 * * *` keeps.
+At a clock change all expressions follow the rule that cronsim took over from Debian's cron: *fixed*
+if neither minute nor hour starts with `*`, else *real* (see `wall_clock`). cronsim applies it to
+five fields only. Then `0 30 2 * * *`, with seconds first, would lose a day that `30 2 * * *` keeps.
 """
 
 import re
@@ -20,87 +20,94 @@ from cronsim import CronSim, CronSimError
 from cronsim.cronsim import Field
 
 from cron_tasks.schedules import cron_text, cron_words, wall_clock
-from cron_tasks.schedules.budget import Work
+from cron_tasks.schedules.budget import Budget
 from cron_tasks.schedules.faults import Fault
 from cron_tasks.schedules.interval import Interval
 from cron_tasks.text.display import short_repr
 
-PREFIX = re.compile(r"^\s*(?:CRON_)?TZ=(\S*)\s*")
+ZONE = re.compile(r"^\s*(?:CRON_)?TZ=(\S*)\s*")
+_LONGEST = 1_000
 _ANY_TIME = datetime(2000, 1, 1)
-#: From here on a zone keeps the rule for its clock changes that it has today.
+#: From this year on every zone repeats the rule for its clock changes that it has today.
 _FAR = datetime(2100, 1, 1, tzinfo=UTC)
 
 
-def read(
+def read_cron(
     value: object, tz: ZoneInfo, start: datetime | None, *, stored: bool = False
 ) -> "Cron | Interval":
-    """The rule of an expression, whose zone prefix is left to the caller. Raises Fault.
+    """Return the rule of an expression. The caller reads its zone prefix. Raises Fault.
 
-    One that is `stored` is taken as it is: an earlier version may have accepted other steps.
+    A `stored` expression is not checked for odd terms: an earlier version may have accepted other
+    steps.
     """
     if not isinstance(value, str):
         raise Fault(f"{short_repr(value)} is not a text such as '0 9 * * *'")
-    if len(value) > 1000:
-        raise Fault("is longer than 1,000 characters")
-    expression = PREFIX.sub("", value, count=1)
+    if len(value) > _LONGEST:
+        raise Fault(f"is longer than {_LONGEST:,} characters")
+    expression = ZONE.sub("", value, count=1)
     if every := re.match(r"@every\s+(?=\S)", expression, re.IGNORECASE):
-        return Interval.read(expression[every.end() :], tz, start)
-    return Cron.of(cron_text.canonical(expression, stored), tz)
+        return Interval.from_value(expression[every.end() :], tz, start)
+    return Cron.from_text(cron_text.normalize_expression(expression, stored), tz)
 
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """The ticks of a canonical expression on the wall clock of a zone."""
+    """The fire times of a normalized expression on the wall clock of a zone."""
 
     key: ClassVar = "c"
     written: str
     tz: ZoneInfo
     grid: wall_clock.Grid
-    real: bool
+    is_real: bool
 
     @classmethod
-    def of(cls, expression: str, tz: ZoneInfo) -> "Cron":
-        """Raises Fault, also if the expression never fires."""
+    def from_text(cls, expression: str, tz: ZoneInfo) -> "Cron":
+        """Parse a normalized expression. Raises Fault, also if the expression never fires."""
         parts = expression.split()
         if len(parts) == 5:
             parts = ["0", *parts]
         try:
-            second, minute, hour = (_numbers(*item) for item in enumerate(parts[:3]))
-            months, matches = _days(*parts[3:])
+            second, minute, hour = (_parse_numbers(*item) for item in enumerate(parts[:3]))
+            months, matches = _parse_days(*parts[3:])
         except CronSimError:
-            raise Fault(*cron_text.faults(parts)) from None
+            raise Fault(*cron_text.explain_faults(parts)) from None
         grid = wall_clock.Grid((hour, minute, second), months, matches)
         return cls(expression, tz, grid, parts[1][0] == "*" or parts[2][0] == "*")
 
-    def after(self, when: datetime, work: Work) -> datetime | None:
-        search = wall_clock.real_after if self.real else wall_clock.fixed_after
-        return search(self.tz, self.grid, when, work)
+    def find_after(self, when: datetime, budget: Budget) -> datetime | None:
+        search = wall_clock.real_after if self.is_real else wall_clock.fixed_after
+        return search(self.tz, self.grid, when, budget)
 
-    def latest(self, when: datetime, work: Work) -> datetime | None:
-        search = wall_clock.real_latest if self.real else wall_clock.fixed_latest
-        return search(self.tz, self.grid, when, work)
+    def find_latest(self, when: datetime, budget: Budget) -> datetime | None:
+        search = wall_clock.real_latest if self.is_real else wall_clock.fixed_latest
+        return search(self.tz, self.grid, when, budget)
 
-    def skipped(self, work: Work) -> bool:
-        """Whether all times lie in the hour that the clock skips in spring, such as `*/30 2 * 3
-        SUN#2` in New York. Raises TooMuchWork."""
-        if not self.real or self.written.split()[-4].startswith("*"):
+    def is_skipped(self, budget: Budget) -> bool:
+        """Return whether all times lie in the hour that the clock skips in spring.
+
+        An example is `*/30 2 * 3 SUN#2` in New York. Raises TooMuchWork.
+        """
+        if not self.is_real or self.written.split()[-4].startswith("*"):
             return False
-        return self.after(_FAR, work) is None
+        return self.find_after(_FAR, budget) is None
 
     def describe(self) -> str:
-        return f"{cron_words.explain(self.written)} ({self.tz.key})"
+        return f"{cron_words.describe_expression(self.written)} ({self.tz.key})"
 
 
-# A hundred thousand expressions are made of few different fields.
+# A hundred thousand expressions consist of few different fields.
 
 
 @lru_cache(maxsize=4096)
-def _numbers(at: int, text: str) -> tuple[int, ...]:
+def _parse_numbers(at: int, text: str) -> tuple[int, ...]:
     return tuple(sorted(cast(set[int], Field(at).parse(text))))
 
 
 @lru_cache(maxsize=4096)
-def _days(day: str, month: str, weekday: str) -> tuple[frozenset[int], Callable[[date], bool]]:
+def _parse_days(
+    day: str, month: str, weekday: str
+) -> tuple[frozenset[int], Callable[[date], bool]]:
+    """Return the months, and a test for dates. Raises CronSimError if no date passes."""
     sim = CronSim(f"0 0 0 {day} {month} {weekday}", _ANY_TIME)
     try:
         next(sim)

@@ -1,7 +1,7 @@
-"""Reading the text of a cron expression: one spelling of it, and what is wrong with it.
+"""Normalize the text of a cron expression, and explain what is wrong with it.
 
-cronsim knows the grammar. Here is what it accepts but no person means, what Quartz writes in
-another way, and a sentence for each thing that it refuses.
+cronsim knows the grammar. This module handles what cronsim accepts but no person means and what
+Quartz writes in another way, and has a sentence for each thing that cronsim rejects.
 """
 
 import re
@@ -24,7 +24,7 @@ _NICKNAMES = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
-#: Nicknames that other systems know, and what to write here.
+#: Nicknames of other systems, and what to write instead.
 _FOREIGN = {
     "@every": "'@every 5m', or the field `every`",
     "@minutely": "'* * * * *'",
@@ -38,10 +38,10 @@ _FIELDS = "minute hour day-of-month month weekday"
 
 
 class _Grammar(NamedTuple):
-    """A field: its lowest and highest number, the words for numbers, and what else there may be.
+    """The grammar of a field: its lowest and highest number, its words, and what else it allows.
 
-    `last` is the number at the end of the field: weekday 7 is Sunday again. `unit` is the one in
-    which `every` counts what a step of the field counts; a month has none.
+    `last` is the number at the end of the field, since weekday 7 is Sunday again. `unit` is the
+    unit of `every` that equals a step of the field. A month has none.
     """
 
     name: str
@@ -67,21 +67,25 @@ _GRAMMAR = (
 )
 _DAY_FIELDS = (3, 5)
 _STEP = re.compile(r"(?:(\*)|([0-9A-Z]+)(?:-([0-9A-Z]+))?)/([0-9]+)")
-#: By hand only: what people who look for a date that never comes may have in mind.
-_BY_HAND = (
+#: People who look for a date that never comes may want a job that is only run by hand.
+_MANUAL_HINT = (
     "; a job that is only run by hand has `enabled: false` and any schedule, "
     "and `cron-tasks jobs run` runs it"
 )
 _UNITS = {"": "months", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
-def canonical(expression: str, stored: bool) -> str:
-    """Return five or six fields in one spelling, nicknames resolved. Raises Fault."""
+def normalize_expression(expression: str, stored: bool) -> str:
+    """Return five or six fields in their one spelling, with nicknames resolved. Raises Fault.
+
+    A `stored` expression is not checked for odd terms.
+    """
     parts = expression.split()
     if parts and parts[0].startswith("@"):
         nickname = parts[0].lower()
         if len(parts) > 1 or nickname not in _NICKNAMES:
-            raise Fault(f"unknown nickname {short_repr(' '.join(parts))}{_meant(nickname)}")
+            hint = _suggest_nickname(nickname)
+            raise Fault(f"unknown nickname {short_repr(' '.join(parts))}{hint}")
         return _NICKNAMES[nickname]
     if len(parts) not in (5, 6):
         count = f"{len(parts)} field{'s' * (len(parts) != 1)}"
@@ -89,47 +93,48 @@ def canonical(expression: str, stored: bool) -> str:
     if stored:
         return " ".join(parts).upper()
     fields = list(enumerate(" ".join(parts).upper().split(), 6 - len(parts)))
-    spelled = [_spelled(*field) for field in fields]
-    if None in spelled:
+    normalized = [_normalize_field(*field) for field in fields]
+    if None in normalized:
         terms = [(at, term) for at, text in fields for term in text.split(",") if text != "?"]
         terms += [(at, text) for at, text in fields if text == "?" and at not in _DAY_FIELDS]
-        raise Fault(*filter(None, (_odd(*each) or _term_fault(*each) for each in sorted(terms))))
-    return " ".join(filter(None, spelled))
+        faults = (_find_odd(*each) or _find_fault(*each) for each in sorted(terms))
+        raise Fault(*filter(None, faults))
+    return " ".join(filter(None, normalized))
 
 
 @lru_cache(maxsize=4096)
-def _spelled(at: int, text: str) -> str | None:
-    """Return a field in its one spelling, None if it is odd."""
+def _normalize_field(at: int, text: str) -> str | None:
+    """Return a field in its one spelling, or None if it is odd."""
     if text == "?" and at in _DAY_FIELDS:
         return "*"
     terms = text.split(",")
-    if any(_odd(at, term) for term in terms):
+    if any(_find_odd(at, term) for term in terms):
         return None
-    return ",".join(map(_to_saturday, terms)) if _GRAMMAR[at].name == "weekday" else text
+    return ",".join(map(_end_on_saturday, terms)) if _GRAMMAR[at].name == "weekday" else text
 
 
-def _meant(nickname: str) -> str:
+def _suggest_nickname(nickname: str) -> str:
     known = "@every" if re.fullmatch("@every[0-9].*", nickname) else nickname
     hint = f"; write {_FOREIGN[known]}" if known in _FOREIGN else ""
     return hint or suggest_nearest(nickname, _NICKNAMES)
 
 
-def _odd(at: int, term: str) -> str | None:
-    """Return the fault of a term which cronsim would not find, or not explain."""
+def _find_odd(at: int, term: str) -> str | None:
+    """Return the fault of a term that cronsim accepts or does not explain, or None."""
     if "?" in term:
         where = "stands alone in" if at in _DAY_FIELDS else "is only for"
         return (
             f"{_GRAMMAR[at].name} {short_repr(term)}: '?' {where} day-of-month or weekday; write *"
         )
     step = _STEP.fullmatch(term)
-    return _too_far(at, term, step) if step else None
+    return _find_large_step(at, term, step) if step else None
 
 
-def _too_far(at: int, term: str, step: re.Match[str]) -> str | None:
-    """Return the fault of a step that leads beyond the end of its range at once."""
+def _find_large_step(at: int, term: str, step: re.Match[str]) -> str | None:
+    """Return the fault of a step that is larger than its range, or None."""
     field = _GRAMMAR[at]
-    low = _number(field, step[2]) if step[2] else field.low
-    high = _number(field, step[3]) if step[3] else max(field.last, low or 0)
+    low = _parse_number(field, step[2]) if step[2] else field.low
+    high = _parse_number(field, step[3]) if step[3] else max(field.last, low or 0)
     if low is None or high is None or not field.low <= low <= high <= field.high:
         return None
     size = int(step[4]) if len(step[4]) < 10 else 10**9
@@ -137,43 +142,44 @@ def _too_far(at: int, term: str, step: re.Match[str]) -> str | None:
         return None
     fault = f"{field.name} {short_repr(term)}: the step is larger than the range {low}–{high}"
     if step[1] and size < 10**9:
-        fault += f"; for every {size} {_UNITS[field.unit]}, use {_instead(field.unit, size)}"
+        instead = _alternative_to_step(field.unit, size)
+        fault += f"; for every {size} {_UNITS[field.unit]}, use {instead}"
     return fault
 
 
-def _instead(unit: str, size: int) -> str:
+def _alternative_to_step(unit: str, size: int) -> str:
     return f"`every: {size}{unit}`" if unit else f"`rrule: FREQ=MONTHLY;INTERVAL={size}`"
 
 
-def _number(field: _Grammar, text: str) -> int | None:
+def _parse_number(field: _Grammar, text: str) -> int | None:
     if text in field.words:
         return field.words.index(text) + (field.low if field.name == "month" else 0)
     return int(text) if text.isdecimal() and len(text) < 4 else None
 
 
-def _to_saturday(term: str) -> str:
+def _end_on_saturday(term: str) -> str:
     """Let a weekday with a step end on Saturday, so that 1/2 is Monday, Wednesday and Friday.
 
-    The number 7 is Sunday again, and cronsim would go on to it.
+    The number 7 is Sunday again, and cronsim would continue to it.
     """
     start, _, step = term.partition("/")
     field = _GRAMMAR[5]
-    number = _number(field, start)
+    number = _parse_number(field, start)
     if not step or number is None or number > field.high:
         return term
     return f"{start}-{field.last}/{step}" if number < field.last else start
 
 
-def faults(parts: list[str]) -> list[str]:
-    """Return what a person has to mend in an expression that cronsim refused."""
+def explain_faults(parts: list[str]) -> list[str]:
+    """Return what a person has to correct in an expression that cronsim rejects."""
     terms = [(at, term) for at, text in enumerate(parts) for term in text.split(",")]
-    found = [fault for at, term in terms if (fault := _term_fault(at, term))]
+    found = [fault for at, term in terms if (fault := _find_fault(at, term))]
     day, month, weekday = parts[3:]
     never = f"no date has day-of-month '{day}', month '{month}' and weekday '{weekday}'"
-    return found or [f"{never}: the expression never fires{_BY_HAND}"]
+    return found or [f"{never}: the expression never fires{_MANUAL_HINT}"]
 
 
-def _term_fault(at: int, term: str) -> str | None:
+def _find_fault(at: int, term: str) -> str | None:
     """Return what is wrong with one comma-separated term, or None."""
     try:
         Field(at).parse(term)

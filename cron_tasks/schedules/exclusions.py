@@ -1,7 +1,7 @@
-"""Times in which a schedule does not tick: holidays, shutdowns, quiet hours.
+"""Times in which a schedule does not fire: holidays, shutdowns, quiet hours.
 
-They are wall times of the job's zone. Each answer is a whole stretch, so that a search jumps over
-it at once.
+They are wall times in the zone of the job. Each answer is a whole stretch of time, so a search
+jumps over it at once.
 """
 
 from bisect import bisect_right
@@ -13,14 +13,24 @@ from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from cron_tasks.schedules.faults import Fault
-from cron_tasks.schedules.zones import DAY, REACH, clock_change, local, read_date, showing
+from cron_tasks.schedules.iso8601 import read_date
+from cron_tasks.schedules.zones import (
+    ONE_DAY,
+    REACH,
+    find_clock_change,
+    instants_showing,
+    to_wall_time,
+)
 from cron_tasks.text.display import printable, short_repr
 
 T = TypeVar("T", datetime, timedelta)
 
 
-def canonical(entry: object) -> str:
-    """An excluded stretch as one text, `from/to`; what is none is left for `read` to refuse."""
+def normalize_entry(entry: object) -> str:
+    """Return an entry of `exclude` as one text, `from/to`.
+
+    An invalid entry becomes a text that `read_exclusions` rejects.
+    """
     if isinstance(entry, str):
         return entry.strip()
     if isinstance(entry, Mapping) and set(entry) == {"from", "to"}:
@@ -30,9 +40,9 @@ def canonical(entry: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Exclusions:
-    """`dates` between wall times, `daily` between offsets from midnight; ends are not included.
+    """Excluded times: `dates` between wall times, `daily` between offsets from midnight.
 
-    Both are sorted, and their stretches neither overlap nor touch.
+    Both are sorted. Their stretches neither overlap nor touch, and do not include their ends.
     """
 
     tz: ZoneInfo
@@ -41,36 +51,39 @@ class Exclusions:
 
     @property
     def size(self) -> int:
-        """How many steps pass each stretch of dates, and each quiet time of a day, once.
+        """Return how many steps pass each stretch of dates, and each quiet time of a day, once.
 
-        A change of the clock cuts a stretch into up to three.
+        A clock change cuts a stretch into up to three.
         """
         return 3 * (len(self.dates) + len(self.daily))
 
-    def stretch(self, instant: datetime) -> tuple[datetime, datetime] | None:
-        """An excluded stretch [start, end) that holds `instant`; what it touches may be, too."""
-        wall = local(self.tz, instant)
-        if found := _holding(self.dates, wall):
-            return self._instants(instant, *found)
+    def stretch_at(self, instant: datetime) -> tuple[datetime, datetime] | None:
+        """Return an excluded stretch [start, end) that contains `instant`, or None.
+
+        Times next to the stretch may be excluded, too.
+        """
+        wall = to_wall_time(self.tz, instant)
+        if found := _span_at(self.dates, wall):
+            return self._to_instants(instant, *found)
         midnight = datetime.combine(wall, time())
-        if hours := _holding(self.daily, wall - midnight):
-            return self._instants(instant, midnight + hours[0], midnight + hours[1])
+        if hours := _span_at(self.daily, wall - midnight):
+            return self._to_instants(instant, midnight + hours[0], midnight + hours[1])
         return None
 
-    def first(self, start: datetime, end: datetime) -> datetime:
+    def first_within(self, start: datetime, end: datetime) -> datetime:
         """Return the first excluded instant in (start, end), or `end` if there is none.
 
         `start` is not excluded.
         """
         while start < end:
-            wall = local(self.tz, start)
-            # Until the clock changes, the wall time goes as fast as time does.
-            until = clock_change(self.tz, start, end) or min(end, start + REACH)
+            wall = to_wall_time(self.tz, start)
+            # Until the clock changes, wall time passes as fast as real time.
+            until = find_clock_change(self.tz, start, end) or min(end, start + REACH)
             begins = self._next_start(wall)
             if begins and start + (begins - wall) < until:
                 return start + (begins - wall)
             start = until
-            if start < end and self.stretch(start):
+            if start < end and self.stretch_at(start):
                 return start
         return end
 
@@ -82,36 +95,38 @@ class Exclusions:
             midnight = datetime.combine(wall, time())
             number = bisect_right(self.daily, wall - midnight, key=itemgetter(0))
             later = number < len(self.daily)
-            found.append(midnight + (self.daily[number][0] if later else self.daily[0][0] + DAY))
+            found.append(
+                midnight + (self.daily[number][0] if later else self.daily[0][0] + ONE_DAY)
+            )
         return min(found, default=None)
 
-    def starts(self) -> Iterator[datetime]:
+    def date_starts(self) -> Iterator[datetime]:
         """Yield the first instant of each stretch of dates."""
         for start, _ in self.dates:
-            yield showing(self.tz, start)[0]
+            yield instants_showing(self.tz, start)[0]
 
-    def _instants(
+    def _to_instants(
         self, instant: datetime, wall_start: datetime, wall_end: datetime
     ) -> tuple[datetime, datetime]:
-        """The two wall times around `instant`, cut where the clock changes near it."""
-        first, last = showing(self.tz, wall_start)
+        """Convert a stretch of wall time around `instant`, cut where the clock changes near it."""
+        first, last = instants_showing(self.tz, wall_start)
         start = last if last <= instant else first
-        first, last = showing(self.tz, wall_end)
+        first, last = instants_showing(self.tz, wall_end)
         end = first if first > instant else last
         near = max(start, instant - REACH)
-        return clock_change(self.tz, near, instant) or start, (
-            clock_change(self.tz, instant, end) or end
+        return find_clock_change(self.tz, near, instant) or start, (
+            find_clock_change(self.tz, instant, end) or end
         )
 
 
-def _holding(spans: Sequence[tuple[T, T]], at: T) -> tuple[T, T] | None:
-    """The one of sorted spans that holds `at`."""
+def _span_at(spans: Sequence[tuple[T, T]], at: T) -> tuple[T, T] | None:
+    """Return the one of sorted spans that contains `at`, or None."""
     number = bisect_right(spans, at, key=itemgetter(0)) - 1
     return spans[number] if number >= 0 and at < spans[number][1] else None
 
 
-def _merged(spans: Iterable[tuple[T, T]]) -> tuple[tuple[T, T], ...]:
-    """In order, with those that overlap or touch as one."""
+def _merge(spans: Iterable[tuple[T, T]]) -> tuple[tuple[T, T], ...]:
+    """Return the spans in order, with those that overlap or touch as one."""
     merged: list[tuple[T, T]] = []
     for start, end in sorted(spans):
         if merged and start <= merged[-1][1]:
@@ -121,14 +136,14 @@ def _merged(spans: Iterable[tuple[T, T]]) -> tuple[tuple[T, T], ...]:
     return tuple(merged)
 
 
-def read(entries: tuple[str, ...], tz: ZoneInfo) -> Exclusions | None:
-    """The exclusions of canonical texts, None for none:
+def read_exclusions(entries: tuple[str, ...], tz: ZoneInfo) -> Exclusions | None:
+    """Read normalized entries. Return None if there are none.
 
     - `2026-12-24`: that day
-    - `2026-12-24/2026-12-26`: these days, the last one included
-    - `22:00/06:00`: each day, through midnight where the end is not after the start
+    - `2026-12-24/2026-12-26`: these days, including the last
+    - `22:00/06:00`: each day, past midnight if the end is not after the start
 
-    Raises Fault with every fault.
+    Raises Fault, with all faults.
     """
     dates: list[tuple[datetime, datetime]] = []
     daily: list[tuple[timedelta, timedelta]] = []
@@ -136,23 +151,25 @@ def read(entries: tuple[str, ...], tz: ZoneInfo) -> Exclusions | None:
     for entry in entries:
         start, slash, end = entry.partition("/")
         first, last = read_date(start), read_date(end if slash else start)
-        early, late = _offset(start), _offset(end)
+        early, late = _offset_from_midnight(start), _offset_from_midnight(end)
         if first and last and first <= last:
-            dates.append((datetime.combine(first, time()), datetime.combine(last, time()) + DAY))
+            dates.append(
+                (datetime.combine(first, time()), datetime.combine(last, time()) + ONE_DAY)
+            )
         elif early is not None and late is not None and early != late:
-            daily += [(early, late)] if early < late else [(early, DAY), (timedelta(), late)]
+            daily += [(early, late)] if early < late else [(early, ONE_DAY), (timedelta(), late)]
         else:
             expected = "a date, {from, to} of dates in order or of two times of day"
             faults.append(f"{printable(entry, 60)} is not one of {expected}")
     if faults:
         raise Fault(*faults)
-    return Exclusions(tz, _merged(dates), _merged(daily)) if entries else None
+    return Exclusions(tz, _merge(dates), _merge(daily)) if entries else None
 
 
-def _offset(text: str) -> timedelta | None:
-    """Of a time of day from midnight; 24:00 is the end of the day."""
+def _offset_from_midnight(text: str) -> timedelta | None:
+    """Return the offset of a time of day, or None. 24:00 is the end of the day."""
     try:
         clock = time.fromisoformat(text.strip())
     except ValueError:
-        return DAY if text.strip() == "24:00" else None
+        return ONE_DAY if text.strip() == "24:00" else None
     return None if clock.tzinfo else datetime.combine(datetime.min, clock) - datetime.min

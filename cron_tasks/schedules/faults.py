@@ -1,10 +1,8 @@
-"""What the messages of schedules share: faults by field, lists in English."""
-
-from collections.abc import Sequence
+"""Collect what is wrong with a schedule, field by field."""
 
 
 class Fault(ValueError):
-    """One part of a schedule is wrong; `messages` says how, one sentence a fault."""
+    """One part of a schedule is wrong. `messages` has one sentence for each fault."""
 
     def __init__(self, *messages: str) -> None:
         self.messages = messages
@@ -12,7 +10,7 @@ class Fault(ValueError):
 
 
 class Faults(list[tuple[str, str]]):
-    """(field, message) pairs. `with faults.at(field):` adds what is raised inside and goes on."""
+    """(field, message) pairs. `with faults.at(field):` collects a Fault raised inside."""
 
     _field = ""
 
@@ -28,8 +26,3 @@ class Faults(list[tuple[str, str]]):
             return False
         self.extend((self._field, message) for message in error.messages)
         return True
-
-
-def listed(items: Sequence[str], word: str = "and") -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return f" {word} ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))

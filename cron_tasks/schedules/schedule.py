@@ -1,8 +1,8 @@
-"""A schedule: a rule, the window it lives in, what it leaves out, and the job's own offset.
+"""A schedule: a rule, the time in which it applies, what it excludes, and an offset of the job.
 
-A `Series` is the part that jobs share: 10,000 jobs of one expression have one, interned by
-`parse`, and with it one memory of the last answer. Between two ticks every question has the same
-answer, so the memory is a stretch of time and not a table of questions.
+A `Series` is the part that jobs share. 10,000 jobs with one expression have one series, interned by
+`parse`, and with it one memory of the last answer. Between two fire times every question has the
+same answer, so the memory is a stretch of time and not a table of questions.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,44 +13,50 @@ from typing import Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 from cron_tasks.errors import ScheduleError
-from cron_tasks.schedules.budget import TooMuchWork, Work
+from cron_tasks.schedules.budget import Budget, TooMuchWork
+from cron_tasks.schedules.durations import DAY
 from cron_tasks.schedules.exclusions import Exclusions
-from cron_tasks.schedules.faults import listed
-from cron_tasks.schedules.zones import FIRST, LAST, MICROSECOND, SECOND, local, utc, wall_text
+from cron_tasks.schedules.iso8601 import wall_text
+from cron_tasks.schedules.zones import FIRST, LAST, MICROSECOND, SECOND, to_utc, to_wall_time
+from cron_tasks.text.english import join_words
 
-#: A search gives up after so many excluded fire times in a row, and more if there are many
-#: stretches. Quiet hours that exclude one fire time a day are so tried for more than a year.
-_MOST_SKIPPED = 400
-#: Steps of budget for an excluded fire time.
-_SKIP = 20
-#: The most that jitter may shift a tick, in seconds: 31 days.
-MOST_JITTER = 2_678_400
-#: No offset looks farther ahead than this.
-_FAR = timedelta(seconds=MOST_JITTER) + SECOND
-#: Limits of ticks that a series remembers: that of the tick which is due, and a few around it.
+#: A search gives up after this many excluded fire times in a row, and later if there are many
+#: stretches. Quiet hours that exclude one fire time a day are thus searched for more than a year.
+_MAX_SKIPPED = 400
+#: Steps of the budget for an excluded fire time.
+_SKIP_COST = 20
+#: The most that jitter may shift a fire time, in seconds.
+MAX_JITTER = 31 * DAY
+#: Beyond this, no fire time limits the offset of a job.
+_FAR = timedelta(seconds=MAX_JITTER) + SECOND
+#: The fire times whose jitter limit a series remembers: the one that is due, and a few around it.
 _LIMITS_KEPT = 8
 
 T = TypeVar("T")
 
 
 class Rule(Protocol):
-    """Ticks before window and exclusions.
+    """A rule without its window and exclusions.
 
-    Both searches may raise OverflowError for "none within reach", and TooMuchWork.
+    `find_after` returns the first fire time later than `when`, `find_latest` the last one at or
+    before `when`. Both may raise OverflowError for "none within reach", and TooMuchWork.
     """
 
     @property
     def key(self) -> str: ...
     @property
     def written(self) -> Any: ...
-    def after(self, when: datetime, work: Work) -> datetime | None: ...
-    def latest(self, when: datetime, work: Work) -> datetime | None: ...
+    def find_after(self, when: datetime, budget: Budget) -> datetime | None: ...
+    def find_latest(self, when: datetime, budget: Budget) -> datetime | None: ...
     def describe(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The ticks of `rule` with start <= tick < end that lie in no exclusion; named by `spec`."""
+    """The fire times of `rule` from `start` to before `end` without the excluded ones.
+
+    `spec` identifies the series.
+    """
 
     spec: tuple[tuple[str, Any], ...]
     rule: Rule = field(compare=False)
@@ -63,31 +69,31 @@ class Series:
     )
     _limits: dict[datetime, datetime] = field(default_factory=dict, repr=False, compare=False)
 
-    def after(self, when: datetime, work: Work) -> datetime | None:
-        """The first tick later than `when`. Raises TooMuchWork."""
-        since, tick = self._known[0]
-        if since <= when < tick:
-            return tick
-        found = self._search(self.rule.after, max(when, self.start - MICROSECOND), 1, work)
+    def find_after(self, when: datetime, budget: Budget) -> datetime | None:
+        """Return the first fire time later than `when`, or None. Raises TooMuchWork."""
+        since, known = self._known[0]
+        if since <= when < known:
+            return known
+        found = self._search(self.rule.find_after, max(when, self.start - MICROSECOND), 1, budget)
         if found:
-            self._known[0] = (min(since, when) if found == tick else when, found)
+            self._known[0] = (min(since, when) if found == known else when, found)
         return found
 
-    def latest(self, when: datetime, work: Work) -> datetime | None:
-        """The last tick at or before `when`. Raises TooMuchWork."""
-        return self._search(self.rule.latest, min(when, self.end - MICROSECOND), 0, work)
+    def find_latest(self, when: datetime, budget: Budget) -> datetime | None:
+        """Return the last fire time at or before `when`, or None. Raises TooMuchWork."""
+        return self._search(self.rule.find_latest, min(when, self.end - MICROSECOND), 0, budget)
 
-    def limit(self, tick: datetime, work: Work) -> datetime:
-        """Return up to when, not included, jitter may carry a tick. Raises TooMuchWork.
+    def jitter_limit(self, tick: datetime, budget: Budget) -> datetime:
+        """Return the instant before which jitter has to keep a fire time. Raises TooMuchWork.
 
-        That is the next tick, the end, or the first excluded instant, whichever comes first.
+        It is the next fire time, the end, or the first excluded instant, whichever comes first.
         """
         known = self._limits.get(tick)
         if known is None:
-            following = self._search(self.rule.after, tick, 1, work)
+            following = self._search(self.rule.find_after, tick, 1, budget)
             known = min(following or LAST, self.end, tick + _FAR)
             if self.exclude:
-                known = self.exclude.first(tick, known)
+                known = self.exclude.first_within(tick, known)
             if len(self._limits) >= _LIMITS_KEPT:
                 self._limits.clear()
             self._limits[tick] = known
@@ -95,32 +101,34 @@ class Series:
 
     def _search(
         self,
-        find: Callable[[datetime, Work], datetime | None],
+        find: Callable[[datetime, Budget], datetime | None],
         when: datetime,
         edge: int,
-        work: Work,
+        budget: Budget,
     ) -> datetime | None:
-        most = _MOST_SKIPPED + (self.exclude.size if self.exclude else 0)
+        """Search past excluded stretches: to their end with `edge` 1, to their start with 0."""
+        most = _MAX_SKIPPED + (self.exclude.size if self.exclude else 0)
         with suppress(OverflowError):
             for _ in range(most):
-                tick = find(when, work)
-                if not tick or not self.start <= tick < self.end:
+                found = find(when, budget)
+                if not found or not self.start <= found < self.end:
                     return None
-                stretch = self.exclude and self.exclude.stretch(tick)
+                stretch = self.exclude and self.exclude.stretch_at(found)
                 if not stretch:
-                    return tick
-                work.spend(_SKIP)
+                    return found
+                budget.spend(_SKIP_COST)
                 when = stretch[edge] - MICROSECOND
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When a job is due. Immutable and hashable; equal if made from equal parts.
+    """The fire times of a job. Immutable and hashable. Equal if made from equal parts.
 
-    Times that come back are aware UTC; those that go in are aware, of any zone (else ValueError).
-    A search costs at most `work.LIMIT` steps; an answer takes one, with jitter up to four. What
-    `parse` accepts stays within them; a stored schedule that does not raises ScheduleError.
+    Returned times are aware UTC. Times that are passed in may be in any zone. A naive time raises
+    ValueError. A search costs at most `budget.MAX_STEPS` steps. An answer takes one search, with
+    jitter up to four. What `parse` accepts stays within that. A stored schedule that does not
+    raises ScheduleError.
     """
 
     _series: Series
@@ -128,74 +136,75 @@ class Schedule:
 
     @property
     def timezone(self) -> str:
-        """The IANA name of the zone whose wall clock counts."""
+        """Return the IANA name of the zone whose wall clock applies."""
         return self._series.tz.key
 
     def after(self, when: datetime) -> datetime | None:
-        """The first tick strictly later than `when`; None: never again."""
+        """Return the first fire time later than `when`, or None if there is none."""
         if not self._offset:
-            return self._asked(self._series.after, utc(when))
-        when = utc(when)
-        # Ticks before this one are over by `when`, even with the whole offset.
-        tick = self._asked(self._series.after, when - timedelta(seconds=self._offset))
-        if tick and tick <= when and self._asked(self._series.limit, tick) <= when:
-            tick = self._asked(self._series.latest, when)
-        if tick and (shifted := self._shifted(tick)) > when:
+            return self._ask(self._series.find_after, to_utc(when))
+        when = to_utc(when)
+        # Fire times before this one are over by `when`, even with the whole offset.
+        tick = self._ask(self._series.find_after, when - timedelta(seconds=self._offset))
+        if tick and tick <= when and self._ask(self._series.jitter_limit, tick) <= when:
+            tick = self._ask(self._series.find_latest, when)
+        if tick and (shifted := self._shift(tick)) > when:
             return shifted
-        tick = self._asked(self._series.after, when)
-        return self._shifted(tick) if tick else None
+        tick = self._ask(self._series.find_after, when)
+        return self._shift(tick) if tick else None
 
     def latest(self, when: datetime) -> datetime | None:
-        """The last tick at or before `when`; None: none yet."""
-        when = utc(when)
-        tick = self._asked(self._series.latest, when)
+        """Return the last fire time at or before `when`, or None if there is none."""
+        when = to_utc(when)
+        tick = self._ask(self._series.find_latest, when)
         if tick and self._offset:
-            if (shifted := self._shifted(tick)) <= when:
+            if (shifted := self._shift(tick)) <= when:
                 return shifted
-            tick = self._asked(self._series.latest, tick - MICROSECOND)
-        return self._shifted(tick) if tick else None
+            tick = self._ask(self._series.find_latest, tick - MICROSECOND)
+        return self._shift(tick) if tick else None
 
     def nominal(self, tick: datetime) -> datetime:
-        """Return the time of a tick without jitter."""
-        return (self._offset and self._asked(self._series.latest, utc(tick))) or tick
+        """Return when a fire time would be without jitter."""
+        return (self._offset and self._ask(self._series.find_latest, to_utc(tick))) or tick
 
-    def _shifted(self, tick: datetime) -> datetime:
-        """Return when a tick of the series is due: it stays before the limit of its series.
+    def _shift(self, tick: datetime) -> datetime:
+        """Return when a fire time of the series is due, which is before its jitter limit.
 
-        An offset that reaches the limit counts modulo the time until then. So ticks keep their
-        order, none is left out, and jobs of one schedule stay spread.
+        An offset that reaches the limit counts modulo the time until then. So fire times keep their
+        order, none is left out, and jobs with one schedule stay spread.
         """
         if not self._offset:
             return tick
-        offset, room = timedelta(seconds=self._offset), self._asked(self._series.limit, tick) - tick
+        offset = timedelta(seconds=self._offset)
+        room = self._ask(self._series.jitter_limit, tick) - tick
         return tick + (offset if offset < room else offset % room)
 
-    def _asked(self, search: Callable[[datetime, Work], T], when: datetime) -> T:
+    def _ask(self, search: Callable[[datetime, Budget], T], when: datetime) -> T:
         try:
-            return search(when, Work())
+            return search(when, Budget())
         except TooMuchWork as error:
             raise ScheduleError([("schedule", str(error))]) from None
 
     def between(self, start: datetime, end: datetime) -> Iterator[datetime]:
-        """The ticks with start <= tick < end, computed as they are taken."""
-        tick = self.after(utc(start) - MICROSECOND)
-        end = utc(end)
+        """Yield the fire times with start <= time < end, each computed when it is taken."""
+        tick = self.after(to_utc(start) - MICROSECOND)
+        end = to_utc(end)
         while tick and tick < end:
             yield tick
             tick = self.after(tick)
 
     def describe(self) -> str:
-        """`At 09:00 every day (Europe/Berlin), except 2026-12-24`"""
+        """Return e.g. `At 09:00 every day (Europe/Berlin), except 2026-12-24`."""
         series, clauses = self._series, []
         text = series.rule.describe()
-        start, end = (wall_text(local(series.tz, edge)) for edge in (series.start, series.end))
+        start, end = (wall_text(to_wall_time(series.tz, at)) for at in (series.start, series.end))
         if series.start > FIRST and start not in text:
             clauses.append(f"from {start}")
         if series.end < LAST:
             clauses.append(f"until {end}")
         if entries := [entry.replace("/", " to ") for entry in dict(series.spec).get("x", ())]:
             more = [f"{len(entries) - 3} more"] if len(entries) > 4 else entries[3:]
-            clauses.append(f"except {listed(entries[:3] + more)}")
+            clauses.append(f"except {join_words(entries[:3] + more)}")
         if clauses and series.tz.key not in text:
             clauses[-1] += f" ({series.tz.key})"
         if self._offset:
@@ -203,9 +212,11 @@ class Schedule:
         return ", ".join([text, *clauses])
 
     def to_spec(self) -> dict[str, Any]:
-        """What `from_spec` takes, JSON-able and without defaults. Keys: one of c (cron expression),
-        e (seconds), t (time of a single tick) and r (recurrence rule); z zone, s start,
-        u end (until), x exclusions, j seconds of jitter.
+        """Return what `from_spec` reads: JSON-compatible and without defaults.
+
+        The keys are c (cron expression), e (interval in seconds), t (time of a single run) or
+        r (recurrence rule), and optionally z (zone), s (start), u (end), x (exclusions) and
+        j (jitter in seconds).
         """
         spec = {key: list(value) if key == "x" else value for key, value in self._series.spec}
         return spec | {"j": self._offset} if self._offset else spec

@@ -1,13 +1,14 @@
-"""Between instants (aware UTC) and the wall clock of a zone (naive), exact at every clock change.
+"""Convert between instants (aware UTC) and the wall clock of a zone (naive).
 
-A wall time happens once on most days, not at all in the gap of spring and twice in autumn. Which
-of these is meant is a rule of each kind of schedule; this module only tells them apart.
+The conversion is exact at every clock change. A wall time exists once on most days, not at all in
+the spring gap, and twice in autumn. Each kind of schedule has a rule that says which of these
+counts. This module only tells them apart.
 """
 
 import re
 import zoneinfo
 from contextlib import suppress
-from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 from zoneinfo import ZoneInfo
 
@@ -18,18 +19,19 @@ from cron_tasks.text.suggestions import suggest_nearest
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 SECOND = timedelta(seconds=1)
-DAY = timedelta(days=1)
+ONE_DAY = timedelta(days=1)
 
-#: Ticks exist from FIRST to before LAST: the margins keep all arithmetic inside `datetime`.
+#: Fire times lie between FIRST (included) and LAST (excluded). The margins keep all arithmetic
+#: within the range of `datetime`.
 FIRST = datetime(2, 1, 1, tzinfo=UTC)
 LAST = datetime(9999, 1, 1, tzinfo=UTC)
 _MARGIN = timedelta(days=120)
 
-#: No zone ever repeated more than a day, so a clock change farther off cannot hide a tick.
+#: No zone ever repeated more than a day, so a clock change farther away cannot hide a fire time.
 REACH = timedelta(hours=25)
 
 
-#: Abbreviations, which are no IANA names and change with the season, and a place that keeps each.
+#: Abbreviations are not IANA names and change with the season. Each has a place that observes it.
 _ABBREVIATED = {
     abbreviation: name
     for name, abbreviations in {
@@ -56,27 +58,29 @@ _ABBREVIATED = {
 
 
 @lru_cache(maxsize=1024)
-def zone(name: object) -> ZoneInfo:
-    """The zone of an IANA name. Raises Fault with the name that was probably meant."""
+def find_zone(name: object) -> ZoneInfo:
+    """Return the zone of an IANA name. Raises Fault, with the name that was probably meant."""
     text = name.strip() if isinstance(name, str) else ""
-    if found := _zone(text):
+    if found := _load_zone(text):
         return found
-    meant = _ABBREVIATED.get(text.upper()) or _fixed(text)
-    hint = f"; did you mean {meant!r}?" if meant else suggest_nearest(text, _names(), _zone)
+    meant = _ABBREVIATED.get(text.upper()) or _find_fixed_zone(text)
+    hint = (
+        f"; did you mean {meant!r}?" if meant else suggest_nearest(text, _list_names(), _load_zone)
+    )
     raise Fault(f"unknown time zone {short_repr(name)}{hint}")
 
 
-def _fixed(text: str) -> str | None:
-    """Return the zone of an offset in whole hours; in its name the sign is that of POSIX."""
+def _find_fixed_zone(text: str) -> str | None:
+    """Return the zone of an offset in whole hours. Its name has the sign of POSIX."""
     if not (match := re.fullmatch(r"(?:UTC|GMT)?([+-])([0-9]{1,2})(?::?00)?", text.upper())):
         return None
     hours = int(match[2])
     name = f"Etc/GMT{'-' if match[1] == '+' else '+'}{hours}" if hours else "UTC"
-    return name if _zone(name) else None
+    return name if _load_zone(name) else None
 
 
-def _zone(name: str) -> ZoneInfo | None:
-    # right/ counts leap seconds and localtime differs from machine to machine.
+def _load_zone(name: str) -> ZoneInfo | None:
+    # right/ counts leap seconds, and localtime differs from machine to machine.
     if not name.startswith(("right/", "posix/")) and name not in ("localtime", "Factory"):
         with suppress(zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
             return ZoneInfo(name)
@@ -84,17 +88,20 @@ def _zone(name: str) -> ZoneInfo | None:
 
 
 @cache
-def _names() -> list[str]:
+def _list_names() -> list[str]:
     """Return the known names, those of places first."""
     return sorted(zoneinfo.available_timezones(), key=lambda name: ("/" not in name, name))
 
 
-def utc(when: datetime) -> datetime:
-    """The same instant in UTC, moved to where ticks exist or a little around it."""
+def to_utc(when: datetime) -> datetime:
+    """Return the same instant in UTC, or the nearest one that arithmetic can handle.
+
+    Raises ValueError if `when` is naive.
+    """
     if when.tzinfo is UTC and FIRST <= when < LAST:
         return when
     if when.tzinfo is None:
-        raise ValueError(f"{when!r} names no zone: schedules compare instants")
+        raise ValueError(f"{when!r} has no time zone: schedules compare instants")
     try:
         when = when.astimezone(UTC)
     except OverflowError:
@@ -102,29 +109,32 @@ def utc(when: datetime) -> datetime:
     return min(max(when, FIRST - _MARGIN), LAST + _MARGIN)
 
 
-def local(tz: ZoneInfo, instant: datetime) -> datetime:
-    """The wall time that `instant` shows; its `fold` is 1 in the second pass of a repeated time."""
+def to_wall_time(tz: ZoneInfo, instant: datetime) -> datetime:
+    """Return the wall time at `instant`. Its `fold` is 1 in the second pass of a repeated time."""
     return instant.astimezone(tz).replace(tzinfo=None)
 
 
-def showing(tz: ZoneInfo, wall: datetime) -> tuple[datetime, datetime]:
-    """The first and the last instant that shows `wall`; both are the gap's end if none does."""
+def instants_showing(tz: ZoneInfo, wall: datetime) -> tuple[datetime, datetime]:
+    """Return the first and the last instant at which clocks show `wall`.
+
+    Both are the end of the gap if `wall` falls into one.
+    """
     aware = wall.replace(tzinfo=tz, fold=0)
     before, after = aware.utcoffset(), aware.replace(fold=1).utcoffset()
     assert before is not None
     assert after is not None
     bare = wall.replace(tzinfo=UTC, fold=0)
     if before < after:
-        end = clock_change(tz, bare - after, bare - before)
+        end = find_clock_change(tz, bare - after, bare - before)
         assert end is not None
         return end, end
     return bare - before, bare - after
 
 
-def clock_change(tz: ZoneInfo, start: datetime, end: datetime) -> datetime | None:
-    """The instant in (start, end] at which the offset stops being that at `start`, else None.
+def find_clock_change(tz: ZoneInfo, start: datetime, end: datetime) -> datetime | None:
+    """Return the first instant in (start, end] whose offset is not that of `start`, or None.
 
-    Looks no farther than REACH, so that two changes which cancel out are not missed.
+    The search ends at REACH, so that it does not miss two changes that cancel out.
     """
     start = start.replace(microsecond=0)
     end = min(end, start + REACH)
@@ -139,63 +149,3 @@ def clock_change(tz: ZoneInfo, start: datetime, end: datetime) -> datetime | Non
         else:
             high = middle
     return start + high * SECOND
-
-
-def read_time(text: object, tz: ZoneInfo, *, end: bool = False) -> datetime:
-    """The instant of an ISO 8601 text; without an offset it is wall time in `tz`.
-
-    A date alone is its first moment, or with `end` the first moment after it. Raises Fault.
-    """
-    written = text.strip() if isinstance(text, str) else ""
-    day = read_date(written)
-    try:
-        wall = datetime.combine(day, time()) if day else datetime.fromisoformat(written)
-    except ValueError:
-        example = "2026-03-01T09:00:00+01:00"
-        raise Fault(f"{short_repr(text)} is not an ISO 8601 time such as {example}") from None
-    with suppress(OverflowError):
-        wall += DAY if day and end else timedelta()
-        instant = wall.astimezone(UTC) if wall.tzinfo else showing(tz, wall)[0]
-        if FIRST <= instant < LAST:
-            return instant
-    raise Fault(f"{short_repr(text)} lies outside the years 2 to 9998")
-
-
-def read_start(text: object, tz: ZoneInfo) -> datetime | None:
-    """Return the instant of a `start_at`, None if it lies before the year 2.
-
-    The earliest times of other systems, such as 0001-01-01, mean "no start". Raises Fault.
-    """
-    return None if _year(text) == MINYEAR else read_time(text, tz)
-
-
-def read_end(text: object, tz: ZoneInfo) -> datetime | None:
-    """Return the instant of an `end_at`, None if it lies in the year 9999.
-
-    The latest times of other systems, such as 9999-12-31, mean "no end". Raises Fault.
-    """
-    return None if _year(text) == MAXYEAR else read_time(text, tz, end=True)
-
-
-def _year(text: object) -> int | None:
-    """Return the year of an ISO 8601 text as written, None if it is something else."""
-    with suppress(ValueError):
-        return datetime.fromisoformat(text.strip() if isinstance(text, str) else "").year
-    return None
-
-
-def read_date(text: str) -> date | None:
-    """The date of an ISO 8601 text, None if it is something else."""
-    with suppress(ValueError):
-        return date.fromisoformat(text.strip())
-    return None
-
-
-def utc_text(instant: datetime) -> str:
-    """`2026-03-01T08:00:00Z`"""
-    return instant.isoformat().replace("+00:00", "Z")
-
-
-def wall_text(wall: datetime) -> str:
-    """`2026-03-01 09:00`, with seconds where there are any."""
-    return wall.isoformat(" ", "auto" if wall.second or wall.microsecond else "minutes")

@@ -1,24 +1,45 @@
-local due, entries = {}, {}
-if ARGV[3] == '' then
-    due = redis.call('ZRANGEBYSCORE', KEYS[1], 0, ARGV[1], 'WITHSCORES', 'LIMIT', 0, ARGV[2])
-else
-    local rank = redis.call('ZRANK', KEYS[1], ARGV[3])
-    local more = rank and redis.call('ZCOUNT', KEYS[1], '-inf', ARGV[1]) - rank - 1 or 0
-    local last = rank and rank + math.min(more, ARGV[2])
-    if more > 0 then due = redis.call('ZRANGE', KEYS[1], rank + 1, last, 'WITHSCORES') end
-end
-for i = 1, #due, 2 do
-    local entry = redis.pcall('HMGET', due[i], 'definition', 'meta', 'job')
-    entries[#entries + 1] = entry.err and {} or entry
-end
-local function after(key)
-    local later = '(' .. ARGV[1]
-    local first = redis.call('ZRANGEBYSCORE', key, later, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+-- Read a page of entries that are due at `now`, and what beat needs to know with them.
+-- `last_entry` is the last entry of the page before, or '' for the first page. The page is empty
+-- where that entry is gone: where the next page would begin is not known.
+-- Returns the entries and their scores in turn, the definition, meta and job of each, the number of
+-- edits, the next due time, the next deadline ('inf' for none), whether the registry is complete, and
+-- the skips among the due times.
+--! keys schedule generation deadlines edits sync_entry skips
+--! args now page_size last_entry
+
+-- Return the first score of a sorted set after `now`.
+local function next_time(sorted_set)
+    local first =
+        redis.call('ZRANGEBYSCORE', sorted_set, '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
     return first[2] or 'inf'
 end
-local edits = tonumber(redis.call('GET', KEYS[4]) or 0) or 0
--- Without its generation the registry was emptied; without the sync's own entry none would come.
-local whole = redis.call('EXISTS', KEYS[2], KEYS[5]) == 2 and redis.call('ZSCORE', KEYS[1], KEYS[5])
-local skips = due[2] and redis.pcall('ZRANGEBYSCORE', KEYS[6], due[2], ARGV[1]) or {}
-if skips.err then skips = {} end
-return {due, entries, edits, after(KEYS[1]), after(KEYS[3]), whole and 1 or 0, skips}
+
+local function read_due()
+    if last_entry == '' then
+        return redis.call('ZRANGEBYSCORE', schedule, 0, now, 'WITHSCORES', 'LIMIT', 0, page_size)
+    end
+    local rank = redis.call('ZRANK', schedule, last_entry)
+    if not rank then return {} end
+    local more = redis.call('ZCOUNT', schedule, '-inf', now) - rank - 1
+    if more <= 0 then return {} end
+    local last = rank + math.min(more, page_size)
+    return redis.call('ZRANGE', schedule, rank + 1, last, 'WITHSCORES')
+end
+
+local due = read_due()
+local entries = {}
+for i = 1, #due, 2 do
+    local entry = redis.pcall('HMGET', due[i], 'definition', 'meta', 'job')
+    -- A key that is not a hash is judged like an empty entry: it is broken.
+    entries[#entries + 1] = entry.err and {} or entry
+end
+local edit_count = tonumber(redis.call('GET', edits) or 0) or 0
+-- Without its generation the registry was emptied. Without its own entry a sync would never run.
+local is_complete = redis.call('EXISTS', generation, sync_entry) == 2
+    and redis.call('ZSCORE', schedule, sync_entry)
+local first_due = due[2]
+local due_skips = first_due and redis.pcall('ZRANGEBYSCORE', skips, first_due, now) or {}
+-- A key of another type must not keep beat from firing.
+if due_skips.err then due_skips = {} end
+return {due, entries, edit_count, next_time(schedule), next_time(deadlines),
+    is_complete and 1 or 0, due_skips}

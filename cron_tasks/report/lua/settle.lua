@@ -1,13 +1,20 @@
-for i = 2, #ARGV, 3 do
-    local score = redis.call('ZSCORE', KEYS[1], ARGV[i])
-    if not score then
-        -- Another took this for dead and reported too: who was last is not known.
-        redis.call('ZADD', KEYS[1], ARGV[1], ARGV[i])
-    elseif tonumber(score) == tonumber(ARGV[i+1]) then
-        if ARGV[i+2] == '' then
-            redis.call('ZREM', KEYS[1], ARGV[i])
+-- Take reports that are done out of the set, and put back those to be tried again.
+-- Columns: the score with which the job was read, and `again`, the time of the next try, or ''.
+--! keys reports
+--! args now
+--! rows results(job_id score again)
+for _, job_id, score, again in results() do
+    local stored = redis.call('ZSCORE', reports, job_id)
+    if not stored then
+        -- Another process took this one for dead and reported, too. Which of the two reports
+        -- arrived last is not known, so one more is sent.
+        redis.call('ZADD', reports, now, job_id)
+    elseif tonumber(stored) == tonumber(score) then
+        -- With another score there is newer news, which stays.
+        if again == '' then
+            redis.call('ZREM', reports, job_id)
         else
-            redis.call('ZADD', KEYS[1], ARGV[i+2], ARGV[i])
+            redis.call('ZADD', reports, again, job_id)
         end
     end
 end
