@@ -6,8 +6,10 @@ Only the resolver of names is beyond its reach; it has timeouts of its own.
 
 import re
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 
 import requests
@@ -53,21 +55,28 @@ class Client(requests.Session):
         self.max_redirects = 10
         self.headers.update({"Accept": "application/json", "User-Agent": "cron-tasks"})
         self._settings = settings
+        self._secret_headers = secret_headers(settings)
         self._mask = Mask()
-        if settings.rest_token:
-            self._mask.hide(settings.rest_token.get_secret_value())
+        for secret in (settings.rest_token, *settings.rest_headers.values()):
+            if secret:
+                self._mask.hide(secret.get_secret_value())
+        if settings.rest_token and settings.rest_auth_scheme.lower() == "basic":
+            _, _, password = settings.rest_token.get_secret_value().partition(":")
+            if password:
+                self._mask.hide(password)
 
     def clean(self, text: str) -> str:
         """Return a text for messages without the token, which e.g. a redirect may repeat."""
         masked = self._mask.masked(text)
-        return "(it repeats CRON_TASKS_REST_TOKEN)" if self._mask.is_in(masked) else masked
+        repeats = "(it repeats CRON_TASKS_REST_TOKEN or CRON_TASKS_REST_HEADERS)"
+        return repeats if self._mask.is_in(masked) else masked
 
     def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """The token goes to the origin of CRON_TASKS_REST_URL only; .netrc has no say."""
-        request.headers.pop("Authorization", None)
-        token = self._settings.rest_token
-        if token and not self.should_strip_auth(self.base, request.url):  # type: ignore[no-untyped-call]
-            request.headers["Authorization"] = f"Bearer {token.get_secret_value()}"
+        """Send the secret headers to the origin of CRON_TASKS_REST_URL only. Ignores .netrc."""
+        for name in ("Authorization", *self._secret_headers):
+            request.headers.pop(name, None)
+        if not self.should_strip_auth(self.base, request.url):  # type: ignore[no-untyped-call]
+            request.headers.update(self._secret_headers)
         return request
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, _: object) -> None:
@@ -82,9 +91,29 @@ class Client(requests.Session):
         return location
 
 
+def secret_headers(settings: Settings) -> dict[str, str]:
+    """Return the headers that identify us, with the token by its scheme (RFC 9110, 11.6.2)."""
+    headers = {name: value.get_secret_value() for name, value in settings.rest_headers.items()}
+    if settings.rest_token:
+        token, scheme = settings.rest_token.get_secret_value(), settings.rest_auth_scheme
+        if scheme.lower() == "basic":  # RFC 7617
+            token = b64encode(token.encode()).decode()
+        headers["Authorization"] = f"{scheme} {token}"
+    return headers
+
+
 def public(url: str) -> str:
     """Of an address what is no secret: not its user and password, not its query."""
     return printable(re.sub(r"//[^/]*@", "//", re.split(r"[?#]", url)[0]))
+
+
+def _too_late(response: Any, wait: float) -> str:
+    """Say why there is no further attempt in time."""
+    if response is None or "Retry-After" not in response.headers:
+        return f"the next attempt would be in {wait:.0f} s"
+    phrases = {status.value: f" {status.phrase}" for status in HTTPStatus}
+    answered = f"the service answered {response.status}{phrases.get(response.status, '')}"
+    return f"{answered} and asks to wait {wait:.0f} s"
 
 
 class _DeadlineAdapter(LimitedAdapter):
@@ -95,7 +124,7 @@ class _DeadlineAdapter(LimitedAdapter):
                 with suppress(InvalidHeader, ValueError, OverflowError):
                     wait = (response and self.get_retry_after(response)) or wait
                 if time.monotonic() + wait >= until():
-                    raise TooLate(f"the next attempt would be in {wait:.0f} s")
+                    raise TooLate(_too_late(response, wait))
                 time.sleep(wait)
 
         super().__init__(until, pool_maxsize=pool, max_retries=Retries(**retry))
