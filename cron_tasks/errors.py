@@ -71,3 +71,7 @@ def described(error: BaseException, limit: int = 500) -> str:
 
 class WriteRefused(Exception):
     """A script changed nothing, because its caller no longer holds what its write needs."""
+
+
+class Stopped(BaseException):
+    """Raised inside an action that has to end. Code that catches every Exception lets it pass."""

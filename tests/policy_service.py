@@ -17,9 +17,9 @@ import pytest
 from cron_tasks import actions
 from cron_tasks.errors import ActionFailed
 from cron_tasks.jobs.run import Run
+from cron_tasks.plugins import Stopped
 from cron_tasks.settings import Settings
 from cron_tasks.worker import performing, runner
-from cron_tasks.worker.interrupts import Stopped
 from cron_tasks.worker.runner import Runner
 
 #: Seconds within which a thread moves on, or the test fails.

@@ -14,12 +14,13 @@ from applying import apply
 from driven import Beat, driven_beat
 from policy_known import Known
 from policy_service import install
-from policy_workers import LIMITS, QUEUE, SETTINGS, START, Workers
+from policy_workers import PERMISSIONS, QUEUE, SETTINGS, START, Workers
 from redis import Redis
 
 from cron_tasks.audit import backfill
 from cron_tasks.errors import RunUnfit
-from cron_tasks.jobs.job import Job, validate
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.ledger.ledger import PATIENCE
 from cron_tasks.ledger.records import Overtaken
 from cron_tasks.ledger.run_id import run_id
@@ -164,7 +165,7 @@ class World(Workers):
         tell_overtaken(self.ledger, SETTINGS, overtaken, reason, self.clock.now)
 
     def _desired(self, row: Mapping[str, Any]) -> Desired:
-        job = validate(dict(row), timezone="UTC", limits=LIMITS)
+        job = validate_row(dict(row), timezone="UTC", permissions=PERMISSIONS)
         assert isinstance(job, Job), job
         return Desired(job, json.dumps(row))
 

@@ -9,7 +9,7 @@ from redis import Redis
 from cron_tasks.audit.account import Tally, audit, counted, days_of, read, read_open
 from cron_tasks.audit.explain import why
 from cron_tasks.beat.due import judge_page, read_page
-from cron_tasks.jobs.job import validate
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import DAY, Advance, Outcome
 from cron_tasks.ledger.run_id import run_id
@@ -206,7 +206,7 @@ def test_an_entry_set_aside_is_missed_until_it_is_mended(story: Story) -> None:
     story.sync(hours(3.5), HOURLY)
     story.run(1)
     assert story.audit(START, hours(4.5)) == Tally(expected=4, ok=2, missed={"set_aside": 2})
-    assert validate(HOURLY, timezone="UTC")
+    assert validate_row(HOURLY, timezone="UTC")
 
 
 @pytest.mark.parametrize(

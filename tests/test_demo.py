@@ -16,13 +16,14 @@ from redis import Redis
 
 from cron_tasks.demo.bot import line
 from cron_tasks.demo.rest_service import SAMPLE, JobFile
-from cron_tasks.jobs.job import Job, validate
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.validation import validate_row
 
 JOBS = "/api/cronjobs/"
 
 
 def test_the_sample_jobs_are_valid_and_show_much() -> None:
-    jobs = [validate(row, timezone="UTC") for row in json.loads(SAMPLE.read_text("utf-8"))]
+    jobs = [validate_row(row, timezone="UTC") for row in json.loads(SAMPLE.read_text("utf-8"))]
     for job in jobs:
         assert isinstance(job, Job), job
         assert not job.warnings

@@ -13,7 +13,8 @@ from rest_server import RestServer
 from cron_tasks.audit.account import days_of, read, read_open
 from cron_tasks.audit.explain import why
 from cron_tasks.beat.sweeper import sweep
-from cron_tasks.jobs.job import Job, validate
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.ledger.ledger import PATIENCE, Ledger
 from cron_tasks.ledger.records import Outcome
 from cron_tasks.ledger.run_id import parse_run_id, run_id
@@ -35,9 +36,9 @@ class Sweeps:
         self.now = NOW
         self.ledger = Ledger(redis, Settings())
         self.published: list[str] = []
-        job = validate(ROW | fields, timezone="UTC")
+        job = validate_row(ROW | fields, timezone="UTC")
         assert isinstance(job, Job)
-        redis.hset(names.entry_key("7"), "job", job.document())
+        redis.hset(names.entry_key("7"), "job", job.to_document())
 
     def sweep(self, times: int = 1, waiting: int = 0) -> None:
         for _ in range(times):

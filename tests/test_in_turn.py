@@ -142,19 +142,20 @@ def test_flags_of_a_queued_run_do_not_grow(redis: Redis) -> None:
 
 def test_several_late_ticks_of_one_job_are_advanced_in_turn(redis: Redis) -> None:
     from cron_tasks.beat.due import Row, judge
-    from cron_tasks.jobs.job import Job, validate
+    from cron_tasks.jobs.job import Job
+    from cron_tasks.jobs.validation import validate_row
     from cron_tasks.registry.entries import definition, meta, timing
     from cron_tasks.settings import Settings
 
     def judged(late: float, **more: object) -> tuple[int, bool]:
         row = {"id": 7, "name": "x", "every": 5, "catchup": {"policy": "all"}} | more
-        from cron_tasks.jobs.permissions import Limits
+        from cron_tasks.jobs.permissions import Permissions
 
-        job = validate(row, timezone="UTC", limits=Limits(http=("127.0.0.1",)))
+        job = validate_row(row, timezone="UTC", permissions=Permissions(http=("127.0.0.1",)))
         assert isinstance(job, Job)
         text = definition("7", timing(job.schedule, True), {})
         stored = Row(
-            "redbeat:cron_tasks:7", repr(NOW), text, meta(NOW - 5, 1), job.document().decode()
+            "redbeat:cron_tasks:7", repr(NOW), text, meta(NOW - 5, 1), job.to_document().decode()
         )
         advance, _ = judge(stored, NOW + late, Settings())
         return len(advance.run_ids), advance.in_turn

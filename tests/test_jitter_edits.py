@@ -14,7 +14,8 @@ from redis import Redis
 from test_account import START, Story, hours
 
 from cron_tasks.audit.account import Tally
-from cron_tasks.jobs.job import Job, validate
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.registry.fence import sync_lock
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.registry.registry import Registry
@@ -40,7 +41,7 @@ def row(offset: int, **more: Any) -> dict[str, Any]:
 
 
 def desired(listed: dict[str, Any]) -> Desired:
-    job = validate(listed, timezone="UTC")
+    job = validate_row(listed, timezone="UTC")
     assert isinstance(job, Job)
     return Desired(job, str(listed))
 

@@ -136,6 +136,14 @@ def test_a_call_names_just_what_the_header_declares(folder: Path, redis: Redis) 
         call(redis)
 
 
+def test_an_argument_that_is_true_or_false_is_text_in_lua(folder: Path, redis: Redis) -> None:
+    (folder / "flags.lua").write_text(
+        "--! args mend force zero one\nreturn {mend, force, zero, one}"
+    )
+    call = script("ours/flags")
+    assert call(redis, yes=True, no=False, zero=0, one=1) == ["1", "", "0", "1"]
+
+
 @pytest.mark.parametrize(
     ("header", "reason"),
     [

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cron_tasks.errors import SettingsError
-from cron_tasks.jobs.job import TIMING, Job, validate
+from cron_tasks.jobs.job import TIMING, Job
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.settings import PREFIX, Settings, load
 from cron_tasks.settings.table import markdown
 from cron_tasks.settings.urls import masked, normalised
@@ -277,7 +278,7 @@ def test_a_mapping_may_be_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 @pytest.mark.parametrize("field", MAPPABLE[2:])
 def test_a_mapping_may_place_what_a_job_knows(field: str) -> None:
     row = {"id": 1, "name": "x", "every": 60, field: "?"}
-    outcome = validate(row, timezone="UTC")
+    outcome = validate_row(row, timezone="UTC")
     assert not (isinstance(outcome, Job) and outcome.extra), "an unknown field is kept in `extra`"
     assert set(TIMING) <= set(MAPPABLE)
 

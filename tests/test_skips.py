@@ -369,15 +369,15 @@ def test_reports_name_the_next_tick_that_will_run(
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
     rest.jobs = [dict(MINUTELY)]
-    beat.scheduler.ledger._reports = "1"
+    beat.scheduler.ledger._reporting = "1"
     reporter = Reporter(beat.redis, settings(rest, rest_report_path=JOBS_PATH + "{id}"))
     assert skips.add(beat.redis, "7", minute, beat.clock.now, report=True)
-    assert reporter.report(beat.clock) == 1
+    assert reporter.send_due_reports(beat.clock) == 1
     assert skips.take_back(beat.redis, "7", minute, beat.clock.now, report=True)
-    assert reporter.report(beat.clock) == 1
+    assert reporter.send_due_reports(beat.clock) == 1
     skip(beat, minute)
     beat.run(31)
-    assert reporter.report(beat.clock) == 1
+    assert reporter.send_due_reports(beat.clock) == 1
     bodies = [body for _, body in rest.patches]
     assert [body["next_run_at"] for body in bodies] == [
         iso_utc(minute + 60),

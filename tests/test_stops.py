@@ -13,9 +13,10 @@ from processes import Celery
 from redis import Redis
 from rest_server import RestServer, reply
 
-from cron_tasks.jobs.job import Job, validate
-from cron_tasks.jobs.permissions import Limits
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.jobs.run import Run
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Claim, Outcome
 from cron_tasks.ledger.run_id import run_id
@@ -38,7 +39,7 @@ ROW = {
 
 
 def made(**more: Any) -> Job:
-    job = validate(ROW | more, timezone="UTC", limits=Limits(http=("127.0.0.1",)))
+    job = validate_row(ROW | more, timezone="UTC", permissions=Permissions(http=("127.0.0.1",)))
     assert isinstance(job, Job)
     return job
 
@@ -131,11 +132,11 @@ def test_a_redis_that_fails_between_the_two_steps_of_a_stop_is_asked_again(
     outcome = conclude(run, it.claim, Result("failed", error="HTTP 503"), by, Settings(), 0.5)
     original, calls = steps.finish, [0]
 
-    def failing(*args: Any) -> Any:
+    def failing(redis: Redis, **values: Any) -> Any:
         calls[0] += 1
         if calls[0] == 2:
             raise ConnectionError("frozen")
-        return original(*args)
+        return original(redis, **values)
 
     monkeypatch.setattr(steps, "finish", failing)
     with pytest.raises(ConnectionError):

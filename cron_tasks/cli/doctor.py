@@ -22,7 +22,7 @@ from cron_tasks.schedules.human import format_duration
 from cron_tasks.settings import Settings, load
 from cron_tasks.store import names
 from cron_tasks.store.client import connect
-from cron_tasks.sync.reconciler import Reconciler, policy_of
+from cron_tasks.sync.reconciler import Reconciler, make_policy
 from cron_tasks.sync.state import RIVAL_SHOWN, load_status, service_of
 from cron_tasks.text.display import printable
 
@@ -180,8 +180,8 @@ def _rest_service(system: System) -> tuple[bool, str]:
         update={name: min(most, getattr(settings, name)) for name, most in REST_PATIENCE.items()}
     )
     current = Registry(system.redis).fingerprints() if system.reachable else {}
-    with Source(hurried).read(None) as listing:
-        found = plan(current, listing, policy_of(settings))
+    with Source(hurried).open_list(None) as listing:
+        found = plan(current, listing, make_policy(settings))
     rows = found.unchanged + len(found.candidates) + len(found.rejected)
     return not found.refusal, f"{rows:,} rows" + (f"; {found.refusal}" if found.refusal else "")
 

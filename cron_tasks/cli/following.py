@@ -9,7 +9,7 @@ import click
 from cron_tasks.cli import console
 from cron_tasks.errors import RunUnfit
 from cron_tasks.jobs.job import Job
-from cron_tasks.jobs.routing import routing
+from cron_tasks.jobs.routing import routing_options
 from cron_tasks.runs import queries
 from cron_tasks.schedules.human import format_runtime
 from cron_tasks.store import names
@@ -37,7 +37,7 @@ def send(job: Job, run_id: str) -> None:
     from cron_tasks.celery import app  # takes longer than all the rest
 
     with console.no_log_lines():
-        app.send_task(names.RUN_TASK, [job.id], task_id=run_id, **routing(job))
+        app.send_task(names.RUN_TASK, [job.id], task_id=run_id, **routing_options(job))
 
 
 def patiently(ask: Callable[[], T]) -> T:

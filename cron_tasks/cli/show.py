@@ -71,7 +71,7 @@ def _facts(found: Registered) -> dict[str, Any]:
         "timezone": job.timezone,
         "description": job.schedule.describe(),
     }
-    fields: dict[str, Any] = json.loads(job.document())
+    fields: dict[str, Any] = json.loads(job.to_document())
     spec = fields.pop("schedule")
     fields = {name: fields[name] for name in fields if name not in (*facts, "written")}
     fields |= {name: spec[key] for key, name in _WINDOW.items() if key in spec}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from cron_tasks.cli.console import json_option, no_log_lines, open_redis, print_json, progress
-from cron_tasks.jobs.job import Rejected
+from cron_tasks.jobs.rejected import Rejected
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.settings import load
 from cron_tasks.sync.reconciler import Reconciler, Report

@@ -20,8 +20,8 @@ import uvicorn
 from fastapi import Body, Depends, FastAPI, Header, HTTPException, Request, Response
 from redis.exceptions import RedisError
 
-from cron_tasks.jobs.job import REMARKS
-from cron_tasks.jobs.job import job_id as identity
+from cron_tasks.jobs.fingerprint import REMARKS
+from cron_tasks.jobs.validation import row_id as identity
 from cron_tasks.settings import load
 from cron_tasks.store import names
 from cron_tasks.store.client import connect

@@ -20,14 +20,13 @@ end of the job's timeout, since nobody renews it.
 """
 
 from collections.abc import Collection, Sequence
-from itertools import chain
 from typing import Any, cast
 
 from redis import Redis
 
 from cron_tasks.errors import WriteRefused
 from cron_tasks.ledger import steps as steps
-from cron_tasks.ledger.records import DAY, Advance, Claim, Message, Outcome, Overdue
+from cron_tasks.ledger.records import DAY, KEPT_BACK, Advance, Claim, Message, Outcome, Overdue
 from cron_tasks.ledger.run_id import parse_run_id
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
@@ -50,12 +49,19 @@ class Ledger:
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self.redis = redis
-        self._keep = [settings.history_runs, int(settings.history_days * DAY)]
         # A day more than is audited, since counts are kept by the day.
         self.audited = int((settings.audit_days + 1) * DAY)
-        stream = "1" if settings.notify_transport == "stream" else ""
-        self._queues = [stream, settings.notify_max]
-        self._reports = "1" if settings.rest_report_path else ""
+        # What scripts that write outcomes need of the settings.
+        self._kept = {
+            "history_runs": settings.history_runs,
+            "history_ttl": int(settings.history_days * DAY),
+            "account_ttl": self.audited,
+        }
+        self._queues = {
+            "stream": _flag(settings.notify_transport == "stream"),
+            "notify_max": settings.notify_max,
+        }
+        self._reporting = _flag(bool(settings.rest_report_path))
 
     def advance(self, token: str, now: float, page: Sequence[Advance], edits: int) -> list[str]:
         """Move a page of due entries on and put their ticks into the ledger; the new run ids.
@@ -64,20 +70,20 @@ class Ledger:
         over. At most a thousand entries a call, the most that Lua unpacks.
         Raises LockLost when `token` does not hold the leader's lock.
         """
-        args: list[Any] = [token, now, now + PATIENCE, names.HISTORY_PREFIX, *self._keep]
-        args += [names.ACCOUNT_PREFIX, self.audited, *self._queues, edits]
-        for entry in page:
-            upcoming = "" if entry.next is None else repr(entry.next)
-            passed_over = _passed_over(entry) if entry.missed or entry.skipped else ()
-            args += (entry.key, entry.score, upcoming, entry.meta, len(passed_over))
-            args += ("c" if entry.in_turn else "", len(entry.run_ids), *entry.run_ids)
-            for each in passed_over:
-                args += each
-        keys = [names.LEADER_LOCK, names.SCHEDULE, names.OPEN, names.DEADLINES]
-        keys += [names.UNDELIVERABLE, names.DROPPED, names.RECENT, names.EDITS, names.BEFORE]
-        keys += [names.SKIPS, names.REPORTS] if self._reports else [names.SKIPS]
         try:
-            refused = set(steps.advance(self.redis, keys, args))
+            refused = set(
+                steps.advance(
+                    self.redis,
+                    token=token,
+                    now=now,
+                    pending_until=now + PATIENCE,
+                    read_edit=edits,
+                    reporting=self._reporting,
+                    entries=map(_entry_row, page),
+                    **self._kept,
+                    **self._queues,
+                )
+            )
         except WriteRefused:
             raise LockLost from None
         return [each for entry in page for each in entry.run_ids if each not in refused]
@@ -91,10 +97,9 @@ class Ledger:
         ended before. With `in_turn` they wait for other runs of their job, whatever its overlap
         policy.
         """
-        keys = [names.OPEN, names.DEADLINES, names.WAKE, names.BEFORE]
         flags = "h" + "r" * again + "c" * in_turn
-        args = [due, f"p|1|{flags}|", names.JOB_ENTRY_PREFIX]
-        return steps.open(self.redis, keys, [*args, *run_ids])
+        runs = [(run_id, run_id.rpartition("@")[0]) for run_id in run_ids]
+        return steps.open(self.redis, publish_at=due, state=f"p|1|{flags}|", runs=runs)
 
     def claim(self, holder: str, now: float, run_ids: Sequence[tuple[str, str]]) -> list[Claim]:
         """Those of the (run id, job id) that are now `holder`'s, each with a lease.
@@ -107,13 +112,15 @@ class Ledger:
             return []
         # A run named twice would be granted twice, since a script looks at all of them first.
         run_ids = list(dict.fromkeys(run_ids))
-        args = [holder, now + LEASE, now + AGAIN, names.JOB_ENTRY_PREFIX, names.LINE_PREFIX]
-        for run_id, job_id in run_ids:
-            args += [run_id, job_id]
-        keys = [names.OPEN, names.DEADLINES, names.GOING, names.QUEUED, names.STOP, names.ATTEMPTS]
-        keys.append(names.BEFORE)
         first, claims = f"r|1||{holder}", []
-        for (run_id, _), granted in zip(run_ids, steps.claim(self.redis, keys, args), strict=True):
+        replies = steps.claim(
+            self.redis,
+            holder=holder,
+            lease_until=now + LEASE,
+            ask_again_at=now + AGAIN,
+            runs=run_ids,
+        )
+        for (run_id, _), granted in zip(run_ids, replies, strict=True):
             if isinstance(granted, str):
                 claims.append(Claim(run_id, first, granted, ""))
             elif isinstance(granted, list):
@@ -155,18 +162,14 @@ class Ledger:
         if len({each.run_id for each in outcomes}) < len(outcomes):
             # One script looks at a run once; the second outcome of a run finds it closed.
             return [closed for each in outcomes for closed in self.finish(now, [each])]
-        args: list[Any] = [now, names.JOB_ENTRY_PREFIX, names.HISTORY_PREFIX, names.ACCOUNT_PREFIX]
-        args += [names.COUNT_PREFIX, *self._keep, self.audited, *self._queues, self._reports]
-        args.append(names.LINE_PREFIX)
-        for each in outcomes:
-            args += [each.run_id, each.job_id, each.state, each.record, each.status, each.tag]
-            args.append(len(each.messages))
-            for message in each.messages:
-                args += [message.queue, message.payload, message.only]
-        keys = [names.OPEN, names.DEADLINES, names.UNDELIVERABLE, names.RECENT, names.FAILED]
-        keys += [names.FAILING, names.GOING, names.QUEUED, names.STOP, names.ATTEMPTS]
-        keys += [names.DROPPED, names.WAKE, names.REPORTS, names.BEFORE, names.UNTOLD]
-        refused, stopped = steps.finish(self.redis, keys, args)
+        refused, stopped = steps.finish(
+            self.redis,
+            now=now,
+            reporting=self._reporting,
+            outcomes=map(_outcome_row, outcomes),
+            **self._kept,
+            **self._queues,
+        )
         reasons = zip(stopped[::2], stopped[1::2], strict=True)
         cut_short = [
             (outcome := outcomes[int(n) - 1], _cut_short(outcome, why)) for n, why in reasons
@@ -184,14 +187,11 @@ class Ledger:
 
         A running one is ended by its worker within seconds, any other one by beat.
         """
-        keys = [names.OPEN, names.DEADLINES, names.STOP, names.WAKE]
-        return steps.stop(self.redis, keys, [why, *run_ids])
+        return steps.stop(self.redis, reason=why, runs=[(run_id,) for run_id in run_ids])
 
     def overdue(self, now: float, limit: int) -> list[Overdue]:
         """Open ticks whose deadline has passed, the longest overdue first."""
-        keys = [names.DEADLINES, names.OPEN, names.STOP, names.ATTEMPTS]
-        rows = steps.overdue(self.redis, keys, [now, limit, names.JOB_ENTRY_PREFIX])
-        return [Overdue(*row) for row in rows]
+        return [Overdue(*row) for row in steps.overdue(self.redis, now=now, most=limit)]
 
     def hand_back(
         self,
@@ -206,10 +206,7 @@ class Ledger:
         that the message of a pending tick was sent again.
         """
         how = "attempt" if attempt_more else "sent" if sent_again else ""
-        args: list[Any] = [now + PATIENCE, how]
-        for run_id, state in ticks:
-            args += [run_id, state]
-        steps.hand_back(self.redis, [names.OPEN, names.DEADLINES], args)
+        steps.hand_back(self.redis, pending_until=now + PATIENCE, how=how, runs=ticks)
 
     def overtaken(self, now: float, rows: Sequence[Sequence[str | bytes]]) -> int:
         """List ticks that an edit, a pause or a removal overtook, and tell of them; how many of
@@ -220,10 +217,9 @@ class Ledger:
         """
         if not rows:
             return 0
-        args: list[Any] = [now, names.JOB_ENTRY_PREFIX, names.HISTORY_PREFIX, *self._keep]
-        args += [names.ACCOUNT_PREFIX, self.audited, *self._queues]
-        keys = [names.RECENT, names.UNDELIVERABLE, names.DROPPED]
-        return steps.overtaken(self.redis, keys, [*args, *chain.from_iterable(rows)])
+        return steps.list_overtaken(
+            self.redis, now=now, stretches=rows, **self._kept, **self._queues
+        )
 
     def look_after(self, job_ids: Collection[str], now: float) -> None:
         """Have beat look after the open ticks of these jobs now: they were paused.
@@ -268,10 +264,24 @@ def _cut_short(outcome: Outcome, why: str) -> Outcome:
     return outcome.otherwise(why)
 
 
-def _passed_over(entry: Advance) -> list[tuple[Any, ...]]:
-    """Return what an entry passes over, each as job id, time, record, skip, queue and message.
+def _flag(value: bool) -> str:
+    """Return a flag as scripts read it."""
+    return "1" if value else ""
 
-    A stretch of missed ticks comes first: what was skipped within it is accounted for by itself.
+
+def _entry_row(entry: Advance) -> tuple[Any, ...]:
+    """Return a row of the script `advance`."""
+    upcoming = "" if entry.next is None else repr(entry.next)
+    unfired = _unfired_rows(entry) if entry.missed or entry.skipped else ()
+    flags = "c" if entry.in_turn else ""
+    run_ids = [(run_id,) for run_id in entry.run_ids]
+    return (entry.key, entry.score, upcoming, entry.meta, flags, run_ids, unfired)
+
+
+def _unfired_rows(entry: Advance) -> list[tuple[Any, ...]]:
+    """Return the fire times of an entry that will not run, as the script `advance` reads them.
+
+    A stretch of missed fire times comes first: what was skipped within it has a record of its own.
     """
     rows: list[tuple[Any, ...]] = []
     if entry.missed:
@@ -282,6 +292,18 @@ def _passed_over(entry: Advance) -> list[tuple[Any, ...]]:
         told = each.messages[0] if each.messages else Message("", b"")
         rows.append((each.job_id, when, each.record, each.run_id, told.queue, told.payload))
     return rows
+
+
+def _outcome_row(outcome: Outcome) -> tuple[Any, ...]:
+    """Return a row of the script `finish`."""
+    suppressed = _flag(KEPT_BACK in outcome.messages)
+    messages = () if suppressed else [(m.queue, m.payload, m.only) for m in outcome.messages]
+    return (
+        *(outcome.run_id, outcome.job_id, outcome.state, outcome.record, outcome.status),
+        *outcome.tag,
+        suppressed,
+        messages,
+    )
 
 
 def open_tick(redis: Redis, run_id: str) -> Overdue | None:

@@ -265,13 +265,16 @@ class Outcome:
     otherwise: Callable[[str], "Outcome"] | None = None
 
     @property
-    def tag(self) -> str | bytes:
-        """How the tick is accounted for: an ok one as `day:count`, else as its time in seconds and
-        a short record. Of a retry, when it is due."""
+    def tag(self) -> tuple[float | str, int | str, int | bytes | str]:
+        """How the run is accounted for: a time, a day and a tally (account_for.lua).
+
+        The time is when a retry is due, or the fire time. Only an ok run has a day, whose count it
+        adds to; any other has a short record.
+        """
         if self.retry_at is not None:
-            return repr(self.retry_at)
+            return self.retry_at, "", ""
         _, when = parse_run_id(self.run_id) or ("", 0.0)
         by_hand = "h" in _read(self.state).flags
         if self.status != "ok" or by_hand:
-            return f"{when!r} ".encode() + accounted(self.record, by_hand)
-        return f"{int(when // DAY)}:{counted(when)}"
+            return when, "", accounted(self.record, by_hand)
+        return "", int(when // DAY), counted(when)

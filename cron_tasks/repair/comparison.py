@@ -28,7 +28,7 @@ from cron_tasks.registry.quarantine import set_aside
 from cron_tasks.schedules.catchup import next_fire_time
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
-from cron_tasks.store.scripts import Positional, positional
+from cron_tasks.store.scripts import Script, positional, script
 from cron_tasks.text.display import is_utf8
 
 log = structlog.get_logger("cron_tasks.comparison")
@@ -37,22 +37,22 @@ log = structlog.get_logger("cron_tasks.comparison")
 LEAST, MOST = 500, 5000
 #: In how many steps all is looked at, as long as MOST allows.
 STEPS = 100
-#: Hashes whose fields belong to open ticks; whether the tick is the value, by job.
+#: Hashes whose fields belong to open runs, and whether the run is the value, by job.
 _BELONGINGS = {
-    names.ATTEMPTS: "",
-    names.BEFORE: "",
-    names.STOP: "",
-    names.GOING: "by job",
-    names.QUEUED: "by job",
+    names.ATTEMPTS: False,
+    names.BEFORE: False,
+    names.STOP: False,
+    names.GOING: True,
+    names.QUEUED: True,
 }
 
 #: Seconds that a Celery task has where its job names no timeout.
 TIMEOUT = Job.model_fields["timeout"].default
 
-_jobs = positional("repair/jobs")
-_entries = positional("repair/entries")
-_ticks = positional("repair/ticks")
-_leftovers = positional("repair/leftovers")
+_jobs = script("repair/jobs")
+_entries = script("repair/entries")
+_ticks = script("repair/ticks")
+_leftovers = script("repair/leftovers")
 _schedule = positional("repair/schedule")
 
 
@@ -140,8 +140,7 @@ class Comparison:
 
     def _jobs(self, mend: bool) -> Iterator[Differences]:
         """Find jobs that have no entry, and those that should be in the schedule and are not."""
-        keys = [names.JOBS, names.SCHEDULE, names.SET_ASIDE]
-        for rows in self._pages(_jobs, keys, self._size(names.JOBS), names.JOB_ENTRY_PREFIX):
+        for rows in self._pages(_jobs, self._size(names.JOBS)):
             found, lacking = Differences(), list[str]()
             for job_id, definition, meta, since, edit in rows:
                 try:
@@ -167,9 +166,8 @@ class Comparison:
 
         They go into the index without a fingerprint. What is not UTF-8 is not the id of a job.
         """
-        prefix, size = names.JOB_ENTRY_PREFIX, self.redis.dbsize()
-        for orphans in self._pages(_entries, [names.JOBS], size, prefix):
-            ids = [job_id for job_id in orphans if is_utf8(job_id)]
+        for unlisted in self._pages(_entries, self.redis.dbsize()):
+            ids = [job_id for job_id in unlisted if is_utf8(job_id)]
             if mend and ids:
                 with self.redis.pipeline() as pipe:
                     for job_id in ids:
@@ -180,27 +178,33 @@ class Comparison:
 
     def _ticks(self, mend: bool) -> Iterator[Differences]:
         """Find open ticks without a deadline, which nobody would ever look after."""
-        keys = [names.OPEN, names.DEADLINES]
-        args = [_flag(mend), self.clock(), PATIENCE, LEASE, names.JOB_ENTRY_PREFIX, TIMEOUT]
-        for lacking in self._pages(_ticks, keys, self._size(names.OPEN), *args):
-            yield Differences(untimed=lacking)
+        for untimed in self._pages(
+            _ticks,
+            self._size(names.OPEN),
+            mend=mend,
+            now=self.clock(),
+            patience=PATIENCE,
+            lease=LEASE,
+            default_timeout=TIMEOUT,
+        ):
+            yield Differences(untimed=untimed)
 
     def _leftovers(self, mend: bool) -> Iterator[Differences]:
         """Find what belongs to ticks that have ended."""
         for key, by_job in _BELONGINGS.items():
-            args = [_flag(mend), by_job]
-            for over in self._pages(_leftovers, [key, names.OPEN], self._size(key), *args):
-                yield Differences(leftovers=over)
+            size = self._size(key)
+            for left in self._pages(_leftovers, size, belongings=key, mend=mend, by_job=by_job):
+                yield Differences(leftovers=left)
 
     def _size(self, key: str) -> int:
         return int(self.redis.hlen(key))
 
-    def _pages(self, look: Positional, keys: list[str], size: int, *args: Any) -> Iterator[Any]:
-        """Call `look` with each cursor in turn; what it found on each page."""
+    def _pages(self, look: Script[Any], size: int, **values: Any) -> Iterator[Any]:
+        """Call `look` with each cursor in turn. Yield what it finds on each page."""
         count = min(max(size // STEPS, LEAST), MOST)
         cursor = "0"
         while True:
-            cursor, found = look(self.redis, keys, [cursor, count, *args])
+            cursor, found = look(self.redis, cursor=cursor, count=count, **values)
             yield found
             if cursor == "0":
                 return
@@ -216,7 +220,3 @@ def _due(definition: str, meta: str, since: float) -> float | None:
     entries.run_count(meta)
     due = next_fire_time(schedule, max(entries.last_run(meta) or 0.0, since))
     return due if fields["enabled"] else None
-
-
-def _flag(mend: bool) -> str:
-    return "mend" if mend else ""

@@ -1,7 +1,8 @@
-"""What every request to the REST service has in common: who asks, where the token may go, and a
-limit of time for all of it, retries included.
+"""The session that every request to the REST service uses.
 
-Only the resolver of names is beyond its reach; it has timeouts of its own.
+It identifies us, sends the token only to the service's own origin, and ends each request by a
+deadline, retries included. The deadline does not cover the resolution of host names, which has
+timeouts of its own.
 """
 
 import re
@@ -13,11 +14,11 @@ from http import HTTPStatus
 from typing import Any
 
 import requests
-from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
 from cron_tasks.http.adapter import LimitedAdapter
 from cron_tasks.http.hosts import with_ascii_host
+from cron_tasks.http.retry_after import read_retry_after
 from cron_tasks.settings import Settings
 from cron_tasks.text.display import printable
 from cron_tasks.text.masking import Mask
@@ -33,14 +34,15 @@ RETRY: dict[str, Any] = {
 
 
 class TooLate(Exception):
-    """Another attempt might help, but not in time."""
+    """Another attempt might succeed, but only after the deadline."""
 
 
 class Client(requests.Session):
-    """A session with the REST service at `base`. Raises SettingsError when that is not set.
+    """A session with the REST service at `base`. Raises SettingsError if REST_URL is not set.
 
-    Nothing is done after `until` on the monotonic clock, which is asked at the begin of each answer
-    and of each retry; `pool` is how many connections are kept; `retry` goes before RETRY.
+    `until` returns the deadline on the monotonic clock. It is called at the start of each answer
+    and of each retry. `pool` is the number of connections that are kept open. `retry` overrides
+    options in RETRY.
     """
 
     def __init__(
@@ -51,7 +53,7 @@ class Client(requests.Session):
         self.mount("http://", adapter)
         self.mount("https://", adapter)
         self.base: str = settings.required("rest_url").rstrip("/")
-        self.auth = self._authorize
+        self.auth = self._identify
         self.max_redirects = 10
         self.headers.update({"Accept": "application/json", "User-Agent": "cron-tasks"})
         self._settings = settings
@@ -65,23 +67,24 @@ class Client(requests.Session):
             if password:
                 self._mask.hide(password)
 
-    def clean(self, text: str) -> str:
-        """Return a text for messages without the token, which e.g. a redirect may repeat."""
+    def mask_token(self, text: str) -> str:
+        """Return a text for messages without the token, which a redirect, for one, may repeat."""
         masked = self._mask.masked(text)
         repeats = "(it repeats CRON_TASKS_REST_TOKEN or CRON_TASKS_REST_HEADERS)"
         return repeats if self._mask.is_in(masked) else masked
 
-    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Send the secret headers to the origin of CRON_TASKS_REST_URL only. Ignores .netrc."""
+    def _identify(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Send the secret headers to the origin of CRON_TASKS_REST_URL only. Ignore .netrc."""
         for name in ("Authorization", *self._secret_headers):
             request.headers.pop(name, None)
-        if not self.should_strip_auth(self.base, request.url):  # type: ignore[no-untyped-call]
+        session: Any = self  # requests has no type for `should_strip_auth`.
+        if not session.should_strip_auth(self.base, request.url):
             request.headers.update(self._secret_headers)
         return request
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, _: object) -> None:
-        """Where a redirect leads (overrides requests)."""
-        self._authorize(prepared_request)
+        """Set the token again after a redirect (overrides requests)."""
+        self._identify(prepared_request)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Return where a redirect leads, with its host in ASCII (overrides requests)."""
@@ -102,8 +105,8 @@ def secret_headers(settings: Settings) -> dict[str, str]:
     return headers
 
 
-def public(url: str) -> str:
-    """Of an address what is no secret: not its user and password, not its query."""
+def strip_credentials(url: str) -> str:
+    """Return a URL for messages, without its user, password and query, which may be secret."""
     return printable(re.sub(r"//[^/]*@", "//", re.split(r"[?#]", url)[0]))
 
 
@@ -121,8 +124,9 @@ class _DeadlineAdapter(LimitedAdapter):
         class Retries(Retry):
             def sleep(self, response: Any = None) -> None:
                 wait = self.get_backoff_time()
-                with suppress(InvalidHeader, ValueError, OverflowError):
-                    wait = (response and self.get_retry_after(response)) or wait
+                if response:
+                    asked = read_retry_after(response.headers.get("Retry-After"), time.time())
+                    wait = asked or wait
                 if time.monotonic() + wait >= until():
                     raise TooLate(_too_late(response, wait))
                 time.sleep(wait)
@@ -131,7 +135,8 @@ class _DeadlineAdapter(LimitedAdapter):
 
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
         response = super().send(*args, **kwargs)
-        if response.is_redirect:  # requests would read its body, of any size, into memory
+        if response.is_redirect:
+            # requests would read its body, whatever its size, into memory.
             response.close()
             response._content = b""
         return response

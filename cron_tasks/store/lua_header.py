@@ -17,8 +17,9 @@ The readers of rows and lists make no closure for a row, since a storm has ten t
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 _MARK = "--! "
@@ -37,19 +38,18 @@ class Rows:
     columns: tuple[str, ...]
     lists: tuple["Rows", ...] = ()
 
-    def flatten(self, rows: Sequence[Sequence[Any]]) -> Iterator[Any]:
-        """Yield the values of all rows as the script reads them."""
+    def flatten(self, rows: Iterable[Sequence[Any]]) -> list[Any]:
+        """Return the values of all rows as the script reads them."""
         if not self.lists:
-            for row in rows:
-                yield from row
-            return
-        width = len(self.columns)
+            return list(chain.from_iterable(rows))
+        width, flat = len(self.columns), list[Any]()
         for row in rows:
-            yield from row[:width]
+            flat += row[:width]
             for each in row[width:]:
-                yield len(each)
+                flat.append(len(each))
                 for inner in each:
-                    yield from inner
+                    flat += inner
+        return flat
 
 
 @dataclass(slots=True)

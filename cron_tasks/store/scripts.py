@@ -35,7 +35,8 @@ class Script(Protocol[Reply]):
     """Runs a script on the server, with a value for each name that its header declares.
 
     `given` keys and `args` are single values, `rows` a sequence of tuples: the columns of a row,
-    then each of its lists as a sequence of tuples.
+    then each of its lists as a sequence of tuples. An argument that is False is '' in Lua, and one
+    that is True is '1'.
     Raises TypeError for missing or unknown names, WriteRefused when the script refuses to write,
     ScriptError when it returns nothing: every script of ours returns something.
     """
@@ -56,7 +57,7 @@ def script(name: str) -> Script[Any]:
         if values.keys() != expected:
             raise TypeError(f"{name}.lua takes {sorted(expected)}, not {sorted(values)}")
         keys = [*fixed_keys, *(values[key] for key in given)]
-        slots = [*fixed_args, *(values[arg] for arg in args)]
+        slots = [*fixed_args, *(_argument(values[arg]) for arg in args)]
         if rows:
             slots.extend(rows.flatten(values[rows.name]))
         return run(redis, keys, slots)
@@ -119,6 +120,10 @@ def _collect(name: str, texts: dict[str, str]) -> Header:
         raise ScriptError(f"{path}: {error}") from None
     texts[name] = text
     return header
+
+
+def _argument(value: Any) -> Any:
+    return ("1" if value else "") if isinstance(value, bool) else value
 
 
 def _constant(script: str, constant: str) -> str:

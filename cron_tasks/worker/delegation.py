@@ -13,7 +13,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import ResponseError
 
-from cron_tasks.broker.depth import QUEUE_FULL, waiting
+from cron_tasks.broker.depth import QUEUE_FULL, count_messages
 from cron_tasks.errors import ActionFailed, described
 from cron_tasks.jobs.actions import TaskAction
 from cron_tasks.jobs.job import Job
@@ -48,7 +48,7 @@ def send(app: Celery, job: Job, action: TaskAction, task_id: str, handed: Handed
     }
     routing: dict[str, Any] = {"queue": job.queue, "priority": job.priority}
     with app.producer_or_acquire() as producer:
-        if (there := waiting(producer, queue)) > QUEUE_FULL:
+        if (there := count_messages(producer, queue)) > QUEUE_FULL:
             raise ActionFailed(f"{there} messages wait in its queue {queue}", permanent=False)
         try:
             app.send_task(

@@ -8,14 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from cron_tasks.errors import Stopped
 from cron_tasks.store.leases import LOOK_EVERY, renewed
 
 #: Seconds that an action has to end after it was asked to.
 GRACE = 10.0
-
-
-class Stopped(BaseException):
-    """Raised inside an action that has to end; actions that catch every Exception let it pass."""
 
 
 class Interruptible:

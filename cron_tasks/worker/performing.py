@@ -7,15 +7,15 @@ from typing import Any
 
 import structlog
 
-from cron_tasks.actions import action_of
-from cron_tasks.errors import ActionFailed, CronTasksError, described
+from cron_tasks.actions import find_performer
+from cron_tasks.errors import ActionFailed, CronTasksError, Stopped, described
 from cron_tasks.jobs.run import Run
 from cron_tasks.runs.outcomes import ERROR_SHOWN, Result
 from cron_tasks.settings import Settings
 from cron_tasks.store.leases import LOOK_EVERY
 from cron_tasks.text.output import render_output
 from cron_tasks.worker.inflight import Posted, Slot
-from cron_tasks.worker.interrupts import GRACE, Stopped, interruptible
+from cron_tasks.worker.interrupts import GRACE, interruptible
 
 log = structlog.get_logger("cron_tasks.runs")
 
@@ -80,7 +80,7 @@ def act(run: Run, settings: Settings) -> Result:
     An action may raise anything: SystemExit, CancelledError and KeyboardInterrupt are failures too.
     """
     try:
-        output = action_of(run.job)(run, settings)
+        output = find_performer(run.job)(run, settings)
     except Stopped:
         raise
     except ActionFailed as error:

@@ -11,7 +11,7 @@ import structlog
 from cron_tasks.errors import described
 from cron_tasks.jobs.actions import TaskAction
 from cron_tasks.jobs.job import Job
-from cron_tasks.jobs.permissions import Limits
+from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.jobs.run import Run
 from cron_tasks.ledger.ledger import LEASE, Ledger
 from cron_tasks.ledger.records import Claim, Outcome
@@ -141,7 +141,7 @@ class Runner(Concluder):
         self, run: Run, claim: Claim, action: TaskAction, started: float
     ) -> tuple[Result | None, Claim]:
         """Leave an attempt to a Celery task; what went wrong, if so, and the claim as it is now."""
-        if not Limits(self.settings.tasks_allow).allows_task(action.name):
+        if not Permissions(self.settings.tasks_allow).allows_task(action.name):
             error = f"CRON_TASKS_TASKS_ALLOW lets no job call the task {printable(action.name)}"
             return Result("failed", error=error, final=True), claim
         # An id of its own for every attempt: workers remember for hours which were revoked.

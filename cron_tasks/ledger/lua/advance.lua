@@ -1,61 +1,72 @@
---! uses store/remember store/tell store/account store/older ledger/pass_over ledger/begin
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+-- Move due entries to their next fire time and open their runs as pending, in one step.
+--
+-- Refuses when another beat leads. Leaves an entry that was removed, moved, or edited since the
+-- registry's edit `read_edit`. Leaves a run whose fire time the entry has fired before, whatever the
+-- entry's score says, and a run that is open already.
+-- Returns the run ids that were not opened.
+--
+-- `upcoming` is '' for an entry without a further fire time. `flags` are those of its runs.
+--! keys leader_lock schedule open deadlines recent edits
+--! args token pending_until read_edit history_ttl
+--! rows entries(entry score upcoming meta flags run_ids(run_id) unfired(job_id fire_time record skip queue message))
+--! uses ledger/state ledger/older ledger/open_pending ledger/record_unfired
+if redis.call('GET', leader_lock) ~= token then
     return redis.error_reply('REFUSED another beat leads')
 end
-local read = tonumber(ARGV[11])
-local edited = (tonumber(redis.call('GET', KEYS[8]) or 0) or 0) ~= read
-local rows, entries = {}, {}
-local i = 12
-while ARGV[i] do
-    rows[#rows + 1] = i
-    entries[#entries + 1] = ARGV[i]
-    i = i + 7 + ARGV[i+6] + 6 * ARGV[i+4]
+local read = tonumber(read_edit)
+local is_edited = (tonumber(redis.call('GET', edits) or 0) or 0) ~= read
+local keys = {}
+for n, entry in entries() do keys[n] = entry end
+local scores = redis.call('ZMSCORE', schedule, unpack(keys))
+local all_exist = redis.call('EXISTS', unpack(keys)) == #keys
+
+-- Return whether an entry is still as beat has read it.
+local function is_current(n, entry, score)
+    if not scores[n] or tonumber(scores[n]) ~= tonumber(score) then return false end
+    if not all_exist and redis.call('EXISTS', entry) == 0 then return false end
+    return not is_edited or tonumber(redis.call('HGET', entry, 'edit') or 0) <= read
 end
-local scores = redis.call('ZMSCORE', KEYS[2], unpack(entries))
-local whole = redis.call('EXISTS', unpack(entries)) == #entries
-local moved, over, due, before, states, refused, records = {}, {}, {}, {}, {}, {}, {}
-for n, at in ipairs(rows) do
-    local state, last = 'p|1|' .. ARGV[at+5] .. '|', at + 6 + tonumber(ARGV[at+6])
-    local there = whole or redis.call('EXISTS', entries[n]) == 1
-    if there and edited then
-        there = tonumber(redis.call('HGET', entries[n], 'edit') or 0) <= read
-    end
-    if there and scores[n] and tonumber(scores[n]) == tonumber(ARGV[at+1]) then
-        if ARGV[at+2] == '' then
-            over[#over + 1] = entries[n]
+
+local moved, finished, records, refused = {}, {}, {}, {}
+local opened, states, predecessors = {}, {}, {}
+local plain = write_state(PENDING, 1, '', '')
+for n, entry, score, upcoming, meta, flags, run_ids, unfired in entries() do
+    if is_current(n, entry, score) then
+        if upcoming == '' then
+            finished[#finished + 1] = entry
         else
-            moved[#moved + 1] = ARGV[at+2]
-            moved[#moved + 1] = entries[n]
+            local size = #moved
+            moved[size + 1], moved[size + 2] = upcoming, entry
         end
-        -- Whatever its score says, an entry fires no tick twice.
-        local fired = redis.call('HGET', entries[n], 'fired') or ''
-        for tick = at + 7, last do
-            if fired == '' or older(fired, ARGV[tick]) then
-                due[#due + 1] = ARGV[tick]
-                before[#before + 1] = fired
-                states[#states + 1] = state
-                fired = ARGV[tick]
+        local fired = redis.call('HGET', entry, 'fired') or ''
+        local state = flags == '' and plain or write_state(PENDING, 1, flags, '')
+        for _, run_id in each_run_ids(run_ids) do
+            if fired == '' or older(fired, run_id) then
+                local size = #opened + 1
+                opened[size], states[size], predecessors[size] = run_id, state, fired
+                fired = run_id
             else
-                refused[#refused + 1] = ARGV[tick]
+                refused[#refused + 1] = run_id
             end
         end
-        redis.call('HSET', entries[n], 'meta', ARGV[at+3], 'fired', fired)
-        for first = last + 1, last + 6 * ARGV[at+4], 6 do
-            records[#records + 1] = pass_over(unpack(ARGV, first, first + 5))
+        redis.call('HSET', entry, 'meta', meta, 'fired', fired)
+        for _, job_id, fire_time, record, skip, queue, message in each_unfired(unfired) do
+            record_unfired(job_id, fire_time, record, skip, queue, message)
+            records[#records + 1] = record
         end
     else
-        for tick = at + 7, last do refused[#refused + 1] = ARGV[tick] end
+        for _, run_id in each_run_ids(run_ids) do refused[#refused + 1] = run_id end
     end
 end
+if #moved > 0 then redis.call('ZADD', schedule, unpack(moved)) end
+if #finished > 0 then redis.call('ZREM', schedule, unpack(finished)) end
+-- An entry may have any number of runs; Lua unpacks some thousands of values.
 for first = 1, #records, 1000 do
-    local final = math.min(first + 999, #records)
-    remember(KEYS[7], 10000, ARGV[6], unpack(records, first, final))
+    local last = math.min(first + 999, #records)
+    prepend(recent, 10000, history_ttl, unpack(records, first, last))
 end
-if #moved > 0 then redis.call('ZADD', KEYS[2], unpack(moved)) end
-if #over > 0 then redis.call('ZREM', KEYS[2], unpack(over)) end
-for first = 1, #due, 1000 do
-    local final = math.min(first + 999, #due)
-    begin({unpack(due, first, final)}, {unpack(before, first, final)},
-        {unpack(states, first, final)}, refused)
+for first = 1, #opened, 1000 do
+    local last = math.min(first + 999, #opened)
+    open_pending(opened, states, predecessors, first, last, refused)
 end
 return refused

@@ -1,63 +1,81 @@
---! uses ledger/overlap
-local holder, lease, soon, prefix = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local ids, granted, states, deadlines = {}, {}, {}, {}
-local function mark(id, state, deadline)
-    states[#states + 1] = id
-    states[#states + 1] = state
-    deadlines[#deadlines + 1] = deadline or lease
-    deadlines[#deadlines + 1] = id
+-- Give runs to a holder, each with a lease: those that are pending and may begin.
+--
+-- Returns a value for each row: 0 where the run is not the holder's, the job's document where it is
+-- the first attempt of a quick action, otherwise {state, document, failed attempts, verdict}. A run
+-- with a verdict is granted only to be concluded: the verdict says why it must not begin.
+-- A claim whose answer was lost may be repeated.
+--! keys open deadlines stop attempts
+--! prefixes job_entry
+--! args holder lease_until ask_again_at
+--! rows runs(run_id job_id)
+--! uses ledger/state ledger/overlap
+local run_ids, granted, states, scores = {}, {}, {}, {}
+
+local function set_state(run_id, state, deadline)
+    local size = #states
+    states[size + 1], states[size + 2] = run_id, state
+    scores[size + 1], scores[size + 2] = deadline, run_id
 end
--- What is not just a first attempt of a quick action: {state, document, trace, verdict}.
-local function special(id, job, open, document, why)
-    local state, attempt, flags, owner = string.match(open, '^(%a)|(%d+)|(%a*)|(.*)$')
-    if not (state == 'p' or (state == 'r' and owner == holder)) then return 0 end
-    local verdict, claimed = why or '', 'r|' .. attempt .. '|' .. flags .. '|' .. holder
-    if not why and string.find(document, '"action":', 1, true) then
-        verdict = overlap(job, id, open, document)
+
+-- Return why a pending run must not begin, or nil: somebody wants it to end, or its job is paused.
+-- A pause does not stop what a person asked for.
+local someone_stops = redis.call('EXISTS', stop) == 1
+local function why_not_begin(run_id, state, paused)
+    if not is_kind(state, PENDING) then return nil end
+    local reason = someone_stops and redis.call('HGET', stop, run_id)
+    if reason then return reason end
+    return paused and not has_flag(state, BY_HAND) and 'paused|' or nil
+end
+
+-- Claim a run that is not just the first attempt of a quick action.
+local function claim(run_id, job_id, state, document, reason)
+    local kind, attempt, flags, owner = read_state(state)
+    if not (kind == PENDING or (kind == RUNNING and owner == holder)) then return 0 end
+    local verdict = reason or ''
+    if not reason and string.find(document, '"action":', 1, true) then
+        verdict = overlap(job_id, run_id, state, document)
     end
     if not verdict then
-        mark(id, 'q|' .. attempt .. '|' .. string.gsub(flags, 'q', '') .. 'q|')
+        -- Its queue gives it a place as soon as that is free: nobody has to look after it sooner.
+        local flagged = string.gsub(flags, WAS_QUEUED, '') .. WAS_QUEUED
+        set_state(run_id, write_state(QUEUED, attempt, flagged, ''), lease_until)
         return 0
     end
     if verdict == 'later' then
-        mark(id, 'w|' .. attempt .. '|' .. flags .. '|', soon)
+        set_state(run_id, write_state(WAITING, attempt, flags, ''), ask_again_at)
         return 0
     end
-    mark(id, claimed)
-    local trace = attempt ~= '1' and redis.call('HGET', KEYS[6], id) or ''
-    return {claimed, document, trace, verdict}
+    local running = write_state(RUNNING, attempt, flags, holder)
+    set_state(run_id, running, lease_until)
+    local failed = attempt ~= '1' and redis.call('HGET', attempts, run_id) or ''
+    return {running, document, failed, verdict}
 end
--- Return why a run that is pending must not begin, or nil: somebody wants it to end, or its job is
--- paused. A pause does not stop what a person asked for.
-local stopping = redis.call('EXISTS', KEYS[5]) == 1
-local function unwilling(id, open, paused)
-    if string.sub(open, 1, 1) ~= 'p' then return nil end
-    local why = stopping and redis.call('HGET', KEYS[5], id)
-    if why then return why end
-    return paused and not string.find(open, '^%a|%d+|%a*h') and 'paused|' or nil
-end
-local first = 'r|1||' .. holder
-for i = 6, #ARGV, 2 do ids[#ids + 1] = ARGV[i] end
-for n, open in ipairs(redis.call('HMGET', KEYS[1], unpack(ids))) do
+
+local first_pending = write_state(PENDING, 1, '', '')
+local first_running = write_state(RUNNING, 1, '', holder)
+for n, run_id in runs() do run_ids[n] = run_id end
+local open_states = redis.call('HMGET', open, unpack(run_ids))
+for n, run_id, job_id in runs() do
+    local state = open_states[n]
     granted[n] = 0
-    if open then
-        local entry = redis.pcall('HMGET', prefix .. ARGV[5 + 2 * n], 'job', 'paused')
-        local document = entry[1] or ''
-        local slow = document == '' or string.find(document, '"action":', 1, true)
-        local why = unwilling(ids[n], open, entry[2])
-        if why == 'paused|' or why == 'removed|' then
-            -- The sweep ends it, which knows what has failed so far, and whom to tell.
-            mark(ids[n], open, 0)
-        elseif open == 'p|1||' and not (slow or why) then
+    if state then
+        local job = redis.pcall('HMGET', job_entry_prefix .. job_id, 'job', 'paused')
+        local document, paused = job[1] or '', job[2]
+        local is_quick = document ~= '' and not string.find(document, '"action":', 1, true)
+        local reason = (paused or someone_stops) and why_not_begin(run_id, state, paused)
+        if reason == 'paused|' or reason == 'removed|' then
+            -- The sweep ends it, which knows what has failed so far, and whom to notify.
+            set_state(run_id, state, 0)
+        elseif state == first_pending and is_quick and not reason then
             granted[n] = document
-            mark(ids[n], first)
+            set_state(run_id, first_running, lease_until)
         else
-            granted[n] = special(ids[n], ARGV[5 + 2 * n], open, document, why)
+            granted[n] = claim(run_id, job_id, state, document, reason)
         end
     end
 end
 if #states > 0 then
-    redis.call('HSET', KEYS[1], unpack(states))
-    redis.call('ZADD', KEYS[2], unpack(deadlines))
+    redis.call('HSET', open, unpack(states))
+    redis.call('ZADD', deadlines, unpack(scores))
 end
 return granted

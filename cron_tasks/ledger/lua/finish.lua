@@ -1,69 +1,97 @@
---! uses store/remember store/tell store/account store/wake ledger/streak ledger/gather ledger/put_off ledger/unwilling ledger/settle ledger/release ledger/close
-local function repeated(open) return string.find(open, '^%a|%d+|%a*r') end
--- Return whether a run that is done again leaves what is known of it as it was: one that does not
--- run, or that had failed before and is stopped.
-local function changes_nothing(id, open, status, record)
-    if status ~= 'skipped' or not repeated(open) then return false end
-    local ran = not string.find(record, '"attempt":0,', 1, true)
-    return not ran or redis.call('ZSCORE', KEYS[5], id)
+-- End attempts: close their runs or schedule a retry, and write history, account and notifications
+-- in one step. An outcome counts only if its run is still in `held`, the state that the attempt had.
+--
+-- Returns two lists: the run ids whose state was another, and, flat, the positions of attempts that
+-- must not be followed by another, each with the reason. Both changed nothing.
+--
+-- `at` is when the next attempt is due, or the fire time of a run that ended. For `day` and `tally`
+-- see account_for. `suppressed` is '' unless the notification of this end was too old. `reporting`
+-- is '' unless the REST service wants reports.
+--! keys open failed failing untold going stop reports wake
+--! prefixes job_entry history count
+--! args now history_runs history_ttl account_ttl reporting
+--! rows outcomes(run_id job_id held record status at day tally suppressed messages(queue payload condition))
+--! uses store/prepend store/notify store/wake ledger/state ledger/count_failures ledger/is_wanted ledger/schedule_retry ledger/why_not_again ledger/account_for ledger/release ledger/close
+local run_ids, entries = {}, {}
+for n, run_id, job_id in outcomes() do
+    run_ids[n], entries[n] = run_id, job_entry_prefix .. job_id
 end
-local now, prefix, history, keep, ttl = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[6]), ARGV[7]
-local rows, ids, entries, refused, closed = {}, {}, {}, {}, {}
-local queues, records, failed, reports, counted, ended, again = {}, {}, {}, {}, {}, 0, false
-local stopped = {}
-local i = 13
-while ARGV[i] do
-    rows[#rows + 1] = i
-    ids[#ids + 1] = ARGV[i]
-    entries[#entries + 1] = prefix .. ARGV[i+1]
-    i = i + 7 + 3 * tonumber(ARGV[i+6])
+local open_states = redis.call('HMGET', open, unpack(run_ids))
+-- Most of the time nothing fails, is stopped or overlaps. One look spares one for each run.
+local all_exist = redis.call('EXISTS', unpack(entries)) == #entries
+local any_failing = redis.call('EXISTS', failing, untold) > 0
+local any_dead = redis.call('EXISTS', failed) == 1
+local any_going = redis.call('EXISTS', going, stop) > 0
+
+local most_kept = tonumber(history_runs)
+local queues, days, reported = {}, {}, {}
+local closed, records, failures = {}, {}, {}
+local refused, not_again = {}, {}
+local is_wake_due = false
+
+-- Return whether the earlier outcome of a run stands although it was run again and skipped: that
+-- rerun did not begin, or it was stopped and the run had failed before.
+local function keeps_earlier_outcome(run_id, state, record)
+    if not has_flag(state, RERUN) then return false end
+    local did_run = not string.find(record, '"attempt":0,', 1, true)
+    return not did_run or redis.call('ZSCORE', failed, run_id)
 end
-local whole = redis.call('EXISTS', unpack(entries)) == #entries
-local failing, dead = redis.call('EXISTS', KEYS[6], KEYS[15]) > 0, redis.call('EXISTS', KEYS[5]) == 1
-local busy = redis.call('EXISTS', KEYS[7], KEYS[9]) > 0
-for n, open in ipairs(redis.call('HMGET', KEYS[1], unpack(ids))) do
-    local at = rows[n]
-    local why = open == ARGV[at+2] and ARGV[at+4] == 'retry' and unwilling(ids[n], open, entries[n])
-    if why then
-        stopped[#stopped + 1] = tostring(n)
-        stopped[#stopped + 1] = why
-    elseif open == ARGV[at+2] then
-        local job, record, status, tag = ARGV[at+1], ARGV[at+3], ARGV[at+4], ARGV[at+5]
-        local there = whole or redis.call('EXISTS', entries[n]) == 1
-        local count = 0
-        if there and (status == 'failed' or (failing and status == 'ok')) then
-            count = streak(job, status, ARGV[at+9] == 'never')
+
+local function collect_messages(messages, failures_in_a_row)
+    for _, queue, payload, condition in each_messages(messages) do
+        if is_wanted(condition, failures_in_a_row) then
+            local payloads = queues[queue] or {}
+            payloads[#payloads + 1] = payload
+            queues[queue] = payloads
         end
-        gather(at, count, queues)
-        if status == 'retry' then
-            put_off(ids[n], open, record, tag)
-            again = true
-        else
-            if not changes_nothing(ids[n], open, status, record) then
-                if there then remember(history .. job, keep, ttl, record) end
-                settle(job, tag, counted)
-            end
-            if status == 'failed' then
-                failed[#failed + 1] = now
-                failed[#failed + 1] = ids[n]
-            elseif dead and status == 'ok' and repeated(open) then
-                redis.call('ZREM', KEYS[5], ids[n])
-            end
-            ended = ended + 1
-            records[ended], closed[ended] = record, ids[n]
-            if ARGV[11] ~= '' then
-                reports[#reports + 1] = now
-                reports[#reports + 1] = job
-            end
-            if busy then busy = release(ids[n], job, now) and 'woken' or busy end
-        end
-    else
-        refused[#refused + 1] = ids[n]
     end
 end
-tell(queues, ARGV[9] ~= '', tonumber(ARGV[10]), KEYS[3], KEYS[11])
-for day in pairs(counted) do redis.call('EXPIRE', ARGV[5] .. day, ARGV[8]) end
-if again or busy == 'woken' then wake(KEYS[12]) end
-if #reports > 0 then redis.call('ZADD', KEYS[13], unpack(reports)) end
-if ended > 0 then close(closed, records, failed) end
-return {refused, stopped}
+
+for n, run_id, job_id, held, record, status, at, day, tally, suppressed, messages in outcomes() do
+    local reason = nil
+    if open_states[n] == held and status == 'retry' then
+        reason = why_not_again(run_id, held, entries[n])
+    end
+    if open_states[n] ~= held then
+        refused[#refused + 1] = run_id
+    elseif reason then
+        not_again[#not_again + 1] = tostring(n)
+        not_again[#not_again + 1] = reason
+    else
+        local exists = all_exist or redis.call('EXISTS', entries[n]) == 1
+        local failures_in_a_row = 0
+        if exists and (status == 'failed' or (any_failing and status == 'ok')) then
+            failures_in_a_row = count_failures(job_id, status, suppressed ~= '')
+        end
+        collect_messages(messages, failures_in_a_row)
+        if status == 'retry' then
+            schedule_retry(run_id, held, record, at)
+            is_wake_due = true
+        else
+            if status ~= 'skipped' or not keeps_earlier_outcome(run_id, held, record) then
+                if exists then
+                    prepend(history_prefix .. job_id, most_kept, history_ttl, record)
+                end
+                account_for(job_id, at, day, tally, days)
+            end
+            if status == 'failed' then
+                failures[#failures + 1] = now
+                failures[#failures + 1] = run_id
+            elseif any_dead and status == 'ok' and has_flag(held, RERUN) then
+                redis.call('ZREM', failed, run_id)
+            end
+            closed[#closed + 1], records[#records + 1] = run_id, record
+            if reporting ~= '' then
+                reported[#reported + 1] = now
+                reported[#reported + 1] = job_id
+            end
+            if any_going and release(run_id, job_id) then is_wake_due = true end
+        end
+    end
+end
+notify(queues)
+for day in pairs(days) do redis.call('EXPIRE', count_prefix .. day, account_ttl) end
+if is_wake_due then wake_beat(wake) end
+if #reported > 0 then redis.call('ZADD', reports, unpack(reported)) end
+if #closed > 0 then close(closed, records, failures) end
+return {refused, not_again}

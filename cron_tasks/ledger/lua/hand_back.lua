@@ -1,13 +1,20 @@
--- Make runs pending again. A pending run has for its holder how often its message was sent again.
--- ARGV[2]: '' as it was, 'attempt' with a further attempt, 'sent' after its message was sent again.
-for i = 3, #ARGV, 2 do
-    if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i+1] then
-        local state, attempt, flags, sent = string.match(ARGV[i+1], '^(%a)|(%d+)|(%a*)|(.*)$')
-        if state ~= 'p' then sent = '' end
-        if ARGV[2] == 'attempt' then attempt = attempt + 1 end
-        if ARGV[2] == 'sent' then sent = (tonumber(sent) or 0) + 1 end
-        redis.call('HSET', KEYS[1], ARGV[i], 'p|' .. attempt .. '|' .. flags .. '|' .. sent)
-        redis.call('ZADD', KEYS[2], ARGV[1], ARGV[i])
+-- Make runs pending again: their message was lost, their worker died, or their next attempt is due.
+-- Leaves a run whose state is no longer the one that was seen. Returns 1.
+--
+-- `how` is 'attempt' where the next claim begins a further attempt, 'sent' after the message of a
+-- pending run was sent again, '' otherwise. The holder of a pending run counts these messages.
+--! keys open deadlines
+--! args pending_until how
+--! rows runs(run_id seen)
+--! uses ledger/state
+for _, run_id, seen in runs() do
+    if redis.call('HGET', open, run_id) == seen then
+        local kind, attempt, flags, sent = read_state(seen)
+        if kind ~= PENDING then sent = '' end
+        if how == 'attempt' then attempt = attempt + 1 end
+        if how == 'sent' then sent = (tonumber(sent) or 0) + 1 end
+        redis.call('HSET', open, run_id, write_state(PENDING, attempt, flags, sent))
+        redis.call('ZADD', deadlines, pending_until, run_id)
     end
 end
 return 1

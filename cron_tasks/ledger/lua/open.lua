@@ -1,21 +1,25 @@
---! uses store/wake store/older store/follow
-local due, state, prefix = ARGV[1], ARGV[2], ARGV[3]
+-- Open runs that a person asked for, as pending in the given state.
+-- Returns the run ids that were not open yet.
+--! keys open deadlines wake before
+--! prefixes job_entry
+--! args publish_at state
+--! rows runs(run_id job_id)
+--! uses store/wake ledger/older ledger/follow
 local opened, newest, behind = {}, {}, {}
-for i = 4, #ARGV do
-    local id = ARGV[i]
-    if redis.call('HSETNX', KEYS[1], id, state) == 1 then
-        redis.call('ZADD', KEYS[2], due, id)
-        opened[#opened + 1] = id
-        local job = string.match(id, '^(.*)@') or ''
-        local last = newest[job] or redis.pcall('HGET', prefix .. job, 'fired')
-        if type(last) == 'string' and older(last, id)
-                and redis.call('HEXISTS', KEYS[1], last) == 1 then
-            behind[#behind + 1] = id
+for _, run_id, job_id in runs() do
+    if redis.call('HSETNX', open, run_id, state) == 1 then
+        redis.call('ZADD', deadlines, publish_at, run_id)
+        opened[#opened + 1] = run_id
+        -- It comes after the run of its job that fired last, if that is open and was due earlier.
+        local last = newest[job_id] or redis.pcall('HGET', job_entry_prefix .. job_id, 'fired')
+        if type(last) == 'string' and older(last, run_id)
+                and redis.call('HEXISTS', open, last) == 1 then
+            behind[#behind + 1] = run_id
             behind[#behind + 1] = last
         end
-        newest[job] = id
+        newest[job_id] = run_id
     end
 end
-follow(KEYS[4], behind)
-if #opened > 0 then wake(KEYS[3]) end
+follow(behind)
+if #opened > 0 then wake_beat(wake) end
 return opened

@@ -1,18 +1,26 @@
+-- Look at open runs whose deadline has passed, the longest overdue first.
+-- Returns rows of run id, state, the job's document, its failed attempts as JSON and why it should
+-- end, each '' for none.
+--! keys deadlines open stop attempts
+--! prefixes job_entry
+--! args now most
+--! uses ledger/state
 local rows = {}
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])
-for _, id in ipairs(due) do
-    local open = redis.call('HGET', KEYS[2], id)
-    if open then
-        local key = ARGV[3] .. (string.match(id, '^(.*)@') or '')
-        local job = redis.pcall('HMGET', key, 'job', 'paused')
+for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', now, 'LIMIT', 0, most)) do
+    local state = redis.call('HGET', open, run_id)
+    if state then
+        local job_id = string.match(run_id, '^(.*)@') or ''
+        local job = redis.pcall('HMGET', job_entry_prefix .. job_id, 'job', 'paused')
+        -- The entry of a job may be of another type, if somebody else wrote to its key.
         if job.err then job = {} end
         -- A pause does not stop what a person asked for.
-        local paused = job[2] and not string.find(open, '^%a|%d+|%a*h') and 'paused|'
-        local why = redis.call('HGET', KEYS[3], id) or paused or ''
-        local trace = redis.call('HGET', KEYS[4], id) or ''
-        rows[#rows + 1] = {id, open, job[1] or '', trace, why}
+        local paused = job[2] and not has_flag(state, BY_HAND) and 'paused|'
+        local reason = redis.call('HGET', stop, run_id) or paused or ''
+        local failed = redis.call('HGET', attempts, run_id) or ''
+        rows[#rows + 1] = {run_id, state, job[1] or '', failed, reason}
     else
-        redis.call('ZREM', KEYS[1], id)
+        -- The deadline of a run that has ended is left over from a loss of data.
+        redis.call('ZREM', deadlines, run_id)
     end
 end
 return rows

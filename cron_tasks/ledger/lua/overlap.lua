@@ -1,52 +1,80 @@
---! uses store/older store/unwanted
--- Return whether a run of a job may go while others of its job are open: '' it may, nil it is queued
--- until the run in the way ends, 'later' it asks again soon, otherwise why it must not.
--- A run that has begun keeps its place until it ends, in whatever state it waits for its next
--- attempt. `begun` tells whether this one has. A place counts only while its run is open.
--- Runs with the flag `c` make up for ticks that nothing ran. They go one after the other, so no
--- policy skips or ends them: they stand in a line of their own, and the others keep to the policy.
+-- Decide whether a run may begin while other runs of its job are open, by the job's overlap policy.
+--
+-- Returns '' if it may, nil if it is queued until the run in the way ends, 'later' if its message
+-- has to ask again soon, otherwise why it must not begin: "<reason>|<run id of the other run>".
+--
+-- A run that has begun keeps its job's place until it ends, in whatever state it waits for its next
+-- attempt. A place counts only while its run is open.
+-- Runs in turn make up for fire times that did not run. They go one after the other, so no policy
+-- skips or ends them: they are queued in a line of their own. The others keep to the policy.
+--! keys open going queued before
+--! prefixes line
+--! uses ledger/state ledger/older ledger/ask_to_end
 
-local function makes_up(state) return string.find(state, '^%a|%d+|%a*c') end
+-- Return the state of the run that has to begin before this one; nil if there is none.
+-- That run has not begun: its message comes later than ours, or it waits to ask again.
+local function state_of_earlier(earlier)
+    local state = earlier and redis.call('HGET', open, earlier)
+    local waits = state and is_first_attempt(state)
+        and (is_kind(state, PENDING) or is_kind(state, WAITING))
+    return waits and state or nil
+end
 
-local function overlap(job, id, state, document)
-    local read, fields = pcall(cjson.decode, document)
-    local policy = read and fields.overlap or 'skip'
-    if policy == 'allow' then return '' end
-    local begun, patient = not string.find(state, '^%a|1|'), makes_up(state)
-    local other = redis.call('HGET', KEYS[3], job)
-    local going = other and other ~= id and redis.call('HGET', KEYS[1], other)
-    local first = not begun and other ~= id and redis.call('HGET', KEYS[7], id)
-    local ahead = first and redis.call('HGET', KEYS[1], first)
-    -- The run before this one has not begun: its message comes later than ours.
-    ahead = ahead and string.find(ahead, '^[pw]|1|') and ahead
-    if not going then
-        if ahead and (policy ~= 'replace' or patient or makes_up(ahead)) then return 'later' end
-        if ahead then unwanted(KEYS[5], KEYS[2], first, ahead, 'replaced|' .. id) end
-        redis.call('HSET', KEYS[3], job, id)
-        return ''
-    end
-    if begun or (ahead and (patient or policy == 'queue')) then return 'later' end
-    if patient then
-        local line = ARGV[5] .. job
-        redis.call('ZADD', line, 0, string.sub(id, 1, -2))
-        redis.call('EXPIRE', line, 86400)
-        return nil
-    end
-    local waits = redis.call('HGET', KEYS[4], job)
-    local waiting = waits and waits ~= id and redis.call('HGET', KEYS[1], waits)
-    local queued = waiting and string.find(waiting, '^q')
-    if policy == 'skip' or (policy == 'queue' and queued and older(waits, id)) then
-        return 'overlap|' .. (queued and waits or other)
+-- Queue a run until the run that is going ends.
+local function join_line(job_id, run_id)
+    local line = line_prefix .. job_id
+    -- Members of equal score are sorted as text, and without its `Z` a run id sorts by time.
+    redis.call('ZADD', line, 0, string.sub(run_id, 1, -2))
+    redis.call('EXPIRE', line, 86400)
+end
+
+-- Decide about a run while run `other` of its job is going.
+local function decide_behind(other, other_state, job_id, run_id, policy)
+    local next_up = redis.call('HGET', queued, job_id)
+    local next_state = next_up and next_up ~= run_id and redis.call('HGET', open, next_up)
+    local is_taken = next_state and is_kind(next_state, QUEUED)
+    if policy == 'skip' or (policy == 'queue' and is_taken and older(next_up, run_id)) then
+        return 'overlap|' .. (is_taken and next_up or other)
     end
     if policy == 'replace' then
-        if older(id, other) then return 'replaced|' .. other end
-        if queued and older(id, waits) then return 'replaced|' .. waits end
-        if not makes_up(going) then unwanted(KEYS[5], KEYS[2], other, going, 'replaced|' .. id) end
+        if older(run_id, other) then return 'replaced|' .. other end
+        if is_taken and older(run_id, next_up) then return 'replaced|' .. next_up end
+        if not has_flag(other_state, IN_TURN) then
+            ask_to_end(other, other_state, 'replaced|' .. run_id)
+        end
     end
-    if queued then
+    if is_taken then
+        -- Only one run is queued. The later one, which is this, takes the place.
         local reason = policy == 'replace' and 'replaced|' or 'overlap|'
-        unwanted(KEYS[5], KEYS[2], waits, waiting, reason .. id)
+        ask_to_end(next_up, next_state, reason .. run_id)
     end
-    redis.call('HSET', KEYS[4], job, id)
+    redis.call('HSET', queued, job_id, run_id)
     return nil
+end
+
+local function overlap(job_id, run_id, state, document)
+    local readable, fields = pcall(cjson.decode, document)
+    local policy = readable and fields.overlap or 'skip'
+    if policy == 'allow' then return '' end
+    local has_begun, in_turn = not is_first_attempt(state), has_flag(state, IN_TURN)
+    local other = redis.call('HGET', going, job_id)
+    local other_state = other and other ~= run_id and redis.call('HGET', open, other)
+    local earlier = not has_begun and other ~= run_id and redis.call('HGET', before, run_id)
+    local earlier_state = state_of_earlier(earlier)
+    if not other_state then
+        if earlier_state then
+            if policy ~= 'replace' or in_turn or has_flag(earlier_state, IN_TURN) then
+                return 'later'
+            end
+            ask_to_end(earlier, earlier_state, 'replaced|' .. run_id)
+        end
+        redis.call('HSET', going, job_id, run_id)
+        return ''
+    end
+    if has_begun or (earlier_state and (in_turn or policy == 'queue')) then return 'later' end
+    if in_turn then
+        join_line(job_id, run_id)
+        return nil
+    end
+    return decide_behind(other, other_state, job_id, run_id, policy)
 end

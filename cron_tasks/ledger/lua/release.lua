@@ -1,38 +1,47 @@
---! uses store/older
--- Return the run of a job that is queued, if there is one, and take it out of its queue: the earlier
--- of the one that its policy keeps and of those that stand in line to make up for missed ticks.
-local function dequeue(job)
-    local line, kept = ARGV[12] .. job, redis.call('HGET', KEYS[8], job)
-    local function queued(id)
-        local open = id and redis.call('HGET', KEYS[1], id)
-        return open and string.find(open, '^q') and open
-    end
-    if kept and not queued(kept) then
-        redis.call('HDEL', KEYS[8], job)
+-- Give the place of a run that ended to the one that is queued behind it.
+-- Returns true when a run got the place. It waits from now on, and its message is sent at once.
+--! keys open deadlines going queued stop
+--! prefixes line
+--! args now
+--! uses ledger/state ledger/older
+
+local function queued_state(run_id)
+    local state = run_id and redis.call('HGET', open, run_id)
+    return state and is_kind(state, QUEUED) and state
+end
+
+-- Take the next run of a job out of its queue: the earlier of the one that its policy keeps and of
+-- those that stand in line to make up for missed fire times. Returns its run id and state, or nil.
+local function dequeue(job_id)
+    local line, kept = line_prefix .. job_id, redis.call('HGET', queued, job_id)
+    if kept and not queued_state(kept) then
+        redis.call('HDEL', queued, job_id)
         kept = false
     end
+    -- The line holds run ids without their `Z`, so that they sort by time.
     local first = redis.call('ZRANGE', line, 0, 0)[1]
-    while first and not queued(first .. 'Z') do
+    while first and not queued_state(first .. 'Z') do
         redis.call('ZREM', line, first)
         first = redis.call('ZRANGE', line, 0, 0)[1]
     end
     if first and not (kept and older(kept, first .. 'Z')) then
         redis.call('ZREM', line, first)
-        return first .. 'Z', queued(first .. 'Z')
+        return first .. 'Z', queued_state(first .. 'Z')
     end
-    if kept then redis.call('HDEL', KEYS[8], job) end
-    return kept, queued(kept)
+    if not kept then return nil end
+    redis.call('HDEL', queued, job_id)
+    return kept, queued_state(kept)
 end
 
--- Give the place of a run that ended to the one that is queued behind it; true when one is.
-local function release(id, job, now)
-    redis.call('HDEL', KEYS[9], id)
-    if redis.call('HGET', KEYS[7], job) ~= id then return false end
-    redis.call('HDEL', KEYS[7], job)
-    local waiting, open = dequeue(job)
-    if not waiting then return false end
-    redis.call('HSET', KEYS[7], job, waiting)
-    redis.call('HSET', KEYS[1], waiting, 'w' .. string.sub(open, 2))
-    redis.call('ZADD', KEYS[2], now, waiting)
+local function release(run_id, job_id)
+    redis.call('HDEL', stop, run_id)
+    if redis.call('HGET', going, job_id) ~= run_id then return false end
+    redis.call('HDEL', going, job_id)
+    local next_up, state = dequeue(job_id)
+    if not next_up then return false end
+    redis.call('HSET', going, job_id, next_up)
+    local _, attempt, flags, owner = read_state(state)
+    redis.call('HSET', open, next_up, write_state(WAITING, attempt, flags, owner))
+    redis.call('ZADD', deadlines, now, next_up)
     return true
 end

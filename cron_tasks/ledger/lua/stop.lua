@@ -1,11 +1,17 @@
---! uses store/unwanted store/wake
-local told = {}
-for i = 2, #ARGV do
-    local open = redis.call('HGET', KEYS[1], ARGV[i])
-    if open then
-        unwanted(KEYS[3], KEYS[2], ARGV[i], open, ARGV[1])
-        told[#told + 1] = ARGV[i]
+-- Ask open runs to end. `reason` is "<reason>|<detail>".
+-- Returns the run ids that were open.
+--! keys open deadlines stop wake
+--! args reason
+--! rows runs(run_id)
+--! uses ledger/ask_to_end store/wake
+local asked = {}
+for _, run_id in runs() do
+    local state = redis.call('HGET', open, run_id)
+    if state then
+        ask_to_end(run_id, state, reason)
+        asked[#asked + 1] = run_id
     end
 end
-if #told > 0 then wake(KEYS[4]) end
-return told
+-- The sweep must not sleep on: it ends all but those that a worker runs.
+if #asked > 0 then wake_beat(wake) end
+return asked

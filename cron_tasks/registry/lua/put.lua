@@ -73,6 +73,6 @@ if #keys > 0 then
     redis.call('HDEL', KEYS[3], unpack(keys))
     -- Until the sync has ended, the registry is not the list that the service calls by these names.
     redis.call('HDEL', KEYS[8], 'etag', 'last_modified')
-    wake(KEYS[4])
+    wake_beat(KEYS[4])
 end
 return {stale, passed}

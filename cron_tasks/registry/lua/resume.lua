@@ -13,6 +13,6 @@ adopt(ARGV[5] .. id, KEYS[1], key, KEYS[11], clock)
 redis.call('HDEL', key, 'paused')
 if upcoming ~= '' then
     redis.call('ZADD', KEYS[1], upcoming, key)
-    wake(KEYS[4])
+    wake_beat(KEYS[4])
 end
 return 'resumed'

@@ -1,10 +1,13 @@
--- Look at a page of all keys: which entries of jobs are not in the index, by their ids.
-local jobs = KEYS[1]
-local cursor, count, prefix = ARGV[1], ARGV[2], ARGV[3]
-local page = redis.call('SCAN', cursor, 'MATCH', prefix .. '*', 'COUNT', count)
-local orphans = {}
-for _, key in ipairs(page[2]) do
-    local id = string.sub(key, #prefix + 1)
-    if redis.call('HEXISTS', jobs, id) == 0 then orphans[#orphans + 1] = id end
+-- Look at a page of all keys for entries of jobs that are not in the index.
+-- Returns the next cursor and the ids of their jobs.
+--! keys jobs
+--! prefixes job_entry
+--! args cursor count
+local next_cursor, keys =
+    unpack(redis.call('SCAN', cursor, 'MATCH', job_entry_prefix .. '*', 'COUNT', count))
+local unlisted = {}
+for _, key in ipairs(keys) do
+    local job_id = string.sub(key, #job_entry_prefix + 1)
+    if redis.call('HEXISTS', jobs, job_id) == 0 then unlisted[#unlisted + 1] = job_id end
 end
-return {page[1], orphans}
+return {next_cursor, unlisted}

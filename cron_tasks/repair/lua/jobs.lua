@@ -1,29 +1,39 @@
--- Look at a page of the index: which jobs are not scheduled or have no entry, as id, definition,
--- meta, since, edit. Without those that are paused, disabled or set aside. Answers the next cursor
--- and the rows.
-local jobs, schedule, aside = KEYS[1], KEYS[2], KEYS[3]
-local cursor, count, prefix = ARGV[1], ARGV[2], ARGV[3]
-local page = redis.call('HSCAN', jobs, cursor, 'COUNT', count)
-local ids, keys, rows = {}, {}, {}
-for n = 1, #page[2], 2 do
-    ids[#ids + 1] = page[2][n]
-    keys[#keys + 1] = prefix .. page[2][n]
+-- Look at a page of the index for jobs that are not scheduled or have no entry.
+-- Jobs that are paused, disabled or quarantined are not among them.
+-- Returns the next cursor, and for each job its id, definition, meta, since and edit.
+--! keys jobs schedule set_aside
+--! prefixes job_entry
+--! args cursor count
+
+-- Return the row of a job that should be scheduled, or nil.
+local function lacking_job(job_id, key)
+    if redis.call('HEXISTS', set_aside, key) == 1 then return nil end
+    local fields = redis.pcall('HMGET', key, 'definition', 'meta', 'since', 'edit', 'paused')
+    -- A key that is not a hash is listed like an empty entry: Python finds it unreadable.
+    if fields.err then fields = {} end
+    local definition, meta, since, edit, paused = unpack(fields, 1, 5)
+    if paused or string.find(definition or '', '"enabled": false}$') then return nil end
+    return {job_id, definition or '', meta or '', since or '', edit or ''}
 end
+
+local next_cursor, index = unpack(redis.call('HSCAN', jobs, cursor, 'COUNT', count))
+local job_ids, keys, lacking = {}, {}, {}
+-- HSCAN returns each job id and its fingerprint in turn.
+for n = 1, #index, 2 do
+    job_ids[#job_ids + 1] = index[n]
+    keys[#keys + 1] = job_entry_prefix .. index[n]
+end
+-- A call takes a few thousand values at the most, and HSCAN may return more than `count`.
 for first = 1, #keys, 1000 do
     local last = math.min(first + 999, #keys)
     local scores = redis.call('ZMSCORE', schedule, unpack(keys, first, last))
-    local whole = redis.call('EXISTS', unpack(keys, first, last)) == last - first + 1
+    -- Nearly always all entries exist, and one call shows it.
+    local all_exist = redis.call('EXISTS', unpack(keys, first, last)) == last - first + 1
     for n, score in ipairs(scores) do
         local key = keys[first + n - 1]
-        local there = score and (whole or redis.call('EXISTS', key) == 1)
-        if not there and redis.call('HEXISTS', aside, key) == 0 then
-            local entry = redis.pcall('HMGET', key, 'definition', 'meta', 'since', 'edit', 'paused')
-            if entry.err then entry = {} end
-            if not entry[5] and not string.find(entry[1] or '', '"enabled": false}$') then
-                rows[#rows + 1] = {ids[first + n - 1], entry[1] or '', entry[2] or '',
-                    entry[3] or '', entry[4] or ''}
-            end
+        if not score or not (all_exist or redis.call('EXISTS', key) == 1) then
+            lacking[#lacking + 1] = lacking_job(job_ids[first + n - 1], key)
         end
     end
 end
-return {page[1], rows}
+return {next_cursor, lacking}

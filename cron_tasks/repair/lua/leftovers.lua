@@ -1,14 +1,18 @@
--- Look at a page of a hash that belongs to open ticks: how many of its fields speak of a tick that
--- is open no more. The tick is the field, or, by job, the value. With 'mend' they are deleted.
-local hash, open = KEYS[1], KEYS[2]
-local cursor, count, mend, by_job = ARGV[1], ARGV[2], ARGV[3], ARGV[4] ~= ''
-local page = redis.call('HSCAN', hash, cursor, 'COUNT', count)
-local over = 0
-for n = 1, #page[2], 2 do
-    local field, value = page[2][n], page[2][n+1]
-    if redis.call('HEXISTS', open, by_job and value or field) == 0 then
-        over = over + 1
-        if mend ~= '' then redis.call('HDEL', hash, field) end
+-- Look at a page of a hash for fields that belong to runs that are not open any more.
+-- The run id is the field, or the value where the hash is `by_job`. With `mend` they are deleted.
+-- Returns the next cursor and how many there are.
+--! given belongings
+--! keys open
+--! args cursor count mend by_job
+local next_cursor, page = unpack(redis.call('HSCAN', belongings, cursor, 'COUNT', count))
+local left = 0
+-- HSCAN returns each field and its value in turn.
+for n = 1, #page, 2 do
+    local field, value = page[n], page[n+1]
+    local run_id = by_job ~= '' and value or field
+    if redis.call('HEXISTS', open, run_id) == 0 then
+        left = left + 1
+        if mend ~= '' then redis.call('HDEL', belongings, field) end
     end
 end
-return {page[1], over}
+return {next_cursor, left}

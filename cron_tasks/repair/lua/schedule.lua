@@ -14,5 +14,5 @@ for i = 4, #ARGV, 3 do
         end
     end
 end
-if #done > 0 then wake(wake_list) end
+if #done > 0 then wake_beat(wake_list) end
 return done

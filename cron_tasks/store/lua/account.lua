@@ -1,22 +1,25 @@
 --! uses store/fold
--- What became of a tick other than "ok", as a record of its own for the audit; the last word on it
--- counts, and says when the tick ended twice without being asked for again by hand. The record of a
--- stretch of ticks stays: it speaks of the others, too.
-local function account(key, when, line, ttl, now)
-    local known = redis.pcall('ZRANGEBYSCORE', key, when, when)
+-- Write a record of its own, for the audit, of a fire time that did not end ok.
+-- The last record of a fire time replaces the one before. It says so (`twice`) when the run ended
+-- twice and nobody had asked for that by hand. The record of a stretch of fire times stays, since it
+-- speaks of the others, too.
+local function account(key, fire_time, record, ttl, now)
+    local known = redis.pcall('ZRANGEBYSCORE', key, fire_time, fire_time)
     if known.err then return end
-    local alone = string.find(line, '^{"run_id":') and not string.find(line, '"until":', 1, true)
-    for _, old in ipairs(known) do
-        local stretch = string.find(old, '"until":', 1, true) or string.find(old, '^{"from":')
-        if not stretch then
-            redis.call('ZREM', key, old)
-            if alone and not string.find(line, '"by_hand":true', 1, true) then
-                line = string.sub(line, 1, -2) .. ',"twice":true}'
-                alone = false
+    local is_run = string.find(record, '^{"run_id":')
+        and not string.find(record, '"until":', 1, true)
+    for _, earlier in ipairs(known) do
+        local is_stretch = string.find(earlier, '"until":', 1, true)
+            or string.find(earlier, '^{"from":')
+        if not is_stretch then
+            redis.call('ZREM', key, earlier)
+            if is_run and not string.find(record, '"by_hand":true', 1, true) then
+                record = string.sub(record, 1, -2) .. ',"twice":true}'
+                is_run = false
             end
         end
     end
-    redis.call('ZADD', key, when, line)
+    redis.call('ZADD', key, fire_time, record)
     redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. (now - ttl))
     redis.call('EXPIRE', key, ttl)
     if redis.call('ZCARD', key) > 1000 then fold(key, ttl, now) end

@@ -1,28 +1,35 @@
 --! uses store/checksum
--- Keep the oldest records of a long account as counts by hour, status and reason, in a hash beside
--- it: their number times 10^13 plus the sum of their checksums. What was asked for by hand keeps its
--- time, since no schedule tells it. Of a stretch only its end stays: before it, little is known.
+-- Turn the oldest 100 records of a long account into counts, in a hash beside it.
+-- A field is an hour, a status and a reason. Its value is the number of runs times 10^13 plus the
+-- sum of their checksums (ledger/day_count.py). A run by hand keeps its time, since no schedule
+-- can name it. Only the end of a stretch is kept: before that, little is known.
 local function fold(key, ttl, now)
     local counts = string.gsub(key, ':account:', ':folded:', 1)
-    local old, gone = redis.call('ZRANGE', key, 0, 99, 'WITHSCORES'), {}
-    for i = 1, #old, 2 do
-        local read, line = pcall(cjson.decode, old[i])
-        local when = tonumber(old[i+1])
-        if read and type(line) == 'table' and line.run_id then
-            local ended = tostring(line.status) .. ':' .. (line.reason ~= cjson.null and line.reason or '')
-            if line['until'] then
+    local oldest, folded = redis.call('ZRANGE', key, 0, 99, 'WITHSCORES'), {}
+    for i = 1, #oldest, 2 do
+        local readable, record = pcall(cjson.decode, oldest[i])
+        local fire_time = tonumber(oldest[i+1])
+        if readable and type(record) == 'table' and record.run_id then
+            local reason = record.reason ~= cjson.null and record.reason or ''
+            local ended = tostring(record.status) .. ':' .. reason
+            if record['until'] then
                 local known = redis.call('HGET', counts, 'until') or ''
-                if line['until'] > known then redis.call('HSET', counts, 'until', line['until']) end
-            elseif line.by_hand or line.twice or line.status == 'ok' or when % 1 ~= 0 then
-                redis.call('HSET', counts, '@' .. old[i+1], ended .. (line.twice and ':twice' or ''))
+                if record['until'] > known then
+                    redis.call('HSET', counts, 'until', record['until'])
+                end
+            elseif record.by_hand or record.twice or record.status == 'ok'
+                    or fire_time % 1 ~= 0 then
+                local twice = record.twice and ':twice' or ''
+                redis.call('HSET', counts, '@' .. oldest[i+1], ended .. twice)
             else
-                local one = string.format('%.0f', 10000000000000 + checksum(when))
-                redis.call('HINCRBY', counts, math.floor(when / 3600) .. ':' .. ended, one)
+                local one = string.format('%.0f', 10000000000000 + checksum(fire_time))
+                redis.call('HINCRBY', counts, math.floor(fire_time / 3600) .. ':' .. ended, one)
             end
-            gone[#gone + 1] = old[i]
+            folded[#folded + 1] = oldest[i]
         end
     end
-    if #gone > 0 then redis.call('ZREM', key, unpack(gone)) end
+    if #folded > 0 then redis.call('ZREM', key, unpack(folded)) end
+    -- The fields of a hash have no time to live of their own.
     for _, field in ipairs(redis.call('HKEYS', counts)) do
         local hour, at = string.match(field, '^(%d+):'), string.match(field, '^@(.*)$')
         local time = hour and hour * 3600 or tonumber(at)

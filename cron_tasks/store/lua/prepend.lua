@@ -1,7 +1,9 @@
--- Prepend to a bounded list; false where the key is something else.
-local function remember(list, most, ttl, ...)
+-- Prepend records to a list that keeps at most `most` of them for `ttl` seconds.
+-- Returns false, and changes nothing, where the key holds another type.
+local function prepend(list, most, ttl, ...)
     local length = redis.pcall('LPUSH', list, ...)
     if type(length) ~= 'number' then
+        -- A key of another type was written by somebody else. It must not hold up the ledger.
         if string.find(length.err, 'WRONGTYPE', 1, true) then return false end
         error(length)
     end

@@ -1,0 +1,5 @@
+"""The former place of Stopped, for plug-ins that import it from here: see `cron_tasks.plugins`."""
+
+from cron_tasks.errors import Stopped
+
+__all__ = ["Stopped"]

@@ -1,0 +1,13 @@
+-- Account for a run that ended. An ok run has a `day`, and `tally` is what it adds to the count of
+-- that day. Any other run has a short record, `tally`, of its own. `days` collects the days.
+--! prefixes account count
+--! args now account_ttl
+--! uses store/account
+local function account_for(job_id, fire_time, day, tally, days)
+    if day ~= '' then
+        redis.call('HINCRBY', count_prefix .. day, job_id, tally)
+        days[day] = true
+    else
+        account(account_prefix .. job_id, fire_time, tally, account_ttl, now)
+    end
+end

@@ -1,0 +1,30 @@
+-- Count how often a job failed in a row.
+--
+-- Returns how many of these failures the chat may know of. After a failure, that one is included.
+-- After a success, 1 if the chat knows only of failures before a success that was suppressed.
+--
+-- A notification that is too old is suppressed. `untold` holds, by job, how many of the failures in
+-- a row were suppressed, followed by " owed" while a recovery has still to be notified.
+--! keys failing untold
+local function count_failures(job_id, status, suppressed)
+    local earlier = tonumber(redis.call('HGET', failing, job_id) or 0)
+    local kept = redis.call('HGET', untold, job_id) or '0'
+    local hidden, owed = tonumber(string.match(kept, '^%d+')), string.match(kept, ' owed') or ''
+    if status == 'failed' then
+        redis.call('HINCRBY', failing, job_id, 1)
+        if suppressed then
+            hidden = hidden + 1
+            redis.call('HSET', untold, job_id, hidden .. owed)
+        end
+        return earlier + 1 - hidden
+    end
+    local known = earlier - hidden
+    if known == 0 and owed ~= '' then known = 1 end
+    if earlier > 0 then redis.call('HDEL', failing, job_id) end
+    if suppressed and known > 0 then
+        redis.call('HSET', untold, job_id, '0 owed')
+    elseif kept ~= '0' then
+        redis.call('HDEL', untold, job_id)
+    end
+    return known
+end

@@ -1,0 +1,28 @@
+-- List the fire times that an edit, a pause or a removal overtook like others that were missed, and
+-- notify of them. The script of the change has accounted for them with `line`. `record`, which has
+-- their end, takes its place.
+-- Returns how many rows were listed. A row that was listed before changes nothing.
+--! keys recent undeliverable dropped
+--! prefixes job_entry history account
+--! args now history_runs history_ttl account_ttl stream notify_max
+--! rows stretches(job_id first line record queue message)
+--! uses store/prepend store/notify store/account
+local queues, listed = {}, 0
+for _, job_id, first, line, record, queue, message in stretches() do
+    local key = account_prefix .. job_id
+    if redis.call('ZREM', key, line) == 1 then
+        account(key, first, record, tonumber(account_ttl), now)
+        prepend(recent, 10000, history_ttl, record)
+        -- The history of a job that was removed stays gone.
+        if redis.call('EXISTS', job_entry_prefix .. job_id) == 1 then
+            prepend(history_prefix .. job_id, tonumber(history_runs), history_ttl, record)
+        end
+        if queue ~= '' then
+            queues[queue] = queues[queue] or {}
+            table.insert(queues[queue], message)
+        end
+        listed = listed + 1
+    end
+end
+notify(queues)
+return listed
