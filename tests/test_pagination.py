@@ -8,8 +8,8 @@ from cron_tasks.rest.pagination import (
     Incomplete,
     Numbering,
     Page,
+    find_link,
     find_next,
-    linked,
     proxy_hint,
 )
 
@@ -113,7 +113,7 @@ def test_a_list_that_is_not_whole_and_shows_no_way_is_refused(
     ],
 )
 def test_link_is_read_by_rfc_8288(header: str, target: str | None) -> None:
-    assert linked(header, "next") == target
+    assert find_link(header, "next") == target
 
 
 def test_numbering_by_the_setting() -> None:

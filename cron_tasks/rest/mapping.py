@@ -46,6 +46,10 @@ class Shape:
         """Return the reference to the next page, once the rows are read. Raises Malformed."""
         return _evaluate_on(_compile_expression(self._next), "next", envelope)
 
+    def states_the_end(self, envelope: Mapping[str, Any]) -> bool:
+        """Tell whether a page without a next one says so itself: by `next`, or by its mapping."""
+        return self._next != "next" or "next" in envelope
+
     def map_row(self, row: Any) -> Any:
         """Return a row under the contract's names.
 

@@ -99,6 +99,11 @@ class Incomplete(Exception):
     """A page states that more rows exist than arrived, and shows no way to them."""
 
 
+def read_numbering(setting: str) -> Numbering | None:
+    """Return how the setting numbers pages; None for `auto`."""
+    return None if setting == "auto" else Numbering(tuple(parse_qsl(setting)))
+
+
 def find_next(page: Page) -> str | None:
     """Return the address of the next page as the page gives it, relative or absolute; None at the
     end of the list.
@@ -106,7 +111,7 @@ def find_next(page: Page) -> str | None:
     Raises Incomplete.
     """
     found = (
-        linked(page.headers.get("Link", ""), "next")
+        find_link(page.headers.get("Link", ""), "next")
         or _address(page.envelope)
         or _by_cursor(page)
         or _by_page_number(page)
@@ -143,7 +148,7 @@ def stated_total(page: Page) -> int | None:
     return None
 
 
-def linked(header: str, relation: str) -> str | None:
+def find_link(header: str, relation: str) -> str | None:
     """Return the target of a relation in a Link header (RFC 8288), or None.
 
     Relation types are case-insensitive, and one `rel` may hold several. http.client decodes headers
