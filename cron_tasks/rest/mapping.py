@@ -11,7 +11,7 @@ from typing import Any
 
 import jmespath
 
-from cron_tasks.jobs.job import MAPPED_TO_NULL
+from cron_tasks.jobs.job import MAPPED_TO_NULL, MAPPING_ERROR
 from cron_tasks.jobs.rejected import Unreadable
 from cron_tasks.rest.rows import CONTRACT_PLACES, Document, Malformed
 from cron_tasks.text.display import printable
@@ -66,7 +66,7 @@ class Shape:
             for name, find in self._fields.items():
                 mapped[name] = _evaluate_on(find, name, row)
         except Malformed as error:
-            return {"id": mapped.get("id"), "mapping_error": str(error)}
+            return {"id": mapped.get("id"), MAPPING_ERROR: str(error)}
         rest = {
             name: each
             for name, each in row.items()
