@@ -32,6 +32,7 @@ class CommandLine:
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
         self.settings = settings
+        self._started: list[subprocess.Popen[str]] = []
 
     def env(self, more: Mapping[str, str]) -> dict[str, str]:
         bare = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
@@ -39,7 +40,7 @@ class CommandLine:
         return {**bare, "COLUMNS": "200"} | {PREFIX + k: v for k, v in settings.items()}
 
     def start(self, *arguments: str, **settings: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [SCRIPT, *arguments],
             cwd=self.folder,
             env=self.env(settings),
@@ -47,6 +48,15 @@ class CommandLine:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self._started.append(process)
+        return process
+
+    def end(self) -> None:
+        """Kill the commands that a test which failed has left."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
 
     def run(self, *arguments: str, code: int = 0, **settings: str) -> Done:
         """Run to the end, which has to be with exit code `code` and without a traceback."""

@@ -218,6 +218,8 @@ def messages_agree(world: World) -> Iterator[str]:
                 yield f"{name} was told to be tried again, and not that it ended {found['status']}"
         elif said == "skipped" and name in world.repeated:
             continue  # It was to be done again, which leaves what is known of it as it was.
+        elif found["reason"] == "removed":
+            continue  # Of that nobody is told who was promised nothing.
         elif said != found["status"] and "untold" not in found:
             yield f"{name} was told as {said}, runs show says {found['status']}"
     yield from _untold(world, last)

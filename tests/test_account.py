@@ -11,12 +11,13 @@ from cron_tasks.audit.explain import why
 from cron_tasks.beat.due import judge_page, read_page
 from cron_tasks.jobs.validation import validate_row
 from cron_tasks.ledger.ledger import Ledger
-from cron_tasks.ledger.records import DAY, Advance, Outcome
+from cron_tasks.ledger.records import Advance, Outcome
 from cron_tasks.ledger.run_id import run_id
 from cron_tasks.registry import skips
 from cron_tasks.registry.plan import Policy, plan
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs.outcomes import Attempt, Result, record
+from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 

@@ -188,3 +188,15 @@ def test_a_record_of_an_earlier_version_says_no_moment() -> None:
     assert shaped(line)["because"] == "somebody cancelled it"
     new = json.dumps(old | {"tried": 0, "attempt": 0})
     assert shaped(accounted(new.encode()).decode())["because"].endswith("before it could start")
+
+
+def test_a_run_that_was_to_be_done_again_when_its_job_was_removed_ended_as_before(
+    redis: Redis, rest: RestServer
+) -> None:
+    stage = Stage(redis, rest)
+    stage.fire()
+    cancelled(stage)
+    stage.ledger.open([TICK], stage.now, again=True)
+    removed(stage)
+    assert (stage.shown()["status"], stage.shown()["reason"]) == ("skipped", "cancelled")
+    assert "somebody cancelled it" in stage.why()

@@ -12,11 +12,12 @@ from test_account import HOURLY, START, Story, _by, hours
 from cron_tasks.audit.account import Tally, audit, counted, days_of, read, read_open
 from cron_tasks.audit.backfill import plan
 from cron_tasks.errors import RunUnfit
-from cron_tasks.ledger.records import DAY, ONE_TICK, Advance, Outcome, checksum, milliseconds_of
+from cron_tasks.ledger.records import ONE_TICK, Advance, Outcome, checksum, milliseconds_of
 from cron_tasks.ledger.run_id import run_id
 from cron_tasks.runs import commands, queries
 from cron_tasks.runs.outcomes import Result
 from cron_tasks.runs.outcomes import record as full
+from cron_tasks.schedules.durations import DAY
 from cron_tasks.store import names
 from cron_tasks.store.scripts import load
 

@@ -18,7 +18,6 @@ from rest_server import JOBS_PATH, RestServer
 from cron_tasks.audit.account import audit, days_of, read, read_open
 from cron_tasks.audit.backfill import plan
 from cron_tasks.audit.explain import why
-from cron_tasks.ledger.records import DAY
 from cron_tasks.ledger.run_id import parse_run_id, run_id
 from cron_tasks.registry import skips
 from cron_tasks.registry.plan import Changes
@@ -26,6 +25,7 @@ from cron_tasks.registry.registry import Registry
 from cron_tasks.repair.comparison import Comparison
 from cron_tasks.report.reporter import Reporter
 from cron_tasks.runs.outcomes import Attempt, Result, record
+from cron_tasks.schedules.durations import DAY
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import Settings
 from cron_tasks.store import names

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from math import ceil
 
 from cron_tasks.audit.days import Day, Evidence, Finding
-from cron_tasks.audit.model import HOUR
 from cron_tasks.audit.model import Account as Account
 from cron_tasks.audit.model import Version as Version
 from cron_tasks.audit.model import expected as expected
@@ -21,9 +20,9 @@ from cron_tasks.audit.reading import days_of as days_of
 from cron_tasks.audit.reading import job_ids as job_ids
 from cron_tasks.audit.reading import read as read
 from cron_tasks.audit.reading import read_open as read_open
-from cron_tasks.ledger.records import DAY
 from cron_tasks.ledger.records import counted as counted
 from cron_tasks.ledger.run_id import run_id
+from cron_tasks.schedules.durations import DAY, HOUR
 from cron_tasks.schedules.iso8601 import iso_utc
 
 #: Seconds for which a tick that was in hand may still fire after its job was edited or paused.

@@ -20,10 +20,10 @@ from cron_tasks.audit.account import (
 from cron_tasks.errors import RunUnfit
 from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.ledger import Ledger
-from cron_tasks.ledger.records import DAY
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import parse_run_id, run_id
 from cron_tasks.runs import queries
 from cron_tasks.schedules import Schedule
+from cron_tasks.schedules.durations import DAY
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.schedules.zones import MICROSECOND
 from cron_tasks.store.paging import pages
@@ -52,6 +52,17 @@ class Backfill:
     resting: int = 0
     unknown: int = 0
     known_since: float | None = None
+
+    def still_missing(self, redis: Redis, job: Job, run_id: str, now: float) -> bool:
+        """Look up again how one of the missing ticks ended, and return whether it is to be run.
+
+        Another call may have run it since. Runs of others on its day may have made it unsure. It is
+        missing all the same, as what is run by hand has a record of its own.
+        """
+        _, when = parse_run_id(run_id) or ("", 0.0)
+        found = plan(redis, job, when, when, now)
+        self.missing |= found.missing
+        return not (found.ok or found.open)
 
     def open_all(self, ledger: Ledger, now: float) -> list[str]:
         """Have beat begin the missing ones; those that were not open yet."""

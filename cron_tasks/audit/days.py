@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cron_tasks.ledger.records import DAY, checksum, milliseconds, milliseconds_of
+from cron_tasks.ledger.records import checksum, milliseconds, milliseconds_of
 from cron_tasks.ledger.run_id import run_id
+from cron_tasks.schedules.durations import DAY
 from cron_tasks.schedules.iso8601 import iso_utc
 
 #: So many ticks make it unlikely enough (1 in 1,000) that two of them explain a count by chance.

@@ -7,11 +7,11 @@ from functools import lru_cache
 from typing import Any
 
 from cron_tasks.audit.days import Evidence
-from cron_tasks.ledger.records import DAY, ONE_TICK, counted, milliseconds
+from cron_tasks.ledger.records import ONE_TICK, counted, milliseconds
 from cron_tasks.schedules import Schedule
 from cron_tasks.schedules.catchup import is_fire_time
+from cron_tasks.schedules.durations import DAY, HOUR
 
-HOUR = 3600
 #: Counts by the hour: (hour since 1970, status, reason) to the number and the sum of checksums.
 Folded = Mapping[tuple[int, str, str | None], tuple[int, int]]
 

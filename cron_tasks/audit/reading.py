@@ -12,9 +12,10 @@ from redis import Redis
 from cron_tasks.audit.days import Evidence
 from cron_tasks.audit.model import Account, Folded, Version
 from cron_tasks.errors import ScheduleError
-from cron_tasks.ledger.records import DAY, ONE_TICK
+from cron_tasks.ledger.records import ONE_TICK
 from cron_tasks.ledger.run_id import parse_run_id
 from cron_tasks.registry import entries
+from cron_tasks.schedules.durations import DAY
 from cron_tasks.store import names
 from cron_tasks.store.paging import pages
 

@@ -12,7 +12,6 @@ from cron_tasks.cli import console
 from cron_tasks.cli.following import outcome, patiently, send, wait_for
 from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.ledger import PATIENCE
-from cron_tasks.ledger.run_id import parse_run_id
 from cron_tasks.registry.registry import Registry
 from cron_tasks.schedules.human import format_local
 
@@ -95,12 +94,9 @@ def _run_in_turn(redis: Redis, job: Job, found: Backfill, quiet: bool) -> Iterat
     """
     ledger = console.open_ledger(redis)
     for run_id in found.missing:
-        _, when = parse_run_id(run_id) or ("", 0.0)
         now = time.time()
-        missing = patiently(partial(plan, redis, job, when, when, now)).missing
-        if run_id in missing and patiently(
-            partial(found.open_some, ledger, [run_id], now + PATIENCE)
-        ):
+        missing = patiently(partial(found.still_missing, redis, job, run_id, now))
+        if missing and patiently(partial(found.open_some, ledger, [run_id], now + PATIENCE)):
             send(job, run_id)
             yield run_id
         run = wait_for(redis, run_id)

@@ -175,7 +175,7 @@ def _clock(system: System) -> tuple[bool, str]:
 
 def _rest_service(system: System) -> tuple[bool, str]:
     settings = system.settings
-    settings.required("rest_url")
+    settings.require("rest_url")
     hurried = settings.model_copy(
         update={name: min(most, getattr(settings, name)) for name, most in REST_PATIENCE.items()}
     )
@@ -199,7 +199,7 @@ def _last_sync(system: System) -> tuple[bool, str]:
 
 def _owner(system: System) -> tuple[bool, str]:
     status = load_status(system.redis)
-    system.settings.required("rest_url")
+    system.settings.require("rest_url")
     ours = service_of(system.settings)
     if status.owner not in (None, ours):
         return False, f"it holds the jobs of {status.owner}, and this installation reads {ours}"

@@ -51,7 +51,7 @@ def sync(ctx: click.Context, dry_run: bool, force: bool, as_json: bool) -> None:
 
 def _reconcile(dry_run: bool, force: bool) -> Report | None:
     settings = load()
-    settings.required("rest_url")
+    settings.require("rest_url")
     with no_log_lines(), open_redis() as redis, progress("Reconciling") as update:
         reconciler = Reconciler(redis, settings)
         if dry_run:

@@ -17,7 +17,6 @@ from pydantic import (
 from cron_tasks.errors import CronTasksError, ScheduleError
 from cron_tasks.jobs.actions import MODELS, Action, NotifyAction
 from cron_tasks.jobs.fields import (
-    WEEK,
     JobPart,
     Text100,
     integer_field,
@@ -34,6 +33,7 @@ from cron_tasks.jobs.messages import (
 )
 from cron_tasks.jobs.policies import Catchup, Notify, Retry, check_worker_queue
 from cron_tasks.schedules import Schedule, from_spec, parse
+from cron_tasks.schedules.durations import WEEK
 from cron_tasks.text.display import printable
 
 #: The field that rest/mapping.py adds to a row: the switches for which REST_MAPPING found null.

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from cron_tasks.http.addresses import refused_host
+from cron_tasks.http.addresses import explain_host_refusal
 from cron_tasks.jobs.actions import AnyAction, HttpAction, TaskAction
 from cron_tasks.text.display import short_repr
 from cron_tasks.text.suggestions import find_nearest
@@ -43,7 +43,7 @@ class Permissions:
                     "CRON_TASKS_TASKS_ALLOW lists the permitted tasks",
                 )
             case HttpAction():
-                if why := refused_host(action.host, self.http):
+                if why := explain_host_refusal(action.host, self.http):
                     yield "action.url", f"{why}, which CRON_TASKS_HTTP_ALLOW does not allow"
                 for field, name in dict.fromkeys(action.secret_references):
                     if name not in self.secrets:

@@ -26,8 +26,9 @@ from redis import Redis
 
 from cron_tasks.errors import WriteRefused
 from cron_tasks.ledger import steps as steps
-from cron_tasks.ledger.records import DAY, KEPT_BACK, Advance, Claim, Message, Outcome, Overdue
+from cron_tasks.ledger.records import KEPT_BACK, Advance, Claim, Message, Outcome, Overdue
 from cron_tasks.ledger.run_id import parse_run_id
+from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 from cron_tasks.store.paging import pages

@@ -8,10 +8,10 @@ from typing import Any, Literal, NamedTuple
 import orjson
 
 from cron_tasks.ledger.run_id import parse_run_id
+from cron_tasks.schedules.durations import DAY
 
 #: The holder of a run that a Celery task does begins with this (in Lua, too).
 TASK = "task:"
-DAY = 86_400
 #: One tick in the count of a day's ok ticks; below it is the sum of their checksums.
 ONE_TICK = 10**13
 #: Above the milliseconds of a day, and so low that those of 86,400 ticks stay below ONE_TICK. For

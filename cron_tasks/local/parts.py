@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from cron_tasks.errors import CronTasksError
 from cron_tasks.local.child import Part
 from cron_tasks.local.home import Home
-from cron_tasks.settings import Settings, variable
+from cron_tasks.settings import Settings, variable_name
 
 #: Ports for Valkey and the demo REST service. They keep theirs when they are restarted, so these
 #: are below those that systems hand out to clients, one of which could take a port meanwhile.
@@ -41,17 +41,17 @@ def layout(demo: bool, workers: int, settings: Settings, home: Home) -> Layout:
     fate = " (deleted at the end; --data FOLDER keeps it)" if home.folder == home.scratch else ""
     places = {"data": f"{home.folder}{fate}", "logs": f"{home.folder}/logs"}
     places |= {"redis": settings.masked_redis_url, "rest": settings.rest_url or ""}
-    environment = {variable("log_format"): "json", "PYTHONUNBUFFERED": "1"}
+    environment = {variable_name("log_format"): "json", "PYTHONUNBUFFERED": "1"}
     environment["TMPDIR"] = str(home.scratch)
     if settings.log_level != "DEBUG":
-        environment[variable("log_level")] = "INFO"
+        environment[variable_name("log_level")] = "INFO"
     redis_url = settings.redis_url.get_secret_value()
     store, rest, readers = [], [], []
     if embeds(settings):
         store = [valkey(port := free_port(), home)]
         password = home.secret(REDIS_PASSWORD)
         places["redis"] = redis_url = f"redis://default:{password}@127.0.0.1:{port}/0"
-        environment[variable("redis_url")] = redis_url
+        environment[variable_name("redis_url")] = redis_url
     if demo:
         port, jobs = free_port(), home.folder / "jobs.json"
         url = f"http://127.0.0.1:{port}"
@@ -60,7 +60,7 @@ def layout(demo: bool, workers: int, settings: Settings, home: Home) -> Layout:
         given = {"rest_url": url, "rest_jobs_path": "/api/cronjobs/", "rest_mapping": "{}"}
         given["rest_report_path"] = "/api/cronjobs/{id}"
         given |= {"chat_id": str(settings.chat_id or 100)}
-        environment |= {variable(name): value for name, value in given.items()}
+        environment |= {variable_name(name): value for name, value in given.items()}
         command = [*_PYTHON, "cron_tasks.demo.rest_service", f"--port={port}", f"--jobs={jobs}"]
         rest = [Part("rest", command, "Uvicorn running on", environment)]
         command = [*_PYTHON, "cron_tasks.demo.bot", "--color"]
@@ -93,7 +93,7 @@ def need(demo: bool, settings: Settings) -> None:
             f"{' and '.join(missing)} not installed: pip install 'cron-tasks[{extra}]'"
         )
     if not demo:
-        settings.required("rest_url")
+        settings.require("rest_url")
 
 
 def valkey(port: int, home: Home) -> Part:

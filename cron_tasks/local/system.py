@@ -15,7 +15,7 @@ from cron_tasks.local.home import Home, home
 from cron_tasks.local.narrator import Narrator
 from cron_tasks.local.parts import Layout, embeds, layout, need
 from cron_tasks.registry.registry import Registered, Registry
-from cron_tasks.settings import Settings, variable
+from cron_tasks.settings import Settings, variable_name
 from cron_tasks.store import names
 from cron_tasks.store.client import connect
 from cron_tasks.sync.state import load_status, take_over
@@ -44,7 +44,7 @@ def up(settings: Settings, *, demo: bool, workers: int, data: Path | None) -> No
             narrator.row("settings", text, "yellow")
         if embeds(settings):
             narrator.show("\nFor another terminal:")
-            narrator.show(f"  export {variable('redis_url')}={plan.redis_url}")
+            narrator.show(f"  export {variable_name('redis_url')}={plan.redis_url}")
         narrator.show()
         asyncio.run(System(plan, place, narrator).run())
 

@@ -25,13 +25,13 @@ from cron_tasks.registry.fence import Fence, replace_hash
 from cron_tasks.registry.first_due import by_time, first_due
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.schedules.catchup import next_fire_time, select_fire_times
+from cron_tasks.schedules.durations import DAY
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.store import names
 from cron_tasks.store.paging import PAGE, pages
 from cron_tasks.text.stored_json import to_storable
 from cron_tasks.text.suggestions import suggest_nearest
 
-DAY = 86_400
 _KEYS = [
     names.SCHEDULE,
     names.JOBS,

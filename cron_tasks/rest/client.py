@@ -10,13 +10,13 @@ import time
 from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
-from http import HTTPStatus
 from typing import Any
 
 import requests
 from urllib3.util import Retry
 
 from cron_tasks.http.adapter import LimitedAdapter
+from cron_tasks.http.failures import describe_status
 from cron_tasks.http.hosts import with_ascii_host
 from cron_tasks.http.retry_after import read_retry_after
 from cron_tasks.settings import Settings
@@ -52,7 +52,7 @@ class Client(requests.Session):
         adapter = _DeadlineAdapter(until, pool, RETRY | retry)
         self.mount("http://", adapter)
         self.mount("https://", adapter)
-        self.base: str = settings.required("rest_url").rstrip("/")
+        self.base: str = settings.require("rest_url").rstrip("/")
         self.auth = self._identify
         self.max_redirects = 10
         self.headers.update({"Accept": "application/json", "User-Agent": "cron-tasks"})
@@ -69,9 +69,9 @@ class Client(requests.Session):
 
     def mask_token(self, text: str) -> str:
         """Return a text for messages without the token, which a redirect, for one, may repeat."""
-        masked = self._mask.masked(text)
+        masked = self._mask.mask_text(text)
         repeats = "(it repeats CRON_TASKS_REST_TOKEN or CRON_TASKS_REST_HEADERS)"
-        return repeats if self._mask.is_in(masked) else masked
+        return repeats if self._mask.occurs_in(masked) else masked
 
     def _identify(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Send the secret headers to the origin of CRON_TASKS_REST_URL only. Ignore .netrc."""
@@ -114,8 +114,7 @@ def _too_late(response: Any, wait: float) -> str:
     """Say why there is no further attempt in time."""
     if response is None or "Retry-After" not in response.headers:
         return f"the next attempt would be in {wait:.0f} s"
-    phrases = {status.value: f" {status.phrase}" for status in HTTPStatus}
-    answered = f"the service answered {response.status}{phrases.get(response.status, '')}"
+    answered = f"the service answered {describe_status(response.status)}"
     return f"{answered} and asks to wait {wait:.0f} s"
 
 

@@ -14,9 +14,9 @@ from requests.utils import urldefragauth
 from urllib3.exceptions import HTTPError
 
 from cron_tasks.errors import SourceError
-from cron_tasks.http.causes import status_cause, transport_cause
 from cron_tasks.http.hosts import with_ascii_host
 from cron_tasks.rest.client import Client, TooLate, strip_credentials
+from cron_tasks.rest.failures import explain_failure, explain_status
 from cron_tasks.rest.pagination import proxy_hint
 from cron_tasks.settings import Settings
 
@@ -85,7 +85,7 @@ class Fetcher(Client):
                 if response.status_code == 200:
                     self._receive_body(response)
                 elif response.status_code != 304 or not conditions:
-                    raise self.make_error(status_cause(response))
+                    raise self.make_error(explain_status(response))
         except (
             HTTPError,
             OSError,
@@ -93,7 +93,7 @@ class Fetcher(Client):
             TooLate,
         ) as error:  # Those of requests are OSErrors.
             self.url = getattr(getattr(error, "request", None), "url", self.url)
-            cause = transport_cause(error, timeout)
+            cause = explain_failure(error, timeout)
             if isinstance(error, TooLate) or time.monotonic() >= self._until:
                 limit = f"{self._settings.rest_deadline:g} s (CRON_TASKS_REST_DEADLINE)"
                 why = f": {error}" if isinstance(error, TooLate) else ""

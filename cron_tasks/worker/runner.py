@@ -8,7 +8,7 @@ from itertools import count
 
 import structlog
 
-from cron_tasks.errors import described
+from cron_tasks.errors import describe_error
 from cron_tasks.jobs.actions import TaskAction
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.permissions import Permissions
@@ -154,7 +154,7 @@ class Runner(Concluder):
             self.send(run.job, action, task_id, Handed(run.run_id, handed.state, started))
         except Exception as error:
             self.service.check()
-            reason = f"its task could not be sent: {described(error, ERROR_SHOWN)}"
+            reason = f"its task could not be sent: {describe_error(error, ERROR_SHOWN)}"
             return Result("failed", error=reason), handed
         log.info("run.handed_over", job_id=run.job.id, run_id=run.run_id, task_id=task_id)
         return None, handed
