@@ -483,11 +483,21 @@ def test_a_fingerprint_changes_with_the_row_and_with_the_salt_only() -> None:
         fingerprint_row(SMALLEST, "Europe/Berlin"),
         fingerprint_row(SMALLEST | {"id": "7"}, "UTC"),
         fingerprint_row(SMALLEST | {"name": "water the plants"}, "UTC"),
-        fingerprint_row(SMALLEST | {"wibble": 2**70}, "UTC"),
-        fingerprint_row(SMALLEST | {"wibble": 2**71}, "UTC"),
-        fingerprint_row(SMALLEST | {"wibble": 2**71, "name": "Mow"}, "UTC"),
+        fingerprint_row(SMALLEST | {"chat_id": 2**70}, "UTC"),
+        fingerprint_row(SMALLEST | {"chat_id": 2**71}, "UTC"),
+        fingerprint_row(SMALLEST | {"chat_id": 2**71, "name": "Mow"}, "UTC"),
+        fingerprint_row(SMALLEST | {"retry": {"wibble": 1}}, "UTC"),
+        fingerprint_row(SMALLEST | {"mapped_to_null": ["enabled"]}, "UTC"),
     ]
-    assert len({same, *others}) == 7
+    assert len({same, *others}) == 9
+
+
+@pytest.mark.parametrize("field", ["n_pings", "last_ping", "created_at", "wibble", "a b", "7"])
+def test_a_field_that_no_job_has_does_not_change_the_fingerprint(field: str) -> None:
+    """Services keep counters and times in the same row."""
+    same = fingerprint_row(SMALLEST, "UTC")
+    for value in (1, 2**70, None, "", {"nested": [1]}):
+        assert fingerprint_row(SMALLEST | {field: value}, "UTC") == same
 
 
 @pytest.mark.parametrize("row", [SMALLEST, EVERYTHING, SMALLEST | {"wibble": [1, {"a": None}]}])
