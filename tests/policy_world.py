@@ -22,7 +22,7 @@ from cron_tasks.errors import RunUnfit
 from cron_tasks.jobs.job import Job, validate
 from cron_tasks.ledger.ledger import PATIENCE
 from cron_tasks.ledger.records import Overtaken
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.tick import Due
 from cron_tasks.registry import skips
 from cron_tasks.registry.plan import Changes, Desired
@@ -53,7 +53,7 @@ class World(Workers):
         """Runs that might be done again: those that began, and those that were to."""
         last = {name for name, _ in self.redis.zrange(names.FAILED, 0, -1, withscores=True)}
         expected = {
-            run_id(job_id, tick)
+            RunId(job_id, tick)
             for job_id, job in self.jobs.items()
             for tick in job.expected(self.clock.now)
         }
@@ -97,7 +97,7 @@ class World(Workers):
         except RunUnfit:
             return
         self._again(name, "ended")
-        self.send(name.rpartition("@")[0], name)
+        self.send(RunId.stored(name).job_id, name)
 
     def _again(self, name: str, ended: str | None) -> None:
         """Note that a person opened a run, which has ended before or has never been."""

@@ -21,9 +21,8 @@ from cron_tasks.audit.reading import days_of as days_of
 from cron_tasks.audit.reading import job_ids as job_ids
 from cron_tasks.audit.reading import read as read
 from cron_tasks.audit.reading import read_open as read_open
-from cron_tasks.ledger.records import DAY
-from cron_tasks.ledger.records import counted as counted
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.day_count import DAY
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.schedules.iso8601 import iso_utc
 
 #: Seconds for which a tick that was in hand may still fire after its job was edited or paused.
@@ -106,12 +105,12 @@ def audit(account: Account, since: float, until: float, now: float) -> Tally:
         if begin < tick <= until:
             tally.expected += 1
             tally.count(*(ended or ("ok", None)))
-    for (hour, status, reason), (number, _) in account.folded.items():
+    for (hour, status, reason), folded in account.folded.items():
         if begin <= hour * HOUR < until:
-            tally.count(status, reason, number)
-            tally.ok -= number
+            tally.count(status, reason, folded.runs)
+            tally.ok -= folded.runs
     tally.doubled += [
-        run_id(account.job_id, tick)
+        RunId(account.job_id, tick)
         for tick, _, record in account.records
         if record.get("twice") and begin < tick <= until
     ]

@@ -19,9 +19,9 @@ from cron_tasks.audit.account import (
 )
 from cron_tasks.errors import RunUnfit
 from cron_tasks.jobs.job import Job
+from cron_tasks.ledger.day_count import DAY
 from cron_tasks.ledger.ledger import Ledger
-from cron_tasks.ledger.records import DAY
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs import queries
 from cron_tasks.schedules import Schedule
 from cron_tasks.schedules.iso8601 import iso_utc
@@ -45,7 +45,7 @@ class Backfill:
     """
 
     ticks: int
-    missing: dict[str, str | None] = field(default_factory=dict)
+    missing: dict[RunId, str | None] = field(default_factory=dict)
     ok: int = 0
     open: int = 0
     unsure: int = 0
@@ -53,11 +53,11 @@ class Backfill:
     unknown: int = 0
     known_since: float | None = None
 
-    def open_all(self, ledger: Ledger, now: float) -> list[str]:
+    def open_all(self, ledger: Ledger, now: float) -> list[RunId]:
         """Have beat begin the missing ones; those that were not open yet."""
         return [each for page in pages(self.missing) for each in self.open_some(ledger, page, now)]
 
-    def open_some(self, ledger: Ledger, run_ids: Sequence[str], due: float) -> list[str]:
+    def open_some(self, ledger: Ledger, run_ids: Sequence[RunId], due: float) -> list[RunId]:
         """Open these of the missing ones, from `due` on for beat; those that were not open yet."""
         new = [each for each in run_ids if self.missing[each] is None]
         again = [each for each in run_ids if self.missing[each] is not None]
@@ -87,7 +87,7 @@ def plan(redis: Redis, job: Job, start: float, end: float, now: float) -> Backfi
     kept = {run["run_id"] for run in queries.ended(redis, job.id, "ok")}
     by_count = cache(lambda day: _by_count(account, day, now))
     for tick in ticks:
-        name, status = run_id(job.id, tick), _recorded(account, tick)
+        name, status = RunId(job.id, tick), _recorded(account, tick)
         if status == "by count":
             status = "ok" if name in kept else by_count(int(tick // DAY))
         if status in ("ok", "open", "unsure"):

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cron_tasks.ledger.records import DAY, checksum, milliseconds, milliseconds_of
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.day_count import DAY, checksum_of, invert_checksum
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.schedules.iso8601 import iso_utc
 
 #: So many ticks make it unlikely enough (1 in 1,000) that two of them explain a count by chance.
@@ -57,14 +57,14 @@ class Day:
         """Return what is wrong; nothing when the count is that of the ticks."""
         more, rest = self.count - len(self.ticks), None
         if self.sum is not None:
-            rest = self.sum - sum(map(_value, self.ticks))
+            rest = self.sum - sum(map(checksum_of, self.ticks))
         if more == 0 and not rest:
             return []
         found = self._seen(evidence)
         more -= sum(-1 if each.kind == "lost" else 1 for each in found)
         if rest is not None:
             signed = ((each.tick, -1 if each.kind == "lost" else 1) for each in found)
-            rest -= sum(sign * _value(tick) for tick, sign in signed if tick is not None)
+            rest -= sum(sign * checksum_of(tick) for tick, sign in signed if tick is not None)
         if more == 0 and not rest:
             return found
         return found + (self._told(more, rest) or self._counted(more, rest))
@@ -84,27 +84,27 @@ class Day:
     def _told(self, more: int, rest: int | None) -> list[Finding]:
         """What the count itself names: one tick, or all of them, or one of each kind."""
         left = self.ticks
-        if more < 0 and -more == len(left) and rest in (None, -sum(map(_value, left))):
+        if more < 0 and -more == len(left) and rest in (None, -sum(map(checksum_of, left))):
             return [self._named("lost", tick) for tick in left]
         if rest is None:
             return []
         if more == -1:
-            return [self._named("lost", tick) for tick in left if _value(tick) == -rest][:1]
+            return [self._named("lost", tick) for tick in left if checksum_of(tick) == -rest][:1]
         if more == 1 and rest >= 0:
             return self._surplus(rest)
         if more == 0 and len(left) <= PAIRS:
-            lost = {_value(tick): tick for tick in left}
+            lost = {checksum_of(tick): tick for tick in left}
             for tick in (*left, *self.others):
-                if (gone := lost.get(_value(tick) - rest)) is not None:
+                if (gone := lost.get(checksum_of(tick) - rest)) is not None:
                     return [self._named("lost", gone), self._named("doubled", tick)]
         return []
 
     def _surplus(self, rest: int) -> list[Finding]:
         """The one tick too many in the count; it may be one that no schedule asked for."""
-        in_day = milliseconds_of(rest)
-        tick = self.number * DAY + in_day / 1000
-        if checksum(in_day) != rest or in_day >= DAY * 1000:
+        in_day = invert_checksum(rest)
+        if in_day is None:
             return []
+        tick = self.number * DAY + in_day / 1000
         if tick in self.others or tick in self.ticks:
             return [self._named("doubled", tick)]
         return [self._named("unasked", tick)] if in_day % 1000 == 0 else []
@@ -136,8 +136,4 @@ class Day:
         return iso_utc(self.number * DAY)[:10]
 
     def _named(self, kind: str, tick: float) -> Finding:
-        return Finding(kind, run_id(self.job_id, tick), tick=tick)
-
-
-def _value(tick: float) -> int:
-    return checksum(milliseconds(tick))
+        return Finding(kind, RunId(self.job_id, tick), tick=tick)

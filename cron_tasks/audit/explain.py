@@ -6,16 +6,23 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cron_tasks.audit.account import Account, Version, status_of
-from cron_tasks.ledger.run_id import parse_run_id
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import Flag, Kind, State
 from cron_tasks.runs.reasons import REASONS, because_of
 from cron_tasks.schedules.catchup import is_fire_time
 from cron_tasks.schedules.human import format_distance, format_local, format_runtime
 
 _OPEN = {
-    "p": "waits for a worker",
-    "q": "waits for the end of the run of its job that is going",
-    "r": "is running",
-    "w": "waits for its turn",
+    Kind.PENDING: "waits for a worker",
+    Kind.QUEUED: "waits for the end of the run of its job that is going",
+    Kind.RUNNING: "is running",
+    Kind.DELEGATED: "is running",
+    Kind.WAITING: "waits for its turn",
+}
+#: The same of a run that comes to a further attempt, where it is another text.
+_OPEN_AGAIN = {
+    Kind.PENDING: "waits for a worker for its next attempt",
+    Kind.WAITING: "waits for its next attempt",
 }
 #: Why a run that failed was not tried again.
 _NOT_AGAIN = {
@@ -111,13 +118,13 @@ def _ended(account: Account, history: History, at: float, now: float, zone: str)
     return Answer(True, status, f"{start} {_ran(record, zone)}")
 
 
-def _open(state: str) -> str:
-    """What an open run does. Only one that comes to a further attempt has failed so far."""
-    kind, attempt, flags, _ = state.split("|", 3)
-    if kind == "r" or attempt == "1":
-        return _OPEN["w" if kind == "p" and "q" in flags else kind]
-    further = {"w": "waits for its next attempt", "p": "waits for a worker for its next attempt"}
-    return f"failed and {further.get(kind, _OPEN[kind])}"
+def _open(state: State) -> str:
+    """Say what an open run does. Only one that comes to a further attempt has failed so far."""
+    kind = state.kind
+    if not state.in_flight and state.attempt > 1:
+        return f"failed and {_OPEN_AGAIN.get(kind, _OPEN[kind])}"
+    had_turn = kind is Kind.PENDING and Flag.WAS_QUEUED in state.flags
+    return _OPEN[Kind.WAITING if had_turn else kind]
 
 
 def _in_its_hour(account: Account, at: float) -> str:
@@ -127,7 +134,8 @@ def _in_its_hour(account: Account, at: float) -> str:
 
 
 def _by_time(history: History, at: float) -> Mapping[str, Any] | None:
-    found = (r for run, r in history.items() if (parse_run_id(run) or ("", None))[1] == at)
+    runs = ((RunId.parse(text), record) for text, record in history.items())
+    found = (record for run, record in runs if run and run.scheduled_for == at)
     return next(found, None)
 
 
@@ -149,7 +157,7 @@ def _other(record: Mapping[str, Any], account: Account, history: History, zone: 
     """The run that was in the way, and what became of it."""
     if not record.get("other"):
         return None
-    _, when = parse_run_id(record["other"]) or ("", 0.0)
+    when = RunId.stored(record["other"]).scheduled_for
     start = f"the run of {format_local(when, zone)}"
     if record["reason"] != "overlap":
         if began := record.get("started_at"):
@@ -168,5 +176,5 @@ def _other(record: Mapping[str, Any], account: Account, history: History, zone: 
 
 def _queued(account: Account, tick: float) -> bool:
     """Whether an open run is or was queued behind another: only those are waited behind."""
-    kind, _, flags, _ = account.open.get(tick, "r|1||").split("|", 3)
-    return kind == "q" or "q" in flags
+    state = account.open.get(tick)
+    return state is not None and (state.kind is Kind.QUEUED or Flag.WAS_QUEUED in state.flags)

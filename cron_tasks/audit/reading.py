@@ -12,8 +12,9 @@ from redis import Redis
 from cron_tasks.audit.days import Evidence
 from cron_tasks.audit.model import Account, Folded, Version
 from cron_tasks.errors import ScheduleError
-from cron_tasks.ledger.records import DAY, ONE_TICK
-from cron_tasks.ledger.run_id import parse_run_id
+from cron_tasks.ledger.day_count import DAY, DayCount
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import State
 from cron_tasks.registry import entries
 from cron_tasks.store import names
 from cron_tasks.store.paging import pages
@@ -87,7 +88,7 @@ def _account(
     row: Sequence[Any],
     ok: Mapping[int, int],
     old_ok: Mapping[int, int],
-    opened: Mapping[float, str],
+    opened: Mapping[float, State],
 ) -> Account:
     entry, score, lines, records = row
     versions, forgotten = _versions(entry, lines)
@@ -107,11 +108,11 @@ def _with_rest(account: Account, folded: Any, past: Any) -> Account:
     )
 
 
-def _by_job(opened: Mapping[str, str]) -> dict[str, dict[float, str]]:
-    by_job: dict[str, dict[float, str]] = {}
+def _by_job(opened: Mapping[str, str]) -> dict[str, dict[float, State]]:
+    by_job: dict[str, dict[float, State]] = {}
     for name, state in opened.items():
-        if tick := parse_run_id(name):
-            by_job.setdefault(tick[0], {})[tick[1]] = state
+        if run := RunId.parse(name):
+            by_job.setdefault(run.job_id, {})[run.scheduled_for] = State.parse(state)
     return by_job
 
 
@@ -119,7 +120,7 @@ def _folded(
     fields: Mapping[str, str],
 ) -> tuple[Folded, list[tuple[float, float, dict[str, Any]]], float]:
     """The counts by the hour, the runs by hand, and until when stretches were dropped."""
-    counts, by_hand, unknown = dict[tuple[int, str, str | None], tuple[int, int]](), [], 0.0
+    counts, by_hand, unknown = dict[tuple[int, str, str | None], DayCount](), [], 0.0
     for name, value in fields.items():
         if name == "until":
             unknown = datetime.fromisoformat(value).timestamp()
@@ -129,8 +130,7 @@ def _folded(
             by_hand.append((when, when, ended))
         else:
             hour, status, reason = name.split(":", 2)
-            number, checksums = divmod(int(value), ONE_TICK)
-            counts[int(hour), status, reason or None] = number, checksums
+            counts[int(hour), status, reason or None] = DayCount.unpack(int(value))
     return counts, by_hand, unknown
 
 
@@ -138,12 +138,12 @@ def evidence(lines: Sequence[str]) -> Evidence:
     """What a job's history shows, newest first."""
     ok, ended, since = Counter[float](), set[float](), float("inf")
     for record in map(orjson.loads, lines):
-        tick = parse_run_id(record["run_id"])
-        if "until" in record or tick is None:
+        run = RunId.parse(record["run_id"])
+        if "until" in record or run is None:
             continue
-        ended.add(tick[1])
+        ended.add(run.scheduled_for)
         since = record["finished_at"]
-        ok[tick[1]] += record["status"] == "ok"
+        ok[run.scheduled_for] += record["status"] == "ok"
     return Evidence(ok, frozenset(ended), since)
 
 

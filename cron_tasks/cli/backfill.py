@@ -12,7 +12,7 @@ from cron_tasks.cli import console
 from cron_tasks.cli.following import outcome, patiently, send, wait_for
 from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.ledger import PATIENCE
-from cron_tasks.ledger.run_id import parse_run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.schedules.human import format_local
 
@@ -88,14 +88,14 @@ def _print_not_due(found: Backfill, job: Job, dry_run: bool) -> None:
         click.echo(f"not due, by the present schedule: {', '.join(parts)}")
 
 
-def _run_in_turn(redis: Redis, job: Job, found: Backfill, quiet: bool) -> Iterator[str]:
+def _run_in_turn(redis: Redis, job: Job, found: Backfill, quiet: bool) -> Iterator[RunId]:
     """Run the missing ticks one after the other, and yield those that this command opened.
 
     Another command may have run a tick, or opened it, since they were looked up.
     """
     ledger = console.open_ledger(redis)
     for run_id in found.missing:
-        _, when = parse_run_id(run_id) or ("", 0.0)
+        when = run_id.scheduled_for
         now = time.time()
         missing = patiently(partial(plan, redis, job, when, when, now)).missing
         if run_id in missing and patiently(

@@ -10,6 +10,7 @@ from cron_tasks.cli import console
 from cron_tasks.errors import RunUnfit
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.routing import routing
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs import queries
 from cron_tasks.schedules.human import format_runtime
 from cron_tasks.store import names
@@ -55,7 +56,7 @@ def patiently(ask: Callable[[], T]) -> T:
             time.sleep(LOOK_EVERY)
 
 
-def wait_for(redis: "Redis", run_id: str) -> queries.Shape:
+def wait_for(redis: "Redis", run_id: RunId) -> queries.Shape:
     """How an open run ended, once it has. Raises RunUnfit when Redis has forgotten it."""
     while patiently(lambda: redis.hexists(names.OPEN, run_id)):
         time.sleep(LOOK_EVERY / 2)
@@ -64,7 +65,7 @@ def wait_for(redis: "Redis", run_id: str) -> queries.Shape:
     return run
 
 
-def begin(redis: "Redis", job: Job, run_id: str, wait: bool, as_json: bool) -> None:
+def begin(redis: "Redis", job: Job, run_id: RunId, wait: bool, as_json: bool) -> None:
     """Send an open tick, print its id and, with `wait`, its end. Exits 1 if that is not ok."""
     send(job, run_id)
     if not as_json:

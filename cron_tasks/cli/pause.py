@@ -7,7 +7,7 @@ from redis import Redis
 
 from cron_tasks.cli import console
 from cron_tasks.errors import CronTasksError
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry import skips
 from cron_tasks.registry.registry import Registered
 from cron_tasks.runs.overtaken import tell_overtaken
@@ -77,7 +77,7 @@ def skip_next(job_id: str, undo: bool, as_json: bool) -> None:
         (found,) = registry.registered([job_id])
         tick = _take_back(redis, found, now) if undo else _skip(redis, found, now)
         (found,) = registry.registered([job_id])
-    name, upcoming = run_id(job_id, tick), format_local(found.next, found.job.timezone)
+    name, upcoming = RunId(job_id, tick), format_local(found.next, found.job.timezone)
     if as_json:
         done = "undone" if undo else "skipped"
         console.print_json({"id": job_id, done: name, "next": upcoming})
@@ -99,7 +99,7 @@ def _skip(redis: Redis, found: Registered, now: float) -> float:
     if tick is None:
         raise CronTasksError(f"{job_id} has no next tick to skip")
     if not skips.add(redis, job_id, tick, now, _reports()):
-        raise CronTasksError(f"{run_id(job_id, tick)} fired just now: nothing was skipped")
+        raise CronTasksError(f"{RunId(job_id, tick)} fired just now: nothing was skipped")
     return tick
 
 
@@ -109,7 +109,7 @@ def _take_back(redis: Redis, found: Registered, now: float) -> float:
     if not coming:
         raise CronTasksError(f"no coming tick of {job_id} is to be skipped: nothing was undone")
     if not skips.take_back(redis, job_id, coming[0], now, _reports()):
-        raise CronTasksError(f"{run_id(job_id, coming[0])} was skipped just now: too late to undo")
+        raise CronTasksError(f"{RunId(job_id, coming[0])} was skipped just now: too late to undo")
     return coming[0]
 
 

@@ -136,18 +136,18 @@ def _second(moment: str | None, zone: str) -> str:
 def show(run_id: str, as_json: bool) -> None:
     """Show everything about one run: each attempt, what it put out, what was in its way."""
     with console.open_redis() as redis:
-        asked_for, job_id, _ = commands.named(run_id)
+        asked_for = commands.read_run_id(run_id)
         found = stored.details(redis, asked_for)
         try:
-            job = Registry(redis).job(job_id)
+            job = Registry(redis).job(asked_for.job_id)
             name, zone = job.name, job.timezone
         except CronTasksError:
             if found is None:
                 raise
             name, zone = None, "UTC"
     if found is None:
-        raise RunUnfit(commands.unknown(asked_for))
-    found = {"run_id": asked_for, "job_id": job_id, "job_name": name, **found}
+        raise RunUnfit(commands.not_found(asked_for))
+    found = {"run_id": asked_for, "job_id": asked_for.job_id, "job_name": name, **found}
     if as_json:
         console.print_json(found)
         return

@@ -11,7 +11,7 @@ import click
 from cron_tasks.audit.account import days_of, read, read_open
 from cron_tasks.audit.explain import why
 from cron_tasks.cli import console
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.store import names
 from cron_tasks.text.display import printable, short_repr
 
@@ -32,7 +32,7 @@ def why_command(job_id: str, at: str, as_json: bool) -> None:
         zone = latest.timezone if latest else "UTC"
         when = _moment(at, zone, now)
         (found,) = read(redis, [job_id], days_of(when, when), read_open(redis))
-        to_skip = redis.zscore(names.SKIPS, run_id(job_id, when)) is not None
+        to_skip = redis.zscore(names.SKIPS, RunId(job_id, when)) is not None
         history = [json.loads(line) for line in console.open_ledger(redis).history(job_id)]
     runs = {run["run_id"]: run for run in history if "run_id" in run}
     answer = why(found, runs, when, now, zone, to_skip)

@@ -21,8 +21,8 @@ import structlog
 from redis import Redis
 
 from cron_tasks.jobs.job import Job
+from cron_tasks.ledger.day_count import DAY
 from cron_tasks.ledger.ledger import LEASE, PATIENCE
-from cron_tasks.ledger.records import DAY
 from cron_tasks.registry import entries
 from cron_tasks.registry.quarantine import set_aside
 from cron_tasks.schedules.catchup import next_fire_time
