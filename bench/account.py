@@ -12,9 +12,9 @@ from redis import Redis
 
 from bench.report import seconds, table
 from cron_tasks.ledger.day_count import count_one
-from cron_tasks.ledger.records import DAY
 from cron_tasks.registry.plan import Policy, plan
 from cron_tasks.registry.registry import PAGE
+from cron_tasks.schedules.durations import DAY
 from cron_tasks.store import names
 from cron_tasks.store.client import connect
 

@@ -16,7 +16,7 @@ from redis import Redis
 
 from bench.report import seconds, table
 from bench.stage import Stage, stage
-from cron_tasks.jobs.permissions import Limits
+from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.registry.plan import Policy, plan
 from cron_tasks.store import names
 
@@ -80,7 +80,7 @@ def register(redis: Redis, url: str, due: float) -> None:
         "notify": {"on": ["failure"]},
     }
     rows = [(f"row {n}", {"id": n, "name": f"job {n}", **shared}) for n in range(COUNT)]
-    policy = Policy(limits=Limits(http=("127.0.0.1",)))
+    policy = Policy(permissions=Permissions(http=("127.0.0.1",)))
     apply(redis, plan({}, rows, policy), time.time())
 
 

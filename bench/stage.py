@@ -18,7 +18,8 @@ from applying import apply
 from processes import Celery, Valkey, celery_processes
 from redis import Redis
 
-from cron_tasks.jobs.job import Job, validate
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.store.client import connect
 
@@ -59,7 +60,7 @@ def register(redis: Redis, rows: Iterable[Mapping[str, Any]]) -> None:
     while page := list(islice(left, AT_ONCE)):
         added = []
         for row in page:
-            job = validate(row, timezone="UTC")
+            job = validate_row(row, timezone="UTC")
             assert isinstance(job, Job), job
             added.append(Desired(job, "bench"))
         apply(redis, Changes(added=added), time.time())

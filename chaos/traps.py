@@ -112,29 +112,29 @@ def _watch_pages() -> None:
 
 
 def _watch_reading() -> None:
-    read = Source.read
+    open_list = Source.open_list
 
     @contextmanager
     def watched(self: Source, *args: Any, **kwargs: Any) -> Iterator[Any]:
         seen.clear()
-        with read(self, *args, **kwargs) as listing:
+        with open_list(self, *args, **kwargs) as listing:
             if not listing.not_modified:
                 reach(READ)
             yield listing
 
-    Source.read = watched  # type: ignore[method-assign]
+    Source.open_list = watched  # type: ignore[method-assign]
 
 
 def _watch_validators() -> None:
     """Watch the function that ends a sync."""
-    remember = reconciler.remember
+    store_outcome = reconciler.store_outcome
 
     def watched(*args: Any, **kwargs: Any) -> Any:
         if seen and len(seen) == order()["jobs"]:
             reach(VALIDATORS)
-        return remember(*args, **kwargs)
+        return store_outcome(*args, **kwargs)
 
-    reconciler.remember = watched
+    reconciler.store_outcome = watched
 
 
 _watch_pages()

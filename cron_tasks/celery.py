@@ -1,7 +1,8 @@
 """The Celery app: `celery -A cron_tasks worker | beat | flower | call | inspect`.
 
-Celery carries hints, the ledger is the truth (ledger.py); so the settings below keep the broker
-simple rather than careful. What stock settings do on Redis was measured; each deviation says why.
+Celery's messages are only hints, and the ledger has the truth (ledger/). So the settings below keep
+the broker simple instead of careful. The effect of the default settings on Redis was measured, and
+each deviation gives its reason.
 """
 
 import sys
@@ -17,38 +18,40 @@ from celery.utils.text import str_to_list
 from cron_tasks.broker.transport import EventsTogether, Unacknowledged, default_queue
 from cron_tasks.errors import SettingsError
 from cron_tasks.jobs import plugins
-from cron_tasks.jobs.queues import Queues, Use
+from cron_tasks.jobs.queues import QueuesInUse, QueueUse
 from cron_tasks.settings import Settings, load
 from cron_tasks.store import names
-from cron_tasks.store.client import TIMEOUT, sentinel_master
+from cron_tasks.store.client import TIMEOUT
+from cron_tasks.store.urls import parse_redis_url
 from cron_tasks.telemetry import logs
 from cron_tasks.text.display import printable
 
 log = structlog.get_logger("cron_tasks.plugins")
 
-#: Seconds that a leading beat keeps its lock without a sign of life; it extends it every third.
+#: Seconds that a leading beat keeps its lock without a sign of life. It extends the lock three
+#: times in that time.
 LEADER_TTL = 6
 
 
-def configuration(settings: Settings) -> dict[str, object]:
-    """Celery's configuration from ours."""
-    url, transport = _broker(settings.redis_url.get_secret_value())
+def make_configuration(settings: Settings) -> dict[str, object]:
+    """Return Celery's configuration."""
+    url, transport = _broker_options(settings.redis_url.get_secret_value())
     return {
         "broker_url": url,
         "broker_transport_options": transport,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
-        # A Redis that turned read-only (failover) must not end the worker.
+        # A Redis that has become read-only (failover) must not end the worker.
         "broker_channel_error_retry": True,
-        # RedBeat is wrong in any zone with summer time; jobs carry their own zones.
+        # RedBeat is wrong in any zone with daylight saving time. Jobs have their own zones.
         "timezone": "UTC",
         "enable_utc": True,
         "task_serializer": "json",
         "accept_content": ["json"],
-        # Outcomes are in the ledger; a result backend would only grow.
+        # Outcomes are in the ledger. A result backend would only grow.
         "task_ignore_result": True,
         "result_expires": None,
-        # Nothing is ever unacknowledged (broker.py), and nothing waits inside a worker.
+        # No message is ever unacknowledged (broker/transport.py) or prefetched by a worker.
         "task_queues": [default_queue()],
         "task_acks_late": False,
         "worker_disable_prefetch": True,
@@ -66,34 +69,34 @@ def configuration(settings: Settings) -> dict[str, object]:
             names.SYNC_TASK: {
                 "task": names.SYNC_TASK,
                 "schedule": timedelta(seconds=settings.sync_interval),
-                # With no worker there, one waiting sync is enough.
+                # While no worker is running, one sync in the queue is enough.
                 "options": {"expires": settings.sync_interval},
             }
         },
-        # Ours is made in beat.py; RedBeat only shows this one, and warns where it has to guess.
+        # beat/ makes its own client. RedBeat only shows this URL, and warns where it has to guess.
         "redbeat_redis_url": url,
         "redbeat_redis_options": {"socket_timeout": TIMEOUT},
         "redbeat_lock_timeout": LEADER_TTL,
     }
 
 
-def _broker(url: str) -> tuple[str, dict[str, object]]:
-    """kombu's URL and transport options."""
+def _broker_options(url: str) -> tuple[str, dict[str, object]]:
+    """Return kombu's URL and transport options."""
     transport: dict[str, object] = {
         "socket_timeout": 10,
         "socket_connect_timeout": TIMEOUT,
         "socket_keepalive": True,
         "health_check_interval": 10,
-        # A retried LPUSH doubles the message (kombu); our sweep sends a lost one again.
+        # A retried LPUSH duplicates the message (kombu). Our sweep sends a lost message again.
         "retry_on_timeout": False,
     }
     if url.startswith("sentinel://"):
-        transport["master_name"] = sentinel_master(url)
+        transport["master_name"] = parse_redis_url(url).options["master_name"]
         url = url.partition("?")[0]
     return url, transport
 
 
-def _load() -> Settings:
+def _load_settings() -> Settings:
     try:
         return load()
     except SettingsError as error:
@@ -101,46 +104,47 @@ def _load() -> Settings:
 
 
 app = Celery("cron_tasks", amqp=Unacknowledged, include=["cron_tasks.tasks"])
-settings = _load()
-app.conf.update(configuration(settings))
+settings = _load_settings()
+app.conf.update(make_configuration(settings))
 app.steps["consumer"].add(EventsTogether)
 logs.install_for_celery()
 if (command := click.get_current_context(silent=True)) and command.invoked_subcommand == "flower":
     from cron_tasks.flower import access
 
-    access.guard()
+    access.guard_flower()
 
 
 @celeryd_init.connect
 @beat_init.connect
-def _need_the_rest_service(**_: object) -> None:
+def _require_rest_url(**_: object) -> None:
     try:
-        settings.required("rest_url")
+        settings.require("rest_url")
     except SettingsError as error:
         sys.exit(str(error))
 
 
 @worker_init.connect
 @beat_init.connect
-def _tell_of_plug_ins(**_: object) -> None:
-    """Log what is wrong with plug-ins once a process, and not before the output of commands."""
-    for name, reason in plugins.unusable().items():
+def _log_unusable_plugins(**_: object) -> None:
+    """Log unusable plug-ins once in each process, and not before the output of commands."""
+    for name, reason in plugins.unusable_reasons().items():
         log.error("plugin.unusable", type=printable(name), reason=reason)
 
 
 @celeryd_init.connect
 def _leave_notifications_to_bots(options: dict[str, Any], **_: object) -> None:
-    """Refuse a worker that is told (-Q) to read the queue of notifications: it would drop them."""
-    notifications = Queues()
-    notifications.add([Use(settings.notify_queue, "notify.queue", "CRON_TASKS_NOTIFY_QUEUE")])
-    named = [Use(name.strip(), "-Q", "") for name in str_to_list(options.get("queues") or "")]
+    """Refuse a worker that would read the notification queue (-Q), because it would drop
+    the notifications."""
+    notifications = QueuesInUse()
+    notifications.add([QueueUse(settings.notify_queue, "notify.queue", "CRON_TASKS_NOTIFY_QUEUE")])
+    named = [QueueUse(name.strip(), "-Q", "") for name in str_to_list(options.get("queues") or "")]
     for use in named:
-        for text in notifications.faults([use]):
+        for text in notifications.find_collisions([use]):
             sys.exit(text)
 
 
 @heartbeat_sent.connect
-def alive(**_: object) -> None:
-    """Make ALIVE_FILE fresh; its age tells a health check what a ping tells, for no CPU time."""
+def touch_alive_file(**_: object) -> None:
+    """Touch ALIVE_FILE. A health check can use its age like a ping, without any CPU time."""
     if settings.alive_file is not None:
         settings.alive_file.touch()

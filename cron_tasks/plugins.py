@@ -1,4 +1,4 @@
-"""What a plug-in imports: the base of an action, the run it is given, and the errors.
+"""The imports of a plug-in: the base of an action, the run that it gets, and the errors.
 
 A plug-in raises ActionFailed. Stopped is raised in its `perform` when the run has to end.
 """

@@ -1,4 +1,4 @@
-"""The Celery tasks: thin; sync.py and runner.py do the work."""
+"""The Celery tasks. They are thin: sync/ and worker/ do the work."""
 
 import os
 import secrets
@@ -31,32 +31,32 @@ from cron_tasks.worker.delegation import Handed, error_of, send
 from cron_tasks.worker.runner import Runner
 from cron_tasks.worker.service import Service
 
-#: Seconds that a sync may take once the list is read, before its process is killed.
+#: Seconds that a sync may take after the list is read. Then its process is killed.
 SYNC_LIMIT = 600
 
 _service = Service()
 
 
-# A plug-in's validator may hang while it holds Python's lock; without a limit each sync that
-# follows would hang in a further process, until none is left.
+# A plug-in's validator may hang while it holds Python's lock. Without a limit, each later sync
+# would hang in another process, until none is left.
 @app.task(name=names.SYNC_TASK, time_limit=int(settings.rest_deadline) + SYNC_LIMIT)
 def sync_jobs() -> dict[str, Any]:
-    """Reconcile the registry with the REST service; what it did."""
+    """Reconcile the registry with the REST service. Return what changed."""
     _report_from(os.getpid())
     with _in_service():
-        report = Reconciler(_redis(), settings).sync(time.time)
+        report = Reconciler(_connect_redis(), settings).sync(time.time)
         _service.check()
-    return report.as_json() if report else {"state": "another sync is at it"}
+    return report.as_json() if report else {"state": "another sync is running"}
 
 
 @app.task(name=names.RUN_TASK, bind=True, throws=(UnknownJob,))
 def run_job(self: Task[..., Any], job_id: str | int) -> str:
-    """Run the tick that this message's id names, or, called by hand, the job right now.
+    """Run the tick that the ID of this message names or, if called by hand, the job right now.
 
-    Raises UnknownJob when called by hand for a job that does not exist.
+    Raises UnknownJob if called by hand for a job that does not exist.
     """
     job_id = str(job_id)
-    runner = _runner(self.request.hostname or "")
+    runner = _get_runner(self.request.hostname or "")
     run_id = RunId.parse(self.request.id or "")
     if run_id is None or run_id.job_id != job_id:
         run_id = runner.by_hand(job_id)
@@ -66,9 +66,9 @@ def run_job(self: Task[..., Any], job_id: str | int) -> str:
 
 @app.task(name=names.CHUNK_TASK, bind=True)
 def run_chunk(self: Task[..., Any], run_ids: list[str], quick: bool = True) -> str:
-    """Run many ticks: those of quick actions in one go, others one after the other."""
+    """Run a batch of ticks: those of quick actions together, others one after the other."""
     runs = [run_id for text in run_ids if (run_id := RunId.parse(text))]
-    run = _runner(self.request.hostname or "").run
+    run = _get_runner(self.request.hostname or "").run
     with _in_service():
         alone = partial(_send_alone, self.request)
         results = run(runs) if quick else one_by_one(runs, run, alone)
@@ -77,7 +77,7 @@ def run_chunk(self: Task[..., Any], run_ids: list[str], quick: bool = True) -> s
 
 @contextmanager
 def _in_service() -> Iterator[None]:
-    """End a process of a pool that is of no more use, after its message; Celery replaces it."""
+    """End a pool process that is no longer usable, after its message. Celery replaces it."""
     try:
         yield
     except Exception:
@@ -89,74 +89,75 @@ def _in_service() -> Iterator[None]:
 
 
 def _send_alone(request: Any, run_id: RunId) -> None:
-    """Send a run of a batch by itself, by the way that the batch came."""
-    came = request.delivery_info
-    way = {"queue": came["routing_key"], "priority": came["priority"]}
-    app.send_task(names.RUN_TASK, [run_id.job_id], task_id=run_id, **way)
+    """Send a run of a batch by itself, to the queue and with the priority of the batch."""
+    delivery = request.delivery_info
+    routing = {"queue": delivery["routing_key"], "priority": delivery["priority"]}
+    app.send_task(names.RUN_TASK, [run_id.job_id], task_id=run_id, **routing)
 
 
 @app.task(name=names.DONE_TASK, bind=True)
 def task_done(self: Task[..., Any], output: Any, handed: dict[str, Any]) -> str:
-    """Conclude a run whose task returned `output`."""
-    return _end(handed, Result("ok", output=render_output(output)), self.request.origin)
+    """Conclude a run whose delegated task returned `output`."""
+    return _conclude_run(handed, Result("ok", output=render_output(output)), self.request.origin)
 
 
-# An app that has this task, too, calls it in the process in which the other failed, with that one's
-# request and exception; any other sends that one's id alone. With `bind` all would do that.
+# An app that also has this task calls it in the process of the failed task, with the request and
+# the exception of that task. Any other app only sends the task's ID. With `bind`, all apps would
+# only send the ID.
 @app.task(name=names.FAILED_TASK)
 def task_failed(
     failed: Any, error: BaseException | None = None, *_: Any, handed: dict[str, Any]
 ) -> str:
-    """Conclude a run whose task failed."""
+    """Conclude a run whose delegated task failed."""
     if error is None:
         worker, error_text = task_failed.request.origin, error_of(failed, None)
     else:
         worker, error_text = failed.hostname, error_of(failed.id, error)
-    return _end(handed, Result("failed", error=error_text), worker)
+    return _conclude_run(handed, Result("failed", error=error_text), worker)
 
 
-def _end(handed: dict[str, Any], result: Result, worker: str | None) -> str:
-    return f"{handed['run_id']} {_runner('').end(Handed(**handed), result, worker)}"
+def _conclude_run(handed: dict[str, Any], result: Result, worker: str | None) -> str:
+    return f"{handed['run_id']} {_get_runner('').end(Handed(**handed), result, worker)}"
 
 
 @cache
-def _redis() -> Redis:
+def _connect_redis() -> Redis:
     return connect(settings.redis_url.get_secret_value())
 
 
-def _concluder() -> Concluder:
-    """For the thread that watches: forked processes must not share its connection."""
+def _make_concluder() -> Concluder:
+    """Make a Concluder for the watchdog, with a connection that forked processes do not share."""
     redis = connect(settings.redis_url.get_secret_value(), timeout=1.0, retries=0)
     return Concluder(Ledger(redis, settings), settings, time.time)
 
 
-presence.install(_redis())
-watchdog.install(_concluder)
+presence.announce_from_signals(_connect_redis())
+watchdog.install(_make_concluder)
 
 
 @cache
 def _report_from(_pid: int) -> None:
-    """Report from a thread of this process as long as it lives.
+    """Report from a thread for as long as this process lives.
 
-    As a task, reporting would hold a slot for as long as a slow service likes, and wait behind
-    every run that is queued.
+    As a task, reporting would occupy a worker's slot while a slow service answers, and would be
+    delayed by every run in the queue.
     """
     if settings.rest_report_path:
-        reporter = Reporter(_redis(), settings)
+        reporter = Reporter(_connect_redis(), settings)
         threading.Thread(
             target=keep_reporting, args=[reporter], name="reports", daemon=True
         ).start()
 
 
-def _runner(hostname: str) -> Runner:
+def _get_runner(hostname: str) -> Runner:
     _report_from(os.getpid())
     return _process_runner(os.getpid(), hostname)
 
 
 @cache
 def _process_runner(pid: int, hostname: str) -> Runner:
-    """One for each process: the holder of its leases must not outlive it."""
-    redis = _redis()
+    """Make one Runner for each process, because the holder of its leases must not outlive it."""
+    redis = _connect_redis()
     ledger = Ledger(redis, settings)
     worker = f"{hostname}/{pid}/{secrets.token_hex(3)}"
     to_app, slot = partial(send, app), inflight.slot()

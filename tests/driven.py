@@ -15,7 +15,8 @@ from applying import apply
 from celery import Celery as App
 from redis import Redis
 
-from cron_tasks.jobs.job import Job, validate
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.settings import Settings
@@ -54,7 +55,7 @@ class Beat:
     def register(self, *rows: dict[str, Any]) -> None:
         added = []
         for row in rows:
-            job = validate(row, timezone="UTC")
+            job = validate_row(row, timezone="UTC")
             assert isinstance(job, Job)
             added.append(Desired(job, "fingerprint"))
         apply(self.redis, Changes(added=added), self.clock.now)
@@ -89,7 +90,7 @@ def driven_beat(redis: Redis, url: str, monkeypatch: pytest.MonkeyPatch) -> Iter
     )
     monkeypatch.setattr(scheduler, "settings", settings)
     app = App("test", set_as_current=False)
-    app.conf.update(celery.configuration(settings))
+    app.conf.update(celery.make_configuration(settings))
     # The first turn asks for a sync, after which beat would be deaf to pokes for a second.
     monkeypatch.setattr(pokes, "SYNC_EVERY", 0.02)
     scheduler, clock = scheduler.Scheduler(app, lazy=True), Clock()

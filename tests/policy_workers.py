@@ -12,7 +12,7 @@ from policy_known import Known
 from policy_service import Seen, Working
 from redis import Redis
 
-from cron_tasks.jobs.permissions import Limits
+from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Flag, State
@@ -24,7 +24,7 @@ from cron_tasks.worker.runner import Runner
 #: A whole hour, in 2027.
 START = 1_800_000_000.0
 QUEUE, MESSAGES = "celery", "queue:to_telegram"
-LIMITS = Limits(http=("127.0.0.1",))
+PERMISSIONS = Permissions(http=("127.0.0.1",))
 EVENTS = ["success", "failure", "retry", "skipped", "missed"]
 SETTINGS = Settings(
     rest_url="http://127.0.0.1:9", chat_id="1", http_allow=["127.0.0.1"], history_runs=10_000

@@ -38,7 +38,7 @@ def settings(rest: RestServer | str, **changes: Any) -> Settings:
 def read(
     rest: RestServer | str, known: Validators | None = None, **changes: Any
 ) -> list[tuple[str, Any]]:
-    with Source(settings(rest, **changes)).read(known) as listing:
+    with Source(settings(rest, **changes)).open_list(known) as listing:
         return list(listing)
 
 

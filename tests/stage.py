@@ -10,10 +10,10 @@ from applying import apply
 from redis import Redis
 from rest_server import RestServer
 
-from cron_tasks.audit.account import read
-from cron_tasks.audit.explain import why
+from cron_tasks.audit.account_reader import read_accounts
+from cron_tasks.audit.explain import explain_tick
 from cron_tasks.beat.sweeper import sweep
-from cron_tasks.jobs.permissions import Limits
+from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.ledger.ledger import LEASE, Ledger
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.plan import Changes, Policy, plan
@@ -46,9 +46,9 @@ class Stage:
 
     def edit(self, at: float, **fields: Any) -> None:
         self.row |= fields
-        limits = Limits(http=("127.0.0.1",))
+        permissions = Permissions(http=("127.0.0.1",))
         known = self.registry.fingerprints()
-        changes = plan(known, [("row 1", self.row)], Policy(limits=limits))
+        changes = plan(known, [("row 1", self.row)], Policy(permissions=permissions))
         apply(self.redis, changes, at)
 
     def remove(self) -> None:
@@ -97,5 +97,5 @@ class Stage:
         return found
 
     def why(self, at: float = NOW) -> str:
-        (account,) = read(self.redis, ["7"], [int(at // 86400)])
-        return why(account, {}, at, self.now, "UTC").sentence
+        (account,) = read_accounts(self.redis, ["7"], [int(at // 86400)])
+        return explain_tick(account, {}, at, self.now, "UTC").sentence

@@ -1,4 +1,4 @@
-"""Actions on a real worker: what it does, what it tells, and what stays nowhere."""
+"""An action on a real worker: its request, its outcome, and the secret that is stored nowhere."""
 
 import json
 from pathlib import Path

@@ -25,12 +25,13 @@ from rest_server import (
     truncated,
 )
 
-from cron_tasks.actions import action_of
-from cron_tasks.actions.http import retry_after
+from cron_tasks.actions import find_performer
 from cron_tasks.errors import ActionFailed
-from cron_tasks.jobs.job import Job, validate
-from cron_tasks.jobs.permissions import Limits
+from cron_tasks.http.retry_after import read_retry_after
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.jobs.run import Run
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.settings import Settings
 
 SECRETS = {"KEY": "s3cret/Ä \"q'", "PASSWORD": "p:w@d&<", "TOKEN": "tok-123", "LINES": "a\nb"}
@@ -62,12 +63,16 @@ def perform(rest: RestServer, folder: Path) -> Perform:
     ) -> Any:
         fields = {"type": "http", "url": rest.url + url if url.startswith("/") else url, **action}
         settings = Settings(http_allow=allow, secrets_dir=folder, keep_answers=keep)
-        limits = Limits(http=("*",), secrets=frozenset({*SECRETS, "EMPTY", "GONE", SETTING}))
+        permissions = Permissions(
+            http=("*",), secrets=frozenset({*SECRETS, "EMPTY", "GONE", SETTING})
+        )
         row = {"id": 7, "name": NAME, "every": 60, "timeout": timeout, "action": fields}
-        job = validate(row | {"timezone": "Europe/Berlin"}, timezone="UTC", limits=limits)
+        job = validate_row(
+            row | {"timezone": "Europe/Berlin"}, timezone="UTC", permissions=permissions
+        )
         assert isinstance(job, Job), job
         tick = Run(job, "7@2026-11-23T09:00:00Z", 1_795_424_400.0, 2)
-        return action_of(job)(tick, settings)
+        return find_performer(job)(tick, settings)
 
     return run
 
@@ -91,7 +96,7 @@ def test_a_plain_request(perform: Perform, rest: RestServer) -> None:
     }
 
 
-def test_a_tick_fills_the_templates(perform: Perform, rest: RestServer) -> None:
+def test_a_run_fills_the_placeholders(perform: Perform, rest: RestServer) -> None:
     perform(
         "/a/$id?n=$name&t=${scheduled_for}&$$x=é#part",
         headers={"X-Name": "<$name>", "Idempotency-Key": "$run_id/$attempt"},
@@ -157,7 +162,7 @@ def test_the_status_decides(
     assert len(rest.requests) == 1
 
 
-def test_an_error_says_what_was_expected(perform: Perform, rest: RestServer) -> None:
+def test_an_error_names_the_expected_status(perform: Perform, rest: RestServer) -> None:
     rest.answer = status(500)
     said = f"GET {rest.url}/hook: answered 500 Internal Server Error, not 200 or 204"
     assert str(failure(perform, expect_status=[200, 204])) == said
@@ -180,7 +185,7 @@ def test_an_error_says_what_was_expected(perform: Perform, rest: RestServer) -> 
     ],
 )
 def test_retry_after(header: str | None, seconds: float | None) -> None:
-    assert retry_after(header, 1000) == seconds
+    assert read_retry_after(header, 1000) == seconds
 
 
 def test_retry_after_counts_where_another_attempt_can_help(
@@ -198,13 +203,13 @@ def test_retry_after_counts_where_another_attempt_can_help(
         (drip(b"x", 0.02), "no whole answer within 0.3 s"),
         (drip(b"x", 0.02, headers=True), "no whole answer within 0.3 s"),
         (silent(), "no whole answer within 0.3 s"),
-        (reset(), "the connection was lost"),
+        (reset(), "the service reset the connection"),
         (truncated(b"x" * 100, 50), "the answer was cut short"),
         (truncated(b"x" * 100, 50, chunked=True), "the answer was cut short"),
     ],
     ids=["drip", "drip of headers", "silent", "reset", "truncated", "truncated chunk"],
 )
-def test_a_failing_connection_may_do_better_later(
+def test_a_failed_connection_may_be_tried_again(
     perform: Perform, rest: RestServer, answer: Answer, cause: str
 ) -> None:
     rest.answer, begin = answer, time.monotonic()
@@ -223,12 +228,12 @@ def test_no_server(perform: Perform) -> None:
     assert not error.permanent
 
 
-def test_a_server_that_speaks_no_tls(perform: Perform, rest: RestServer) -> None:
+def test_a_server_without_tls(perform: Perform, rest: RestServer) -> None:
     error = failure(perform, f"https://127.0.0.1:{rest.port}/")
     assert "TLS failed" in str(error)
 
 
-def test_a_server_that_speaks_no_http(perform: Perform, rest: RestServer) -> None:
+def test_a_server_that_does_not_speak_http(perform: Perform, rest: RestServer) -> None:
     def nonsense(handler: Handler) -> bool:
         handler.wfile.write(b"220 mail.example.org ESMTP\r\n")
         handler.close_connection = True
@@ -250,7 +255,7 @@ def test_a_server_that_speaks_no_http(perform: Perform, rest: RestServer) -> Non
         (b"\xe4", "text/plain; charset=rot13", "\ufffd"),
     ],
 )
-def test_what_is_kept_of_an_answer(
+def test_the_output_that_is_kept(
     perform: Perform, rest: RestServer, body: bytes, kind: str, kept: str | None
 ) -> None:
     rest.answer = reply(200, body, Content_Type=kind)
@@ -292,11 +297,11 @@ def test_a_post_that_a_kept_connection_swallows_is_sent_once_more(
     assert len({headers["idempotency-key"] for _, _, headers in rest.requests}) == 1
     assert len(rest.clients) == 2
     rest.answer = reset()
-    assert "the connection was lost" in str(failure(perform, method="POST"))
+    assert "the service reset the connection" in str(failure(perform, method="POST"))
     assert len(rest.requests) == 5, "once more, and no more"
 
 
-def test_a_post_of_whose_answer_a_byte_came_is_not_sent_again(
+def test_a_post_whose_answer_has_begun_is_not_sent_again(
     perform: Perform, rest: RestServer
 ) -> None:
     def begin_to_answer(handler: Handler) -> bool:
@@ -341,8 +346,8 @@ def test_redirects_are_followed_as_requests_does(perform: Perform, rest: RestSer
         ("http://169.254.169.254/meta", "169.254.169.254 is a link-local address, which"),
         ("http://[::ffff:10.0.0.1]/", "is a private address, which CRON_TASKS_HTTP_ALLOW does not"),
         ("//2130706434:{port}/", "127.0.0.2 is a loopback address, which CRON_TASKS_HTTP_ALLOW"),
-        ("file:///etc/passwd", "redirected to what is no http or https URL"),
-        ("http://[", "redirected to what is no http or https URL"),
+        ("file:///etc/passwd", "redirected to something that is not an http or https URL"),
+        ("http://[", "redirected to something that is not an http or https URL"),
     ],
 )
 def test_each_hop_is_checked(perform: Perform, rest: RestServer, location: str, cause: str) -> None:
@@ -352,7 +357,9 @@ def test_each_hop_is_checked(perform: Perform, rest: RestServer, location: str, 
     assert error.permanent
 
 
-def test_what_is_meant_for_one_host_goes_to_no_other(perform: Perform, rest: RestServer) -> None:
+def test_private_parts_of_a_request_stay_with_their_host(
+    perform: Perform, rest: RestServer
+) -> None:
     private = {"Authorization": "a", "Cookie": "b", "Host": "c", "X-Key": "${secret:TOKEN}"}
     with RestServer() as other:
         other.answer = reply(200, b"arrived")
@@ -393,7 +400,7 @@ def test_the_operator_may_allow_it(perform: Perform, rest: RestServer, allow: st
     assert perform(f"http://localhost:{rest.port}/", allow=allow) == "fine"
 
 
-def test_the_environment_has_no_say(
+def test_the_environment_has_no_influence(
     perform: Perform, rest: RestServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
@@ -403,7 +410,7 @@ def test_the_environment_has_no_say(
     assert "authorization" not in rest.requests[0][2]
 
 
-def test_secrets_go_where_they_are_meant_to(perform: Perform, rest: RestServer) -> None:
+def test_secrets_reach_the_request(perform: Perform, rest: RestServer) -> None:
     host = rest.url.removeprefix("http://")
     perform(
         f"http://me:${{secret:PASSWORD}}@{host}/${{secret:KEY}}",

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from rest_server import Handler, RestServer, first, raw, reply, reset
 
-from cron_tasks.actions import action_of
+from cron_tasks.actions import find_performer
 from cron_tasks.actions.connections import _tls_context
 from cron_tasks.errors import ActionFailed
-from cron_tasks.jobs.job import Job, validate
-from cron_tasks.jobs.permissions import Limits
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.jobs.run import Run
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.settings import Settings
 
 ASCII = "xn--fa-hia.test"
@@ -65,10 +66,10 @@ def perform(server: RestServer) -> Perform:
     def run(host: str = "faß.test", path: str = "/", **action: Any) -> str | None:
         fields = {"type": "http", "url": f"https://{host}:{server.port}{path}", **action}
         row = {"id": 7, "name": "x", "every": 60, "timeout": 5, "action": fields}
-        job = validate(row, timezone="UTC", limits=Limits(http=("*",)))
+        job = validate_row(row, timezone="UTC", permissions=Permissions(http=("*",)))
         assert isinstance(job, Job), job
         tick = Run(job, "7@2026-11-23T09:00:00Z", 1_795_424_400.0, 1)
-        return action_of(job)(tick, Settings(http_allow="127.0.0.1"))
+        return find_performer(job)(tick, Settings(http_allow="127.0.0.1"))
 
     return run
 
@@ -78,7 +79,7 @@ def path_of(handler: Handler) -> bool:
 
 
 @pytest.mark.parametrize("host", ["faß.test", "FAẞ.TEST", ASCII, "faß.test."])
-def test_the_name_asked_for_is_that_of_the_url(
+def test_the_certificate_is_checked_for_the_host_of_the_url(
     perform: Perform, server: RestServer, asked: list[str | None], host: str
 ) -> None:
     server.answer = path_of
@@ -87,7 +88,7 @@ def test_the_name_asked_for_is_that_of_the_url(
     assert server.requests[0][2]["host"] == "other.test"
 
 
-def test_a_host_of_the_job_makes_no_certificate_valid(perform: Perform, server: RestServer) -> None:
+def test_the_host_header_makes_no_certificate_valid(perform: Perform, server: RestServer) -> None:
     server.answer = path_of
     with pytest.raises(ActionFailed, match="TLS certificate is not accepted: Hostname mismatch"):
         perform("fass.test", headers={"Host": ASCII})

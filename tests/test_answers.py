@@ -1,4 +1,4 @@
-"""Answers that could be taken for another request's, in both clients: interim, late, unasked."""
+"""Answers that could be taken for those of another request, in both clients."""
 
 import itertools
 import json
@@ -12,12 +12,13 @@ from reading import failure as sync_failure
 from reading import quick, read  # noqa: F401
 from rest_server import JOBS_PATH, Handler, RestServer, interim, raw, reply
 
-from cron_tasks.actions import action_of
+from cron_tasks.actions import find_performer
 from cron_tasks.errors import ActionFailed
-from cron_tasks.http.deadline import MOST_INTERIM
-from cron_tasks.jobs.job import Job, validate
-from cron_tasks.jobs.permissions import Limits
+from cron_tasks.http.deadline import MAX_INTERIM
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.jobs.run import Run
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.settings import Settings
 
 EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
@@ -31,11 +32,11 @@ def call(rest: RestServer) -> Call:
     def run(path: str = "/", timeout: float = 5, **action: Any) -> str:
         fields = {"type": "http", "url": rest.url + path, **action}
         row = {"id": 7, "name": "x", "every": 60, "timeout": timeout, "action": fields}
-        job = validate(row, timezone="UTC", limits=Limits(http=("*",)))
+        job = validate_row(row, timezone="UTC", permissions=Permissions(http=("*",)))
         assert isinstance(job, Job), job
         try:
             tick = Run(job, "7@2026-11-23T09:00:00Z", 1_795_424_400.0, 1)
-            return str(action_of(job)(tick, Settings(http_allow="127.0.0.1")))
+            return str(find_performer(job)(tick, Settings(http_allow="127.0.0.1")))
         except ActionFailed as error:
             return str(error)
 
@@ -51,7 +52,7 @@ def before(path: str, answer: answers.Answer) -> answers.Answer:
     return lambda handler: (answer if handler.path == path else path_of)(handler)
 
 
-CODES = [(103,), (102,), (100,), (103, 103, 102, 100, 103), (199,), (102,) * MOST_INTERIM]
+CODES = [(103,), (102,), (100,), (103, 103, 102, 100, 103), (199,), (102,) * MAX_INTERIM]
 
 
 @pytest.mark.parametrize("codes", CODES, ids=str)
@@ -64,7 +65,7 @@ def test_interim_answers_are_skipped(call: Call, rest: RestServer, codes: tuple[
 
 
 @pytest.mark.parametrize("codes", CODES, ids=str)
-def test_interim_answers_stop_no_sync(rest: RestServer, codes: tuple[int, ...]) -> None:
+def test_interim_answers_do_not_stop_a_sync(rest: RestServer, codes: tuple[int, ...]) -> None:
     body = json.dumps([{"id": 1}]).encode()
     rest.answer = interim(codes, reply(200, body))
     assert read(rest) == [("row 1", {"id": 1})]
@@ -74,9 +75,9 @@ def test_interim_answers_stop_no_sync(rest: RestServer, codes: tuple[int, ...]) 
 
 @pytest.mark.parametrize("code", [100, 102, 103])
 def test_interim_answers_without_an_end(call: Call, rest: RestServer, code: int) -> None:
-    rest.answer = interim([code] * (MOST_INTERIM + 1), path_of)
-    assert call("/a").endswith(f"the service sent more than {MOST_INTERIM} interim responses")
-    assert f"more than {MOST_INTERIM} interim responses" in sync_failure(rest)
+    rest.answer = interim([code] * (MAX_INTERIM + 1), path_of)
+    assert call("/a").endswith(f"the service sent more than {MAX_INTERIM} interim responses")
+    assert f"more than {MAX_INTERIM} interim responses" in sync_failure(rest)
     rest.answer = None
     assert "404" in call("/b")
     slowly = itertools.repeat(code)
@@ -85,7 +86,7 @@ def test_interim_answers_without_an_end(call: Call, rest: RestServer, code: int)
     )(handler)
     begun = time.monotonic()
     assert call("/a", timeout=0.3).endswith("no whole answer within 0.3 s")
-    assert "did not arrive within 0.4 s" in sync_failure(rest, rest_deadline=0.4)
+    assert "did not return its list within 0.4 s" in sync_failure(rest, rest_deadline=0.4)
     assert time.monotonic() - begun < 3
 
 

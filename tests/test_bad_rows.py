@@ -1,4 +1,4 @@
-"""A row that no job can be made of harms only itself, whatever it is, and its job goes on."""
+"""A row that is not a valid job harms only itself, and its job keeps the last good version."""
 
 import time
 
@@ -6,7 +6,8 @@ import pytest
 from redis import Redis
 from rest_server import Handler, RestServer
 
-from cron_tasks.jobs.job import Rejected, validate
+from cron_tasks.jobs.rejected import Rejected
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.registry.registry import Registry
 from cron_tasks.settings import Settings
 from cron_tasks.sync.reconciler import Reconciler, Report
@@ -89,7 +90,7 @@ def test_a_long_collection_is_refused_before_its_items_are_looked_at() -> None:
         {"action": http | {"expect_status": [7] * 101}},
         {"action": http | {"headers": {str(n): 1 for n in range(101)}}},
     ):
-        found = validate(row | extra, timezone="UTC")
+        found = validate_row(row | extra, timezone="UTC")
         assert isinstance(found, Rejected)
         assert len(found.errors) == 1
         assert "items, got" in found.errors[0]

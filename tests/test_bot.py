@@ -1,4 +1,4 @@
-"""The reference bot: what it promises of each message, whatever dies when."""
+"""The reference bot: its promises for each message, whichever process dies at any moment."""
 
 import json
 import signal
@@ -17,7 +17,7 @@ from telegram_server import TelegramServer, error
 
 from cron_tasks.bot import Bot, ListReader, Pace, Permanent, Reader, StreamReader, TryAgain, loop
 from cron_tasks.bot import reader as bot_reader
-from cron_tasks.bot.telegram import Telegram, fitting, pace
+from cron_tasks.bot.telegram import Telegram, cut_text, telegram_pace
 from cron_tasks.errors import CronTasksError
 from cron_tasks.settings import Settings
 from cron_tasks.store.client import connect
@@ -149,7 +149,7 @@ def test_two_share_a_queue(bots: Bots, redis: Redis, kind: str) -> None:
     assert sorted(first + second) == sorted(f"None {n}: m{n}" for n in range(300))
 
 
-def test_no_telegram_there_and_the_token_is_not_told(bots: Bots, redis: Redis) -> None:
+def test_an_unreachable_telegram_and_the_token_is_not_shown(bots: Bots, redis: Redis) -> None:
     put(redis, "list", message(1))
     url = f"http://127.0.0.1:{free_port()}"
     bot = bots.start("--telegram", TELEGRAM_URL=url, LOG_LEVEL="DEBUG")
@@ -160,7 +160,9 @@ def test_no_telegram_there_and_the_token_is_not_told(bots: Bots, redis: Redis) -
 
 
 @both
-def test_it_outlives_redis(bots: Bots, telegram: TelegramServer, tmp_path: Path, kind: str) -> None:
+def test_it_survives_a_restart_of_redis(
+    bots: Bots, telegram: TelegramServer, tmp_path: Path, kind: str
+) -> None:
     server = Valkey(tmp_path / "own", appendfsync="always")
     try:
         bot = bots.start("--telegram", REDIS_URL=server.url, NOTIFY_TRANSPORT=kind)
@@ -189,7 +191,7 @@ def test_it_outlives_redis(bots: Bots, telegram: TelegramServer, tmp_path: Path,
         server.stop()
 
 
-def test_a_signal_lets_it_finish_the_message_in_hand(
+def test_a_signal_lets_it_finish_the_current_message(
     bots: Bots, telegram: TelegramServer, redis: Redis
 ) -> None:
     telegram.hold.clear()
@@ -255,7 +257,7 @@ def test_the_same_id_is_handled_once(reader: Callable[..., Reader], redis: Redis
     assert first.kind == "list" or redis.xlen(QUEUE) == unacknowledged(redis, "stream") == 0
 
 
-def test_what_cannot_be_sent_is_set_aside(
+def test_messages_that_cannot_be_sent_become_dead_letters(
     reader: Callable[..., Reader], telegram: TelegramServer, redis: Redis
 ) -> None:
     refusals = {
@@ -264,9 +266,9 @@ def test_what_cannot_be_sent_is_set_aside(
     }
     telegram.answer = lambda it: refusals.get(it["chat_id"], (200, {"ok": True}))
     bad = {
-        "\x1b[31mno JSON\udcff": "it is no JSON object",
-        "[1]": "it is no JSON object",
-        "[" * 5_000: "it is no JSON object",
+        "\x1b[31mno JSON\udcff": "it is not a JSON object",
+        "[1]": "it is not a JSON object",
+        "[" * 5_000: "it is not a JSON object",
         message(1, chat_id=None): "it has no chat_id",
         message(1, response=None): "it has no text in `response`",
         message(2): "Telegram: 400 Bad Request: chat not found",
@@ -275,15 +277,15 @@ def test_what_cannot_be_sent_is_set_aside(
     put(redis, (it := reader("a")).kind, *bad, message(4))
     if it.kind == "stream":
         redis.xadd(QUEUE, {"other": "x"})
-        bad["no field `data`: {'other': 'x'}"] = "it is no JSON object"
-    run(it, Telegram(TOKEN, telegram.url), pace())
+        bad["no field `data`: {'other': 'x'}"] = "it is not a JSON object"
+    run(it, Telegram(TOKEN, telegram.url), telegram_pace())
     assert dict(dead(redis)) == bad
     assert telegram.sent == [(4, "m4")]
     assert 604_000 < redis.ttl(f"{QUEUE}:dead") <= 604_800
     assert not unacknowledged(redis, it.kind)
 
 
-def test_interim_answers_have_nothing_sent_twice(
+def test_interim_answers_cause_no_second_sending(
     reader: Callable[..., Reader], telegram: TelegramServer, redis: Redis
 ) -> None:
     telegram.interim = [102, 103]
@@ -292,7 +294,7 @@ def test_interim_answers_have_nothing_sent_twice(
     assert telegram.sent == [(1, "m1"), (2, "m2")]
 
 
-def test_a_chat_that_has_to_wait_holds_up_no_other(
+def test_a_delayed_chat_does_not_hold_up_others(
     reader: Callable[..., Reader], telegram: TelegramServer, redis: Redis
 ) -> None:
     first = iter([error(429, "Too Many Requests: retry after 1", retry_after=1)])
@@ -304,7 +306,7 @@ def test_a_chat_that_has_to_wait_holds_up_no_other(
     assert telegram.sent == [(3, "m3"), (4, "m4"), (7, "m1"), (7, "m2")]
 
 
-def test_what_a_dead_reader_had_goes_to_the_others(
+def test_the_messages_of_a_dead_reader_go_to_others(
     reader: Callable[..., Reader], redis: Redis
 ) -> None:
     first, other = reader("a", lease=0.4), reader("b", lease=0.4)
@@ -323,8 +325,8 @@ def test_what_a_dead_reader_had_goes_to_the_others(
 
     [again] = wait_until(once_more, "the message of the reader that does not renew its name")
     assert again.data == message(1)
-    assert first.lapsed
-    assert not other.lapsed
+    assert first.is_overdue
+    assert not other.is_overdue
     with pytest.raises(RedisError):
         first.renew()
     other.ack(again)
@@ -352,7 +354,7 @@ def test_messages_stay_with_a_reader_that_works_long(
     other.leave()
 
 
-def test_a_bot_whose_lease_runs_out_begins_anew(
+def test_a_bot_whose_lease_expires_starts_again(
     reader: Callable[..., Reader], redis: Redis
 ) -> None:
     """As after a freeze: what it holds may be another's by then."""
@@ -422,7 +424,7 @@ def test_the_dead_list_is_bounded(
     assert [raw for raw, _ in dead(redis)] == ["c", "d", "e"]
 
 
-def test_no_more_is_taken_than_can_be_held(
+def test_no_more_messages_are_received_than_can_be_held(
     reader: Callable[..., Reader], redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "MOST_HELD", 4)
@@ -459,7 +461,7 @@ def test_a_queue_of_another_kind_is_refused(redis: Redis, redis_url: str) -> Non
         ((200, b"{}"), None, True),
     ],
 )
-def test_what_is_no_fault_of_a_message(
+def test_failures_that_are_not_the_message_s_fault(
     telegram: TelegramServer, answer: tuple[int, Any], after: float | None, everyone: bool
 ) -> None:
     telegram.answer = lambda _: answer
@@ -522,14 +524,14 @@ def test_how_long_ids_are_remembered_is_a_setting(redis: Redis, redis_url: str) 
 
 
 def test_pace() -> None:
-    telegram = pace()
+    telegram = telegram_pace()
     now, sent = 100.0, []
     waiting = [chat for chat in "abc" for _ in range(20)] + [f"chat{n}" for n in range(60)]
     while waiting:
         chat = min(waiting, key=telegram.ready_at)
         now = max(now, telegram.ready_at(chat))
         waiting.remove(chat)
-        telegram.sent(chat, now)
+        telegram.note_sent(chat, now)
         sent.append((now, chat))
     for at, chat in sent:
         second = [other for when, other in sent if at <= when < at + 1 - 1e-6]
@@ -553,4 +555,4 @@ def test_pace() -> None:
     ],
 )
 def test_a_text_fits(text: str, expected: str) -> None:
-    assert fitting(text) == expected
+    assert cut_text(text) == expected

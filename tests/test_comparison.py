@@ -13,7 +13,8 @@ from processes import Celery
 from redis import Redis
 from rest_server import RestServer
 
-from cron_tasks.jobs.job import Job, validate
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.repair.comparison import Comparison, Differences
 from cron_tasks.schedules.catchup import next_fire_time
@@ -177,7 +178,7 @@ def test_a_scheduled_job_without_an_entry_is_found_before_it_is_due(
     assert (found.counts, found.needs_sync) == ({"unreadable": 1}, True)
     assert (redis.zscore(names.SCHEDULE, KEY), redis.hget(names.JOBS, "7")) == (None, "")
     # Once the sync has written it again, no tick to come counts as missed or skipped.
-    job = validate({"id": 7, "name": "Later", "every": 86_400}, timezone="UTC")
+    job = validate_row({"id": 7, "name": "Later", "every": 86_400}, timezone="UTC")
     assert isinstance(job, Job)
     apply(redis, Changes(changed=[Desired(job, "x")]), beat.clock.now)
     assert redis.zrange(names.ACCOUNT_PREFIX + "7", 0, -1) == []

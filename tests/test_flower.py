@@ -1,4 +1,4 @@
-"""Who may reach Flower 2.2: its real command, started in every way that people give it options."""
+"""Access to Flower 2.2: its real command, started with options from every source."""
 
 import http.client
 import os
@@ -14,13 +14,13 @@ import pytest
 from helpers import free_port
 from processes import Process
 
-from cron_tasks.flower.access import fault, is_loopback
+from cron_tasks.flower.access import find_fault, is_loopback
 
 LOGIN = {"Authorization": "Basic " + b64encode(b"me:secret").decode()}
 Start = Callable[..., Process]
 
 
-def test_the_flower_that_this_reaches_into() -> None:
+def test_the_version_of_flower_whose_insides_we_know() -> None:
     """flower_access.py relies on `flower.urls.handlers` and on the order of Flower's start."""
     assert version("flower").startswith("2.2.")
 
@@ -100,7 +100,7 @@ def test_an_open_flower_does_not_start(
         ),
     ],
 )
-def test_one_that_is_guarded_starts(
+def test_a_protected_flower_starts(
     start: Start, tmp_path: Path, arguments: list[str], env: dict[str, str], config: str
 ) -> None:
     if config:
@@ -168,13 +168,13 @@ def test_its_help_needs_no_login(start: Start) -> None:
         ({"unix_socket": "/run/flower"}, True),
     ],
 )
-def test_what_counts_as_guarded(changed: dict[str, object], starts: bool) -> None:
+def test_which_options_protect_flower(changed: dict[str, object], starts: bool) -> None:
     options = {"basic_auth": None, "auth": "", "auth_provider": None, "address": ""}
     options |= {"port": 5555, "unix_socket": "", "xheaders": False}
-    assert (fault(SimpleNamespace(**options | changed)) is None) == starts
+    assert (find_fault(SimpleNamespace(**options | changed)) is None) == starts
 
 
-def test_what_is_loopback() -> None:
+def test_which_addresses_are_loopback() -> None:
     for local in ("127.0.0.1", "127.1.2.3", "localhost", "::1", "::ffff:127.0.0.1"):
         assert is_loopback(local)
     for not_local in ("", "0.0.0.0", "::", "10.0.0.1", "no-such-host.invalid", "\ud800"):

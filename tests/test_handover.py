@@ -15,9 +15,10 @@ from redis import Redis
 
 from cron_tasks.beat.sweeper import sweep
 from cron_tasks.jobs.actions import TaskAction
-from cron_tasks.jobs.job import Job, validate
-from cron_tasks.jobs.permissions import Limits
-from cron_tasks.jobs.routing import routing
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.permissions import Permissions
+from cron_tasks.jobs.routing import routing_options
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.ledger.ledger import LEASE, Ledger
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
@@ -36,10 +37,10 @@ OK = Result("ok", output="well")
 
 def task_job(**fields: Any) -> Job:
     row = {"id": 7, "name": "x", "every": 60, "timeout": 30, "queue": "other", "priority": 3}
-    job = validate(
+    job = validate_row(
         row | {"action": {"type": "task", "name": "other.add"}} | fields,
         timezone="UTC",
-        limits=Limits(("*",)),
+        permissions=Permissions(("*",)),
     )
     assert isinstance(job, Job)
     return job
@@ -57,7 +58,7 @@ class Bench:
         self.runner = Runner(
             self.ledger, Registry(redis), SETTINGS, "w", lambda: self.now, self.send
         )
-        redis.hset(names.entry_key("7"), "job", task_job(**fields).document())
+        redis.hset(names.entry_key("7"), "job", task_job(**fields).to_document())
 
     def send(self, job: Job, action: TaskAction, task_id: str, handed: Handed) -> None:
         self.sent.append((task_id, handed))
@@ -92,8 +93,8 @@ def bench(redis: Redis) -> Callable[..., Bench]:
 
 
 def test_the_message_that_starts_the_run_goes_to_our_queue() -> None:
-    assert routing(task_job()) == {"priority": 3}
-    assert routing(task_job(action={"type": "notify"})) == {"queue": "other", "priority": 3}
+    assert routing_options(task_job()) == {"priority": 3}
+    assert routing_options(task_job(action={"type": "notify"})) == {"queue": "other", "priority": 3}
 
 
 @pytest.mark.parametrize(
@@ -106,9 +107,9 @@ def test_the_message_that_starts_the_run_goes_to_our_queue() -> None:
     ],
 )
 def test_which_tasks_jobs_may_call(name: str, allowed: bool) -> None:
-    assert Limits(("other.*",)).allows_task(name) == allowed
-    assert Limits(("*",)).allows_task(name) == (name.startswith("other"))
-    assert not Limits().allows_task(name)
+    assert Permissions(("other.*",)).allows_task(name) == allowed
+    assert Permissions(("*",)).allows_task(name) == (name.startswith("other"))
+    assert not Permissions().allows_task(name)
 
 
 def test_a_run_waits_for_its_task_without_a_worker(bench: Callable[..., Bench]) -> None:
@@ -234,7 +235,7 @@ def test_a_task_is_sent_once_or_not_at_all(tmp_path: Path, monkeypatch: pytest.M
     handed = Handed(TICK, "", NOW)
 
     def sent_while(trouble: Callable[[], object]) -> int:
-        monkeypatch.setattr(delegation, "waiting", lambda *_: bool(trouble()) * 0)
+        monkeypatch.setattr(delegation, "count_messages", lambda *_: bool(trouble()) * 0)
         delegation.send(app, task_job(), task_job().action, "id", handed)
         wait_until(redis.ping)
         return redis.llen("other\x06\x163")

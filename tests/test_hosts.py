@@ -1,4 +1,4 @@
-"""Host names: in IDNA 2008 wherever one is read, and the header Host of a job."""
+"""Host names: IDNA 2008 in every place that reads one, and the header Host of a job."""
 
 import json
 import socket
@@ -11,12 +11,14 @@ import rest_server as answers
 from reading import TOKEN, quick, read, tokens  # noqa: F401
 from rest_server import JOBS_PATH, Handler, RestServer, first, redirect, reply
 
-from cron_tasks.actions import action_of
+from cron_tasks.actions import find_performer
 from cron_tasks.errors import ActionFailed
-from cron_tasks.http.hosts import ascii_host, usable_as_host, with_ascii_host
-from cron_tasks.jobs.job import Job, Rejected, validate
-from cron_tasks.jobs.permissions import Limits
+from cron_tasks.http.hosts import is_host_header, to_ascii_host, with_ascii_host
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.permissions import Permissions
+from cron_tasks.jobs.rejected import Rejected
 from cron_tasks.jobs.run import Run
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.settings import Settings
 
 IDN, ASCII = "faß.test", "xn--fa-hia.test"
@@ -44,14 +46,16 @@ def perform(rest: RestServer, tmp_path: Path) -> Perform:
     rest.answer = reply(200, b"fine")
 
     def run(url: str, allow: str = "*.test, 127.0.0.1", **action: Any) -> str | None:
-        limits = Limits(http=("*",), secrets=frozenset({"KEY"}))
+        permissions = Permissions(http=("*",), secrets=frozenset({"KEY"}))
         fields = {"type": "http", "url": url.replace(":PORT", f":{rest.port}"), **action}
-        job = validate(
-            {"id": 7, "name": "x", "every": 60, "action": fields}, timezone="UTC", limits=limits
+        job = validate_row(
+            {"id": 7, "name": "x", "every": 60, "action": fields},
+            timezone="UTC",
+            permissions=permissions,
         )
         assert isinstance(job, Job), job
         tick = Run(job, "7@2026-11-23T09:00:00Z", 1_795_424_400.0, 1)
-        return action_of(job)(tick, Settings(http_allow=allow, secrets_dir=tmp_path))
+        return find_performer(job)(tick, Settings(http_allow=allow, secrets_dir=tmp_path))
 
     return run
 
@@ -104,7 +108,7 @@ def test_a_redirect_to_the_same_domain_keeps_its_secrets(
 
 @pytest.mark.parametrize("how", ["next", "redirect", "link"])
 @pytest.mark.parametrize("host", [IDN, "fa%C3%9F.test", "FAẞ.test", ASCII])
-def test_the_rest_service_has_such_a_name(
+def test_the_rest_service_may_have_such_a_name(
     rest: RestServer, resolved: list[str], how: str, host: str
 ) -> None:
     where = f"http://{host}:{rest.port}/there"
@@ -128,11 +132,11 @@ def test_the_rest_service_has_such_a_name(
 @pytest.mark.parametrize(
     "host", ["a..b", "ü..b", "-ß.de", "a\u200db.de", "%ff.de", "a%2fb", "a%00b", "a" * 64, "ü" * 64]
 )
-def test_what_is_no_name(host: str) -> None:
+def test_invalid_host_names(host: str) -> None:
     with pytest.raises(ValueError, match="host name"):
-        ascii_host(host)
+        to_ascii_host(host)
     row = {"id": 1, "name": "x", "every": 60, "action": {"type": "http", "url": f"http://{host}/"}}
-    assert isinstance(validate(row, timezone="UTC"), Rejected)
+    assert isinstance(validate_row(row, timezone="UTC"), Rejected)
 
 
 def test_an_address_in_brackets_stays() -> None:
@@ -193,10 +197,10 @@ def test_host_goes_to_no_other_host(perform: Perform, rest: RestServer) -> None:
 @pytest.mark.parametrize(
     "value", ["", "a b", "a/b", "me@a", "http://a", "a:b", "a:70000", "a:80:90", "[::1", "[g::1]"]
 )
-def test_a_host_that_is_none(perform: Perform, rest: RestServer, value: str) -> None:
-    assert not usable_as_host(value)
+def test_an_invalid_host_header(perform: Perform, rest: RestServer, value: str) -> None:
+    assert not is_host_header(value)
     action = {"type": "http", "url": "http://example.org", "headers": {"hOst": value}}
-    outcome = validate({"id": 1, "name": "x", "every": 60, "action": action}, timezone="UTC")
+    outcome = validate_row({"id": 1, "name": "x", "every": 60, "action": action}, timezone="UTC")
     assert isinstance(outcome, Rejected)
     assert "hOst is a host or host:port in ASCII, got" in outcome.errors[0]
     with pytest.raises(ActionFailed, match="its header host is, with its placeholders filled in"):

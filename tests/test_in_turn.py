@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from helpers import wait_until
+from live import as_if_away
 from processes import Celery
 from redis import Redis
 from rest_server import RestServer, reply
@@ -142,19 +143,20 @@ def test_flags_of_a_queued_run_do_not_grow(redis: Redis) -> None:
 
 def test_several_late_ticks_of_one_job_are_advanced_in_turn(redis: Redis) -> None:
     from cron_tasks.beat.due import Row, judge
-    from cron_tasks.jobs.job import Job, validate
+    from cron_tasks.jobs.job import Job
+    from cron_tasks.jobs.validation import validate_row
     from cron_tasks.registry.entries import definition, meta, timing
     from cron_tasks.settings import Settings
 
     def judged(late: float, **more: object) -> tuple[int, bool]:
         row = {"id": 7, "name": "x", "every": 5, "catchup": {"policy": "all"}} | more
-        from cron_tasks.jobs.permissions import Limits
+        from cron_tasks.jobs.permissions import Permissions
 
-        job = validate(row, timezone="UTC", limits=Limits(http=("127.0.0.1",)))
+        job = validate_row(row, timezone="UTC", permissions=Permissions(http=("127.0.0.1",)))
         assert isinstance(job, Job)
         text = definition("7", timing(job.schedule, True), {})
         stored = Row(
-            "redbeat:cron_tasks:7", repr(NOW), text, meta(NOW - 5, 1), job.document().decode()
+            "redbeat:cron_tasks:7", repr(NOW), text, meta(NOW - 5, 1), job.to_document().decode()
         )
         advance, _ = judge(stored, NOW + late, Settings())
         return len(advance.run_ids), advance.in_turn
@@ -204,10 +206,7 @@ def test_live_each_missed_tick_is_asked_for_once_and_in_turn(
         # As if nothing had run for seven hours.
         hour = time.time() // 3600 * 3600
         for policy in policies:
-            key = names.entry_key(policy)
-            redis.hset(key, "since", repr(hour - 7 * 3600))
-            redis.hset(key, "meta", '{"last_run_at": null, "total_run_count": 1}')
-            redis.zadd(names.SCHEDULE, {key: hour - 6 * 3600})
+            as_if_away(redis, policy, hour - 7 * 3600, hour - 6 * 3600)
         celery.beat()
         ticks = {policy: [RunId(policy, hour - n * 3600) for n in range(6, -1, -1)]
                  for policy in policies}  # fmt: skip

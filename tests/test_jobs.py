@@ -1,4 +1,4 @@
-"""Section 3 of the contract, row by row: what is a job, what is not, and what a person is told."""
+"""docs/contract.md, section 3, row by row: valid jobs, rejected rows, and their messages."""
 
 import unicodedata
 from typing import Any
@@ -8,16 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cron_tasks.jobs.job import (
-    REMARKS,
-    BrokenDocument,
-    Job,
-    Rejected,
-    fingerprint,
-    job_id,
-    validate,
-)
+from cron_tasks.jobs.fingerprint import REMARKS, fingerprint_row
+from cron_tasks.jobs.job import BrokenDocument, Job
 from cron_tasks.jobs.policies import TEMPLATE_FIELDS
+from cron_tasks.jobs.rejected import Rejected
+from cron_tasks.jobs.validation import row_id, validate_row
 
 SMALLEST = {"id": 7, "name": "Water the plants", "cron_expression": "0 9 * * *"}
 EVERYTHING = {
@@ -63,20 +58,20 @@ def nested(levels: int) -> list[object]:
 
 
 def accepted(**fields: Any) -> Job:
-    job = validate(SMALLEST | fields, timezone="UTC")
+    job = validate_row(SMALLEST | fields, timezone="UTC")
     assert isinstance(job, Job), job
     return job
 
 
 def errors(**fields: Any) -> tuple[str, ...]:
-    rejected = validate(SMALLEST | fields, timezone="UTC", place="row 17")
+    rejected = validate_row(SMALLEST | fields, timezone="UTC", place="row 17")
     assert isinstance(rejected, Rejected), rejected
     assert rejected.place == "row 17"
     return rejected.errors
 
 
 def test_the_smallest_job_has_the_defaults_of_the_contract() -> None:
-    job = validate(SMALLEST, timezone="Europe/Berlin")
+    job = validate_row(SMALLEST, timezone="Europe/Berlin")
     assert isinstance(job, Job)
     assert (job.id, job.name, job.enabled, job.timezone) == (
         "7",
@@ -93,8 +88,8 @@ def test_the_smallest_job_has_the_defaults_of_the_contract() -> None:
     assert job.warnings == ()
 
 
-def test_every_field_of_the_contract_is_taken_over() -> None:
-    job = validate(EVERYTHING, timezone="UTC")
+def test_every_field_of_the_contract_is_accepted() -> None:
+    job = validate_row(EVERYTHING, timezone="UTC")
     assert isinstance(job, Job), job
     assert (job.id, job.name, job.enabled) == ("plants/7", "Water the plants 🪴", False)
     assert job.timezone == "Europe/Berlin"
@@ -115,18 +110,18 @@ def test_every_field_of_the_contract_is_taken_over() -> None:
     assert job.warnings == ()
 
 
-def test_null_means_not_given() -> None:
+def test_null_counts_as_not_given() -> None:
     nulls = dict.fromkeys(EVERYTHING, None) | {"unheard_of": None}
     nulls["notify"] = dict.fromkeys(("queue", "on", "template", "stale_after"))
     nulls["retry"] = dict.fromkeys(("max_attempts", "backoff", "max_backoff"))
     nulls["action"] = {"type": "notify", "url": None}
-    assert validate(nulls | SMALLEST, timezone="UTC") == validate(SMALLEST, timezone="UTC")
+    assert validate_row(nulls | SMALLEST, timezone="UTC") == validate_row(SMALLEST, timezone="UTC")
     assert errors(name=None) == ("`name`: is missing; expected text of 1 to 1000 characters",)
 
 
-def test_an_empty_text_means_not_given_unless_the_field_is_required() -> None:
+def test_an_empty_text_counts_as_not_given_unless_the_field_is_required() -> None:
     empty = dict.fromkeys(EVERYTHING.keys() - {"id", "name"} | {"rrule", "unheard_of"}, "")
-    assert validate(empty | SMALLEST, timezone="UTC") == validate(SMALLEST, timezone="UTC")
+    assert validate_row(empty | SMALLEST, timezone="UTC") == validate_row(SMALLEST, timezone="UTC")
     assert errors(name="") == ("`name`: expected text of 1 to 1000 characters, got ''",)
 
 
@@ -150,7 +145,7 @@ def test_a_job_shows_its_rule_as_it_was_written(
     fields: dict[str, Any], expression: str, zone: str
 ) -> None:
     job = accepted(**{"cron_expression": None} | fields)
-    stored = Job.from_document(job.document())
+    stored = Job.from_document(job.to_document())
     assert (stored.expression, stored.timezone) == (job.expression, job.timezone)
     assert (stored.expression, stored.timezone) == (expression, zone)
     assert stored.schedule == job.schedule
@@ -273,7 +268,7 @@ def test_errors_of_a_schedule(fields: dict[str, Any], found: tuple[str, ...]) ->
         ({"action": {"type": ["http"]}}, "`action.type`: expected notify, http or task, got ['htt"),
     ],
 )
-def test_an_error_says_what_where_and_how_to_mend(fields: dict[str, Any], error: str) -> None:
+def test_an_error_names_the_field_the_fault_and_the_fix(fields: dict[str, Any], error: str) -> None:
     (found,) = errors(**fields)
     assert found.startswith(error)
 
@@ -300,7 +295,7 @@ def test_an_error_says_what_where_and_how_to_mend(fields: dict[str, Any], error:
         ({"url": "http://$id/"}, "`action.url`: a placeholder cannot stand in the host of a URL"),
         ({"url": "http://a..b/"}, "`action.url`: expected an http or https URL with a host, got"),
         ({"url": "http://a", "headers": {"A": "$"}}, "`action.headers`: the `$` at character 1 n"),
-        ({"url": "http://a", "headers": {"te": "x"}}, "`action.headers`: te is not free to set: "),
+        ({"url": "http://a", "headers": {"te": "x"}}, "`action.headers`: te cannot be set: "),
         ({"url": "http://a", "headers": {"A": "x", "a": "y"}}, "`action.headers`: a is given more"),
         ({"url": "http://a", "body": "${secret:}"}, "`action.body`: the secret at character 1 ha"),
         ({"url": "http://a", "body": "${secret:../x}"}, "`action.body`: the secret at character"),
@@ -352,8 +347,8 @@ def test_every_error_of_a_row_at_once() -> None:
 
 
 @pytest.mark.parametrize("row", [None, 5, "x", [], [SMALLEST], True, nested(100_000)])
-def test_a_row_that_is_no_object(row: Any) -> None:
-    rejected = validate(row, timezone="UTC", place="row 2")
+def test_a_row_that_is_not_an_object_is_rejected(row: Any) -> None:
+    rejected = validate_row(row, timezone="UTC", place="row 2")
     assert isinstance(rejected, Rejected)
     assert rejected.id is None
     assert rejected.errors[0].startswith("expected an object, got ")
@@ -389,13 +384,13 @@ HARMLESS = "Zażółć \x00\x1b[31m\u202e日本\n" * 10
     ],
     ids=lambda value: None if isinstance(value, bool) else "row",
 )
-def test_hostile_rows(fields: dict[str, Any], valid: bool) -> None:
-    result = validate(SMALLEST | fields, timezone="UTC")
+def test_hostile_rows_never_raise(fields: dict[str, Any], valid: bool) -> None:
+    result = validate_row(SMALLEST | fields, timezone="UTC")
     assert isinstance(result, Job) is valid
-    fingerprint(SMALLEST | fields, "UTC")
+    fingerprint_row(SMALLEST | fields, "UTC")
     if isinstance(result, Job):
-        assert Job.from_document(result.document()) == result
-        assert len(result.document()) < 20_000
+        assert Job.from_document(result.to_document()) == result
+        assert len(result.to_document()) < 20_000
         assert all(len(line) < 2000 for line in result.warnings)
     else:
         assert sum(map(len, result.errors)) < 3000
@@ -404,7 +399,7 @@ def test_hostile_rows(fields: dict[str, Any], valid: bool) -> None:
 def test_text_is_kept_as_it_is() -> None:
     job = accepted(name=HARMLESS)
     assert job.name == HARMLESS
-    assert Job.from_document(job.document()).name == HARMLESS
+    assert Job.from_document(job.to_document()).name == HARMLESS
 
 
 @pytest.mark.parametrize(
@@ -434,20 +429,20 @@ def test_unknown_fields_are_kept_and_ignored_with_one_warning(
 ) -> None:
     job = accepted(**fields)
     assert job.warnings == (warning,)
-    stored = Job.from_document(job.document())
+    stored = Job.from_document(job.to_document())
     assert (stored, stored.warnings) == (job, job.warnings)
 
 
-def test_what_is_said_of_a_job_by_others_is_no_part_of_it() -> None:
+def test_reports_about_a_job_are_not_part_of_it() -> None:
     """Reports of ours that come back, and when the row was saved."""
     said = dict.fromkeys(REMARKS, "2026-11-23T09:00:00Z")
     assert {"last_run_at", "last_status", "config_error", "updated_at"} <= REMARKS
-    assert fingerprint(SMALLEST | said, "UTC") == fingerprint(SMALLEST, "UTC")
+    assert fingerprint_row(SMALLEST | said, "UTC") == fingerprint_row(SMALLEST, "UTC")
     assert accepted(**said) == accepted()
 
 
 def test_unknown_fields_can_be_seen() -> None:
-    job = Job.from_document(accepted(colour="green", notify={"sound": "loud"}).document())
+    job = Job.from_document(accepted(colour="green", notify={"sound": "loud"}).to_document())
     assert job.extra == {"colour": "green"}
     assert job.notify.model_extra == {"sound": "loud"}
 
@@ -472,45 +467,55 @@ def test_unknown_fields_can_be_seen() -> None:
         pytest.param(10**5000, None, id="huge"),
     ],
 )
-def test_job_id(identity: Any, text: str | None) -> None:
-    assert job_id({"id": identity}) == text
-    assert job_id([identity]) is None
-    result = validate(SMALLEST | {"id": identity}, timezone="UTC")
+def test_the_id_of_a_row(identity: Any, text: str | None) -> None:
+    assert row_id({"id": identity}) == text
+    assert row_id([identity]) is None
+    result = validate_row(SMALLEST | {"id": identity}, timezone="UTC")
     assert result.id == text
     assert isinstance(result, Job) is (text is not None)
 
 
 def test_a_fingerprint_changes_with_the_row_and_with_the_salt_only() -> None:
-    same = fingerprint(SMALLEST, "UTC")
-    assert same == fingerprint(dict(reversed(SMALLEST.items())), "UTC")
+    same = fingerprint_row(SMALLEST, "UTC")
+    assert same == fingerprint_row(dict(reversed(SMALLEST.items())), "UTC")
     assert len(same) == 16
     others = [
-        fingerprint(SMALLEST, "Europe/Berlin"),
-        fingerprint(SMALLEST | {"id": "7"}, "UTC"),
-        fingerprint(SMALLEST | {"name": "water the plants"}, "UTC"),
-        fingerprint(SMALLEST | {"wibble": 2**70}, "UTC"),
-        fingerprint(SMALLEST | {"wibble": 2**71}, "UTC"),
-        fingerprint(SMALLEST | {"wibble": 2**71, "name": "Mow"}, "UTC"),
+        fingerprint_row(SMALLEST, "Europe/Berlin"),
+        fingerprint_row(SMALLEST | {"id": "7"}, "UTC"),
+        fingerprint_row(SMALLEST | {"name": "water the plants"}, "UTC"),
+        fingerprint_row(SMALLEST | {"chat_id": 2**70}, "UTC"),
+        fingerprint_row(SMALLEST | {"chat_id": 2**71}, "UTC"),
+        fingerprint_row(SMALLEST | {"chat_id": 2**71, "name": "Mow"}, "UTC"),
+        fingerprint_row(SMALLEST | {"retry": {"wibble": 1}}, "UTC"),
+        fingerprint_row(SMALLEST | {"mapped_to_null": ["enabled"]}, "UTC"),
     ]
-    assert len({same, *others}) == 7
+    assert len({same, *others}) == 9
+
+
+@pytest.mark.parametrize("field", ["n_pings", "last_ping", "created_at", "wibble", "a b", "7"])
+def test_a_field_that_no_job_has_does_not_change_the_fingerprint(field: str) -> None:
+    """Services keep counters and times in the same row."""
+    same = fingerprint_row(SMALLEST, "UTC")
+    for value in (1, 2**70, None, "", {"nested": [1]}):
+        assert fingerprint_row(SMALLEST | {field: value}, "UTC") == same
 
 
 @pytest.mark.parametrize("row", [SMALLEST, EVERYTHING, SMALLEST | {"wibble": [1, {"a": None}]}])
-def test_a_document_holds_the_job(row: dict[str, Any]) -> None:
-    job = validate(row, timezone="America/New_York")
+def test_a_document_contains_the_job(row: dict[str, Any]) -> None:
+    job = validate_row(row, timezone="America/New_York")
     assert isinstance(job, Job), job
-    assert Job.from_document(job.document()) == job
-    assert Job.from_document(job.document().decode()) == job
+    assert Job.from_document(job.to_document()) == job
+    assert Job.from_document(job.to_document().decode()) == job
 
 
-def test_a_document_holds_only_what_differs_from_the_defaults() -> None:
-    document = accepted(enabled=True, retry={"max_attempts": 1}, tags=[], timeout=300).document()
-    assert document == accepted().document()
+def test_a_document_contains_only_what_differs_from_the_defaults() -> None:
+    document = accepted(enabled=True, retry={"max_attempts": 1}, tags=[], timeout=300).to_document()
+    assert document == accepted().to_document()
     assert len(document) < 120
     assert orjson.loads(document).keys() == {"id", "name", "schedule"}
 
 
-GOOD = accepted().document()
+GOOD = accepted().to_document()
 
 
 @pytest.mark.parametrize(
@@ -553,7 +558,7 @@ def test_a_broken_document_is_one_sentence(document: bytes | str) -> None:
 )
 def test_the_method_of_an_http_action(action: dict[str, Any], verb: str) -> None:
     job = accepted(action={"type": "http", "url": "https://example.org"} | action)
-    assert job.action.verb == verb
+    assert job.action.effective_method == verb
 
 
 @pytest.mark.parametrize("name", TEMPLATE_FIELDS)
@@ -591,11 +596,11 @@ ROWS = st.fixed_dictionaries(
 
 
 def check(row: Any) -> None:
-    result = validate(row, timezone="UTC", place="row 1")
-    assert result.id == job_id(row)
-    assert fingerprint(row, "UTC") == fingerprint(row, "UTC")
+    result = validate_row(row, timezone="UTC", place="row 1")
+    assert result.id == row_id(row)
+    assert fingerprint_row(row, "UTC") == fingerprint_row(row, "UTC")
     if isinstance(result, Job):
-        assert Job.from_document(result.document()) == result
+        assert Job.from_document(result.to_document()) == result
         assert all(map(is_one_line, result.warnings))
     else:
         assert result.errors

@@ -1,4 +1,4 @@
-"""One format for every line, whoever writes it and whatever is in it."""
+"""One format for every line, from any library and with any content."""
 
 import json
 import logging
@@ -108,7 +108,7 @@ def test_the_console_shows_the_same_lines_to_people() -> None:
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_no_value_can_break_a_line_or_steer_a_terminal(format: str) -> None:
+def test_no_value_can_break_a_line_or_control_a_terminal(format: str) -> None:
     lines = logged(
         "log.info('job.warning', name=HOSTILE, rows=[{HOSTILE: (HOSTILE,)}], other=[HOSTILE])\n"
         "log.info(HOSTILE)\n"
@@ -161,7 +161,7 @@ except ConnectionError as error:
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_no_line_holds_a_secret(format: str) -> None:
+def test_no_line_contains_a_secret(format: str) -> None:
     lines = logged(SECRETS, format)
     text = "\n".join(lines)
     for secret in (SECRET, 'w"d', "other-password", "third"):
@@ -289,7 +289,7 @@ def test_a_celery_worker_and_its_children_write_our_lines_only(tmp_path: Path) -
     assert SECRET not in stderr.read_text()
 
 
-def test_loglevel_and_logfile_of_the_command_go_before_the_settings(tmp_path: Path) -> None:
+def test_loglevel_and_logfile_of_the_command_override_the_settings(tmp_path: Path) -> None:
     logfile = tmp_path / "worker.log"
     command = (*WORKER, "--loglevel=error", f"--logfile={logfile}")
     with celery(tmp_path, *command, log_level="debug") as stderr:

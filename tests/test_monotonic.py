@@ -7,7 +7,8 @@ from applying import apply
 from driven import Beat
 from redis import Redis
 
-from cron_tasks.jobs.job import Job, validate
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.registry.registry import Registry
 from cron_tasks.store import names
@@ -17,7 +18,7 @@ KEY = names.entry_key("7")
 
 
 def desired(row: dict[str, Any], fingerprint: str = "another") -> Desired:
-    job = validate(row, timezone="UTC")
+    job = validate_row(row, timezone="UTC")
     assert isinstance(job, Job)
     return Desired(job, fingerprint)
 
@@ -107,14 +108,14 @@ def test_any_edit_ends_what_was_judged_ahead(
     beat: Beat, redis: Redis, edit: dict[str, Any]
 ) -> None:
     """A tick that was judged before an edit does not go the old way."""
-    from cron_tasks.jobs.permissions import Limits
+    from cron_tasks.jobs.permissions import Permissions
 
     row = {"id": 7, "name": "Later", "run_at": "2027-01-15T08:00:04Z"}
     beat.register(row)
     beat.tick()
     if edit.get("action", "") is None:
         edit = {"action": {"type": "http", "url": "http://127.0.0.1:9/"}}
-    job = validate(row | edit, timezone="UTC", limits=Limits(http=("127.0.0.1",)))
+    job = validate_row(row | edit, timezone="UTC", permissions=Permissions(http=("127.0.0.1",)))
     assert isinstance(job, Job)
     read = int(redis.get(names.EDITS))
     apply(redis, Changes(changed=[Desired(job, "another")]), beat.clock.now)

@@ -8,8 +8,9 @@ from applying import apply
 from redis import Redis
 
 from cron_tasks.beat.due import judge_page, read_page
-from cron_tasks.jobs.job import Job, validate
+from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.run import Run
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Message, Outcome
 from cron_tasks.ledger.run_id import RunId
@@ -33,7 +34,7 @@ class Teller:
         self.ledger = Ledger(redis, settings)
         row = {"id": 7, "name": "Water the plants", "every": 1, **fields}
         apply(redis, plan({}, [("row 1", row)], Policy()), NOW)
-        job = validate(row, timezone="UTC")
+        job = validate_row(row, timezone="UTC")
         assert isinstance(job, Job)
         self.job, self.tick = job, NOW
 
@@ -163,7 +164,7 @@ def test_missed_ticks_are_told_as_one(redis: Redis) -> None:
 
 
 def test_a_template_that_fails_gives_way_to_the_plain_text() -> None:
-    job = validate(
+    job = validate_row(
         {"id": 7, "name": "x", "every": 1, "notify": {"template": "$name"}}, timezone="UTC"
     )
     assert isinstance(job, Job)

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from cron_tasks.jobs.job import Job, validate
+from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.run import Run
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.ledger.records import OpenRun
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
@@ -19,10 +20,10 @@ def wait(retry_after: float, chance: float = 0.0, now: float = NOW + 0.5, **fiel
     """Seconds until the second attempt."""
     row = {"id": 7, "name": "x", "chat_id": 1, **fields}
     row["retry"] = {"max_attempts": 5} | fields.get("retry", {})
-    job = validate(row, timezone="UTC")
+    job = validate_row(row, timezone="UTC")
     assert isinstance(job, Job), job
     run = Run(job, RunId("7", NOW), NOW, 1)
-    tick = OpenRun(RunId("7", NOW), State.parse("r|1||w"), job.document().decode(), "")
+    tick = OpenRun(RunId("7", NOW), State.parse("r|1||w"), job.to_document().decode(), "")
     result = Result("failed", error="answered 503", retry_after=retry_after)
     outcome = conclude(run, tick, result, Attempt(1, NOW, now, "w"), Settings(), chance)
     assert outcome.retry_at is not None

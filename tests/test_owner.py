@@ -1,4 +1,4 @@
-"""One registry belongs to one service; another installation in the same Redis is refused."""
+"""One registry belongs to one service. Another installation in the same Redis is refused."""
 
 import time
 from collections.abc import Iterator
@@ -64,5 +64,5 @@ def test_the_owner_of_the_version_before_is_known(redis: Redis, rest: RestServer
         ("http://jobs.example.com/base/", "http://jobs.example.com/base"),
     ],
 )
-def test_one_service_has_one_name_however_its_url_is_spelled(one: str, another: str) -> None:
+def test_all_spellings_of_a_url_name_the_same_service(one: str, another: str) -> None:
     assert service_of(Settings(rest_url=one)) == service_of(Settings(rest_url=another))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cron_tasks.errors import SourceError
-from cron_tasks.jobs.job import fingerprint
+from cron_tasks.jobs.fingerprint import fingerprint_row
 from cron_tasks.registry.plan import Changes, Policy, plan
 
 UTC = Policy()
@@ -22,7 +22,7 @@ def row(job_id: Any, **fields: Any) -> dict[str, Any]:
 
 
 def known(*rows: dict[str, Any]) -> dict[str, str]:
-    return {str(each["id"]): fingerprint(each, UTC.timezone) for each in rows}
+    return {str(each["id"]): fingerprint_row(each, UTC.timezone) for each in rows}
 
 
 def listed(*rows: Any) -> list[tuple[str, Any]]:

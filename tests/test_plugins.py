@@ -1,4 +1,4 @@
-"""Actions of other distributions, as docs/actions.md tells people to write them."""
+"""Actions of other distributions, as docs/actions.md describes them."""
 
 import re
 import subprocess
@@ -16,20 +16,21 @@ EXAMPLE = re.search(
     re.DOTALL,
 )
 USE = """
-from cron_tasks.actions import action_of
+from cron_tasks.actions import find_performer
 from cron_tasks.jobs.run import Run
 from cron_tasks.errors import ActionFailed
-from cron_tasks.jobs.job import Job, validate
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.settings import Settings
 
 def outcome(**action):
     row = {"id": 1, "name": "x", "every": 60, "action": action}
-    job = validate(row, timezone="UTC")
+    job = validate_row(row, timezone="UTC")
     if not isinstance(job, Job):
         return " / ".join(job.errors)
-    job = Job.from_document(job.document())
+    job = Job.from_document(job.to_document())
     try:
-        output = action_of(job)(Run(job, "1@2026-11-23T09:00:00Z", 0.0, 1), Settings())
+        output = find_performer(job)(Run(job, "1@2026-11-23T09:00:00Z", 0.0, 1), Settings())
     except ActionFailed as error:
         return f"{error} permanent={error.permanent}"
     return f"{output!r} {job.warnings}"
@@ -104,17 +105,18 @@ def test_an_unusable_plug_in_harms_only_the_jobs_that_name_it(tmp_path: Path) ->
     install(tmp_path, "twin1", fine + perform, "twin = twin1:A", "good = twin1:A")
     install(tmp_path, "twin2", fine + perform, "twin = twin2:A")
     names = ("broken", "absent", "other", "bare", "twin", "good", "notify")
-    told = "from cron_tasks.jobs import plugins\nprint(*plugins.unusable().items(), sep='\\n')\n"
-    found, said = run(tmp_path, *(f'type="{name}", path="x"' for name in names), first=told)
-    assert said == []
+    report = "from cron_tasks.jobs.plugins import unusable_reasons as reasons\n"
+    report += "print(*reasons().items(), sep='\\n')\n"
+    found, errors = run(tmp_path, *(f'type="{name}", path="x"' for name in names), first=report)
+    assert errors == []
     unusable, found = found[: -len(names)], found[-len(names) :]
     reasons = [
         "the plug-in broken:A for it cannot be used: SystemExit: no",
         "the plug-in absent:A for it cannot be used: AttributeError: module 'absent' has no "
         "attribute 'A'",
-        "the plug-in other:A for it cannot be used: TypeError: it is no subclass of "
+        "the plug-in other:A for it cannot be used: TypeError: it is not a subclass of "
         "cron_tasks.plugins.CustomAction",
-        "the plug-in bare:A for it cannot be used: TypeError: it has no `perform`",
+        "the plug-in bare:A for it cannot be used: TypeError: it does not define `perform`",
         "the plug-in twin1:A, twin2:A for it cannot be used: ValueError: several distributions "
         "offer this type",
     ]
@@ -141,7 +143,7 @@ def test_an_unusable_plug_in_harms_only_the_jobs_that_name_it(tmp_path: Path) ->
         ),
     ],
 )
-def test_whatever_a_plug_in_raises_while_it_is_imported(
+def test_a_plug_in_may_raise_anything_while_it_is_imported(
     tmp_path: Path, code: str, why: str
 ) -> None:
     install(tmp_path, "broken", code, "broken = broken:A")
@@ -150,7 +152,7 @@ def test_whatever_a_plug_in_raises_while_it_is_imported(
     assert (found, said) == ([reason, "None ()"], [])
 
 
-def test_a_plug_in_whose_validator_fails_costs_only_the_row(tmp_path: Path) -> None:
+def test_a_failing_validator_of_a_plug_in_rejects_only_its_row(tmp_path: Path) -> None:
     code = """
 from pydantic import field_validator
 from cron_tasks.plugins import CustomAction
@@ -183,9 +185,7 @@ class Picky(CustomAction):
     ]
 
 
-def test_a_worker_tells_once_of_a_plug_in_that_cannot_be_used(
-    celery: Celery, tmp_path: Path
-) -> None:
+def test_a_worker_logs_an_unusable_plug_in_once(celery: Celery, tmp_path: Path) -> None:
     install(tmp_path, "broken", "import absent", "broken = broken:A")
     workers = [celery.worker(3, PYTHONPATH=str(tmp_path)) for _ in range(2)]
     for worker in workers:

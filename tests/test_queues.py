@@ -1,4 +1,4 @@
-"""A list in Redis is read either by workers or by bots: names are compared wherever they stand."""
+"""A list in Redis is read either by workers or by bots. All names are compared."""
 
 import time
 from typing import Any
@@ -9,7 +9,7 @@ from redis import Redis
 from rest_server import RestServer
 
 from cron_tasks.errors import SettingsError
-from cron_tasks.jobs.job import fingerprint
+from cron_tasks.jobs.fingerprint import fingerprint_row
 from cron_tasks.registry.plan import Changes, Policy, plan
 from cron_tasks.registry.registry import Registry
 from cron_tasks.settings import Settings, load
@@ -26,7 +26,7 @@ def row(job_id: int, queue: str | None = None, bots: str | None = None) -> dict[
 
 def settled(*rows: Any, known: tuple[dict[str, Any], ...] = (), notify: str = NOTIFY) -> Changes:
     policy = Policy(notify_queue=notify)
-    current = {str(each["id"]): fingerprint(each, "UTC") for each in known}
+    current = {str(each["id"]): fingerprint_row(each, "UTC") for each in known}
     changes = plan(current, [(f"row {n}", each) for n, each in enumerate(rows, 1)], policy)
     list(changes.settle())
     return changes
@@ -70,7 +70,7 @@ def test_one_job_collides_with_itself_and_with_the_settings(queue: str, bots: st
     assert "CRON_TASKS_NOTIFY_QUEUE" in rejected.errors[0]
 
 
-def test_two_queues_for_notifications_collide_where_one_is_beside_the_other() -> None:
+def test_two_notification_queues_collide_if_one_is_beside_the_other() -> None:
     (rejected,) = settled(row(1, bots="x"), row(2, bots="x:dead")).rejected
     assert rejected.id == "2"
     (rejected,) = settled(row(1, bots="x:dead"), row(2, bots="x")).rejected
@@ -78,7 +78,7 @@ def test_two_queues_for_notifications_collide_where_one_is_beside_the_other() ->
     assert settled(row(1, bots=f"{NOTIFY}:dead")).rejected
 
 
-def test_what_does_not_collide() -> None:
+def test_names_that_do_not_collide() -> None:
     apart = [
         row(1, "x", "y"),
         row(2, "x", "y"),
@@ -101,12 +101,12 @@ def test_what_does_not_collide() -> None:
         *("_kombu.binding.celery", "unacked", "redbeat::schedule", "cron_tasks:poke"),
     ],
 )
-def test_lists_of_celery_itself_are_for_no_job(name: str) -> None:
+def test_no_job_may_use_lists_of_celery_itself(name: str) -> None:
     assert settled(row(1, queue=name)).rejected
     assert settled(row(1, bots=name)).rejected
 
 
-def test_other_faults_are_told_too() -> None:
+def test_other_faults_are_reported_too() -> None:
     (rejected,) = settled(row(1, "x") | {"every": "?"}, notify="x").rejected
     assert len(rejected.errors) == 2
     for odd in ({"queue": 5}, {"queue": []}, {"notify": "x"}, {"notify": {"queue": {}}}):
@@ -148,7 +148,7 @@ def test_a_setting_that_names_a_list_of_celery_is_refused(
     monkeypatch.setenv("CRON_TASKS_NOTIFY_QUEUE", name)
     load.cache_clear()
     try:
-        with pytest.raises(SettingsError, match=r"^CRON_TASKS_NOTIFY_QUEUE .* are taken"):
+        with pytest.raises(SettingsError, match=r"^CRON_TASKS_NOTIFY_QUEUE .* are reserved"):
             load()
     finally:
         load.cache_clear()

@@ -1,4 +1,4 @@
-"""Reports to a real REST service that is slow, away, or of another opinion."""
+"""Reports to a real REST service that is slow, away, or refuses them."""
 
 import os
 import signal
@@ -47,7 +47,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.setattr(module, "backoff", lambda tries: 2.0**tries)
+    monkeypatch.setattr(module, "draw_backoff", lambda tries: 2.0**tries)
     return Clock()
 
 
@@ -83,8 +83,8 @@ def test_a_finished_run_is_reported_once(
     redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock
 ) -> None:
     finish(redis, rest)
-    assert reporter.report(clock) == 1
-    assert reporter.report(clock) == 0
+    assert reporter.send_due_reports(clock) == 1
+    assert reporter.send_due_reports(clock) == 0
     assert rest.patches == [("7", OK)]
     method, path, headers = rest.requests[0]
     assert (method, path, headers["Content-Type"]) == (
@@ -103,12 +103,12 @@ def test_a_finished_run_is_reported_once(
         (Result("missed", "no_catchup"), None, {"last_error": "no_catchup"}),
     ],
 )
-def test_what_a_report_says(
+def test_the_fields_of_a_report(
     redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock,
     result: Result, started_at: float | None, said: dict[str, Any],
 ) -> None:  # fmt: skip
     finish(redis, rest, result=result, started_at=started_at)
-    reporter.report(clock)
+    reporter.send_due_reports(clock)
     assert rest.patches[0][1].items() >= (said | {"last_status": result.status}).items()
 
 
@@ -117,19 +117,19 @@ def test_a_one_off_that_is_done_has_no_next_run(
 ) -> None:
     finish(redis, rest)
     redis.delete(names.SCHEDULE)
-    reporter.report(clock)
+    reporter.send_due_reports(clock)
     assert rest.patches == [("7", OK | {"next_run_at": None})]
 
 
 @pytest.mark.parametrize("line", [None, "{", "null", "[]", '{"status": "ok"}'])
-def test_without_a_readable_run_nothing_is_said_of_it(
+def test_a_report_leaves_out_an_unreadable_run(
     redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock, line: str | None
 ) -> None:
     if line is not None:
         redis.lpush(names.HISTORY_PREFIX + "7", line)
         redis.expire(names.HISTORY_PREFIX + "7", 100)
     mark(redis, ["7"], NOW)
-    reporter.report(clock)
+    reporter.send_due_reports(clock)
     assert rest.patches == [("7", {"next_run_at": None, "config_error": None})]
 
 
@@ -138,17 +138,17 @@ def test_any_id_stays_one_part_of_the_path(
     redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock, job_id: str
 ) -> None:
     finish(redis, rest, job_id)
-    assert reporter.report(clock) == 1
+    assert reporter.send_due_reports(clock) == 1
     assert rest.patches[0][0] == job_id
     assert rest.requests[0][1].count("/") == 3
 
 
 @pytest.mark.parametrize("job_id", [".", ".."])
-def test_an_id_that_no_path_can_hold_is_not_reported_to_another_address(
+def test_an_id_that_no_path_can_hold_is_not_reported_to_another_url(
     redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock, job_id: str
 ) -> None:
     finish(redis, rest, job_id)
-    assert reporter.report(clock) == 0
+    assert reporter.send_due_reports(clock) == 0
     assert (rest.requests, waiting(redis)) == ([], [])
 
 
@@ -157,7 +157,7 @@ def test_many_runs_are_one_report_of_the_latest(
 ) -> None:
     for number in range(5):
         finish(redis, rest, result=Result("failed", error=f"try {number}"), at=NOW + number / 10)
-    assert reporter.report(clock) == 1
+    assert reporter.send_due_reports(clock) == 1
     assert [body["last_error"] for _, body in rest.patches] == ["try 4"]
 
 
@@ -171,7 +171,7 @@ def test_a_run_that_ends_while_its_job_is_reported_is_reported_too(
         return False
 
     rest.answer_patch = answers.first(1, meanwhile)
-    assert reporter.report(clock) == 2
+    assert reporter.send_due_reports(clock) == 2
     assert [body["last_status"] for _, body in rest.patches] == ["ok", "failed"]
 
 
@@ -188,7 +188,7 @@ def test_a_thousand_at_once(
         return False
 
     rest.answer_patch = count
-    assert reporter.report(clock) == 1000
+    assert reporter.send_due_reports(clock) == 1000
     assert len(rest.patches) == len(dict(rest.patches)) == 1000
     assert len(connections) <= module.THREADS * 2, "connections are used again"
 
@@ -209,7 +209,7 @@ def test_a_thousand_at_once(
         answers.drip(b"x", 0.05, headers=True),
     ],
 )
-def test_a_service_that_was_away_gets_the_latest_state_and_is_not_pressed(
+def test_a_service_that_was_away_gets_the_latest_state_and_is_not_flooded(
     redis: Redis, rest: RestServer, clock: Clock, trouble: answers.Answer
 ) -> None:
     reporter = Reporter(redis, settings(rest, rest_report_path=PATH, rest_timeout=1.0))
@@ -219,27 +219,27 @@ def test_a_service_that_was_away_gets_the_latest_state_and_is_not_pressed(
     with capture_logs() as logs:
         for now in (1, 1.5, 3.5, 4, 8):  # pauses of 2, 4 and 8 seconds
             clock.now = NOW + now
-            assert reporter.report(clock) == 0
+            assert reporter.send_due_reports(clock) == 0
         assert len(rest.patches) <= (module.THREADS + 3) * 2, "one at a time, once it is away"
         assert len(waiting(redis)) == 100
         finish(redis, rest, "3", Result("failed", error="newer"), at=NOW + 9)
         rest.answer_patch, clock.now = None, NOW + 20
         rest.patches.clear()
-        assert reporter.report(clock) == 100
+        assert reporter.send_due_reports(clock) == 100
     assert len(rest.patches) == 100
     assert dict(rest.patches)["3"]["last_error"] == "newer"
     told = [entry["event"] for entry in logs]
     assert told == ["report.service_away", "report.service_back"]
 
 
-def test_nobody_listens_and_then_somebody_does(redis: Redis, clock: Clock) -> None:
+def test_a_service_that_starts_later_gets_its_reports(redis: Redis, clock: Clock) -> None:
     with RestServer() as rest:
         reporter = Reporter(redis, settings(rest, rest_report_path=PATH))
         finish(redis, rest)
-    assert reporter.report(clock) == 0
+    assert reporter.send_due_reports(clock) == 0
     with RestServer([{"id": "7"}], port=rest.port) as rest:
         clock.now += 10
-        assert reporter.report(clock) == 1
+        assert reporter.send_due_reports(clock) == 1
         assert rest.patches == [("7", OK)]
 
 
@@ -251,29 +251,29 @@ def test_retry_after_is_honoured(
     rest.answer_patch = answers.first(1, answers.status(code, retry_after="30"))
     for now, taken in ((1, 0), (30, 0), (31.5, 1)):
         clock.now = NOW + now
-        assert reporter.report(clock) == taken
+        assert reporter.send_due_reports(clock) == taken
     assert len(rest.patches) == 2
 
 
-def test_a_job_that_the_service_cannot_take_is_no_hindrance_to_others(
+def test_a_job_that_the_service_refuses_does_not_hold_up_others(
     redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock
 ) -> None:
     for number in range(20):
         finish(redis, rest, str(number))
     rest.answer_patch = lambda handler: handler.path.endswith("/5") and answers.status(500)(handler)
     with capture_logs() as logs:
-        assert reporter.report(clock) == 19
+        assert reporter.send_due_reports(clock) == 19
         for now, tried in ((2, 1), (3.5, 2), (5, 2), (8, 3)):
             clock.now = NOW + now
-            assert reporter.report(clock) == 0
+            assert reporter.send_due_reports(clock) == 0
             assert [job for job, _ in rest.patches].count("5") == tried
     assert [entry["event"] for entry in logs] == ["report.refused"]
     rest.answer_patch, clock.now = None, NOW + 100
-    assert reporter.report(clock) == 1
+    assert reporter.send_due_reports(clock) == 1
     assert waiting(redis) == []
 
 
-def test_one_report_that_hangs_does_not_keep_the_others(
+def test_a_report_that_hangs_does_not_hold_up_others(
     redis: Redis, rest: RestServer, clock: Clock
 ) -> None:
     reporter = Reporter(redis, settings(rest, rest_report_path=PATH, rest_timeout=0.2))
@@ -281,13 +281,13 @@ def test_one_report_that_hangs_does_not_keep_the_others(
         finish(redis, rest, str(number))
     rest.answer_patch = lambda handler: handler.path.endswith("/0") and answers.silent()(handler)
     for _ in range(20):
-        reporter.report(clock)
+        reporter.send_due_reports(clock)
         clock.now += 10
     assert waiting(redis) == ["0"]
 
 
 @pytest.mark.parametrize("code", [400, 403, 405, 422, 302])
-def test_what_is_refused_is_said_once_until_it_changes(
+def test_a_refusal_is_logged_once_until_it_changes(
     redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock, code: int
 ) -> None:
     refuse = answers.reply(code, b"no", Location="/elsewhere")
@@ -296,33 +296,33 @@ def test_what_is_refused_is_said_once_until_it_changes(
             rest.answer_patch = answer
             for job_id in ("7", "8"):
                 finish(redis, rest, job_id)
-            reporter.report(clock)
+            reporter.send_due_reports(clock)
             assert waiting(redis) == []
     assert [(entry["event"], entry["jobs"]) for entry in logs] == [("report.refused", 2)] * 2
     assert str(code) in logs[0]["cause"]
 
 
 @pytest.mark.parametrize("code", [404, 410])
-def test_a_job_unknown_there_is_dropped(
+def test_the_report_of_an_unknown_job_is_dropped(
     redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock, code: int
 ) -> None:
     finish(redis, rest)
-    reporter.report(clock)
+    reporter.send_due_reports(clock)
     with capture_logs() as logs:
         rest.answer_patch = answers.status(code)
         finish(redis, rest)
-        assert reporter.report(clock) == 0
+        assert reporter.send_due_reports(clock) == 0
     assert (waiting(redis), logs) == ([], [])
 
 
-def test_a_path_that_exists_for_no_job_is_doubted_once(
+def test_a_path_that_is_unknown_for_every_job_is_logged_once(
     redis: Redis, rest: RestServer, clock: Clock
 ) -> None:
     reporter = Reporter(redis, settings(rest, rest_report_path="/wrong/{id}"))
     with capture_logs() as logs:
         for _ in range(2):
             finish(redis, rest)
-            reporter.report(clock)
+            reporter.send_due_reports(clock)
     assert [entry["event"] for entry in logs] == ["report.unknown_job"]
 
 
@@ -337,7 +337,7 @@ def test_a_redirect_keeps_the_report_and_loses_the_token(
 ) -> None:
     finish(redis, rest)
     rest.answer_patch = answers.redirect(f"{stranger.url}{JOBS_PATH}7", 307)
-    assert reporter.report(clock) == 1
+    assert reporter.send_due_reports(clock) == 1
     assert stranger.patches == [("7", OK)]
     assert "Authorization" not in stranger.requests[0][2]
 
@@ -345,29 +345,29 @@ def test_a_redirect_keeps_the_report_and_loses_the_token(
 # More than one, and none
 
 
-def test_of_two_reporters_one_reports_until_it_is_gone(
+def test_one_of_two_reporters_reports_until_it_is_gone(
     redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock
 ) -> None:
     other = Reporter(redis, settings(rest, rest_report_path=PATH))
     seen = threading.Event()
 
     def race(_: answers.Handler) -> bool:
-        assert other.report(clock) == 0
+        assert other.send_due_reports(clock) == 0
         seen.set()
         return False
 
     rest.answer_patch = race
     finish(redis, rest)
-    assert reporter.report(clock) == 1
+    assert reporter.send_due_reports(clock) == 1
     assert seen.is_set()
     assert 0 < redis.pttl(names.REPORTS_LOCK) <= module.LOCK_TTL * 1000
     redis.delete(names.REPORTS_LOCK)
     rest.answer_patch = None
     finish(redis, rest)
-    assert (other.report(clock), reporter.report(clock)) == (1, 0)
+    assert (other.send_due_reports(clock), reporter.send_due_reports(clock)) == (1, 0)
 
 
-def test_one_that_was_taken_for_dead_does_not_have_the_last_word(
+def test_a_reporter_that_seemed_dead_does_not_have_the_last_word(
     redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock
 ) -> None:
     """It sends what was so before it froze; so what is so now is sent after that."""
@@ -377,12 +377,12 @@ def test_one_that_was_taken_for_dead_does_not_have_the_last_word(
     def frozen(_: answers.Handler) -> bool:
         redis.delete(names.REPORTS_LOCK)
         finish(redis, rest, result=Result("failed", error="newer"), at=NOW + 0.5)
-        assert other.report(clock) == 1
+        assert other.send_due_reports(clock) == 1
         redis.delete(names.REPORTS_LOCK)
         return False
 
     rest.answer_patch = answers.first(1, frozen)
-    reporter.report(clock)
+    reporter.send_due_reports(clock)
     assert rest.patches[-1][1]["last_error"] == "newer"
     assert rest.jobs[0]["last_error"] == "newer"
     assert waiting(redis) == []
@@ -394,7 +394,7 @@ from cron_tasks.store.client import connect
 from cron_tasks.report.reporter import Reporter
 from cron_tasks.settings import Settings
 settings = Settings(rest_url=sys.argv[2], rest_report_path=sys.argv[3])
-Reporter(connect(sys.argv[1]), settings).report(time.time)
+Reporter(connect(sys.argv[1]), settings).send_due_reports(time.time)
 """
 
 
@@ -413,7 +413,7 @@ def test_kill_9_in_the_middle_loses_nothing(
     assert reached < 1200
     assert len(waiting(redis)) >= 1200 - reached
     redis.delete(names.REPORTS_LOCK)
-    reporter.report(time.time)
+    reporter.send_due_reports(time.time)
     assert {job_id for job_id, _ in rest.patches} == {row["id"] for row in rest.jobs}
     assert waiting(redis) == []
 
@@ -423,14 +423,14 @@ def test_kill_9_in_the_middle_loses_nothing(
 BAD = {"id": "9", "name": "y", "cron_expression": "99 * * * *"}
 
 
-def test_a_rejected_row_is_told_why_and_when_it_is_mended(
+def test_the_errors_of_a_row_and_their_end_are_reported(
     redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock
 ) -> None:
     reconciler = Reconciler(redis, reporter.settings)
     rest.jobs = [dict(BAD), {"name": "has no id"}]
     rest.jobs[1]["id"] = None
     reconciler.sync(clock)
-    assert reporter.report(clock) == 1
+    assert reporter.send_due_reports(clock) == 1
     [(job_id, said)] = rest.patches
     assert (job_id, said["next_run_at"]) == ("9", None)
     assert "minute 99 is not in 0–59" in said["config_error"]
@@ -439,11 +439,11 @@ def test_a_rejected_row_is_told_why_and_when_it_is_mended(
     assert waiting(redis) == []
     rest.jobs[0] |= {"name": ""}
     reconciler.sync(clock)
-    reporter.report(clock)
+    reporter.send_due_reports(clock)
     assert "`name`" in rest.patches[1][1]["config_error"]
     rest.jobs[0] |= {"name": "y", "cron_expression": "0 * * * *"}
     reconciler.sync(clock)
-    assert reporter.report(clock) == 1
+    assert reporter.send_due_reports(clock) == 1
     assert rest.patches[2] == ("9", {"next_run_at": "2027-01-15T09:00:00Z", "config_error": None})
     assert not redis.exists(names.REPORTED_ERRORS)
 
@@ -466,7 +466,7 @@ def test_a_report_that_comes_back_changes_nothing(
     reconciler.sync(clock)
     before = redis.hgetall(names.entry_key("7"))
     finish(redis, rest)
-    assert reporter.report(clock) == 1
+    assert reporter.send_due_reports(clock) == 1
     assert rest.jobs[0].keys() >= OK.keys() | {"updated_at"}
     result = reconciler.sync(clock)
     assert result is not None
@@ -479,7 +479,7 @@ def test_a_report_that_comes_back_changes_nothing(
 # The whole of it
 
 
-def test_workers_report_and_no_run_waits_for_that(
+def test_workers_report_without_delaying_runs(
     celery: Celery, redis: Redis, rest: RestServer
 ) -> None:
     """The service first hangs, and then pokes after each report, as it may."""

@@ -1,4 +1,4 @@
-"""A canary: no spelling in which a service repeats a secret is kept, told or logged."""
+"""A canary: no spelling in which a service repeats a secret is kept, shown or logged."""
 
 import base64
 import gzip
@@ -18,12 +18,13 @@ from reading import quick  # noqa: F401
 from redis import Redis
 from rest_server import JOBS_PATH, Handler, RestServer, redirect, reply
 
-from cron_tasks.actions import action_of
+from cron_tasks.actions import find_performer
 from cron_tasks.actions.http import NOT_KEPT, REPEATED
 from cron_tasks.errors import ActionFailed
-from cron_tasks.jobs.job import Job, validate
-from cron_tasks.jobs.permissions import Limits
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.jobs.run import Run
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.settings import Settings
 from cron_tasks.text.masking import Mask
 
@@ -96,14 +97,14 @@ def perform(rest: RestServer, tmp_path: Path) -> Callable[..., tuple[str | None,
         fields = {"type": "http", "url": rest.url + "/a", **more}
         if not more:
             fields["body"] = "${secret:KEY}"
-        limits = Limits(http=("*",), secrets=frozenset({"KEY"}))
+        permissions = Permissions(http=("*",), secrets=frozenset({"KEY"}))
         row = {"id": 7, "name": "x", "every": 60, "timeout": 5, "action": fields}
-        job = validate(row, timezone="UTC", limits=limits)
+        job = validate_row(row, timezone="UTC", permissions=permissions)
         assert isinstance(job, Job), job
         tick = Run(job, "7@2026-11-23T09:00:00Z", 1_795_424_400.0, 1)
         settings = Settings(http_allow="127.0.0.0/8", secrets_dir=tmp_path, keep_answers=keep)
         try:
-            return action_of(job)(tick, settings), None
+            return find_performer(job)(tick, settings), None
         except ActionFailed as error:
             return error.output, str(error)
 
@@ -122,7 +123,7 @@ def test_no_spelling_is_kept(perform: Any, rest: RestServer, spelling: str) -> N
 
 
 @spelled
-def test_no_spelling_in_the_head_of_an_answer_is_told(
+def test_no_spelling_in_the_head_of_an_answer_is_shown(
     perform: Any, rest: RestServer, spelling: str
 ) -> None:
     line = spelling.replace("\n", "").encode().decode("latin-1")
@@ -147,12 +148,12 @@ def test_no_spelling_in_the_head_of_an_answer_is_told(
         ("http://127.0.0.1:1/{}", "the connection was refused"),
         ("http://{}.invalid/", None),
         ("https://127.0.0.1:PORT/{}", None),
-        ("ftp://{}", "redirected to what is no http or https URL"),
-        ("http://[{}", "redirected to what is no http or https URL"),
+        ("ftp://{}", "redirected to something that is not an http or https URL"),
+        ("http://[{}", "redirected to something that is not an http or https URL"),
         ("http://10.0.0.1/{}", "10.0.0.1 is a private address, which CRON_TASKS_HTTP_ALLOW does"),
     ],
 )
-def test_no_spelling_in_a_redirect_is_told(
+def test_no_spelling_in_a_redirect_is_shown(
     perform: Any, rest: RestServer, there: str, cause: str | None
 ) -> None:
     hidden = Mask()
@@ -167,11 +168,11 @@ def test_no_spelling_in_a_redirect_is_told(
         assert output in (None, NOT_KEPT)
         assert cause is None or cause in error
         assert error.startswith(f"GET {rest.url}/a")
-        assert not hidden.is_in(error)
+        assert not hidden.occurs_in(error)
         assert "canary" not in error.lower()
 
 
-def test_the_url_of_the_job_is_told_without_it(perform: Any, rest: RestServer) -> None:
+def test_the_url_of_the_job_is_shown_without_the_secret(perform: Any, rest: RestServer) -> None:
     rest.answer = reply(404, b"")
     url = rest.url + "/$id/${secret:KEY}/b?c=${secret:KEY}"
     assert perform(url=url)[1] == f"GET {rest.url}/7/***/b: answered 404 Not Found"
@@ -191,7 +192,7 @@ def test_a_compressed_body_is_not_kept(perform: Any, rest: RestServer) -> None:
     assert perform(keep=True) == ("(a body in gzip, which is not kept)", None)
 
 
-def test_what_repeats_nothing_is_kept_if_the_operator_wants_it(
+def test_an_answer_without_the_secret_is_kept_with_keep_answers(
     perform: Any, rest: RestServer
 ) -> None:
     rest.answer = reply(200, b"all is well: 100 % of &amp; \\u0041 =41 dXNlcg==")
@@ -204,7 +205,7 @@ def test_what_repeats_nothing_is_kept_if_the_operator_wants_it(
 
 @pytest.mark.parametrize("name", SPELLINGS)
 @pytest.mark.parametrize("padding", [0, 150])
-def test_the_token_of_the_rest_service_is_not_told(
+def test_the_token_of_the_rest_service_is_not_shown(
     rest: RestServer, name: str, padding: int
 ) -> None:
     """Not even a part of it, where a long address is cut."""
@@ -213,13 +214,13 @@ def test_the_token_of_the_rest_service_is_not_told(
     told = sync_failure(rest, rest_token=Settings(rest_token=TOKEN).rest_token)
     hidden = Mask()
     hidden.hide(TOKEN)
-    assert not hidden.is_in(told)
+    assert not hidden.occurs_in(told)
     assert text[:12] not in told
     assert "canary" not in told.lower()
     assert "cannot read the jobs from" in told
 
 
-def test_nothing_of_it_is_anywhere(
+def test_the_secret_is_stored_nowhere(
     celery: Celery, redis: Redis, rest: RestServer, tmp_path: Path
 ) -> None:
     """Output, errors, notifications, logs, history and reports, of a real worker and beat."""

@@ -1,4 +1,4 @@
-"""A sync that takes its time while jobs of every second go on: no tick twice, none lost."""
+"""A sync that takes long while jobs fire every second. No tick is repeated or lost."""
 
 import json
 from collections import Counter
@@ -31,7 +31,7 @@ def listed(edit: int) -> list[dict[str, Any]]:
     return [*NEVER, *hourly, *({"id": f"s{n}", "name": "secondly"} | timing for n in range(8))]
 
 
-def test_an_edit_of_a_whole_list_doubles_and_loses_no_tick(
+def test_an_edit_of_a_whole_list_neither_repeats_nor_loses_a_tick(
     redis: Redis, rest: RestServer, celery: Celery, cli: CommandLine
 ) -> None:
     rest.jobs = listed(0)

@@ -67,7 +67,7 @@ def test_a_redirect_is_followed(rest: RestServer, code: int) -> None:
     assert paths(rest) == ["/old/", JOBS_PATH]
 
 
-def test_next_of_a_redirected_page_is_relative_to_where_it_led(rest: RestServer) -> None:
+def test_next_of_a_redirected_page_is_relative_to_its_final_url(rest: RestServer) -> None:
     def answer(handler: answers.Handler) -> bool:
         if handler.path == "/old/":
             return answers.redirect("/new/list/")(handler)
@@ -83,7 +83,7 @@ def test_next_of_a_redirected_page_is_relative_to_where_it_led(rest: RestServer)
 
 def test_an_unchanged_list_is_one_request(rest: RestServer) -> None:
     rest.jobs = list(ROWS)
-    with Source(settings(rest)).read(None) as listing:
+    with Source(settings(rest)).open_list(None) as listing:
         assert not listing.not_modified
         rows = iter(listing)
         next(rows)
@@ -92,19 +92,19 @@ def test_an_unchanged_list_is_one_request(rest: RestServer) -> None:
         known = listing.validators
     assert known is not None
     assert "If-None-Match" not in rest.requests[0][2]
-    with Source(settings(rest)).read(known) as listing:
+    with Source(settings(rest)).open_list(known) as listing:
         assert listing.not_modified
         assert listing.validators == known
     assert rest.requests[1][2]["If-None-Match"] == known.etag
     rest.jobs.append({"id": 8})
-    with Source(settings(rest)).read(known) as listing:
+    with Source(settings(rest)).open_list(known) as listing:
         assert len(list(listing)) == 8
         assert listing.validators not in (None, known)
 
 
 def test_pages_have_no_validators(rest: RestServer) -> None:
     rest.answer = answers.envelope(PAGES)
-    with Source(settings(rest)).read(Validators('"old"', None)) as listing:
+    with Source(settings(rest)).open_list(Validators('"old"', None)) as listing:
         assert len(list(listing)) == 7
         assert listing.validators is None
     conditions = [headers.get("If-None-Match") for _, _, headers in rest.requests]
@@ -114,14 +114,14 @@ def test_pages_have_no_validators(rest: RestServer) -> None:
 @pytest.mark.parametrize(
     ("age", "kept"), [(0, False), (1, True), (3600, True), (None, False), (-60, False)]
 )
-def test_last_modified_counts_when_it_cannot_change_any_more(
+def test_last_modified_counts_once_it_can_no_longer_change(
     rest: RestServer, age: int | None, kept: bool
 ) -> None:
     now = datetime.now(UTC)
     date = format_datetime(now, usegmt=True)
     stamp = "soon" if age is None else format_datetime(now - timedelta(seconds=age), usegmt=True)
     rest.answer = answers.reply(200, b"[]", Date=date, Last_Modified=stamp)
-    with Source(settings(rest)).read() as listing:
+    with Source(settings(rest)).open_list() as listing:
         list(listing)
         known = listing.validators
     assert known == (Validators(None, stamp) if kept else None)
@@ -141,7 +141,7 @@ def test_a_page_that_fails_fails_the_list(rest: RestServer) -> None:
     seen: list[Any] = []
     with (
         pytest.raises(SourceError, match=r"cannot read page 2 of the jobs from .* answered 500"),
-        Source(settings(rest)).read() as listing,
+        Source(settings(rest)).open_list() as listing,
     ):
         seen.extend(listing)
     assert len(seen) == 3
@@ -151,8 +151,8 @@ def test_a_page_that_fails_fails_the_list(rest: RestServer) -> None:
 @pytest.mark.parametrize(
     ("following", "words"),
     [
-        (JOBS_PATH, "goes round in a circle"),
-        ("?", "goes round in a circle"),
+        (JOBS_PATH, "leads back to a page that was already read"),
+        ("?", "leads back to a page that was already read"),
         (0, "`next` is neither a URL nor null"),
         (False, "`next` is neither a URL nor null"),
         (5, "`next` is neither a URL nor null"),
@@ -162,7 +162,7 @@ def test_a_page_that_fails_fails_the_list(rest: RestServer) -> None:
         ("http://[::1", "`next` leads to http://[::1, which is not a URL"),
     ],
 )
-def test_a_wrong_next_is_an_error(rest: RestServer, following: Any, words: str) -> None:
+def test_an_invalid_next_is_an_error(rest: RestServer, following: Any, words: str) -> None:
     rest.answer = answers.reply(200, json.dumps({"results": ROWS, "next": following}).encode())
     assert words in failure(rest)
     assert len(rest.requests) == 1
@@ -175,7 +175,7 @@ def test_the_last_page_has_no_next(rest: RestServer, following: Any) -> None:
 
 
 @pytest.mark.parametrize("rel", ['"next"', "next"])
-def test_the_link_header_in_its_forms(rest: RestServer, rel: str) -> None:
+def test_the_forms_of_the_link_header(rest: RestServer, rel: str) -> None:
     link = f'<https://127.0.0.1/last>; rel="last", <?page=2>; title="x"; rel={rel}'
     rest.answer = answers.first(1, answers.reply(200, b"[1]", Link=link))
     assert read(rest) == [("row 1", 1)]

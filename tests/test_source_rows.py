@@ -1,4 +1,4 @@
-"""JSON in pieces, checked against the standard library; and the mapping of other shapes."""
+"""JSON in pieces, compared with the standard library, and the mapping of other shapes."""
 
 import io
 import json
@@ -9,7 +9,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from cron_tasks.jobs.job import Job, Unreadable, validate
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.rejected import Unreadable
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.rest import rows as rows_module
 from cron_tasks.rest import skim as skim_module
 from cron_tasks.rest.mapping import Shape
@@ -18,7 +20,7 @@ from cron_tasks.rest.skim import Skim
 
 
 def parse(body: bytes, paths: Any = CONTRACT_PLACES) -> list[Any]:
-    return list(Document(io.BytesIO(body)).rows(paths))
+    return list(Document(io.BytesIO(body)).read_rows(paths))
 
 
 class Pieces(io.BytesIO):
@@ -47,11 +49,11 @@ LAYOUTS = st.sampled_from([None, 1, "\t"])
 @settings(deadline=None)
 @given(st.lists(VALUES, max_size=6), LAYOUTS, st.booleans(), st.integers(1, 40))
 @example(["\U0001f600", "\\", '"', 12345678, -1.5e-7, None], None, True, 1)
-def test_any_array_in_any_pieces_is_what_json_says(
+def test_any_array_in_any_pieces_equals_what_json_reads(
     rows: list[Any], indent: Any, ascii_only: bool, size: int
 ) -> None:
     body = json.dumps(rows, indent=indent, ensure_ascii=ascii_only).encode()
-    assert list(Document(Pieces(body, size)).rows(CONTRACT_PLACES)) == rows
+    assert list(Document(Pieces(body, size)).read_rows(CONTRACT_PLACES)) == rows
 
 
 @settings(deadline=None)
@@ -62,11 +64,11 @@ def test_every_cut_is_noticed(rows: list[Any], beside: dict[str, Any], data: st.
     body = json.dumps({**envelope, "items": rows, "next": None}, ensure_ascii=False).encode()
     size = data.draw(st.integers(1, 40))
     document = Document(Pieces(body, size))
-    assert list(document.rows(CONTRACT_PLACES)) == rows
+    assert list(document.read_rows(CONTRACT_PLACES)) == rows
     assert document.envelope == {**envelope, "next": None}
     cut = data.draw(st.integers(0, len(body) - 1))
     with pytest.raises(Malformed):
-        list(Document(Pieces(body[:cut], size)).rows(CONTRACT_PLACES))
+        list(Document(Pieces(body[:cut], size)).read_rows(CONTRACT_PLACES))
 
 
 @pytest.mark.parametrize("size", [1, 1000])
@@ -86,9 +88,9 @@ def test_every_cut_is_noticed(rows: list[Any], beside: dict[str, Any], data: st.
         (b'[1, {"a"', "breaks off in row 2"),
         (b"[1,]", "is not JSON: Expecting value in row 2"),
         (b"[1 2]", "is not JSON: '2' in place of , or ] in row 1"),
-        (b"[1]]", "goes on after the end of its JSON"),
-        (b"[1]\n[2]", "goes on after the end of its JSON"),
-        (b'{"items": [1]}{}', "goes on after the end of its JSON"),
+        (b"[1]]", "continues after the end of its JSON"),
+        (b"[1]\n[2]", "continues after the end of its JSON"),
+        (b'{"items": [1]}{}', "continues after the end of its JSON"),
         (b'{"items": [1], "items": [2]}', "has arrays at items and items"),
         (b'{"items": [1], "data": [2]}', "arrays at items and data; say which holds the jobs"),
         (b'[{"a": tru}]', "is not JSON: Expecting value in row 1"),
@@ -104,13 +106,13 @@ def test_every_cut_is_noticed(rows: list[Any], beside: dict[str, Any], data: st.
         (b"[" + b"[" * 2000 + b"tru" + b"]" * 2000 + b", 1", "breaks off in row 2"),
     ],
 )
-def test_what_is_not_a_list_says_so(body: bytes, words: str, size: int) -> None:
+def test_a_page_that_is_not_a_list_is_malformed(body: bytes, words: str, size: int) -> None:
     with pytest.raises(Malformed) as caught:
-        list(Document(Pieces(body, max(size, len(body) // 100))).rows(CONTRACT_PLACES))
+        list(Document(Pieces(body, max(size, len(body) // 100))).read_rows(CONTRACT_PLACES))
     assert words in str(caught.value)
 
 
-def test_numbers_and_text_keep_what_they_are() -> None:
+def test_numbers_and_texts_are_exact() -> None:
     body = b'[{"id": 123456789012345678901234567890, "f": 0.1, "s": "\\ud800"}]'
     assert parse(body) == [{"id": 123456789012345678901234567890, "f": 0.1, "s": "\ud800"}]
     assert parse(b"[" + b"9" * 5000 + b"]") == [float("inf")]
@@ -120,7 +122,7 @@ def test_a_big_list_takes_little_memory() -> None:
     body = json.dumps([{"id": number, "name": "x" * 100} for number in range(30_000)]).encode()
     tracemalloc.start()
     try:
-        assert sum(1 for _ in Document(io.BytesIO(body)).rows(CONTRACT_PLACES)) == 30_000
+        assert sum(1 for _ in Document(io.BytesIO(body)).read_rows(CONTRACT_PLACES)) == 30_000
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -163,7 +165,7 @@ def nested(levels: int) -> str:
 def test_a_row_that_is_too_long_keeps_its_id(row: str, left: dict[str, Any]) -> None:
     for size in (1, 7, 100_000):
         body = f'[{row}, {{"id": 8}}]'.encode()
-        first, second = list(Document(Pieces(body, size)).rows(CONTRACT_PLACES))
+        first, second = list(Document(Pieces(body, size)).read_rows(CONTRACT_PLACES))
         assert (first, first.reason, second) == (left, LONG, {"id": 8})
         assert type(second) is dict
 
@@ -173,7 +175,7 @@ def test_a_row_that_is_too_deep_keeps_its_id(levels: int) -> None:
     for value in (nested(levels), '{"a":' * levels + "1" + "}" * levels):
         body = f'{{"next": null, "items": [{{"a": {value}, "id": 7}}, {{"id": 8}}]}}'
         document = Document(Pieces(body.encode(), 1000))
-        first, second = document.rows(CONTRACT_PLACES)
+        first, second = document.read_rows(CONTRACT_PLACES)
         assert (first["id"], first.reason, second) == (7, DEEP, {"id": 8})
         assert document.envelope == {"next": None}
 
@@ -185,15 +187,15 @@ def test_a_row_within_the_limits_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("value", [nested(150), f'"{"x" * (1 << 21)}"'])
-def test_a_row_that_is_no_object_and_too_much_stays_none(value: str) -> None:
+def test_a_row_that_is_too_large_and_not_an_object_does_not_become_one(value: str) -> None:
     first, second = parse(f'[{value}, {{"id": 8}}]'.encode())
     assert not isinstance(first, dict)
     assert second == {"id": 8}
 
 
-def test_what_stands_beside_the_rows_may_be_too_deep() -> None:
+def test_fields_beside_the_rows_may_be_too_deep() -> None:
     document = Document(io.BytesIO(f'{{"a": {nested(5000)}, "items": [1], "next": 2}}'.encode()))
-    assert list(document.rows(CONTRACT_PLACES)) == [1]
+    assert list(document.read_rows(CONTRACT_PLACES)) == [1]
     assert document.envelope["next"] == 2
 
 
@@ -227,7 +229,7 @@ def test_a_copy_is_always_json(value: Any, ascii_only: bool) -> None:
 
 def mapped(shape: Shape, page: Any) -> list[Any]:
     document = Document(io.BytesIO(json.dumps(page).encode()))
-    return [shape.row(row) for row in shape.rows(document)]
+    return [shape.map_row(row) for row in shape.find_rows(document)]
 
 
 @pytest.mark.parametrize(
@@ -252,12 +254,20 @@ def test_the_place_of_the_jobs(expression: str, page: Any) -> None:
     [
         ("checks", [1], "has no array of jobs at checks"),
         ("checks", {"results": [1]}, "has no array of jobs at checks"),
-        ("data.checks", {"data": [1]}, "has no array where CRON_TASKS_REST_MAPPING says"),
-        ("checks[0]", {"checks": [1]}, "has no array where CRON_TASKS_REST_MAPPING says"),
+        (
+            "data.checks",
+            {"data": [1]},
+            "has no array at the place of `jobs` in CRON_TASKS_REST_MAPPING",
+        ),
+        (
+            "checks[0]",
+            {"checks": [1]},
+            "has no array at the place of `jobs` in CRON_TASKS_REST_MAPPING",
+        ),
         ("keys(@)", [1], "does not fit `jobs` of CRON_TASKS_REST_MAPPING"),
     ],
 )
-def test_jobs_are_not_where_the_mapping_says(expression: str, page: Any, words: str) -> None:
+def test_no_jobs_at_the_place_of_the_mapping(expression: str, page: Any, words: str) -> None:
     with pytest.raises(Malformed) as caught:
         mapped(Shape({"jobs": expression}), page)
     assert words in str(caught.value)
@@ -267,16 +277,16 @@ def test_next_is_found_beside_mapped_jobs() -> None:
     page = json.dumps({"data": {"checks": [1]}, "next": "/2"}).encode()
     for expression in ("data.checks", "data.checks[]"):
         document = Document(io.BytesIO(page))
-        assert list(Shape({"jobs": expression}).rows(document)) == [1]
-        assert Shape({}).following(document.envelope) == "/2"
+        assert list(Shape({"jobs": expression}).find_rows(document)) == [1]
+        assert Shape({}).find_next(document.envelope) == "/2"
 
 
 @pytest.mark.parametrize("jobs", ["checks", "checks[]"])
 def test_next_may_be_mapped_too(jobs: str) -> None:
     shape = Shape({"jobs": jobs, "next": "links.next"})
     document = Document(io.BytesIO(b'{"checks": [1], "links": {"next": "/2"}}'))
-    assert list(shape.rows(document)) == [1]
-    assert shape.following(document.envelope) == "/2"
+    assert list(shape.find_rows(document)) == [1]
+    assert shape.find_next(document.envelope) == "/2"
 
 
 ROW = {"uuid": "u1", "id": 7, "schedule": "* * * * *", "at": {"tz": "UTC"}, "timeout": 60}
@@ -307,7 +317,7 @@ def test_fields_of_a_row(fields: dict[str, str], expected: dict[str, Any] | None
         expected = {"schedule": "* * * * *", "at": {"tz": "UTC"}, "timeout": 60}
         expected |= {"id": "u1", "name": 7}
     row = dict(ROW)
-    assert Shape(fields).row(row) == expected
+    assert Shape(fields).map_row(row) == expected
     assert row == ROW, "the row itself is not changed"
 
 
@@ -328,24 +338,26 @@ def test_a_switch_that_the_mapping_does_not_find_is_a_warning(
 ) -> None:
     """The job is enabled all the same: a row that says nothing of it is."""
     mapping = {"id": "id", "cron_expression": "schedule", "name": "uuid"} | fields
-    job = validate(Shape(mapping).row({**ROW, "none": None}), timezone="UTC")
+    job = validate_row(Shape(mapping).map_row({**ROW, "none": None}), timezone="UTC")
     assert isinstance(job, Job)
     told = [warning for warning in job.warnings if "REST_MAPPING" in warning]
     reason = "CRON_TASKS_REST_MAPPING finds null in this row, so the job is enabled"
     assert told == [f"`{switch}`: {reason}" for switch in switches]
-    assert Job.from_document(job.document()).warnings == job.warnings
+    assert Job.from_document(job.to_document()).warnings == job.warnings
     assert not any("mapped_to_null" in warning for warning in job.warnings)
 
 
-def test_a_row_that_cannot_be_read_is_mapped_as_far_as_it_goes() -> None:
-    found = Shape({"id": "uuid", "name": "title"}).row(Unreadable({"uuid": 7, "a": 1}, "too deep"))
+def test_an_unreadable_row_is_mapped_as_far_as_possible() -> None:
+    found = Shape({"id": "uuid", "name": "title"}).map_row(
+        Unreadable({"uuid": 7, "a": 1}, "too deep")
+    )
     assert isinstance(found, Unreadable)
     assert (found, found.reason) == ({"id": 7, "a": 1}, "too deep")
 
 
 @pytest.mark.parametrize("row", [5, None, "x", [1]])
-def test_a_row_that_is_no_object_is_left(row: Any) -> None:
-    assert Shape({"id": "uuid"}).row(row) == row
+def test_a_row_that_is_not_an_object_is_not_mapped(row: Any) -> None:
+    assert Shape({"id": "uuid"}).map_row(row) == row
 
 
 @pytest.mark.parametrize(
@@ -356,10 +368,10 @@ def test_a_row_that_is_no_object_is_left(row: Any) -> None:
         ({"id": "join('', names)"}, {"id": None}),
     ],
 )
-def test_a_row_that_an_expression_cannot_take_harms_only_itself(
+def test_a_row_on_which_an_expression_fails_harms_only_itself(
     fields: dict[str, str], identity: dict[str, Any]
 ) -> None:
-    stub = Shape(fields).row(ROW)
+    stub = Shape(fields).map_row(ROW)
     reason = stub.pop("mapping_error")
     assert stub == identity
     assert "of CRON_TASKS_REST_MAPPING: In function join()" in reason

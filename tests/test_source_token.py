@@ -73,7 +73,7 @@ def test_netrc_does_not_replace_the_token(
     assert tokens(rest) == [f"Bearer {TOKEN}", None]
 
 
-def test_a_stranger_that_asks_for_a_token_is_told_apart(
+def test_an_error_of_another_host_does_not_blame_the_token(
     rest: RestServer, stranger: RestServer
 ) -> None:
     rest.answer = answers.redirect(stranger.url)
@@ -85,11 +85,11 @@ def test_a_stranger_that_asks_for_a_token_is_told_apart(
 
 
 @pytest.mark.parametrize("leave_after", [0, 1, 4])
-def test_a_read_that_is_given_up_leaves_nothing_open(rest: RestServer, leave_after: int) -> None:
+def test_an_abandoned_read_leaves_nothing_open(rest: RestServer, leave_after: int) -> None:
     rest.answer = answers.envelope(PAGES)
     process = psutil.Process()
     before = process.num_fds()
-    with Source(settings(rest)).read() as listing:
+    with Source(settings(rest)).open_list() as listing:
         rows = iter(listing)
         for _ in range(leave_after):
             next(rows)

@@ -70,7 +70,7 @@ def test_a_new_job_is_due_at_its_next_tick(sync: Sync, redis: Redis) -> None:
     assert "last_run_at" in json.loads(redis.hget(KEY, "meta"))
 
 
-def test_what_is_unchanged_is_not_written(sync: Sync, redis: Redis, clock: Clock) -> None:
+def test_unchanged_jobs_are_not_written(sync: Sync, redis: Redis, clock: Clock) -> None:
     sync(DAILY)
     redis.zadd(names.SCHEDULE, {KEY: NOW + 1})
     redis.hset(KEY, "definition", "touched")
@@ -80,7 +80,7 @@ def test_what_is_unchanged_is_not_written(sync: Sync, redis: Redis, clock: Clock
     assert (score(redis), redis.hget(KEY, "definition")) == (NOW + 1, "touched")
 
 
-def test_a_list_that_is_not_modified_costs_one_request(sync: Sync, rest: RestServer) -> None:
+def test_an_unmodified_list_takes_one_request(sync: Sync, rest: RestServer) -> None:
     sync(DAILY)
     report = sync(DAILY)
     assert (report.not_modified, report.changes.unchanged) == (True, 1)
@@ -111,9 +111,7 @@ def test_an_edit_keeps_history_and_never_fires_by_itself(
     assert redis.llen(names.HISTORY_PREFIX + "7") == 1
 
 
-def test_an_edit_of_the_name_does_not_cost_an_overdue_tick(
-    sync: Sync, redis: Redis, clock: Clock
-) -> None:
+def test_an_edit_of_the_name_loses_no_overdue_tick(sync: Sync, redis: Redis, clock: Clock) -> None:
     sync(DAILY)
     clock.now = NINE + 5
     sync(DAILY | {"name": "x"})
@@ -215,7 +213,7 @@ def test_a_preview_changes_nothing(
     assert {key: redis.type(key) for key in redis.scan_iter()} == before
 
 
-def test_of_two_syncs_at_once_one_runs_and_goes_over_it_again(
+def test_the_running_one_of_two_syncs_repeats(
     reconciler: Reconciler, rest: RestServer, clock: Clock
 ) -> None:
     asked, go_on = threading.Event(), threading.Event()

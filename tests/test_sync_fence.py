@@ -1,4 +1,4 @@
-"""A sync that was cut off, frozen, or overtaken: the registry ends as the newest list says."""
+"""A sync that was cut off, frozen or overtaken. The registry ends with the newest list."""
 
 import threading
 from collections.abc import Callable
@@ -157,7 +157,7 @@ def test_every_script_of_a_sync_refuses_an_old_token_or_another_registry(redis: 
 @pytest.mark.parametrize(
     "lost", [names.GENERATION, names.SCHEDULE, names.JOBS, "a job", "a rejection", names.REJECTED]
 )
-def test_validators_do_not_outlive_what_they_stand_for(
+def test_validators_do_not_outlive_their_list(
     reconciler: Reconciler, redis: Redis, rest: RestServer, lost: str
 ) -> None:
     rest.jobs = [*rows(1), {"id": "bad"}]
@@ -175,7 +175,7 @@ def test_validators_do_not_outlive_what_they_stand_for(
 
 
 @pytest.mark.parametrize("constant", ["FORMAT", "MODELS"])
-def test_an_upgrade_that_judges_otherwise_reads_the_list_again(
+def test_an_upgrade_that_validates_differently_reads_the_list_again(
     reconciler: Reconciler, rest: RestServer, monkeypatch: pytest.MonkeyPatch, constant: str
 ) -> None:
     from cron_tasks.sync import state

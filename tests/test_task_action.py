@@ -1,4 +1,4 @@
-"""Runs that a Celery task does: one of another app on the broker, which knows nothing of ours."""
+"""Runs that a Celery task does, in another app on the broker that does not know ours."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Workers: a Redis that restarts under them, queues of their own, and what we reach inside for."""
+"""Workers: a Redis that restarts under them, queues of their own, and the insides we rely on."""
 
 import json
 import time
@@ -126,7 +126,7 @@ NO_MESSAGES = [
 ]
 
 
-def test_what_is_no_message_is_said_and_dropped(
+def test_data_that_is_not_a_message_is_logged_and_dropped(
     redis: Redis, rest: RestServer, celery: Celery
 ) -> None:
     """kombu ends the worker for each of them, and the next worker for the next."""
@@ -141,7 +141,7 @@ def test_what_is_no_message_is_said_and_dropped(
     assert worker.alive
 
 
-def test_a_misshapen_message_costs_a_new_connection_and_no_slot(
+def test_a_malformed_message_costs_a_new_connection_and_no_slot(
     redis: Redis, rest: RestServer, celery: Celery
 ) -> None:
     """Celery has reserved the worker's one slot for it before it fails; no slot, no more runs."""

@@ -1,4 +1,4 @@
-"""What a run does: every action type behind one small interface."""
+"""Perform the action of a run: every type of action behind one small interface."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -11,33 +11,37 @@ from cron_tasks.jobs.run import Run
 from cron_tasks.settings import Settings
 from cron_tasks.text.output import render_output
 
-__all__ = ["Action", "Run", "action_of"]
 
+class Performer(Protocol):
+    """Does the work of a run, and returns the output to keep: printable, at most 4 kB.
 
-class Action(Protocol):
-    """Does the work of a run; what of its output to keep, printable and at most 4 kB.
-
-    Raises ActionFailed, or anything else, when it could not.
+    Raises ActionFailed, or anything else, if the work could not be done.
     """
 
     def __call__(self, run: Run, settings: Settings) -> str | None: ...
 
 
-#: `notify` has nothing left to do: the ledger queues a notification when its run is finished, so
-#: that it cannot be queued twice, nor without its outcome.
-ACTIONS: Mapping[str, Action] = {"notify": lambda *_: None, "http": http.perform}
+#: `notify` has no work to do. The ledger sends a notification in the same step in which it finishes
+#: the run, so that no notification is sent twice or without the outcome of its run.
+BUILT_IN_PERFORMERS: Mapping[str, Performer] = {
+    "notify": lambda *_: None,
+    "http": http.perform_request,
+}
 
 
-def action_of(job: Job) -> Action:
-    """The action of a job. Raises ActionFailed for a type that this version does not run."""
+def find_performer(job: Job) -> Performer:
+    """Return what performs the action of a job.
+
+    Raises ActionFailed for a type that this version does not have.
+    """
     if isinstance(job.action, CustomAction):
-        return _plugged(job.action)
+        return _plugin_performer(job.action)
     try:
-        return ACTIONS[job.action.type]
+        return BUILT_IN_PERFORMERS[job.action.type]
     except KeyError:
-        text = f"action type {job.action.type!r} is not in effect in this version"
+        text = f"this version has no action of type {job.action.type!r}"
         raise ActionFailed(text, permanent=True) from None
 
 
-def _plugged(action: CustomAction) -> Action:
+def _plugin_performer(action: CustomAction) -> Performer:
     return lambda run, settings: render_output(action.perform(run, settings))

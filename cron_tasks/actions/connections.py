@@ -1,9 +1,10 @@
-"""HTTP connections to checked addresses, each exchange within a limit of time, kept for the next.
+"""HTTP connections to checked addresses, which are kept for the next request.
 
-http.client and not requests: an address has to be checked where it is connected to, or else the
-name may lead elsewhere by then (DNS rebinding), the whole exchange has one deadline, and hundreds
-of requests a second should cost little. Nothing of the environment has a say, no proxy, no .netrc.
-Only the resolver of names is beyond the deadline; it has timeouts of its own.
+This uses http.client instead of requests for three reasons. An address has to be checked where it
+is connected to, or the name may resolve to another one by then (DNS rebinding). The whole exchange
+has one deadline. Hundreds of requests a second should cost little. The environment has no influence
+(no proxy, no .netrc). The deadline does not cover the resolution of host names, which has timeouts
+of its own.
 """
 
 import http.client
@@ -21,26 +22,26 @@ from threading import Lock
 from typing import Any
 
 from cron_tasks.actions.request import Origin, Request
-from cron_tasks.http.deadline import LimitedResponse, left
-from cron_tasks.http.dialing import connected
+from cron_tasks.http.deadline import LimitedResponse, seconds_left
+from cron_tasks.http.dialing import open_connection
 
-#: Seconds that an idle connection is kept; servers close theirs after 2 s (gunicorn) or more.
+#: Seconds that an idle connection is kept. Servers close theirs after 2 s (gunicorn) or more.
 IDLE = 1.0
 MOST_IDLE = 256
 #: Seconds after a response in which bytes that do not belong to it may still be in transit.
 SETTLE = 0.001
-#: Bytes sent at once, each piece within the limit of time.
+#: Bytes sent at once. The deadline is checked before each piece.
 PIECE = 16_384
 #: Methods that may be sent again when a kept connection turns out closed (RFC 9110, 9.2.2).
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
-#: What a request meets on a connection that the server has closed.
-_HUNG_UP = (
+#: The errors of a request on a connection that the server has closed.
+_CONNECTION_CLOSED = (
     ConnectionError,
     http.client.BadStatusLine,
     ssl.SSLEOFError,
     ssl.SSLZeroReturnError,
 )
-#: Connections are alike when they go the same way under the same rules.
+#: Connections are interchangeable if they have the same origin and the same rules.
 _Key = tuple[Origin, tuple[str, ...]]
 
 
@@ -54,31 +55,32 @@ class Answer:
     body: bytes
 
 
-def exchange(request: Request, rules: tuple[str, ...], until: float, most: int) -> Answer:
-    """Send a request, and read up to `most` bytes of the body of its answer.
+def send_request(request: Request, rules: tuple[str, ...], until: float, most: int) -> Answer:
+    """Send a request, and return its answer with up to `most` bytes of the body.
 
-    Raises WriteRefused, OSError (TimeoutError at `until` on the monotonic clock), http.client's
-    HTTPException, or ValueError for what cannot be sent.
+    `rules` are those of CRON_TASKS_HTTP_ALLOW. Raises AddressRefused for an address that they do
+    not allow, OSError (TimeoutError at `until` on the monotonic clock), http.client's
+    HTTPException, or ValueError for a request that cannot be sent.
     """
     key = (request.origin, rules)
     if kept := _idle.take(key):
         try:
-            return _answer(key, kept, request, until, most)
-        except _HUNG_UP:
+            return _send_over(key, kept, request, until, most)
+        except _CONNECTION_CLOSED:
             # Servers close idle connections. If no byte of a response has arrived, the request was
             # most likely not read. If it was, the same Idempotency-Key lets the server notice.
-            if kept.heard and request.method not in _IDEMPOTENT:
+            if kept.has_heard and request.method not in _IDEMPOTENT:
                 raise
-    return _answer(key, _Connection(*key), request, until, most)
+    return _send_over(key, _Connection(*key), request, until, most)
 
 
-def _answer(
+def _send_over(
     key: _Key, connection: "_Connection", request: Request, until: float, most: int
 ) -> Answer:
-    """The answer that comes over `connection`, which then is kept if it can be."""
+    """Send a request over `connection`, and keep the connection afterwards if possible."""
     with ExitStack() as cleanup:
         cleanup.callback(connection.close)
-        response = cleanup.enter_context(connection.ask(request, until))
+        response = cleanup.enter_context(connection.send_and_receive(request, until))
         start = response.read(most)
         if response.length and len(start) < most:
             raise http.client.IncompleteRead(b"", response.length)
@@ -98,26 +100,28 @@ class _Connection(http.client.HTTPConnection):
         self._response: LimitedResponse | None = None
 
     @property
-    def heard(self) -> bool:
+    def has_heard(self) -> bool:
         """Return whether any byte of the last response has arrived."""
-        return self._response is not None and self._response.heard
+        return self._response is not None and self._response.has_begun
 
-    def response_class(self, *args: Any, **kwargs: Any) -> LimitedResponse:  # type: ignore[override]
-        """Make the response (overrides http.client's class)."""
+    def _make_response(self, *args: Any, **kwargs: Any) -> LimitedResponse:
         self._response = LimitedResponse(*args, until=self._until, **kwargs)
         return self._response
 
-    def ask(self, request: Request, until: float) -> http.client.HTTPResponse:
+    #: Overrides http.client's class.
+    response_class: Any = _make_response
+
+    def send_and_receive(self, request: Request, until: float) -> http.client.HTTPResponse:
         self._until, self._response = until, None
         self.request(request.method, request.target, request.body, request.headers)
-        self.sock.settimeout(left(until))
+        self.sock.settimeout(seconds_left(until))
         return self.getresponse()
 
     def connect(self) -> None:
-        sock = connected(self.host, self.port, self._rules, self._until)
+        sock = open_connection(self.host, self.port, self._rules, self._until)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.settimeout(left(self._until))
+            sock.settimeout(seconds_left(self._until))
             if self._tls:
                 # The host of the URL, not the Host header. Names in certificates have no final dot.
                 name = self.host.removesuffix(".")
@@ -128,15 +132,15 @@ class _Connection(http.client.HTTPConnection):
             raise
 
     def send(self, data: Any) -> None:
-        """In pieces, as one of TLS may otherwise take the whole timeout for each of its records."""
+        """Send in pieces, because TLS may otherwise take the whole timeout for each record."""
         if self.sock is None:
             self.connect()
         for start in range(0, len(data), PIECE):
-            self.sock.settimeout(left(self._until))
+            self.sock.settimeout(seconds_left(self._until))
             super().send(data[start : start + PIECE])
 
     @property
-    def dropped(self) -> bool:
+    def is_unusable(self) -> bool:
         """Return whether an idle connection is closed, or has bytes that belong to no request."""
         poll = select.poll()
         poll.register(self.sock, select.POLLIN)
@@ -145,8 +149,9 @@ class _Connection(http.client.HTTPConnection):
 
 @cache
 def _tls_context() -> ssl.SSLContext:
-    """The authorities that the REST client trusts, too."""
-    from requests.utils import DEFAULT_CA_BUNDLE_PATH  # an import that a worker can do without
+    """Return a context that trusts the same authorities as the REST client."""
+    # Many workers never need this import.
+    from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
     authorities = os.environ.get("REQUESTS_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
     folder = os.path.isdir(authorities)
@@ -158,13 +163,13 @@ def _tls_context() -> ssl.SSLContext:
 
 
 class _Idle:
-    """Connections between two exchanges, the longest idle first."""
+    """The idle connections, the longest idle first."""
 
     def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
-        """Leave them to the process that this one was forked from."""
+        """Leave the connections to the process from which this one was forked."""
         self._kept: deque[tuple[_Key, float, _Connection]] = deque()
         self._lock = Lock()
 
@@ -178,7 +183,7 @@ class _Idle:
         idle = time.monotonic() - since
         if idle < SETTLE:
             time.sleep(SETTLE - idle)
-        if idle < IDLE and not connection.dropped:
+        if idle < IDLE and not connection.is_unusable:
             return connection
         connection.close()
         return self.take(key)

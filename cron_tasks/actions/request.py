@@ -1,4 +1,4 @@
-"""The request of an `http` action, and what becomes of it on a redirect."""
+"""The request of an `http` action, and the request that follows a redirect."""
 
 import re
 import string
@@ -12,21 +12,20 @@ import orjson
 
 from cron_tasks.actions.secrets import Secrets
 from cron_tasks.errors import ActionFailed
-from cron_tasks.http.hosts import host_of, usable_as_host
+from cron_tasks.http.hosts import DEFAULT_PORTS, host_of_url, is_host_header
 from cron_tasks.jobs.actions import HttpAction
-from cron_tasks.jobs.placeholders import filled, mapped, secrets_in
+from cron_tasks.jobs.placeholders import fill_placeholders, find_secrets, map_texts
 from cron_tasks.jobs.run import Run
 
-_PORTS = {"http": 80, "https": 443}
 _ASCII = string.punctuation
 _NO_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]")
-#: Headers that no other host than the one they were meant for gets.
+#: Headers that are not sent to another host after a redirect.
 _PRIVATE = frozenset({"authorization", "cookie", "host"})
 _REDIRECTED = " (redirected)"
 
 
 class Origin(NamedTuple):
-    """Where a request goes (RFC 6454)."""
+    """The origin that a request is sent to (RFC 6454)."""
 
     scheme: str
     host: str
@@ -34,14 +33,17 @@ class Origin(NamedTuple):
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        colon_port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
+        colon_port = "" if self.port == DEFAULT_PORTS[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{host}{colon_port}"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`private` are the headers (lower case) that only its origin gets; `confidential` says that
-    the body, too, is for nobody else. `shown` is how messages name it, without secrets."""
+    """A request that can be sent.
+
+    `private` names the headers (in lower case) that only its origin may get. `confidential` means
+    that only its origin may get the body. `shown` is the request in messages, without secrets.
+    """
 
     method: str
     origin: Origin
@@ -57,25 +59,25 @@ class Request:
         return f"{self.origin}{self.target}"
 
 
-def request_of(action: HttpAction, run: Run, secrets: Secrets) -> Request:
-    """The request with its placeholders filled in. Raises ActionFailed when a secret is missing."""
-    values, read = run.values, secrets.read
+def make_request(action: HttpAction, run: Run, secrets: Secrets) -> Request:
+    """Fill in the placeholders of a request. Raises ActionFailed if a secret is missing."""
+    values, read = run.values, secrets.read_value
 
     def in_url(value: str) -> str:
         return quote(value, safe="")
 
-    def url(secret: Callable[[str], str]) -> str:
-        return filled(action.url, lambda name: in_url(values[name]), secret)
+    def fill_url(secret: Callable[[str], str]) -> str:
+        return fill_placeholders(action.url, lambda name: in_url(values[name]), secret)
 
-    origin, target, user = _located(url(lambda name: in_url(read(name))))
+    origin, target, user = _parse_url(fill_url(lambda name: in_url(read(name))))
     headers = {
-        name.lower(): filled(text, lambda name: _one_line(values[name]), read)
+        name.lower(): fill_placeholders(text, lambda name: _one_line(values[name]), read)
         for name, text in action.headers.items()
     }
-    body, kind = _content(action, lambda text: filled(text, values.__getitem__, read))
-    fields = {field for field, _ in action.secrets}
-    public = _located(url(lambda _: "***"))[1] if "url" in fields else target
-    credentials = user and _basic(user)
+    body, kind = _fill_body(action, lambda text: fill_placeholders(text, values.__getitem__, read))
+    fields = {field for field, _ in action.secret_references}
+    public = _parse_url(fill_url(lambda _: "***"))[1] if "url" in fields else target
+    credentials = user and _basic_credentials(user)
     if credentials and "url" in fields:
         secrets.hide(credentials)
     defaults = {
@@ -85,68 +87,72 @@ def request_of(action: HttpAction, run: Run, secrets: Secrets) -> Request:
         "content-type": kind,
         "authorization": credentials and f"Basic {credentials}",
     }
-    headers = _sendable({name: text for name, text in defaults.items() if text} | headers)
-    with_secrets = (name for name, text in action.headers.items() if any(secrets_in(text)))
+    headers = _check_headers({name: text for name, text in defaults.items() if text} | headers)
+    with_secrets = (name for name, text in action.headers.items() if any(find_secrets(text)))
     private = _PRIVATE.union(map(str.lower, with_secrets))
     confidential = not fields.isdisjoint({"body", "json"})
-    shown = _shown(action.verb, origin, public)
-    return Request(action.verb, origin, target, headers, body, private, confidential, shown)
+    shown = _format_request(action.effective_method, origin, public)
+    return Request(
+        action.effective_method, origin, target, headers, body, private, confidential, shown
+    )
 
 
-def _sendable(headers: dict[str, str]) -> dict[str, str]:
+def _check_headers(headers: dict[str, str]) -> dict[str, str]:
     """Return `headers` if they can be sent as they are filled in. Raises ActionFailed."""
     for name, text in headers.items():
         if _NO_HEADER.search(text):
             why = f"the secret in the header {name} is more than one line of Latin-1"
             raise ActionFailed(why, permanent=True)
-    if "host" in headers and not usable_as_host(headers["host"]):
+    if "host" in headers and not is_host_header(headers["host"]):
         why = "its header host is, with its placeholders filled in, not host or host:port"
         raise ActionFailed(why, permanent=True)
     return headers
 
 
-def _shown(method: str, origin: Origin, target: str) -> str:
+def _format_request(method: str, origin: Origin, target: str) -> str:
     """Return method and URL for messages, without the query, which often contains tokens."""
     return f"{method} {origin}{target.partition('?')[0]}"
 
 
-def _content(action: HttpAction, fill: Callable[[str], str]) -> tuple[bytes | None, str | None]:
-    """The body and its media type."""
+def _fill_body(action: HttpAction, fill: Callable[[str], str]) -> tuple[bytes | None, str | None]:
+    """Return the body and its media type, or None for both."""
     if action.body is not None:
         return fill(action.body).encode(), "text/plain; charset=utf-8"
     if action.payload is not None:
-        return orjson.dumps(mapped(action.payload, fill)), "application/json"
+        return orjson.dumps(map_texts(action.payload, fill)), "application/json"
     return None, None
 
 
-class Misled(Exception):
-    """A redirect must not be followed. The text says why."""
+class RedirectRefused(Exception):
+    """A redirect must not be followed. The text gives the reason."""
 
 
-def following(request: Request, status: int, location: str, secret: bool) -> Request:
+def follow_redirect(request: Request, status: int, location: str, secret: bool) -> Request:
     """Return the request for a redirect, with the method that browsers and requests choose.
 
-    `secret` says that the service knows a secret. It may have put it into `location`, so messages
-    do not show where the redirect leads. Raises Misled.
+    `secret` means that the service knows a secret. The service may have put it into `location`, so
+    messages do not show where the redirect leads. Raises RedirectRefused.
     """
-    # http.client reads headers as Latin-1; an address in UTF-8 is meant byte by byte.
+    # http.client reads headers as Latin-1. A URL in UTF-8 is encoded byte by byte.
     reference = quote(location.encode("latin-1"), safe=_ASCII)
     try:
-        origin, target, _ = _located(urljoin(request.url, reference))
+        origin, target, _ = _parse_url(urljoin(request.url, reference))
     except ValueError:
-        raise Misled("redirected to what is no http or https URL") from None
+        raise RedirectRefused("redirected to something that is not an http or https URL") from None
     headers, method, body = request.headers, request.method, request.body
     if status not in (307, 308):
         headers = {name: text for name, text in headers.items() if name != "content-type"}
         body = None
         if method != "HEAD" and (status in (302, 303) or (status, method) == (301, "POST")):
             method = "GET"
-    if origin != request.origin and not _upgrade(request.origin, origin):
+    if origin != request.origin and not _is_upgrade(request.origin, origin):
         if body is not None and request.confidential:
-            raise Misled("redirected to another host, which may not get the secrets of its body")
+            raise RedirectRefused(
+                "redirected to another host, which may not get the secrets of its body"
+            )
         headers = {name: text for name, text in headers.items() if name not in request.private}
     redirected = f"{request.shown.removesuffix(_REDIRECTED)}{_REDIRECTED}"
-    shown = redirected if secret else _shown(method, origin, target)
+    shown = redirected if secret else _format_request(method, origin, target)
     return replace(
         request,
         method=method,
@@ -158,24 +164,24 @@ def following(request: Request, status: int, location: str, secret: bool) -> Req
     )
 
 
-def _upgrade(old: Origin, new: Origin) -> bool:
+def _is_upgrade(old: Origin, new: Origin) -> bool:
     return old == ("http", new.host, 80) and new[::2] == ("https", 443)
 
 
-def _located(url: str) -> tuple[Origin, str, str | None]:
-    """Where a URL leads, what to ask for there, and as whom. Raises ValueError."""
+def _parse_url(url: str) -> tuple[Origin, str, str | None]:
+    """Split a URL into its origin, its target and its user. Raises ValueError."""
     parts = urlsplit(url)
-    host = host_of(parts)
-    if parts.scheme not in _PORTS or not host:
-        raise ValueError("no http or https URL with a host")
+    host = host_of_url(parts)
+    if parts.scheme not in DEFAULT_PORTS or not host:
+        raise ValueError("not an http or https URL with a host")
     target = quote(parts.path or "/", safe=_ASCII)
     if parts.query:
         target += "?" + quote(parts.query, safe=_ASCII)
     user = parts.netloc.rpartition("@")[0] or None
-    return Origin(parts.scheme, host, parts.port or _PORTS[parts.scheme]), target, user
+    return Origin(parts.scheme, host, parts.port or DEFAULT_PORTS[parts.scheme]), target, user
 
 
-def _basic(user: str) -> str:
+def _basic_credentials(user: str) -> str:
     """Return Basic credentials (RFC 7617) for the `user[:password]` of a URL.
 
     Without a password, the password is empty and the colon stays, as curl and browsers send it.

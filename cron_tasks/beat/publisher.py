@@ -8,7 +8,7 @@ import structlog
 from celery import Celery
 from kombu import Producer
 
-from cron_tasks.broker.depth import QUEUE_FULL, waiting
+from cron_tasks.broker.depth import QUEUE_FULL, count_messages
 from cron_tasks.ledger.tick import Due
 from cron_tasks.store import names
 from cron_tasks.store.paging import pages
@@ -66,7 +66,7 @@ class Publisher:
 
     def waiting(self, queue: str | None) -> int:
         """Messages of ours that wait in a Celery queue (None: the default one)."""
-        return waiting(self.producer, queue or self.app.conf.task_default_queue)
+        return count_messages(self.producer, queue or self.app.conf.task_default_queue)
 
     def _is_full(self, queue: str | None) -> bool:
         """Looked up once a second at most, since it costs a round trip."""

@@ -25,8 +25,8 @@ from cron_tasks.beat.lookahead import Ahead
 from cron_tasks.beat.pokes import Pokes
 from cron_tasks.beat.publisher import Publisher
 from cron_tasks.beat.sweeper import sweep
-from cron_tasks.broker.presence import slots
-from cron_tasks.celery import LEADER_TTL, alive, settings
+from cron_tasks.broker.presence import count_slots
+from cron_tasks.celery import LEADER_TTL, settings, touch_alive_file
 from cron_tasks.errors import CronTasksError
 from cron_tasks.ledger.ledger import LEASE, Ledger, LockLost
 from cron_tasks.registry.entries import SCHEDULE_TYPE
@@ -140,7 +140,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
         """
         try:
             leading = self.leadership.hold()
-            alive()
+            touch_alive_file()
             if leading:
                 return self._lead()
             self._enter("standing_by")
@@ -302,7 +302,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
 
     @cached_property
     def _publisher(self) -> Publisher:
-        return Publisher(self.app, self.producer, lambda: slots(self.redis, self.clock()))
+        return Publisher(self.app, self.producer, lambda: count_slots(self.redis, self.clock()))
 
     def _enter(self, state: str, **why: Any) -> None:
         """Say a change of state, once."""

@@ -1,8 +1,8 @@
-"""A bot's side of the queue: reading that loses nothing, handling each message, remembering which.
+"""Read a notification queue without losses: read each message, handle it, and remember it.
 
     serve(Bot(reader(load(), name="mailer"), send_mail))
 
-`python -m cron_tasks.bot` is such a bot; docs/bot.md tells more.
+`python -m cron_tasks.bot` is such a bot. See docs/bot.md.
 """
 
 import os
@@ -20,7 +20,10 @@ __all__ += ["StreamReader", "TryAgain", "reader", "serve"]
 
 
 def reader(settings: Settings, queue: str | None = None, name: str | None = None) -> Reader:
-    """Reads `queue` (by default the one of the settings) under a `name` that nobody else has."""
+    """Make a reader of `queue`, by default that of the settings.
+
+    No other reader of the queue may have its `name`, by default host and process id.
+    """
     kind = StreamReader if settings.notify_transport == "stream" else ListReader
     redis = connect(settings.redis_url.get_secret_value(), retries=0)
     made = kind(
@@ -31,7 +34,7 @@ def reader(settings: Settings, queue: str | None = None, name: str | None = None
 
 
 def serve(bot: Bot) -> None:
-    """Run until SIGTERM or Ctrl-C, which let it finish the message in hand."""
+    """Run until SIGTERM or Ctrl-C. The bot finishes the current message first."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: bot.stop())
     bot.run()

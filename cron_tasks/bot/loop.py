@@ -1,7 +1,8 @@
-"""The loop of a bot: take a message, have it handled, remember that, acknowledge it.
+"""The loop of a bot: receive a message, handle it, remember it as handled, acknowledge it.
 
-One message is handled at a time. While the next one has to wait (its chat had one a moment ago, or
-its last try failed), later ones are taken and go before it; those of one chat stay in their order.
+One message is handled at a time. A message may be delayed, because its chat had one a moment ago or
+because its last try failed. Meanwhile later messages are received and handled before it. The
+messages of one chat stay in their order.
 """
 
 import json
@@ -24,24 +25,25 @@ from cron_tasks.text.display import printable
 
 log = structlog.get_logger("cron_tasks.bot")
 
-#: Most messages that are taken and wait; then no other is taken.
+#: The most messages that are received and delayed. No more are received then.
 MOST_HELD = 1_000
-#: Times that a message is tried which fails without a known reason, and the longest wait between.
+#: The number of tries if the reason of a failure is unknown, and the longest pause between tries.
 MOST_TRIES, LONGEST_WAIT = 10, 60.0
-#: Messages in the dead list, and seconds that it stays after the last one.
+#: The most dead letters, and the seconds for which they are kept after the last one.
 DEAD_KEPT, DEAD_FOR = 1_000, 7 * 86_400
-#: Longest wait, in seconds, in which `stop` is not noticed.
+#: The longest time, in seconds, until `stop` is noticed.
 LOOK_EVERY = 0.2
 
 
 class Permanent(Exception):
-    """Raised by a handler: this message can never be handled."""
+    """Raised by a handler if it can never handle this message."""
 
 
 class TryAgain(Exception):
-    """Raised by a handler: not now, but in `after` seconds (by default growing with each try).
+    """Raised by a handler if it cannot handle this message now.
 
-    `everyone`: no other message could be handled either.
+    The next try is in `after` seconds, by default in more seconds after each try. `everyone` means
+    that no other message can be handled before then either.
     """
 
     def __init__(self, reason: str, after: float | None = None, everyone: bool = False) -> None:
@@ -49,7 +51,7 @@ class TryAgain(Exception):
         self.after, self.everyone = after, everyone
 
 
-#: Gets the message, a JSON object. It was handled unless this raises.
+#: Takes a message, which is a JSON object. The message is handled unless this raises.
 Handler = Callable[[dict[str, Any]], None]
 
 
@@ -64,111 +66,115 @@ class _Held:
 
 
 class Bot:
-    """Has `handler` handle each message that `reader` reads, at `pace`."""
+    """Passes each message from `reader` to `handler`, at `pace`."""
 
     def __init__(self, reader: Reader, handler: Handler, pace: Pace | None = None) -> None:
         self._reader, self._handler, self._pace = reader, handler, pace or Pace()
         self._held: list[_Held] = []
         self._handled: _Held | None = None
         self._stopped = self._last_call = False
-        self._told: str | None = None
+        self._logged_trouble: str | None = None
 
     def stop(self, when_empty: bool = False) -> None:
-        """Have `run` return after the message in hand, or once there is no other.
+        """Make `run` return after the current message or, with `when_empty`, after the last one.
 
-        Safe in a signal handler.
+        This is safe in a signal handler.
         """
         self._last_call = True
         self._stopped = self._stopped or not when_empty
 
     def run(self) -> None:
-        """Until `stop`; waits while Redis is away, and while another bot has our name.
+        """Handle messages until `stop` is called.
 
-        Raises CronTasksError when the queue is of another kind than the reader's.
+        Waits while Redis is unavailable, and while another bot has the same name. Raises
+        CronTasksError if the queue is not of the kind that the reader reads.
         """
         while not self._stopped:
             try:
-                self._settle()
+                self._acknowledge_last()
                 if self._reader.enter():
-                    self._read()
+                    self._read_queue()
                     continue
-                self._tell("bot.name_taken", f"{self._reader.name} reads already, or was killed")
+                in_use = f"a bot named {self._reader.name} is running, or was killed just now"
+                self._log_trouble("bot.name_taken", in_use)
             except RedisError as error:
-                self._tell("redis.away", str(error))
+                self._log_trouble("redis.away", str(error))
             self._stopped = self._stopped or self._last_call
             time.sleep(LOOK_EVERY)
         with suppress(RedisError):
-            self._settle()
+            self._acknowledge_last()
         if self._handled:
-            log.warning("bot.may_repeat", message=_shown(self._handled.delivery))
+            log.warning("bot.may_repeat", message=_format_delivery(self._handled.delivery))
 
-    def _tell(self, trouble: str, error: str = "") -> None:
-        """Say once that there is trouble, and once that there is none: messages can be read."""
-        if trouble == self._told:
+    def _log_trouble(self, trouble: str, error: str = "") -> None:
+        """Log trouble once, and its end once. Without trouble, messages can be received."""
+        if trouble == self._logged_trouble:
             return
-        self._told = trouble
+        self._logged_trouble = trouble
         if trouble:
             log.warning(trouble, error=error)
         else:
             log.info("bot.waiting", queue=self._reader.queue, name=self._reader.name)
 
-    def _read(self) -> None:
+    def _read_queue(self) -> None:
         self._held.clear()
         with renewed(self._reader.renew, self._reader.lease / 3):
-            while not self._stopped and not self._reader.lapsed:
-                self._step(time.monotonic())
-        if not self._reader.lapsed:
+            while not self._stopped and not self._reader.is_overdue:
+                self._handle_or_receive(time.monotonic())
+        if not self._reader.is_overdue:
             self._reader.leave()
 
-    def _step(self, now: float) -> None:
-        """Handle the first message that may be handled now, of each chat the oldest; if there is
-        none, take others until one may."""
+    def _handle_or_receive(self, now: float) -> None:
+        """Handle the first held message that is due, or receive others until one is.
+
+        Only the oldest message of each chat is considered.
+        """
         oldest: dict[str, _Held] = {}
         for each in self._held:
             oldest.setdefault(each.chat, each)
         held = min(oldest.values(), key=lambda it: max(self._ready_at(it), now), default=None)
         wait = self._ready_at(held) - now if held else inf
         if held and wait <= 0:
-            self._handle(held)
+            self._handle_held(held)
             return
         wait = max(min(wait, LOOK_EVERY), 0.01)
         if len(self._held) >= MOST_HELD:
             time.sleep(wait)
             return
         taken = self._reader.receive(wait)
-        self._tell("")
+        self._log_trouble("")
         for delivery in taken:
-            self._take(delivery)
+            self._hold_message(delivery)
         if self._last_call and not taken and not self._held:
             self._stopped = True
 
     def _ready_at(self, held: _Held) -> float:
         return max(held.not_before, self._pace.ready_at(held.chat))
 
-    def _take(self, delivery: Delivery) -> None:
+    def _hold_message(self, delivery: Delivery) -> None:
         try:
             body = orjson.loads(delivery.data)
         except ValueError:
             body = None
         if not isinstance(body, dict):
-            self._bury(delivery, "it is no JSON object")
+            self._move_to_dead(delivery, "it is not a JSON object")
             return
         chat, seen_key = body.get("chat_id"), None
         if (id_ := body.get("id")) is not None:
             seen_key = f"{names.BOT_SENT_PREFIX}{self._reader.scope}:{id_}"
-        # Those without a chat do not wait for one another.
+        # Messages without a chat do not wait for one another.
         chat = f"chat {chat}" if chat is not None else delivery.key
         self._held.append(_Held(delivery, body, chat, seen_key))
 
-    def _handle(self, held: _Held) -> None:
+    def _handle_held(self, held: _Held) -> None:
         if held.seen_key and self._reader.redis.exists(held.seen_key):
-            self._done(held)
+            self._finish_held(held)
             return
         held.tries += 1
         try:
             self._handler(held.body)
         except Permanent as error:
-            self._drop(held, str(error))
+            self._drop_held(held, str(error))
         except TryAgain as error:
             self._put_off(held, error)
         except Exception as error:
@@ -176,11 +182,11 @@ class Bot:
             if held.tries < MOST_TRIES:
                 self._put_off(held, TryAgain(reason))
             else:
-                self._drop(held, f"{reason}, {held.tries} times")
+                self._drop_held(held, f"{reason}, {held.tries} times")
         else:
-            self._done(held)
+            self._finish_held(held)
         finally:
-            self._pace.sent(held.chat, time.monotonic())
+            self._pace.note_sent(held.chat, time.monotonic())
 
     def _put_off(self, held: _Held, error: TryAgain) -> None:
         wait = min(2.0 ** (held.tries - 1), LONGEST_WAIT) if error.after is None else error.after
@@ -188,16 +194,21 @@ class Bot:
         if error.everyone:
             self._pace.pause(held.not_before)
         reason = printable(str(error))
-        log.warning("bot.put_off", message=_shown(held.delivery), reason=reason, seconds=wait)
+        log.warning(
+            "bot.put_off", message=_format_delivery(held.delivery), reason=reason, seconds=wait
+        )
 
-    def _drop(self, held: _Held, reason: str) -> None:
+    def _drop_held(self, held: _Held, reason: str) -> None:
         self._held.remove(held)
-        self._bury(held.delivery, reason)
+        self._move_to_dead(held.delivery, reason)
 
-    def _bury(self, delivery: Delivery, reason: str) -> None:
-        """To the dead list: {"at": seconds since 1970, "reason", "message": as it was queued}."""
+    def _move_to_dead(self, delivery: Delivery, reason: str) -> None:
+        """Move a message to the dead letters: {"at": seconds since the epoch, "reason", "message"}.
+
+        "message" is the message as it was in the queue.
+        """
         reason = printable(reason)
-        log.error("bot.dead", message=_shown(delivery), reason=reason)
+        log.error("bot.dead", message=_format_delivery(delivery), reason=reason)
         dead = self._reader.queue + names.BOT_DEAD
         entry = {"at": time.time(), "reason": reason, "message": delivery.data}
         with self._reader.redis.pipeline() as pipe:
@@ -207,13 +218,13 @@ class Bot:
             pipe.execute()
         self._reader.ack(delivery)
 
-    def _done(self, held: _Held) -> None:
+    def _finish_held(self, held: _Held) -> None:
         self._held.remove(held)
         self._handled = held
-        self._settle()
+        self._acknowledge_last()
 
-    def _settle(self) -> None:
-        """Remember what was handled, then acknowledge it: whoever gets it again lets it be."""
+    def _acknowledge_last(self) -> None:
+        """Remember the handled message, then acknowledge it. A bot that gets it again skips it."""
         if held := self._handled:
             if held.seen_key:
                 self._reader.redis.set(held.seen_key, 1, px=int(self._reader.remember * 1000))
@@ -221,5 +232,5 @@ class Bot:
             self._handled = None
 
 
-def _shown(delivery: Delivery) -> str:
+def _format_delivery(delivery: Delivery) -> str:
     return printable(delivery.data, 120)

@@ -1,10 +1,10 @@
-"""How fast messages may go out. Pure: the time is an argument, in seconds of any clock."""
+"""Limit how fast messages are sent. Pure: the time is an argument, in seconds of any clock."""
 
 from math import inf
 
 
 class Pace:
-    """At most `overall` messages a second, and `each` a second to one chat."""
+    """At most `overall` messages a second in all, and `each` messages a second to one chat."""
 
     def __init__(self, overall: float = inf, each: float = inf) -> None:
         self._gap, self._chat_gap = 1 / overall, 1 / each
@@ -12,16 +12,16 @@ class Pace:
         self._chats: dict[str, float] = {}
 
     def ready_at(self, chat: str) -> float:
-        """When the next message for `chat` may go; that may be in the past."""
+        """Return when the next message for `chat` may be sent. It may be in the past."""
         return max(self._next, self._chats.get(chat, 0.0))
 
-    def sent(self, chat: str, now: float) -> None:
-        """A message for `chat` went out."""
+    def note_sent(self, chat: str, now: float) -> None:
+        """Note that a message for `chat` was sent."""
         self._next = max(self._next, now + self._gap)
-        # Chats whose time has come wait for nothing: what stays is a second's worth of them.
+        # A chat that may be sent to again is forgotten, so this keeps about a second of chats.
         self._chats = {other: at for other, at in self._chats.items() if at > now}
         self._chats[chat] = now + self._chat_gap
 
     def pause(self, until: float) -> None:
-        """Nothing goes out before `until`."""
+        """Send nothing before `until`."""
         self._next = max(self._next, until)

@@ -1,8 +1,8 @@
-"""Reliable reading of a queue of notifications, be it a list or a stream.
+"""Read a notification queue, a list or a stream, without losing a message.
 
 A message stays in Redis until it is acknowledged, under the name of the reader that has it. The
-name is a lease: while it is held nobody else takes these messages, and once it has run out anybody
-may. A reader that finds its own lease run out has to forget what it was given, and `enter` again.
+name is a lease. While it is held, no other reader takes these messages. Once it has expired, any
+reader may. A reader whose own lease has expired has to discard its messages and `enter` again.
 """
 
 import time
@@ -18,10 +18,10 @@ from cron_tasks.store import names
 from cron_tasks.store.leases import held
 from cron_tasks.store.scripts import script
 
-#: Seconds after the last sign of life of a reader until others take what it has.
+#: Seconds after a reader's last sign of life until other readers take its messages.
 LEASE = 15.0
-#: Seconds after which the name of a reader that has nothing is forgotten, not before, since one
-#: that was frozen may read one message more when it wakes, until it notices.
+#: Seconds after which the name of a reader without messages is forgotten. It is not forgotten
+#: earlier, because a frozen reader that wakes up may read one more message until it notices.
 REMEMBERED = 86_400
 
 _put_back = script("bot/put_back")
@@ -30,22 +30,22 @@ _claim = script("bot/claim")
 
 
 class Delivery(NamedTuple):
-    """A message as it was queued, and what to acknowledge it by."""
+    """A message as it was in the queue, and the key to acknowledge it by."""
 
     key: str
     data: str
 
 
 class Reader(ABC):
-    """What both transports share.
+    """The base of the readers of both transports.
 
-    `redis` must not repeat a call by itself, since a repeated read leaves what the first one took:
-    `connect(url, retries=0)` makes such a client. `scope` is that within which a name is unique
-    and a message is handled once.
+    `redis` must not retry a call by itself, because a second read would abandon what the first one
+    took. `connect(url, retries=0)` makes such a client. Within `scope`, a name is unique and a
+    message is handled once.
     """
 
     kind: str
-    #: Seconds for which the id of a handled message is remembered.
+    #: Seconds for which the ID of a handled message is remembered.
     remember: float = 86_400.0
 
     def __init__(self, redis: Redis, queue: str, name: str, scope: str, lease: float) -> None:
@@ -55,9 +55,10 @@ class Reader(ABC):
         self._renewed = self._look_after = 0.0
 
     def enter(self) -> bool:
-        """Begin anew; False while another reader has the name, or had it when it was killed.
+        """Take the name. Return False if another reader has it.
 
-        Raises CronTasksError when the queue is of another kind.
+        A reader that was killed keeps its name until its lease expires. Raises CronTasksError if
+        the queue is of another kind.
         """
         if (kind := str(self.redis.type(self.queue))) not in (self.kind, "none"):
             raise CronTasksError(
@@ -71,43 +72,52 @@ class Reader(ABC):
         return True
 
     def renew(self) -> None:
-        """Keep the name, and what was given out under it. Raises LockError when it is lost."""
+        """Keep the name, and the messages under it. Raises LockError if the name is lost."""
         now = time.monotonic()
         self._lease.reacquire()
         self._renewed = now
 
     @property
-    def lapsed(self) -> bool:
-        """Whether others may have our messages by now, or soon."""
+    def is_overdue(self) -> bool:
+        """Return whether other readers may have our messages by now, or soon."""
         return time.monotonic() - self._renewed > 0.8 * self.lease
 
     def receive(self, timeout: float) -> list[Delivery]:
-        """The next messages, or those of a dead reader; waits up to `timeout` > 0 seconds."""
+        """Return the next messages, or those of a dead reader.
+
+        Waits for up to `timeout` seconds, which has to be above 0.
+        """
         if (now := time.monotonic()) >= self._look_after:
-            anew, self._look_after = not self._look_after, now + self.lease / 3
-            if taken := self._take_over(anew):
+            is_first, self._look_after = not self._look_after, now + self.lease / 3
+            if taken := self._take_over(is_first):
                 return taken
-        return self._read(timeout)
+        return self._read_next(timeout)
 
     @abstractmethod
     def ack(self, delivery: Delivery) -> None:
-        """Done with: it is not delivered again. May be repeated."""
+        """Acknowledge a message, so that it is not delivered again. May be repeated."""
 
     def leave(self) -> None:
-        """Let others have the name, and what is not acknowledged, at once."""
+        """Release the name and all messages that are not acknowledged."""
         with suppress(LockError):
             self._lease.release()
 
     @abstractmethod
     def _take_over(self, ours_too: bool) -> list[Delivery]:
-        """See to what dead readers had, and to what we had ourselves before we began anew."""
+        """Take over the messages of dead readers, and our own from before the last `enter`.
+
+        Return them, or put them back into the queue.
+        """
 
     @abstractmethod
-    def _read(self, timeout: float) -> list[Delivery]: ...
+    def _read_next(self, timeout: float) -> list[Delivery]: ...
 
 
 class ListReader(Reader):
-    """Takes from the left, into a list of its own. Bots that only BLPOP may read the same list."""
+    """Moves messages from the left of a list into a list of its own.
+
+    Bots that only use BLPOP may read the same list.
+    """
 
     kind = "list"
 
@@ -116,7 +126,7 @@ class ListReader(Reader):
         self._processing = queue + names.BOT_PROCESSING
 
     def ack(self, delivery: Delivery) -> None:
-        # As bytes, since redis-py refuses to send a text with undecodable bytes in it.
+        # As bytes, because redis-py refuses to send a text with undecodable bytes in it.
         raw: Any = delivery.key.encode("utf-8", "surrogateescape")
         self.redis.lrem(self._processing + self.name, 1, raw)
 
@@ -125,7 +135,7 @@ class ListReader(Reader):
         self.redis.zrem(self.queue + names.BOT_READERS, self.name)
         super().leave()
 
-    def _read(self, timeout: float) -> list[Delivery]:
+    def _read_next(self, timeout: float) -> list[Delivery]:
         wait: Any = timeout
         taken = self.redis.blmove(self.queue, self._processing + self.name, wait, "LEFT", "RIGHT")
         return [Delivery(str(taken), str(taken))] if taken is not None else []
@@ -146,10 +156,10 @@ class ListReader(Reader):
 
 
 class StreamReader(Reader):
-    """One consumer of `group`, which is made if need be, and then begins with the first entry.
+    """One consumer of `group`. A new group begins with the first entry of the stream.
 
     The message is the field `data` of an entry. Other groups may read the same stream, so an entry
-    is not deleted when it is acknowledged: what every group has acknowledged is trimmed.
+    is not deleted when it is acknowledged. Entries that every group has acknowledged are trimmed.
     """
 
     kind = "stream"
@@ -177,12 +187,12 @@ class StreamReader(Reader):
         _trim(self.redis, queue=self.queue)
         super().leave()
 
-    def _read(self, timeout: float) -> list[Delivery]:
+    def _read_next(self, timeout: float) -> list[Delivery]:
         block = max(int(timeout * 1000), 1)
         new: Any = self.redis.xreadgroup(
             self.group, self.name, {self.queue: ">"}, count=1, block=block
         )
-        return [_delivery(key, fields) for key, fields in (new[0][1] if new else [])]
+        return [_make_delivery(key, fields) for key, fields in (new[0][1] if new else [])]
 
     def _take_over(self, ours_too: bool) -> list[Delivery]:
         _trim(self.redis, queue=self.queue)
@@ -195,8 +205,8 @@ class StreamReader(Reader):
             alive_prefix=self._alive,
             forget_after_ms=REMEMBERED * 1000,
         )
-        return [_delivery(key, dict(zip(it[::2], it[1::2], strict=True))) for key, it in taken]
+        return [_make_delivery(key, dict(zip(it[::2], it[1::2], strict=True))) for key, it in taken]
 
 
-def _delivery(key: str, fields: dict[str, str]) -> Delivery:
+def _make_delivery(key: str, fields: dict[str, str]) -> Delivery:
     return Delivery(key, fields.get("data") or f"no field `data`: {fields}")

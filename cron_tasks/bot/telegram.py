@@ -1,7 +1,7 @@
-"""A handler that posts each message to its chat by Telegram's Bot API.
+"""A handler that posts each message to its chat with Telegram's Bot API.
 
-https://core.telegram.org/bots/api#sendmessage, and for the limits
-https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this
+API: https://core.telegram.org/bots/api#sendmessage
+Limits: https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this
 """
 
 import time
@@ -25,14 +25,14 @@ log = structlog.get_logger("cron_tasks.bot")
 
 #: Seconds for connecting, and for a whole answer.
 TIMEOUT = 10.0
-#: Seconds for which the supergroup that a group has become is remembered.
+#: Seconds for which a supergroup is remembered after its group was turned into it.
 MOVED_FOR = 30 * 86_400
-#: Longest text, in UTF-16 units, as Telegram counts everywhere.
+#: The longest text, in UTF-16 units, which Telegram counts everywhere.
 LONGEST = 4096
 
 
-def pace() -> Pace:
-    """What Telegram allows one bot."""
+def telegram_pace() -> Pace:
+    """Return the pace that Telegram allows one bot."""
     return Pace(overall=30, each=1)
 
 
@@ -59,16 +59,16 @@ class Telegram:
             raise Permanent("it has no chat_id")
         if not isinstance(text, str):
             raise Permanent("it has no text in `response`")
-        chat = self._now(chat)
-        status, body = self._post(chat, text)
-        if moved := _moved(status, body):
-            self._remember(chat, moved)
-            status, body = self._post(moved, text)
-        self._judge(status, body)
+        chat = self._current_chat(chat)
+        status, body = self._post_message(chat, text)
+        if moved := _find_move(status, body):
+            self._remember_move(chat, moved)
+            status, body = self._post_message(moved, text)
+        self._check_answer(status, body)
 
-    def _post(self, chat: int | str, text: str) -> tuple[int, Any]:
-        """Post a message; return the status and the JSON, if any. Raises TryAgain."""
-        body = {"chat_id": chat, "text": fitting(text)}
+    def _post_message(self, chat: int | str, text: str) -> tuple[int, Any]:
+        """Post a message. Return the status and the JSON, if any. Raises TryAgain."""
+        body = {"chat_id": chat, "text": cut_text(text)}
         try:
             answer = self._session.post(
                 self._url, json=body, timeout=TIMEOUT, allow_redirects=False
@@ -80,13 +80,13 @@ class Telegram:
         except ValueError:
             return answer.status_code, None
 
-    def _judge(self, status: int, body: Any) -> None:
-        """Raises Permanent or TryAgain unless the message was sent.
+    def _check_answer(self, status: int, body: Any) -> None:
+        """Raise Permanent or TryAgain unless the message was sent.
 
-        Only what Telegram itself says of a message (its answers have `ok`) can be permanent.
+        Only an answer from Telegram itself, which has `ok`, can be permanent.
         """
-        said = str(body.get("description", "")) if isinstance(body, dict) else ""
-        reason = f"Telegram: {status} {'' if self._mask.is_in(said) else said}".rstrip()
+        text = str(body.get("description", "")) if isinstance(body, dict) else ""
+        reason = f"Telegram: {status} {'' if self._mask.occurs_in(text) else text}".rstrip()
         match status, body:
             case 200, {"ok": True}:
                 return
@@ -94,25 +94,25 @@ class Telegram:
                 raise Permanent(reason)
             case 429, {"parameters": {"retry_after": int(seconds)}}:
                 raise TryAgain(reason, after=seconds)
-        # 401 and 404 speak of the token, all others of Telegram or of what is before it.
+        # 401 and 404 concern the token. All others concern Telegram or a proxy in front of it.
         raise TryAgain(reason, everyone=True)
 
-    def _now(self, chat: int | str) -> int | str:
-        """Return the chat to post to. If Redis is away, Telegram tells about a move again."""
+    def _current_chat(self, chat: int | str) -> int | str:
+        """Return the chat to post to. If Redis is unavailable, Telegram reports a move again."""
         with suppress(RedisError):
             if self._redis and (known := self._redis.getex(_moved_key(chat), ex=MOVED_FOR)):
                 return int(known)
         return chat
 
-    def _remember(self, chat: int | str, moved: int) -> None:
+    def _remember_move(self, chat: int | str, moved: int) -> None:
         log.info("bot.chat_moved", chat=chat, to=moved)
         with suppress(RedisError):
             if self._redis:
                 self._redis.set(_moved_key(chat), moved, ex=MOVED_FOR)
 
 
-def _moved(status: int, body: Any) -> int | None:
-    """Return the supergroup that the group has become, if Telegram says so.
+def _find_move(status: int, body: Any) -> int | None:
+    """Return the supergroup that a group has become, if Telegram reports one.
 
     https://core.telegram.org/bots/api#responseparameters
     """
@@ -126,8 +126,8 @@ def _moved_key(chat: int | str) -> str:
     return f"{names.BOT_MOVED_PREFIX}{chat}"
 
 
-def fitting(text: str) -> str:
-    """`text`, cut with an ellipsis when it is too long; halves of characters become `?`."""
+def cut_text(text: str) -> str:
+    """Return `text`, cut with an ellipsis if it is too long. Lone surrogates become `?`."""
     units = text.encode("utf-16-le", "replace")
     if len(units) <= 2 * LONGEST:
         return units.decode("utf-16-le")

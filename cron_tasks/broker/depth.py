@@ -1,4 +1,4 @@
-"""How many messages wait in a queue of the broker."""
+"""Count the messages in a worker queue."""
 
 from typing import Any
 
@@ -8,12 +8,15 @@ from redis.exceptions import ResponseError
 
 from cron_tasks.store.client import wrong_type
 
-#: A queue with more messages than this gets no more; its ticks wait in the ledger.
+#: No more messages are sent to a queue with more than this. Its ticks stay open in the ledger.
 QUEUE_FULL = 10_000
 
 
-def waiting(producer: Producer, queue: str) -> int:
-    """Messages that wait in a queue; as many as in a full one where it is no Redis list."""
+def count_messages(producer: Producer, queue: str) -> int:
+    """Return the number of messages in a queue.
+
+    A key of another type than a Redis list counts as a full queue.
+    """
     try:
         channel: Any = producer.channel
         return int(channel.queue_declare(queue, passive=True).message_count)

@@ -1,4 +1,7 @@
-"""Which workers are there, and how many runs each takes at once: what a storm is shared out by."""
+"""Keep track of the workers, and of how many runs each performs at once.
+
+Beat divides a burst of due ticks by that number.
+"""
 
 import time
 from typing import Any, cast
@@ -9,22 +12,24 @@ from redis.exceptions import RedisError
 
 from cron_tasks.store import names
 
-#: Seconds for which a sign of life counts; workers give one with each of Celery's heartbeats.
+#: Seconds for which a sign of life counts. Workers give one with each of Celery's heartbeats.
 ALIVE = 15.0
 
 
-def slots(redis: Redis, now: float) -> int:
-    """Runs that all workers together take at once; at least 1."""
-    # In the order of their signs of life, so that of a restarted worker the newest counts.
+def count_slots(redis: Redis, now: float) -> int:
+    """Return how many runs all workers together perform at once, at least 1."""
+    # The order is that of the signs of life, so the newest entry of a restarted worker counts.
     members = cast("list[str]", redis.zrangebyscore(names.WORKERS, now, "+inf"))
     sizes = {host: int(size) for host, _, size in (each.rpartition("|") for each in members)}
     return max(sum(sizes.values()), 1)
 
 
-def announce(redis: Redis, hostname: str, concurrency: int, now: float, before: int = 0) -> None:
-    """Give a sign of life, and forget workers that have long given none.
+def announce_worker(
+    redis: Redis, hostname: str, concurrency: int, now: float, before: int = 0
+) -> None:
+    """Give a sign of life, and remove workers that have given none for long.
 
-    `before` is the concurrency at the last sign of life: a pool grows and shrinks.
+    `before` is the concurrency at the last sign of life, because a pool grows and shrinks.
     """
     with redis.pipeline(transaction=False) as pipe:
         if before not in (0, concurrency):
@@ -35,32 +40,32 @@ def announce(redis: Redis, hostname: str, concurrency: int, now: float, before: 
         pipe.execute()
 
 
-def install(redis: Redis) -> None:
-    """Have this process, if it becomes a Celery worker, announce itself."""
+def announce_from_signals(redis: Redis) -> None:
+    """Announce this process at each heartbeat if it becomes a Celery worker."""
     worker: Any = None
     announced = 0
 
-    def ready(sender: Any, **_: Any) -> None:
+    def start_announcing(sender: Any, **_: Any) -> None:
         nonlocal worker
         worker = sender
-        beat()
+        announce_now()
 
-    def beat(**_: Any) -> None:
+    def announce_now(**_: Any) -> None:
         nonlocal announced
         if worker is None:
             return
         size = worker.pool.num_processes or 1
         try:
-            announce(redis, worker.hostname, size, time.time(), before=announced)
+            announce_worker(redis, worker.hostname, size, time.time(), before=announced)
         except RedisError:
-            # Celery's own connection tells that Redis is gone; this is only a hint.
+            # Celery's own connection reports that Redis is gone. This is only a hint.
             return
         announced = size
 
-    def leave(**_: Any) -> None:
+    def stop_announcing(**_: Any) -> None:
         nonlocal worker
         worker = None
 
-    worker_ready.connect(ready, weak=False)
-    heartbeat_sent.connect(beat, weak=False)
-    worker_shutting_down.connect(leave, weak=False)
+    worker_ready.connect(start_announcing, weak=False)
+    heartbeat_sent.connect(announce_now, weak=False)
+    worker_shutting_down.connect(stop_announcing, weak=False)

@@ -1,8 +1,8 @@
-"""Who may reach Flower: whoever has a login, or sits at this machine.
+"""Protect Flower: it requires a login, or it only listens on this machine.
 
-Flower 2.2 listens on every interface and asks nobody who they are unless it is told to. Here it
-does not start like that. This is the only module that reaches inside Flower: it adds a rule to the
-list of handlers that Flower makes its tornado application from.
+By default, Flower 2.2 listens on every interface without authentication. Here it does not start
+like that. This is the only module that reaches inside Flower. It adds a rule to the list of
+handlers from which Flower makes its tornado application.
 """
 
 import socket
@@ -26,7 +26,7 @@ _MEND = "--basic-auth=me:secret or FLOWER_BASIC_AUTH"
 
 
 class Options(Protocol):
-    """The options of Flower that decide who may reach it, from whichever source they came."""
+    """The options of Flower that decide who can reach it, from any source."""
 
     basic_auth: list[str] | None
     auth: str
@@ -37,7 +37,7 @@ class Options(Protocol):
     xheaders: bool
 
 
-def guard() -> None:
+def guard_flower() -> None:
     """Guard the Flower that this process is about to start. Call it before Flower is made.
 
     Flower parses its options after it has imported the app and before it imports the app's tasks.
@@ -50,16 +50,16 @@ def guard() -> None:
 
 
 def _refuse_if_open(**_: object) -> None:
-    if (text := fault(given)) is not None:
+    if (text := find_fault(given)) is not None:
         raise SystemExit(text)
 
 
-def fault(options: Options) -> str | None:
-    """Return why Flower may not start with these options, and how to mend it, or None."""
+def find_fault(options: Options) -> str | None:
+    """Return why Flower must not start with these options and how to fix that, or None."""
     if not all(_is_login(each) for each in options.basic_auth or ()):
         return (
-            f"Flower's login is not of the form user:password: give {_MEND}; "
-            "a comma separates several logins"
+            f"Flower's login is not of the form user:password: set {_MEND}; "
+            "separate several logins by commas"
         )
     if has_login(options) or _is_local(options):
         return None
@@ -72,13 +72,15 @@ def fault(options: Options) -> str | None:
 
 
 def has_login(options: Options) -> bool:
-    """Tell whether Flower asks for a login, with basic authentication or one of its providers."""
+    """Return whether Flower requires a login, with basic authentication or a provider."""
     return bool(options.basic_auth or (options.auth and options.auth_provider))
 
 
 def is_loopback(address: str) -> bool:
-    """Tell whether whatever listens on `address`, a name or an IP address, is only reached from
-    this machine. An empty address means every interface."""
+    """Return whether `address`, a name or an IP address, can only be reached from this machine.
+
+    An empty address means every interface.
+    """
     try:
         found = socket.getaddrinfo(address, None, type=socket.SOCK_STREAM) if address else []
     except (OSError, UnicodeError):
@@ -87,26 +89,26 @@ def is_loopback(address: str) -> bool:
 
 
 class HostCheck(Router):
-    """Refuses a request to a Flower bound to loopback whose Host is not a name of this machine.
+    """Refuses requests to a Flower on loopback whose Host is not a name of this machine.
 
-    Without this, any page open in a browser on this machine could read and command Flower through
-    a name of its own that it resolves to 127.0.0.1 (DNS rebinding). A reverse proxy may pass on the
-    name that it was called by: --xheaders says that there is one, and counts if there is a login.
-    Flower's static files are served under any name.
+    Without this, any page open in a browser on this machine could read and control Flower through
+    a host name that resolves to 127.0.0.1 (DNS rebinding). A reverse proxy may pass on its own host
+    name. So the check is off with --xheaders, which means that there is a proxy, if Flower also
+    requires a login. Flower's static files are served under any name.
     """
 
     def __init__(self, options: Options) -> None:
         self._options = options
 
     def find_handler(self, request: HTTPServerRequest, **_: Any) -> HTTPMessageDelegate | None:
-        """Return what refuses the request, or None to pass it on to Flower's own handlers."""
-        if not self._applies or self._is_ours(request.host_name.strip("[]")):
+        """Return a handler that refuses the request, or None to leave it to Flower's handlers."""
+        if not self._is_active or self._is_ours(request.host_name.strip("[]")):
             return None
         assert request.connection is not None
         return _Refusal(request.connection)
 
     @cached_property
-    def _applies(self) -> bool:
+    def _is_active(self) -> bool:
         behind_proxy = self._options.xheaders and has_login(self._options)
         local = not self._options.unix_socket and is_loopback(self._options.address)
         return local and not behind_proxy
@@ -116,11 +118,11 @@ class HostCheck(Router):
 
 
 class _Refusal(HTTPMessageDelegate):
-    """Answers 403."""
+    """Responds with 403."""
 
     _TEXT = (
-        b"This Flower is bound to this machine and only answers to localhost or its address. "
-        b"Behind a reverse proxy, give it a login and --xheaders.\n"
+        b"This Flower only accepts requests to localhost or to its own address. "
+        b"Behind a reverse proxy, set a login and --xheaders.\n"
     )
 
     def __init__(self, connection: HTTPConnection) -> None:

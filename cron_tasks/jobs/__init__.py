@@ -1,1 +1,1 @@
-"""What to run: a job, its validation, its policies and its actions. Pure."""
+"""A job: its validation, its policies, its actions and its stored form. Pure."""

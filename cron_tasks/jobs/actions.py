@@ -1,4 +1,4 @@
-"""The actions that a job may name, and their fields (contract, section 3)."""
+"""The actions that a job may name, and their fields (docs/contract.md, section 3). Pure."""
 
 from collections.abc import Iterator
 from functools import reduce
@@ -9,30 +9,35 @@ from urllib.parse import urlsplit
 import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from cron_tasks.http.hosts import host_of, usable_as_host
+from cron_tasks.http.hosts import host_of_url, is_host_header
 from cron_tasks.jobs import plugins
-from cron_tasks.jobs.fields import Policy, few, text, whole, word
-from cron_tasks.jobs.placeholders import RequestTemplate, checked, secrets_in, texts
+from cron_tasks.jobs.fields import JobPart, integer_field, limit_items, text_field, word_field
+from cron_tasks.jobs.placeholders import (
+    RequestTemplate,
+    check_placeholders,
+    find_secrets,
+    walk_texts,
+)
 from cron_tasks.text.display import short_repr
 from cron_tasks.text.stored_json import to_json
 
-#: Longest body, and longest JSON, of an action.
+#: The longest body, and the longest JSON, of an action.
 MAX_BYTES = 65_536
-#: What the texts of a request may name, beside secrets; `time` is as in a notification.
+#: The placeholders of a request, beside secrets. `time` is as in a notification.
 REQUEST_FIELDS = ("name", "id", "run_id", "scheduled_for", "attempt", "time")
 _TOKEN = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"  # RFC 9110 section 5.6.2  # noqa: S105
 _HEADER_VALUE = r"^([!-~\u{a1}-\u{ff}][\t -~\u{a0}-\u{ff}]*)?$"
-#: Headers of the connection, and those that decide how a body is read.
+#: Headers that belong to the connection, or that decide how a body is read.
 _OWN_HEADERS = frozenset(
     {"accept-encoding", "connection", "content-length", "expect", "keep-alive", "te", "trailer"}
     | {"proxy-authorization", "proxy-connection", "transfer-encoding", "upgrade"}
 )
 
 
-def _web_address(url: str) -> str:
+def _check_url(url: str) -> str:
     try:
         parts = urlsplit(url)
-        host = host_of(parts)
+        host = host_of_url(parts)
         usable = parts.scheme in ("http", "https") and host and parts.port != 0
     except ValueError:
         usable = False
@@ -43,31 +48,31 @@ def _web_address(url: str) -> str:
     return url
 
 
-def _request_text(text: str) -> str:
-    return checked(text, REQUEST_FIELDS, RequestTemplate)
+def _check_request_text(text: str) -> str:
+    return check_placeholders(text, REQUEST_FIELDS, RequestTemplate)
 
 
-def _request_json(value: Any) -> Any:
-    for each in texts(value):
-        _request_text(each)
+def _check_request_json(value: Any) -> Any:
+    for each in walk_texts(value):
+        _check_request_text(each)
     return value
 
 
-def _free_headers(headers: dict[str, str]) -> dict[str, str]:
+def _check_headers(headers: dict[str, str]) -> dict[str, str]:
     names = [name.lower() for name in headers]
     for name in names:
         if name in _OWN_HEADERS:
-            raise ValueError(f"{name} is not free to set: the request sets it itself, or not")
+            raise ValueError(f"{name} cannot be set: it belongs to the connection")
         if names.count(name) > 1:
             raise ValueError(f"{name} is given more than once")
     for name, value in headers.items():
-        # One with a placeholder is checked when the run fills it in.
-        if name.lower() == "host" and "$" not in value and not usable_as_host(value):
+        # A value with a placeholder is checked when the run fills it in.
+        if name.lower() == "host" and "$" not in value and not is_host_header(value):
             raise ValueError(f"{name} is a host or host:port in ASCII, got {short_repr(value)}")
     return headers
 
 
-def _small_json(value: Any) -> Any:
+def _check_json(value: Any) -> Any:
     try:
         data = to_json(value)
     except ValueError as error:
@@ -77,26 +82,29 @@ def _small_json(value: Any) -> Any:
     return orjson.loads(data)
 
 
-def _listed(value: Any) -> Any:
+def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, int) else value
 
 
-*_TYPES, _LAST_TYPE = (*plugins.BUILT_IN, *(plugins.installed().keys() - set(plugins.BUILT_IN)))
+*_TYPES, _LAST_TYPE = (*plugins.BUILT_IN, *(plugins.load_models().keys() - set(plugins.BUILT_IN)))
 _TYPE = Field(description=f"{', '.join(_TYPES)} or {_LAST_TYPE}")
 
 
-class NotifyAction(Policy):
-    """The run consists of its notification."""
+class NotifyAction(JobPart):
+    """No work at all: the run consists of its notification."""
 
     type: Annotated[Literal["notify"], _TYPE]
 
 
-class HttpAction(Policy):
-    """One HTTP request; an empty `expect_status` means any 2xx."""
+class HttpAction(JobPart):
+    """One HTTP request. An empty `expect_status` accepts any 2xx."""
 
     type: Annotated[Literal["http"], _TYPE]
     url: Annotated[
-        str, word(2000, "a URL"), AfterValidator(_web_address), AfterValidator(_request_text)
+        str,
+        word_field(2000, "a URL"),
+        AfterValidator(_check_url),
+        AfterValidator(_check_request_text),
     ]
     headers: Annotated[
         dict[
@@ -104,16 +112,16 @@ class HttpAction(Policy):
             Annotated[
                 str,
                 Field(strict=True, max_length=8000, pattern=_HEADER_VALUE),
-                AfterValidator(_request_text),
+                AfterValidator(_check_request_text),
             ],
         ],
-        AfterValidator(_free_headers),
-        few(100),
+        AfterValidator(_check_headers),
+        limit_items(100),
         Field(description="headers, names and values each one line of Latin-1"),
     ] = {}
-    body: Annotated[str | None, text(MAX_BYTES), AfterValidator(_request_text)] = None
+    body: Annotated[str | None, text_field(MAX_BYTES), AfterValidator(_check_request_text)] = None
     payload: Annotated[
-        Any, AfterValidator(_small_json), AfterValidator(_request_json), Field(alias="json")
+        Any, AfterValidator(_check_json), AfterValidator(_check_request_json), Field(alias="json")
     ] = None
     method: Annotated[
         Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] | None,
@@ -121,57 +129,58 @@ class HttpAction(Policy):
         Field(description="GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS"),
     ] = None
     expect_status: Annotated[
-        tuple[Annotated[int, whole(100, 599)], ...],
-        BeforeValidator(_listed),
-        few(100),
+        tuple[Annotated[int, integer_field(100, 599)], ...],
+        BeforeValidator(_as_tuple),
+        limit_items(100),
         Field(description="an HTTP status or a list of them"),
     ] = ()
 
     @model_validator(mode="after")
-    def _one_body(self) -> "HttpAction":
+    def _check_one_body(self) -> "HttpAction":
         if self.body is not None and self.payload is not None:
             raise ValueError("give `body` or `json`, not both")
         return self
 
     @property
     def host(self) -> str:
-        return host_of(urlsplit(self.url))
+        return host_of_url(urlsplit(self.url))
 
     @property
-    def verb(self) -> str:
-        """`method`; where it is not given, POST with a body and GET without, as in curl(1)."""
+    def effective_method(self) -> str:
+        """Return `method`. By default it is POST with a body and GET without one, as in curl(1)."""
         bare = self.body is None and self.payload is None
         return self.method or ("GET" if bare else "POST")
 
     @property
-    def secrets(self) -> Iterator[tuple[str, str]]:
-        """(field, name) of each secret that the request refers to."""
+    def secret_references(self) -> Iterator[tuple[str, str]]:
+        """Yield (field, name) for each secret that the request refers to."""
         places = {
             "url": (self.url,),
             "headers": self.headers.values(),
             "body": (self.body or "",),
-            "json": texts(self.payload),
+            "json": walk_texts(self.payload),
         }
         for field, found in places.items():
-            yield from ((field, name) for each in found for name in secrets_in(each))
+            yield from ((field, name) for each in found for name in find_secrets(each))
 
 
-class TaskAction(Policy):
-    """A Celery task; only names that the operator allowed (TASKS_ALLOW) run."""
+class TaskAction(JobPart):
+    """A Celery task. Its name has to be permitted by the setting TASKS_ALLOW."""
 
     type: Annotated[Literal["task"], _TYPE]
-    name: Annotated[str, word(200, "the name of a Celery task")]
+    name: Annotated[str, word_field(200, "the name of a Celery task")]
     args: Annotated[
-        list[Any], AfterValidator(_small_json), Field(strict=True, description="a list")
+        list[Any], AfterValidator(_check_json), Field(strict=True, description="a list")
     ] = []
     kwargs: Annotated[
-        dict[str, Any], AfterValidator(_small_json), Field(strict=True, description="an object")
+        dict[str, Any], AfterValidator(_check_json), Field(strict=True, description="an object")
     ] = {}
 
 
-#: Every model of an action; those of plug-ins first, so that ours name what both have.
-MODELS: tuple[type[Policy], ...] = (
-    *plugins.installed().values(),
+#: The model of each action. Plug-ins come first, so that the descriptions of our fields replace
+#: theirs where both have a field of that name.
+MODELS: tuple[type[JobPart], ...] = (
+    *plugins.load_models().values(),
     NotifyAction,
     HttpAction,
     TaskAction,

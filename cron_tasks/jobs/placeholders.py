@@ -1,6 +1,6 @@
-"""Placeholders in the texts of a job: `$name` or `${name}`, `$$` for a `$`. Pure.
+"""Placeholders in the texts of a job: `$name` or `${name}`, and `$$` for a `$`. Pure.
 
-The texts of a request may also name secrets, `${secret:NAME}`.
+The texts of a request may also name secrets: `${secret:NAME}`.
 """
 
 import re
@@ -10,19 +10,22 @@ from typing import Any
 
 from cron_tasks.text.display import short_repr
 
-#: What the name of a secret may be; with a path in it, it could leave its folder.
+#: The form of a secret's name. A name with a path in it could leave the folder of the secrets.
 SECRET_NAME = r"[a-z0-9_][a-z0-9_.-]{0,99}"  # noqa: S105
 _SECRET = "secret:"  # noqa: S105
 
 
 class RequestTemplate(Template):
-    """A text in which secrets may stand."""
+    """A template in which secrets may stand."""
 
     braceidpattern = rf"(?a:[_a-z][_a-z0-9]*|{_SECRET}{SECRET_NAME})"
 
 
-def checked(text: str, fields: Sequence[str], kind: type[Template] = Template) -> str:
-    """`text`, if its placeholders are among `fields`. Raises ValueError, which says what is not."""
+def check_placeholders(text: str, fields: Sequence[str], kind: type[Template] = Template) -> str:
+    """Return `text` if its placeholders are among `fields`.
+
+    Raises ValueError, which names the first placeholder that is not.
+    """
     for match in kind.pattern.finditer(text):
         name = match["named"] or match["braced"] or ""
         at = match.start() + 1
@@ -39,45 +42,50 @@ def checked(text: str, fields: Sequence[str], kind: type[Template] = Template) -
     return text
 
 
-def secrets_in(text: str) -> Iterator[str]:
-    """The names of the secrets that a checked request text refers to."""
+def find_secrets(text: str) -> Iterator[str]:
+    """Yield the names of the secrets that a checked request text refers to."""
     for match in RequestTemplate.pattern.finditer(text) if "$" in text else ():
         if (match["braced"] or "").startswith(_SECRET):
             yield match["braced"].removeprefix(_SECRET)
 
 
-def filled(text: str, value_of: Callable[[str], str], secret: Callable[[str], str]) -> str:
-    """A checked request text with the values of its fields and secrets, asked for by name."""
+def fill_placeholders(
+    text: str, read_field: Callable[[str], str], read_secret: Callable[[str], str]
+) -> str:
+    """Return a checked request text with the values of its fields and secrets.
+
+    `read_field` and `read_secret` return the value of a name.
+    """
     if "$" not in text:
         return text
 
-    def value(match: re.Match[str]) -> str:
+    def fill_match(match: re.Match[str]) -> str:
         if match["escaped"] is not None:
             return "$"
         name = match["named"] or match["braced"]
         if name.startswith(_SECRET):
-            return secret(name.removeprefix(_SECRET))
-        return value_of(name)
+            return read_secret(name.removeprefix(_SECRET))
+        return read_field(name)
 
-    return RequestTemplate.pattern.sub(value, text)
+    return RequestTemplate.pattern.sub(fill_match, text)
 
 
-def texts(value: Any) -> Iterator[str]:
-    """The texts in a JSON value; names of an object's members are none."""
+def walk_texts(value: Any) -> Iterator[str]:
+    """Yield the texts in a JSON value. The names of an object's members are not among them."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):
         for each in value.values() if isinstance(value, dict) else value:
-            yield from texts(each)
+            yield from walk_texts(each)
 
 
-def mapped(value: Any, change: Callable[[str], str]) -> Any:
-    """A JSON value with each of its texts changed."""
+def map_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """Return a JSON value with each of its texts changed."""
     match value:
         case str():
             return change(value)
         case dict():
-            return {name: mapped(each, change) for name, each in value.items()}
+            return {name: map_texts(each, change) for name, each in value.items()}
         case list():
-            return [mapped(each, change) for each in value]
+            return [map_texts(each, change) for each in value]
     return value

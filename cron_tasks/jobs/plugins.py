@@ -1,8 +1,8 @@
-"""Actions of other distributions: what they build on, and how they are found.
+"""Actions of other distributions: the class that they extend, and how they are found.
 
-A distribution offers an action under the entry point group `cron_tasks.actions`; the entry point's
-name is the type that jobs name, its object a subclass of CustomAction. One that cannot be used
-harms nothing but the jobs that name it: they are rejected with the reason.
+A distribution offers an action under the entry point group `cron_tasks.actions`. The name of the
+entry point is the type that jobs name, and its object is a subclass of CustomAction. A plug-in that
+cannot be used harms only the jobs that name it: they are rejected with the reason.
 """
 
 from abc import ABC, abstractmethod
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import ValidationError, create_model, model_validator
 
-from cron_tasks.errors import described
-from cron_tasks.jobs.fields import Policy
+from cron_tasks.errors import describe_error
+from cron_tasks.jobs.fields import JobPart
 from cron_tasks.jobs.run import Run
 from cron_tasks.text.display import printable
 
@@ -27,8 +27,8 @@ GROUP = "cron_tasks.actions"
 BUILT_IN = ("notify", "http", "task")
 
 
-class CustomAction(Policy, ABC):
-    """Base of an action: its fields are those of a job's `action`, validated at sync."""
+class CustomAction(JobPart, ABC):
+    """The base of an action. Its fields are those of a job's `action`, validated at sync."""
 
     type: str
 
@@ -36,45 +36,48 @@ class CustomAction(Policy, ABC):
     def perform(self, run: Run, settings: "Settings") -> Any:
         """Do the work in at most `run.job.timeout` seconds, and return the output.
 
-        The first 4 kB of it are kept: a text as it is, anything else as JSON.
-        Raises ActionFailed, or anything else, when it could not. May be called again for the same
-        run id after a worker died.
+        The first 4 kB of the output are kept: a text as it is, anything else as JSON.
+        Raises ActionFailed, or anything else, if the work could not be done. May be called again
+        for the same run id after a worker died.
         """
 
 
-def installed() -> dict[str, type[Policy]]:
-    """The models of the actions that are installed, by type; of an unusable one a stand-in."""
-    return _found()[0]
+def load_models() -> dict[str, type[JobPart]]:
+    """Return the models of the installed actions, by type.
+
+    An action that cannot be used has a stand-in, which rejects each job that names it.
+    """
+    return _load_plugins()[0]
 
 
-def unusable() -> dict[str, str]:
-    """Return why a plug-in cannot be used, by the type of its action."""
-    return _found()[1]
+def unusable_reasons() -> dict[str, str]:
+    """Return why plug-ins cannot be used, by the type of their action."""
+    return _load_plugins()[1]
 
 
 @cache
-def _found() -> tuple[dict[str, type[Policy]], dict[str, str]]:
+def _load_plugins() -> tuple[dict[str, type[JobPart]], dict[str, str]]:
     offers: dict[str, set[EntryPoint]] = defaultdict(set)
     for point in entry_points(group=GROUP):
         offers[point.name].add(point)
-    models: dict[str, type[Policy]] = {}
+    models: dict[str, type[JobPart]] = {}
     reasons: dict[str, str] = {}
     for name, points in sorted(offers.items()):
         try:
-            models[name] = _model(name, points)
+            models[name] = _load_model(name, points)
         except KeyboardInterrupt:
             raise  # A person's Ctrl-C.
         except BaseException as error:
             from_where = printable(", ".join(sorted(point.value for point in points)))
             reasons[name] = (
-                f"the plug-in {from_where} for it cannot be used: {described(error, 300)}"
+                f"the plug-in {from_where} for it cannot be used: {describe_error(error, 300)}"
             )
             if name not in BUILT_IN:
-                models[name] = _stand_in(name, reasons[name])
+                models[name] = _make_stand_in(name, reasons[name])
     return models, reasons
 
 
-def _model(name: str, points: set[EntryPoint]) -> type[Policy]:
+def _load_model(name: str, points: set[EntryPoint]) -> type[JobPart]:
     if name in BUILT_IN:
         raise ValueError("this type is built in")
     point, *others = points
@@ -82,34 +85,34 @@ def _model(name: str, points: set[EntryPoint]) -> type[Policy]:
         raise ValueError("several distributions offer this type")
     found = point.load()
     if not (isinstance(found, type) and issubclass(found, CustomAction)):
-        raise TypeError("it is no subclass of cron_tasks.plugins.CustomAction")
+        raise TypeError("it is not a subclass of cron_tasks.plugins.CustomAction")
     if isabstract(found):
-        raise TypeError("it has no `perform`")
+        raise TypeError("it does not define `perform`")
     if iscoroutinefunction(found.perform):
         raise TypeError("its `perform` is asynchronous; call `asyncio.run` in a plain one")
-    return _typed(name, found, {"guarded": _GUARD})
+    return _make_model(name, found, {"guarded": _GUARD})
 
 
-def _guarded(value: Any, handler: Any) -> Any:
-    """Reject the row over which a plug-in's own validator fails; the others are read on."""
+def _reject_on_error(value: Any, handler: Any) -> Any:
+    """Reject a row over which a plug-in's own validator fails. The other rows are not affected."""
     try:
         return handler(value)
     except (ValidationError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise ValueError(f"its plug-in could not read it: {described(error, 300)}") from None
+        raise ValueError(f"its plug-in could not read it: {describe_error(error, 300)}") from None
 
 
-_GUARD: Any = model_validator(mode="wrap")(cast("Any", _guarded))
+_GUARD: Any = model_validator(mode="wrap")(cast("Any", _reject_on_error))
 
 
-def _stand_in(name: str, reason: str) -> type[Policy]:
+def _make_stand_in(name: str, reason: str) -> type[JobPart]:
     def refuse(_: Any) -> Any:
         raise ValueError(reason)
 
-    return _typed(name, Policy, {"refuse": model_validator(mode="before")(refuse)})
+    return _make_model(name, JobPart, {"refuse": model_validator(mode="before")(refuse)})
 
 
-def _typed(name: str, base: type[Policy], validators: Any = None) -> type[Policy]:
+def _make_model(name: str, base: type[JobPart], validators: Any = None) -> type[JobPart]:
     field: Any = (Literal[name], ...)
     return create_model(base.__name__, __base__=base, __validators__=validators, type=field)

@@ -1,6 +1,6 @@
-"""The policies of a job: whom a run tells, what becomes of failure and delay.
+"""The policies of a job: who is notified, and what happens on failure and delay. Pure.
 
-Section 3 of the contract.
+Their fields are fixed by docs/contract.md, section 3.
 """
 
 from typing import Annotated, Literal, get_args
@@ -8,66 +8,92 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, Field
 
 from cron_tasks.jobs import placeholders
-from cron_tasks.jobs.fields import WEEK, YEAR, Policy, few, seconds, text, whole, word
+from cron_tasks.jobs.fields import (
+    JobPart,
+    integer_field,
+    limit_items,
+    seconds_field,
+    text_field,
+    word_field,
+)
+from cron_tasks.schedules.durations import WEEK, YEAR
 from cron_tasks.store.names import RESERVED
 from cron_tasks.text.display import short_repr
 
-#: What a `notify.template` may name; `time` is the scheduled time in the job's zone.
+#: The placeholders of a `notify.template`. `time` is the fire time in the job's zone.
 TEMPLATE_FIELDS = (
     *("name", "id", "run_id", "scheduled_for", "created_at", "attempt", "status", "error", "time"),
 )
 
-_Events = Literal["success", "failure", "retry", "skipped", "missed", "recovered"]
-_EVENTS = ", ".join(get_args(_Events))
-Event = Annotated[_Events, Field(description=f"one of {_EVENTS}")]
+_EventName = Literal["success", "failure", "retry", "skipped", "missed", "recovered"]
+_EVENT_LIST = ", ".join(get_args(_EventName))
+Event = Annotated[_EventName, Field(description=f"one of {_EVENT_LIST}")]
 
 
-def worker_queue(name: str | None, reserved: tuple[str, ...] = RESERVED) -> str | None:
-    """A queue that workers read. Raises ValueError on a key of the scheduler's own."""
+def check_worker_queue(name: str | None, reserved: tuple[str, ...] = RESERVED) -> str | None:
+    """Return `name` if workers may read a queue of that name.
+
+    Raises ValueError if the name begins with one of `reserved`, like the scheduler's own keys.
+    """
     if name and name.startswith(reserved):
         raise ValueError(f"{short_repr(name)} is a name that Celery or the scheduler uses itself")
     return name
 
 
-def _bot_queue(name: str) -> str | None:
-    return worker_queue(name, (*RESERVED, "celery"))
+def _check_bot_queue(name: str) -> str | None:
+    return check_worker_queue(name, (*RESERVED, "celery"))
 
 
-def _template(text: str) -> str:
-    return placeholders.checked(text, TEMPLATE_FIELDS)
+def _check_template(text: str) -> str:
+    return placeholders.check_placeholders(text, TEMPLATE_FIELDS)
 
 
-class Notify(Policy):
-    """Whom a run tells, when and how. Without `queue` the settings' queue; without `template` the
-    contract's text; without `stale_after` a message is never too old. Of failures in a row the
-    first is told, and then every `collapse`-th."""
+class Notify(JobPart):
+    """Which events of a run are notified, where, and with what text.
 
-    queue: Annotated[str | None, word(200, "a queue name"), AfterValidator(_bot_queue)] = None
+    The default `queue` is CRON_TASKS_NOTIFY_QUEUE, and the default text is that of
+    docs/contract.md, section 4. A notification is suppressed more than
+    `stale_after` seconds after the fire time, by default never. When a job fails repeatedly, the
+    first failure is notified and then every `collapse`-th.
+    """
+
+    queue: Annotated[
+        str | None, word_field(200, "a queue name"), AfterValidator(_check_bot_queue)
+    ] = None
     on: Annotated[
         tuple[Event, ...],
         AfterValidator(lambda events: tuple(dict.fromkeys(events))),
-        few(100),
-        Field(description=f"a list of any of {_EVENTS}"),
+        limit_items(100),
+        Field(description=f"a list of any of {_EVENT_LIST}"),
     ] = ("success", "failure")
-    template: Annotated[str | None, text(4000), AfterValidator(_template)] = None
-    stale_after: Annotated[float | None, seconds(YEAR, above=0)] = None
-    collapse: Annotated[int, whole(1, 10_000)] = 1
+    template: Annotated[str | None, text_field(4000), AfterValidator(_check_template)] = None
+    stale_after: Annotated[float | None, seconds_field(YEAR, above=0)] = None
+    collapse: Annotated[int, integer_field(1, 10_000)] = 1
 
 
-class Retry(Policy):
-    """Attempts of a run; the n-th wait is random in 0 … min(backoff * 2**(n-1), max_backoff) s."""
+class Retry(JobPart):
+    """How often a run is attempted, and how long it pauses between attempts.
 
-    max_attempts: Annotated[int, whole(1, 100)] = 1
-    backoff: Annotated[float, seconds(WEEK)] = 10.0
-    max_backoff: Annotated[float, seconds(WEEK)] = 600.0
+    The n-th pause is random between 0 and min(backoff * 2**(n-1), max_backoff) seconds.
+    """
 
-    def wait(self, failed: int, chance: float) -> float:
-        """Seconds until the next attempt after `failed` ones; `chance` is in 0 … 1."""
+    max_attempts: Annotated[int, integer_field(1, 100)] = 1
+    backoff: Annotated[float, seconds_field(WEEK)] = 10.0
+    max_backoff: Annotated[float, seconds_field(WEEK)] = 600.0
+
+    def pause_after(self, failed: int, chance: float) -> float:
+        """Return the seconds until the next attempt after `failed` failed ones.
+
+        `chance`, from 0 to 1, is the part of the longest pause that is taken.
+        """
         return chance * min(self.backoff * 2.0 ** (failed - 1), self.max_backoff)
 
 
-class Catchup(Policy):
-    """Which of the ticks missed while nothing ran are made up for; older than `window` s: none."""
+class Catchup(JobPart):
+    """Which of the ticks that were missed while nothing ran are run late.
+
+    Ticks more than `window` seconds old are never run late.
+    """
 
     policy: Annotated[Literal["one", "none", "all"], Field(description="one, none or all")] = "one"
-    window: Annotated[float, seconds(YEAR)] = 3600.0
+    window: Annotated[float, seconds_field(YEAR)] = 3600.0

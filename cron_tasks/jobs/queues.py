@@ -1,8 +1,9 @@
-"""Which lists in Redis workers read and which bots read; no list may be both. Pure.
+"""Find names that would be both a worker queue and a notification queue. Pure.
 
-A worker drops a notification that it finds in its queue, and a bot takes a worker's message for a
-broken notification. So the queues of all jobs and of the settings are compared by name, and with
-the lists that a bot keeps beside its queue (docs/keys.md).
+Workers read a worker queue, and bots read a notification queue. No list in Redis may be both: a
+worker drops a notification that it finds in its queue, and a bot takes a worker's message for a
+broken notification. So the queues of all jobs and of the settings are compared by name. They are
+also compared with the lists that a bot keeps beside its queue (docs/keys.md).
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,8 +21,11 @@ from cron_tasks.store.names import (
 from cron_tasks.text.display import short_repr
 
 
-class Use(NamedTuple):
-    """A queue and where it is named: `notify.queue` is for bots, any other field for workers."""
+class QueueUse(NamedTuple):
+    """A queue, the field that names it, and the place of that field.
+
+    `notify.queue` names a notification queue. Every other field names a worker queue.
+    """
 
     name: str
     field: str
@@ -32,9 +36,12 @@ class Use(NamedTuple):
         return self.field == "notify.queue"
 
 
-def uses(row: Any, place: str) -> list[Use]:
-    """Return the queues that a listed row names, whatever else it holds; `place` is where it is."""
-    found: list[Use] = []
+def find_queue_uses(row: Any, place: str) -> list[QueueUse]:
+    """Return the queues that a listed row names, whatever else it holds.
+
+    `place` is where the row stands in the list, such as "row 17".
+    """
+    found: list[QueueUse] = []
     if not isinstance(row, dict) or not ("queue" in row or "notify" in row):
         return found
     notify = row.get("notify")
@@ -42,57 +49,62 @@ def uses(row: Any, place: str) -> list[Use]:
     named["notify.queue"] = notify.get("queue") if isinstance(notify, dict) else None
     for field_, name in named.items():
         if name and isinstance(name, str):
-            found.append(
-                Use(name, field_, f"`{field_}` of job {short_repr(row.get('id'))} ({place})")
-            )
+            where = f"`{field_}` of job {short_repr(row.get('id'))} ({place})"
+            found.append(QueueUse(name, field_, where))
     return found
 
 
 @dataclass(slots=True)
-class Queues:
-    """The queues in use by name. `beside` has, by a queue's name, a list that a bot of that queue
-    would keep beside it."""
+class QueuesInUse:
+    """The worker queues and the notification queues in use, by name.
 
-    workers: dict[str, Use] = field(default_factory=dict)
-    bots: dict[str, Use] = field(default_factory=dict)
-    beside: dict[str, Use] = field(default_factory=dict)
+    A bot keeps lists beside the queue that it reads. `beside` holds each queue in use that would be
+    such a list, by the name of the queue that it would stand beside.
+    """
 
-    def add(self, found: Iterable[Use]) -> None:
-        for use in found:
+    workers: dict[str, QueueUse] = field(default_factory=dict)
+    bots: dict[str, QueueUse] = field(default_factory=dict)
+    beside: dict[str, QueueUse] = field(default_factory=dict)
+
+    def add(self, uses: Iterable[QueueUse]) -> None:
+        """Note queues. The first use of a name is the one that messages show."""
+        for use in uses:
             (self.bots if use.for_bots else self.workers).setdefault(use.name, use)
-            for queue in _beside(use.name):
+            for queue in _queues_beside(use.name):
                 self.beside.setdefault(queue, use)
 
-    def faults(self, found: list[Use]) -> tuple[str, ...]:
-        """Return a sentence for each of these queues that collides with another or among them."""
-        if not found:
+    def find_collisions(self, uses: list[QueueUse]) -> tuple[str, ...]:
+        """Return a sentence for each of `uses` that collides with one in use or among `uses`."""
+        if not uses:
             return ()
-        own = Queues()
-        own.add(found)
-        texts = (side._fault(use) for use in found for side in (self, own))
+        own = QueuesInUse()
+        own.add(uses)
+        texts = (side._find_collision(use) for use in uses for side in (self, own))
         return tuple(dict.fromkeys(filter(None, texts)))
 
-    def _fault(self, use: Use) -> str | None:
+    def _find_collision(self, use: QueueUse) -> str | None:
         if use.name.startswith(CELERY_EVENTS) or use.name.endswith(CELERY_CONTROL):
             shown = short_repr(use.name)
-            return f"`{use.field}`: {shown} is a list of Celery's own: give another name"
+            return f"`{use.field}`: {shown} is a list of Celery itself: choose another name"
         taken = (self.workers if use.for_bots else self.bots).get(use.name)
         if taken:
-            return _sentence(use, f"is also {taken.place}; workers read the one, bots the other")
-        for queue in _beside(use.name):
+            what = f"is also {taken.place}; workers read one, bots the other"
+            return _format_collision(use, what)
+        for queue in _queues_beside(use.name):
             if bot := self.bots.get(queue):
-                return _sentence(use, f"is a list that bots keep beside {bot.place}")
+                return _format_collision(use, f"is a list that bots keep beside {bot.place}")
         if use.for_bots and (taken := self.beside.get(use.name)):
-            return _sentence(use, f"has beside it, for its bots, a list that is {taken.place}")
+            what = f"needs a list beside it for its bots, and that list is {taken.place}"
+            return _format_collision(use, what)
         return None
 
 
-def _sentence(use: Use, what: str) -> str:
-    return f"`{use.field}`: {short_repr(use.name)} {what}: give one of them another name"
+def _format_collision(use: QueueUse, what: str) -> str:
+    return f"`{use.field}`: {short_repr(use.name)} {what}: choose another name for one of them"
 
 
-def _beside(name: str) -> Iterator[str]:
-    """The queues that the list `name` would be beside, if they were queues of notifications."""
+def _queues_beside(name: str) -> Iterator[str]:
+    """Yield the queues that the list `name` would stand beside if bots read them."""
     for mark in (BOT_DEAD, BOT_READERS):
         if name.endswith(mark):
             yield name.removesuffix(mark)
@@ -101,4 +113,4 @@ def _beside(name: str) -> Iterator[str]:
     if BOT_ALIVE in name:
         queue = name.partition(BOT_ALIVE)[0]
         yield queue
-        yield queue.rpartition(":")[0]  # of a stream, where a group is in between
+        yield queue.rpartition(":")[0]  # A stream has its group in between.

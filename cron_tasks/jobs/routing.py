@@ -1,14 +1,15 @@
-"""Which queue a run goes to. Pure."""
+"""The worker queue and the priority of a run's message. Pure."""
 
 from typing import Any
 
 from cron_tasks.jobs.job import Job
 
 
-def routing(job: Job) -> dict[str, Any]:
-    """The Celery options of the message that starts a run.
+def routing_options(job: Job) -> dict[str, Any]:
+    """Return the Celery options of the message that starts a run.
 
-    The queue of a job that calls a task is that task's: its workers may know nothing of ours.
+    When a job calls a Celery task, its queue is for the task: the workers of that queue may not be
+    ours.
     """
     if job.queue is None and job.priority is None:
         return {}

@@ -1,4 +1,4 @@
-"""One attempt at a run, as actions and templates see it."""
+"""One attempt at a run, as actions and templates see it. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Run:
-    """One attempt at a tick: all that an action may know; times in seconds since the epoch."""
+    """One attempt at a scheduled run: all that an action knows of it.
+
+    `scheduled_for` is the fire time in seconds since the epoch.
+    """
 
     job: "Job"
     run_id: str
@@ -22,7 +25,7 @@ class Run:
 
     @property
     def values(self) -> dict[str, str]:
-        """What the placeholders in a job's texts stand for."""
+        """Return the values of the placeholders in a job's texts, by name."""
         scheduled = datetime.fromtimestamp(self.scheduled_for, ZoneInfo(self.job.timezone))
         return {
             "name": self.job.name,

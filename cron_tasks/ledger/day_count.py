@@ -7,7 +7,8 @@ schedule asks for, and looks at single fire times only where it differs.
 from dataclasses import dataclass
 from functools import lru_cache
 
-DAY = 86_400
+from cron_tasks.schedules.durations import DAY
+
 #: One run in a packed count; below it is the sum of the checksums.
 _ONE_RUN = 10**13
 #: Above the milliseconds of a day, and so low that those of 86,400 runs stay below _ONE_RUN. For

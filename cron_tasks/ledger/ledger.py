@@ -26,10 +26,10 @@ from redis import Redis
 
 from cron_tasks.errors import WriteRefused
 from cron_tasks.ledger import steps as steps
-from cron_tasks.ledger.day_count import DAY
 from cron_tasks.ledger.records import KEPT_BACK, Advance, Claim, Message, Outcome, Overdue
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Flag, Kind, State
+from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 from cron_tasks.store.paging import pages

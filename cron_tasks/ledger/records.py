@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 import orjson
 
-from cron_tasks.ledger.day_count import DAY, count_one
+from cron_tasks.ledger.day_count import count_one
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Flag, State
+from cron_tasks.schedules.durations import DAY
 
 #: What the account keeps of a record, and how many characters of an error.
 _ACCOUNTED = (

@@ -5,9 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cron_tasks.jobs.job import NO_LIMITS, Job, Rejected, Unreadable, fingerprint, job_id, validate
-from cron_tasks.jobs.permissions import Limits
-from cron_tasks.jobs.queues import Queues, Use, uses
+from cron_tasks.jobs.fingerprint import fingerprint_row
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.permissions import NO_PERMISSIONS, Permissions
+from cron_tasks.jobs.queues import QueuesInUse, QueueUse, find_queue_uses
+from cron_tasks.jobs.rejected import Rejected, Unreadable
+from cron_tasks.jobs.validation import row_id, validate_row
 
 #: A list may drop this many jobs without being taken for a broken one.
 SHRINK_ALLOWANCE = 10
@@ -21,17 +24,17 @@ class Policy:
     timezone: str = "UTC"
     shrink_limit: float = 0.5
     force: bool = False
-    limits: Limits = NO_LIMITS
+    permissions: Permissions = NO_PERMISSIONS
     notify_queue: str = "queue:to_telegram"
     worker_queue: str = "celery"
 
-    def queues(self) -> Queues:
+    def queues(self) -> QueuesInUse:
         """Return the queues that are in use whatever the jobs are."""
-        queues = Queues()
+        queues = QueuesInUse()
         queues.add(
             (
-                Use(self.notify_queue, "notify.queue", "CRON_TASKS_NOTIFY_QUEUE"),
-                Use(self.worker_queue, "queue", "the queue of jobs that name none"),
+                QueueUse(self.notify_queue, "notify.queue", "CRON_TASKS_NOTIFY_QUEUE"),
+                QueueUse(self.worker_queue, "queue", "the queue of jobs that name none"),
             )
         )
         return queues
@@ -54,7 +57,7 @@ class Changes:
     """
 
     policy: Policy = Policy()
-    queues: Queues = field(default_factory=Queues)
+    queues: QueuesInUse = field(default_factory=QueuesInUse)
     candidates: deque[tuple[str, Any, str, bool]] = field(default_factory=deque)
     added: list[Desired] = field(default_factory=list)
     changed: list[Desired] = field(default_factory=list)
@@ -71,16 +74,16 @@ class Changes:
 
         So Redis can write the first page of a long list while the next one is judged.
         """
-        zone, limits = self.policy.timezone, self.policy.limits
+        zone, permissions = self.policy.timezone, self.policy.permissions
         yield from (*self.added, *self.changed)
         while self.candidates:
             place, row, print_of_row, known = self.candidates.popleft()
-            named = uses(row, place)
-            collisions = self.queues.faults(named)
+            named = find_queue_uses(row, place)
+            collisions = self.queues.find_collisions(named)
             if known and not collisions:
                 # Also of a row that is rejected: its last good version keeps its queues.
                 self.queues.add(named)
-            match validate(row, timezone=zone, place=place, limits=limits):
+            match validate_row(row, timezone=zone, place=place, permissions=permissions):
                 case Rejected() as rejected:
                     errors = rejected.errors + collisions
                     self.rejected.append(replace(rejected, errors=errors))
@@ -103,9 +106,9 @@ def plan(current: Mapping[str, str], rows: Iterable[tuple[str, Any]], policy: Po
     changes = Changes(policy, policy.queues())
     places: dict[str, str] = {}
     # Limits say nothing of a job that only notifies, so another limit leaves it as it is.
-    salts = policy.timezone, policy.timezone + policy.limits.salt
+    salts = policy.timezone, policy.timezone + policy.permissions.fingerprint_salt
     for place, row in rows:
-        identity = job_id(row)
+        identity = row_id(row)
         if identity is None:
             changes.candidates.append((place, row, "", False))
         elif identity in places:
@@ -113,7 +116,7 @@ def plan(current: Mapping[str, str], rows: Iterable[tuple[str, Any]], policy: Po
             changes.rejected.append(Rejected(identity, place, (error,), row))
         else:
             places[identity] = place
-            print_of_row = fingerprint(row, salts["action" in row])
+            print_of_row = fingerprint_row(row, salts["action" in row])
             registered = current.get(identity)
             if registered == print_of_row and _stays(row, place, changes.queues):
                 changes.unchanged += 1
@@ -125,12 +128,12 @@ def plan(current: Mapping[str, str], rows: Iterable[tuple[str, Any]], policy: Po
     return changes
 
 
-def _stays(row: dict[Any, Any], place: str, queues: Queues) -> bool:
+def _stays(row: dict[Any, Any], place: str, queues: QueuesInUse) -> bool:
     """Whether a row that is registered as it is may stay so. Notes the queues that it names."""
     if type(row) is dict and "queue" not in row and "notify" not in row:
         return True  # as most rows
-    named = uses(row, place)
-    if isinstance(row, Unreadable) or queues.faults(named):
+    named = find_queue_uses(row, place)
+    if isinstance(row, Unreadable) or queues.find_collisions(named):
         return False
     queues.add(named)
     return True

@@ -15,8 +15,9 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from cron_tasks.errors import UnknownJob
-from cron_tasks.jobs.job import Job, Rejected
-from cron_tasks.jobs.routing import routing
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.rejected import Rejected
+from cron_tasks.jobs.routing import routing_options
 from cron_tasks.ledger.records import Overtaken
 from cron_tasks.registry import entries, skips
 from cron_tasks.registry import steps as steps
@@ -24,13 +25,13 @@ from cron_tasks.registry.fence import Fence, replace_hash
 from cron_tasks.registry.first_due import by_time, first_due
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.schedules.catchup import next_fire_time, select_fire_times
+from cron_tasks.schedules.durations import DAY
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.store import names
 from cron_tasks.store.paging import PAGE, pages
 from cron_tasks.text.stored_json import to_storable
 from cron_tasks.text.suggestions import suggest_nearest
 
-DAY = 86_400
 _KEYS = [
     names.SCHEDULE,
     names.JOBS,
@@ -200,8 +201,8 @@ class Registry:
             timing, due = first_due(job.schedule, job.enabled, after)
             if job.id in fired:
                 due += f"@{after!r}"
-            definition = entries.definition(job.id, timing, routing(job))
-            args += (job.id, desired.fingerprint, timing, definition, job.document(), due)
+            definition = entries.definition(job.id, timing, routing_options(job))
+            args += (job.id, desired.fingerprint, timing, definition, job.to_document(), due)
         return args
 
     def pause(self, job_id: str, reason: str, now: float) -> list[Overtaken]:

@@ -5,7 +5,7 @@ from typing import cast
 
 from redis import Redis
 
-from cron_tasks.jobs.job import Rejected
+from cron_tasks.jobs.rejected import Rejected
 from cron_tasks.registry.fence import Fence, replace_hash
 from cron_tasks.store import names
 from cron_tasks.text.display import printable

@@ -1,1 +1,1 @@
-"""The report task: it sends outcomes back to the REST service."""
+"""The report thread: it sends the state of jobs back to the REST service."""

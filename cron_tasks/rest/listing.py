@@ -1,7 +1,7 @@
-"""The REST client: the list of jobs as it is there, whole or not at all.
+"""The list of jobs of the REST service, read whole or not at all.
 
-A fault of the service ends in one SourceError, whose text a person can act on. What a row holds is
-not judged here but in `cron_tasks.jobs`.
+Every fault of the service ends in one SourceError, whose text a person can act on. The rows
+themselves are validated in jobs/.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,90 +12,137 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from cron_tasks.rest.mapping import Shape
-from cron_tasks.rest.pages import Fetcher, linked
+from cron_tasks.rest.pages import Fetcher
+from cron_tasks.rest.pagination import (
+    Incomplete,
+    Numbering,
+    Page,
+    check_complete,
+    find_link,
+    find_next,
+    read_numbering,
+)
 from cron_tasks.rest.rows import Document, Malformed
 from cron_tasks.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Validators:
-    """What a service calls the version of its list (RFC 9110, section 8.8)."""
+    """The names that a service gives to the version of its list (RFC 9110, section 8.8)."""
 
     etag: str | None = None
     last_modified: str | None = None
 
-    def conditions(self) -> dict[str, str]:
-        """The headers that ask for the list only if it is another."""
+    def as_headers(self) -> dict[str, str]:
+        """Return the headers of a request for the list on condition that it has changed."""
         named = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
         return {name: value for name, value in named.items() if value}
 
 
 class Listing:
-    """The jobs of one read. `validators` are there once all rows of a one-page list were read."""
+    """The rows of one read.
 
-    def __init__(self, fetcher: Fetcher, shape: Shape, known: Validators | None) -> None:
+    `validators` are set once all rows of a list that has a single page are read.
+    """
+
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        shape: Shape,
+        known: Validators | None,
+        numbering: Numbering | None = None,
+    ) -> None:
         self._fetcher = fetcher
         self._shape = shape
-        self._page = fetcher.read(fetcher.home, known.conditions() if known else {})
+        self._numbering = numbering
+        self._first_url = numbering.first(fetcher.home) if numbering else fetcher.home
+        self._page = fetcher.fetch_page(self._first_url, known.as_headers() if known else {})
         self.not_modified = self._page.status_code == 304
         self.validators = known if self.not_modified else None
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
-        """Each row with its place, e.g. `("row 17", {...})` or `("page 2, row 3", {...})`; once.
+        """Yield each row once, with its place: `("row 17", {…})` or `("page 2, row 3", {…})`.
 
-        Raises SourceError when the list is not read whole: the rows until then are not the list.
+        Raises SourceError if the list cannot be read whole. The rows until then are not the list.
         """
-        page, seen = self._page, {self._fetcher.home}
+        page, seen, arrived = self._page, {self._first_url}, 0
         while True:
             document = Document(self._fetcher.body)
             number = self._fetcher.page
             place = f"page {number}, row" if number > 1 else "row"
+            count = 0
             try:
-                for count, row in enumerate(self._shape.rows(document), 1):
-                    yield f"{place} {count}", self._shape.row(row)
-                following = self._shape.following(document.envelope)
+                for count, row in enumerate(self._shape.find_rows(document), 1):
+                    yield f"{place} {count}", self._shape.map_row(row)
+                read = Page(self._fetcher.url, count, arrived, document.envelope, page.headers)
+                following = self._find_next(read)
             except Malformed as error:
-                raise self._fetcher.error(f"the answer {error}") from None
-            if following in (None, ""):
-                following = linked(page, "next")
+                raise self._fetcher.make_error(f"the answer {error}") from None
             if following is None:
                 break
-            if not isinstance(following, str):
-                raise self._fetcher.error("`next` is neither a URL nor null")
-            url = self._fetcher.resolve(following)
+            url = self._fetcher.resolve_reference(following)
             if url in seen:
-                raise self._fetcher.error("`next` goes round in a circle")
+                raise self._fetcher.make_error("`next` leads back to a page that was already read")
             seen.add(url)
-            page = self._fetcher.read(url, {})
+            arrived = read.arrived
+            page = self._fetcher.fetch_page(url, {})
+            if self._numbering and self._fetcher.repeats_a_page:
+                raise self._fetcher.make_error(
+                    "the page is the same as the one before: the service ignores the parameters of "
+                    "CRON_TASKS_REST_PAGINATION"
+                )
         if number == 1:
-            self.validators = _validators(page.headers)
+            self.validators = _reliable_validators(page.headers)
+
+    def _find_next(self, page: Page) -> str | None:
+        """Return the reference to the next page, or None. Raises SourceError, Malformed."""
+        following = self._shape.find_next(page.envelope)
+        if following not in (None, ""):
+            if not isinstance(following, str):
+                raise self._fetcher.make_error("`next` is neither a URL nor null")
+            return following
+        try:
+            if self._numbering:
+                return self._numbering.following(page)
+            if self._shape.states_the_end(page.envelope):
+                following = find_link(page.headers.get("Link", ""), "next")
+                if following is None:
+                    check_complete(page)
+                return following
+            return find_next(page)
+        except Incomplete as error:
+            raise self._fetcher.make_error(
+                f"{error}; where is the next page? Set CRON_TASKS_REST_PAGINATION, "
+                "e.g. page=1&size=100"
+            ) from None
 
 
 class Source:
-    """The REST service that the settings name."""
+    """The REST service of the settings."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._shape = Shape(settings.rest_mapping or {})
+        self._numbering = read_numbering(settings.rest_pagination)
 
     @contextmanager
-    def read(self, validators: Validators | None = None) -> Iterator[Listing]:
-        """Ask for the list, unless it is still the one that `validators` name.
+    def open_list(self, validators: Validators | None = None) -> Iterator[Listing]:
+        """Request the list, unless it is still the version that `validators` name.
 
-        Raises SourceError on entry when the first page fails, and while iterating.
+        Raises SourceError on entry if the first page fails, and while the rows are read.
         """
         fetcher = Fetcher(self._settings)
         try:
-            yield Listing(fetcher, self._shape, validators)
+            yield Listing(fetcher, self._shape, validators, self._numbering)
         finally:
             fetcher.close()
 
 
-def _validators(headers: Mapping[str, str]) -> Validators | None:
-    """Those that can be relied on.
+def _reliable_validators(headers: Mapping[str, str]) -> Validators | None:
+    """Return the validators that can be relied on, or None.
 
-    A Last-Modified of the very second of the answer is weak: the list may change again in that
-    second, and be called the same (RFC 9110, section 8.8.2.2).
+    A Last-Modified in the same second as the answer is weak. The list may change again within that
+    second and keep the same Last-Modified (RFC 9110, section 8.8.2.2).
     """
     etag, modified = headers.get("ETag", "").strip() or None, None
     with suppress(KeyError, ValueError, TypeError, OverflowError):

@@ -1,9 +1,9 @@
-"""`CRON_TASKS_REST_MAPPING`: another service's shape in the terms of the contract.
+"""CRON_TASKS_REST_MAPPING: translate another service's fields to those of docs/contract.md.
 
-Each expression is JMESPath (https://jmespath.org/specification.html): `jobs` and `next` are sought
-in a page, every other name in a row. A page whose `jobs` is a plain key is streamed; any other
-expression needs the page in memory, and with it `next` sees all of the page, not just what stands
-beside the jobs.
+Each expression is JMESPath (https://jmespath.org/specification.html). `jobs` and `next` are
+evaluated on a page, every other name on a row. A page is streamed if its `jobs` is a plain key. Any
+other expression needs the page in memory. In that case `next` is evaluated on all of the page,
+otherwise on the part beside the jobs.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -11,57 +11,62 @@ from typing import Any
 
 import jmespath
 
-from cron_tasks.jobs.job import MAPPED_TO_NULL, Unreadable
+from cron_tasks.jobs.job import MAPPED_TO_NULL, MAPPING_ERROR
+from cron_tasks.jobs.rejected import Unreadable
 from cron_tasks.rest.rows import CONTRACT_PLACES, Document, Malformed
 from cron_tasks.text.display import printable
 
 
 class Shape:
-    """The compiled mapping: field names of the contract to JMESPath, all of it valid."""
+    """The compiled mapping. All expressions are valid JMESPath, by the contract's field name."""
 
     def __init__(self, expressions: Mapping[str, str]) -> None:
         fields = dict(expressions)
         self._jobs = fields.pop("jobs", "")
         self._next = fields.pop("next", "next")
-        key = _key(self._jobs) if self._jobs else None
+        key = _plain_key(self._jobs) if self._jobs else None
         self._places = (key,) if key else CONTRACT_PLACES
         self._in_memory = bool(self._jobs) and key is None
         if fields:
             fields = {"id": "id"} | fields
-        self._fields = {name: _search(text) for name, text in fields.items()}
-        self._moved = {_key(text) for text in fields.values()}
+        self._fields = {name: _compile_expression(text) for name, text in fields.items()}
+        self._moved = {_plain_key(text) for text in fields.values()}
 
-    def rows(self, document: Document) -> Iterator[Any]:
-        """The rows of a page as the service has them; raises Malformed, possibly after rows."""
+    def find_rows(self, document: Document) -> Iterator[Any]:
+        """Yield the rows of a page as the service has them. Raises Malformed, maybe at the end."""
         if not self._in_memory:
-            yield from document.rows(self._places)
+            yield from document.read_rows(self._places)
             return
-        found = _apply(jmespath.compile(self._jobs).search, "jobs", document.whole())
+        found = _evaluate_on(jmespath.compile(self._jobs).search, "jobs", document.read_whole())
         if not isinstance(found, list):
-            raise Malformed("has no array where CRON_TASKS_REST_MAPPING says `jobs` are")
+            raise Malformed("has no array at the place of `jobs` in CRON_TASKS_REST_MAPPING")
         yield from found
 
-    def following(self, envelope: Mapping[str, Any]) -> Any:
-        """What a page, whose rows were read, says of the next one. Raises Malformed."""
-        return _apply(_search(self._next), "next", envelope)
+    def find_next(self, envelope: Mapping[str, Any]) -> Any:
+        """Return the reference to the next page, once the rows are read. Raises Malformed."""
+        return _evaluate_on(_compile_expression(self._next), "next", envelope)
 
-    def row(self, row: Any) -> Any:
-        """A row under the contract's names.
+    def states_the_end(self, envelope: Mapping[str, Any]) -> bool:
+        """Tell whether a page without a next one says so itself: by `next`, or by its mapping."""
+        return self._next != "next" or "next" in envelope
 
-        A field that was moved as it is does not stay under its old name too; a result of null
-        leaves the field out. Where that would enable a job in silence, the row says so under
-        MAPPED_TO_NULL, and the job has a warning. A row that an expression cannot take (a function
-        on a wrong type) becomes one with its id and the reason, which validation rejects and people
-        are shown.
+    def map_row(self, row: Any) -> Any:
+        """Return a row under the contract's names.
+
+        A field that is mapped by a plain key does not also stay under its old name. A result of
+        null leaves the field out. Where that silently enables a job, the row names the switch under
+        MAPPED_TO_NULL, and the job gets a warning. If an expression fails, such as a function on a
+        wrong type, the row becomes one with its id and the reason, which validation rejects and
+        shows to people.
         """
         if not self._fields or not isinstance(row, dict):
             return row
         mapped: dict[str, Any] = {}
         try:
             for name, find in self._fields.items():
-                mapped[name] = _apply(find, name, row)
+                mapped[name] = _evaluate_on(find, name, row)
         except Malformed as error:
-            return {"id": mapped.get("id"), "mapping_error": str(error)}
+            return {"id": mapped.get("id"), MAPPING_ERROR: str(error)}
         rest = {
             name: each
             for name, each in row.items()
@@ -73,23 +78,23 @@ class Shape:
         return Unreadable(found, row.reason) if isinstance(row, Unreadable) else found
 
 
-def _apply(find: Callable[[Any], Any], name: str, value: Any) -> Any:
+def _evaluate_on(find: Callable[[Any], Any], name: str, value: Any) -> Any:
     try:
         return find(value)
     except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
-        reason = printable(str(error))  # mostly a JMESPathError, which is a ValueError
+        reason = printable(str(error))  # Usually a JMESPathError, which is a ValueError.
         raise Malformed(f"does not fit `{name}` of CRON_TASKS_REST_MAPPING: {reason}") from None
 
 
-def _key(text: str) -> str | None:
-    """The key that an expression is, when it is nothing else."""
+def _plain_key(text: str) -> str | None:
+    """Return the key if the expression is a plain key, else None."""
     node = jmespath.compile(text).parsed
     return node["value"] if node["type"] == "field" else None
 
 
-def _search(text: str) -> Callable[[Any], Any]:
-    """What evaluates `text`; of a plain key ten times as fast as JMESPath."""
-    key = _key(text)
+def _compile_expression(text: str) -> Callable[[Any], Any]:
+    """Return a function that evaluates `text`. A plain key takes a tenth of JMESPath's time."""
+    key = _plain_key(text)
     if key is None:
         return jmespath.compile(text).search
     return lambda value: value.get(key) if isinstance(value, dict) else None

@@ -1,9 +1,10 @@
-"""One page over HTTP, whole, within limits of time and size, or a sentence saying why not."""
+"""Read one page of the list over HTTP, whole, within limits of time and size."""
 
 import io
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from hashlib import blake2b
 from tempfile import SpooledTemporaryFile
 from typing import IO
 from urllib.parse import urljoin, urlsplit
@@ -13,18 +14,22 @@ from requests.utils import urldefragauth
 from urllib3.exceptions import HTTPError
 
 from cron_tasks.errors import SourceError
-from cron_tasks.http.causes import status_cause, transport_cause
 from cron_tasks.http.hosts import with_ascii_host
-from cron_tasks.rest.client import Client, TooLate, public
+from cron_tasks.rest.client import Client, TooLate, strip_credentials
+from cron_tasks.rest.failures import explain_failure, explain_status
+from cron_tasks.rest.pagination import proxy_hint
 from cron_tasks.settings import Settings
 
 CHUNK = 1 << 16
-#: Bytes of a page that stay in memory; the rest goes to a temporary file.
+#: A page of more bytes than this goes to a temporary file.
 SPOOL = 8 << 20
 
 
 class Fetcher(Client):
-    """Reads the pages of one list, one at a time; the limits hold for all of them together."""
+    """Reads the pages of one list, one at a time.
+
+    REST_DEADLINE and REST_MAX_BYTES apply to all pages together. `body` is that of the last page.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._until = time.monotonic() + settings.rest_deadline
@@ -32,74 +37,82 @@ class Fetcher(Client):
         self.home = self.base + settings.rest_jobs_path
         self.page = 0
         self.body: IO[bytes] = io.BytesIO()
-        self._url = self.home
+        self.url = self.home
         self._bytes = 0
+        self._digests = [b"", b""]
 
     def close(self) -> None:
         self.body.close()
         super().close()
 
-    def error(self, cause: str) -> SourceError:
-        """`cause` with the address that was last read, without what may be secret in it."""
+    def make_error(self, cause: str) -> SourceError:
+        """Return a SourceError that gives the cause and the address, without secrets."""
         what = f"page {self.page} of the jobs" if self.page > 1 else "the jobs"
-        # Before a long address is cut: half of a token would not be recognised.
-        where, cause = public(self.clean(self._url)), self.clean(cause)
+        if hint := proxy_hint(self.home, self.url):
+            cause = f"{cause}; {hint}"
+        # The token is masked before a long address is cut, as half of it would not be recognized.
+        where, cause = strip_credentials(self.mask_token(self.url)), self.mask_token(cause)
         return SourceError(f"cannot read {what} from {where}: {cause}")
 
-    def resolve(self, reference: str) -> str:
-        """The absolute URL that the last answer means by `reference`. Raises SourceError."""
+    @property
+    def repeats_a_page(self) -> bool:
+        """Whether the last page has the very bytes of the one before."""
+        return self._digests[0] == self._digests[1]
+
+    def resolve_reference(self, reference: str) -> str:
+        """Return the absolute URL of a reference in the last answer. Raises SourceError."""
         with suppress(ValueError):
-            url: str = urldefragauth(urljoin(self._url, reference))
+            url: str = urldefragauth(urljoin(self.url, reference))
             if urlsplit(url).scheme in ("http", "https"):
                 return with_ascii_host(url)
-        raise self.error(f"`next` leads to {public(reference)}, which is not a URL to read from")
+        raise self.make_error(
+            f"`next` leads to {strip_credentials(reference)}, which is not a URL to read from"
+        )
 
-    def read(self, url: str, conditions: Mapping[str, str]) -> requests.Response:
-        """The answer at `url`: 200 with `body`, or 304 when `conditions` are sent as headers.
+    def fetch_page(self, url: str, conditions: Mapping[str, str]) -> requests.Response:
+        """Return the answer at `url`: 200 with `body`, or 304 if `conditions` are not met.
 
-        Raises SourceError when it is not there whole in time, after several attempts.
+        `conditions` are request headers. Raises SourceError if the page does not arrive whole and
+        in time, after several attempts.
         """
         self.page += 1
-        self._url = url
+        self.url = url
         timeout = self._settings.rest_timeout
         wait = max(0.001, min(timeout, self._until - time.monotonic()))
         try:
             with self.get(url, headers=conditions, stream=True, timeout=wait) as response:
-                self._url = response.url
+                self.url = response.url
                 if response.status_code == 200:
-                    self._receive(response)
+                    self._receive_body(response)
                 elif response.status_code != 304 or not conditions:
-                    raise self.error(status_cause(response))
-        except (HTTPError, OSError, ValueError, TooLate) as error:  # requests' are OSErrors
-            self._url = getattr(getattr(error, "request", None), "url", self._url)
-            cause = transport_cause(error, timeout)
+                    raise self.make_error(explain_status(response))
+        except (
+            HTTPError,
+            OSError,
+            ValueError,
+            TooLate,
+        ) as error:  # Those of requests are OSErrors.
+            self.url = getattr(getattr(error, "request", None), "url", self.url)
+            cause = explain_failure(error, timeout)
             if isinstance(error, TooLate) or time.monotonic() >= self._until:
                 limit = f"{self._settings.rest_deadline:g} s (CRON_TASKS_REST_DEADLINE)"
                 why = f": {error}" if isinstance(error, TooLate) else ""
-                cause = f"the list did not arrive within {limit}{why}"
-            raise self.error(cause) from None
-        response.raw = None  # which would keep the connection open
+                cause = f"the service did not return its list within {limit}{why}"
+            raise self.make_error(cause) from None
+        response.raw = None  # It would keep the connection open.
         return response
 
-    def _receive(self, response: requests.Response) -> None:
+    def _receive_body(self, response: requests.Response) -> None:
         self.body.close()
         self.body = SpooledTemporaryFile(SPOOL)  # noqa: SIM115
         most: int = self._settings.rest_max_bytes
+        digest = blake2b()
         for chunk in response.iter_content(CHUNK):
             self._bytes += len(chunk)
             if self._bytes > most:
                 name = "CRON_TASKS_REST_MAX_BYTES"
-                raise self.error(f"the list is larger than {most} bytes ({name})")
+                raise self.make_error(f"the list is larger than {most} bytes ({name})")
             self.body.write(chunk)
+            digest.update(chunk)
         self.body.seek(0)
-
-
-def linked(response: requests.Response, relation: str) -> str | None:
-    """Return the URL that the header Link gives for a relation, or None.
-
-    http.client decodes headers as Latin-1, but services send addresses in UTF-8.
-    """
-    url: str | None = response.links.get(relation, {}).get("url")
-    with suppress(UnicodeError):
-        return url and url.encode("latin-1").decode()
-    return url
+        self._digests = [self._digests[1], digest.digest()]

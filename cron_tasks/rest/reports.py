@@ -1,33 +1,35 @@
-"""Reports over HTTP: one small PATCH each, many at once, none for longer than the time allowed."""
+"""Send reports over HTTP: one small PATCH each, many at once, each within a time limit."""
 
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote
 
 import requests
-from urllib3.exceptions import HTTPError, InvalidHeader
-from urllib3.util import Retry
+from urllib3.exceptions import HTTPError
 
-from cron_tasks.http.causes import REPORT_HINTS, status_cause, transport_cause
+from cron_tasks.http.retry_after import read_retry_after
 from cron_tasks.rest.client import Client, TooLate
+from cron_tasks.rest.failures import REPORT_HINTS, explain_failure, explain_status
 from cron_tasks.settings import Settings
 
-#: Bytes of an answer that are read for the sake of its connection, which then serves again.
+#: Bytes of an answer that are read so that its connection can be used again.
 MOST_READ = 1 << 16
 #: A redirect with another status would arrive without its body, or as a GET (RFC 9110, 15.4).
 _KEEPS_THE_BODY = (307, 308)
-#: What says of the service, not of one job, that it cannot take reports now: without a token that
-#: counts it takes none.
+#: The statuses with which the service takes no reports of any job for now. 0 is no answer at all,
+#: and with 401 the token is not valid for any report.
 _AWAY = (0, 401, 429, 502, 503, 504)
 
 Verdict = Literal["taken", "unknown", "refused", "failed", "away"]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A status, 0 for none; what it means if not success; seconds that the service asks to wait."""
+class ReportAnswer:
+    """The status of an answer (0 if there is none), and its cause if it is not a success.
+
+    `retry_after` is the number of seconds that the service asks us to wait.
+    """
 
     status: int
     cause: str = ""
@@ -35,7 +37,11 @@ class Answer:
 
     @property
     def verdict(self) -> Verdict:
-        """`failed` may be mended by time for this job, `away` for all; `refused` for none."""
+        """Return what the answer means for the report.
+
+        After `failed`, the report of this job may succeed later. After `away`, those of all jobs
+        may. After `refused`, it does not succeed until something changes.
+        """
         if 200 <= self.status < 300:
             return "taken"
         if self.status in (404, 410):
@@ -46,45 +52,45 @@ class Answer:
 
 
 class Patcher(Client):
-    """Sends reports to CRON_TASKS_REST_REPORT_PATH; so many threads may share it."""
+    """Sends reports to CRON_TASKS_REST_REPORT_PATH. Up to `threads` threads may share it."""
 
     def __init__(self, settings: Settings, threads: int) -> None:
         super().__init__(
             settings,
             until=lambda: time.monotonic() + settings.rest_timeout,
             pool=threads,
-            # At once, for a connection that was closed meanwhile; more is up to the caller.
+            # One immediate retry, for a connection that was closed meanwhile. The caller does more.
             total=1,
             allowed_methods={"PATCH"},
             status_forcelist=(),
             respect_retry_after_header=False,
         )
-        self._path: str = settings.required("rest_report_path")
+        self._path: str = settings.require("rest_report_path")
         self._timeout = settings.rest_timeout
 
-    def report(self, job_id: str, body: bytes) -> Answer:
-        """What the service answers to `body`, JSON, at the address of a job."""
-        if job_id in (".", ".."):  # which a path cannot hold, however it is encoded (RFC 3986)
-            return Answer(404)
+    def send_report(self, job_id: str, body: bytes) -> ReportAnswer:
+        """Send `body`, which is JSON, to the URL of a job, and return the answer."""
+        if job_id in (".", ".."):  # A path cannot hold these, however they are encoded (RFC 3986).
+            return ReportAnswer(404)
         url = self.base + self._path.replace("{id}", quote(job_id, safe=""))
         headers, timeout = {"Content-Type": "application/json"}, self._timeout
         try:
             with self.patch(
                 url, data=body, headers=headers, stream=True, timeout=timeout
             ) as response:
-                if not response.is_redirect:  # whose body the adapter left unread
+                if not response.is_redirect:  # The adapter has closed a redirect.
                     response.raw.read(MOST_READ)
-        except (HTTPError, OSError, ValueError, TooLate) as error:  # requests' are OSErrors
-            return Answer(0, self.clean(transport_cause(error, timeout)))
-        cause = status_cause(response, REPORT_HINTS, "2xx")
-        return Answer(response.status_code, cause, _retry_after(response))
+        except (
+            HTTPError,
+            OSError,
+            ValueError,
+            TooLate,
+        ) as error:  # Those of requests are OSErrors.
+            return ReportAnswer(0, self.mask_token(explain_failure(error, timeout)))
+        cause = explain_status(response, REPORT_HINTS, "2xx")
+        wait = read_retry_after(response.headers.get("Retry-After"), time.time())
+        return ReportAnswer(response.status_code, cause, wait)
 
     def get_redirect_target(self, resp: requests.Response) -> Any:
-        """Where to send a report again, if anywhere (overrides requests)."""
+        """Return the URL to send a report to again, or None (overrides requests)."""
         return super().get_redirect_target(resp) if resp.status_code in _KEEPS_THE_BODY else None
-
-
-def _retry_after(response: requests.Response) -> float | None:
-    with suppress(KeyError, InvalidHeader, ValueError, OverflowError):
-        return float(Retry().parse_retry_after(response.headers["Retry-After"]))
-    return None

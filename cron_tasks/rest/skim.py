@@ -1,17 +1,17 @@
-"""What is left of a JSON value that is too deep or too long to be decoded as it is.
+"""Shorten a JSON value that is too deep or too long to be decoded as it is.
 
-Such a row is rejected, but its `id` has to be known: that job keeps its last good version. So the
-value is copied without what makes it deep or long, in pieces and in bounded memory.
+Such a row is rejected, but its `id` has to be known, because its job keeps the last good version.
+So the value is copied without the parts that make it deep or long, in pieces and in bounded memory.
 """
 
 import re
 from dataclasses import dataclass, field
 
-#: Most levels of arrays and objects in a row, and most characters of its JSON. The longest field of
-#: a job, with all of it escaped, takes less than half of that.
+#: The most levels of arrays and objects in a row, and the most characters of its JSON. The longest
+#: field of a job, with every character escaped, takes less than half of that.
 DEEPEST, LONGEST = 100, 1 << 20
-#: Most characters of a text, and of a nested array or object, in a copy. A text that is cut to this
-#: is still too long to be an id.
+#: The most characters of a text, and of a nested array or object, in a copy. A text that is cut to
+#: this length is still too long to be an id.
 _LONG_TEXT, _LONG_PART = 2_000, 20_000
 _mark = re.compile(r'["\[\]{}]')
 _no_bracket = re.compile(r'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
@@ -22,7 +22,7 @@ _PAIRS = {"[": "]", "{": "}"}
 
 @dataclass(slots=True)
 class _Level:
-    """An array or object that is open: its copy so far, cut off once it is too long."""
+    """The copy so far of an open array or object. It is cut once it is too long."""
 
     start: str
     most: int
@@ -30,17 +30,17 @@ class _Level:
     size: int = 0
 
     @property
-    def cut(self) -> bool:
+    def is_cut(self) -> bool:
         return self.size > self.most
 
-    def add(self, piece: str) -> None:
+    def add_piece(self, piece: str) -> None:
         self.size += len(piece)
-        if not self.cut:
+        if not self.is_cut:
             self.pieces.append(piece)
 
-    def text(self) -> str:
-        """Return the copy; of a cut one, the members that are whole."""
-        if self.cut:
+    def close_text(self) -> str:
+        """Close and return the copy. If it is cut, it has only whole members."""
+        if self.is_cut:
             while self.pieces and (self.pieces[-1][:1] in '"[{' or "," not in self.pieces[-1]):
                 self.pieces.pop()
             self.pieces[-1:] = [piece.rpartition(",")[0] for piece in self.pieces[-1:]]
@@ -48,7 +48,7 @@ class _Level:
 
 
 class Skim:
-    """Copies one value, a text, an array or an object, that is fed in pieces."""
+    """Copies one value (a text, an array or an object) that is fed in pieces."""
 
     def __init__(self) -> None:
         #: Whether the value has more than DEEPEST levels.
@@ -60,66 +60,67 @@ class Skim:
         self._escaped = False
 
     def feed(self, text: str, at: int) -> int | None:
-        """Go on with `text` from `at`. Return where the value ends; None if that is further on.
+        """Continue with `text` from `at`. Return where the value ends, or None if it goes on.
 
-        Raises ValueError on an end of an array or object that is not the one that is open.
+        Raises ValueError if a closing bracket does not match the open one.
         """
         while at < len(text):
             if self._text is not None:
                 at = self._read_text(text, at)
             else:
-                if self._drops and (found := _no_bracket.match(text, at)):
+                if self._is_dropping and (found := _no_bracket.match(text, at)):
                     at = found.end()
                 mark = _mark.search(text, at)
                 stop = mark.start() if mark else len(text)
                 if stop > at:
-                    self._add(text[at:stop])
+                    self._add_piece(text[at:stop])
                 if not mark:
                     return None
                 at = mark.end()
-                self._take(mark.group())
+                self._take_mark(mark.group())
             if self.copy:
                 return at
         return None
 
     @property
-    def _drops(self) -> bool:
-        """Whether nothing of what comes is copied until the next bracket."""
-        return bool(self._hidden or (self._levels and self._levels[-1].cut))
+    def _is_dropping(self) -> bool:
+        """Return whether nothing is copied until the next bracket."""
+        return bool(self._hidden or (self._levels and self._levels[-1].is_cut))
 
-    def _take(self, mark: str) -> None:
+    def _take_mark(self, mark: str) -> None:
         if mark == '"':
             self._text = []
         elif mark in _PAIRS:
-            self._begin(mark)
+            self._open_level(mark)
         elif self._hidden:
             self._hidden -= 1
         else:
             level = self._levels.pop()
             if mark != _PAIRS[level.start]:
                 raise ValueError(f"{mark!r} in place of {_PAIRS[level.start]}")
-            self._add(level.text())
+            self._add_piece(level.close_text())
 
-    def _begin(self, mark: str) -> None:
+    def _open_level(self, mark: str) -> None:
         deep = len(self._levels) >= DEEPEST
         self.deep |= deep
-        if deep or self._drops:
+        if deep or self._is_dropping:
             if not self._hidden:
-                self._add("null")
+                self._add_piece("null")
             self._hidden += 1
         else:
             self._levels.append(_Level(mark, _LONG_PART if self._levels else LONGEST))
 
-    def _add(self, piece: str) -> None:
+    def _add_piece(self, piece: str) -> None:
         if self._hidden:
             return
         if self._levels:
-            self._levels[-1].add(piece)
+            self._levels[-1].add_piece(piece)
         else:
             self.copy = piece
 
     def _read_text(self, text: str, at: int) -> int:
-        """Read on in a text. Return where it, with its quotation mark, or else `text` ends."""
+        """Continue in a text. Return the position after its closing quotation mark, or of the end
+        of `text`."""
         begin, at = at, at + self._escaped
         found = _characters.match(text, at)
         at = found.end() if found else at
@@ -135,5 +136,5 @@ class Skim:
         if len(whole) > _LONG_TEXT and (left := _whole_characters.match(whole[:_LONG_TEXT])):
             whole = left.group() + "…"
         self._text = None
-        self._add(f'"{whole}"')
+        self._add_piece(f'"{whole}"')
         return at + 1

@@ -45,9 +45,8 @@ def read_run_id(text: str) -> RunId:
 
 def not_found(run_id: str) -> str:
     """Say that nothing is known of a run."""
-    return (
-        f"Run {run_id} was not found. It may have expired, or is not due yet; try `cron-tasks why`"
-    )
+    reasons = "It may have expired, or is not due yet"
+    return f"Run {run_id} was not found. {reasons}. Try `cron-tasks why`"
 
 
 def reopen(redis: Redis, ledger: Ledger, text: str, now: float) -> tuple[RunId, Job]:
@@ -63,19 +62,19 @@ def reopen(redis: Redis, ledger: Ledger, text: str, now: float) -> tuple[RunId, 
             raise RunUnfit(not_found(run_id))
         if ended["status"] == "ok":
             raise RunUnfit(
-                f"run {run_id} ended ok. Only failed, skipped or missed runs can be retried"
+                f"Run {run_id} ended ok. Only failed, skipped or missed runs can be retried"
             )
         if not _has_own_record(redis, run_id, ended):
             raise RunUnfit(
-                f"run {run_id} {ended['status']}, but only counts are kept of runs that old. "
+                f"Run {run_id} is too old to be retried: only counts are kept of runs that old. "
                 f"Run the job now with `cron-tasks jobs run {job.id}`"
             )
         at = datetime.fromtimestamp(run_id.scheduled_for, UTC)
         if "until" in ended and job.schedule.latest(at) != at:
-            raise RunUnfit(f"job {job.id} has no tick at that time: see `cron-tasks next {job.id}`")
+            raise RunUnfit(f"Job {job.id} has no tick at that time. See `cron-tasks next {job.id}`")
         if ledger.open([run_id], now + PATIENCE, again=True):
             return run_id, job
-    raise RunUnfit(f"run {run_id} has not ended yet")
+    raise RunUnfit(f"Run {run_id} has not ended yet")
 
 
 def _has_own_record(redis: Redis, run_id: RunId, ended: queries.Shape) -> bool:
@@ -98,4 +97,5 @@ def cancel(redis: Redis, ledger: Ledger, text: str, now: float, settings: Settin
         elif ledger.finish(now, decide([replace(tick, unwanted=why)], now, settings).close):
             return True
     ended = queries.find(redis, run_id)
-    raise RunUnfit(f"run {run_id} ended {ended['status']}" if ended else not_found(run_id))
+    over = ended and f"Run {run_id} has already ended with status {ended['status']}"
+    raise RunUnfit(over or not_found(run_id))

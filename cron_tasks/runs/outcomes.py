@@ -70,7 +70,7 @@ def conclude(
     if run.attempt != by.number:
         run = replace(run, attempt=by.number)
     if result.status == "failed" and not result.final and by.number < retry.max_attempts:
-        wait = max(retry.wait(by.number, chance), _put_off(run.job, result.retry_after, now))
+        wait = max(retry.pause_after(by.number, chance), _put_off(run.job, result.retry_after, now))
         messages = told_of_retry(run, tick, result, now, settings)
         attempt = _attempt(result, by)
         if messages:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from cron_tasks.jobs.actions import TaskAction
 from cron_tasks.jobs.job import Job
-from cron_tasks.jobs.routing import routing
+from cron_tasks.jobs.routing import routing_options
 from cron_tasks.jobs.run import Run
 from cron_tasks.ledger.records import Outcome, Overdue, split_reason
 from cron_tasks.ledger.run_id import RunId
@@ -76,7 +76,7 @@ def decide(page: Sequence[Overdue], now: float, settings: Settings) -> Decisions
         # What waited has never been sent; what is pending or ran was, and its message got lost.
         was_sent = tick.state.kind is Kind.PENDING or tick.state.in_flight
         sent = decisions.lost if was_sent else decisions.due
-        sent.append(Due(tick.run_id, job_id, routing(job), _harmless(job)))
+        sent.append(Due(tick.run_id, job_id, routing_options(job), _harmless(job)))
     return decisions
 
 

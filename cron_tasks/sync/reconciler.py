@@ -1,8 +1,8 @@
 """Reconcile the registry with the REST service: read, plan, apply."""
 
 import gc
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,8 @@ import structlog
 from redis import Redis
 
 from cron_tasks.errors import SourceError, WriteRefused
+from cron_tasks.jobs.job import KNOWN_FIELDS, Job
+from cron_tasks.jobs.messages import describe_unknown_fields
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Overtaken
 from cron_tasks.registry.fence import Fence, sync_lock
@@ -25,13 +27,13 @@ from cron_tasks.store import names
 from cron_tasks.sync.state import (
     SourceStatus,
     State,
-    differs,
-    limits_of,
+    find_drift,
+    load_permissions,
     load_status,
     load_validators,
     note_rival,
-    remember,
     service_of,
+    store_outcome,
 )
 
 log = structlog.get_logger("cron_tasks.sync")
@@ -39,7 +41,10 @@ log = structlog.get_logger("cron_tasks.sync")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a sync did, or would do; in a state other than ok nothing, and `detail` says why."""
+    """The outcome of a sync, or of a preview. In a state other than ok, nothing was changed.
+
+    `detail` then gives the reason.
+    """
 
     state: State
     changes: Changes
@@ -47,6 +52,7 @@ class Report:
     not_modified: bool = False
 
     def as_json(self) -> dict[str, Any]:
+        """Return the fields of docs/contract.md, section 5, and `state` and `detail`."""
         changes = self.changes
         return {
             "state": self.state,
@@ -59,15 +65,17 @@ class Report:
         }
 
 
-def policy_of(settings: Settings, force: bool = False) -> Policy:
-    limits = limits_of(settings)
+def make_policy(settings: Settings, force: bool = False) -> Policy:
+    """Return how a list is judged. `force` accepts a list that is empty or has shrunk."""
+    permissions = load_permissions(settings)
     zone, share = settings.timezone, settings.shrink_limit
-    return Policy(zone, share, force, limits, settings.notify_queue)
+    return Policy(zone, share, force, permissions, settings.notify_queue)
 
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """A long list makes many lasting objects and no cycles; looking for some takes a third more."""
+    """Turn off the garbage collector. A long list makes many lasting objects and no cycles, and the
+    search for cycles would add a third to the time of a sync."""
     gc.disable()
     try:
         yield
@@ -85,10 +93,10 @@ class Reconciler:
         self.settings = settings
 
     def preview(self, force: bool = False) -> Report:
-        """What `sync` would do now; changes nothing."""
+        """Return what `sync` would do now. Changes nothing."""
         if refusal := self._refusal_of_another(self.status(), force):
             return Report("refused", Changes(unchanged=self.registry.count()), refusal)
-        report = self._read(force, None)[0]
+        report = self._read_list(force, None)[0]
         deque(report.changes.settle(), 0)
         return report
 
@@ -98,12 +106,14 @@ class Reconciler:
         force: bool = False,
         progress: Callable[[int, int], None] = lambda _done, _all: None,
     ) -> Report | None:
-        """Make the registry as the REST service says; return None if another sync is running.
+        """Make the registry equal to the list of the REST service.
 
-        That sync then repeats, so that changes made meanwhile are picked up. `force` takes an empty
-        or collapsing list once, and takes over a registry that belongs to another service.
+        Return None if another sync is running. That sync repeats, so changes made meanwhile are
+        picked up. `force` accepts a list that is empty or has shrunk, once, and takes over a
+        registry that belongs to another service. `progress` gets the number of changes that are
+        written, and of all changes.
         """
-        # Written first and looked at last, so that whoever has the lock cannot overlook it.
+        # Set before the lock is tried and read after each sync, so the holder cannot miss it.
         self.redis.set(names.SYNC_AGAIN, 1, ex=300)
         report = None
         while self.redis.exists(names.SYNC_AGAIN):
@@ -114,7 +124,8 @@ class Reconciler:
                 try:
                     report = self._sync_once(clock, force and report is None, progress, fence)
                 except WriteRefused as refused:
-                    # This process was frozen, or Redis was emptied: what it read may be old.
+                    # This process was frozen, or Redis was emptied. The list that it read may be
+                    # outdated.
                     log.warning("sync.overtaken", reason=str(refused))
                     self.redis.set(names.SYNC_AGAIN, 1, ex=300)
         return report
@@ -130,42 +141,43 @@ class Reconciler:
         progress: Callable[[int, int], None],
         fence: Fence,
     ) -> Report:
+        """Read the list, plan the changes, and write them while this process holds the lock."""
         before, begun = self.status(), clock()
         if refusal := self._refusal_of_another(before, force):
             note_rival(self.redis, self.settings, begun)
             if before.rival != service_of(self.settings):
                 log.error("sync.refused", detail=refusal, changed="nothing")
             return Report("refused", Changes(unchanged=self.registry.count()), refusal)
-        whole = not self._mend(clock).counts and not force
-        known = load_validators(self.redis, self.settings) if whole else None
-        report, validators = self._read(force, known)
+        repaired = self._repair_registry(clock).counts
+        known = None if repaired or force else load_validators(self.redis, self.settings)
+        report, validators = self._read_list(force, known)
         if report.state == "ok" and not report.not_modified:
-            # A registry that is built for the first time, or again, takes no late one-offs.
+            # A registry that is built for the first time, or again, runs no one-offs late.
             last_read = before.last_read if fence.generation else None
-            self._apply(report.changes, clock, last_read, progress, fence)
+            self._apply_changes(report.changes, clock, last_read, progress, fence)
         result = report.state, report.detail
-        remember(self.redis, self.settings, fence, clock(), begun, result, validators, before)
-        _log(report, before)
+        store_outcome(self.redis, self.settings, fence, clock(), begun, result, validators, before)
+        _log_report(report, before)
         return report
 
     def _refusal_of_another(self, before: SourceStatus, force: bool) -> str | None:
-        """Say why this installation must not sync: the registry belongs to another service."""
+        """Return why this installation must not sync: the registry belongs to another service."""
         ours = service_of(self.settings)
         if force or before.owner in (None, ours) or not self.redis.exists(names.GENERATION):
             return None
         return (
-            f"this Redis holds the jobs of {before.owner}, and this installation reads {ours}: "
+            f"this Redis holds the jobs of {before.owner}, but this installation reads {ours}: "
             "give each its own database in CRON_TASKS_REDIS_URL"
         )
 
-    def _mend(self, clock: Callable[[], float]) -> Differences:
-        """Look through the registry where it is not as the last sync left it."""
-        jobs, scheduled = differs(self.redis)
+    def _repair_registry(self, clock: Callable[[], float]) -> Differences:
+        """Repair the registry if it is not as the last sync left it. Return what differed."""
+        jobs, scheduled = find_drift(self.redis)
         if jobs or scheduled:
             return Comparison(self.redis, self.settings, clock).mend(keys=jobs)
         return Differences()
 
-    def _apply(
+    def _apply_changes(
         self,
         changes: Changes,
         clock: Callable[[], float],
@@ -173,31 +185,39 @@ class Reconciler:
         progress: Callable[[int, int], None],
         fence: Fence,
     ) -> None:
+        """Write the changes, and notify of the ticks that they overtook."""
         total, done = len(changes.candidates) + len(changes.removed), 0
 
-        def count(written: int) -> None:
+        def count_written(written: int) -> None:
             nonlocal done
             done += written
             progress(done, total)
 
-        def overtaken(ticks: list[Overtaken], reason: str) -> None:
+        def notify_of_overtaken(ticks: list[Overtaken], reason: str) -> None:
             tell_overtaken(self.ledger, self.settings, ticks, reason, clock())
 
-        self.registry.apply(changes, clock, fence, last_read, count, overtaken)
+        self.registry.apply(changes, clock, fence, last_read, count_written, notify_of_overtaken)
         self.ledger.let_go(set(changes.removed))
         for row in self.registry.record_rejected(changes.rejected, fence):
             log.warning("job.rejected", job_id=row.id, place=row.place, errors=row.errors)
         if self.settings.rest_report_path:
             note_rejected(self.redis, changes.rejected, clock(), fence)
 
-    def _read(self, force: bool, validators: Validators | None) -> tuple[Report, Validators | None]:
+    def _read_list(
+        self, force: bool, validators: Validators | None
+    ) -> tuple[Report, Validators | None]:
+        """Read the list and plan the changes. Return the plan, and the version of the list.
+
+        `validators` are those of the list that the registry holds. If the list is still the same,
+        there is nothing to change.
+        """
         try:
-            with Source(self.settings).read(validators) as listing:
+            with Source(self.settings).open_list(validators) as listing:
                 if listing.not_modified:
                     changes = Changes(unchanged=self.registry.count())
                     return Report("ok", changes, not_modified=True), validators
                 current = self.registry.fingerprints()
-                changes = plan(current, listing, policy_of(self.settings, force))
+                changes = plan(current, listing, make_policy(self.settings, force))
                 validators = listing.validators
         except SourceError as error:
             return Report("failing", Changes(unchanged=self.registry.count()), str(error)), None
@@ -206,8 +226,8 @@ class Reconciler:
         return Report("ok", changes), validators
 
 
-def _log(report: Report, before: SourceStatus) -> None:
-    """One line per change of state or of the registry; a list that stays as it is says nothing."""
+def _log_report(report: Report, before: SourceStatus) -> None:
+    """Log a change of state, and what changed in the registry. Log nothing if nothing changed."""
     changes = report.changes
     if report.state == "ok":
         if before.state not in (None, "ok"):
@@ -221,8 +241,24 @@ def _log(report: Report, before: SourceStatus) -> None:
                 unchanged=changes.unchanged,
                 rejected=len(changes.rejected),
             )
-        for desired in (*changes.added, *changes.changed):
-            for warning in desired.job.warnings:
-                log.warning("job.warning", job_id=desired.job.id, warning=warning)
+        written = [desired.job for desired in (*changes.added, *changes.changed)]
+        for job in written:
+            for warning in job.lost_switches:
+                log.warning("job.warning", job_id=job.id, warning=warning)
+        _log_unknown_fields(written)
     elif (report.state, report.detail) != (before.state, before.detail):
         log.error(f"sync.{report.state}", detail=report.detail, changed="nothing")
+
+
+def _log_unknown_fields(jobs: Sequence[Job]) -> None:
+    """Log the unknown fields of all written jobs in one line, the commonest first."""
+    rows = Counter(name for job in jobs for name in job.unknown_fields)
+    if rows:
+        names = tuple(name for name, _ in rows.most_common())
+        first = next(job.id for job in jobs if job.unknown_fields)
+        log.warning(
+            "sync.unknown_fields",
+            warning=describe_unknown_fields(names, KNOWN_FIELDS),
+            jobs=sum(bool(job.unknown_fields) for job in jobs),
+            job_id=first,
+        )

@@ -1,4 +1,4 @@
-"""What is remembered of the REST service between syncs, in the hash `cron_tasks:source`."""
+"""The state of the REST service between syncs, in the hash `cron_tasks:source`."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -9,30 +9,31 @@ from urllib.parse import urlsplit
 from redis import Redis
 
 from cron_tasks.actions import secrets
+from cron_tasks.http.hosts import DEFAULT_PORTS
 from cron_tasks.jobs import plugins
 from cron_tasks.jobs.actions import MODELS
-from cron_tasks.jobs.job import FORMAT
-from cron_tasks.jobs.permissions import Limits
+from cron_tasks.jobs.fingerprint import FORMAT
+from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.registry.fence import Fence
 from cron_tasks.rest.listing import Validators
-from cron_tasks.settings import Settings, urls
+from cron_tasks.settings import Settings
 from cron_tasks.store import names
 from cron_tasks.store.scripts import positional
+from cron_tasks.text.urls import mask_passwords
 
 State = Literal["ok", "failing", "refused"]
 
-#: Seconds for which another installation that tried to sync is mentioned.
+#: Seconds for which another installation that tried to sync is shown.
 RIVAL_SHOWN = 600.0
-_PORTS = {"http": 80, "https": 443}
 _remember = positional("sync/remember")
 
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """How the last sync went; times in seconds since the epoch.
+    """The outcome of the last sync. Times are in seconds since the epoch.
 
     `last_read` is when the read of the last good list began. `owner` is the service that the
-    registry belongs to, and `rival` another one that tried to sync into it at `rival_at`.
+    registry belongs to. `rival` is another service that tried to sync into it at `rival_at`.
     """
 
     state: State | None
@@ -46,25 +47,26 @@ class SourceStatus:
     rival_at: float | None
 
 
-def limits_of(settings: Settings) -> Limits:
-    known = frozenset(secrets.names(settings.secrets_dir))
-    return Limits(settings.tasks_allow, settings.http_allow, known)
+def load_permissions(settings: Settings) -> Permissions:
+    """Return the permissions of jobs: the settings, and the secrets that exist now."""
+    known = frozenset(secrets.list_secrets(settings.secrets_dir))
+    return Permissions(settings.tasks_allow, settings.http_allow, known)
 
 
 def service_of(settings: Settings) -> str:
-    """Return the service and path that the settings name, however the URL is spelled."""
-    return _spelled(settings.rest_url or "", settings.rest_jobs_path)
+    """Return the URL of the list in the settings. All spellings of a URL give the same text."""
+    return _normalize_url(settings.rest_url or "", settings.rest_jobs_path)
 
 
-def _spelled(url: str, path: str) -> str:
-    parts = urlsplit(urls.masked(url))
-    port = "" if parts.port in (None, _PORTS.get(parts.scheme)) else f":{parts.port}"
+def _normalize_url(url: str, path: str) -> str:
+    parts = urlsplit(mask_passwords(url))
+    port = "" if parts.port in (None, DEFAULT_PORTS.get(parts.scheme)) else f":{parts.port}"
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}{path}"
 
 
 def load_status(redis: Redis) -> SourceStatus:
-    """Read what the last sync stored."""
+    """Read the outcome of the last sync."""
     stored = cast("dict[str, str]", redis.hgetall(names.SOURCE))
     times = {
         name: float(stored[name]) if stored.get(name) else None
@@ -80,16 +82,16 @@ def load_status(redis: Redis) -> SourceStatus:
 
 
 def _owner_before(read_as: str) -> str | None:
-    """Return the owner that a registry of version 0.1 has: `read_as` began with URL and path."""
+    """Return the owner of a registry that version 0.1 wrote: `read_as` began with URL and path."""
     url, _, more = read_as.partition(" ")
-    return _spelled(url, more.partition(" ")[0]) if url.startswith("http") else None
+    return _normalize_url(url, more.partition(" ")[0]) if url.startswith("http") else None
 
 
 def load_validators(redis: Redis, settings: Settings) -> Validators | None:
     """Return the validators of the list that the registry holds.
 
-    None where a conditional request could leave the registry wrong: when a sync did not end, when
-    the list would be judged otherwise by now, or when something of the registry is gone.
+    Return None where a conditional request could leave the registry wrong: if a sync did not
+    finish, if the same list would be judged differently by now, or if part of the registry is gone.
     """
     stored = cast("dict[str, str]", redis.hgetall(names.SOURCE))
     etag, modified = stored.get("etag") or None, stored.get("last_modified") or None
@@ -105,8 +107,8 @@ def load_validators(redis: Redis, settings: Settings) -> Validators | None:
     return Validators(etag, modified) if generation and schedule and whole else None
 
 
-def differs(redis: Redis) -> tuple[bool, bool]:
-    """Whether the number of jobs, and that of scheduled ones, is not what the last sync left."""
+def find_drift(redis: Redis) -> tuple[bool, bool]:
+    """Return whether the number of jobs, and that of scheduled ones, differs from the last sync."""
     with redis.pipeline(transaction=False) as pipe:
         pipe.hmget(names.SOURCE, "jobs", "scheduled")
         pipe.hlen(names.JOBS)
@@ -115,7 +117,7 @@ def differs(redis: Redis) -> tuple[bool, bool]:
     return jobs not in (None, str(now[0])), scheduled not in (None, str(now[1]))
 
 
-def remember(
+def store_outcome(
     redis: Redis,
     settings: Settings,
     fence: Fence,
@@ -125,9 +127,10 @@ def remember(
     validators: Validators | None,
     before: SourceStatus,
 ) -> None:
-    """Store how a sync ended at `now`; `last_read` is when its read began, if that succeeded.
+    """Store the outcome of a sync that ends at `now`.
 
-    Raises WriteRefused when `fence` no longer holds.
+    `last_read` is when its read began, if the read succeeded. `before` is the status before the
+    sync. Raises WriteRefused if `fence` no longer holds.
     """
     state, detail = status
     fields: dict[str, Any] = {"last_attempt": now, "state": state, "detail": detail}
@@ -156,20 +159,23 @@ def take_over(redis: Redis, service: str) -> None:
 
 
 def _read_as(settings: Settings) -> str:
-    """Return what else decides the outcome of a sync; a 304 says nothing about these."""
+    """Return everything besides the list that decides the outcome of a sync.
+
+    If it has changed, a 304 does not mean that the registry is up to date.
+    """
     judged = [
         settings.timezone,
         settings.notify_queue,
-        limits_of(settings).salt,
-        sorted(plugins.installed()),
+        load_permissions(settings).fingerprint_salt,
+        sorted(plugins.load_models()),
         [model.__name__ for model in MODELS],
         FORMAT.decode(),
-        _version(),
+        _package_version(),
     ]
     asked = [service_of(settings), settings.rest_mapping, settings.rest_report_path]
     return f"{asked} {judged}"
 
 
 @cache
-def _version() -> str:
+def _package_version() -> str:
     return version("cron-tasks")

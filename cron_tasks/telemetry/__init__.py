@@ -1,1 +1,1 @@
-"""What this program reports about itself: logs."""
+"""The logs of this program."""

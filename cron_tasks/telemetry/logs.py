@@ -1,12 +1,12 @@
-"""One format for every line: ours, Celery's, kombu's, RedBeat's, Flower's, Python's warnings.
+"""Log every line in one format: ours, Celery's, kombu's, RedBeat's, Flower's, Python's warnings.
 
     log = structlog.get_logger("cron_tasks.sync")
     with bind(job_id="7", run_id="7@2026-11-23T09:00:00Z"):
         log.info("run.finished", status="ok")
 
-An event is a stable dotted name and never holds values; they are key-values beside it. Names, urls
-and error texts come from outside: no value can break a line, forge one, steer a terminal, or carry
-one of our secrets into a log.
+An event is a stable dotted name without values. The values are key-values beside it. Names, URLs
+and error texts come from outside. No value can break a line, forge one, control a terminal, or
+bring one of our secrets into a log.
 """
 
 import logging
@@ -29,7 +29,7 @@ Event = MutableMapping[str, Any]
 Clean = Callable[[str], str]
 
 _FIRST = ("timestamp", "level", "event", "logger")
-#: Shorter texts are no secrets, and to mask them would hide ordinary words and numbers.
+#: Shorter texts are not masked, because that would hide ordinary words and numbers.
 _LEAST_SECRET = 4
 _URL_PASSWORD = re.compile(r"(://[^\s:@/]*):[^\s@/]+@")
 
@@ -42,7 +42,7 @@ _CHAIN: list[structlog.typing.Processor] = [
 
 
 def bind(**ids: str) -> AbstractContextManager[None]:
-    """Every line of this context, also those of libraries, carries these key-values."""
+    """Add key-values to every line of this context, also to those of libraries."""
     return structlog.contextvars.bound_contextvars(**ids)
 
 
@@ -56,10 +56,10 @@ def configure(
 ) -> None:
     """Send every line of this process, and of those it forks, to stderr or to `logfile`.
 
-    `secrets` are texts that no line may hold; `colors` (console only) is by default on a terminal.
-    May be called again: the last call counts.
+    `secrets` are masked in every line. `colors` (console only) are by default used on a terminal.
+    May be called again, and then the last call counts.
     """
-    # Celery puts a proxy that logs in the place of sys.stderr.
+    # Celery replaces sys.stderr by a proxy that logs.
     handler = (
         WatchedFileHandler(logfile, encoding="utf-8")
         if logfile
@@ -67,7 +67,7 @@ def configure(
     )
     if colors is None:
         colors = handler.stream.isatty() and not os.environ.get("NO_COLOR")
-    handler.setFormatter(_formatter(format, colors, _mask(secrets)))
+    handler.setFormatter(_make_formatter(format, colors, _make_mask(secrets)))
     level = level if isinstance(level, int) else logging.getLevelNamesMapping()[level]
     root = logging.getLogger()
     for old in root.handlers[:]:
@@ -84,48 +84,49 @@ def configure(
 
 
 def install_for_celery() -> None:
-    """Have Celery's programs log through us, at their `--loglevel` and into their `--logfile`.
+    """Make Celery's programs use this format, with their `--loglevel` and `--logfile`.
 
-    Only a Celery program is touched: whoever imports the app elsewhere keeps its own logging.
+    Other programs that import the app keep their own logging.
     """
     from celery import signals
 
     for signal, receiver in (
         # A worker warns about its user (root) before it sets up logging.
         (signals.celeryd_init, lambda **_: _configure_program()),
-        (signals.setup_logging, _of_celery),
-        (signals.import_modules, _of_flower),
+        (signals.setup_logging, _configure_celery),
+        (signals.import_modules, _configure_flower),
     ):
         signal.connect(receiver, weak=False, dispatch_uid="cron_tasks.logs")
 
 
-def _of_celery(
+def _configure_celery(
     loglevel: int | None = None, logfile: str | None = None, colorize: bool | None = None, **_: Any
 ) -> None:
     from billiard import util
     from celery import current_app
 
     _configure_program(loglevel, logfile, colorize)
-    # billiard's logger keeps its lines to itself and would print them bare; below errors, it chats.
+    # billiard's logger does not propagate its lines, and would print them without a format.
+    # Anything below an error is noise.
     multiprocessing = util.get_logger()
     multiprocessing.propagate = True
     multiprocessing.setLevel(logging.ERROR)
-    # Each revoked task makes every worker that has no result backend complain of that.
+    # For each revoked task, every worker without a result backend logs this error.
     control = logging.getLogger("celery.worker.control")
     control.addFilter(lambda line: not str(line.msg).startswith("Failed to mark task"))
-    # At each loss of the connection Celery recommends another value of a setting that we chose.
+    # At each loss of the connection, Celery recommends another value for a setting that we chose.
     python = logging.getLogger("py.warnings")
     python.addFilter(lambda line: "In Celery 5.1 we introduced" not in line.getMessage())
-    # Our tasks tell in one line of their own how they ended; "received" and "succeeded" around it
-    # are a sixth of a worker's work when runs are many.
+    # Our tasks log their outcome in a line of their own. "received" and "succeeded" around it take
+    # a sixth of a worker's time when there are many runs.
     for name in ("celery.worker.strategy", "celery.app.trace"):
-        logging.getLogger(name).addFilter(_says_more_than_we)
-    # Celery leaves this to whoever sets up logging in its place.
+        logging.getLogger(name).addFilter(_is_not_about_our_tasks)
+    # Celery leaves this to the program that sets up logging in its place.
     if current_app.conf.worker_redirect_stdouts:
         current_app.log.redirect_stdouts(current_app.conf.worker_redirect_stdouts_level)
 
 
-def _says_more_than_we(line: logging.LogRecord) -> bool:
+def _is_not_about_our_tasks(line: logging.LogRecord) -> bool:
     from celery.app.trace import LOG_RECEIVED, LOG_SUCCESS
 
     if line.msg not in (LOG_RECEIVED, LOG_SUCCESS):
@@ -134,8 +135,11 @@ def _says_more_than_we(line: logging.LogRecord) -> bool:
     return not about["name"].startswith("cron_tasks.")
 
 
-def _of_flower(**_: Any) -> None:
-    """Flower never asks for logging to be set up; it imports the tasks after tornado did that."""
+def _configure_flower(**_: Any) -> None:
+    """Set up logging for Flower, which sends no signal for that.
+
+    Flower imports the tasks after tornado has set up its own logging.
+    """
     import click
 
     context = click.get_current_context(silent=True)
@@ -150,7 +154,7 @@ def _configure_program(
     from click.core import ParameterSource
 
     settings, context = load(), click.get_current_context(silent=True)
-    # Celery's commands say WARNING when nobody asked for a level.
+    # Celery's commands pass WARNING if no level is given.
     if context and context.get_parameter_source("loglevel") is ParameterSource.DEFAULT:
         loglevel = None
     to_terminal = logfile is None or settings.origins["log_format"] != "default"
@@ -175,10 +179,10 @@ class _Formatter(ProcessorFormatter):
             )
 
 
-def _formatter(format: str, colors: bool, mask: Clean) -> logging.Formatter:
+def _make_formatter(format: str, colors: bool, mask: Clean) -> logging.Formatter:
     if format == "json":
         clean = mask
-        # ASCII only, so what a terminal or a reader of lines takes for more than text is escaped.
+        # ASCII only, so that anything with a meaning to a terminal or a line reader is escaped.
         render: structlog.typing.Processor = structlog.processors.JSONRenderer()
     else:
         clean = lambda text: printable(mask(text), sys.maxsize)  # noqa: E731
@@ -186,10 +190,10 @@ def _formatter(format: str, colors: bool, mask: Clean) -> logging.Formatter:
             colors=colors, exception_formatter=structlog.dev.plain_traceback, sort_keys=False
         )
 
-    def cleaned(_: Any, __: str, event: Event) -> Event:
+    def clean_event(_: Any, __: str, event: Event) -> Event:
         traceback = str(event.pop("exception", ""))
         first = {name: event.pop(name, "") for name in _FIRST}
-        out: Event = _cleaned(first | dict(event), clean)
+        out: Event = _clean_value(first | dict(event), clean)
         if traceback and format == "json":
             out["exception"] = clean(traceback)
         elif traceback:
@@ -201,14 +205,14 @@ def _formatter(format: str, colors: bool, mask: Clean) -> logging.Formatter:
         processors=[
             ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
-            cleaned,
+            clean_event,
             render,
         ],
     )
 
 
-def _mask(secrets: Iterable[str]) -> Clean:
-    """Puts `***` in the place of secrets (also within a `repr`) and of passwords in URLs."""
+def _make_mask(secrets: Iterable[str]) -> Clean:
+    """Make a function that masks secrets, also within a `repr`, and passwords in URLs."""
     known = {secret for secret in secrets if len(secret) >= _LEAST_SECRET}
     known |= {repr(secret)[1:-1] for secret in known}
     longest_first = sorted(known, key=len, reverse=True)
@@ -222,15 +226,17 @@ def _mask(secrets: Iterable[str]) -> Clean:
     return clean
 
 
-def _cleaned(value: Any, clean: Clean, depth: int = 6) -> Any:
-    """`value` as JSON can hold it, every text in it clean."""
+def _clean_value(value: Any, clean: Clean, depth: int = 6) -> Any:
+    """Return `value` as JSON can represent it, with every text in it cleaned."""
     match value:
         case None | bool() | int():
             return value
         case float() if isfinite(value):
             return value
         case Mapping() if depth:
-            return {clean(str(k)): _cleaned(each, clean, depth - 1) for k, each in value.items()}
+            return {
+                clean(str(k)): _clean_value(each, clean, depth - 1) for k, each in value.items()
+            }
         case list() | tuple() | set() | frozenset() if depth:
-            return [_cleaned(each, clean, depth - 1) for each in value]
+            return [_clean_value(each, clean, depth - 1) for each in value]
     return clean(str(value))

@@ -13,8 +13,8 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import ResponseError
 
-from cron_tasks.broker.depth import QUEUE_FULL, waiting
-from cron_tasks.errors import ActionFailed, described
+from cron_tasks.broker.depth import QUEUE_FULL, count_messages
+from cron_tasks.errors import ActionFailed, describe_error
 from cron_tasks.jobs.actions import TaskAction
 from cron_tasks.jobs.job import Job
 from cron_tasks.runs.outcomes import ERROR_SHOWN
@@ -48,7 +48,7 @@ def send(app: Celery, job: Job, action: TaskAction, task_id: str, handed: Handed
     }
     routing: dict[str, Any] = {"queue": job.queue, "priority": job.priority}
     with app.producer_or_acquire() as producer:
-        if (there := waiting(producer, queue)) > QUEUE_FULL:
+        if (there := count_messages(producer, queue)) > QUEUE_FULL:
             raise ActionFailed(f"{there} messages wait in its queue {queue}", permanent=False)
         try:
             app.send_task(
@@ -77,4 +77,4 @@ def error_of(task_id: str, error: BaseException | None) -> str:
         return printable(
             f"its task failed; the log of its worker says why ({task_id})", ERROR_SHOWN
         )
-    return described(error, ERROR_SHOWN)
+    return describe_error(error, ERROR_SHOWN)

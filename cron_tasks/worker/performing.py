@@ -7,8 +7,8 @@ from typing import Any
 
 import structlog
 
-from cron_tasks.actions import action_of
-from cron_tasks.errors import ActionFailed, CronTasksError, Stopped, described
+from cron_tasks.actions import find_performer
+from cron_tasks.errors import ActionFailed, CronTasksError, Stopped, describe_error
 from cron_tasks.jobs.run import Run
 from cron_tasks.ledger.records import split_reason
 from cron_tasks.runs.outcomes import ERROR_SHOWN, Result
@@ -81,7 +81,7 @@ def act(run: Run, settings: Settings) -> Result:
     An action may raise anything: SystemExit, CancelledError and KeyboardInterrupt are failures too.
     """
     try:
-        output = action_of(run.job)(run, settings)
+        output = find_performer(run.job)(run, settings)
     except Stopped:
         raise
     except ActionFailed as error:
@@ -89,14 +89,14 @@ def act(run: Run, settings: Settings) -> Result:
     except BaseException as error:
         if not isinstance(error, CronTasksError):
             log.exception("run.raised", job_id=run.job.id, run_id=run.run_id)
-        return Result("failed", error=described(error, ERROR_SHOWN))
+        return Result("failed", error=describe_error(error, ERROR_SHOWN))
     return Result("ok", output=output)
 
 
 def _failed(error: ActionFailed) -> Result:
     return Result(
         "failed",
-        error=described(error, ERROR_SHOWN),
+        error=describe_error(error, ERROR_SHOWN),
         output=render_output(error.output),
         final=bool(error.permanent),
         retry_after=_seconds(error.retry_after),

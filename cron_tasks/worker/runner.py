@@ -8,10 +8,10 @@ from itertools import count
 
 import structlog
 
-from cron_tasks.errors import described
+from cron_tasks.errors import describe_error
 from cron_tasks.jobs.actions import TaskAction
 from cron_tasks.jobs.job import Job
-from cron_tasks.jobs.permissions import Limits
+from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.jobs.run import Run
 from cron_tasks.ledger.ledger import LEASE, Ledger
 from cron_tasks.ledger.records import Claim, Outcome, split_reason
@@ -140,7 +140,7 @@ class Runner(Concluder):
         self, run: Run, claim: Claim, action: TaskAction, started: float
     ) -> tuple[Result | None, Claim]:
         """Leave an attempt to a Celery task; what went wrong, if so, and the claim as it is now."""
-        if not Limits(self.settings.tasks_allow).allows_task(action.name):
+        if not Permissions(self.settings.tasks_allow).allows_task(action.name):
             error = f"CRON_TASKS_TASKS_ALLOW lets no job call the task {printable(action.name)}"
             return Result("failed", error=error, final=True), claim
         # An id of its own for every attempt: workers remember for hours which were revoked.
@@ -153,7 +153,7 @@ class Runner(Concluder):
             self.send(run.job, action, task_id, Handed(run.run_id, handed.state, started))
         except Exception as error:
             self.service.check()
-            reason = f"its task could not be sent: {described(error, ERROR_SHOWN)}"
+            reason = f"its task could not be sent: {describe_error(error, ERROR_SHOWN)}"
             return Result("failed", error=reason), handed
         log.info("run.handed_over", job_id=run.job.id, run_id=run.run_id, task_id=task_id)
         return None, handed

@@ -1,4 +1,4 @@
-"""What the operator allows: settings, what a sync rejects by them, and when it asks again."""
+"""The permissions of jobs: the settings, what a sync rejects by them, and when it revalidates."""
 
 from pathlib import Path
 from typing import Any
@@ -8,20 +8,24 @@ from redis import Redis
 from rest_server import RestServer
 
 from cron_tasks.actions import secrets
-from cron_tasks.jobs.job import Job, Rejected, validate
-from cron_tasks.jobs.permissions import Limits
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.permissions import Permissions
+from cron_tasks.jobs.rejected import Rejected
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.registry.plan import Policy, plan
 from cron_tasks.registry.registry import Registry
 from cron_tasks.settings import Settings
 from cron_tasks.sync.reconciler import Reconciler
 
-LIMITS = Limits(("reports.*", "mail.send"), ("10.0.0.0/8", "*.intern"), frozenset({"API_KEY"}))
+PERMISSIONS = Permissions(
+    ("reports.*", "mail.send"), ("10.0.0.0/8", "*.intern"), frozenset({"API_KEY"})
+)
 NOTIFY = {"id": 1, "name": "Notify", "every": 60}
 HTTP = {"id": 2, "name": "Call", "every": 60, "action": {"type": "http", "url": "http://10.0.0.1"}}
 
 
-def errors(action: dict[str, Any], limits: Limits = LIMITS) -> tuple[str, ...]:
-    outcome = validate(NOTIFY | {"action": action}, timezone="UTC", limits=limits)
+def errors(action: dict[str, Any], permissions: Permissions = PERMISSIONS) -> tuple[str, ...]:
+    outcome = validate_row(NOTIFY | {"action": action}, timezone="UTC", permissions=permissions)
     return outcome.errors if isinstance(outcome, Rejected) else ()
 
 
@@ -36,14 +40,14 @@ def errors(action: dict[str, Any], limits: Limits = LIMITS) -> tuple[str, ...]:
         ("os.system", False),
     ],
 )
-def test_tasks(name: str, allowed: bool) -> None:
+def test_tasks_need_a_permission(name: str, allowed: bool) -> None:
     said = (
         f"`action.name`: jobs may not call the task '{name}'; "
-        "CRON_TASKS_TASKS_ALLOW names those that they may"
+        "CRON_TASKS_TASKS_ALLOW lists the permitted tasks"
     )
     assert errors({"type": "task", "name": name}) == (() if allowed else (said,))
-    assert LIMITS.allows_task(name) is allowed
-    assert errors({"type": "task", "name": name}, Limits()) == (said,)
+    assert PERMISSIONS.allows_task(name) is allowed
+    assert errors({"type": "task", "name": name}, Permissions()) == (said,)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +62,7 @@ def test_tasks(name: str, allowed: bool) -> None:
         ("http://[::ffff:127.0.0.1]/", "is a loopback address"),
     ],
 )
-def test_hosts(url: str, refused: str | None) -> None:
+def test_hosts_need_a_permission(url: str, refused: str | None) -> None:
     found = errors({"type": "http", "url": url})
     if refused is None:
         assert found == ()
@@ -79,15 +83,16 @@ def test_hosts(url: str, refused: str | None) -> None:
         (
             {"url": "http://example.org/${secret:x}", "json": {"a": ["${secret:PASSWORD.txt}"]}},
             (
-                "`action.url`: jobs have no secret 'x'; CRON_TASKS_SECRETS_DIR is their folder",
+                "`action.url`: jobs have no secret 'x'; "
+                "add it to the folder CRON_TASKS_SECRETS_DIR",
                 "`action.json`: jobs have no secret 'PASSWORD.txt'; "
-                "CRON_TASKS_SECRETS_DIR is their folder",
+                "add it to the folder CRON_TASKS_SECRETS_DIR",
             ),
         ),
         ({"body": "$${secret:x}", "headers": {"X": "$$secret"}}, ()),
     ],
 )
-def test_secrets(action: dict[str, Any], found: tuple[str, ...]) -> None:
+def test_secrets_have_to_exist(action: dict[str, Any], found: tuple[str, ...]) -> None:
     assert errors({"type": "http", "url": "http://example.org/"} | action) == found
 
 
@@ -96,22 +101,22 @@ def test_which_files_are_secrets_of_jobs(tmp_path: Path) -> None:
         (tmp_path / name).write_text("x")
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "API_KEY")
-    assert set(secrets.names(tmp_path)) == {"API_KEY", "token.txt", "link"}
-    assert set(secrets.names(tmp_path / "gone")) == set(secrets.names(None)) == set()
+    assert set(secrets.list_secrets(tmp_path)) == {"API_KEY", "token.txt", "link"}
+    assert set(secrets.list_secrets(tmp_path / "gone")) == set(secrets.list_secrets(None)) == set()
 
 
-def test_other_limits_ask_again_only_where_there_is_an_action() -> None:
+def test_changed_permissions_revalidate_only_jobs_with_an_action() -> None:
     rows = [("row 1", NOTIFY), ("row 2", HTTP)]
-    changes = plan({}, rows, Policy(limits=LIMITS))
+    changes = plan({}, rows, Policy(permissions=PERMISSIONS))
     current = {each.job.id: each.fingerprint for each in changes.settle()}
-    assert plan(current, rows, Policy(limits=LIMITS)).unchanged == 2
-    tighter = plan(current, rows, Policy(limits=Limits()))
+    assert plan(current, rows, Policy(permissions=PERMISSIONS)).unchanged == 2
+    tighter = plan(current, rows, Policy(permissions=Permissions()))
     assert list(tighter.settle()) == []
     assert (tighter.unchanged, [each.id for each in tighter.rejected]) == (1, ["2"])
     assert tighter.removed == []
 
 
-def test_a_setting_counts_although_the_list_is_the_same(
+def test_a_changed_setting_counts_even_if_the_list_is_the_same(
     redis: Redis, rest: RestServer, tmp_path: Path
 ) -> None:
     def rejected(**values: Any) -> list[str | None]:
@@ -134,4 +139,4 @@ def test_a_setting_counts_although_the_list_is_the_same(
     assert not_modified[-1]
     stored = Registry(redis).job("4")
     assert isinstance(stored, Job)
-    assert b"${secret:KEY}" in stored.document()
+    assert b"${secret:KEY}" in stored.to_document()

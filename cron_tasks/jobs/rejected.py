@@ -1,0 +1,22 @@
+"""Rows that are not valid jobs. Pure."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A row that is not a valid job: every reason, and its place in the list ("row 17")."""
+
+    id: str | None
+    place: str
+    errors: tuple[str, ...]
+    row: Any
+
+
+class Unreadable(dict[str, Any]):
+    """The rest of a row that cannot be read as it is, and the reason. Such a row is rejected."""
+
+    def __init__(self, row: dict[str, Any], reason: str) -> None:
+        super().__init__(row)
+        self.reason = reason

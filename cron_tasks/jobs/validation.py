@@ -1,0 +1,111 @@
+"""Turn a row of the REST service's list into a Job, or into a Rejected with every reason. Pure.
+
+Every fault of a row is reported at once, in words for the person who edits it. `validate_row` never
+raises, whatever the row holds.
+"""
+
+from math import isfinite
+from typing import Any
+
+from pydantic import ValidationError
+
+from cron_tasks.errors import ScheduleError
+from cron_tasks.jobs.fingerprint import REMARKS
+from cron_tasks.jobs.job import EXPECTED, OPTIONS, TIMING, Job, rule_text
+from cron_tasks.jobs.messages import explain_errors, format_faults
+from cron_tasks.jobs.permissions import NO_PERMISSIONS, Permissions
+from cron_tasks.jobs.rejected import Rejected, Unreadable
+from cron_tasks.schedules import Schedule, parse
+from cron_tasks.schedules.parse import RULE_FIELDS
+from cron_tasks.text.display import short_repr
+from cron_tasks.text.stored_json import to_storable, to_storable_fields
+
+#: The most errors that are reported of one row.
+MOST_ERRORS = 50
+#: The most bytes of JSON in one field of a schedule.
+_LONGEST = 65_536
+#: The least number of 200 digits. Ids are shorter.
+_LONG_ID = 10**199
+_ID = "a whole number, or text of 1 to 200 printable characters"
+
+
+def row_id(row: Any) -> str | None:
+    """Return the id of a row as text, or None if it has no valid id.
+
+    7 and "7" are the same job.
+    """
+    identity = row.get("id") if isinstance(row, dict) else None
+    if isinstance(identity, str):
+        return identity if 0 < len(identity) <= 200 and identity.isprintable() else None
+    if isinstance(identity, int) and not isinstance(identity, bool):
+        return str(identity) if abs(identity) < _LONG_ID else None
+    return None
+
+
+def validate_row(
+    row: Any, *, timezone: str, place: str = "", permissions: Permissions = NO_PERMISSIONS
+) -> Job | Rejected:
+    """Return the job that `row` describes, or every reason why it describes none. Never raises.
+
+    `timezone` is the zone of a job that names none. `place` is where the row stands in the list
+    ("row 17"). `permissions` are those that the operator grants to jobs.
+    """
+    if not isinstance(row, dict):
+        return Rejected(None, place, (f"expected an object, got {short_repr(row)}",), row)
+    identity = row_id(row)
+    if isinstance(row, Unreadable):
+        return Rejected(identity, place, (row.reason,), dict(row))
+    timing, options, unknown = _split_row(row)
+    found: list[tuple[str, str]] = []
+    if options.keys() >= {"enabled", "is_active"} and options["enabled"] != options["is_active"]:
+        found.append(("is_active", "contradicts `enabled`"))
+    if identity is None:
+        found.append(("id", f"expected {_ID}, got {short_repr(options.pop('id', None))}"))
+    else:
+        options["id"] = identity
+    if unknown:
+        options["extra"] = to_storable_fields(unknown)
+    try:
+        given = {"timezone": timezone, **timing}
+        schedule = options["schedule"] = parse(**given, identity=identity or "")
+        options["written"] = _rule_as_written(timing, schedule)
+    except ScheduleError as error:
+        found += error.errors
+    try:
+        job = Job.model_validate(options)
+        if "action" in options:
+            found += permissions.find_faults(job.action)
+    except ValidationError as error:
+        wrong = explain_errors(error, EXPECTED)
+        found += [item for item in wrong.items() if item[0] not in ("id", "schedule")]
+    if found:
+        sentences = dict.fromkeys(format_faults(found))
+        return Rejected(identity, place, tuple(sentences)[:MOST_ERRORS], row)
+    return job
+
+
+def _split_row(row: dict[Any, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[Any, Any]]:
+    """Return the fields of a row in three groups: of the schedule, other known ones, unknown ones.
+
+    null counts as not given. So does an empty text, which is the null of many database columns,
+    unless the field is required.
+    """
+    timing: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+    unknown: dict[Any, Any] = {}
+    for name, value in row.items():
+        if value is None or (value == "" and name not in ("id", "name")) or name in REMARKS:
+            continue
+        if name in TIMING:
+            # NaN and Infinity are not JSON. As null, the field would seem to be missing.
+            finite = not isinstance(value, float) or isfinite(value)
+            timing[name] = to_storable(value, _LONGEST) if finite else str(value)
+        else:
+            (options if name in OPTIONS else unknown)[name] = value
+    return timing, options, unknown
+
+
+def _rule_as_written(timing: dict[str, Any], schedule: Schedule) -> str | None:
+    """Return the rule as the row has it, or None if the schedule words it in the same way."""
+    text = next(str(timing[kind]) for kind in RULE_FIELDS if str(timing.get(kind, "")).strip())
+    return None if text == rule_text(schedule) else text
