@@ -21,7 +21,8 @@ from cron_tasks.jobs import plugins
 from cron_tasks.jobs.queues import QueuesInUse, QueueUse
 from cron_tasks.settings import Settings, load
 from cron_tasks.store import names
-from cron_tasks.store.client import TIMEOUT, read_master_name
+from cron_tasks.store.client import TIMEOUT
+from cron_tasks.store.urls import parse_redis_url
 from cron_tasks.telemetry import logs
 from cron_tasks.text.display import printable
 
@@ -90,7 +91,7 @@ def _broker_options(url: str) -> tuple[str, dict[str, object]]:
         "retry_on_timeout": False,
     }
     if url.startswith("sentinel://"):
-        transport["master_name"] = read_master_name(url)
+        transport["master_name"] = parse_redis_url(url).options["master_name"]
         url = url.partition("?")[0]
     return url, transport
 
@@ -117,7 +118,7 @@ if (command := click.get_current_context(silent=True)) and command.invoked_subco
 @beat_init.connect
 def _require_rest_url(**_: object) -> None:
     try:
-        settings.required("rest_url")
+        settings.require("rest_url")
     except SettingsError as error:
         sys.exit(str(error))
 

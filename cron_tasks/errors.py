@@ -1,4 +1,4 @@
-"""One tree of errors: what is raised on purpose, and told to people in a sentence."""
+"""The errors that are raised on purpose. Each has one sentence for a person."""
 
 from collections.abc import Iterable
 
@@ -6,11 +6,11 @@ from cron_tasks.text.display import printable
 
 
 class CronTasksError(Exception):
-    """Base of every error raised on purpose; its text is one sentence for a person."""
+    """The base of every error that is raised on purpose. Its text is one sentence for a person."""
 
 
 class SettingsError(CronTasksError):
-    """A setting is missing or wrong; the text names its variable."""
+    """A setting is missing or wrong. The text names its variable."""
 
 
 class ScheduleError(CronTasksError, ValueError):
@@ -22,7 +22,7 @@ class ScheduleError(CronTasksError, ValueError):
 
 
 class SourceError(CronTasksError):
-    """The list of jobs could not be read whole."""
+    """The complete list of jobs could not be read."""
 
 
 class UnknownJob(CronTasksError):
@@ -30,14 +30,14 @@ class UnknownJob(CronTasksError):
 
 
 class RunUnfit(CronTasksError):
-    """A run is unknown, or not in a state for what was asked of it."""
+    """A run is unknown, or its state does not allow what was asked."""
 
 
 class ActionFailed(CronTasksError):
-    """An action could not do its work; the text is what people are told.
+    """An action failed. The text is shown to people.
 
-    One that is not `permanent` may be tried again, at the earliest after `retry_after` seconds;
-    `output` is what the action has to show for it.
+    Unless it is `permanent`, the action may be tried again, after `retry_after` seconds at the
+    earliest. `output` is what the action produced.
     """
 
     def __init__(
@@ -54,10 +54,10 @@ class ActionFailed(CronTasksError):
         self.output = output
 
 
-def described(error: BaseException, limit: int = 500) -> str:
+def describe_error(error: BaseException, limit: int = 500) -> str:
     """Return `error` as one printable line of at most `limit` characters: its type and its text.
 
-    The errors raised on purpose here are sentences, so their type is left out.
+    The errors of this module are sentences, so their type is left out.
     """
     kind = type(error).__name__
     try:

@@ -1,4 +1,4 @@
-"""What the tests of schedules share."""
+"""Helpers of the tests of schedules."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -28,7 +28,7 @@ def faults(**fields: Any) -> list[tuple[str, str]]:
 
 
 def understood(**fields: Any) -> Schedule | None:
-    """The schedule, or None if it was refused in words."""
+    """Return the schedule, or None if it was rejected with an explanation."""
     try:
         return parse(**fields)
     except ScheduleError as refused:

@@ -10,12 +10,12 @@ from applying import apply
 from redis import Redis
 from rest_server import RestServer
 
-from cron_tasks.audit.account import read
-from cron_tasks.audit.explain import why
+from cron_tasks.audit.account_reader import read_accounts
+from cron_tasks.audit.explain import explain_tick
 from cron_tasks.beat.sweeper import sweep
 from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.ledger.ledger import LEASE, Ledger
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.plan import Changes, Policy, plan
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import queries
@@ -24,7 +24,7 @@ from cron_tasks.store import names
 from cron_tasks.worker.runner import Runner
 
 NOW = 1_800_000_000.0
-TICK = run_id("7", NOW)
+TICK = RunId("7", NOW)
 QUEUE = "queue:to_telegram"
 
 
@@ -55,7 +55,7 @@ class Stage:
         apply(self.redis, Changes(removed=["7"]), self.now)
 
     def fire(self, when: float = NOW) -> str:
-        tick = run_id("7", when)
+        tick = RunId("7", when)
         self.redis.hset(names.OPEN, tick, "p|1||")
         self.redis.zadd(names.DEADLINES, {tick: when})
         self.redis.zadd(names.SCHEDULE, {names.entry_key("7"): when + 3600}, xx=True)
@@ -63,7 +63,7 @@ class Stage:
 
     def run(self, tick: str = TICK) -> str:
         """What becomes of the tick when its message comes."""
-        return self.runner.run([(tick, "7")]).get(tick, "")
+        return self.runner.run([tick]).get(tick, "")
 
     def sweep(self) -> None:
         """Look after all that waits; no message arrives."""
@@ -97,5 +97,5 @@ class Stage:
         return found
 
     def why(self, at: float = NOW) -> str:
-        (account,) = read(self.redis, ["7"], [int(at // 86400)])
-        return why(account, {}, at, self.now, "UTC").sentence
+        (account,) = read_accounts(self.redis, ["7"], [int(at // 86400)])
+        return explain_tick(account, {}, at, self.now, "UTC").sentence

@@ -203,7 +203,7 @@ def test_retry_after_counts_where_another_attempt_can_help(
         (drip(b"x", 0.02), "no whole answer within 0.3 s"),
         (drip(b"x", 0.02, headers=True), "no whole answer within 0.3 s"),
         (silent(), "no whole answer within 0.3 s"),
-        (reset(), "the connection was lost"),
+        (reset(), "the service reset the connection"),
         (truncated(b"x" * 100, 50), "the answer was cut short"),
         (truncated(b"x" * 100, 50, chunked=True), "the answer was cut short"),
     ],
@@ -297,7 +297,7 @@ def test_a_post_that_a_kept_connection_swallows_is_sent_once_more(
     assert len({headers["idempotency-key"] for _, _, headers in rest.requests}) == 1
     assert len(rest.clients) == 2
     rest.answer = reset()
-    assert "the connection was lost" in str(failure(perform, method="POST"))
+    assert "the service reset the connection" in str(failure(perform, method="POST"))
     assert len(rest.requests) == 5, "once more, and no more"
 
 

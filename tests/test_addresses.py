@@ -1,10 +1,16 @@
-"""Which addresses a job may reach: a table of what is public, what is not, and what allows it."""
+"""Tables of addresses that are public and of those that are not, and of rules that allow them."""
 
 from ipaddress import ip_address
 
 import pytest
 
-from cron_tasks.http.addresses import host_allowed, literal, refusal, refused_host, rule
+from cron_tasks.http.addresses import (
+    explain_host_refusal,
+    explain_refusal,
+    is_host_allowed,
+    normalize_rule,
+    parse_address,
+)
 
 
 @pytest.mark.parametrize(
@@ -18,7 +24,7 @@ from cron_tasks.http.addresses import host_allowed, literal, refusal, refused_ho
     ],
 )
 def test_a_public_address(address: str) -> None:
-    assert refusal(ip_address(address), ()) is None
+    assert explain_refusal(ip_address(address), ()) is None
 
 
 @pytest.mark.parametrize(
@@ -82,12 +88,12 @@ def test_a_public_address(address: str) -> None:
     ],
 )
 def test_an_address_that_is_not_public(address: str, kind: str) -> None:
-    assert refusal(ip_address(address), ()) == f"{ip_address(address)} is {kind} address"
-    assert refusal(ip_address(address), ["203.0.112.0/24", "example.org"]) is not None
+    assert explain_refusal(ip_address(address), ()) == f"{ip_address(address)} is {kind} address"
+    assert explain_refusal(ip_address(address), ["203.0.112.0/24", "example.org"]) is not None
 
 
-def test_an_address_that_python_calls_private_or_reserved_as_it_ages() -> None:
-    assert refusal(ip_address("64:ff9b:1::a00:1"), ()) is not None
+def test_addresses_on_which_versions_of_python_disagree() -> None:
+    assert explain_refusal(ip_address("64:ff9b:1::a00:1"), ()) is not None
 
 
 @pytest.mark.parametrize(
@@ -102,7 +108,7 @@ def test_an_address_that_python_calls_private_or_reserved_as_it_ages() -> None:
     ],
 )
 def test_a_network_that_is_allowed(address: str, rules: list[str]) -> None:
-    assert refusal(ip_address(address), rules) is None
+    assert explain_refusal(ip_address(address), rules) is None
 
 
 @pytest.mark.parametrize(
@@ -122,7 +128,7 @@ def test_a_network_that_is_allowed(address: str, rules: list[str]) -> None:
     ],
 )
 def test_a_host_that_is_allowed_by_name(host: str, rules: list[str], allowed: bool) -> None:
-    assert host_allowed(host, rules) is allowed
+    assert is_host_allowed(host, rules) is allowed
 
 
 @pytest.mark.parametrize(
@@ -146,15 +152,20 @@ def test_a_host_that_is_allowed_by_name(host: str, rules: list[str], allowed: bo
         ("deadbeef.example", [], None),
     ],
 )
-def test_what_a_host_tells_without_being_resolved(
+def test_a_host_that_is_refused_by_its_name_alone(
     host: str, rules: list[str], refused: str | None
 ) -> None:
-    assert refused_host(host, rules) == refused
+    assert explain_host_refusal(host, rules) == refused
 
 
 def test_a_literal_address_is_read_as_the_resolver_reads_it() -> None:
-    assert literal("1.2") == ip_address("1.0.0.2")
-    assert literal("1.2.3.4.5") is literal("256.1.1.1") is literal("example.org") is None
+    assert parse_address("1.2") == ip_address("1.0.0.2")
+    assert (
+        parse_address("1.2.3.4.5")
+        is parse_address("256.1.1.1")
+        is parse_address("example.org")
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -174,7 +185,7 @@ def test_a_literal_address_is_read_as_the_resolver_reads_it() -> None:
     ],
 )
 def test_a_rule(text: str, meaning: str) -> None:
-    assert rule(text) == meaning
+    assert normalize_rule(text) == meaning
 
 
 @pytest.mark.parametrize(
@@ -184,27 +195,27 @@ def test_a_rule(text: str, meaning: str) -> None:
         ("a:80", "'a:80' has a port; a rule holds for all ports of a host"),
         ("[::1]:80", "'[::1]:80' has a port; a rule holds for all ports of a host"),
         ("10.0.0.1/8", "'10.0.0.1/8' has host bits set; did you mean 10.0.0.0/8?"),
-        ("10.0.0.0/33", "'10.0.0.0/33' is no host, *.domain, address, network or *"),
-        ("256.1.1.1", "'256.1.1.1' is no host, *.domain, address, network or *"),
-        ("127.1", "'127.1' is no host, *.domain, address, network or *"),
-        ("a.*.b", "'a.*.b' is no host, *.domain, address, network or *"),
-        ("a b", "'a b' is no host, *.domain, address, network or *"),
-        ("a..b", "'a..b' is no host, *.domain, address, network or *"),
-        ("ü..b", "'ü..b' is no host, *.domain, address, network or *"),
+        ("10.0.0.0/33", "'10.0.0.0/33' is not a host, *.domain, address, network or *"),
+        ("256.1.1.1", "'256.1.1.1' is not a host, *.domain, address, network or *"),
+        ("127.1", "'127.1' is not a host, *.domain, address, network or *"),
+        ("a.*.b", "'a.*.b' is not a host, *.domain, address, network or *"),
+        ("a b", "'a b' is not a host, *.domain, address, network or *"),
+        ("a..b", "'a..b' is not a host, *.domain, address, network or *"),
+        ("ü..b", "'ü..b' is not a host, *.domain, address, network or *"),
     ],
 )
-def test_a_wrong_rule_says_why(text: str, why: str) -> None:
+def test_a_wrong_rule_is_explained(text: str, why: str) -> None:
     with pytest.raises(ValueError) as caught:
-        rule(text)
+        normalize_rule(text)
     assert str(caught.value) == why
 
 
 def test_hosts_as_browsers_spell_them() -> None:
-    assert rule("faß.de") == "xn--fa-hia.de"
-    assert rule("*.FAẞ.de.") == "*.xn--fa-hia.de"
-    assert rule("fa%C3%9F.de") == "xn--fa-hia.de"
-    assert rule("ΒΌΛΟΣ.com") == rule("βόλοσ.com") != rule("βόλος.com")
-    assert rule("my_service.münchen.de") == "my_service.xn--mnchen-3ya.de"
-    assert rule("💩.la") == "xn--ls8h.la"
-    assert host_allowed("xn--fa-hia.de", [rule("faß.de")])
-    assert not host_allowed("fass.de", [rule("faß.de")])
+    assert normalize_rule("faß.de") == "xn--fa-hia.de"
+    assert normalize_rule("*.FAẞ.de.") == "*.xn--fa-hia.de"
+    assert normalize_rule("fa%C3%9F.de") == "xn--fa-hia.de"
+    assert normalize_rule("ΒΌΛΟΣ.com") == normalize_rule("βόλοσ.com") != normalize_rule("βόλος.com")
+    assert normalize_rule("my_service.münchen.de") == "my_service.xn--mnchen-3ya.de"
+    assert normalize_rule("💩.la") == "xn--ls8h.la"
+    assert is_host_allowed("xn--fa-hia.de", [normalize_rule("faß.de")])
+    assert not is_host_allowed("fass.de", [normalize_rule("faß.de")])

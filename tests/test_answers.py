@@ -14,7 +14,7 @@ from rest_server import JOBS_PATH, Handler, RestServer, interim, raw, reply
 
 from cron_tasks.actions import find_performer
 from cron_tasks.errors import ActionFailed
-from cron_tasks.http.deadline import MOST_INTERIM
+from cron_tasks.http.deadline import MAX_INTERIM
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.jobs.run import Run
@@ -52,7 +52,7 @@ def before(path: str, answer: answers.Answer) -> answers.Answer:
     return lambda handler: (answer if handler.path == path else path_of)(handler)
 
 
-CODES = [(103,), (102,), (100,), (103, 103, 102, 100, 103), (199,), (102,) * MOST_INTERIM]
+CODES = [(103,), (102,), (100,), (103, 103, 102, 100, 103), (199,), (102,) * MAX_INTERIM]
 
 
 @pytest.mark.parametrize("codes", CODES, ids=str)
@@ -75,9 +75,9 @@ def test_interim_answers_do_not_stop_a_sync(rest: RestServer, codes: tuple[int, 
 
 @pytest.mark.parametrize("code", [100, 102, 103])
 def test_interim_answers_without_an_end(call: Call, rest: RestServer, code: int) -> None:
-    rest.answer = interim([code] * (MOST_INTERIM + 1), path_of)
-    assert call("/a").endswith(f"the service sent more than {MOST_INTERIM} interim responses")
-    assert f"more than {MOST_INTERIM} interim responses" in sync_failure(rest)
+    rest.answer = interim([code] * (MAX_INTERIM + 1), path_of)
+    assert call("/a").endswith(f"the service sent more than {MAX_INTERIM} interim responses")
+    assert f"more than {MAX_INTERIM} interim responses" in sync_failure(rest)
     rest.answer = None
     assert "404" in call("/b")
     slowly = itertools.repeat(code)

@@ -14,12 +14,12 @@ from stage import NOW, TICK, Stage
 from test_promises import cancelled, disabled, discarded, paused, removed, replaced
 
 from cron_tasks.ledger.records import accounted
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs.queries import shaped
 from cron_tasks.store import names
 
 EVERY = ["success", "failure", "skipped", "missed"]
-LATER = run_id("7", NOW + 3600)
+LATER = RunId("7", NOW + 3600)
 
 
 def too_late(stage: Stage) -> None:
@@ -40,7 +40,7 @@ def claimed_when_disabled(stage: Stage) -> None:
 def in_the_way(stage: Stage) -> None:
     """Another run of the job is going."""
     other = stage.fire(NOW - 3600)
-    stage.ledger.claim("w#9", stage.now, [(other, "7")])
+    stage.ledger.claim("w#9", stage.now, [other])
     stage.run()
     stage.redis.delete(names.OPEN, names.DEADLINES, names.GOING)
 
@@ -84,9 +84,9 @@ def test_a_run_that_never_began_has_no_attempt(
         (cancelled, "skipped", "somebody cancelled it while it waited for attempt {}"),
         (removed, "skipped", "the job was removed while the run waited for attempt {}"),
         (replaced, "skipped", "took its place while it waited for attempt {}"),
-        (paused, "failed", "it was not tried again, as the job was paused"),
-        (disabled, "failed", "it was not tried again, as the job was disabled"),
-        (discarded, "failed", "it was not tried again, as workers discarded its message"),
+        (paused, "failed", "it was not retried because the job was paused"),
+        (disabled, "failed", "it was not retried because the job was disabled"),
+        (discarded, "failed", "it was not retried because workers discarded its message"),
     ],
 )
 def test_a_run_that_ends_before_its_next_attempt_has_those_before(
@@ -160,7 +160,7 @@ def test_runs_show_says_when_it_ended(redis: Redis, rest: RestServer, quick: Qui
 def test_a_worker_that_died_in_an_attempt_made_it(redis: Redis, rest: RestServer) -> None:
     stage = Stage(redis, rest, notify={"on": EVERY}, retry={"max_attempts": 1})
     stage.fire()
-    stage.ledger.claim("w/1#0", stage.now, [(TICK, "7")])
+    stage.ledger.claim("w/1#0", stage.now, [TICK])
     stage.sweep()
     shown = stage.shown()
     assert (shown["status"], shown["attempt"], shown["worker"]) == ("failed", 1, "w/1")
@@ -188,3 +188,15 @@ def test_a_record_of_an_earlier_version_says_no_moment() -> None:
     assert shaped(line)["because"] == "somebody cancelled it"
     new = json.dumps(old | {"tried": 0, "attempt": 0})
     assert shaped(accounted(new.encode()).decode())["because"].endswith("before it could start")
+
+
+def test_a_run_that_was_to_be_done_again_when_its_job_was_removed_ended_as_before(
+    redis: Redis, rest: RestServer
+) -> None:
+    stage = Stage(redis, rest)
+    stage.fire()
+    cancelled(stage)
+    stage.ledger.open([TICK], stage.now, again=True)
+    removed(stage)
+    assert (stage.shown()["status"], stage.shown()["reason"]) == ("skipped", "cancelled")
+    assert "somebody cancelled it" in stage.why()

@@ -1,4 +1,4 @@
-"""Lost and doubled ticks do not make up for each other, and failures in any number stay bounded."""
+"""Lost and doubled ticks do not hide each other, and failures take bounded memory."""
 
 import json
 import time
@@ -9,14 +9,18 @@ from command_line import Quick
 from redis import Redis
 from test_account import HOURLY, START, Story, _by, hours
 
-from cron_tasks.audit.account import Tally, audit, counted, days_of, read, read_open
-from cron_tasks.audit.backfill import plan
+from cron_tasks.audit.account_reader import days_between, read_accounts, read_open_ticks
+from cron_tasks.audit.backfill import plan_backfill
+from cron_tasks.audit.tally import Tally, audit_job
 from cron_tasks.errors import RunUnfit
-from cron_tasks.ledger.records import DAY, ONE_TICK, Advance, Outcome, checksum, milliseconds_of
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.day_count import DayCount, checksum_of, count_one, invert_checksum
+from cron_tasks.ledger.records import Advance, Outcome
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import Flag, Kind, State
 from cron_tasks.runs import commands, queries
 from cron_tasks.runs.outcomes import Result
 from cron_tasks.runs.outcomes import record as full
+from cron_tasks.schedules.durations import DAY
 from cron_tasks.store import names
 from cron_tasks.store.scripts import load
 
@@ -27,21 +31,21 @@ OLD = f"cron_tasks:ok:{TODAY}"
 
 @pytest.fixture
 def story(redis: Redis) -> Story:
-    told = Story(redis)
-    told.sync(START, HOURLY)
-    return told
+    story = Story(redis)
+    story.sync(START, HOURLY)
+    return story
 
 
 def add(story: Story, *ticks: float, times: int = 1) -> None:
     for tick in ticks:
-        story.redis.hincrby(COUNT, "7", times * counted(tick))
+        story.redis.hincrby(COUNT, "7", times * count_one(tick))
 
 
 def test_a_tick_that_ran_twice_is_named(story: Story) -> None:
     story.run(20)
     add(story, hours(5))
     assert story.audit(START, hours(20.5)) == Tally(
-        expected=20, ok=20, doubled=[run_id("7", hours(5))]
+        expected=20, ok=20, doubled=[RunId("7", hours(5))]
     )
     assert story.audit(hours(5), hours(20.5)).doubled == []
 
@@ -50,8 +54,8 @@ def test_a_tick_that_ran_twice_is_named(story: Story) -> None:
     ("lost", "doubled"),
     [((3,), (7,)), ((1, 4), (2, 3)), ((1, 6), (2, 5)), (range(1, 10), range(10, 19))],
 )
-def test_what_ran_twice_hides_no_loss(story: Story, lost: Any, doubled: Any) -> None:
-    """Not even where the times of both have the same sum."""
+def test_a_doubled_tick_does_not_hide_a_lost_one(story: Story, lost: Any, doubled: Any) -> None:
+    """Not even if the times of both have the same sum."""
     story.run(20)
     story.redis.delete(names.HISTORY_PREFIX + "7")
     add(story, *map(hours, doubled))
@@ -60,14 +64,14 @@ def test_what_ran_twice_hides_no_loss(story: Story, lost: Any, doubled: Any) -> 
     assert found.lost
     assert found.doubled
     if len(lost) == 1:
-        assert found.lost == [run_id("7", hours(lost[0]))]
-        assert found.doubled == [run_id("7", hours(doubled[0]))]
+        assert found.lost == [RunId("7", hours(lost[0]))]
+        assert found.doubled == [RunId("7", hours(doubled[0]))]
     else:
         about = "at least 1 of the 20 ticks of 7 on 2027-01-15"
         assert (found.lost, found.doubled) == ([about], [f"{about} ran twice"])
 
 
-def test_what_the_history_shows_is_named(story: Story) -> None:
+def test_faults_that_the_history_shows_are_named(story: Story) -> None:
     story.run(20)
     history = names.HISTORY_PREFIX + "7"
     lines = story.redis.lrange(history, 0, -1)
@@ -75,15 +79,15 @@ def test_what_the_history_shows_is_named(story: Story) -> None:
         story.redis.lset(history, nth, lines[other])
         add(story, hours(20 - nth), times=-1)
         add(story, hours(20 - other))
-    days = days_of(START, hours(20.5))
-    (account,) = read(story.redis, ["7"], days)
-    found = audit(account, START, hours(20.5), hours(20.5))
-    assert sorted(found.lost) == sorted(run_id("7", hours(20 - nth)) for nth in (3, 5, 6))
-    assert sorted(found.doubled) == sorted(run_id("7", hours(20 - nth)) for nth in (8, 11, 14))
+    days = days_between(START, hours(20.5))
+    (account,) = read_accounts(story.redis, ["7"], days)
+    found = audit_job(account, START, hours(20.5), hours(20.5))
+    assert sorted(found.lost) == sorted(RunId("7", hours(20 - nth)) for nth in (3, 5, 6))
+    assert sorted(found.doubled) == sorted(RunId("7", hours(20 - nth)) for nth in (8, 11, 14))
     assert found.ok == 17
 
 
-def test_several_that_ran_twice_are_counted(story: Story) -> None:
+def test_several_doubled_ticks_are_counted(story: Story) -> None:
     story.run(10)
     add(story, hours(3), hours(5), hours(5))
     found = story.audit(START, hours(10.5))
@@ -97,28 +101,28 @@ def test_a_tick_that_ran_and_also_failed_ran_twice(story: Story) -> None:
     story.fire(missed=(hours(4), hours(5)))
     add(story, hours(3))
     found = story.audit(START, hours(5.5))
-    assert (found.failed, found.doubled) == (1, [run_id("7", hours(3))])
+    assert (found.failed, found.doubled) == (1, [RunId("7", hours(3))])
 
 
 def test_a_tick_that_failed_twice_ran_twice(story: Story) -> None:
     story.run(2)
     tick = story.fire()
     for _ in range(2):
-        story.redis.hset(names.OPEN, run_id("7", tick), "p|1||")
+        story.redis.hset(names.OPEN, RunId("7", tick), "p|1||")
         story.end(tick, Result("failed", error="broken"))
     found = story.audit(START, hours(3.5))
-    assert (found.failed, found.doubled) == (1, [run_id("7", tick)])
-    story.ledger.open([run_id("7", tick)], tick, again=True)
+    assert (found.failed, found.doubled) == (1, [RunId("7", tick)])
+    story.ledger.open([RunId("7", tick)], tick, again=True)
     story.end(tick, Result("failed", error="broken again"))
     assert story.audit(START, hours(3.5)).failed == 1
 
 
-def test_a_tick_that_failed_and_is_done_again_by_hand_ran_once(story: Story) -> None:
+def test_a_rerun_of_a_failed_tick_counts_once(story: Story) -> None:
     story.run(2)
     tick = story.fire()
     for again in (False, True, True):
         if again:
-            story.ledger.open([run_id("7", tick)], tick, again=True)
+            story.ledger.open([RunId("7", tick)], tick, again=True)
         story.end(tick, Result("failed", error="broken"))
     assert story.audit(START, hours(3.5)) == Tally(expected=3, ok=2, failed=1)
 
@@ -127,7 +131,7 @@ def test_a_run_that_no_schedule_asked_for_is_named(story: Story) -> None:
     story.run(3)
     add(story, hours(2.5))
     assert story.audit(START, hours(3.5)) == Tally(
-        expected=3, ok=3, unasked=[run_id("7", hours(2.5))]
+        expected=3, ok=3, unasked=[RunId("7", hours(2.5))]
     )
 
 
@@ -142,9 +146,9 @@ def test_the_audit_fails_when_a_tick_ran_twice(story: Story, quick: Quick) -> No
         story.end(story.fire(job="8"), Result("ok"), "8")
         since = story.redis.zscore(names.SCHEDULE, key)
     assert quick.json("audit")["doubled"] == []
-    story.redis.hincrby(f"{names.COUNT_PREFIX}{int(tick // DAY)}", "8", counted(tick))
-    assert quick.json("audit", code=1)["doubled"] == [run_id("8", tick)]
-    assert f"doubled: {run_id('8', tick)}" in quick.run("audit", code=1).stdout
+    story.redis.hincrby(f"{names.COUNT_PREFIX}{int(tick // DAY)}", "8", count_one(tick))
+    assert quick.json("audit", code=1)["doubled"] == [RunId("8", tick)]
+    assert f"doubled: {RunId('8', tick)}" in quick.run("audit", code=1).stdout
 
 
 class TestUpgrade:
@@ -152,8 +156,8 @@ class TestUpgrade:
 
     def count(self, story: Story, *ticks: float) -> None:
         for tick in ticks:
-            story.redis.hincrby(OLD, "7", ONE_TICK + round(tick % DAY * 1000))
-            story.redis.hincrby(COUNT, "7", -counted(tick))
+            story.redis.hincrby(OLD, "7", DayCount(1, round(tick % DAY * 1000)).packed)
+            story.redis.hincrby(COUNT, "7", -count_one(tick))
         if story.redis.hget(COUNT, "7") == "0":
             story.redis.hdel(COUNT, "7")
         story.redis.expire(OLD, DAY)
@@ -162,7 +166,7 @@ class TestUpgrade:
         story.run(10)
         self.count(story, *(hours(n) for n in range(1, 11)))
         assert story.audit(START, hours(10.5)) == Tally(expected=10, ok=10)
-        story.redis.hincrby(OLD, "7", -ONE_TICK - round(hours(3) % DAY * 1000))
+        story.redis.hincrby(OLD, "7", -DayCount(1, round(hours(3) % DAY * 1000)).packed)
         assert len(story.audit(START, hours(10.5)).lost) == 1
 
     @pytest.mark.parametrize("before", [range(1, 5), (1, 2, 4, 6)])
@@ -178,16 +182,16 @@ class TestUpgrade:
 def test_lua_and_python_compute_the_same_checksum(redis: Redis) -> None:
     text = load("store/checksum")[0] + "\nreturn string.format('%.0f', checksum(ARGV[1]))"
     for tick in (START, START + 0.001, START + 3600, START + DAY - 0.001, START + 43_199.999):
-        value = checksum(int(tick % DAY * 1000 + 0.5))
+        value = checksum_of(tick)
         assert redis.eval(text, 0, repr(tick)) == str(value)
-        assert milliseconds_of(value) == int(tick % DAY * 1000 + 0.5)
+        assert invert_checksum(value) == int(tick % DAY * 1000 + 0.5)
 
 
 TRACE = '[{"attempt":1,"started_at":1.5,"finished_at":2.5,"worker":"w","error":"broken"}]'
 
 
 class Minutely(Story):
-    """A job that comes every minute, and whose records are written by the ledger."""
+    """A job that is due every minute. The ledger writes its records."""
 
     def __init__(self, redis: Redis) -> None:
         super().__init__(redis)
@@ -195,9 +199,9 @@ class Minutely(Story):
 
     def ends(self, number: int, result: Result, by_hand: bool = False) -> None:
         tick = START + 60 * number
-        name = run_id("7", tick)
+        name = RunId("7", tick)
         line = full(name, result, _by(tick + 41), trace=TRACE)
-        state = "p|1|h|" if by_hand else "p|1||"
+        state = State(Kind.PENDING, flags=[Flag.BY_HAND] if by_hand else ())
         self.redis.hset(names.OPEN, name, state)
         done = Outcome(name, "7", state, line, (), result.status)
         assert self.ledger.finish(tick + 41, [done]) == [name]
@@ -212,16 +216,16 @@ OUTPUT = "x" * 4000
 @pytest.fixture
 def failing(redis: Redis) -> Minutely:
     """2,000 minutes: 8 ok, 1 skipped and 1 failed of each ten, then only failures."""
-    told = Minutely(redis)
+    story = Minutely(redis)
     for number in range(1, 2001):
         result = Result("failed", error="e" * 500, output=OUTPUT)
         if number <= 1000 and number % 10 == 5:
             result = Result("skipped", "overlap", other="7@2027-01-15T00:00:00Z")
         elif number <= 1000 and number % 10:
             result = Result("ok")
-        told.ends(number, result)
-    told.settle(START + 2001 * 60)
-    return told
+        story.ends(number, result)
+    story.settle(START + 2001 * 60)
+    return story
 
 
 def test_failures_in_any_number_take_little_and_stay_accounted_for(failing: Minutely) -> None:
@@ -237,7 +241,7 @@ def test_failures_in_any_number_take_little_and_stay_accounted_for(failing: Minu
     )
     newest = json.loads(redis.lindex(names.HISTORY_PREFIX + "7", 0))
     assert newest["output"] == OUTPUT
-    run = queries.find(redis, run_id("7", START + 1500 * 60))
+    run = queries.find(redis, RunId("7", START + 1500 * 60))
     assert run is not None
     assert (run["status"], run["error"]) == ("failed", "e" * 120)
     assert run["scheduled_for"] == "2027-01-16T01:00:00Z"
@@ -255,57 +259,57 @@ def test_a_window_that_cuts_an_hour_of_counts_begins_after_it(failing: Minutely)
 def test_a_loss_among_counts_is_seen(failing: Minutely) -> None:
     fields = failing.redis.hgetall("cron_tasks:folded:7")
     tick = START + 60 * 10
-    failing.redis.hincrby("cron_tasks:folded:7", f"{int(tick // 3600)}:failed:", -counted(tick))
+    failing.redis.hincrby("cron_tasks:folded:7", f"{int(tick // 3600)}:failed:", -count_one(tick))
     assert len(fields) < 60
-    assert failing.audit(START, START + 2000.5 * 60).lost == [run_id("7", tick)]
+    assert failing.audit(START, START + 2000.5 * 60).lost == [RunId("7", tick)]
 
 
-def test_what_only_counts_are_kept_of_is_said_so(failing: Minutely) -> None:
+def test_ticks_without_a_record_are_reported_as_counts(failing: Minutely) -> None:
     redis, now = failing.redis, START + 2000.5 * 60
-    assert "of its hour only counts are kept beside those that ran ok: 5 failed, 6 skipped" in (
+    assert "its record is gone; besides ticks that ran ok, its hour has: 5 failed, 6 skipped" in (
         failing.why(START + 20 * 60, now)
     )
-    gone = run_id("7", START + 10 * 60)
+    gone = RunId("7", START + 10 * 60)
     run = queries.find(redis, gone)
     assert run is not None
     assert run["status"] == "failed"
     assert gone in [each["run_id"] for each in queries.ended(redis, None, "failed")]
-    with pytest.raises(RunUnfit, match="of runs that old only counts are kept"):
+    with pytest.raises(RunUnfit, match="only counts are kept of runs that old"):
         commands.reopen(redis, failing.ledger, gone, now)
     job = failing.registry.get_job("7")
-    assert plan(redis, job, START + 60, START + 1800, now).unsure == 30
-    assert read_open(redis) == {}
+    assert plan_backfill(redis, job, START + 60, START + 1800, now).unsure == 30
+    assert read_open_ticks(redis) == {}
 
 
-def test_runs_by_hand_are_not_taken_for_ticks(redis: Redis) -> None:
-    told = Minutely(redis)
+def test_manual_runs_are_not_taken_for_ticks(redis: Redis) -> None:
+    story = Minutely(redis)
     for number in range(1, 1301):
-        told.ends(number, Result("failed", error="broken"))
+        story.ends(number, Result("failed", error="broken"))
         if number < 100:
-            told.ends(number + 0.5, Result("ok" if number % 2 else "failed"), by_hand=True)
-    told.settle(START + 1301 * 60)
-    assert told.audit(START, START + 1300.5 * 60) == Tally(expected=1300, failed=1300)
+            story.ends(number + 0.5, Result("ok" if number % 2 else "failed"), by_hand=True)
+    story.settle(START + 1301 * 60)
+    assert story.audit(START, START + 1300.5 * 60) == Tally(expected=1300, failed=1300)
 
 
-def test_many_stretches_are_forgotten_and_said_so(redis: Redis) -> None:
-    told = Minutely(redis)
+def test_dropped_stretches_are_reported(redis: Redis) -> None:
+    story = Minutely(redis)
     for number in range(1, 1200):
         first = START + 60 * (2 * number - 1)
-        line = full(run_id("7", first), Result("missed", "coalesced"), _by(first + 60), first + 60)
+        line = full(RunId("7", first), Result("missed", "coalesced"), _by(first + 60), first + 60)
         redis.zadd(names.SCHEDULE, {names.entry_key("7"): first})
         key = names.entry_key("7")
         step = Advance(key, repr(first), first + 120, "{}", [], "7", line)
-        told.ledger.advance("me", first + 60, [step], 1)
+        story.ledger.advance("me", first + 60, [step], 1)
     assert redis.zcard(names.ACCOUNT_PREFIX + "7") <= 1000
     now = START + 60 * 2398.5
-    found = told.audit(START, now)
+    found = story.audit(START, now)
     known = found.known_from["7"]
     assert known > "2027-01-15T02"
-    assert not found.wrong
+    assert not found.has_faults
     assert found.missed == {"coalesced": found.expected}
 
 
-def test_versions_are_bounded_in_bytes_and_their_loss_is_said(story: Story) -> None:
+def test_versions_are_bounded_in_bytes_and_dropped_ones_are_reported(story: Story) -> None:
     story.run(1)
     edits = 1500
     for number in range(edits):
@@ -315,7 +319,7 @@ def test_versions_are_bounded_in_bytes_and_their_loss_is_said(story: Story) -> N
     assert size < 150_000
     now = hours(1.5) + edits + 0.5
     found = story.audit(START, now)
-    assert not found.wrong
+    assert not found.has_faults
     assert found.known_from["7"] > "2027-01-15T01:30"
     assert story.audit(now - 10, now).known_from == {}
     big = {"exclude": [f"20{n:02}-01-{d:02}" for n in range(30, 60) for d in range(1, 29)]}

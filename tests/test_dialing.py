@@ -1,4 +1,4 @@
-"""Connecting to a host of several addresses, some of which are dead."""
+"""Connect to a host with several addresses, some of which are dead."""
 
 import socket
 import time
@@ -11,14 +11,20 @@ import pytest
 from helpers import wait_until
 from rest_server import RestServer
 
-from cron_tasks.http.dialing import STAGGER, Address, AddressRefused, by_turns, connected
+from cron_tasks.http.dialing import (
+    STAGGER,
+    AddressRefused,
+    SocketAddress,
+    alternate_families,
+    open_connection,
+)
 
 Resolve = Callable[..., None]
 
 
 @pytest.fixture
 def resolve(monkeypatch: pytest.MonkeyPatch) -> Resolve:
-    """Have every name lead to these addresses, in this order."""
+    """Resolve every name to these addresses, in this order."""
     real = socket.getaddrinfo
 
     def answer(*addresses: str) -> None:
@@ -32,7 +38,7 @@ def resolve(monkeypatch: pytest.MonkeyPatch) -> Resolve:
 
 @pytest.fixture
 def dead(rest: RestServer) -> Iterator[str]:
-    """An address that answers no attempt to connect to the port of `rest`: its backlog is full."""
+    """Return an address that does not answer at the port of `rest`, since its backlog is full."""
     address = ("127.0.0.2", rest.port)
     with ExitStack() as stack:
         server = stack.enter_context(socket.create_server(address, backlog=0))
@@ -44,8 +50,8 @@ def dead(rest: RestServer) -> Iterator[str]:
 
 
 def connect(rest: RestServer, seconds: float = 5, rules: tuple[str, ...] = ("127.0.0.0/8",)) -> str:
-    """The address that was reached."""
-    with connected("name.test", rest.port, rules, time.monotonic() + seconds) as sock:
+    """Return the address that was reached."""
+    with open_connection("name.test", rest.port, rules, time.monotonic() + seconds) as sock:
         return str(sock.getpeername()[0])
 
 
@@ -75,7 +81,7 @@ def test_addresses_that_refuse_cost_nothing(rest: RestServer, resolve: Resolve) 
     assert time.monotonic() - begun < STAGGER
 
 
-def test_all_refuse_or_none_answers(rest: RestServer, resolve: Resolve, dead: str) -> None:
+def test_no_address_connects(rest: RestServer, resolve: Resolve, dead: str) -> None:
     resolve("127.0.0.3", "127.0.0.4")
     with pytest.raises(ConnectionRefusedError):
         connect(rest)
@@ -96,7 +102,13 @@ def test_each_address_is_checked(rest: RestServer, resolve: Resolve, dead: str) 
         connect(rest, rules=("10.0.0.0/8",))
 
 
-def test_families_take_turns() -> None:
+def test_families_alternate() -> None:
     six, four = socket.AF_INET6, socket.AF_INET
-    given = [Address(six, 1), Address(six, 2), Address(six, 3), Address(four, 4), Address(four, 5)]
-    assert [each.where for each in by_turns(given)] == [1, 4, 2, 5, 3]
+    given = [
+        SocketAddress(six, 1),
+        SocketAddress(six, 2),
+        SocketAddress(six, 3),
+        SocketAddress(four, 4),
+        SocketAddress(four, 5),
+    ]
+    assert [each.where for each in alternate_families(given)] == [1, 4, 2, 5, 3]

@@ -10,21 +10,21 @@ from processes import Celery
 from redis import Redis
 from rest_server import RestServer
 
-from cron_tasks.audit.account import days_of, read, read_open
-from cron_tasks.audit.explain import why
+from cron_tasks.audit.account_reader import days_between, read_accounts, read_open_ticks
+from cron_tasks.audit.explain import explain_tick
 from cron_tasks.beat.sweeper import sweep
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.validation import validate_row
 from cron_tasks.ledger.ledger import PATIENCE, Ledger
 from cron_tasks.ledger.records import Outcome
-from cron_tasks.ledger.run_id import parse_run_id, run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.tick import Due
 from cron_tasks.runs.overdue import MOST_DISCARDED
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 
 NOW = 1_800_000_000.0
-TICK = run_id("7", NOW)
+TICK = RunId("7", NOW)
 ROW = {"id": "7", "name": "x", "every": 60, "notify": {"on": ["skipped", "failure"]}}
 
 
@@ -58,8 +58,10 @@ class Sweeps:
         return line["status"], line["reason"], line["error"]
 
     def why(self) -> str:
-        (account,) = read(self.redis, ["7"], days_of(NOW, NOW), read_open(self.redis))
-        return why(account, {}, NOW, self.now, "UTC").sentence
+        (account,) = read_accounts(
+            self.redis, ["7"], days_between(NOW, NOW), read_open_ticks(self.redis)
+        )
+        return explain_tick(account, {}, NOW, self.now, "UTC").sentence
 
 
 @pytest.mark.parametrize("state", ["p|1|h|", "p|1|q|"])
@@ -96,14 +98,14 @@ def test_a_run_that_is_done_again_and_discarded_stays_failed(redis: Redis) -> No
 def test_a_further_attempt_that_no_worker_claims_has_failed(redis: Redis) -> None:
     swept = Sweeps(redis, retry={"max_attempts": 3})
     swept.ledger.open([TICK], NOW)
-    (claim,) = swept.ledger.claim("w#1", NOW, [(TICK, "7")])
+    (claim,) = swept.ledger.claim("w#1", NOW, [TICK])
     failed = json.dumps([{"attempt": 1, "error": "HTTP 500", "started_at": NOW}]).encode()
     swept.ledger.finish(NOW, [Outcome(TICK, "7", claim.state, failed, (), "retry", NOW + 1)])
     swept.sweep(MOST_DISCARDED + 1)
     assert swept.state() == f"p|2|h|{MOST_DISCARDED}"
     swept.sweep()
     assert swept.record() == ("failed", "discarded", "HTTP 500")
-    assert "failed: HTTP 500; it was not tried again, as workers" in swept.why()
+    assert "failed: HTTP 500; it was not retried because workers" in swept.why()
 
 
 @pytest.mark.parametrize("waiting", [1, 20_000])
@@ -113,7 +115,7 @@ def test_where_no_worker_takes_messages_it_waits(redis: Redis, waiting: int) -> 
     swept.sweep(3)
     swept.sweep(50, waiting)
     assert swept.state() == "p|1|h|3"
-    (claim,) = swept.ledger.claim("w#1", swept.now, [(TICK, "7")])
+    (claim,) = swept.ledger.claim("w#1", swept.now, [TICK])
     assert claim.state == "r|1|h|w#1"
 
 
@@ -132,8 +134,8 @@ def test_a_tick_that_may_be_too_late_ends_as_missed(redis: Redis) -> None:
         ("p|1|h|4", "waits for a worker"),
         ("p|1|q|", "waits for its turn"),
         ("p|2||", "failed and waits for a worker for its next attempt"),
-        ("q|1|q|", "waits for the end of the run of its job that is going"),
-        ("q|2|q|", "failed and waits for the end of the run of its job that is going"),
+        ("q|1|q|", "is queued behind a running run of the same job"),
+        ("q|2|q|", "failed and is queued behind a running run of the same job"),
         ("w|1|q|", "waits for its turn"),
         ("w|1||", "waits for its turn"),
         ("w|2||", "failed and waits for its next attempt"),
@@ -154,8 +156,8 @@ def test_a_revoked_run_by_hand_ends(redis: Redis, celery: Celery, rest: RestServ
     celery.beat()
     wait_until(lambda: redis.exists(names.entry_key("7")), "the job")
     worker.wait_for(" ready.")
-    asked_for = "7@2026-01-01T00:00:00.123Z"
-    assert parse_run_id(asked_for)
+    asked_for = RunId.stored("7@2026-01-01T00:00:00.123Z")
+    assert asked_for.job_id == "7"
     assert celery.run("control", "revoke", asked_for).returncode == 0
     worker.wait_for("revoked")
     assert Ledger(redis, Settings()).open([asked_for], 0) == [asked_for]

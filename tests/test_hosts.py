@@ -13,7 +13,7 @@ from rest_server import JOBS_PATH, Handler, RestServer, first, redirect, reply
 
 from cron_tasks.actions import find_performer
 from cron_tasks.errors import ActionFailed
-from cron_tasks.http.hosts import ascii_host, usable_as_host, with_ascii_host
+from cron_tasks.http.hosts import is_host_header, to_ascii_host, with_ascii_host
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.jobs.rejected import Rejected
@@ -134,7 +134,7 @@ def test_the_rest_service_may_have_such_a_name(
 )
 def test_invalid_host_names(host: str) -> None:
     with pytest.raises(ValueError, match="host name"):
-        ascii_host(host)
+        to_ascii_host(host)
     row = {"id": 1, "name": "x", "every": 60, "action": {"type": "http", "url": f"http://{host}/"}}
     assert isinstance(validate_row(row, timezone="UTC"), Rejected)
 
@@ -198,7 +198,7 @@ def test_host_goes_to_no_other_host(perform: Perform, rest: RestServer) -> None:
     "value", ["", "a b", "a/b", "me@a", "http://a", "a:b", "a:70000", "a:80:90", "[::1", "[g::1]"]
 )
 def test_an_invalid_host_header(perform: Perform, rest: RestServer, value: str) -> None:
-    assert not usable_as_host(value)
+    assert not is_host_header(value)
     action = {"type": "http", "url": "http://example.org", "headers": {"hOst": value}}
     outcome = validate_row({"id": 1, "name": "x", "every": 60, "action": action}, timezone="UTC")
     assert isinstance(outcome, Rejected)

@@ -148,7 +148,7 @@ def test_a_setting_that_names_a_list_of_celery_is_refused(
     monkeypatch.setenv("CRON_TASKS_NOTIFY_QUEUE", name)
     load.cache_clear()
     try:
-        with pytest.raises(SettingsError, match=r"^CRON_TASKS_NOTIFY_QUEUE .* are taken"):
+        with pytest.raises(SettingsError, match=r"^CRON_TASKS_NOTIFY_QUEUE .* are reserved"):
             load()
     finally:
         load.cache_clear()

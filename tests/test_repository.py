@@ -7,7 +7,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from cron_tasks.settings import Settings, variable
+from cron_tasks.settings import Settings, variable_name
 
 ROOT = Path(__file__).parents[1]
 #: Settings that the images give (ALIVE_FILE), or that have their place by convention (SECRETS_DIR).
@@ -37,7 +37,7 @@ def test_pins_carry_no_address() -> None:
 def test_compose_passes_every_setting_on() -> None:
     lines = (ROOT / "docker-compose.yml").read_text().splitlines()
     passed_on = {line.strip().partition(":")[0] for line in lines}
-    wanted = {variable(name) for name in Settings.model_fields if name not in NOT_PASSED_ON}
+    wanted = {variable_name(name) for name in Settings.model_fields if name not in NOT_PASSED_ON}
     assert wanted <= passed_on
 
 

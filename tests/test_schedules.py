@@ -15,7 +15,7 @@ NO_SPAN = "is not one of a date, {from, to} of dates in order or of two times of
 ONE_OF = "needs exactly one of cron_expression, every, run_at or rrule; found"
 
 
-def test_everything_that_is_wrong_is_told_at_once() -> None:
+def test_all_faults_are_reported_together() -> None:
     assert faults(
         cron_expression="99 * * * *",
         timezone="Mars/Phobos",
@@ -86,7 +86,7 @@ def test_faults(fields: dict[str, Any], fault: tuple[str, str]) -> None:
     assert faults(**fields) == [fault]
 
 
-def test_a_window_holds_its_start_and_not_its_end() -> None:
+def test_a_window_includes_its_start_but_not_its_end() -> None:
     schedule = parse(
         cron_expression="0 9 * * *",
         timezone="Europe/Berlin",
@@ -99,7 +99,7 @@ def test_a_window_holds_its_start_and_not_its_end() -> None:
     assert schedule.after(at("2026-12-02T08:00+00:00")) is None
 
 
-def test_a_date_in_the_window_means_that_whole_day() -> None:
+def test_a_date_as_end_includes_the_whole_day() -> None:
     schedule = parse(
         cron_expression="0 */12 * * *",
         timezone="Europe/Berlin",
@@ -129,7 +129,7 @@ def test_exclude(exclude: list[Any], expected: str) -> None:
     assert from_spec(json.loads(json.dumps(schedule.to_spec()))) == schedule
 
 
-def test_long_exclusions_are_jumped_over() -> None:
+def test_long_exclusions_are_skipped_at_once() -> None:
     schedule = parse(
         cron_expression="* * * * * *", exclude=[{"from": "2000-01-01", "to": "2999-12-31"}]
     )
@@ -139,7 +139,7 @@ def test_long_exclusions_are_jumped_over() -> None:
     assert time.perf_counter() - started < 0.1
 
 
-def test_jitter_is_the_jobs_own_and_constant() -> None:
+def test_jitter_is_constant_for_each_job() -> None:
     offsets = {
         identity: parse(every=60, jitter=299, identity=identity).to_spec().get("j", 0)
         for identity in map(str, range(3000))
@@ -153,7 +153,7 @@ def test_jitter_is_the_jobs_own_and_constant() -> None:
     assert ticks(late) == ["11-23 12:00:10", "11-23 12:01:10", "11-23 12:02:10"]
 
 
-def test_jitter_carries_no_tick_out_of_its_window_or_into_an_exclusion() -> None:
+def test_jitter_stays_within_the_window_and_outside_exclusions() -> None:
     schedule = parse(
         cron_expression="0 9 * * *",
         start_at="2026-11-24T09:00",
@@ -232,7 +232,7 @@ def test_the_ends_of_the_calendar(fields: dict[str, Any]) -> None:
     )
 
 
-def test_a_time_without_zone_is_a_mistake_of_the_caller() -> None:
+def test_a_naive_time_raises_value_error() -> None:
     with pytest.raises(ValueError, match="has no time zone"):
         parse(every=5).after(datetime(2026, 1, 1))
 

@@ -1,4 +1,4 @@
-"""No row makes a schedule expensive: reading one, and each answer, has a budget of work."""
+"""No row makes a schedule expensive: reading one, and each answer, has a budget."""
 
 import time
 from datetime import UTC, date, datetime, timedelta
@@ -18,7 +18,7 @@ from cron_tasks.schedules.budget import Budget, TooMuchWork
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 
-#: Seconds; many times what the budget costs, for machines that do much else.
+#: Seconds, many times more than the budget takes, for machines under load.
 LONG = 1
 TOO_MUCH = (
     "takes too much work to find a fire time; make the rule simpler, or let it fire more often"
@@ -76,7 +76,7 @@ def test_a_budget_is_a_number_of_steps() -> None:
          ("cron_expression", "never fires: the clock of America/New_York skips each of its times")),
     ],
 )  # fmt: skip
-def test_what_would_take_long_is_refused_in_words(
+def test_an_expensive_schedule_is_rejected_with_a_sentence(
     fields: dict[str, Any], fault: tuple[str, str]
 ) -> None:
     fields = {"start_at": "2026-01-01"} | fields if "rrule" in fields else fields
@@ -116,8 +116,8 @@ def test_an_answer_costs_milliseconds_at_any_time(fields: dict[str, Any]) -> Non
         assert time.perf_counter() - started < LONG
 
 
-def test_a_stored_schedule_beyond_the_budget_is_an_error_and_does_not_spin() -> None:
-    """As an earlier version stored it."""
+def test_a_stored_schedule_beyond_the_budget_raises_an_error_quickly() -> None:
+    """Read a spec that an earlier version stored."""
     spec = {
         "r": "FREQ=SECONDLY;INTERVAL=86401;BYHOUR=0;BYMINUTE=0;BYSECOND=0",
         "s": "2026-01-01T00:00:00Z",
@@ -130,8 +130,8 @@ def test_a_stored_schedule_beyond_the_budget_is_an_error_and_does_not_spin() -> 
     assert time.perf_counter() - started < LONG
 
 
-def test_beat_sets_an_entry_beyond_the_budget_aside_and_judges_the_others() -> None:
-    """Both are stored as an earlier version stored them."""
+def test_beat_quarantines_an_entry_beyond_the_budget_and_judges_the_others() -> None:
+    """Both entries are as an earlier version stored them."""
     specs = {
         "1": '"r": "FREQ=SECONDLY;INTERVAL=86401;BYHOUR=0;BYMINUTE=0;BYSECOND=0", '
         '"s": "2026-01-01T00:00:00Z"',
@@ -186,7 +186,7 @@ def test_count_is_stored_as_the_end(rule: str, stored: str) -> None:
         "FREQ=DAILY;BYHOUR=6,12;BYMINUTE=0,30;BYSETPOS=1,3;COUNT=100",
     ],
 )
-def test_a_counted_rule_is_that_of_dateutil_from_any_time(rule: str) -> None:
+def test_a_rule_with_count_agrees_with_dateutil_from_any_time(rule: str) -> None:
     start = datetime(2024, 1, 1, 9, 0, 0)  # a Monday
     theirs = [each.replace(tzinfo=UTC) for each in rrulestr(rule, dtstart=start)]
     schedule = from_spec(parse(rrule=rule, start_at=start).to_spec())
@@ -205,7 +205,7 @@ def chosen(low: int, high: int) -> st.SearchStrategy[str]:
 
 @st.composite
 def recurrences(draw: st.DrawFn) -> dict[str, Any]:
-    """Rules that people do not write: any parts together, with large numbers."""
+    """Generate rules that people do not write: any parts together, with large numbers."""
     units = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY")
     large = st.sampled_from([2, 4, 7, 28, 59, 61, 1000, 1439, 1441, 3600, 3601, 86401, 999_999])
     parts = {
@@ -266,7 +266,7 @@ def exclusions(draw: st.DrawFn) -> list[Any]:
         max_size=8,
     ),
 )
-def test_what_is_accepted_answers_within_the_budget(
+def test_an_accepted_schedule_answers_within_the_budget(
     rule: dict[str, Any],
     exclude: list[Any],
     zone: str,
@@ -274,7 +274,7 @@ def test_what_is_accepted_answers_within_the_budget(
     any_times: list[datetime],
     times: list[datetime],
 ) -> None:
-    """An answer beyond the budget raises ScheduleError, and so fails the test."""
+    """An answer beyond the budget raises ScheduleError, which fails the test."""
     schedule = understood(**rule, exclude=exclude, timezone=zone, jitter=jitter, identity="7")
     for when in (*any_times, *times) if schedule else ():
         tick, latest = schedule.after(when), schedule.latest(when)

@@ -1,4 +1,4 @@
-"""Cron expressions and intervals as people write them, and what they are told when it is wrong."""
+"""Cron expressions and intervals as people write them, and the explanations of wrong ones."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -110,7 +110,7 @@ def test_faults_of_cron_expressions(expression: str, messages: list[str]) -> Non
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(st.lists(st.text("0123456789*/-,#LW?MONFRIJAN ", max_size=6), min_size=5, max_size=6))
 def test_every_expression_is_understood_or_explained(parts: list[str]) -> None:
-    """No fault goes without its words, and what is accepted can be described and asked."""
+    """Every fault is explained, and an accepted schedule can be described and asked."""
     schedule = understood(cron_expression=" ".join(parts))
     if schedule:
         assert schedule.describe()

@@ -1,4 +1,4 @@
-"""Ticks around real clock changes, written by hand; each table opens with the change itself."""
+"""Fire times around real clock changes, written by hand. Each table opens with the change."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -241,7 +241,7 @@ def test_the_tz_database_knows_the_change(table: Table) -> None:
 
 
 @pytest.mark.parametrize(("table", "expression"), CASES)
-def test_ticks_of_the_day_forwards(table: Table, expression: str) -> None:
+def test_fire_times_of_the_day_forwards(table: Table, expression: str) -> None:
     start, end = bounds(table)
     found = list(schedule(expression, table.zone).between(start, end))
     precision = "%H:%M:%S" if any(tick.second for tick in found) else "%H:%M"
@@ -249,7 +249,7 @@ def test_ticks_of_the_day_forwards(table: Table, expression: str) -> None:
 
 
 @pytest.mark.parametrize(("table", "expression"), CASES)
-def test_ticks_of_the_day_backwards(table: Table, expression: str) -> None:
+def test_fire_times_of_the_day_backwards(table: Table, expression: str) -> None:
     start, end = bounds(table)
     ticks = schedule(expression, table.zone)
     expected = list(ticks.between(start, end))
@@ -279,8 +279,8 @@ def test_run_at_follows_the_rules_of_cron(run_at: str, expected: str) -> None:
     assert once.latest(moment - timedelta(microseconds=1)) is None
 
 
-def test_over_a_year_hourly_jobs_never_pause_and_daily_ones_tick_once_a_day() -> None:
-    """90 minutes: the hour that Lord Howe's half-hour gap swallows."""
+def test_over_a_year_hourly_jobs_never_pause_and_daily_jobs_fire_once_a_day() -> None:
+    """A pause may last 90 minutes: Lord Howe's half-hour gap swallows one fire time."""
     year = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
     for zone in {table.zone for table in TABLES}:
         hourly = list(parse(cron_expression="0 * * * *", timezone=zone).between(*year))

@@ -1,4 +1,4 @@
-"""Jitter against brute force: every tick of the series, and the minute at which its room ends."""
+"""Jitter against brute force: every fire time of the series, and the minute that limits it."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -14,7 +14,7 @@ from cron_tasks.schedules import Schedule, from_spec, parse
 
 DAY = timedelta(days=1)
 RULES = ["*/7 * * * *", "0,1,20 * * * *", "30 2 * * *", "0 */5 * * *", "0 9 * * SUN", "59 23 * * *"]
-#: Excluded times of day in minutes from midnight; the first goes through midnight.
+#: Excluded times of day in minutes from midnight. The first passes midnight.
 QUIET = [(1320, 360), (90, 150), (120, 125), (1, 2), (720, 1440)]
 
 
@@ -37,9 +37,9 @@ def brute_force(
     days: list[str],
     zone: ZoneInfo,
 ) -> list[datetime]:
-    """Each tick with its offset, or with as much of it as is left by the minute it may not reach.
+    """Return each fire time with its offset, or with the part that stays before its limit.
 
-    All but the last of `ticks`, of which nobody knows what comes after it.
+    The last of `ticks` is left out, since the one after it is unknown.
     """
     found = []
     for tick, following in pairwise(ticks):
@@ -77,7 +77,7 @@ def test_jitter_by_the_minute(
     ]
     try:
         plain = parse(cron_expression=rule, timezone=place[0], exclude=[*hours, *dates])
-    except ValueError:  # the quiet hours leave no tick
+    except ValueError:  # the quiet hours leave no fire time
         return
     schedule = shifted(plain, offset)
     ticks = list(plain.between(near - 12 * DAY, near + 12 * DAY))
@@ -101,7 +101,7 @@ def test_jitter_by_the_minute(
 
 @pytest.mark.parametrize("offset", [0, 1, 29, 30, 31, 59, 60, 61, 190, 2_678_400])
 @pytest.mark.parametrize("end", ["09:05:00", "09:05:30", "09:04:00.000001", "09:00:00.5"])
-def test_every_tick_before_the_end_stays_before_it(offset: int, end: str) -> None:
+def test_every_fire_time_before_the_end_stays_before_it(offset: int, end: str) -> None:
     start, before = at("2026-11-24T09:00+00:00"), at(f"2026-11-24T{end}+00:00")
     plain = parse(every=60, start_at=start, end_at=before)
     ticks, schedule = list(plain.between(start, before)), shifted(plain, offset)
@@ -128,8 +128,8 @@ def test_jitter_at_the_end_of_the_calendar(zone: str) -> None:
         assert schedule.after(last - MICRO) == last
 
 
-def test_an_offset_that_fits_is_kept_beside_a_clock_change_into_an_exclusion() -> None:
-    """In Berlin the clock goes from 02:00 to 03:00 at 01:00 UTC, into the excluded time."""
+def test_an_offset_that_fits_is_used_next_to_a_clock_change_into_an_exclusion() -> None:
+    """At 01:00 UTC the clock in Berlin goes from 02:00 to 03:00, into the excluded time."""
     fields = {
         "cron_expression": "59 1 * * *",
         "timezone": "Europe/Berlin",

@@ -1,4 +1,4 @@
-"""Schedules against brute force: every second or minute is asked whether it is a tick."""
+"""Schedules against brute force, which checks every second or minute."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -39,7 +39,7 @@ places = st.sampled_from(PLACES)
 
 @st.composite
 def fields(draw: st.DrawFn, low: int, high: int) -> tuple[str, set[int]]:
-    """A field of an expression and the numbers that it stands for."""
+    """Generate a field of an expression and its numbers."""
     every = range(low, high + 1)
     match draw(st.sampled_from(["star", "steps", "list", "range"])):
         case "star":
@@ -59,7 +59,7 @@ def fields(draw: st.DrawFn, low: int, high: int) -> tuple[str, set[int]]:
 
 @st.composite
 def expressions(draw: st.DrawFn) -> tuple[str, Callable[[datetime], bool], bool]:
-    """An expression, what it means for a wall time, and whether it ticks in real time.
+    """Generate an expression, a test for wall times, and whether it fires by the *real* rule.
 
     Hours are mostly those in which clocks change.
     """
@@ -80,7 +80,7 @@ def expressions(draw: st.DrawFn) -> tuple[str, Callable[[datetime], bool], bool]
 
 
 def instant_of(wall: datetime, zone: ZoneInfo) -> datetime:
-    """The first instant that shows a wall time, else the first minute that exists after it."""
+    """Return the first instant that shows a wall time, or the first minute after a gap."""
     while True:
         instant = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
         if instant.astimezone(zone).replace(tzinfo=None) == wall:
@@ -105,7 +105,7 @@ def brute_force(
     if real:
         instants = walk(start, end, step)
         return [t for t in instants if matches(t.astimezone(zone).replace(tzinfo=None))]
-    day = timedelta(hours=26)  # walls repeat: look farther on both sides
+    day = timedelta(hours=26)  # wall times repeat, so look farther on both sides
     first, last = (t.astimezone(zone).replace(tzinfo=None) for t in (start - day, end + day))
     found = {instant_of(wall, zone) for wall in walk(first, last, step) if matches(wall)}
     return sorted(tick for tick in found if start <= tick < end)
@@ -114,7 +114,7 @@ def brute_force(
 def agree(
     schedule: Schedule, ticks: list[datetime], start: datetime, end: datetime, when: datetime
 ) -> None:
-    """Both directions, and from any time between: asked of a fresh schedule, then of a used one."""
+    """Compare both directions, from any time between, with a fresh schedule and with a used one."""
     later = [tick for tick in ticks if tick > when]
     earlier = [tick for tick in ticks if tick <= when]
     fresh = schedule.after(when)
@@ -158,10 +158,10 @@ def test_cron_by_the_second(
 
 @bounded
 @given(expressions(), st.sampled_from(["UTC", "Asia/Kolkata", "Europe/Berlin", "Australia/Sydney"]))
-def test_five_fields_tick_as_cronsim_says(
+def test_five_fields_fire_as_in_cronsim(
     expression: tuple[str, Callable[[datetime], bool], bool], zone: str
 ) -> None:
-    """cronsim, asked for one tick after the other from a time before the change."""
+    """cronsim is asked for one fire time after the other from before the change."""
     start = datetime(2026, 3, 25, 12, 30, tzinfo=UTC)
     theirs = CronSim(expression[0], start.astimezone(ZoneInfo(zone)))
     schedule, when = parse(cron_expression=expression[0], timezone=zone), start
@@ -178,7 +178,7 @@ def test_five_fields_tick_as_cronsim_says(
     st.sampled_from(["*", "MON#1", "5L", "FRI#5", "0,7", "MON-FRI", "SUN#2,3L"]),
     st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)),
 )
-def test_days_are_those_of_cronsim_in_both_directions(
+def test_days_agree_with_cronsim_in_both_directions(
     day: str, month: str, weekday: str, when: datetime
 ) -> None:
     text = f"15 7 {day} {month} {weekday}"
@@ -200,7 +200,7 @@ def test_days_are_those_of_cronsim_in_both_directions(
     st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)),
 )
 def test_intervals_never_drift(micros: int, start: datetime, when: datetime) -> None:
-    """Whole microseconds since the start, checked with integers."""
+    """Microseconds since the start are whole, which integers check."""
     period = timedelta(microseconds=micros)
     schedule = parse(every=micros / 1_000_000, start_at=start)
     tick, latest = schedule.after(when), schedule.latest(when)
@@ -221,7 +221,7 @@ def test_intervals_never_drift(micros: int, start: datetime, when: datetime) -> 
     ),
     places,
 )
-def test_quiet_times_leave_out_what_the_wall_clock_shows(
+def test_quiet_times_exclude_their_wall_clock_times(
     quiet: list[tuple[int, int, int]], place: tuple[str, str]
 ) -> None:
     zone, near = ZoneInfo(place[0]), datetime.fromisoformat(place[1])
@@ -255,7 +255,7 @@ def test_quiet_times_leave_out_what_the_wall_clock_shows(
     st.sampled_from([UTC, ZoneInfo("Europe/Berlin"), ZoneInfo("America/Havana")]),
     st.integers(0, 100_000),
 )
-def test_after_is_later_and_monotone_for_times_of_any_zone(
+def test_after_is_later_and_monotonic_in_any_zone(
     expression: tuple[str, Callable[[datetime], bool], bool],
     place: tuple[str, str],
     moments: list[datetime],

@@ -1,4 +1,4 @@
-"""Values that other systems write: what they mean here, what is refused, and with which hint."""
+"""Values that other systems write: their meaning here, and which are rejected with which hint."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -41,7 +41,7 @@ from cron_tasks.schedules import ScheduleError, from_spec, parse
          "minute '*/99999999999999': the step is larger than the range 0–59"),
     ],
 )  # fmt: skip
-def test_a_step_beyond_its_range_is_refused(expression: str, fault: str) -> None:
+def test_a_step_beyond_its_range_is_rejected(expression: str, fault: str) -> None:
     assert faults(cron_expression=expression) == [("cron_expression", fault)]
     if hint := re.search("use `(every|rrule): ([^`]*)`", fault):
         assert parse(**{hint[1]: hint[2]}, start_at="2026-01-01")
@@ -51,12 +51,12 @@ def test_a_step_beyond_its_range_is_refused(expression: str, fault: str) -> None
     "expression",
     ["*/59 * * * *", "0 */23 * * *", "10-20/10 * * * *", "0 0 */30 * *", "59/1 * * * *"],
 )
-def test_a_step_within_its_range_is_taken(expression: str) -> None:
+def test_a_step_within_its_range_is_accepted(expression: str) -> None:
     assert parse(cron_expression=expression).after(NOW)
 
 
 @pytest.mark.parametrize("expression", ["*/90 * * * *", "0 0 * * 1/2", "1-5/9 * * * *"])
-def test_what_an_earlier_version_stored_is_still_read(expression: str) -> None:
+def test_specs_of_an_earlier_version_are_still_read(expression: str) -> None:
     stored = from_spec({"c": expression})
     assert stored.to_spec() == {"c": expression}
     assert stored.after(NOW)
@@ -72,7 +72,7 @@ def test_what_an_earlier_version_stored_is_still_read(expression: str) -> None:
         ("0 0 ? * ?", "0 0 * * *"),
     ],
 )
-def test_a_question_mark_for_a_day_is_any_day(expression: str, same: str) -> None:
+def test_a_question_mark_for_a_day_means_any_day(expression: str, same: str) -> None:
     assert parse(cron_expression=expression) == parse(cron_expression=same)
 
 
@@ -90,7 +90,7 @@ def test_a_question_mark_for_a_day_is_any_day(expression: str, same: str) -> Non
         ("0 0 * * ?,1", ["weekday '?': '?' stands alone in day-of-month or weekday; write *"]),
     ],
 )  # fmt: skip
-def test_a_question_mark_elsewhere_is_refused(expression: str, found: list[str]) -> None:
+def test_a_question_mark_elsewhere_is_rejected(expression: str, found: list[str]) -> None:
     assert faults(cron_expression=expression) == [("cron_expression", each) for each in found]
 
 
@@ -107,7 +107,7 @@ def test_a_question_mark_elsewhere_is_refused(expression: str, found: list[str])
         ("4/2", "Thu Sat", "Thursday and Saturday"),
     ],
 )
-def test_a_weekday_with_a_step_goes_on_to_saturday(weekday: str, days: str, words: str) -> None:
+def test_a_weekday_with_a_step_continues_to_saturday(weekday: str, days: str, words: str) -> None:
     schedule = parse(cron_expression=f"0 0 * * {weekday}")
     sunday = datetime(2026, 11, 22, tzinfo=UTC)
     week = schedule.between(sunday, sunday + timedelta(days=7))
@@ -125,7 +125,7 @@ def test_a_weekday_with_a_step_goes_on_to_saturday(weekday: str, days: str, word
         ("0 0 1 2/5 *", ["02-01 00:00:00", "07-01 00:00:00", "12-01 00:00:00"]),
     ],
 )
-def test_a_number_with_a_step_goes_on_to_the_end_of_its_field(
+def test_a_number_with_a_step_continues_to_the_end_of_its_field(
     expression: str, found: list[str]
 ) -> None:
     start = datetime(2027, 1, 2, tzinfo=UTC) if expression.startswith("0 0 1 ") else NOW
@@ -155,7 +155,9 @@ def test_a_number_with_a_step_goes_on_to_the_end_of_its_field(
         ("*,2 * FRI", "on Friday", "Fri06 Fri13"),
     ],
 )  # fmt: skip
-def test_words_say_whether_both_days_count_or_either(days: str, words: str, among_14: str) -> None:
+def test_the_description_shows_whether_both_days_count(
+    days: str, words: str, among_14: str
+) -> None:
     """1 to 14 February 2026 is a Sunday to a Saturday."""
     schedule = parse(cron_expression=f"0 0 {days}")
     start = datetime(2026, 2, 1, tzinfo=UTC)
@@ -189,9 +191,7 @@ def test_ordinals_are_english() -> None:
     ],
 )
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
-def test_the_first_and_last_times_of_other_systems_mean_none(
-    fields: dict[str, Any], zone: str
-) -> None:
+def test_extreme_times_of_other_systems_mean_no_limit(fields: dict[str, Any], zone: str) -> None:
     endless = parse(cron_expression="0 9 * * *", timezone=zone)
     assert parse(cron_expression="0 9 * * *", timezone=zone, **fields) == endless
 
@@ -200,7 +200,7 @@ def test_the_first_and_last_times_of_other_systems_mean_none(
     ("fields", "field"),
     [({"start_at": "9999-12-31T00:00:00Z"}, "start_at"), ({"end_at": "0001-01-01"}, "end_at")],
 )
-def test_a_window_that_nothing_can_lie_in_is_refused(fields: dict[str, Any], field: str) -> None:
+def test_an_impossible_window_is_rejected(fields: dict[str, Any], field: str) -> None:
     assert faults(every=60, **fields) == [
         (field, f"{fields[field]!r} lies outside the years 2 to 9998")
     ]
@@ -227,7 +227,7 @@ def test_a_window_that_nothing_can_lie_in_is_refused(fields: dict[str, Any], fie
         ("UTC+5:30", None),
     ],
 )
-def test_a_suggested_zone_is_one(zone: str, meant: str | None) -> None:
+def test_a_suggested_zone_is_valid(zone: str, meant: str | None) -> None:
     ((_, message),) = faults(every=60, timezone=zone)
     hint = f"; did you mean '{meant}'?" if meant else ""
     assert message == f"unknown time zone '{zone}'{hint}"
@@ -248,7 +248,7 @@ def test_a_suggested_zone_is_one(zone: str, meant: str | None) -> None:
         ("@reboot", ""),
     ],
 )
-def test_a_suggested_expression_is_one(nickname: str, hint: str) -> None:
+def test_a_suggested_expression_is_valid(nickname: str, hint: str) -> None:
     assert faults(cron_expression=nickname) == [
         ("cron_expression", f"unknown nickname '{nickname}'{hint}")
     ]
@@ -263,7 +263,7 @@ def test_a_suggested_expression_is_one(nickname: str, hint: str) -> None:
         "0 9 * * MONDAY", "0 9 * JANUARY *", "0 9 * * L",
     ],
 )  # fmt: skip
-def test_no_suggestion_repeats_what_was_written(text: str) -> None:
+def test_a_suggestion_never_repeats_the_input(text: str) -> None:
     for _, message in faults(cron_expression=text):
         for meant in re.findall("did you mean '(.*?)'", message):
             assert meant not in text.split()
@@ -274,11 +274,11 @@ def test_no_suggestion_repeats_what_was_written(text: str) -> None:
     [("90m", 5400), ("5min", 300), ("5 min", 300), ("40d", 3_456_000), ("1d12h", 129_600),
      ("2w", 1_209_600), ("30s", 30), ("1h30m", 5400), ("PT90M", 5400)],
 )  # fmt: skip
-def test_every_takes_the_units_of_the_command_line(every: str, seconds: int) -> None:
+def test_every_accepts_the_units_of_the_command_line(every: str, seconds: int) -> None:
     assert parse(every=every).to_spec() == {"e": seconds}
 
 
 @pytest.mark.parametrize("every", ["m", "1M30H", "5 months", "P5M", "1h30", "1 1m"])
-def test_every_refuses_other_units(every: str) -> None:
+def test_every_rejects_other_units(every: str) -> None:
     with pytest.raises(ScheduleError, match="neither seconds nor an ISO 8601 duration"):
         parse(every=every)

@@ -1,4 +1,4 @@
-"""The stored form: small, equal when it comes back, quick, and no garbage breaks it."""
+"""The stored form is small, quick, reads back equal, and no garbage breaks its reader."""
 
 import json
 import time
@@ -36,7 +36,7 @@ from cron_tasks.schedules import ScheduleError, from_spec, parse
          {"e": 60, "u": "2026-01-02T00:00:00Z", "x": ["2025-12-24", "22:00/06:00"], "j": 190}),
     ],
 )  # fmt: skip
-def test_spec_is_small_and_comes_back_equal(fields: dict[str, Any], spec: dict[str, Any]) -> None:
+def test_a_spec_is_small_and_reads_back_equal(fields: dict[str, Any], spec: dict[str, Any]) -> None:
     schedule = parse(**fields)
     assert schedule.to_spec() == spec
     again = from_spec(json.loads(json.dumps(schedule.to_spec())))
@@ -93,7 +93,7 @@ FRAMES: list[dict[str, Any]] = [
 @pytest.mark.parametrize(
     "spec", GARBAGE + [{"c": "* * * * *"} | frame for frame in FRAMES], ids=ascii
 )
-def test_garbage_is_refused(spec: Any) -> None:
+def test_garbage_is_rejected(spec: Any) -> None:
     with pytest.raises(ScheduleError) as error:
         from_spec(spec)
     assert all(field and message for field, message in error.value.errors)
@@ -101,7 +101,7 @@ def test_garbage_is_refused(spec: Any) -> None:
 
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(st.dictionaries(st.sampled_from("cetrzsuxj"), JSON, max_size=4) | JSON)
-def test_any_json_makes_a_schedule_or_a_schedule_error(spec: Any) -> None:
+def test_any_json_gives_a_schedule_or_a_schedule_error(spec: Any) -> None:
     try:
         schedule = from_spec(spec)
     except ScheduleError:
@@ -117,8 +117,8 @@ def test_any_json_in_the_fields_is_parsed_or_explained(fields: dict[str, Any]) -
     understood(**fields)
 
 
-def test_many_jobs_of_one_expression_share_one_answer() -> None:
-    """Loose bounds, a tenth of what is measured: they catch a lost cache, not a slow machine."""
+def test_jobs_with_one_expression_share_one_answer() -> None:
+    """The bounds are a tenth of what was measured. They catch a lost cache, not a slow machine."""
     spec = parse(
         cron_expression="17 3 * * SUN", timezone="Europe/Berlin", jitter=600, identity="7"
     ).to_spec()

@@ -168,7 +168,7 @@ def test_no_spelling_in_a_redirect_is_shown(
         assert output in (None, NOT_KEPT)
         assert cause is None or cause in error
         assert error.startswith(f"GET {rest.url}/a")
-        assert not hidden.is_in(error)
+        assert not hidden.occurs_in(error)
         assert "canary" not in error.lower()
 
 
@@ -214,7 +214,7 @@ def test_the_token_of_the_rest_service_is_not_shown(
     told = sync_failure(rest, rest_token=Settings(rest_token=TOKEN).rest_token)
     hidden = Mask()
     hidden.hide(TOKEN)
-    assert not hidden.is_in(told)
+    assert not hidden.occurs_in(told)
     assert text[:12] not in told
     assert "canary" not in told.lower()
     assert "cannot read the jobs from" in told

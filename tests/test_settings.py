@@ -1,4 +1,4 @@
-"""Settings: where they come from, and what a person reads when one is wrong."""
+"""Settings: their sources, and the errors for wrong ones."""
 
 import os
 import subprocess
@@ -17,10 +17,11 @@ from cron_tasks.errors import SettingsError
 from cron_tasks.jobs.job import TIMING, Job
 from cron_tasks.jobs.validation import validate_row
 from cron_tasks.settings import PREFIX, Settings, load
-from cron_tasks.settings.table import markdown
-from cron_tasks.settings.urls import masked, normalised
+from cron_tasks.settings.table import render_markdown
 from cron_tasks.settings.values import MAPPABLE
+from cron_tasks.store.urls import parse_redis_url
 from cron_tasks.text.display import printable
+from cron_tasks.text.urls import mask_passwords
 
 ROOT = Path(__file__).parent.parent
 
@@ -117,7 +118,7 @@ def test_environment_before_dotenv_before_secret_files_before_defaults(
         ("rest_mapping", '{"jobs": "a.b", "id": "uuid"}', {"jobs": "a.b", "id": "uuid"}),
     ],
 )
-def test_a_value_becomes_what_the_code_works_with(
+def test_a_value_is_converted(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: object
 ) -> None:
     given_values(monkeypatch, **{name: value})
@@ -128,18 +129,22 @@ def test_a_value_becomes_what_the_code_works_with(
 
 WRONG = [
     ("redis_url", "http://x", "redis://[user:password@]host:6379/0, got 'http://x': the scheme is"),
-    ("rest_url", "rest_service:8000", "got 'rest_service:8000': it starts with http:// or https"),
-    ("rest_url", "http://", "it starts with http:// or https:// and a host"),
+    ("rest_url", "rest_service:8000", "got 'rest_service:8000': it has to start with http://"),
+    ("rest_url", "http://", "it has to start with http:// or https:// and a host"),
     ("rest_url", "http://h:99999", "its host or port is unusable"),
-    ("rest_url", "http://h/?a=1", "it has no query"),
-    ("rest_url", "http://u:p@h", "got 'http://u:***@h': it has no query, and no user"),
+    ("rest_url", "http://h/?a=1", "it must not have a query"),
+    ("rest_url", "http://u:p@h", "got 'http://u:***@h': it must not have a query or a user"),
     ("rest_jobs_path", "api/jobs", "expected a path that starts with /, got 'api/jobs'"),
-    ("rest_jobs_path", "/api /jobs", "it holds a space"),
-    ("rest_report_path", "/api/jobs/", "got '/api/jobs/': {id} says where the id of the job goes"),
+    ("rest_jobs_path", "/api /jobs", "it contains a space"),
+    (
+        "rest_report_path",
+        "/api/jobs/",
+        "got '/api/jobs/': {id} has to mark the place of the job's id",
+    ),
     ("rest_report_path", "api/{id}", "expected a path with {id} in it, such as /api/cronjobs/{id}"),
     ("rest_token", "grün s3cret", "expected a token of visible ASCII characters, got ***"),
     ("telegram_token", "1:s 3cret", "expected a token of visible ASCII characters, got ***"),
-    ("telegram_url", "api.telegram.org", "it starts with http:// or https:// and a host"),
+    ("telegram_url", "api.telegram.org", "it has to start with http:// or https:// and a host"),
     ("notify_transport", "stack", "expected list or stream, got 'stack'"),
     ("rest_timeout", "0", "expected a number of seconds from 0.1 to 600, got '0'"),
     ("rest_timeout", "nan", "got 'nan'"),
@@ -149,20 +154,20 @@ WRONG = [
     ("sync_interval", "soon", "expected a number of seconds from 1 to 86400, got 'soon'"),
     ("shrink_limit", "50", "expected a share from 0 to 1, got '50'"),
     ("notify_queue", "redbeat:x", "names that start with redbeat:, cron_tasks:"),
-    ("notify_queue", "cron_tasks:jobs", "are taken"),
-    ("notify_queue", "two words", "it holds a space"),
+    ("notify_queue", "cron_tasks:jobs", "are reserved"),
+    ("notify_queue", "two words", "it contains a space"),
     (
         "http_allow",
         "a, http://b",
         "expected hosts, networks or *, separated by commas, got 'a, htt",
     ),
     ("http_allow", "10.0.0.1/8", "'10.0.0.1/8' has host bits set; did you mean 10.0.0.0/8?"),
-    ("tasks_allow", "a.b c", "'a.b c' holds a space or a character that cannot be printed"),
+    ("tasks_allow", "a.b c", "'a.b c' contains a space or an unprintable character"),
     ("chat_id", "x" * 201, "expected a number or a name of 1 to 200 characters"),
-    ("timezone", "Europe/Berln", "no such zone; did you mean 'Europe/Berlin'?"),
+    ("timezone", "Europe/Berln", "unknown time zone 'Europe/Berln'; did you mean 'Europe/Berlin'?"),
     ("timezone", "europe/berlin", "did you mean 'Europe/Berlin'?"),
-    ("timezone", "../../etc/passwd", "there is no such zone"),
-    ("timezone", "Europe", "there is no such zone"),
+    ("timezone", "../../etc/passwd", "unknown time zone"),
+    ("timezone", "Europe", "unknown time zone"),
     ("log_format", "xml", "expected json or console, got 'xml'"),
     ("log_level", "loud", "expected DEBUG, INFO, WARNING, ERROR or CRITICAL, got 'loud'"),
     ("secrets_dir", "/nowhere", "expected a folder, got"),
@@ -175,12 +180,12 @@ WRONG = [
     ("rest_mapping", "{'id': 'x'}", "not JSON"),
     ("rest_mapping", '{"id": 5}', 'expected JSON such as {"id": "uuid"}, or a file'),
     ("rest_mapping", '{"crn_expression": "a"}', "did you mean 'cron_expression'?"),
-    ("rest_mapping", '{"id": "a..b"}', "'a..b' for 'id' is no JMESPath"),
+    ("rest_mapping", '{"id": "a..b"}', "'a..b' for 'id' is not a JMESPath expression"),
 ]
 
 
 @pytest.mark.parametrize(("name", "value", "said"), WRONG)
-def test_a_wrong_value_is_named_with_what_was_expected_and_what_was_got(
+def test_an_error_names_the_variable_the_expected_value_and_the_given_one(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
 ) -> None:
     text = complaint(monkeypatch, **{name: value})
@@ -189,7 +194,7 @@ def test_a_wrong_value_is_named_with_what_was_expected_and_what_was_got(
     assert "\n" not in text
 
 
-def test_all_wrong_values_at_once_each_with_its_origin_and_no_secret(
+def test_all_errors_are_reported_together_with_origins_and_without_secrets(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "CRON_TASKS_REST_TOKEN").write_text("s3cret token")
@@ -212,9 +217,7 @@ def test_all_wrong_values_at_once_each_with_its_origin_and_no_secret(
 
 
 @pytest.mark.parametrize("file", [".env", "secrets/CRON_TASKS_REST_TOKEN"])
-def test_a_file_that_is_no_text_is_said_to_be_none(
-    monkeypatch: pytest.MonkeyPatch, file: str
-) -> None:
+def test_a_binary_file_is_reported(monkeypatch: pytest.MonkeyPatch, file: str) -> None:
     Path("secrets").mkdir()
     Path(file).write_bytes(b"CRON_TASKS_CHAT_ID=\xff\xfe")
     assert "is not UTF-8 text" in complaint(monkeypatch, secrets_dir="secrets")
@@ -231,7 +234,7 @@ def test_a_file_that_is_no_text_is_said_to_be_none(
     | st.from_regex(r"\A(redis|rediss|sentinel|http)://[!-~]*\Z"),
 )
 @example(name="alive_file", value="\x1f/0")
-def test_whatever_a_value_is_it_counts_or_gets_one_line(name: str, value: str) -> None:
+def test_any_value_is_accepted_or_reported_in_one_line(name: str, value: str) -> None:
     load.cache_clear()
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv(PREFIX + name.upper(), value)
@@ -243,23 +246,24 @@ def test_whatever_a_value_is_it_counts_or_gets_one_line(name: str, value: str) -
     assert said == printable(said, 10_000)
 
 
-def test_unknown_variables_are_named_with_the_nearest_setting(
+def test_unknown_variables_are_reported_with_the_nearest_setting(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     Path(".env").write_text("CRON_TASKS_TIMEZON=UTC\ntimezone=Mars\n")
     (tmp_path / "cron_tasks_redis_ulr").write_text("x")
     given_values(monkeypatch, rest_tokn="x", something="y", secrets_dir=str(tmp_path))
     assert load().warnings == (
-        "CRON_TASKS_REST_TOKN (environment) is no setting and is ignored; "
+        "CRON_TASKS_REST_TOKN (environment) is not a setting and is ignored; "
         "did you mean CRON_TASKS_REST_TOKEN?",
-        "CRON_TASKS_SOMETHING (environment) is no setting and is ignored",
-        "CRON_TASKS_TIMEZON (.env) is no setting and is ignored; did you mean CRON_TASKS_TIMEZONE?",
-        f"CRON_TASKS_REDIS_ULR (secret file in {tmp_path}) is no setting and is ignored; "
+        "CRON_TASKS_SOMETHING (environment) is not a setting and is ignored",
+        "CRON_TASKS_TIMEZON (.env) is not a setting and is ignored; "
+        "did you mean CRON_TASKS_TIMEZONE?",
+        f"CRON_TASKS_REDIS_ULR (secret file in {tmp_path}) is not a setting and is ignored; "
         "did you mean CRON_TASKS_REDIS_URL?",
     )
 
 
-def test_what_jobs_may_do_is_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_permissions_of_jobs_are_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (load().http_allow, load().tasks_allow) == ((), ())
     load.cache_clear()
     given_values(monkeypatch, http_allow=" API.intern,10.0.0.0/8 ,,::1", tasks_allow="a.*, b")
@@ -276,26 +280,26 @@ def test_a_mapping_may_be_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 @pytest.mark.parametrize("field", MAPPABLE[2:])
-def test_a_mapping_may_place_what_a_job_knows(field: str) -> None:
+def test_a_mapping_may_map_every_field_of_a_job(field: str) -> None:
     row = {"id": 1, "name": "x", "every": 60, field: "?"}
     outcome = validate_row(row, timezone="UTC")
     assert not (isinstance(outcome, Job) and outcome.extra), "an unknown field is kept in `extra`"
     assert set(TIMING) <= set(MAPPABLE)
 
 
-def test_a_setting_that_is_needed_and_not_set_says_what_to_give(
+def test_a_missing_setting_is_described(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with pytest.raises(SettingsError) as caught:
-        load().required("rest_url")
+        load().require("rest_url")
     assert str(caught.value) == (
         "CRON_TASKS_REST_URL is not set: "
         "give the base URL of the REST service, e.g. http://rest_service:8000"
     )
-    assert Settings(rest_url="http://h").required("rest_url") == "http://h"
+    assert Settings(rest_url="http://h").require("rest_url") == "http://h"
 
 
-def test_no_view_of_the_settings_holds_a_secret(
+def test_no_view_of_the_settings_contains_a_secret(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "CRON_TASKS_REST_TOKEN").write_text("tok://s3cret")
@@ -321,7 +325,7 @@ def test_no_view_of_the_settings_holds_a_secret(
 
 def test_the_table_of_the_documentation_is_up_to_date() -> None:
     table = (ROOT / "docs" / "settings.md").read_text("utf-8")
-    assert markdown() in table, "put in what `python -m cron_tasks.settings.table` prints"
+    assert render_markdown() in table, "put in what `python -m cron_tasks.settings.table` prints"
 
 
 def test_reading_settings_imports_nothing_heavy() -> None:
@@ -355,11 +359,9 @@ def test_reading_settings_imports_nothing_heavy() -> None:
         ),
     ],
 )
-def test_a_redis_url_is_written_so_that_every_library_reads_the_same(
-    url: str, expected: str
-) -> None:
-    assert normalised(url) == expected
-    assert normalised(expected) == expected
+def test_every_library_reads_the_same_server_from_a_redis_url(url: str, expected: str) -> None:
+    assert str(parse_redis_url(url)) == expected
+    assert str(parse_redis_url(expected)) == expected
     first = urlsplit(expected.partition(";")[0])
     broker = kombu.Connection(expected.partition("?master_name")[0])
     assert (broker.hostname, broker.port) == (first.hostname, first.port)
@@ -389,14 +391,14 @@ def test_a_redis_url_is_written_so_that_every_library_reads_the_same(
         ("redis://:s3;cret@h", "; as %3B"),
         ("redis://h1;redis://h2", "only sentinel:// may list several nodes"),
         ("rediss://h?ssl_cert_reqs=maybe", "required, optional or none"),
-        ("sentinel://h", "?master_name= says which master"),
+        ("sentinel://h", "?master_name= is missing: it names the master"),
         ("sentinel://h?master_name=m;sentinel://h2", "the options follow the last node"),
         ("sentinel://h/1;sentinel://h2/2?master_name=m", "all nodes have the same database"),
         ("sentinel://:cret@h;sentinel://:x@h2?master_name=m", "the same user and password"),
         ("sentinel://h;redis://h2", "all nodes have the same scheme"),
     ],
 )
-def test_a_wrong_redis_url_says_how_to_write_it_and_holds_no_password(
+def test_the_error_for_a_redis_url_explains_it_without_the_password(
     monkeypatch: pytest.MonkeyPatch, url: str, said: str
 ) -> None:
     text = complaint(monkeypatch, redis_url=url)
@@ -417,5 +419,5 @@ def test_a_wrong_redis_url_says_how_to_write_it_and_holds_no_password(
         ("redis://:p", "redis://:***"),
     ],
 )
-def test_masking_a_url(url: str, expected: str) -> None:
-    assert masked(url) == expected
+def test_passwords_in_urls_are_masked(url: str, expected: str) -> None:
+    assert mask_passwords(url) == expected

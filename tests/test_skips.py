@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 from applying import apply
-from command_line import Quick
+from command_line import CommandLine, Quick
 from driven import Beat
 from helpers import wait_until
 from processes import Celery
@@ -15,17 +15,18 @@ from reading import settings
 from redis import Redis
 from rest_server import JOBS_PATH, RestServer
 
-from cron_tasks.audit.account import audit, days_of, read, read_open
-from cron_tasks.audit.backfill import plan
-from cron_tasks.audit.explain import why
-from cron_tasks.ledger.records import DAY
-from cron_tasks.ledger.run_id import parse_run_id, run_id
+from cron_tasks.audit.account_reader import days_between, read_accounts, read_open_ticks
+from cron_tasks.audit.backfill import plan_backfill
+from cron_tasks.audit.explain import explain_tick
+from cron_tasks.audit.tally import audit_job
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry import skips
 from cron_tasks.registry.plan import Changes
 from cron_tasks.registry.registry import Registry
 from cron_tasks.repair.comparison import Comparison
 from cron_tasks.report.reporter import Reporter
 from cron_tasks.runs.outcomes import Attempt, Result, record
+from cron_tasks.schedules.durations import DAY
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
@@ -60,9 +61,11 @@ def skipped_at(*ticks: float) -> list[tuple[str, str, str]]:
 
 
 def told_by_why(beat: Beat, tick: float) -> str:
-    (account,) = read(beat.redis, ["7"], days_of(tick, tick), read_open(beat.redis))
-    to_skip = beat.redis.zscore(names.SKIPS, run_id("7", tick)) is not None
-    return why(account, {}, tick, beat.clock.now, "UTC", to_skip).sentence
+    (account,) = read_accounts(
+        beat.redis, ["7"], days_between(tick, tick), read_open_ticks(beat.redis)
+    )
+    to_skip = beat.redis.zscore(names.SKIPS, RunId("7", tick)) is not None
+    return explain_tick(account, {}, tick, beat.clock.now, "UTC", to_skip).sentence
 
 
 def edit(**fields: Any) -> Change:
@@ -236,8 +239,10 @@ def test_a_tick_among_missed_ones_is_skipped_and_not_made_up_for(
     stretches = [(each["scheduled_for"], each["until"]) for each in lines if "until" in each]
     assert stretches == [(iso_utc(at(first)), iso_utc(at(last))) for first, last in missed]
     assert [each for each in records(beat) if each[1] == "skipped"] == skipped_at(*map(at, skipped))
-    (account,) = read(beat.redis, ["7"], days_of(minute, at(10)), read_open(beat.redis))
-    found = audit(account, minute - 1, beat.clock.now, beat.clock.now)
+    (account,) = read_accounts(
+        beat.redis, ["7"], days_between(minute, at(10)), read_open_ticks(beat.redis)
+    )
+    found = audit_job(account, minute - 1, beat.clock.now, beat.clock.now)
     assert found.skipped == {"by_hand": len(skipped)}
     assert sum(found.missed.values()) == 10 - len(skipped) - len(fires)
     assert found.doubled == []
@@ -250,8 +255,10 @@ def test_a_change_that_overtakes_a_skipped_tick_leaves_it_skipped(
     skip(beat, minute + 60)
     beat.clock.now = minute + 150  # no beat ran: three ticks are due
     beat.register(MINUTELY | {"end_at": "2999-01-01T00:00:00Z"})
-    (account,) = read(beat.redis, ["7"], days_of(minute, minute + 150), read_open(beat.redis))
-    found = audit(account, minute - 1, beat.clock.now, beat.clock.now)
+    (account,) = read_accounts(
+        beat.redis, ["7"], days_between(minute, minute + 150), read_open_ticks(beat.redis)
+    )
+    found = audit_job(account, minute - 1, beat.clock.now, beat.clock.now)
     assert (found.skipped, found.missed) == (BY_HAND, {"edited": 2})
     assert "and was skipped: somebody asked" in told_by_why(beat, minute + 60)
 
@@ -272,7 +279,7 @@ def test_a_skip_is_told_where_the_job_wants_it(beat: Beat, minute: float) -> Non
         skip(beat, tick)
     beat.run(31)
     (told,) = map(orjson.loads, beat.redis.lrange("queue:to_telegram", 0, -1))
-    assert (told["event"], told["run_id"]) == ("skipped", run_id("7", minute))
+    assert (told["event"], told["run_id"]) == ("skipped", RunId("7", minute))
     assert told["error"] == "skipped: somebody asked for that (`jobs skip-next`)"
     beat.clock.now = minute + 200
     beat.tick()
@@ -286,7 +293,7 @@ def test_a_skip_is_told_where_the_job_wants_it(beat: Beat, minute: float) -> Non
 
 def test_ids_that_look_like_runs_of_another_job_are_not_mixed_up(beat: Beat) -> None:
     due = beat.clock.now + 5
-    other = run_id("7", due)
+    other = RunId("7", due)
     beat.register(*({"id": each, "name": "x", "run_at": iso_utc(due)} for each in ("7", other)))
     assert skips.add_skip(beat.redis, other, due, beat.clock.now)
     assert beat.run(6) == {"7": [due]}
@@ -304,8 +311,8 @@ def test_a_tick_skipped_19_days_ahead_is_accounted_for(beat: Beat, redis: Redis)
     assert beat.run(2) == {}
     assert "was due at" in told_by_why(beat, due)
     assert "and was skipped: somebody asked for that" in told_by_why(beat, due)
-    (account,) = read(redis, ["7"], days_of(due, due), read_open(redis))
-    found = audit(account, due - 1, beat.clock.now, beat.clock.now)
+    (account,) = read_accounts(redis, ["7"], days_between(due, due), read_open_ticks(redis))
+    found = audit_job(account, due - 1, beat.clock.now, beat.clock.now)
     assert (found.expected, found.skipped, found.lost) == (1, BY_HAND, [])
 
 
@@ -320,7 +327,7 @@ def _month(when: float) -> int:
 def _skip_as_before(beat: Beat, tick: float) -> None:
     """Skip a tick as the version before did: its record at once, and the score moved on."""
     line = record(
-        run_id("7", tick), Result("skipped", "by_hand"), Attempt(0, None, beat.clock.now, None)
+        RunId("7", tick), Result("skipped", "by_hand"), Attempt(0, None, beat.clock.now, None)
     )
     beat.redis.zadd(names.ACCOUNT_PREFIX + "7", {line: tick})
     beat.redis.expire(names.ACCOUNT_PREFIX + "7", 8 * DAY)
@@ -334,8 +341,10 @@ def test_a_skip_of_the_version_before_is_honoured(beat: Beat, minute: float, nam
     assert beat.run(int(minute - beat.clock.now) + 2).get("7", []) in ([], [minute - 30])
     assert "and was skipped: somebody asked for that" in told_by_why(beat, minute)
     assert beat.run(int(minute - beat.clock.now) + 60)["7"][-1] == minute + 60
-    (account,) = read(beat.redis, ["7"], days_of(minute, minute), read_open(beat.redis))
-    assert audit(account, minute - 1, minute + 1, beat.clock.now).skipped == BY_HAND
+    (account,) = read_accounts(
+        beat.redis, ["7"], days_between(minute, minute), read_open_ticks(beat.redis)
+    )
+    assert audit_job(account, minute - 1, minute + 1, beat.clock.now).skipped == BY_HAND
 
 
 @pytest.mark.parametrize("change", [{"name": "y"}, {"tags": ["ops"]}, {"end_at": "2999-01-01"}, {}])
@@ -396,10 +405,10 @@ def test_a_backfill_offers_a_skipped_tick_once_it_has_passed(beat: Beat, minute:
     skip(beat, minute)
     job, period = Registry(beat.redis).get_job("7"), (minute - 30, minute + 30)
     beat.clock.now = minute + 5
-    assert plan(beat.redis, job, *period, beat.clock.now).open == 1
+    assert plan_backfill(beat.redis, job, *period, beat.clock.now).open == 1
     beat.tick()
-    found = plan(beat.redis, job, *period, beat.clock.now)
-    assert found.missing == {run_id("7", minute): "skipped"}
+    found = plan_backfill(beat.redis, job, *period, beat.clock.now)
+    assert found.missing == {RunId("7", minute): "skipped"}
 
 
 def test_a_key_of_another_type_skips_nothing(beat: Beat, minute: float) -> None:
@@ -416,7 +425,7 @@ def test_the_commands_say_what_is_skipped(
     synced(DAILY)
     first, second, third, *_ = quick.json("next", "7")
     assert quick.error("jobs", "skip-next", "7", "--undo").startswith(
-        "Error: no coming tick of 7 is to be skipped"
+        "Error: Job 7 has no coming tick that is to be skipped"
     )
     said = quick.json("jobs", "skip-next", "7")
     assert (said["skipped"], said["next"]) == (f"7@{first[:19]}Z", second)
@@ -431,7 +440,7 @@ def test_the_commands_say_what_is_skipped(
     assert quick.run("jobs", "show", "7").stdout.count(", skipped") == 2
     assert "and will be skipped: somebody" in quick.run("why", "7", "--at", first).stdout
     assert quick.lines("jobs", "skip-next", "7", "--undo") == [
-        f"7@{first[:19]}Z is no longer skipped; next: {first}"
+        f"7@{first[:19]}Z is no longer skipped. Next tick: {first}"
     ]
     undone = quick.json("jobs", "skip-next", "7", "--undo")
     assert undone == {"id": "7", "undone": f"7@{second[:19]}Z", "next": first}
@@ -442,9 +451,9 @@ def test_the_commands_say_what_is_skipped(
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"enabled": False}, "7 is disabled and has no next tick to skip: enable it first"),
-        ({"end_at": "2020-01-01T00:00:00Z"}, "7 has no next tick to skip"),
-        (None, "7 is paused (moving) and has no next tick to skip: resume it first"),
+        ({"enabled": False}, "Job 7 is disabled. Set `enabled: true` in your REST service"),
+        ({"end_at": "2020-01-01T00:00:00Z"}, "Job 7 has no next tick to skip"),
+        (None, "Job 7 is paused (moving). Resume it first: `cron-tasks jobs resume 7`"),
     ],
 )
 def test_a_job_without_a_next_tick_has_none_to_skip(
@@ -457,14 +466,19 @@ def test_a_job_without_a_next_tick_has_none_to_skip(
     assert quick.error("jobs", "skip-next", "7") == f"Error: {said}\n"
     if row is None:
         assert (
-            "is no longer skipped; next: never"
+            "is no longer skipped. Next tick: never, because the job is paused"
             in quick.lines("jobs", "skip-next", "7", "--undo")[0]
         )
     assert "no job has the id '8'" in quick.error("jobs", "skip-next", "8", "--undo")
 
 
 def test_live_a_skipped_tick_runs_when_it_is_asked_for_again(
-    quick: Quick, redis: Redis, synced: Callable[..., None], celery: Celery, rest: RestServer
+    cli: CommandLine,
+    quick: Quick,
+    redis: Redis,
+    synced: Callable[..., None],
+    celery: Celery,
+    rest: RestServer,
 ) -> None:
     row = {"id": "7", "name": "x", "every": 5, "notify": {"on": ["success", "skipped"]}}
     synced(row)
@@ -475,11 +489,11 @@ def test_live_a_skipped_tick_runs_when_it_is_asked_for_again(
     rest.jobs = [row | {"name": "y", "end_at": "2999-01-01T00:00:00Z"}]
     redis.lpush(names.POKE, "*")
     wait_until(lambda: Registry(redis).get_job("7").name == "y", "the edit")
-    after = run_id("7", (parse_run_id(skipped) or ("", 0.0))[1] + 5)
+    after = RunId("7", RunId.stored(skipped).scheduled_for + 5)
     ended = wait_until(lambda: _ends(redis) if after in _ends(redis) else None, "the tick after")
     assert ended[skipped] == ("skipped", "by_hand")
     assert ended[after] == ("ok", None)
-    quick.run("runs", "retry", skipped)
+    cli.run("runs", "retry", skipped)
     wait_until(lambda: _ends(redis)[skipped] == ("ok", None), "the skipped tick runs")
     assert quick.json("audit", "--since", "5min")["lost"] == []
 

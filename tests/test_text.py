@@ -1,4 +1,4 @@
-"""Anything may stand in a row; nothing of it may reach a terminal or a log line as it is."""
+"""A row may contain anything, and none of it may reach a terminal or a log line unescaped."""
 
 import unicodedata
 from typing import Any
@@ -71,7 +71,7 @@ def test_any_value_can_be_shown(value: object) -> None:
     [{"a": [1, 2.5, None, True, "ü", -(2**63), 2**63 - 1]}, nested(31), "", 0],
     ids=["all kinds", "deep", "empty", "zero"],
 )
-def test_what_json_holds_is_stored_as_it_is(value: object) -> None:
+def test_a_json_value_is_stored_unchanged(value: object) -> None:
     assert to_storable(value) == value
 
 
@@ -98,13 +98,13 @@ def test_what_json_holds_is_stored_as_it_is(value: object) -> None:
         "long",
     ],
 )
-def test_what_json_cannot_hold_is_stored_as_a_text_that_shows_it(value: object) -> None:
+def test_other_values_are_stored_as_a_text_that_shows_them(value: object) -> None:
     stored = to_storable(value)
     assert isinstance(stored, str)
     assert 0 < len(stored) <= 500
 
 
-def test_what_is_too_long_depends_on_the_limit_and_nan_is_null() -> None:
+def test_the_limit_decides_what_is_too_long_and_nan_becomes_null() -> None:
     assert to_storable("x" * 5000, limit=6000) == "x" * 5000
     assert to_storable([float("nan"), float("-inf")]) == [None, None]
 
@@ -120,7 +120,7 @@ def test_what_is_too_long_depends_on_the_limit_and_nan_is_null() -> None:
         pytest.param("x" * 2**20, None, id="1 MB"),
     ],
 )
-def test_did_you_mean(word: str, near: str | None) -> None:
+def test_find_nearest(word: str, near: str | None) -> None:
     assert find_nearest(word, ["timezone", "cron_expression"]) == near
 
 
@@ -152,11 +152,11 @@ CYCLE.append(CYCLE)
         ("\ud800", "\\ud800"),
     ],
 )
-def test_what_is_kept_of_a_result(result: Any, output: str | None) -> None:
+def test_render_output(result: Any, output: str | None) -> None:
     assert render_output(result) == output
 
 
-def test_a_result_without_a_text_is_kept_all_the_same() -> None:
+def test_a_result_whose_text_fails_is_rendered() -> None:
     assert render_output(10**5000) == "a huge number"
     assert "Sulky" in str(render_output(Sulky()))
     assert "Sulky" in str(render_output({"a": Sulky()}))

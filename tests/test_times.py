@@ -1,4 +1,4 @@
-"""Times as people read them."""
+"""Times as people read and write them."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -21,7 +21,7 @@ from cron_tasks.schedules.human import format_distance, format_local, format_run
         (-11_520, "3 h 12 min ago"),
     ],
 )
-def test_distance(seconds: float, text: str) -> None:
+def test_format_distance(seconds: float, text: str) -> None:
     assert format_distance(seconds) == text
 
 
@@ -29,11 +29,11 @@ def test_distance(seconds: float, text: str) -> None:
     ("seconds", "text"),
     [(None, ""), (0.0, "0 s"), (0.0021, "0.002 s"), (14.0, "14 s"), (3725.5, "1 h 2 min")],
 )
-def test_took(seconds: float | None, text: str) -> None:
+def test_format_runtime(seconds: float | None, text: str) -> None:
     assert format_runtime(seconds) == text
 
 
-def test_local() -> None:
+def test_format_local() -> None:
     noon = datetime(2027, 7, 1, 12, tzinfo=UTC)
     assert format_local(noon, "Europe/Berlin") == "2027-07-01T14:00:00+02:00"
     assert format_local(noon.timestamp()) == "2027-07-01T12:00:00+00:00"
@@ -54,12 +54,12 @@ def test_local() -> None:
         ("2027-07-01", timedelta(hours=14)),
     ],
 )
-def test_moment(text: str, ago: timedelta) -> None:
+def test_parse_moment(text: str, ago: timedelta) -> None:
     noon = datetime(2027, 7, 1, 12, tzinfo=UTC)
     assert parse_moment(text, "Europe/Berlin", noon) == noon - ago
 
 
 @pytest.mark.parametrize("text", ["", "2", "2 weeks", "-2h", "P1Y", "999999999d", "noon", "PT"])
-def test_what_is_no_moment(text: str) -> None:
+def test_an_invalid_moment(text: str) -> None:
     with pytest.raises(ValueError):
         parse_moment(text, "UTC", datetime(2027, 7, 1, tzinfo=UTC))

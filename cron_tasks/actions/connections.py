@@ -22,8 +22,8 @@ from threading import Lock
 from typing import Any
 
 from cron_tasks.actions.request import Origin, Request
-from cron_tasks.http.deadline import LimitedResponse, left
-from cron_tasks.http.dialing import connected
+from cron_tasks.http.deadline import LimitedResponse, seconds_left
+from cron_tasks.http.dialing import open_connection
 
 #: Seconds that an idle connection is kept. Servers close theirs after 2 s (gunicorn) or more.
 IDLE = 1.0
@@ -102,7 +102,7 @@ class _Connection(http.client.HTTPConnection):
     @property
     def has_heard(self) -> bool:
         """Return whether any byte of the last response has arrived."""
-        return self._response is not None and self._response.heard
+        return self._response is not None and self._response.has_begun
 
     def _make_response(self, *args: Any, **kwargs: Any) -> LimitedResponse:
         self._response = LimitedResponse(*args, until=self._until, **kwargs)
@@ -114,14 +114,14 @@ class _Connection(http.client.HTTPConnection):
     def send_and_receive(self, request: Request, until: float) -> http.client.HTTPResponse:
         self._until, self._response = until, None
         self.request(request.method, request.target, request.body, request.headers)
-        self.sock.settimeout(left(until))
+        self.sock.settimeout(seconds_left(until))
         return self.getresponse()
 
     def connect(self) -> None:
-        sock = connected(self.host, self.port, self._rules, self._until)
+        sock = open_connection(self.host, self.port, self._rules, self._until)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.settimeout(left(self._until))
+            sock.settimeout(seconds_left(self._until))
             if self._tls:
                 # The host of the URL, not the Host header. Names in certificates have no final dot.
                 name = self.host.removesuffix(".")
@@ -136,7 +136,7 @@ class _Connection(http.client.HTTPConnection):
         if self.sock is None:
             self.connect()
         for start in range(0, len(data), PIECE):
-            self.sock.settimeout(left(self._until))
+            self.sock.settimeout(seconds_left(self._until))
             super().send(data[start : start + PIECE])
 
     @property

@@ -1,18 +1,13 @@
 """The action `http`: one request. The status of its answer decides whether the run is ok."""
 
-import http.client
-import socket
-import ssl
 import time
-from http import HTTPStatus
 from typing import Any, cast
 
 from cron_tasks.actions.connections import Answer, send_request
 from cron_tasks.actions.request import RedirectRefused, follow_redirect, make_request
 from cron_tasks.actions.secrets import Secrets
 from cron_tasks.errors import ActionFailed
-from cron_tasks.http.deadline import NoFinalAnswer
-from cron_tasks.http.dialing import AddressRefused
+from cron_tasks.http.failures import CAUSES, Cause, describe_detail, describe_status, find_cause
 from cron_tasks.http.retry_after import read_retry_after
 from cron_tasks.jobs.actions import HttpAction
 from cron_tasks.jobs.run import Run
@@ -25,22 +20,13 @@ READ = 16_384
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 #: Statuses below 500 for which another attempt may help. It may for all from 500 on.
 _TEMPORARY = frozenset({408, 425, 429})
-#: The meaning of exceptions, from special to general, and whether another attempt may help.
-_CAUSES: tuple[tuple[type[BaseException], str, bool], ...] = (
-    (RedirectRefused, "{detail}", False),
-    (AddressRefused, "{detail}, which CRON_TASKS_HTTP_ALLOW does not allow", False),
-    (TimeoutError, "no whole answer within {timeout:g} s", True),
-    (socket.gaierror, "the host has no address: {detail}", True),
-    (ssl.SSLCertVerificationError, "the TLS certificate is not accepted: {detail}", False),
-    (ssl.SSLError, "TLS failed: {detail}", True),
-    (ConnectionRefusedError, "the connection was refused", True),
-    (http.client.RemoteDisconnected, "the service hung up without an answer", True),
-    (ConnectionError, "the connection was lost", True),
-    (NoFinalAnswer, "{detail}", True),
-    (http.client.IncompleteRead, "the answer was cut short", True),
-    (http.client.HTTPException, "the answer is not HTTP", True),
-    (OSError, "{detail}", True),
-    (ValueError, "{detail}", False),
+#: The meaning of exceptions, from special to general.
+_CAUSES = (
+    Cause(RedirectRefused, "{detail}", may_pass=False),
+    *CAUSES,
+    Cause(TimeoutError, "no whole answer within {timeout:g} s"),
+    Cause(OSError, "{detail}"),
+    Cause(ValueError, "{detail}", may_pass=False),
 )
 #: The history has these in place of a response body.
 NOT_KEPT = "<not kept: the request carried a secret>"
@@ -92,24 +78,21 @@ def _find_cause(
 
     After a secret was sent, the text of an exception is used only if it cannot quote the service.
     """
-    found = next((cause for cause in _CAUSES if isinstance(error, cause[0])), None)
+    found = find_cause((error,), _CAUSES)
     if found is None:
         return (f"it failed with {type(error).__name__}", True) if secret else (None, True)
-    said = (getattr(error, name, None) for name in ("verify_message", "reason", "strerror"))
-    detail = next(filter(None, said), error)
+    detail = describe_detail(error)
     # The text of a certificate error quotes the host, which a redirect may have chosen.
     if secret and isinstance(error, ValueError) and (redirected or not isinstance(error, OSError)):
         detail = type(error).__name__
     if isinstance(error, TimeoutError) and error.errno:  # The system's own, before our deadline.
-        return str(detail), True
-    _, text, temporary = found
-    return text.format(detail=str(detail).replace("_", " "), timeout=timeout), temporary
+        return detail, True
+    return found.explain(detail, timeout), found.may_pass
 
 
 def _describe_answer(answer: Answer, expected: tuple[int, ...]) -> str:
-    phrases = {status.value: f" {status.phrase}" for status in HTTPStatus}
     wanted = f", not {' or '.join(map(str, expected))}" if expected else ""
-    return f"answered {answer.status}{phrases.get(answer.status, '')}{wanted}"
+    return f"answered {describe_status(answer.status)}{wanted}"
 
 
 def _choose_output(answer: Answer, secrets: Secrets, most: int, keep: bool) -> str | None:
@@ -133,7 +116,7 @@ def _choose_output(answer: Answer, secrets: Secrets, most: int, keep: bool) -> s
     # The text may end in the beginning of a secret, which nothing would mask.
     safe = len(text) if len(answer.body) < most else max(0, len(text) - secrets.longest)
     if secrets and (
-        secrets.is_in(secrets.masked(text)) or (plain != text and secrets.is_in(plain))
+        secrets.occurs_in(secrets.mask_text(text)) or (plain != text and secrets.occurs_in(plain))
     ):
         return REPEATED
-    return trim_output(secrets.masked(text, min(MAX_OUTPUT_BYTES, safe)))
+    return trim_output(secrets.mask_text(text, min(MAX_OUTPUT_BYTES, safe)))

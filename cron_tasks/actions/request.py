@@ -12,12 +12,11 @@ import orjson
 
 from cron_tasks.actions.secrets import Secrets
 from cron_tasks.errors import ActionFailed
-from cron_tasks.http.hosts import host_of, usable_as_host
+from cron_tasks.http.hosts import DEFAULT_PORTS, host_of_url, is_host_header
 from cron_tasks.jobs.actions import HttpAction
 from cron_tasks.jobs.placeholders import fill_placeholders, find_secrets, map_texts
 from cron_tasks.jobs.run import Run
 
-_PORTS = {"http": 80, "https": 443}
 _ASCII = string.punctuation
 _NO_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]")
 #: Headers that are not sent to another host after a redirect.
@@ -34,7 +33,7 @@ class Origin(NamedTuple):
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        colon_port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
+        colon_port = "" if self.port == DEFAULT_PORTS[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{host}{colon_port}"
 
 
@@ -104,7 +103,7 @@ def _check_headers(headers: dict[str, str]) -> dict[str, str]:
         if _NO_HEADER.search(text):
             why = f"the secret in the header {name} is more than one line of Latin-1"
             raise ActionFailed(why, permanent=True)
-    if "host" in headers and not usable_as_host(headers["host"]):
+    if "host" in headers and not is_host_header(headers["host"]):
         why = "its header host is, with its placeholders filled in, not host or host:port"
         raise ActionFailed(why, permanent=True)
     return headers
@@ -172,14 +171,14 @@ def _is_upgrade(old: Origin, new: Origin) -> bool:
 def _parse_url(url: str) -> tuple[Origin, str, str | None]:
     """Split a URL into its origin, its target and its user. Raises ValueError."""
     parts = urlsplit(url)
-    host = host_of(parts)
-    if parts.scheme not in _PORTS or not host:
+    host = host_of_url(parts)
+    if parts.scheme not in DEFAULT_PORTS or not host:
         raise ValueError("not an http or https URL with a host")
     target = quote(parts.path or "/", safe=_ASCII)
     if parts.query:
         target += "?" + quote(parts.query, safe=_ASCII)
     user = parts.netloc.rpartition("@")[0] or None
-    return Origin(parts.scheme, host, parts.port or _PORTS[parts.scheme]), target, user
+    return Origin(parts.scheme, host, parts.port or DEFAULT_PORTS[parts.scheme]), target, user
 
 
 def _basic_credentials(user: str) -> str:

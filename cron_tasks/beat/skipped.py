@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.run import Run
-from cron_tasks.ledger.records import Open, Outcome
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.records import OpenRun, Outcome
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import Kind, State
 from cron_tasks.runs.outcomes import Attempt, Result, conclude
 from cron_tasks.settings import Settings
 
@@ -15,8 +16,9 @@ def conclude_skipped(
 ) -> list[Outcome]:
     """Return the ends of ticks (seconds) that somebody had skipped."""
     result, attempt = Result("skipped", "by_hand"), Attempt(0, None, now, None)
-    runs = [Run(job, run_id(job.id, tick), tick, 0) for tick in ticks]
-    return [
-        conclude(run, Open(run.run_id, "p|1||", "", ""), result, attempt, settings, 0.0)
-        for run in runs
-    ]
+    ends = []
+    for tick in ticks:
+        run_id = RunId(job.id, tick)
+        unfired = OpenRun(run_id, State(Kind.PENDING), "", "")
+        ends.append(conclude(Run(job, run_id, tick, 0), unfired, result, attempt, settings, 0.0))
+    return ends

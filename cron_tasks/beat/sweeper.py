@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from cron_tasks.ledger.ledger import Ledger
-from cron_tasks.ledger.records import TASK, Overdue
+from cron_tasks.ledger.records import Overdue
+from cron_tasks.ledger.state import Kind
 from cron_tasks.ledger.tick import Due
 from cron_tasks.runs.overdue import Decisions, decide
 from cron_tasks.settings import Settings
@@ -38,7 +39,7 @@ def sweep(
         return False
     delegated = _await_outcomes(page, count_waiting, revoke)
     for tick in delegated:
-        ledger.renew(TASK + (tick.task_id or ""), now, [tick.run_id])
+        ledger.renew(tick.state.holder, now, [tick.run_id])
     decisions = decide([tick for tick in page if tick not in delegated], now, settings)
     queues = {tick.options.get("queue") for tick in decisions.lost}
     idle = {queue for queue in queues if not count_waiting(queue)}
@@ -64,13 +65,13 @@ def _await_outcomes(
     revoke: Callable[[Sequence[str]], None],
 ) -> list[Overdue]:
     """End the tasks that do overdue runs. Return the runs whose outcome may wait in our queue."""
-    task_ids = [tick.task_id for tick in page if tick.task_id]
+    task_ids = [task_id for tick in page if (task_id := tick.state.task_id)]
     if not task_ids:
         return []
     revoke(task_ids)
-    return (
-        [tick for tick in page if tick.task_id and not tick.stopped] if count_waiting(None) else []
-    )
+    if not count_waiting(None):
+        return []
+    return [tick for tick in page if tick.state.kind is Kind.DELEGATED and not tick.stopped]
 
 
 def _log(decisions: Decisions, sent_again: int) -> None:

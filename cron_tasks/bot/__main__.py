@@ -32,7 +32,7 @@ def _make_bot(settings: Settings, queue: str | None, name: str | None, telegram:
         return Bot(source, print_message)
     from cron_tasks.bot.telegram import Telegram, telegram_pace
 
-    token = settings.required("telegram_token").get_secret_value()
+    token = settings.require("telegram_token").get_secret_value()
     return Bot(source, Telegram(token, settings.telegram_url, source.redis), telegram_pace())
 
 

@@ -86,7 +86,7 @@ class Telegram:
         Only an answer from Telegram itself, which has `ok`, can be permanent.
         """
         text = str(body.get("description", "")) if isinstance(body, dict) else ""
-        reason = f"Telegram: {status} {'' if self._mask.is_in(text) else text}".rstrip()
+        reason = f"Telegram: {status} {'' if self._mask.occurs_in(text) else text}".rstrip()
         match status, body:
             case 200, {"ok": True}:
                 return

@@ -1,1 +1,1 @@
-"""What every HTTP client of ours shares: addresses, deadlines, and failures in words."""
+"""The shared parts of all HTTP clients: addresses, deadlines, failures in words, Retry-After."""

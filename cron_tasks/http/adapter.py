@@ -1,4 +1,4 @@
-"""The transport of every requests.Session: final responses only, and within a deadline."""
+"""The transport of every requests.Session. It reads only final responses, within a deadline."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,8 +11,8 @@ from cron_tasks.http.deadline import LimitedResponse
 class LimitedAdapter(HTTPAdapter):
     """Read responses as LimitedResponse.
 
-    `until` returns the time on the monotonic clock by which a response has to be read. It is called
-    at the start of each response.
+    `until` returns the time on the monotonic clock by which a response has to be read, in seconds.
+    It is called at the start of each response.
     """
 
     def __init__(self, until: Callable[[], float], **options: Any) -> None:

@@ -1,7 +1,7 @@
-"""Which hosts and addresses a job may reach. Pure: names are resolved elsewhere.
+"""Decide which hosts and addresses a job may reach. Pure: names are resolved elsewhere.
 
-Public addresses are free. Behind the others are the operator's own machines (SSRF), so each needs a
-rule of HTTP_ALLOW: a host name, `*.example.com`, an address, a network, or `*`.
+Public addresses are always allowed. The others may belong to the operator's own machines (SSRF), so
+each needs a rule of HTTP_ALLOW: a host name, `*.example.com`, an address, a network, or `*`.
 """
 
 import re
@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from cron_tasks.http.hosts import ascii_host
+from cron_tasks.http.hosts import to_ascii_host
 from cron_tasks.text.display import short_repr
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 _HOST = re.compile(r"(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_-]{1,63}")
-#: Networks that are not public, and what messages call them. The first match counts. Sources are
-#: the registries of special-purpose addresses of IANA
+#: Networks that are not public, with the kind that messages name. The first match counts. The
+#: sources are the IANA registries of special-purpose addresses
 #: (https://www.iana.org/assignments/iana-ipv4-special-registry/ and
 #: https://www.iana.org/assignments/iana-ipv6-special-registry/), multicast and deprecated networks.
 #: The result of Python's `is_global` depends on the version of Python, so it is not used.
@@ -30,7 +30,7 @@ _NOT_PUBLIC: tuple[tuple[Network, str], ...] = tuple(
         ("10.0.0.0/8", "a private"),  # RFC 1918
         ("100.64.0.0/10", "a non-public"),  # RFC 6598, behind a carrier's NAT
         ("127.0.0.0/8", "a loopback"),  # RFC 1122
-        ("169.254.0.0/16", "a link-local"),  # RFC 3927; metadata of clouds
+        ("169.254.0.0/16", "a link-local"),  # RFC 3927, with the metadata of clouds
         ("172.16.0.0/12", "a private"),  # RFC 1918
         ("192.0.0.0/24", "a private"),  # RFC 6890, protocol assignments
         ("192.0.2.0/24", "a private"),  # RFC 5737, documentation
@@ -63,10 +63,10 @@ _EMBEDDING = (
 )
 
 
-def rule(text: str) -> str:
-    """A rule in its one spelling. Raises ValueError, which says what is wrong with it."""
+def normalize_rule(text: str) -> str:
+    """Return a rule in its one spelling. Raises ValueError, which explains what is wrong."""
     try:
-        name = ascii_host(text.removesuffix("."))
+        name = to_ascii_host(text.removesuffix("."))
     except ValueError:  # it may be an address or a network
         name = text.lower()
     if name == "*":
@@ -83,33 +83,36 @@ def rule(text: str) -> str:
             ) from None
     if re.fullmatch(r".*[\w\]]:\d+", name):
         raise ValueError(f"{short_repr(text)} has a port; a rule holds for all ports of a host")
-    if literal(name) or re.fullmatch(r"[\d.]+(/.*)?", name) or not _HOST.fullmatch(name):
-        raise ValueError(f"{short_repr(text)} is no host, *.domain, address, network or *")
+    if parse_address(name) or re.fullmatch(r"[\d.]+(/.*)?", name) or not _HOST.fullmatch(name):
+        raise ValueError(f"{short_repr(text)} is not a host, *.domain, address, network or *")
     return name
 
 
-def host_allowed(host: str, rules: Sequence[str]) -> bool:
-    """Whether a rule allows the host by its name, whatever its address."""
-    names, _ = _parsed(tuple(rules))
+def is_host_allowed(host: str, rules: Sequence[str]) -> bool:
+    """Return whether a rule allows the host by its name, whatever its address."""
+    names, _ = _split_rules(tuple(rules))
     host = host.lower().removesuffix(".")
     wildcards = (f"*.{host[at + 1 :]}" for at, char in enumerate(host) if char == ".")
     return "*" in names or host in names or any(each in names for each in wildcards)
 
 
-def refusal(address: Address, rules: Sequence[str]) -> str | None:
-    """Why a job may not reach the address ("127.0.0.1 is a loopback address"); None if it may."""
-    inner = _embedded(address)
-    kind = _kind(inner)
+def explain_refusal(address: Address, rules: Sequence[str]) -> str | None:
+    """Return why a job may not reach the address, or None if it may.
+
+    An example is "127.0.0.1 is a loopback address".
+    """
+    inner = _extract_ipv4(address)
+    kind = _find_kind(inner)
     if kind is None:
         return None
-    _, networks = _parsed(tuple(rules))
+    _, networks = _split_rules(tuple(rules))
     if any(each in network for network in networks for each in (address, inner)):
         return None
     return f"{address} is {kind} address"
 
 
-def _kind(address: Address) -> str | None:
-    """Return what messages call the address, or None if it is public."""
+def _find_kind(address: Address) -> str | None:
+    """Return the kind of the address with its article, or None if it is public."""
     for network, kind in _NOT_PUBLIC:
         if address in network:
             return kind
@@ -118,20 +121,23 @@ def _kind(address: Address) -> str | None:
     return None
 
 
-def refused_host(host: str, rules: Sequence[str]) -> str | None:
-    """Why a job may not reach the host, as far as its name alone tells."""
-    if host_allowed(host, rules):
+def explain_host_refusal(host: str, rules: Sequence[str]) -> str | None:
+    """Return why a job may not reach the host, or None if its name alone does not show that."""
+    if is_host_allowed(host, rules):
         return None
     name = host.lower().removesuffix(".")
     if name == "localhost" or name.endswith(".localhost"):  # RFC 6761, section 6.3
-        found = [refusal(ip_address(each), rules) for each in ("127.0.0.1", "::1")]
+        found = [explain_refusal(ip_address(each), rules) for each in ("127.0.0.1", "::1")]
         return f"{host} is a loopback address" if all(found) else None
-    address = literal(name)
-    return refusal(address, rules) if address else None
+    address = parse_address(name)
+    return explain_refusal(address, rules) if address else None
 
 
-def literal(host: str) -> Address | None:
-    """The address that the host is, also as `2130706433`, `0x7f.1` or `127.1` (inet_aton(3))."""
+def parse_address(host: str) -> Address | None:
+    """Return the address that `host` is, or None if it is a name.
+
+    `2130706433`, `0x7f.1` and `127.1` are addresses, too (inet_aton(3)).
+    """
     try:
         return ip_address(host)
     except ValueError:
@@ -142,7 +148,7 @@ def literal(host: str) -> Address | None:
         return None
 
 
-def _embedded(address: Address) -> Address:
+def _extract_ipv4(address: Address) -> Address:
     """Return the IPv4 address that an IPv6 address embeds, or the address itself."""
     for network, shift in _EMBEDDING:
         if address in network:
@@ -151,7 +157,7 @@ def _embedded(address: Address) -> Address:
 
 
 @lru_cache(maxsize=16)
-def _parsed(rules: tuple[str, ...]) -> tuple[frozenset[str], tuple[Network, ...]]:
-    """Names and networks."""
+def _split_rules(rules: tuple[str, ...]) -> tuple[frozenset[str], tuple[Network, ...]]:
+    """Return the names and the networks among the rules."""
     networks = {each: ip_network(each) for each in rules if "/" in each}
     return frozenset(rules) - networks.keys(), tuple(networks.values())

@@ -1,15 +1,15 @@
-"""HTTP responses with a deadline, which never end up with another request.
+"""Read HTTP responses within a deadline, and never as the response to another request.
 
 Both clients read through this module: http.client (job actions) and urllib3, which requests uses
 (the REST service, Telegram).
 
 A socket's timeout starts again with every byte, so a server that sends one byte a second holds a
-reader forever. Here each read of the socket gets what is left of the total time.
+reader forever. Here each read of the socket gets the rest of the total time.
 
-http.client skips only 100. It takes a 103 (Early Hints) for the response, and the next request over
-the connection gets the real one. Here all interim responses are skipped. A connection with bytes
-that belong to no request, or with an unclear end of the response, is closed or shut down, so no
-pool can reuse it.
+http.client skips only the status 100. It treats a 103 (Early Hints) as the response, and the next
+request over the connection gets the real one. Here all interim responses are skipped. A connection
+with bytes that belong to no request, or with an unclear end of the response, is closed or shut
+down, so no pool can reuse it.
 """
 
 import http.client
@@ -21,7 +21,7 @@ from contextlib import suppress
 from typing import Any
 
 #: Most interim responses before the final one. Services send a 102 every few seconds at most.
-MOST_INTERIM = 100
+MAX_INTERIM = 100
 _SWITCHING = 101
 #: Responses without a body, whatever their headers say (RFC 9112, section 6.3).
 _NO_BODY = frozenset({204, 304})
@@ -32,31 +32,31 @@ class NoFinalAnswer(http.client.HTTPException):
 
 
 class LimitedResponse(http.client.HTTPResponse):
-    """A final response, whose reading ends at `until` on the monotonic clock with a TimeoutError.
+    """A final response. Reading it raises TimeoutError at `until` on the monotonic clock.
 
-    Interim responses (RFC 9110, section 15.2) are skipped. Raises NoFinalAnswer for 101, which no
-    request of ours asks for, and after MOST_INTERIM of the others.
+    Interim responses (RFC 9110, section 15.2) are skipped. Raises NoFinalAnswer for 101,
+    which our requests never ask for, and after MAX_INTERIM of the others.
     """
 
     def __init__(self, sock: socket.socket, *args: Any, until: float, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self._to_head = kwargs.get("method") == "HEAD"
+        self._is_to_head = kwargs.get("method") == "HEAD"
         self._raw = _Limited(self.fp.detach(), sock, until)
         self.fp = _Reader(self._raw)
 
     @property
-    def heard(self) -> bool:
+    def has_begun(self) -> bool:
         """Return whether any byte of a response has arrived."""
-        return self._raw.heard
+        return self._raw.has_begun
 
     def begin(self) -> None:
         """Read the head of the final response (overrides http.client)."""
         super().begin()
-        if not self._clearly_framed():
+        if not self._is_clearly_framed():
             self.will_close = True
 
     def close(self) -> None:
-        """Close, and keep an unfinished response from the next request (overrides http.client)."""
+        """Close, so that no other request reads an unfinished response (overrides http.client)."""
         # urllib3 parses chunks itself and then closes. If it gives up, it closes the connection.
         if not self.isclosed() and self.chunked is not True:
             self._raw.shut_down()
@@ -64,33 +64,34 @@ class LimitedResponse(http.client.HTTPResponse):
 
     def _read_status(self) -> tuple[str, int, str]:
         """Read the status line of the final response (overrides http.client, which skips 100)."""
-        for _ in range(MOST_INTERIM + 1):
-            found: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+        for _ in range(MAX_INTERIM + 1):
+            response: Any = super()
+            found: tuple[str, int, str] = response._read_status()
             _, status, _ = found
             if status == _SWITCHING:
                 raise NoFinalAnswer("the service switched protocols (101) without being asked")
             if not 100 <= status < 200:
                 return found
             http.client.parse_headers(self.fp)
-        raise NoFinalAnswer(f"the service sent more than {MOST_INTERIM} interim responses")
+        raise NoFinalAnswer(f"the service sent more than {MAX_INTERIM} interim responses")
 
-    def _clearly_framed(self) -> bool:
-        """Return whether the end of the response is beyond doubt (RFC 9112, section 6.3).
+    def _is_clearly_framed(self) -> bool:
+        """Return whether the end of the response is certain (RFC 9112, section 6.3).
 
         A 204, a 304 and a response to HEAD have no body. If their headers announce one, a server
-        may send it all the same.
+        may send one nevertheless.
         """
         lengths = self.headers.get_all("Content-Length", [])
         codings = self.headers.get_all("Transfer-Encoding", [])
-        if self.status in _NO_BODY or self._to_head:
+        if self.status in _NO_BODY or self._is_to_head:
             return not codings and set(lengths) <= {"0"}
         if codings:
             return self.chunked and len(codings) == 1 and not lengths
         return len(lengths) == 1 and lengths[0].isascii() and lengths[0].isdecimal()
 
 
-def left(until: float) -> float:
-    """Seconds until `until` on the monotonic clock. Raises TimeoutError when there are none."""
+def seconds_left(until: float) -> float:
+    """Return the seconds to `until` on the monotonic clock. Raises TimeoutError if none is left."""
     seconds = until - time.monotonic()
     if seconds <= 0:
         raise TimeoutError
@@ -98,27 +99,27 @@ def left(until: float) -> float:
 
 
 class _Limited(io.RawIOBase):
-    """Read the bytes of `sock`, at the latest until `until`."""
+    """Read the bytes of `sock` until `until` at the latest."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, until: float) -> None:
         self._raw, self._sock, self._until = raw, sock, until
         self._timeout = sock.gettimeout() or 0.0
-        self._ended = self.heard = False
+        self._has_ended = self.has_begun = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        if self._ended:
+        if self._has_ended:
             return 0
-        self._sock.settimeout(min(left(self._until), self._timeout))
+        self._sock.settimeout(min(seconds_left(self._until), self._timeout))
         count = self._raw.readinto(buffer)
-        self.heard = self.heard or bool(count)
+        self.has_begun = self.has_begun or bool(count)
         return count
 
-    def end(self) -> bool:
-        """Stop reading, and return whether TLS has decrypted bytes that were not read."""
-        self._ended = True
+    def stop(self) -> bool:
+        """Stop reading. Return whether TLS has decrypted bytes that were not read."""
+        self._has_ended = True
         return isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
 
     def shut_down(self) -> None:
@@ -133,7 +134,7 @@ class _Limited(io.RawIOBase):
 
 
 class _Reader(io.BufferedReader):
-    """Buffer one response. On close, bytes left in the buffer end the connection."""
+    """Buffer one response. On close, bytes that are left in the buffer end the connection."""
 
     def __init__(self, limited: _Limited) -> None:
         super().__init__(limited)
@@ -141,7 +142,7 @@ class _Reader(io.BufferedReader):
 
     def close(self) -> None:
         if not self.closed:
-            pending = self._limited.end()
+            pending = self._limited.stop()
             if pending or self.peek(1):
                 self._limited.shut_down()
         super().close()

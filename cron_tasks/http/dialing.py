@@ -12,61 +12,64 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 from itertools import chain, zip_longest
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from cron_tasks.http.addresses import host_allowed, refusal
-from cron_tasks.http.deadline import left
+from cron_tasks.http.addresses import explain_refusal, is_host_allowed
+from cron_tasks.http.deadline import seconds_left
 
 #: Seconds after which the next address is tried as well (RFC 8305, section 5).
 STAGGER = 0.25
 
 
 class AddressRefused(Exception):
-    """A job may not reach this host; the text says why."""
+    """A job may not reach this host. The text explains why."""
 
 
-class Address(NamedTuple):
+class SocketAddress(NamedTuple):
     """A socket family and an address of that family, as getaddrinfo(3) returns them."""
 
     family: int
     where: Any
 
 
-def connected(host: str, port: int, rules: Sequence[str], until: float) -> socket.socket:
-    """Return a socket connected to an allowed address of `host`, the very one that was checked.
+def open_connection(host: str, port: int, rules: Sequence[str], until: float) -> socket.socket:
+    """Return a socket connected to an allowed address of `host`.
 
-    Raises AddressRefused if none is allowed, and OSError (TimeoutError at `until` on the monotonic
-    clock).
+    It is connected to the very address that was checked. `until` is on the monotonic clock, in
+    seconds. Raises AddressRefused if no address is allowed, TimeoutError at `until`, and OSError.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    free = host_allowed(host, rules)
-    reasons = [None if free else refusal(ip_address(each[4][0]), rules) for each in found]
-    allowed = [
-        Address(each[0], each[4]) for each, why in zip(found, reasons, strict=True) if why is None
-    ]
+    addresses = [SocketAddress(each[0], each[4]) for each in found]
+    if is_host_allowed(host, rules):
+        return _first_to_connect(alternate_families(addresses), until)
+    reasons = [explain_refusal(ip_address(each.where[0]), rules) for each in addresses]
+    allowed = [each for each, why in zip(addresses, reasons, strict=True) if why is None]
     if not allowed:
         raise AddressRefused(reasons[0])
-    return _first_to_connect(by_turns(allowed), until)
+    return _first_to_connect(alternate_families(allowed), until)
 
 
-def by_turns(addresses: Sequence[Address]) -> list[Address]:
+def alternate_families(addresses: Sequence[SocketAddress]) -> list[SocketAddress]:
     """Return the addresses in order, with the families alternating (RFC 8305, section 4)."""
     families = dict.fromkeys(each.family for each in addresses)
     lists = ([each for each in addresses if each.family == family] for family in families)
     return [each for each in chain.from_iterable(zip_longest(*lists)) if each]
 
 
-def _first_to_connect(addresses: Iterable[Address], until: float) -> socket.socket:
-    """Start an attempt every STAGGER seconds, or as soon as one fails. Close the losers."""
+def _first_to_connect(addresses: Iterable[SocketAddress], until: float) -> socket.socket:
+    """Return the first socket that connects, and close the others.
+
+    An attempt starts every STAGGER seconds, or as soon as one fails.
+    """
     waiting, next_at = deque(addresses), 0.0
     failure = OSError()
     with selectors.DefaultSelector() as trying:
         try:
             while waiting or trying.get_map():
-                pause = left(until)
+                pause = seconds_left(until)
                 if waiting and time.monotonic() >= next_at:
                     try:
-                        _begin(trying, waiting.popleft())
+                        _start_attempt(trying, waiting.popleft())
                     except OSError as error:
                         failure = error
                         continue
@@ -74,20 +77,20 @@ def _first_to_connect(addresses: Iterable[Address], until: float) -> socket.sock
                 if waiting:
                     pause = min(pause, max(0.0, next_at - time.monotonic()))
                 for key, _ in trying.select(pause):
-                    sock: Any = key.fileobj
+                    sock = cast(socket.socket, key.fileobj)
                     trying.unregister(sock)
                     if not (code := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
-                        return sock  # type: ignore[no-any-return]
+                        return sock
                     sock.close()
                     failure, next_at = OSError(code, os.strerror(code)), 0.0
         finally:
             for key in list(trying.get_map().values()):
-                key.fileobj.close()  # type: ignore[union-attr]
+                cast(socket.socket, key.fileobj).close()
     raise failure
 
 
-def _begin(trying: selectors.BaseSelector, address: Address) -> None:
-    """Start to connect. Raises OSError if that fails at once."""
+def _start_attempt(trying: selectors.BaseSelector, address: SocketAddress) -> None:
+    """Start to connect. Raises OSError if that fails immediately."""
     sock = socket.socket(address.family, socket.SOCK_STREAM)
     sock.setblocking(False)
     code = sock.connect_ex(address.where)

@@ -5,7 +5,7 @@ from email.utils import parsedate_to_datetime
 
 
 def read_retry_after(header: str | None, now: float) -> float | None:
-    """Return how many seconds to wait from `now` on, or None if the header says nothing.
+    """Return how many seconds to wait from `now` on, or None if the header is missing or wrong.
 
     `now` is in seconds since the epoch, since the header may contain a date.
     """

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from cron_tasks.http.hosts import host_of, usable_as_host
+from cron_tasks.http.hosts import host_of_url, is_host_header
 from cron_tasks.jobs import plugins
 from cron_tasks.jobs.fields import JobPart, integer_field, limit_items, text_field, word_field
 from cron_tasks.jobs.placeholders import (
@@ -37,7 +37,7 @@ _OWN_HEADERS = frozenset(
 def _check_url(url: str) -> str:
     try:
         parts = urlsplit(url)
-        host = host_of(parts)
+        host = host_of_url(parts)
         usable = parts.scheme in ("http", "https") and host and parts.port != 0
     except ValueError:
         usable = False
@@ -62,12 +62,12 @@ def _check_headers(headers: dict[str, str]) -> dict[str, str]:
     names = [name.lower() for name in headers]
     for name in names:
         if name in _OWN_HEADERS:
-            raise ValueError(f"{name} is not free to set: the request sets it itself, or not")
+            raise ValueError(f"{name} cannot be set: it belongs to the connection")
         if names.count(name) > 1:
             raise ValueError(f"{name} is given more than once")
     for name, value in headers.items():
         # A value with a placeholder is checked when the run fills it in.
-        if name.lower() == "host" and "$" not in value and not usable_as_host(value):
+        if name.lower() == "host" and "$" not in value and not is_host_header(value):
             raise ValueError(f"{name} is a host or host:port in ASCII, got {short_repr(value)}")
     return headers
 
@@ -143,7 +143,7 @@ class HttpAction(JobPart):
 
     @property
     def host(self) -> str:
-        return host_of(urlsplit(self.url))
+        return host_of_url(urlsplit(self.url))
 
     @property
     def effective_method(self) -> str:

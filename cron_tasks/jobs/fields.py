@@ -11,8 +11,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from cron_tasks.jobs.messages import names_in_json
 from cron_tasks.text.stored_json import to_storable_fields
 
-WEEK = 7 * 86_400
-YEAR = 366 * 86_400
 _VISIBLE = r"^[\p{L}\p{M}\p{N}\p{P}\p{S}]+$"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from cron_tasks.http.addresses import refused_host
+from cron_tasks.http.addresses import explain_host_refusal
 from cron_tasks.jobs.actions import AnyAction, HttpAction, TaskAction
 from cron_tasks.text.display import short_repr
 from cron_tasks.text.suggestions import find_nearest
@@ -40,10 +40,10 @@ class Permissions:
                 yield (
                     "action.name",
                     f"jobs may not call the task {short_repr(action.name)}; "
-                    "CRON_TASKS_TASKS_ALLOW names those that they may",
+                    "CRON_TASKS_TASKS_ALLOW lists the permitted tasks",
                 )
             case HttpAction():
-                if why := refused_host(action.host, self.http):
+                if why := explain_host_refusal(action.host, self.http):
                     yield "action.url", f"{why}, which CRON_TASKS_HTTP_ALLOW does not allow"
                 for field, name in dict.fromkeys(action.secret_references):
                     if name not in self.secrets:
@@ -51,7 +51,7 @@ class Permissions:
 
     def _describe_unknown_secret(self, name: str) -> str:
         near = find_nearest(name, self.secrets)
-        hint = f"did you mean {near}?" if near else "CRON_TASKS_SECRETS_DIR is their folder"
+        hint = f"did you mean {near}?" if near else "add it to the folder CRON_TASKS_SECRETS_DIR"
         return f"jobs have no secret {short_repr(name)}; {hint}"
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import ValidationError, create_model, model_validator
 
-from cron_tasks.errors import described
+from cron_tasks.errors import describe_error
 from cron_tasks.jobs.fields import JobPart
 from cron_tasks.jobs.run import Run
 from cron_tasks.text.display import printable
@@ -70,7 +70,7 @@ def _load_plugins() -> tuple[dict[str, type[JobPart]], dict[str, str]]:
         except BaseException as error:
             from_where = printable(", ".join(sorted(point.value for point in points)))
             reasons[name] = (
-                f"the plug-in {from_where} for it cannot be used: {described(error, 300)}"
+                f"the plug-in {from_where} for it cannot be used: {describe_error(error, 300)}"
             )
             if name not in BUILT_IN:
                 models[name] = _make_stand_in(name, reasons[name])
@@ -100,7 +100,7 @@ def _reject_on_error(value: Any, handler: Any) -> Any:
     except (ValidationError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise ValueError(f"its plug-in could not read it: {described(error, 300)}") from None
+        raise ValueError(f"its plug-in could not read it: {describe_error(error, 300)}") from None
 
 
 _GUARD: Any = model_validator(mode="wrap")(cast("Any", _reject_on_error))

@@ -9,8 +9,6 @@ from pydantic import AfterValidator, Field
 
 from cron_tasks.jobs import placeholders
 from cron_tasks.jobs.fields import (
-    WEEK,
-    YEAR,
     JobPart,
     integer_field,
     limit_items,
@@ -18,6 +16,7 @@ from cron_tasks.jobs.fields import (
     text_field,
     word_field,
 )
+from cron_tasks.schedules.durations import WEEK, YEAR
 from cron_tasks.store.names import RESERVED
 from cron_tasks.text.display import short_repr
 

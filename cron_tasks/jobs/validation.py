@@ -16,6 +16,7 @@ from cron_tasks.jobs.messages import explain_errors, format_faults
 from cron_tasks.jobs.permissions import NO_PERMISSIONS, Permissions
 from cron_tasks.jobs.rejected import Rejected, Unreadable
 from cron_tasks.schedules import Schedule, parse
+from cron_tasks.schedules.parse import RULE_FIELDS
 from cron_tasks.text.display import short_repr
 from cron_tasks.text.stored_json import to_storable, to_storable_fields
 
@@ -23,7 +24,6 @@ from cron_tasks.text.stored_json import to_storable, to_storable_fields
 MOST_ERRORS = 50
 #: The most bytes of JSON in one field of a schedule.
 _LONGEST = 65_536
-_KINDS = ("cron_expression", "every", "run_at", "rrule")
 #: The least number of 200 digits. Ids are shorter.
 _LONG_ID = 10**199
 _ID = "a whole number, or text of 1 to 200 printable characters"
@@ -107,5 +107,5 @@ def _split_row(row: dict[Any, Any]) -> tuple[dict[str, Any], dict[str, Any], dic
 
 def _rule_as_written(timing: dict[str, Any], schedule: Schedule) -> str | None:
     """Return the rule as the row has it, or None if the schedule words it in the same way."""
-    text = next(str(timing[kind]) for kind in _KINDS if str(timing.get(kind, "")).strip())
+    text = next(str(timing[kind]) for kind in RULE_FIELDS if str(timing.get(kind, "")).strip())
     return None if text == rule_text(schedule) else text

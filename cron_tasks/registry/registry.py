@@ -15,10 +15,11 @@ from redis.exceptions import ResponseError
 
 from cron_tasks.errors import UnknownJob
 from cron_tasks.jobs.job import Job
-from cron_tasks.ledger.records import DAY, Overtaken
+from cron_tasks.ledger.records import Overtaken
 from cron_tasks.registry import entries, skips, steps
 from cron_tasks.registry.rejections import list_rejected
 from cron_tasks.schedules.catchup import next_fire_time, select_fire_times
+from cron_tasks.schedules.durations import DAY
 from cron_tasks.store import names
 from cron_tasks.store.paging import PAGE, pages
 from cron_tasks.text.suggestions import suggest_nearest

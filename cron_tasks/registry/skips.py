@@ -11,7 +11,7 @@ from typing import cast
 
 from redis import Redis
 
-from cron_tasks.ledger.run_id import parse_run_id, run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.schedules.catchup import FireTimes, next_fire_time
 from cron_tasks.store import names
 from cron_tasks.store.scripts import script
@@ -29,9 +29,8 @@ def group_by_job(run_ids: Iterable[str]) -> Skips:
     """Group run ids, earliest first, by their job. What is not a run id is left out."""
     found: dict[str, tuple[float, ...]] = {}
     for each in run_ids:
-        if parsed := parse_run_id(each):
-            job_id, fire_time = parsed
-            found[job_id] = (*found.get(job_id, ()), fire_time)
+        if run := RunId.parse(each):
+            found[run.job_id] = (*found.get(run.job_id, ()), run.scheduled_for)
     return found
 
 
@@ -66,7 +65,7 @@ def add_skip(redis: Redis, job_id: str, tick: float, now: float, report: bool = 
         redis,
         key=names.entry_key(job_id),
         job_id=job_id,
-        run_id=run_id(job_id, tick),
+        run_id=RunId(job_id, tick),
         fire_time=tick,
         now=now,
         report=report,
@@ -80,7 +79,7 @@ def remove_skip(redis: Redis, job_id: str, tick: float, now: float, report: bool
         redis,
         key=names.entry_key(job_id),
         job_id=job_id,
-        run_id=run_id(job_id, tick),
+        run_id=RunId(job_id, tick),
         now=now,
         report=report,
     )

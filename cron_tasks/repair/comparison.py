@@ -22,11 +22,11 @@ from redis import Redis
 
 from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.ledger import LEASE, PATIENCE
-from cron_tasks.ledger.records import DAY
 from cron_tasks.registry import entries
 from cron_tasks.registry.quarantine import quarantine_entry
 from cron_tasks.registry.registry import Registry
 from cron_tasks.schedules.catchup import next_fire_time
+from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 from cron_tasks.store.scripts import Script, script

@@ -8,9 +8,9 @@ from urllib.parse import quote
 import requests
 from urllib3.exceptions import HTTPError
 
-from cron_tasks.http.causes import REPORT_HINTS, status_cause, transport_cause
 from cron_tasks.http.retry_after import read_retry_after
 from cron_tasks.rest.client import Client, TooLate
+from cron_tasks.rest.failures import REPORT_HINTS, explain_failure, explain_status
 from cron_tasks.settings import Settings
 
 #: Bytes of an answer that are read so that its connection can be used again.
@@ -65,7 +65,7 @@ class Patcher(Client):
             status_forcelist=(),
             respect_retry_after_header=False,
         )
-        self._path: str = settings.required("rest_report_path")
+        self._path: str = settings.require("rest_report_path")
         self._timeout = settings.rest_timeout
 
     def send_report(self, job_id: str, body: bytes) -> ReportAnswer:
@@ -86,8 +86,8 @@ class Patcher(Client):
             ValueError,
             TooLate,
         ) as error:  # Those of requests are OSErrors.
-            return ReportAnswer(0, self.mask_token(transport_cause(error, timeout)))
-        cause = status_cause(response, REPORT_HINTS, "2xx")
+            return ReportAnswer(0, self.mask_token(explain_failure(error, timeout)))
+        cause = explain_status(response, REPORT_HINTS, "2xx")
         wait = read_retry_after(response.headers.get("Retry-After"), time.time())
         return ReportAnswer(response.status_code, cause, wait)
 

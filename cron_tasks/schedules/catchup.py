@@ -68,7 +68,7 @@ class Missed:
 
 @dataclass(slots=True)
 class Firing:
-    """What to do with a due job: run `ticks`, record `missed`, and be due again at `next`."""
+    """The next steps of a due job: run `ticks`, record `missed`, and be due again at `next`."""
 
     ticks: tuple[float, ...]
     missed: Missed | None

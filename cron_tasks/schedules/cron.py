@@ -1,4 +1,4 @@
-"""Cron expressions. cronsim knows the grammar and the days; this module explains what is wrong.
+"""Cron expressions. cronsim knows the grammar and the days, this module explains what is wrong.
 
 cronsim's own search is not used. Within a repeated hour it returns a time already past, and
 backwards it overlooks fire times there. Its parsed fields feed a `Grid`, which works both ways.
@@ -54,8 +54,8 @@ def read_cron(
 class Cron:
     """The fire times of a normalized expression on the wall clock of a zone."""
 
-    key: ClassVar = "c"
-    written: str
+    spec_key: ClassVar = "c"
+    spec_value: str
     tz: ZoneInfo
     grid: wall_clock.Grid
     is_real: bool
@@ -82,17 +82,17 @@ class Cron:
         search = wall_clock.real_latest if self.is_real else wall_clock.fixed_latest
         return search(self.tz, self.grid, when, budget)
 
-    def is_skipped(self, budget: Budget) -> bool:
+    def skips_every_time(self, budget: Budget) -> bool:
         """Return whether all times lie in the hour that the clock skips in spring.
 
         An example is `*/30 2 * 3 SUN#2` in New York. Raises TooMuchWork.
         """
-        if not self.is_real or self.written.split()[-4].startswith("*"):
+        if not self.is_real or self.spec_value.split()[-4].startswith("*"):
             return False
         return self.find_after(_FAR, budget) is None
 
     def describe(self) -> str:
-        return f"{cron_words.describe_expression(self.written)} ({self.tz.key})"
+        return f"{cron_words.describe_expression(self.spec_value)} ({self.tz.key})"
 
 
 # A hundred thousand expressions consist of few different fields.

@@ -35,7 +35,7 @@ def find_faults(series: Series, field: str, budget: Budget) -> list[tuple[str, s
 def _check_fires(series: Series, field: str, budget: Budget) -> tuple[str, str] | None:
     """Return the fault of a series that never fires, or None. Raises TooMuchWork."""
     is_framed = (series.start, series.end) != (FIRST, LAST)
-    if isinstance(series.rule, cron.Cron) and series.rule.is_skipped(budget):
+    if isinstance(series.rule, cron.Cron) and series.rule.skips_every_time(budget):
         return field, f"never fires: the clock of {series.tz.key} skips each of its times"
     is_certain = not (is_framed or series.exclude or field == "rrule")
     if is_certain or series.find_after(FIRST, budget):

@@ -25,7 +25,7 @@ _LONGEST = 36_525 * DAY
 class Interval:
     """A fire time every `period`, in phase with `anchor`, before and after it."""
 
-    key: ClassVar = "e"
+    spec_key: ClassVar = "e"
     period: timedelta
     anchor: datetime
 
@@ -38,7 +38,7 @@ class Interval:
         return cls(timedelta(seconds=seconds), start or EPOCH)
 
     @property
-    def written(self) -> int | float:
+    def spec_value(self) -> int | float:
         seconds = self.period.total_seconds()
         return int(seconds) if seconds.is_integer() else seconds
 
@@ -50,7 +50,7 @@ class Interval:
 
     def describe(self) -> str:
         """Return e.g. `Every 5 minutes`. Never use days: on a wall clock they differ in length."""
-        minutes, seconds = divmod(self.written, 60)
+        minutes, seconds = divmod(self.spec_value, 60)
         hours, minutes = divmod(minutes, 60)
         amounts = [(hours, "hour"), (minutes, "minute"), (round(seconds, 6), "second")]
         words = [f"{number:.10g} {unit}{'s' * (number != 1)}" for number, unit in amounts if number]
@@ -61,7 +61,7 @@ class Interval:
 class Once:
     """One fire time."""
 
-    key: ClassVar = "t"
+    spec_key: ClassVar = "t"
     at: datetime
     tz: ZoneInfo
 
@@ -73,7 +73,7 @@ class Once:
         return cls(read_time(value, tz), tz)
 
     @property
-    def written(self) -> str:
+    def spec_value(self) -> str:
         return utc_text(self.at)
 
     def find_after(self, when: datetime, _: Budget) -> datetime | None:

@@ -25,7 +25,8 @@ from cron_tasks.text.display import short_repr
 from cron_tasks.text.english import join_words
 
 _MAX_EXCLUDED = 1_000
-_KINDS = ("cron_expression", "every", "run_at", "rrule")
+#: The fields of a job of which exactly one gives its rule.
+RULE_FIELDS = ("cron_expression", "every", "run_at", "rrule")
 _OWN_ZONE = {"cron_expression": cron.ZONE.match, "rrule": rrule.ZONE.search}
 
 
@@ -65,7 +66,7 @@ def parse(
     values = cron_expression, every, run_at, rrule, timezone, start_at, end_at, entries
     try:
         found = _read_series(*values)
-    except TypeError:  # lists and objects are not hashable; their texts are as wrong as they are
+    except TypeError:  # A list or an object is not hashable. Its text is just as wrong.
         texts = (v if v is None or isinstance(v, tuple) else str(v) for v in values)
         found = _read_series(*texts)
     if isinstance(found, Series) and not faults:
@@ -76,13 +77,13 @@ def parse(
 def from_spec(spec: Mapping[str, Any]) -> Schedule:
     """Return the schedule that `to_spec` stored. Raises ScheduleError for anything else."""
     try:
-        return _read_stored(orjson.dumps(spec))
+        return _read_stored_spec(orjson.dumps(spec))
     except TypeError:
         raise _not_a_spec(spec) from None
 
 
 @lru_cache(maxsize=16384)
-def _read_stored(text: bytes) -> Schedule:
+def _read_stored_spec(text: bytes) -> Schedule:
     spec = orjson.loads(text)
     try:
         fields = dict(spec)
@@ -123,7 +124,7 @@ def _read_series(
     """
     faults, budget = Faults(), Budget()
     *rules, s, u = (None if isinstance(v, str) and not v.strip() else v for v in (c, e, t, r, s, u))
-    given = {field: v for field, v in zip(_KINDS, rules, strict=True) if v is not None}
+    given = {field: v for field, v in zip(RULE_FIELDS, rules, strict=True) if v is not None}
     field = next(iter(given)) if len(given) == 1 else "schedule"
     tz, start, end, exclude = find_zone("UTC"), None, None, None
     with faults.at("timezone"):
@@ -157,7 +158,7 @@ def _choose_zone(given: Mapping[str, object], field: str, tz: ZoneInfo) -> ZoneI
     """
     if len(given) != 1:
         found = join_words(list(given)) or "none"
-        raise Fault(f"needs exactly one of {join_words(_KINDS, 'or')}; found {found}")
+        raise Fault(f"needs exactly one of {join_words(RULE_FIELDS, 'or')}; found {found}")
     if field in _OWN_ZONE and (match := _OWN_ZONE[field](str(given[field]))):
         return find_zone(match[1])
     return tz
@@ -182,7 +183,7 @@ def _make_spec(
     rule: Rule, tz: ZoneInfo, start: datetime | None, end: datetime | None, entries: tuple[str, ...]
 ) -> tuple[tuple[str, Any], ...]:
     values = {
-        rule.key: rule.written,
+        rule.spec_key: rule.spec_value,
         "z": tz.key if tz.key != "UTC" else None,
         "s": start and utc_text(start),
         "u": end and utc_text(end),

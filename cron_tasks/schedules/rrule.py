@@ -61,10 +61,10 @@ def _find_occurrences(parts: Parts, start: datetime, tz: ZoneInfo) -> Occurrence
 def _until_seconds(until: datetime | None, tz: ZoneInfo) -> int:
     if not until:
         return END
-    return to_seconds(wall_clock.last_passed(tz, to_utc(until)) if until.tzinfo else until)
+    return to_seconds(wall_clock.last_passed_wall(tz, to_utc(until)) if until.tzinfo else until)
 
 
-def _last_counted(occurrences: Occurrences, count: int, budget: Budget) -> int:
+def _find_last_occurrence(occurrences: Occurrences, count: int, budget: Budget) -> int:
     """Return the last of `count` occurrences. Raises Fault if that takes too much work."""
     try:
         last = occurrences.nth(count, budget)
@@ -82,12 +82,12 @@ def _to_basic(wall: datetime) -> str:
 class Recurrence:
     """The fire times of a rule on the wall clock of a zone.
 
-    `written` is its text with DTSTART, and with UNTIL in place of COUNT, so that reading it back
+    `spec_value` is its text with DTSTART, and with UNTIL in place of COUNT, so that reading it back
     takes no counting. `source` is the rule as its owner wrote it.
     """
 
-    key: ClassVar = "r"
-    written: str
+    spec_key: ClassVar = "r"
+    spec_value: str
     source: str
     parts: Parts = field(compare=False)
     tz: ZoneInfo
@@ -111,7 +111,7 @@ class Recurrence:
         wall = (to_wall_time(tz, begin) if begin.tzinfo else begin).replace(microsecond=0, fold=0)
         occurrences, text = _find_occurrences(parts, wall, tz), source
         if "COUNT" in parts:
-            last = _last_counted(occurrences, parts["COUNT"], budget)
+            last = _find_last_occurrence(occurrences, parts["COUNT"], budget)
             occurrences = replace(occurrences, last=last)
             text = _replace_count(source, last)
         if dtstart:

@@ -187,7 +187,7 @@ class _Chosen(NamedTuple):
 def _mask_year(chosen: _Chosen, first: int, before: bool, leap: bool, after: bool) -> int:
     """Return the mask of a year whose first weekday is `first`. Many rules share it.
 
-    `before`, `leap` and `after` tell whether the previous, this and the next year are leap years.
+    `before`, `leap` and `after` show whether the previous, this and the next year are leap years.
     Weeks at both ends of a year may belong to its neighbours.
     """
     length = 365 + leap
@@ -216,7 +216,7 @@ def _mask_numbers(start: int, size: int, numbers: Iterable[int]) -> int:
 
 
 def _mask_weekdays(start: int, size: int, nth: int, offset: int) -> int:
-    """Return the nth of the weekdays that first occur at `offset` of a span; all of them for 0."""
+    """Return the nth of the weekdays that first occur at `offset` of a span, or all for 0."""
     count = (size - offset + 6) // 7
     if not nth:
         return _union(1 << start + offset + 7 * at for at in range(count))

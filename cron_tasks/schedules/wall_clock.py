@@ -3,7 +3,7 @@
 `WallTimes` knows only wall times. The functions here turn them into instants, by one of two rules:
 
 - *fixed*: every wall time is one fire time. In a spring gap it is at the end of the gap, and
-  several wall times in the same gap are one fire time. Of a repeated hour the first pass counts.
+  several wall times in the same gap are one fire time. In a repeated hour the first pass counts.
   Debian's cron has treated jobs at fixed hours like this since 1998, and RFC 5545, section 3.3.5,
   requires it for repeated times.
 - *real*: every instant at which clocks show the wall time is a fire time. Cron treats wildcard
@@ -115,17 +115,17 @@ def _find_least(parts: Sequence[Sequence[int]], floor: Sequence[int]) -> list[in
 
 def fixed_after(tz: ZoneInfo, walls: WallTimes, when: datetime, budget: Budget) -> datetime | None:
     """Return the first fire time after `when`, by the *fixed* rule."""
-    wall = walls.at_or_after(last_passed(tz, when) + SECOND, budget)
+    wall = walls.at_or_after(last_passed_wall(tz, when) + SECOND, budget)
     return instants_showing(tz, wall)[0] if wall else None
 
 
 def fixed_latest(tz: ZoneInfo, walls: WallTimes, when: datetime, budget: Budget) -> datetime | None:
     """Return the last fire time at or before `when`, by the *fixed* rule."""
-    wall = walls.at_or_before(last_passed(tz, when), budget)
+    wall = walls.at_or_before(last_passed_wall(tz, when), budget)
     return instants_showing(tz, wall)[0] if wall else None
 
 
-def last_passed(tz: ZoneInfo, when: datetime) -> datetime:
+def last_passed_wall(tz: ZoneInfo, when: datetime) -> datetime:
     """Return the last second of wall time whose first pass has begun by `when`.
 
     The first pass of all earlier seconds has begun, too.

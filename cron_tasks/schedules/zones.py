@@ -1,8 +1,8 @@
 """Convert between instants (aware UTC) and the wall clock of a zone (naive).
 
 The conversion is exact at every clock change. A wall time exists once on most days, not at all in
-the spring gap, and twice in autumn. Each kind of schedule has a rule that says which of these
-counts. This module only tells them apart.
+the spring gap, and twice in autumn. Each kind of schedule has a rule for which of these counts.
+This module only distinguishes them.
 """
 
 import re

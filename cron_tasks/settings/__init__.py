@@ -1,9 +1,9 @@
 """Every setting, once.
 
-From fields.py come the errors at start, `cron-tasks settings` and the table in docs/settings.md.
+The errors at start, `cron-tasks settings` and the table in docs/settings.md come from fields.py.
 """
 
-from cron_tasks.settings.fields import PREFIX, Row, Settings, variable
+from cron_tasks.settings.fields import PREFIX, Row, Settings, variable_name
 from cron_tasks.settings.reading import load
 
-__all__ = ["PREFIX", "Row", "Settings", "load", "variable"]
+__all__ = ["PREFIX", "Row", "Settings", "load", "variable_name"]

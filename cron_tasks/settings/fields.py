@@ -1,4 +1,4 @@
-"""The settings: names, defaults, meanings, and what their values must be."""
+"""Define the settings: names, defaults, meanings and valid values."""
 
 import json
 import sys
@@ -10,7 +10,9 @@ from pydantic import BeforeValidator, ByteSize, DirectoryPath, Field, PrivateAtt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cron_tasks.errors import SettingsError
-from cron_tasks.settings import urls, values
+from cron_tasks.settings import values
+from cron_tasks.store.urls import parse_redis_url
+from cron_tasks.text.urls import mask_passwords
 
 PREFIX = "CRON_TASKS_"
 #: Where Docker and Compose put secret files.
@@ -18,7 +20,7 @@ SECRETS_DIR = Path("/run/secrets")
 
 
 def _setting(default: Any, meaning: str, expected: str, **rules: Any) -> Any:
-    """A field; `expected` is what its error message says."""
+    """Return a field. `expected` describes its value in error messages."""
     given = {"default_factory" if callable(default) else "default": default}
     return Field(**given, description=meaning, json_schema_extra={"expected": expected}, **rules)
 
@@ -29,7 +31,7 @@ def _seconds(default: float, meaning: str, least: float, most: float) -> Any:
 
 
 class Row(NamedTuple):
-    """A setting as people may see it: passwords and tokens are `***`."""
+    """A setting as people may see it. Passwords and tokens are `***`."""
 
     variable: str
     value: str
@@ -38,7 +40,10 @@ class Row(NamedTuple):
 
 
 class Settings(BaseSettings):
-    """All settings, valid. `Settings(name=value)` takes what it is given; `load` reads the rest."""
+    """All settings, validated.
+
+    `Settings(name=value)` uses only its arguments. `load` reads all sources.
+    """
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -65,35 +70,55 @@ class Settings(BaseSettings):
     )
     rest_token: values.Token | None = _setting(
         None,
-        "Sent as `Authorization: Bearer …`; never logged, never shown",
+        "Sent as `Authorization: Bearer …`. Never logged and never shown",
         "a token of visible ASCII characters",
     )
-    rest_timeout: float = _seconds(10, "Seconds, for connecting and for each read", 0.1, 600)
+    rest_auth_scheme: values.AuthScheme = _setting(
+        "Bearer",
+        "The word before the token: `Token` for Django REST Framework. With `Basic` the token is "
+        "`user:password`",
+        "a word such as Bearer, Token or Basic",
+    )
+    rest_headers: values.SecretHeaders = _setting(
+        {},
+        "Further headers of each request, as JSON or the name of a file that holds it, e.g. "
+        '`{"X-Api-Key": "…"}`. They are secrets: sent to the host of `REST_URL` only, and never '
+        "shown",
+        'JSON such as {"X-Api-Key": "secret"}, or a file that holds it',
+    )
+    rest_pagination: values.Pagination = _setting(
+        "auto",
+        "How the pages of the list are asked for. `auto` follows the links and numbers of each "
+        "page. Otherwise query parameters of which the first counts: `page=1&size=100`, "
+        "`offset=0&limit=100`",
+        "auto, or query parameters such as page=1&size=100",
+    )
+    rest_timeout: float = _seconds(10, "Seconds for connecting, and for each read", 0.1, 600)
     rest_deadline: float = _seconds(
-        60, "Seconds in which the whole list has to arrive, however many pages it has", 1, 3600
+        60, "Seconds in which the whole list has to arrive, with all its pages", 1, 3600
     )
     rest_max_bytes: ByteSize = _setting(
         ByteSize(256 << 20),
-        "The longest list that is read, e.g. `64MiB`",
+        "The largest list that is read, e.g. `64MiB`",
         "a number of bytes, or a size such as 256MiB",
         gt=0,
     )
     rest_mapping: values.Mapping = _setting(
         {},
-        "Where the service's shape differs: JMESPath by field, as JSON or the name of a file that "
-        'holds it, e.g. `{"jobs": "checks", "id": "uuid", "cron_expression": "schedule"}`',
-        'JSON such as {"id": "uuid"}, or a file that holds it',
+        "JMESPath by field where the service's shape differs, as JSON or the name of a file that "
+        'contains it, e.g. `{"jobs": "checks", "id": "uuid", "cron_expression": "schedule"}`',
+        'JSON such as {"id": "uuid"}, or a file that contains it',
     )
     rest_report_path: values.ReportPath | None = _setting(
         None,
-        "Where the outcome of each job is reported by `PATCH`, e.g. `/api/cronjobs/{id}`",
+        "Where the outcome of each job is reported with `PATCH`, e.g. `/api/cronjobs/{id}`",
         "a path with {id} in it, such as /api/cronjobs/{id}",
     )
-    sync_interval: float = _seconds(60, "Seconds between reconciliations", 1, 86_400)
+    sync_interval: float = _seconds(60, "Seconds between syncs", 1, 86_400)
     shrink_limit: float = _setting(
         0.5,
         "A list that would remove more than this share of the known jobs (and more than 10) is "
-        "refused",
+        "rejected",
         "a share from 0 to 1",
         ge=0,
         le=1,
@@ -105,13 +130,13 @@ class Settings(BaseSettings):
     )
     notify_transport: Annotated[Literal["list", "stream"], BeforeValidator(str.lower)] = _setting(
         "list",
-        "What a queue for notifications is: `list` (RPUSH, bots take from the left) or `stream` "
+        "Type of the queues for notifications: `list` (RPUSH, bots take from the left) or `stream` "
         "(XADD, bots read in consumer groups)",
         "list or stream",
     )
     notify_max: int = _setting(
         100_000,
-        "Most messages a queue may hold; beyond it the oldest go, counted and alarmed",
+        "The most messages in a queue. Beyond it the oldest are dropped, counted and reported",
         "a number from 1 to 100000000",
         ge=1,
         le=100_000_000,
@@ -121,8 +146,8 @@ class Settings(BaseSettings):
     )
     telegram_token: values.Token | None = _setting(
         None,
-        "Token of the Telegram bot that `python -m cron_tasks.bot --telegram` posts as; never "
-        "logged, never shown",
+        "Token of the Telegram bot that `python -m cron_tasks.bot --telegram` posts as. Never "
+        "logged and never shown",
         "a token of visible ASCII characters",
     )
     telegram_url: values.BaseUrl = _setting(
@@ -132,8 +157,8 @@ class Settings(BaseSettings):
     )
     bot_remember: float = _seconds(
         86_400,
-        "Seconds for which our bot remembers the id of a message that it has handled, so as not to "
-        "handle it again",
+        "Seconds for which our bot remembers the id of a handled message, so as not to handle it "
+        "again",
         60,
         2_678_400,
     )
@@ -143,13 +168,13 @@ class Settings(BaseSettings):
     http_allow: values.HttpAllow = _setting(
         (),
         "Hosts (`api.intern`, `*.intern`), networks (`10.0.0.0/8`) or `*` that HTTP actions may "
-        "reach beside public addresses, separated by commas",
+        "reach besides public addresses, separated by commas",
         "hosts, networks or *, separated by commas",
     )
     keep_answers: bool = _setting(
         False,
-        "Whether the answer to a request that carried a secret is kept in the history, the secret "
-        "masked; services may repeat it in a spelling that is not recognised",
+        "Whether the history keeps the answer to a request that carried a secret. The secret is "
+        "masked, but services may repeat it in a spelling that is not recognised",
         "true or false",
     )
     tasks_allow: values.TasksAllow = _setting(
@@ -160,8 +185,8 @@ class Settings(BaseSettings):
     )
     misfire_grace: float = _seconds(
         15,
-        "Seconds by which a tick may be late and still be on time; a later one follows its job's "
-        "catch-up policy",
+        "Seconds by which a run may be late and still be on time. A later one follows the catch-up "
+        "policy of its job",
         0,
         86_400,
     )
@@ -173,33 +198,33 @@ class Settings(BaseSettings):
     )
     audit_days: int = _setting(
         7,
-        "Days for which the outcome of every tick is accounted for: `audit`, `why`",
+        "Days for which the outcome of every scheduled run is known to `audit` and `why`",
         "a number from 1 to 366",
         ge=1,
         le=366,
     )
     log_format: Annotated[Literal["json", "console"], BeforeValidator(str.lower)] = _setting(
         lambda: "console" if sys.__stderr__ and sys.__stderr__.isatty() else "json",
-        "`json` (a line each) or `console` (for people), the default on a terminal",
+        "`json` (one line an event) or `console` (for people), the default on a terminal",
         "json or console",
     )
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(str.upper)
     ] = _setting(
         "INFO",
-        "Least level that is logged; `--loglevel` of a Celery command goes before it",
+        "Lowest level that is logged. `--loglevel` of a Celery command overrides it",
         "DEBUG, INFO, WARNING, ERROR or CRITICAL",
     )
     alive_file: values.File | None = _setting(
         None,
-        "A file that a worker or beat makes fresh every 2 seconds, as long as it works and Redis "
-        "answers: for health checks",
+        "A file for health checks. A worker or beat touches it every 2 seconds while it works and "
+        "Redis answers",
         "a file in a folder that exists",
     )
     secrets_dir: DirectoryPath | None = _setting(
         lambda: SECRETS_DIR if SECRETS_DIR.is_dir() else None,
         "Folder of secret files: those named after a variable, such as `CRON_TASKS_REST_TOKEN`, "
-        "and those that jobs use; `/run/secrets` if it exists",
+        "and those that jobs use. The default is `/run/secrets` if it exists",
         "a folder",
     )
 
@@ -207,59 +232,63 @@ class Settings(BaseSettings):
     _warnings: tuple[str, ...] = PrivateAttr(default=())
 
     @classmethod
-    def settings_customise_sources(cls, _: Any, init_settings: Any, **__: Any) -> Any:  # type: ignore[override]
-        """None but the arguments: `load` asks the others, so as to know what came from where."""
-        return (init_settings,)
+    def settings_customise_sources(cls, *_: Any, **sources: Any) -> Any:
+        """Read only the arguments. `load` reads the other sources, to know the origin of each."""
+        return (sources["init_settings"],)
 
     @property
     def origins(self) -> Mapping[str, str]:
-        """Where each value is from: environment, .env, secret file in /folder, default."""
+        """Return where each value is from: environment, .env, secret file in /folder, default."""
         return {name: self._origins.get(name, "default") for name in type(self).model_fields}
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """A sentence for each variable with our prefix that is no setting."""
+        """Return a sentence for each variable with our prefix that is not a setting."""
         return self._warnings
 
     @property
     def masked_redis_url(self) -> str:
-        return urls.masked(self.redis_url.get_secret_value())
+        return mask_passwords(self.redis_url.get_secret_value())
 
-    def required(self, name: str) -> Any:
-        """The value of `name`. Raises SettingsError when it is not set."""
+    def require(self, name: str) -> Any:
+        """Return the value of `name`. Raises SettingsError if it is not set."""
         value = getattr(self, name)
         if value is None:
-            raise SettingsError(f"{variable(name)} is not set: give {expected(name)}")
+            raise SettingsError(
+                f"{variable_name(name)} is not set: give {describe_valid_values(name)}"
+            )
         return value
 
     def secrets(self) -> frozenset[str]:
-        """Texts that no log line may hold: tokens, and passwords in URLs."""
-        tokens = {it.get_secret_value() for it in (self.rest_token, self.telegram_token) if it}
-        return frozenset(tokens | urls.passwords(self.redis_url.get_secret_value()))
+        """Return the texts that no log line may contain: tokens, and passwords in URLs."""
+        given = (self.rest_token, self.telegram_token, *self.rest_headers.values())
+        tokens = {each.get_secret_value() for each in given if each}
+        redis_url = parse_redis_url(self.redis_url.get_secret_value())
+        return frozenset(tokens | redis_url.spellings_of_password)
 
     def rows(self) -> list[Row]:
-        """All settings in the order of the documentation."""
-        shown = {name: text_of(getattr(self, name)) for name in type(self).model_fields}
+        """Return all settings in the order of the documentation."""
+        shown = {name: format_value(getattr(self, name)) for name in type(self).model_fields}
         shown["redis_url"] = self.masked_redis_url
         return [
-            Row(variable(name), shown[name], self.origins[name], field.description or "")
+            Row(variable_name(name), shown[name], self.origins[name], field.description or "")
             for name, field in type(self).model_fields.items()
         ]
 
 
-def variable(name: str) -> str:
-    """The environment variable of a field."""
+def variable_name(name: str) -> str:
+    """Return the environment variable of a field."""
     return PREFIX + name.upper()
 
 
-def expected(name: str) -> str:
-    """What the value of a field has to be, in words."""
+def describe_valid_values(name: str) -> str:
+    """Describe the valid values of a field."""
     extra = Settings.model_fields[name].json_schema_extra
     return str(extra["expected"]) if isinstance(extra, dict) else ""
 
 
-def text_of(value: Any) -> str:
-    """A value as people may see it; empty for none."""
+def format_value(value: Any) -> str:
+    """Return a value as people may see it, or an empty text for none."""
     match value:
         case SecretStr():
             return "***"
@@ -268,7 +297,8 @@ def text_of(value: Any) -> str:
         case tuple():
             return ", ".join(value)
         case dict():
-            return json.dumps(value, ensure_ascii=False) if value else ""
+            plain = {name: format_value(each) for name, each in value.items()}
+            return json.dumps(plain, ensure_ascii=False) if value else ""
         case ByteSize():
             return value.human_readable().replace(".0", "")
         case float():

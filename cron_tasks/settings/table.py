@@ -1,11 +1,11 @@
-"""The table of docs/settings.md: `python -m cron_tasks.settings.table` prints it."""
+"""Print the table of docs/settings.md: `python -m cron_tasks.settings.table`."""
 
 from cron_tasks.settings.fields import Settings
 
 
-def markdown() -> str:
+def render_markdown() -> str:
     lines = ["| variable | default | meaning |", "|---|---|---|"]
-    # What depends on the machine is given here and said in the meaning.
+    # These defaults depend on the machine. Their meanings describe them.
     for row in Settings(log_format="json", secrets_dir=None).rows():
         default = f"`{row.value}`" if row.value else "none"
         lines.append(f"| `{row.variable}` | {default} | {row.meaning} |")
@@ -13,4 +13,4 @@ def markdown() -> str:
 
 
 if __name__ == "__main__":
-    print(markdown(), end="")
+    print(render_markdown(), end="")

@@ -1,14 +1,14 @@
 """Connects to Redis by any URL: redis://, rediss:// or sentinel://."""
 
-import re
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from redis import Redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import ResponseError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
+
+from cron_tasks.store.urls import parse_redis_url
 
 #: Seconds after which a call without a reply fails.
 TIMEOUT = 5.0
@@ -40,7 +40,7 @@ def connect(url: str, timeout: float = TIMEOUT, retries: int = 2) -> Redis:
     timeouts = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
     options = OPTIONS | timeouts | {"retry": Retry(backoff, retries)}
     if url.startswith("sentinel://"):
-        return _sentinel(url, options)
+        return _connect_sentinel(url, options)
     return Redis.from_url(url, **options)
 
 
@@ -49,22 +49,15 @@ def is_wrong_type(error: BaseException) -> bool:
     return isinstance(error, ResponseError) and "WRONGTYPE" in str(error)
 
 
-def read_master_name(url: str) -> str:
-    """Return the `master_name` of a sentinel URL, or Sentinel's own default, `mymaster`."""
-    return dict(parse_qsl(urlsplit(url.split(";")[-1]).query)).get("master_name", "mymaster")
-
-
-def _sentinel(url: str, options: dict[str, Any]) -> Redis:
-    parts = [urlsplit(part) for part in url.split(";")]
-    nodes = [(part.hostname or "localhost", part.port or 26379) for part in parts]
-    credentials = {
-        "username": unquote(parts[0].username) if parts[0].username else None,
-        "password": unquote(parts[0].password) if parts[0].password else None,
-    }
-    database = re.sub(r"\D", "", parts[-1].path) or "0"
+def _connect_sentinel(url: str, options: dict[str, Any]) -> Redis:
+    parts = parse_redis_url(url)
     timeouts = {key: value for key, value in options.items() if key.startswith("socket_")}
-    sentinel = Sentinel(nodes, sentinel_kwargs=timeouts)  # type: ignore[no-untyped-call]
+    sentinel = Sentinel(parts.nodes, sentinel_kwargs=timeouts)  # type: ignore[no-untyped-call]
     master: Redis = sentinel.master_for(  # type: ignore[no-untyped-call]
-        read_master_name(url), db=int(database), **credentials, **options
+        parts.options["master_name"],
+        db=parts.database,
+        username=parts.username,
+        password=parts.password,
+        **options,
     )
     return master

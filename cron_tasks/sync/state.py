@@ -9,21 +9,22 @@ from urllib.parse import urlsplit
 from redis import Redis
 
 from cron_tasks.actions import secrets
+from cron_tasks.http.hosts import DEFAULT_PORTS
 from cron_tasks.jobs import plugins
 from cron_tasks.jobs.actions import MODELS
 from cron_tasks.jobs.fingerprint import FORMAT
 from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.registry.fence import Fence
 from cron_tasks.rest.listing import Validators
-from cron_tasks.settings import Settings, urls
+from cron_tasks.settings import Settings
 from cron_tasks.store import names
 from cron_tasks.store.scripts import script
+from cron_tasks.text.urls import mask_passwords
 
 State = Literal["ok", "failing", "refused"]
 
 #: Seconds for which another installation that tried to sync is shown.
 RIVAL_SHOWN = 600.0
-_PORTS = {"http": 80, "https": 443}
 _remember = script("sync/remember")
 
 
@@ -58,8 +59,8 @@ def service_of(settings: Settings) -> str:
 
 
 def _normalize_url(url: str, path: str) -> str:
-    parts = urlsplit(urls.masked(url))
-    port = "" if parts.port in (None, _PORTS.get(parts.scheme)) else f":{parts.port}"
+    parts = urlsplit(mask_passwords(url))
+    port = "" if parts.port in (None, DEFAULT_PORTS.get(parts.scheme)) else f":{parts.port}"
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}{path}"
 

@@ -1,7 +1,7 @@
 """Mask secrets in texts that a service may have written in any encoding. Pure.
 
-Common encodings of a secret are masked. That list cannot be complete, so `is_in` also decodes a
-text in every usual way. A text that still contains a secret should not be shown at all.
+`mask_text` masks the common encodings of a secret. No such list is complete, so `occurs_in`
+also decodes a text in every usual way. A text that still contains a secret must not be shown.
 """
 
 import html
@@ -14,12 +14,12 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
-#: Most characters that one character of a secret becomes, e.g. `&#x00000041;`.
-MOST_PER_CHARACTER = 12
+#: The most characters that one character of a secret becomes, e.g. `&#x00000041;`.
+_MAX_PER_CHARACTER = 12
 #: Layers of encodings that are decoded, e.g. those of `%2526amp%253B`.
 _DEPTH = 3
 #: Shorter pieces of base64 occur in any text.
-_LEAST_BASE64 = 4
+_MIN_BASE64 = 4
 #: Escapes of JSON, JavaScript, C and escape(): `\\u0026`, `\\u{26}`, `\\x26`, `%u0026`, `\\/`.
 _ESCAPE = re.compile(
     r"[\\%]u([0-9a-f]{4})|\\u\{([0-9a-f]{1,6})\}|\\x([0-9a-f]{2})|\\(.)", re.IGNORECASE | re.DOTALL
@@ -41,17 +41,17 @@ class Mask:
     def hide(self, value: str) -> None:
         """Mask a secret from now on."""
         self._values.add(value)
-        self._spellings.update(_spellings(value))
+        self._spellings.update(_encode_secret(value))
 
     @property
     def longest(self) -> int:
         """Return the number of characters of the longest encoding of a secret."""
-        return max(map(len, self._values), default=0) * MOST_PER_CHARACTER
+        return max(map(len, self._values), default=0) * _MAX_PER_CHARACTER
 
-    def masked(self, text: str, limit: int | None = None) -> str:
-        """Return the first `limit` characters of `text` with `***` for each common encoding.
+    def mask_text(self, text: str, limit: int | None = None) -> str:
+        """Return the first `limit` characters of `text`, with `***` for each encoded secret.
 
-        `text` has to continue for `longest` characters beyond `limit`, or end before.
+        `text` has to continue for `longest` characters beyond `limit`, unless it ends before.
         """
         if not self._spellings:
             return text[:limit]
@@ -62,21 +62,21 @@ class Mask:
                 end = match.end()
         return pattern.sub("***", text[:end])
 
-    def is_in(self, text: str) -> bool:
-        """Return whether `text` contains a secret: as it is, escaped, in base64 or in hex."""
+    def occurs_in(self, text: str) -> bool:
+        """Return whether `text` contains a secret: plain, escaped, in base64 or in hex."""
         if not self._values:
             return False
-        plain = [_standard(value).casefold() for value in self._values]
+        plain = [_normalize(value).casefold() for value in self._values]
         plain += [value.encode().hex() for value in self._values]
-        encoded = [each for value in self._values for each in _in_base64(value)]
+        encoded = [each for value in self._values for each in _encode_base64_pieces(value)]
         return any(
-            any(each in reading.casefold() for each in plain)
-            or any(each in reading for each in encoded)
-            for reading in map(_standard, _readings(text))
+            any(each in decoded.casefold() for each in plain)
+            or any(each in decoded for each in encoded)
+            for decoded in map(_normalize, _decode_all(text))
         )
 
 
-def _spellings(value: str) -> Iterator[str]:
+def _encode_secret(value: str) -> Iterator[str]:
     """Yield the common encodings of a secret. Their case does not matter."""
     yield from (value, repr(value)[1:-1], value.encode().hex())
     yield from (quote(value, safe=""), quote_plus(value))
@@ -87,50 +87,52 @@ def _spellings(value: str) -> Iterator[str]:
         yield from (written, written.replace("/", "\\/"))  # as PHP writes it
 
 
-def _in_base64(value: str) -> Iterator[str]:
-    """Yield what base64 of any text around `value` contains, one for each alignment."""
+def _encode_base64_pieces(value: str) -> Iterator[str]:
+    """Yield what the base64 of any text around `value` contains, one piece for each alignment."""
     data = value.encode()
     for before in range(3):
         whole = b64encode(bytes(before) + data).decode()
         piece = whole[(before * 8 + 5) // 6 : (before + len(data)) * 8 // 6]
-        if len(piece) >= _LEAST_BASE64:
+        if len(piece) >= _MIN_BASE64:
             yield piece
 
 
-def _standard(text: str) -> str:
+def _normalize(text: str) -> str:
     """Return `text` without white space, in NFKC, and with URL-safe base64 as plain base64."""
     text = unicodedata.normalize("NFKC", text)
     return _SPACE.sub("", text).replace("-", "+").replace("_", "/")
 
 
-def _readings(text: str) -> set[str]:
-    """Return `text` and its decodings as URL, HTML, JSON and quoted-printable, also nested."""
+def _decode_all(text: str) -> set[str]:
+    """Return `text` and what it decodes to as URL, HTML, JSON and quoted-printable, also nested."""
     found, newest = {text}, {text}
     for _ in range(_DEPTH):
-        newest = {read(each) for each in newest for read in _READINGS} - found
+        newest = {decode(each) for each in newest for decode in _DECODERS} - found
         found |= newest
     return found
 
 
-def _unescaped(text: str) -> str:
-    def char(match: re.Match[str]) -> str:
+def _unescape(text: str) -> str:
+    def decode_char(match: re.Match[str]) -> str:
         if match[4]:
             return _WHITE.get(match[4], match[4])
         code = int(match[1] or match[2] or match[3], 16)
         return chr(code) if code <= sys.maxunicode else ""
 
     # Two escapes may form a surrogate pair.
-    return _ESCAPE.sub(char, text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return (
+        _ESCAPE.sub(decode_char, text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    )
 
 
-def _quoted_printable(text: str) -> str:
+def _decode_quoted_printable(text: str) -> str:
     return quopri.decodestring(text.encode("utf-8", "replace")).decode("utf-8", "replace")
 
 
-_READINGS: tuple[Callable[[str], str], ...] = (
+_DECODERS: tuple[Callable[[str], str], ...] = (
     unquote,
     unquote_plus,
     html.unescape,
-    _unescaped,
-    _quoted_printable,
+    _unescape,
+    _decode_quoted_printable,
 )

@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import ResponseError
 
 from cron_tasks.broker.depth import QUEUE_FULL, count_messages
-from cron_tasks.errors import ActionFailed, described
+from cron_tasks.errors import ActionFailed, describe_error
 from cron_tasks.jobs.actions import TaskAction
 from cron_tasks.jobs.job import Job
 from cron_tasks.runs.outcomes import ERROR_SHOWN
@@ -77,4 +77,4 @@ def error_of(task_id: str, error: BaseException | None) -> str:
         return printable(
             f"its task failed; the log of its worker says why ({task_id})", ERROR_SHOWN
         )
-    return described(error, ERROR_SHOWN)
+    return describe_error(error, ERROR_SHOWN)

@@ -8,8 +8,9 @@ from typing import Any
 import structlog
 
 from cron_tasks.actions import find_performer
-from cron_tasks.errors import ActionFailed, CronTasksError, Stopped, described
+from cron_tasks.errors import ActionFailed, CronTasksError, Stopped, describe_error
 from cron_tasks.jobs.run import Run
+from cron_tasks.ledger.records import split_reason
 from cron_tasks.runs.outcomes import ERROR_SHOWN, Result
 from cron_tasks.settings import Settings
 from cron_tasks.store.leases import LOOK_EVERY
@@ -88,14 +89,14 @@ def act(run: Run, settings: Settings) -> Result:
     except BaseException as error:
         if not isinstance(error, CronTasksError):
             log.exception("run.raised", job_id=run.job.id, run_id=run.run_id)
-        return Result("failed", error=described(error, ERROR_SHOWN))
+        return Result("failed", error=describe_error(error, ERROR_SHOWN))
     return Result("ok", output=output)
 
 
 def _failed(error: ActionFailed) -> Result:
     return Result(
         "failed",
-        error=described(error, ERROR_SHOWN),
+        error=describe_error(error, ERROR_SHOWN),
         output=render_output(error.output),
         final=bool(error.permanent),
         retry_after=_seconds(error.retry_after),
@@ -110,5 +111,5 @@ def _seconds(value: Any) -> float:
 
 def stopped(why: str) -> Result:
     """Return how a run ends that is no longer wanted; `why` is "<reason>|<detail>"."""
-    reason, _, other = why.partition("|")
-    return Result("skipped", reason, other=other or None)
+    reason, other = split_reason(why)
+    return Result("skipped", reason, other=other)

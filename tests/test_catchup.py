@@ -1,11 +1,12 @@
-"""Which of the due ticks run: a table of outages and policies."""
+"""Which of the due fire times run: a table of outages and policies."""
 
+import pickle
 from dataclasses import dataclass
 
 import pytest
 
 from cron_tasks import schedules
-from cron_tasks.ledger.run_id import parse_run_id, run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.schedules.catchup import Firing, Missed, apply_catchup, late_reason
 from cron_tasks.schedules.iso8601 import iso_utc
 
@@ -24,20 +25,23 @@ class Catchup:
 def test_run_ids_round_trip() -> None:
     for job_id in ("7", "a@b", "ключ 1", "x:y/z"):
         for when in (T0, T0 + 0.5, T0 + 0.123456):
-            assert parse_run_id(run_id(job_id, when)) == (job_id, when)
-    assert run_id("7", T0) == "7@2027-01-15T08:00:00Z"
+            found = RunId.parse(str(RunId(job_id, when)))
+            assert found is not None
+            assert (found.job_id, found.scheduled_for) == (job_id, when)
+            assert found == RunId(job_id, when) == pickle.loads(pickle.dumps(found))
+    assert RunId("7", T0) == "7@2027-01-15T08:00:00Z"
     assert iso_utc(T0 + 0.25) == "2027-01-15T08:00:00.250Z"
 
 
 @pytest.mark.parametrize("text", ["", "7", "7@", "7@now", "7@2026-11-23T09:00:00+01:00", "@Z"])
-def test_other_texts_are_no_run_ids(text: str) -> None:
-    assert parse_run_id(text) is None
+def test_other_texts_are_not_run_ids(text: str) -> None:
+    assert RunId.parse(text) is None
 
 
 @pytest.mark.parametrize(
     ("policy", "late", "expected"),
     [
-        # on time: within the grace each tick runs, whatever the policy
+        # on time: within the grace each run starts, whatever the policy
         ("one", 0, Firing((T0,), None, T0 + 1)),
         ("none", 2, Firing((T0, T0 + 1, T0 + 2), None, T0 + 3)),
         ("all", 15, Firing(tuple(T0 + s for s in range(16)), None, T0 + 16)),
@@ -91,7 +95,7 @@ def test_five_hours_down(policy: str, expected: Firing) -> None:
 
 
 @pytest.mark.parametrize("policy", ["one", "none", "all"])
-def test_what_is_within_the_grace_runs_by_every_policy(policy: str) -> None:
+def test_every_policy_runs_what_is_within_the_grace(policy: str) -> None:
     every_5 = schedules.parse(every=5)
     firing = apply_catchup(every_5, T0, T0 + 31, Catchup(policy, window=1), GRACE)
     assert firing == Firing(
@@ -103,7 +107,7 @@ def test_what_is_within_the_grace_runs_by_every_policy(policy: str) -> None:
     )
 
 
-def test_the_latest_tick_runs_where_none_is_within_the_grace() -> None:
+def test_the_latest_fire_time_runs_if_none_is_within_the_grace() -> None:
     firing = apply_catchup(MINUTELY, T0, T0 + 110, Catchup("one"), GRACE)
     assert firing == Firing((T0 + 60,), Missed(T0, T0, "coalesced"), T0 + 120)
 
@@ -114,12 +118,12 @@ def test_a_daily_job_outside_its_window_is_missed() -> None:
     assert firing == Firing((), Missed(T0, T0, "outside_window"), T0 + 86_400)
 
 
-def test_a_long_catch_up_goes_in_portions() -> None:
+def test_a_long_catch_up_runs_in_portions() -> None:
     firing = apply_catchup(SECONDLY, T0, T0 + 3000, Catchup("all"), GRACE)
     assert (len(firing.ticks), firing.next) == (1000, T0 + 1000)
 
 
-def test_a_score_that_is_no_tick_of_the_schedule_fires_as_it_is() -> None:
+def test_a_due_time_outside_the_schedule_fires_unchanged() -> None:
     once = schedules.parse(run_at="2020-01-01T00:00:00Z")
     assert apply_catchup(once, T0, T0 + 60, Catchup(), GRACE) == Firing((T0,), None, None)
 

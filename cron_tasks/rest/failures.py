@@ -1,0 +1,107 @@
+"""Explain failures of the REST service, each with a cause and a remedy."""
+
+import http.client
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+
+import orjson
+import urllib3.exceptions as u
+from requests import Response, TooManyRedirects
+
+from cron_tasks.http.failures import CAUSES, Cause, describe_detail, describe_status, find_cause
+from cron_tasks.text.display import printable
+
+_CHECK_URL = "is the service running, and is CRON_TASKS_REST_URL right?"
+
+#: The meaning of the exceptions of requests and urllib3, and of those that they wrap.
+_CAUSES = (
+    Cause(TooManyRedirects, "it redirects without an end"),
+    Cause(u.ProxyError, "the proxy cannot be used; check HTTP_PROXY, HTTPS_PROXY and NO_PROXY"),
+    Cause(u.DecodeError, "the body is not compressed as its Content-Encoding says"),
+    *CAUSES,
+    # A refused connection is a NewConnectionError, which urllib3 derives from this one.
+    Cause(u.ConnectTimeoutError, "no connection within {timeout:g} s"),
+    Cause(u.ReadTimeoutError, "no data for {timeout:g} s (CRON_TASKS_REST_TIMEOUT)"),
+    Cause(u.ProtocolError, "the answer was cut short"),
+    Cause(ValueError, "the address is not a URL that can be requested"),
+)
+#: The remedies, by the kind of cause.
+_REMEDIES: Mapping[type[BaseException], str] = {
+    socket.gaierror: "check CRON_TASKS_REST_URL and the DNS",
+    ssl.SSLCertVerificationError: "REQUESTS_CA_BUNDLE names trusted authorities",
+    ssl.SSLError: "is https right in CRON_TASKS_REST_URL?",
+    ConnectionRefusedError: _CHECK_URL,
+    u.ConnectTimeoutError: _CHECK_URL,
+    http.client.HTTPException: "is CRON_TASKS_REST_URL right?",
+}
+#: The fields in which services say why they refuse a request: Django REST Framework, Express,
+#: Laravel, and RFC 9457.
+_WORDS = ("detail", "error", "message", "title")
+#: The bytes of an answer in which its words are looked for.
+_WORDS_READ = 4096
+#: Settings to check, by the status of an answer.
+LIST_HINTS = {401: "TOKEN", 403: "TOKEN", 404: "JOBS_PATH"}
+REPORT_HINTS = {401: "TOKEN", 403: "TOKEN"} | dict.fromkeys((301, 302, 303, 405), "REPORT_PATH")
+
+
+def explain_failure(error: BaseException, timeout: float) -> str:
+    """Explain a request without a complete answer. The text changes only with the fault.
+
+    `timeout` is CRON_TASKS_REST_TIMEOUT, in seconds.
+    """
+    chain = list(_unwrap(error))
+    detail = describe_detail(chain[-1])
+    cause = find_cause(chain, _CAUSES)
+    if cause is None:
+        return detail
+    remedy = _REMEDIES.get(cause.kind)
+    return cause.explain(detail, timeout) + (f"; {remedy}" if remedy else "")
+
+
+def _unwrap(error: BaseException) -> Iterator[BaseException]:
+    """Yield `error` and what caused it. urllib3 keeps that in `reason` or in the arguments."""
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        inner = [getattr(link, "reason", None), *link.args, link.__cause__]
+        link = next((each for each in inner if isinstance(each, BaseException)), None)
+
+
+def _read_words(response: Response) -> str:
+    """Return what a service that refuses a request says about it, in JSON, as one line.
+
+    A body that was read already, or that is something else, has no words.
+    """
+    if response.status_code < 400:
+        return ""
+    try:
+        body = response.raw.read(_WORDS_READ, decode_content=True)
+        document = orjson.loads(body)
+    except (OSError, u.HTTPError, ValueError):
+        return ""
+    if not isinstance(document, dict):
+        return ""
+    texts = [document.get(name) for name in _WORDS]
+    return next((printable(text) for text in texts if isinstance(text, str) and text), "")
+
+
+def explain_status(
+    response: Response, hints: Mapping[int, str] = LIST_HINTS, wanted: str = "200 and a list"
+) -> str:
+    """Explain an answer with another status than `wanted`, and add the service's own words."""
+    words = _read_words(response)
+    return _explain_code(response, hints, wanted) + (
+        f"; in its own words: {words}" if words else ""
+    )
+
+
+def _explain_code(response: Response, hints: Mapping[int, str], wanted: str) -> str:
+    code = response.status_code
+    answered = f"the service answered {describe_status(code)}"
+    if code in (401, 403) and "Authorization" not in response.request.headers:
+        why = "it is not set, or this is another host"
+        return f"{answered} to a request without CRON_TASKS_REST_TOKEN: {why}"
+    if code in hints:
+        return f"{answered}; check CRON_TASKS_REST_{hints[code]}"
+    return f"{answered} in place of {wanted}" if code < 400 else answered
