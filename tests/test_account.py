@@ -16,7 +16,7 @@ from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Advance, Outcome
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry import skips
-from cron_tasks.registry.plan import Policy, plan
+from cron_tasks.registry.plan import Policy, plan_changes
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs.outcomes import Attempt, Result, record
 from cron_tasks.schedules.durations import DAY
@@ -38,7 +38,7 @@ class Story:
 
     def sync(self, now: float, *rows: dict[str, Any]) -> None:
         listed = [(f"row {n}", row) for n, row in enumerate(rows)]
-        changes = plan(self.registry.read_fingerprints(), listed, Policy(force=True))
+        changes = plan_changes(self.registry.read_fingerprints(), listed, Policy(force=True))
         apply(self.redis, changes, now)
 
     def fire(self, *, job: str = "7", missed: tuple[float, float] | None = None) -> float:

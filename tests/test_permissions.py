@@ -12,7 +12,7 @@ from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.jobs.rejected import Rejected
 from cron_tasks.jobs.validation import validate_row
-from cron_tasks.registry.plan import Policy, plan
+from cron_tasks.registry.plan import Policy, plan_changes
 from cron_tasks.registry.registry import Registry
 from cron_tasks.registry.rejections import list_rejected
 from cron_tasks.settings import Settings
@@ -108,11 +108,11 @@ def test_which_files_are_secrets_of_jobs(tmp_path: Path) -> None:
 
 def test_changed_permissions_revalidate_only_jobs_with_an_action() -> None:
     rows = [("row 1", NOTIFY), ("row 2", HTTP)]
-    changes = plan({}, rows, Policy(permissions=PERMISSIONS))
+    changes = plan_changes({}, rows, Policy(permissions=PERMISSIONS))
     changes.judge_candidates()
     current = {each.job.id: each.fingerprint for each in changes.desired}
-    assert plan(current, rows, Policy(permissions=PERMISSIONS)).unchanged == 2
-    tighter = plan(current, rows, Policy(permissions=Permissions()))
+    assert plan_changes(current, rows, Policy(permissions=PERMISSIONS)).unchanged == 2
+    tighter = plan_changes(current, rows, Policy(permissions=Permissions()))
     tighter.judge_candidates()
     assert tighter.desired == []
     assert (tighter.unchanged, [each.id for each in tighter.rejected]) == (1, ["2"])

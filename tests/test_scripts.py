@@ -47,13 +47,14 @@ def test_the_scripts_are_there_where_python_strips_docstrings(redis: Redis, redi
     code = """if True:
         import sys
         from redis import Redis
-        from cron_tasks.registry.plan import Policy, plan
+        from cron_tasks.registry.plan import Policy, plan_changes
         from cron_tasks.registry.fence import sync_lock
         from cron_tasks.registry.writer import Writer
         redis = Redis.from_url(sys.argv[1], decode_responses=True)
         row = {"id": 1, "name": "a", "cron_expression": "* * * * *"}
         with sync_lock(redis) as fence:
-            Writer(redis, 60, fence).write(plan({}, [("row 1", row)], Policy()), lambda: 1.0)
+            changes = plan_changes({}, [("row 1", row)], Policy())
+            Writer(redis, 60, fence).write(changes, lambda: 1.0)
         """
     subprocess.run(
         [sys.executable, "-OO", "-c", code, redis_url],

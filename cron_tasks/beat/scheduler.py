@@ -15,7 +15,7 @@ from cron_tasks.beat.lookahead import Lookahead
 from cron_tasks.beat.pokes import Pokes
 from cron_tasks.beat.publisher import Publisher
 from cron_tasks.beat.redbeat import EntryScheduler
-from cron_tasks.beat.sweeper import sweep
+from cron_tasks.beat.sweeper import sweep_overdue
 from cron_tasks.broker.presence import count_slots
 from cron_tasks.celery import LEADER_TTL, settings, touch_alive_file
 from cron_tasks.ledger.ledger import LEASE, Ledger, LockLost
@@ -132,7 +132,7 @@ class Scheduler(EntryScheduler):
             return False
         publisher = self._publisher
         ways = publisher.count_waiting, publisher.send_ticks, publisher.revoke
-        return sweep(self.ledger, now, settings, *ways)
+        return sweep_overdue(self.ledger, now, settings, *ways)
 
     def _compare(self) -> None:
         """Compare a page of what Redis holds with itself, from time to time."""

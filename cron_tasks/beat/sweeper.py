@@ -21,7 +21,7 @@ log = structlog.get_logger("cron_tasks.beat")
 PAGE = 500
 
 
-def sweep(
+def sweep_overdue(
     ledger: Ledger,
     now: float,
     settings: Settings,

@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError, TimeoutError
 
 from cron_tasks.errors import SettingsError
 from cron_tasks.health.failures import describe_failure
-from cron_tasks.registry.plan import compare
+from cron_tasks.registry.plan import compare_list
 from cron_tasks.registry.registry import Registry
 from cron_tasks.repair.comparison import Comparison
 from cron_tasks.rest.listing import Source
@@ -175,7 +175,7 @@ def _check_rest_service(system: System) -> Result:
     )
     current = Registry(system.redis).read_fingerprints() if system.is_reachable else {}
     with Source(hurried).open_list(None) as listing:
-        found = compare(current, listing, make_policy(settings))
+        found = compare_list(current, listing, make_policy(settings))
     rows = number_of(found.unchanged + len(found.candidates) + len(found.rejected), "row")
     if found.refusal:
         force = "If the list is right, run `cron-tasks sync --force`"

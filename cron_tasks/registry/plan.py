@@ -100,18 +100,22 @@ class Changes:
                     (self.changed if known else self.added).append(desired)
 
 
-def plan(current: Mapping[str, str], rows: Iterable[tuple[str, Any]], policy: Policy) -> Changes:
-    """Return the complete plan, or an incomplete one with a refusal. The arguments are `compare`'s.
+def plan_changes(
+    current: Mapping[str, str], rows: Iterable[tuple[str, Any]], policy: Policy
+) -> Changes:
+    """Return the complete plan, or an incomplete one with a refusal.
 
-    Nothing is written before every row has been validated.
+    The arguments are those of `compare_list`. Nothing is written before each row is validated.
     """
-    changes = compare(current, rows, policy)
+    changes = compare_list(current, rows, policy)
     if not changes.refusal:
         changes.judge_candidates()
     return changes
 
 
-def compare(current: Mapping[str, str], rows: Iterable[tuple[str, Any]], policy: Policy) -> Changes:
+def compare_list(
+    current: Mapping[str, str], rows: Iterable[tuple[str, Any]], policy: Policy
+) -> Changes:
     """Compare `current`, fingerprints by job id, with the listed (place, row).
 
     Only a row whose fingerprint is new, or whose queues collide with others, becomes a candidate. A

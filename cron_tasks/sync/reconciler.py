@@ -16,7 +16,7 @@ from cron_tasks.jobs.messages import describe_unknown_fields
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Overtaken
 from cron_tasks.registry.fence import Fence, sync_lock
-from cron_tasks.registry.plan import Changes, Policy, plan
+from cron_tasks.registry.plan import Changes, Policy, plan_changes
 from cron_tasks.registry.registry import Registry
 from cron_tasks.registry.rejections import store_errors_to_report, store_rejected
 from cron_tasks.registry.writer import Writer
@@ -220,7 +220,7 @@ class Reconciler:
                     changes = Changes(unchanged=self.registry.count())
                     return Report("ok", changes, not_modified=True), validators
                 current = self.registry.read_fingerprints()
-                changes = plan(current, listing, make_policy(self.settings, force))
+                changes = plan_changes(current, listing, make_policy(self.settings, force))
                 validators = listing.validators
         except SourceError as error:
             return Report("failing", Changes(unchanged=self.registry.count()), str(error)), None
