@@ -122,7 +122,7 @@ class Registry:
         if isinstance(overtaken, int):
             self.get_job(job_id)  # raises UnknownJob
             return []
-        return Overtaken.read(overtaken)
+        return Overtaken.parse_rows(overtaken)
 
     def resume(self, job_id: str, now: float) -> bool:
         """End a pause: the job fires next strictly after `now`. Return False if it was not paused.

@@ -10,9 +10,9 @@ from typing import Any
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.store.scripts import Script, script
 
-put: Script[tuple[list[str], list[str]]] = script("registry/put")
-remove: Script[list[str]] = script("registry/remove")
-pause: Script[list[str] | int] = script("registry/pause")
+put: Script[tuple[list[tuple[str, str]], list[list[str]]]] = script("registry/put")
+remove: Script[list[list[str]]] = script("registry/remove")
+pause: Script[list[list[str]] | int] = script("registry/pause")
 resume: Script[str] = script("registry/resume")
 
 

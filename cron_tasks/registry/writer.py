@@ -82,10 +82,8 @@ class Writer:
                 self.redis, stamp=stamp, listed=rows, **change, **self._fence.values
             )
             if overtaken:
-                self._on_overtaken(Overtaken.read(overtaken), "edited")
-            fired = {
-                job_id: float(last) for job_id, last in zip(stale[::2], stale[1::2], strict=True)
-            }
+                self._on_overtaken(Overtaken.parse_rows(overtaken), "edited")
+            fired = {job_id: float(last) for job_id, last in stale}
             rows = _make_rows([jobs[job_id] for job_id in fired], now, fired)
 
     def _remove(self, job_ids: Sequence[str], now: float) -> None:
@@ -93,7 +91,7 @@ class Writer:
         gone = [(job_id,) for job_id in job_ids]
         overtaken = steps.remove(self.redis, gone=gone, **change, **self._fence.values)
         if overtaken:
-            self._on_overtaken(Overtaken.read(overtaken), "removed")
+            self._on_overtaken(Overtaken.parse_rows(overtaken), "removed")
 
 
 def _make_rows(

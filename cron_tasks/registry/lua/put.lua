@@ -62,8 +62,7 @@ for n, job_id, fingerprint, definition, document, upcoming, nominal, after in li
     local settled, tick = fired_until(job_id, key, entry, has_new_timing, removed_at)
     local compute_from = stale_from(upcoming, nominal, is_scheduled, settled, tick)
     if compute_from then
-        stale[#stale + 1] = job_id
-        stale[#stale + 1] = compute_from
+        stale[#stale + 1] = {job_id, compute_from}
     else
         local from = effective_from(settled)
         local is_quarantined = any_quarantined and redis.call('HEXISTS', set_aside, key) == 1

@@ -49,9 +49,7 @@ local function supersede(job_id, entry, to)
         local record = '{"from": ' .. due .. ', ' .. overtaken_tail
         account(account_prefix .. job_id, due, record, tonumber(audit_ttl), now)
         local document = redis.call('HGET', key, 'job') or ''
-        for _, value in ipairs({job_id, due, to, document, record}) do
-            overtaken[#overtaken + 1] = value
-        end
+        overtaken[#overtaken + 1] = {job_id, due, to, document, record}
         account_skips(job_id, due, to)
     end
 end
