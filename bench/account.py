@@ -11,7 +11,7 @@ from processes import Valkey
 from redis import Redis
 
 from bench.report import seconds, table
-from cron_tasks.audit.account import counted
+from cron_tasks.ledger.records import counted
 from cron_tasks.registry.plan import Policy, plan
 from cron_tasks.registry.registry import PAGE
 from cron_tasks.schedules.durations import DAY

@@ -1,5 +1,5 @@
-"""`cron-tasks` as people start it, in a process of its own; and, where that would only take time,
-the same group called in this process."""
+"""Run `cron-tasks` as people do, in a process of its own. If that only costs time, call the same
+group in this process."""
 
 import json
 import os
@@ -27,11 +27,12 @@ class Done:
 
 
 class CommandLine:
-    """Runs `cron-tasks …` in `folder` with no settings but `settings` (names without prefix)."""
+    """`cron-tasks …` in `folder`, with only `settings` (names without prefix)."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
         self.settings = settings
+        self._started: list[subprocess.Popen[str]] = []
 
     def env(self, more: Mapping[str, str]) -> dict[str, str]:
         bare = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
@@ -39,7 +40,7 @@ class CommandLine:
         return {**bare, "COLUMNS": "200"} | {PREFIX + k: v for k, v in settings.items()}
 
     def start(self, *arguments: str, **settings: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [SCRIPT, *arguments],
             cwd=self.folder,
             env=self.env(settings),
@@ -47,9 +48,18 @@ class CommandLine:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self._started.append(process)
+        return process
+
+    def end(self) -> None:
+        """Kill the commands that a test which failed has left."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
 
     def run(self, *arguments: str, code: int = 0, **settings: str) -> Done:
-        """Run to the end, which has to be with exit code `code` and without a traceback."""
+        """Run to the end. Asserts the exit code `code`, and that there is no traceback."""
         with self.start(*arguments, **settings) as process:
             out, err = process.communicate(timeout=60)
         assert process.returncode == code, f"{arguments}: {process.returncode}\n{out}\n{err}"
@@ -63,13 +73,13 @@ class CommandLine:
         return json.loads(self.run(*arguments, "--json", code=code, **settings).stdout)
 
     def error(self, *arguments: str, code: int = 1, **settings: str) -> str:
-        """What goes to stderr; stdout has to stay empty."""
+        """Return what is printed to stderr. Asserts that stdout is empty."""
         done = self.run(*arguments, code=code, **settings)
         assert done.stdout == ""
         return done.stderr
 
     def on_terminal(self, *arguments: str, **environment: str) -> str:
-        """What a terminal gets to see."""
+        """Return what a terminal shows."""
         ours, theirs = pty.openpty()
         env = {**self.env({}), "TERM": "xterm-256color", **environment}
         with subprocess.Popen(
@@ -90,7 +100,8 @@ class CommandLine:
 
 
 class Quick(CommandLine):
-    """The same without a process; not for what imports the Celery app, which has its settings."""
+    """The same without a process. Not for commands that import the Celery app: in one process it
+    keeps the settings of its first import."""
 
     def run(self, *arguments: str, code: int = 0, **settings: str) -> Done:
         env: dict[str, str | None] = {name: None for name in os.environ if name.startswith(PREFIX)}
@@ -107,5 +118,5 @@ class Quick(CommandLine):
 def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 65536)
-    except OSError:  # so Linux says that the other side is closed
+    except OSError:  # on Linux: the other side is closed
         return b""

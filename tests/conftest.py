@@ -1,6 +1,7 @@
 """Fixtures: a real Valkey, a real REST service, real Celery processes, and a clean Redis after."""
 
 import re
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from command_line import CommandLine, Quick
 from driven import Beat, driven_beat
+from live import Live, Service
 from processes import Celery, Valkey, celery_processes
 from redis import Redis
 from rest_server import RestServer
@@ -23,6 +25,20 @@ LASTING = re.compile(
     r"|deadlines|poke|failing|untold|going|queued|attempts|dropped)$"
     r"|queue:.*|celery|_kombu\..*|unacked.*|celery\x06.*"
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heeded_interrupts() -> Iterator[None]:
+    """Have the processes that tests start heed SIGINT, also where the tests themselves ignore it.
+
+    A shell without job control has what it starts in the background ignore SIGINT, and a child
+    inherits that. It does not inherit a handler, so the tests ignore SIGINT by one.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda *_: None)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")
@@ -58,8 +74,10 @@ def rest() -> Iterator[RestServer]:
 
 
 @pytest.fixture
-def cli(redis_url: str, rest: RestServer, tmp_path: Path) -> CommandLine:
-    return CommandLine(tmp_path, REDIS_URL=redis_url, REST_URL=rest.url)
+def cli(redis_url: str, rest: RestServer, tmp_path: Path) -> Iterator[CommandLine]:
+    commands = CommandLine(tmp_path, REDIS_URL=redis_url, REST_URL=rest.url)
+    yield commands
+    commands.end()
 
 
 @pytest.fixture
@@ -89,6 +107,17 @@ def celery(redis_url: str, rest: RestServer, tmp_path: Path) -> Iterator[Celery]
     }
     with celery_processes(env, tmp_path) as processes:
         yield processes
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    with Service() as server:
+        yield server
+
+
+@pytest.fixture
+def live(redis: Redis, rest: RestServer, celery: Celery, service: Service) -> Live:
+    return Live(redis, rest, celery, service)
 
 
 @pytest.fixture

@@ -13,8 +13,10 @@ from policy_service import Seen
 from policy_workers import MESSAGES, SETTINGS, START
 from policy_world import World
 
-from cron_tasks.audit.account import Account, Tally, audit, days_of, read
-from cron_tasks.audit.explain import why
+from cron_tasks.audit.account_reader import days_between, read_accounts
+from cron_tasks.audit.explain import explain_tick
+from cron_tasks.audit.job_account import JobAccount
+from cron_tasks.audit.tally import Tally, audit_job
 from cron_tasks.ledger.run_id import parse_run_id, run_id
 from cron_tasks.runs import queries
 from cron_tasks.store import names
@@ -32,21 +34,21 @@ class Told:
 
     world: World
     job_id: str
-    account: Account
+    account: JobAccount
     tally: Tally
     expected: list[float]
 
     def why(self, tick: float) -> str | None:
         lines = self.world.ledger.history(self.job_id)
         history = {run["run_id"]: run for run in map(json.loads, lines)}
-        return why(self.account, history, tick, self.world.clock.now, "UTC").status
+        return explain_tick(self.account, history, tick, self.world.clock.now, "UTC").status
 
 
 def told(world: World, job_id: str) -> Told:
     now = world.clock.now
-    (account,) = read(world.redis, [job_id], days_of(START, now))
+    (account,) = read_accounts(world.redis, [job_id], days_between(START, now))
     expected = sorted(set(world.jobs[job_id].expected(now)))
-    return Told(world, job_id, account, audit(account, START, now, now), expected)
+    return Told(world, job_id, account, audit_job(account, START, now, now), expected)
 
 
 def audit_agrees(it: Told) -> Iterator[str]:
@@ -218,6 +220,8 @@ def messages_agree(world: World) -> Iterator[str]:
                 yield f"{name} was told to be tried again, and not that it ended {found['status']}"
         elif said == "skipped" and name in world.repeated:
             continue  # It was to be done again, which leaves what is known of it as it was.
+        elif found["reason"] == "removed":
+            continue  # Of that nobody is told who was promised nothing.
         elif said != found["status"] and "untold" not in found:
             yield f"{name} was told as {said}, runs show says {found['status']}"
     yield from _untold(world, last)

@@ -152,6 +152,6 @@ def _renewed(renew: Callable[[], object], every: float) -> Iterator[None]:
 
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have HTTP actions call the service, and nothing be renewed by the machine's time."""
-    monkeypatch.setitem(actions.ACTIONS, "http", _perform)  # type: ignore[arg-type]
+    monkeypatch.setitem(actions.BUILT_IN_PERFORMERS, "http", _perform)  # type: ignore[arg-type]
     monkeypatch.setattr(performing, "interruptible", _interruptible)
     monkeypatch.setattr(runner, "renewed", _renewed)

@@ -18,6 +18,7 @@ from policy_workers import PERMISSIONS, QUEUE, SETTINGS, START, Workers
 from redis import Redis
 
 from cron_tasks.audit import backfill
+from cron_tasks.audit.backfill import Backfill
 from cron_tasks.errors import RunUnfit
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.validation import validate_row
@@ -37,7 +38,7 @@ class World(Workers):
 
     def __init__(self, redis: Redis, beat: Beat) -> None:
         super().__init__(redis, beat)
-        self.backfills: list[tuple[Job, backfill.Backfill, list[str]]] = []
+        self.backfills: list[tuple[Job, Backfill, list[str]]] = []
 
     def runs_out(self) -> None:
         """Let all that is open come to its end."""
@@ -92,13 +93,17 @@ class World(Workers):
         self.cancelled.add(name)
 
     def retry(self, name: str) -> None:
-        self.passes(1, beat=False)  # Messages about a second end differ by its time.
+        self._a_moment_passes()
         try:
             commands.reopen(self.redis, self.ledger, name, self.clock.now)
         except RunUnfit:
             return
         self._again(name, "ended")
         self.send(name.rpartition("@")[0], name)
+
+    def _a_moment_passes(self) -> None:
+        """Let time pass before a run is done again: messages of its ends differ by their time."""
+        self.passes(1, beat=False)
 
     def _again(self, name: str, ended: str | None) -> None:
         """Note that a person opened a run, which has ended before or has never been."""
@@ -110,8 +115,9 @@ class World(Workers):
 
     def backfill(self, job_id: str, seconds: float) -> None:
         """As the command does: all at once, or one after the other while it waits."""
+        self._a_moment_passes()
         job, now = self.registry.job(job_id), self.clock.now
-        found = backfill.plan(self.redis, job, now - seconds, now, now)
+        found = backfill.plan_backfill(self.redis, job, now - seconds, now, now)
         if backfill.in_turn(job):
             self.backfills.append((job, found, ["", *found.missing]))
             self.go_on()
@@ -124,10 +130,18 @@ class World(Workers):
         for job, found, left in self.backfills:
             while left and not self.redis.hexists(names.OPEN, left[0]):
                 left.pop(0)
-                if left and found.open_some(self.ledger, left[:1], self.clock.now + PATIENCE):
-                    self._again(left[0], found.missing[left[0]])
-                    self.send(job.id, left[0])
+                if left:
+                    self._go_on(job, found, left[0])
         self.backfills = [each for each in self.backfills if each[2]]
+
+    def _go_on(self, job: Job, found: Backfill, name: str) -> None:
+        if found.missing[name]:
+            self._a_moment_passes()
+        now = self.clock.now
+        missing = found.is_still_missing(self.redis, job, name, now)
+        if missing and found.open_some(self.ledger, [name], now + PATIENCE):
+            self._again(name, found.missing[name])
+            self.send(job.id, name)
 
     def skip_next(self, job_id: str) -> None:
         (job,) = self.registry.registered([job_id])

@@ -10,8 +10,8 @@ from applying import apply
 from redis import Redis
 from rest_server import RestServer
 
-from cron_tasks.audit.account import read
-from cron_tasks.audit.explain import why
+from cron_tasks.audit.account_reader import read_accounts
+from cron_tasks.audit.explain import explain_tick
 from cron_tasks.beat.sweeper import sweep
 from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.ledger.ledger import LEASE, Ledger
@@ -97,5 +97,5 @@ class Stage:
         return found
 
     def why(self, at: float = NOW) -> str:
-        (account,) = read(self.redis, ["7"], [int(at // 86400)])
-        return why(account, {}, at, self.now, "UTC").sentence
+        (account,) = read_accounts(self.redis, ["7"], [int(at // 86400)])
+        return explain_tick(account, {}, at, self.now, "UTC").sentence

@@ -1,4 +1,4 @@
-"""The account of every tick: audit, why, and what edits and pauses leave behind."""
+"""`audit` and `why` account for every tick, through edits and pauses."""
 
 from typing import Any
 
@@ -6,12 +6,13 @@ import pytest
 from applying import apply
 from redis import Redis
 
-from cron_tasks.audit.account import Tally, audit, counted, days_of, read, read_open
-from cron_tasks.audit.explain import why
+from cron_tasks.audit.account_reader import days_between, read_accounts, read_open_ticks
+from cron_tasks.audit.explain import explain_tick
+from cron_tasks.audit.tally import Tally, audit_job
 from cron_tasks.beat.due import judge_page, read_page
 from cron_tasks.jobs.validation import validate_row
 from cron_tasks.ledger.ledger import Ledger
-from cron_tasks.ledger.records import Advance, Outcome
+from cron_tasks.ledger.records import Advance, Outcome, counted
 from cron_tasks.ledger.run_id import run_id
 from cron_tasks.registry import skips
 from cron_tasks.registry.plan import Policy, plan
@@ -26,7 +27,7 @@ HOURLY = {"id": "7", "name": "Water the plants", "every": 3600}
 
 
 class Story:
-    """Tells a registry and a ledger what happens when, without any process."""
+    """A registry and a ledger in which things happen at given times, without any process."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
@@ -40,7 +41,7 @@ class Story:
         apply(self.redis, changes, now)
 
     def fire(self, *, job: str = "7", missed: tuple[float, float] | None = None) -> float:
-        """Advance the job's next tick as beat does; its time."""
+        """Advance the next tick of the job as beat does, and return its time."""
         key = names.entry_key(job)
         due = self.redis.zscore(names.SCHEDULE, key)
         assert due is not None
@@ -69,12 +70,16 @@ class Story:
             self.end(self.fire(job=job), Result("ok"), job)
 
     def audit(self, since: float, now: float, job: str = "7") -> Tally:
-        (account,) = read(self.redis, [job], days_of(since, now), read_open(self.redis))
-        return audit(account, since, now, now)
+        (account,) = read_accounts(
+            self.redis, [job], days_between(since, now), read_open_ticks(self.redis)
+        )
+        return audit_job(account, since, now, now)
 
     def why(self, at: float, now: float) -> str:
-        (account,) = read(self.redis, ["7"], days_of(at, at), read_open(self.redis))
-        return why(account, {}, at, now, "UTC").sentence
+        (account,) = read_accounts(
+            self.redis, ["7"], days_between(at, at), read_open_ticks(self.redis)
+        )
+        return explain_tick(account, {}, at, now, "UTC").sentence
 
 
 def _by(now: float) -> Attempt:
@@ -83,9 +88,9 @@ def _by(now: float) -> Attempt:
 
 @pytest.fixture
 def story(redis: Redis) -> Story:
-    told = Story(redis)
-    told.sync(START, HOURLY)
-    return told
+    story = Story(redis)
+    story.sync(START, HOURLY)
+    return story
 
 
 def hours(count: float) -> float:
@@ -134,7 +139,7 @@ def test_an_emptied_count_loses_every_tick_by_name(story: Story) -> None:
     assert story.audit(START, hours(3.5)).lost == [run_id("7", hours(n)) for n in (1, 2, 3)]
 
 
-def test_a_failed_run_that_is_done_again_counts_as_it_ended_at_last(story: Story) -> None:
+def test_a_rerun_counts_with_its_last_status(story: Story) -> None:
     tick = story.fire()
     story.end(tick, Result("failed", error="broken"))
     assert story.redis.zrange(names.FAILED, 0, -1) == [run_id("7", tick)]
@@ -198,7 +203,7 @@ def test_skipping_the_next_tick(story: Story) -> None:
     assert story.audit(START, hours(3.5)) == Tally(expected=3, ok=2, skipped={"by_hand": 1})
 
 
-def test_an_entry_set_aside_is_missed_until_it_is_mended(story: Story) -> None:
+def test_ticks_of_an_entry_in_quarantine_are_missed(story: Story) -> None:
     from cron_tasks.registry.quarantine import set_aside
 
     story.run(1)
@@ -213,16 +218,16 @@ def test_an_entry_set_aside_is_missed_until_it_is_mended(story: Story) -> None:
 @pytest.mark.parametrize(
     ("at", "sentence"),
     [
-        (1, "7 was due at 2027-01-15T01:00:00+00:00 and ran ok; details are kept of the latest"),
+        (1, "7 was due at 2027-01-15T01:00:00+00:00 and ran ok; details are kept only for"),
         (2, "was due at 2027-01-15T02:00:00+00:00 and failed: broken; it started at"),
-        (3, "was skipped: the run of 2027-01-15T02:00:00+00:00 was still going; it ended at "
+        (3, "was skipped: the run of 2027-01-15T02:00:00+00:00 was still running; it ended at "
             "2027-01-15T02:00:41+00:00 failed"),
         (4, "was missed: several ticks had been missed"),
         (5, "was missed: several ticks had been missed"),
         (6, "waits for a worker"),
-        (7, "has not been fired yet: no beat"),
-        (1.5, "has no tick at 2027-01-15T01:30:00+00:00: the tick before is that of "
-              "2027-01-15T01:00:00+00:00 (ok), the next one is that of 2027-01-15T02:00:00+00:00"),
+        (7, "has not fired yet: no beat"),
+        (1.5, "has no tick at 2027-01-15T01:30:00+00:00: the previous one is "
+              "2027-01-15T01:00:00+00:00 (ok), the next one is 2027-01-15T02:00:00+00:00"),
         (9, "is due at 2027-01-15T09:00:00+00:00, in 1 h 30 min"),
         (-1, "the job is known only since 2027-01-15T00:00:00+00:00"),
     ],
@@ -242,7 +247,7 @@ def test_why_a_run_was_in_the_way(story: Story) -> None:
     story.end(third, Result("skipped", "overlap", other=run_id("7", first)))
     taken = "skipped: the run of 2027-01-15T03:00:00+00:00 took its place after 41 s"
     assert story.why(second, hours(9)).endswith(taken)
-    going = "skipped: the run of 2027-01-15T01:00:00+00:00 was still going"
+    going = "skipped: the run of 2027-01-15T01:00:00+00:00 was still running"
     assert story.why(third, hours(9)).endswith(going)
     story.redis.hset(names.OPEN, run_id("7", first), "q|1|q|")
     assert story.why(third, hours(9)).endswith("01:00:00+00:00 waited for its turn")
@@ -255,5 +260,5 @@ def test_why_a_run_was_in_the_way(story: Story) -> None:
 def test_why_of_a_removed_job(story: Story) -> None:
     story.run(1)
     story.sync(hours(1.5))
-    assert "exists no more" in story.why(hours(5), hours(6))
+    assert "the job no longer exists" in story.why(hours(5), hours(6))
     assert "ran ok" in story.why(hours(1), hours(6))

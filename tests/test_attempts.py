@@ -84,9 +84,9 @@ def test_a_run_that_never_began_has_no_attempt(
         (cancelled, "skipped", "somebody cancelled it while it waited for attempt {}"),
         (removed, "skipped", "the job was removed while the run waited for attempt {}"),
         (replaced, "skipped", "took its place while it waited for attempt {}"),
-        (paused, "failed", "it was not tried again, as the job was paused"),
-        (disabled, "failed", "it was not tried again, as the job was disabled"),
-        (discarded, "failed", "it was not tried again, as workers discarded its message"),
+        (paused, "failed", "it was not retried because the job was paused"),
+        (disabled, "failed", "it was not retried because the job was disabled"),
+        (discarded, "failed", "it was not retried because workers discarded its message"),
     ],
 )
 def test_a_run_that_ends_before_its_next_attempt_has_those_before(
@@ -188,3 +188,15 @@ def test_a_record_of_an_earlier_version_says_no_moment() -> None:
     assert shaped(line)["because"] == "somebody cancelled it"
     new = json.dumps(old | {"tried": 0, "attempt": 0})
     assert shaped(accounted(new.encode()).decode())["because"].endswith("before it could start")
+
+
+def test_a_run_that_was_to_be_done_again_when_its_job_was_removed_ended_as_before(
+    redis: Redis, rest: RestServer
+) -> None:
+    stage = Stage(redis, rest)
+    stage.fire()
+    cancelled(stage)
+    stage.ledger.open([TICK], stage.now, again=True)
+    removed(stage)
+    assert (stage.shown()["status"], stage.shown()["reason"]) == ("skipped", "cancelled")
+    assert "somebody cancelled it" in stage.why()

@@ -1,4 +1,4 @@
-"""Lost and doubled ticks do not make up for each other, and failures in any number stay bounded."""
+"""Lost and doubled ticks do not hide each other, and failures take bounded memory."""
 
 import json
 import time
@@ -9,10 +9,11 @@ from command_line import Quick
 from redis import Redis
 from test_account import HOURLY, START, Story, _by, hours
 
-from cron_tasks.audit.account import Tally, audit, counted, days_of, read, read_open
-from cron_tasks.audit.backfill import plan
+from cron_tasks.audit.account_reader import days_between, read_accounts, read_open_ticks
+from cron_tasks.audit.backfill import plan_backfill
+from cron_tasks.audit.tally import Tally, audit_job
 from cron_tasks.errors import RunUnfit
-from cron_tasks.ledger.records import ONE_TICK, Advance, Outcome, checksum, milliseconds_of
+from cron_tasks.ledger.records import ONE_TICK, Advance, Outcome, checksum, counted, milliseconds_of
 from cron_tasks.ledger.run_id import run_id
 from cron_tasks.runs import commands, queries
 from cron_tasks.runs.outcomes import Result
@@ -28,9 +29,9 @@ OLD = f"cron_tasks:ok:{TODAY}"
 
 @pytest.fixture
 def story(redis: Redis) -> Story:
-    told = Story(redis)
-    told.sync(START, HOURLY)
-    return told
+    story = Story(redis)
+    story.sync(START, HOURLY)
+    return story
 
 
 def add(story: Story, *ticks: float, times: int = 1) -> None:
@@ -51,8 +52,8 @@ def test_a_tick_that_ran_twice_is_named(story: Story) -> None:
     ("lost", "doubled"),
     [((3,), (7,)), ((1, 4), (2, 3)), ((1, 6), (2, 5)), (range(1, 10), range(10, 19))],
 )
-def test_what_ran_twice_hides_no_loss(story: Story, lost: Any, doubled: Any) -> None:
-    """Not even where the times of both have the same sum."""
+def test_a_doubled_tick_does_not_hide_a_lost_one(story: Story, lost: Any, doubled: Any) -> None:
+    """Not even if the times of both have the same sum."""
     story.run(20)
     story.redis.delete(names.HISTORY_PREFIX + "7")
     add(story, *map(hours, doubled))
@@ -68,7 +69,7 @@ def test_what_ran_twice_hides_no_loss(story: Story, lost: Any, doubled: Any) -> 
         assert (found.lost, found.doubled) == ([about], [f"{about} ran twice"])
 
 
-def test_what_the_history_shows_is_named(story: Story) -> None:
+def test_faults_that_the_history_shows_are_named(story: Story) -> None:
     story.run(20)
     history = names.HISTORY_PREFIX + "7"
     lines = story.redis.lrange(history, 0, -1)
@@ -76,15 +77,15 @@ def test_what_the_history_shows_is_named(story: Story) -> None:
         story.redis.lset(history, nth, lines[other])
         add(story, hours(20 - nth), times=-1)
         add(story, hours(20 - other))
-    days = days_of(START, hours(20.5))
-    (account,) = read(story.redis, ["7"], days)
-    found = audit(account, START, hours(20.5), hours(20.5))
+    days = days_between(START, hours(20.5))
+    (account,) = read_accounts(story.redis, ["7"], days)
+    found = audit_job(account, START, hours(20.5), hours(20.5))
     assert sorted(found.lost) == sorted(run_id("7", hours(20 - nth)) for nth in (3, 5, 6))
     assert sorted(found.doubled) == sorted(run_id("7", hours(20 - nth)) for nth in (8, 11, 14))
     assert found.ok == 17
 
 
-def test_several_that_ran_twice_are_counted(story: Story) -> None:
+def test_several_doubled_ticks_are_counted(story: Story) -> None:
     story.run(10)
     add(story, hours(3), hours(5), hours(5))
     found = story.audit(START, hours(10.5))
@@ -114,7 +115,7 @@ def test_a_tick_that_failed_twice_ran_twice(story: Story) -> None:
     assert story.audit(START, hours(3.5)).failed == 1
 
 
-def test_a_tick_that_failed_and_is_done_again_by_hand_ran_once(story: Story) -> None:
+def test_a_rerun_of_a_failed_tick_counts_once(story: Story) -> None:
     story.run(2)
     tick = story.fire()
     for again in (False, True, True):
@@ -188,7 +189,7 @@ TRACE = '[{"attempt":1,"started_at":1.5,"finished_at":2.5,"worker":"w","error":"
 
 
 class Minutely(Story):
-    """A job that comes every minute, and whose records are written by the ledger."""
+    """A job that is due every minute. The ledger writes its records."""
 
     def __init__(self, redis: Redis) -> None:
         super().__init__(redis)
@@ -213,16 +214,16 @@ OUTPUT = "x" * 4000
 @pytest.fixture
 def failing(redis: Redis) -> Minutely:
     """2,000 minutes: 8 ok, 1 skipped and 1 failed of each ten, then only failures."""
-    told = Minutely(redis)
+    story = Minutely(redis)
     for number in range(1, 2001):
         result = Result("failed", error="e" * 500, output=OUTPUT)
         if number <= 1000 and number % 10 == 5:
             result = Result("skipped", "overlap", other="7@2027-01-15T00:00:00Z")
         elif number <= 1000 and number % 10:
             result = Result("ok")
-        told.ends(number, result)
-    told.settle(START + 2001 * 60)
-    return told
+        story.ends(number, result)
+    story.settle(START + 2001 * 60)
+    return story
 
 
 def test_failures_in_any_number_take_little_and_stay_accounted_for(failing: Minutely) -> None:
@@ -261,9 +262,9 @@ def test_a_loss_among_counts_is_seen(failing: Minutely) -> None:
     assert failing.audit(START, START + 2000.5 * 60).lost == [run_id("7", tick)]
 
 
-def test_what_only_counts_are_kept_of_is_said_so(failing: Minutely) -> None:
+def test_ticks_without_a_record_are_reported_as_counts(failing: Minutely) -> None:
     redis, now = failing.redis, START + 2000.5 * 60
-    assert "of its hour only counts are kept beside those that ran ok: 5 failed, 6 skipped" in (
+    assert "its record is gone; besides ticks that ran ok, its hour has: 5 failed, 6 skipped" in (
         failing.why(START + 20 * 60, now)
     )
     gone = run_id("7", START + 10 * 60)
@@ -271,42 +272,42 @@ def test_what_only_counts_are_kept_of_is_said_so(failing: Minutely) -> None:
     assert run is not None
     assert run["status"] == "failed"
     assert gone in [each["run_id"] for each in queries.ended(redis, None, "failed")]
-    with pytest.raises(RunUnfit, match="of runs that old only counts are kept"):
+    with pytest.raises(RunUnfit, match="only counts are kept of runs that old"):
         commands.reopen(redis, failing.ledger, gone, now)
     job = failing.registry.job("7")
-    assert plan(redis, job, START + 60, START + 1800, now).unsure == 30
-    assert read_open(redis) == {}
+    assert plan_backfill(redis, job, START + 60, START + 1800, now).unsure == 30
+    assert read_open_ticks(redis) == {}
 
 
-def test_runs_by_hand_are_not_taken_for_ticks(redis: Redis) -> None:
-    told = Minutely(redis)
+def test_manual_runs_are_not_taken_for_ticks(redis: Redis) -> None:
+    story = Minutely(redis)
     for number in range(1, 1301):
-        told.ends(number, Result("failed", error="broken"))
+        story.ends(number, Result("failed", error="broken"))
         if number < 100:
-            told.ends(number + 0.5, Result("ok" if number % 2 else "failed"), by_hand=True)
-    told.settle(START + 1301 * 60)
-    assert told.audit(START, START + 1300.5 * 60) == Tally(expected=1300, failed=1300)
+            story.ends(number + 0.5, Result("ok" if number % 2 else "failed"), by_hand=True)
+    story.settle(START + 1301 * 60)
+    assert story.audit(START, START + 1300.5 * 60) == Tally(expected=1300, failed=1300)
 
 
-def test_many_stretches_are_forgotten_and_said_so(redis: Redis) -> None:
-    told = Minutely(redis)
+def test_dropped_stretches_are_reported(redis: Redis) -> None:
+    story = Minutely(redis)
     for number in range(1, 1200):
         first = START + 60 * (2 * number - 1)
         line = full(run_id("7", first), Result("missed", "coalesced"), _by(first + 60), first + 60)
         redis.zadd(names.SCHEDULE, {names.entry_key("7"): first})
         key = names.entry_key("7")
         step = Advance(key, repr(first), first + 120, "{}", [], "7", line)
-        told.ledger.advance("me", first + 60, [step], 1)
+        story.ledger.advance("me", first + 60, [step], 1)
     assert redis.zcard(names.ACCOUNT_PREFIX + "7") <= 1000
     now = START + 60 * 2398.5
-    found = told.audit(START, now)
+    found = story.audit(START, now)
     known = found.known_from["7"]
     assert known > "2027-01-15T02"
-    assert not found.wrong
+    assert not found.has_faults
     assert found.missed == {"coalesced": found.expected}
 
 
-def test_versions_are_bounded_in_bytes_and_their_loss_is_said(story: Story) -> None:
+def test_versions_are_bounded_in_bytes_and_dropped_ones_are_reported(story: Story) -> None:
     story.run(1)
     edits = 1500
     for number in range(edits):
@@ -316,7 +317,7 @@ def test_versions_are_bounded_in_bytes_and_their_loss_is_said(story: Story) -> N
     assert size < 150_000
     now = hours(1.5) + edits + 0.5
     found = story.audit(START, now)
-    assert not found.wrong
+    assert not found.has_faults
     assert found.known_from["7"] > "2027-01-15T01:30"
     assert story.audit(now - 10, now).known_from == {}
     big = {"exclude": [f"20{n:02}-01-{d:02}" for n in range(30, 60) for d in range(1, 29)]}

@@ -1,4 +1,4 @@
-"""`cron-tasks backfill` knows which ticks were due: those of the schedules as they were."""
+"""`cron-tasks backfill` runs the ticks that were due by the schedules in force at the time."""
 
 import time
 from collections.abc import Callable
@@ -13,10 +13,11 @@ from rest_server import RestServer, reply
 from test_account import HOURLY, START, Story, hours
 
 from cron_tasks.audit import backfill
-from cron_tasks.audit.backfill import Backfill, plan
+from cron_tasks.audit.backfill import Backfill, plan_backfill
 from cron_tasks.errors import RunUnfit
 from cron_tasks.ledger.run_id import parse_run_id, run_id
 from cron_tasks.runs.outcomes import Result
+from cron_tasks.schedules.human import format_local
 from cron_tasks.store import names
 
 NOW = START + 40 * 3600
@@ -24,22 +25,22 @@ NOW = START + 40 * 3600
 
 @pytest.fixture
 def story(redis: Redis) -> Story:
-    told = Story(redis)
-    told.sync(START, HOURLY)
-    return told
+    story = Story(redis)
+    story.sync(START, HOURLY)
+    return story
 
 
 def judged(story: Story, first: float, last: float, now: float = NOW) -> Backfill:
-    return plan(story.redis, story.registry.job("7"), hours(first), hours(last), now)
+    return plan_backfill(story.redis, story.registry.job("7"), hours(first), hours(last), now)
 
 
 def missing(found: Backfill) -> list[float]:
-    """The hours of the ticks that are offered."""
+    """Return the hours of the ticks that are offered."""
     ticks = [parse_run_id(name) for name in found.missing]
     return [(tick[1] - START) / 3600 for tick in ticks if tick]
 
 
-def test_only_ticks_of_the_schedule_of_then_are_offered(story: Story) -> None:
+def test_only_ticks_of_the_schedule_in_force_are_offered(story: Story) -> None:
     """Hourly until 3.5, every two hours until 8.5, then each quarter of an hour."""
     for _ in range(3):
         story.end(story.fire(), Result("failed", error="broken"))
@@ -58,7 +59,7 @@ def test_only_ticks_of_the_schedule_of_then_are_offered(story: Story) -> None:
 
 
 @pytest.mark.parametrize("rest", ["paused", "disabled", "removed"])
-def test_nothing_was_due_while_the_job_rested(story: Story, rest: str) -> None:
+def test_nothing_was_due_while_the_job_was_away(story: Story, rest: str) -> None:
     story.end(story.fire(), Result("failed", error="broken"))
     if rest == "paused":
         story.registry.pause("7", "stocktaking", hours(1.5))
@@ -79,14 +80,14 @@ def test_nothing_is_known_of_the_time_before_the_versions(story: Story) -> None:
     assert (found.unknown, found.known_since) == (31, START)
 
 
-def test_a_job_that_is_paused_now_is_made_up_for(story: Story) -> None:
+def test_a_paused_job_can_be_backfilled(story: Story) -> None:
     story.end(story.fire(), Result("failed", error="broken"))
     story.registry.pause("7", "stocktaking", hours(1.5))
     found = judged(story, 0.5, 3.5)
     assert (missing(found), found.resting) == ([1], 2)
 
 
-def test_ticks_are_those_of_the_jitter_of_then(story: Story) -> None:
+def test_ticks_have_the_jitter_in_force_at_the_time(story: Story) -> None:
     for _ in range(2):
         story.end(story.fire(), Result("failed", error="broken"))
     story.sync(hours(2.5), HOURLY | {"jitter": 3599})
@@ -95,10 +96,10 @@ def test_ticks_are_those_of_the_jitter_of_then(story: Story) -> None:
     assert missing(judged(story, 0.5, 2.9, hours(2.9))) == [1, 2]
 
 
-def test_there_is_a_most(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backfill_has_a_limit(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backfill, "MOST", 20)
     assert judged(story, 0.5, 20).ticks == 20
-    with pytest.raises(RunUnfit, match="more than 20 ticks: end at 2027-01-15T20:00:00Z"):
+    with pytest.raises(RunUnfit, match=r"more than 20 ticks\. Use --to 2027-01-15T20:00:00Z or"):
         judged(story, 0.5, 21)
     story.sync(hours(21.5), HOURLY | {"every": 86_400})
     with pytest.raises(RunUnfit, match="more than 20 ticks"):
@@ -118,22 +119,23 @@ def test_a_dry_run_counts_what_was_not_due(
     assert story.registry.resume("7", hour - 1.5 * 3600)
     period = ["--from", "9h", "--to", "0s"]
     done = quick.run("backfill", "7", *period, "--dry-run")
-    assert "not due, by the present schedule: 3 while it was paused or disabled, " in done.stdout
-    assert "before it was known" in done.stdout
-    assert done.stderr.startswith("Warning: what was due before ")
+    assert ": 3 while the job was paused or disabled, " in done.stdout
+    known = format_local(int(hour - 6.5 * 3600))
+    assert f" before {known}\n" in done.stdout
+    assert done.stderr.startswith(f"Warning: ticks before {known} are not known. ")
     assert "CRON_TASKS_AUDIT_DAYS" in done.stderr
     facts = quick.json("backfill", "7", *period, "--dry-run")
     assert facts["not_due"]["paused_or_disabled"] == 3
     assert facts["not_due"]["before_known"] in (2, 3)
     assert quick.lines("backfill", "7", "--from", "9h", "--to", "8h", "--dry-run")[-1] == (
-        "no tick was due in that time"
+        "No tick was due in this period"
     )
 
 
 def test_two_backfills_at_once_run_each_tick_once(
     redis: Redis, rest: RestServer, celery: Celery, cli: CommandLine
 ) -> None:
-    """The service's own log is the judge."""
+    """The log of the service shows it."""
     with RestServer() as target:
         target.answer = reply(200)
         action = {"type": "http", "method": "POST", "url": target.url + "/do"}

@@ -531,7 +531,7 @@ def test_pace() -> None:
         chat = min(waiting, key=telegram.ready_at)
         now = max(now, telegram.ready_at(chat))
         waiting.remove(chat)
-        telegram.sent(chat, now)
+        telegram.note_sent(chat, now)
         sent.append((now, chat))
     for at, chat in sent:
         second = [other for when, other in sent if at <= when < at + 1 - 1e-6]

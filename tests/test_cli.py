@@ -101,18 +101,18 @@ def test_next_from_an_instant_includes_it_and_shows_what_summer_time_does() -> N
     ]
 
 
-def test_next_says_how_far_away_a_tick_is_and_when_there_is_none_left() -> None:
+def test_next_shows_how_far_away_a_tick_is_and_when_none_is_left() -> None:
     found = next_of("@every 1h", "-n", "1")
     assert re.search(r"  in (\d+ min( \d+ s)?|\d+ s|1 h)$", found.stdout), found.stdout
     ended = next_of("DTSTART:20200101T000000Z RRULE:FREQ=DAILY;COUNT=2", "--json")
     assert (ended.exit_code, ended.stdout) == (0, "[]\n")
     last = next_of("DTSTART:20200101T000000Z RRULE:FREQ=DAILY;COUNT=2", "--from", "2020-01-02")
-    assert last.stdout.splitlines()[-1] == "no tick after that"
+    assert last.stdout.splitlines()[-1] == "No further ticks"
     assert " ago" in last.stdout
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "expected"),
     [
         (["99 9 * * *"], 1, "minute 99 is not in 0–59"),
         (["0 9 31 2 *"], 1, "never"),
@@ -127,10 +127,10 @@ def test_next_says_how_far_away_a_tick_is_and_when_there_is_none_left() -> None:
         ([], 2, "EXPR_OR_ID"),
     ],
 )
-def test_next_says_what_is_wrong(arguments: list[str], code: int, said: str) -> None:
+def test_next_explains_what_is_wrong(arguments: list[str], code: int, expected: str) -> None:
     result = next_of(*arguments)
     assert (result.exit_code, result.stdout) == (code, "")
-    assert said in result.stderr
+    assert expected in result.stderr
     assert len(result.stderr.splitlines()) == (1 if code == 1 else 4)
 
 
@@ -164,7 +164,7 @@ def test_version_and_wrong_usage() -> None:
     assert "synk" in wrong.stderr
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(cli: CommandLine) -> None:
+def test_a_closed_pipe_is_not_an_error(cli: CommandLine) -> None:
     with cli.start("next", "* * * * *", "-n", "1000") as process:
         assert process.stdout
         assert process.stderr
@@ -208,7 +208,7 @@ def test_settings_are_shown_with_origin_and_without_secrets(quick: Quick) -> Non
 
 def test_all_wrong_settings_are_reported_at_once(quick: Quick) -> None:
     for command in (["settings"], ["jobs", "list"]):
-        said = quick.error(*command, SHRINK_LIMIT="7", TIMEZONE="Mars", REDIS_URL="http://:pw@x")
+        error = quick.error(*command, SHRINK_LIMIT="7", TIMEZONE="Mars", REDIS_URL="http://:pw@x")
         for name in ("SHRINK_LIMIT", "TIMEZONE", "REDIS_URL"):
-            assert f"CRON_TASKS_{name}" in said
-        assert "pw" not in said
+            assert f"CRON_TASKS_{name}" in error
+        assert "pw" not in error

@@ -1,4 +1,4 @@
-"""`cron-tasks doctor`: what is right, what is broken and how to mend it, and never a hang."""
+"""`cron-tasks doctor` finds what is broken, explains how to mend it, and never hangs."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from processes import Celery, Valkey
 from redis import Redis
 from rest_server import RestServer, silent, status
 
-from cron_tasks.cli.doctor import CHECKS, System, examine
+from cron_tasks.health.checks import CHECKS, System, run_check
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.repair.comparison import Comparison
 from cron_tasks.settings import Settings
@@ -30,7 +30,7 @@ def system(redis: Redis, redis_url: str, rest: RestServer) -> System:
 
 @pytest.fixture
 def configured(redis: Redis) -> Iterator[Callable[[str, str], None]]:
-    """Changes a setting of the shared Valkey; it is as before after the test."""
+    """Change a setting of the shared Valkey, and restore it after the test."""
     before: dict[str, str] = {}
 
     def change(name: str, value: str) -> None:
@@ -49,13 +49,13 @@ def sync(system: System, *rows: object) -> None:
 
 
 def status_of(system: System, check: str) -> tuple[str, str]:
-    """Status and detail of one check; where it is not ok, it says how to mend that."""
-    found = examine(check, system)
+    """Return status and detail of one check, which explains how to mend what is not ok."""
+    found = run_check(check, system)
     assert bool(found.mend) == (found.status != "ok")
     return found.status, found.detail
 
 
-def test_a_running_system_is_sound(
+def test_a_running_system_passes_every_check(
     cli: CommandLine, redis: Redis, rest: RestServer, celery: Celery
 ) -> None:
     rest.jobs = [PLANTS]
@@ -65,24 +65,24 @@ def test_a_running_system_is_sound(
     findings = {row["check"]: row for row in cli.json("doctor")}
     assert findings.keys() == {"settings", *CHECKS}
     assert {row["status"] for row in findings.values()} == {"ok"}, findings
-    assert findings["workers"]["detail"] == "1 answered, consuming celery"
-    assert findings["rest service"]["detail"] == "1 rows"
+    assert findings["workers"]["detail"] == "1 worker is running; queues: celery"
+    assert findings["rest service"]["detail"] == "1 row"
 
 
-def test_a_system_that_stands_still(cli: CommandLine, rest: RestServer) -> None:
+def test_a_system_without_beat_and_workers_fails(cli: CommandLine, rest: RestServer) -> None:
     rest.jobs = [PLANTS]
     lines = cli.lines("doctor", code=1, REST_TOEKN="x")
     found = {line[6:23].rstrip(): line for line in lines if line[0] != " "}
     assert found["settings"].startswith("warn  settings           CRON_TASKS_REST_TOEKN")
     assert found["redis"].startswith("ok    redis              Valkey 9")
-    assert found["beat"].startswith("fail  beat               none leads")
+    assert found["beat"].startswith("fail  beat               No beat is leading")
     mend = lines[lines.index(found["beat"]) + 1]
-    assert mend.strip() == "start one: `celery -A cron_tasks beat`, or read its log"
-    assert found["workers"].startswith("fail  workers            0 answered")
-    assert found["last sync"].startswith("fail  last sync          there was none yet")
+    assert mend.strip() == "Start one with `celery -A cron_tasks beat`, or read its log"
+    assert found["workers"].startswith("fail  workers            No worker is running")
+    assert found["last sync"].startswith("fail  last sync          No sync has run yet")
 
 
-def test_without_redis_the_rest_service_is_checked_all_the_same(quick: Quick) -> None:
+def test_without_redis_the_rest_service_is_still_checked(quick: Quick) -> None:
     rows = quick.json("doctor", code=1, REDIS_URL=f"redis://:hush@127.0.0.1:{free_port()}/0")
     found = {row["check"]: row for row in rows}
     assert found.keys() == {"settings", "redis", "rest service"}
@@ -91,7 +91,7 @@ def test_without_redis_the_rest_service_is_checked_all_the_same(quick: Quick) ->
     assert found["redis"]["mend"]
 
 
-def test_a_frozen_redis_and_a_silent_service_are_told_within_seconds(
+def test_a_frozen_redis_and_a_silent_service_are_reported_within_seconds(
     quick: Quick, rest: RestServer, tmp_path: Path
 ) -> None:
     rest.answer = silent()
@@ -105,9 +105,11 @@ def test_a_frozen_redis_and_a_silent_service_are_told_within_seconds(
     assert time.monotonic() - began < 15
     assert [row["status"] for row in rows] == ["ok", "fail", "fail"]
     assert "Timeout" in rows[1]["detail"]
+    late = "The service did not return its list within 5 s. Current jobs stay unchanged"
+    assert rows[2]["mend"] == late
 
 
-def test_wrong_settings_are_all_there_is_to_say(cli: CommandLine, quick: Quick) -> None:
+def test_wrong_settings_end_the_checks(cli: CommandLine, quick: Quick) -> None:
     rows = quick.json("doctor", code=1, TIMEZONE="Mars", SHRINK_LIMIT="7")
     assert [row["check"] for row in rows] == ["settings", "settings"]
     assert {row["detail"].split()[0] for row in rows} == {
@@ -140,7 +142,7 @@ def test_a_redis_that_loses_things(
     assert found[1].startswith(detail)
 
 
-def test_a_replica_cannot_be_worked_on(system: System, tmp_path: Path) -> None:
+def test_a_read_only_replica_fails(system: System, tmp_path: Path) -> None:
     replica = Valkey(tmp_path)
     try:
         with connect(replica.url) as redis:
@@ -155,23 +157,23 @@ def test_the_rest_service(system: System, rest: RestServer) -> None:
     rest.jobs = [PLANTS, PLANTS]
     assert status_of(system, "rest service") == ("ok", "2 rows")
     sync(system, PLANTS, PLANTS)
-    assert status_of(system, "rows") == ("warn", "1 rejected by the last sync")
+    assert status_of(system, "rows") == ("warn", "1 row rejected by the last sync")
     rest.jobs = []
     assert status_of(system, "rest service")[1] == "0 rows; the list is empty but 1 jobs are known"
-    assert "sync --force" in examine("rest service", system).mend
+    assert "sync --force" in run_check("rest service", system).mend
     rest.answer = status(401)
     assert "CRON_TASKS_REST_TOKEN" in status_of(system, "rest service")[1]
 
 
 def test_the_last_sync(system: System, rest: RestServer) -> None:
     reconciler = Reconciler(system.redis, system.settings)
-    assert status_of(system, "last sync") == ("fail", "there was none yet")
+    assert status_of(system, "last sync") == ("fail", "No sync has run yet")
     rest.jobs = [PLANTS]
     reconciler.sync(time.time)
     system.now = time.time()
     assert status_of(system, "last sync")[0] == "ok"
     system.now += 3600
-    assert status_of(system, "last sync") == ("fail", "succeeded 1 h ago")
+    assert status_of(system, "last sync") == ("fail", "The last sync succeeded 1 h ago")
     rest.jobs = []
     reconciler.sync(time.time)
     assert status_of(system, "last sync")[1].startswith("refused for ")
@@ -183,41 +185,46 @@ def test_what_beat_and_workers_left_undone(system: System) -> None:
     redis.set(names.LEADER_LOCK, "somebody", ex=60)
     assert status_of(system, "beat")[0] == "ok"
     sync(system, PLANTS)
-    for check in ("schedule", "open ticks", "entries", "messages"):
-        assert status_of(system, check)[0] == "ok"
+    for check, detail in (
+        ("schedule", "No jobs overdue"),
+        ("open ticks", "No open ticks past the deadline"),
+        ("entries", "No entries in quarantine"),
+        ("messages", "No undeliverable messages"),
+    ):
+        assert status_of(system, check) == ("ok", detail)
     redis.zadd(names.SCHEDULE, {names.entry_key("7"): system.now - 90})
     Ledger(redis, Settings()).open(["7@2026-11-23T09:00:00Z"], system.now - 60)
     redis.hset(names.SET_ASIDE, names.entry_key("7"), "broken")
     redis.rpush(names.UNDELIVERABLE, "queue {}")
     redis.expire(names.UNDELIVERABLE, 60)
-    assert status_of(system, "schedule") == ("fail", "1 overdue")
-    assert status_of(system, "open ticks") == ("fail", "1 past their deadline")
-    assert status_of(system, "entries")[0] == "fail"
-    assert status_of(system, "messages")[0] == "warn"
+    assert status_of(system, "schedule") == ("fail", "1 job overdue")
+    assert status_of(system, "open ticks") == ("fail", "1 open tick past the deadline")
+    assert status_of(system, "entries") == ("fail", "1 entry in quarantine")
+    assert status_of(system, "messages") == ("warn", "1 undeliverable message")
 
 
 def test_keys_that_disagree(system: System) -> None:
     sync(system, PLANTS)
-    assert status_of(system, "registry") == ("ok", "jobs, schedule and open ticks agree")
+    assert status_of(system, "registry") == ("ok", "Jobs, schedule and open ticks agree")
     system.redis.delete(names.SCHEDULE)
     system.redis.hset(names.OPEN, "7@2026-11-23T09:00:00Z", "p|1||")
     status, detail = status_of(system, "registry")
     assert status == "fail"
-    assert "1 jobs have a next tick but are not in the schedule" in detail
-    assert "1 open ticks have no deadline" in detail
+    assert "1 job with a next tick, but not in the schedule" in detail
+    assert "1 open tick without a deadline" in detail
     Comparison(system.redis, system.settings, time.time).mend()
     status, detail = status_of(system, "registry")
-    assert (status, "2 differences were mended" in detail) == ("ok", True)
+    assert (status, "2 differences mended" in detail) == ("ok", True)
 
 
 def test_two_installations_in_one_redis(system: System) -> None:
     sync(system, PLANTS)
     status, detail = status_of(system, "owner")
     assert status == "fail"
-    assert "it holds the jobs of http://127.0.0.1:" in detail
+    assert "Redis holds the jobs of http://127.0.0.1:" in detail
     assert f"this installation reads {system.settings.rest_url}" in detail
     system.redis.hset(names.SOURCE, "owner", f"{system.settings.rest_url}/api/cronjobs/")
     assert status_of(system, "owner")[0] == "ok"
     sync(system, PLANTS)
     status, detail = status_of(system, "owner")
-    assert (status, "and another installation reads" in detail) == ("fail", True)
+    assert (status, "but another installation reads" in detail) == ("fail", True)

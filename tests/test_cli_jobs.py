@@ -14,7 +14,7 @@ from helpers import free_port, wait_until
 from redis import Redis
 from rest_server import RestServer, silent, status
 
-from cron_tasks.cli.console import fitting
+from cron_tasks.cli.console import fit_columns
 from cron_tasks.runs.outcomes import Attempt, Result, record
 from cron_tasks.store import names
 
@@ -44,14 +44,16 @@ def test_sync_shows_its_plan_like_a_diff(quick: Quick, rest: RestServer, redis: 
     lines = quick.lines("sync", "--dry-run", code=3)
     assert lines[:3] == plan
     assert lines[3].startswith("! 11  row 3  `chat_id`: ")
-    assert lines[4] == "dry run: 2 added, 0 changed, 0 removed, 0 unchanged, 1 rejected"
+    assert lines[4:] == ["would add 2; 0 unchanged, 1 rejected"]
     assert not redis.exists(names.JOBS)
-    assert quick.lines("sync") == [*lines[:4], lines[4].removeprefix("dry run: ")]
+    summary = "2 added, 0 changed, 0 removed, 0 unchanged, 1 rejected"
+    assert quick.lines("sync") == [*lines[:4], summary]
+    assert quick.lines("sync", "--dry-run")[-1] == "would change nothing; 2 unchanged, 1 rejected"
     rest.jobs = [{**PLANTS, "cron_expression": "@daily"}]
     assert quick.lines("sync", "--dry-run", code=3) == [
         "~ 7  Water the plants  @daily",
         "- x@1",
-        "dry run: 0 added, 1 changed, 1 removed, 0 unchanged, 0 rejected",
+        "would change 1, remove 1; 0 unchanged, 0 rejected",
     ]
 
 
@@ -65,16 +67,18 @@ def test_sync_as_json(quick: Quick, rest: RestServer) -> None:
     assert again == {**first, "added": [], "unchanged": 1}  # also when the answer was a 304
 
 
-def test_a_refused_list_exits_1_and_says_how_to_take_it(
+def test_a_refused_list_exits_1_and_shows_how_to_apply_it(
     quick: Quick, rest: RestServer, synced: Callable[..., None]
 ) -> None:
     synced(*({**PLANTS, "id": n} for n in range(60)))
     rest.jobs = []
     done = quick.run("sync", code=1)
-    assert done.stderr == (
-        "Error: nothing was changed: the list is empty but 60 jobs are known; "
-        "if the list is right, `cron-tasks sync --force` takes it\n"
-    )
+    refusal = "the list is empty but 60 jobs are known"
+    force_it = "If the list is right, run `cron-tasks sync --force`\n"
+    assert done.stdout.endswith("would remove 60; 0 unchanged, 0 rejected\n")
+    assert done.stderr == f"Error: Nothing was changed: {refusal}. {force_it}"
+    done = quick.run("sync", "--dry-run", code=1)
+    assert done.stderr == f"Error: This list would be refused: {refusal}. {force_it}"
     lines = quick.lines("sync", "--force")
     assert len(lines) == 52
     assert lines[-2:] == [
@@ -88,13 +92,13 @@ def test_a_failing_service_exits_1_and_changes_nothing(
 ) -> None:
     synced(PLANTS)
     rest.answer = status(404)
-    assert quick.error("sync").startswith("Error: nothing was changed: cannot read the jobs from ")
+    assert quick.error("sync").startswith("Error: Nothing was changed: cannot read the jobs from ")
     report = json.loads(quick.run("sync", "--dry-run", "--json", code=1).stdout)
     assert (report["state"], report["removed"]) == ("failing", [])
     assert list(redis.hkeys(names.JOBS)) == ["7"]
 
 
-def test_a_sync_beside_another_says_so(quick: Quick, redis: Redis) -> None:
+def test_a_sync_beside_another_reports_that(quick: Quick, redis: Redis) -> None:
     redis.set(names.SYNC_LOCK, "somebody", ex=60)
     assert quick.json("sync")["state"] == "busy"
     assert redis.get(names.SYNC_AGAIN)
@@ -120,10 +124,10 @@ def test_without_a_rest_service_sync_names_the_setting(quick: Quick) -> None:
 def test_without_redis_one_sentence_names_it_without_its_password(quick: Quick) -> None:
     port = free_port()
     for command in (["jobs", "list"], ["next", "7"]):
-        said = quick.error(*command, REDIS_URL=f"redis://:hush@127.0.0.1:{port}/0")
-        assert len(said.splitlines()) == 1
-        assert f"Redis at redis://:***@127.0.0.1:{port}/0: " in said
-        assert "CRON_TASKS_REDIS_URL" in said
+        error = quick.error(*command, REDIS_URL=f"redis://:hush@127.0.0.1:{port}/0")
+        assert len(error.splitlines()) == 1
+        assert f"Redis at redis://:***@127.0.0.1:{port}/0: " in error
+        assert "CRON_TASKS_REDIS_URL" in error
 
 
 def test_jobs_list(quick: Quick, redis: Redis, synced: Callable[..., None]) -> None:
@@ -154,7 +158,7 @@ def test_jobs_list(quick: Quick, redis: Redis, synced: Callable[..., None]) -> N
     assert [row["id"] for row in quick.json("jobs", "list", "--tag", "ops")] == ["x@1"]
 
 
-def test_no_text_of_a_job_can_steer_a_terminal(
+def test_no_text_of_a_job_can_control_a_terminal(
     cli: CommandLine, quick: Quick, synced: Callable[..., None]
 ) -> None:
     synced(ODD, BAD)
@@ -174,8 +178,8 @@ def test_a_job_that_cannot_be_read_harms_no_other(
     redis.hset(names.entry_key("9"), "meta", "[]")
     done = quick.run("jobs", "list", "--json")
     assert [row["id"] for row in json.loads(done.stdout)] == ["x@1"]
-    assert "job 7 is left out: the job's document is not JSON" in done.stderr
-    assert "job 9 is left out: meta" in done.stderr
+    assert "Job 7 is left out: the job's document is not JSON" in done.stderr
+    assert "Job 9 is left out: meta" in done.stderr
 
 
 def test_jobs_show(quick: Quick, redis: Redis, synced: Callable[..., None]) -> None:
@@ -214,7 +218,7 @@ def test_jobs_show(quick: Quick, redis: Redis, synced: Callable[..., None]) -> N
         assert re.search(expected, text, re.MULTILINE), (expected, text)
 
 
-def test_a_tick_that_was_skipped_stays_so_through_a_pause(
+def test_a_skipped_tick_stays_skipped_through_a_pause(
     quick: Quick, synced: Callable[..., None]
 ) -> None:
     synced(PLANTS)
@@ -223,8 +227,8 @@ def test_a_tick_that_was_skipped_stays_so_through_a_pause(
     assert quick.json("jobs", "resume", "7")["next"] == skipped["next"]
 
 
-def test_jobs_show_what_runs_waits_and_stands_in_the_way(
-    quick: Quick, redis: Redis, synced: Callable[..., None]
+def test_jobs_show_lists_open_runs_and_obstacles(
+    cli: CommandLine, quick: Quick, redis: Redis, synced: Callable[..., None]
 ) -> None:
     synced(PLANTS)
     skipped = quick.json("jobs", "skip-next", "7")
@@ -246,18 +250,18 @@ def test_jobs_show_what_runs_waits_and_stands_in_the_way(
     text = quick.run("jobs", "show", "7").stdout
     for expected in (
         r"^paused +since 20[\d:T-]+\+00:00: moving the database$",
-        r"^rejected +this is the last good version; now `cron_expression`: minute 99 is not",
+        r"^rejected +the current row, so the last good version is in force: `cron_expression`: min",
         r"^skips +\[\"20..-..-..T09:00:00\+00:00\"\]$",
         r"^7@2026-11-23T09:00:00Z +running +1 +- +- +w2 +-$",
         r"HTTP 500 \(next attempt at 20[\d:T-]+Z\)$",
     ):
         assert re.search(expected, text, re.MULTILINE), (expected, text)
     assert "paused: moving the database" in quick.lines("jobs", "list")[1]
-    assert "paused (moving the database), no tick fires" in quick.run("next", "7").stderr
-    assert "this run goes ahead" in quick.run("jobs", "run", "7").stderr
+    assert "Job 7 is paused (moving the database). No tick fires" in quick.run("next", "7").stderr
+    assert "This run goes ahead" in cli.run("jobs", "run", "7").stderr
     assert quick.json("jobs", "resume", "7")["next"] == quick.json("next", "7")[0]
-    said = quick.error("jobs", "show", "11")
-    assert said.endswith("its row is rejected; see `cron-tasks jobs rejected`\n")
+    error = quick.error("jobs", "show", "11")
+    assert error.endswith("its row is rejected; see `cron-tasks jobs rejected`\n")
 
 
 @pytest.mark.parametrize(
@@ -270,12 +274,12 @@ def test_jobs_show_what_runs_waits_and_stands_in_the_way(
         (47, []),  # a run id is never cut: lines as they are
     ],
 )
-def test_a_narrow_terminal_goes_without_columns_before_anything_is_cut_off(
+def test_a_narrow_terminal_loses_columns_before_anything_is_cut_off(
     width: int, columns: list[str]
 ) -> None:
     heading = ("run", "status", "worker", "reason")
     row = ("7@2026-11-23T09:00:00Z", "ok", "worker1@host/1/abc", "it went " * 9)
-    assert [heading[column] for column in fitting(heading, [row], width)] == columns
+    assert [heading[column] for column in fit_columns(heading, [row], width)] == columns
 
 
 def test_an_unknown_job_is_one_sentence(quick: Quick, synced: Callable[..., None]) -> None:
@@ -283,8 +287,8 @@ def test_an_unknown_job_is_one_sentence(quick: Quick, synced: Callable[..., None
     assert quick.error("jobs", "show", "77") == (
         "Error: no job has the id '77'; did you mean '7'?\n"
     )
-    said = quick.error("next", "plants")
-    assert said.startswith("Error: 'plants' is no expression, and as the id of a job: no job has ")
+    error = quick.error("next", "plants")
+    assert error.startswith("Error: 'plants' is not an expression. As a job ID: no job has ")
 
 
 def test_next_of_a_job(quick: Quick, synced: Callable[..., None]) -> None:
@@ -292,7 +296,8 @@ def test_next_of_a_job(quick: Quick, synced: Callable[..., None]) -> None:
     assert all(tick.endswith("+09:00") for tick in quick.json("next", "x@1"))
     done = quick.run("next", "9", "--timezone", "Europe/Berlin", "--json")
     assert json.loads(done.stdout) == ["2099-01-01T01:00:00+01:00"]
-    assert "disabled" in done.stderr
+    enable = "Set `enabled: true` in your REST service"
+    assert done.stderr == f"Warning: Job 9 is disabled. {enable}\n"
 
 
 def test_jobs_rejected(quick: Quick, redis: Redis, synced: Callable[..., None]) -> None:

@@ -1,4 +1,4 @@
-"""`cron-tasks runs` and `backfill`, over a ledger filled by its own steps; once with workers."""
+"""`cron-tasks runs` and `backfill`, with a ledger filled by its own methods; once with workers."""
 
 import json
 import re
@@ -39,12 +39,12 @@ WORKER = "w1@test/1/abc"
 
 
 def at(hours: float, job_id: str = "7") -> str:
-    """The run id of a tick so many hours after noon."""
+    """Return the run id of the tick so many hours after noon."""
     return run_id(job_id, NOON + hours * HOUR)
 
 
 class World:
-    """A ledger in which ticks fire and end as a test says."""
+    """A ledger in which a test fires and ends ticks."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
@@ -67,7 +67,7 @@ class World:
         return self.ledger.claim(f"{WORKER}#0", self.now, [(tick, job_id)])
 
     def end(self, tick: str, result: Result, fire: bool = True) -> None:
-        """Fire and claim a tick, which ends with this result after 2.5 seconds."""
+        """Fire and claim a tick, and end it with this result after 2.5 seconds."""
         if fire:
             self.fire(tick)
         (claim,) = self.claim(tick)
@@ -80,7 +80,7 @@ class World:
         assert self.ledger.finish(self.now, [outcome]) == [tick]
 
     def miss(self, first: str, last: str) -> None:
-        """The ticks from `first` to `last` are passed over."""
+        """Record the ticks from `first` to `last` as missed."""
         _, until = parse_run_id(last) or ("", 0.0)
         by = Attempt(0, None, self.now, None)
         self.fire(first, missed=record(first, Result("missed", "coalesced"), by, until))
@@ -186,42 +186,48 @@ def test_runs_as_a_table(quick: Quick, world: World) -> None:
     assert lines[0].split() == ["RUN", "STATUS", "ATTEMPT", "ENDED", "TOOK", "WORKER", "REASON"]
     assert re.fullmatch(r"7@2026-03-02T19:00:00Z +pending +1 +- +- +- +-", lines[1])
     assert re.search(
-        r"^7@\S+ +missed .* coalesced until 2026-03-02T17:00:00Z$", "\n".join(lines), re.M
+        r"^7@\S+ +missed .* coalesced \(all ticks until 2026-03-02T17:00:00Z\)$",
+        "\n".join(lines),
+        re.M,
     )
     assert re.search(rf"skipped .*overlap \({at(-1, '8')}\)$", "\n".join(lines), re.M)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "expected"),
     [
         (["runs", "77"], 1, "no job has the id '77'; did you mean '7'?"),
         (["runs", "7", "--since", "yesterday"], 2, "'yesterday' is not an ISO 8601 time"),
         (["runs", "--follow", "--status", "pending"], 2, "--status is one of ok, failed"),
         (["runs", "--status", "bad"], 2, "'bad' is not one of 'pending'"),
-        (["runs", "show", "7"], 1, "'7' is no id of a run such as 7@2026-11-23T09:00:00Z"),
-        (["runs", "show", at(9)], 1, f"nothing is known of a run {at(9)}"),
+        (["runs", "show", "7"], 1, "'7' is not a run ID. Example: 7@2026-11-23T09:00:00Z"),
+        (["runs", "show", at(9)], 1, f"Run {at(9)} was not found. It may have expired, or"),
         (["runs", "show", at(9, "9")], 1, "no job has the id '9'"),
-        (["runs", "retry", at(9)], 1, f"nothing is known of a run {at(9)}"),
-        (["runs", "retry", at(0)], 1, f"run {at(0)} ended ok"),
-        (["runs", "retry", at(7)], 1, f"run {at(7)} has not ended yet"),
-        (["runs", "retry", at(2.5)], 1, "job 7 has no tick at that time"),
-        (["runs", "cancel", at(0)], 1, f"run {at(0)} ended ok"),
-        (["runs", "cancel", at(9)], 1, f"nothing is known of a run {at(9)}"),
+        (["runs", "retry", at(9)], 1, f"Run {at(9)} was not found. It may have expired, or"),
+        (["runs", "retry", at(0)], 1, f"Run {at(0)} ended ok. Only failed, skipped or missed"),
+        (["runs", "retry", at(7)], 1, f"Run {at(7)} has not ended yet"),
+        (["runs", "retry", at(2.5)], 1, "Job 7 has no tick at that time"),
+        (["runs", "cancel", at(0)], 1, f"Run {at(0)} has already ended with status ok"),
+        (["runs", "cancel", at(9)], 1, f"Run {at(9)} was not found. It may have expired, or"),
         (["backfill", "7", "--from", "1h", "--to", "2h"], 2, "it is before --from"),
-        (["backfill", "7", "--from", "2000-01-01", "--to", "1d"], 1, "more than 10,000 ticks: end"),
+        (
+            ["backfill", "7", "--from", "2000-01-01", "--to", "1d"],
+            1,
+            "more than 10,000 ticks",
+        ),
         (["backfill", "77", "--from", "2h", "--to", "1h"], 1, "no job has the id '77'"),
     ],
 )
-def test_what_cannot_be_is_one_sentence(
-    arguments: list[str], code: int, said: str, quick: Quick, world: World
+def test_an_impossible_request_is_one_sentence(
+    arguments: list[str], code: int, expected: str, quick: Quick, world: World
 ) -> None:
     fill(world)
     error = quick.error(*arguments, code=code)
-    assert said in error
+    assert expected in error
     assert len([line for line in error.splitlines() if line.startswith("Error: ")]) == 1
 
 
-def test_runs_show_tells_all_of_a_run_that_ended(quick: Quick, world: World) -> None:
+def test_runs_show_has_every_attempt_of_an_ended_run(quick: Quick, world: World) -> None:
     for tried in range(3):
         error = Result("failed", error=f"HTTP 50{tried}", output="a\n\x1b[31mb")
         world.end(at(0, "8"), error, fire=tried == 0)
@@ -237,7 +243,7 @@ def test_runs_show_tells_all_of_a_run_that_ended(quick: Quick, world: World) -> 
     assert re.search(rf"^2 +2026-\S+ +2026-\S+ +2\.5 s +{WORKER} +HTTP 501$", text, re.M)
 
 
-def test_runs_show_of_others(quick: Quick, world: World) -> None:
+def test_runs_show_of_skipped_missed_and_open_runs(quick: Quick, world: World) -> None:
     fill(world)
     skipped = quick.json("runs", "show", at(0, "8"))
     assert (skipped["reason"], skipped["other"]) == ("overlap", at(-1, "8"))
@@ -266,20 +272,20 @@ def test_runs_of_a_removed_job_can_still_be_shown(
 
 
 @pytest.mark.parametrize("tick", [at(7), at(1, "8"), at(2, "a*b")])
-def test_a_run_that_waits_is_cancelled_at_once(tick: str, quick: Quick, world: World) -> None:
+def test_a_waiting_run_is_cancelled_at_once(tick: str, quick: Quick, world: World) -> None:
     fill(world)
-    assert quick.lines("runs", "cancel", tick) == ["cancelled"]
+    assert quick.lines("runs", "cancel", tick) == [f"Run {tick} was cancelled"]
     shown = quick.json("runs", "show", tick)
     assert (shown["status"], shown["reason"]) == ("skipped", "cancelled")
     assert not world.redis.hexists(names.OPEN, tick)
-    assert "ended skipped" in quick.error("runs", "cancel", tick)
+    assert "ended with status skipped" in quick.error("runs", "cancel", tick)
 
 
-def test_a_run_that_goes_is_asked_to_stop(quick: Quick, world: World) -> None:
+def test_a_running_run_is_asked_to_stop(quick: Quick, world: World) -> None:
     fill(world)
     assert quick.json("runs", "cancel", at(0, "a*b"))["state"] == "asked to stop"
-    told = world.ledger.renew(f"{WORKER}#0", world.now, [at(0, "a*b")])
-    assert told == {at(0, "a*b"): "cancelled|"}
+    renewed = world.ledger.renew(f"{WORKER}#0", world.now, [at(0, "a*b")])
+    assert renewed == {at(0, "a*b"): "cancelled|"}
     assert 0 < world.redis.ttl(names.STOP) <= 86_400
     world.end(at(0, "a*b"), Result("skipped", "cancelled"), fire=False)
     assert world.ledger.stop([at(0, "a*b")], "cancelled|") == []  # or it would stop the next retry
@@ -293,8 +299,8 @@ def test_backfill_opens_what_did_not_run(quick: Quick, world: World) -> None:
     lines = quick.lines(*arguments, "--dry-run")
     assert [line.split()[1] for line in lines[1:-2]] == ["failed", *["missed"] * 4]
     assert lines[-2:] == [
-        "not due, by the present schedule: 1 before it was known",
-        "9 ticks: 5 would run, 1 ran ok, 3 are open",
+        "Ticks of the current schedule that were not due: 1 before 2026-03-02T11:59:59+00:00",
+        "9 ticks: 5 would run, 1 ran ok, 3 still open",
     ]
     assert not world.redis.hexists(names.OPEN, at(1))
     done = quick.json(*arguments)
@@ -304,10 +310,10 @@ def test_backfill_opens_what_did_not_run(quick: Quick, world: World) -> None:
     assert world.redis.exists(names.WAKE)
     for tick in done["opened"]:
         world.end(tick, Result("ok"), fire=False)
-    assert quick.lines(*arguments) == ["9 ticks: 0 to run, 6 ran ok, 3 are open"]
+    assert quick.lines(*arguments) == ["9 ticks: 0 to run, 6 ran ok, 3 still open"]
 
 
-def test_backfill_knows_ok_ticks_that_the_history_has_forgotten(quick: Quick, world: World) -> None:
+def test_backfill_counts_ok_ticks_that_the_history_dropped(quick: Quick, world: World) -> None:
     for hour in range(-12, 12):
         world.end(at(hour), Result("ok"))
     world.redis.delete(names.HISTORY_PREFIX + "7")
@@ -372,16 +378,16 @@ def test_runs_is_part_of_the_celery_plug_in(cli: CommandLine, world: World) -> N
     assert [run["run_id"] for run in json.loads(out.stdout)] == [at(1)]
 
 
-def test_by_hand_with_beat_and_workers(
+def test_manual_runs_with_beat_and_workers(
     cli: CommandLine, quick: Quick, redis: Redis, synced: Callable[..., None], celery: Celery
 ) -> None:
-    """Cancelled before a worker is there, retried, waited for; and a period made up for."""
+    """Cancel a run without a worker, retry it, wait for it, and backfill a period."""
     window = {"start_at": "2026-03-02T12:00:00Z", "end_at": "2026-03-02T15:00:00Z"}
     synced({**HOURLY, **window}, {**SLOW, **window})
     for job_id in ("7", "a*b"):  # as if both had been there for long
         redis.hset(names.entry_key(job_id), "since", repr(NOON - HOUR))
     tick = cli.run("jobs", "run", "7").stdout.strip()
-    assert quick.lines("runs", "cancel", tick) == ["cancelled"]
+    assert quick.lines("runs", "cancel", tick) == [f"Run {tick} was cancelled"]
     celery.beat()
     celery.worker(2)
     again, end = cli.lines("runs", "retry", tick, "--wait")

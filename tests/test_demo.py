@@ -14,7 +14,7 @@ from helpers import free_port, wait_until
 from processes import Process
 from redis import Redis
 
-from cron_tasks.demo.bot import line
+from cron_tasks.demo.bot import format_notification
 from cron_tasks.demo.rest_service import SAMPLE, JobFile
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.validation import validate_row
@@ -57,7 +57,7 @@ def test_an_edit_is_seen_once(file: JobFile, changes: list[str]) -> None:
     ("text", "reason"),
     [
         ('[{"id": 1},]', "line 1 column"),
-        ('{"id": 1}', "holds no list"),
+        ('{"id": 1}', "is not a list"),
         ("", "Expecting value"),
     ],
 )
@@ -153,12 +153,12 @@ def test_the_bot_prints_a_line_for_each_message() -> None:
     body = {"chat_id": 100, "response": "Hi\x1b[31m\nthere", "status": "success"}
     body["scheduled_for"] = "2026-11-23T09:00:00Z"
     now = 1795424400.25
-    shown = line(body, now)
+    shown = format_notification(body, now)
     assert "✓" in shown
     assert "100" in shown
     assert "Hi\\x1b[31m\\nthere" in shown
     assert "(0.25 s)" in shown
     assert time.strftime("%H:%M:%S", time.localtime(now)) in shown
-    assert "✗" in line(body | {"status": "error"}, now)
+    assert "✗" in format_notification(body | {"status": "error"}, now)
     for broken in ({}, {"status": "\x00"}, body | {"scheduled_for": 7}):
-        assert "not understood" in line(broken, now)
+        assert "unreadable notification" in format_notification(broken, now)

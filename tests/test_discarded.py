@@ -10,8 +10,8 @@ from processes import Celery
 from redis import Redis
 from rest_server import RestServer
 
-from cron_tasks.audit.account import days_of, read, read_open
-from cron_tasks.audit.explain import why
+from cron_tasks.audit.account_reader import days_between, read_accounts, read_open_ticks
+from cron_tasks.audit.explain import explain_tick
 from cron_tasks.beat.sweeper import sweep
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.validation import validate_row
@@ -58,8 +58,10 @@ class Sweeps:
         return line["status"], line["reason"], line["error"]
 
     def why(self) -> str:
-        (account,) = read(self.redis, ["7"], days_of(NOW, NOW), read_open(self.redis))
-        return why(account, {}, NOW, self.now, "UTC").sentence
+        (account,) = read_accounts(
+            self.redis, ["7"], days_between(NOW, NOW), read_open_ticks(self.redis)
+        )
+        return explain_tick(account, {}, NOW, self.now, "UTC").sentence
 
 
 @pytest.mark.parametrize("state", ["p|1|h|", "p|1|q|"])
@@ -103,7 +105,7 @@ def test_a_further_attempt_that_no_worker_claims_has_failed(redis: Redis) -> Non
     assert swept.state() == f"p|2|h|{MOST_DISCARDED}"
     swept.sweep()
     assert swept.record() == ("failed", "discarded", "HTTP 500")
-    assert "failed: HTTP 500; it was not tried again, as workers" in swept.why()
+    assert "failed: HTTP 500; it was not retried because workers" in swept.why()
 
 
 @pytest.mark.parametrize("waiting", [1, 20_000])
@@ -132,8 +134,8 @@ def test_a_tick_that_may_be_too_late_ends_as_missed(redis: Redis) -> None:
         ("p|1|h|4", "waits for a worker"),
         ("p|1|q|", "waits for its turn"),
         ("p|2||", "failed and waits for a worker for its next attempt"),
-        ("q|1|q|", "waits for the end of the run of its job that is going"),
-        ("q|2|q|", "failed and waits for the end of the run of its job that is going"),
+        ("q|1|q|", "is queued behind a running run of the same job"),
+        ("q|2|q|", "failed and is queued behind a running run of the same job"),
         ("w|1|q|", "waits for its turn"),
         ("w|1||", "waits for its turn"),
         ("w|2||", "failed and waits for its next attempt"),

@@ -234,7 +234,7 @@ def test_a_task_is_sent_once_or_not_at_all(tmp_path: Path, monkeypatch: pytest.M
     handed = Handed(TICK, "", NOW)
 
     def sent_while(trouble: Callable[[], object]) -> int:
-        monkeypatch.setattr(delegation, "waiting", lambda *_: bool(trouble()) * 0)
+        monkeypatch.setattr(delegation, "count_messages", lambda *_: bool(trouble()) * 0)
         delegation.send(app, task_job(), task_job().action, "id", handed)
         wait_until(redis.ping)
         return redis.llen("other\x06\x163")

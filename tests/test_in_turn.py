@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from helpers import wait_until
+from live import as_if_away
 from processes import Celery
 from redis import Redis
 from rest_server import RestServer, reply
@@ -205,10 +206,7 @@ def test_live_each_missed_tick_is_asked_for_once_and_in_turn(
         # As if nothing had run for seven hours.
         hour = time.time() // 3600 * 3600
         for policy in policies:
-            key = names.entry_key(policy)
-            redis.hset(key, "since", repr(hour - 7 * 3600))
-            redis.hset(key, "meta", '{"last_run_at": null, "total_run_count": 1}')
-            redis.zadd(names.SCHEDULE, {key: hour - 6 * 3600})
+            as_if_away(redis, policy, hour - 7 * 3600, hour - 6 * 3600)
         celery.beat()
         ticks = {policy: [run_id(policy, hour - n * 3600) for n in range(6, -1, -1)]
                  for policy in policies}  # fmt: skip

@@ -9,7 +9,8 @@ from command_line import Quick
 from redis import Redis
 from rest_server import RestServer
 
-from cron_tasks.audit.account import audit, read
+from cron_tasks.audit.account_reader import read_accounts
+from cron_tasks.audit.tally import audit_job
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.run_id import run_id
 from cron_tasks.registry.registry import Registry
@@ -81,8 +82,8 @@ def test_ticks_that_a_change_overtakes_are_told_once_and_listed(world: World, ho
     shown = queries.details(world.redis, run_id("7", START + 2 * HOUR))
     assert shown is not None
     assert (shown["since"], shown["attempts"]) == (FIRST[2:], [])
-    (account,) = read(world.redis, ["7"], [int(START // 86400)])
-    found = audit(account, START, world.now, world.now)
+    (account,) = read_accounts(world.redis, ["7"], [int(START // 86400)])
+    found = audit_job(account, START, world.now, world.now)
     assert (found.expected, found.missed, found.lost) == (3, {how: 3}, [])
     assert world.redis.zcard(names.ACCOUNT_PREFIX + "7") == 1
 

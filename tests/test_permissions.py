@@ -43,7 +43,7 @@ def errors(action: dict[str, Any], permissions: Permissions = PERMISSIONS) -> tu
 def test_tasks_need_a_permission(name: str, allowed: bool) -> None:
     said = (
         f"`action.name`: jobs may not call the task '{name}'; "
-        "CRON_TASKS_TASKS_ALLOW names those that they may"
+        "CRON_TASKS_TASKS_ALLOW lists the permitted tasks"
     )
     assert errors({"type": "task", "name": name}) == (() if allowed else (said,))
     assert PERMISSIONS.allows_task(name) is allowed
@@ -83,9 +83,10 @@ def test_hosts_need_a_permission(url: str, refused: str | None) -> None:
         (
             {"url": "http://example.org/${secret:x}", "json": {"a": ["${secret:PASSWORD.txt}"]}},
             (
-                "`action.url`: jobs have no secret 'x'; CRON_TASKS_SECRETS_DIR is their folder",
+                "`action.url`: jobs have no secret 'x'; "
+                "add it to the folder CRON_TASKS_SECRETS_DIR",
                 "`action.json`: jobs have no secret 'PASSWORD.txt'; "
-                "CRON_TASKS_SECRETS_DIR is their folder",
+                "add it to the folder CRON_TASKS_SECRETS_DIR",
             ),
         ),
         ({"body": "$${secret:x}", "headers": {"X": "$$secret"}}, ()),

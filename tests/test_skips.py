@@ -15,9 +15,10 @@ from reading import settings
 from redis import Redis
 from rest_server import JOBS_PATH, RestServer
 
-from cron_tasks.audit.account import audit, days_of, read, read_open
-from cron_tasks.audit.backfill import plan
-from cron_tasks.audit.explain import why
+from cron_tasks.audit.account_reader import days_between, read_accounts, read_open_ticks
+from cron_tasks.audit.backfill import plan_backfill
+from cron_tasks.audit.explain import explain_tick
+from cron_tasks.audit.tally import audit_job
 from cron_tasks.ledger.run_id import parse_run_id, run_id
 from cron_tasks.registry import skips
 from cron_tasks.registry.plan import Changes
@@ -60,9 +61,11 @@ def skipped_at(*ticks: float) -> list[tuple[str, str, str]]:
 
 
 def told_by_why(beat: Beat, tick: float) -> str:
-    (account,) = read(beat.redis, ["7"], days_of(tick, tick), read_open(beat.redis))
+    (account,) = read_accounts(
+        beat.redis, ["7"], days_between(tick, tick), read_open_ticks(beat.redis)
+    )
     to_skip = beat.redis.zscore(names.SKIPS, run_id("7", tick)) is not None
-    return why(account, {}, tick, beat.clock.now, "UTC", to_skip).sentence
+    return explain_tick(account, {}, tick, beat.clock.now, "UTC", to_skip).sentence
 
 
 def edit(**fields: Any) -> Change:
@@ -236,8 +239,10 @@ def test_a_tick_among_missed_ones_is_skipped_and_not_made_up_for(
     stretches = [(each["scheduled_for"], each["until"]) for each in lines if "until" in each]
     assert stretches == [(iso_utc(at(first)), iso_utc(at(last))) for first, last in missed]
     assert [each for each in records(beat) if each[1] == "skipped"] == skipped_at(*map(at, skipped))
-    (account,) = read(beat.redis, ["7"], days_of(minute, at(10)), read_open(beat.redis))
-    found = audit(account, minute - 1, beat.clock.now, beat.clock.now)
+    (account,) = read_accounts(
+        beat.redis, ["7"], days_between(minute, at(10)), read_open_ticks(beat.redis)
+    )
+    found = audit_job(account, minute - 1, beat.clock.now, beat.clock.now)
     assert found.skipped == {"by_hand": len(skipped)}
     assert sum(found.missed.values()) == 10 - len(skipped) - len(fires)
     assert found.doubled == []
@@ -250,8 +255,10 @@ def test_a_change_that_overtakes_a_skipped_tick_leaves_it_skipped(
     skip(beat, minute + 60)
     beat.clock.now = minute + 150  # no beat ran: three ticks are due
     beat.register(MINUTELY | {"end_at": "2999-01-01T00:00:00Z"})
-    (account,) = read(beat.redis, ["7"], days_of(minute, minute + 150), read_open(beat.redis))
-    found = audit(account, minute - 1, beat.clock.now, beat.clock.now)
+    (account,) = read_accounts(
+        beat.redis, ["7"], days_between(minute, minute + 150), read_open_ticks(beat.redis)
+    )
+    found = audit_job(account, minute - 1, beat.clock.now, beat.clock.now)
     assert (found.skipped, found.missed) == (BY_HAND, {"edited": 2})
     assert "and was skipped: somebody asked" in told_by_why(beat, minute + 60)
 
@@ -304,8 +311,8 @@ def test_a_tick_skipped_19_days_ahead_is_accounted_for(beat: Beat, redis: Redis)
     assert beat.run(2) == {}
     assert "was due at" in told_by_why(beat, due)
     assert "and was skipped: somebody asked for that" in told_by_why(beat, due)
-    (account,) = read(redis, ["7"], days_of(due, due), read_open(redis))
-    found = audit(account, due - 1, beat.clock.now, beat.clock.now)
+    (account,) = read_accounts(redis, ["7"], days_between(due, due), read_open_ticks(redis))
+    found = audit_job(account, due - 1, beat.clock.now, beat.clock.now)
     assert (found.expected, found.skipped, found.lost) == (1, BY_HAND, [])
 
 
@@ -334,8 +341,10 @@ def test_a_skip_of_the_version_before_is_honoured(beat: Beat, minute: float, nam
     assert beat.run(int(minute - beat.clock.now) + 2).get("7", []) in ([], [minute - 30])
     assert "and was skipped: somebody asked for that" in told_by_why(beat, minute)
     assert beat.run(int(minute - beat.clock.now) + 60)["7"][-1] == minute + 60
-    (account,) = read(beat.redis, ["7"], days_of(minute, minute), read_open(beat.redis))
-    assert audit(account, minute - 1, minute + 1, beat.clock.now).skipped == BY_HAND
+    (account,) = read_accounts(
+        beat.redis, ["7"], days_between(minute, minute), read_open_ticks(beat.redis)
+    )
+    assert audit_job(account, minute - 1, minute + 1, beat.clock.now).skipped == BY_HAND
 
 
 @pytest.mark.parametrize("change", [{"name": "y"}, {"tags": ["ops"]}, {"end_at": "2999-01-01"}, {}])
@@ -396,9 +405,9 @@ def test_a_backfill_offers_a_skipped_tick_once_it_has_passed(beat: Beat, minute:
     skip(beat, minute)
     job, period = Registry(beat.redis).job("7"), (minute - 30, minute + 30)
     beat.clock.now = minute + 5
-    assert plan(beat.redis, job, *period, beat.clock.now).open == 1
+    assert plan_backfill(beat.redis, job, *period, beat.clock.now).open == 1
     beat.tick()
-    found = plan(beat.redis, job, *period, beat.clock.now)
+    found = plan_backfill(beat.redis, job, *period, beat.clock.now)
     assert found.missing == {run_id("7", minute): "skipped"}
 
 
@@ -416,7 +425,7 @@ def test_the_commands_say_what_is_skipped(
     synced(DAILY)
     first, second, third, *_ = quick.json("next", "7")
     assert quick.error("jobs", "skip-next", "7", "--undo").startswith(
-        "Error: no coming tick of 7 is to be skipped"
+        "Error: Job 7 has no coming tick that is to be skipped"
     )
     said = quick.json("jobs", "skip-next", "7")
     assert (said["skipped"], said["next"]) == (f"7@{first[:19]}Z", second)
@@ -431,7 +440,7 @@ def test_the_commands_say_what_is_skipped(
     assert quick.run("jobs", "show", "7").stdout.count(", skipped") == 2
     assert "and will be skipped: somebody" in quick.run("why", "7", "--at", first).stdout
     assert quick.lines("jobs", "skip-next", "7", "--undo") == [
-        f"7@{first[:19]}Z is no longer skipped; next: {first}"
+        f"7@{first[:19]}Z is no longer skipped. Next tick: {first}"
     ]
     undone = quick.json("jobs", "skip-next", "7", "--undo")
     assert undone == {"id": "7", "undone": f"7@{second[:19]}Z", "next": first}
@@ -442,9 +451,9 @@ def test_the_commands_say_what_is_skipped(
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"enabled": False}, "7 is disabled and has no next tick to skip: enable it first"),
-        ({"end_at": "2020-01-01T00:00:00Z"}, "7 has no next tick to skip"),
-        (None, "7 is paused (moving) and has no next tick to skip: resume it first"),
+        ({"enabled": False}, "Job 7 is disabled. Set `enabled: true` in your REST service"),
+        ({"end_at": "2020-01-01T00:00:00Z"}, "Job 7 has no next tick to skip"),
+        (None, "Job 7 is paused (moving). Resume it first: `cron-tasks jobs resume 7`"),
     ],
 )
 def test_a_job_without_a_next_tick_has_none_to_skip(
@@ -457,7 +466,7 @@ def test_a_job_without_a_next_tick_has_none_to_skip(
     assert quick.error("jobs", "skip-next", "7") == f"Error: {said}\n"
     if row is None:
         assert (
-            "is no longer skipped; next: never"
+            "is no longer skipped. Next tick: never, because the job is paused"
             in quick.lines("jobs", "skip-next", "7", "--undo")[0]
         )
     assert "no job has the id '8'" in quick.error("jobs", "skip-next", "8", "--undo")

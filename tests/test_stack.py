@@ -1,4 +1,4 @@
-"""`cron-tasks up`, as a person runs it, and what keeps its parts running and ends them."""
+"""`cron-tasks up` as a person runs it, and how it keeps its parts running and stops them."""
 
 import asyncio
 import fcntl
@@ -22,11 +22,17 @@ from rest_server import RestServer
 
 from cron_tasks.errors import CronTasksError
 from cron_tasks.local.child import LOG_BYTES, LOGS_KEPT, LONGEST_LINE, Child, Part
-from cron_tasks.local.home import Home, home
-from cron_tasks.local.narrator import Narrator, told, worth_telling
-from cron_tasks.local.parts import REDIS_PASSWORD, flower_login, free_port, need, valkey
-from cron_tasks.local.private import make_private, secret
-from cron_tasks.local.system import up
+from cron_tasks.local.home import Home, open_home
+from cron_tasks.local.narrator import Narrator, format_line, is_worth_showing
+from cron_tasks.local.parts import (
+    REDIS_PASSWORD,
+    check_requirements,
+    find_free_port,
+    flower_login,
+    valkey_part,
+)
+from cron_tasks.local.private import ensure_password, make_private
+from cron_tasks.local.system import run_system
 from cron_tasks.settings import Settings, load
 from cron_tasks.store import names
 
@@ -38,7 +44,7 @@ HELLO = {"id": 1, "name": "Hello", "every": 1}
 
 @contextmanager
 def running(tmp_path: Path, *options: str, **env: str) -> Iterator[Process]:
-    """`cron-tasks up` in an empty folder, with nothing set but `env`."""
+    """Run `cron-tasks up` in an empty folder, with only `env` set."""
     (tmp_path / "tmp").mkdir()
     foreign = [name for name in os.environ if name.startswith("CRON_TASKS_")]
     command = ["sh", "-c", 'cd "$0" && exec "$@"', str(tmp_path)]
@@ -65,7 +71,7 @@ def main_process(members: list[psutil.Process], part: str) -> psutil.Process:
 
 
 def doors_are_closed(process: Process, data: Path) -> None:
-    """Valkey and Flower want the passwords that are shown, and nobody else can learn them."""
+    """Check that Valkey and Flower require the passwords shown, which nobody else can read."""
     for path in (data, *data.rglob("*")):
         assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
     (url,) = re.findall(r"export CRON_TASKS_REDIS_URL=(redis://\S+)", process.output)
@@ -129,7 +135,7 @@ def test_the_demo_from_the_first_notification_to_ctrl_c(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_on_given_servers_and_killed(
+def test_with_given_servers_until_killed(
     tmp_path: Path, redis: Redis, redis_url: str, rest: RestServer
 ) -> None:
     rest.jobs = [HELLO]
@@ -146,13 +152,13 @@ def test_on_given_servers_and_killed(
     wait_until(lambda: not list((tmp_path / "tmp").iterdir()), "the end of its folder")
 
 
-def test_what_is_missing_is_told_in_one_sentence(tmp_path: Path) -> None:
+def test_what_is_missing_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(CronTasksError, match=r"^CRON_TASKS_REST_URL is not set: give the base URL"):
-        need(False, Settings())
+        check_requirements(False, Settings())
     lock = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
     with pytest.raises(CronTasksError, match="is in use by another `cron-tasks up`"):
-        up(Settings(), demo=True, workers=1, data=tmp_path)
+        run_system(Settings(), demo=True, workers=1, data=tmp_path)
     os.close(lock)
 
 
@@ -168,8 +174,8 @@ def test_a_folder_that_others_can_read_is_tightened(tmp_path: Path, ours: str) -
     (folder / "deep").rename(folder / ours)
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o777)
-    with home(folder) as place:
-        assert place.secret("password")
+    with open_home(folder) as place:
+        assert place.password("password")
         assert modes(folder) == {0}
         (folder / "new").touch(0o666)
         assert modes(folder) == {0}
@@ -181,7 +187,7 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
         os.chown(strange, 65_534, -1)
     else:
         strange = Path("/usr")
-    with pytest.raises(CronTasksError, match="belongs to another user: give --data a folder of"):
+    with pytest.raises(CronTasksError, match="belongs to another user"):
         make_private(strange)
 
 
@@ -191,7 +197,7 @@ def test_a_folder_that_others_use_is_left_alone(tmp_path: Path, mode: int, held:
     shared.mkdir()
     (shared / held).touch()
     shared.chmod(mode)
-    with pytest.raises(CronTasksError, match=r"others may use .*, .* say `chmod 700 "):
+    with pytest.raises(CronTasksError, match=r"Other users can access .*, .* run `chmod 700 "):
         make_private(shared)
     assert shared.stat().st_mode & 0o7777 == mode
     shared.chmod(0o700)
@@ -200,18 +206,18 @@ def test_a_folder_that_others_use_is_left_alone(tmp_path: Path, mode: int, held:
 
 def test_a_password_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "password"
-    first = secret(path)
+    first = ensure_password(path)
     assert len(first) == 16
     path.chmod(0o644)
-    assert secret(path) == first
+    assert ensure_password(path) == first
     assert path.stat().st_mode & 0o777 == 0o600
     path.write_text("")
-    assert secret(path) != first
-    assert secret(tmp_path / "other") != secret(path)
+    assert ensure_password(path) != first
+    assert ensure_password(tmp_path / "other") != ensure_password(path)
 
 
 def test_a_login_in_the_environment_is_used(place: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert flower_login(place) == f"me:{place.secret('flower-password')}"
+    assert flower_login(place) == f"me:{place.password('flower-password')}"
     monkeypatch.setenv("FLOWER_BASIC_AUTH", "")
     assert flower_login(place)
     monkeypatch.setenv("FLOWER_BASIC_AUTH", "ann:secret")
@@ -223,10 +229,12 @@ def test_the_demo_spares_the_jobs_of_a_real_service(
 ) -> None:
     redis.hset(names.SOURCE, "read_as", "http://jobs.example.com /api/cronjobs/ {} UTC")
     monkeypatch.setenv("CRON_TASKS_REDIS_URL", redis_url)
+    load.cache_clear()  # whoever imported the Celery app has loaded the settings
     with pytest.raises(
         CronTasksError, match=r"replace the jobs of http://jobs\.example\.com/api/cronjobs/ in"
     ):
-        up(load(), demo=True, workers=1, data=None)
+        run_system(load(), demo=True, workers=1, data=None)
+    load.cache_clear()
 
 
 def shell(script: str, patience: float = 5.0) -> Part:
@@ -235,11 +243,11 @@ def shell(script: str, patience: float = 5.0) -> Part:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Home]:
-    with home(tmp_path) as found:
+    with open_home(tmp_path) as found:
         yield found
 
 
-def test_a_part_that_cannot_start_is_given_up_with_its_last_words(
+def test_a_part_that_cannot_start_is_given_up_with_its_last_lines(
     place: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cron_tasks.local.child.FIRST_PAUSE", 0.01)
@@ -256,20 +264,20 @@ def test_a_part_that_cannot_start_is_given_up_with_its_last_words(
 
 
 @pytest.mark.parametrize(
-    ("script", "patience", "told"),
+    ("script", "patience", "shown"),
     [
         ("trap 'echo bye; exit 0' TERM; echo up at x; while :; do sleep 0.02; done", 5, "bye"),
         (
             "trap '' TERM; echo up at x; while :; do sleep 0.02; done",
             0.2,
-            "does not end within 0.2 s",
+            "did not end within 0.2 s",
         ),
         ("echo up at x; sleep 60 & wait", 5, "ready in"),
         ("setsid sleep 2 & echo up at x; wait", 5, "ready in"),
     ],
 )
 def test_a_part_ends_by_sigterm_or_by_force(
-    place: Home, capsys: pytest.CaptureFixture[str], script: str, patience: float, told: str
+    place: Home, capsys: pytest.CaptureFixture[str], script: str, patience: float, shown: str
 ) -> None:
     async def scenario() -> None:
         child = Child(shell(script, patience), place, Narrator())
@@ -280,7 +288,7 @@ def test_a_part_ends_by_sigterm_or_by_force(
 
     asyncio.run(scenario())
     log = (place.folder / "logs" / "part.log").read_text()
-    assert told in log.splitlines()[-1] + capsys.readouterr().out
+    assert shown in log.splitlines()[-1] + capsys.readouterr().out
 
 
 def test_a_log_stays_within_bounds(place: Home) -> None:
@@ -302,13 +310,13 @@ def test_a_log_stays_within_bounds(place: Home) -> None:
 
 
 def test_data_of_the_embedded_valkey_survives_a_restart(place: Home) -> None:
-    port = free_port()
+    port = find_free_port()
 
     async def life(act: Callable[[Redis], object]) -> object:
-        child = Child(valkey(port, place), place, Narrator())
+        child = Child(valkey_part(port, place), place, Narrator())
         child.start()
         await asyncio.wait_for(child.ready.wait(), 90)
-        password = place.secret(REDIS_PASSWORD)
+        password = place.password(REDIS_PASSWORD)
         with Redis(port=port, password=password, decode_responses=True) as redis:
             result = act(redis)
         await child.stop()
@@ -328,13 +336,13 @@ def test_data_of_the_embedded_valkey_survives_a_restart(place: Home) -> None:
     }
 
 
-def test_log_lines_are_told_in_short() -> None:
+def test_log_lines_are_shown_in_short() -> None:
     event = {"timestamp": "t", "level": "error", "event": "sync.failing", "logger": "l"}
     event |= {"detail": "x", "exception": "Traceback\n  File\nValueError: no\x1b"}
-    assert told(json.dumps(event)) == "sync.failing  detail=x  ValueError: no\\x1b"
-    assert told("any \x1b line") == "any \\x1b line"
-    assert worth_telling(event, ready=False)
-    assert worth_telling({"level": "warning"}, ready=True)
-    assert not worth_telling({"level": "warning"}, ready=False)
-    assert not worth_telling({"level": "warning", "logger": "py.warnings"}, ready=True)
-    assert not worth_telling({"level": "info"}, ready=True)
+    assert format_line(json.dumps(event)) == "sync.failing  detail=x  ValueError: no\\x1b"
+    assert format_line("any \x1b line") == "any \\x1b line"
+    assert is_worth_showing(event, is_ready=False)
+    assert is_worth_showing({"level": "warning"}, is_ready=True)
+    assert not is_worth_showing({"level": "warning"}, is_ready=False)
+    assert not is_worth_showing({"level": "warning", "logger": "py.warnings"}, is_ready=True)
+    assert not is_worth_showing({"level": "info"}, is_ready=True)

@@ -275,8 +275,8 @@ def test_live_a_cancel_counts_whatever_the_service_asks_for(
 def test_a_missed_tick_that_is_run_by_hand_has_one_outcome_everywhere(
     redis: Redis, missed_until: float, status: Any
 ) -> None:
-    from cron_tasks.audit.explain import why
-    from cron_tasks.audit.reading import days_of, read, read_open
+    from cron_tasks.audit.account_reader import days_between, read_accounts, read_open_ticks
+    from cron_tasks.audit.explain import explain_tick
     from cron_tasks.ledger.records import Advance
     from cron_tasks.runs.outcomes import record
 
@@ -297,6 +297,6 @@ def test_a_missed_tick_that_is_run_by_hand_has_one_outcome_everywhere(
     found = queries.find(redis, TICK)
     assert found
     assert found["status"] == status
-    (account,) = read(redis, ["7"], days_of(NOW, NOW), read_open(redis))
+    (account,) = read_accounts(redis, ["7"], days_between(NOW, NOW), read_open_ticks(redis))
     history = {run["run_id"]: run for run in queries.ended(redis, "7") if "until" not in run}
-    assert why(account, history, NOW, NOW + 20, "UTC").status == status
+    assert explain_tick(account, history, NOW, NOW + 20, "UTC").status == status

@@ -1,4 +1,4 @@
-"""Making up for ticks of the past: which of them ran, and opening the others."""
+"""Find the ticks of a period that did not run, and open them."""
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -8,19 +8,12 @@ from itertools import islice
 
 from redis import Redis
 
-from cron_tasks.audit.account import (
-    Account,
-    days_of,
-    expected,
-    read,
-    read_open,
-    recorded,
-    status_of,
-)
+from cron_tasks.audit.account_reader import days_between, read_accounts, read_open_ticks
+from cron_tasks.audit.job_account import JobAccount, expect_ticks, recorded_end, status_of
 from cron_tasks.errors import RunUnfit
 from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.ledger import Ledger
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import parse_run_id, run_id
 from cron_tasks.runs import queries
 from cron_tasks.schedules import Schedule
 from cron_tasks.schedules.durations import DAY
@@ -28,20 +21,23 @@ from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.schedules.zones import MICROSECOND
 from cron_tasks.store.paging import pages
 
-#: Most ticks in one call.
+#: Most ticks in one backfill.
 MOST = 10_000
 
 
 @dataclass(slots=True)
 class Backfill:
-    """What becomes of the ticks of a period.
+    """The ticks of a period that were due, and what a backfill does with each of them.
 
-    `missing` maps the run ids to be run to how they ended, None for never. `open` are also those
-    that beat has yet to fire. `unsure` are ticks of days on which some ran and nobody can tell any
-    more which: they are left alone. `ticks` are all of them.
+    - `missing`: the run ids to run, with the status that each ended with (None: it never ran).
+    - `ok`: how many ran ok. `open`: how many are open, or beat has yet to fire.
+    - `unsure`: how many belong to days on which only some ticks ran, without a record of which.
+      They are left alone.
+    - `ticks`: how many were due in all.
 
-    Beside them are ticks of the present schedule that were not due: `resting` while the job was
-    paused or disabled, `unknown` up to `known_since` (None: nothing is known).
+    Other ticks of the present schedule were not due: `resting` of them while the job was paused or
+    disabled, `unknown` of them before the first known version of the job, at `known_since` (seconds
+    since the epoch, or None if no version is known).
     """
 
     ticks: int
@@ -53,43 +49,58 @@ class Backfill:
     unknown: int = 0
     known_since: float | None = None
 
+    def is_still_missing(self, redis: Redis, job: Job, run_id: str, now: float) -> bool:
+        """Look up again how one of the missing ticks ended, and return whether to run it.
+
+        Another command may have run it meanwhile. If other ticks of its day ran, its count may have
+        made it unsure. It is missing all the same, because a manual run has a record of its own.
+        """
+        _, when = parse_run_id(run_id) or ("", 0.0)
+        found = plan_backfill(redis, job, when, when, now)
+        self.missing |= found.missing
+        return not (found.ok or found.open)
+
     def open_all(self, ledger: Ledger, now: float) -> list[str]:
-        """Have beat begin the missing ones; those that were not open yet."""
+        """Open the missing ticks, due `now`. Return the run ids that were not open yet."""
         return [each for page in pages(self.missing) for each in self.open_some(ledger, page, now)]
 
     def open_some(self, ledger: Ledger, run_ids: Sequence[str], due: float) -> list[str]:
-        """Open these of the missing ones, from `due` on for beat; those that were not open yet."""
+        """Open some of the missing ticks. Beat sends them from `due` on, unless a caller does.
+
+        Return the run ids that were not open yet.
+        """
         new = [each for each in run_ids if self.missing[each] is None]
         again = [each for each in run_ids if self.missing[each] is not None]
         opened = ledger.open(new, due, in_turn=True)
         return opened + ledger.open(again, due, again=True, in_turn=True)
 
 
-def in_turn(job: Job) -> bool:
-    """Whether each tick has to wait for the end of the one before, lest it be skipped."""
+def must_run_in_turn(job: Job) -> bool:
+    """Return whether each run has to wait for the end of the one before, or it would be skipped."""
     return job.action.type != "notify" and job.overlap != "allow"
 
 
-def plan(redis: Redis, job: Job, start: float, end: float, now: float) -> Backfill:
-    """Judge the ticks that were due from `start` to `end`, both included, until `now`.
+def plan_backfill(redis: Redis, job: Job, start: float, end: float, now: float) -> Backfill:
+    """Find out which ticks were due from `start` to `end`, both included, and how they ended.
 
-    Which were due follows from the versions of the job. Raises RunUnfit for more than MOST.
+    All times are in seconds since the epoch. The versions of the job decide which ticks were due.
+    Raises RunUnfit if there are more than MOST.
     """
-    end, opened = min(end, now), read_open(redis)
-    present = _checked(_ticks(job.schedule, start, end))
-    (known,) = read(redis, [job.id], [], opened)
-    ticks = _checked(_due(known, start, end))
+    end, opened = min(end, now), read_open_ticks(redis)
+    present = _collect(_ticks_between(job.schedule, start, end))
+    (known,) = read_accounts(redis, [job.id], [], opened)
+    ticks = _collect(_due_ticks(known, start, end))
     found = Backfill(len(ticks))
-    _count_others(found, known, present, set(ticks))
+    _count_not_due(found, known, present, set(ticks))
     if not ticks:
         return found
-    (account,) = read(redis, [job.id], days_of(ticks[0], ticks[-1]), opened)
-    kept = {run["run_id"] for run in queries.ended(redis, job.id, "ok")}
-    by_count = cache(lambda day: _by_count(account, day, now))
+    (account,) = read_accounts(redis, [job.id], days_between(ticks[0], ticks[-1]), opened)
+    ran_ok = {run["run_id"] for run in queries.ended(redis, job.id, "ok")}
+    status_by_count = cache(lambda day: _judge_by_count(account, day, now))
     for tick in ticks:
-        name, status = run_id(job.id, tick), _recorded(account, tick)
+        name, status = run_id(job.id, tick), _recorded_status(account, tick)
         if status == "by count":
-            status = "ok" if name in kept else by_count(int(tick // DAY))
+            status = "ok" if name in ran_ok else status_by_count(int(tick // DAY))
         if status in ("ok", "open", "unsure"):
             setattr(found, status, getattr(found, status) + 1)
         else:
@@ -97,7 +108,7 @@ def plan(redis: Redis, job: Job, start: float, end: float, now: float) -> Backfi
     return found
 
 
-def _ticks(schedule: Schedule, start: float, end: float) -> Iterator[float]:
+def _ticks_between(schedule: Schedule, start: float, end: float) -> Iterator[float]:
     """Yield the ticks with start <= tick <= end, in order."""
     if start <= end:
         first, last = (datetime.fromtimestamp(edge, UTC) for edge in (start, end))
@@ -105,31 +116,29 @@ def _ticks(schedule: Schedule, start: float, end: float) -> Iterator[float]:
             yield moment.timestamp()
 
 
-def _due(account: Account, start: float, end: float) -> Iterator[float]:
+def _due_ticks(account: JobAccount, start: float, end: float) -> Iterator[float]:
     """Yield the ticks that the versions of a job made due from `start` to `end`, in order."""
     for version in account.versions:
         if version.schedule:
-            for tick in _ticks(
-                version.schedule, max(start, version.since), min(end, version.until)
-            ):
+            first, last = max(start, version.since), min(end, version.until)
+            for tick in _ticks_between(version.schedule, first, last):
                 if tick > version.since:
                     yield tick
 
 
-def _checked(ticks: Iterable[float]) -> list[float]:
-    """Take the ticks. Raises RunUnfit for more than MOST."""
+def _collect(ticks: Iterable[float]) -> list[float]:
+    """Return the ticks as a list. Raises RunUnfit if there are more than MOST."""
     found = list(islice(ticks, MOST + 1))
     if len(found) > MOST:
-        raise RunUnfit(
-            f"these are more than {MOST:,} ticks: end at {iso_utc(found[-2])} at the latest"
-        )
+        latest = iso_utc(found[-2])
+        raise RunUnfit(f"This period has more than {MOST:,} ticks. Use --to {latest} or earlier")
     return found
 
 
-def _count_others(
-    found: Backfill, account: Account, present: Iterable[float], due: Container[float]
+def _count_not_due(
+    found: Backfill, account: JobAccount, present: Iterable[float], due: Container[float]
 ) -> None:
-    """Count the ticks of the present schedule at times at which no schedule counted."""
+    """Count the ticks of the present schedule that were not due."""
     found.known_since = min((version.since for version in account.versions), default=None)
     for tick in present:
         version = account.version_at(tick)
@@ -141,21 +150,24 @@ def _count_others(
             found.unknown += 1
 
 
-def _recorded(account: Account, tick: float) -> str | None:
-    """How a due tick ended; "by count" where only the count of its day can tell."""
-    if account.in_hour(tick) and recorded(account, tick) is None:
+def _recorded_status(account: JobAccount, tick: float) -> str | None:
+    """Return how a due tick ended, or "by count" if only the count of its day shows it."""
+    if account.counts_in_hour(tick) and recorded_end(account, tick) is None:
         return "unsure"
     status, reason = status_of(account, tick)
     return "by count" if (status, reason) == ("ok", None) else status
 
 
-def _by_count(account: Account, day: int, now: float) -> str | None:
-    """How the ticks of a day ended that have no record: ok, or never, or some did: "unsure"."""
+def _judge_by_count(account: JobAccount, day: int, now: float) -> str | None:
+    """Return how the ticks of a day without a record ended.
+
+    "ok" if all of them ran, None if none did, and "unsure" if some did.
+    """
     spans = account.spans(day * DAY, min(now, day * DAY + DAY - 0.001))
-    silent = sum(
+    unrecorded = sum(
         status_of(account, tick) == ("ok", None)
         for first, last, schedule in spans
-        for tick in expected(schedule, first, last, first, last).ticks
+        for tick in expect_ticks(schedule, first, last, first, last).ticks
     )
-    ran, _ = account.count_of(day, ())
-    return "ok" if ran >= silent else "unsure" if ran else None
+    ran, _ = account.count_of_day(day, ())
+    return "ok" if ran >= unrecorded else "unsure" if ran else None

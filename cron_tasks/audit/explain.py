@@ -1,11 +1,11 @@
-"""What became of a job at a time, as one true sentence. Pure."""
+"""Say in one true sentence what happened to a job at a time. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from cron_tasks.audit.account import Account, Version, status_of
+from cron_tasks.audit.job_account import JobAccount, Version, status_of
 from cron_tasks.ledger.run_id import parse_run_id
 from cron_tasks.runs.reasons import REASONS, because_of
 from cron_tasks.schedules.catchup import is_fire_time
@@ -13,106 +13,109 @@ from cron_tasks.schedules.human import format_distance, format_local, format_run
 
 _OPEN = {
     "p": "waits for a worker",
-    "q": "waits for the end of the run of its job that is going",
+    "q": "is queued behind a running run of the same job",
     "r": "is running",
     "w": "waits for its turn",
 }
-#: Why a run that failed was not tried again.
-_NOT_AGAIN = {
-    "paused": "the job was paused",
-    "disabled": "the job was disabled",
-    "discarded": "workers discarded its message again and again: was it revoked?",
-}
-#: Runs of the history by run id.
+#: Reasons why a run that failed was not retried.
+_NOT_RETRIED = ("paused", "disabled", "discarded")
+#: The latest runs of a job, by run id.
 History = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Whether the time is a tick, how that ended if it has, and all of it as a sentence."""
+    """Whether the time is a tick, its status if it has one, and all of it as a sentence."""
 
     due: bool
     status: str | None
     sentence: str
 
 
-def why(
-    account: Account, history: History, at: float, now: float, zone: str, to_skip: bool = False
+def explain_tick(
+    account: JobAccount,
+    history: History,
+    at: float,
+    now: float,
+    zone: str,
+    to_skip: bool = False,
 ) -> Answer:
-    """What became of a job at `at` (seconds since the epoch), told in the times of `zone`.
+    """Return what happened, or will happen, to a job at the time `at`.
 
-    `to_skip` tells that the tick is to be skipped, and beat has not come to it.
+    `at` and `now` are in seconds since the epoch. The sentence shows times in `zone`. With
+    `to_skip` somebody asked to skip this tick, and beat has not come to it yet.
     """
-    name, when = account.job_id, format_local(at, zone)
+    name, when = f"Job {account.job_id}", format_local(at, zone)
     if any(at == first for first, _, _ in account.records) or at in account.open:
-        return _ended(account, history, at, now, zone)
+        return _explain_end(account, history, at, now, zone)
     version = account.version_at(at)
     tense = "is" if at > now else "was"
     if version is None:
-        known = _unknown(account, at, now, zone)
-        return Answer(False, None, f"{name} {tense} not due at {when}: {known}")
+        why = _explain_gap(account, at, now, zone)
+        return Answer(False, None, f"{name} {tense} not due at {when}: {why}")
     if version.schedule is None:
         return Answer(False, None, f"{name} {tense} not due at {when}: it {tense} {version.why}")
     if not is_fire_time(version.schedule, at):
-        return Answer(False, None, _no_tick(account, version, at, now, zone))
+        return Answer(False, None, _show_neighbours(account, version, at, now, zone))
     if to_skip and (at > now or status_of(account, at)[0] == "open"):
-        said = REASONS["by_hand"]
-        return Answer(True, "skipped", f"{name} {tense} due at {when} and will be skipped: {said}")
+        why = REASONS["by_hand"]
+        return Answer(True, "skipped", f"{name} {tense} due at {when} and will be skipped: {why}")
     if at > now:
         return Answer(True, None, f"{name} is due at {when}, {format_distance(at - now)}")
-    return _ended(account, history, at, now, zone)
+    return _explain_end(account, history, at, now, zone)
 
 
-def _unknown(account: Account, at: float, now: float, zone: str) -> str:
-    """Return why nothing was due at a time at which no version counted."""
+def _explain_gap(account: JobAccount, at: float, now: float, zone: str) -> str:
+    """Return why nothing was due at a time at which no version was in force."""
     since = min((v.since for v in account.versions), default=now)
     if at <= since:
         return f"the job is known only since {format_local(int(since), zone)}"
     later = [v.since for v in account.versions if v.since >= at]
     if not later:
-        return "the job exists no more"
+        return "the job no longer exists"
     ended = max(v.until for v in account.versions if v.until < at)
-    start, end = (format_local(int(each), zone) for each in (ended, min(later)))
-    return f"no schedule counted from {start} to {end}"
+    start, end = format_local(int(ended), zone), format_local(int(min(later)), zone)
+    return f"no schedule was in force from {start} to {end}"
 
 
-def _no_tick(account: Account, version: Version, at: float, now: float, zone: str) -> str:
+def _show_neighbours(
+    account: JobAccount, version: Version, at: float, now: float, zone: str
+) -> str:
     moment = datetime.fromtimestamp(at, UTC)
     around = []
     if version.schedule:
         before, after = version.schedule.latest(moment), version.schedule.after(moment)
         if before and before.timestamp() > version.since:
-            ended, _ = status_of(account, before.timestamp())
-            told = "" if before.timestamp() > now else f" ({ended})"
-            around.append(f"the tick before is that of {format_local(before, zone)}{told}")
+            status, _ = status_of(account, before.timestamp())
+            ended = "" if before.timestamp() > now else f" ({status})"
+            around.append(f"the previous one is {format_local(before, zone)}{ended}")
         if after:
-            around.append(f"the next one is that of {format_local(after, zone)}")
-    return f"{account.job_id} has no tick at {format_local(at, zone)}: {', '.join(around)}"
+            around.append(f"the next one is {format_local(after, zone)}")
+    return f"Job {account.job_id} has no tick at {format_local(at, zone)}: {', '.join(around)}"
 
 
-def _ended(account: Account, history: History, at: float, now: float, zone: str) -> Answer:
+def _explain_end(account: JobAccount, history: History, at: float, now: float, zone: str) -> Answer:
     was, became = ("is", "will be") if at > now else ("was", "was")
-    start = f"{account.job_id} {was} due at {format_local(at, zone)} and"
+    start = f"Job {account.job_id} {was} due at {format_local(at, zone)} and"
     if at in account.open:
-        return Answer(True, "open", f"{start} {_open(account.open[at])}")
+        return Answer(True, "open", f"{start} {_explain_open(account.open[at])}")
     status, reason = status_of(account, at)
     if status == "unsure":
-        return Answer(True, None, f"{start} ended, but {_in_its_hour(account, at)}")
+        return Answer(True, None, f"{start} ended, but {_show_counts(account, at)}")
     if status == "open":
-        return Answer(True, "open", f"{start} has not been fired yet: no beat has looked after it")
-    record = account.record_of(at) or _by_time(history, at)
+        return Answer(True, "open", f"{start} has not fired yet: no beat has processed it")
+    record = account.record_of(at) or _find_by_time(history, at)
     if status in ("skipped", "missed"):
-        said = because_of(record, reason)
-        other = _other(record or {}, account, history, zone)
-        return Answer(True, status, f"{start} {became} {status}: {other or said}")
+        why = _explain_overlap(record or {}, account, history, zone) or because_of(record, reason)
+        return Answer(True, status, f"{start} {became} {status}: {why}")
     if record is None:
         ran = "ran ok" if status == "ok" else "failed"
-        return Answer(True, status, f"{start} {ran}; details are kept of the latest runs only")
-    return Answer(True, status, f"{start} {_ran(record, zone)}")
+        return Answer(True, status, f"{start} {ran}; details are kept only for the latest runs")
+    return Answer(True, status, f"{start} {_describe_run(record, zone)}")
 
 
-def _open(state: str) -> str:
-    """What an open run does. Only one that comes to a further attempt has failed so far."""
+def _explain_open(state: str) -> str:
+    """Return what an open run does. It has failed so far only if it comes to a further attempt."""
     kind, attempt, flags, _ = state.split("|", 3)
     if kind == "r" or attempt == "1":
         return _OPEN["w" if kind == "p" and "q" in flags else kind]
@@ -120,33 +123,35 @@ def _open(state: str) -> str:
     return f"failed and {further.get(kind, _OPEN[kind])}"
 
 
-def _in_its_hour(account: Account, at: float) -> str:
-    counts = account.in_hour(at)
-    told = ", ".join(f"{n} {s}{f' ({r})' if r else ''}" for (s, r), n in sorted(counts.items()))
-    return f"of its hour only counts are kept beside those that ran ok: {told}"
+def _show_counts(account: JobAccount, at: float) -> str:
+    counts = sorted(account.counts_in_hour(at).items())
+    shown = ", ".join(f"{n} {s}{f' ({r})' if r else ''}" for (s, r), n in counts)
+    return f"its record is gone; besides ticks that ran ok, its hour has: {shown}"
 
 
-def _by_time(history: History, at: float) -> Mapping[str, Any] | None:
+def _find_by_time(history: History, at: float) -> Mapping[str, Any] | None:
     found = (r for run, r in history.items() if (parse_run_id(run) or ("", None))[1] == at)
     return next(found, None)
 
 
-def _ran(record: Mapping[str, Any], zone: str) -> str:
-    further = (record.get("attempt") or 0) > 1
-    said = "ran ok" if record["status"] == "ok" else "failed"
-    said += f" at attempt {record['attempt']}" if further else ""
-    said += f": {record['error']}" if record["status"] == "failed" else ""
-    if because := _NOT_AGAIN.get(str(record.get("reason"))):
-        said += f"; it was not tried again, as {because}"
+def _describe_run(record: Mapping[str, Any], zone: str) -> str:
+    is_further = (record.get("attempt") or 0) > 1
+    text = "ran ok" if record["status"] == "ok" else "failed"
+    text += f" at attempt {record['attempt']}" if is_further else ""
+    text += f": {record['error']}" if record["status"] == "failed" else ""
+    if (reason := record.get("reason")) in _NOT_RETRIED:
+        text += f"; it was not retried because {REASONS[reason]}"
     if record.get("started_at") is None:
-        return said
+        return text
     lasted = format_runtime(record["finished_at"] - record["started_at"])
     began = format_local(int(record["started_at"]), zone)
-    return f"{said}; {'that attempt' if further else 'it'} started at {began} and took {lasted}"
+    return f"{text}; {'that attempt' if is_further else 'it'} started at {began} and took {lasted}"
 
 
-def _other(record: Mapping[str, Any], account: Account, history: History, zone: str) -> str | None:
-    """The run that was in the way, and what became of it."""
+def _explain_overlap(
+    record: Mapping[str, Any], account: JobAccount, history: History, zone: str
+) -> str | None:
+    """Return which run was in the way of this one and how it ended, or None if there was none."""
     if not record.get("other"):
         return None
     _, when = parse_run_id(record["other"]) or ("", 0.0)
@@ -157,16 +162,17 @@ def _other(record: Mapping[str, Any], account: Account, history: History, zone: 
         return because_of(record, record["reason"], f"{start} took its place")
     found = account.record_of(when) or history.get(record["other"])
     if found is None or found.get("finished_at") is None:
-        return f"{start} {'waited for its turn' if _queued(account, when) else 'was still going'}"
-    # It may itself have waited, for its turn or, if it was done again, for a person.
+        is_queued = _was_queued(account, when)
+        return f"{start} {'waited for its turn' if is_queued else 'was still running'}"
+    # It may have waited itself: for its turn or, if it was a rerun, for a person.
     first = (found.get("attempts") or [found])[0].get("started_at")
     began = found.get("began") or first
-    verb = "was still going" if began and began <= record["finished_at"] else "had not ended"
+    verb = "was still running" if began and began <= record["finished_at"] else "had not ended"
     ended = format_local(int(found["finished_at"]), zone)
     return f"{start} {verb}; it ended at {ended} {found['status']}"
 
 
-def _queued(account: Account, tick: float) -> bool:
-    """Whether an open run is or was queued behind another: only those are waited behind."""
+def _was_queued(account: JobAccount, tick: float) -> bool:
+    """Return whether an open run is, or was, queued behind another one."""
     kind, _, flags, _ = account.open.get(tick, "r|1||").split("|", 3)
     return kind == "q" or "q" in flags

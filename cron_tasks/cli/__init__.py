@@ -1,7 +1,7 @@
 """`cron-tasks`: the command line, and `celery -A cron_tasks cron-tasks`, which is the same group.
 
-Celery imports this module on every one of its commands, and `cron-tasks next` has to answer at
-once. So nothing but click is imported here, and a command when it is called.
+Celery imports this module for each of its own commands, and `cron-tasks next` has to answer at
+once. So this module imports only click, and imports a command when it is called.
 """
 
 import io
@@ -13,25 +13,25 @@ from typing import Any
 
 import click
 
-#: Name of a command: where it is in this package, and its line in `--help`.
+#: By the name of a command: where it is in this package, and its line in `--help`.
 Commands = Mapping[str, tuple[str, str]]
 
 COMMANDS: Commands = {
     "up": ("up:up", "Run the whole system on this machine."),
-    "sync": ("sync:sync", "Reconcile the schedule with the REST service now."),
-    "jobs": ("jobs:jobs", "Look at the jobs, or run one by hand."),
-    "runs": ("runs:runs", "Look at the runs, run one again, or end one."),
-    "why": ("why:why_command", "Say what became of a job at a time."),
-    "audit": ("audit:audit_command", "Check that every tick that was due is accounted for."),
-    "backfill": ("backfill:backfill", "Make up for the ticks of a period that did not run."),
+    "sync": ("sync:sync", "Read the list of the REST service now, and apply it."),
+    "jobs": ("jobs:jobs", "Show the jobs, run one now, or pause one."),
+    "runs": ("runs:runs", "Show the runs, retry one, or cancel one."),
+    "why": ("why:why_command", "Explain what happened to a job at a time."),
+    "audit": ("audit:audit_command", "Check that every tick that was due ended, once."),
+    "backfill": ("backfill:backfill", "Run the ticks of a past period that did not run."),
     "next": ("next:next_ticks", "Show the next ticks of an expression or a job."),
-    "settings": ("settings:settings", "Show all settings and their origin."),
-    "doctor": ("doctor:doctor", "Check everything, and say how to mend it."),
+    "settings": ("settings:settings", "Show all settings and where each value comes from."),
+    "doctor": ("doctor:doctor", "Check the whole system, and say how to mend it."),
 }
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command when it is called, and tells errors as sentences."""
+    """A group that imports a command when it is called, and prints failures as sentences."""
 
     def __init__(self, *args: Any, commands_at: Commands, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -57,9 +57,9 @@ class LazyGroup(click.Group):
         except KeyboardInterrupt:
             ctx.exit(130)
         except Exception as error:
-            from cron_tasks.cli.console import sentence
+            from cron_tasks.health.failures import describe_failure
 
-            if (text := sentence(error)) is None:
+            if (text := describe_failure(error)) is None:
                 raise
             raise click.ClickException(text) from None
 
@@ -73,11 +73,11 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="cron-tasks", message="cron-tasks %(version)s")
 @click.pass_context
 def main(ctx: click.Context) -> None:
-    """Cron jobs from a REST service, fired by Celery and RedBeat.
+    """Run the cron jobs of a REST service with Celery and RedBeat.
 
     Settings are environment variables CRON_TASKS_…; `cron-tasks settings` shows them all.
 
-    Exit codes: 0 fine, 1 failed, 2 wrong usage, 3 `sync --dry-run` found changes.
+    Exit codes: 0 success, 1 failure, 2 wrong usage, 3 `sync --dry-run` found changes.
     """
     if os.environ.get("NO_COLOR"):
         ctx.color = False

@@ -7,102 +7,102 @@ from functools import partial
 import click
 from redis import Redis
 
-from cron_tasks.audit.backfill import Backfill, in_turn, plan
+from cron_tasks.audit.backfill import Backfill, must_run_in_turn, plan_backfill
 from cron_tasks.cli import console
-from cron_tasks.cli.following import outcome, patiently, send, wait_for
+from cron_tasks.cli.following import ask_patiently, describe_outcome, send_run, wait_for_end
 from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.ledger import PATIENCE
-from cron_tasks.ledger.run_id import parse_run_id
 from cron_tasks.registry.registry import Registry
 from cron_tasks.schedules.human import format_local
+from cron_tasks.text.plurals import number_of
 
 
 @click.command()
 @click.argument("job_id", metavar="ID")
-@click.option("--from", "start", metavar="TIME", required=True, help="30min, 2h, 1d, or ISO 8601.")
-@click.option("--to", "end", metavar="TIME", required=True, help="The same; included.")
+@click.option(
+    "--from", "start", metavar="TIME", required=True, help="30min, 2h, 1d (ago), or ISO 8601."
+)
+@click.option("--to", "end", metavar="TIME", required=True, help="The same; inclusive.")
 @click.option("--dry-run", is_flag=True, help="Only list the ticks that would run.")
 @console.json_option
-def backfill(job_id: str, start: str, end: str, dry_run: bool, as_json: bool) -> None:
-    """Run the ticks of a job in a period of the past that were due and did not run, or not well.
+def backfill(job_id: str, start: str, end: str, dry_run: bool) -> None:
+    """Run the ticks of a job in a past period that did not run, or did not end ok.
 
-    Which were due follows from the schedules as they were. While the job was paused or disabled
-    nothing was due.
+    The ticks that were due follow from the schedules in force at the time. While the job was paused
+    or disabled, no tick was due.
 
-    They keep their run ids; what ran ok or is open is left alone. All are opened at once and begun
-    by beat as workers have time for them. Only where one run of the job would be in the way of the
-    next they are run in turn, while this command waits; Ctrl-C lets the one that is going end.
+    The runs keep their run IDs. Ticks that ran ok or are still open are left alone. All runs are
+    opened at once, and beat sends them when workers have time for them. If runs of the job must not
+    overlap, they run one after the other while this command waits. Ctrl-C then lets the current run
+    end, and starts no further one.
     """
     with console.open_redis() as redis:
         job, now = Registry(redis).job(job_id), time.time()
         first, last = (
-            console.moment(text, job.timezone, option).timestamp()
+            console.read_moment(text, job.timezone, option).timestamp()
             for text, option in ((start, "--from"), (end, "--to"))
         )
         if last < first:
             raise click.BadParameter("it is before --from", param_hint="'--to'")
-        found = plan(redis, job, first, last, now)
-        serial = not dry_run and in_turn(job)
-        opened = [] if dry_run or serial else found.open_all(console.open_ledger(redis), now)
-        if not as_json:
-            _print(found, job, len(found.missing) if dry_run or serial else len(opened), dry_run)
-        if serial:
-            opened = list(_run_in_turn(redis, job, found, as_json))
-    if as_json:
-        counts = {"ok": found.ok, "open": found.open, "unsure": found.unsure}
-        not_due = {"paused_or_disabled": found.resting, "before_known": found.unknown}
-        shape = {"missing": found.missing, "opened": opened, **counts, "not_due": not_due}
-        console.print_json(shape)
+        found = plan_backfill(redis, job, first, last, now)
+        in_turn = not dry_run and must_run_in_turn(job)
+        opened = [] if dry_run or in_turn else found.open_all(console.open_ledger(redis), now)
+        if not console.wants_json():
+            to_run = len(found.missing) if dry_run or in_turn else len(opened)
+            _print(found, job, to_run, dry_run)
+        if in_turn:
+            opened = list(_run_in_turn(redis, job, found))
+    counts = {"ok": found.ok, "open": found.open, "unsure": found.unsure}
+    not_due = {"paused_or_disabled": found.resting, "before_known": found.unknown}
+    facts = {"missing": found.missing, "opened": opened, **counts, "not_due": not_due}
+    console.show(facts, lambda: None)
 
 
-def _print(found: Backfill, job: Job, missing: int, dry_run: bool) -> None:
+def _print(found: Backfill, job: Job, to_run: int, dry_run: bool) -> None:
     if dry_run and found.missing:
         rows = [(run_id, status or "never ran") for run_id, status in found.missing.items()]
         console.print_table(("run", "so far"), rows)
     _print_not_due(found, job, dry_run)
     if not found.ticks:
-        return click.echo("no tick was due in that time")
-    parts = [f"{missing:,} {'would run' if dry_run else 'to run'}", f"{found.ok:,} ran ok"]
+        return click.echo("No tick was due in this period")
+    parts = [f"{to_run:,} {'would run' if dry_run else 'to run'}", f"{found.ok:,} ran ok"]
     if found.open:
-        parts.append(f"{found.open:,} are open")
+        parts.append(f"{found.open:,} still open")
     if found.unsure:
-        parts.append(f"{found.unsure:,} left alone: some of them ran, and it is not kept which")
-    click.echo(f"{found.ticks:,} ticks: " + ", ".join(parts))
+        unsure = "left alone, because some of them ran and the records no longer show which"
+        parts.append(f"{found.unsure:,} {unsure}")
+    click.echo(f"{number_of(found.ticks, 'tick')}: " + ", ".join(parts))
 
 
 def _print_not_due(found: Backfill, job: Job, dry_run: bool) -> None:
-    """Say which ticks of the present schedule are left out, since they were not due."""
+    """Print how many ticks of the current schedule are left out because they were not due."""
     since = found.known_since
     known = "now" if since is None else format_local(int(since), job.timezone)
     parts = []
     if found.resting:
-        parts.append(f"{found.resting:,} while it was paused or disabled")
+        parts.append(f"{found.resting:,} while the job was paused or disabled")
     if found.unknown:
-        parts.append(f"{found.unknown:,} before it was known")
+        parts.append(f"{found.unknown:,} before {known}")
         click.echo(
-            f"Warning: what was due before {known} is not known: the job did not exist, or its "
-            "schedule was changed longer ago than CRON_TASKS_AUDIT_DAYS",
+            f"Warning: ticks before {known} are not known. The job did not exist, or its schedule "
+            "was changed longer ago than CRON_TASKS_AUDIT_DAYS",
             err=True,
         )
     if dry_run and parts:
-        click.echo(f"not due, by the present schedule: {', '.join(parts)}")
+        click.echo(f"Ticks of the current schedule that were not due: {', '.join(parts)}")
 
 
-def _run_in_turn(redis: Redis, job: Job, found: Backfill, quiet: bool) -> Iterator[str]:
+def _run_in_turn(redis: Redis, job: Job, found: Backfill) -> Iterator[str]:
     """Run the missing ticks one after the other, and yield those that this command opened.
 
-    Another command may have run a tick, or opened it, since they were looked up.
+    Meanwhile another command may have run a tick, or opened it. So each tick is looked up again.
     """
     ledger = console.open_ledger(redis)
     for run_id in found.missing:
-        _, when = parse_run_id(run_id) or ("", 0.0)
         now = time.time()
-        missing = patiently(partial(plan, redis, job, when, when, now)).missing
-        if run_id in missing and patiently(
-            partial(found.open_some, ledger, [run_id], now + PATIENCE)
-        ):
-            send(job, run_id)
+        is_missing = ask_patiently(partial(found.is_still_missing, redis, job, run_id, now))
+        if is_missing and ask_patiently(partial(found.open_some, ledger, [run_id], now + PATIENCE)):
+            send_run(job, run_id)
             yield run_id
-        run = wait_for(redis, run_id)
-        if not quiet:
-            click.echo(f"{run_id}  {outcome(run)}")
+        run = wait_for_end(redis, run_id)
+        console.print_text(f"{run_id}  {describe_outcome(run)}")

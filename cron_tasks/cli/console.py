@@ -1,23 +1,22 @@
-"""What the commands share: how they print, what they open, and trouble as one sentence.
+"""Share between the commands how they print, what they open, and which answer `--json` gives.
 
-Tables and colour are for a person at a terminal; a program gets a heading and one row a line. Text
-from outside goes through `printable` before it gets here. Whatever takes long to import is imported
-where it is used, since `cron-tasks next` has to answer at once.
+A command computes what it shows and calls `show` once. Tables and colour are for a person at a
+terminal. A program gets a heading and one row a line. Text from outside goes through `printable`
+before it gets here. Modules that take long to import are imported where they are used, because
+`cron-tasks next` has to answer at once.
 """
 
-import errno
 import json
 import logging
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import click
 
-from cron_tasks.errors import CronTasksError
 from cron_tasks.schedules import Schedule, human
 from cron_tasks.text.display import printable
 
@@ -27,23 +26,71 @@ if TYPE_CHECKING:
     from cron_tasks.ledger.ledger import Ledger
     from cron_tasks.registry.registry import Registry
 
-#: A longer table is plain on a terminal too: rich lays out some 2,000 rows a second.
+#: A longer table is plain on a terminal too, because rich lays out only some 2,000 rows a second.
 RICH_ROWS = 1000
-#: Beyond this width a cell no longer widens its column.
+#: A cell wider than this does not widen its column.
 WIDEST = 40
 
-#: Columns that give way when the terminal is narrow; the columns that it goes without, in this
-#: order, before prose gets less than the first of these widths, or the second if it has to be.
+#: Columns that wrap if the terminal is narrow.
 _PROSE = frozenset(("name", "schedule", "error", "row", "value", "meaning", "reason"))
+#: Columns that are left out, in this order, before prose gets less than the first width below. If
+#: that is not enough, prose gets the second width.
 _LESSER = ("worker", "row", "timezone", "ended")
 _SLIM = (32, 14)
 _COLOURS = {"ok": "green", "failed": "red", "missed": "yellow", "skipped": "yellow"}
+#: Where click keeps, for the command that runs, whether `--json` was given.
+_JSON = "cron_tasks.json"
+T = TypeVar("T")
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+def _remember_json(ctx: click.Context, _: click.Parameter, wants_json: bool) -> None:
+    ctx.meta[_JSON] = wants_json
+
+
+#: Adds `--json` to a command, which then prints by `show` and the functions beside it.
+json_option = click.option(
+    "--json", is_flag=True, expose_value=False, callback=_remember_json, help="Print JSON."
+)
+
+
+def wants_json() -> bool:
+    """Return whether the command that runs was given `--json`."""
+    return bool(click.get_current_context().meta.get(_JSON))
+
+
+def show(value: Any, print_text: Callable[[], object]) -> None:
+    """Print `value` as JSON if `--json` was given. Otherwise call `print_text`."""
+    if wants_json():
+        print_json(value)
+    else:
+        print_text()
+
+
+def show_line(value: Any, text: str) -> None:
+    """Print one line of a stream: `value` as JSON on one line with `--json`, otherwise `text`."""
+    click.echo(json.dumps(value) if wants_json() else text)
+
+
+def show_each(
+    items: Iterable[T], as_json: Callable[[T], Any], as_text: Callable[[T], str]
+) -> list[T]:
+    """Print each item as soon as it comes, or with `--json` all as one list. Return the items."""
+    found = []
+    for item in items:
+        found.append(item)
+        print_text(as_text(item))
+    show([as_json(item) for item in found], lambda: None)
+    return found
+
+
+def print_text(text: str) -> None:
+    """Print a text for people, which `--json` leaves out."""
+    if not wants_json():
+        click.echo(text)
 
 
 def print_json(value: Any) -> None:
-    """Print JSON in ASCII, which steers no terminal; a list with one element a line."""
+    """Print JSON in ASCII, which cannot control a terminal. A list has one element a line."""
     if isinstance(value, list) and value:
         click.echo("[\n " + ",\n ".join(map(json.dumps, value)) + "\n]")
     else:
@@ -51,7 +98,7 @@ def print_json(value: Any) -> None:
 
 
 def print_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows of cells; an empty cell is shown as "-", so that a column stays a column."""
+    """Print rows of cells. An empty cell is shown as "-", so that programs can split the line."""
     shown = [[cell or "-" for cell in row] for row in rows]
     if sys.stdout.isatty() and len(shown) <= RICH_ROWS and _print_rich(heading, shown):
         return
@@ -62,7 +109,7 @@ def print_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:
-    """Print one name and value a line; None and () say nothing."""
+    """Print one name and value a line. None and () are left out."""
     for name, value in facts.items():
         if value not in (None, ()):
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -70,13 +117,13 @@ def print_facts(facts: Mapping[str, Any]) -> None:
 
 
 def _print_rich(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
-    """Print a table, unless the terminal is so narrow that something would be cut off."""
+    """Print a table and return True, or return False if the terminal is too narrow for it."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False)
-    columns = fitting(heading, rows, console.width)
+    columns = fit_columns(heading, rows, console.width)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(heading[column], no_wrap=heading[column] not in _PROSE, overflow="fold")
@@ -88,9 +135,11 @@ def _print_rich(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     return bool(columns)
 
 
-def fitting(heading: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:
-    """The columns that a terminal of `width` has room for; none where even the most needed have
-    not."""
+def fit_columns(heading: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Return the columns that fit into `width` without cutting anything off.
+
+    Return an empty list if not even the most important ones fit.
+    """
     from rich.cells import cell_len
 
     columns = zip(heading, *rows, strict=True)
@@ -104,10 +153,10 @@ def fitting(heading: Sequence[str], rows: Sequence[Sequence[str]], width: int) -
     return []
 
 
-def upcoming(
+def list_ticks(
     schedule: Schedule, start: datetime, most: int, skipped: Collection[float] = ()
 ) -> list[datetime]:
-    """Return the ticks from `start` on until `most` of them will run; `skipped` ones do not."""
+    """Return the ticks from `start` on, of which `most` will run, and `skipped` ones will not."""
     ticks, run = list[datetime](), 0
     for tick in schedule.between(start, datetime.max.replace(tzinfo=UTC)):
         ticks.append(tick)
@@ -117,7 +166,7 @@ def upcoming(
     return ticks
 
 
-def kept(ticks: Iterable[datetime], skipped: Collection[float]) -> list[datetime]:
+def drop_skips(ticks: Iterable[datetime], skipped: Collection[float]) -> list[datetime]:
     """Return the ticks that are not skipped."""
     return [tick for tick in ticks if tick.timestamp() not in skipped]
 
@@ -125,7 +174,7 @@ def kept(ticks: Iterable[datetime], skipped: Collection[float]) -> list[datetime
 def print_ticks(
     ticks: Sequence[datetime], zone: str, now: datetime, skipped: Collection[float] = ()
 ) -> None:
-    """Print ticks with offset in `zone`, weekday and distance, and mark those `skipped`."""
+    """Print ticks with their offset in `zone`, weekday and distance. Mark the `skipped` ones."""
     rows = []
     for tick in ticks:
         at, away = (
@@ -137,18 +186,21 @@ def print_ticks(
     print_table(("next", "day", "away"), rows)
 
 
-def moment(text: str, zone: str, option: str) -> datetime:
-    """The time that a person means by `2h` (ago), `PT2H` or an ISO 8601 time."""
+def read_moment(text: str, zone: str, option: str) -> datetime:
+    """Return the time that a person means by `2h` (ago), `PT2H` or an ISO 8601 time.
+
+    A time without an offset is in `zone`. Raises click.BadParameter, which names the `option`.
+    """
     try:
         return human.parse_moment(text, zone, datetime.now(UTC))
     except ValueError as error:
-        spans = "no span such as 30s, 15min, 2h or 1d"
-        raise click.BadParameter(f"{error}, and {spans}", param_hint=f"'{option}'") from None
+        spans = "and not a time span such as 30s, 15min, 2h or 1d"
+        raise click.BadParameter(f"{error}, {spans}", param_hint=f"'{option}'") from None
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Yields `update(done, of)`, which moves a bar at a terminal."""
+def show_progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Provide `update(done, total)`, which moves a bar on a terminal."""
     if not (sys.stdout.isatty() and sys.stderr.isatty()):
         yield lambda _done, _of: None
         return
@@ -161,7 +213,7 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def open_redis() -> "Redis":
-    """Redis as the settings name it. Raises SettingsError."""
+    """Connect to the Redis of the settings. Raises SettingsError."""
     from cron_tasks.settings import load
     from cron_tasks.store.client import connect
 
@@ -169,6 +221,7 @@ def open_redis() -> "Redis":
 
 
 def open_registry(redis: "Redis") -> "Registry":
+    """Return the registry in `redis`, which keeps versions of jobs as long as the settings say."""
     from cron_tasks.registry.registry import Registry
     from cron_tasks.settings import load
 
@@ -176,7 +229,7 @@ def open_registry(redis: "Redis") -> "Registry":
 
 
 def open_ledger(redis: "Redis") -> "Ledger":
-    """The ledger in `redis`, with its limits as the settings say."""
+    """Return the ledger in `redis`, with the limits of the settings."""
     from cron_tasks.ledger.ledger import Ledger
     from cron_tasks.settings import load
 
@@ -184,8 +237,8 @@ def open_ledger(redis: "Redis") -> "Ledger":
 
 
 @contextmanager
-def no_log_lines() -> Iterator[None]:
-    """Within, nothing is logged: a command says itself what happened, once and in its own form."""
+def silence_logs() -> Iterator[None]:
+    """Log nothing, because the command itself reports what happens, once and in its own form."""
     import structlog
 
     before = structlog.get_config()
@@ -196,19 +249,3 @@ def no_log_lines() -> Iterator[None]:
     finally:
         logging.disable(logging.NOTSET)
         structlog.configure(**before)
-
-
-def sentence(error: Exception) -> str | None:
-    """What to tell a person of an error; None of one that is a fault of this program."""
-    if isinstance(error, CronTasksError):
-        return str(error)
-    if isinstance(error, OSError):
-        # A reader that has seen enough, such as `head`: click ends quietly.
-        return None if error.errno == errno.EPIPE else str(error)
-    # By name, since an import of either takes longer than most commands.
-    if {kind.__module__.partition(".")[0] for kind in type(error).__mro__} & {"redis", "kombu"}:
-        from cron_tasks.settings import load
-
-        cause = printable(str(error)).rstrip(".") or type(error).__name__
-        return f"Redis at {load().masked_redis_url}: {cause}; check CRON_TASKS_REDIS_URL"
-    return None

@@ -1,4 +1,4 @@
-"""`cron-tasks next`, which answers at once: Redis and the settings are imported only if needed."""
+"""`cron-tasks next`, which answers at once: it imports Redis and the settings only if needed."""
 
 import os
 import re
@@ -14,12 +14,12 @@ from cron_tasks.schedules import Schedule, parse
 from cron_tasks.schedules.human import format_local
 from cron_tasks.text.display import printable, short_repr
 
-#: What is an expression and no id of a job: white space, a nickname, `PT5M`, `FREQ=…`, `DTSTART…`.
+#: Tells an expression from a job ID: white space, a nickname, `PT5M`, `FREQ=…`, `DTSTART…`.
 _EXPRESSION = re.compile(r"\s|^@|^PT?\d|FREQ=|^(?:DTSTART|RRULE|CRON_TZ=|TZ=)", re.IGNORECASE)
 _RRULE = re.compile("FREQ=|^(?:DTSTART|RRULE)", re.IGNORECASE)
 
 
-def _known_zone(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+def _check_zone(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
     try:
         parse(cron_expression="@daily", timezone=name or "UTC")
     except ScheduleError as error:
@@ -33,43 +33,43 @@ def _known_zone(_: click.Context, __: click.Parameter, name: str | None) -> str 
 @click.option(
     "--timezone",
     metavar="ZONE",
-    callback=_known_zone,
-    help="IANA zone of an expression that names none (default: CRON_TASKS_TIMEZONE), "
-    "or in which to show the ticks of a job (default: its own).",
+    callback=_check_zone,
+    help="IANA time zone: of an expression that names none (default: CRON_TASKS_TIMEZONE), "
+    "or to show the ticks of a job in (default: its own).",
 )
-@click.option("--from", "start", metavar="TIME", help="ISO 8601, or 2h: so long ago; default now.")
+@click.option("--from", "start", metavar="TIME", help="ISO 8601, or 2h (ago); default now.")
 @console.json_option
-def next_ticks(
-    what: str, count: int, timezone: str | None, start: str | None, as_json: bool
-) -> None:
+def next_ticks(what: str, count: int, timezone: str | None, start: str | None) -> None:
     """Show the next ticks of an expression or of a job.
 
-    EXPR_OR_ID is a cron expression ('0 9 * * MON-FRI'; with six fields, seconds first), @daily and
-    its kin, '@every 5m', an ISO 8601 duration (PT5M), an RRULE, or the id of a job.
+    EXPR_OR_ID is a cron expression ('0 9 * * MON-FRI'; with six fields, seconds come first), a
+    nickname such as @daily, '@every 5m', an ISO 8601 duration (PT5M), an RRULE, or a job ID.
     """
     now = datetime.now(UTC)
     if _EXPRESSION.search(what):
-        schedule = _read(what, timezone, start or now.replace(microsecond=0))
+        schedule = _read_expression(what, timezone, start or now.replace(microsecond=0))
         zone = schedule.timezone
         first, skipped = now, tuple[float, ...]()
     else:
         schedule, first, skipped = _schedule_of_job(what, now)
         zone = timezone or schedule.timezone
-    first = console.moment(start, zone, "--from") if start else first
-    ticks = console.upcoming(schedule, first, count, skipped)
-    kept = console.kept(ticks, skipped)
-    if as_json:
-        console.print_json([format_local(tick, zone) for tick in kept])
-        return
-    click.echo(schedule.describe())
-    if ticks:
-        console.print_ticks(ticks, zone, now, skipped)
-    if len(kept) < count:
-        click.echo("no tick after that" if ticks else "no tick any more")
+    first = console.read_moment(start, zone, "--from") if start else first
+    ticks = console.list_ticks(schedule, first, count, skipped)
+    to_run = console.drop_skips(ticks, skipped)
+
+    def print_text() -> None:
+        click.echo(schedule.describe())
+        if ticks:
+            console.print_ticks(ticks, zone, now, skipped)
+        if len(to_run) < count:
+            click.echo("No further ticks")
+
+    console.show([format_local(tick, zone) for tick in to_run], print_text)
 
 
-def _read(text: str, timezone: str | None, start: str | datetime) -> Schedule:
-    """The schedule of an expression; an RRULE without DTSTART counts from `start` (RFC 5545)."""
+def _read_expression(text: str, timezone: str | None, start: str | datetime) -> Schedule:
+    """Return the schedule of an expression. An RRULE without DTSTART counts from `start`
+    (RFC 5545)."""
     kind = "every" if text[0] in "Pp" else "rrule" if _RRULE.search(text) else "cron_expression"
     given: dict[str, Any] = {kind: text}
     if kind == "rrule" and "DTSTART" not in text.upper():
@@ -82,9 +82,9 @@ def _read(text: str, timezone: str | None, start: str | datetime) -> Schedule:
 
 
 def _default_zone() -> str:
-    """The setting TIMEZONE; the settings are loaded, which takes a while, only if there are any."""
-    given = any(name.upper().startswith("CRON_TASKS_") for name in os.environ)
-    if given or Path(".env").exists() or Path("/run/secrets").exists():
+    """Return the setting TIMEZONE. Load the settings only if there are any, since that is slow."""
+    has_settings = any(name.upper().startswith("CRON_TASKS_") for name in os.environ)
+    if has_settings or Path(".env").exists() or Path("/run/secrets").exists():
         from cron_tasks.settings import load
 
         return load().timezone
@@ -92,7 +92,8 @@ def _default_zone() -> str:
 
 
 def _schedule_of_job(job_id: str, now: datetime) -> tuple[Schedule, datetime, tuple[float, ...]]:
-    """A job's schedule, the time from which it fires, and its ticks that are to be skipped."""
+    """Return a job's schedule, the time from which it fires, and its ticks to be skipped."""
+    from cron_tasks.health.failures import describe_failure
     from cron_tasks.registry.registry import Registry
 
     try:
@@ -100,16 +101,15 @@ def _schedule_of_job(job_id: str, now: datetime) -> tuple[Schedule, datetime, tu
             registry = Registry(redis)
             (found,) = registry.registered([registry.job(job_id).id])
     except Exception as error:
-        if (why := console.sentence(error)) is None:
+        if (why := describe_failure(error)) is None:
             raise
-        neither = f"{short_repr(job_id)} is no expression, and as the id of a job: {why}"
-        raise click.ClickException(neither) from None
+        text = f"{short_repr(job_id)} is not an expression. As a job ID: {why}"
+        raise click.ClickException(text) from None
     if not found.job.enabled:
-        click.echo("Warning: the job is disabled, it has no ticks until it is enabled", err=True)
+        enable = "Set `enabled: true` in your REST service"
+        click.echo(f"Warning: Job {job_id} is disabled. {enable}", err=True)
     elif found.paused:
-        reason = printable(found.paused.reason)
-        click.echo(
-            f"Warning: the job is paused ({reason}), no tick fires until it is resumed", err=True
-        )
+        paused = f"Job {job_id} is paused ({printable(found.paused.reason)})"
+        click.echo(f"Warning: {paused}. No tick fires until it is resumed", err=True)
     later = datetime.fromtimestamp(found.due, UTC) if found.due else now
     return found.job.schedule, max(now, later), found.skips

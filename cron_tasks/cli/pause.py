@@ -1,4 +1,4 @@
-"""`cron-tasks jobs pause`, `resume` and `skip-next`: a person's word over the schedule's."""
+"""`cron-tasks jobs pause`, `resume` and `skip-next`."""
 
 import time
 
@@ -15,59 +15,59 @@ from cron_tasks.schedules.human import format_local
 from cron_tasks.settings import load
 from cron_tasks.text.display import printable
 
-#: Longest reason that is kept.
-REASON_KEPT = 200
+#: Most characters of a reason. A longer one is cut.
+MAX_REASON = 200
 
 
 @click.command()
 @click.argument("job_id", metavar="ID")
-@click.option("--reason", required=True, help="Why; shown wherever the job is shown.")
+@click.option("--reason", required=True, help="Shown wherever the job is shown.")
 @console.json_option
-def pause(job_id: str, reason: str, as_json: bool) -> None:
-    """Let a job rest until it is resumed; what runs goes on to its end.
+def pause(job_id: str, reason: str) -> None:
+    """Pause a job until it is resumed.
 
-    What waits for a worker is skipped, what waits for a further attempt has failed. A pause
-    survives every sync; it ends with the job.
+    A run that is running goes on to its end. A run that waits for a worker is skipped, and a run
+    that waits for a further attempt fails. A pause survives every sync, and ends when the job is
+    removed.
     """
-    now, reason = time.time(), printable(reason.strip(), REASON_KEPT)
+    now, reason = time.time(), printable(reason.strip(), MAX_REASON)
     with console.open_redis() as redis:
         overtaken = console.open_registry(redis).pause(job_id, reason, now)
         ledger = console.open_ledger(redis)
         tell_overtaken(ledger, load(), overtaken, "paused", now)
         ledger.look_after({job_id}, now)
-    if as_json:
-        console.print_json({"id": job_id, "paused": {"reason": reason, "since": format_local(now)}})
-    else:
-        click.echo(f"{job_id} is paused: {reason}")
+    console.show(
+        {"id": job_id, "paused": {"reason": reason, "since": format_local(now)}},
+        lambda: click.echo(f"Job {job_id} is paused: {reason}"),
+    )
 
 
 @click.command()
 @click.argument("job_id", metavar="ID")
 @console.json_option
-def resume(job_id: str, as_json: bool) -> None:
-    """End the pause of a job; it fires at its next tick, and none is made up for."""
+def resume(job_id: str) -> None:
+    """End the pause of a job. It fires at its next tick, and catches up on none before."""
     now = time.time()
     with console.open_redis() as redis:
         registry = console.open_registry(redis)
         was_paused = registry.resume(job_id, now)
         (found,) = registry.registered([job_id])
     upcoming = format_local(found.next, found.job.timezone)
-    if as_json:
-        console.print_json({"id": job_id, "was_paused": was_paused, "next": upcoming})
-    else:
-        said = "is resumed" if was_paused else "was not paused"
-        never = "never" if found.job.enabled else "never, since it is disabled"
-        click.echo(f"{job_id} {said}; next: {upcoming or never}")
+    resumed = "is resumed" if was_paused else "was not paused"
+    console.show(
+        {"id": job_id, "was_paused": was_paused, "next": upcoming},
+        lambda: click.echo(f"Job {job_id} {resumed}. {_describe_next(found)}"),
+    )
 
 
 @click.command("skip-next")
 @click.argument("job_id", metavar="ID")
-@click.option("--undo", is_flag=True, help="Let the nearest skipped tick run after all.")
+@click.option("--undo", is_flag=True, help="Run the nearest skipped tick after all.")
 @console.json_option
-def skip_next(job_id: str, undo: bool, as_json: bool) -> None:
-    """Skip the next tick of a job; the one after it fires as ever.
+def skip_next(job_id: str, undo: bool) -> None:
+    """Skip the next tick of a job. The tick after it fires as usual.
 
-    Called again, it skips the tick after that. The tick stays skipped whatever becomes of the job.
+    Called again, it skips the tick after that. An edit or a pause of the job does not undo a skip.
     """
     now = time.time()
     with console.open_redis() as redis:
@@ -75,44 +75,55 @@ def skip_next(job_id: str, undo: bool, as_json: bool) -> None:
         registry.job(job_id)
         skips.adopt(redis, job_id, now)
         (found,) = registry.registered([job_id])
-        tick = _take_back(redis, found, now) if undo else _skip(redis, found, now)
+        tick = _undo_skip(redis, found, now) if undo else _skip(redis, found, now)
         (found,) = registry.registered([job_id])
     name, upcoming = run_id(job_id, tick), format_local(found.next, found.job.timezone)
-    if as_json:
-        done = "undone" if undo else "skipped"
-        console.print_json({"id": job_id, done: name, "next": upcoming})
-    else:
-        will = "is no longer skipped" if undo else "will be skipped"
-        click.echo(f"{name} {will}; next: {upcoming or 'never'}")
+    done, will = ("undone", "is no longer skipped") if undo else ("skipped", "will be skipped")
+    console.show(
+        {"id": job_id, done: name, "next": upcoming},
+        lambda: click.echo(f"{name} {will}. {_describe_next(found)}"),
+    )
+
+
+def _describe_next(found: Registered) -> str:
+    """Return a sentence that names the next tick that will run, or why there is none."""
+    if found.next is None and not found.job.enabled:
+        return "Next tick: never, because the job is disabled"
+    if found.next is None and found.paused:
+        return "Next tick: never, because the job is paused"
+    return f"Next tick: {format_local(found.next, found.job.timezone) or 'never'}"
 
 
 def _skip(redis: Redis, found: Registered, now: float) -> float:
     """Skip the next tick of a job and return it. Raises CronTasksError if there is none."""
     job_id, tick = found.job.id, found.next
     if not found.job.enabled:
-        raise CronTasksError(f"{job_id} is disabled and has no next tick to skip: enable it first")
+        enable = "Set `enabled: true` in your REST service"
+        raise CronTasksError(f"Job {job_id} is disabled. {enable}")
     if found.paused:
-        why = printable(found.paused.reason, 60)
+        resume = f"Resume it first: `cron-tasks jobs resume {job_id}`"
         raise CronTasksError(
-            f"{job_id} is paused ({why}) and has no next tick to skip: resume it first"
+            f"Job {job_id} is paused ({printable(found.paused.reason, 60)}). {resume}"
         )
     if tick is None:
-        raise CronTasksError(f"{job_id} has no next tick to skip")
-    if not skips.add(redis, job_id, tick, now, _reports()):
-        raise CronTasksError(f"{run_id(job_id, tick)} fired just now: nothing was skipped")
+        raise CronTasksError(f"Job {job_id} has no next tick to skip")
+    if not skips.add(redis, job_id, tick, now, _has_reports()):
+        raise CronTasksError(f"{run_id(job_id, tick)} fired just now, so it was not skipped")
     return tick
 
 
-def _take_back(redis: Redis, found: Registered, now: float) -> float:
-    """Take back the nearest skip of a job and return its tick. Raises CronTasksError."""
+def _undo_skip(redis: Redis, found: Registered, now: float) -> float:
+    """Undo the nearest skip of a job and return its tick. Raises CronTasksError."""
     job_id, coming = found.job.id, found.coming_skips(now)
     if not coming:
-        raise CronTasksError(f"no coming tick of {job_id} is to be skipped: nothing was undone")
-    if not skips.take_back(redis, job_id, coming[0], now, _reports()):
-        raise CronTasksError(f"{run_id(job_id, coming[0])} was skipped just now: too late to undo")
+        raise CronTasksError(f"Job {job_id} has no coming tick that is to be skipped")
+    if not skips.take_back(redis, job_id, coming[0], now, _has_reports()):
+        raise CronTasksError(
+            f"{run_id(job_id, coming[0])} was skipped just now. It is too late to undo that"
+        )
     return coming[0]
 
 
-def _reports() -> bool:
-    """Whether the REST service is told how its jobs fare."""
+def _has_reports() -> bool:
+    """Return whether outcomes are reported to the REST service."""
     return bool(load().rest_report_path)

@@ -8,16 +8,15 @@ from cron_tasks.settings import load
 
 @click.command()
 @console.json_option
-def settings(as_json: bool) -> None:
+def settings() -> None:
     """Show all settings: value (secrets masked), origin and meaning.
 
-    They are read from the environment, then from .env, then from a folder of secret files. All
-    that are wrong are reported at once.
+    Settings are read from the environment, then from .env, then from a folder of secret files. All
+    wrong ones are reported at once.
     """
     loaded = load()
     for warning in loaded.warnings:
         click.echo(f"Warning: {warning}", err=True)
-    if as_json:
-        console.print_json([row._asdict() for row in loaded.rows()])
-    else:
-        console.print_table(("variable", "value", "origin", "meaning"), loaded.rows())
+    rows = loaded.rows()
+    heading = ("variable", "value", "origin", "meaning")
+    console.show([row._asdict() for row in rows], lambda: console.print_table(heading, rows))

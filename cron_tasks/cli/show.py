@@ -12,53 +12,54 @@ from redis import Redis
 from cron_tasks.cli import console
 from cron_tasks.cli.runs import print_runs
 from cron_tasks.registry.registry import Registered, Registry
-from cron_tasks.runs import queries as stored
+from cron_tasks.runs import queries
 from cron_tasks.schedules.human import format_local
 from cron_tasks.text.display import printable
 
+#: Next ticks shown.
 TICKS = 5
-#: Open runs that are shown.
+#: Most open runs shown.
 RUNS = 20
-#: Parts of a schedule's spec that are no part of its text.
+#: Parts of a schedule's spec that its text does not show.
 _WINDOW = {"s": "start_at", "u": "end_at", "x": "exclude", "j": "shifted_by"}
 
 
 @click.command()
 @click.argument("job_id", metavar="ID")
 @console.json_option
-def show(job_id: str, as_json: bool) -> None:
-    """Show one job: what it says, its next ticks, what runs or waits, and its last runs."""
+def show(job_id: str) -> None:
+    """Show one job: its fields, its next ticks, its open runs, and its last runs."""
     with console.open_redis() as redis:
         registry = Registry(redis)
         (found,) = registry.registered([registry.job(job_id).id])
-        facts = _facts(found) | _in_the_way(redis, found)
-        going = [
-            stored.details(redis, run["run_id"]) or run
-            for run in stored.still_open(redis, RUNS, job_id)
+        facts = _describe_job(found) | _read_obstacles(redis, found)
+        opened = [
+            queries.details(redis, run["run_id"]) or run
+            for run in queries.still_open(redis, RUNS, job_id)
         ]
-        ended = [stored.shaped(record) for record in console.open_ledger(redis).history(job_id)]
+        ended = [queries.shaped(record) for record in console.open_ledger(redis).history(job_id)]
     job = found.job
     now, zone = datetime.now(UTC), job.timezone
     ticks = []
     if found.due is not None:
         start = datetime.fromtimestamp(found.due, UTC)
-        ticks = console.upcoming(job.schedule, start, TICKS, found.skips)
-    if as_json:
-        upcoming = [format_local(tick, zone) for tick in console.kept(ticks, found.skips)]
-        facts |= {"next": upcoming, "open": going, "runs": ended}
-        console.print_json(facts)
-        return
-    _print_facts(facts)
-    if ticks:
-        click.echo()
-        console.print_ticks(ticks, zone, now, found.skips)
-    if going or ended:
-        click.echo()
-        print_runs(going + ended, zone)
+        ticks = console.list_ticks(job.schedule, start, TICKS, found.skips)
+    upcoming = [format_local(tick, zone) for tick in console.drop_skips(ticks, found.skips)]
+
+    def print_text() -> None:
+        _print_facts(facts)
+        if ticks:
+            click.echo()
+            console.print_ticks(ticks, zone, now, found.skips)
+        if opened or ended:
+            click.echo()
+            print_runs(opened + ended, zone)
+
+    console.show(facts | {"next": upcoming, "open": opened, "runs": ended}, print_text)
 
 
-def _facts(found: Registered) -> dict[str, Any]:
-    """The job: what is always of interest, and `fields`, what else differs from the defaults."""
+def _describe_job(found: Registered) -> dict[str, Any]:
+    """Return the facts shown of every job, and `fields`: the others that are not defaults."""
     job, pause = found.job, found.paused
     facts = {
         "id": job.id,
@@ -78,13 +79,16 @@ def _facts(found: Registered) -> dict[str, Any]:
     return facts | {"fields": fields, "warnings": job.warnings}
 
 
-def _in_the_way(redis: Redis, found: Registered) -> dict[str, Any]:
-    """`rejected`: what is wrong with the job's row by now, whose last good version this then is;
-    `skips`: coming ticks that are to be skipped."""
+def _read_obstacles(redis: Redis, found: Registered) -> dict[str, Any]:
+    """Return what keeps the job from running according to its row.
+
+    - `rejected`: the errors of its current row. The job is then the last good version.
+    - `skips`: the coming ticks that are to be skipped.
+    """
     job_id, zone = found.job.id, found.job.timezone
     ahead = found.coming_skips(time.time())
-    wrong = [each.errors for each in Registry(redis).rejected() if each.id == job_id]
-    return {"rejected": sum(wrong, ()), "skips": tuple(format_local(tick, zone) for tick in ahead)}
+    errors = [each.errors for each in Registry(redis).rejected() if each.id == job_id]
+    return {"rejected": sum(errors, ()), "skips": tuple(format_local(tick, zone) for tick in ahead)}
 
 
 def _print_facts(facts: Mapping[str, Any]) -> None:
@@ -93,5 +97,6 @@ def _print_facts(facts: Mapping[str, Any]) -> None:
     if pause := facts["pause"]:
         shown["paused"] = f"since {pause['since'][:19]}{pause['since'][-6:]}: {pause['reason']}"
     if facts["rejected"]:
-        shown["rejected"] = f"this is the last good version; now {'; '.join(facts['rejected'])}"
+        errors = "; ".join(facts["rejected"])
+        shown["rejected"] = f"the current row, so the last good version is in force: {errors}"
     console.print_facts(shown | facts["fields"])

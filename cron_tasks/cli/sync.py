@@ -5,14 +5,14 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from cron_tasks.cli.console import json_option, no_log_lines, open_redis, print_json, progress
+from cron_tasks.cli import console
 from cron_tasks.jobs.rejected import Rejected
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.settings import load
 from cron_tasks.sync.reconciler import Reconciler, Report
 from cron_tasks.text.display import printable
 
-#: Jobs shown for each kind of change.
+#: Most jobs shown for each kind of change.
 SHOWN = 50
 #: Exit code of `--dry-run` when there are changes.
 CHANGES_FOUND = 3
@@ -20,31 +20,29 @@ CHANGES_FOUND = 3
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Change nothing; exit 3 if there are changes.")
-@click.option("--force", is_flag=True, help="Take the list even if it is empty or far shorter.")
-@json_option
+@click.option("--force", is_flag=True, help="Apply the list even if it is empty or far shorter.")
+@console.json_option
 @click.pass_context
-def sync(ctx: click.Context, dry_run: bool, force: bool, as_json: bool) -> None:
-    """Reconcile the schedule with the REST service now.
+def sync(ctx: click.Context, dry_run: bool, force: bool) -> None:
+    """Read the list of the REST service now, and apply it to the schedule.
 
-    Prints what it does, or would do: + added, ~ changed, - removed, ! rejected.
+    Prints the changes: + added, ~ changed, - removed, ! rejected.
     """
     report = _reconcile(dry_run, force)
     if report is None:
-        detail = "another sync is at it, and will look once more when it is done"
+        detail = "Another sync is running. It will read the list again when it is done"
         busy = Report("ok", Changes(), detail).as_json() | {"state": "busy"}
-        if as_json:
-            print_json(busy)
-        else:
-            click.echo(detail)
+        console.show(busy, lambda: click.echo(detail))
         return
-    if as_json:
-        print_json(report.as_json())
-    elif report.state != "failing":
-        click.echo("\n".join(_lines(report.changes, dry_run)))
+    console.show(report.as_json(), lambda: _print(report, dry_run))
+    if report.state == "refused":
+        refused = "This list would be refused" if dry_run else "Nothing was changed"
+        # Without changes it was refused because the registry belongs to another service.
+        reason = "If the list is right" if report.changes else "To take this Redis over"
+        force_it = f"{reason}, run `cron-tasks sync --force`"
+        raise click.ClickException(f"{refused}: {report.detail}. {force_it}")
     if report.state != "ok":
-        mend = "; if the list is right, `cron-tasks sync --force` takes it"
-        mend = mend if report.state == "refused" else ""
-        raise click.ClickException(f"nothing was changed: {report.detail}{mend}")
+        raise click.ClickException(f"Nothing was changed: {report.detail}")
     if dry_run and report.changes:
         ctx.exit(CHANGES_FOUND)
 
@@ -52,7 +50,11 @@ def sync(ctx: click.Context, dry_run: bool, force: bool, as_json: bool) -> None:
 def _reconcile(dry_run: bool, force: bool) -> Report | None:
     settings = load()
     settings.require("rest_url")
-    with no_log_lines(), open_redis() as redis, progress("Reconciling") as update:
+    with (
+        console.silence_logs(),
+        console.open_redis() as redis,
+        console.show_progress("Reconciling") as update,
+    ):
         reconciler = Reconciler(redis, settings)
         if dry_run:
             return reconciler.preview(force)
@@ -62,8 +64,21 @@ def _reconcile(dry_run: bool, force: bool) -> Report | None:
         return report
 
 
-def _lines(changes: Changes, dry_run: bool) -> Iterator[str]:
-    """The plan like a diff, and a line that counts."""
+def _print(report: Report, dry_run: bool) -> None:
+    """Print the changes like a diff, and a line that counts them.
+
+    A refused list is printed with the changes that it would make. There are none if the service
+    failed, or if the registry belongs to another service.
+    """
+    if report.state != "ok" and not report.changes:
+        return
+    for line in _changed_lines(report.changes):
+        click.echo(line)
+    is_plan = dry_run or report.state == "refused"
+    click.echo(_plan_summary(report.changes) if is_plan else _summary(report.changes))
+
+
+def _changed_lines(changes: Changes) -> Iterator[str]:
     kinds: tuple[tuple[str, str, Sequence[Desired | Rejected | str]], ...] = (
         ("+", "green", changes.added),
         ("~", "yellow", changes.changed),
@@ -72,17 +87,28 @@ def _lines(changes: Changes, dry_run: bool) -> Iterator[str]:
     )
     for mark, colour, items in kinds:
         for item in items[:SHOWN]:
-            for text in _texts(item):
+            for text in _describe(item):
                 yield click.style(f"{mark} {text}", fg=colour)
         if len(items) > SHOWN:
             yield click.style(f"{mark} … and {len(items) - SHOWN:,} more", fg=colour)
+
+
+def _summary(changes: Changes) -> str:
     counts = {name: len(getattr(changes, name)) for name in ("added", "changed", "removed")}
     counts |= {"unchanged": changes.unchanged, "rejected": len(changes.rejected)}
-    summary = ", ".join(f"{count:,} {name}" for name, count in counts.items())
-    yield f"dry run: {summary}" if dry_run else summary
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
 
 
-def _texts(item: Desired | Rejected | str) -> list[str]:
+def _plan_summary(changes: Changes) -> str:
+    """Return "would add 2, remove 8; 5 unchanged, 0 rejected"."""
+    added, changed, removed = len(changes.added), len(changes.changed), len(changes.removed)
+    counts = {"add": added, "change": changed, "remove": removed}
+    verbs = ", ".join(f"{verb} {count:,}" for verb, count in counts.items() if count)
+    rest = f"{changes.unchanged:,} unchanged, {len(changes.rejected):,} rejected"
+    return f"would {verbs or 'change nothing'}; {rest}"
+
+
+def _describe(item: Desired | Rejected | str) -> list[str]:
     match item:
         case Desired(job=job):
             return [f"{job.id}  {printable(job.name, 60)}  {printable(job.expression, 100)}"]

@@ -19,15 +19,15 @@ import click
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Where data and logs are kept; by default a folder that is deleted at the end.",
+    help="Where to keep data and logs; default: a folder that is deleted at the end.",
 )
 def up(demo: bool, workers: int, data: Path | None) -> None:
     """Run the whole system on this machine, until Ctrl-C.
 
-    An embedded Valkey (unless CRON_TASKS_REDIS_URL is set), beat, workers and Flower. With --demo
-    nothing has to be set; without it, CRON_TASKS_REST_URL says whose jobs to run.
+    Starts an embedded Valkey (unless CRON_TASKS_REDIS_URL is set), beat, workers and Flower.
+    CRON_TASKS_REST_URL is the service whose jobs run. --demo brings its own.
     """
-    from cron_tasks.local.system import up as run
+    from cron_tasks.local.system import run_system
     from cron_tasks.settings import load
 
-    run(load(), demo=demo, workers=workers, data=data)
+    run_system(load(), demo=demo, workers=workers, data=data)

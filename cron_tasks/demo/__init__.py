@@ -1,1 +1,1 @@
-"""What `cron-tasks up --demo` adds: a REST service with sample jobs, and a bot that prints."""
+"""Provide what `cron-tasks up --demo` adds: a REST service with sample jobs, and a printing bot."""

@@ -62,7 +62,7 @@ def _check_headers(headers: dict[str, str]) -> dict[str, str]:
     names = [name.lower() for name in headers]
     for name in names:
         if name in _OWN_HEADERS:
-            raise ValueError(f"{name} is not free to set: the request sets it itself, or not")
+            raise ValueError(f"{name} cannot be set: it belongs to the connection")
         if names.count(name) > 1:
             raise ValueError(f"{name} is given more than once")
     for name, value in headers.items():

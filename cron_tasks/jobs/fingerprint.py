@@ -6,11 +6,12 @@ from typing import Any
 
 import orjson
 
+from cron_tasks.jobs.job import MAPPED_TO_NULL, MAPPING_ERROR, OPTIONS, TIMING
 from cron_tasks.text.display import printable_key
 from cron_tasks.text.stored_json import to_storable
 
 #: Part of every fingerprint. It is raised when the same row would make another document.
-FORMAT = b"2"
+FORMAT = b"3"
 #: Fields that do not define a job: our own reports (report/), and when its row was last saved.
 REMARKS = frozenset(
     {"last_run_at", "last_status", "last_error", "next_run_at", "config_error"}
@@ -18,13 +19,18 @@ REMARKS = frozenset(
 )
 
 
+#: The fields that count: those of a job, and what rest/mapping.py adds to a row.
+_COUNTED = frozenset({*TIMING, *OPTIONS, MAPPED_TO_NULL, MAPPING_ERROR})
+
+
 def fingerprint_row(row: Any, salt: str) -> str:
     """Return 16 characters that depend on the row, on `salt` and on the format of this version.
 
-    REMARKS do not count, so that a report that comes back in the next list changes nothing.
+    Only the fields of a job count. Services keep counters and times in the same row (`n_pings`,
+    `last_ping`), and our reports come back in the next list.
     """
-    if isinstance(row, dict) and not row.keys().isdisjoint(REMARKS):
-        row = {name: value for name, value in row.items() if name not in REMARKS}
+    if isinstance(row, dict) and not row.keys() <= _COUNTED:
+        row = {name: value for name, value in row.items() if name in _COUNTED}
     try:
         canonical = orjson.dumps(row, option=orjson.OPT_SORT_KEYS)
     except TypeError:

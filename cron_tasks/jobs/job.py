@@ -38,6 +38,8 @@ from cron_tasks.text.display import printable
 
 #: The field that rest/mapping.py adds to a row: the switches for which REST_MAPPING found null.
 MAPPED_TO_NULL = "mapped_to_null"
+#: The field that it adds instead of all others where an expression fails on a row.
+MAPPING_ERROR = "mapping_error"
 _SWITCHES = ("enabled", "is_active")
 _NULL = "CRON_TASKS_REST_MAPPING finds null in this row, so the job is enabled"
 
@@ -101,14 +103,25 @@ class Job(BaseModel):
         return self.schedule.timezone
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """Return a line that names the unknown fields, and one if the mapping lost `enabled`."""
+    def unknown_fields(self) -> tuple[str, ...]:
+        """Return the fields of the row that no job has, such as `retry.max_atempts`."""
         unknown = [name for name in self.extra if name != MAPPED_TO_NULL]
         for name in _NESTED:
             part: JobPart = getattr(self, name)
             unknown += [f"{name}.{field}" for field in part.model_extra or ()]
-        ignored = [describe_unknown_fields(tuple(unknown), _KNOWN)] if unknown else []
-        return (*ignored, *(f"`{name}`: {_NULL}" for name in self._mapped_to_null()))
+        return tuple(unknown)
+
+    @property
+    def lost_switches(self) -> tuple[str, ...]:
+        """Return a line for each switch that the mapping lost, so that the job is enabled."""
+        return tuple(f"`{name}`: {_NULL}" for name in self._mapped_to_null())
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return a line that names the unknown fields, and those of `lost_switches`."""
+        unknown = self.unknown_fields
+        ignored = [describe_unknown_fields(unknown, KNOWN_FIELDS)] if unknown else []
+        return (*ignored, *self.lost_switches)
 
     def _mapped_to_null(self) -> list[str]:
         names = self.extra.get(MAPPED_TO_NULL)
@@ -158,7 +171,8 @@ _COMPUTED = {"schedule", "written", "extra"}
 OPTIONS = Job.model_fields.keys() - _COMPUTED | {"is_active"}
 #: What is expected in each field, by its path.
 EXPECTED = describe_fields(Job, _NESTED) | {"is_active": "true or false"}
-_KNOWN = (*TIMING, *(name for name in EXPECTED if name not in _COMPUTED))
+#: All fields of a row, and those of its objects by their path.
+KNOWN_FIELDS = (*TIMING, *(name for name in EXPECTED if name not in _COMPUTED))
 _DEFAULTS = {
     name: field.get_default(call_default_factory=True) for name, field in Job.model_fields.items()
 }

@@ -40,7 +40,7 @@ class Permissions:
                 yield (
                     "action.name",
                     f"jobs may not call the task {short_repr(action.name)}; "
-                    "CRON_TASKS_TASKS_ALLOW names those that they may",
+                    "CRON_TASKS_TASKS_ALLOW lists the permitted tasks",
                 )
             case HttpAction():
                 if why := explain_host_refusal(action.host, self.http):
@@ -51,7 +51,7 @@ class Permissions:
 
     def _describe_unknown_secret(self, name: str) -> str:
         near = find_nearest(name, self.secrets)
-        hint = f"did you mean {near}?" if near else "CRON_TASKS_SECRETS_DIR is their folder"
+        hint = f"did you mean {near}?" if near else "add it to the folder CRON_TASKS_SECRETS_DIR"
         return f"jobs have no secret {short_repr(name)}; {hint}"
 
 

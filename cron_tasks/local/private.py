@@ -1,4 +1,4 @@
-"""Files that only the user who runs `up` may read: the data folder and the passwords in it."""
+"""Keep the data folder and the passwords in it private to the user who runs `up`."""
 
 import os
 import secrets
@@ -9,13 +9,13 @@ from pathlib import Path
 
 from cron_tasks.errors import CronTasksError
 
-#: What `up` keeps in a data folder, besides the passwords.
+#: The names that `up` creates in a data folder, besides the passwords.
 OURS = ("jobs.json", "logs", "valkey")
 
 
 @contextmanager
 def private_files() -> Iterator[None]:
-    """Have this process and those that it starts create files for this user alone."""
+    """Let this process, and those that it starts, create files that only this user may read."""
     before = os.umask(0o077)
     try:
         yield
@@ -24,29 +24,31 @@ def private_files() -> Iterator[None]:
 
 
 def make_private(folder: Path) -> None:
-    """Create `folder`, or take away what others may do to it and to what `up` keeps in it.
+    """Create `folder`, or remove the access of others to it and to what `up` keeps in it.
 
-    Raises CronTasksError if the folder belongs to another user, or if others share it: changing its
-    mode would then break more than `up`. Raises OSError if it cannot be created.
+    Raises CronTasksError if the folder belongs to another user, or if others share it. Changing its
+    mode would then break more than `up`. Raises OSError if the folder cannot be created.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = folder.stat()
     if status.st_uid != os.geteuid():
-        raise CronTasksError(f"{folder} belongs to another user: give --data a folder of your own")
-    found = set(os.listdir(folder))
-    if status.st_mode & 0o077 and (status.st_mode & stat.S_ISVTX or _is_foreign(found)):
         raise CronTasksError(
-            f"others may use {folder}, and it holds files that are not of `up`: "
-            f"give --data a folder of its own, or say `chmod 700 {folder}`"
+            f"{folder} belongs to another user. Choose a --data folder of your own"
+        )
+    found = set(os.listdir(folder))
+    if status.st_mode & 0o077 and (status.st_mode & stat.S_ISVTX or _holds_others(found)):
+        raise CronTasksError(
+            f"Other users can access {folder}, which holds files that `up` did not create. "
+            f"Choose another --data folder, or run `chmod 700 {folder}`"
         )
     for path in (folder, *(folder / name for name in OURS if name in found)):
         _restrict(path)
 
 
-def secret(path: Path) -> str:
-    """The password kept in the file `path`; a new one, of 16 letters and digits, if there is none.
+def ensure_password(path: Path) -> str:
+    """Return the password in the file `path`. Create one of 16 letters and digits if there is none.
 
-    The file is replaced as a whole, so that a crash leaves no half of it.
+    The file is replaced as a whole, so that a crash does not leave half of it.
     """
     if path.exists():
         _restrict(path)
@@ -61,12 +63,12 @@ def secret(path: Path) -> str:
     return text
 
 
-def _is_foreign(found: set[str]) -> bool:
+def _holds_others(found: set[str]) -> bool:
     return bool(found) and found.isdisjoint(OURS)
 
 
 def _restrict(path: Path) -> None:
-    """Take away the rights of group and others, in a folder those of all that it holds."""
+    """Remove the access of group and others, in a folder of ours to everything in it."""
     for each in (path, *path.rglob("*")) if path.name in OURS else (path,):
         if not each.is_symlink():
             each.chmod(each.stat().st_mode & 0o700)

@@ -7,6 +7,7 @@ timeouts of its own.
 
 import re
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -15,6 +16,7 @@ import requests
 from urllib3.util import Retry
 
 from cron_tasks.http.adapter import LimitedAdapter
+from cron_tasks.http.failures import describe_status
 from cron_tasks.http.hosts import with_ascii_host
 from cron_tasks.http.retry_after import read_retry_after
 from cron_tasks.settings import Settings
@@ -51,31 +53,38 @@ class Client(requests.Session):
         self.mount("http://", adapter)
         self.mount("https://", adapter)
         self.base: str = settings.require("rest_url").rstrip("/")
-        self.auth = self._set_token
+        self.auth = self._identify
         self.max_redirects = 10
         self.headers.update({"Accept": "application/json", "User-Agent": "cron-tasks"})
         self._settings = settings
+        self._secret_headers = secret_headers(settings)
         self._mask = Mask()
-        if settings.rest_token:
-            self._mask.hide(settings.rest_token.get_secret_value())
+        for secret in (settings.rest_token, *settings.rest_headers.values()):
+            if secret:
+                self._mask.hide(secret.get_secret_value())
+        if settings.rest_token and settings.rest_auth_scheme.lower() == "basic":
+            _, _, password = settings.rest_token.get_secret_value().partition(":")
+            if password:
+                self._mask.hide(password)
 
     def mask_token(self, text: str) -> str:
         """Return a text for messages without the token, which a redirect, for one, may repeat."""
         masked = self._mask.mask_text(text)
-        return "(it repeats CRON_TASKS_REST_TOKEN)" if self._mask.occurs_in(masked) else masked
+        repeats = "(it repeats CRON_TASKS_REST_TOKEN or CRON_TASKS_REST_HEADERS)"
+        return repeats if self._mask.occurs_in(masked) else masked
 
-    def _set_token(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Send the token to the origin of CRON_TASKS_REST_URL only. Ignore .netrc."""
-        request.headers.pop("Authorization", None)
-        token = self._settings.rest_token
+    def _identify(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Send the secret headers to the origin of CRON_TASKS_REST_URL only. Ignore .netrc."""
+        for name in ("Authorization", *self._secret_headers):
+            request.headers.pop(name, None)
         session: Any = self  # requests has no type for `should_strip_auth`.
-        if token and not session.should_strip_auth(self.base, request.url):
-            request.headers["Authorization"] = f"Bearer {token.get_secret_value()}"
+        if not session.should_strip_auth(self.base, request.url):
+            request.headers.update(self._secret_headers)
         return request
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, _: object) -> None:
         """Set the token again after a redirect (overrides requests)."""
-        self._set_token(prepared_request)
+        self._identify(prepared_request)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Return where a redirect leads, with its host in ASCII (overrides requests)."""
@@ -85,9 +94,28 @@ class Client(requests.Session):
         return location
 
 
+def secret_headers(settings: Settings) -> dict[str, str]:
+    """Return the headers that identify us, with the token by its scheme (RFC 9110, 11.6.2)."""
+    headers = {name: value.get_secret_value() for name, value in settings.rest_headers.items()}
+    if settings.rest_token:
+        token, scheme = settings.rest_token.get_secret_value(), settings.rest_auth_scheme
+        if scheme.lower() == "basic":  # RFC 7617
+            token = b64encode(token.encode()).decode()
+        headers["Authorization"] = f"{scheme} {token}"
+    return headers
+
+
 def strip_credentials(url: str) -> str:
     """Return a URL for messages, without its user, password and query, which may be secret."""
     return printable(re.sub(r"//[^/]*@", "//", re.split(r"[?#]", url)[0]))
+
+
+def _too_late(response: Any, wait: float) -> str:
+    """Say why there is no further attempt in time."""
+    if response is None or "Retry-After" not in response.headers:
+        return f"the next attempt would be in {wait:.0f} s"
+    answered = f"the service answered {describe_status(response.status)}"
+    return f"{answered} and asks to wait {wait:.0f} s"
 
 
 class _DeadlineAdapter(LimitedAdapter):
@@ -99,7 +127,7 @@ class _DeadlineAdapter(LimitedAdapter):
                     asked = read_retry_after(response.headers.get("Retry-After"), time.time())
                     wait = asked or wait
                 if time.monotonic() + wait >= until():
-                    raise TooLate(f"the next attempt would be in {wait:.0f} s")
+                    raise TooLate(_too_late(response, wait))
                 time.sleep(wait)
 
         super().__init__(until, pool_maxsize=pool, max_retries=Retries(**retry))

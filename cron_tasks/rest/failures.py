@@ -5,10 +5,12 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 
+import orjson
 import urllib3.exceptions as u
 from requests import Response, TooManyRedirects
 
 from cron_tasks.http.failures import CAUSES, Cause, describe_detail, describe_status, find_cause
+from cron_tasks.text.display import printable
 
 _CHECK_URL = "is the service running, and is CRON_TASKS_REST_URL right?"
 
@@ -33,6 +35,11 @@ _REMEDIES: Mapping[type[BaseException], str] = {
     u.ConnectTimeoutError: _CHECK_URL,
     http.client.HTTPException: "is CRON_TASKS_REST_URL right?",
 }
+#: The fields in which services say why they refuse a request: Django REST Framework, Express,
+#: Laravel, and RFC 9457.
+_WORDS = ("detail", "error", "message", "title")
+#: The bytes of an answer in which its words are looked for.
+_WORDS_READ = 4096
 #: Settings to check, by the status of an answer.
 LIST_HINTS = {401: "TOKEN", 403: "TOKEN", 404: "JOBS_PATH"}
 REPORT_HINTS = {401: "TOKEN", 403: "TOKEN"} | dict.fromkeys((301, 302, 303, 405), "REPORT_PATH")
@@ -61,10 +68,35 @@ def _unwrap(error: BaseException) -> Iterator[BaseException]:
         link = next((each for each in inner if isinstance(each, BaseException)), None)
 
 
+def _read_words(response: Response) -> str:
+    """Return what a service that refuses a request says about it, in JSON, as one line.
+
+    A body that was read already, or that is something else, has no words.
+    """
+    if response.status_code < 400:
+        return ""
+    try:
+        body = response.raw.read(_WORDS_READ, decode_content=True)
+        document = orjson.loads(body)
+    except (OSError, u.HTTPError, ValueError):
+        return ""
+    if not isinstance(document, dict):
+        return ""
+    texts = [document.get(name) for name in _WORDS]
+    return next((printable(text) for text in texts if isinstance(text, str) and text), "")
+
+
 def explain_status(
     response: Response, hints: Mapping[int, str] = LIST_HINTS, wanted: str = "200 and a list"
 ) -> str:
-    """Explain an answer with another status than `wanted`."""
+    """Explain an answer with another status than `wanted`, and add the service's own words."""
+    words = _read_words(response)
+    return _explain_code(response, hints, wanted) + (
+        f"; in its own words: {words}" if words else ""
+    )
+
+
+def _explain_code(response: Response, hints: Mapping[int, str], wanted: str) -> str:
     code = response.status_code
     answered = f"the service answered {describe_status(code)}"
     if code in (401, 403) and "Authorization" not in response.request.headers:

@@ -12,7 +12,16 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from cron_tasks.rest.mapping import Shape
-from cron_tasks.rest.pages import Fetcher, find_link
+from cron_tasks.rest.pages import Fetcher
+from cron_tasks.rest.pagination import (
+    Incomplete,
+    Numbering,
+    Page,
+    check_complete,
+    find_link,
+    find_next,
+    read_numbering,
+)
 from cron_tasks.rest.rows import Document, Malformed
 from cron_tasks.settings import Settings
 
@@ -36,10 +45,18 @@ class Listing:
     `validators` are set once all rows of a list that has a single page are read.
     """
 
-    def __init__(self, fetcher: Fetcher, shape: Shape, known: Validators | None) -> None:
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        shape: Shape,
+        known: Validators | None,
+        numbering: Numbering | None = None,
+    ) -> None:
         self._fetcher = fetcher
         self._shape = shape
-        self._page = fetcher.fetch_page(fetcher.home, known.as_headers() if known else {})
+        self._numbering = numbering
+        self._first_url = numbering.first(fetcher.home) if numbering else fetcher.home
+        self._page = fetcher.fetch_page(self._first_url, known.as_headers() if known else {})
         self.not_modified = self._page.status_code == 304
         self.validators = known if self.not_modified else None
 
@@ -48,30 +65,56 @@ class Listing:
 
         Raises SourceError if the list cannot be read whole. The rows until then are not the list.
         """
-        page, seen = self._page, {self._fetcher.home}
+        page, seen, arrived = self._page, {self._first_url}, 0
         while True:
             document = Document(self._fetcher.body)
             number = self._fetcher.page
             place = f"page {number}, row" if number > 1 else "row"
+            count = 0
             try:
                 for count, row in enumerate(self._shape.find_rows(document), 1):
                     yield f"{place} {count}", self._shape.map_row(row)
-                following = self._shape.find_next(document.envelope)
+                read = Page(self._fetcher.url, count, arrived, document.envelope, page.headers)
+                following = self._find_next(read)
             except Malformed as error:
                 raise self._fetcher.make_error(f"the answer {error}") from None
-            if following in (None, ""):
-                following = find_link(page, "next")
             if following is None:
                 break
-            if not isinstance(following, str):
-                raise self._fetcher.make_error("`next` is neither a URL nor null")
             url = self._fetcher.resolve_reference(following)
             if url in seen:
                 raise self._fetcher.make_error("`next` leads back to a page that was already read")
             seen.add(url)
+            arrived = read.arrived
             page = self._fetcher.fetch_page(url, {})
+            if self._numbering and self._fetcher.repeats_a_page:
+                raise self._fetcher.make_error(
+                    "the page is the same as the one before: the service ignores the parameters of "
+                    "CRON_TASKS_REST_PAGINATION"
+                )
         if number == 1:
             self.validators = _reliable_validators(page.headers)
+
+    def _find_next(self, page: Page) -> str | None:
+        """Return the reference to the next page, or None. Raises SourceError, Malformed."""
+        following = self._shape.find_next(page.envelope)
+        if following not in (None, ""):
+            if not isinstance(following, str):
+                raise self._fetcher.make_error("`next` is neither a URL nor null")
+            return following
+        try:
+            if self._numbering:
+                return self._numbering.following(page)
+            if self._shape.states_the_end(page.envelope):
+                following = find_link(page.headers.get("Link", ""), "next")
+                if following is None:
+                    check_complete(page)
+                return following
+            return find_next(page)
+        except Incomplete as error:
+            raise self._fetcher.make_error(
+                f"{error}; where is the next page? Set CRON_TASKS_REST_PAGINATION, "
+                "e.g. page=1&size=100"
+            ) from None
 
 
 class Source:
@@ -80,6 +123,7 @@ class Source:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._shape = Shape(settings.rest_mapping or {})
+        self._numbering = read_numbering(settings.rest_pagination)
 
     @contextmanager
     def open_list(self, validators: Validators | None = None) -> Iterator[Listing]:
@@ -89,7 +133,7 @@ class Source:
         """
         fetcher = Fetcher(self._settings)
         try:
-            yield Listing(fetcher, self._shape, validators)
+            yield Listing(fetcher, self._shape, validators, self._numbering)
         finally:
             fetcher.close()
 

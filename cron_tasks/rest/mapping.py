@@ -11,7 +11,7 @@ from typing import Any
 
 import jmespath
 
-from cron_tasks.jobs.job import MAPPED_TO_NULL
+from cron_tasks.jobs.job import MAPPED_TO_NULL, MAPPING_ERROR
 from cron_tasks.jobs.rejected import Unreadable
 from cron_tasks.rest.rows import CONTRACT_PLACES, Document, Malformed
 from cron_tasks.text.display import printable
@@ -46,6 +46,10 @@ class Shape:
         """Return the reference to the next page, once the rows are read. Raises Malformed."""
         return _evaluate_on(_compile_expression(self._next), "next", envelope)
 
+    def states_the_end(self, envelope: Mapping[str, Any]) -> bool:
+        """Tell whether a page without a next one says so itself: by `next`, or by its mapping."""
+        return self._next != "next" or "next" in envelope
+
     def map_row(self, row: Any) -> Any:
         """Return a row under the contract's names.
 
@@ -62,7 +66,7 @@ class Shape:
             for name, find in self._fields.items():
                 mapped[name] = _evaluate_on(find, name, row)
         except Malformed as error:
-            return {"id": mapped.get("id"), "mapping_error": str(error)}
+            return {"id": mapped.get("id"), MAPPING_ERROR: str(error)}
         rest = {
             name: each
             for name, each in row.items()

@@ -4,6 +4,7 @@ import io
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from hashlib import blake2b
 from tempfile import SpooledTemporaryFile
 from typing import IO
 from urllib.parse import urljoin, urlsplit
@@ -16,6 +17,7 @@ from cron_tasks.errors import SourceError
 from cron_tasks.http.hosts import with_ascii_host
 from cron_tasks.rest.client import Client, TooLate, strip_credentials
 from cron_tasks.rest.failures import explain_failure, explain_status
+from cron_tasks.rest.pagination import proxy_hint
 from cron_tasks.settings import Settings
 
 CHUNK = 1 << 16
@@ -35,8 +37,9 @@ class Fetcher(Client):
         self.home = self.base + settings.rest_jobs_path
         self.page = 0
         self.body: IO[bytes] = io.BytesIO()
-        self._url = self.home
+        self.url = self.home
         self._bytes = 0
+        self._digests = [b"", b""]
 
     def close(self) -> None:
         self.body.close()
@@ -45,14 +48,21 @@ class Fetcher(Client):
     def make_error(self, cause: str) -> SourceError:
         """Return a SourceError that gives the cause and the address, without secrets."""
         what = f"page {self.page} of the jobs" if self.page > 1 else "the jobs"
+        if hint := proxy_hint(self.home, self.url):
+            cause = f"{cause}; {hint}"
         # The token is masked before a long address is cut, as half of it would not be recognized.
-        where, cause = strip_credentials(self.mask_token(self._url)), self.mask_token(cause)
+        where, cause = strip_credentials(self.mask_token(self.url)), self.mask_token(cause)
         return SourceError(f"cannot read {what} from {where}: {cause}")
+
+    @property
+    def repeats_a_page(self) -> bool:
+        """Whether the last page has the very bytes of the one before."""
+        return self._digests[0] == self._digests[1]
 
     def resolve_reference(self, reference: str) -> str:
         """Return the absolute URL of a reference in the last answer. Raises SourceError."""
         with suppress(ValueError):
-            url: str = urldefragauth(urljoin(self._url, reference))
+            url: str = urldefragauth(urljoin(self.url, reference))
             if urlsplit(url).scheme in ("http", "https"):
                 return with_ascii_host(url)
         raise self.make_error(
@@ -66,12 +76,12 @@ class Fetcher(Client):
         in time, after several attempts.
         """
         self.page += 1
-        self._url = url
+        self.url = url
         timeout = self._settings.rest_timeout
         wait = max(0.001, min(timeout, self._until - time.monotonic()))
         try:
             with self.get(url, headers=conditions, stream=True, timeout=wait) as response:
-                self._url = response.url
+                self.url = response.url
                 if response.status_code == 200:
                     self._receive_body(response)
                 elif response.status_code != 304 or not conditions:
@@ -82,7 +92,7 @@ class Fetcher(Client):
             ValueError,
             TooLate,
         ) as error:  # Those of requests are OSErrors.
-            self._url = getattr(getattr(error, "request", None), "url", self._url)
+            self.url = getattr(getattr(error, "request", None), "url", self.url)
             cause = explain_failure(error, timeout)
             if isinstance(error, TooLate) or time.monotonic() >= self._until:
                 limit = f"{self._settings.rest_deadline:g} s (CRON_TASKS_REST_DEADLINE)"
@@ -96,21 +106,13 @@ class Fetcher(Client):
         self.body.close()
         self.body = SpooledTemporaryFile(SPOOL)  # noqa: SIM115
         most: int = self._settings.rest_max_bytes
+        digest = blake2b()
         for chunk in response.iter_content(CHUNK):
             self._bytes += len(chunk)
             if self._bytes > most:
                 name = "CRON_TASKS_REST_MAX_BYTES"
                 raise self.make_error(f"the list is larger than {most} bytes ({name})")
             self.body.write(chunk)
+            digest.update(chunk)
         self.body.seek(0)
-
-
-def find_link(response: requests.Response, relation: str) -> str | None:
-    """Return the URL of a relation in the header Link, or None.
-
-    http.client decodes headers as Latin-1, but services send URLs in UTF-8.
-    """
-    url: str | None = response.links.get(relation, {}).get("url")
-    with suppress(UnicodeError):
-        return url and url.encode("latin-1").decode()
-    return url
+        self._digests = [self._digests[1], digest.digest()]

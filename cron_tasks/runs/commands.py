@@ -39,12 +39,13 @@ def named(text: str) -> tuple[str, str, float]:
     Raises RunUnfit.
     """
     if not (parts := parse_run_id(text)):
-        raise RunUnfit(f"{short_repr(text)} is no id of a run such as 7@2026-11-23T09:00:00Z")
+        raise RunUnfit(f"{short_repr(text)} is not a run ID. Example: 7@2026-11-23T09:00:00Z")
     return run_id(*parts), *parts
 
 
 def unknown(run_id: str) -> str:
-    return f"nothing is known of a run {run_id}, or nothing any more"
+    reasons = "It may have expired, or is not due yet"
+    return f"Run {run_id} was not found. {reasons}. Try `cron-tasks why`"
 
 
 def reopen(redis: Redis, ledger: Ledger, text: str, now: float) -> tuple[str, Job]:
@@ -59,18 +60,20 @@ def reopen(redis: Redis, ledger: Ledger, text: str, now: float) -> tuple[str, Jo
         if ended is None:
             raise RunUnfit(unknown(asked_for))
         if ended["status"] == "ok":
-            raise RunUnfit(f"run {asked_for} ended ok: only others are run again")
+            raise RunUnfit(
+                f"Run {asked_for} ended ok. Only failed, skipped or missed runs can be retried"
+            )
         if not _accounted_for(redis, job_id, when, ended):
             raise RunUnfit(
-                f"run {asked_for} {ended['status']}, and of runs that old only counts are kept: "
-                f"run the job now with `cron-tasks jobs run {job_id}`"
+                f"Run {asked_for} is too old to be retried: only counts are kept of runs that old. "
+                f"Run the job now with `cron-tasks jobs run {job_id}`"
             )
         at = datetime.fromtimestamp(when, UTC)
         if "until" in ended and job.schedule.latest(at) != at:
-            raise RunUnfit(f"job {job_id} has no tick at that time: see `cron-tasks next {job_id}`")
+            raise RunUnfit(f"Job {job_id} has no tick at that time. See `cron-tasks next {job_id}`")
         if ledger.open([asked_for], now + PATIENCE, again=True):
             return asked_for, job
-    raise RunUnfit(f"run {asked_for} has not ended yet")
+    raise RunUnfit(f"Run {asked_for} has not ended yet")
 
 
 def _accounted_for(redis: Redis, job_id: str, when: float, ended: queries.Shape) -> bool:
@@ -92,4 +95,5 @@ def cancel(redis: Redis, ledger: Ledger, text: str, now: float, settings: Settin
         elif ledger.finish(now, decide([replace(tick, unwanted=why)], now, settings).close):
             return True
     ended = queries.find(redis, asked_for)
-    raise RunUnfit(f"run {asked_for} ended {ended['status']}" if ended else unknown(asked_for))
+    over = ended and f"Run {asked_for} has already ended with status {ended['status']}"
+    raise RunUnfit(over or unknown(asked_for))

@@ -96,7 +96,7 @@ def _dead(redis: Redis) -> Iterator[str]:
 def _known_to_have_failed(run_id: str, finished_at: float) -> str:
     """What is left of a failed run whose record is kept no longer, since its job has many."""
     kept = dict.fromkeys(("reason", "attempt", "started_at", "worker"))
-    error = "its record is kept no longer: later runs of the job have taken its place"
+    error = "details are no longer kept, because the job has had many runs since"
     line = {"run_id": run_id, "status": "failed", "finished_at": finished_at, "error": error}
     return json.dumps(kept | line)
 
@@ -132,7 +132,7 @@ def find(redis: Redis, run_id: str) -> Shape | None:
         kept = _first(_paged(partial(redis.lrange, history)), run_id) or known
     else:
         # Of a job that was removed, the attempts before the last one are told there only.
-        kept = known and (_first(recent, run_id, known["status"]) or known)
+        kept = known and (_first(recent, run_id, known) or known)
     if kept is not None:
         return kept
     if (failed_at := redis.zscore(names.FAILED, run_id)) is not None:
@@ -150,10 +150,11 @@ def last_end(redis: Redis, run_id: str) -> Shape | None:
     return _first(recent, run_id) or find(redis, run_id)
 
 
-def _first(lines: Iterable[str], run_id: str, status: str | None = None) -> Shape | None:
-    """Return the first record of a run, which does not stand for others; with `status` of such."""
+def _first(lines: Iterable[str], run_id: str, end: Shape | None = None) -> Shape | None:
+    """Return the first record of a run, which does not stand for others; with `end`, of that."""
     own = (run for run in map(shaped, lines) if run["run_id"] == run_id and "until" not in run)
-    return next((run for run in own if status in (None, run["status"])), None)
+    same = ("status", "reason", "finished_at")
+    return next((run for run in own if not end or all(run[n] == end[n] for n in same)), None)
 
 
 def passed_over(redis: Redis, job_id: str, when: float) -> Shape | None:

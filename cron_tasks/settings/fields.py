@@ -73,6 +73,26 @@ class Settings(BaseSettings):
         "Sent as `Authorization: Bearer …`. Never logged and never shown",
         "a token of visible ASCII characters",
     )
+    rest_auth_scheme: values.AuthScheme = _setting(
+        "Bearer",
+        "The word before the token: `Token` for Django REST Framework. With `Basic` the token is "
+        "`user:password`",
+        "a word such as Bearer, Token or Basic",
+    )
+    rest_headers: values.SecretHeaders = _setting(
+        {},
+        "Further headers of each request, as JSON or the name of a file that holds it, e.g. "
+        '`{"X-Api-Key": "…"}`. They are secrets: sent to the host of `REST_URL` only, and never '
+        "shown",
+        'JSON such as {"X-Api-Key": "secret"}, or a file that holds it',
+    )
+    rest_pagination: values.Pagination = _setting(
+        "auto",
+        "How the pages of the list are asked for. `auto` follows the links and numbers of each "
+        "page. Otherwise query parameters of which the first counts: `page=1&size=100`, "
+        "`offset=0&limit=100`",
+        "auto, or query parameters such as page=1&size=100",
+    )
     rest_timeout: float = _seconds(10, "Seconds for connecting, and for each read", 0.1, 600)
     rest_deadline: float = _seconds(
         60, "Seconds in which the whole list has to arrive, with all its pages", 1, 3600
@@ -241,7 +261,7 @@ class Settings(BaseSettings):
 
     def secrets(self) -> frozenset[str]:
         """Return the texts that no log line may contain: tokens, and passwords in URLs."""
-        given = (self.rest_token, self.telegram_token)
+        given = (self.rest_token, self.telegram_token, *self.rest_headers.values())
         tokens = {each.get_secret_value() for each in given if each}
         redis_url = parse_redis_url(self.redis_url.get_secret_value())
         return frozenset(tokens | redis_url.spellings_of_password)
@@ -277,7 +297,8 @@ def format_value(value: Any) -> str:
         case tuple():
             return ", ".join(value)
         case dict():
-            return json.dumps(value, ensure_ascii=False) if value else ""
+            plain = {name: format_value(each) for name, each in value.items()}
+            return json.dumps(plain, ensure_ascii=False) if value else ""
         case ByteSize():
             return value.human_readable().replace(".0", "")
         case float():

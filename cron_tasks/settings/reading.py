@@ -91,7 +91,8 @@ def _explain_errors(error: ValidationError, given: Given) -> Iterator[str]:
     details = {detail["loc"][0]: detail for detail in error.errors(include_url=False)}
     for name in filter(details.__contains__, Settings.model_fields):
         value, origin = given[name]
-        got = "***" if name.endswith("_token") else short_repr(mask_passwords(value), 100)
+        secret = name.endswith(("_token", "_headers"))
+        got = "***" if secret else short_repr(mask_passwords(value), 100)
         context = details[name].get("ctx", {})
         why = f": {context['error']}" if "error" in context else ""
         expected = describe_valid_values(name)

@@ -4,8 +4,10 @@ A message follows "expected …, got …: ", so it adds only what those two leav
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import parse_qsl
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
@@ -55,6 +57,38 @@ def _check_id_placeholder(path: str) -> str:
 def _check_token(token: SecretStr) -> SecretStr:
     _check_visible(token.get_secret_value())
     return token
+
+
+def _check_scheme(scheme: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]*", scheme):
+        raise ValueError("it holds a character that a scheme cannot have")
+    return scheme
+
+
+def _check_header(name: str, value: SecretStr) -> None:
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):  # RFC 9110, section 5.6.2
+        raise ValueError(f"{short_repr(name)} cannot be the name of a header")
+    if name.lower() in ("authorization", "host", "content-length", "transfer-encoding"):
+        raise ValueError(f"{name} is set by cron-tasks itself: CRON_TASKS_REST_TOKEN is for tokens")
+    text = value.get_secret_value()
+    if text != text.strip() or not text.isprintable() or not text.isascii():
+        raise ValueError(f"the value of {name} is not one line of visible ASCII characters")
+
+
+def _check_headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    for name, value in headers.items():
+        _check_header(name, value)
+    return headers
+
+
+def _normalize_pagination(text: str) -> str:
+    text = text.strip().lstrip("?")
+    if text.lower() == "auto":
+        return "auto"
+    parameters = parse_qsl(text, keep_blank_values=True)
+    if not parameters or not parameters[0][1].isdecimal():
+        raise ValueError("the first parameter has to have a number, which counts from page to page")
+    return text
 
 
 def _read_json_or_file(value: Any) -> Any:
@@ -139,6 +173,14 @@ BaseUrl = Annotated[str, AfterValidator(_normalize_base_url)]
 UrlPath = Annotated[str, Field(pattern="^/"), AfterValidator(_check_visible)]
 ReportPath = Annotated[UrlPath, AfterValidator(_check_id_placeholder)]
 Token = Annotated[SecretStr, AfterValidator(_check_token)]
+AuthScheme = Annotated[str, AfterValidator(_check_scheme)]
+SecretHeaders = Annotated[
+    dict[str, SecretStr],
+    NoDecode,
+    AfterValidator(_check_headers),
+    BeforeValidator(_read_json_or_file),
+]
+Pagination = Annotated[str, AfterValidator(_normalize_pagination)]
 Mapping = Annotated[
     dict[str, str], NoDecode, AfterValidator(_check_mapping), BeforeValidator(_read_json_or_file)
 ]

@@ -1,8 +1,8 @@
 """Reconcile the registry with the REST service: read, plan, apply."""
 
 import gc
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,8 @@ import structlog
 from redis import Redis
 
 from cron_tasks.errors import SourceError, WriteRefused
+from cron_tasks.jobs.job import KNOWN_FIELDS, Job
+from cron_tasks.jobs.messages import describe_unknown_fields
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Overtaken
 from cron_tasks.registry.fence import Fence, sync_lock
@@ -239,8 +241,24 @@ def _log_report(report: Report, before: SourceStatus) -> None:
                 unchanged=changes.unchanged,
                 rejected=len(changes.rejected),
             )
-        for desired in (*changes.added, *changes.changed):
-            for warning in desired.job.warnings:
-                log.warning("job.warning", job_id=desired.job.id, warning=warning)
+        written = [desired.job for desired in (*changes.added, *changes.changed)]
+        for job in written:
+            for warning in job.lost_switches:
+                log.warning("job.warning", job_id=job.id, warning=warning)
+        _log_unknown_fields(written)
     elif (report.state, report.detail) != (before.state, before.detail):
         log.error(f"sync.{report.state}", detail=report.detail, changed="nothing")
+
+
+def _log_unknown_fields(jobs: Sequence[Job]) -> None:
+    """Log the unknown fields of all written jobs in one line, the commonest first."""
+    rows = Counter(name for job in jobs for name in job.unknown_fields)
+    if rows:
+        names = tuple(name for name, _ in rows.most_common())
+        first = next(job.id for job in jobs if job.unknown_fields)
+        log.warning(
+            "sync.unknown_fields",
+            warning=describe_unknown_fields(names, KNOWN_FIELDS),
+            jobs=sum(bool(job.unknown_fields) for job in jobs),
+            job_id=first,
+        )

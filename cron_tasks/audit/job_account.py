@@ -1,4 +1,4 @@
-"""What is known of the ticks of one job, and how each of them ended. Pure."""
+"""Hold what is known of the ticks of one job, and answer how each of them ended. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from cron_tasks.audit.days import Evidence
+from cron_tasks.audit.day_check import Evidence
 from cron_tasks.ledger.records import ONE_TICK, counted, milliseconds
 from cron_tasks.schedules import Schedule
 from cron_tasks.schedules.catchup import is_fire_time
@@ -18,9 +18,9 @@ Folded = Mapping[tuple[int, str, str | None], tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What counted for a job after `since` up to and with `until` (infinity: it still does).
+    """A version of a job, in force after `since` up to and including `until` (infinity: today).
 
-    Without a `schedule` no tick was due; `why` says why: "disabled", "paused: <reason>".
+    Without a `schedule` no tick was due, for the reason `why`: "disabled" or "paused: <reason>".
     """
 
     since: float
@@ -30,13 +30,16 @@ class Version:
 
 
 @dataclass(slots=True)
-class Account:
-    """All that is known of one job's ticks; times are in seconds since the epoch.
+class JobAccount:
+    """All that is known of one job's ticks. Times are in seconds since the epoch.
 
-    `records` are the ticks that did not simply end ok: (first, last, record); `folded` is what is
-    left of the oldest of many. `ok` is the count of a day by day, `old_ok` that of the version
-    before, whose sum is one of milliseconds. `open` are the states of open ticks, `next` is the
-    tick that has not fired yet. Of the time up to `unknown_before` not everything is known.
+    - `versions`: the versions of the job, oldest first.
+    - `records`: the ticks that did not simply end ok, as (first, last, record).
+    - `ok`: the count of ok ticks by day. `old_ok` is the count that the version before kept, whose
+      sum is one of milliseconds.
+    - `open`: the state of each open tick. `next` is the next tick that has not fired yet.
+    - `folded`: the counts that are left of the oldest records, if a job had many.
+    - `unknown_before`: records from before this time were dropped.
     """
 
     job_id: str
@@ -58,34 +61,39 @@ class Account:
 
     @property
     def counted_days(self) -> set[int]:
-        """The days of which something was counted."""
+        """The days with a count."""
         return {*self.ok, *self.old_ok}
 
-    def plain(self, end: float) -> bool:
-        """Whether all that is known up to `end` is the counts of this version."""
+    def is_plain(self, end: float) -> bool:
+        """Return whether up to `end` only the counts of this version have to be looked at."""
         special = self.records or self.open or self.old_ok or self.folded
         return not (special or (self.next and self.next <= end))
 
     def known_from(self, since: float) -> float:
-        """After when, not before `since`, it is known how each tick ended: just before the next
-        hour where only counts are left of the hour of `since`."""
+        """Return the time from `since` on after which it is known how each tick ended.
+
+        If only counts are left of the hour of `since`, that is just before the next hour.
+        """
         since = max(since, self.unknown_before)
         if not any(hour == int(since // HOUR) for hour, *_ in self.folded):
             return since
         version = self.version_at(since)
-        due = version and version.schedule and is_fire_time(version.schedule, since)
-        if since % HOUR == 0 and not due:
+        is_due = version and version.schedule and is_fire_time(version.schedule, since)
+        if since % HOUR == 0 and not is_due:
             return since
         return (since // HOUR + 1) * HOUR - 0.001
 
-    def in_hour(self, tick: float) -> dict[tuple[str, str | None], int]:
-        """The counts that are left of a tick's hour, by status and reason."""
+    def counts_in_hour(self, tick: float) -> dict[tuple[str, str | None], int]:
+        """Return the counts that are left of a tick's hour, by status and reason."""
         hour = int(tick // HOUR)
         return {(s, r): number for (h, s, r), (number, _) in self.folded.items() if h == hour}
 
-    def count_of(self, day: int, ticks: Iterable[float]) -> tuple[int, int | None]:
-        """How many ticks of a day were counted, and the sum of their checksums; None where a part
-        of them was counted by the version before, as on the day of the upgrade."""
+    def count_of_day(self, day: int, ticks: Iterable[float]) -> tuple[int, int | None]:
+        """Return how many ticks of a day were counted, and the sum of their checksums.
+
+        The sum is None if the version before counted a part of them, as on the day of the upgrade.
+        If it counted exactly `ticks`, the sum is computed from these.
+        """
         number, checksums = divmod(self.ok.get(day, 0), ONE_TICK)
         for (hour, *_), (folded, its_sum) in self.folded.items():
             if hour // 24 == day:
@@ -93,7 +101,7 @@ class Account:
         if not (old := self.old_ok.get(day, 0)):
             return number, checksums
         old_number, old_sum = divmod(old, ONE_TICK)
-        if number == 0 and (old_number, old_sum) == _in_milliseconds(ticks):
+        if number == 0 and (old_number, old_sum) == _old_count(ticks):
             return old_number, sum(counted(tick) - ONE_TICK for tick in ticks)
         return number + old_number, None
 
@@ -101,7 +109,8 @@ class Account:
         return next((v for v in self.versions if v.since < when <= v.until), None)
 
     def spans(self, start: float, end: float) -> list[tuple[float, float, Schedule]]:
-        """Which schedules counted in a time, each from its first to its last second."""
+        """Return the schedules in force from `start` to `end`, each with its first and last second
+        in that time."""
         return [
             (max(v.since + 0.001, start), min(v.until, end), v.schedule)
             for v in self.versions
@@ -109,8 +118,11 @@ class Account:
         ]
 
     def record_of(self, tick: float) -> dict[str, Any] | None:
-        """What became of a tick, where it did not simply end ok; what was said of it alone counts
-        more than what was said of a stretch."""
+        """Return the record of a tick, or None if it simply ended ok.
+
+        A record of the tick alone comes before a record of a stretch, and of two stretches the
+        shorter one counts.
+        """
         if tick in self._single:
             return self._single[tick]
         about = [each for each in self._stretches if each[0] <= tick <= each[1]]
@@ -119,7 +131,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Ticks of a time, how many of them are asked for, and their count by day."""
+    """The ticks of a time, how many of them are asked for, and their count by day."""
 
     ticks: tuple[float, ...]
     asked: int
@@ -127,9 +139,13 @@ class Expected:
 
 
 @lru_cache(maxsize=4096)
-def expected(schedule: Schedule, start: float, end: float, since: float, until: float) -> Expected:
-    """The ticks with start <= tick <= end, of which those after `since` up to `until` are asked
-    for."""
+def expect_ticks(
+    schedule: Schedule, start: float, end: float, since: float, until: float
+) -> Expected:
+    """Return the ticks with start <= tick <= end.
+
+    The ticks with since < tick <= until are asked for.
+    """
     ticks, by_day = [], dict[int, int]()
     moment = datetime.fromtimestamp(start, UTC)
     tick = moment if is_fire_time(schedule, start) else schedule.after(moment)
@@ -142,8 +158,11 @@ def expected(schedule: Schedule, start: float, end: float, since: float, until: 
     return Expected(tuple(ticks), asked, by_day)
 
 
-def recorded(account: Account, tick: float) -> tuple[str, str | None] | None:
-    """How an expected tick ended, and why; None when only counts can tell."""
+def recorded_end(account: JobAccount, tick: float) -> tuple[str, str | None] | None:
+    """Return status and reason of an expected tick, or None if only counts can show them.
+
+    The status of a tick that has not ended is "open".
+    """
     if tick in account.open or (account.next is not None and tick >= account.next):
         return "open", None
     if record := account.record_of(tick):
@@ -151,31 +170,33 @@ def recorded(account: Account, tick: float) -> tuple[str, str | None] | None:
     return None
 
 
-def status_of(account: Account, tick: float) -> tuple[str, str | None]:
-    """How an expected tick ended, and why; ok without a reason rests on the count alone.
+def status_of(account: JobAccount, tick: float) -> tuple[str, str | None]:
+    """Return status and reason of an expected tick.
 
-    "unsure" when of its hour only counts are kept, and some ticks ended one way and some another.
+    The reason is "recorded" if the tick has a record without one. ("ok", None) rests on the count
+    alone. The status is "unsure" if only counts are left of the tick's hour and its ticks ended
+    differently.
     """
-    ended = recorded(account, tick)
+    ended = recorded_end(account, tick)
     if ended is not None:
         return ended[0], ended[1] or "recorded"
-    counts = account.in_hour(tick)
+    counts = account.counts_in_hour(tick)
     if not counts:
         return "ok", None
     start = tick // HOUR * HOUR
-    there = [
+    unrecorded = [
         each
         for first, last, schedule in account.spans(start, start + HOUR - 0.001)
-        for each in expected(schedule, first, last, first, last).ticks
-        if recorded(account, each) is None
+        for each in expect_ticks(schedule, first, last, first, last).ticks
+        if recorded_end(account, each) is None
     ]
-    if len(counts) == 1 and sum(counts.values()) == len(there):
+    if len(counts) == 1 and sum(counts.values()) == len(unrecorded):
         ((status, reason),) = counts
         return status, reason
     return "unsure", None
 
 
-def _in_milliseconds(ticks: Iterable[float]) -> tuple[int, int]:
-    """The count of the version before: the number of ticks and the sum of their milliseconds."""
+def _old_count(ticks: Iterable[float]) -> tuple[int, int]:
+    """Return the count of the version before: number of ticks and sum of their milliseconds."""
     found = list(map(milliseconds, ticks))
     return len(found), sum(found)

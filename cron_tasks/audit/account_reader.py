@@ -1,0 +1,223 @@
+"""Read from Redis what is known of the ticks of jobs, page by page."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, cast
+
+import orjson
+from redis import Redis
+
+from cron_tasks.audit.day_check import Evidence
+from cron_tasks.audit.job_account import Folded, JobAccount, Version
+from cron_tasks.errors import ScheduleError
+from cron_tasks.ledger.records import ONE_TICK
+from cron_tasks.ledger.run_id import parse_run_id
+from cron_tasks.registry import entries
+from cron_tasks.schedules.durations import DAY
+from cron_tasks.store import names
+from cron_tasks.store.paging import pages
+
+#: Accounts in one page.
+PAGE = 500
+#: The version before kept so many versions of a job. It did not note when it dropped one.
+OLD_VERSIONS_KEPT = 999
+
+
+def read_accounts(
+    redis: Redis,
+    job_ids: Iterable[str],
+    days: Sequence[int],
+    opened: Mapping[str, str] | None = None,
+) -> Iterator[JobAccount]:
+    """Yield the accounts of these jobs, with the counts of some `days` since 1970.
+
+    Each page takes a fixed number of round trips. `opened` is what `cron_tasks:open` holds. Without
+    it each page is read in one transaction, together with the open ticks and the histories. Then
+    everything in an account was true at one instant.
+    """
+    for page in pages(job_ids, PAGE):
+        counts, rows, by_job, rest = _read_page(redis, page, days, opened)
+        for n, job_id in enumerate(page):
+            ok, old_ok = (
+                {day: int(row[n]) for day, row in zip(days, half, strict=True) if row[n]}
+                for half in (counts[::2], counts[1::2])
+            )
+            row = rows[4 * n : 4 * n + 4]
+            account = _build_account(job_id, row, ok, old_ok, by_job.get(job_id, {}))
+            yield _add_rest(account, *rest[job_id]) if job_id in rest else account
+
+
+def _read_page(
+    redis: Redis, page: Sequence[str], days: Sequence[int], opened: Mapping[str, str] | None
+) -> tuple[list[Any], list[Any], dict[str, dict[float, str]], dict[str, tuple[Any, Any]]]:
+    """Return for a page of jobs: two replies a day, four replies a job, the open ticks by job, and
+    the counts of old records and the history of those jobs that need them."""
+    with redis.pipeline(transaction=opened is None) as pipe:
+        for day in days:
+            pipe.hmget(f"{names.COUNT_PREFIX}{day}", page)
+            pipe.hmget(f"{names.OLD_COUNT_PREFIX}{day}", page)
+        for job_id in page:
+            key = names.entry_key(job_id)
+            pipe.hmget(key, "definition", "since", "paused")
+            pipe.zscore(names.SCHEDULE, key)
+            pipe.lrange(names.VERSIONS_PREFIX + job_id, 0, -1)
+            pipe.zrange(names.ACCOUNT_PREFIX + job_id, 0, -1, withscores=True)
+        if opened is None:
+            pipe.hgetall(names.OPEN)
+            _request_rest(pipe, page)
+        replies = pipe.execute(raise_on_error=False)
+        first = 2 * len(days)
+        last = first + 4 * len(page)
+        counts, rows = replies[:first], replies[first:last]
+        if opened is None:
+            rest = dict(zip(page, _pairs(replies[last + 1 :]), strict=True))
+            return counts, rows, _group_by_job(replies[last]), rest
+        # Only a job with records has counts of older ones.
+        recorded = [job_id for n, job_id in enumerate(page) if rows[4 * n + 3]]
+        _request_rest(pipe, recorded)
+        rest = dict(zip(recorded, _pairs(pipe.execute(raise_on_error=False)), strict=True))
+        return counts, rows, _group_by_job(opened), rest
+
+
+def _request_rest(pipe: Any, job_ids: Iterable[str]) -> None:
+    """Request what only few jobs have or need: counts of old records, and the history."""
+    for job_id in job_ids:
+        pipe.hgetall(names.FOLDED_PREFIX + job_id)
+        pipe.lrange(names.HISTORY_PREFIX + job_id, 0, -1)
+
+
+def _pairs(replies: Sequence[Any]) -> Iterable[tuple[Any, Any]]:
+    return zip(replies[::2], replies[1::2], strict=True)
+
+
+def _build_account(
+    job_id: str,
+    row: Sequence[Any],
+    ok: Mapping[int, int],
+    old_ok: Mapping[int, int],
+    opened: Mapping[float, str],
+) -> JobAccount:
+    entry, score, lines, records = row
+    versions, forgotten = _read_versions(entry, lines)
+    ended = [_read_record(line, first, versions) for line, first in records]
+    return JobAccount(job_id, versions, ended, ok, opened, score, old_ok, unknown_before=forgotten)
+
+
+def _add_rest(account: JobAccount, folded: Any, past: Any) -> JobAccount:
+    """Return the account with the counts of its oldest records and the evidence of its history."""
+    counts, by_hand, unknown = _read_folded_counts(folded if isinstance(folded, dict) else {})
+    return replace(
+        account,
+        records=account.records + by_hand,
+        folded=counts,
+        unknown_before=max(account.unknown_before, unknown),
+        evidence=_read_evidence(past if isinstance(past, list) else []),
+    )
+
+
+def _group_by_job(opened: Mapping[str, str]) -> dict[str, dict[float, str]]:
+    by_job: dict[str, dict[float, str]] = {}
+    for name, state in opened.items():
+        if tick := parse_run_id(name):
+            by_job.setdefault(tick[0], {})[tick[1]] = state
+    return by_job
+
+
+def _read_folded_counts(
+    fields: Mapping[str, str],
+) -> tuple[Folded, list[tuple[float, float, dict[str, Any]]], float]:
+    """Return the counts by the hour, the manual runs, and the time up to which records of
+    stretches were dropped."""
+    counts, by_hand, unknown = dict[tuple[int, str, str | None], tuple[int, int]](), [], 0.0
+    for name, value in fields.items():
+        if name == "until":
+            unknown = datetime.fromisoformat(value).timestamp()
+        elif name.startswith("@"):
+            when, (status, reason, *twice) = float(name[1:]), value.split(":")
+            ended = {"status": status, "reason": reason or None, "twice": bool(twice)}
+            by_hand.append((when, when, ended))
+        else:
+            hour, status, reason = name.split(":", 2)
+            number, checksums = divmod(int(value), ONE_TICK)
+            counts[int(hour), status, reason or None] = number, checksums
+    return counts, by_hand, unknown
+
+
+def _read_evidence(lines: Sequence[str]) -> Evidence:
+    """Return the evidence in a job's history, whose records come newest first."""
+    ok, ended, since = Counter[float](), set[float](), float("inf")
+    for record in map(orjson.loads, lines):
+        tick = parse_run_id(record["run_id"])
+        if "until" in record or tick is None:
+            continue
+        ended.add(tick[1])
+        since = record["finished_at"]
+        ok[tick[1]] += record["status"] == "ok"
+    return Evidence(ok, frozenset(ended), since)
+
+
+def read_job_ids(redis: Redis) -> list[str]:
+    """Return the ids of all jobs, including removed ones that are still within the audited time."""
+    removed = cast("list[str]", redis.zrange(names.REMOVED, 0, -1))
+    return list(dict.fromkeys([*cast("list[str]", redis.hkeys(names.JOBS)), *removed]))
+
+
+def _read_versions(entry: Any, past: Sequence[str]) -> tuple[list[Version], float]:
+    """Return a job's versions, oldest first, and when the last dropped one ended (0: none was).
+
+    A version that cannot be read is left out. Beat has put its entry into quarantine, so it fires
+    no ticks.
+    """
+    lines = [orjson.loads(line) for line in reversed(past)]
+    forgotten = max((line["forgotten"] for line in lines if "forgotten" in line), default=0.0)
+    if len(lines) >= OLD_VERSIONS_KEPT and not forgotten:
+        forgotten = lines[0]["since"]
+    lines = [line for line in lines if "forgotten" not in line]
+    if not isinstance(entry, Exception) and entry[0] and entry[1]:
+        try:
+            line = orjson.loads(entry[0])
+            line |= {"since": float(entry[1]), "until": float("inf")}
+            line["paused"] = orjson.loads(entry[2] or "null")
+            lines.append(line)
+        except (ValueError, TypeError):
+            pass
+    return [version for line in lines if (version := _read_version(line))], forgotten
+
+
+def _read_version(line: Mapping[str, Any]) -> Version | None:
+    why = "" if line["enabled"] else "disabled"
+    if line.get("paused"):
+        why = f"paused: {line['paused']['reason']}"
+    try:
+        schedule = None if why else entries.read_schedule(line)
+    except ScheduleError:
+        return None
+    return Version(line["since"], line["until"], schedule, why)
+
+
+def _read_record(
+    line: str, first: float, versions: Iterable[Version]
+) -> tuple[float, float, dict[str, Any]]:
+    """Return the first and the last tick of a record, and the record.
+
+    A stretch without an end lasts until the next edit of the job.
+    """
+    record: dict[str, Any] = orjson.loads(line)
+    last = first
+    if "until" in record:
+        last = datetime.fromisoformat(record["until"]).timestamp()
+    elif "run_id" not in record:
+        last = next((v.until for v in versions if v.since < first <= v.until), first)
+    return first, last, record
+
+
+def read_open_ticks(redis: Redis) -> dict[str, str]:
+    """Return the state of every open tick, by run id."""
+    return cast("dict[str, str]", redis.hgetall(names.OPEN))
+
+
+def days_between(since: float, until: float) -> range:
+    """Return the days since 1970 that the time from `since` to `until` touches."""
+    return range(int(since // DAY), int(until // DAY) + 1)

@@ -1,0 +1,24 @@
+"""Explain the failures that a user can mend. Imports nothing that takes long to import."""
+
+import errno
+
+from cron_tasks.errors import CronTasksError
+from cron_tasks.text.display import printable
+
+
+def describe_failure(error: Exception) -> str | None:
+    """Return a sentence for a person, or None if the error is a bug or a closed pipe.
+
+    A pipe is closed by a reader that has seen enough, such as `head`, and click then ends quietly.
+    """
+    if isinstance(error, CronTasksError):
+        return str(error)
+    if isinstance(error, OSError):
+        return None if error.errno == errno.EPIPE else str(error)
+    # Compared by name, because importing redis or kombu takes longer than most commands.
+    if {kind.__module__.partition(".")[0] for kind in type(error).__mro__} & {"redis", "kombu"}:
+        from cron_tasks.settings import load
+
+        cause = printable(str(error)).rstrip(".") or type(error).__name__
+        return f"Redis at {load().masked_redis_url}: {cause}. Check CRON_TASKS_REDIS_URL"
+    return None

@@ -1,0 +1,135 @@
+"""Where the next page is: the forms that services use, and lists that are not whole."""
+
+from typing import Any
+
+import pytest
+
+from cron_tasks.rest.pagination import (
+    Incomplete,
+    Numbering,
+    Page,
+    find_link,
+    find_next,
+    proxy_hint,
+)
+
+URL = "http://service:8000/api/jobs/?tag=x"
+
+
+def page(
+    envelope: dict[str, Any], rows: int = 2, first: int = 0, url: str = URL, **headers: str
+) -> Page:
+    return Page(url, rows, first, envelope, {k.replace("_", "-"): v for k, v in headers.items()})
+
+
+@pytest.mark.parametrize(
+    ("envelope", "following"),
+    [
+        # Laravel, JSON:API, HAL, OData, plain.
+        ({"links": {"next": "/api/jobs/?page=2", "prev": None}}, "/api/jobs/?page=2"),
+        ({"links": {"next": {"href": "/api/jobs?p=2"}}}, "/api/jobs?p=2"),
+        ({"_links": {"next": {"href": "/api/jobs?p=2"}}}, "/api/jobs?p=2"),
+        ({"next_page_url": "http://service:8000/x?page=2"}, "http://service:8000/x?page=2"),
+        ({"meta": {"next": "?page=2"}}, "?page=2"),
+        ({"@odata.nextLink": "jobs?$skip=2"}, "jobs?$skip=2"),
+        # fastapi-pagination: Page, LimitOffsetPage, CursorPage.
+        ({"total": 6, "page": 1, "size": 2, "pages": 3}, f"{URL}&page=2"),
+        ({"total": 6, "limit": 2, "offset": 0}, f"{URL}&offset=2&limit=2"),
+        ({"next_page": "Zm9v", "total": 6}, f"{URL}&cursor=Zm9v"),
+        # Strapi, Spring, Rails' will_paginate.
+        (
+            {"meta": {"pagination": {"page": 1, "pageSize": 2, "pageCount": 3, "total": 6}}},
+            f"{URL}&pagination%5Bpage%5D=2",
+        ),
+        ({"page": {"size": 2, "totalElements": 6, "totalPages": 3, "number": 0}}, f"{URL}&page=1"),
+        ({"meta": {"current_page": 1, "last_page": 3, "total": 6}}, f"{URL}&page=2"),
+        # Kubernetes, Slack, Google.
+        ({"metadata": {"continue": "abc=", "resourceVersion": "7"}}, f"{URL}&continue=abc%3D"),
+        ({"response_metadata": {"next_cursor": "dXNl"}}, f"{URL}&cursor=dXNl"),
+        ({"has_more": True, "next_cursor": "c2"}, f"{URL}&cursor=c2"),
+        ({"nextPageToken": "t"}, f"{URL}&pageToken=t"),
+    ],
+)
+def test_the_next_page_is_found(envelope: dict[str, Any], following: str) -> None:
+    assert find_next(page(envelope)) == following
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        {},
+        {"count": 2},
+        {"total": 2, "page": 1, "size": 50, "pages": 1},
+        {"links": {"next": None}, "meta": {"current_page": 1, "last_page": 1, "total": 2}},
+        {"has_more": False, "next_cursor": None},
+        {"metadata": {"continue": ""}},
+        {"page": {"size": 2, "totalElements": 2, "totalPages": 1, "number": 0}},
+        {"total": 2, "limit": 2, "offset": 0},
+        {"pages": 0, "total": 0, "page": 1},
+        {"count": True, "total": "many"},
+    ],
+)
+def test_the_last_page_is_the_last(envelope: dict[str, Any]) -> None:
+    assert find_next(page(envelope)) is None
+
+
+def test_the_last_of_several_pages_is_the_last() -> None:
+    assert find_next(page({"total": 6, "page": 3, "size": 2, "pages": 3}, first=4)) is None
+    stated = {"page": {"totalElements": 6, "totalPages": 3, "number": 2}}
+    assert find_next(page(stated, first=4)) is None
+    assert find_next(page({"total": 5, "limit": 2, "offset": 4}, rows=1, first=4)) is None
+
+
+@pytest.mark.parametrize(
+    ("envelope", "headers", "reason"),
+    [
+        ({"count": 6}, {}, "2 of 6 jobs arrived"),
+        ({"total": 60, "pages": 2}, {}, "2 of 60 jobs arrived"),
+        ({"pages": 2}, {}, "page 1 of 2 arrived"),
+        ({"has_more": True}, {}, "more jobs exist than arrived"),
+        ({"pagination": {"hasNextPage": True}}, {}, "more jobs exist"),
+        ({}, {"Content_Range": "items 0-1/6"}, "2 of 6 jobs arrived"),
+        ({"meta": {"pagination": {"total": 3}}}, {}, "2 of 3 jobs arrived"),
+    ],
+)
+def test_a_list_that_is_not_whole_and_shows_no_way_is_refused(
+    envelope: dict[str, Any], headers: dict[str, str], reason: str
+) -> None:
+    with pytest.raises(Incomplete, match=reason):
+        find_next(page(envelope, **headers))
+
+
+@pytest.mark.parametrize(
+    ("header", "target"),
+    [
+        ('<?page=2>; rel="next"', "?page=2"),
+        ('<?page=1>; rel="prev", <?page=3>; rel=next', "?page=3"),
+        ('<?page=3>; REL="Last NEXT"', "?page=3"),
+        ('<?a=1,2;3>; title="x, y; rel=next"; rel="next"', "?a=1,2;3"),
+        ("<?q=\u00c3\u00a4>; rel=next", "?q=\u00e4"),
+        ('<?page=2>; rel="nextish"', None),
+        ('<?page=2>; title="rel=next"', None),
+        ("", None),
+    ],
+)
+def test_link_is_read_by_rfc_8288(header: str, target: str | None) -> None:
+    assert find_link(header, "next") == target
+
+
+def test_numbering_by_the_setting() -> None:
+    by_page = Numbering((("page", "1"), ("size", "2")))
+    first = by_page.first(URL)
+    assert first == f"{URL}&page=1&size=2"
+    second = by_page.following(page({}, url=first))
+    assert second == f"{URL}&size=2&page=2"
+    assert by_page.following(page({}, rows=1, first=2, url=second)) is None
+    assert by_page.following(page({}, rows=0, first=2, url=second)) is None
+    by_offset = Numbering((("offset", "0"), ("limit", "100")))
+    assert by_offset.following(page({}, rows=100)) == f"{URL}&offset=100"
+    assert by_offset.following(page({"total": 100}, rows=100)) is None
+
+
+def test_a_proxy_that_hides_its_address_is_hinted_at() -> None:
+    hint = proxy_hint("https://service/api/", "http://service/api/?page=2")
+    assert "from https://service to http://service" in hint
+    assert proxy_hint("https://service/api/", "?page=2") == ""
