@@ -61,7 +61,7 @@ def _check_token(token: SecretStr) -> SecretStr:
 
 def _check_scheme(scheme: str) -> str:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]*", scheme):
-        raise ValueError("it holds a character that a scheme cannot have")
+        raise ValueError("it contains a character that a scheme cannot have")
     return scheme
 
 
