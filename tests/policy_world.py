@@ -24,7 +24,7 @@ from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.validation import validate_row
 from cron_tasks.ledger.ledger import PATIENCE
 from cron_tasks.ledger.records import Overtaken
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.tick import Due
 from cron_tasks.registry import skips
 from cron_tasks.registry.plan import Changes, Desired
@@ -55,7 +55,7 @@ class World(Workers):
         """Runs that might be done again: those that began, and those that were to."""
         last = {name for name, _ in self.redis.zrange(names.FAILED, 0, -1, withscores=True)}
         expected = {
-            run_id(job_id, tick)
+            RunId(job_id, tick)
             for job_id, job in self.jobs.items()
             for tick in job.expected(self.clock.now)
         }
@@ -99,7 +99,7 @@ class World(Workers):
         except RunUnfit:
             return
         self._again(name, "ended")
-        self.send(name.rpartition("@")[0], name)
+        self.send(RunId.stored(name).job_id, name)
 
     def _a_moment_passes(self) -> None:
         """Let time pass before a run is done again: messages of its ends differ by their time."""

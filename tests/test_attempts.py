@@ -14,12 +14,12 @@ from stage import NOW, TICK, Stage
 from test_promises import cancelled, disabled, discarded, paused, removed, replaced
 
 from cron_tasks.ledger.records import accounted
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs.queries import shaped
 from cron_tasks.store import names
 
 EVERY = ["success", "failure", "skipped", "missed"]
-LATER = run_id("7", NOW + 3600)
+LATER = RunId("7", NOW + 3600)
 
 
 def too_late(stage: Stage) -> None:
@@ -40,7 +40,7 @@ def claimed_when_disabled(stage: Stage) -> None:
 def in_the_way(stage: Stage) -> None:
     """Another run of the job is going."""
     other = stage.fire(NOW - 3600)
-    stage.ledger.claim("w#9", stage.now, [(other, "7")])
+    stage.ledger.claim("w#9", stage.now, [other])
     stage.run()
     stage.redis.delete(names.OPEN, names.DEADLINES, names.GOING)
 
@@ -160,7 +160,7 @@ def test_runs_show_says_when_it_ended(redis: Redis, rest: RestServer, quick: Qui
 def test_a_worker_that_died_in_an_attempt_made_it(redis: Redis, rest: RestServer) -> None:
     stage = Stage(redis, rest, notify={"on": EVERY}, retry={"max_attempts": 1})
     stage.fire()
-    stage.ledger.claim("w/1#0", stage.now, [(TICK, "7")])
+    stage.ledger.claim("w/1#0", stage.now, [TICK])
     stage.sweep()
     shown = stage.shown()
     assert (shown["status"], shown["attempt"], shown["worker"]) == ("failed", 1, "w/1")

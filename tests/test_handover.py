@@ -20,6 +20,7 @@ from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.jobs.routing import routing_options
 from cron_tasks.jobs.validation import validate_row
 from cron_tasks.ledger.ledger import LEASE, Ledger
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs.outcomes import Result
 from cron_tasks.settings import Settings
@@ -29,7 +30,7 @@ from cron_tasks.worker.delegation import Handed, error_of
 from cron_tasks.worker.runner import Runner
 
 NOW = 1_800_000_000.0
-TICK = "7@2027-01-15T08:00:00Z"
+TICK = RunId("7", NOW)
 SETTINGS = Settings(tasks_allow=("other.*",))
 OK = Result("ok", output="well")
 
@@ -64,7 +65,7 @@ class Bench:
 
     def run(self, again: bool = False) -> str:
         self.ledger.open([TICK], self.now, again)
-        return self.runner.run([(TICK, "7")]).get(TICK, "")
+        return self.runner.run([TICK]).get(TICK, "")
 
     def sweep(self, waiting: int = 0) -> None:
         sweep(
@@ -136,7 +137,7 @@ def test_an_outcome_that_comes_too_late_changes_nothing(bench: Callable[..., Ben
     assert world.revoked == [first]
     assert world.runner.end(late, OK, None) == "was no longer waiting"
     world.sweep()
-    assert world.runner.run([(TICK, "7")]) == {TICK: "handed over"}
+    assert world.runner.run([TICK]) == {TICK: "handed over"}
     assert world.runner.end(late, OK, None) == "was no longer waiting"
     second, handed = world.sent[1]
     assert second.startswith(f"{TICK}#2-")
@@ -170,9 +171,9 @@ def test_an_outcome_may_still_wait_in_our_queue(bench: Callable[..., Bench]) -> 
 def test_one_that_is_stopped_does_not_wait_for_its_outcome(bench: Callable[..., Bench]) -> None:
     world = bench(overlap="replace")
     world.run()
-    other = "7@2027-01-15T08:01:00Z"
+    other = RunId("7", NOW + 60)
     world.ledger.open([other], NOW)
-    assert world.runner.run([(other, "7")]) == {}
+    assert world.runner.run([other]) == {}
     world.sweep(waiting=1)
     assert world.revoked == [world.sent[0][0]]
     assert world.records == [("skipped", "replaced")]
@@ -191,7 +192,7 @@ def test_a_task_that_cannot_be_sent_fails_the_attempt(bench: Callable[..., Bench
     assert world.run() == "retry"
     world.runner.send = send
     world.sweep()
-    assert world.runner.run([(TICK, "7")]) == {TICK: "handed over"}
+    assert world.runner.run([TICK]) == {TICK: "handed over"}
     world.runner.end(world.sent[0][1], OK, None)
     attempts = json.loads(world.ledger.history("7")[0])["attempts"]
     assert attempts[0]["error"] == "its task could not be sent: ZeroDivisionError: division by zero"

@@ -8,7 +8,7 @@ from test_stops import NOW, TICK, Attempted, made
 from cron_tasks.jobs.run import Run
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Advance
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import queries
@@ -37,7 +37,7 @@ class Waiting:
         apply(self.redis, Changes(added=[Desired(self.job, "x")]), NOW)
 
     def begins(self) -> bool:
-        claims = self.ledger.claim("w#2", NOW + 1, [(TICK, "7")])
+        claims = self.ledger.claim("w#2", NOW + 1, [TICK])
         return any(not claim.verdict for claim in claims)
 
     def sweep(self, now: float = NOW + 1) -> None:
@@ -109,9 +109,9 @@ def test_a_cancelled_run_is_still_cut_off_when_its_job_is_removed(redis: Redis) 
 @pytest.mark.parametrize("state", ["p|1||", "p|2||", "p|1|h|"])
 def test_a_run_that_was_told_to_end_does_not_begin(redis: Redis, state: str) -> None:
     it = Waiting(redis, state)
-    later = run_id("7", NOW + 60)
+    later = RunId("7", NOW + 60)
     it.ledger.stop([TICK], f"replaced|{later}")
-    (claim,) = it.ledger.claim("w#2", NOW + 1, [(TICK, "7")])
+    (claim,) = it.ledger.claim("w#2", NOW + 1, [TICK])
     assert claim.verdict == f"replaced|{later}"
 
 

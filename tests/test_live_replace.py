@@ -8,7 +8,7 @@ from helpers import wait_until
 from live import HOUR, Hourly, Live, Service, as_if_away, opened
 from redis import Redis
 
-from cron_tasks.ledger.run_id import parse_run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs import queries
 from cron_tasks.store import names
 
@@ -42,7 +42,8 @@ def test_live_a_due_tick_does_not_end_a_run_of_a_backfill(
     assert all(call.alone for call in service.calls)
     for run in queries.ended(redis, "7", "skipped"):
         assert run["reason"] == "replaced"
-        assert parse_run_id(run["other"]) > parse_run_id(run["run_id"])
+        other, own = RunId.stored(run["other"]), RunId.stored(run["run_id"])
+        assert other.scheduled_for > own.scheduled_for
         assert service.saw(run["run_id"]) == []
 
 

@@ -12,7 +12,7 @@ from rest_server import RestServer
 from cron_tasks.audit.account_reader import read_accounts
 from cron_tasks.audit.tally import audit_job
 from cron_tasks.ledger.ledger import Ledger
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import queries
 from cron_tasks.runs.overtaken import tell_overtaken
@@ -22,7 +22,7 @@ from cron_tasks.sync.reconciler import Reconciler
 
 START = 1_799_971_200.0  # 2027-01-15T00:00:00Z
 HOUR = 3600.0
-FIRST = run_id("7", START + HOUR)
+FIRST = RunId("7", START + HOUR)
 ROW: dict[str, Any] = {"id": 7, "name": "Nightly report", "every": 3600}
 ROW |= {"notify": {"on": ["missed"], "queue": "queue:mine"}}
 
@@ -70,7 +70,7 @@ def test_ticks_that_a_change_overtakes_are_told_once_and_listed(world: World, ho
     world.now = START + 3.5 * HOUR  # no beat was there at 1, 2 and 3
     world.change(how, ROW)
     (told,) = world.told()
-    until = run_id("", START + 3 * HOUR)[1:]
+    until = RunId("", START + 3 * HOUR)[1:]
     assert told["error"] == f"missed until {until}: {CHANGES[how]} before it could start"
     assert (told["id"], told["event"], told["attempt"]) == (f"{FIRST}/missed", "missed", 0)
     (listed,) = [each for each in queries.ended(world.redis) if each["job_id"] == "7"]
@@ -79,7 +79,7 @@ def test_ticks_that_a_change_overtakes_are_told_once_and_listed(world: World, ho
     assert [each["run_id"] for each in queries.ended(world.redis, "7", "missed")] == [FIRST]
     own = [each["run_id"] for each in queries.ended(world.redis, "7")]
     assert own == ([] if how == "removed" else [FIRST])
-    shown = queries.details(world.redis, run_id("7", START + 2 * HOUR))
+    shown = queries.details(world.redis, RunId("7", START + 2 * HOUR))
     assert shown is not None
     assert (shown["since"], shown["attempts"]) == (FIRST[2:], [])
     (account,) = read_accounts(world.redis, ["7"], [int(START // 86400)])

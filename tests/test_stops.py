@@ -19,7 +19,8 @@ from cron_tasks.jobs.run import Run
 from cron_tasks.jobs.validation import validate_row
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Claim, Outcome
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import State
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import queries
@@ -30,7 +31,7 @@ from cron_tasks.settings import Settings
 from cron_tasks.store import names
 
 NOW = 1_800_000_000.0
-TICK = run_id("7", NOW)
+TICK = RunId("7", NOW)
 HTTP = {"type": "http", "url": "http://127.0.0.1:9/"}
 ROW = {
     "id": 7, "name": "Report", "cron_expression": "0 * * * *", "action": HTTP, "chat_id": 1,
@@ -56,7 +57,7 @@ class Attempted:
         else:
             redis.hset(names.OPEN, TICK, "p|1||")
             redis.zadd(names.DEADLINES, {TICK: NOW + 5})
-        (self.claim,) = self.ledger.claim("w#1", NOW, [(TICK, "7")])
+        (self.claim,) = self.ledger.claim("w#1", NOW, [TICK])
 
     def fail(self, claim: Claim | None = None) -> str:
         """End the attempt as failed, to be tried again; the status that the run gets."""
@@ -79,7 +80,7 @@ class Attempted:
 def stops() -> dict[str, Callable[[Attempted], object]]:
     return {
         "cancelled": lambda it: it.ledger.stop([TICK], "cancelled|"),
-        "replaced": lambda it: it.ledger.stop([TICK], f"replaced|{run_id('7', NOW + 60)}"),
+        "replaced": lambda it: it.ledger.stop([TICK], f"replaced|{RunId('7', NOW + 60)}"),
         "paused": lambda it: it.registry.pause("7", "stocktaking", NOW),
         "removed": lambda it: apply(it.redis, Changes(removed=["7"]), NOW),
     }
@@ -112,9 +113,9 @@ def test_the_next_run_of_the_job_is_not_held_up(
         apply(redis, Changes(added=[Desired(it.job, "x")]), NOW + 2)
     if reason == "paused":
         it.registry.resume("7", NOW + 2)
-    later = run_id("7", NOW + 3600)
+    later = RunId("7", NOW + 3600)
     redis.hset(names.OPEN, later, "p|1||")
-    (claim,) = it.ledger.claim("w#2", NOW + 3600, [(later, "7")])
+    (claim,) = it.ledger.claim("w#2", NOW + 3600, [later])
     assert claim.verdict == ""
 
 
@@ -165,7 +166,7 @@ def test_a_pause_does_not_end_what_a_person_started(redis: Redis) -> None:
 
 def test_a_run_by_hand_never_takes_the_name_of_a_tick(redis: Redis) -> None:
     it = Attempted(redis)
-    assert open_by_hand(it.ledger, it.job, NOW + 3600) == run_id("7", NOW + 3600.001)
+    assert open_by_hand(it.ledger, it.job, NOW + 3600) == RunId("7", NOW + 3600.001)
 
 
 @pytest.mark.parametrize("failed_before", [False, True])
@@ -181,7 +182,7 @@ def test_a_run_that_is_done_again_fails_and_is_stopped_shows_that_attempt(
         before = record(TICK, Result("missed", "no_catchup"), Attempt(0, None, NOW, None))
         redis.zadd(names.ACCOUNT_PREFIX + "7", {before: NOW})
     redis.hset(names.OPEN, TICK, "r|1|hr|w#1")
-    it.claim.state = "r|1|hr|w#1"
+    it.claim.state = State.parse("r|1|hr|w#1")
     if waits:
         it.fail()
         it.ledger.finish(NOW + 2, [_stopped(it)])
@@ -216,7 +217,7 @@ def test_only_success_takes_a_run_out_of_the_dead_list(redis: Redis, verdict: st
 
     end(it.claim, Result("failed", error="HTTP 500", final=True))
     it.ledger.open([TICK], NOW + 2, again=True)
-    (claim,) = it.ledger.claim("w#2", NOW + 2, [(TICK, "7")])
+    (claim,) = it.ledger.claim("w#2", NOW + 2, [TICK])
     if verdict == "skipped":
         end(claim, Result("skipped", "overlap", other="another"))
         assert it.record()[:3] == ("failed", None, "HTTP 500")
@@ -254,7 +255,7 @@ def test_live_a_cancel_counts_whatever_the_service_asks_for(
         cli.run("runs", "cancel", first)
         answer.set()
         wait_until(lambda: not redis.exists(names.OPEN), "the end of the run")
-        found = queries.find(redis, first)
+        found = queries.find(redis, RunId.stored(first))
         assert found
         assert (found["status"], found["reason"]) == ("skipped", "cancelled")
         assert len(target.requests) == 1
@@ -289,7 +290,7 @@ def test_a_missed_tick_that_is_run_by_hand_has_one_outcome_everywhere(
     line = record(TICK, Result("missed", "coalesced"), by, missed_until)
     it.ledger.advance("me", NOW + 9, [Advance(key, repr(NOW), NOW + 7200, "{}", (), "7", line)], 99)
     it.ledger.open([TICK], NOW + 10, again=True)
-    (claim,) = it.ledger.claim("w#2", NOW + 10, [(TICK, "7")])
+    (claim,) = it.ledger.claim("w#2", NOW + 10, [TICK])
     run, by = Run(it.job, TICK, NOW, 1), Attempt(1, NOW + 10, NOW + 11, "w")
     error = "HTTP 500" if status == "failed" else None
     result = Result(status, error=error, final=True)

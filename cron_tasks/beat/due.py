@@ -11,7 +11,7 @@ from redis import Redis
 from cron_tasks.beat.passed_over import skipped
 from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.records import Advance
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.tick import Due
 from cron_tasks.registry import entries
 from cron_tasks.registry.skips import NONE, Skips, by_job, first_kept
@@ -134,7 +134,7 @@ def judge(
     times = skips.get(job_id, ())
     firing, to_skip = _fire(row, schedule, now, settings.misfire_grace, times)
     quick = "action" not in document
-    ticks = [Due(run_id(job_id, tick), job_id, options, quick) for tick in firing.ticks]
+    ticks = [Due(RunId(job_id, tick), job_id, options, quick) for tick in firing.ticks]
     last = firing.ticks[-1] if firing.ticks else now
     if firing.missed:
         last = max(firing.ticks, default=firing.missed.last)

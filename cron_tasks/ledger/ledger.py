@@ -27,7 +27,8 @@ from redis import Redis
 from cron_tasks.errors import WriteRefused
 from cron_tasks.ledger import steps as steps
 from cron_tasks.ledger.records import KEPT_BACK, Advance, Claim, Message, Outcome, Overdue
-from cron_tasks.ledger.run_id import parse_run_id
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import Flag, Kind, State
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
@@ -64,7 +65,7 @@ class Ledger:
         }
         self._reporting = _flag(bool(settings.rest_report_path))
 
-    def advance(self, token: str, now: float, page: Sequence[Advance], edits: int) -> list[str]:
+    def advance(self, token: str, now: float, page: Sequence[Advance], edits: int) -> list[RunId]:
         """Move a page of due entries on and put their ticks into the ledger; the new run ids.
 
         An entry that was removed, moved on, or edited since the registry's edit `edits` is passed
@@ -90,20 +91,22 @@ class Ledger:
         return [each for entry in page for each in entry.run_ids if each not in refused]
 
     def open(
-        self, run_ids: Sequence[str], due: float, again: bool = False, in_turn: bool = False
-    ) -> list[str]:
+        self, run_ids: Sequence[RunId], due: float, again: bool = False, in_turn: bool = False
+    ) -> list[RunId]:
         """Put ticks asked for by hand into the ledger; return those that were not open already.
 
         From `due` on beat publishes those that nobody has claimed. `again` is for those that have
         ended before. With `in_turn` they wait for other runs of their job, whatever its overlap
         policy.
         """
-        flags = "h" + "r" * again + "c" * in_turn
-        runs = [(run_id, run_id.rpartition("@")[0]) for run_id in run_ids]
-        return steps.open(self.redis, publish_at=due, state=f"p|1|{flags}|", runs=runs)
+        flags = [Flag.BY_HAND] + [Flag.RERUN] * again + [Flag.IN_TURN] * in_turn
+        state = State(Kind.PENDING, flags=flags)
+        runs = [(run_id, run_id.job_id) for run_id in run_ids]
+        opened = set(steps.open(self.redis, publish_at=due, state=state, runs=runs))
+        return [run_id for run_id in run_ids if run_id in opened]
 
-    def claim(self, holder: str, now: float, run_ids: Sequence[tuple[str, str]]) -> list[Claim]:
-        """Those of the (run id, job id) that are now `holder`'s, each with a lease.
+    def claim(self, holder: str, now: float, run_ids: Sequence[RunId]) -> list[Claim]:
+        """Return those of the runs that are now `holder`'s, each with a lease.
 
         Skips runs that have ended, are held by another worker, or have to wait for another run of
         their job by its overlap policy. An earlier run goes before a later one, and one that has
@@ -113,19 +116,20 @@ class Ledger:
             return []
         # A run named twice would be granted twice, since a script looks at all of them first.
         run_ids = list(dict.fromkeys(run_ids))
-        first, claims = f"r|1||{holder}", []
+        first, claims = State(Kind.RUNNING, holder=holder), []
         replies = steps.claim(
             self.redis,
             holder=holder,
             lease_until=now + LEASE,
             ask_again_at=now + AGAIN,
-            runs=run_ids,
+            runs=[(run_id, run_id.job_id) for run_id in run_ids],
         )
-        for (run_id, _), granted in zip(run_ids, replies, strict=True):
+        for run_id, granted in zip(run_ids, replies, strict=True):
             if isinstance(granted, str):
                 claims.append(Claim(run_id, first, granted, ""))
             elif isinstance(granted, list):
-                claims.append(Claim(run_id, *granted))
+                state, *rest = granted
+                claims.append(Claim(run_id, State.parse(state), *rest))
         return claims
 
     def renew(self, holder: str, now: float, run_ids: Sequence[str]) -> dict[str, str]:
@@ -150,7 +154,7 @@ class Ledger:
             until_when=until,
         )
 
-    def finish(self, now: float, outcomes: Sequence[Outcome]) -> list[str]:
+    def finish(self, now: float, outcomes: Sequence[Outcome]) -> list[RunId]:
         """Close ticks, write their history and queue their notifications, all in one step.
 
         Returns the run ids of the outcomes whose run was still in the state given; the others
@@ -192,12 +196,13 @@ class Ledger:
 
     def overdue(self, now: float, limit: int) -> list[Overdue]:
         """Open ticks whose deadline has passed, the longest overdue first."""
-        return [Overdue(*row) for row in steps.overdue(self.redis, now=now, most=limit)]
+        rows = steps.overdue(self.redis, now=now, most=limit)
+        return [Overdue(RunId.stored(row[0]), State.parse(row[1]), *row[2:]) for row in rows]
 
     def hand_back(
         self,
         now: float,
-        ticks: Sequence[tuple[str, str]],
+        ticks: Sequence[tuple[RunId, State]],
         attempt_more: bool = False,
         sent_again: bool = False,
     ) -> None:
@@ -227,7 +232,7 @@ class Ledger:
 
         One that runs is left to its worker.
         """
-        for ids in pages(tick for tick, state in self._open_of(job_ids) if state[0] != "r"):
+        for ids in pages(run for run, state in self._open_of(job_ids) if not state.in_flight):
             self.redis.zadd(names.DEADLINES, dict.fromkeys(ids, now), xx=True)
 
     def let_go(self, job_ids: Collection[str]) -> None:
@@ -238,12 +243,13 @@ class Ledger:
         for ids in pages(tick for tick, _ in self._open_of(job_ids)):
             self.stop(ids, "removed|")
 
-    def _open_of(self, job_ids: Collection[str]) -> list[tuple[str, str]]:
+    def _open_of(self, job_ids: Collection[str]) -> list[tuple[RunId, State]]:
         """The open ticks of these jobs, each with its state."""
         if not job_ids:
             return []
         opened = self.redis.hscan_iter(names.OPEN, count=1000)
-        return [each for each in opened if each[0].rpartition("@")[0] in job_ids]
+        runs = ((RunId.stored(text), state) for text, state in opened)
+        return [(run, State.parse(state)) for run, state in runs if run.job_id in job_ids]
 
     def history(self, job_id: str) -> list[str]:
         """Records of a job's past runs, newest first."""
@@ -274,7 +280,7 @@ def _entry_row(entry: Advance) -> tuple[Any, ...]:
     """Return a row of the script `advance`."""
     upcoming = "" if entry.next is None else repr(entry.next)
     unfired = _unfired_rows(entry) if entry.missed or entry.skipped else ()
-    flags = "c" if entry.in_turn else ""
+    flags = Flag.IN_TURN.value if entry.in_turn else ""
     run_ids = [(run_id,) for run_id in entry.run_ids]
     return (entry.key, entry.score, upcoming, entry.meta, flags, run_ids, unfired)
 
@@ -289,7 +295,7 @@ def _unfired_rows(entry: Advance) -> list[tuple[Any, ...]]:
         told = entry.told or Message("", b"")
         rows.append((entry.job_id, entry.score, entry.missed, "", told.queue, told.payload))
     for each in entry.skipped:
-        _, when = parse_run_id(each.run_id) or ("", 0.0)
+        when = each.run_id.scheduled_for
         told = each.messages[0] if each.messages else Message("", b"")
         rows.append((each.job_id, when, each.record, each.run_id, told.queue, told.payload))
     return rows
@@ -307,16 +313,17 @@ def _outcome_row(outcome: Outcome) -> tuple[Any, ...]:
     )
 
 
-def open_tick(redis: Redis, run_id: str) -> Overdue | None:
+def open_tick(redis: Redis, run_id: RunId) -> Overdue | None:
     """An open tick as it is now, and why it is to end if it is; None when it is not open."""
-    job_id, _ = parse_run_id(run_id) or ("", 0.0)
     with redis.pipeline(transaction=False) as pipe:
         pipe.hget(names.OPEN, run_id)
-        pipe.hget(names.entry_key(job_id), "job")
+        pipe.hget(names.entry_key(run_id.job_id), "job")
         pipe.hget(names.ATTEMPTS, run_id)
         pipe.hget(names.STOP, run_id)
         state, document, trace, unwanted = pipe.execute(raise_on_error=False)
     if isinstance(state, Exception):
         raise state
     document = document if isinstance(document, str) else ""
-    return Overdue(run_id, state, document, trace or "", unwanted or "") if state else None
+    if not state:
+        return None
+    return Overdue(run_id, State.parse(state), document, trace or "", unwanted or "")

@@ -2,54 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import orjson
 
-from cron_tasks.ledger.run_id import parse_run_id
+from cron_tasks.ledger.day_count import count_one
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import Flag, State
 from cron_tasks.schedules.durations import DAY
 
-#: The holder of a run that a Celery task does begins with this (in Lua, too).
-TASK = "task:"
-#: One tick in the count of a day's ok ticks; below it is the sum of their checksums.
-ONE_TICK = 10**13
-#: Above the milliseconds of a day, and so low that those of 86,400 ticks stay below ONE_TICK. For
-#: this prime, x to the power of _EXPONENT is another number for every x.
-_PRIME = 86_400_047
-_EXPONENT = 17
-_INVERSE = pow(_EXPONENT, -1, _PRIME - 1)
 #: What the account keeps of a record, and how many characters of an error.
 _ACCOUNTED = (
     *("run_id", "status", "reason", "attempt", "started_at", "finished_at", "worker", "error"),
     *("other", "until", "tried", "untold"),
 )
 _ERROR_ACCOUNTED = 120
-
-
-@lru_cache(maxsize=65536)
-def checksum(milliseconds: int) -> int:
-    """What a tick adds to the checksum of its day.
-
-    Sums of times agree easily by chance (two ticks lost, the two between them doubled); those of
-    these numbers do not.
-    """
-    return pow(milliseconds, _EXPONENT, _PRIME)
-
-
-def milliseconds_of(checksum: int) -> int:
-    """Return the milliseconds in the day that have this checksum."""
-    return pow(checksum, _INVERSE, _PRIME)
-
-
-def milliseconds(tick: float) -> int:
-    """Return how many milliseconds after midnight (UTC) a tick is."""
-    return int(tick % DAY * 1000 + 0.5)
-
-
-def counted(tick: float) -> int:
-    """Return what an ok tick adds to the count of its day."""
-    return ONE_TICK + checksum(milliseconds(tick))
 
 
 def accounted(record: bytes, by_hand: bool = False) -> bytes:
@@ -73,23 +40,14 @@ def accounted(record: bytes, by_hand: bool = False) -> bytes:
     return orjson.dumps(short)
 
 
+def split_reason(why: str) -> tuple[str, str | None]:
+    """Split why a run should end, "<reason>|<run id of the other run>", of which the second part
+    may be empty."""
+    reason, _, other = why.partition("|")
+    return reason, other or None
+
+
 Status = Literal["ok", "failed", "skipped", "missed", "retry"]
-
-
-class _State(NamedTuple):
-    """What an open tick's state says (ledger.py)."""
-
-    letter: str
-    attempt: int
-    flags: str
-    holder: str
-
-
-@lru_cache(maxsize=1024)
-def _read(state: str) -> _State:
-    """Kept, since all ticks of a chunk have the same."""
-    letter, attempt, flags, holder = state.split("|", 3)
-    return _State(letter, int(attempt), flags, holder)
 
 
 @dataclass(slots=True)
@@ -123,7 +81,7 @@ class Advance:
     score: str
     next: float | None
     meta: str
-    run_ids: Sequence[str] = ()
+    run_ids: Sequence[RunId] = ()
     job_id: str = ""
     missed: bytes = b""
     told: Message | None = None
@@ -153,19 +111,19 @@ class Overtaken:
 
 
 @dataclass(slots=True)
-class Open:
+class OpenRun:
     """An open tick: its state, its job's document ("" when the job is gone), and its failed
     attempts as JSON ("" for none)."""
 
-    run_id: str
-    state: str
+    run_id: RunId
+    state: State
     document: str
     trace: str
 
     @property
     def attempt(self) -> int:
         """The attempt that is going or comes next; 1 is the first."""
-        return _read(self.state).attempt
+        return self.state.attempt
 
     @property
     def failures(self) -> list[dict[str, Any]]:
@@ -182,35 +140,18 @@ class Open:
         return told[-1] if told else None
 
     @property
-    def may_be_late(self) -> bool:
-        """Whether it begins late by right: a further attempt, asked for by hand, or queued."""
-        state = _read(self.state)
-        return state.attempt > 1 or state.flags != ""
-
-    @property
     def by_hand(self) -> bool:
         """Whether a person asked for this run."""
-        return "h" in _read(self.state).flags
+        return Flag.BY_HAND in self.state.flags
 
     @property
-    def repeated(self) -> bool:
+    def is_rerun(self) -> bool:
         """Whether this run had ended before and is done again by hand."""
-        return "r" in _read(self.state).flags
-
-    @property
-    def task_id(self) -> str | None:
-        """The Celery task that the run was handed over to."""
-        holder = _read(self.state).holder
-        return holder.removeprefix(TASK) if holder.startswith(TASK) else None
-
-    @property
-    def worker(self) -> str | None:
-        """The worker that runs it."""
-        return None if self.task_id else _read(self.state).holder.rpartition("#")[0] or None
+        return Flag.RERUN in self.state.flags
 
 
 @dataclass(slots=True)
-class Claim(Open):
+class Claim(OpenRun):
     """A tick that is ours: to run or, when there is a `verdict`, only to be concluded.
 
     The verdict is "<reason>|<run id of the other run>".
@@ -220,24 +161,14 @@ class Claim(Open):
 
     def handed_to(self, task_id: str) -> "Claim":
         """The same, held by a Celery task."""
-        return replace(self, state="|".join([*self.state.split("|", 3)[:3], TASK + task_id]))
+        return replace(self, state=self.state.delegate(task_id))
 
 
 @dataclass(slots=True)
-class Overdue(Open):
+class Overdue(OpenRun):
     """An open tick whose deadline has passed; `unwanted` says why it should end: "<reason>|…"."""
 
     unwanted: str = ""
-
-    @property
-    def sent_again(self) -> int:
-        """How often the message of this pending tick was sent again."""
-        state = _read(self.state)
-        return int(state.holder or 0) if state.letter == "p" else 0
-
-    @property
-    def running(self) -> bool:
-        return self.state.startswith("r")
 
     @property
     def stopped(self) -> bool:
@@ -255,9 +186,9 @@ class Outcome:
     how the run ends if the retry is unwanted, by the reason ("<reason>|<other run>").
     """
 
-    run_id: str
+    run_id: RunId
     job_id: str
-    state: str
+    state: State
     record: bytes
     messages: Sequence[Message] = field(default=())
     status: Status = "ok"
@@ -273,8 +204,7 @@ class Outcome:
         """
         if self.retry_at is not None:
             return self.retry_at, "", ""
-        _, when = parse_run_id(self.run_id) or ("", 0.0)
-        by_hand = "h" in _read(self.state).flags
+        when, by_hand = self.run_id.scheduled_for, Flag.BY_HAND in self.state.flags
         if self.status != "ok" or by_hand:
             return when, "", accounted(self.record, by_hand)
-        return "", int(when // DAY), counted(when)
+        return "", int(when // DAY), count_one(when)

@@ -9,8 +9,8 @@ import orjson
 
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.run import Run
-from cron_tasks.ledger.records import Message, Open, Outcome, Status
-from cron_tasks.ledger.run_id import parse_run_id, run_id
+from cron_tasks.ledger.records import Message, OpenRun, Outcome, Status, split_reason
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs.notifications import notification
 from cron_tasks.runs.reasons import because
 from cron_tasks.runs.telling import (
@@ -60,7 +60,7 @@ class Attempt:
 
 
 def conclude(
-    run: Run, tick: Open, result: Result, by: Attempt, settings: Settings, chance: float
+    run: Run, tick: OpenRun, result: Result, by: Attempt, settings: Settings, chance: float
 ) -> Outcome:
     """The outcome of an attempt: what is kept of it and told, or when the next one is due.
 
@@ -79,23 +79,23 @@ def conclude(
         otherwise = partial(_cut_short, run, tick, result, by, settings)
         retry_at = now + wait
         return Outcome(
-            run.run_id, run.job.id, tick.state, trace, messages, "retry", retry_at, otherwise
+            tick.run_id, run.job.id, tick.state, trace, messages, "retry", retry_at, otherwise
         )
     messages, untold = told_of_end(run, tick, result, now, settings)
-    line = record(run.run_id, result, by, trace=tick.trace, untold=untold)
-    return Outcome(run.run_id, run.job.id, tick.state, line, messages, result.status)
+    line = record(tick.run_id, result, by, trace=tick.trace, untold=untold)
+    return Outcome(tick.run_id, run.job.id, tick.state, line, messages, result.status)
 
 
 def _cut_short(
-    run: Run, tick: Open, result: Result, by: Attempt, settings: Settings, why: str
+    run: Run, tick: OpenRun, result: Result, by: Attempt, settings: Settings, why: str
 ) -> Outcome:
     """The outcome of a failed attempt after which no other may follow, by "<reason>|<run>"."""
-    reason, _, other = why.partition("|")
+    reason, other = split_reason(why)
     if reason == "removed":
         end = replace(result, status="skipped", reason=reason)
         return conclude_without_job(tick, end, by, settings)
     status: Status = "failed" if reason == "paused" else "skipped"
-    end = replace(result, status=status, reason=reason, other=other or None, final=True)
+    end = replace(result, status=status, reason=reason, other=other, final=True)
     return conclude(run, tick, end, by, settings, 0.0)
 
 
@@ -110,23 +110,22 @@ def _put_off(job: Job, retry_after: float, now: float) -> float:
     return min(retry_after, job.retry.max_backoff, (following or inf) - now)
 
 
-def conclude_without_job(tick: Open, result: Result, by: Attempt, settings: Settings) -> Outcome:
+def conclude_without_job(tick: OpenRun, result: Result, by: Attempt, settings: Settings) -> Outcome:
     """The outcome of an attempt whose job is gone or unreadable: no other one follows.
 
     Only who was told that one would is told of the end.
     """
-    job_id, _ = parse_run_id(tick.run_id) or ("", 0.0)
     messages = told_without_job(tick, result, by.number, by.finished_at, settings)
     line = record(tick.run_id, result, by, trace=tick.trace)
-    return Outcome(tick.run_id, job_id, tick.state, line, messages, result.status)
+    return Outcome(tick.run_id, tick.run_id.job_id, tick.state, line, messages, result.status)
 
 
-def not_begun(tick: Open, now: float) -> Attempt:
+def not_begun(tick: OpenRun, now: float) -> Attempt:
     """What a run that ends before its next attempt has made: the attempts before."""
     return Attempt(tick.attempt - 1, None, now, None)
 
 
-def given_up(tick: Open, reason: str) -> Result:
+def given_up(tick: OpenRun, reason: str) -> Result:
     """How a run ends whose next attempt is not made: as failed if it had begun, else as skipped."""
     if tick.attempt == 1:
         return Result("skipped", reason)
@@ -139,11 +138,12 @@ def passed_over(
     job: Job, missed: Missed, now: float, settings: Settings
 ) -> tuple[bytes, Message | None]:
     """The record of missed ticks, and one message about them if the job wants it."""
-    run = Run(job, run_id(job.id, missed.first), missed.first, 0)
+    first = RunId(job.id, missed.first)
+    run = Run(job, first, missed.first, 0)
     wanted = "missed" in job.notify.on
     late = wanted and too_old(job, missed.last, now)
     result, by = Result("missed", missed.reason), Attempt(0, None, now, None)
-    line = record(run.run_id, result, by, missed.last, untold="too old" if late else "")
+    line = record(first, result, by, missed.last, untold="too old" if late else "")
     if late or not wanted:
         return line, None
     said = f"missed until {iso_utc(missed.last)}: {because(missed.reason)}"
@@ -167,7 +167,7 @@ def _published(trace: str) -> list[dict[str, Any]]:
 
 
 def record(
-    run_id: str,
+    run_id: RunId,
     result: Result,
     by: Attempt,
     until: float | None = None,
@@ -179,10 +179,9 @@ def record(
     `trace` is JSON of the failed attempts before, `untold` why nobody was told. Of a run that was
     skipped or failed, `tried` is how many attempts had failed before it ended.
     """
-    _, scheduled_for = parse_run_id(run_id) or ("", 0.0)
     line: dict[str, Any] = {
         "run_id": run_id,
-        "scheduled_for": iso_utc(scheduled_for),
+        "scheduled_for": iso_utc(run_id.scheduled_for),
         "status": result.status,
         "reason": result.reason,
         **_attempt(result, by),

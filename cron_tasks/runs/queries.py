@@ -12,8 +12,9 @@ from typing import Any, cast
 from redis import Redis
 
 from cron_tasks.ledger.ledger import open_tick
-from cron_tasks.ledger.run_id import parse_run_id
-from cron_tasks.ledger.run_id import run_id as run_id_of
+from cron_tasks.ledger.records import split_reason
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import Kind, State
 from cron_tasks.runs.reasons import because_of
 from cron_tasks.schedules.human import format_local
 from cron_tasks.schedules.iso8601 import iso_utc
@@ -45,9 +46,8 @@ def shaped(line: str) -> Shape:
     record = json.loads(line)
     if record["status"] in ("skipped", "missed"):
         record["because"] = because_of(record, record["reason"])
-    _, when = parse_run_id(record["run_id"]) or ("", 0.0)
     own = {"attempts": _attempts(record)} if record["attempt"] else {}
-    return _headed(record["run_id"]) | {"scheduled_for": iso_utc(when)} | _timed(record) | own
+    return _headed(RunId.stored(record["run_id"])) | _timed(record) | own
 
 
 def _timed(record: Mapping[str, Any]) -> Shape:
@@ -84,9 +84,10 @@ def _dead(redis: Redis) -> Iterator[str]:
     """The records of the dead list: failed runs that nobody has run again with success."""
     for page in pages(_paged(partial(redis.zrevrange, names.FAILED, withscores=True))):
         with redis.pipeline(transaction=False) as pipe:
-            for run_id, _ in page:
-                job_id, when = parse_run_id(run_id) or ("", 0.0)
-                pipe.zrangebyscore(names.ACCOUNT_PREFIX + job_id, when, when)
+            for text, _ in page:
+                run_id = RunId.stored(text)
+                account, when = names.ACCOUNT_PREFIX + run_id.job_id, run_id.scheduled_for
+                pipe.zrangebyscore(account, when, when)
             found = pipe.execute()
         for (run_id, at), lines in zip(page, found, strict=True):
             about = [line for line in named(lines) if '"until":' not in line]
@@ -106,24 +107,24 @@ def still_open(
 ) -> list[Shape]:
     """Up to `most` of the runs that have not ended, the latest tick first."""
     match = None if job_id is None else re.sub(r"([][*?\\])", r"\\\1", job_id) + "@*"
-    found: dict[str, tuple[float, str]] = {}
-    for run_id, state in redis.hscan_iter(names.OPEN, match, count=PAGE):
-        job, when = parse_run_id(run_id) or ("", 0.0)
-        if job_id in (None, job) and status in (None, _status(state)):
-            found[run_id] = when, state
-    newest = nlargest(most, found, key=lambda run_id: found[run_id][0])
+    found: dict[RunId, State] = {}
+    for text, stored in redis.hscan_iter(names.OPEN, match, count=PAGE):
+        run_id, state = RunId.stored(text), State.parse(stored)
+        if job_id in (None, run_id.job_id) and status in (None, _status(state)):
+            found[run_id] = state
+    newest = nlargest(most, found, key=lambda run_id: run_id.scheduled_for)
     traces = cast("list[str | None]", redis.hmget(names.ATTEMPTS, newest) if newest else [])
     return [
-        _open(run_id, found[run_id][1], trace) for run_id, trace in zip(newest, traces, strict=True)
+        _open(run_id, found[run_id], trace) for run_id, trace in zip(newest, traces, strict=True)
     ]
 
 
-def find(redis: Redis, run_id: str) -> Shape | None:
+def find(redis: Redis, run_id: RunId) -> Shape | None:
     """How a run ended, the last time if several; None when no record of it is kept.
 
     Of a tick that is only known as one of a range that was missed, the range's record.
     """
-    job_id, when = parse_run_id(run_id) or ("", 0.0)
+    job_id, when = run_id.job_id, run_id.scheduled_for
     known = _first(named(redis.zrangebyscore(names.ACCOUNT_PREFIX + job_id, when, when)), run_id)
     history = names.HISTORY_PREFIX + job_id
     # The newest ends of all jobs also tell of runs that left an earlier outcome as it was.
@@ -140,7 +141,7 @@ def find(redis: Redis, run_id: str) -> Shape | None:
     return passed_over(redis, job_id, when) or _first(recent, run_id)
 
 
-def last_end(redis: Redis, run_id: str) -> Shape | None:
+def last_end(redis: Redis, run_id: RunId) -> Shape | None:
     """Return how a run ended last; None when no record of it is kept.
 
     Unlike `find`, also that a run which was to be done again was skipped: that leaves its earlier
@@ -174,7 +175,7 @@ def _overtaken(job_id: str, record: Shape, finished_at: float) -> Shape:
     if "from" not in record:
         return {}
     never = dict.fromkeys(("started_at", "worker", "error"))
-    first = run_id_of(job_id, record.pop("from"))
+    first = RunId(job_id, record.pop("from"))
     return never | {"run_id": first, "attempt": 0, "finished_at": finished_at}
 
 
@@ -183,7 +184,7 @@ def named(lines: Any) -> Iterator[str]:
     return (line for line in lines if line.startswith('{"run_id":'))
 
 
-def details(redis: Redis, run_id: str) -> Shape | None:
+def details(redis: Redis, run_id: RunId) -> Shape | None:
     """Everything about a run, all of its attempts among it; None when nothing is known of it.
 
     Of an open one also its `holder`, the `deadline` at which beat looks after it, or `retry_at` if
@@ -196,15 +197,15 @@ def details(redis: Redis, run_id: str) -> Shape | None:
             return None
         own = {"attempts": run.get("attempts", []), "run_id": run_id}
         if "until" in run:
-            own |= {"scheduled_for": run_id.rpartition("@")[2], "since": run["scheduled_for"]}
+            own |= {"scheduled_for": iso_utc(run_id.scheduled_for), "since": run["scheduled_for"]}
         return run | own
     run = _open(run_id, tick.state, tick.trace)
-    waits = tick.state[0] == "w" and run["status"] == "retrying"
+    waits = tick.state.kind is Kind.WAITING and run["status"] == "retrying"
     return run | {
         "attempts": list(map(_timed, json.loads(tick.trace or "[]"))),
-        "holder": (tick.state[0] == "r" and tick.state.split("|", 3)[3]) or None,
+        "holder": (tick.state.in_flight and tick.state.holder) or None,
         "retry_at" if waits else "deadline": format_local(redis.zscore(names.DEADLINES, run_id)),
-        "stopping": tick.unwanted.partition("|")[0] or None,
+        "stopping": split_reason(tick.unwanted)[0] or None,
     }
 
 
@@ -240,31 +241,33 @@ def _paged(read: Callable[[int, int], Any]) -> Iterator[Any]:
             return
 
 
-def _status(state: str) -> str:
-    kind, number, _ = state.split("|", 2)
-    return "running" if kind == "r" else "pending" if number == "1" else "retrying"
+def _status(state: State) -> str:
+    if state.in_flight:
+        return "running"
+    return "pending" if state.attempt == 1 else "retrying"
 
 
-def _open(run_id: str, state: str, trace: str | None) -> Shape:
-    """An open tick; its error is that of its last attempt."""
-    kind, number, _, holder = state.split("|", 3)
+def _open(run_id: RunId, state: State, trace: str | None) -> Shape:
+    """Return an open run. Its error is that of its last attempt."""
     last = json.loads(trace)[-1] if trace else {"error": None}
-    _, when = parse_run_id(run_id) or ("", 0.0)
     return _headed(run_id) | {
-        "scheduled_for": iso_utc(when),
         "status": _status(state),
-        "reason": "queued" if kind == "q" else None,
-        "attempt": int(number),
+        "reason": "queued" if state.kind is Kind.QUEUED else None,
+        "attempt": state.attempt,
         "started_at": None,
         "finished_at": None,
         "duration": None,
-        "worker": holder.rpartition("#")[0] or None,
+        "worker": state.holder.rpartition("#")[0] or None,
         "error": last["error"],
     }
 
 
-def _headed(run_id: str) -> Shape:
-    return {"run_id": run_id, "job_id": run_id.rpartition("@")[0]}
+def _headed(run_id: RunId) -> Shape:
+    return {
+        "run_id": run_id,
+        "job_id": run_id.job_id,
+        "scheduled_for": iso_utc(run_id.scheduled_for),
+    }
 
 
 def _attempts(record: Mapping[str, Any]) -> list[Shape]:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.policies import Notify
 from cron_tasks.jobs.run import Run
-from cron_tasks.ledger.records import KEPT_BACK, Message, Open
-from cron_tasks.ledger.run_id import parse_run_id
+from cron_tasks.ledger.records import KEPT_BACK, Message, OpenRun
 from cron_tasks.runs.notifications import notification
 from cron_tasks.runs.reasons import because
 from cron_tasks.settings import Settings
@@ -23,12 +22,12 @@ _EVENTS = {"ok": "success", "failed": "failure"}
 
 
 def told_of_retry(
-    run: Run, tick: Open, result: "Result", now: float, settings: Settings
+    run: Run, tick: OpenRun, result: "Result", now: float, settings: Settings
 ) -> tuple[Message, ...]:
     """Return what is told of an attempt that failed and is followed by another."""
     if "retry" not in run.job.notify.on or too_old(run.job, run.scheduled_for, now):
         return ()
-    return (notification(run, "retry", result.error, now, settings, repeated=tick.repeated),)
+    return (notification(run, "retry", result.error, now, settings, repeated=tick.is_rerun),)
 
 
 def announcement(job: Job, settings: Settings) -> dict[str, Any]:
@@ -41,7 +40,7 @@ def announcement(job: Job, settings: Settings) -> dict[str, Any]:
 
 
 def told_of_end(
-    run: Run, tick: Open, result: "Result", now: float, settings: Settings
+    run: Run, tick: OpenRun, result: "Result", now: float, settings: Settings
 ) -> tuple[tuple[Message, ...], str]:
     """Return what is told of the end of a run, and why that is nothing where it was kept back."""
     promised = tick.trace != "" and tick.announced is not None
@@ -56,13 +55,13 @@ def told_of_end(
 
 
 def told_without_job(
-    tick: Open, result: "Result", attempts: int, now: float, settings: Settings
+    tick: OpenRun, result: "Result", attempts: int, now: float, settings: Settings
 ) -> tuple[Message, ...]:
     """Return what is told of the end of a run whose job is gone or unreadable."""
     to = tick.announced
     if to is None:
         return ()
-    job_id, scheduled_for = parse_run_id(tick.run_id) or ("", 0.0)
+    job_id, scheduled_for = tick.run_id.job_id, tick.run_id.scheduled_for
     # No more of a job than its message shows.
     notify = Notify(queue=to["queue"])
     job = Job.model_construct(id=job_id, name=to["job_name"], chat_id=to["chat_id"], notify=notify)
@@ -79,7 +78,7 @@ def too_old(job: Job, when: float, now: float) -> bool:
 
 def _messages(
     run: Run,
-    tick: Open,
+    tick: OpenRun,
     event: str,
     result: "Result",
     now: float,
@@ -92,12 +91,12 @@ def _messages(
         collapse = run.job.notify.collapse if event == "failure" and not promised else 1
         only = str(collapse) if collapse > 1 else ""
         error = None if event == "success" else _error(event, result, run.attempt, tick)
-        yield notification(run, event, error, now, settings, only, tick.repeated)
+        yield notification(run, event, error, now, settings, only, tick.is_rerun)
     if event == "success" and "recovered" in wanted:
-        yield notification(run, "recovered", None, now, settings, "recovered", tick.repeated)
+        yield notification(run, "recovered", None, now, settings, "recovered", tick.is_rerun)
 
 
-def _error(event: str, result: "Result", attempts: int, tick: Open) -> str:
+def _error(event: str, result: "Result", attempts: int, tick: OpenRun) -> str:
     if event == "failure":
         return result.error or result.status
     about = f" ({result.other})" if result.other else ""

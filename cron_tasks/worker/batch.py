@@ -7,10 +7,9 @@ from threading import Thread
 
 from kombu.exceptions import OperationalError
 
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.store.leases import LOOK_EVERY, renewed
 
-#: (run id, job id).
-Tick = tuple[str, str]
 #: A run that takes longer than this many seconds has those behind it sent to any free slot,
 HOLD = 2.0
 #: and so have all together, since a worker that is told to stop waits for them.
@@ -18,9 +17,9 @@ MOST = 5.0
 
 
 def one_by_one(
-    ticks: Sequence[Tick],
-    run: Callable[[Sequence[Tick]], dict[str, str]],
-    send_alone: Callable[[Tick], None],
+    ticks: Sequence[RunId],
+    run: Callable[[Sequence[RunId]], dict[str, str]],
+    send_alone: Callable[[RunId], None],
 ) -> dict[str, str]:
     """Run `ticks` in turn; what became by run id of those that were not sent on."""
     results, waiting = dict[str, str](), deque(ticks)
@@ -38,7 +37,7 @@ def one_by_one(
     return results
 
 
-def _send_on(waiting: deque[Tick], send_alone: Callable[[Tick], None]) -> None:
+def _send_on(waiting: deque[RunId], send_alone: Callable[[RunId], None]) -> None:
     while tick := _next(waiting):
         try:
             send_alone(tick)
@@ -46,7 +45,7 @@ def _send_on(waiting: deque[Tick], send_alone: Callable[[Tick], None]) -> None:
             return  # A hint that got lost, which the sweep sends again; the others run here.
 
 
-def _next(waiting: deque[Tick]) -> Tick | None:
+def _next(waiting: deque[RunId]) -> RunId | None:
     try:
         return waiting.popleft()
     except IndexError:

@@ -10,6 +10,7 @@ import structlog
 from cron_tasks.actions import find_performer
 from cron_tasks.errors import ActionFailed, CronTasksError, Stopped, describe_error
 from cron_tasks.jobs.run import Run
+from cron_tasks.ledger.records import split_reason
 from cron_tasks.runs.outcomes import ERROR_SHOWN, Result
 from cron_tasks.settings import Settings
 from cron_tasks.store.leases import LOOK_EVERY
@@ -110,5 +111,5 @@ def _seconds(value: Any) -> float:
 
 def stopped(why: str) -> Result:
     """Return how a run ends that is no longer wanted; `why` is "<reason>|<detail>"."""
-    reason, _, other = why.partition("|")
-    return Result("skipped", reason, other=other or None)
+    reason, other = split_reason(why)
+    return Result("skipped", reason, other=other)

@@ -14,8 +14,8 @@ from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.jobs.run import Run
 from cron_tasks.ledger.ledger import LEASE, Ledger
-from cron_tasks.ledger.records import Claim, Outcome
-from cron_tasks.ledger.run_id import parse_run_id
+from cron_tasks.ledger.records import Claim, Outcome, split_reason
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs.commands import open_by_hand
 from cron_tasks.runs.outcomes import (
@@ -72,8 +72,8 @@ class Runner(Concluder):
         self._going: set[str] = set()
         self._stuck: dict[str, bool] = {}
 
-    def run(self, run_ids: Sequence[tuple[str, str]]) -> dict[str, str]:
-        """Run those of the (run id, job id) that wait to be run; what became of each by run id."""
+    def run(self, run_ids: Sequence[RunId]) -> dict[str, str]:
+        """Run those of the runs that wait to be run; return what became of each, by run id."""
         holder = f"{self.worker}#{next(self._claims)}"
         self._going.add(holder)
         try:
@@ -82,7 +82,7 @@ class Runner(Concluder):
             self._going.discard(holder)
             self._stuck.pop(holder, None)
 
-    def _run(self, holder: str, run_ids: Sequence[tuple[str, str]]) -> dict[str, str]:
+    def _run(self, holder: str, run_ids: Sequence[RunId]) -> dict[str, str]:
         claims = self.ledger.claim(holder, self.clock(), run_ids)
         if not claims:
             return {}
@@ -104,13 +104,12 @@ class Runner(Concluder):
         ended = {run_id: result.status for run_id, result in results.items()}
         return ended | dict.fromkeys(left, "handed back" if self.service.reason else "handed over")
 
-    def by_hand(self, job_id: str) -> str:
+    def by_hand(self, job_id: str) -> RunId:
         """Open a tick of this instant; its run id. Raises UnknownJob."""
         return open_by_hand(self.ledger, self.registry.job(job_id), self.clock())
 
     def _perform(self, holder: str, claim: Claim) -> tuple[Outcome, Result] | None:
         """Make an attempt; None when that is left to a Celery task or to another process."""
-        _, scheduled_for = parse_run_id(claim.run_id) or ("", 0.0)
         started = self.clock()
         try:
             job = Job.from_document(claim.document)
@@ -119,7 +118,7 @@ class Runner(Concluder):
             result = unreadable if claim.document else Result("skipped", "removed")
             by = not_begun(claim, started)
             return conclude_without_job(claim, result, by, self.settings), result
-        run = Run(job, claim.run_id, scheduled_for, claim.attempt)
+        run = Run(job, claim.run_id, claim.run_id.scheduled_for, claim.attempt)
         refused = self._refusal(run, claim, started)
         begun = refused is None
         quick = job.action.type == "notify"
@@ -170,9 +169,9 @@ class Runner(Concluder):
         if not run.job.enabled and not claim.by_hand:
             return given_up(claim, "disabled")
         if claim.verdict:
-            reason, _, other = claim.verdict.partition("|")
+            reason, other = split_reason(claim.verdict)
             return Result("skipped", reason, other=other)
-        if not claim.may_be_late:
+        if not claim.state.may_be_late:
             late = late_reason(run.scheduled_for, now, run.job.catchup, self.settings.misfire_grace)
             return Result("missed", late) if late else None
         return None
