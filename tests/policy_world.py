@@ -118,7 +118,7 @@ class World(Workers):
         self._a_moment_passes()
         job, now = self.registry.job(job_id), self.clock.now
         found = backfill.plan_backfill(self.redis, job, now - seconds, now, now)
-        if backfill.in_turn(job):
+        if backfill.must_run_in_turn(job):
             self.backfills.append((job, found, ["", *found.missing]))
             self.go_on()
         else:

@@ -378,7 +378,7 @@ def test_reports_name_the_next_tick_that_will_run(
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
     rest.jobs = [dict(MINUTELY)]
-    beat.scheduler.ledger._reporting = "1"
+    beat.scheduler.ledger._reporting = True
     reporter = Reporter(beat.redis, settings(rest, rest_report_path=JOBS_PATH + "{id}"))
     assert skips.add(beat.redis, "7", minute, beat.clock.now, report=True)
     assert reporter.send_due_reports(beat.clock) == 1

@@ -60,10 +60,10 @@ class Ledger:
             "account_ttl": self.audited,
         }
         self._queues = {
-            "stream": _flag(settings.notify_transport == "stream"),
+            "stream": settings.notify_transport == "stream",
             "notify_max": settings.notify_max,
         }
-        self._reporting = _flag(bool(settings.rest_report_path))
+        self._reporting = bool(settings.rest_report_path)
 
     def advance(self, token: str, now: float, page: Sequence[Advance], edits: int) -> list[RunId]:
         """Move a page of due entries on and put their ticks into the ledger; the new run ids.
@@ -271,11 +271,6 @@ def _cut_short(outcome: Outcome, why: str) -> Outcome:
     return outcome.otherwise(why)
 
 
-def _flag(value: bool) -> str:
-    """Return a flag as scripts read it."""
-    return "1" if value else ""
-
-
 def _entry_row(entry: Advance) -> tuple[Any, ...]:
     """Return a row of the script `advance`."""
     upcoming = "" if entry.next is None else repr(entry.next)
@@ -303,7 +298,7 @@ def _unfired_rows(entry: Advance) -> list[tuple[Any, ...]]:
 
 def _outcome_row(outcome: Outcome) -> tuple[Any, ...]:
     """Return a row of the script `finish`."""
-    suppressed = _flag(KEPT_BACK in outcome.messages)
+    suppressed = "1" if KEPT_BACK in outcome.messages else ""
     messages = () if suppressed else [(m.queue, m.payload, m.only) for m in outcome.messages]
     return (
         *(outcome.run_id, outcome.job_id, outcome.state, outcome.record, outcome.status),
