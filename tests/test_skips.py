@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 from applying import apply
-from command_line import Quick
+from command_line import CommandLine, Quick
 from driven import Beat
 from helpers import wait_until
 from processes import Celery
@@ -473,7 +473,12 @@ def test_a_job_without_a_next_tick_has_none_to_skip(
 
 
 def test_live_a_skipped_tick_runs_when_it_is_asked_for_again(
-    quick: Quick, redis: Redis, synced: Callable[..., None], celery: Celery, rest: RestServer
+    cli: CommandLine,
+    quick: Quick,
+    redis: Redis,
+    synced: Callable[..., None],
+    celery: Celery,
+    rest: RestServer,
 ) -> None:
     row = {"id": "7", "name": "x", "every": 5, "notify": {"on": ["success", "skipped"]}}
     synced(row)
@@ -488,7 +493,7 @@ def test_live_a_skipped_tick_runs_when_it_is_asked_for_again(
     ended = wait_until(lambda: _ends(redis) if after in _ends(redis) else None, "the tick after")
     assert ended[skipped] == ("skipped", "by_hand")
     assert ended[after] == ("ok", None)
-    quick.run("runs", "retry", skipped)
+    cli.run("runs", "retry", skipped)
     wait_until(lambda: _ends(redis)[skipped] == ("ok", None), "the skipped tick runs")
     assert quick.json("audit", "--since", "5min")["lost"] == []
 
