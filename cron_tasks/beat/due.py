@@ -15,7 +15,7 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.tick import Due
 from cron_tasks.registry import entries
 from cron_tasks.registry.skips import NONE, Skips, by_job, first_kept
-from cron_tasks.runs.outcomes import passed_over
+from cron_tasks.runs.outcomes import record_missed
 from cron_tasks.schedules import Schedule
 from cron_tasks.schedules.catchup import (
     FireTimes,
@@ -153,7 +153,7 @@ def judge(
     )
     if firing.missed:
         job = Job.from_document(row.job or "")
-        advance.missed, advance.told = passed_over(job, firing.missed, now, settings)
+        advance.missed, advance.told = record_missed(job, firing.missed, now, settings)
     if to_skip:
         advance.skipped = skipped(Job.from_document(row.job or ""), to_skip, now, settings)
     return advance, ticks
