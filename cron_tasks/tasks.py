@@ -25,9 +25,9 @@ from cron_tasks.store.client import connect
 from cron_tasks.sync.reconciler import Reconciler
 from cron_tasks.text.output import render_output
 from cron_tasks.worker import inflight, watchdog
-from cron_tasks.worker.batch import one_by_one
+from cron_tasks.worker.batch import run_in_turn
 from cron_tasks.worker.conclusions import Concluder
-from cron_tasks.worker.delegation import Handed, error_of, send
+from cron_tasks.worker.delegation import Handed, describe_task_error, send_task
 from cron_tasks.worker.runner import Runner
 from cron_tasks.worker.service import Service
 
@@ -71,7 +71,7 @@ def run_chunk(self: Task[..., Any], run_ids: list[str], quick: bool = True) -> s
     run = _get_runner(self.request.hostname or "").run
     with _in_service():
         alone = partial(_send_alone, self.request)
-        results = run(runs) if quick else one_by_one(runs, run, alone)
+        results = run(runs) if quick else run_in_turn(runs, run, alone)
     return f"{len(results)} of {len(run_ids)} ticks run"
 
 
@@ -110,9 +110,9 @@ def task_failed(
 ) -> str:
     """Conclude a run whose delegated task failed."""
     if error is None:
-        worker, error_text = task_failed.request.origin, error_of(failed, None)
+        worker, error_text = task_failed.request.origin, describe_task_error(failed, None)
     else:
-        worker, error_text = failed.hostname, error_of(failed.id, error)
+        worker, error_text = failed.hostname, describe_task_error(failed.id, error)
     return _conclude_run(handed, Result("failed", error=error_text), worker)
 
 
@@ -132,7 +132,7 @@ def _make_concluder() -> Concluder:
 
 
 presence.announce_from_signals(_connect_redis())
-watchdog.install(_make_concluder)
+watchdog.install_watchdog(_make_concluder)
 
 
 @cache
@@ -160,5 +160,5 @@ def _process_runner(pid: int, hostname: str) -> Runner:
     redis = _connect_redis()
     ledger = Ledger(redis, settings)
     worker = f"{hostname}/{pid}/{secrets.token_hex(3)}"
-    to_app, slot = partial(send, app), inflight.slot()
+    to_app, slot = partial(send_task, app), inflight.find_slot()
     return Runner(ledger, Registry(redis), settings, worker, time.time, to_app, slot, _service)

@@ -69,11 +69,11 @@ def audit_agrees(it: Told) -> Iterator[str]:
 def going_agrees(world: World) -> Iterator[str]:
     """What the service sees going is shown as running, and nothing is due of a job that rests."""
     for work in world.working:
-        shown = queries.details(world.redis, RunId.stored(work.run_id)) or {}
+        shown = queries.describe_run(world.redis, RunId.stored(work.run_id)) or {}
         if work.seen and (shown["status"], shown["attempt"]) != ("running", work.seen.attempt):
             yield f"{work.run_id} is going, runs show says {shown['status']}"
     begun = {seen.run_id for seen in world.log if seen.how in ("failed", "died")}
-    for run in queries.still_open(world.redis, 1000, status="retrying"):
+    for run in queries.list_open(world.redis, 1000, status="retrying"):
         if run["run_id"] not in begun:
             yield f"{run['run_id']} is shown as retrying, the service saw no attempt"
     listed = [job_id for job_id, job in world.jobs.items() if job.listed]
@@ -89,12 +89,12 @@ def ends_agree(it: Told) -> Iterator[str]:
     """When nothing is open, all say the same of each run."""
     by_reason: Counter[tuple[str, str | None]] = Counter()
     ended = {}
-    for run in queries.ended(it.world.redis, it.job_id):
+    for run in queries.list_ended(it.world.redis, it.job_id):
         if "until" not in run:
             ended.setdefault(run["run_id"], run["status"])
     for tick in sorted({*it.expected, *_others(it)}):
         name = RunId(it.job_id, tick)
-        found = queries.find(it.world.redis, name)
+        found = queries.find_end(it.world.redis, name)
         if found is None:
             yield f"runs show knows nothing of {name}, why says {it.why(tick)}"
             continue
@@ -159,7 +159,7 @@ STOPS = ("cancelled", "replaced", "removed", "disabled")
 
 
 def _attempts(world: World, name: str, found: dict[str, Any], seen: list[Seen]) -> Iterator[str]:
-    shown = (queries.details(world.redis, RunId.stored(name)) or {}).get("attempts", [])
+    shown = (queries.describe_run(world.redis, RunId.stored(name)) or {}).get("attempts", [])
     rounds = [[e for e in seen if e.round == n] for n in {e.round for e in seen}] or [[]]
     numbers = [attempt["attempt"] for attempt in shown]
     begun = seen and seen[-1]
@@ -211,7 +211,7 @@ def messages_agree(world: World) -> Iterator[str]:
         if not (message["event"] == "skipped" and name in world.repeated and name in last):
             last[name] = message
     for name, message in last.items():
-        found = queries.find(world.redis, RunId.stored(name))
+        found = queries.find_end(world.redis, RunId.stored(name))
         said = END_OF.get(message["event"])
         if found is None:
             yield f"{name} was told as {message['event']}, runs show knows nothing of it"
@@ -229,6 +229,6 @@ def messages_agree(world: World) -> Iterator[str]:
 
 def _untold(world: World, last: dict[str, Any]) -> Iterator[str]:
     for name in {seen.run_id for seen in world.log}:
-        found = queries.find(world.redis, RunId.stored(name))
+        found = queries.find_end(world.redis, RunId.stored(name))
         if found and found["reason"] != "removed" and "untold" not in found and name not in last:
             yield f"{name} ended {found['status']} and nobody was told"

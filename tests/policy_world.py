@@ -29,7 +29,7 @@ from cron_tasks.ledger.tick import Due
 from cron_tasks.registry import skips
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.runs import commands
-from cron_tasks.runs.overtaken import tell_overtaken
+from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.store import names
 
 
@@ -118,7 +118,7 @@ class World(Workers):
         self._a_moment_passes()
         job, now = self.registry.get_job(job_id), self.clock.now
         found = backfill.plan_backfill(self.redis, job, now - seconds, now, now)
-        if backfill.in_turn(job):
+        if backfill.must_run_in_turn(job):
             self.backfills.append((job, found, ["", *found.missing]))
             self.go_on()
         else:
@@ -176,7 +176,7 @@ class World(Workers):
         self.jobs[job_id].retime(self.clock.now)
 
     def _tell(self, overtaken: list[Overtaken], reason: str) -> None:
-        tell_overtaken(self.ledger, SETTINGS, overtaken, reason, self.clock.now)
+        list_overtaken(self.ledger, SETTINGS, overtaken, reason, self.clock.now)
 
     def _desired(self, row: Mapping[str, Any]) -> Desired:
         job = validate_row(dict(row), timezone="UTC", permissions=PERMISSIONS)

@@ -94,7 +94,7 @@ class Stage:
 
     def shown(self, tick: str = TICK) -> queries.Shape:
         """All that `runs show` knows."""
-        found = queries.details(self.redis, tick)
+        found = queries.describe_run(self.redis, tick)
         assert found is not None
         return found
 

@@ -18,7 +18,7 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry import skips
 from cron_tasks.registry.plan import Policy, plan_changes
 from cron_tasks.registry.registry import Registry
-from cron_tasks.runs.outcomes import Attempt, Result, record
+from cron_tasks.runs.outcomes import Attempt, Result, write_record
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
@@ -49,7 +49,7 @@ class Story:
         step = Advance(key, repr(due), due + 3600, "{}", [RunId(job, due)], job)
         if missed:
             first, last = missed
-            line = record(RunId(job, first), Result("missed", "coalesced"), _by(last), last)
+            line = write_record(RunId(job, first), Result("missed", "coalesced"), _by(last), last)
             step = Advance(key, repr(due), last + 3600, "{}", [], job, line)
         self.ledger.advance("me", due, [step], int(self.redis.get(names.EDITS) or 0))
         return due
@@ -63,7 +63,7 @@ class Story:
         """Run a tick for 41 s, at once or from `now` on."""
         name, end = RunId(job, tick), (now or tick) + 41
         (claim,) = self.ledger.claim("w", end - 41, [name])
-        line = record(name, result, _by(end))
+        line = write_record(name, result, _by(end))
         self.ledger.finish(end, [Outcome(name, job, claim.state, line, (), result.status)])
 
     def run(self, times: int, job: str = "7") -> None:

@@ -13,9 +13,9 @@ from rest_server import Handler, RestServer, status
 from stage import NOW, TICK, Stage
 from test_promises import cancelled, disabled, discarded, paused, removed, replaced
 
-from cron_tasks.ledger.records import accounted
+from cron_tasks.ledger.records import shorten_record
 from cron_tasks.ledger.run_id import RunId
-from cron_tasks.runs.queries import shaped
+from cron_tasks.runs.queries import read_record
 from cron_tasks.store import names
 
 EVERY = ["success", "failure", "skipped", "missed"]
@@ -185,9 +185,11 @@ def test_a_record_of_an_earlier_version_says_no_moment() -> None:
     old = {"run_id": TICK, "scheduled_for": "x", "status": "skipped", "reason": "cancelled"}
     old |= {"attempt": 1, "started_at": None, "finished_at": NOW, "worker": None, "error": None}
     line = json.dumps(old)
-    assert shaped(line)["because"] == "somebody cancelled it"
+    assert read_record(line)["because"] == "somebody cancelled it"
     new = json.dumps(old | {"tried": 0, "attempt": 0})
-    assert shaped(accounted(new.encode()).decode())["because"].endswith("before it could start")
+    assert read_record(shorten_record(new.encode()).decode())["because"].endswith(
+        "before it could start"
+    )
 
 
 def test_a_run_that_was_to_be_done_again_when_its_job_was_removed_ended_as_before(

@@ -19,7 +19,7 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Flag, Kind, State
 from cron_tasks.runs import commands, queries
 from cron_tasks.runs.outcomes import Result
-from cron_tasks.runs.outcomes import record as full
+from cron_tasks.runs.outcomes import write_record as full
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.store import names
 from cron_tasks.store.scripts import load
@@ -241,11 +241,11 @@ def test_failures_in_any_number_take_little_and_stay_accounted_for(failing: Minu
     )
     newest = json.loads(redis.lindex(names.HISTORY_PREFIX + "7", 0))
     assert newest["output"] == OUTPUT
-    run = queries.find(redis, RunId("7", START + 1500 * 60))
+    run = queries.find_end(redis, RunId("7", START + 1500 * 60))
     assert run is not None
     assert (run["status"], run["error"]) == ("failed", "e" * 120)
     assert run["scheduled_for"] == "2027-01-16T01:00:00Z"
-    assert len(list(queries.ended(redis, "7", "failed"))) > 800
+    assert len(list(queries.list_ended(redis, "7", "failed"))) > 800
 
 
 def test_a_window_that_cuts_an_hour_of_counts_begins_after_it(failing: Minutely) -> None:
@@ -270,10 +270,10 @@ def test_ticks_without_a_record_are_reported_as_counts(failing: Minutely) -> Non
         failing.why(START + 20 * 60, now)
     )
     gone = RunId("7", START + 10 * 60)
-    run = queries.find(redis, gone)
+    run = queries.find_end(redis, gone)
     assert run is not None
     assert run["status"] == "failed"
-    assert gone in [each["run_id"] for each in queries.ended(redis, None, "failed")]
+    assert gone in [each["run_id"] for each in queries.list_ended(redis, None, "failed")]
     with pytest.raises(RunUnfit, match="only counts are kept of runs that old"):
         commands.reopen(redis, failing.ledger, gone, now)
     job = failing.registry.get_job("7")

@@ -20,7 +20,7 @@ from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Advance, Claim
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs import queries
-from cron_tasks.runs.outcomes import Attempt, Result, conclude, record
+from cron_tasks.runs.outcomes import Attempt, Result, conclude, write_record
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 
@@ -80,7 +80,7 @@ class World:
     def miss(self, first: RunId, last: RunId) -> None:
         """Record the ticks from `first` to `last` as missed."""
         by = Attempt(0, None, self.now, None)
-        line = record(first, Result("missed", "coalesced"), by, last.scheduled_for)
+        line = write_record(first, Result("missed", "coalesced"), by, last.scheduled_for)
         self.fire(first, missed=line)
 
 
@@ -333,7 +333,7 @@ def test_following_loses_nothing_and_waits_for_redis(tmp_path: Path) -> None:
 
 def _follow(cli: CommandLine, world: World, own: Valkey) -> None:
     def happened(number: int) -> str:
-        line = record(RunId("7", NOON + number), Result("ok"), Attempt(1, NOON, NOON, "w"))
+        line = write_record(RunId("7", NOON + number), Result("ok"), Attempt(1, NOON, NOON, "w"))
         return line.decode()
 
     def push(numbers: range) -> None:
@@ -401,4 +401,4 @@ def test_manual_runs_with_beat_and_workers(
 
 
 def ran_ok(redis: Redis) -> list[queries.Shape]:
-    return list(queries.ended(redis, "7", "ok"))
+    return list(queries.list_ended(redis, "7", "ok"))

@@ -26,7 +26,7 @@ from cron_tasks.runs.outcomes import Result
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 from cron_tasks.worker import delegation
-from cron_tasks.worker.delegation import Handed, error_of
+from cron_tasks.worker.delegation import Handed, describe_task_error
 from cron_tasks.worker.runner import Runner
 
 NOW = 1_800_000_000.0
@@ -224,7 +224,7 @@ def test_a_job_that_was_removed_meanwhile(bench: Callable[..., Bench]) -> None:
     ],
 )
 def test_what_is_said_of_an_error(error: Exception | None, text: str) -> None:
-    assert error_of("an id", error) == text
+    assert describe_task_error("an id", error) == text
 
 
 def test_a_task_is_sent_once_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,7 +236,7 @@ def test_a_task_is_sent_once_or_not_at_all(tmp_path: Path, monkeypatch: pytest.M
 
     def sent_while(trouble: Callable[[], object]) -> int:
         monkeypatch.setattr(delegation, "count_messages", lambda *_: bool(trouble()) * 0)
-        delegation.send(app, task_job(), task_job().action, "id", handed)
+        delegation.send_task(app, task_job(), task_job().action, "id", handed)
         wait_until(redis.ping)
         return redis.llen("other\x06\x163")
 

@@ -39,7 +39,7 @@ def test_live_a_retry_that_is_skipped_leaves_the_failure(
         live.reaches(failed, "q")
         assert cli.lines("runs", "cancel", failed) == ["cancelled"]
     live.reaches(failed, "")
-    end = queries.last_end(redis, failed) or {}
+    end = queries.find_last_end(redis, failed) or {}
     reason = {"skip": "overlap", "queue": "cancelled"}[policy]
     assert (end["status"], end["reason"], end["attempt"]) == ("skipped", reason, 0)
     assert outcomes(quick, failed) == {"failed"}
@@ -88,7 +88,7 @@ def test_live_a_missed_tick_that_is_run_by_hand_has_one_outcome_everywhere(
 
 
 def missed(redis: Redis) -> list[dict[str, Any]]:
-    return [run for run in queries.ended(redis, "7", "missed") if "until" in run]
+    return [run for run in queries.list_ended(redis, "7", "missed") if "until" in run]
 
 
 def test_live_what_failed_for_one_backfill_and_went_well_for_another_went_well(

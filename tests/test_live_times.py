@@ -48,7 +48,7 @@ def test_live_a_tick_within_the_grace_is_run_once_by_every_policy(
         # Nothing else is missing, so what was within the grace did run.
         assert bool(passed_over) == (policy != "all" and grace < outage)
         for tick in passed_over:
-            run = queries.find(redis, RunId(policy, tick)) or {}
+            run = queries.find_end(redis, RunId(policy, tick)) or {}
             assert (run["status"], run["reason"]) == ("missed", PASSED_OVER[policy])
             assert datetime.fromisoformat(run["finished_at"]).timestamp() - tick > grace
         late = [call for call in service.of(policy) if call.came - call.tick > 0.5]

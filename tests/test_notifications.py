@@ -16,7 +16,7 @@ from cron_tasks.ledger.records import Message, Outcome
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
 from cron_tasks.registry.plan import Policy, plan_changes
-from cron_tasks.runs.notifications import notification
+from cron_tasks.runs.notifications import write_notification
 from cron_tasks.runs.outcomes import Attempt, Result, conclude
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
@@ -169,7 +169,7 @@ def test_a_template_that_fails_gives_way_to_the_plain_text() -> None:
     )
     assert isinstance(job, Job)
     newer = job.model_copy(update={"notify": job.notify.model_copy(update={"template": "$colour"})})
-    message = notification(Run(newer, "7@x", NOW, 1), "success", None, NOW, Settings())
+    message = write_notification(Run(newer, "7@x", NOW, 1), "success", None, NOW, Settings())
     response = json.loads(message.payload)["response"]
     assert response == "Scheduled task: x (without its template, which failed: 'colour')"
 

@@ -51,7 +51,7 @@ class Meeting:
         return found
 
     def end_of(self, name: str) -> tuple[str, str | None]:
-        found = queries.find(self.it.redis, RunId.stored(name))
+        found = queries.find_end(self.it.redis, RunId.stored(name))
         return (found["status"], found["reason"]) if found else ("open", None)
 
     def meet(self, comes: str, other: str) -> str:

@@ -25,7 +25,7 @@ from cron_tasks.registry.plan import Changes
 from cron_tasks.registry.registry import Registry
 from cron_tasks.repair.comparison import Comparison
 from cron_tasks.report.reporter import Reporter
-from cron_tasks.runs.outcomes import Attempt, Result, record
+from cron_tasks.runs.outcomes import Attempt, Result, write_record
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import Settings
@@ -326,7 +326,7 @@ def _month(when: float) -> int:
 
 def _skip_as_before(beat: Beat, tick: float) -> None:
     """Skip a tick as the version before did: its record at once, and the score moved on."""
-    line = record(
+    line = write_record(
         RunId("7", tick), Result("skipped", "by_hand"), Attempt(0, None, beat.clock.now, None)
     )
     beat.redis.zadd(names.ACCOUNT_PREFIX + "7", {line: tick})
@@ -378,7 +378,7 @@ def test_reports_name_the_next_tick_that_will_run(
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
     rest.jobs = [dict(MINUTELY)]
-    beat.scheduler.ledger._reporting = "1"
+    beat.scheduler.ledger._reporting = True
     reporter = Reporter(beat.redis, settings(rest, rest_report_path=JOBS_PATH + "{id}"))
     assert skips.add_skip(beat.redis, "7", minute, beat.clock.now, report=True)
     assert reporter.send_due_reports(beat.clock) == 1

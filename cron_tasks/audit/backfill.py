@@ -95,7 +95,7 @@ def plan_backfill(redis: Redis, job: Job, start: float, end: float, now: float) 
     if not ticks:
         return found
     (account,) = read_accounts(redis, [job.id], days_between(ticks[0], ticks[-1]), opened)
-    ran_ok = {run["run_id"] for run in queries.ended(redis, job.id, "ok")}
+    ran_ok = {run["run_id"] for run in queries.list_ended(redis, job.id, "ok")}
     status_by_count = cache(lambda day: _judge_by_count(account, day, now))
     for tick in ticks:
         name, status = RunId(job.id, tick), _recorded_status(account, tick)

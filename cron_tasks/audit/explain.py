@@ -8,7 +8,7 @@ from typing import Any
 from cron_tasks.audit.job_account import JobAccount, Version, status_of
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Flag, Kind, State
-from cron_tasks.runs.reasons import REASONS, because_of
+from cron_tasks.runs.reasons import REASONS, explain_end
 from cron_tasks.schedules.catchup import is_fire_time
 from cron_tasks.schedules.human import format_distance, format_local, format_runtime
 
@@ -113,7 +113,7 @@ def _explain_end(account: JobAccount, history: History, at: float, now: float, z
         return Answer(True, "open", f"{start} has not fired yet: no beat has processed it")
     record = account.record_of(at) or _find_by_time(history, at)
     if status in ("skipped", "missed"):
-        why = _explain_overlap(record or {}, account, history, zone) or because_of(record, reason)
+        why = _explain_overlap(record or {}, account, history, zone) or explain_end(record, reason)
         return Answer(True, status, f"{start} {became} {status}: {why}")
     if record is None:
         ran = "ran ok" if status == "ok" else "failed"
@@ -167,7 +167,7 @@ def _explain_overlap(
     if record["reason"] != "overlap":
         if began := record.get("started_at"):
             return f"{start} took its place after {format_runtime(record['finished_at'] - began)}"
-        return because_of(record, record["reason"], f"{start} took its place")
+        return explain_end(record, record["reason"], f"{start} took its place")
     found = account.record_of(when) or history.get(record["other"])
     if found is None or found.get("finished_at") is None:
         is_queued = _was_queued(account, when)

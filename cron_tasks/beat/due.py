@@ -15,7 +15,7 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.tick import Due
 from cron_tasks.registry import entries
 from cron_tasks.registry.skips import NO_SKIPS, Skips, first_not_skipped, group_by_job
-from cron_tasks.runs.outcomes import passed_over
+from cron_tasks.runs.outcomes import record_missed
 from cron_tasks.schedules import Schedule
 from cron_tasks.schedules.catchup import (
     FireTimes,
@@ -164,7 +164,7 @@ def judge_row(
     )
     if firing.missed:
         job = Job.from_document(row.job or "")
-        advance.missed, advance.told = passed_over(job, firing.missed, now, settings)
+        advance.missed, advance.told = record_missed(job, firing.missed, now, settings)
     if to_skip:
         advance.skipped = conclude_skipped(Job.from_document(row.job or ""), to_skip, now, settings)
     return advance, ticks

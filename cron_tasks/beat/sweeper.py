@@ -12,7 +12,7 @@ from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Overdue
 from cron_tasks.ledger.state import Kind
 from cron_tasks.ledger.tick import Due
-from cron_tasks.runs.overdue import Decisions, decide
+from cron_tasks.runs.overdue import Decisions, decide_overdue
 from cron_tasks.settings import Settings
 
 log = structlog.get_logger("cron_tasks.beat")
@@ -40,7 +40,7 @@ def sweep_overdue(
     delegated = _await_outcomes(page, count_waiting, revoke)
     for tick in delegated:
         ledger.renew(tick.state.holder, now, [tick.run_id])
-    decisions = decide([tick for tick in page if tick not in delegated], now, settings)
+    decisions = decide_overdue([tick for tick in page if tick not in delegated], now, settings)
     queues = {tick.options.get("queue") for tick in decisions.lost}
     idle = {queue for queue in queues if not count_waiting(queue)}
     lost = [tick for tick in decisions.lost if tick.options.get("queue") in idle]

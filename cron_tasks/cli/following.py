@@ -61,7 +61,7 @@ def wait_for_end(redis: "Redis", run_id: RunId) -> queries.Shape:
     """Wait until an open run has ended, and return it. Raises RunUnfit if Redis forgot it."""
     while ask_patiently(lambda: redis.hexists(names.OPEN, run_id)):
         time.sleep(LOOK_EVERY / 2)
-    if (run := ask_patiently(lambda: queries.last_end(redis, run_id))) is None:
+    if (run := ask_patiently(lambda: queries.find_last_end(redis, run_id))) is None:
         raise RunUnfit(f"Run {run_id} is no longer open, and Redis has no record of how it ended")
     return run
 

@@ -10,7 +10,7 @@ from cron_tasks.errors import CronTasksError
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry import skips
 from cron_tasks.registry.registry import RegisteredJob
-from cron_tasks.runs.overtaken import tell_overtaken
+from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.schedules.human import format_local
 from cron_tasks.settings import load
 from cron_tasks.text.display import printable
@@ -34,7 +34,7 @@ def pause(job_id: str, reason: str) -> None:
     with console.open_redis() as redis:
         overtaken = console.open_registry(redis).pause(job_id, reason, now)
         ledger = console.open_ledger(redis)
-        tell_overtaken(ledger, load(), overtaken, "paused", now)
+        list_overtaken(ledger, load(), overtaken, "paused", now)
         ledger.look_after({job_id}, now)
     console.show(
         {"id": job_id, "paused": {"reason": reason, "since": format_local(now)}},

@@ -1,4 +1,4 @@
-"""What goes into the ledger (ledger.py) and comes out of it; no Redis here."""
+"""What goes into the ledger (ledger.py) and what comes out of it. Pure."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,10 +19,10 @@ _ACCOUNTED = (
 _ERROR_ACCOUNTED = 120
 
 
-def accounted(record: bytes, by_hand: bool = False) -> bytes:
+def shorten_record(record: bytes, by_hand: bool = False) -> bytes:
     """Return what the account keeps of a record: no output, and only the last attempt.
 
-    `began` is when the first attempt began, if there were several.
+    If there were several attempts, `began` is when the first one began.
     """
     try:
         full = orjson.loads(record)
@@ -41,8 +41,8 @@ def accounted(record: bytes, by_hand: bool = False) -> bytes:
 
 
 def split_reason(why: str) -> tuple[str, str | None]:
-    """Split why a run should end, "<reason>|<run id of the other run>", of which the second part
-    may be empty."""
+    """Split a cancel reason, "<reason>|<run id>". The run id is of the run that was in the way; it
+    is None where there is none."""
     reason, _, other = why.partition("|")
     return reason, other or None
 
@@ -52,29 +52,29 @@ Status = Literal["ok", "failed", "skipped", "missed", "retry"]
 
 @dataclass(slots=True)
 class Message:
-    """A notification and the queue that it goes to.
+    """A notification, and the queue that it goes to.
 
-    With `only` it is told on a condition: "recovered" of the first success after failures, "5" of
-    the first failure and then of every fifth in a row.
+    It may have a `condition`: "recovered" sends it for the first success after failures, "5" for
+    the first failure and then for every fifth in a row.
     """
 
     queue: str
     payload: bytes
-    only: str = ""
+    condition: str = ""
 
 
-#: In the place of messages about a failure or a recovery that were too old to be told: the ledger
-#: tells nothing, and goes on as if the bot knew nothing of it.
-KEPT_BACK = Message("", b"", "never")
+#: Takes the place of notifications about a failure or a recovery that are too old. The ledger sends
+#: nothing, and counts failures as if the chat knew nothing of this one.
+SUPPRESSED = Message("", b"", "never")
 
 
 @dataclass(slots=True)
 class Advance:
-    """One due entry: its next score, RedBeat meta, and the ticks that it puts into the ledger.
+    """A due entry: its next score, its RedBeat meta, and the runs that it opens.
 
-    `missed` is the record of the ticks that it passes over, and `told` the message about them.
-    `skipped` are the ends of single ticks that somebody had skipped. With `in_turn` the ticks run
-    one after the other, whatever the overlap policy.
+    `missed` is the record of its missed fire times, and `told` the notification about them.
+    `skipped` are the outcomes of single fire times that a person had skipped. With `in_turn` the
+    runs go one after the other, whatever the overlap policy.
     """
 
     key: str
@@ -91,10 +91,10 @@ class Advance:
 
 @dataclass(frozen=True, slots=True)
 class Overtaken:
-    """The ticks of a job from `first` (a score, as text) up to `until` (seconds), which were due
-    when a change of it came.
+    """The fire times of a job that were due when the job was changed, and had not fired.
 
-    `document` is that of the job as it was, `line` what the account says of the ticks.
+    They last from `first` (a score, as text) to `until` (seconds since the epoch). `document` is
+    the job as it was, `line` the record of these fire times in the account.
     """
 
     job_id: str
@@ -114,8 +114,10 @@ class Overtaken:
 
 @dataclass(slots=True)
 class OpenRun:
-    """An open tick: its state, its job's document ("" when the job is gone), and its failed
-    attempts as JSON ("" for none)."""
+    """An open run: its state, the document of its job, and its failed attempts as JSON.
+
+    The document is "" if the job was removed. The failed attempts are "" if there are none.
+    """
 
     run_id: RunId
     state: State
@@ -124,68 +126,72 @@ class OpenRun:
 
     @property
     def attempt(self) -> int:
-        """The attempt that is going or comes next; 1 is the first."""
+        """The attempt that is going or comes next. The first one is 1."""
         return self.state.attempt
 
     @property
     def failures(self) -> list[dict[str, Any]]:
-        """Its failed attempts so far."""
+        """The failed attempts so far."""
         return orjson.loads(self.trace) if self.trace else []
 
     @property
     def announced(self) -> dict[str, Any] | None:
-        """Who was told that it will be tried again; None if nobody was.
+        """The recipient of a notification that promised a retry; None if there was none.
 
-        `queue`, `chat_id` and `job_name` of the message, with which its end is told in any case.
+        It has the keys `queue`, `chat_id` and `job_name`. The end of the run is sent to it in any
+        case.
         """
         told = [each["announced"] for each in self.failures if "announced" in each]
         return told[-1] if told else None
 
     @property
     def by_hand(self) -> bool:
-        """Whether a person asked for this run."""
+        """Whether a person asked for the run."""
         return Flag.BY_HAND in self.state.flags
 
     @property
     def is_rerun(self) -> bool:
-        """Whether this run had ended before and is done again by hand."""
+        """Whether the run had ended before, and a person asked for it once more."""
         return Flag.RERUN in self.state.flags
 
 
 @dataclass(slots=True)
 class Claim(OpenRun):
-    """A tick that is ours: to run or, when there is a `verdict`, only to be concluded.
+    """A run that a holder has claimed. With a `verdict`, it must not begin, only be concluded.
 
-    The verdict is "<reason>|<run id of the other run>".
+    The verdict is "<reason>|<run id of the run in the way>".
     """
 
     verdict: str = ""
 
     def handed_to(self, task_id: str) -> "Claim":
-        """The same, held by a Celery task."""
+        """Return the same run as a Celery task holds it."""
         return replace(self, state=self.state.delegate(task_id))
 
 
 @dataclass(slots=True)
 class Overdue(OpenRun):
-    """An open tick whose deadline has passed; `unwanted` says why it should end: "<reason>|…"."""
+    """An open run whose deadline has passed. `unwanted` is the reason why it should end, or ""."""
 
     unwanted: str = ""
 
     @property
     def stopped(self) -> bool:
-        """Whether somebody wants it to end now; a pause, or that its job was removed, only keeps it
-        from beginning again."""
+        """Whether somebody wants the run to end now.
+
+        A pause, or the removal of its job, only keeps it from beginning again.
+        """
         return self.unwanted not in ("", "paused|", "removed|")
 
 
 @dataclass(slots=True)
 class Outcome:
-    """How an attempt ended: its record for the history, and what to tell.
+    """How an attempt ended: the record for the history, and the notifications.
 
-    `state` is the state the tick was left in; one that has moved on since is left alone. A retry
-    is due at `retry_at`, and its record is the trace: all failed attempts so far. `otherwise` gives
-    how the run ends if the retry is unwanted, by the reason ("<reason>|<other run>").
+    The outcome counts only while the run is still in `state`, which it had in the attempt. If the
+    status is "retry", the next attempt is due at `retry_at` and the record is the failed attempts
+    so far, as JSON. Then `otherwise` returns how the run ends if the retry is not wanted, for a
+    cancel reason.
     """
 
     run_id: RunId
@@ -199,7 +205,7 @@ class Outcome:
 
     @property
     def tag(self) -> tuple[float | str, int | str, int | bytes | str]:
-        """How the run is accounted for: a time, a day and a tally (account_for.lua).
+        """How the run is shorten_record for: a time, a day and a tally (account_for.lua).
 
         The time is when a retry is due, or the fire time. Only an ok run has a day, whose count it
         adds to; any other has a short record.
@@ -208,5 +214,5 @@ class Outcome:
             return self.retry_at, "", ""
         when, by_hand = self.run_id.scheduled_for, Flag.BY_HAND in self.state.flags
         if self.status != "ok" or by_hand:
-            return when, "", accounted(self.record, by_hand)
+            return when, "", shorten_record(self.record, by_hand)
         return "", int(when // DAY), count_one(when)

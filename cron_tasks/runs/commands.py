@@ -7,11 +7,11 @@ from redis import Redis
 
 from cron_tasks.errors import RunUnfit
 from cron_tasks.jobs.job import Job
-from cron_tasks.ledger.ledger import PATIENCE, Ledger, open_tick
+from cron_tasks.ledger.ledger import PATIENCE, Ledger, read_open_run
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import queries
-from cron_tasks.runs.overdue import decide
+from cron_tasks.runs.overdue import decide_overdue
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 from cron_tasks.text.display import short_repr
@@ -56,8 +56,8 @@ def reopen(redis: Redis, ledger: Ledger, text: str, now: float) -> tuple[RunId, 
     """
     run_id = read_run_id(text)
     job = Registry(redis).get_job(run_id.job_id)
-    ended = queries.find(redis, run_id)
-    if not open_tick(redis, run_id):
+    ended = queries.find_end(redis, run_id)
+    if not read_open_run(redis, run_id):
         if ended is None:
             raise RunUnfit(not_found(run_id))
         if ended["status"] == "ok":
@@ -90,12 +90,12 @@ def cancel(redis: Redis, ledger: Ledger, text: str, now: float, settings: Settin
     """
     run_id = read_run_id(text)
     why = f"{CANCELLED}|"
-    while tick := open_tick(redis, run_id):
+    while tick := read_open_run(redis, run_id):
         if tick.state.in_flight:
             if ledger.stop([run_id], why):
                 return False
-        elif ledger.finish(now, decide([replace(tick, unwanted=why)], now, settings).close):
+        elif ledger.finish(now, decide_overdue([replace(tick, unwanted=why)], now, settings).close):
             return True
-    ended = queries.find(redis, run_id)
+    ended = queries.find_end(redis, run_id)
     over = ended and f"Run {run_id} has already ended with status {ended['status']}"
     raise RunUnfit(over or not_found(run_id))

@@ -17,8 +17,8 @@ from cron_tasks.runs.outcomes import (
     Result,
     conclude,
     conclude_without_job,
-    given_up,
-    not_begun,
+    count_earlier_attempts,
+    give_up_retry,
 )
 from cron_tasks.schedules.catchup import late_reason
 from cron_tasks.settings import Settings
@@ -47,7 +47,7 @@ class Decisions:
     lost: list[Due] = field(default_factory=list)
 
 
-def decide(page: Sequence[Overdue], now: float, settings: Settings) -> Decisions:
+def decide_overdue(page: Sequence[Overdue], now: float, settings: Settings) -> Decisions:
     """Judge each overdue tick by its job's policies; only the jitter of a retry is random."""
     decisions = Decisions()
     by_time = sorted((tick.run_id for tick in page), key=lambda run_id: run_id.scheduled_for)
@@ -55,20 +55,20 @@ def decide(page: Sequence[Overdue], now: float, settings: Settings) -> Decisions
     for tick in page:
         job_id, scheduled_for = tick.run_id.job_id, tick.run_id.scheduled_for
         begun = Attempt(tick.attempt, None, now, tick.state.worker)
-        by = begun if tick.state.in_flight else not_begun(tick, now)
-        job = _job_of(tick)
+        by = begun if tick.state.in_flight else count_earlier_attempts(tick, now)
+        job = _read_job(tick)
         if job is None:
             removed = Result("skipped", "removed")
             decisions.close.append(conclude_without_job(tick, removed, by, settings))
             continue
         run = Run(job, tick.run_id, scheduled_for, tick.attempt)
         superseded = scheduled_for < newest[job_id]
-        if ended := _ended(run, tick, now, superseded, settings.misfire_grace):
+        if ended := _judge_end(run, tick, now, superseded, settings.misfire_grace):
             outcome = conclude(run, tick, ended, by, settings, random.random())
             decisions.close.append(outcome)
             continue
         if tick.state.may_be_late and tick.state.sent_again >= MOST_DISCARDED:
-            discarded = given_up(tick, "discarded")
+            discarded = give_up_retry(tick, "discarded")
             outcome = conclude(run, tick, discarded, by, settings, random.random())
             decisions.discarded[tick.run_id] = outcome
         pending_again = decisions.further_attempt if tick.state.in_flight else decisions.again
@@ -76,11 +76,11 @@ def decide(page: Sequence[Overdue], now: float, settings: Settings) -> Decisions
         # What waited has never been sent; what is pending or ran was, and its message got lost.
         was_sent = tick.state.kind is Kind.PENDING or tick.state.in_flight
         sent = decisions.lost if was_sent else decisions.due
-        sent.append(Due(tick.run_id, job_id, routing_options(job), _harmless(job)))
+        sent.append(Due(tick.run_id, job_id, routing_options(job), _is_repeatable(job)))
     return decisions
 
 
-def _job_of(tick: Overdue) -> Job | None:
+def _read_job(tick: Overdue) -> Job | None:
     """Return the job of a tick; None when it was removed, even if it has come back since."""
     if tick.unwanted == "removed|" and not tick.state.in_flight:
         return None
@@ -90,23 +90,25 @@ def _job_of(tick: Overdue) -> Job | None:
         return None
 
 
-def _harmless(job: Job) -> bool:
+def _is_repeatable(job: Job) -> bool:
     """Whether beginning the job's action again does nothing twice."""
     return job.action.type == "notify"
 
 
-def _ended(run: Run, tick: Overdue, now: float, superseded: bool, grace: float) -> Result | None:
+def _judge_end(
+    run: Run, tick: Overdue, now: float, superseded: bool, grace: float
+) -> Result | None:
     reason, other = split_reason(tick.unwanted)
     if tick.state.in_flight and not tick.stopped:
         if task_id := tick.state.task_id:
             task = run.job.action.name if isinstance(run.job.action, TaskAction) else task_id
             error = f"no outcome of task {printable(task)} within {run.job.timeout:g} s"
             return Result("failed", error=error, final=bool(reason))
-        if _harmless(run.job) and tick.attempt < MOST_DELIVERIES:
+        if _is_repeatable(run.job) and tick.attempt < MOST_DELIVERIES:
             return None
         return Result("failed", error="its worker died", final=bool(reason))
     if reason == "paused":
-        return given_up(tick, reason)
+        return give_up_retry(tick, reason)
     if reason:
         return Result("skipped", reason, other=other)
     if tick.state.kind is not Kind.PENDING or tick.state.may_be_late:

@@ -22,7 +22,7 @@ from cron_tasks.registry.rejections import store_errors_to_report, store_rejecte
 from cron_tasks.registry.writer import Writer
 from cron_tasks.repair.comparison import Comparison, Differences
 from cron_tasks.rest.listing import Source, Validators
-from cron_tasks.runs.overtaken import tell_overtaken
+from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 from cron_tasks.sync.state import (
@@ -196,7 +196,7 @@ class Reconciler:
             progress(done, total)
 
         def notify_of_overtaken(ticks: list[Overtaken], reason: str) -> None:
-            tell_overtaken(self.ledger, self.settings, ticks, reason, clock())
+            list_overtaken(self.ledger, self.settings, ticks, reason, clock())
 
         writer = Writer(self.redis, self.registry.audited, fence, notify_of_overtaken)
         writer.write(changes, clock, last_read, count_written)

@@ -16,7 +16,7 @@ HOLD = 2.0
 MOST = 5.0
 
 
-def one_by_one(
+def run_in_turn(
     ticks: Sequence[RunId],
     run: Callable[[Sequence[RunId]], dict[str, str]],
     send_alone: Callable[[RunId], None],
@@ -28,24 +28,24 @@ def one_by_one(
     def look() -> None:
         if waiting and time.monotonic() > min(begun + HOLD, first + MOST):
             # Leases are renewed by the thread that looks: a slow broker must not hold it up.
-            Thread(target=_send_on, args=(waiting, send_alone), daemon=True).start()
+            Thread(target=_send_rest, args=(waiting, send_alone), daemon=True).start()
 
     with keep_calling(look, LOOK_EVERY):
-        while tick := _next(waiting):
+        while tick := _take_next(waiting):
             begun = time.monotonic()
             results |= run([tick])
     return results
 
 
-def _send_on(waiting: deque[RunId], send_alone: Callable[[RunId], None]) -> None:
-    while tick := _next(waiting):
+def _send_rest(waiting: deque[RunId], send_alone: Callable[[RunId], None]) -> None:
+    while tick := _take_next(waiting):
         try:
             send_alone(tick)
         except OperationalError:
             return  # A hint that got lost, which the sweep sends again; the others run here.
 
 
-def _next(waiting: deque[RunId]) -> RunId | None:
+def _take_next(waiting: deque[RunId]) -> RunId | None:
     try:
         return waiting.popleft()
     except IndexError:

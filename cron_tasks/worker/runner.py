@@ -24,8 +24,8 @@ from cron_tasks.runs.outcomes import (
     Result,
     conclude,
     conclude_without_job,
-    given_up,
-    not_begun,
+    count_earlier_attempts,
+    give_up_retry,
 )
 from cron_tasks.schedules.catchup import late_reason
 from cron_tasks.settings import Settings
@@ -34,7 +34,7 @@ from cron_tasks.text.display import printable
 from cron_tasks.worker.conclusions import Concluder, log_ended
 from cron_tasks.worker.delegation import Handed
 from cron_tasks.worker.inflight import Slot
-from cron_tasks.worker.performing import Watched, act, stopped
+from cron_tasks.worker.performing import Watched, end_of_stop, perform_action
 from cron_tasks.worker.service import Service
 
 log = structlog.get_logger("cron_tasks.runs")
@@ -116,15 +116,15 @@ class Runner(Concluder):
         except ValueError as error:
             unreadable = Result("failed", error=printable(str(error), ERROR_SHOWN))
             result = unreadable if claim.document else Result("skipped", "removed")
-            by = not_begun(claim, started)
+            by = count_earlier_attempts(claim, started)
             return conclude_without_job(claim, result, by, self.settings), result
         run = Run(job, claim.run_id, claim.run_id.scheduled_for, claim.attempt)
-        refused = self._refusal(run, claim, started)
+        refused = self._refuse_run(run, claim, started)
         begun = refused is None
         quick = job.action.type == "notify"
         if refused is None and not quick and self.service.reason:
             ticks = [(claim.run_id, claim.state)]
-            self._patiently(lambda: self.ledger.hand_back(self.clock(), ticks))
+            self._wait_for_redis(lambda: self.ledger.hand_back(self.clock(), ticks))
             return None
         if refused is None and isinstance(job.action, TaskAction):
             refused, claim = self._hand_over(run, claim, job.action, started)
@@ -132,9 +132,11 @@ class Runner(Concluder):
                 return None
             begun = refused.status == "failed"
         result = refused or (
-            act(run, self.settings) if quick else self._watch(run, holder, claim, started)
+            perform_action(run, self.settings)
+            if quick
+            else self._watch(run, holder, claim, started)
         )
-        return self._ended(run, claim, started if begun else None, result), result
+        return self._conclude_attempt(run, claim, started if begun else None, result), result
 
     def _hand_over(
         self, run: Run, claim: Claim, action: TaskAction, started: float
@@ -147,7 +149,7 @@ class Runner(Concluder):
         task_id = f"{claim.run_id}#{claim.attempt}-{secrets.token_hex(3)}"
         handed = claim.handed_to(task_id)
         if why := self.ledger.hand_over(claim, handed, self.clock() + run.job.timeout):
-            return stopped(why), claim
+            return end_of_stop(why), claim
         # Not before that, or else the outcome of a quick task would come too early.
         try:
             self.send(run.job, action, task_id, Handed(run.run_id, handed.state, started))
@@ -158,16 +160,22 @@ class Runner(Concluder):
         log.info("run.handed_over", job_id=run.job.id, run_id=run.run_id, task_id=task_id)
         return None, handed
 
-    def _ended(self, run: Run, claim: Claim, started: float | None, result: Result) -> Outcome:
+    def _conclude_attempt(
+        self, run: Run, claim: Claim, started: float | None, result: Result
+    ) -> Outcome:
         """The outcome of an attempt that began at `started`, or at None: was not begun."""
         now = self.clock()
-        by = Attempt(claim.attempt, started, now, self.worker) if started else not_begun(claim, now)
+        by = (
+            Attempt(claim.attempt, started, now, self.worker)
+            if started
+            else count_earlier_attempts(claim, now)
+        )
         return conclude(run, claim, result, by, self.settings, random.random())
 
-    def _refusal(self, run: Run, claim: Claim, now: float) -> Result | None:
+    def _refuse_run(self, run: Run, claim: Claim, now: float) -> Result | None:
         """Why a run does not begin."""
         if not run.job.enabled and not claim.by_hand:
-            return given_up(claim, "disabled")
+            return give_up_retry(claim, "disabled")
         if claim.verdict:
             reason, other = split_reason(claim.verdict)
             return Result("skipped", reason, other=other)
@@ -181,7 +189,7 @@ class Runner(Concluder):
             return self.ledger.renew(holder, self.clock(), [run.run_id]).get(run.run_id, "")
 
         def give_up(result: Result) -> None:
-            self._give_up(holder, lambda: self._ended(run, claim, started, result))
+            self._give_up(holder, lambda: self._conclude_attempt(run, claim, started, result))
 
         result = Watched(run, holder, started, self.slot, renew, give_up).perform(self.settings)
         self.service.check()
