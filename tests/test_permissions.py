@@ -14,7 +14,7 @@ from cron_tasks.jobs.rejected import Rejected
 from cron_tasks.jobs.validation import validate_row
 from cron_tasks.registry.plan import Policy, plan_changes
 from cron_tasks.registry.registry import Registry
-from cron_tasks.registry.rejections import list_rejected
+from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.settings import Settings
 from cron_tasks.sync.reconciler import Reconciler
 
@@ -127,7 +127,7 @@ def test_a_changed_setting_counts_even_if_the_list_is_the_same(
         report = Reconciler(redis, settings).sync(lambda: 1_800_000_000.0)
         assert report is not None
         not_modified.append(report.not_modified)
-        return [each.id for each in list_rejected(redis)]
+        return [each.id for each in read_rejected(redis)]
 
     rest.jobs = [NOTIFY, HTTP, HTTP | {"id": 3, "action": {"type": "task", "name": "a.b"}}]
     rest.jobs.append(HTTP | {"id": 4, "action": HTTP["action"] | {"body": "${secret:KEY}"}})

@@ -11,7 +11,7 @@ from redis import Redis
 from rest_server import RestServer, envelope, html, status, truncated
 
 from cron_tasks.registry.registry import Registry
-from cron_tasks.registry.rejections import list_rejected
+from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 from cron_tasks.sync.reconciler import Reconciler, Report
@@ -162,11 +162,11 @@ def test_a_bad_row_keeps_its_last_good_version(
     report = sync(DAILY | {"cron_expression": "99 9 * * *"}, {"id": 8})
     assert report.state == "ok"
     assert score(redis) == NINE
-    listed = {each.id: each for each in list_rejected(reconciler.redis)}
+    listed = {each.id: each for each in read_rejected(reconciler.redis)}
     assert "minute 99 is not in 0–59" in listed["7"].errors[0]
     assert len(listed["8"].errors) == 2
     sync(DAILY)
-    assert list_rejected(reconciler.redis) == []
+    assert read_rejected(reconciler.redis) == []
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ COMMANDS: Commands = {
     "pause": ("pause:pause", "Pause a job until it is resumed."),
     "resume": ("pause:resume", "End the pause of a job."),
     "skip-next": ("pause:skip_next", "Skip the next tick of a job, or undo a skip."),
-    "rejected": ("jobs:list_rejected", "List the rows that are not valid jobs, and why."),
+    "rejected": ("jobs:read_rejected", "List the rows that are not valid jobs, and why."),
     "run": ("jobs:run", "Run a job now, and print its run ID."),
 }
 
@@ -100,7 +100,7 @@ def _cells(row: dict[str, Any], registered: RegisteredJob) -> list[str]:
 def list_rejected() -> None:
     """List the rows of the REST service that are not valid jobs, with every reason."""
     with console.open_redis() as redis:
-        found = sorted(list_rejected(redis), key=lambda each: _sort_key(each.id or ""))
+        found = sorted(read_rejected(redis), key=lambda each: _sort_key(each.id or ""))
     rows = []
     for each in found:
         row = "" if each.row is None else printable(json.dumps(each.row, ensure_ascii=False))

@@ -12,7 +12,7 @@ from redis import Redis
 from cron_tasks.cli import console
 from cron_tasks.cli.runs import print_runs
 from cron_tasks.registry.registry import RegisteredJob, Registry
-from cron_tasks.registry.rejections import list_rejected
+from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.runs import queries
 from cron_tasks.schedules.human import format_local
 from cron_tasks.text.display import printable
@@ -90,7 +90,7 @@ def _read_obstacles(redis: Redis, found: RegisteredJob) -> dict[str, Any]:
     """
     job_id, zone = found.job.id, found.job.timezone
     ahead = found.coming_skips(time.time())
-    errors = [each.errors for each in list_rejected(redis) if each.id == job_id]
+    errors = [each.errors for each in read_rejected(redis) if each.id == job_id]
     return {"rejected": sum(errors, ()), "skips": tuple(format_local(tick, zone) for tick in ahead)}
 
 

@@ -17,7 +17,7 @@ from cron_tasks.errors import UnknownJob
 from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.records import Overtaken
 from cron_tasks.registry import entries, skips, steps
-from cron_tasks.registry.rejections import list_rejected
+from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.schedules.catchup import next_fire_time, select_fire_times
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.store import names
@@ -77,7 +77,7 @@ class Registry:
         if document is None:
             known = cast("list[str]", self.redis.hkeys(names.JOBS))
             hint = suggest_nearest(job_id, known) or "; see `cron-tasks jobs list`"
-            if any(row.id == job_id for row in list_rejected(self.redis)):
+            if any(row.id == job_id for row in read_rejected(self.redis)):
                 hint = ": its row is rejected; see `cron-tasks jobs rejected`"
             raise UnknownJob(f"no job has the id {job_id!r}{hint}")
         return Job.from_document(cast("str", document))

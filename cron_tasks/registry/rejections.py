@@ -31,7 +31,7 @@ def store_rejected(redis: Redis, rejected: Sequence[Rejected], fence: Fence) -> 
     return [row for row in rejected if stored.get(row.place) != listed[row.place]]
 
 
-def list_rejected(redis: Redis) -> list[Rejected]:
+def read_rejected(redis: Redis) -> list[Rejected]:
     """Return the rows that validation rejected, then the entries that beat quarantined."""
     rows = cast("dict[str, str]", redis.hgetall(names.REJECTED)).values()
     quarantined = cast("dict[str, str]", redis.hgetall(names.SET_ASIDE)).items()
