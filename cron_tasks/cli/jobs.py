@@ -12,6 +12,7 @@ from redis import Redis
 from cron_tasks.cli import Commands, LazyGroup, console
 from cron_tasks.cli.following import start_run, wait_option
 from cron_tasks.registry.registry import RegisteredJob, Registry
+from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.runs.commands import open_by_hand
 from cron_tasks.schedules.human import format_local
 from cron_tasks.store.paging import pages
@@ -23,7 +24,7 @@ COMMANDS: Commands = {
     "pause": ("pause:pause", "Pause a job until it is resumed."),
     "resume": ("pause:resume", "End the pause of a job."),
     "skip-next": ("pause:skip_next", "Skip the next tick of a job, or undo a skip."),
-    "rejected": ("jobs:read_rejected", "List the rows that are not valid jobs, and why."),
+    "rejected": ("jobs:list_rejected", "List the rows that are not valid jobs, and why."),
     "run": ("jobs:run", "Run a job now, and print its run ID."),
 }
 
