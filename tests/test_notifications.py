@@ -100,7 +100,7 @@ def test_a_message_says_what_the_contract_says(redis: Redis) -> None:
     }
     assert (failed["status"], failed["error"]) == ("error", "broken")
     assert failed["response"] == "Scheduled task: Water the plants failed: broken"
-    still_going = f"skipped: another run of the job was still going ({run})"
+    still_going = f"skipped: another run of the job was still running ({run})"
     assert skipped["response"] == f"Scheduled task: Water the plants was {still_going}"
     assert skipped["error"] == still_going
 

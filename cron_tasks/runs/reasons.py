@@ -5,7 +5,7 @@ from typing import Any
 
 #: What the reasons of a run that was skipped or missed mean.
 REASONS = {
-    "overlap": "another run of the job was still going",
+    "overlap": "another run of the job was still running",
     "replaced": "a later run took its place",
     "cancelled": "somebody cancelled it",
     "paused": "the job was paused",
