@@ -113,7 +113,7 @@ class Live:
         def counts() -> bool:
             if not all(self.redis.hmget(names.JOBS, wanted)):
                 return False
-            found = Registry(self.redis).registered(wanted)
+            found = Registry(self.redis).read_jobs(wanted)
             return all(each.job.tags == (mark,) for each in found)
 
         wait_until(counts, "the sync", 40)

@@ -77,7 +77,7 @@ def going_agrees(world: World) -> Iterator[str]:
         if run["run_id"] not in begun:
             yield f"{run['run_id']} is shown as retrying, the service saw no attempt"
     listed = [job_id for job_id, job in world.jobs.items() if job.listed]
-    for found in world.registry.registered(listed):
+    for found in world.registry.read_jobs(listed):
         job = world.jobs[found.job.id]
         if (found.next is None) != job.rests or bool(found.paused) != job.paused:
             yield f"jobs show says that {found.job.id} is next due at {found.next}"

@@ -15,7 +15,7 @@ from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Message, Outcome
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
-from cron_tasks.registry.plan import Policy, plan
+from cron_tasks.registry.plan import Policy, plan_changes
 from cron_tasks.runs.notifications import write_notification
 from cron_tasks.runs.outcomes import Attempt, Result, conclude
 from cron_tasks.settings import Settings
@@ -33,7 +33,7 @@ class Teller:
         self.redis, self.settings = redis, settings
         self.ledger = Ledger(redis, settings)
         row = {"id": 7, "name": "Water the plants", "every": 1, **fields}
-        apply(redis, plan({}, [("row 1", row)], Policy()), NOW)
+        apply(redis, plan_changes({}, [("row 1", row)], Policy()), NOW)
         job = validate_row(row, timezone="UTC")
         assert isinstance(job, Job)
         self.job, self.tick = job, NOW

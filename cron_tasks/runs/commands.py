@@ -55,7 +55,7 @@ def reopen(redis: Redis, ledger: Ledger, text: str, now: float) -> tuple[RunId, 
     Raises RunUnfit, UnknownJob.
     """
     run_id = read_run_id(text)
-    job = Registry(redis).job(run_id.job_id)
+    job = Registry(redis).get_job(run_id.job_id)
     ended = queries.find_end(redis, run_id)
     if not read_open_run(redis, run_id):
         if ended is None:

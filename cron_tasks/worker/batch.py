@@ -8,7 +8,7 @@ from threading import Thread
 from kombu.exceptions import OperationalError
 
 from cron_tasks.ledger.run_id import RunId
-from cron_tasks.store.leases import LOOK_EVERY, renewed
+from cron_tasks.store.leases import LOOK_EVERY, keep_calling
 
 #: A run that takes longer than this many seconds has those behind it sent to any free slot,
 HOLD = 2.0
@@ -30,7 +30,7 @@ def run_in_turn(
             # Leases are renewed by the thread that looks: a slow broker must not hold it up.
             Thread(target=_send_rest, args=(waiting, send_alone), daemon=True).start()
 
-    with renewed(look, LOOK_EVERY):
+    with keep_calling(look, LOOK_EVERY):
         while tick := _take_next(waiting):
             begun = time.monotonic()
             results |= run([tick])

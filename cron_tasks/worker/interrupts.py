@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from cron_tasks.errors import Stopped
-from cron_tasks.store.leases import LOOK_EVERY, renewed
+from cron_tasks.store.leases import LOOK_EVERY, keep_calling
 
 #: Seconds that an action has to end after it was asked to.
 GRACE = 10.0
@@ -84,7 +84,7 @@ def interruptible(
     if action.in_main:
         signal.signal(signal.SIGUSR2, _raise)
         _in_main = action
-    with renewed(action.watch, LOOK_EVERY):
+    with keep_calling(action.watch, LOOK_EVERY):
         try:
             yield action
         finally:

@@ -29,7 +29,7 @@ from cron_tasks.runs.outcomes import (
 )
 from cron_tasks.schedules.catchup import late_reason
 from cron_tasks.settings import Settings
-from cron_tasks.store.leases import renewed
+from cron_tasks.store.leases import keep_calling
 from cron_tasks.text.display import printable
 from cron_tasks.worker.conclusions import Concluder, log_ended
 from cron_tasks.worker.delegation import Handed
@@ -87,7 +87,7 @@ class Runner(Concluder):
         if not claims:
             return {}
         claimed = [claim.run_id for claim in claims]
-        with renewed(lambda: self.ledger.renew(holder, self.clock(), claimed), LEASE / 3):
+        with keep_calling(lambda: self.ledger.renew(holder, self.clock(), claimed), LEASE / 3):
             done = [each for claim in claims if (each := self._perform(holder, claim))]
             closed = set(self._finish([outcome for outcome, _ in done]))
         # What was to be tried again may have ended, since somebody wanted that meanwhile.
@@ -106,7 +106,7 @@ class Runner(Concluder):
 
     def by_hand(self, job_id: str) -> RunId:
         """Open a tick of this instant; its run id. Raises UnknownJob."""
-        return open_by_hand(self.ledger, self.registry.job(job_id), self.clock())
+        return open_by_hand(self.ledger, self.registry.get_job(job_id), self.clock())
 
     def _perform(self, holder: str, claim: Claim) -> tuple[Outcome, Result] | None:
         """Make an attempt; None when that is left to a Celery task or to another process."""
