@@ -163,7 +163,7 @@ class Ledger:
         if not outcomes:
             return []
         if len({each.run_id for each in outcomes}) < len(outcomes):
-            # The script looks at all runs first. By a second call, a second outcome of a run is late.
+            # The script looks at all runs first, so the second outcome of a run has to come later.
             return [closed for each in outcomes for closed in self.finish(now, [each])]
         refused, stopped = steps.finish(
             self.redis,
@@ -181,14 +181,15 @@ class Ledger:
         closed = [each.run_id for each in outcomes if each.run_id not in left]
         closed += self.finish(now, [end for _, end in cut_short])
         for outcome, end in cut_short:
-            # Only now: a caller that calls again, since Redis did not answer, gives the same outcome.
+            # Only now: if Redis did not answer, the caller gives the same outcome once more.
             outcome.status = end.status
         return closed
 
     def stop(self, run_ids: Sequence[str], why: str) -> list[str]:
-        """Ask open runs to end as skipped, for the cancel reason `why`. Returns those that were open.
+        """Ask open runs to end as skipped, for the cancel reason `why`.
 
-        A running one is ended by its worker within seconds, any other one by beat.
+        Returns the run ids that were open. A running one is ended by its worker within seconds, any
+        other one by beat.
         """
         return steps.stop(self.redis, reason=why, runs=[(run_id,) for run_id in run_ids])
 

@@ -27,7 +27,7 @@ def write_retry_messages(
     """Return what is told of an attempt that failed and is followed by another."""
     if "retry" not in run.job.notify.on or is_too_old(run.job, run.scheduled_for, now):
         return ()
-    return (write_notification(run, "retry", result.error, now, settings, repeated=tick.is_rerun),)
+    return (write_notification(run, "retry", result.error, now, settings, is_rerun=tick.is_rerun),)
 
 
 def describe_recipient(job: Job, settings: Settings) -> dict[str, Any]:
@@ -67,7 +67,9 @@ def write_messages_without_job(
     job = Job.model_construct(id=job_id, name=to["job_name"], chat_id=to["chat_id"], notify=notify)
     run = Run(job, tick.run_id, scheduled_for, attempts)
     event = _EVENTS.get(result.status, result.status)
-    return tuple(_write_messages(run, tick, event, result, now, settings, promised=True))
+    return tuple(
+        _write_messages(run, tick, event, result, now, settings, promised=True, zone="UTC")
+    )
 
 
 def is_too_old(job: Job, when: float, now: float) -> bool:
@@ -84,16 +86,19 @@ def _write_messages(
     now: float,
     settings: Settings,
     promised: bool,
+    zone: str = "",
 ) -> Iterator[Message]:
     """Yield what the job wants to be told of an event, and its end if that was promised."""
     wanted = run.job.notify.on
     if event in wanted or promised:
         collapse = run.job.notify.collapse if event == "failure" and not promised else 1
-        only = str(collapse) if collapse > 1 else ""
+        condition = str(collapse) if collapse > 1 else ""
         error = None if event == "success" else _error_text(event, result, run.attempt, tick)
-        yield write_notification(run, event, error, now, settings, only, tick.is_rerun)
+        yield write_notification(run, event, error, now, settings, condition, tick.is_rerun, zone)
     if event == "success" and "recovered" in wanted:
-        yield write_notification(run, "recovered", None, now, settings, "recovered", tick.is_rerun)
+        yield write_notification(
+            run, "recovered", None, now, settings, "recovered", tick.is_rerun, zone
+        )
 
 
 def _error_text(event: str, result: "Result", attempts: int, tick: OpenRun) -> str:
