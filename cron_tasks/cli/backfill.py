@@ -15,7 +15,7 @@ from cron_tasks.ledger.ledger import PATIENCE
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.schedules.human import format_local
-from cron_tasks.text.plurals import number_of
+from cron_tasks.text.english import number_of
 
 
 @click.command()
