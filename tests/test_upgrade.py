@@ -1,4 +1,4 @@
-"""An upgrade in place: what the version of commit d712e39 left in Redis is read and brought to its end.
+"""An upgrade in place: what the version of commit d712e39 left in Redis is read, and ended.
 
 data/upgrade.json is what that version wrote and showed; data/make_upgrade.py says how it was made.
 """
@@ -34,12 +34,7 @@ NOW: float = LEFT["now"]
 SEEN: dict[str, Any] = LEFT["seen"]
 START = 1_800_000_000.0 // 86_400 * 86_400
 #: Runs in flight, by the Celery task or the claim that has them.
-HELD = {
-    "skip": "host#skip",
-    "queue": "host#queue",
-    "replace": "host#replace",
-    "task": "task:task-1",
-}
+HELD = {job: f"host#{job}" for job in ("skip", "queue", "replace")} | {"task": "task:task-1"}
 
 
 def restore(redis: Redis) -> None:
@@ -109,10 +104,9 @@ def it(redis: Redis) -> Upgraded:
 
 
 def plain(runs: Any) -> Any:
-    """Runs as JSON, without the sentence that each version words in its own way."""
-    return [
-        {k: v for k, v in run.items() if k != "because"} for run in json.loads(json.dumps(runs))
-    ]
+    """Return runs as JSON, without the sentence that each version words in its own way."""
+    read = json.loads(json.dumps(runs))
+    return [{name: run[name] for name in run if name != "because"} for run in read]
 
 
 def test_all_kinds_and_flags_of_open_runs_are_there(it: Upgraded) -> None:
@@ -140,7 +134,7 @@ def test_the_audit_and_why_agree_with_the_version_before(it: Upgraded) -> None:
         )
         for half, (due, status) in enumerate(SEEN["why"][job_id], 1):
             answer = explain_tick(account, {}, START + half * 1800, NOW, "UTC")
-            assert (answer.is_due, answer.status) == (due, status)
+            assert (answer.due, answer.status) == (due, status)
 
 
 def test_what_was_in_flight_is_finished_by_its_holder(it: Upgraded) -> None:
@@ -180,9 +174,7 @@ def test_every_open_run_comes_to_its_end(it: Upgraded) -> None:
 def test_beat_fires_what_comes_next_once(it: Upgraded) -> None:
     """At seven o'clock; of the job `notify`, somebody has that fire time skipped."""
     seven = START + 7 * 3600
-    jobs = {
-        key.removeprefix(names.JOB_ENTRY_PREFIX) for key in it.redis.zrange(names.SCHEDULE, 0, -1)
-    }
+    jobs = set(map(names.job_id_of, it.redis.zrange(names.SCHEDULE, 0, -1)))
     for now in (seven - 3600, seven):
         batch = judge_page(read_page(it.redis, now), now, it.settings)
         assert not batch.broken

@@ -38,6 +38,7 @@ from cron_tasks.settings import Settings
 START = 1_800_000_000.0 // 86_400 * 86_400
 HOUR = 3600.0
 HTTP = {"action": {"type": "http", "url": "http://example.com/"}, "retry": {"max_attempts": 2}}
+LATE_IS_UNTOLD = {"on": ["failure"], "stale_after": 9}
 POLICIES = ("skip", "queue", "replace", "allow")
 ROWS: list[dict[str, Any]] = [
     {"id": "notify", "name": "Water the plants", "every": 3600, "notify": {"on": ["success"]}},
@@ -47,12 +48,7 @@ ROWS: list[dict[str, Any]] = [
     {"id": "once", "name": "once", "run_at": "2027-01-16T00:00:00Z"},
     {"id": "rule", "name": "rule", "rrule": "FREQ=HOURLY", "start_at": "2027-01-15T00:10:00Z"},
     {"id": "promised", "name": "promised", "every": 3600, "notify": {"on": ["retry"]}, **HTTP},
-    {
-        "id": "stale",
-        "name": "stale",
-        "every": 3600,
-        "notify": {"on": ["failure"], "stale_after": 9},
-    },
+    {"id": "stale", "name": "stale", "every": 3600, "notify": LATE_IS_UNTOLD},
     {"id": "gone", "name": "gone", "every": 3600, **HTTP},
     {"id": "rests", "name": "rests", "every": 3600, **HTTP},
     {"id": "off", "name": "off", "every": 3600, "enabled": False},
