@@ -4,12 +4,10 @@ Celery on Redis loses messages and doubles them, so a message is only a hint tha
 The ledger is the truth. Each step is one Lua script for any number of runs, so no crash can split
 it:
 
-    due ──advance──▶ pending ──claim──▶ running(lease) ──finish──▶ ok | failed | skipped | missed
-                        ▲      └──────▶ queued │  │
-                        │                 │    │  └──────finish──▶ waiting for its next attempt
-                        └───hand back─────┴────┴──hand back───────────┘
+    due ──advance──▶ pending ──claim──▶ running ──finish──▶ ok, failed, skipped or missed
 
-transitions.py lists every change of a state, and state.py says what each state means.
+On its way a run may be queued behind another one, wait for its next attempt, be delegated to a
+Celery task, or become pending again. transitions.py lists every change, state.py every state.
 
 An open run is a field of the hash `cron_tasks:open`, whose value is its state, and a member of the
 sorted set `cron_tasks:deadlines`. Its score is the time at which beat looks after the run: when the
