@@ -54,7 +54,7 @@ def told(world: World, job_id: str) -> Told:
 def audit_agrees(it: Told) -> Iterator[str]:
     """`audit` has nothing lost, doubled or unasked, and counts what `why` says."""
     tally = it.tally
-    if tally.wrong:
+    if tally.has_faults:
         yield f"audit: lost {tally.lost}, doubled {tally.doubled}, unasked {tally.unasked}"
     if tally.expected != len(it.expected):
         yield f"audit expects {tally.expected} ticks of {it.job_id}, not {len(it.expected)}"

@@ -99,9 +99,12 @@ def test_a_message_says_what_the_contract_says(redis: Redis) -> None:
         "attempt": 1,
     }
     assert (failed["status"], failed["error"]) == ("error", "broken")
-    assert failed["response"] == "Scheduled task: Water the plants failed: broken"
-    still_going = f"skipped: another run of the job was still going ({run})"
-    assert skipped["response"] == f"Scheduled task: Water the plants was {still_going}"
+    assert failed["response"] == "❌ Water the plants failed (08:00): broken"
+    still_going = f"skipped: another run of the job was still running ({run})"
+    skipped_text = (
+        f"⏭️ Water the plants was skipped (08:00): {still_going.removeprefix('skipped: ')}"
+    )
+    assert skipped["response"] == skipped_text
     assert skipped["error"] == still_going
 
 
