@@ -25,7 +25,7 @@ State = Literal["ok", "failing", "refused"]
 
 #: Seconds for which another installation that tried to sync is shown.
 RIVAL_SHOWN = 600.0
-_remember = script("sync/remember")
+_store_outcome = script("sync/store_outcome")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ def store_outcome(
         fields["etag"] = (validators and validators.etag) or ""
         fields["last_modified"] = (validators and validators.last_modified) or ""
     built_at = repr(now) if state == "ok" else ""
-    _remember(redis, built_at=built_at, fields=list(fields.items()), **fence.values)
+    _store_outcome(redis, built_at=built_at, fields=list(fields.items()), **fence.values)
 
 
 def note_rival(redis: Redis, settings: Settings, now: float) -> None:
