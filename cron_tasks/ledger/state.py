@@ -9,12 +9,12 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any
 
-#: What the stored holder of a delegated run begins with, before the id of its Celery task.
+#: The holder of a delegated run is this and the id of its Celery task.
 _TASK = "task:"
 
 
 class Kind(Enum):
-    """What an open run waits for, or who has it."""
+    """The wait of an open run, or who has it."""
 
     #: Its message is on the way to a worker. The deadline is when the message may be lost.
     PENDING = "pending"
@@ -29,7 +29,7 @@ class Kind(Enum):
 
 
 class Flag(Enum):
-    """What is special about a run. None with a flag is ever too late."""
+    """A mark of a special run. No run with a flag is ever too late."""
 
     #: A person asked for it.
     BY_HAND = "h"
