@@ -33,7 +33,7 @@ MOST_DISCARDED = 6
 
 @dataclass(slots=True)
 class Decisions:
-    """The decisions about a page of overdue runs. The pairs are a run id and the state that was seen.
+    """The decisions about a page of overdue runs. Pairs are a run id and the state that was seen.
 
     The message of each run in `lost` was lost if its queue is empty. In that case, a run that has
     an outcome in `discarded` ends.
