@@ -65,7 +65,7 @@ class Message:
 
 #: Takes the place of notifications about a failure or a recovery that are too old. The ledger sends
 #: nothing, and counts failures as if the chat knew nothing of this one.
-SUPPRESSED = Message("", b"", "never")
+SUPPRESSED: tuple[Message, ...] = (Message("", b"", "never"),)
 
 
 @dataclass(slots=True)
@@ -147,7 +147,7 @@ class OpenRun:
     @property
     def by_hand(self) -> bool:
         """Whether a person asked for the run."""
-        return Flag.BY_HAND in self.state.flags
+        return self.state.by_hand
 
     @property
     def is_rerun(self) -> bool:
@@ -212,7 +212,7 @@ class Outcome:
         """
         if self.retry_at is not None:
             return self.retry_at, "", ""
-        when, by_hand = self.run_id.scheduled_for, Flag.BY_HAND in self.state.flags
+        when, by_hand = self.run_id.scheduled_for, self.state.by_hand
         if self.status != "ok" or by_hand:
             return when, "", shorten_record(self.record, by_hand)
         return "", int(when // DAY), count_one(when)

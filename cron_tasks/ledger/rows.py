@@ -33,11 +33,11 @@ def _unfired_rows(entry: Advance) -> list[tuple[Any, ...]]:
 
 def outcome_row(outcome: Outcome) -> tuple[Any, ...]:
     """Return a row of the script `finish`."""
-    suppressed = "1" if SUPPRESSED in outcome.messages else ""
-    messages = () if suppressed else [(m.queue, m.payload, m.condition) for m in outcome.messages]
+    suppressed = outcome.messages is SUPPRESSED
+    messages = [] if suppressed else [(m.queue, m.payload, m.condition) for m in outcome.messages]
     return (
         *(outcome.run_id, outcome.job_id, outcome.state, outcome.record, outcome.status),
         *outcome.tag,
-        suppressed,
+        "1" if suppressed else "",
         messages,
     )

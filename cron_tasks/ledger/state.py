@@ -54,11 +54,13 @@ class State(str):
     pending run it is how often its message was sent again, if it was.
     """
 
-    __slots__ = ("attempt", "flags", "holder", "kind")
+    __slots__ = ("attempt", "by_hand", "flags", "holder", "kind")
     kind: Kind
     attempt: int
     flags: frozenset[Flag]
     holder: str
+    #: Whether a person asked for the run.
+    by_hand: bool
 
     def __new__(
         cls, kind: Kind, attempt: int = 1, flags: Iterable[Flag] = (), holder: str = ""
@@ -82,6 +84,7 @@ class State(str):
             state.kind = Kind.DELEGATED
         state.attempt = int(attempt)
         state.flags = frozenset(flag for flag in Flag if flag.value in flags)
+        state.by_hand = Flag.BY_HAND in state.flags
         state.holder = holder
         return state
 
