@@ -1,4 +1,4 @@
-"""The ledger: what became of every run.
+"""The ledger shows what became of every run.
 
 Celery on Redis loses messages and doubles them, so a message is only a hint that a run is pending.
 The ledger is the truth. Each step is one Lua script for any number of runs, so no crash can split
@@ -15,13 +15,14 @@ message of a pending run may be lost, when the lease of a running one ends, when
 """
 
 from collections.abc import Collection, Sequence
-from typing import Any, cast
+from typing import cast
 
 from redis import Redis
 
 from cron_tasks.errors import WriteRefused
 from cron_tasks.ledger import steps as steps
-from cron_tasks.ledger.records import SUPPRESSED, Advance, Claim, Message, Outcome, Overdue
+from cron_tasks.ledger.records import Advance, Claim, Outcome, Overdue
+from cron_tasks.ledger.rows import entry_row, outcome_row
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Flag, Kind, State
 from cron_tasks.schedules.durations import DAY
@@ -48,7 +49,7 @@ class Ledger:
         self.redis = redis
         # A day more than is audited, since counts are kept by the day.
         self.audited = int((settings.audit_days + 1) * DAY)
-        # What scripts that write outcomes need of the settings.
+        # The settings that scripts need which write outcomes.
         self._kept = {
             "history_runs": settings.history_runs,
             "history_ttl": int(settings.history_days * DAY),
@@ -76,7 +77,7 @@ class Ledger:
                     pending_until=now + PATIENCE,
                     read_edit=edits,
                     reporting=self._reporting,
-                    entries=map(_entry_row, page),
+                    entries=map(entry_row, page),
                     **self._kept,
                     **self._queues,
                 )
@@ -167,7 +168,7 @@ class Ledger:
             self.redis,
             now=now,
             reporting=self._reporting,
-            outcomes=map(_outcome_row, outcomes),
+            outcomes=map(outcome_row, outcomes),
             **self._kept,
             **self._queues,
         )
@@ -266,43 +267,6 @@ def _end_unretried(outcome: Outcome, why: str) -> Outcome:
     """Return how a run ends whose retry is not wanted."""
     assert outcome.otherwise
     return outcome.otherwise(why)
-
-
-def _entry_row(entry: Advance) -> tuple[Any, ...]:
-    """Return a row of the script `advance`."""
-    upcoming = "" if entry.next is None else repr(entry.next)
-    unfired = _unfired_rows(entry) if entry.missed or entry.skipped else ()
-    flags = Flag.IN_TURN.value if entry.in_turn else ""
-    run_ids = [(run_id,) for run_id in entry.run_ids]
-    return (entry.key, entry.score, upcoming, entry.meta, flags, run_ids, unfired)
-
-
-def _unfired_rows(entry: Advance) -> list[tuple[Any, ...]]:
-    """Return the fire times of an entry that will not run, as the script `advance` reads them.
-
-    A stretch of missed fire times comes first: what was skipped within it has a record of its own.
-    """
-    rows: list[tuple[Any, ...]] = []
-    if entry.missed:
-        told = entry.told or Message("", b"")
-        rows.append((entry.job_id, entry.score, entry.missed, "", told.queue, told.payload))
-    for each in entry.skipped:
-        when = each.run_id.scheduled_for
-        told = each.messages[0] if each.messages else Message("", b"")
-        rows.append((each.job_id, when, each.record, each.run_id, told.queue, told.payload))
-    return rows
-
-
-def _outcome_row(outcome: Outcome) -> tuple[Any, ...]:
-    """Return a row of the script `finish`."""
-    suppressed = "1" if SUPPRESSED in outcome.messages else ""
-    messages = () if suppressed else [(m.queue, m.payload, m.condition) for m in outcome.messages]
-    return (
-        *(outcome.run_id, outcome.job_id, outcome.state, outcome.record, outcome.status),
-        *outcome.tag,
-        suppressed,
-        messages,
-    )
 
 
 def read_open_run(redis: Redis, run_id: RunId) -> Overdue | None:

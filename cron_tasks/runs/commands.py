@@ -1,4 +1,4 @@
-"""What people do with runs: start one, retry one, cancel one."""
+"""Commands of people about runs: start one, retry one, cancel one."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
