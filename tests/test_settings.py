@@ -181,6 +181,17 @@ WRONG = [
     ("rest_mapping", '{"id": 5}', 'expected JSON such as {"id": "uuid"}, or a file'),
     ("rest_mapping", '{"crn_expression": "a"}', "did you mean 'cron_expression'?"),
     ("rest_mapping", '{"id": "a..b"}', "'a..b' for 'id' is not a JMESPath expression"),
+    (
+        "rest_mapping",
+        """{"tags": "spilt(tags, ' ')"}""",
+        "for 'tags' is not a JMESPath expression: there is no function spilt(); "
+        "did you mean 'split'?",
+    ),
+    ("rest_mapping", '{"tags": "split(tags)"}', "split() takes 2 arguments, got 1"),
+    ("rest_mapping", '{"id": "a[?trim(b, c) == c].d | [0]"}', "trim() takes 1 argument, got 2"),
+    ("rest_mapping", '{"id": "{a: b[].[uper(c)]}"}', "there is no function uper()"),
+    ("rest_mapping", '{"jobs": "map(&nix(a), b)"}', "there is no function nix()"),
+    ("rest_mapping", '{"next": "not_null()"}', "not_null() takes at least 1 argument, got 0"),
 ]
 
 
@@ -283,7 +294,7 @@ def test_a_mapping_may_be_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_a_mapping_may_map_every_field_of_a_job(field: str) -> None:
     row = {"id": 1, "name": "x", "every": 60, field: "?"}
     outcome = validate_row(row, timezone="UTC")
-    assert not (isinstance(outcome, Job) and outcome.extra), "an unknown field is kept in `extra`"
+    assert not (isinstance(outcome, Job) and outcome.unknown_fields), field
     assert set(TIMING) <= set(MAPPABLE)
 
 

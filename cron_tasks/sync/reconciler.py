@@ -246,6 +246,7 @@ def _log_report(report: Report, before: SourceStatus) -> None:
             for warning in job.lost_switches:
                 log.warning("job.warning", job_id=job.id, warning=warning)
         _log_unknown_fields(written)
+        _log_left_out(written)
     elif (report.state, report.detail) != (before.state, before.detail):
         log.error(f"sync.{report.state}", detail=report.detail, changed="nothing")
 
@@ -262,3 +263,12 @@ def _log_unknown_fields(jobs: Sequence[Job]) -> None:
             jobs=sum(bool(job.unknown_fields) for job in jobs),
             job_id=first,
         )
+
+
+def _log_left_out(jobs: Sequence[Job]) -> None:
+    """Log in one line that faulty fields of written jobs are left out, with the first fault."""
+    found = [job for job in jobs if job.left_out]
+    if found:
+        first = found[0]
+        warning = first.left_out[0]
+        log.warning("sync.left_out", warning=warning, jobs=len(found), job_id=first.id)
