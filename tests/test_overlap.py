@@ -252,7 +252,7 @@ def test_in_a_backlog_no_attempt_is_skipped_for_a_later_run(
     reaches(slow, "r|")
     run(redis, "failing")
     (later,) = states("failing").keys() - {earlier}
-    wait_until(lambda: redis.llen("celery") == 1, "the message of the later run")
+    wait_until(lambda: redis.llen("cron_tasks") == 1, "the message of the later run")
     redis.zadd(names.DEADLINES, {earlier: 0})
     reaches(earlier, "p|2|")
     wait_until(lambda: not redis.exists(names.OPEN), "all runs to end")

@@ -1,4 +1,4 @@
-"""One way to reach Redis, whatever the URL: redis://, rediss://, sentinel://."""
+"""One way to reach Redis, whatever the URL: redis://, rediss://, sentinel://, unix://."""
 
 from typing import Any
 
@@ -31,12 +31,15 @@ def connect(url: str, timeout: float = TIMEOUT, retries: int = 2) -> Redis:
     """A client for `url`; connects on first use. A call is given up after `timeout` seconds.
 
     sentinel://[user:password@]host:port[;sentinel://host:port…][/db]?master_name=NAME
+    unix://[user:password@]/path/to.sock?db=0
     """
     backoff = ExponentialWithJitterBackoff(base=0.02, cap=0.2)
     timeouts = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
     options = OPTIONS | timeouts | {"retry": Retry(backoff, retries)}
     if url.startswith("sentinel://"):
         return _connect_sentinel(url, options)
+    if url.startswith("unix://"):
+        options.pop("socket_keepalive")  # TCP alone has it
     return Redis.from_url(url, **options)
 
 

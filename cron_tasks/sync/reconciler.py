@@ -69,7 +69,8 @@ def make_policy(settings: Settings, force: bool = False) -> Policy:
     """Return how a list is judged. `force` accepts a list that is empty or has shrunk."""
     permissions = load_permissions(settings)
     zone, share = settings.timezone, settings.shrink_limit
-    return Policy(zone, share, force, permissions, settings.notify_queue)
+    queues = settings.notify_queue, settings.default_queue
+    return Policy(zone, share, force, permissions, *queues)
 
 
 @contextmanager
