@@ -24,12 +24,12 @@ from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.validation import validate_row
 from cron_tasks.ledger.ledger import PATIENCE
 from cron_tasks.ledger.records import Overtaken
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.tick import Due
 from cron_tasks.registry import skips
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.runs import commands
-from cron_tasks.runs.overtaken import tell_overtaken
+from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.store import names
 
 
@@ -55,7 +55,7 @@ class World(Workers):
         """Runs that might be done again: those that began, and those that were to."""
         last = {name for name, _ in self.redis.zrange(names.FAILED, 0, -1, withscores=True)}
         expected = {
-            run_id(job_id, tick)
+            RunId(job_id, tick)
             for job_id, job in self.jobs.items()
             for tick in job.expected(self.clock.now)
         }
@@ -64,7 +64,7 @@ class World(Workers):
     # People
 
     def send(self, job_id: str, name: str) -> None:
-        self.beat.scheduler._publisher.ticks([Due(name, job_id, {}, False)])
+        self.beat.scheduler._publisher.send_ticks([Due(name, job_id, {}, False)])
 
     def pause(self, job_id: str) -> None:
         overtaken = self.registry.pause(job_id, "stocktaking", self.clock.now)
@@ -82,7 +82,7 @@ class World(Workers):
         if (job_id, self.clock.now) in self.pressed:
             return ""  # Two people, within a millisecond.
         self.pressed.add((job_id, self.clock.now))
-        name = commands.open_by_hand(self.ledger, self.registry.job(job_id), self.clock.now)
+        name = commands.open_by_hand(self.ledger, self.registry.get_job(job_id), self.clock.now)
         if name not in self.asked:
             self.asked[name] = self.clock.now
             self.send(job_id, name)
@@ -99,7 +99,7 @@ class World(Workers):
         except RunUnfit:
             return
         self._again(name, "ended")
-        self.send(name.rpartition("@")[0], name)
+        self.send(RunId.stored(name).job_id, name)
 
     def _a_moment_passes(self) -> None:
         """Let time pass before a run is done again: messages of its ends differ by their time."""
@@ -116,9 +116,9 @@ class World(Workers):
     def backfill(self, job_id: str, seconds: float) -> None:
         """As the command does: all at once, or one after the other while it waits."""
         self._a_moment_passes()
-        job, now = self.registry.job(job_id), self.clock.now
+        job, now = self.registry.get_job(job_id), self.clock.now
         found = backfill.plan_backfill(self.redis, job, now - seconds, now, now)
-        if backfill.in_turn(job):
+        if backfill.must_run_in_turn(job):
             self.backfills.append((job, found, ["", *found.missing]))
             self.go_on()
         else:
@@ -144,10 +144,10 @@ class World(Workers):
             self.send(job.id, name)
 
     def skip_next(self, job_id: str) -> None:
-        (job,) = self.registry.registered([job_id])
+        (job,) = self.registry.read_jobs([job_id])
         rests = self.jobs[job_id].rests
         if not rests and job.next is not None:
-            skips.add(self.redis, job_id, job.next, self.clock.now)
+            skips.add_skip(self.redis, job_id, job.next, self.clock.now)
 
     # The REST service
 
@@ -176,7 +176,7 @@ class World(Workers):
         self.jobs[job_id].retime(self.clock.now)
 
     def _tell(self, overtaken: list[Overtaken], reason: str) -> None:
-        tell_overtaken(self.ledger, SETTINGS, overtaken, reason, self.clock.now)
+        list_overtaken(self.ledger, SETTINGS, overtaken, reason, self.clock.now)
 
     def _desired(self, row: Mapping[str, Any]) -> Desired:
         job = validate_row(dict(row), timezone="UTC", permissions=PERMISSIONS)
@@ -197,7 +197,7 @@ def driven(redis: Redis, url: str) -> Iterator[Beat]:
 def world(redis: Redis, beat: Beat) -> Iterator[World]:
     """An empty world; leaves an empty Redis."""
     redis.flushall()
-    beat.scheduler.leadership.lost()
+    beat.scheduler.leadership.note_lost()
     beat.clock.now = START
     made = World(redis, beat)
     try:

@@ -12,11 +12,11 @@ from rest_server import RestServer
 
 from cron_tasks.audit.account_reader import read_accounts
 from cron_tasks.audit.explain import explain_tick
-from cron_tasks.beat.sweeper import sweep
+from cron_tasks.beat.sweeper import sweep_overdue
 from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.ledger.ledger import LEASE, Ledger
-from cron_tasks.ledger.run_id import run_id
-from cron_tasks.registry.plan import Changes, Policy, plan
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.registry.plan import Changes, Policy, plan_changes
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import queries
 from cron_tasks.settings import Settings
@@ -24,7 +24,7 @@ from cron_tasks.store import names
 from cron_tasks.worker.runner import Runner
 
 NOW = 1_800_000_000.0
-TICK = run_id("7", NOW)
+TICK = RunId("7", NOW)
 QUEUE = "queue:to_telegram"
 
 
@@ -47,15 +47,15 @@ class Stage:
     def edit(self, at: float, **fields: Any) -> None:
         self.row |= fields
         permissions = Permissions(http=("127.0.0.1",))
-        known = self.registry.fingerprints()
-        changes = plan(known, [("row 1", self.row)], Policy(permissions=permissions))
+        known = self.registry.read_fingerprints()
+        changes = plan_changes(known, [("row 1", self.row)], Policy(permissions=permissions))
         apply(self.redis, changes, at)
 
     def remove(self) -> None:
         apply(self.redis, Changes(removed=["7"]), self.now)
 
     def fire(self, when: float = NOW) -> str:
-        tick = run_id("7", when)
+        tick = RunId("7", when)
         self.redis.hset(names.OPEN, tick, "p|1||")
         self.redis.zadd(names.DEADLINES, {tick: when})
         self.redis.zadd(names.SCHEDULE, {names.entry_key("7"): when + 3600}, xx=True)
@@ -63,12 +63,14 @@ class Stage:
 
     def run(self, tick: str = TICK) -> str:
         """What becomes of the tick when its message comes."""
-        return self.runner.run([(tick, "7")]).get(tick, "")
+        return self.runner.run([tick]).get(tick, "")
 
     def sweep(self) -> None:
         """Look after all that waits; no message arrives."""
         self.now += LEASE + 1
-        sweep(self.ledger, self.now, self.settings, lambda _: 0, lambda _: None, lambda _: None)
+        sweep_overdue(
+            self.ledger, self.now, self.settings, lambda _: 0, lambda _: None, lambda _: None
+        )
 
     def fails(self, times: int = 1) -> None:
         """Make so many attempts that fail; the next one waits."""
@@ -92,7 +94,7 @@ class Stage:
 
     def shown(self, tick: str = TICK) -> queries.Shape:
         """All that `runs show` knows."""
-        found = queries.details(self.redis, tick)
+        found = queries.describe_run(self.redis, tick)
         assert found is not None
         return found
 

@@ -13,7 +13,7 @@ from rest_server import RestServer
 
 from cron_tasks.errors import SettingsError
 from cron_tasks.ledger.ledger import Ledger
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.settings import Settings, load
 from cron_tasks.store import names
@@ -64,7 +64,7 @@ def test_messages_that_an_upgrade_leaves_in_the_old_queue_are_no_loss(
     celery.run("cron-tasks", "sync")
     # The version before sent runs and syncs to `celery`.
     ledger, now = Ledger(redis, Settings()), round(time.time(), 3)
-    runs = [run_id("1", now), run_id("1", now + 0.001)]
+    runs = [RunId("1", now), RunId("1", now + 0.001)]
     ledger.open(runs, now)
     with App("cron_tasks", broker=redis_url, set_as_current=False) as app:
         for each in runs:

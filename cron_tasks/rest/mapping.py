@@ -16,6 +16,7 @@ from cron_tasks.rest.rows import CONTRACT_PLACES, Document, Malformed
 from cron_tasks.schedules.parse import RULE_FIELDS
 from cron_tasks.settings.expressions import compile_expression, find_plain_key
 from cron_tasks.text.display import printable, printable_key
+from cron_tasks.text.english import number_of
 
 #: Every job needs one field of each group.
 _NEEDED = (("id",), ("name",), RULE_FIELDS)
@@ -54,10 +55,10 @@ class Finds:
     def explain_fault(self) -> str | None:
         """Return why the mapping does not fit the list as a whole, or None if it fits some row."""
         if self.rows and self.failed == self.rows:
-            return f"each of {_count_rows(self.rows)} {self.failure}"
+            return f"each of {number_of(self.rows, 'row')} {self.failure}"
         if not self.rows or not self.missing:
             return None
-        found = _count_rows(self.rows - self.failed)
+        found = number_of(self.rows - self.failed, "row")
         faults = "; ".join(_describe_group(group, found) for group in self.missing)
         have = ", ".join(printable_key(name) for name in self.fields[:_NAMED])
         more = ", …" if len(self.fields) > _NAMED else ""
@@ -72,10 +73,6 @@ def _holds_any(mapped: Mapping[str, Any], group: Mapping[str, str]) -> bool:
 def _describe_group(group: Mapping[str, str], rows: str) -> str:
     named = " and ".join(f"`{name}` is `{printable(text)}`" for name, text in group.items())
     return f"{named}, which find{'s' * (len(group) == 1)} nothing in any of {rows}"
-
-
-def _count_rows(count: int) -> str:
-    return f"{count:,} row{'s' * (count != 1)}"
 
 
 class Shape:

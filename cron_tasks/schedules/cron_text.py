@@ -14,6 +14,7 @@ from cronsim.cronsim import SYMBOLIC_DAYS, SYMBOLIC_MONTHS, Field
 from cron_tasks.schedules.cron_foreign import explain_amazon, suggest_syntax
 from cron_tasks.schedules.faults import Fault
 from cron_tasks.text.display import short_repr
+from cron_tasks.text.english import number_of
 from cron_tasks.text.suggestions import suggest_nearest
 
 _NICKNAMES = {
@@ -91,7 +92,7 @@ def normalize_expression(expression: str, stored: bool) -> str:
     if amazon := explain_amazon(expression):
         raise Fault(amazon)
     if len(parts) not in (5, 6):
-        count = f"{len(parts)} field{'s' * (len(parts) != 1)}"
+        count = number_of(len(parts), "field")
         expected = f"expected 5 ({_FIELDS}) or 6 (second first)"
         raise Fault(f"has {count}; {expected}{suggest_syntax(expression)}")
     if stored:

@@ -13,6 +13,7 @@ from jmespath.exceptions import JMESPathError
 
 from cron_tasks.settings.functions import MappingFunctions
 from cron_tasks.text.display import printable
+from cron_tasks.text.english import number_of
 from cron_tasks.text.suggestions import suggest_nearest
 
 _OPTIONS = jmespath.Options(custom_functions=MappingFunctions())
@@ -67,4 +68,4 @@ def _explain_call(node: dict[str, Any]) -> str | None:
     if given == wanted or (is_open and given > wanted):
         return None
     least = "at least " if is_open else ""
-    return f"{name}() takes {least}{wanted} argument{'s' * (wanted != 1)}, got {given}"
+    return f"{name}() takes {least}{number_of(wanted, 'argument')}, got {given}"

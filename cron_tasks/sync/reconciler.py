@@ -1,7 +1,7 @@
 """Reconcile the registry with the REST service: read, plan, apply."""
 
 import gc
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,12 +16,13 @@ from cron_tasks.jobs.messages import describe_unknown_fields
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Overtaken
 from cron_tasks.registry.fence import Fence, sync_lock
-from cron_tasks.registry.plan import Changes, Policy, plan
+from cron_tasks.registry.plan import Changes, Policy, plan_changes
 from cron_tasks.registry.registry import Registry
-from cron_tasks.registry.rejections import note_rejected
+from cron_tasks.registry.rejections import store_errors_to_report, store_rejected
+from cron_tasks.registry.writer import Writer
 from cron_tasks.repair.comparison import Comparison, Differences
 from cron_tasks.rest.listing import Source, Validators
-from cron_tasks.runs.overtaken import tell_overtaken
+from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 from cron_tasks.sync.state import (
@@ -98,7 +99,8 @@ class Reconciler:
         if refusal := self._refusal_of_another(self.status(), force):
             return Report("refused", Changes(unchanged=self.registry.count()), refusal)
         report = self._read_list(force, None)[0]
-        deque(report.changes.settle(), 0)
+        # Also for a list that is refused: what it would change helps to decide about it.
+        report.changes.judge_candidates()
         return report
 
     def sync(
@@ -187,7 +189,7 @@ class Reconciler:
         fence: Fence,
     ) -> None:
         """Write the changes, and notify of the ticks that they overtook."""
-        total, done = len(changes.candidates) + len(changes.removed), 0
+        total, done = len(changes.added) + len(changes.changed) + len(changes.removed), 0
 
         def count_written(written: int) -> None:
             nonlocal done
@@ -195,14 +197,15 @@ class Reconciler:
             progress(done, total)
 
         def notify_of_overtaken(ticks: list[Overtaken], reason: str) -> None:
-            tell_overtaken(self.ledger, self.settings, ticks, reason, clock())
+            list_overtaken(self.ledger, self.settings, ticks, reason, clock())
 
-        self.registry.apply(changes, clock, fence, last_read, count_written, notify_of_overtaken)
+        writer = Writer(self.redis, self.registry.audited, fence, notify_of_overtaken)
+        writer.write(changes, clock, last_read, count_written)
         self.ledger.let_go(set(changes.removed))
-        for row in self.registry.record_rejected(changes.rejected, fence):
+        for row in store_rejected(self.redis, changes.rejected, fence):
             log.warning("job.rejected", job_id=row.id, place=row.place, errors=row.errors)
         if self.settings.rest_report_path:
-            note_rejected(self.redis, changes.rejected, clock(), fence)
+            store_errors_to_report(self.redis, changes.rejected, clock(), fence)
 
     def _read_list(
         self, force: bool, validators: Validators | None
@@ -217,8 +220,8 @@ class Reconciler:
                 if listing.not_modified:
                     changes = Changes(unchanged=self.registry.count())
                     return Report("ok", changes, not_modified=True), validators
-                current = self.registry.fingerprints()
-                changes = plan(current, listing, make_policy(self.settings, force))
+                current = self.registry.read_fingerprints()
+                changes = plan_changes(current, listing, make_policy(self.settings, force))
                 validators = listing.validators
         except SourceError as error:
             return Report("failing", Changes(unchanged=self.registry.count()), str(error)), None

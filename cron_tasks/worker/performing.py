@@ -1,4 +1,4 @@
-"""Performing the action of a run: how it ends, whatever it raises or ignores."""
+"""Performing the action of a run, whatever it raises or ignores."""
 
 import time
 from collections.abc import Callable
@@ -10,6 +10,7 @@ import structlog
 from cron_tasks.actions import find_performer
 from cron_tasks.errors import ActionFailed, CronTasksError, Stopped, describe_error
 from cron_tasks.jobs.run import Run
+from cron_tasks.ledger.records import split_reason
 from cron_tasks.runs.outcomes import ERROR_SHOWN, Result
 from cron_tasks.settings import Settings
 from cron_tasks.store.leases import LOOK_EVERY
@@ -19,16 +20,16 @@ from cron_tasks.worker.interrupts import GRACE, interruptible
 
 log = structlog.get_logger("cron_tasks.runs")
 
-#: Seconds from asking an action to end until its process is killed: two looks more than it has.
+#: Seconds from asking an action to end until its process is killed: its grace and two looks.
 HARD = GRACE + 2 * LOOK_EVERY
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What an action that takes its time is watched with.
+    """An action that may take long, and how it is watched.
 
-    `renew` extends its lease and returns why it should end, or "". `give_up` is called every second
-    with its result once it has been asked to end and has not, GRACE seconds later.
+    `renew` extends its lease and returns the cancel reason, or "". If the action has not ended
+    GRACE seconds after it was asked to, `give_up` is called every second with the run's result.
     """
 
     run: Run
@@ -39,7 +40,7 @@ class Watched:
     give_up: Callable[[Result], object]
 
     def perform(self, settings: Settings) -> Result:
-        """Act for as long as the job's timeout allows and the run is wanted."""
+        """Perform the action until it ends, its timeout is over, or the run is cancelled."""
         begun, timeout = time.monotonic(), self.run.job.timeout
         result = Result("failed", error=f"timed out after {timeout:g} s")
         self._post(result, begun + timeout + HARD)
@@ -51,19 +52,19 @@ class Watched:
             why = self.renew()
             until = begun + timeout + HARD
             if why:
-                result, until = stopped(why), min(until, time.monotonic() + HARD)
+                result, until = end_of_stop(why), min(until, time.monotonic() + HARD)
             self._post(result, until)
             return bool(why)
 
         try:
             with interruptible(look, lambda: self.give_up(result)) as action:
-                ended = act(replace(self.run), settings)
+                ended = perform_action(replace(self.run), settings)
         except Stopped:
             return result
         finally:
             if self.slot:
                 self.slot.clear()
-        # An action that swallowed the request to end has not done its work, whatever it returns.
+        # An action that ignored the request to end has not done its work, whatever it returns.
         return result if action.asked else ended
 
     def _post(self, result: Result, until: float) -> None:
@@ -74,7 +75,7 @@ class Watched:
             )
 
 
-def act(run: Run, settings: Settings) -> Result:
+def perform_action(run: Run, settings: Settings) -> Result:
     """Perform the action of a run. Raises Stopped only.
 
     An action may raise anything: SystemExit, CancelledError and KeyboardInterrupt are failures too.
@@ -84,7 +85,7 @@ def act(run: Run, settings: Settings) -> Result:
     except Stopped:
         raise
     except ActionFailed as error:
-        return _failed(error)
+        return _end_of_failure(error)
     except BaseException as error:
         if not isinstance(error, CronTasksError):
             log.exception("run.raised", job_id=run.job.id, run_id=run.run_id)
@@ -92,23 +93,23 @@ def act(run: Run, settings: Settings) -> Result:
     return Result("ok", output=output)
 
 
-def _failed(error: ActionFailed) -> Result:
+def _end_of_failure(error: ActionFailed) -> Result:
     return Result(
         "failed",
         error=describe_error(error, ERROR_SHOWN),
         output=render_output(error.output),
         final=bool(error.permanent),
-        retry_after=_seconds(error.retry_after),
+        retry_after=_read_seconds(error.retry_after),
     )
 
 
-def _seconds(value: Any) -> float:
-    """Return a plug-in's `retry_after` as a number of seconds; what is not one counts as none."""
+def _read_seconds(value: Any) -> float:
+    """Return the `retry_after` of a plug-in in seconds; 0 if it is not a positive number."""
     usable = isinstance(value, int | float) and value > 0
     return float(min(value, 1e9)) if usable else 0.0
 
 
-def stopped(why: str) -> Result:
-    """Return how a run ends that is no longer wanted; `why` is "<reason>|<detail>"."""
-    reason, _, other = why.partition("|")
-    return Result("skipped", reason, other=other or None)
+def end_of_stop(why: str) -> Result:
+    """Return how a run ends for a cancel reason."""
+    reason, other = split_reason(why)
+    return Result("skipped", reason, other=other)
