@@ -74,7 +74,7 @@ class Beat:
 
     def messages(self) -> list[str]:
         """The run ids for which a message of their own waits in Celery's queue."""
-        rows = self.redis.lrange("celery", 0, -1)
+        rows = self.redis.lrange("cron_tasks", 0, -1)
         ids = [json.loads(message)["headers"]["id"] for message in rows]
         return [run_id for run_id in ids if RunId.parse(run_id)]
 

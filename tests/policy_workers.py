@@ -23,7 +23,7 @@ from cron_tasks.worker.runner import Runner
 
 #: A whole hour, in 2027.
 START = 1_800_000_000.0
-QUEUE, MESSAGES = "celery", "queue:to_telegram"
+QUEUE, MESSAGES = "cron_tasks", "queue:to_telegram"
 PERMISSIONS = Permissions(http=("127.0.0.1",))
 EVENTS = ["success", "failure", "retry", "skipped", "missed"]
 SETTINGS = Settings(

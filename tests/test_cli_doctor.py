@@ -65,7 +65,7 @@ def test_a_running_system_passes_every_check(
     findings = {row["check"]: row for row in cli.json("doctor")}
     assert findings.keys() == {"settings", *CHECKS}
     assert {row["status"] for row in findings.values()} == {"ok"}, findings
-    assert findings["workers"]["detail"] == "1 worker is running; queues: celery"
+    assert findings["workers"]["detail"] == "1 worker is running; queues: cron_tasks"
     assert findings["rest service"]["detail"] == "1 row"
 
 

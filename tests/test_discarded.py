@@ -163,7 +163,7 @@ def test_a_revoked_run_by_hand_ends(redis: Redis, celery: Celery, rest: RestServ
     assert Ledger(redis, Settings()).open([asked_for], 0) == [asked_for]
 
     def ended() -> bool:
-        if not redis.llen("celery"):
+        if not redis.llen("cron_tasks"):
             redis.zadd(keys.DEADLINES, {asked_for: 0}, xx=True)
         return not redis.exists(keys.OPEN)
 

@@ -253,7 +253,7 @@ def test_in_a_backlog_no_attempt_is_skipped_for_a_later_run(
     reaches(slow, "r|")
     run(redis, "failing")
     (later,) = states("failing").keys() - {earlier}
-    wait_until(lambda: redis.llen("celery") == 1, "the message of the later run")
+    wait_until(lambda: redis.llen("cron_tasks") == 1, "the message of the later run")
     redis.zadd(keys.DEADLINES, {earlier: 0})
     reaches(earlier, "p|2|")
     wait_until(lambda: not redis.exists(keys.OPEN), "all runs to end")

@@ -103,7 +103,7 @@ def test_a_message_that_dies_with_its_worker_is_sent_again(beat: Beat) -> None:
     beat.tick()
     sent = beat.messages()
     assert len(sent) == 1
-    beat.redis.delete("celery")
+    beat.redis.delete("cron_tasks")
     for waited in range(1, int(PATIENCE) + 1):
         assert not beat.messages(), f"sent again after {waited - 1} s"
         beat.clock.now += 1
@@ -165,11 +165,11 @@ def test_a_full_queue_gets_no_more_and_its_ticks_wait(
     def full() -> bool:
         beat.clock.now += 1
         beat.tick()
-        return beat.redis.hlen(keys.OPEN) > beat.redis.llen("celery")
+        return beat.redis.hlen(keys.OPEN) > beat.redis.llen("cron_tasks")
 
     wait_until(full, "the queue to be left alone")
-    length = beat.redis.llen("celery")
+    length = beat.redis.llen("cron_tasks")
     assert full()
-    assert beat.redis.llen("celery") == length
-    beat.redis.delete("celery")
-    wait_until(lambda: full() and beat.redis.llen("celery") > 0, "the ticks to be sent")
+    assert beat.redis.llen("cron_tasks") == length
+    beat.redis.delete("cron_tasks")
+    wait_until(lambda: full() and beat.redis.llen("cron_tasks") > 0, "the ticks to be sent")

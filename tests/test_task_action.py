@@ -87,7 +87,16 @@ class World:
         celery.beat()
 
     def start_other(self) -> Process:
-        options = ["-c", "2", "-n", f"other{len(self.celery.processes)}@test", "-l", "INFO"]
+        options = [
+            "-c",
+            "2",
+            "-Q",
+            "other,celery",
+            "-n",
+            f"other{len(self.celery.processes)}@test",
+            "-l",
+            "INFO",
+        ]
         return self.celery.launch("-A", "other", "worker", *options, PYTHONPATH=str(self.folder))
 
     def jobs(self, **actions: dict[str, Any]) -> None:
@@ -154,7 +163,8 @@ def hanging(folder: Path, name: str, **fields: Any) -> dict[str, Any]:
 def test_the_outcome_of_a_task_is_the_run_s(world: World, tmp_path: Path) -> None:
     once = {"max_attempts": 2, "backoff": 0}
     world.jobs(
-        adds={"action": {"name": "other.add", "args": [40], "kwargs": {"b": 2}}},
+        # Without a queue it goes to the one that apps read by default.
+        adds={"action": {"name": "other.add", "args": [40], "kwargs": {"b": 2}}, "queue": None},
         says={"action": {"name": "other.say", "args": ["a\tb\x1b[31m\nc" + "x" * 5000]}},
         flaky={
             "action": {"name": "other.flaky", "args": [str(tmp_path / "flaky")]},
@@ -162,7 +172,7 @@ def test_the_outcome_of_a_task_is_the_run_s(world: World, tmp_path: Path) -> Non
             "notify": {"on": ["success", "failure", "retry"]},
         },
         dies={"action": {"name": "other.die"}},
-        mine={"action": {"name": "mine.fail"}, "queue": None},
+        mine={"action": {"name": "mine.fail"}, "queue": "cron_tasks"},
         full={"action": {"name": "other.add"}, "queue": "full", "notify": {"on": []}},
     )
     world.redis.rpush("full", *["a message"] * (QUEUE_FULL + 1))
@@ -224,7 +234,7 @@ def test_late_and_repeated_outcomes_change_nothing(world: World) -> None:
 
     def tell(task: str, state: str, result: str) -> None:
         handed = {"run_id": tick, "state": state, "started_at": time.time()}
-        app.send_task(task, [result], {"handed": handed}, queue="celery")
+        app.send_task(task, [result], {"handed": handed}, queue="cron_tasks")
 
     tell(keys.DONE_TASK, state[:-1], "of another attempt")
     tell(keys.DONE_TASK, state, "first")

@@ -70,7 +70,8 @@ def make_policy(settings: Settings, force: bool = False) -> Policy:
     """Return how a list is judged. `force` accepts a list that is empty or has shrunk."""
     permissions = load_permissions(settings)
     zone, share = settings.timezone, settings.shrink_limit
-    return Policy(zone, share, force, permissions, settings.notify_queue)
+    queues = settings.notify_queue, settings.default_queue
+    return Policy(zone, share, force, permissions, *queues)
 
 
 @contextmanager
@@ -249,6 +250,7 @@ def _log_report(report: Report, before: SourceStatus) -> None:
             for warning in job.lost_switches:
                 log.warning("job.warning", job_id=job.id, warning=warning)
         _log_unknown_fields(written)
+        _log_left_out(written)
     elif (report.state, report.detail) != (before.state, before.detail):
         log.error(f"sync.{report.state}", detail=report.detail, changed="nothing")
 
@@ -265,3 +267,12 @@ def _log_unknown_fields(jobs: Sequence[Job]) -> None:
             jobs=sum(bool(job.unknown_fields) for job in jobs),
             job_id=first,
         )
+
+
+def _log_left_out(jobs: Sequence[Job]) -> None:
+    """Log in one line that faulty fields of written jobs are left out, with the first fault."""
+    found = [job for job in jobs if job.left_out]
+    if found:
+        first = found[0]
+        warning = first.left_out[0]
+        log.warning("sync.left_out", warning=warning, jobs=len(found), job_id=first.id)

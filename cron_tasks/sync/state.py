@@ -163,6 +163,7 @@ def _read_as(settings: Settings) -> str:
     judged = [
         settings.timezone,
         settings.notify_queue,
+        settings.default_queue,
         load_permissions(settings).fingerprint_salt,
         sorted(plugins.load_models()),
         [model.__name__ for model in MODELS],

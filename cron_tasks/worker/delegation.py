@@ -14,6 +14,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import ResponseError
 
 from cron_tasks.broker.depth import QUEUE_FULL, count_messages
+from cron_tasks.broker.transport import CELERY_QUEUE
 from cron_tasks.errors import ActionFailed, describe_error
 from cron_tasks.jobs.actions import TaskAction
 from cron_tasks.jobs.job import Job
@@ -39,14 +40,14 @@ def send_task(app: Celery, job: Job, action: TaskAction, task_id: str, handed: H
     Raises ActionFailed if the queue is full because no worker empties it, kombu's OperationalError
     if the broker refuses the message, and the errors of the broker's client.
     """
-    queue = job.queue or app.conf.task_default_queue
+    queue = job.queue or CELERY_QUEUE  # where the other app reads if it names no queue
     # Our app reads JSON, whatever the serializer of the other app is.
     back = {
         "kwargs": {"handed": asdict(handed)},
         "queue": app.conf.task_default_queue,
         "serializer": "json",
     }
-    routing: dict[str, Any] = {"queue": job.queue, "priority": job.priority}
+    routing: dict[str, Any] = {"queue": queue, "priority": job.priority}
     with app.producer_or_acquire() as producer:
         if (there := count_messages(producer, queue)) > QUEUE_FULL:
             raise ActionFailed(f"{there} messages wait in its queue {queue}", permanent=False)
