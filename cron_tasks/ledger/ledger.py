@@ -27,7 +27,7 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Flag, Kind, State
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.paging import pages
 
 #: Seconds after which beat looks after a pending run that no worker has claimed.
@@ -231,7 +231,7 @@ class Ledger:
         A run in flight is left to its worker.
         """
         for ids in pages(run for run, state in self._open_of(job_ids) if not state.in_flight):
-            self.redis.zadd(names.DEADLINES, dict.fromkeys(ids, now), xx=True)
+            self.redis.zadd(keys.DEADLINES, dict.fromkeys(ids, now), xx=True)
 
     def let_go(self, job_ids: Collection[str]) -> None:
         """Keep the open runs of these jobs from beginning, since the jobs were removed.
@@ -245,20 +245,20 @@ class Ledger:
         """Return the open runs of these jobs, each with its state."""
         if not job_ids:
             return []
-        opened = self.redis.hscan_iter(names.OPEN, count=1000)
+        opened = self.redis.hscan_iter(keys.OPEN, count=1000)
         runs = ((RunId.stored(text), state) for text, state in opened)
         return [(run, State.parse(state)) for run, state in runs if run.job_id in job_ids]
 
     def history(self, job_id: str) -> list[str]:
         """Return the records of a job's past runs, newest first."""
-        rows = self.redis.lrange(names.HISTORY_PREFIX + job_id, 0, -1)
+        rows = self.redis.lrange(keys.HISTORY_PREFIX + job_id, 0, -1)
         return cast("list[str]", rows)
 
     def newest(self, job_ids: Sequence[str]) -> list[str | None]:
         """Return the newest record of each of these jobs, or None, in one round trip."""
         with self.redis.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
-                pipe.lindex(names.HISTORY_PREFIX + job_id, 0)
+                pipe.lindex(keys.HISTORY_PREFIX + job_id, 0)
             rows = pipe.execute(raise_on_error=False)
         return [None if isinstance(row, Exception) else row for row in rows]
 
@@ -272,10 +272,10 @@ def _end_unretried(outcome: Outcome, why: str) -> Outcome:
 def read_open_run(redis: Redis, run_id: RunId) -> Overdue | None:
     """Return an open run as it is now, with why it should end. None if it is not open."""
     with redis.pipeline(transaction=False) as pipe:
-        pipe.hget(names.OPEN, run_id)
-        pipe.hget(names.entry_key(run_id.job_id), "job")
-        pipe.hget(names.ATTEMPTS, run_id)
-        pipe.hget(names.STOP, run_id)
+        pipe.hget(keys.OPEN, run_id)
+        pipe.hget(keys.entry_key(run_id.job_id), "job")
+        pipe.hget(keys.ATTEMPTS, run_id)
+        pipe.hget(keys.STOP, run_id)
         state, document, trace, unwanted = pipe.execute(raise_on_error=False)
     if isinstance(state, Exception):
         raise state
