@@ -11,7 +11,8 @@ from processes import Celery, Valkey
 from redis import Redis
 from rest_server import RestServer, silent, status
 
-from cron_tasks.health.checks import CHECKS, System, run_check
+from cron_tasks.health.checks import CHECKS, run_check
+from cron_tasks.health.system import System
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.repair.comparison import Comparison

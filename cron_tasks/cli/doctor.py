@@ -3,7 +3,8 @@
 import click
 
 from cron_tasks.cli import console
-from cron_tasks.health.checks import Finding, run_checks
+from cron_tasks.health.checks import run_checks
+from cron_tasks.health.system import Finding
 from cron_tasks.text.display import printable
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}

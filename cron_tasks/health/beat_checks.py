@@ -1,0 +1,22 @@
+"""Check beat, and what it left undone."""
+
+from cron_tasks.health.system import Result, System, expect_none
+from cron_tasks.store import keys
+
+#: Seconds by which a due entry or the deadline of a tick may be late.
+LATE = 30.0
+
+
+def check_beat(system: System) -> Result:
+    if system.redis.exists(keys.LEADER_LOCK):
+        return Result(True, "A beat is leading")
+    return Result(False, "No beat is leading, so no job fires")
+
+
+check_schedule = expect_none(
+    lambda s: s.redis.zcount(keys.SCHEDULE, 0, s.now - LATE), "job", "overdue"
+)
+check_open_ticks = expect_none(
+    lambda s: s.redis.zcount(keys.DEADLINES, 0, s.now - LATE), "open tick", "past the deadline"
+)
+check_jobs = expect_none(lambda s: s.redis.hlen(keys.FAILING), "job", "failed at the last run")

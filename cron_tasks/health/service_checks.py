@@ -1,0 +1,83 @@
+"""Check the REST service, the syncs with it, and the registry that they write."""
+
+from typing import cast
+
+from cron_tasks.health.system import Result, System, expect_none
+from cron_tasks.registry.plan import compare_list
+from cron_tasks.registry.registry import Registry
+from cron_tasks.repair.comparison import Comparison
+from cron_tasks.rest.listing import Source
+from cron_tasks.schedules.human import format_duration
+from cron_tasks.store import keys
+from cron_tasks.sync.reconciler import Reconciler, make_policy
+from cron_tasks.sync.state import RIVAL_SHOWN, load_status, service_of
+from cron_tasks.text.english import number_of
+
+#: Seconds to wait for the REST service: for one response, and for the whole list.
+REST_PATIENCE = {"rest_timeout": 3.0, "rest_deadline": 5.0}
+
+#: Meaning of each kind of difference in the registry: what is counted, and what is wrong with it.
+DIFFERENCES = {
+    "unscheduled": ("job", "with a next tick, but not in the schedule"),
+    "unreadable": ("job", "without a readable entry"),
+    "unlisted": ("entry", "not in the index of jobs"),
+    "untimed": ("open tick", "without a deadline"),
+    "leftovers": ("note", "about ticks that have ended"),
+}
+
+
+def check_rest_service(system: System) -> Result:
+    settings = system.settings
+    settings.require("rest_url")
+    hurried = settings.model_copy(
+        update={name: min(most, getattr(settings, name)) for name, most in REST_PATIENCE.items()}
+    )
+    current = Registry(system.redis).read_fingerprints() if system.is_reachable else {}
+    with Source(hurried).open_list(None) as listing:
+        found = compare_list(current, listing, make_policy(settings))
+    rows = number_of(found.unchanged + len(found.candidates) + len(found.rejected), "row")
+    if found.refusal:
+        force = "If the list is right, run `cron-tasks sync --force`"
+        return Result(False, f"{rows}; {found.refusal}", f"Current jobs stay unchanged. {force}")
+    return Result(True, rows)
+
+
+def check_last_sync(system: System) -> Result:
+    status = Reconciler(system.redis, system.settings).status()
+    if status.state is None:
+        return Result(False, "No sync has run yet")
+    if status.state != "ok":
+        lasting = format_duration(system.now - (status.since or system.now))
+        unchanged = "Current jobs stay unchanged until a sync succeeds"
+        return Result(False, f"{status.state} for {lasting}: {status.detail}", unchanged)
+    age = system.now - (status.last_success or 0)
+    is_recent = age <= 3 * system.settings.sync_interval + 10
+    return Result(is_recent, f"The last sync succeeded {format_duration(age)} ago")
+
+
+def check_owner(system: System) -> Result:
+    status = load_status(system.redis)
+    system.settings.require("rest_url")
+    ours = service_of(system.settings)
+    if status.owner not in (None, ours):
+        other = f"but this installation reads {ours}"
+        return Result(False, f"Redis holds the jobs of {status.owner}, {other}")
+    if status.rival and system.now - (status.rival_at or 0) < RIVAL_SHOWN:
+        other = f"but another installation reads {status.rival}"
+        return Result(False, f"Redis holds the jobs of {ours}, {other}")
+    return Result(True, f"Redis holds the jobs of {ours}")
+
+
+def check_registry(system: System) -> Result:
+    found = Comparison(system.redis, system.settings, lambda: system.now).find().counts
+    mended = sum(map(int, cast("dict[str, str]", system.redis.hgetall(keys.MENDED)).values()))
+    texts = [
+        f"{number_of(times, DIFFERENCES[kind][0])} {DIFFERENCES[kind][1]}"
+        for kind, times in found.items()
+    ]
+    before = f"; {number_of(mended, 'difference')} mended in the last 7 days" if mended else ""
+    return Result(not found, (", ".join(texts) or "Jobs, schedule and open ticks agree") + before)
+
+
+check_rows = expect_none(lambda s: s.redis.hlen(keys.REJECTED), "row", "rejected by the last sync")
+check_entries = expect_none(lambda s: s.redis.hlen(keys.SET_ASIDE), "entry", "in quarantine")
