@@ -15,6 +15,7 @@ from processes import Celery, Valkey, celery_processes
 from redis import Redis
 from rest_server import RestServer
 
+from cron_tasks.health.system import System
 from cron_tasks.settings import Settings
 from cron_tasks.store.client import connect
 from cron_tasks.sync.reconciler import Reconciler
@@ -71,6 +72,12 @@ def redis(redis_url: str) -> Iterator[Redis]:
 def rest() -> Iterator[RestServer]:
     with RestServer([]) as server:
         yield server
+
+
+@pytest.fixture
+def system(redis: Redis, redis_url: str, rest: RestServer) -> System:
+    """The system as `cron-tasks doctor` checks it."""
+    return System(Settings(redis_url=redis_url, rest_url=rest.url), redis, time.time())
 
 
 @pytest.fixture

@@ -25,12 +25,6 @@ PLANTS = {"id": 7, "name": "Water the plants", "cron_expression": "0 9 * * *"}
 
 
 @pytest.fixture
-def system(redis: Redis, redis_url: str, rest: RestServer) -> System:
-    settings = Settings(redis_url=redis_url, rest_url=rest.url)
-    return System(settings, redis, time.time())
-
-
-@pytest.fixture
 def configured(redis: Redis) -> Iterator[Callable[[str, str], None]]:
     """Change a setting of the shared Valkey, and restore it after the test."""
     before: dict[str, str] = {}
@@ -64,7 +58,7 @@ def test_a_running_system_passes_every_check(
     celery.worker().wait_for("ready")
     celery.beat()
     wait_until(lambda: redis.exists(keys.JOBS), "the first sync")
-    findings = {row["check"]: row for row in cli.json("doctor")}
+    findings = {row["check"]: row for row in cli.json("doctor", CHAT_ID="100")}
     assert findings.keys() == {"settings", *CHECKS}
     assert {row["status"] for row in findings.values()} == {"ok"}, findings
     assert findings["workers"]["detail"] == "1 worker is running; queues: cron_tasks"

@@ -27,7 +27,8 @@ def rows(pings: int) -> list[dict[str, Any]]:
 def sync(redis: Redis, rest: RestServer, listed: list[dict[str, Any]]) -> tuple[Any, Logs]:
     rest.jobs = listed
     with structlog.testing.capture_logs() as logs:
-        report = Reconciler(redis, Settings(rest_url=rest.url)).sync(time.time)
+        settings = Settings(rest_url=rest.url, chat_id=100)
+        report = Reconciler(redis, settings).sync(time.time)
     assert report is not None
     assert report.state == "ok"
     assert not report.not_modified

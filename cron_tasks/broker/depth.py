@@ -1,9 +1,12 @@
-"""Count the messages in a worker queue."""
+"""Count the messages in worker queues, and read the oldest."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from kombu import Producer
 from kombu.exceptions import ChannelError
+from kombu.transport.redis import Channel
+from redis import Redis
 from redis.exceptions import ResponseError
 
 from cron_tasks.store.client import is_wrong_type
@@ -26,3 +29,38 @@ def count_messages(producer: Producer, queue: str) -> int:
         if not is_wrong_type(error):
             raise
         return QUEUE_FULL + 1
+
+
+class Backlog(NamedTuple):
+    """The number of messages in a queue, and the oldest of each priority, as JSON."""
+
+    length: int
+    oldest: list[str]
+
+
+def read_backlogs(redis: Redis, queues: Iterable[str]) -> dict[str, Backlog]:
+    """Return the backlog of each queue, in one round trip.
+
+    kombu keeps one list for each priority, whose last element is the oldest. A key of another type
+    counts as a full queue.
+    """
+    names = list(queues)
+    suffixes = ["", *(f"{Channel.sep}{step}" for step in Channel.priority_steps if step)]
+    with redis.pipeline(transaction=False) as pipe:
+        for name in names:
+            for suffix in suffixes:
+                pipe.llen(name + suffix)
+                pipe.lindex(name + suffix, -1)
+        answers = iter(pipe.execute(raise_on_error=False))
+    return {
+        name: _sum_backlog([(next(answers), next(answers)) for _ in suffixes]) for name in names
+    }
+
+
+def _sum_backlog(lists: list[tuple[Any, Any]]) -> Backlog:
+    for length, _ in lists:
+        if isinstance(length, Exception):
+            if not is_wrong_type(length):
+                raise length
+            return Backlog(QUEUE_FULL + 1, [])
+    return Backlog(sum(length for length, _ in lists), [each for _, each in lists if each])

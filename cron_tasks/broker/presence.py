@@ -24,6 +24,12 @@ def count_slots(redis: Redis, now: float) -> int:
     return max(sum(sizes.values()), 1)
 
 
+def list_workers(redis: Redis, now: float) -> list[str]:
+    """Return the names of the workers that are present."""
+    members = cast("list[str]", redis.zrangebyscore(keys.WORKERS, now, "+inf"))
+    return sorted({each.rpartition("|")[0] for each in members})
+
+
 def announce_worker(
     redis: Redis, hostname: str, concurrency: int, now: float, before: int = 0
 ) -> None:

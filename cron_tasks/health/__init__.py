@@ -7,5 +7,7 @@ service_checks  the REST service, the syncs and the registry
 beat_checks     beat, and what it left undone
 bot_checks      the notifications that wait for the bot
 worker_checks   the workers and their queues
+needs           what the registered jobs need
+workers         what the workers consume
 failures        failures of what surrounds us (Redis, the disk, the settings) as sentences
 """

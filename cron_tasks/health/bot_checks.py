@@ -4,6 +4,8 @@ import json
 from datetime import datetime
 from typing import cast
 
+from cron_tasks.health.beat_checks import LATE
+from cron_tasks.health.needs import name_jobs
 from cron_tasks.health.system import Result, System, expect_none
 from cron_tasks.schedules.human import format_duration
 from cron_tasks.store import keys
@@ -30,3 +32,30 @@ def check_queue(system: System) -> Result:
 
 
 check_messages = expect_none(lambda s: s.redis.llen(keys.UNDELIVERABLE), "undeliverable message")
+
+
+def check_dead_letters(system: System) -> Result:
+    """Count what bots could not handle, in the list beside each notification queue."""
+    names = sorted(system.needs.notify_queues)
+    with system.redis.pipeline(transaction=False) as pipe:
+        for name in names:
+            pipe.llen(name + keys.BOT_DEAD)
+        counts = dict(zip(names, pipe.execute(), strict=True))
+    texts = [
+        f"{number_of(count, 'dead letter')} in {name}{keys.BOT_DEAD}"
+        for name, count in counts.items()
+        if count
+    ]
+    return Result(not texts, "; ".join(texts) or "No dead letters")
+
+
+def check_recipients(system: System) -> Result:
+    """Find jobs whose notifications name no chat."""
+    if jobs := system.needs.unaddressed:
+        return Result(False, f"No recipient for the notifications of {name_jobs(jobs)}")
+    return Result(True, "Each job that notifies has a recipient")
+
+
+check_reports = expect_none(
+    lambda s: s.redis.zcount(keys.REPORTS, "-inf", s.now - LATE), "report", "overdue"
+)

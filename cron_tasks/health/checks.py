@@ -2,8 +2,15 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
-from redis.exceptions import ConnectionError, TimeoutError
+from redis.exceptions import (
+    AuthenticationError,
+    ConnectionError,
+    NoPermissionError,
+    RedisError,
+    TimeoutError,
+)
 
 from cron_tasks.errors import SettingsError
 from cron_tasks.health import beat_checks, bot_checks, redis_checks, service_checks, worker_checks
@@ -34,6 +41,9 @@ def run_checks() -> Iterator[Finding]:
         for name in CHECKS:
             if system.is_reachable or name == "rest service":
                 yield run_check(name, system)
+            if name == "redis" and system.is_reachable:
+                with suppress(RedisError):  # The check of the workers reports it.
+                    system.begin_survey()
 
 
 def run_check(name: str, system: System) -> Finding:
@@ -49,7 +59,11 @@ def run_check(name: str, system: System) -> Finding:
             raise
         if isinstance(error, ConnectionError | TimeoutError):
             system.is_reachable = False
-            mend = "Start Redis. The checks that need it were skipped"
+            is_refused = isinstance(error, AuthenticationError)
+            mend = "Correct the password" if is_refused else "Start Redis"
+            mend += ". The checks that need it were skipped"
+        elif isinstance(error, NoPermissionError):
+            mend = "Grant this right to the user with `ACL SETUSER` in Redis"
         return Finding(name, "fail", text, mend)
     if result.is_ok:
         return Finding(name, "ok", result.detail)
@@ -123,5 +137,47 @@ CHECKS: Mapping[str, Check] = {
     ),
     "workers": Check(
         worker_checks.check_workers, "fail", "Start one with `celery -A cron_tasks worker`"
+    ),
+    "redis rights": Check(
+        redis_checks.check_rights,
+        "fail",
+        "Grant them to this user with `ACL SETUSER` in Redis. Our keys begin with cron_tasks, "
+        "redbeat:, _kombu. and unacked, and with the names of the queues",
+    ),
+    "job queues": Check(worker_checks.check_job_queues, "fail", ""),
+    "task queues": Check(
+        worker_checks.check_task_queues,
+        "warn",
+        "Start a worker of the app that has these tasks, or correct `queue` of the jobs. "
+        "A worker without remote control is not seen",
+    ),
+    "foreign workers": Check(
+        worker_checks.check_foreign_workers,
+        "fail",
+        "It discards the messages of our runs. Stop it, or give its app or ours another queue "
+        "(CRON_TASKS_DEFAULT_QUEUE)",
+    ),
+    "waiting messages": Check(
+        worker_checks.check_waiting,
+        "warn",
+        "Start workers for these queues. "
+        "`cron-tasks runs --status running` shows what occupies them",
+    ),
+    "dead letters": Check(
+        bot_checks.check_dead_letters,
+        "warn",
+        "The bot could not handle them. `LRANGE <list> 0 9` shows each with its reason. "
+        "They are kept for 7 days",
+    ),
+    "recipients": Check(
+        bot_checks.check_recipients,
+        "warn",
+        "Give the jobs a `chat_id`, or set CRON_TASKS_CHAT_ID",
+    ),
+    "reports": Check(
+        bot_checks.check_reports,
+        "warn",
+        "The service refuses them or is away. The workers log the cause as `report.service_away` "
+        "or `report.refused`",
     ),
 }

@@ -20,5 +20,17 @@ def describe_failure(error: Exception) -> str | None:
         from cron_tasks.settings import load
 
         cause = printable(str(error)).rstrip(".") or type(error).__name__
-        return f"Redis at {load().masked_redis_url}: {cause}. Check CRON_TASKS_REDIS_URL"
+        return f"Redis at {load().masked_redis_url}: {cause}. {_advise(error)}"
     return None
+
+
+def _advise(error: BaseException | None) -> str:
+    """Return what to do about a failure of Redis. A kombu error may have one of Redis as cause."""
+    while error is not None:
+        match type(error).__name__:
+            case "AuthenticationError":
+                return "Check the user and the password in CRON_TASKS_REDIS_URL"
+            case "NoPermissionError":
+                return "Grant it to the user in CRON_TASKS_REDIS_URL with `ACL SETUSER`"
+        error = error.__cause__
+    return "Check CRON_TASKS_REDIS_URL"

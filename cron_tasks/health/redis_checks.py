@@ -1,13 +1,21 @@
 """Check Redis itself: its version, its settings and its clock."""
 
+import re
 import time
+from typing import Any
+
+from redis.exceptions import NoPermissionError
 
 from cron_tasks.health.system import Result, System
+from cron_tasks.store import keys
+from cron_tasks.text.display import printable
 
 #: ZMSCORE came with Redis 6.2. Every Valkey has it.
 OLDEST_REDIS = (6, 2)
 #: Seconds that clocks may differ: the clocks of several machines name and judge ticks.
 SKEW = 2.0
+#: Commands without effect, one for each kind of value that we store.
+READING = ("LLEN", "HLEN", "ZCARD", "SCARD", "XLEN", "GET", "TTL")
 
 
 def check_redis(system: System) -> Result:
@@ -43,3 +51,36 @@ def check_clock(system: System) -> Result:
     apart = f"is {abs(off):.1f} s {'ahead of' if off > 0 else 'behind'}"
     relation = "agrees with" if abs(off) < 0.1 else apart
     return Result(abs(off) <= SKEW, f"The clock of Redis {relation} the clock of this machine")
+
+
+def check_rights(system: System) -> Result:
+    """Find the commands and the keys that Redis denies to our user, by calls without effect.
+
+    Redis names a command that it denies, but not a key. So each kind of key has a call of its own.
+    """
+    unused = ("cron_tasks:probe", "redbeat:probe", "_kombu.probe", "unacked_probe")
+    queues = (system.settings.notify_queue, system.settings.default_queue)
+    calls: list[tuple[Any, ...]] = [("PERSIST", key) for key in unused]
+    calls += [("EXISTS", key) for key in (*queues, queues[0] + keys.BOT_DEAD)]
+    calls += [(name, unused[0]) for name in READING]
+    calls += [("EVAL", "return 1", 0), ("SCRIPT", "EXISTS", "0" * 40), ("INFO", "server")]
+    calls += [("PUBLISH", unused[0], "")]
+    with system.redis.pipeline(transaction=False) as pipe:
+        for call in calls:
+            pipe.execute_command(*call)  # type: ignore[no-untyped-call]
+        answers = pipe.execute(raise_on_error=False)
+    denied = [
+        _name_denied(call, str(answer))
+        for call, answer in zip(calls, answers, strict=True)
+        if isinstance(answer, NoPermissionError)
+    ]
+    texts = list(dict.fromkeys(denied))
+    return Result(not texts, ", ".join(texts) or "The user of Redis has the rights it needs")
+
+
+def _name_denied(call: tuple[Any, ...], error: str) -> str:
+    """Return the command or the key that Redis denied."""
+    if command := re.search(r"'([^']+)' command", error):
+        return f"command {printable(command[1].upper(), 100)} is denied"
+    what = "channel" if call[0] == "PUBLISH" else "key"
+    return f"{what} {printable(str(call[1]), 100)} is denied"

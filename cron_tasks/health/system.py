@@ -1,16 +1,21 @@
 """The system that the checks look at, and what a check finds."""
 
+import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from redis import Redis
 
+from cron_tasks.broker.presence import list_workers
+from cron_tasks.health.needs import Needs, read_needs
+from cron_tasks.health.workers import Worker, ask_workers
 from cron_tasks.settings import Settings
 from cron_tasks.text.english import none_or
 
-#: Seconds to wait for an answer from Redis, and from the workers.
+#: Seconds to wait for an answer from Redis.
 PATIENCE = 2.0
 
 
@@ -25,10 +30,32 @@ class System:
     redis: Redis
     now: float
     is_reachable: bool = True
+    _survey: Future[list[Worker]] | None = None
 
     @cached_property
     def info(self) -> dict[str, Any]:
         return self.redis.info()
+
+    @cached_property
+    def needs(self) -> Needs:
+        return read_needs(self.redis, self.settings)
+
+    def begin_survey(self) -> None:
+        """Ask the workers in a thread, while other checks wait for Redis and the REST service."""
+        present = list_workers(self.redis, time.time())
+        self._survey = ThreadPoolExecutor(1, "survey").submit(
+            ask_workers, present, lambda: self.needs.worker_queues(self.settings)
+        )
+
+    @property
+    def workers(self) -> list[Worker]:
+        if self._survey is None:
+            self.begin_survey()
+        return cast("Future[list[Worker]]", self._survey).result()
+
+    @property
+    def queues_of_our_workers(self) -> set[str]:
+        return {queue for worker in self.workers if worker.is_ours for queue in worker.queues}
 
 
 class Result(NamedTuple):

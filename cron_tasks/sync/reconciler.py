@@ -23,6 +23,7 @@ from cron_tasks.registry.writer import Writer
 from cron_tasks.repair.comparison import Comparison, Differences
 from cron_tasks.rest.listing import Source, Validators
 from cron_tasks.runs.overtaken import list_overtaken
+from cron_tasks.runs.telling import lacks_recipient
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.sync.state import (
@@ -160,7 +161,7 @@ class Reconciler:
             self._apply_changes(report.changes, clock, last_read, progress, fence)
         result = report.state, report.detail
         store_outcome(self.redis, self.settings, fence, clock(), begun, result, validators, before)
-        _log_report(report, before)
+        _log_report(report, before, self.settings)
         return report
 
     def _refusal_of_another(self, before: SourceStatus, force: bool) -> str | None:
@@ -230,7 +231,7 @@ class Reconciler:
         return Report("ok", changes), validators
 
 
-def _log_report(report: Report, before: SourceStatus) -> None:
+def _log_report(report: Report, before: SourceStatus, settings: Settings) -> None:
     """Log a change of state, and what changed in the registry. Log nothing if nothing changed."""
     changes = report.changes
     if report.state == "ok":
@@ -251,6 +252,7 @@ def _log_report(report: Report, before: SourceStatus) -> None:
                 log.warning("job.warning", job_id=job.id, warning=warning)
         _log_unknown_fields(written)
         _log_left_out(written)
+        _log_without_recipient(written, settings)
     elif (report.state, report.detail) != (before.state, before.detail):
         log.error(f"sync.{report.state}", detail=report.detail, changed="nothing")
 
@@ -276,3 +278,11 @@ def _log_left_out(jobs: Sequence[Job]) -> None:
         first = found[0]
         warning = first.left_out[0]
         log.warning("sync.left_out", warning=warning, jobs=len(found), job_id=first.id)
+
+
+def _log_without_recipient(jobs: Sequence[Job], settings: Settings) -> None:
+    """Log in one line that the notifications of written jobs name no chat."""
+    found = [job for job in jobs if job.enabled and lacks_recipient(job, settings)]
+    if found:
+        warning = "notifications without a recipient: set `chat_id`, or CRON_TASKS_CHAT_ID"
+        log.warning("sync.no_recipient", warning=warning, jobs=len(found), job_id=found[0].id)
