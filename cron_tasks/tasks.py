@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any
 
+import structlog
 from celery import Task
 from redis import Redis
 
@@ -23,6 +24,7 @@ from cron_tasks.runs.outcomes import Result
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect
 from cron_tasks.sync.reconciler import Reconciler
+from cron_tasks.text.display import printable
 from cron_tasks.text.output import render_output
 from cron_tasks.worker import inflight, watchdog
 from cron_tasks.worker.batch import run_in_turn
@@ -30,6 +32,8 @@ from cron_tasks.worker.conclusions import Concluder
 from cron_tasks.worker.delegation import Handed, describe_task_error, send_task
 from cron_tasks.worker.runner import Runner
 from cron_tasks.worker.service import Service
+
+log = structlog.get_logger("cron_tasks.tasks")
 
 #: Seconds that a sync may take after the list is read. Then its process is killed.
 SYNC_LIMIT = 600
@@ -59,7 +63,12 @@ def run_job(self: Task[..., Any], job_id: str | int) -> str:
     runner = _get_runner(self.request.hostname or "")
     run_id = RunId.parse(self.request.id or "")
     if run_id is None or run_id.job_id != job_id:
-        run_id = runner.by_hand(job_id)
+        try:
+            run_id = runner.by_hand(job_id)
+        except UnknownJob as error:
+            # Celery logs what a task `throws` as INFO, and anything else with a traceback.
+            log.error("job.unknown", job_id=printable(job_id, 200), error=str(error))  # noqa: TRY400
+            raise
     with _in_service():
         return f"{run_id} {runner.run([run_id]).get(run_id, 'was no longer waiting')}"
 

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from math import inf
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import click
 
@@ -12,10 +13,12 @@ from cron_tasks.health.failures import describe_failure
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.routing import routing_options
 from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import Kind, State
 from cron_tasks.runs import queries
 from cron_tasks.schedules.human import format_runtime
 from cron_tasks.store import keys
 from cron_tasks.text.display import printable
+from cron_tasks.text.english import join_words
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -27,10 +30,29 @@ FIELDS = (
     *("run_id", "job_id", "scheduled_for", "status", "reason", "attempt", "started_at"),
     *("finished_at", "duration", "worker", "error", "until"),
 )
+#: Seconds after which a run that no worker has taken is explained.
+TAKEN_WITHIN = 5.0
+#: Workers that this explanation names.
+SHOWN = 3
 T = TypeVar("T")
 
 wait_option = click.option(
-    "--wait", is_flag=True, help="Wait until the run ends; exit 1 unless it ends ok."
+    "--wait", is_flag=True, is_eager=True, help="Wait until the run ends; exit 1 unless it ends ok."
+)
+
+
+def _check_wait(ctx: click.Context, _: click.Parameter, timeout: float | None) -> float | None:
+    if timeout is not None and not ctx.params.get("wait"):
+        raise click.UsageError("--timeout limits the waiting of --wait: give both")
+    return timeout
+
+
+timeout_option = click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    callback=_check_wait,
+    help="End the waiting after this time with exit code 1. The run goes on.",
 )
 
 
@@ -42,38 +64,91 @@ def send_run(job: Job, run_id: str) -> None:
         app.send_task(keys.RUN_TASK, [job.id], task_id=run_id, **routing_options(job))
 
 
-def ask_patiently(ask: Callable[[], T]) -> T:
-    """Return what Redis answers. While it is away, wait for it and print so once."""
-    from redis.exceptions import ConnectionError, TimeoutError
+def ask_patiently(ask: Callable[[], T], until: float = inf) -> T:
+    """Return what Redis answers. While it is away, wait for it and print so once.
+
+    What waiting does not mend is raised, and so is any failure after `until`, a time of the
+    monotonic clock.
+    """
+    from redis.exceptions import AuthenticationError, ConnectionError, TimeoutError
 
     is_announced = False
     while True:
         try:
             return ask()
         except (ConnectionError, TimeoutError) as error:
+            if isinstance(error, AuthenticationError) or time.monotonic() >= until:
+                raise
             if not is_announced:
                 click.echo(f"Waiting for {describe_failure(error)}", err=True)
             is_announced = True
             time.sleep(LOOK_EVERY)
 
 
-def wait_for_end(redis: "Redis", run_id: RunId) -> queries.Shape:
-    """Wait until an open run has ended, and return it. Raises RunUnfit if Redis forgot it."""
-    while ask_patiently(lambda: redis.hexists(keys.OPEN, run_id)):
-        time.sleep(LOOK_EVERY / 2)
+def wait_for_end(
+    redis: "Redis",
+    run_id: RunId,
+    timeout: float = inf,
+    explain: Callable[[], str] | None = None,
+) -> queries.Shape:
+    """Wait until an open run has ended, and return it.
+
+    If no worker has taken the run after a few seconds, print what `explain` returns, once. Raises
+    RunUnfit if Redis forgot the run, or if it has not ended after `timeout` seconds.
+    """
+    began = time.monotonic()
+    until = began + timeout
+    while state := ask_patiently(lambda: redis.hget(keys.OPEN, run_id), until):
+        now = time.monotonic()
+        if now >= until:
+            raise RunUnfit(
+                f"Run {run_id} has not ended within {timeout:g} s, and goes on. "
+                f"`cron-tasks runs show {run_id}` shows it"
+            )
+        is_taken = State.parse(cast("str", state)).kind != Kind.PENDING
+        if explain and not is_taken and now >= began + TAKEN_WITHIN:
+            click.echo(f"Note: {explain()}", err=True)
+            explain = None
+        time.sleep(min(LOOK_EVERY / 2, until - now))
     if (run := ask_patiently(lambda: queries.find_last_end(redis, run_id))) is None:
         raise RunUnfit(f"Run {run_id} is no longer open, and Redis has no record of how it ended")
     return run
 
 
-def start_run(redis: "Redis", job: Job, run_id: RunId, wait: bool) -> None:
+def explain_not_taken(redis: "Redis", job: Job) -> str:
+    """Return which queue a run of the job waits in, and which workers could take it."""
+    from cron_tasks.broker.presence import list_workers
+    from cron_tasks.celery import app
+    from cron_tasks.health.workers import ask_workers
+
+    default = app.conf.task_default_queue
+    queue = routing_options(job).get("queue", default)
+    with console.silence_logs():
+        workers = ask_workers(list_workers(redis, time.time()), lambda: [queue])
+    able = [worker.name for worker in workers if worker.is_ours and queue in worker.queues]
+    start = "celery -A cron_tasks worker" + (f" -Q {queue}" if queue != default else "")
+    if not able:
+        return (
+            f"No worker has taken the run, because none consumes {queue}. Start one with `{start}`"
+        )
+    more = [f"{len(able) - SHOWN} more"] if len(able) > SHOWN else []
+    named = join_words([*(printable(name, 100) for name in able[:SHOWN]), *more])
+    verb, them = ("consumes", "it") if len(able) == 1 else ("consume", "them")
+    busy = f"`cron-tasks runs --status running` shows what occupies {them}"
+    return f"No worker has taken the run yet. {named}, which {verb} {queue}, could: {busy}"
+
+
+def start_run(
+    redis: "Redis", job: Job, run_id: RunId, wait: bool, timeout: float | None = None
+) -> None:
     """Send an open tick, print its id and, with `wait`, its end. Exits 1 if that is not ok."""
     send_run(job, run_id)
     if not wait:
         console.show({"run_id": run_id, "job_id": job.id}, lambda: click.echo(run_id))
         return
     console.print_text(run_id)
-    run = wait_for_end(redis, run_id)
+    limit = inf if timeout is None else timeout
+    run = wait_for_end(redis, run_id, limit, lambda: explain_not_taken(redis, job))
     console.show(select_fields(run), lambda: click.echo(describe_outcome(run)))
     if run["status"] != "ok":
         click.get_current_context().exit(1)

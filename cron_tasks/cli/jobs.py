@@ -10,7 +10,7 @@ import click
 from redis import Redis
 
 from cron_tasks.cli import Commands, LazyGroup, console
-from cron_tasks.cli.following import start_run, wait_option
+from cron_tasks.cli.following import start_run, timeout_option, wait_option
 from cron_tasks.registry.registry import RegisteredJob, Registry
 from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.runs.commands import open_by_hand
@@ -114,11 +114,13 @@ def list_rejected() -> None:
 @click.command()
 @click.argument("job_id", metavar="ID")
 @wait_option
+@timeout_option
 @console.json_option
-def run(job_id: str, wait: bool) -> None:
+def run(job_id: str, wait: bool, timeout: float | None) -> None:
     """Run a job now, regardless of its schedule, and print its run ID.
 
     The run starts when a worker takes it. With --wait, Ctrl-C ends the command and not the run.
+    If no worker has taken it after 5 s, a note names its queue and the workers that consume it.
     """
     with console.open_redis() as redis:
         (found,) = Registry(redis).read_jobs([Registry(redis).get_job(job_id).id])
@@ -127,4 +129,4 @@ def run(job_id: str, wait: bool) -> None:
             paused = f"Job {job_id} is paused ({printable(found.paused.reason)})"
             click.echo(f"Note: {paused}. This run goes ahead anyway", err=True)
         run_id = open_by_hand(console.open_ledger(redis), job, time.time())
-        start_run(redis, job, run_id, wait)
+        start_run(redis, job, run_id, wait, timeout)

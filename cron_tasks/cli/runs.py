@@ -18,6 +18,7 @@ from cron_tasks.cli.following import (
     describe_reason,
     select_fields,
     start_run,
+    timeout_option,
     wait_option,
 )
 from cron_tasks.errors import CronTasksError, RunUnfit
@@ -179,13 +180,14 @@ def _attempt_cells(attempt: queries.Shape, zone: str) -> list[str]:
 @click.command()
 @click.argument("run_id", metavar="RUN_ID")
 @wait_option
+@timeout_option
 @console.json_option
-def retry(run_id: str, wait: bool) -> None:
+def retry(run_id: str, wait: bool, timeout: float | None) -> None:
     """Run a failed, skipped or missed run again, under the same run ID."""
     with console.open_redis() as redis:
         ledger = console.open_ledger(redis)
         asked_for, job = commands.reopen(redis, ledger, run_id, time.time())
-        start_run(redis, job, asked_for, wait)
+        start_run(redis, job, asked_for, wait, timeout)
 
 
 @click.command()
