@@ -173,6 +173,23 @@ def test_a_wrong_password_is_not_a_redis_that_is_away(
     assert "Check the user and the password in CRON_TASKS_REDIS_URL" in rows["redis"]["detail"]
     assert rows["redis"]["mend"].startswith("Correct the password")
     assert "wrong@" not in str(rows)
+    error = quick.error("jobs", "list", REDIS_URL=url)
+    assert "Check the user and the password in CRON_TASKS_REDIS_URL" in error
+
+
+def test_a_missing_password_is_named(
+    quick: Quick, redis: Redis, restricted: Callable[..., str]
+) -> None:
+    admin = restricted("~*", "&*", "+@all")
+    redis.execute_command("ACL", "SETUSER", "default", "resetpass", ">pw")
+    try:
+        assert "it requires a password. Check the user" in quick.error("jobs", "list")
+        doctor = quick.json("doctor", code=1)
+    finally:
+        with Redis.from_url(admin) as ann:
+            ann.execute_command("ACL", "SETUSER", "default", "nopass")
+    (found,) = [row for row in doctor if row["check"] == "redis"]
+    assert found["mend"].startswith("Correct the password")
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ def describe_failure(error: Exception) -> str | None:
         from cron_tasks.settings import load
 
         cause = printable(str(error)).rstrip(".") or type(error).__name__
+        if cause.startswith("HELLO must be called"):  # The answer to a client without a password.
+            cause = "it requires a password"
         return f"Redis at {load().masked_redis_url}: {cause}. {_advise(error)}"
     return None
 

@@ -9,7 +9,7 @@ from cron_tasks.store import keys
 #: Seconds to wait for a worker that has given a sign of life.
 PATIENCE = 2.0
 #: Seconds to wait for the next answer of workers of which nothing is known, such as foreign ones.
-SURPRISE = 0.3
+SURPRISE = 0.2
 
 
 class Worker(NamedTuple):
