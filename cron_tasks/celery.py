@@ -20,7 +20,7 @@ from cron_tasks.errors import SettingsError
 from cron_tasks.jobs import plugins
 from cron_tasks.jobs.queues import QueuesInUse, QueueUse
 from cron_tasks.settings import Settings, load
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.client import TIMEOUT
 from cron_tasks.store.urls import parse_redis_url
 from cron_tasks.telemetry import logs
@@ -68,8 +68,8 @@ def make_configuration(settings: Settings) -> dict[str, object]:
         "beat_max_loop_interval": 2,
         "beat_enable_remote_control": True,
         "beat_schedule": {
-            names.SYNC_TASK: {
-                "task": names.SYNC_TASK,
+            keys.SYNC_TASK: {
+                "task": keys.SYNC_TASK,
                 "schedule": timedelta(seconds=settings.sync_interval),
                 # While no worker is running, one sync in the queue is enough.
                 "options": {"expires": settings.sync_interval},

@@ -16,7 +16,7 @@ from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.settings import Settings, load
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 #: An app as Celery's tutorial has it: on the same Redis, with every default.
 FOREIGN = """
@@ -68,8 +68,8 @@ def test_messages_that_an_upgrade_leaves_in_the_old_queue_are_no_loss(
     ledger.open(runs, now)
     with App("cron_tasks", broker=redis_url, set_as_current=False) as app:
         for each in runs:
-            app.send_task(names.RUN_TASK, ["1"], task_id=each)
-        app.send_task(names.SYNC_TASK)
+            app.send_task(keys.RUN_TASK, ["1"], task_id=each)
+        app.send_task(keys.SYNC_TASK)
     rest.jobs = [NEVER, NEVER | {"id": 2}]
     celery.worker(1)
     celery.beat()

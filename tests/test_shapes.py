@@ -21,7 +21,7 @@ from cron_tasks.jobs.validation import validate_row
 from cron_tasks.registry.registry import Registry
 from cron_tasks.settings import Settings
 from cron_tasks.settings.functions import MappingFunctions
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.sync.reconciler import Reconciler
 
 DOCS = (Path(__file__).parent.parent / "docs" / "mapping.md").read_text("utf-8")
@@ -241,7 +241,7 @@ def test_a_mapping_that_fits_no_row_is_reported_once_and_changes_nothing(
     assert words in report.detail
     assert [line["event"] for line in logs] == ["sync.failing"]
     assert Registry(redis).count() == 2500
-    assert not redis.exists(names.REJECTED)
+    assert not redis.exists(keys.REJECTED)
 
 
 @pytest.mark.parametrize(

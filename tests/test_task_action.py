@@ -21,7 +21,7 @@ from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 #: The other app: its own queue, no result backend, no import of ours.
 OTHER = """
@@ -106,7 +106,7 @@ class World:
             | {"action": {"type": "task", **fields.pop("action")}, **fields}
             for job, fields in actions.items()
         ]
-        self.redis.lpush(names.POKE, "*")
+        self.redis.lpush(keys.POKE, "*")
         known = Registry(self.redis).read_fingerprints
         wait_until(lambda: known().keys() == actions.keys(), "the jobs")
 
@@ -128,7 +128,7 @@ class World:
         """The state of a run, once it was handed over."""
 
         def find() -> str:
-            state = self.redis.hget(names.OPEN, tick) or ""
+            state = self.redis.hget(keys.OPEN, tick) or ""
             return state if "|task:" in state else ""
 
         return wait_until(find, f"{tick} to be handed over")
@@ -208,7 +208,7 @@ def test_the_outcome_of_a_task_is_the_run_s(world: World, tmp_path: Path) -> Non
         ("mine", "failure"),
         ("says", "success"),
     ]
-    assert not world.redis.exists(names.OPEN, names.DEADLINES, names.ATTEMPTS, names.GOING)
+    assert not world.redis.exists(keys.OPEN, keys.DEADLINES, keys.ATTEMPTS, keys.GOING)
 
 
 def test_a_task_is_replaced_and_cancelled(world: World) -> None:
@@ -220,8 +220,8 @@ def test_a_task_is_replaced_and_cancelled(world: World) -> None:
     assert (record["status"], record["reason"], record["other"]) == ("skipped", "replaced", second)
     wait_until(lambda: not psutil.pid_exists(pid), "the replaced task to be ended")
     pid = world.pid("old")
-    world.redis.hset(names.STOP, second, "cancelled|")
-    world.redis.zadd(names.DEADLINES, {second: 0})
+    world.redis.hset(keys.STOP, second, "cancelled|")
+    world.redis.zadd(keys.DEADLINES, {second: 0})
     assert world.ended(second)["reason"] == "cancelled"
     wait_until(lambda: not psutil.pid_exists(pid), "the cancelled task to be ended")
 
@@ -236,10 +236,10 @@ def test_late_and_repeated_outcomes_change_nothing(world: World) -> None:
         handed = {"run_id": tick, "state": state, "started_at": time.time()}
         app.send_task(task, [result], {"handed": handed}, queue="cron_tasks")
 
-    tell(names.DONE_TASK, state[:-1], "of another attempt")
-    tell(names.DONE_TASK, state, "first")
-    tell(names.DONE_TASK, state, "second")
-    tell(names.FAILED_TASK, state, "an id")
+    tell(keys.DONE_TASK, state[:-1], "of another attempt")
+    tell(keys.DONE_TASK, state, "first")
+    tell(keys.DONE_TASK, state, "second")
+    tell(keys.FAILED_TASK, state, "an id")
     assert world.ended(tick)["output"] == "first"
     ignored = '"run.outcome_ignored"'
     wait_until(lambda: world.ours.output.count(ignored) == 3, "the others", 20)

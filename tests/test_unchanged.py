@@ -10,7 +10,7 @@ from rest_server import RestServer
 
 from cron_tasks.registry.registry import Registry
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.sync.reconciler import Reconciler
 
 COUNT = 2500
@@ -36,9 +36,9 @@ def sync(redis: Redis, rest: RestServer, listed: list[dict[str, Any]]) -> tuple[
 
 def stored(redis: Redis) -> list[Any]:
     """What a write of a job would change."""
-    keys = [names.entry_key(str(number)) for number in range(0, COUNT, 100)]
-    entries = [redis.hgetall(key) for key in keys]
-    return [redis.get(names.EDITS), redis.hgetall(names.JOBS), entries]
+    jobs = [keys.entry_key(str(number)) for number in range(0, COUNT, 100)]
+    entries = [redis.hgetall(key) for key in jobs]
+    return [redis.get(keys.EDITS), redis.hgetall(keys.JOBS), entries]
 
 
 @pytest.fixture
@@ -68,13 +68,15 @@ def test_counters_that_moved_write_and_log_nothing(
 
 def test_an_upgrade_writes_each_job_once(redis: Redis, rest: RestServer, synced: Logs) -> None:
     """The fingerprints of the version before covered the whole row."""
-    due = redis.zrange(names.SCHEDULE, 0, -1, withscores=True)
-    older = {job_id: "old_" + text[4:] for job_id, text in Registry(redis).read_fingerprints().items()}
-    redis.hset(names.JOBS, mapping=older)
+    due = redis.zrange(keys.SCHEDULE, 0, -1, withscores=True)
+    older = {
+        job_id: "old_" + text[4:] for job_id, text in Registry(redis).read_fingerprints().items()
+    }
+    redis.hset(keys.JOBS, mapping=older)
     changes, logs = sync(redis, rest, rows(2))
     assert (len(changes.changed), len(changes.added), changes.unchanged) == (COUNT, 0, 0)
     assert [line["event"] for line in logs] == ["sync.done", "sync.unknown_fields"]
-    assert redis.zrange(names.SCHEDULE, 0, -1, withscores=True) == due
+    assert redis.zrange(keys.SCHEDULE, 0, -1, withscores=True) == due
     before = stored(redis)
     changes, logs = sync(redis, rest, rows(3))
     assert (changes.unchanged, logs) == (COUNT, [])

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from redis import Redis
 from redis.exceptions import ConnectionError, TimeoutError
 
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.client import connect
 
 #: Seconds from one sync that is requested to the next.
@@ -37,7 +37,7 @@ class Pokes:
     def request_sync(self) -> None:
         """Request a sync, which serves all the pokes until now."""
         self._quiet_until = time.monotonic() + SYNC_EVERY
-        self._redis.delete(names.POKE, names.WAKE)
+        self._redis.delete(keys.POKE, keys.WAKE)
         self._send_request()
 
     def wait(self, longest: float) -> bool:
@@ -46,15 +46,15 @@ class Pokes:
         For SYNC_EVERY seconds after a sync was requested, pokes stay in their list.
         """
         quiet = self._quiet_until - time.monotonic()
-        keys = [names.POKE, names.WAKE] if quiet <= 0 else [names.WAKE]
+        lists = [keys.POKE, keys.WAKE] if quiet <= 0 else [keys.WAKE]
         timeout = max(longest if quiet <= 0 else min(quiet, longest), 0.01)
         try:
-            woken = self._redis.blpop(keys, timeout=timeout)
+            woken = self._redis.blpop(lists, timeout=timeout)
         except (ConnectionError, TimeoutError):
             # The reply that was lost may have been a poke.
             self.request_sync()
             return True
-        if woken and woken[0] == names.POKE:
+        if woken and woken[0] == keys.POKE:
             self.request_sync()
         return bool(woken) or 0 < quiet < longest
 
@@ -62,5 +62,5 @@ class Pokes:
         """Look for pokes without waiting, at most once in SYNC_EVERY seconds."""
         if time.monotonic() >= self._quiet_until:
             self._quiet_until = time.monotonic() + SYNC_EVERY
-            if self._redis.exists(names.POKE):
+            if self._redis.exists(keys.POKE):
                 self.request_sync()

@@ -14,7 +14,7 @@ from pydantic_settings import NoDecode
 
 from cron_tasks.http import addresses
 from cron_tasks.http.hosts import with_ascii_host
-from cron_tasks.store.names import CELERY_CONTROL, CELERY_EVENTS, RESERVED
+from cron_tasks.store.keys import CELERY_CONTROL, CELERY_EVENTS, RESERVED
 from cron_tasks.store.urls import parse_redis_url
 from cron_tasks.text.display import printable, short_repr
 from cron_tasks.text.suggestions import suggest_nearest

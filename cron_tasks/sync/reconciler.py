@@ -24,7 +24,7 @@ from cron_tasks.repair.comparison import Comparison, Differences
 from cron_tasks.rest.listing import Source, Validators
 from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.sync.state import (
     SourceStatus,
     State,
@@ -117,20 +117,20 @@ class Reconciler:
         written, and of all changes.
         """
         # Set before the lock is tried and read after each sync, so the holder cannot miss it.
-        self.redis.set(names.SYNC_AGAIN, 1, ex=300)
+        self.redis.set(keys.SYNC_AGAIN, 1, ex=300)
         report = None
-        while self.redis.exists(names.SYNC_AGAIN):
+        while self.redis.exists(keys.SYNC_AGAIN):
             with sync_lock(self.redis) as fence:
                 if fence is None:
                     return report
-                self.redis.delete(names.SYNC_AGAIN)
+                self.redis.delete(keys.SYNC_AGAIN)
                 try:
                     report = self._sync_once(clock, force and report is None, progress, fence)
                 except WriteRefused as refused:
                     # This process was frozen, or Redis was emptied. The list that it read may be
                     # outdated.
                     log.warning("sync.overtaken", reason=str(refused))
-                    self.redis.set(names.SYNC_AGAIN, 1, ex=300)
+                    self.redis.set(keys.SYNC_AGAIN, 1, ex=300)
         return report
 
     def status(self) -> SourceStatus:
@@ -166,7 +166,7 @@ class Reconciler:
     def _refusal_of_another(self, before: SourceStatus, force: bool) -> str | None:
         """Return why this installation must not sync: the registry belongs to another service."""
         ours = service_of(self.settings)
-        if force or before.owner in (None, ours) or not self.redis.exists(names.GENERATION):
+        if force or before.owner in (None, ours) or not self.redis.exists(keys.GENERATION):
             return None
         return (
             f"this Redis holds the jobs of {before.owner}, but this installation reads {ours}: "
@@ -177,7 +177,7 @@ class Reconciler:
         """Repair the registry if it is not as the last sync left it. Return what differed."""
         jobs, scheduled = find_drift(self.redis)
         if jobs or scheduled:
-            return Comparison(self.redis, self.settings, clock).mend(keys=jobs)
+            return Comparison(self.redis, self.settings, clock).mend(all_keys=jobs)
         return Differences()
 
     def _apply_changes(

@@ -19,7 +19,7 @@ from cron_tasks.errors import ActionFailed, describe_error
 from cron_tasks.jobs.actions import TaskAction
 from cron_tasks.jobs.job import Job
 from cron_tasks.runs.outcomes import ERROR_SHOWN
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.text.display import printable
 
 log = structlog.get_logger("cron_tasks.runs")
@@ -61,8 +61,8 @@ def send_task(app: Celery, job: Job, action: TaskAction, task_id: str, handed: H
                 # If a message whose arrival is in doubt was sent again, the task would run twice.
                 retry=False,
                 expires=job.timeout,
-                link=app.signature(names.DONE_TASK, **back),
-                link_error=app.signature(names.FAILED_TASK, **back),
+                link=app.signature(keys.DONE_TASK, **back),
+                link_error=app.signature(keys.FAILED_TASK, **back),
                 **{option: value for option, value in routing.items() if value is not None},
             )
         except OperationalError as error:
