@@ -120,8 +120,8 @@ class Settings(BaseSettings):
     )
     rest_report_path: values.ReportPath | None = _setting(
         None,
-        "Where the outcome of each job is reported with `PATCH`, e.g. `/api/cronjobs/{id}`",
-        "a path with {id} in it, such as /api/cronjobs/{id}",
+        "Where the outcome of each job is reported with `PATCH`, e.g. `/api/cronjobs/{id}/`",
+        "a path with {id} in it, such as /api/cronjobs/{id}/",
     )
     sync_interval: float = _seconds(60, "Seconds between syncs", 1, 86_400)
     shrink_limit: float = _setting(

@@ -45,6 +45,7 @@ SYNC_LOCK = "cron_tasks:sync:lock"
 SYNC_AGAIN = "cron_tasks:sync:again"
 REPORTS = "cron_tasks:reports"
 REPORTED_ERRORS = "cron_tasks:reports:errors"
+REFUSED_REPORTS = "cron_tasks:reports:refused"
 REPORTS_LOCK = "cron_tasks:reports:lock"
 
 #: Followed by the queue, a colon and the id of a notification.
