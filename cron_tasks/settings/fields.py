@@ -69,9 +69,10 @@ class Settings(BaseSettings):
         "`sentinel://host:26379;sentinel://host2:26379/0?master_name=mymaster`",
         "a URL such as redis://[user:password@]host:6379/0",
     )
-    rest_url: values.BaseUrl | None = _setting(
+    rest_url: values.SourceUrl | None = _setting(
         None,
-        "Base URL of the REST service, required, e.g. `http://rest_service:8000`",
+        "Base URL of the REST service, required, e.g. `http://rest_service:8000`. "
+        "`file:///etc/cron_tasks/jobs.yaml` reads the jobs from a file or a folder instead",
         "the base URL of the REST service, e.g. http://rest_service:8000",
     )
     rest_jobs_path: values.UrlPath = _setting(
