@@ -13,6 +13,7 @@ from rest_server import RestServer, silent, status
 
 from cron_tasks.health.checks import CHECKS, System, run_check
 from cron_tasks.ledger.ledger import Ledger
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.repair.comparison import Comparison
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
@@ -193,7 +194,7 @@ def test_what_beat_and_workers_left_undone(system: System) -> None:
     ):
         assert status_of(system, check) == ("ok", detail)
     redis.zadd(keys.SCHEDULE, {keys.entry_key("7"): system.now - 90})
-    Ledger(redis, Settings()).open(["7@2026-11-23T09:00:00Z"], system.now - 60)
+    Ledger(redis, Settings()).open([RunId.stored("7@2026-11-23T09:00:00Z")], system.now - 60)
     redis.hset(keys.SET_ASIDE, keys.entry_key("7"), "broken")
     redis.rpush(keys.UNDELIVERABLE, "queue {}")
     redis.expire(keys.UNDELIVERABLE, 60)

@@ -36,8 +36,7 @@ def sync(redis: Redis, rest: RestServer, listed: list[dict[str, Any]]) -> tuple[
 
 def stored(redis: Redis) -> list[Any]:
     """What a write of a job would change."""
-    jobs = [keys.entry_key(str(number)) for number in range(0, COUNT, 100)]
-    entries = [redis.hgetall(key) for key in jobs]
+    entries = [redis.hgetall(keys.entry_key(str(n))) for n in range(0, COUNT, 100)]
     return [redis.get(keys.EDITS), redis.hgetall(keys.JOBS), entries]
 
 
