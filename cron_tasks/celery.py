@@ -67,18 +67,20 @@ def make_configuration(settings: Settings) -> dict[str, object]:
         "beat_scheduler": "cron_tasks.beat:Scheduler",
         "beat_max_loop_interval": 2,
         "beat_enable_remote_control": True,
-        "beat_schedule": {
-            keys.SYNC_TASK: {
-                "task": keys.SYNC_TASK,
-                "schedule": timedelta(seconds=settings.sync_interval),
-                # While no worker is running, one sync in the queue is enough.
-                "options": {"expires": settings.sync_interval},
-            }
-        },
+        "beat_schedule": {keys.SYNC_TASK: _schedule_sync(settings.sync_interval)},
         # beat/ makes its own client. RedBeat only shows this URL, and warns where it has to guess.
         "redbeat_redis_url": url if url.startswith("unix:") else broker_url,
         "redbeat_redis_options": {"socket_timeout": TIMEOUT},
         "redbeat_lock_timeout": LEADER_TTL,
+    }
+
+
+def _schedule_sync(interval: float) -> dict[str, object]:
+    return {
+        "task": keys.SYNC_TASK,
+        "schedule": timedelta(seconds=interval),
+        # While no worker is running, one sync in the queue is enough.
+        "options": {"expires": interval},
     }
 
 
