@@ -58,6 +58,8 @@ BOT_ALIVE = ":alive:"
 BOT_PROCESSING = ":processing:"
 
 SYNC_TASK = "cron_tasks.sync_jobs"
+#: Celery's queue of the sync, read beside the pools of the workers.
+SYNC_QUEUE = "cron_tasks.sync"
 #: The entry of the sync itself, from Celery's configuration.
 SYNC_ENTRY = ENTRY_PREFIX + SYNC_TASK
 RUN_TASK = "cron_tasks.run_job"
@@ -66,7 +68,7 @@ DONE_TASK = "cron_tasks.task_done"
 FAILED_TASK = "cron_tasks.task_failed"
 
 #: Keys that are RedBeat's, ours and the broker's: no queue of a job or a bot can be called so.
-RESERVED = ("redbeat:", "cron_tasks:", "_kombu.", "unacked")
+RESERVED = ("redbeat:", "cron_tasks:", SYNC_QUEUE, "_kombu.", "unacked")
 #: Where the names of Celery's lists for its events begin, and those for remote control end.
 CELERY_EVENTS, CELERY_CONTROL = "celeryev", ".pidbox"
 
