@@ -11,7 +11,7 @@ from processes import Valkey
 from redis import Redis
 
 from bench.report import seconds, table
-from cron_tasks.ledger.records import counted
+from cron_tasks.ledger.day_count import count_one
 from cron_tasks.registry.plan import Policy, plan
 from cron_tasks.registry.registry import PAGE
 from cron_tasks.schedules.durations import DAY
@@ -40,7 +40,7 @@ def live_a_day(redis: Redis, count: int, until: float) -> float:
             tick = first + hour * HOUR
             if until - 2 * DAY < tick <= until:
                 counts = by_day.setdefault(int(tick // DAY), dict.fromkeys(range(60), 0))
-                counts[minute] += counted(tick)
+                counts[minute] += count_one(tick)
     before = redis.info("memory")["used_memory"]
     for day, counts in by_day.items():
         for start in range(0, count, PAGE):

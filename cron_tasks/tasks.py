@@ -16,7 +16,7 @@ from cron_tasks.broker import presence
 from cron_tasks.celery import app, settings
 from cron_tasks.errors import UnknownJob
 from cron_tasks.ledger.ledger import Ledger
-from cron_tasks.ledger.run_id import parse_run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.report.reporter import Reporter, keep_reporting
 from cron_tasks.runs.outcomes import Result
@@ -25,9 +25,9 @@ from cron_tasks.store.client import connect
 from cron_tasks.sync.reconciler import Reconciler
 from cron_tasks.text.output import render_output
 from cron_tasks.worker import inflight, watchdog
-from cron_tasks.worker.batch import Tick, one_by_one
+from cron_tasks.worker.batch import run_in_turn
 from cron_tasks.worker.conclusions import Concluder
-from cron_tasks.worker.delegation import Handed, error_of, send
+from cron_tasks.worker.delegation import Handed, describe_task_error, send_task
 from cron_tasks.worker.runner import Runner
 from cron_tasks.worker.service import Service
 
@@ -57,22 +57,21 @@ def run_job(self: Task[..., Any], job_id: str | int) -> str:
     """
     job_id = str(job_id)
     runner = _get_runner(self.request.hostname or "")
-    run_id = self.request.id or ""
-    tick = parse_run_id(run_id)
-    if tick is None or tick[0] != job_id:
+    run_id = RunId.parse(self.request.id or "")
+    if run_id is None or run_id.job_id != job_id:
         run_id = runner.by_hand(job_id)
     with _in_service():
-        return f"{run_id} {runner.run([(run_id, job_id)]).get(run_id, 'was no longer waiting')}"
+        return f"{run_id} {runner.run([run_id]).get(run_id, 'was no longer waiting')}"
 
 
 @app.task(name=names.CHUNK_TASK, bind=True)
 def run_chunk(self: Task[..., Any], run_ids: list[str], quick: bool = True) -> str:
     """Run a batch of ticks: those of quick actions together, others one after the other."""
-    ticks = [(run_id, tick[0]) for run_id in run_ids if (tick := parse_run_id(run_id))]
+    runs = [run_id for text in run_ids if (run_id := RunId.parse(text))]
     run = _get_runner(self.request.hostname or "").run
     with _in_service():
         alone = partial(_send_alone, self.request)
-        results = run(ticks) if quick else one_by_one(ticks, run, alone)
+        results = run(runs) if quick else run_in_turn(runs, run, alone)
     return f"{len(results)} of {len(run_ids)} ticks run"
 
 
@@ -89,12 +88,11 @@ def _in_service() -> Iterator[None]:
             _service.end()
 
 
-def _send_alone(request: Any, tick: Tick) -> None:
-    """Send a tick of a batch by itself, to the queue and with the priority of the batch."""
-    run_id, job_id = tick
+def _send_alone(request: Any, run_id: RunId) -> None:
+    """Send a run of a batch by itself, to the queue and with the priority of the batch."""
     delivery = request.delivery_info
     routing = {"queue": delivery["routing_key"], "priority": delivery["priority"]}
-    app.send_task(names.RUN_TASK, [job_id], task_id=run_id, **routing)
+    app.send_task(names.RUN_TASK, [run_id.job_id], task_id=run_id, **routing)
 
 
 @app.task(name=names.DONE_TASK, bind=True)
@@ -112,9 +110,9 @@ def task_failed(
 ) -> str:
     """Conclude a run whose delegated task failed."""
     if error is None:
-        worker, error_text = task_failed.request.origin, error_of(failed, None)
+        worker, error_text = task_failed.request.origin, describe_task_error(failed, None)
     else:
-        worker, error_text = failed.hostname, error_of(failed.id, error)
+        worker, error_text = failed.hostname, describe_task_error(failed.id, error)
     return _conclude_run(handed, Result("failed", error=error_text), worker)
 
 
@@ -134,7 +132,7 @@ def _make_concluder() -> Concluder:
 
 
 presence.announce_from_signals(_connect_redis())
-watchdog.install(_make_concluder)
+watchdog.install_watchdog(_make_concluder)
 
 
 @cache
@@ -162,5 +160,5 @@ def _process_runner(pid: int, hostname: str) -> Runner:
     redis = _connect_redis()
     ledger = Ledger(redis, settings)
     worker = f"{hostname}/{pid}/{secrets.token_hex(3)}"
-    to_app, slot = partial(send, app), inflight.slot()
+    to_app, slot = partial(send_task, app), inflight.find_slot()
     return Runner(ledger, Registry(redis), settings, worker, time.time, to_app, slot, _service)

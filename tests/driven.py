@@ -17,7 +17,7 @@ from redis import Redis
 
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.validation import validate_row
-from cron_tasks.ledger.run_id import parse_run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
@@ -67,8 +67,8 @@ class Beat:
         """The ticks that wait in the ledger, by job and in their order; takes them out of it."""
         found: dict[str, list[float]] = {}
         for tick in sorted(self.redis.hkeys(names.OPEN)):
-            job_id, when = parse_run_id(tick) or ("", 0.0)
-            found.setdefault(job_id, []).append(when)
+            run_id = RunId.stored(tick)
+            found.setdefault(run_id.job_id, []).append(run_id.scheduled_for)
         self.redis.delete(names.OPEN, names.DEADLINES, names.BEFORE)
         return found
 
@@ -76,7 +76,7 @@ class Beat:
         """The run ids for which a message of their own waits in Celery's queue."""
         rows = self.redis.lrange("celery", 0, -1)
         ids = [json.loads(message)["headers"]["id"] for message in rows]
-        return [run_id for run_id in ids if parse_run_id(run_id)]
+        return [run_id for run_id in ids if RunId.parse(run_id)]
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from processes import Celery
 from redis import Redis
 from rest_server import Answer, Handler, RestServer, reply
 
-from cron_tasks.ledger.run_id import parse_run_id, run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.store import names
@@ -37,7 +37,7 @@ class Call:
 
     @property
     def tick(self) -> float:
-        return (parse_run_id(self.run_id) or ("", 0.0))[1]
+        return RunId.stored(self.run_id).scheduled_for
 
 
 class Service(RestServer):
@@ -185,7 +185,7 @@ class Hourly:
 
     def tick(self, number: int) -> str:
         """The run id of a tick; the last one is number 0, those before count down."""
-        return run_id(self.id, self.last + number * HOUR)
+        return RunId(self.id, self.last + number * HOUR)
 
     def ticks(self, first: int, last: int) -> list[str]:
         return [self.tick(number) for number in range(first, last + 1)]

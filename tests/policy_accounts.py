@@ -17,7 +17,7 @@ from cron_tasks.audit.account_reader import days_between, read_accounts
 from cron_tasks.audit.explain import explain_tick
 from cron_tasks.audit.job_account import JobAccount
 from cron_tasks.audit.tally import Tally, audit_job
-from cron_tasks.ledger.run_id import parse_run_id, run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs import queries
 from cron_tasks.store import names
 
@@ -69,11 +69,11 @@ def audit_agrees(it: Told) -> Iterator[str]:
 def going_agrees(world: World) -> Iterator[str]:
     """What the service sees going is shown as running, and nothing is due of a job that rests."""
     for work in world.working:
-        shown = queries.details(world.redis, work.run_id) or {}
+        shown = queries.describe_run(world.redis, RunId.stored(work.run_id)) or {}
         if work.seen and (shown["status"], shown["attempt"]) != ("running", work.seen.attempt):
             yield f"{work.run_id} is going, runs show says {shown['status']}"
     begun = {seen.run_id for seen in world.log if seen.how in ("failed", "died")}
-    for run in queries.still_open(world.redis, 1000, status="retrying"):
+    for run in queries.list_open(world.redis, 1000, status="retrying"):
         if run["run_id"] not in begun:
             yield f"{run['run_id']} is shown as retrying, the service saw no attempt"
     listed = [job_id for job_id, job in world.jobs.items() if job.listed]
@@ -89,12 +89,12 @@ def ends_agree(it: Told) -> Iterator[str]:
     """When nothing is open, all say the same of each run."""
     by_reason: Counter[tuple[str, str | None]] = Counter()
     ended = {}
-    for run in queries.ended(it.world.redis, it.job_id):
+    for run in queries.list_ended(it.world.redis, it.job_id):
         if "until" not in run:
             ended.setdefault(run["run_id"], run["status"])
     for tick in sorted({*it.expected, *_others(it)}):
-        name = run_id(it.job_id, tick)
-        found = queries.find(it.world.redis, name)
+        name = RunId(it.job_id, tick)
+        found = queries.find_end(it.world.redis, name)
         if found is None:
             yield f"runs show knows nothing of {name}, why says {it.why(tick)}"
             continue
@@ -115,8 +115,8 @@ def ends_agree(it: Told) -> Iterator[str]:
 def _others(it: Told) -> set[float]:
     """Runs that no schedule asked for."""
     known = {seen.run_id for seen in it.world.log} | it.world.asked.keys()
-    parsed = map(parse_run_id, known)
-    return {when for job_id, when in filter(None, parsed) if job_id == it.job_id}
+    parsed = filter(None, map(RunId.parse, known))
+    return {run_id.scheduled_for for run_id in parsed if run_id.job_id == it.job_id}
 
 
 def _counts(tally: Tally, found: Counter[tuple[str, str | None]]) -> Iterator[str]:
@@ -159,11 +159,11 @@ STOPS = ("cancelled", "replaced", "removed", "disabled")
 
 
 def _attempts(world: World, name: str, found: dict[str, Any], seen: list[Seen]) -> Iterator[str]:
-    shown = (queries.details(world.redis, name) or {}).get("attempts", [])
+    shown = (queries.describe_run(world.redis, RunId.stored(name)) or {}).get("attempts", [])
     rounds = [[e for e in seen if e.round == n] for n in {e.round for e in seen}] or [[]]
     numbers = [attempt["attempt"] for attempt in shown]
     begun = seen and seen[-1]
-    if world.jobs[name.rpartition("@")[0]].removed:
+    if world.jobs[RunId.stored(name).job_id].removed:
         return  # The account that a removed job leaves has no attempts but the last.
     if not begun and "attempts that never were" in LEFT_OUT:
         return
@@ -191,7 +191,7 @@ def _reasons(it: Told, name: str, tick: float, found: dict[str, Any]) -> Iterato
             yield f"{name} was missed ({reason}) under {policies}"
     if status == "skipped" and name in it.world.in_turn and reason in ("overlap", "replaced"):
         yield f"{name}, which makes up for a missed tick, was skipped ({reason})"
-    if reason == "replaced" and (parse_run_id(found["other"]) or ("", 0.0))[1] <= tick:
+    if reason == "replaced" and RunId.stored(found["other"]).scheduled_for <= tick:
         yield f"{name} was replaced by {found['other']}, which is older"
 
 
@@ -211,12 +211,12 @@ def messages_agree(world: World) -> Iterator[str]:
         if not (message["event"] == "skipped" and name in world.repeated and name in last):
             last[name] = message
     for name, message in last.items():
-        found = queries.find(world.redis, name)
+        found = queries.find_end(world.redis, RunId.stored(name))
         said = END_OF.get(message["event"])
         if found is None:
             yield f"{name} was told as {message['event']}, runs show knows nothing of it"
         elif said is None:
-            if "end told" not in LEFT_OUT and world.jobs[name.rpartition("@")[0]].listed:
+            if "end told" not in LEFT_OUT and world.jobs[RunId.stored(name).job_id].listed:
                 yield f"{name} was told to be tried again, and not that it ended {found['status']}"
         elif said == "skipped" and name in world.repeated:
             continue  # It was to be done again, which leaves what is known of it as it was.
@@ -229,6 +229,6 @@ def messages_agree(world: World) -> Iterator[str]:
 
 def _untold(world: World, last: dict[str, Any]) -> Iterator[str]:
     for name in {seen.run_id for seen in world.log}:
-        found = queries.find(world.redis, name)
+        found = queries.find_end(world.redis, RunId.stored(name))
         if found and found["reason"] != "removed" and "untold" not in found and name not in last:
             yield f"{name} ended {found['status']} and nobody was told"

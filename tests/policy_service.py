@@ -17,6 +17,7 @@ import pytest
 from cron_tasks import actions
 from cron_tasks.errors import ActionFailed
 from cron_tasks.jobs.run import Run
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.plugins import Stopped
 from cron_tasks.settings import Settings
 from cron_tasks.worker import performing, runner
@@ -45,7 +46,7 @@ class Seen:
 
     @property
     def job_id(self) -> str:
-        return self.run_id.rpartition("@")[0]
+        return RunId.stored(self.run_id).job_id
 
 
 class Working:
@@ -97,7 +98,7 @@ class Working:
         _local.working = self
         answer: BaseException | str = "over"
         try:
-            self._runner.run([(self.run_id, self.run_id.rpartition("@")[0])])
+            self._runner.run([RunId.stored(self.run_id)])
         except Died:
             pass
         except BaseException as error:

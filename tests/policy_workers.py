@@ -14,7 +14,8 @@ from redis import Redis
 
 from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.ledger.ledger import Ledger
-from cron_tasks.ledger.run_id import parse_run_id
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import Flag, State
 from cron_tasks.registry.registry import Registry
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
@@ -59,7 +60,7 @@ class Workers:
         scheduler._compare_at = scheduler._rebuild_at = float("inf")
         self.beat.tick()
         for name, state in self.opened().items():
-            if "c" in state.split("|")[2] and name not in self.asked:
+            if Flag.IN_TURN in State.parse(state).flags and name not in self.asked:
                 self.in_turn.add(name)
 
     def opened(self) -> dict[str, str]:
@@ -106,7 +107,7 @@ class Workers:
         return work
 
     def _began(self, name: str, attempt: int) -> Seen:
-        job = self.jobs[name.rpartition("@")[0]]
+        job = self.jobs[RunId.stored(name).job_id]
         alone = job.row.get("overlap", "skip") != "allow"
         seen = Seen(name, self.rounds.get(name, 0), attempt, self.clock.now, alone)
         self.wrong += self._forbidden(seen, job)
@@ -116,7 +117,7 @@ class Workers:
     def _forbidden(self, seen: Seen, job: Known) -> Iterator[str]:
         """Why an attempt must not begin now."""
         name, by_hand = seen.run_id, seen.run_id in self.asked
-        _, tick = parse_run_id(name) or ("", 0.0)
+        tick = RunId.stored(name).scheduled_for
         since = self.asked.get(name, tick - 0.001)
         if name in self.cancelled:
             yield f"{name} begins although it was cancelled"

@@ -24,12 +24,12 @@ from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.validation import validate_row
 from cron_tasks.ledger.ledger import PATIENCE
 from cron_tasks.ledger.records import Overtaken
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.tick import Due
 from cron_tasks.registry import skips
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.runs import commands
-from cron_tasks.runs.overtaken import tell_overtaken
+from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.store import names
 
 
@@ -55,7 +55,7 @@ class World(Workers):
         """Runs that might be done again: those that began, and those that were to."""
         last = {name for name, _ in self.redis.zrange(names.FAILED, 0, -1, withscores=True)}
         expected = {
-            run_id(job_id, tick)
+            RunId(job_id, tick)
             for job_id, job in self.jobs.items()
             for tick in job.expected(self.clock.now)
         }
@@ -99,7 +99,7 @@ class World(Workers):
         except RunUnfit:
             return
         self._again(name, "ended")
-        self.send(name.rpartition("@")[0], name)
+        self.send(RunId.stored(name).job_id, name)
 
     def _a_moment_passes(self) -> None:
         """Let time pass before a run is done again: messages of its ends differ by their time."""
@@ -118,7 +118,7 @@ class World(Workers):
         self._a_moment_passes()
         job, now = self.registry.job(job_id), self.clock.now
         found = backfill.plan_backfill(self.redis, job, now - seconds, now, now)
-        if backfill.in_turn(job):
+        if backfill.must_run_in_turn(job):
             self.backfills.append((job, found, ["", *found.missing]))
             self.go_on()
         else:
@@ -176,7 +176,7 @@ class World(Workers):
         self.jobs[job_id].retime(self.clock.now)
 
     def _tell(self, overtaken: list[Overtaken], reason: str) -> None:
-        tell_overtaken(self.ledger, SETTINGS, overtaken, reason, self.clock.now)
+        list_overtaken(self.ledger, SETTINGS, overtaken, reason, self.clock.now)
 
     def _desired(self, row: Mapping[str, Any]) -> Desired:
         job = validate_row(dict(row), timezone="UTC", permissions=PERMISSIONS)

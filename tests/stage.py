@@ -15,7 +15,7 @@ from cron_tasks.audit.explain import explain_tick
 from cron_tasks.beat.sweeper import sweep
 from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.ledger.ledger import LEASE, Ledger
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.plan import Changes, Policy, plan
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import queries
@@ -24,7 +24,7 @@ from cron_tasks.store import names
 from cron_tasks.worker.runner import Runner
 
 NOW = 1_800_000_000.0
-TICK = run_id("7", NOW)
+TICK = RunId("7", NOW)
 QUEUE = "queue:to_telegram"
 
 
@@ -55,7 +55,7 @@ class Stage:
         apply(self.redis, Changes(removed=["7"]), self.now)
 
     def fire(self, when: float = NOW) -> str:
-        tick = run_id("7", when)
+        tick = RunId("7", when)
         self.redis.hset(names.OPEN, tick, "p|1||")
         self.redis.zadd(names.DEADLINES, {tick: when})
         self.redis.zadd(names.SCHEDULE, {names.entry_key("7"): when + 3600}, xx=True)
@@ -63,7 +63,7 @@ class Stage:
 
     def run(self, tick: str = TICK) -> str:
         """What becomes of the tick when its message comes."""
-        return self.runner.run([(tick, "7")]).get(tick, "")
+        return self.runner.run([tick]).get(tick, "")
 
     def sweep(self) -> None:
         """Look after all that waits; no message arrives."""
@@ -92,7 +92,7 @@ class Stage:
 
     def shown(self, tick: str = TICK) -> queries.Shape:
         """All that `runs show` knows."""
-        found = queries.details(self.redis, tick)
+        found = queries.describe_run(self.redis, tick)
         assert found is not None
         return found
 

@@ -11,13 +11,14 @@ from cron_tasks.audit.explain import explain_tick
 from cron_tasks.audit.tally import Tally, audit_job
 from cron_tasks.beat.due import judge_page, read_page
 from cron_tasks.jobs.validation import validate_row
+from cron_tasks.ledger.day_count import count_one
 from cron_tasks.ledger.ledger import Ledger
-from cron_tasks.ledger.records import Advance, Outcome, counted
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.records import Advance, Outcome
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry import skips
 from cron_tasks.registry.plan import Policy, plan
 from cron_tasks.registry.registry import Registry
-from cron_tasks.runs.outcomes import Attempt, Result, record
+from cron_tasks.runs.outcomes import Attempt, Result, write_record
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
@@ -45,10 +46,10 @@ class Story:
         key = names.entry_key(job)
         due = self.redis.zscore(names.SCHEDULE, key)
         assert due is not None
-        step = Advance(key, repr(due), due + 3600, "{}", [run_id(job, due)], job)
+        step = Advance(key, repr(due), due + 3600, "{}", [RunId(job, due)], job)
         if missed:
             first, last = missed
-            line = record(run_id(job, first), Result("missed", "coalesced"), _by(last), last)
+            line = write_record(RunId(job, first), Result("missed", "coalesced"), _by(last), last)
             step = Advance(key, repr(due), last + 3600, "{}", [], job, line)
         self.ledger.advance("me", due, [step], int(self.redis.get(names.EDITS) or 0))
         return due
@@ -60,9 +61,9 @@ class Story:
 
     def end(self, tick: float, result: Result, job: str = "7", *, now: float | None = None) -> None:
         """Run a tick for 41 s, at once or from `now` on."""
-        name, end = run_id(job, tick), (now or tick) + 41
-        (claim,) = self.ledger.claim("w", end - 41, [(name, job)])
-        line = record(name, result, _by(end))
+        name, end = RunId(job, tick), (now or tick) + 41
+        (claim,) = self.ledger.claim("w", end - 41, [name])
+        line = write_record(name, result, _by(end))
         self.ledger.finish(end, [Outcome(name, job, claim.state, line, (), result.status)])
 
     def run(self, times: int, job: str = "7") -> None:
@@ -106,7 +107,7 @@ def test_every_tick_ok(story: Story) -> None:
 def test_each_end_is_counted_with_its_reason(story: Story) -> None:
     story.run(2)
     story.end(story.fire(), Result("failed", error="broken"))
-    story.end(story.fire(), Result("skipped", "overlap", other=run_id("7", hours(3))))
+    story.end(story.fire(), Result("skipped", "overlap", other=RunId("7", hours(3))))
     story.fire(missed=(hours(5), hours(8)))
     story.run(1)
     opened = story.fire()
@@ -119,16 +120,16 @@ def test_each_end_is_counted_with_its_reason(story: Story) -> None:
 def test_one_lost_tick_of_a_day_is_named(story: Story) -> None:
     story.run(40)
     lost = hours(31)
-    story.redis.hincrby(f"{names.COUNT_PREFIX}{int(lost // DAY)}", "7", -counted(lost))
+    story.redis.hincrby(f"{names.COUNT_PREFIX}{int(lost // DAY)}", "7", -count_one(lost))
     found = story.audit(START, hours(40.5))
-    assert (found.ok, found.lost) == (39, [run_id("7", lost)])
+    assert (found.ok, found.lost) == (39, [RunId("7", lost)])
     assert story.audit(hours(31), hours(40.5)).lost == []
 
 
 def test_several_lost_ticks_of_a_day_are_counted(story: Story) -> None:
     story.run(10)
     for lost in (hours(3), hours(5)):
-        story.redis.hincrby(f"{names.COUNT_PREFIX}{int(lost // DAY)}", "7", -counted(lost))
+        story.redis.hincrby(f"{names.COUNT_PREFIX}{int(lost // DAY)}", "7", -count_one(lost))
     found = story.audit(START, hours(10.5))
     assert (found.ok, found.lost) == (8, ["2 of the 10 ticks of 7 on 2027-01-15"])
 
@@ -136,14 +137,14 @@ def test_several_lost_ticks_of_a_day_are_counted(story: Story) -> None:
 def test_an_emptied_count_loses_every_tick_by_name(story: Story) -> None:
     story.run(3)
     story.redis.delete(f"{names.COUNT_PREFIX}{int(START // DAY)}")
-    assert story.audit(START, hours(3.5)).lost == [run_id("7", hours(n)) for n in (1, 2, 3)]
+    assert story.audit(START, hours(3.5)).lost == [RunId("7", hours(n)) for n in (1, 2, 3)]
 
 
 def test_a_rerun_counts_with_its_last_status(story: Story) -> None:
     tick = story.fire()
     story.end(tick, Result("failed", error="broken"))
-    assert story.redis.zrange(names.FAILED, 0, -1) == [run_id("7", tick)]
-    story.ledger.open([run_id("7", tick)], tick, again=True)
+    assert story.redis.zrange(names.FAILED, 0, -1) == [RunId("7", tick)]
+    story.ledger.open([RunId("7", tick)], tick, again=True)
     story.end(tick, Result("ok"))
     assert not story.redis.exists(names.FAILED)
     assert story.audit(START, hours(1.5)) == Tally(expected=1, ok=1)
@@ -235,7 +236,7 @@ def test_ticks_of_an_entry_in_quarantine_are_missed(story: Story) -> None:
 def test_why(story: Story, at: float, sentence: str) -> None:
     story.run(1)
     story.end(story.fire(), Result("failed", error="broken"))
-    story.end(story.fire(), Result("skipped", "overlap", other=run_id("7", hours(2))))
+    story.end(story.fire(), Result("skipped", "overlap", other=RunId("7", hours(2))))
     story.fire(missed=(hours(4), hours(5)))
     story.fire()
     assert sentence in story.why(hours(at), hours(7.5))
@@ -243,15 +244,15 @@ def test_why(story: Story, at: float, sentence: str) -> None:
 
 def test_why_a_run_was_in_the_way(story: Story) -> None:
     first, second, third = (story.fire() for _ in range(3))
-    story.end(second, Result("skipped", "replaced", other=run_id("7", third)))
-    story.end(third, Result("skipped", "overlap", other=run_id("7", first)))
+    story.end(second, Result("skipped", "replaced", other=RunId("7", third)))
+    story.end(third, Result("skipped", "overlap", other=RunId("7", first)))
     taken = "skipped: the run of 2027-01-15T03:00:00+00:00 took its place after 41 s"
     assert story.why(second, hours(9)).endswith(taken)
     going = "skipped: the run of 2027-01-15T01:00:00+00:00 was still running"
     assert story.why(third, hours(9)).endswith(going)
-    story.redis.hset(names.OPEN, run_id("7", first), "q|1|q|")
+    story.redis.hset(names.OPEN, RunId("7", first), "q|1|q|")
     assert story.why(third, hours(9)).endswith("01:00:00+00:00 waited for its turn")
-    story.redis.hset(names.OPEN, run_id("7", first), "p|1||")
+    story.redis.hset(names.OPEN, RunId("7", first), "p|1||")
     story.end(first, Result("failed", error="HTTP 500"), now=hours(5))
     ended = "had not ended; it ended at 2027-01-15T05:00:41+00:00 failed"
     assert story.why(third, hours(9)).endswith(ended)

@@ -13,13 +13,13 @@ from rest_server import Handler, RestServer, status
 from stage import NOW, TICK, Stage
 from test_promises import cancelled, disabled, discarded, paused, removed, replaced
 
-from cron_tasks.ledger.records import accounted
-from cron_tasks.ledger.run_id import run_id
-from cron_tasks.runs.queries import shaped
+from cron_tasks.ledger.records import shorten_record
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.runs.queries import read_record
 from cron_tasks.store import names
 
 EVERY = ["success", "failure", "skipped", "missed"]
-LATER = run_id("7", NOW + 3600)
+LATER = RunId("7", NOW + 3600)
 
 
 def too_late(stage: Stage) -> None:
@@ -40,7 +40,7 @@ def claimed_when_disabled(stage: Stage) -> None:
 def in_the_way(stage: Stage) -> None:
     """Another run of the job is going."""
     other = stage.fire(NOW - 3600)
-    stage.ledger.claim("w#9", stage.now, [(other, "7")])
+    stage.ledger.claim("w#9", stage.now, [other])
     stage.run()
     stage.redis.delete(names.OPEN, names.DEADLINES, names.GOING)
 
@@ -160,7 +160,7 @@ def test_runs_show_says_when_it_ended(redis: Redis, rest: RestServer, quick: Qui
 def test_a_worker_that_died_in_an_attempt_made_it(redis: Redis, rest: RestServer) -> None:
     stage = Stage(redis, rest, notify={"on": EVERY}, retry={"max_attempts": 1})
     stage.fire()
-    stage.ledger.claim("w/1#0", stage.now, [(TICK, "7")])
+    stage.ledger.claim("w/1#0", stage.now, [TICK])
     stage.sweep()
     shown = stage.shown()
     assert (shown["status"], shown["attempt"], shown["worker"]) == ("failed", 1, "w/1")
@@ -185,9 +185,11 @@ def test_a_record_of_an_earlier_version_says_no_moment() -> None:
     old = {"run_id": TICK, "scheduled_for": "x", "status": "skipped", "reason": "cancelled"}
     old |= {"attempt": 1, "started_at": None, "finished_at": NOW, "worker": None, "error": None}
     line = json.dumps(old)
-    assert shaped(line)["because"] == "somebody cancelled it"
+    assert read_record(line)["because"] == "somebody cancelled it"
     new = json.dumps(old | {"tried": 0, "attempt": 0})
-    assert shaped(accounted(new.encode()).decode())["because"].endswith("before it could start")
+    assert read_record(shorten_record(new.encode()).decode())["because"].endswith(
+        "before it could start"
+    )
 
 
 def test_a_run_that_was_to_be_done_again_when_its_job_was_removed_ended_as_before(

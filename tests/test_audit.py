@@ -13,11 +13,13 @@ from cron_tasks.audit.account_reader import days_between, read_accounts, read_op
 from cron_tasks.audit.backfill import plan_backfill
 from cron_tasks.audit.tally import Tally, audit_job
 from cron_tasks.errors import RunUnfit
-from cron_tasks.ledger.records import ONE_TICK, Advance, Outcome, checksum, counted, milliseconds_of
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.day_count import DayCount, checksum_of, count_one, invert_checksum
+from cron_tasks.ledger.records import Advance, Outcome
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import Flag, Kind, State
 from cron_tasks.runs import commands, queries
 from cron_tasks.runs.outcomes import Result
-from cron_tasks.runs.outcomes import record as full
+from cron_tasks.runs.outcomes import write_record as full
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.store import names
 from cron_tasks.store.scripts import load
@@ -36,14 +38,14 @@ def story(redis: Redis) -> Story:
 
 def add(story: Story, *ticks: float, times: int = 1) -> None:
     for tick in ticks:
-        story.redis.hincrby(COUNT, "7", times * counted(tick))
+        story.redis.hincrby(COUNT, "7", times * count_one(tick))
 
 
 def test_a_tick_that_ran_twice_is_named(story: Story) -> None:
     story.run(20)
     add(story, hours(5))
     assert story.audit(START, hours(20.5)) == Tally(
-        expected=20, ok=20, doubled=[run_id("7", hours(5))]
+        expected=20, ok=20, doubled=[RunId("7", hours(5))]
     )
     assert story.audit(hours(5), hours(20.5)).doubled == []
 
@@ -62,8 +64,8 @@ def test_a_doubled_tick_does_not_hide_a_lost_one(story: Story, lost: Any, double
     assert found.lost
     assert found.doubled
     if len(lost) == 1:
-        assert found.lost == [run_id("7", hours(lost[0]))]
-        assert found.doubled == [run_id("7", hours(doubled[0]))]
+        assert found.lost == [RunId("7", hours(lost[0]))]
+        assert found.doubled == [RunId("7", hours(doubled[0]))]
     else:
         about = "at least 1 of the 20 ticks of 7 on 2027-01-15"
         assert (found.lost, found.doubled) == ([about], [f"{about} ran twice"])
@@ -80,8 +82,8 @@ def test_faults_that_the_history_shows_are_named(story: Story) -> None:
     days = days_between(START, hours(20.5))
     (account,) = read_accounts(story.redis, ["7"], days)
     found = audit_job(account, START, hours(20.5), hours(20.5))
-    assert sorted(found.lost) == sorted(run_id("7", hours(20 - nth)) for nth in (3, 5, 6))
-    assert sorted(found.doubled) == sorted(run_id("7", hours(20 - nth)) for nth in (8, 11, 14))
+    assert sorted(found.lost) == sorted(RunId("7", hours(20 - nth)) for nth in (3, 5, 6))
+    assert sorted(found.doubled) == sorted(RunId("7", hours(20 - nth)) for nth in (8, 11, 14))
     assert found.ok == 17
 
 
@@ -99,18 +101,18 @@ def test_a_tick_that_ran_and_also_failed_ran_twice(story: Story) -> None:
     story.fire(missed=(hours(4), hours(5)))
     add(story, hours(3))
     found = story.audit(START, hours(5.5))
-    assert (found.failed, found.doubled) == (1, [run_id("7", hours(3))])
+    assert (found.failed, found.doubled) == (1, [RunId("7", hours(3))])
 
 
 def test_a_tick_that_failed_twice_ran_twice(story: Story) -> None:
     story.run(2)
     tick = story.fire()
     for _ in range(2):
-        story.redis.hset(names.OPEN, run_id("7", tick), "p|1||")
+        story.redis.hset(names.OPEN, RunId("7", tick), "p|1||")
         story.end(tick, Result("failed", error="broken"))
     found = story.audit(START, hours(3.5))
-    assert (found.failed, found.doubled) == (1, [run_id("7", tick)])
-    story.ledger.open([run_id("7", tick)], tick, again=True)
+    assert (found.failed, found.doubled) == (1, [RunId("7", tick)])
+    story.ledger.open([RunId("7", tick)], tick, again=True)
     story.end(tick, Result("failed", error="broken again"))
     assert story.audit(START, hours(3.5)).failed == 1
 
@@ -120,7 +122,7 @@ def test_a_rerun_of_a_failed_tick_counts_once(story: Story) -> None:
     tick = story.fire()
     for again in (False, True, True):
         if again:
-            story.ledger.open([run_id("7", tick)], tick, again=True)
+            story.ledger.open([RunId("7", tick)], tick, again=True)
         story.end(tick, Result("failed", error="broken"))
     assert story.audit(START, hours(3.5)) == Tally(expected=3, ok=2, failed=1)
 
@@ -129,7 +131,7 @@ def test_a_run_that_no_schedule_asked_for_is_named(story: Story) -> None:
     story.run(3)
     add(story, hours(2.5))
     assert story.audit(START, hours(3.5)) == Tally(
-        expected=3, ok=3, unasked=[run_id("7", hours(2.5))]
+        expected=3, ok=3, unasked=[RunId("7", hours(2.5))]
     )
 
 
@@ -144,9 +146,9 @@ def test_the_audit_fails_when_a_tick_ran_twice(story: Story, quick: Quick) -> No
         story.end(story.fire(job="8"), Result("ok"), "8")
         since = story.redis.zscore(names.SCHEDULE, key)
     assert quick.json("audit")["doubled"] == []
-    story.redis.hincrby(f"{names.COUNT_PREFIX}{int(tick // DAY)}", "8", counted(tick))
-    assert quick.json("audit", code=1)["doubled"] == [run_id("8", tick)]
-    assert f"doubled: {run_id('8', tick)}" in quick.run("audit", code=1).stdout
+    story.redis.hincrby(f"{names.COUNT_PREFIX}{int(tick // DAY)}", "8", count_one(tick))
+    assert quick.json("audit", code=1)["doubled"] == [RunId("8", tick)]
+    assert f"doubled: {RunId('8', tick)}" in quick.run("audit", code=1).stdout
 
 
 class TestUpgrade:
@@ -154,8 +156,8 @@ class TestUpgrade:
 
     def count(self, story: Story, *ticks: float) -> None:
         for tick in ticks:
-            story.redis.hincrby(OLD, "7", ONE_TICK + round(tick % DAY * 1000))
-            story.redis.hincrby(COUNT, "7", -counted(tick))
+            story.redis.hincrby(OLD, "7", DayCount(1, round(tick % DAY * 1000)).packed)
+            story.redis.hincrby(COUNT, "7", -count_one(tick))
         if story.redis.hget(COUNT, "7") == "0":
             story.redis.hdel(COUNT, "7")
         story.redis.expire(OLD, DAY)
@@ -164,7 +166,7 @@ class TestUpgrade:
         story.run(10)
         self.count(story, *(hours(n) for n in range(1, 11)))
         assert story.audit(START, hours(10.5)) == Tally(expected=10, ok=10)
-        story.redis.hincrby(OLD, "7", -ONE_TICK - round(hours(3) % DAY * 1000))
+        story.redis.hincrby(OLD, "7", -DayCount(1, round(hours(3) % DAY * 1000)).packed)
         assert len(story.audit(START, hours(10.5)).lost) == 1
 
     @pytest.mark.parametrize("before", [range(1, 5), (1, 2, 4, 6)])
@@ -180,9 +182,9 @@ class TestUpgrade:
 def test_lua_and_python_compute_the_same_checksum(redis: Redis) -> None:
     text = load("store/checksum")[0] + "\nreturn string.format('%.0f', checksum(ARGV[1]))"
     for tick in (START, START + 0.001, START + 3600, START + DAY - 0.001, START + 43_199.999):
-        value = checksum(int(tick % DAY * 1000 + 0.5))
+        value = checksum_of(tick)
         assert redis.eval(text, 0, repr(tick)) == str(value)
-        assert milliseconds_of(value) == int(tick % DAY * 1000 + 0.5)
+        assert invert_checksum(value) == int(tick % DAY * 1000 + 0.5)
 
 
 TRACE = '[{"attempt":1,"started_at":1.5,"finished_at":2.5,"worker":"w","error":"broken"}]'
@@ -197,9 +199,9 @@ class Minutely(Story):
 
     def ends(self, number: int, result: Result, by_hand: bool = False) -> None:
         tick = START + 60 * number
-        name = run_id("7", tick)
+        name = RunId("7", tick)
         line = full(name, result, _by(tick + 41), trace=TRACE)
-        state = "p|1|h|" if by_hand else "p|1||"
+        state = State(Kind.PENDING, flags=[Flag.BY_HAND] if by_hand else ())
         self.redis.hset(names.OPEN, name, state)
         done = Outcome(name, "7", state, line, (), result.status)
         assert self.ledger.finish(tick + 41, [done]) == [name]
@@ -239,11 +241,11 @@ def test_failures_in_any_number_take_little_and_stay_accounted_for(failing: Minu
     )
     newest = json.loads(redis.lindex(names.HISTORY_PREFIX + "7", 0))
     assert newest["output"] == OUTPUT
-    run = queries.find(redis, run_id("7", START + 1500 * 60))
+    run = queries.find_end(redis, RunId("7", START + 1500 * 60))
     assert run is not None
     assert (run["status"], run["error"]) == ("failed", "e" * 120)
     assert run["scheduled_for"] == "2027-01-16T01:00:00Z"
-    assert len(list(queries.ended(redis, "7", "failed"))) > 800
+    assert len(list(queries.list_ended(redis, "7", "failed"))) > 800
 
 
 def test_a_window_that_cuts_an_hour_of_counts_begins_after_it(failing: Minutely) -> None:
@@ -257,9 +259,9 @@ def test_a_window_that_cuts_an_hour_of_counts_begins_after_it(failing: Minutely)
 def test_a_loss_among_counts_is_seen(failing: Minutely) -> None:
     fields = failing.redis.hgetall("cron_tasks:folded:7")
     tick = START + 60 * 10
-    failing.redis.hincrby("cron_tasks:folded:7", f"{int(tick // 3600)}:failed:", -counted(tick))
+    failing.redis.hincrby("cron_tasks:folded:7", f"{int(tick // 3600)}:failed:", -count_one(tick))
     assert len(fields) < 60
-    assert failing.audit(START, START + 2000.5 * 60).lost == [run_id("7", tick)]
+    assert failing.audit(START, START + 2000.5 * 60).lost == [RunId("7", tick)]
 
 
 def test_ticks_without_a_record_are_reported_as_counts(failing: Minutely) -> None:
@@ -267,11 +269,11 @@ def test_ticks_without_a_record_are_reported_as_counts(failing: Minutely) -> Non
     assert "its record is gone; besides ticks that ran ok, its hour has: 5 failed, 6 skipped" in (
         failing.why(START + 20 * 60, now)
     )
-    gone = run_id("7", START + 10 * 60)
-    run = queries.find(redis, gone)
+    gone = RunId("7", START + 10 * 60)
+    run = queries.find_end(redis, gone)
     assert run is not None
     assert run["status"] == "failed"
-    assert gone in [each["run_id"] for each in queries.ended(redis, None, "failed")]
+    assert gone in [each["run_id"] for each in queries.list_ended(redis, None, "failed")]
     with pytest.raises(RunUnfit, match="only counts are kept of runs that old"):
         commands.reopen(redis, failing.ledger, gone, now)
     job = failing.registry.job("7")
@@ -293,7 +295,7 @@ def test_dropped_stretches_are_reported(redis: Redis) -> None:
     story = Minutely(redis)
     for number in range(1, 1200):
         first = START + 60 * (2 * number - 1)
-        line = full(run_id("7", first), Result("missed", "coalesced"), _by(first + 60), first + 60)
+        line = full(RunId("7", first), Result("missed", "coalesced"), _by(first + 60), first + 60)
         redis.zadd(names.SCHEDULE, {names.entry_key("7"): first})
         key = names.entry_key("7")
         step = Advance(key, repr(first), first + 120, "{}", [], "7", line)

@@ -15,7 +15,7 @@ from test_account import HOURLY, START, Story, hours
 from cron_tasks.audit import backfill
 from cron_tasks.audit.backfill import Backfill, plan_backfill
 from cron_tasks.errors import RunUnfit
-from cron_tasks.ledger.run_id import parse_run_id, run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs.outcomes import Result
 from cron_tasks.schedules.human import format_local
 from cron_tasks.store import names
@@ -36,8 +36,7 @@ def judged(story: Story, first: float, last: float, now: float = NOW) -> Backfil
 
 def missing(found: Backfill) -> list[float]:
     """Return the hours of the ticks that are offered."""
-    ticks = [parse_run_id(name) for name in found.missing]
-    return [(tick[1] - START) / 3600 for tick in ticks if tick]
+    return [(run_id.scheduled_for - START) / 3600 for run_id in found.missing]
 
 
 def test_only_ticks_of_the_schedule_in_force_are_offered(story: Story) -> None:
@@ -53,8 +52,8 @@ def test_only_ticks_of_the_schedule_in_force_are_offered(story: Story) -> None:
     found = judged(story, 0, 8.75)
     assert missing(found) == [1, 2, 3, 4, 6, 8]
     assert (found.resting, found.unknown) == (0, 1)  # the tick of 0:00, as the job was added then
-    assert found.missing[run_id("7", hours(1))] == "failed"
-    assert found.missing[run_id("7", hours(8))] == "missed"
+    assert found.missing[RunId("7", hours(1))] == "failed"
+    assert found.missing[RunId("7", hours(8))] == "missed"
     assert (found.ticks, found.open) == (7, 1)
 
 

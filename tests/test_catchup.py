@@ -1,11 +1,12 @@
 """Which of the due fire times run: a table of outages and policies."""
 
+import pickle
 from dataclasses import dataclass
 
 import pytest
 
 from cron_tasks import schedules
-from cron_tasks.ledger.run_id import parse_run_id, run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.schedules.catchup import Firing, Missed, apply_catchup, late_reason
 from cron_tasks.schedules.iso8601 import iso_utc
 
@@ -24,14 +25,17 @@ class Catchup:
 def test_run_ids_round_trip() -> None:
     for job_id in ("7", "a@b", "ключ 1", "x:y/z"):
         for when in (T0, T0 + 0.5, T0 + 0.123456):
-            assert parse_run_id(run_id(job_id, when)) == (job_id, when)
-    assert run_id("7", T0) == "7@2027-01-15T08:00:00Z"
+            found = RunId.parse(str(RunId(job_id, when)))
+            assert found is not None
+            assert (found.job_id, found.scheduled_for) == (job_id, when)
+            assert found == RunId(job_id, when) == pickle.loads(pickle.dumps(found))
+    assert RunId("7", T0) == "7@2027-01-15T08:00:00Z"
     assert iso_utc(T0 + 0.25) == "2027-01-15T08:00:00.250Z"
 
 
 @pytest.mark.parametrize("text", ["", "7", "7@", "7@now", "7@2026-11-23T09:00:00+01:00", "@Z"])
 def test_other_texts_are_not_run_ids(text: str) -> None:
-    assert parse_run_id(text) is None
+    assert RunId.parse(text) is None
 
 
 @pytest.mark.parametrize(

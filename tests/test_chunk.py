@@ -5,7 +5,7 @@ from threading import Event
 
 from kombu.exceptions import OperationalError
 
-from cron_tasks.worker.batch import Tick, one_by_one
+from cron_tasks.worker.batch import Tick, run_in_turn
 
 TICKS = [(f"{job}@2026-11-23T09:00:00Z", str(job)) for job in range(5)]
 
@@ -24,7 +24,7 @@ def test_those_behind_a_slow_run_are_sent_alone() -> None:
             assert all_sent.wait(20)
         return {ticks[0][0]: "ok"}
 
-    ended = one_by_one(TICKS, run, send_alone)
+    ended = run_in_turn(TICKS, run, send_alone)
     assert list(ended) == [run_id for run_id, _ in TICKS[:2]]
     assert sent == TICKS[2:]
 
@@ -40,6 +40,6 @@ def test_without_a_broker_those_behind_it_run_here() -> None:
         assert ticks != [TICKS[0]] or asked.wait(20)
         return {ticks[0][0]: "ok"}
 
-    ended = one_by_one(TICKS, run, send_alone)
+    ended = run_in_turn(TICKS, run, send_alone)
     # The one that could not be sent is a hint that got lost, which the sweep sends again.
     assert list(ended) == [run_id for run_id, _ in (TICKS[0], *TICKS[2:])]

@@ -18,9 +18,9 @@ from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.run import Run
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Advance, Claim
-from cron_tasks.ledger.run_id import parse_run_id, run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs import queries
-from cron_tasks.runs.outcomes import Attempt, Result, conclude, record
+from cron_tasks.runs.outcomes import Attempt, Result, conclude, write_record
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 
@@ -40,7 +40,7 @@ WORKER = "w1@test/1/abc"
 
 def at(hours: float, job_id: str = "7") -> str:
     """Return the run id of the tick so many hours after noon."""
-    return run_id(job_id, NOON + hours * HOUR)
+    return RunId(job_id, NOON + hours * HOUR)
 
 
 class World:
@@ -51,10 +51,10 @@ class World:
         self.ledger = Ledger(redis, Settings())
         self.now = NOON
 
-    def fire(self, *run_ids: str, missed: bytes = b"") -> None:
+    def fire(self, *run_ids: RunId, missed: bytes = b"") -> None:
         self.redis.set(names.LEADER_LOCK, "me", ex=60)
         for each in run_ids:
-            job_id, when = parse_run_id(each) or ("", 0.0)
+            job_id, when = each.job_id, each.scheduled_for
             key = names.entry_key(job_id)
             self.redis.zadd(names.SCHEDULE, {key: when})
             ticks = [] if missed else [each]
@@ -62,28 +62,26 @@ class World:
             edits = int(self.redis.get(names.EDITS) or 0)
             assert self.ledger.advance("me", self.now, [step], edits) == ticks
 
-    def claim(self, tick: str) -> list[Claim]:
-        job_id, _, _ = tick.rpartition("@")
-        return self.ledger.claim(f"{WORKER}#0", self.now, [(tick, job_id)])
+    def claim(self, tick: RunId) -> list[Claim]:
+        return self.ledger.claim(f"{WORKER}#0", self.now, [tick])
 
-    def end(self, tick: str, result: Result, fire: bool = True) -> None:
+    def end(self, tick: RunId, result: Result, fire: bool = True) -> None:
         """Fire and claim a tick, and end it with this result after 2.5 seconds."""
         if fire:
             self.fire(tick)
         (claim,) = self.claim(tick)
         started, self.now = self.now, self.now + 2.5
         job = Job.from_document(claim.document)
-        _, when = parse_run_id(tick) or ("", 0.0)
-        run = Run(job, tick, when, claim.attempt)
+        run = Run(job, tick, tick.scheduled_for, claim.attempt)
         by = Attempt(claim.attempt, started, self.now, WORKER)
         outcome = conclude(run, claim, result, by, Settings(), 1.0)
         assert self.ledger.finish(self.now, [outcome]) == [tick]
 
-    def miss(self, first: str, last: str) -> None:
+    def miss(self, first: RunId, last: RunId) -> None:
         """Record the ticks from `first` to `last` as missed."""
-        _, until = parse_run_id(last) or ("", 0.0)
         by = Attempt(0, None, self.now, None)
-        self.fire(first, missed=record(first, Result("missed", "coalesced"), by, until))
+        line = write_record(first, Result("missed", "coalesced"), by, last.scheduled_for)
+        self.fire(first, missed=line)
 
 
 @pytest.fixture
@@ -309,7 +307,7 @@ def test_backfill_opens_what_did_not_run(quick: Quick, world: World) -> None:
     assert world.redis.hmget(names.OPEN, at(1), at(-1)) == ["p|1|hrc|", None]
     assert world.redis.exists(names.WAKE)
     for tick in done["opened"]:
-        world.end(tick, Result("ok"), fire=False)
+        world.end(RunId.stored(tick), Result("ok"), fire=False)
     assert quick.lines(*arguments) == ["9 ticks: 0 to run, 6 ran ok, 3 still open"]
 
 
@@ -335,7 +333,7 @@ def test_following_loses_nothing_and_waits_for_redis(tmp_path: Path) -> None:
 
 def _follow(cli: CommandLine, world: World, own: Valkey) -> None:
     def happened(number: int) -> str:
-        line = record(run_id("7", NOON + number), Result("ok"), Attempt(1, NOON, NOON, "w"))
+        line = write_record(RunId("7", NOON + number), Result("ok"), Attempt(1, NOON, NOON, "w"))
         return line.decode()
 
     def push(numbers: range) -> None:
@@ -362,7 +360,7 @@ def _follow(cli: CommandLine, world: World, own: Valkey) -> None:
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=20) == ("", "")
     assert process.returncode == 130
-    assert seen == [run_id("7", NOON + number) for number in range(1, 2002)]
+    assert seen == [RunId("7", NOON + number) for number in range(1, 2002)]
 
 
 def test_runs_is_part_of_the_celery_plug_in(cli: CommandLine, world: World) -> None:
@@ -403,4 +401,4 @@ def test_manual_runs_with_beat_and_workers(
 
 
 def ran_ok(redis: Redis) -> list[queries.Shape]:
-    return list(queries.ended(redis, "7", "ok"))
+    return list(queries.list_ended(redis, "7", "ok"))

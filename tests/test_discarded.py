@@ -17,14 +17,14 @@ from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.validation import validate_row
 from cron_tasks.ledger.ledger import PATIENCE, Ledger
 from cron_tasks.ledger.records import Outcome
-from cron_tasks.ledger.run_id import parse_run_id, run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.tick import Due
 from cron_tasks.runs.overdue import MOST_DISCARDED
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 
 NOW = 1_800_000_000.0
-TICK = run_id("7", NOW)
+TICK = RunId("7", NOW)
 ROW = {"id": "7", "name": "x", "every": 60, "notify": {"on": ["skipped", "failure"]}}
 
 
@@ -98,7 +98,7 @@ def test_a_run_that_is_done_again_and_discarded_stays_failed(redis: Redis) -> No
 def test_a_further_attempt_that_no_worker_claims_has_failed(redis: Redis) -> None:
     swept = Sweeps(redis, retry={"max_attempts": 3})
     swept.ledger.open([TICK], NOW)
-    (claim,) = swept.ledger.claim("w#1", NOW, [(TICK, "7")])
+    (claim,) = swept.ledger.claim("w#1", NOW, [TICK])
     failed = json.dumps([{"attempt": 1, "error": "HTTP 500", "started_at": NOW}]).encode()
     swept.ledger.finish(NOW, [Outcome(TICK, "7", claim.state, failed, (), "retry", NOW + 1)])
     swept.sweep(MOST_DISCARDED + 1)
@@ -115,7 +115,7 @@ def test_where_no_worker_takes_messages_it_waits(redis: Redis, waiting: int) -> 
     swept.sweep(3)
     swept.sweep(50, waiting)
     assert swept.state() == "p|1|h|3"
-    (claim,) = swept.ledger.claim("w#1", swept.now, [(TICK, "7")])
+    (claim,) = swept.ledger.claim("w#1", swept.now, [TICK])
     assert claim.state == "r|1|h|w#1"
 
 
@@ -156,8 +156,8 @@ def test_a_revoked_run_by_hand_ends(redis: Redis, celery: Celery, rest: RestServ
     celery.beat()
     wait_until(lambda: redis.exists(names.entry_key("7")), "the job")
     worker.wait_for(" ready.")
-    asked_for = "7@2026-01-01T00:00:00.123Z"
-    assert parse_run_id(asked_for)
+    asked_for = RunId.stored("7@2026-01-01T00:00:00.123Z")
+    assert asked_for.job_id == "7"
     assert celery.run("control", "revoke", asked_for).returncode == 0
     worker.wait_for("revoked")
     assert Ledger(redis, Settings()).open([asked_for], 0) == [asked_for]

@@ -20,16 +20,17 @@ from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.jobs.routing import routing_options
 from cron_tasks.jobs.validation import validate_row
 from cron_tasks.ledger.ledger import LEASE, Ledger
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs.outcomes import Result
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 from cron_tasks.worker import delegation
-from cron_tasks.worker.delegation import Handed, error_of
+from cron_tasks.worker.delegation import Handed, describe_task_error
 from cron_tasks.worker.runner import Runner
 
 NOW = 1_800_000_000.0
-TICK = "7@2027-01-15T08:00:00Z"
+TICK = RunId("7", NOW)
 SETTINGS = Settings(tasks_allow=("other.*",))
 OK = Result("ok", output="well")
 
@@ -64,7 +65,7 @@ class Bench:
 
     def run(self, again: bool = False) -> str:
         self.ledger.open([TICK], self.now, again)
-        return self.runner.run([(TICK, "7")]).get(TICK, "")
+        return self.runner.run([TICK]).get(TICK, "")
 
     def sweep(self, waiting: int = 0) -> None:
         sweep(
@@ -136,7 +137,7 @@ def test_an_outcome_that_comes_too_late_changes_nothing(bench: Callable[..., Ben
     assert world.revoked == [first]
     assert world.runner.end(late, OK, None) == "was no longer waiting"
     world.sweep()
-    assert world.runner.run([(TICK, "7")]) == {TICK: "handed over"}
+    assert world.runner.run([TICK]) == {TICK: "handed over"}
     assert world.runner.end(late, OK, None) == "was no longer waiting"
     second, handed = world.sent[1]
     assert second.startswith(f"{TICK}#2-")
@@ -170,9 +171,9 @@ def test_an_outcome_may_still_wait_in_our_queue(bench: Callable[..., Bench]) -> 
 def test_one_that_is_stopped_does_not_wait_for_its_outcome(bench: Callable[..., Bench]) -> None:
     world = bench(overlap="replace")
     world.run()
-    other = "7@2027-01-15T08:01:00Z"
+    other = RunId("7", NOW + 60)
     world.ledger.open([other], NOW)
-    assert world.runner.run([(other, "7")]) == {}
+    assert world.runner.run([other]) == {}
     world.sweep(waiting=1)
     assert world.revoked == [world.sent[0][0]]
     assert world.records == [("skipped", "replaced")]
@@ -191,7 +192,7 @@ def test_a_task_that_cannot_be_sent_fails_the_attempt(bench: Callable[..., Bench
     assert world.run() == "retry"
     world.runner.send = send
     world.sweep()
-    assert world.runner.run([(TICK, "7")]) == {TICK: "handed over"}
+    assert world.runner.run([TICK]) == {TICK: "handed over"}
     world.runner.end(world.sent[0][1], OK, None)
     attempts = json.loads(world.ledger.history("7")[0])["attempts"]
     assert attempts[0]["error"] == "its task could not be sent: ZeroDivisionError: division by zero"
@@ -223,7 +224,7 @@ def test_a_job_that_was_removed_meanwhile(bench: Callable[..., Bench]) -> None:
     ],
 )
 def test_what_is_said_of_an_error(error: Exception | None, text: str) -> None:
-    assert error_of("an id", error) == text
+    assert describe_task_error("an id", error) == text
 
 
 def test_a_task_is_sent_once_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +236,7 @@ def test_a_task_is_sent_once_or_not_at_all(tmp_path: Path, monkeypatch: pytest.M
 
     def sent_while(trouble: Callable[[], object]) -> int:
         monkeypatch.setattr(delegation, "count_messages", lambda *_: bool(trouble()) * 0)
-        delegation.send(app, task_job(), task_job().action, "id", handed)
+        delegation.send_task(app, task_job(), task_job().action, "id", handed)
         wait_until(redis.ping)
         return redis.llen("other\x06\x163")
 

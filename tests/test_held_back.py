@@ -8,12 +8,12 @@ from test_stops import NOW, TICK, Attempted, made
 from cron_tasks.jobs.run import Run
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Advance
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import queries
-from cron_tasks.runs.outcomes import Attempt, Result, conclude, record
-from cron_tasks.runs.overdue import decide
+from cron_tasks.runs.outcomes import Attempt, Result, conclude, write_record
+from cron_tasks.runs.overdue import decide_overdue
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 
@@ -37,14 +37,14 @@ class Waiting:
         apply(self.redis, Changes(added=[Desired(self.job, "x")]), NOW)
 
     def begins(self) -> bool:
-        claims = self.ledger.claim("w#2", NOW + 1, [(TICK, "7")])
+        claims = self.ledger.claim("w#2", NOW + 1, [TICK])
         return any(not claim.verdict for claim in claims)
 
     def sweep(self, now: float = NOW + 1) -> None:
-        self.ledger.finish(now, decide(self.ledger.overdue(now, 10), now, Settings()).close)
+        self.ledger.finish(now, decide_overdue(self.ledger.overdue(now, 10), now, Settings()).close)
 
     def end(self) -> tuple[str, str | None] | None:
-        found = queries.find(self.redis, TICK)
+        found = queries.find_end(self.redis, TICK)
         return (found["status"], found["reason"]) if found else None
 
 
@@ -109,9 +109,9 @@ def test_a_cancelled_run_is_still_cut_off_when_its_job_is_removed(redis: Redis) 
 @pytest.mark.parametrize("state", ["p|1||", "p|2||", "p|1|h|"])
 def test_a_run_that_was_told_to_end_does_not_begin(redis: Redis, state: str) -> None:
     it = Waiting(redis, state)
-    later = run_id("7", NOW + 60)
+    later = RunId("7", NOW + 60)
     it.ledger.stop([TICK], f"replaced|{later}")
-    (claim,) = it.ledger.claim("w#2", NOW + 1, [(TICK, "7")])
+    (claim,) = it.ledger.claim("w#2", NOW + 1, [TICK])
     assert claim.verdict == f"replaced|{later}"
 
 
@@ -121,13 +121,13 @@ def test_a_missed_tick_that_is_done_again_and_skipped_stays_missed_for_all(redis
     redis.set(names.LEADER_LOCK, "me", ex=60)
     key, by = names.entry_key("7"), Attempt(0, None, NOW + 9, None)
     redis.zadd(names.SCHEDULE, {key: NOW})
-    line = record(TICK, Result("missed", "coalesced"), by, NOW + 60)
+    line = write_record(TICK, Result("missed", "coalesced"), by, NOW + 60)
     it.ledger.advance("me", NOW + 9, [Advance(key, repr(NOW), NOW + 99, "{}", (), "7", line)], 99)
     it.ledger.open([TICK], NOW + 10, again=True)
     it.ledger.stop([TICK], "cancelled|")
     it.sweep(NOW + 10)
     assert it.end() == ("missed", "coalesced")
-    assert (last := queries.last_end(redis, TICK))
+    assert (last := queries.find_last_end(redis, TICK))
     assert last["status"] == "skipped"
 
 
@@ -137,5 +137,5 @@ def test_why_nobody_was_told_is_known_for_as_long_as_the_run_is(redis: Redis) ->
     outcome = conclude(run, it.claim, Result("ok"), by, Settings(), 0.5)
     assert it.ledger.finish(NOW + 61, [outcome]) == [TICK]
     redis.delete(names.HISTORY_PREFIX + "7")
-    assert (found := queries.find(redis, TICK))
+    assert (found := queries.find_end(redis, TICK))
     assert found["untold"] == "too old"

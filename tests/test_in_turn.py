@@ -14,11 +14,11 @@ from rest_server import RestServer, reply
 from test_overlap import EARLIER, LATER, LATEST, NOW, Runs
 
 from cron_tasks.ledger.records import Advance
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.store import names
 
-TICKS = [run_id("7", NOW + second) for second in range(7)]
-PRESENT = run_id("7", NOW + 60)
+TICKS = [RunId("7", NOW + second) for second in range(7)]
+PRESENT = RunId("7", NOW + 60)
 
 
 class Line(Runs):
@@ -208,7 +208,7 @@ def test_live_each_missed_tick_is_asked_for_once_and_in_turn(
         for policy in policies:
             as_if_away(redis, policy, hour - 7 * 3600, hour - 6 * 3600)
         celery.beat()
-        ticks = {policy: [run_id(policy, hour - n * 3600) for n in range(6, -1, -1)]
+        ticks = {policy: [RunId(policy, hour - n * 3600) for n in range(6, -1, -1)]
                  for policy in policies}  # fmt: skip
         wait_until(
             lambda: all(len(asked.get(p, ())) >= 7 for p in policies), "the missed ticks", 40

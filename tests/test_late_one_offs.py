@@ -8,7 +8,7 @@ from driven import Beat
 from redis import Redis
 from rest_server import RestServer
 
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 from cron_tasks.sync.reconciler import Reconciler
@@ -99,7 +99,7 @@ def test_a_rebuilt_registry_runs_no_old_one(story: Story, redis: Redis, lost: st
     else:
         redis.delete(lost)
     story.sync(60, story.job(30))
-    assert run_id("7", story.start + 30) not in redis.hkeys(names.OPEN)
+    assert RunId("7", story.start + 30) not in redis.hkeys(names.OPEN)
     assert redis.zscore(names.SCHEDULE, names.entry_key("7")) is None
 
 

@@ -8,11 +8,13 @@ from redis.exceptions import ResponseError
 
 from cron_tasks.ledger.ledger import LEASE, PATIENCE, Ledger, LockLost
 from cron_tasks.ledger.records import Advance, Message, Outcome
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import State
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 
 NOW = 1_800_000_000.0
-TICK = "7@2027-01-15T08:00:00Z"
+TICK = RunId("7", NOW)
 KEY = names.entry_key("7")
 
 
@@ -34,12 +36,12 @@ def opened(ledger: Ledger) -> None:
     assert ledger.advance("me", NOW, [due()], 0) == [TICK]
 
 
-def running(ledger: Ledger, holder: str = "w1", now: float = NOW) -> str:
-    (claim,) = ledger.claim(holder, now, [(TICK, "7")])
+def running(ledger: Ledger, holder: str = "w1", now: float = NOW) -> State:
+    (claim,) = ledger.claim(holder, now, [TICK])
     return claim.state
 
 
-def outcome(state: str, *messages: Message) -> Outcome:
+def outcome(state: State, *messages: Message) -> Outcome:
     return Outcome(TICK, "7", state, b"record", messages)
 
 
@@ -113,8 +115,8 @@ def test_an_open_tick_is_told_to_stop(
 
 def test_a_tick_is_claimed_once(ledger: Ledger) -> None:
     opened(ledger)
-    assert ledger.claim("w1", NOW, [(TICK, "7")])[0].attempt == 1
-    assert ledger.claim("w2", NOW, [(TICK, "7")]) == []
+    assert ledger.claim("w1", NOW, [TICK])[0].attempt == 1
+    assert ledger.claim("w2", NOW, [TICK]) == []
 
 
 def test_a_claim_whose_answer_was_lost_may_be_repeated(ledger: Ledger) -> None:
@@ -127,7 +129,7 @@ def test_a_tick_of_a_removed_job_is_claimed_only_to_be_concluded(
 ) -> None:
     opened(ledger)
     redis.delete(KEY)
-    (claim,) = ledger.claim("w1", NOW, [(TICK, "7")])
+    (claim,) = ledger.claim("w1", NOW, [TICK])
     assert claim.document == ""
     assert ledger.finish(NOW, [Outcome(TICK, "7", claim.state, b"gone", (), "skipped")]) == [TICK]
     assert ledger.history("7") == []
@@ -148,9 +150,9 @@ def test_finish_is_outcome_history_and_notification_in_one(ledger: Ledger, redis
 
 def test_history_is_bounded(ledger: Ledger, redis: Redis) -> None:
     for number in range(5):
-        tick = f"7@2027-01-15T08:00:0{number}Z"
+        tick = RunId("7", NOW + number)
         ledger.open([tick], NOW)
-        (claim,) = ledger.claim("w", NOW, [(tick, "7")])
+        (claim,) = ledger.claim("w", NOW, [tick])
         ledger.finish(NOW, [Outcome(tick, "7", claim.state, str(number).encode())])
     assert ledger.history("7") == ["4", "3", "2"]
     assert 0 < redis.ttl(names.HISTORY_PREFIX + "7") <= 864
@@ -170,7 +172,7 @@ def test_a_worker_that_lost_its_lease_changes_nothing(ledger: Ledger, redis: Red
     opened(ledger)
     late = running(ledger, "slow")
     (overdue,) = ledger.overdue(NOW + LEASE + 1, 10)
-    assert (overdue.running, overdue.attempt, overdue.document) == (True, 1, "{}")
+    assert (overdue.state.in_flight, overdue.attempt, overdue.document) == (True, 1, "{}")
     ledger.hand_back(NOW + LEASE + 1, [(TICK, overdue.state)], attempt_more=True)
     now = running(ledger, "quick")
     assert now.startswith("r|2|")
@@ -195,7 +197,7 @@ def test_handing_back_respects_what_happened_meanwhile(ledger: Ledger) -> None:
     (overdue,) = ledger.overdue(NOW + PATIENCE + 1, 10)
     running(ledger)
     ledger.hand_back(NOW, [(TICK, overdue.state)])
-    assert ledger.claim("w2", NOW, [(TICK, "7")]) == []
+    assert ledger.claim("w2", NOW, [TICK]) == []
 
 
 def test_overdue_forgets_deadlines_without_a_tick(ledger: Ledger, redis: Redis) -> None:
@@ -206,10 +208,11 @@ def test_overdue_forgets_deadlines_without_a_tick(ledger: Ledger, redis: Redis) 
 
 def test_a_broken_entry_harms_no_other_claim(ledger: Ledger, redis: Redis) -> None:
     opened(ledger)
-    ledger.open("8@2027-01-15T08:00:00Z", NOW)
+    other = RunId("8", NOW)
+    ledger.open([other], NOW)
     redis.set(names.entry_key("8"), "no hash", ex=60)
-    claims = ledger.claim("w", NOW, [("8@2027-01-15T08:00:00Z", "8"), (TICK, "7")])
-    assert [claim.run_id for claim in claims] == [TICK]
+    claims = ledger.claim("w", NOW, [other, TICK])
+    assert [(each.run_id, each.document) for each in claims] == [(other, ""), (TICK, "{}")]
 
 
 def test_scripts_survive_a_server_that_forgot_them(ledger: Ledger, redis: Redis) -> None:

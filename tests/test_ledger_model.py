@@ -15,7 +15,7 @@ from redis import Redis
 
 from cron_tasks.ledger.ledger import LEASE, PATIENCE, Ledger, LockLost
 from cron_tasks.ledger.records import Advance, Claim, Message, Outcome
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 
@@ -36,8 +36,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger = Ledger(self.redis, Settings(history_runs=5))
         self.now = START
         self.redis.set(names.LEADER_LOCK, "leader")
-        self.opened: set[str] = set()
-        self.ended: set[str] = set()
+        self.opened: set[RunId] = set()
+        self.ended: set[RunId] = set()
         self.running: dict[str, str] = {}
         self.claims = 0
         self.held: dict[str, list[Claim]] = {worker: [] for worker in ("w1", "w2", "w3")}
@@ -49,9 +49,6 @@ class LedgerMachine(RuleBasedStateMachine):
         key = names.entry_key(job)
         self.redis.hset(key, mapping={"definition": "{}", "meta": "{}", "job": "{}"})
         self.redis.zadd(names.SCHEDULE, {key: self.now + 1})
-
-    def job_of(self, tick: str) -> str:
-        return tick.rpartition("@")[0]
 
     @rule(seconds=st.integers(0, 30))
     def time_passes(self, seconds: int) -> None:
@@ -65,7 +62,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if score is None:
             return
         due = score - lag
-        tick = run_id(job, due)
+        tick = RunId(job, due)
         step = Advance(key, repr(due), due + 1, "{}", [tick], job)
         try:
             opened = self.ledger.advance(token, self.now, [step], 0)
@@ -84,7 +81,7 @@ class LedgerMachine(RuleBasedStateMachine):
             tick = data.draw(st.sampled_from(sorted(self.opened)))
             self.claims += 1
             holder = f"{worker}#{self.claims}"
-            claims = self.ledger.claim(holder, self.now, [(tick, self.job_of(tick))])
+            claims = self.ledger.claim(holder, self.now, [tick])
             for claim in claims:
                 assert self.running.setdefault(claim.run_id, holder) == holder, "started twice"
             self.held[worker] += claims
@@ -93,9 +90,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def worker_finishes_all(self, worker: str) -> None:
         claims, self.held[worker] = self.held[worker], []
         outcomes = [
-            Outcome(
-                c.run_id, self.job_of(c.run_id), c.state, b"r", [Message(QUEUE, c.run_id.encode())]
-            )
+            Outcome(c.run_id, c.run_id.job_id, c.state, b"r", [Message(QUEUE, c.run_id.encode())])
             for c in claims
         ]
         self.finish(outcomes)
@@ -114,12 +109,12 @@ class LedgerMachine(RuleBasedStateMachine):
         for claim in claims:
             self.claims += 1
             handed = claim.handed_to(str(self.claims))
-            ours = self.running.get(claim.run_id) == claim.state.split("|", 3)[3]
+            ours = self.running.get(claim.run_id) == claim.state.holder
             for _ in range(2):
                 why = self.ledger.hand_over(claim, handed, self.now + 30)
                 assert why == ("" if ours else "lost|")
             if ours:
-                self.running[claim.run_id] = f"task:{handed.task_id}"
+                self.running[claim.run_id] = f"task:{handed.state.task_id}"
                 self.handed.append(handed)
 
     @rule(data=st.data())
@@ -128,7 +123,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if self.handed:
             task = data.draw(st.sampled_from(self.handed))
             told = [Message(QUEUE, task.run_id.encode())]
-            self.finish([Outcome(task.run_id, self.job_of(task.run_id), task.state, b"r", told)])
+            self.finish([Outcome(task.run_id, task.run_id.job_id, task.state, b"r", told)])
 
     @rule(worker=workers)
     def worker_dies(self, worker: str) -> None:
@@ -137,7 +132,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(worker=workers)
     def worker_renews(self, worker: str) -> None:
         for claim in self.held[worker]:
-            holder = claim.state.split("|", 3)[3]
+            holder = claim.state.holder
             lost = self.ledger.renew(holder, self.now, [claim.run_id])
             assert bool(lost) == (self.running.get(claim.run_id) != holder)
 
@@ -149,7 +144,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ended |= {each.run_id for each in overdue if not each.document}
         gone = [o for o in overdue if not o.document]
         self.ledger.finish(
-            self.now, [Outcome(o.run_id, self.job_of(o.run_id), o.state, b"x") for o in gone]
+            self.now, [Outcome(o.run_id, o.run_id.job_id, o.state, b"x") for o in gone]
         )
         again = [(o.run_id, o.state) for o in overdue if o.document]
         self.ledger.hand_back(self.now, again)
@@ -183,7 +178,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for _ in range(3):
             self.now += LEASE + PATIENCE
             self.sweep()
-            ticks = [(tick, self.job_of(tick)) for tick in self.opened - self.ended]
+            ticks = list(self.opened - self.ended)
             self.held["w1"] = self.ledger.claim("w1", self.now, ticks) if ticks else []
             self.worker_finishes_all("w1")
         assert not self.redis.exists(names.OPEN, names.DEADLINES)

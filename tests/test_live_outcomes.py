@@ -10,7 +10,7 @@ from live import Hourly, Live, Service, opened, outcomes, soon
 from redis import Redis
 from rest_server import status
 
-from cron_tasks.ledger.run_id import parse_run_id, run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs import queries
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.store import names
@@ -26,7 +26,7 @@ def test_live_a_retry_that_is_skipped_leaves_the_failure(
 ) -> None:
     live.start()
     tick = soon()
-    failed = run_id("7", tick)
+    failed = RunId("7", tick)
     service.answers[failed] = status(500)
     live.lists(once("7", tick, overlap=policy))
     wait_until(lambda: service.saw(failed), "the tick")
@@ -39,7 +39,7 @@ def test_live_a_retry_that_is_skipped_leaves_the_failure(
         live.reaches(failed, "q")
         assert cli.lines("runs", "cancel", failed) == ["cancelled"]
     live.reaches(failed, "")
-    end = queries.last_end(redis, failed) or {}
+    end = queries.find_last_end(redis, failed) or {}
     reason = {"skip": "overlap", "queue": "cancelled"}[policy]
     assert (end["status"], end["reason"], end["attempt"]) == ("skipped", reason, 0)
     assert outcomes(quick, failed) == {"failed"}
@@ -68,8 +68,8 @@ def test_live_a_missed_tick_that_is_run_by_hand_has_one_outcome_everywhere(
     wait_until(lambda: service.calls, "the first tick")
     live.outage(4)
     (stretch,) = wait_until(lambda: missed(redis), "the missed ticks", 40)
-    since = parse_run_id(stretch["run_id"]) or ("", 0.0)
-    well, badly = stretch["run_id"], run_id("7", since[1] + 1)
+    well = RunId.stored(stretch["run_id"])
+    badly = RunId("7", well.scheduled_for + 1)
     assert badly.partition("@")[2] <= stretch["until"]
     live.ends()
     service.answers[badly] = status(500)
@@ -88,7 +88,7 @@ def test_live_a_missed_tick_that_is_run_by_hand_has_one_outcome_everywhere(
 
 
 def missed(redis: Redis) -> list[dict[str, Any]]:
-    return [run for run in queries.ended(redis, "7", "missed") if "until" in run]
+    return [run for run in queries.list_ended(redis, "7", "missed") if "until" in run]
 
 
 def test_live_what_failed_for_one_backfill_and_went_well_for_another_went_well(
@@ -143,7 +143,7 @@ def test_live_attempts_are_those_that_the_service_saw(
     cli.run("jobs", "run", "overlap")
     wait_until(service.going, "a run in the way")
     tick = soon(1)
-    ticks = {name: run_id(name, tick) for name in ENDS}
+    ticks = {name: RunId(name, tick) for name in ENDS}
     rows = {
         name: once(name, tick, retry=retry, **({"queue": "nobody"} if name in never else {}))
         for name in ENDS

@@ -8,7 +8,7 @@ from helpers import wait_until
 from live import HOUR, Hourly, Live, Service, as_if_away, opened
 from redis import Redis
 
-from cron_tasks.ledger.run_id import parse_run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs import queries
 from cron_tasks.store import names
 
@@ -19,7 +19,7 @@ def test_live_a_due_tick_does_not_end_a_run_of_a_backfill(
     job = Hourly("7")
 
     def skipped() -> int:
-        return len([*queries.ended(redis, "7", "skipped")])
+        return len([*queries.list_ended(redis, "7", "skipped")])
 
     live.start(job.row)
     job.known_for_long(redis)
@@ -40,9 +40,10 @@ def test_live_a_due_tick_does_not_end_a_run_of_a_backfill(
     assert due
     assert all(call.how == "answered" for call in due)
     assert all(call.alone for call in service.calls)
-    for run in queries.ended(redis, "7", "skipped"):
+    for run in queries.list_ended(redis, "7", "skipped"):
         assert run["reason"] == "replaced"
-        assert parse_run_id(run["other"]) > parse_run_id(run["run_id"])
+        other, own = RunId.stored(run["other"]), RunId.stored(run["run_id"])
+        assert other.scheduled_for > own.scheduled_for
         assert service.saw(run["run_id"]) == []
 
 
@@ -84,14 +85,14 @@ def test_live_late_ticks_do_not_end_a_newer_run(
         as_if_away(redis, job.id, job.last - 20 * HOUR, job.last - 2 * HOUR)
     live.beat = live.celery.beat()
     live.reaches(every.tick(-2), "q")
-    wait_until(lambda: queries.find(redis, one.tick(0)), "the end of the late tick", 40)
+    wait_until(lambda: queries.find_end(redis, one.tick(0)), "the end of the late tick", 40)
     assert service.going() == now
     service.held.clear()
     live.settles()
     assert [call.run_id for call in service.of("all")] == [now[1], *every.ticks(-2, 0)]
     assert [call.run_id for call in service.of("one")] == [now[0]]
     assert all(call.alone and call.how == "answered" for call in service.calls)
-    shown = queries.find(redis, one.tick(0)) or {}
+    shown = queries.find_end(redis, one.tick(0)) or {}
     assert (shown["status"], shown["reason"], shown["other"]) == ("skipped", "replaced", now[0])
     for run in (*now, *every.ticks(-2, 0)):
-        assert (queries.find(redis, run) or {})["status"] == "ok"
+        assert (queries.find_end(redis, run) or {})["status"] == "ok"

@@ -12,7 +12,7 @@ from helpers import wait_until
 from live import Live, Service, soon
 from redis import Redis
 
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import queries
 from cron_tasks.schedules.iso8601 import iso_utc
@@ -48,7 +48,7 @@ def test_live_a_tick_within_the_grace_is_run_once_by_every_policy(
         # Nothing else is missing, so what was within the grace did run.
         assert bool(passed_over) == (policy != "all" and grace < outage)
         for tick in passed_over:
-            run = queries.find(redis, run_id(policy, tick)) or {}
+            run = queries.find_end(redis, RunId(policy, tick)) or {}
             assert (run["status"], run["reason"]) == ("missed", PASSED_OVER[policy])
             assert datetime.fromisoformat(run["finished_at"]).timestamp() - tick > grace
         late = [call for call in service.of(policy) if call.came - call.tick > 0.5]

@@ -13,9 +13,10 @@ from cron_tasks.jobs.run import Run
 from cron_tasks.jobs.validation import validate_row
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Message, Outcome
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import State
 from cron_tasks.registry.plan import Policy, plan
-from cron_tasks.runs.notifications import notification
+from cron_tasks.runs.notifications import write_notification
 from cron_tasks.runs.outcomes import Attempt, Result, conclude
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
@@ -39,10 +40,10 @@ class Teller:
 
     def end(self, result: Result, late: float = 0) -> str:
         self.tick += 1
-        name, now = run_id("7", self.tick), self.tick + late
+        name, now = RunId("7", self.tick), self.tick + late
         self.redis.hset(names.OPEN, name, "p|1||")
         self.redis.zadd(names.DEADLINES, {name: now})
-        (claim,) = self.ledger.claim("w", now, [(name, "7")])
+        (claim,) = self.ledger.claim("w", now, [name])
         run = Run(self.job, name, self.tick, claim.attempt)
         outcome = conclude(run, claim, result, Attempt(1, now, now, "w"), self.settings, 0.5)
         assert self.ledger.finish(now, [outcome]) == [name]
@@ -156,9 +157,9 @@ def test_missed_ticks_are_told_as_one(redis: Redis) -> None:
     (advance,) = judge_page(page, now, Settings()).advances
     teller.ledger.advance("me", now, [advance], page.edits)
     (told,) = teller.told()
-    assert told["run_id"] == run_id("7", NOW + 1)
+    assert told["run_id"] == RunId("7", NOW + 1)
     until, _, why = told["error"].partition(": ")
-    assert until == f"missed until {run_id('', NOW + 84)[1:]}"
+    assert until == f"missed until {RunId('', NOW + 84)[1:]}"
     assert why.startswith("several ticks had been missed")
 
 
@@ -168,7 +169,7 @@ def test_a_template_that_fails_gives_way_to_the_plain_text() -> None:
     )
     assert isinstance(job, Job)
     newer = job.model_copy(update={"notify": job.notify.model_copy(update={"template": "$colour"})})
-    message = notification(Run(newer, "7@x", NOW, 1), "success", None, NOW, Settings())
+    message = write_notification(Run(newer, "7@x", NOW, 1), "success", None, NOW, Settings())
     response = json.loads(message.payload)["response"]
     assert response == "Scheduled task: x (without its template, which failed: 'colour')"
 
@@ -177,7 +178,7 @@ def test_a_run_done_again_tells_its_end_again(redis: Redis) -> None:
     teller = Teller(redis, Settings())
     run = teller.end(FAILED)
     assert teller.ledger.open([run], teller.tick + 9, again=True) == [run]
-    (claim,) = teller.ledger.claim("w", teller.tick + 9, [(run, "7")])
+    (claim,) = teller.ledger.claim("w", teller.tick + 9, [run])
     by = Attempt(1, NOW, NOW + 30, "w")
     outcome = conclude(Run(teller.job, run, teller.tick, 1), claim, FAILED, by, Settings(), 0.5)
     teller.ledger.finish(NOW + 30, [outcome])
@@ -190,6 +191,6 @@ def test_a_run_done_again_tells_its_end_again(redis: Redis) -> None:
 
 def test_a_message_is_no_part_of_an_outcome_that_came_too_late(redis: Redis) -> None:
     teller = Teller(redis, Settings())
-    outcome = Outcome(run_id("7", NOW), "7", "r|1||w", b"{}", [Message(QUEUE, b"{}")])
+    outcome = Outcome(RunId("7", NOW), "7", State.parse("r|1||w"), b"{}", [Message(QUEUE, b"{}")])
     assert teller.ledger.finish(NOW, [outcome]) == []
     assert teller.told() == []

@@ -7,8 +7,9 @@ import pytest
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.run import Run
 from cron_tasks.jobs.validation import validate_row
-from cron_tasks.ledger.records import Open
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.records import OpenRun
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import State
 from cron_tasks.runs.outcomes import Attempt, Result, conclude
 from cron_tasks.settings import Settings
 
@@ -21,8 +22,8 @@ def wait(retry_after: float, chance: float = 0.0, now: float = NOW + 0.5, **fiel
     row["retry"] = {"max_attempts": 5} | fields.get("retry", {})
     job = validate_row(row, timezone="UTC")
     assert isinstance(job, Job), job
-    run = Run(job, run_id("7", NOW), NOW, 1)
-    tick = Open(run.run_id, "running|1||w", job.to_document().decode(), "")
+    run = Run(job, RunId("7", NOW), NOW, 1)
+    tick = OpenRun(RunId("7", NOW), State.parse("r|1||w"), job.to_document().decode(), "")
     result = Result("failed", error="answered 503", retry_after=retry_after)
     outcome = conclude(run, tick, result, Attempt(1, NOW, now, "w"), Settings(), chance)
     assert outcome.retry_at is not None

@@ -14,14 +14,15 @@ from test_policies import system as system
 
 from cron_tasks.ledger.ledger import AGAIN, Ledger
 from cron_tasks.ledger.records import Advance, Claim, Outcome
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import State
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 
 NOW = 1_800_000_000.0
 KEY = names.entry_key("7")
 POLICIES = ("skip", "queue", "replace", "allow")
-EARLIER, LATER, LATEST = (run_id("7", NOW + second) for second in (0, 1, 2))
+EARLIER, LATER, LATEST = (RunId("7", NOW + second) for second in (0, 1, 2))
 
 
 class Runs:
@@ -41,14 +42,14 @@ class Runs:
         step = Advance(KEY, repr(NOW), NOW + 60, "{}", ticks, "7")
         assert self.ledger.advance("me", NOW, [step], 0) == list(ticks)
 
-    def state(self, tick: str) -> str:
+    def state(self, tick: RunId) -> str:
         return self.redis.hget(names.OPEN, tick) or "ended"
 
-    def claim(self, tick: str) -> Claim | None:
-        found = self.ledger.claim(f"w#{time.monotonic_ns()}", NOW, [(tick, "7")])
+    def claim(self, tick: RunId) -> Claim | None:
+        found = self.ledger.claim(f"w#{time.monotonic_ns()}", NOW, [tick])
         return found[0] if found else None
 
-    def goes(self, tick: str) -> Claim:
+    def goes(self, tick: RunId) -> Claim:
         claim = self.claim(tick)
         assert claim is not None
         assert claim.verdict == ""
@@ -59,14 +60,14 @@ class Runs:
         outcome = Outcome(claim.run_id, "7", claim.state, b"[]", (), "retry", NOW + 5)
         assert self.ledger.finish(NOW, [outcome]) == [claim.run_id]
 
-    def ends(self, tick: str) -> None:
-        record = Outcome(tick, "7", self.state(tick), b"record")
+    def ends(self, tick: RunId) -> None:
+        record = Outcome(tick, "7", State.parse(self.state(tick)), b"record")
         assert self.ledger.finish(NOW, [record]) == [tick]
 
-    def pend(self, tick: str) -> None:
+    def pend(self, tick: RunId) -> None:
         self.ledger.hand_back(NOW, [(tick, self.state(tick))])
 
-    def bring(self, tick: str, state: str) -> None:
+    def bring(self, tick: RunId, state: str) -> None:
         """Let a run begin, and leave it running or somewhere between two attempts."""
         claim = self.goes(tick)
         if state == "its worker died":
@@ -210,9 +211,9 @@ def test_a_run_that_lost_its_place_to_the_version_before_waits(redis: Redis, pol
 def test_a_run_named_twice_in_one_call_is_claimed_and_ended_once(redis: Redis) -> None:
     runs = Runs(redis, "allow")
     runs.fire(EARLIER)
-    (claim,) = runs.ledger.claim("w#1", NOW, [(EARLIER, "7")] * 2)
+    (claim,) = runs.ledger.claim("w#1", NOW, [EARLIER] * 2)
     ended = Outcome(EARLIER, "7", claim.state, b"record")
-    stale = Outcome(EARLIER, "7", "r|1||w#0", b"stale")
+    stale = Outcome(EARLIER, "7", State.parse("r|1||w#0"), b"stale")
     assert runs.ledger.finish(NOW, [stale, ended, ended]) == [EARLIER]
     assert runs.ledger.history("7") == ["record"]
 
@@ -241,7 +242,7 @@ def test_in_a_backlog_no_attempt_is_skipped_for_a_later_run(
         opened = redis.hgetall(names.OPEN).items()
         return {tick: state for tick, state in opened if tick.startswith(f"{job_id}@")}
 
-    def reaches(tick: str, state: str) -> None:
+    def reaches(tick: RunId, state: str) -> None:
         wait_until(lambda: redis.hget(names.OPEN, tick).startswith(state), f"{tick} as {state}")
 
     run(redis, "failing")

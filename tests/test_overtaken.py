@@ -12,17 +12,17 @@ from rest_server import RestServer
 from cron_tasks.audit.account_reader import read_accounts
 from cron_tasks.audit.tally import audit_job
 from cron_tasks.ledger.ledger import Ledger
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import queries
-from cron_tasks.runs.overtaken import tell_overtaken
+from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 from cron_tasks.sync.reconciler import Reconciler
 
 START = 1_799_971_200.0  # 2027-01-15T00:00:00Z
 HOUR = 3600.0
-FIRST = run_id("7", START + HOUR)
+FIRST = RunId("7", START + HOUR)
 ROW: dict[str, Any] = {"id": 7, "name": "Nightly report", "every": 3600}
 ROW |= {"notify": {"on": ["missed"], "queue": "queue:mine"}}
 
@@ -44,7 +44,7 @@ class World:
             passed = Registry(self.redis).pause("7", "stocktaking", self.now)
             ledger = Ledger(self.redis, self.settings)
             for _ in range(2):
-                tell_overtaken(ledger, self.settings, passed, "paused", self.now)
+                list_overtaken(ledger, self.settings, passed, "paused", self.now)
         else:
             self.sync(*([row | {"every": 60}] if how == "edited" else []))
 
@@ -70,16 +70,16 @@ def test_ticks_that_a_change_overtakes_are_told_once_and_listed(world: World, ho
     world.now = START + 3.5 * HOUR  # no beat was there at 1, 2 and 3
     world.change(how, ROW)
     (told,) = world.told()
-    until = run_id("", START + 3 * HOUR)[1:]
+    until = RunId("", START + 3 * HOUR)[1:]
     assert told["error"] == f"missed until {until}: {CHANGES[how]} before it could start"
     assert (told["id"], told["event"], told["attempt"]) == (f"{FIRST}/missed", "missed", 0)
-    (listed,) = [each for each in queries.ended(world.redis) if each["job_id"] == "7"]
+    (listed,) = [each for each in queries.list_ended(world.redis) if each["job_id"] == "7"]
     assert (listed["run_id"], listed["status"], listed["reason"]) == (FIRST, "missed", how)
     assert listed["until"] == until
-    assert [each["run_id"] for each in queries.ended(world.redis, "7", "missed")] == [FIRST]
-    own = [each["run_id"] for each in queries.ended(world.redis, "7")]
+    assert [each["run_id"] for each in queries.list_ended(world.redis, "7", "missed")] == [FIRST]
+    own = [each["run_id"] for each in queries.list_ended(world.redis, "7")]
     assert own == ([] if how == "removed" else [FIRST])
-    shown = queries.details(world.redis, run_id("7", START + 2 * HOUR))
+    shown = queries.describe_run(world.redis, RunId("7", START + 2 * HOUR))
     assert shown is not None
     assert (shown["since"], shown["attempts"]) == (FIRST[2:], [])
     (account,) = read_accounts(world.redis, ["7"], [int(START // 86400)])
@@ -98,7 +98,7 @@ def test_what_the_job_does_not_want_to_be_told_is_listed_alone(
     world.now = START + 1.5 * HOUR
     world.change(how, row)
     assert world.told() == []
-    (listed,) = [each for each in queries.ended(world.redis) if each["job_id"] == "7"]
+    (listed,) = [each for each in queries.list_ended(world.redis) if each["job_id"] == "7"]
     assert (listed["run_id"], listed["until"]) == (FIRST, FIRST[2:])
     assert listed.get("untold") == ("too old" if "stale_after" in notify else None)
 
@@ -117,7 +117,7 @@ def test_a_change_that_overtakes_nothing_tells_nothing(world: World) -> None:
     for how in ("edited", "paused", "removed"):
         world.change(how, ROW)
     assert world.told() == []
-    assert list(queries.ended(world.redis)) == []
+    assert list(queries.list_ended(world.redis)) == []
 
 
 def test_a_document_that_cannot_be_read_keeps_its_account(world: World) -> None:

@@ -16,6 +16,7 @@ from redis import Redis
 from rest_server import RestServer
 
 from cron_tasks.ledger.ledger import Ledger
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 
@@ -102,14 +103,8 @@ def run(redis: Redis, *job_ids: str) -> None:
     keys = [names.entry_key(job_id) for job_id in job_ids]
     wait_until(lambda: redis.exists(*keys) == len(keys), "the jobs")
     now = time.time()
-    ticks = [f"{job_id}@{_iso(now)}" for job_id in job_ids]
+    ticks = [RunId(job_id, round(now, 3)) for job_id in job_ids]
     assert len(Ledger(redis, Settings()).open(ticks, now)) == len(ticks)
-
-
-def _iso(when: float) -> str:
-    from cron_tasks.schedules.iso8601 import iso_utc
-
-    return iso_utc(round(when, 3))
 
 
 def ended(redis: Redis, job_id: str, timeout: float = 20) -> dict[str, Any]:

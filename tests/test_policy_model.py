@@ -25,6 +25,7 @@ from policy_workers import EVENTS
 from policy_world import World, driven, world
 from redis import Redis
 
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.store import names
 
 JOBS = ("a", "b")
@@ -133,7 +134,7 @@ class Policies(RuleBasedStateMachine):
 
     @rule(n=any_of)
     def retry(self, n: int) -> None:
-        ended = [name for name in self.world.ended() if self.listed(name.rpartition("@")[0])]
+        ended = [name for name in self.world.ended() if self.listed(RunId.stored(name).job_id)]
         if ended:
             self.world.retry(ended[n % len(ended)])
 

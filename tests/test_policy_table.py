@@ -11,7 +11,7 @@ from policy_world import World, driven, world
 from processes import Valkey
 from redis import Redis
 
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs import queries
 from cron_tasks.store.client import connect
 
@@ -22,7 +22,7 @@ EVERY = 60
 
 def tick(number: int) -> str:
     """The run id of a job's tick, counted from its registration."""
-    return run_id("a", START + EVERY * number)
+    return RunId("a", START + EVERY * number)
 
 
 class Meeting:
@@ -51,7 +51,7 @@ class Meeting:
         return found
 
     def end_of(self, name: str) -> tuple[str, str | None]:
-        found = queries.find(self.it.redis, name)
+        found = queries.find_end(self.it.redis, RunId.stored(name))
         return (found["status"], found["reason"]) if found else ("open", None)
 
     def meet(self, comes: str, other: str) -> str:
@@ -106,7 +106,7 @@ def while_one_waits_for_its_next_attempt(m: Meeting) -> str:
 def while_another_is_queued(m: Meeting) -> str:
     """So soon one after the other that the worker of the first has not yet looked."""
     m.job(every=5)
-    first, second, third = (run_id("a", START + seconds) for seconds in (5, 10, 15))
+    first, second, third = (RunId("a", START + seconds) for seconds in (5, 10, 15))
     m.it.passes(5)
     assert [work.run_id for work in m.takes()] == [first]
     for _ in range(2):

@@ -11,7 +11,7 @@ from redis import Redis
 from rest_server import Handler, RestServer, reply, status
 from stage import NOW, TICK, Stage
 
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.store import names
 
 HOUR = 3600.0
@@ -56,7 +56,7 @@ def cancelled(stage: Stage) -> None:
 
 
 def replaced(stage: Stage) -> None:
-    stage.ledger.stop([TICK], f"replaced|{run_id('7', NOW + HOUR)}")
+    stage.ledger.stop([TICK], f"replaced|{RunId('7', NOW + HOUR)}")
     stage.sweep()
 
 
@@ -105,7 +105,7 @@ BROKEN = "answered 503 Service Unavailable"
 ENDS: list[tuple[Any, str, int, int, str]] = [
     (cancelled, "skipped", 1, 1, "skipped: somebody cancelled it while it waited for attempt 2"),
     (replaced, "skipped", 1, 1, "skipped: a later run took its place while it waited for attempt 2 "
-                                f"({run_id('7', NOW + HOUR)})"),
+                                f"({RunId('7', NOW + HOUR)})"),
     (paused, "failure", 1, 1, BROKEN),
     (disabled, "failure", 1, 1, BROKEN),
     (discarded, "failure", 1, 1, BROKEN),

@@ -10,7 +10,7 @@ from processes import Celery
 from rest_server import RestServer
 
 from cron_tasks.ledger.ledger import PATIENCE
-from cron_tasks.ledger.run_id import parse_run_id, run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
@@ -61,10 +61,10 @@ def test_a_step_leaves_workers_the_time_to_renew_their_leases(
     monkeypatch.setattr("cron_tasks.beat.scheduler.LEASE", 1.0)
     beat.register(SECONDLY | {"id": "at work"}, SECONDLY | {"id": "dead"})
     ledger = beat.scheduler.ledger
-    ticks = [(run_id(job, beat.clock.now), job) for job in ("at work", "dead")]
+    ticks = [(RunId(job, beat.clock.now), job) for job in ("at work", "dead")]
     for tick, job in ticks:
         ledger.open([tick], beat.clock.now)
-        assert ledger.claim(job, beat.clock.now, [(tick, job)])
+        assert ledger.claim(job, beat.clock.now, [tick])
 
     def states() -> list[str]:
         return list(beat.redis.hmget(names.OPEN, [tick for tick, _ in ticks]))
@@ -141,14 +141,15 @@ def test_minutes_without_a_worker_are_bounded_and_accounted_for(
     def worked_off() -> bool:
         beat.clock.now = time.time()
         beat.tick()
-        waiting = map(parse_run_id, beat.redis.hkeys(names.OPEN))
+        waiting = map(RunId.stored, beat.redis.hkeys(names.OPEN))
         told = {json.loads(each)["job_id"] for each in beat.redis.lrange(QUEUE, 0, -1)}
-        return told == set(reach) and all(tick and tick[1] > end for tick in waiting)
+        return told == set(reach) and all(run.scheduled_for > end for run in waiting)
 
     wait_until(worked_off, "the backlog to be worked off", 60)
     for policy, seconds in reach.items():
         history = beat.redis.lrange(names.HISTORY_PREFIX + policy, 0, -1)
-        ended = {parse_run_id(each["run_id"])[1]: each for each in map(json.loads, history)}
+        records = map(json.loads, history)
+        ended = {RunId.stored(each["run_id"]).scheduled_for: each for each in records}
         assert len(ended) == len(history), "ended twice"
         assert set(ended) >= {start + n for n in range(1, outage + 1)}, "not accounted for"
         ran = {when for when, each in ended.items() if each["status"] == "ok"}

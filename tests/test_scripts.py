@@ -141,7 +141,7 @@ def test_an_argument_that_is_true_or_false_is_text_in_lua(folder: Path, redis: R
         "--! args mend force zero one\nreturn {mend, force, zero, one}"
     )
     call = script("ours/flags")
-    assert call(redis, yes=True, no=False, zero=0, one=1) == ["1", "", "0", "1"]
+    assert call(redis, mend=True, force=False, zero=0, one=1) == ["1", "", "0", "1"]
 
 
 @pytest.mark.parametrize(

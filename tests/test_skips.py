@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 from applying import apply
-from command_line import Quick
+from command_line import CommandLine, Quick
 from driven import Beat
 from helpers import wait_until
 from processes import Celery
@@ -19,13 +19,13 @@ from cron_tasks.audit.account_reader import days_between, read_accounts, read_op
 from cron_tasks.audit.backfill import plan_backfill
 from cron_tasks.audit.explain import explain_tick
 from cron_tasks.audit.tally import audit_job
-from cron_tasks.ledger.run_id import parse_run_id, run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry import skips
 from cron_tasks.registry.plan import Changes
 from cron_tasks.registry.registry import Registry
 from cron_tasks.repair.comparison import Comparison
 from cron_tasks.report.reporter import Reporter
-from cron_tasks.runs.outcomes import Attempt, Result, record
+from cron_tasks.runs.outcomes import Attempt, Result, write_record
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import Settings
@@ -64,7 +64,7 @@ def told_by_why(beat: Beat, tick: float) -> str:
     (account,) = read_accounts(
         beat.redis, ["7"], days_between(tick, tick), read_open_ticks(beat.redis)
     )
-    to_skip = beat.redis.zscore(names.SKIPS, run_id("7", tick)) is not None
+    to_skip = beat.redis.zscore(names.SKIPS, RunId("7", tick)) is not None
     return explain_tick(account, {}, tick, beat.clock.now, "UTC", to_skip).sentence
 
 
@@ -279,7 +279,7 @@ def test_a_skip_is_told_where_the_job_wants_it(beat: Beat, minute: float) -> Non
         skip(beat, tick)
     beat.run(31)
     (told,) = map(orjson.loads, beat.redis.lrange("queue:to_telegram", 0, -1))
-    assert (told["event"], told["run_id"]) == ("skipped", run_id("7", minute))
+    assert (told["event"], told["run_id"]) == ("skipped", RunId("7", minute))
     assert told["error"] == "skipped: somebody asked for that (`jobs skip-next`)"
     beat.clock.now = minute + 200
     beat.tick()
@@ -293,7 +293,7 @@ def test_a_skip_is_told_where_the_job_wants_it(beat: Beat, minute: float) -> Non
 
 def test_ids_that_look_like_runs_of_another_job_are_not_mixed_up(beat: Beat) -> None:
     due = beat.clock.now + 5
-    other = run_id("7", due)
+    other = RunId("7", due)
     beat.register(*({"id": each, "name": "x", "run_at": iso_utc(due)} for each in ("7", other)))
     assert skips.add(beat.redis, other, due, beat.clock.now)
     assert beat.run(6) == {"7": [due]}
@@ -326,8 +326,8 @@ def _month(when: float) -> int:
 
 def _skip_as_before(beat: Beat, tick: float) -> None:
     """Skip a tick as the version before did: its record at once, and the score moved on."""
-    line = record(
-        run_id("7", tick), Result("skipped", "by_hand"), Attempt(0, None, beat.clock.now, None)
+    line = write_record(
+        RunId("7", tick), Result("skipped", "by_hand"), Attempt(0, None, beat.clock.now, None)
     )
     beat.redis.zadd(names.ACCOUNT_PREFIX + "7", {line: tick})
     beat.redis.expire(names.ACCOUNT_PREFIX + "7", 8 * DAY)
@@ -378,7 +378,7 @@ def test_reports_name_the_next_tick_that_will_run(
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
     rest.jobs = [dict(MINUTELY)]
-    beat.scheduler.ledger._reporting = "1"
+    beat.scheduler.ledger._reporting = True
     reporter = Reporter(beat.redis, settings(rest, rest_report_path=JOBS_PATH + "{id}"))
     assert skips.add(beat.redis, "7", minute, beat.clock.now, report=True)
     assert reporter.send_due_reports(beat.clock) == 1
@@ -408,7 +408,7 @@ def test_a_backfill_offers_a_skipped_tick_once_it_has_passed(beat: Beat, minute:
     assert plan_backfill(beat.redis, job, *period, beat.clock.now).open == 1
     beat.tick()
     found = plan_backfill(beat.redis, job, *period, beat.clock.now)
-    assert found.missing == {run_id("7", minute): "skipped"}
+    assert found.missing == {RunId("7", minute): "skipped"}
 
 
 def test_a_key_of_another_type_skips_nothing(beat: Beat, minute: float) -> None:
@@ -473,7 +473,12 @@ def test_a_job_without_a_next_tick_has_none_to_skip(
 
 
 def test_live_a_skipped_tick_runs_when_it_is_asked_for_again(
-    quick: Quick, redis: Redis, synced: Callable[..., None], celery: Celery, rest: RestServer
+    cli: CommandLine,
+    quick: Quick,
+    redis: Redis,
+    synced: Callable[..., None],
+    celery: Celery,
+    rest: RestServer,
 ) -> None:
     row = {"id": "7", "name": "x", "every": 5, "notify": {"on": ["success", "skipped"]}}
     synced(row)
@@ -484,11 +489,11 @@ def test_live_a_skipped_tick_runs_when_it_is_asked_for_again(
     rest.jobs = [row | {"name": "y", "end_at": "2999-01-01T00:00:00Z"}]
     redis.lpush(names.POKE, "*")
     wait_until(lambda: Registry(redis).job("7").name == "y", "the edit")
-    after = run_id("7", (parse_run_id(skipped) or ("", 0.0))[1] + 5)
+    after = RunId("7", RunId.stored(skipped).scheduled_for + 5)
     ended = wait_until(lambda: _ends(redis) if after in _ends(redis) else None, "the tick after")
     assert ended[skipped] == ("skipped", "by_hand")
     assert ended[after] == ("ok", None)
-    quick.run("runs", "retry", skipped)
+    cli.run("runs", "retry", skipped)
     wait_until(lambda: _ends(redis)[skipped] == ("ok", None), "the skipped tick runs")
     assert quick.json("audit", "--since", "5min")["lost"] == []
 

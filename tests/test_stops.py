@@ -19,18 +19,19 @@ from cron_tasks.jobs.run import Run
 from cron_tasks.jobs.validation import validate_row
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Claim, Outcome
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import State
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import queries
 from cron_tasks.runs.commands import open_by_hand
-from cron_tasks.runs.outcomes import Attempt, Result, conclude, record
-from cron_tasks.runs.overdue import decide
+from cron_tasks.runs.outcomes import Attempt, Result, conclude, write_record
+from cron_tasks.runs.overdue import decide_overdue
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 
 NOW = 1_800_000_000.0
-TICK = run_id("7", NOW)
+TICK = RunId("7", NOW)
 HTTP = {"type": "http", "url": "http://127.0.0.1:9/"}
 ROW = {
     "id": 7, "name": "Report", "cron_expression": "0 * * * *", "action": HTTP, "chat_id": 1,
@@ -56,7 +57,7 @@ class Attempted:
         else:
             redis.hset(names.OPEN, TICK, "p|1||")
             redis.zadd(names.DEADLINES, {TICK: NOW + 5})
-        (self.claim,) = self.ledger.claim("w#1", NOW, [(TICK, "7")])
+        (self.claim,) = self.ledger.claim("w#1", NOW, [TICK])
 
     def fail(self, claim: Claim | None = None) -> str:
         """End the attempt as failed, to be tried again; the status that the run gets."""
@@ -69,8 +70,8 @@ class Attempted:
         assert self.ledger.finish(NOW + 1, [outcome]) == [TICK]
         return outcome.status
 
-    def record(self) -> tuple[str, str | None, str | None, int]:
-        found = queries.find(self.redis, TICK)
+    def write_record(self) -> tuple[str, str | None, str | None, int]:
+        found = queries.find_end(self.redis, TICK)
         assert found
         return found["status"], found["reason"], found["error"], found["attempt"]
 
@@ -79,7 +80,7 @@ class Attempted:
 def stops() -> dict[str, Callable[[Attempted], object]]:
     return {
         "cancelled": lambda it: it.ledger.stop([TICK], "cancelled|"),
-        "replaced": lambda it: it.ledger.stop([TICK], f"replaced|{run_id('7', NOW + 60)}"),
+        "replaced": lambda it: it.ledger.stop([TICK], f"replaced|{RunId('7', NOW + 60)}"),
         "paused": lambda it: it.registry.pause("7", "stocktaking", NOW),
         "removed": lambda it: apply(it.redis, Changes(removed=["7"]), NOW),
     }
@@ -112,9 +113,9 @@ def test_the_next_run_of_the_job_is_not_held_up(
         apply(redis, Changes(added=[Desired(it.job, "x")]), NOW + 2)
     if reason == "paused":
         it.registry.resume("7", NOW + 2)
-    later = run_id("7", NOW + 3600)
+    later = RunId("7", NOW + 3600)
     redis.hset(names.OPEN, later, "p|1||")
-    (claim,) = it.ledger.claim("w#2", NOW + 3600, [(later, "7")])
+    (claim,) = it.ledger.claim("w#2", NOW + 3600, [later])
     assert claim.verdict == ""
 
 
@@ -165,7 +166,7 @@ def test_a_pause_does_not_end_what_a_person_started(redis: Redis) -> None:
 
 def test_a_run_by_hand_never_takes_the_name_of_a_tick(redis: Redis) -> None:
     it = Attempted(redis)
-    assert open_by_hand(it.ledger, it.job, NOW + 3600) == run_id("7", NOW + 3600.001)
+    assert open_by_hand(it.ledger, it.job, NOW + 3600) == RunId("7", NOW + 3600.001)
 
 
 @pytest.mark.parametrize("failed_before", [False, True])
@@ -178,17 +179,17 @@ def test_a_run_that_is_done_again_fails_and_is_stopped_shows_that_attempt(
         redis.zadd(names.FAILED, {TICK: NOW})
         redis.expire(names.FAILED, 60)
     else:
-        before = record(TICK, Result("missed", "no_catchup"), Attempt(0, None, NOW, None))
+        before = write_record(TICK, Result("missed", "no_catchup"), Attempt(0, None, NOW, None))
         redis.zadd(names.ACCOUNT_PREFIX + "7", {before: NOW})
     redis.hset(names.OPEN, TICK, "r|1|hr|w#1")
-    it.claim.state = "r|1|hr|w#1"
+    it.claim.state = State.parse("r|1|hr|w#1")
     if waits:
         it.fail()
         it.ledger.finish(NOW + 2, [_stopped(it)])
     else:
         it.ledger.stop([TICK], "cancelled|")
         it.fail()
-    found = queries.details(redis, TICK)
+    found = queries.describe_run(redis, TICK)
     assert found
     if failed_before:
         # What is known of the failure stays, and it stays in the dead list.
@@ -202,7 +203,7 @@ def test_a_run_that_is_done_again_fails_and_is_stopped_shows_that_attempt(
 def _stopped(it: Attempted) -> Outcome:
     """How a run ends that waits for its next attempt when somebody cancels it."""
     it.ledger.stop([TICK], "cancelled|")
-    (outcome,) = decide(it.ledger.overdue(NOW + 2, 10), NOW + 2, Settings()).close
+    (outcome,) = decide_overdue(it.ledger.overdue(NOW + 2, 10), NOW + 2, Settings()).close
     return outcome
 
 
@@ -216,14 +217,14 @@ def test_only_success_takes_a_run_out_of_the_dead_list(redis: Redis, verdict: st
 
     end(it.claim, Result("failed", error="HTTP 500", final=True))
     it.ledger.open([TICK], NOW + 2, again=True)
-    (claim,) = it.ledger.claim("w#2", NOW + 2, [(TICK, "7")])
+    (claim,) = it.ledger.claim("w#2", NOW + 2, [TICK])
     if verdict == "skipped":
         end(claim, Result("skipped", "overlap", other="another"))
         assert it.record()[:3] == ("failed", None, "HTTP 500")
         # Who waits for it hears that it was skipped.
-        assert (last := queries.last_end(redis, TICK))
+        assert (last := queries.find_last_end(redis, TICK))
         assert (last["status"], last["reason"]) == ("skipped", "overlap")
-        assert [run["status"] for run in queries.ended(redis, "7", "failed")] == ["failed"]
+        assert [run["status"] for run in queries.list_ended(redis, "7", "failed")] == ["failed"]
     else:
         end(claim, Result("ok"))
         assert it.record()[0] == "ok"
@@ -254,7 +255,7 @@ def test_live_a_cancel_counts_whatever_the_service_asks_for(
         cli.run("runs", "cancel", first)
         answer.set()
         wait_until(lambda: not redis.exists(names.OPEN), "the end of the run")
-        found = queries.find(redis, first)
+        found = queries.find_end(redis, RunId.stored(first))
         assert found
         assert (found["status"], found["reason"]) == ("skipped", "cancelled")
         assert len(target.requests) == 1
@@ -278,7 +279,7 @@ def test_a_missed_tick_that_is_run_by_hand_has_one_outcome_everywhere(
     from cron_tasks.audit.account_reader import days_between, read_accounts, read_open_ticks
     from cron_tasks.audit.explain import explain_tick
     from cron_tasks.ledger.records import Advance
-    from cron_tasks.runs.outcomes import record
+    from cron_tasks.runs.outcomes import write_record
 
     it = Attempted(redis, retry={"max_attempts": 1})
     redis.delete(names.OPEN, names.DEADLINES, names.GOING)
@@ -286,17 +287,17 @@ def test_a_missed_tick_that_is_run_by_hand_has_one_outcome_everywhere(
     key = names.entry_key("7")
     redis.zadd(names.SCHEDULE, {key: NOW})
     by = Attempt(0, None, NOW + 9, None)
-    line = record(TICK, Result("missed", "coalesced"), by, missed_until)
+    line = write_record(TICK, Result("missed", "coalesced"), by, missed_until)
     it.ledger.advance("me", NOW + 9, [Advance(key, repr(NOW), NOW + 7200, "{}", (), "7", line)], 99)
     it.ledger.open([TICK], NOW + 10, again=True)
-    (claim,) = it.ledger.claim("w#2", NOW + 10, [(TICK, "7")])
+    (claim,) = it.ledger.claim("w#2", NOW + 10, [TICK])
     run, by = Run(it.job, TICK, NOW, 1), Attempt(1, NOW + 10, NOW + 11, "w")
     error = "HTTP 500" if status == "failed" else None
     result = Result(status, error=error, final=True)
     it.ledger.finish(NOW + 11, [conclude(run, claim, result, by, Settings(), 0.5)])
-    found = queries.find(redis, TICK)
+    found = queries.find_end(redis, TICK)
     assert found
     assert found["status"] == status
     (account,) = read_accounts(redis, ["7"], days_between(NOW, NOW), read_open_ticks(redis))
-    history = {run["run_id"]: run for run in queries.ended(redis, "7") if "until" not in run}
+    history = {run["run_id"]: run for run in queries.list_ended(redis, "7") if "until" not in run}
     assert explain_tick(account, history, NOW, NOW + 20, "UTC").status == status

@@ -18,7 +18,7 @@ from rest_server import RestServer
 
 from cron_tasks.beat.publisher import QUEUE_FULL
 from cron_tasks.ledger.ledger import Ledger
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
@@ -101,16 +101,16 @@ class World:
         known = Registry(self.redis).fingerprints
         wait_until(lambda: known().keys() == actions.keys(), "the jobs")
 
-    def run(self, job: str) -> str:
-        tick = run_id(job, round(time.time(), 3))
+    def run(self, job: str) -> RunId:
+        tick = RunId(job, round(time.time(), 3))
         self.ledger.open([tick], time.time())
         return tick
 
-    def ended(self, tick: str) -> dict[str, Any]:
+    def ended(self, tick: RunId) -> dict[str, Any]:
         """The record of a run, once it has ended."""
 
         def find() -> dict[str, Any] | None:
-            records = map(json.loads, self.ledger.history(tick.rpartition("@")[0]))
+            records = map(json.loads, self.ledger.history(tick.job_id))
             return next((record for record in records if record["run_id"] == tick), None)
 
         return wait_until(find, f"the end of {tick}")

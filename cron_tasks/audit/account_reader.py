@@ -12,8 +12,9 @@ from redis import Redis
 from cron_tasks.audit.day_check import Evidence
 from cron_tasks.audit.job_account import Folded, JobAccount, Version
 from cron_tasks.errors import ScheduleError
-from cron_tasks.ledger.records import ONE_TICK
-from cron_tasks.ledger.run_id import parse_run_id
+from cron_tasks.ledger.day_count import DayCount
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import State
 from cron_tasks.registry import entries
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.store import names
@@ -51,7 +52,7 @@ def read_accounts(
 
 def _read_page(
     redis: Redis, page: Sequence[str], days: Sequence[int], opened: Mapping[str, str] | None
-) -> tuple[list[Any], list[Any], dict[str, dict[float, str]], dict[str, tuple[Any, Any]]]:
+) -> tuple[list[Any], list[Any], dict[str, dict[float, State]], dict[str, tuple[Any, Any]]]:
     """Return for a page of jobs: two replies a day, four replies a job, the open ticks by job, and
     the counts of old records and the history of those jobs that need them."""
     with redis.pipeline(transaction=opened is None) as pipe:
@@ -97,7 +98,7 @@ def _build_account(
     row: Sequence[Any],
     ok: Mapping[int, int],
     old_ok: Mapping[int, int],
-    opened: Mapping[float, str],
+    opened: Mapping[float, State],
 ) -> JobAccount:
     entry, score, lines, records = row
     versions, forgotten = _read_versions(entry, lines)
@@ -117,11 +118,11 @@ def _add_rest(account: JobAccount, folded: Any, past: Any) -> JobAccount:
     )
 
 
-def _group_by_job(opened: Mapping[str, str]) -> dict[str, dict[float, str]]:
-    by_job: dict[str, dict[float, str]] = {}
+def _group_by_job(opened: Mapping[str, str]) -> dict[str, dict[float, State]]:
+    by_job: dict[str, dict[float, State]] = {}
     for name, state in opened.items():
-        if tick := parse_run_id(name):
-            by_job.setdefault(tick[0], {})[tick[1]] = state
+        if run := RunId.parse(name):
+            by_job.setdefault(run.job_id, {})[run.scheduled_for] = State.parse(state)
     return by_job
 
 
@@ -130,7 +131,7 @@ def _read_folded_counts(
 ) -> tuple[Folded, list[tuple[float, float, dict[str, Any]]], float]:
     """Return the counts by the hour, the manual runs, and the time up to which records of
     stretches were dropped."""
-    counts, by_hand, unknown = dict[tuple[int, str, str | None], tuple[int, int]](), [], 0.0
+    counts, by_hand, unknown = dict[tuple[int, str, str | None], DayCount](), [], 0.0
     for name, value in fields.items():
         if name == "until":
             unknown = datetime.fromisoformat(value).timestamp()
@@ -140,8 +141,7 @@ def _read_folded_counts(
             by_hand.append((when, when, ended))
         else:
             hour, status, reason = name.split(":", 2)
-            number, checksums = divmod(int(value), ONE_TICK)
-            counts[int(hour), status, reason or None] = number, checksums
+            counts[int(hour), status, reason or None] = DayCount.unpack(int(value))
     return counts, by_hand, unknown
 
 
@@ -149,12 +149,12 @@ def _read_evidence(lines: Sequence[str]) -> Evidence:
     """Return the evidence in a job's history, whose records come newest first."""
     ok, ended, since = Counter[float](), set[float](), float("inf")
     for record in map(orjson.loads, lines):
-        tick = parse_run_id(record["run_id"])
-        if "until" in record or tick is None:
+        run = RunId.parse(record["run_id"])
+        if "until" in record or run is None:
             continue
-        ended.add(tick[1])
+        ended.add(run.scheduled_for)
         since = record["finished_at"]
-        ok[tick[1]] += record["status"] == "ok"
+        ok[run.scheduled_for] += record["status"] == "ok"
     return Evidence(ok, frozenset(ended), since)
 
 

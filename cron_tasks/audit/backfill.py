@@ -13,7 +13,7 @@ from cron_tasks.audit.job_account import JobAccount, expect_ticks, recorded_end,
 from cron_tasks.errors import RunUnfit
 from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.ledger import Ledger
-from cron_tasks.ledger.run_id import parse_run_id, run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs import queries
 from cron_tasks.schedules import Schedule
 from cron_tasks.schedules.durations import DAY
@@ -41,7 +41,7 @@ class Backfill:
     """
 
     ticks: int
-    missing: dict[str, str | None] = field(default_factory=dict)
+    missing: dict[RunId, str | None] = field(default_factory=dict)
     ok: int = 0
     open: int = 0
     unsure: int = 0
@@ -49,22 +49,22 @@ class Backfill:
     unknown: int = 0
     known_since: float | None = None
 
-    def is_still_missing(self, redis: Redis, job: Job, run_id: str, now: float) -> bool:
+    def is_still_missing(self, redis: Redis, job: Job, run_id: RunId, now: float) -> bool:
         """Look up again how one of the missing ticks ended, and return whether to run it.
 
         Another command may have run it meanwhile. If other ticks of its day ran, its count may have
         made it unsure. It is missing all the same, because a manual run has a record of its own.
         """
-        _, when = parse_run_id(run_id) or ("", 0.0)
+        when = run_id.scheduled_for
         found = plan_backfill(redis, job, when, when, now)
         self.missing |= found.missing
         return not (found.ok or found.open)
 
-    def open_all(self, ledger: Ledger, now: float) -> list[str]:
+    def open_all(self, ledger: Ledger, now: float) -> list[RunId]:
         """Open the missing ticks, due `now`. Return the run ids that were not open yet."""
         return [each for page in pages(self.missing) for each in self.open_some(ledger, page, now)]
 
-    def open_some(self, ledger: Ledger, run_ids: Sequence[str], due: float) -> list[str]:
+    def open_some(self, ledger: Ledger, run_ids: Sequence[RunId], due: float) -> list[RunId]:
         """Open some of the missing ticks. Beat sends them from `due` on, unless a caller does.
 
         Return the run ids that were not open yet.
@@ -95,10 +95,10 @@ def plan_backfill(redis: Redis, job: Job, start: float, end: float, now: float) 
     if not ticks:
         return found
     (account,) = read_accounts(redis, [job.id], days_between(ticks[0], ticks[-1]), opened)
-    ran_ok = {run["run_id"] for run in queries.ended(redis, job.id, "ok")}
+    ran_ok = {run["run_id"] for run in queries.list_ended(redis, job.id, "ok")}
     status_by_count = cache(lambda day: _judge_by_count(account, day, now))
     for tick in ticks:
-        name, status = run_id(job.id, tick), _recorded_status(account, tick)
+        name, status = RunId(job.id, tick), _recorded_status(account, tick)
         if status == "by count":
             status = "ok" if name in ran_ok else status_by_count(int(tick // DAY))
         if status in ("ok", "open", "unsure"):

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cron_tasks.ledger.records import checksum, milliseconds, milliseconds_of
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.day_count import checksum_of, invert_checksum
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.schedules.iso8601 import iso_utc
 
@@ -67,14 +67,14 @@ class DayCheck:
         """Return what is wrong, or an empty list if the count is that of the ticks."""
         more, rest = self.count - len(self.ticks), None
         if self.sum is not None:
-            rest = self.sum - sum(map(_checksum_of, self.ticks))
+            rest = self.sum - sum(map(checksum_of, self.ticks))
         if more == 0 and not rest:
             return []
         found = self._name_by_history(evidence)
         more -= sum(-1 if each.kind == "lost" else 1 for each in found)
         if rest is not None:
             signed = ((each.tick, -1 if each.kind == "lost" else 1) for each in found)
-            rest -= sum(sign * _checksum_of(tick) for tick, sign in signed if tick is not None)
+            rest -= sum(sign * checksum_of(tick) for tick, sign in signed if tick is not None)
         if more == 0 and not rest:
             return found
         return found + (self._name_by_count(more, rest) or self._report_numbers(more, rest))
@@ -97,27 +97,27 @@ class DayCheck:
         The count has `more` ticks than it should, and `rest` is the surplus of its checksums.
         """
         left = self.ticks
-        if more < 0 and -more == len(left) and rest in (None, -sum(map(_checksum_of, left))):
+        if more < 0 and -more == len(left) and rest in (None, -sum(map(checksum_of, left))):
             return [self._finding("lost", tick) for tick in left]
         if rest is None:
             return []
         if more == -1:
-            return [self._finding("lost", tick) for tick in left if _checksum_of(tick) == -rest][:1]
+            return [self._finding("lost", tick) for tick in left if checksum_of(tick) == -rest][:1]
         if more == 1 and rest >= 0:
             return self._name_surplus(rest)
         if more == 0 and len(left) <= PAIRS:
-            lost = {_checksum_of(tick): tick for tick in left}
+            lost = {checksum_of(tick): tick for tick in left}
             for tick in (*left, *self.others):
-                if (gone := lost.get(_checksum_of(tick) - rest)) is not None:
+                if (gone := lost.get(checksum_of(tick) - rest)) is not None:
                     return [self._finding("lost", gone), self._finding("doubled", tick)]
         return []
 
     def _name_surplus(self, rest: int) -> list[Finding]:
         """Return the one tick too many in the count, which may be one that was not asked for."""
-        in_day = milliseconds_of(rest)
-        tick = self.number * DAY + in_day / 1000
-        if checksum(in_day) != rest or in_day >= DAY * 1000:
+        in_day = invert_checksum(rest)
+        if in_day is None:
             return []
+        tick = self.number * DAY + in_day / 1000
         if tick in self.others or tick in self.ticks:
             return [self._finding("doubled", tick)]
         return [self._finding("unasked", tick)] if in_day % 1000 == 0 else []
@@ -149,8 +149,4 @@ class DayCheck:
         return iso_utc(self.number * DAY)[:10]
 
     def _finding(self, kind: str, tick: float) -> Finding:
-        return Finding(kind, run_id(self.job_id, tick), tick=tick)
-
-
-def _checksum_of(tick: float) -> int:
-    return checksum(milliseconds(tick))
+        return Finding(kind, RunId(self.job_id, tick), tick=tick)

@@ -6,16 +6,23 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cron_tasks.audit.job_account import JobAccount, Version, status_of
-from cron_tasks.ledger.run_id import parse_run_id
-from cron_tasks.runs.reasons import REASONS, because_of
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import Flag, Kind, State
+from cron_tasks.runs.reasons import REASONS, explain_end
 from cron_tasks.schedules.catchup import is_fire_time
 from cron_tasks.schedules.human import format_distance, format_local, format_runtime
 
 _OPEN = {
-    "p": "waits for a worker",
-    "q": "is queued behind a running run of the same job",
-    "r": "is running",
-    "w": "waits for its turn",
+    Kind.PENDING: "waits for a worker",
+    Kind.QUEUED: "is queued behind a running run of the same job",
+    Kind.RUNNING: "is running",
+    Kind.DELEGATED: "is running",
+    Kind.WAITING: "waits for its turn",
+}
+#: The same for a run that comes to a further attempt, where it is another text.
+_OPEN_AGAIN = {
+    Kind.PENDING: "waits for a worker for its next attempt",
+    Kind.WAITING: "waits for its next attempt",
 }
 #: Reasons why a run that failed was not retried.
 _NOT_RETRIED = ("paused", "disabled", "discarded")
@@ -106,7 +113,7 @@ def _explain_end(account: JobAccount, history: History, at: float, now: float, z
         return Answer(True, "open", f"{start} has not fired yet: no beat has processed it")
     record = account.record_of(at) or _find_by_time(history, at)
     if status in ("skipped", "missed"):
-        why = _explain_overlap(record or {}, account, history, zone) or because_of(record, reason)
+        why = _explain_overlap(record or {}, account, history, zone) or explain_end(record, reason)
         return Answer(True, status, f"{start} {became} {status}: {why}")
     if record is None:
         ran = "ran ok" if status == "ok" else "failed"
@@ -114,13 +121,13 @@ def _explain_end(account: JobAccount, history: History, at: float, now: float, z
     return Answer(True, status, f"{start} {_describe_run(record, zone)}")
 
 
-def _explain_open(state: str) -> str:
+def _explain_open(state: State) -> str:
     """Return what an open run does. It has failed so far only if it comes to a further attempt."""
-    kind, attempt, flags, _ = state.split("|", 3)
-    if kind == "r" or attempt == "1":
-        return _OPEN["w" if kind == "p" and "q" in flags else kind]
-    further = {"w": "waits for its next attempt", "p": "waits for a worker for its next attempt"}
-    return f"failed and {further.get(kind, _OPEN[kind])}"
+    kind = state.kind
+    if not state.in_flight and state.attempt > 1:
+        return f"failed and {_OPEN_AGAIN.get(kind, _OPEN[kind])}"
+    had_turn = kind is Kind.PENDING and Flag.WAS_QUEUED in state.flags
+    return _OPEN[Kind.WAITING if had_turn else kind]
 
 
 def _show_counts(account: JobAccount, at: float) -> str:
@@ -130,7 +137,8 @@ def _show_counts(account: JobAccount, at: float) -> str:
 
 
 def _find_by_time(history: History, at: float) -> Mapping[str, Any] | None:
-    found = (r for run, r in history.items() if (parse_run_id(run) or ("", None))[1] == at)
+    runs = ((RunId.parse(text), record) for text, record in history.items())
+    found = (record for run, record in runs if run and run.scheduled_for == at)
     return next(found, None)
 
 
@@ -154,12 +162,12 @@ def _explain_overlap(
     """Return which run was in the way of this one and how it ended, or None if there was none."""
     if not record.get("other"):
         return None
-    _, when = parse_run_id(record["other"]) or ("", 0.0)
+    when = RunId.stored(record["other"]).scheduled_for
     start = f"the run of {format_local(when, zone)}"
     if record["reason"] != "overlap":
         if began := record.get("started_at"):
             return f"{start} took its place after {format_runtime(record['finished_at'] - began)}"
-        return because_of(record, record["reason"], f"{start} took its place")
+        return explain_end(record, record["reason"], f"{start} took its place")
     found = account.record_of(when) or history.get(record["other"])
     if found is None or found.get("finished_at") is None:
         is_queued = _was_queued(account, when)
@@ -173,6 +181,6 @@ def _explain_overlap(
 
 
 def _was_queued(account: JobAccount, tick: float) -> bool:
-    """Return whether an open run is, or was, queued behind another one."""
-    kind, _, flags, _ = account.open.get(tick, "r|1||").split("|", 3)
-    return kind == "q" or "q" in flags
+    """Return whether an open run is or was queued. Only such a run is waited behind."""
+    state = account.open.get(tick)
+    return state is not None and (state.kind is Kind.QUEUED or Flag.WAS_QUEUED in state.flags)

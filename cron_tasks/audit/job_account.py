@@ -7,13 +7,14 @@ from functools import lru_cache
 from typing import Any
 
 from cron_tasks.audit.day_check import Evidence
-from cron_tasks.ledger.records import ONE_TICK, counted, milliseconds
+from cron_tasks.ledger.day_count import DayCount, checksum_of, count_one, milliseconds_in_day
+from cron_tasks.ledger.state import State
 from cron_tasks.schedules import Schedule
 from cron_tasks.schedules.catchup import is_fire_time
 from cron_tasks.schedules.durations import DAY, HOUR
 
-#: Counts by the hour: (hour since 1970, status, reason) to the number and the sum of checksums.
-Folded = Mapping[tuple[int, str, str | None], tuple[int, int]]
+#: Counts by the hour: hour since 1970, status and reason.
+Folded = Mapping[tuple[int, str, str | None], DayCount]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class JobAccount:
     versions: list[Version]
     records: list[tuple[float, float, dict[str, Any]]]
     ok: Mapping[int, int]
-    open: Mapping[float, str]
+    open: Mapping[float, State]
     next: float | None
     old_ok: Mapping[int, int] = field(default_factory=dict)
     folded: Folded = field(default_factory=dict)
@@ -86,7 +87,7 @@ class JobAccount:
     def counts_in_hour(self, tick: float) -> dict[tuple[str, str | None], int]:
         """Return the counts that are left of a tick's hour, by status and reason."""
         hour = int(tick // HOUR)
-        return {(s, r): number for (h, s, r), (number, _) in self.folded.items() if h == hour}
+        return {(s, r): count.runs for (h, s, r), count in self.folded.items() if h == hour}
 
     def count_of_day(self, day: int, ticks: Iterable[float]) -> tuple[int, int | None]:
         """Return how many ticks of a day were counted, and the sum of their checksums.
@@ -94,16 +95,16 @@ class JobAccount:
         The sum is None if the version before counted a part of them, as on the day of the upgrade.
         If it counted exactly `ticks`, the sum is computed from these.
         """
-        number, checksums = divmod(self.ok.get(day, 0), ONE_TICK)
-        for (hour, *_), (folded, its_sum) in self.folded.items():
+        count = DayCount.unpack(self.ok.get(day, 0))
+        for (hour, *_), folded in self.folded.items():
             if hour // 24 == day:
-                number, checksums = number + folded, checksums + its_sum
-        if not (old := self.old_ok.get(day, 0)):
-            return number, checksums
-        old_number, old_sum = divmod(old, ONE_TICK)
-        if number == 0 and (old_number, old_sum) == _old_count(ticks):
-            return old_number, sum(counted(tick) - ONE_TICK for tick in ticks)
-        return number + old_number, None
+                count += folded
+        if not (packed := self.old_ok.get(day, 0)):
+            return count.runs, count.checksums
+        old = DayCount.unpack(packed)
+        if count.runs == 0 and old == _old_count(ticks):
+            return old.runs, sum(map(checksum_of, ticks))
+        return count.runs + old.runs, None
 
     def version_at(self, when: float) -> Version | None:
         return next((v for v in self.versions if v.since < when <= v.until), None)
@@ -152,7 +153,7 @@ def expect_ticks(
     while tick and (when := tick.timestamp()) <= end:
         ticks.append(when)
         day = int(when // DAY)
-        by_day[day] = by_day.get(day, 0) + counted(when)
+        by_day[day] = by_day.get(day, 0) + count_one(when)
         tick = schedule.after(tick)
     asked = sum(since < when <= until for when in ticks)
     return Expected(tuple(ticks), asked, by_day)
@@ -196,7 +197,7 @@ def status_of(account: JobAccount, tick: float) -> tuple[str, str | None]:
     return "unsure", None
 
 
-def _old_count(ticks: Iterable[float]) -> tuple[int, int]:
-    """Return the count of the version before: number of ticks and sum of their milliseconds."""
-    found = list(map(milliseconds, ticks))
-    return len(found), sum(found)
+def _old_count(ticks: Iterable[float]) -> DayCount:
+    """Return the count of the version before, which adds up milliseconds in place of checksums."""
+    found = list(map(milliseconds_in_day, ticks))
+    return DayCount(len(found), sum(found))

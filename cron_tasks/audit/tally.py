@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from cron_tasks.audit.day_check import DayCheck, Evidence, Finding
 from cron_tasks.audit.job_account import JobAccount, expect_ticks, recorded_end
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.schedules.durations import DAY, HOUR
 from cron_tasks.schedules.iso8601 import iso_utc
 
@@ -111,7 +111,7 @@ def audit_job(account: JobAccount, since: float, until: float, now: float) -> Ta
     days = _count_ticks(tally, account, ticks, window)
     _count_folded_records(tally, account, window)
     tally.doubled += [
-        run_id(account.job_id, tick)
+        RunId(account.job_id, tick)
         for tick, _, record in account.records
         if record.get("twice") and window.holds(tick)
     ]
@@ -144,10 +144,10 @@ def _count_ticks(
 
 def _count_folded_records(tally: Tally, account: JobAccount, window: Window) -> None:
     """Move the ticks that are left only as counts by the hour from ok to how they ended."""
-    for (hour, status, reason), (number, _) in account.folded.items():
+    for (hour, status, reason), folded in account.folded.items():
         if window.since <= hour * HOUR < window.until:
-            tally.count(status, reason, number)
-            tally.ok -= number
+            tally.count(status, reason, folded.runs)
+            tally.ok -= folded.runs
 
 
 def _check_day(account: JobAccount, day: int, days: _Days, known_from: float) -> list[Finding]:

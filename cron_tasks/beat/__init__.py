@@ -1,5 +1,12 @@
 """The beat process: it fires jobs when they are due, and looks after overdue runs."""
 
-from cron_tasks.beat.scheduler import Scheduler
+from typing import Any
 
-__all__ = ["Scheduler"]
+
+def __getattr__(name: str) -> Any:
+    """Import `Scheduler` only when Celery asks for it, since it configures the app."""
+    if name == "Scheduler":
+        from cron_tasks.beat.scheduler import Scheduler
+
+        return Scheduler
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,11 +11,11 @@ from redis import Redis
 from cron_tasks.beat.passed_over import skipped
 from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.records import Advance
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.tick import Due
 from cron_tasks.registry import entries
 from cron_tasks.registry.skips import NONE, Skips, by_job, first_kept
-from cron_tasks.runs.outcomes import passed_over
+from cron_tasks.runs.outcomes import record_missed
 from cron_tasks.schedules import Schedule
 from cron_tasks.schedules.catchup import (
     FireTimes,
@@ -134,7 +134,7 @@ def judge(
     times = skips.get(job_id, ())
     firing, to_skip = _fire(row, schedule, now, settings.misfire_grace, times)
     quick = "action" not in document
-    ticks = [Due(run_id(job_id, tick), job_id, options, quick) for tick in firing.ticks]
+    ticks = [Due(RunId(job_id, tick), job_id, options, quick) for tick in firing.ticks]
     last = firing.ticks[-1] if firing.ticks else now
     if firing.missed:
         last = max(firing.ticks, default=firing.missed.last)
@@ -153,7 +153,7 @@ def judge(
     )
     if firing.missed:
         job = Job.from_document(row.job or "")
-        advance.missed, advance.told = passed_over(job, firing.missed, now, settings)
+        advance.missed, advance.told = record_missed(job, firing.missed, now, settings)
     if to_skip:
         advance.skipped = skipped(Job.from_document(row.job or ""), to_skip, now, settings)
     return advance, ticks

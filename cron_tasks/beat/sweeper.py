@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from cron_tasks.ledger.ledger import Ledger
-from cron_tasks.ledger.records import TASK, Overdue
+from cron_tasks.ledger.records import Overdue
+from cron_tasks.ledger.state import Kind
 from cron_tasks.ledger.tick import Due
-from cron_tasks.runs.overdue import Decisions, decide
+from cron_tasks.runs.overdue import Decisions, decide_overdue
 from cron_tasks.settings import Settings
 
 log = structlog.get_logger("cron_tasks.beat")
@@ -34,8 +35,8 @@ def sweep(
         return False
     left = _left_to_tasks(page, waiting, revoke)
     for tick in left:
-        ledger.renew(TASK + (tick.task_id or ""), now, [tick.run_id])
-    decisions = decide([tick for tick in page if tick not in left], now, settings)
+        ledger.renew(tick.state.holder, now, [tick.run_id])
+    decisions = decide_overdue([tick for tick in page if tick not in left], now, settings)
     queues = {tick.options.get("queue") for tick in decisions.lost}
     idle = {queue for queue in queues if not waiting(queue)}
     lost = [tick for tick in decisions.lost if tick.options.get("queue") in idle]
@@ -60,11 +61,13 @@ def _left_to_tasks(
     revoke: Callable[[Sequence[str]], None],
 ) -> list[Overdue]:
     """End the tasks that runs were handed over to; those whose outcome may wait in our queue."""
-    task_ids = [tick.task_id for tick in page if tick.task_id]
+    task_ids = [task_id for tick in page if (task_id := tick.state.task_id)]
     if not task_ids:
         return []
     revoke(task_ids)
-    return [tick for tick in page if tick.task_id and not tick.stopped] if waiting(None) else []
+    if not waiting(None):
+        return []
+    return [tick for tick in page if tick.state.kind is Kind.DELEGATED and not tick.stopped]
 
 
 def _log(decisions: Decisions, sent_again: int) -> None:

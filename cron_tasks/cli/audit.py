@@ -20,7 +20,7 @@ from cron_tasks.cli import console
 from cron_tasks.schedules.human import format_local
 from cron_tasks.store.paging import pages
 from cron_tasks.text.display import printable
-from cron_tasks.text.plurals import number_of
+from cron_tasks.text.english import number_of
 
 #: Most faults shown of each kind. JSON has all.
 SHOWN = 50

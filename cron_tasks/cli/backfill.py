@@ -12,9 +12,10 @@ from cron_tasks.cli import console
 from cron_tasks.cli.following import ask_patiently, describe_outcome, send_run, wait_for_end
 from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.ledger import PATIENCE
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.schedules.human import format_local
-from cron_tasks.text.plurals import number_of
+from cron_tasks.text.english import number_of
 
 
 @click.command()
@@ -92,7 +93,7 @@ def _print_not_due(found: Backfill, job: Job, dry_run: bool) -> None:
         click.echo(f"Ticks of the current schedule that were not due: {', '.join(parts)}")
 
 
-def _run_in_turn(redis: Redis, job: Job, found: Backfill) -> Iterator[str]:
+def _run_in_turn(redis: Redis, job: Job, found: Backfill) -> Iterator[RunId]:
     """Run the missing ticks one after the other, and yield those that this command opened.
 
     Meanwhile another command may have run a tick, or opened it. So each tick is looked up again.

@@ -11,6 +11,7 @@ from cron_tasks.errors import RunUnfit
 from cron_tasks.health.failures import describe_failure
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.routing import routing_options
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs import queries
 from cron_tasks.schedules.human import format_runtime
 from cron_tasks.store import names
@@ -56,16 +57,16 @@ def ask_patiently(ask: Callable[[], T]) -> T:
             time.sleep(LOOK_EVERY)
 
 
-def wait_for_end(redis: "Redis", run_id: str) -> queries.Shape:
+def wait_for_end(redis: "Redis", run_id: RunId) -> queries.Shape:
     """Wait until an open run has ended, and return it. Raises RunUnfit if Redis forgot it."""
     while ask_patiently(lambda: redis.hexists(names.OPEN, run_id)):
         time.sleep(LOOK_EVERY / 2)
-    if (run := ask_patiently(lambda: queries.last_end(redis, run_id))) is None:
+    if (run := ask_patiently(lambda: queries.find_last_end(redis, run_id))) is None:
         raise RunUnfit(f"Run {run_id} is no longer open, and Redis has no record of how it ended")
     return run
 
 
-def start_run(redis: "Redis", job: Job, run_id: str, wait: bool) -> None:
+def start_run(redis: "Redis", job: Job, run_id: RunId, wait: bool) -> None:
     """Send an open tick, print its id and, with `wait`, its end. Exits 1 if that is not ok."""
     send_run(job, run_id)
     if not wait:

@@ -7,10 +7,10 @@ from redis import Redis
 
 from cron_tasks.cli import console
 from cron_tasks.errors import CronTasksError
-from cron_tasks.ledger.run_id import run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry import skips
 from cron_tasks.registry.registry import Registered
-from cron_tasks.runs.overtaken import tell_overtaken
+from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.schedules.human import format_local
 from cron_tasks.settings import load
 from cron_tasks.text.display import printable
@@ -34,7 +34,7 @@ def pause(job_id: str, reason: str) -> None:
     with console.open_redis() as redis:
         overtaken = console.open_registry(redis).pause(job_id, reason, now)
         ledger = console.open_ledger(redis)
-        tell_overtaken(ledger, load(), overtaken, "paused", now)
+        list_overtaken(ledger, load(), overtaken, "paused", now)
         ledger.look_after({job_id}, now)
     console.show(
         {"id": job_id, "paused": {"reason": reason, "since": format_local(now)}},
@@ -77,7 +77,7 @@ def skip_next(job_id: str, undo: bool) -> None:
         (found,) = registry.registered([job_id])
         tick = _undo_skip(redis, found, now) if undo else _skip(redis, found, now)
         (found,) = registry.registered([job_id])
-    name, upcoming = run_id(job_id, tick), format_local(found.next, found.job.timezone)
+    name, upcoming = RunId(job_id, tick), format_local(found.next, found.job.timezone)
     done, will = ("undone", "is no longer skipped") if undo else ("skipped", "will be skipped")
     console.show(
         {"id": job_id, done: name, "next": upcoming},
@@ -108,7 +108,7 @@ def _skip(redis: Redis, found: Registered, now: float) -> float:
     if tick is None:
         raise CronTasksError(f"Job {job_id} has no next tick to skip")
     if not skips.add(redis, job_id, tick, now, _has_reports()):
-        raise CronTasksError(f"{run_id(job_id, tick)} fired just now, so it was not skipped")
+        raise CronTasksError(f"{RunId(job_id, tick)} fired just now, so it was not skipped")
     return tick
 
 
@@ -119,7 +119,7 @@ def _undo_skip(redis: Redis, found: Registered, now: float) -> float:
         raise CronTasksError(f"Job {job_id} has no coming tick that is to be skipped")
     if not skips.take_back(redis, job_id, coming[0], now, _has_reports()):
         raise CronTasksError(
-            f"{run_id(job_id, coming[0])} was skipped just now. It is too late to undo that"
+            f"{RunId(job_id, coming[0])} was skipped just now. It is too late to undo that"
         )
     return coming[0]
 

@@ -94,9 +94,9 @@ def list_runs(
             _follow(redis, is_wanted, most)
         found: list[queries.Shape] = []
         if status not in queries.ENDED:
-            found += queries.still_open(redis, most, job_id, status)
+            found += queries.list_open(redis, most, job_id, status)
         if status not in queries.OPEN:
-            ends = filter(is_wanted, queries.ended(redis, job_id, status))
+            ends = filter(is_wanted, queries.list_ended(redis, job_id, status))
             found += islice(ends, most - len(found))
     console.show(list(map(select_fields, found)), lambda: print_runs(found, zone))
 
@@ -142,18 +142,18 @@ def _whole_second(moment: str | None, zone: str) -> str:
 def show(run_id: str) -> None:
     """Show everything about one run: its attempts, its output, and why it was skipped or missed."""
     with console.open_redis() as redis:
-        asked_for, job_id, _ = commands.named(run_id)
-        found = queries.details(redis, asked_for)
+        asked_for = commands.read_run_id(run_id)
+        found = queries.describe_run(redis, asked_for)
         try:
-            job = Registry(redis).job(job_id)
+            job = Registry(redis).job(asked_for.job_id)
             name, zone = job.name, job.timezone
         except CronTasksError:
             if found is None:
                 raise
             name, zone = None, "UTC"
     if found is None:
-        raise RunUnfit(commands.unknown(asked_for))
-    facts = {"run_id": asked_for, "job_id": job_id, "job_name": name, **found}
+        raise RunUnfit(commands.not_found(asked_for))
+    facts = {"run_id": asked_for, "job_id": asked_for.job_id, "job_name": name, **found}
     console.show(facts, lambda: _print_details(facts, zone))
 
 

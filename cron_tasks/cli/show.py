@@ -34,10 +34,12 @@ def show(job_id: str) -> None:
         (found,) = registry.registered([registry.job(job_id).id])
         facts = _describe_job(found) | _read_obstacles(redis, found)
         opened = [
-            queries.details(redis, run["run_id"]) or run
-            for run in queries.still_open(redis, RUNS, job_id)
+            queries.describe_run(redis, run["run_id"]) or run
+            for run in queries.list_open(redis, RUNS, job_id)
         ]
-        ended = [queries.shaped(record) for record in console.open_ledger(redis).history(job_id)]
+        ended = [
+            queries.read_record(record) for record in console.open_ledger(redis).history(job_id)
+        ]
     job = found.job
     now, zone = datetime.now(UTC), job.timezone
     ticks = []

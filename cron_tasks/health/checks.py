@@ -23,7 +23,7 @@ from cron_tasks.store import names
 from cron_tasks.store.client import connect
 from cron_tasks.sync.reconciler import Reconciler, make_policy
 from cron_tasks.sync.state import RIVAL_SHOWN, load_status, service_of
-from cron_tasks.text.plurals import none_or, number_of
+from cron_tasks.text.english import none_or, number_of
 
 #: Seconds to wait for an answer from Redis, and from the workers.
 PATIENCE = 2.0

@@ -117,7 +117,7 @@ class _Limited(io.RawIOBase):
         self.has_begun = self.has_begun or bool(count)
         return count
 
-    def stop(self) -> bool:
+    def end_reading(self) -> bool:
         """Stop reading. Return whether TLS has decrypted bytes that were not read."""
         self._has_ended = True
         return isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
@@ -142,7 +142,7 @@ class _Reader(io.BufferedReader):
 
     def close(self) -> None:
         if not self.closed:
-            pending = self._limited.stop()
+            pending = self._limited.end_reading()
             if pending or self.peek(1):
                 self._limited.shut_down()
         super().close()

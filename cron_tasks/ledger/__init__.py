@@ -1,1 +1,1 @@
-"""What became of each run: its states, and one script for each transition."""
+"""What became of each run: its states, how they change, and a script for each change."""

@@ -1,22 +1,19 @@
-"""The ledger: what became of every tick.
+"""The ledger: what became of every run.
 
-Celery on Redis loses messages and doubles them, so a message is only a hint that a tick waits;
-this is the truth. Each step is one Lua call for any number of ticks, so no crash can split it:
+Celery on Redis loses messages and doubles them, so a message is only a hint that a run is pending.
+The ledger is the truth. Each step is one Lua script for any number of runs, so no crash can split
+it:
 
     due ──advance──▶ pending ──claim──▶ running(lease) ──finish──▶ ok | failed | skipped | missed
                         ▲      └──────▶ queued │  │
                         │                 │    │  └──────finish──▶ waiting for its next attempt
                         └───hand back─────┴────┴──hand back───────────┘
 
-An open tick is a field of the hash `cron_tasks:open`, "<state>|<attempt>|<flags>|<holder>", and a
-member of `cron_tasks:deadlines`, scored with the time at which somebody has to look after it: when
-a pending tick's message counts as lost, a running tick's lease ends, a waiting tick's retry is due.
-States are p(ending), r(unning), w(aiting for a time: its next attempt, or its turn) and q(ueued
-until the run of its job that is going ends). Flags are h (asked for by hand), r (done again by
-hand), q (was queued) and c (makes up for a tick that nothing ran): none is ever too late.
-A pending tick has for its holder how often its message was sent again, if it was.
-A run that a Celery task does has "task:" and that one's id for its holder, and for its deadline the
-end of the job's timeout, since nobody renews it.
+transitions.py lists every change of a state, and state.py says what each state means.
+
+An open run is a field of the hash `cron_tasks:open`, whose value is its state, and a member of the
+sorted set `cron_tasks:deadlines`. Its score is the time at which beat looks after the run: when the
+message of a pending run may be lost, when the lease of a running one ends, when a retry is due.
 """
 
 from collections.abc import Collection, Sequence
@@ -26,23 +23,24 @@ from redis import Redis
 
 from cron_tasks.errors import WriteRefused
 from cron_tasks.ledger import steps as steps
-from cron_tasks.ledger.records import KEPT_BACK, Advance, Claim, Message, Outcome, Overdue
-from cron_tasks.ledger.run_id import parse_run_id
+from cron_tasks.ledger.records import SUPPRESSED, Advance, Claim, Message, Outcome, Overdue
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import Flag, Kind, State
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 from cron_tasks.store.paging import pages
 
-#: Seconds after which a pending tick that nobody claimed is looked after.
+#: Seconds after which beat looks after a pending run that no worker has claimed.
 PATIENCE = 5.0
-#: Seconds that a claim holds without being renewed.
+#: Seconds that a claim lasts unless it is renewed.
 LEASE = 15.0
-#: Seconds after which a run asks again that came before an earlier run of its job.
+#: Seconds after which a run asks again whose message came before that of an earlier run.
 AGAIN = 1.0
 
 
 class LockLost(Exception):
-    """Another beat leads by now; nothing was changed."""
+    """Another beat leads by now. Nothing was changed."""
 
 
 class Ledger:
@@ -59,17 +57,17 @@ class Ledger:
             "account_ttl": self.audited,
         }
         self._queues = {
-            "stream": _flag(settings.notify_transport == "stream"),
+            "stream": settings.notify_transport == "stream",
             "notify_max": settings.notify_max,
         }
-        self._reporting = _flag(bool(settings.rest_report_path))
+        self._reporting = bool(settings.rest_report_path)
 
-    def advance(self, token: str, now: float, page: Sequence[Advance], edits: int) -> list[str]:
-        """Move a page of due entries on and put their ticks into the ledger; the new run ids.
+    def advance(self, token: str, now: float, page: Sequence[Advance], edits: int) -> list[RunId]:
+        """Move a page of due entries to their next fire time, and open their runs.
 
-        An entry that was removed, moved on, or edited since the registry's edit `edits` is passed
-        over. At most a thousand entries a call, the most that Lua unpacks.
-        Raises LockLost when `token` does not hold the leader's lock.
+        Returns the run ids that were opened. An entry that was removed, moved, or edited since the
+        registry's edit `edits` is left alone. A call takes at most 1,000 entries, since Lua unpacks
+        no more. Raises LockLost if `token` does not hold the leader's lock.
         """
         try:
             refused = set(
@@ -90,57 +88,60 @@ class Ledger:
         return [each for entry in page for each in entry.run_ids if each not in refused]
 
     def open(
-        self, run_ids: Sequence[str], due: float, again: bool = False, in_turn: bool = False
-    ) -> list[str]:
-        """Put ticks asked for by hand into the ledger; return those that were not open already.
+        self, run_ids: Sequence[RunId], due: float, again: bool = False, in_turn: bool = False
+    ) -> list[RunId]:
+        """Open runs that a person asked for. Returns those that were not open already.
 
-        From `due` on beat publishes those that nobody has claimed. `again` is for those that have
-        ended before. With `in_turn` they wait for other runs of their job, whatever its overlap
-        policy.
+        From `due` on (seconds since the epoch), beat publishes those that no worker has claimed.
+        `again` is for runs that have ended before. With `in_turn` they wait for other runs of their
+        job, whatever its overlap policy.
         """
-        flags = "h" + "r" * again + "c" * in_turn
-        runs = [(run_id, run_id.rpartition("@")[0]) for run_id in run_ids]
-        return steps.open(self.redis, publish_at=due, state=f"p|1|{flags}|", runs=runs)
+        flags = [Flag.BY_HAND] + [Flag.RERUN] * again + [Flag.IN_TURN] * in_turn
+        state = State(Kind.PENDING, flags=flags)
+        runs = [(run_id, run_id.job_id) for run_id in run_ids]
+        opened = set(steps.open(self.redis, publish_at=due, state=state, runs=runs))
+        return [run_id for run_id in run_ids if run_id in opened]
 
-    def claim(self, holder: str, now: float, run_ids: Sequence[tuple[str, str]]) -> list[Claim]:
-        """Those of the (run id, job id) that are now `holder`'s, each with a lease.
+    def claim(self, holder: str, now: float, run_ids: Sequence[RunId]) -> list[Claim]:
+        """Return those of the runs that are now `holder`'s, each with a lease.
 
-        Skips runs that have ended, are held by another worker, or have to wait for another run of
-        their job by its overlap policy. An earlier run goes before a later one, and one that has
-        begun keeps its place until it ends.
+        Not among them are runs that have ended, that another worker holds, or that wait for another
+        run by the overlap policy of their job. An earlier run goes before a later one, and a run
+        that has begun keeps its place until it ends.
         """
         if not run_ids:
             return []
-        # A run named twice would be granted twice, since a script looks at all of them first.
+        # The script looks at all runs first, so a run that is named twice would be granted twice.
         run_ids = list(dict.fromkeys(run_ids))
-        first, claims = f"r|1||{holder}", []
+        first, claims = State(Kind.RUNNING, holder=holder), []
         replies = steps.claim(
             self.redis,
             holder=holder,
             lease_until=now + LEASE,
             ask_again_at=now + AGAIN,
-            runs=run_ids,
+            runs=[(run_id, run_id.job_id) for run_id in run_ids],
         )
-        for (run_id, _), granted in zip(run_ids, replies, strict=True):
+        for run_id, granted in zip(run_ids, replies, strict=True):
             if isinstance(granted, str):
                 claims.append(Claim(run_id, first, granted, ""))
             elif isinstance(granted, list):
-                claims.append(Claim(run_id, *granted))
+                state, *rest = granted
+                claims.append(Claim(run_id, State.parse(state), *rest))
         return claims
 
     def renew(self, holder: str, now: float, run_ids: Sequence[str]) -> dict[str, str]:
-        """Extend the leases of `run_ids`; those that should end, and why ("<reason>|<detail>").
+        """Extend the leases of runs. Returns the runs that should end, with the cancel reason.
 
-        The reason "lost" means that the tick is no longer `holder`'s.
+        A cancel reason is "<reason>|<run id>". "lost|" means that `holder` no longer has the run.
         """
         runs = [(run_id,) for run_id in run_ids]
         flat = steps.renew(self.redis, holder=holder, lease=now + LEASE, runs=runs)
         return dict(zip(flat[::2], flat[1::2], strict=True))
 
     def hand_over(self, claim: Claim, to: Claim, until: float) -> str:
-        """Leave a run to a Celery task, whose outcome is awaited until `until`.
+        """Delegate a run to a Celery task, whose outcome may come until `until`.
 
-        Why not, as `renew` tells it; empty when it was handed over.
+        Returns "" if that was done, else the cancel reason, as `renew` does.
         """
         return steps.hand_over(
             self.redis,
@@ -150,18 +151,19 @@ class Ledger:
             until_when=until,
         )
 
-    def finish(self, now: float, outcomes: Sequence[Outcome]) -> list[str]:
-        """Close ticks, write their history and queue their notifications, all in one step.
+    def finish(self, now: float, outcomes: Sequence[Outcome]) -> list[RunId]:
+        """End attempts: close runs or schedule retries, and write history, account and
+        notifications, all in one step.
 
-        Returns the run ids of the outcomes whose run was still in the state given; the others
-        changed nothing. An attempt that would be followed by another one ends its run if somebody
-        wants that, or if the job was paused or removed meanwhile; its outcome gets that status. A
-        message whose queue is of another type goes to `cron_tasks:undeliverable`.
+        Returns the run ids of the outcomes whose run was still in the given state. The others
+        changed nothing. A retry that somebody does not want, or whose job was paused or removed
+        meanwhile, ends its run: the outcome gets that status. A notification whose queue is of
+        another type goes to `cron_tasks:undeliverable`.
         """
         if not outcomes:
             return []
         if len({each.run_id for each in outcomes}) < len(outcomes):
-            # One script looks at a run once; the second outcome of a run finds it closed.
+            # The script looks at all runs first. By a second call, a second outcome of a run is late.
             return [closed for each in outcomes for closed in self.finish(now, [each])]
         refused, stopped = steps.finish(
             self.redis,
@@ -173,48 +175,49 @@ class Ledger:
         )
         reasons = zip(stopped[::2], stopped[1::2], strict=True)
         cut_short = [
-            (outcome := outcomes[int(n) - 1], _cut_short(outcome, why)) for n, why in reasons
+            (outcome := outcomes[int(n) - 1], _end_unretried(outcome, why)) for n, why in reasons
         ]
         left = {*refused, *(each.run_id for each, _ in cut_short)}
         closed = [each.run_id for each in outcomes if each.run_id not in left]
         closed += self.finish(now, [end for _, end in cut_short])
         for outcome, end in cut_short:
-            # Not before: whoever calls again, since Redis did not answer, gives the same outcome.
+            # Only now: a caller that calls again, since Redis did not answer, gives the same outcome.
             outcome.status = end.status
         return closed
 
     def stop(self, run_ids: Sequence[str], why: str) -> list[str]:
-        """Tell open ticks to end as skipped, `why` ("<reason>|<detail>"); those that were open.
+        """Ask open runs to end as skipped, for the cancel reason `why`. Returns those that were open.
 
         A running one is ended by its worker within seconds, any other one by beat.
         """
         return steps.stop(self.redis, reason=why, runs=[(run_id,) for run_id in run_ids])
 
     def overdue(self, now: float, limit: int) -> list[Overdue]:
-        """Open ticks whose deadline has passed, the longest overdue first."""
-        return [Overdue(*row) for row in steps.overdue(self.redis, now=now, most=limit)]
+        """Return open runs whose deadline has passed, the longest overdue first."""
+        rows = steps.overdue(self.redis, now=now, most=limit)
+        return [Overdue(RunId.stored(row[0]), State.parse(row[1]), *row[2:]) for row in rows]
 
     def hand_back(
         self,
         now: float,
-        ticks: Sequence[tuple[str, str]],
+        ticks: Sequence[tuple[RunId, State]],
         attempt_more: bool = False,
         sent_again: bool = False,
     ) -> None:
-        """Make the (run id, state seen) pending again: message lost, worker dead, a retry due.
+        """Make runs pending again: the message was lost, the worker died, or a retry is due.
 
-        With `attempt_more` the next claim begins a further attempt. With `sent_again` it is counted
-        that the message of a pending tick was sent again.
+        `ticks` are pairs of a run id and the state that was seen. A run in another state is left
+        alone. With `attempt_more` the next claim begins a further attempt. With `sent_again` the
+        state counts that the message of a pending run was sent again.
         """
         how = "attempt" if attempt_more else "sent" if sent_again else ""
         steps.hand_back(self.redis, pending_until=now + PATIENCE, how=how, runs=ticks)
 
-    def overtaken(self, now: float, rows: Sequence[Sequence[str | bytes]]) -> int:
-        """List ticks that an edit, a pause or a removal overtook, and tell of them; how many of
-        the rows were new.
+    def list_overtaken(self, now: float, rows: Sequence[Sequence[str | bytes]]) -> int:
+        """List fire times that an edit, a pause or a removal overtook, and notify of them.
 
-        A row is (job id, first tick, its line in the account, its record, queue, message); without
-        a queue nobody is told.
+        A row is job id, first fire time, the line in the account, the record that takes its place,
+        queue and message. Without a queue there is no notification. Returns how many rows were new.
         """
         if not rows:
             return 0
@@ -223,35 +226,36 @@ class Ledger:
         )
 
     def look_after(self, job_ids: Collection[str], now: float) -> None:
-        """Have beat look after the open ticks of these jobs now: they were paused.
+        """Have beat look after the open runs of these jobs now, since the jobs were paused.
 
-        One that runs is left to its worker.
+        A run in flight is left to its worker.
         """
-        for ids in pages(tick for tick, state in self._open_of(job_ids) if state[0] != "r"):
+        for ids in pages(run for run, state in self._open_of(job_ids) if not state.in_flight):
             self.redis.zadd(names.DEADLINES, dict.fromkeys(ids, now), xx=True)
 
     def let_go(self, job_ids: Collection[str]) -> None:
-        """Have no open tick of these jobs begin any more, since they were removed.
+        """Keep the open runs of these jobs from beginning, since the jobs were removed.
 
-        One that runs goes on to its end, and is not tried again, even if its job comes back.
+        A run in flight goes on to its end. It is not retried, even if its job comes back.
         """
         for ids in pages(tick for tick, _ in self._open_of(job_ids)):
             self.stop(ids, "removed|")
 
-    def _open_of(self, job_ids: Collection[str]) -> list[tuple[str, str]]:
-        """The open ticks of these jobs, each with its state."""
+    def _open_of(self, job_ids: Collection[str]) -> list[tuple[RunId, State]]:
+        """Return the open runs of these jobs, each with its state."""
         if not job_ids:
             return []
         opened = self.redis.hscan_iter(names.OPEN, count=1000)
-        return [each for each in opened if each[0].rpartition("@")[0] in job_ids]
+        runs = ((RunId.stored(text), state) for text, state in opened)
+        return [(run, State.parse(state)) for run, state in runs if run.job_id in job_ids]
 
     def history(self, job_id: str) -> list[str]:
-        """Records of a job's past runs, newest first."""
+        """Return the records of a job's past runs, newest first."""
         rows = self.redis.lrange(names.HISTORY_PREFIX + job_id, 0, -1)
         return cast("list[str]", rows)
 
     def newest(self, job_ids: Sequence[str]) -> list[str | None]:
-        """The newest record of each of these jobs, None where there is none; one round trip."""
+        """Return the newest record of each of these jobs, or None, in one round trip."""
         with self.redis.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
                 pipe.lindex(names.HISTORY_PREFIX + job_id, 0)
@@ -259,22 +263,17 @@ class Ledger:
         return [None if isinstance(row, Exception) else row for row in rows]
 
 
-def _cut_short(outcome: Outcome, why: str) -> Outcome:
-    """Return how a run ends whose next attempt nobody wants."""
+def _end_unretried(outcome: Outcome, why: str) -> Outcome:
+    """Return how a run ends whose retry is not wanted."""
     assert outcome.otherwise
     return outcome.otherwise(why)
-
-
-def _flag(value: bool) -> str:
-    """Return a flag as scripts read it."""
-    return "1" if value else ""
 
 
 def _entry_row(entry: Advance) -> tuple[Any, ...]:
     """Return a row of the script `advance`."""
     upcoming = "" if entry.next is None else repr(entry.next)
     unfired = _unfired_rows(entry) if entry.missed or entry.skipped else ()
-    flags = "c" if entry.in_turn else ""
+    flags = Flag.IN_TURN.value if entry.in_turn else ""
     run_ids = [(run_id,) for run_id in entry.run_ids]
     return (entry.key, entry.score, upcoming, entry.meta, flags, run_ids, unfired)
 
@@ -289,7 +288,7 @@ def _unfired_rows(entry: Advance) -> list[tuple[Any, ...]]:
         told = entry.told or Message("", b"")
         rows.append((entry.job_id, entry.score, entry.missed, "", told.queue, told.payload))
     for each in entry.skipped:
-        _, when = parse_run_id(each.run_id) or ("", 0.0)
+        when = each.run_id.scheduled_for
         told = each.messages[0] if each.messages else Message("", b"")
         rows.append((each.job_id, when, each.record, each.run_id, told.queue, told.payload))
     return rows
@@ -297,8 +296,8 @@ def _unfired_rows(entry: Advance) -> list[tuple[Any, ...]]:
 
 def _outcome_row(outcome: Outcome) -> tuple[Any, ...]:
     """Return a row of the script `finish`."""
-    suppressed = _flag(KEPT_BACK in outcome.messages)
-    messages = () if suppressed else [(m.queue, m.payload, m.only) for m in outcome.messages]
+    suppressed = "1" if SUPPRESSED in outcome.messages else ""
+    messages = () if suppressed else [(m.queue, m.payload, m.condition) for m in outcome.messages]
     return (
         *(outcome.run_id, outcome.job_id, outcome.state, outcome.record, outcome.status),
         *outcome.tag,
@@ -307,16 +306,17 @@ def _outcome_row(outcome: Outcome) -> tuple[Any, ...]:
     )
 
 
-def open_tick(redis: Redis, run_id: str) -> Overdue | None:
-    """An open tick as it is now, and why it is to end if it is; None when it is not open."""
-    job_id, _ = parse_run_id(run_id) or ("", 0.0)
+def read_open_run(redis: Redis, run_id: RunId) -> Overdue | None:
+    """Return an open run as it is now, with why it should end. None if it is not open."""
     with redis.pipeline(transaction=False) as pipe:
         pipe.hget(names.OPEN, run_id)
-        pipe.hget(names.entry_key(job_id), "job")
+        pipe.hget(names.entry_key(run_id.job_id), "job")
         pipe.hget(names.ATTEMPTS, run_id)
         pipe.hget(names.STOP, run_id)
         state, document, trace, unwanted = pipe.execute(raise_on_error=False)
     if isinstance(state, Exception):
         raise state
     document = document if isinstance(document, str) else ""
-    return Overdue(run_id, state, document, trace or "", unwanted or "") if state else None
+    if not state:
+        return None
+    return Overdue(run_id, State.parse(state), document, trace or "", unwanted or "")

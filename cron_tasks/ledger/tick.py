@@ -4,12 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cron_tasks.ledger.run_id import RunId
+
 
 @dataclass(slots=True)
 class Due:
-    """A tick to publish: its message's routing, and whether it may share a message."""
+    """A run to publish: the options of its message, and whether its action is quick.
 
-    run_id: str
+    Runs of quick actions share a message.
+    """
+
+    run_id: RunId
     job_id: str
     options: Mapping[str, Any]
     quick: bool

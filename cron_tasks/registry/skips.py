@@ -11,7 +11,7 @@ from typing import cast
 
 from redis import Redis
 
-from cron_tasks.ledger.run_id import parse_run_id, run_id
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.schedules.catchup import FireTimes, next_fire_time
 from cron_tasks.store import names
 from cron_tasks.store.scripts import positional
@@ -29,8 +29,8 @@ def by_job(run_ids: Iterable[str]) -> Skips:
     """Group run ids, earliest first, by their job. What is not a run id is left out."""
     found: dict[str, tuple[float, ...]] = {}
     for each in run_ids:
-        if tick := parse_run_id(each):
-            found[tick[0]] = (*found.get(tick[0], ()), tick[1])
+        if run := RunId.parse(each):
+            found[run.job_id] = (*found.get(run.job_id, ()), run.scheduled_for)
     return found
 
 
@@ -61,12 +61,12 @@ def add(redis: Redis, job_id: str, tick: float, now: float, report: bool = False
     `report` says that the REST service is told the job's next tick.
     """
     keys = [names.SCHEDULE, names.EDITS, names.SKIPS, *([names.REPORTS] if report else [])]
-    args = [names.entry_key(job_id), run_id(job_id, tick), repr(tick), repr(now), job_id]
+    args = [names.entry_key(job_id), RunId(job_id, tick), repr(tick), repr(now), job_id]
     return bool(_skip(redis, keys, args))
 
 
 def take_back(redis: Redis, job_id: str, tick: float, now: float, report: bool = False) -> bool:
     """Let a skipped tick run after all; False if it is not to be skipped, or was just now."""
     keys = [names.EDITS, names.SKIPS, *([names.REPORTS] if report else [])]
-    args = [names.entry_key(job_id), run_id(job_id, tick), repr(now), job_id]
+    args = [names.entry_key(job_id), RunId(job_id, tick), repr(now), job_id]
     return bool(_unskip(redis, keys, args))

@@ -7,11 +7,11 @@ from redis import Redis
 
 from cron_tasks.errors import RunUnfit
 from cron_tasks.jobs.job import Job
-from cron_tasks.ledger.ledger import PATIENCE, Ledger, open_tick
-from cron_tasks.ledger.run_id import parse_run_id, run_id
+from cron_tasks.ledger.ledger import PATIENCE, Ledger, read_open_run
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import queries
-from cron_tasks.runs.overdue import decide
+from cron_tasks.runs.overdue import decide_overdue
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 from cron_tasks.text.display import short_repr
@@ -19,7 +19,7 @@ from cron_tasks.text.display import short_repr
 CANCELLED = "cancelled"
 
 
-def open_by_hand(ledger: Ledger, job: Job, now: float) -> str:
+def open_by_hand(ledger: Ledger, job: Job, now: float) -> RunId:
     """Open a run of the job at `now`, and return its run id.
 
     A disabled or paused job runs, too: that makes a job possible which only people start. The run
@@ -28,57 +28,59 @@ def open_by_hand(ledger: Ledger, job: Job, now: float) -> str:
     at = datetime.fromtimestamp(round(now, 3), UTC)
     while job.schedule.latest(at) == at:
         at += timedelta(milliseconds=1)
-    asked_for = run_id(job.id, at.timestamp())
+    asked_for = RunId(job.id, at.timestamp())
     ledger.open([asked_for], now + PATIENCE)
     return asked_for
 
 
-def named(text: str) -> tuple[str, str, float]:
-    """The run id that a person gave, in its own spelling, with job id and seconds.
+def read_run_id(text: str) -> RunId:
+    """Read the run id that a person gave, and spell its time as the ledger does.
 
     Raises RunUnfit.
     """
-    if not (parts := parse_run_id(text)):
+    if not (run_id := RunId.parse(text)):
         raise RunUnfit(f"{short_repr(text)} is not a run ID. Example: 7@2026-11-23T09:00:00Z")
-    return run_id(*parts), *parts
+    return RunId(run_id.job_id, run_id.scheduled_for)
 
 
-def unknown(run_id: str) -> str:
+def not_found(run_id: str) -> str:
+    """Say that nothing is known of a run."""
     reasons = "It may have expired, or is not due yet"
     return f"Run {run_id} was not found. {reasons}. Try `cron-tasks why`"
 
 
-def reopen(redis: Redis, ledger: Ledger, text: str, now: float) -> tuple[str, Job]:
-    """Open a run that ended as failed, skipped or missed again; its run id and its job.
+def reopen(redis: Redis, ledger: Ledger, text: str, now: float) -> tuple[RunId, Job]:
+    """Open a run once more that failed, was skipped or was missed. Return its run id and its job.
 
     Raises RunUnfit, UnknownJob.
     """
-    asked_for, job_id, when = named(text)
-    job = Registry(redis).job(job_id)
-    ended = queries.find(redis, asked_for)
-    if not open_tick(redis, asked_for):
+    run_id = read_run_id(text)
+    job = Registry(redis).job(run_id.job_id)
+    ended = queries.find_end(redis, run_id)
+    if not read_open_run(redis, run_id):
         if ended is None:
-            raise RunUnfit(unknown(asked_for))
+            raise RunUnfit(not_found(run_id))
         if ended["status"] == "ok":
             raise RunUnfit(
-                f"Run {asked_for} ended ok. Only failed, skipped or missed runs can be retried"
+                f"Run {run_id} ended ok. Only failed, skipped or missed runs can be retried"
             )
-        if not _accounted_for(redis, job_id, when, ended):
+        if not _has_own_record(redis, run_id, ended):
             raise RunUnfit(
-                f"Run {asked_for} is too old to be retried: only counts are kept of runs that old. "
-                f"Run the job now with `cron-tasks jobs run {job_id}`"
+                f"Run {run_id} is too old to be retried: only counts are kept of runs that old. "
+                f"Run the job now with `cron-tasks jobs run {job.id}`"
             )
-        at = datetime.fromtimestamp(when, UTC)
+        at = datetime.fromtimestamp(run_id.scheduled_for, UTC)
         if "until" in ended and job.schedule.latest(at) != at:
-            raise RunUnfit(f"Job {job_id} has no tick at that time. See `cron-tasks next {job_id}`")
-        if ledger.open([asked_for], now + PATIENCE, again=True):
-            return asked_for, job
-    raise RunUnfit(f"Run {asked_for} has not ended yet")
+            raise RunUnfit(f"Job {job.id} has no tick at that time. See `cron-tasks next {job.id}`")
+        if ledger.open([run_id], now + PATIENCE, again=True):
+            return run_id, job
+    raise RunUnfit(f"Run {run_id} has not ended yet")
 
 
-def _accounted_for(redis: Redis, job_id: str, when: float, ended: queries.Shape) -> bool:
-    """Whether what became of a tick is kept by itself, so that another end can take its place."""
-    return "until" in ended or redis.zcount(names.ACCOUNT_PREFIX + job_id, when, when) > 0
+def _has_own_record(redis: Redis, run_id: RunId, ended: queries.Shape) -> bool:
+    """Whether the end of a run is kept by itself, so that another end can take its place."""
+    account, when = names.ACCOUNT_PREFIX + run_id.job_id, run_id.scheduled_for
+    return "until" in ended or redis.zcount(account, when, when) > 0
 
 
 def cancel(redis: Redis, ledger: Ledger, text: str, now: float, settings: Settings) -> bool:
@@ -86,14 +88,14 @@ def cancel(redis: Redis, ledger: Ledger, text: str, now: float, settings: Settin
 
     Raises RunUnfit.
     """
-    asked_for, _, _ = named(text)
+    run_id = read_run_id(text)
     why = f"{CANCELLED}|"
-    while tick := open_tick(redis, asked_for):
-        if tick.running:
-            if ledger.stop([asked_for], why):
+    while tick := read_open_run(redis, run_id):
+        if tick.state.in_flight:
+            if ledger.stop([run_id], why):
                 return False
-        elif ledger.finish(now, decide([replace(tick, unwanted=why)], now, settings).close):
+        elif ledger.finish(now, decide_overdue([replace(tick, unwanted=why)], now, settings).close):
             return True
-    ended = queries.find(redis, asked_for)
-    over = ended and f"Run {asked_for} has already ended with status {ended['status']}"
-    raise RunUnfit(over or unknown(asked_for))
+    ended = queries.find_end(redis, run_id)
+    over = ended and f"Run {run_id} has already ended with status {ended['status']}"
+    raise RunUnfit(over or not_found(run_id))

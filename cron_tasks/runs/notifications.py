@@ -21,7 +21,7 @@ _ENDINGS = {
 }
 
 
-def notification(
+def write_notification(
     run: Run,
     event: str,
     error: str | None,
@@ -36,7 +36,7 @@ def notification(
     """
     job = run.job
     status = "error" if error is not None else "success"
-    created_at = _created_at(int(now * 1000))
+    created_at = _format_created_at(int(now * 1000))
     identity = f"{run.run_id}/{event}"
     if event == "retry":
         # Each attempt that failed is an event of its own.
@@ -45,7 +45,7 @@ def notification(
         identity += f"/{created_at}"
     body = {
         "chat_id": job.chat_id if job.chat_id is not None else settings.chat_id,
-        "response": _text(run, status, event, error, created_at),
+        "response": _write_response(run, status, event, error, created_at),
         "status": status,
         "id": identity,
         "job_id": job.id,
@@ -62,13 +62,13 @@ def notification(
 
 
 @lru_cache(maxsize=16)
-def _created_at(milliseconds: int) -> str:
+def _format_created_at(milliseconds: int) -> str:
     """Kept, since many runs of a storm end in the same millisecond."""
     moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _text(run: Run, status: str, event: str, error: str | None, created_at: str) -> str:
+def _write_response(run: Run, status: str, event: str, error: str | None, created_at: str) -> str:
     plain = f"Scheduled task: {run.job.name}" + _ENDINGS[event].format(error)
     template = run.job.notify.template
     if template is None:

@@ -9,16 +9,16 @@ import orjson
 
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.run import Run
-from cron_tasks.ledger.records import Message, Open, Outcome, Status
-from cron_tasks.ledger.run_id import parse_run_id, run_id
-from cron_tasks.runs.notifications import notification
-from cron_tasks.runs.reasons import because
+from cron_tasks.ledger.records import Message, OpenRun, Outcome, Status, split_reason
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.runs.notifications import write_notification
+from cron_tasks.runs.reasons import explain_reason
 from cron_tasks.runs.telling import (
-    announcement,
-    told_of_end,
-    told_of_retry,
-    told_without_job,
-    too_old,
+    describe_recipient,
+    is_too_old,
+    write_end_messages,
+    write_messages_without_job,
+    write_retry_messages,
 )
 from cron_tasks.schedules.catchup import Missed, next_fire_time
 from cron_tasks.schedules.iso8601 import iso_utc
@@ -60,7 +60,7 @@ class Attempt:
 
 
 def conclude(
-    run: Run, tick: Open, result: Result, by: Attempt, settings: Settings, chance: float
+    run: Run, tick: OpenRun, result: Result, by: Attempt, settings: Settings, chance: float
 ) -> Outcome:
     """The outcome of an attempt: what is kept of it and told, or when the next one is due.
 
@@ -70,36 +70,38 @@ def conclude(
     if run.attempt != by.number:
         run = replace(run, attempt=by.number)
     if result.status == "failed" and not result.final and by.number < retry.max_attempts:
-        wait = max(retry.pause_after(by.number, chance), _put_off(run.job, result.retry_after, now))
-        messages = told_of_retry(run, tick, result, now, settings)
-        attempt = _attempt(result, by)
+        wait = max(
+            retry.pause_after(by.number, chance), _cap_retry_after(run.job, result.retry_after, now)
+        )
+        messages = write_retry_messages(run, tick, result, now, settings)
+        attempt = _describe_attempt(result, by)
         if messages:
-            attempt["announced"] = announcement(run.job, settings)
+            attempt["announced"] = describe_recipient(run.job, settings)
         trace = orjson.dumps([*tick.failures, attempt])
-        otherwise = partial(_cut_short, run, tick, result, by, settings)
+        otherwise = partial(_end_unretried, run, tick, result, by, settings)
         retry_at = now + wait
         return Outcome(
-            run.run_id, run.job.id, tick.state, trace, messages, "retry", retry_at, otherwise
+            tick.run_id, run.job.id, tick.state, trace, messages, "retry", retry_at, otherwise
         )
-    messages, untold = told_of_end(run, tick, result, now, settings)
-    line = record(run.run_id, result, by, trace=tick.trace, untold=untold)
-    return Outcome(run.run_id, run.job.id, tick.state, line, messages, result.status)
+    messages, untold = write_end_messages(run, tick, result, now, settings)
+    line = write_record(tick.run_id, result, by, trace=tick.trace, untold=untold)
+    return Outcome(tick.run_id, run.job.id, tick.state, line, messages, result.status)
 
 
-def _cut_short(
-    run: Run, tick: Open, result: Result, by: Attempt, settings: Settings, why: str
+def _end_unretried(
+    run: Run, tick: OpenRun, result: Result, by: Attempt, settings: Settings, why: str
 ) -> Outcome:
     """The outcome of a failed attempt after which no other may follow, by "<reason>|<run>"."""
-    reason, _, other = why.partition("|")
+    reason, other = split_reason(why)
     if reason == "removed":
         end = replace(result, status="skipped", reason=reason)
         return conclude_without_job(tick, end, by, settings)
     status: Status = "failed" if reason == "paused" else "skipped"
-    end = replace(result, status=status, reason=reason, other=other or None, final=True)
+    end = replace(result, status=status, reason=reason, other=other, final=True)
     return conclude(run, tick, end, by, settings, 0.0)
 
 
-def _put_off(job: Job, retry_after: float, now: float) -> float:
+def _cap_retry_after(job: Job, retry_after: float, now: float) -> float:
     """Return the seconds for which a service's Retry-After puts off the next attempt.
 
     It may not silence a job: at most `retry.max_backoff`, and not beyond the job's next tick.
@@ -110,23 +112,22 @@ def _put_off(job: Job, retry_after: float, now: float) -> float:
     return min(retry_after, job.retry.max_backoff, (following or inf) - now)
 
 
-def conclude_without_job(tick: Open, result: Result, by: Attempt, settings: Settings) -> Outcome:
+def conclude_without_job(tick: OpenRun, result: Result, by: Attempt, settings: Settings) -> Outcome:
     """The outcome of an attempt whose job is gone or unreadable: no other one follows.
 
     Only who was told that one would is told of the end.
     """
-    job_id, _ = parse_run_id(tick.run_id) or ("", 0.0)
-    messages = told_without_job(tick, result, by.number, by.finished_at, settings)
-    line = record(tick.run_id, result, by, trace=tick.trace)
-    return Outcome(tick.run_id, job_id, tick.state, line, messages, result.status)
+    messages = write_messages_without_job(tick, result, by.number, by.finished_at, settings)
+    line = write_record(tick.run_id, result, by, trace=tick.trace)
+    return Outcome(tick.run_id, tick.run_id.job_id, tick.state, line, messages, result.status)
 
 
-def not_begun(tick: Open, now: float) -> Attempt:
+def count_earlier_attempts(tick: OpenRun, now: float) -> Attempt:
     """What a run that ends before its next attempt has made: the attempts before."""
     return Attempt(tick.attempt - 1, None, now, None)
 
 
-def given_up(tick: Open, reason: str) -> Result:
+def give_up_retry(tick: OpenRun, reason: str) -> Result:
     """How a run ends whose next attempt is not made: as failed if it had begun, else as skipped."""
     if tick.attempt == 1:
         return Result("skipped", reason)
@@ -135,22 +136,23 @@ def given_up(tick: Open, reason: str) -> Result:
     return Result("failed", reason, error=last, final=True)
 
 
-def passed_over(
+def record_missed(
     job: Job, missed: Missed, now: float, settings: Settings
 ) -> tuple[bytes, Message | None]:
     """The record of missed ticks, and one message about them if the job wants it."""
-    run = Run(job, run_id(job.id, missed.first), missed.first, 0)
+    first = RunId(job.id, missed.first)
+    run = Run(job, first, missed.first, 0)
     wanted = "missed" in job.notify.on
-    late = wanted and too_old(job, missed.last, now)
+    late = wanted and is_too_old(job, missed.last, now)
     result, by = Result("missed", missed.reason), Attempt(0, None, now, None)
-    line = record(run.run_id, result, by, missed.last, untold="too old" if late else "")
+    line = write_record(first, result, by, missed.last, untold="too old" if late else "")
     if late or not wanted:
         return line, None
-    said = f"missed until {iso_utc(missed.last)}: {because(missed.reason)}"
-    return line, notification(run, "missed", said, now, settings)
+    said = f"missed until {iso_utc(missed.last)}: {explain_reason(missed.reason)}"
+    return line, write_notification(run, "missed", said, now, settings)
 
 
-def _attempt(result: Result, by: Attempt) -> dict[str, Any]:
+def _describe_attempt(result: Result, by: Attempt) -> dict[str, Any]:
     return {
         "attempt": by.number,
         "started_at": by.started_at,
@@ -160,14 +162,14 @@ def _attempt(result: Result, by: Attempt) -> dict[str, Any]:
     }
 
 
-def _published(trace: str) -> list[dict[str, Any]]:
+def _read_attempts(trace: str) -> list[dict[str, Any]]:
     """The attempts of a trace, without what is kept to tell of the end."""
     own = "announced"
     return [{k: v for k, v in each.items() if k != own} for each in orjson.loads(trace)]
 
 
-def record(
-    run_id: str,
+def write_record(
+    run_id: RunId,
     result: Result,
     by: Attempt,
     until: float | None = None,
@@ -179,13 +181,12 @@ def record(
     `trace` is JSON of the failed attempts before, `untold` why nobody was told. Of a run that was
     skipped or failed, `tried` is how many attempts had failed before it ended.
     """
-    _, scheduled_for = parse_run_id(run_id) or ("", 0.0)
     line: dict[str, Any] = {
         "run_id": run_id,
-        "scheduled_for": iso_utc(scheduled_for),
+        "scheduled_for": iso_utc(run_id.scheduled_for),
         "status": result.status,
         "reason": result.reason,
-        **_attempt(result, by),
+        **_describe_attempt(result, by),
     }
     if result.output:
         line["output"] = result.output
@@ -195,7 +196,7 @@ def record(
         line["untold"] = untold
     if until is not None:
         line["until"] = iso_utc(until)
-    before = _published(trace) if trace else []
+    before = _read_attempts(trace) if trace else []
     if before:
         line["attempts"] = before
     if result.status in ("skipped", "failed"):

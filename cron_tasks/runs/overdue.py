@@ -8,16 +8,17 @@ from cron_tasks.jobs.actions import TaskAction
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.routing import routing_options
 from cron_tasks.jobs.run import Run
-from cron_tasks.ledger.records import Outcome, Overdue
-from cron_tasks.ledger.run_id import parse_run_id
+from cron_tasks.ledger.records import Outcome, Overdue, split_reason
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import Kind, State
 from cron_tasks.ledger.tick import Due
 from cron_tasks.runs.outcomes import (
     Attempt,
     Result,
     conclude,
     conclude_without_job,
-    given_up,
-    not_begun,
+    count_earlier_attempts,
+    give_up_retry,
 )
 from cron_tasks.schedules.catchup import late_reason
 from cron_tasks.settings import Settings
@@ -40,46 +41,48 @@ class Decisions:
 
     close: list[Outcome] = field(default_factory=list)
     discarded: dict[str, Outcome] = field(default_factory=dict)
-    again: list[tuple[str, str]] = field(default_factory=list)
-    further_attempt: list[tuple[str, str]] = field(default_factory=list)
+    again: list[tuple[RunId, State]] = field(default_factory=list)
+    further_attempt: list[tuple[RunId, State]] = field(default_factory=list)
     due: list[Due] = field(default_factory=list)
     lost: list[Due] = field(default_factory=list)
 
 
-def decide(page: Sequence[Overdue], now: float, settings: Settings) -> Decisions:
+def decide_overdue(page: Sequence[Overdue], now: float, settings: Settings) -> Decisions:
     """Judge each overdue tick by its job's policies; only the jitter of a retry is random."""
     decisions = Decisions()
-    ticks = [(tick, *(parse_run_id(tick.run_id) or ("", 0.0))) for tick in page]
-    newest = {job_id: when for _, job_id, when in sorted(ticks, key=lambda each: each[2])}
-    for tick, job_id, scheduled_for in ticks:
-        begun = Attempt(tick.attempt, None, now, tick.worker)
-        by = begun if tick.running else not_begun(tick, now)
-        job = _job_of(tick)
+    by_time = sorted((tick.run_id for tick in page), key=lambda run_id: run_id.scheduled_for)
+    newest = {run_id.job_id: run_id.scheduled_for for run_id in by_time}
+    for tick in page:
+        job_id, scheduled_for = tick.run_id.job_id, tick.run_id.scheduled_for
+        begun = Attempt(tick.attempt, None, now, tick.state.worker)
+        by = begun if tick.state.in_flight else count_earlier_attempts(tick, now)
+        job = _read_job(tick)
         if job is None:
             removed = Result("skipped", "removed")
             decisions.close.append(conclude_without_job(tick, removed, by, settings))
             continue
         run = Run(job, tick.run_id, scheduled_for, tick.attempt)
         superseded = scheduled_for < newest[job_id]
-        if ended := _ended(run, tick, now, superseded, settings.misfire_grace):
+        if ended := _judge_end(run, tick, now, superseded, settings.misfire_grace):
             outcome = conclude(run, tick, ended, by, settings, random.random())
             decisions.close.append(outcome)
             continue
-        if tick.may_be_late and tick.sent_again >= MOST_DISCARDED:
-            discarded = given_up(tick, "discarded")
+        if tick.state.may_be_late and tick.state.sent_again >= MOST_DISCARDED:
+            discarded = give_up_retry(tick, "discarded")
             outcome = conclude(run, tick, discarded, by, settings, random.random())
             decisions.discarded[tick.run_id] = outcome
-        pending_again = decisions.further_attempt if tick.running else decisions.again
+        pending_again = decisions.further_attempt if tick.state.in_flight else decisions.again
         pending_again.append((tick.run_id, tick.state))
         # What waited has never been sent; what is pending or ran was, and its message got lost.
-        sent = decisions.lost if tick.state[0] in "pr" else decisions.due
-        sent.append(Due(tick.run_id, job_id, routing_options(job), _harmless(job)))
+        was_sent = tick.state.kind is Kind.PENDING or tick.state.in_flight
+        sent = decisions.lost if was_sent else decisions.due
+        sent.append(Due(tick.run_id, job_id, routing_options(job), _is_repeatable(job)))
     return decisions
 
 
-def _job_of(tick: Overdue) -> Job | None:
+def _read_job(tick: Overdue) -> Job | None:
     """Return the job of a tick; None when it was removed, even if it has come back since."""
-    if tick.unwanted == "removed|" and not tick.running:
+    if tick.unwanted == "removed|" and not tick.state.in_flight:
         return None
     try:
         return Job.from_document(tick.document)
@@ -87,26 +90,28 @@ def _job_of(tick: Overdue) -> Job | None:
         return None
 
 
-def _harmless(job: Job) -> bool:
+def _is_repeatable(job: Job) -> bool:
     """Whether beginning the job's action again does nothing twice."""
     return job.action.type == "notify"
 
 
-def _ended(run: Run, tick: Overdue, now: float, superseded: bool, grace: float) -> Result | None:
-    reason, _, other = tick.unwanted.partition("|")
-    if tick.running and not tick.stopped:
-        if tick.task_id:
-            task = run.job.action.name if isinstance(run.job.action, TaskAction) else tick.task_id
+def _judge_end(
+    run: Run, tick: Overdue, now: float, superseded: bool, grace: float
+) -> Result | None:
+    reason, other = split_reason(tick.unwanted)
+    if tick.state.in_flight and not tick.stopped:
+        if task_id := tick.state.task_id:
+            task = run.job.action.name if isinstance(run.job.action, TaskAction) else task_id
             error = f"no outcome of task {printable(task)} within {run.job.timeout:g} s"
             return Result("failed", error=error, final=bool(reason))
-        if _harmless(run.job) and tick.attempt < MOST_DELIVERIES:
+        if _is_repeatable(run.job) and tick.attempt < MOST_DELIVERIES:
             return None
         return Result("failed", error="its worker died", final=bool(reason))
     if reason == "paused":
-        return given_up(tick, reason)
+        return give_up_retry(tick, reason)
     if reason:
-        return Result("skipped", reason, other=other or None)
-    if tick.state[0] != "p" or tick.may_be_late:
+        return Result("skipped", reason, other=other)
+    if tick.state.kind is not Kind.PENDING or tick.state.may_be_late:
         return None
     if late := late_reason(run.scheduled_for, now, run.job.catchup, grace):
         return Result("missed", late)

@@ -11,10 +11,11 @@ from typing import Any, cast
 
 from redis import Redis
 
-from cron_tasks.ledger.ledger import open_tick
-from cron_tasks.ledger.run_id import parse_run_id
-from cron_tasks.ledger.run_id import run_id as run_id_of
-from cron_tasks.runs.reasons import because_of
+from cron_tasks.ledger.ledger import read_open_run
+from cron_tasks.ledger.records import split_reason
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import Kind, State
+from cron_tasks.runs.reasons import explain_end
 from cron_tasks.schedules.human import format_local
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.store import names
@@ -35,7 +36,7 @@ _ATTEMPT = ("attempt", "started_at", "finished_at", "worker", "error")
 Shape = dict[str, Any]
 
 
-def shaped(line: str) -> Shape:
+def read_record(line: str) -> Shape:
     """A record of the ledger, with times as ISO 8601 and durations in seconds.
 
     Beside the contract's fields, where they hold something: `output`, `other` (the run that was in
@@ -44,10 +45,9 @@ def shaped(line: str) -> Shape:
     """
     record = json.loads(line)
     if record["status"] in ("skipped", "missed"):
-        record["because"] = because_of(record, record["reason"])
-    _, when = parse_run_id(record["run_id"]) or ("", 0.0)
+        record["because"] = explain_end(record, record["reason"])
     own = {"attempts": _attempts(record)} if record["attempt"] else {}
-    return _headed(record["run_id"]) | {"scheduled_for": iso_utc(when)} | _timed(record) | own
+    return _headed(RunId.stored(record["run_id"])) | _timed(record) | own
 
 
 def _timed(record: Mapping[str, Any]) -> Shape:
@@ -62,7 +62,9 @@ def _timed(record: Mapping[str, Any]) -> Shape:
     return {name: value for name, value in record.items() if name not in _INNER} | times
 
 
-def ended(redis: Redis, job_id: str | None = None, status: str | None = None) -> Iterator[Shape]:
+def list_ended(
+    redis: Redis, job_id: str | None = None, status: str | None = None
+) -> Iterator[Shape]:
     """The runs that have ended, of one job or of all, newest first; read as they are taken.
 
     What did not go well of one job is in its account for longer than in its history.
@@ -70,12 +72,12 @@ def ended(redis: Redis, job_id: str | None = None, status: str | None = None) ->
     if job_id is not None and status in (None, "ok"):
         lines = _paged(partial(redis.lrange, names.HISTORY_PREFIX + job_id))
     elif job_id is not None:
-        lines = named(_paged(partial(redis.zrevrange, names.ACCOUNT_PREFIX + job_id)))
+        lines = skip_stretches(_paged(partial(redis.zrevrange, names.ACCOUNT_PREFIX + job_id)))
     elif status == "failed":
         lines = _dead(redis)
     else:
         lines = _paged(partial(redis.lrange, names.RECENT))
-    for run in map(shaped, lines):
+    for run in map(read_record, lines):
         if status in (None, run["status"]):
             yield run
 
@@ -84,12 +86,13 @@ def _dead(redis: Redis) -> Iterator[str]:
     """The records of the dead list: failed runs that nobody has run again with success."""
     for page in pages(_paged(partial(redis.zrevrange, names.FAILED, withscores=True))):
         with redis.pipeline(transaction=False) as pipe:
-            for run_id, _ in page:
-                job_id, when = parse_run_id(run_id) or ("", 0.0)
-                pipe.zrangebyscore(names.ACCOUNT_PREFIX + job_id, when, when)
+            for text, _ in page:
+                run_id = RunId.stored(text)
+                account, when = names.ACCOUNT_PREFIX + run_id.job_id, run_id.scheduled_for
+                pipe.zrangebyscore(account, when, when)
             found = pipe.execute()
         for (run_id, at), lines in zip(page, found, strict=True):
-            about = [line for line in named(lines) if '"until":' not in line]
+            about = [line for line in skip_stretches(lines) if '"until":' not in line]
             yield from about or [_known_to_have_failed(run_id, at)]
 
 
@@ -101,30 +104,32 @@ def _known_to_have_failed(run_id: str, finished_at: float) -> str:
     return json.dumps(kept | line)
 
 
-def still_open(
+def list_open(
     redis: Redis, most: int, job_id: str | None = None, status: str | None = None
 ) -> list[Shape]:
     """Up to `most` of the runs that have not ended, the latest tick first."""
     match = None if job_id is None else re.sub(r"([][*?\\])", r"\\\1", job_id) + "@*"
-    found: dict[str, tuple[float, str]] = {}
-    for run_id, state in redis.hscan_iter(names.OPEN, match, count=PAGE):
-        job, when = parse_run_id(run_id) or ("", 0.0)
-        if job_id in (None, job) and status in (None, _status(state)):
-            found[run_id] = when, state
-    newest = nlargest(most, found, key=lambda run_id: found[run_id][0])
+    found: dict[RunId, State] = {}
+    for text, stored in redis.hscan_iter(names.OPEN, match, count=PAGE):
+        run_id, state = RunId.stored(text), State.parse(stored)
+        if job_id in (None, run_id.job_id) and status in (None, _status(state)):
+            found[run_id] = state
+    newest = nlargest(most, found, key=lambda run_id: run_id.scheduled_for)
     traces = cast("list[str | None]", redis.hmget(names.ATTEMPTS, newest) if newest else [])
     return [
-        _open(run_id, found[run_id][1], trace) for run_id, trace in zip(newest, traces, strict=True)
+        _open(run_id, found[run_id], trace) for run_id, trace in zip(newest, traces, strict=True)
     ]
 
 
-def find(redis: Redis, run_id: str) -> Shape | None:
+def find_end(redis: Redis, run_id: RunId) -> Shape | None:
     """How a run ended, the last time if several; None when no record of it is kept.
 
     Of a tick that is only known as one of a range that was missed, the range's record.
     """
-    job_id, when = parse_run_id(run_id) or ("", 0.0)
-    known = _first(named(redis.zrangebyscore(names.ACCOUNT_PREFIX + job_id, when, when)), run_id)
+    job_id, when = run_id.job_id, run_id.scheduled_for
+    known = _first(
+        skip_stretches(redis.zrangebyscore(names.ACCOUNT_PREFIX + job_id, when, when)), run_id
+    )
     history = names.HISTORY_PREFIX + job_id
     # The newest ends of all jobs also tell of runs that left an earlier outcome as it was.
     recent = _paged(partial(redis.lrange, names.RECENT))
@@ -136,28 +141,28 @@ def find(redis: Redis, run_id: str) -> Shape | None:
     if kept is not None:
         return kept
     if (failed_at := redis.zscore(names.FAILED, run_id)) is not None:
-        return shaped(_known_to_have_failed(run_id, failed_at))
-    return passed_over(redis, job_id, when) or _first(recent, run_id)
+        return read_record(_known_to_have_failed(run_id, failed_at))
+    return find_stretch(redis, job_id, when) or _first(recent, run_id)
 
 
-def last_end(redis: Redis, run_id: str) -> Shape | None:
+def find_last_end(redis: Redis, run_id: RunId) -> Shape | None:
     """Return how a run ended last; None when no record of it is kept.
 
-    Unlike `find`, also that a run which was to be done again was skipped: that leaves its earlier
+    Unlike `find_end`, also that a run which was to be done again was skipped: that leaves its earlier
     outcome as it was.
     """
     recent = cast("list[str]", redis.lrange(names.RECENT, 0, PAGE - 1))
-    return _first(recent, run_id) or find(redis, run_id)
+    return _first(recent, run_id) or find_end(redis, run_id)
 
 
 def _first(lines: Iterable[str], run_id: str, end: Shape | None = None) -> Shape | None:
     """Return the first record of a run, which does not stand for others; with `end`, of that."""
-    own = (run for run in map(shaped, lines) if run["run_id"] == run_id and "until" not in run)
+    own = (run for run in map(read_record, lines) if run["run_id"] == run_id and "until" not in run)
     same = ("status", "reason", "finished_at")
     return next((run for run in own if not end or all(run[n] == end[n] for n in same)), None)
 
 
-def passed_over(redis: Redis, job_id: str, when: float) -> Shape | None:
+def find_stretch(redis: Redis, job_id: str, when: float) -> Shape | None:
     """The record of the range of missed ticks that `when` lies in; these do not overlap."""
     key = names.ACCOUNT_PREFIX + job_id
     earlier = partial(redis.zrevrangebyscore, key, repr(when), "-inf")
@@ -165,7 +170,7 @@ def passed_over(redis: Redis, job_id: str, when: float) -> Shape | None:
     before = next((line for line in lines if '"until":' in line), None)
     record = json.loads(before) if before else None
     if record and (last := datetime.fromisoformat(record["until"]).timestamp()) >= when:
-        return shaped(json.dumps(_overtaken(job_id, record, last) | record))
+        return read_record(json.dumps(_overtaken(job_id, record, last) | record))
     return None
 
 
@@ -174,37 +179,37 @@ def _overtaken(job_id: str, record: Shape, finished_at: float) -> Shape:
     if "from" not in record:
         return {}
     never = dict.fromkeys(("started_at", "worker", "error"))
-    first = run_id_of(job_id, record.pop("from"))
+    first = RunId(job_id, record.pop("from"))
     return never | {"run_id": first, "attempt": 0, "finished_at": finished_at}
 
 
-def named(lines: Any) -> Iterator[str]:
+def skip_stretches(lines: Any) -> Iterator[str]:
     """The records in an account that name a run; others speak of a stretch without an end."""
     return (line for line in lines if line.startswith('{"run_id":'))
 
 
-def details(redis: Redis, run_id: str) -> Shape | None:
+def describe_run(redis: Redis, run_id: RunId) -> Shape | None:
     """Everything about a run, all of its attempts among it; None when nothing is known of it.
 
     Of an open one also its `holder`, the `deadline` at which beat looks after it, or `retry_at` if
     it waits for its next attempt, and `stopping`, why it has been told to end. One that was missed
     with others has `since` and `until`.
     """
-    tick = open_tick(redis, run_id)
+    tick = read_open_run(redis, run_id)
     if tick is None:
-        if (run := find(redis, run_id)) is None:
+        if (run := find_end(redis, run_id)) is None:
             return None
         own = {"attempts": run.get("attempts", []), "run_id": run_id}
         if "until" in run:
-            own |= {"scheduled_for": run_id.rpartition("@")[2], "since": run["scheduled_for"]}
+            own |= {"scheduled_for": iso_utc(run_id.scheduled_for), "since": run["scheduled_for"]}
         return run | own
     run = _open(run_id, tick.state, tick.trace)
-    waits = tick.state[0] == "w" and run["status"] == "retrying"
+    waits = tick.state.kind is Kind.WAITING and run["status"] == "retrying"
     return run | {
         "attempts": list(map(_timed, json.loads(tick.trace or "[]"))),
-        "holder": (tick.state[0] == "r" and tick.state.split("|", 3)[3]) or None,
+        "holder": (tick.state.in_flight and tick.state.holder) or None,
         "retry_at" if waits else "deadline": format_local(redis.zscore(names.DEADLINES, run_id)),
-        "stopping": tick.unwanted.partition("|")[0] or None,
+        "stopping": split_reason(tick.unwanted)[0] or None,
     }
 
 
@@ -228,7 +233,7 @@ class Tail:
                 break
             most *= 10
         self._seen = frozenset(lines)
-        return [shaped(line) for line in reversed(fresh)]
+        return [read_record(line) for line in reversed(fresh)]
 
 
 def _paged(read: Callable[[int, int], Any]) -> Iterator[Any]:
@@ -240,31 +245,33 @@ def _paged(read: Callable[[int, int], Any]) -> Iterator[Any]:
             return
 
 
-def _status(state: str) -> str:
-    kind, number, _ = state.split("|", 2)
-    return "running" if kind == "r" else "pending" if number == "1" else "retrying"
+def _status(state: State) -> str:
+    if state.in_flight:
+        return "running"
+    return "pending" if state.attempt == 1 else "retrying"
 
 
-def _open(run_id: str, state: str, trace: str | None) -> Shape:
-    """An open tick; its error is that of its last attempt."""
-    kind, number, _, holder = state.split("|", 3)
+def _open(run_id: RunId, state: State, trace: str | None) -> Shape:
+    """Return an open run. Its error is that of its last attempt."""
     last = json.loads(trace)[-1] if trace else {"error": None}
-    _, when = parse_run_id(run_id) or ("", 0.0)
     return _headed(run_id) | {
-        "scheduled_for": iso_utc(when),
         "status": _status(state),
-        "reason": "queued" if kind == "q" else None,
-        "attempt": int(number),
+        "reason": "queued" if state.kind is Kind.QUEUED else None,
+        "attempt": state.attempt,
         "started_at": None,
         "finished_at": None,
         "duration": None,
-        "worker": holder.rpartition("#")[0] or None,
+        "worker": state.holder.rpartition("#")[0] or None,
         "error": last["error"],
     }
 
 
-def _headed(run_id: str) -> Shape:
-    return {"run_id": run_id, "job_id": run_id.rpartition("@")[0]}
+def _headed(run_id: RunId) -> Shape:
+    return {
+        "run_id": run_id,
+        "job_id": run_id.job_id,
+        "scheduled_for": iso_utc(run_id.scheduled_for),
+    }
 
 
 def _attempts(record: Mapping[str, Any]) -> list[Shape]:

@@ -30,16 +30,16 @@ _AT_ANY_TIME = {
 }
 
 
-def because(reason: str | None, attempts: int = 0, failed: int | None = 0) -> str:
+def explain_reason(reason: str | None, attempts: int = 0, failed: int | None = 0) -> str:
     """Say why a run did not go on: "somebody cancelled it while it waited for attempt 3".
 
     `attempts` were made. `failed` of them had failed before; with one more, that one was cut off.
     Without `failed` nothing is said of the moment.
     """
-    return REASONS.get(str(reason), str(reason)) + _moment(reason, attempts, failed)
+    return REASONS.get(str(reason), str(reason)) + _explain_moment(reason, attempts, failed)
 
 
-def because_of(record: Mapping[str, Any] | None, reason: str | None, said: str = "") -> str:
+def explain_end(record: Mapping[str, Any] | None, reason: str | None, said: str = "") -> str:
     """Say the same of a run by its record; without one, or of an earlier version, no moment.
 
     What is `said` takes the place of the reason's text.
@@ -48,10 +48,12 @@ def because_of(record: Mapping[str, Any] | None, reason: str | None, said: str =
     attempts, failed = record.get("attempt") or 0, record.get("tried")
     if record.get("status") == "missed":
         attempts = failed = 0
-    return (said or REASONS.get(str(reason), str(reason))) + _moment(reason, attempts, failed)
+    return (said or REASONS.get(str(reason), str(reason))) + _explain_moment(
+        reason, attempts, failed
+    )
 
 
-def _moment(reason: str | None, attempts: int, failed: int | None) -> str:
+def _explain_moment(reason: str | None, attempts: int, failed: int | None) -> str:
     run = _AT_ANY_TIME.get(str(reason))
     if run is None or failed is None:
         return ""

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.policies import Notify
 from cron_tasks.jobs.run import Run
-from cron_tasks.ledger.records import KEPT_BACK, Message, Open
-from cron_tasks.ledger.run_id import parse_run_id
-from cron_tasks.runs.notifications import notification
-from cron_tasks.runs.reasons import because
+from cron_tasks.ledger.records import SUPPRESSED, Message, OpenRun
+from cron_tasks.runs.notifications import write_notification
+from cron_tasks.runs.reasons import explain_reason
 from cron_tasks.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,16 +21,16 @@ if TYPE_CHECKING:
 _EVENTS = {"ok": "success", "failed": "failure"}
 
 
-def told_of_retry(
-    run: Run, tick: Open, result: "Result", now: float, settings: Settings
+def write_retry_messages(
+    run: Run, tick: OpenRun, result: "Result", now: float, settings: Settings
 ) -> tuple[Message, ...]:
     """Return what is told of an attempt that failed and is followed by another."""
-    if "retry" not in run.job.notify.on or too_old(run.job, run.scheduled_for, now):
+    if "retry" not in run.job.notify.on or is_too_old(run.job, run.scheduled_for, now):
         return ()
-    return (notification(run, "retry", result.error, now, settings, repeated=tick.repeated),)
+    return (write_notification(run, "retry", result.error, now, settings, repeated=tick.is_rerun),)
 
 
-def announcement(job: Job, settings: Settings) -> dict[str, Any]:
+def describe_recipient(job: Job, settings: Settings) -> dict[str, Any]:
     """Return what a trace keeps of a message that promised a further attempt (`Open.announced`)."""
     return {
         "queue": job.notify.queue or settings.notify_queue,
@@ -40,46 +39,46 @@ def announcement(job: Job, settings: Settings) -> dict[str, Any]:
     }
 
 
-def told_of_end(
-    run: Run, tick: Open, result: "Result", now: float, settings: Settings
+def write_end_messages(
+    run: Run, tick: OpenRun, result: "Result", now: float, settings: Settings
 ) -> tuple[tuple[Message, ...], str]:
     """Return what is told of the end of a run, and why that is nothing where it was kept back."""
     promised = tick.trace != "" and tick.announced is not None
     event = _EVENTS.get(result.status, result.status)
-    messages = tuple(_messages(run, tick, event, result, now, settings, promised))
-    if not messages or promised or not too_old(run.job, run.scheduled_for, now):
+    messages = tuple(_write_messages(run, tick, event, result, now, settings, promised))
+    if not messages or promised or not is_too_old(run.job, run.scheduled_for, now):
         return messages, ""
     on = run.job.notify.on
     counts = event == "failure" or (event == "success" and "recovered" in on)
     # A success that only might be a recovery is not said to be untold.
-    return ((KEPT_BACK,) if counts else ()), "too old" if event in on else ""
+    return ((SUPPRESSED,) if counts else ()), "too old" if event in on else ""
 
 
-def told_without_job(
-    tick: Open, result: "Result", attempts: int, now: float, settings: Settings
+def write_messages_without_job(
+    tick: OpenRun, result: "Result", attempts: int, now: float, settings: Settings
 ) -> tuple[Message, ...]:
     """Return what is told of the end of a run whose job is gone or unreadable."""
     to = tick.announced
     if to is None:
         return ()
-    job_id, scheduled_for = parse_run_id(tick.run_id) or ("", 0.0)
+    job_id, scheduled_for = tick.run_id.job_id, tick.run_id.scheduled_for
     # No more of a job than its message shows.
     notify = Notify(queue=to["queue"])
     job = Job.model_construct(id=job_id, name=to["job_name"], chat_id=to["chat_id"], notify=notify)
     run = Run(job, tick.run_id, scheduled_for, attempts)
     event = _EVENTS.get(result.status, result.status)
-    return tuple(_messages(run, tick, event, result, now, settings, promised=True))
+    return tuple(_write_messages(run, tick, event, result, now, settings, promised=True))
 
 
-def too_old(job: Job, when: float, now: float) -> bool:
+def is_too_old(job: Job, when: float, now: float) -> bool:
     """Whether what is told at `now` of the tick `when` comes too late to be of use."""
     stale = job.notify.stale_after
     return stale is not None and now - when > stale
 
 
-def _messages(
+def _write_messages(
     run: Run,
-    tick: Open,
+    tick: OpenRun,
     event: str,
     result: "Result",
     now: float,
@@ -91,15 +90,15 @@ def _messages(
     if event in wanted or promised:
         collapse = run.job.notify.collapse if event == "failure" and not promised else 1
         only = str(collapse) if collapse > 1 else ""
-        error = None if event == "success" else _error(event, result, run.attempt, tick)
-        yield notification(run, event, error, now, settings, only, tick.repeated)
+        error = None if event == "success" else _error_text(event, result, run.attempt, tick)
+        yield write_notification(run, event, error, now, settings, only, tick.is_rerun)
     if event == "success" and "recovered" in wanted:
-        yield notification(run, "recovered", None, now, settings, "recovered", tick.repeated)
+        yield write_notification(run, "recovered", None, now, settings, "recovered", tick.is_rerun)
 
 
-def _error(event: str, result: "Result", attempts: int, tick: Open) -> str:
+def _error_text(event: str, result: "Result", attempts: int, tick: OpenRun) -> str:
     if event == "failure":
         return result.error or result.status
     about = f" ({result.other})" if result.other else ""
-    why = because(result.reason, attempts, len(tick.failures))
+    why = explain_reason(result.reason, attempts, len(tick.failures))
     return f"{result.status}: {why}{about}"

@@ -13,6 +13,7 @@ from cronsim.cronsim import SYMBOLIC_DAYS, SYMBOLIC_MONTHS, Field
 
 from cron_tasks.schedules.faults import Fault
 from cron_tasks.text.display import short_repr
+from cron_tasks.text.english import number_of
 from cron_tasks.text.suggestions import suggest_nearest
 
 _NICKNAMES = {
@@ -88,8 +89,9 @@ def normalize_expression(expression: str, stored: bool) -> str:
             raise Fault(f"unknown nickname {short_repr(' '.join(parts))}{hint}")
         return _NICKNAMES[nickname]
     if len(parts) not in (5, 6):
-        count = f"{len(parts)} field{'s' * (len(parts) != 1)}"
-        raise Fault(f"has {count}; expected 5 ({_FIELDS}) or 6 (second first)")
+        raise Fault(
+            f"has {number_of(len(parts), 'field')}; expected 5 ({_FIELDS}) or 6 (second first)"
+        )
     if stored:
         return " ".join(parts).upper()
     fields = list(enumerate(" ".join(parts).upper().split(), 6 - len(parts)))

@@ -81,10 +81,10 @@ class Settings(BaseSettings):
     )
     rest_headers: values.SecretHeaders = _setting(
         {},
-        "Further headers of each request, as JSON or the name of a file that holds it, e.g. "
+        "Further headers of each request, as JSON or the name of a file that contains it, e.g. "
         '`{"X-Api-Key": "…"}`. They are secrets: sent to the host of `REST_URL` only, and never '
         "shown",
-        'JSON such as {"X-Api-Key": "secret"}, or a file that holds it',
+        'JSON such as {"X-Api-Key": "secret"}, or a file that contains it',
     )
     rest_pagination: values.Pagination = _setting(
         "auto",

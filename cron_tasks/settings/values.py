@@ -61,7 +61,7 @@ def _check_token(token: SecretStr) -> SecretStr:
 
 def _check_scheme(scheme: str) -> str:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]*", scheme):
-        raise ValueError("it holds a character that a scheme cannot have")
+        raise ValueError("it contains a character that a scheme cannot have")
     return scheme
 
 
@@ -102,7 +102,7 @@ def _read_json_or_file(value: Any) -> Any:
         return json.loads(value)
     except json.JSONDecodeError as error:
         raise ValueError(f"{where}not JSON: {error}") from None
-    except (OSError, ValueError, RuntimeError) as error:  # a RecursionError is a RuntimeError
+    except (OSError, ValueError, RuntimeError) as error:  # RecursionError is a RuntimeError
         raise ValueError(f"{where}{getattr(error, 'strerror', None) or error}") from None
 
 
@@ -138,7 +138,7 @@ def _check_queue_name(name: str) -> str:
 
 
 def _read_chat_id(value: Any) -> Any:
-    """Return a numeric chat id as a number. The environment has only text, but bots expect that."""
+    """Return a numeric chat id as a number, which bots expect. The environment has only text."""
     if isinstance(value, str) and value.removeprefix("-").isdecimal() and len(value) < 20:
         return int(value) if str(int(value)) == value else value
     return value

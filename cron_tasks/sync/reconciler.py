@@ -21,7 +21,7 @@ from cron_tasks.registry.registry import Registry
 from cron_tasks.registry.rejections import note_rejected
 from cron_tasks.repair.comparison import Comparison, Differences
 from cron_tasks.rest.listing import Source, Validators
-from cron_tasks.runs.overtaken import tell_overtaken
+from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 from cron_tasks.sync.state import (
@@ -194,7 +194,7 @@ class Reconciler:
             progress(done, total)
 
         def notify_of_overtaken(ticks: list[Overtaken], reason: str) -> None:
-            tell_overtaken(self.ledger, self.settings, ticks, reason, clock())
+            list_overtaken(self.ledger, self.settings, ticks, reason, clock())
 
         self.registry.apply(changes, clock, fence, last_read, count_written, notify_of_overtaken)
         self.ledger.let_go(set(changes.removed))

@@ -12,9 +12,9 @@ from redis.exceptions import RedisError
 
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.run import Run
-from cron_tasks.ledger.ledger import LEASE, Ledger, open_tick
-from cron_tasks.ledger.records import Open, Outcome
-from cron_tasks.ledger.run_id import parse_run_id
+from cron_tasks.ledger.ledger import LEASE, Ledger, read_open_run
+from cron_tasks.ledger.records import OpenRun, Outcome
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs.outcomes import Attempt, Result, conclude, conclude_without_job
 from cron_tasks.settings import Settings
 from cron_tasks.worker.delegation import Handed
@@ -40,13 +40,14 @@ class Concluder:
 
         One that has moved on is left alone: it took too long, or this is told again.
         """
-        tick = self._patiently(lambda: open_tick(self.ledger.redis, handed.run_id))
+        run_id = RunId.stored(handed.run_id)
+        tick = self._wait_for_redis(lambda: read_open_run(self.ledger.redis, run_id))
         if tick is None or tick.state != handed.state:
-            return _nobody_waits(handed)
+            return _log_ignored(handed)
         by = Attempt(tick.attempt, handed.started_at, self.clock(), worker)
-        outcome = self._concluded(tick, result, by)
+        outcome = self._conclude(tick, result, by)
         if not self._finish([outcome]):
-            return _nobody_waits(handed)
+            return _log_ignored(handed)
         log_ended({tick.run_id: replace(result, status=outcome.status)})
         return outcome.status
 
@@ -60,28 +61,27 @@ class Concluder:
 
         Raises RedisError.
         """
-        tick = open_tick(self.ledger.redis, posted.run_id)
-        if tick and tick.state.split("|", 3)[3] == posted.holder:
+        tick = read_open_run(self.ledger.redis, RunId.stored(posted.run_id))
+        if tick and tick.state.holder == posted.holder:
             worker = posted.holder.rpartition("#")[0]
             by = Attempt(tick.attempt, posted.started_at, self.clock(), worker)
-            outcome = self._concluded(tick, posted.result, by)
+            outcome = self._conclude(tick, posted.result, by)
             if self.ledger.finish(self.clock(), [outcome]):
                 log_ended({tick.run_id: replace(posted.result, status=outcome.status)})
 
-    def _concluded(self, tick: Open, result: Result, by: Attempt) -> Outcome:
+    def _conclude(self, tick: OpenRun, result: Result, by: Attempt) -> Outcome:
         """The outcome of an attempt that did not end where it was begun."""
         try:
             job = Job.from_document(tick.document)
         except ValueError:
             return conclude_without_job(tick, result, by, self.settings)
-        _, scheduled_for = parse_run_id(tick.run_id) or ("", 0.0)
-        run = Run(job, tick.run_id, scheduled_for, tick.attempt)
+        run = Run(job, tick.run_id, tick.run_id.scheduled_for, tick.attempt)
         return conclude(run, tick, result, by, self.settings, random.random())
 
-    def _finish(self, outcomes: Sequence[Outcome]) -> list[str]:
-        return self._patiently(lambda: self.ledger.finish(self.clock(), outcomes))
+    def _finish(self, outcomes: Sequence[Outcome]) -> list[RunId]:
+        return self._wait_for_redis(lambda: self.ledger.finish(self.clock(), outcomes))
 
-    def _patiently(self, step: Callable[[], T]) -> T:
+    def _wait_for_redis(self, step: Callable[[], T]) -> T:
         """Wait for a Redis that is away, for as long as the claims may hold."""
         give_up = self.clock() + LEASE
         while True:
@@ -93,23 +93,22 @@ class Concluder:
                 time.sleep(RETRY_EVERY)
 
 
-def _nobody_waits(handed: Handed) -> str:
+def _log_ignored(handed: Handed) -> str:
     log.info("run.outcome_ignored", run_id=handed.run_id, why="it was no longer waited for")
     return "was no longer waiting"
 
 
-def log_ended(results: dict[str, Result]) -> None:
+def log_ended(results: dict[RunId, Result]) -> None:
     """A line for each run; of a storm, one for all that went well."""
-    for finished, result in results.items():
+    for run_id, result in results.items():
         if len(results) == 1 or result.status != "ok":
             write = log.info if result.status == "ok" else log.warning
-            job_id = finished.rpartition("@")[0]
-            write("run.finished", job_id=job_id, run_id=finished, **_said(result))
+            write("run.finished", job_id=run_id.job_id, run_id=run_id, **_log_fields(result))
     if len(results) > 1:
         count = Counter[str](result.status for result in results.values())
         log.info("runs.finished", **count)
 
 
-def _said(result: Result) -> dict[str, str]:
+def _log_fields(result: Result) -> dict[str, str]:
     said = {"status": result.status, "reason": result.reason, "error": result.error}
     return {name: value for name, value in said.items() if value is not None}

@@ -33,7 +33,7 @@ class Handed:
     started_at: float
 
 
-def send(app: Celery, job: Job, action: TaskAction, task_id: str, handed: Handed) -> None:
+def send_task(app: Celery, job: Job, action: TaskAction, task_id: str, handed: Handed) -> None:
     """Send the task of a job, which begins within the job's timeout or not at all.
 
     Raises ActionFailed for a queue that nobody empties, kombu's OperationalError when the broker
@@ -71,7 +71,7 @@ def send(app: Celery, job: Job, action: TaskAction, task_id: str, handed: Handed
             log.warning("task.in_doubt", task_id=task_id, error=str(error))
 
 
-def error_of(task_id: str, error: BaseException | None) -> str:
+def describe_task_error(task_id: str, error: BaseException | None) -> str:
     """Why a task failed; only an app that knows our tasks says with what `error`."""
     if error is None:
         return printable(

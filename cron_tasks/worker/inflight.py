@@ -96,7 +96,7 @@ class Slot:
 _board: Board | None = None
 
 
-def share() -> Board:
+def share_board() -> Board:
     """Make the memory that processes forked from now on share with this one."""
     global _board
     _board = Board()
@@ -108,13 +108,13 @@ def in_pool() -> bool:
     return getattr(current_process(), "index", None) is not None
 
 
-def slot() -> Slot | None:
+def find_slot() -> Slot | None:
     """Return the slot of this process; None outside a pool of forked processes."""
     index = getattr(current_process(), "index", None)
     return Slot(_board, index) if _board and index is not None and index < SLOTS else None
 
 
-def alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     """Return whether a child of this process has not ended, and leave its end for Celery to see."""
     try:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None

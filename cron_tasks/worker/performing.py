@@ -10,6 +10,7 @@ import structlog
 from cron_tasks.actions import find_performer
 from cron_tasks.errors import ActionFailed, CronTasksError, Stopped, describe_error
 from cron_tasks.jobs.run import Run
+from cron_tasks.ledger.records import split_reason
 from cron_tasks.runs.outcomes import ERROR_SHOWN, Result
 from cron_tasks.settings import Settings
 from cron_tasks.store.leases import LOOK_EVERY
@@ -51,13 +52,13 @@ class Watched:
             why = self.renew()
             until = begun + timeout + HARD
             if why:
-                result, until = stopped(why), min(until, time.monotonic() + HARD)
+                result, until = end_of_stop(why), min(until, time.monotonic() + HARD)
             self._post(result, until)
             return bool(why)
 
         try:
             with interruptible(look, lambda: self.give_up(result)) as action:
-                ended = act(replace(self.run), settings)
+                ended = perform_action(replace(self.run), settings)
         except Stopped:
             return result
         finally:
@@ -74,7 +75,7 @@ class Watched:
             )
 
 
-def act(run: Run, settings: Settings) -> Result:
+def perform_action(run: Run, settings: Settings) -> Result:
     """Perform the action of a run. Raises Stopped only.
 
     An action may raise anything: SystemExit, CancelledError and KeyboardInterrupt are failures too.
@@ -84,7 +85,7 @@ def act(run: Run, settings: Settings) -> Result:
     except Stopped:
         raise
     except ActionFailed as error:
-        return _failed(error)
+        return _end_of_failure(error)
     except BaseException as error:
         if not isinstance(error, CronTasksError):
             log.exception("run.raised", job_id=run.job.id, run_id=run.run_id)
@@ -92,23 +93,23 @@ def act(run: Run, settings: Settings) -> Result:
     return Result("ok", output=output)
 
 
-def _failed(error: ActionFailed) -> Result:
+def _end_of_failure(error: ActionFailed) -> Result:
     return Result(
         "failed",
         error=describe_error(error, ERROR_SHOWN),
         output=render_output(error.output),
         final=bool(error.permanent),
-        retry_after=_seconds(error.retry_after),
+        retry_after=_read_seconds(error.retry_after),
     )
 
 
-def _seconds(value: Any) -> float:
+def _read_seconds(value: Any) -> float:
     """Return a plug-in's `retry_after` as a number of seconds; what is not one counts as none."""
     usable = isinstance(value, int | float) and value > 0
     return float(min(value, 1e9)) if usable else 0.0
 
 
-def stopped(why: str) -> Result:
+def end_of_stop(why: str) -> Result:
     """Return how a run ends that is no longer wanted; `why` is "<reason>|<detail>"."""
-    reason, _, other = why.partition("|")
-    return Result("skipped", reason, other=other or None)
+    reason, other = split_reason(why)
+    return Result("skipped", reason, other=other)

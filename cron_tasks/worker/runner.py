@@ -14,8 +14,8 @@ from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.jobs.run import Run
 from cron_tasks.ledger.ledger import LEASE, Ledger
-from cron_tasks.ledger.records import Claim, Outcome
-from cron_tasks.ledger.run_id import parse_run_id
+from cron_tasks.ledger.records import Claim, Outcome, split_reason
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs.commands import open_by_hand
 from cron_tasks.runs.outcomes import (
@@ -24,8 +24,8 @@ from cron_tasks.runs.outcomes import (
     Result,
     conclude,
     conclude_without_job,
-    given_up,
-    not_begun,
+    count_earlier_attempts,
+    give_up_retry,
 )
 from cron_tasks.schedules.catchup import late_reason
 from cron_tasks.settings import Settings
@@ -34,7 +34,7 @@ from cron_tasks.text.display import printable
 from cron_tasks.worker.conclusions import Concluder, log_ended
 from cron_tasks.worker.delegation import Handed
 from cron_tasks.worker.inflight import Slot
-from cron_tasks.worker.performing import Watched, act, stopped
+from cron_tasks.worker.performing import Watched, end_of_stop, perform_action
 from cron_tasks.worker.service import Service
 
 log = structlog.get_logger("cron_tasks.runs")
@@ -72,8 +72,8 @@ class Runner(Concluder):
         self._going: set[str] = set()
         self._stuck: dict[str, bool] = {}
 
-    def run(self, run_ids: Sequence[tuple[str, str]]) -> dict[str, str]:
-        """Run those of the (run id, job id) that wait to be run; what became of each by run id."""
+    def run(self, run_ids: Sequence[RunId]) -> dict[str, str]:
+        """Run those of the runs that wait to be run; return what became of each, by run id."""
         holder = f"{self.worker}#{next(self._claims)}"
         self._going.add(holder)
         try:
@@ -82,7 +82,7 @@ class Runner(Concluder):
             self._going.discard(holder)
             self._stuck.pop(holder, None)
 
-    def _run(self, holder: str, run_ids: Sequence[tuple[str, str]]) -> dict[str, str]:
+    def _run(self, holder: str, run_ids: Sequence[RunId]) -> dict[str, str]:
         claims = self.ledger.claim(holder, self.clock(), run_ids)
         if not claims:
             return {}
@@ -104,28 +104,27 @@ class Runner(Concluder):
         ended = {run_id: result.status for run_id, result in results.items()}
         return ended | dict.fromkeys(left, "handed back" if self.service.reason else "handed over")
 
-    def by_hand(self, job_id: str) -> str:
+    def by_hand(self, job_id: str) -> RunId:
         """Open a tick of this instant; its run id. Raises UnknownJob."""
         return open_by_hand(self.ledger, self.registry.job(job_id), self.clock())
 
     def _perform(self, holder: str, claim: Claim) -> tuple[Outcome, Result] | None:
         """Make an attempt; None when that is left to a Celery task or to another process."""
-        _, scheduled_for = parse_run_id(claim.run_id) or ("", 0.0)
         started = self.clock()
         try:
             job = Job.from_document(claim.document)
         except ValueError as error:
             unreadable = Result("failed", error=printable(str(error), ERROR_SHOWN))
             result = unreadable if claim.document else Result("skipped", "removed")
-            by = not_begun(claim, started)
+            by = count_earlier_attempts(claim, started)
             return conclude_without_job(claim, result, by, self.settings), result
-        run = Run(job, claim.run_id, scheduled_for, claim.attempt)
-        refused = self._refusal(run, claim, started)
+        run = Run(job, claim.run_id, claim.run_id.scheduled_for, claim.attempt)
+        refused = self._refuse_run(run, claim, started)
         begun = refused is None
         quick = job.action.type == "notify"
         if refused is None and not quick and self.service.reason:
             ticks = [(claim.run_id, claim.state)]
-            self._patiently(lambda: self.ledger.hand_back(self.clock(), ticks))
+            self._wait_for_redis(lambda: self.ledger.hand_back(self.clock(), ticks))
             return None
         if refused is None and isinstance(job.action, TaskAction):
             refused, claim = self._hand_over(run, claim, job.action, started)
@@ -133,9 +132,11 @@ class Runner(Concluder):
                 return None
             begun = refused.status == "failed"
         result = refused or (
-            act(run, self.settings) if quick else self._watch(run, holder, claim, started)
+            perform_action(run, self.settings)
+            if quick
+            else self._watch(run, holder, claim, started)
         )
-        return self._ended(run, claim, started if begun else None, result), result
+        return self._conclude_attempt(run, claim, started if begun else None, result), result
 
     def _hand_over(
         self, run: Run, claim: Claim, action: TaskAction, started: float
@@ -148,7 +149,7 @@ class Runner(Concluder):
         task_id = f"{claim.run_id}#{claim.attempt}-{secrets.token_hex(3)}"
         handed = claim.handed_to(task_id)
         if why := self.ledger.hand_over(claim, handed, self.clock() + run.job.timeout):
-            return stopped(why), claim
+            return end_of_stop(why), claim
         # Not before that, or else the outcome of a quick task would come too early.
         try:
             self.send(run.job, action, task_id, Handed(run.run_id, handed.state, started))
@@ -159,20 +160,26 @@ class Runner(Concluder):
         log.info("run.handed_over", job_id=run.job.id, run_id=run.run_id, task_id=task_id)
         return None, handed
 
-    def _ended(self, run: Run, claim: Claim, started: float | None, result: Result) -> Outcome:
+    def _conclude_attempt(
+        self, run: Run, claim: Claim, started: float | None, result: Result
+    ) -> Outcome:
         """The outcome of an attempt that began at `started`, or at None: was not begun."""
         now = self.clock()
-        by = Attempt(claim.attempt, started, now, self.worker) if started else not_begun(claim, now)
+        by = (
+            Attempt(claim.attempt, started, now, self.worker)
+            if started
+            else count_earlier_attempts(claim, now)
+        )
         return conclude(run, claim, result, by, self.settings, random.random())
 
-    def _refusal(self, run: Run, claim: Claim, now: float) -> Result | None:
+    def _refuse_run(self, run: Run, claim: Claim, now: float) -> Result | None:
         """Why a run does not begin."""
         if not run.job.enabled and not claim.by_hand:
-            return given_up(claim, "disabled")
+            return give_up_retry(claim, "disabled")
         if claim.verdict:
-            reason, _, other = claim.verdict.partition("|")
+            reason, other = split_reason(claim.verdict)
             return Result("skipped", reason, other=other)
-        if not claim.may_be_late:
+        if not claim.state.may_be_late:
             late = late_reason(run.scheduled_for, now, run.job.catchup, self.settings.misfire_grace)
             return Result("missed", late) if late else None
         return None
@@ -182,7 +189,7 @@ class Runner(Concluder):
             return self.ledger.renew(holder, self.clock(), [run.run_id]).get(run.run_id, "")
 
         def give_up(result: Result) -> None:
-            self._give_up(holder, lambda: self._ended(run, claim, started, result))
+            self._give_up(holder, lambda: self._conclude_attempt(run, claim, started, result))
 
         result = Watched(run, holder, started, self.slot, renew, give_up).perform(self.settings)
         self.service.check()

@@ -16,7 +16,7 @@ SPARE_DESCRIPTORS = 8
 EX_SOFTWARE = 70
 
 
-def out_of_descriptors() -> bool:
+def lacks_descriptors() -> bool:
     """Return whether this process can open hardly any more files or connections."""
     spare: list[int] = []
     try:
@@ -49,7 +49,7 @@ class Service:
 
     def check(self) -> None:
         """Stop if no action could do its work here."""
-        if not self.reason and out_of_descriptors():
+        if not self.reason and lacks_descriptors():
             self.stop("it is out of file descriptors")
 
     def end(self) -> None:

@@ -22,8 +22,8 @@ from redis.exceptions import RedisError
 from cron_tasks.ledger.ledger import LEASE
 from cron_tasks.store.leases import LOOK_EVERY
 from cron_tasks.worker.conclusions import Concluder
-from cron_tasks.worker.inflight import Board, Posted, alive, share
-from cron_tasks.worker.performing import HARD, stopped
+from cron_tasks.worker.inflight import Board, Posted, is_alive, share_board
+from cron_tasks.worker.performing import HARD, end_of_stop
 
 log = structlog.get_logger("cron_tasks.runs")
 
@@ -62,10 +62,10 @@ class Watchdog:
             if now > posted.deadline:
                 self._kill(posted)
         for posted in going:
-            if now > posted.renewed + LEASE / 3 and alive(posted.pid):
+            if now > posted.renewed + LEASE / 3 and is_alive(posted.pid):
                 self._renew(posted, now)
         for pid, posted in list(self._killed.items()):
-            if not alive(pid):
+            if not is_alive(pid):
                 self.concluder.conclude_killed(posted)
                 del self._killed[pid]
 
@@ -73,7 +73,7 @@ class Watchdog:
         """Return the runs whose processes live, each with its deadline as it is by now."""
         going = []
         for index, posted in self.board.read():
-            if alive(posted.pid):
+            if is_alive(posted.pid):
                 key = (posted.holder, posted.run_id)
                 going.append(self._unwanted.get(key, posted))
             else:
@@ -90,7 +90,7 @@ class Watchdog:
         with suppress(ProcessLookupError):
             os.kill(posted.pid, signal.SIGKILL)
         give_up = time.monotonic() + DIES_WITHIN
-        while alive(posted.pid):
+        while is_alive(posted.pid):
             if time.monotonic() > give_up:
                 hint = "its process hangs in the kernel; the run stays open until that is gone"
                 log.error("run.not_dead", run_id=posted.run_id, pid=posted.pid, hint=hint)
@@ -103,14 +103,14 @@ class Watchdog:
         key = (posted.holder, posted.run_id)
         if why and key not in self._unwanted:
             until = min(posted.deadline, now + HARD)
-            self._unwanted[key] = replace(posted, deadline=until, result=stopped(why))
+            self._unwanted[key] = replace(posted, deadline=until, result=end_of_stop(why))
 
 
-def install(concluder: Callable[[], Concluder]) -> None:
+def install_watchdog(concluder: Callable[[], Concluder]) -> None:
     """Have this process, if it becomes a Celery worker, watch over the processes of its pool."""
 
     def start(**_: Any) -> None:
-        watchdog = Watchdog(share(), concluder())
+        watchdog = Watchdog(share_board(), concluder())
         threading.Thread(target=watchdog.watch, name="watchdog", daemon=True).start()
 
     worker_init.connect(start, weak=False)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cron_tasks.text.plurals import none_or, number_of
+from cron_tasks.text.english import join_words, none_or, number_of
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,11 @@ def test_a_number_and_its_noun(count: int, noun: str, expected: str) -> None:
 def test_none_begins_a_sentence() -> None:
     assert none_or(0, "entry") == "No entries"
     assert none_or(2, "entry") == "2 entries"
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [([], ""), (["a"], "a"), (["a", "b"], "a or b"), (["a", "b", "c"], "a, b or c")],
+)
+def test_a_list_is_joined_with_the_last_word(words: list[str], text: str) -> None:
+    assert join_words(words, "or") == text
