@@ -34,9 +34,9 @@ class Publisher:
         self._full: dict[str | None, tuple[float, bool]] = {}
 
     def sync(self) -> None:
-        """Ask for a reconciliation now."""
+        """Ask for a sync of what is wanted (registry/wanted.py) now."""
         every = self.app.conf.beat_schedule[names.SYNC_TASK]["options"]["expires"]
-        self._send(names.SYNC_TASK, [], {"expires": every})
+        self._send(names.SYNC_TASK, [[]], {"expires": every})
 
     def ticks(self, due: Sequence[Due]) -> None:
         """Send a hint for each tick; those that nobody gets are sent again by the sweep.

@@ -204,6 +204,7 @@ class Scheduler(RedBeatScheduler):  # type: ignore[misc]
         if time.monotonic() < self._compare_at:
             return
         self._compare_at = time.monotonic() + LONGEST_WAIT
+        self._pokes.ask_again()
         if self._comparison.step().needs_sync:
             self._poke()
 

@@ -75,14 +75,14 @@ class SyncBeside(StartStopStep):
         self._pool.start()
         threading.Thread(target=self._read, args=[worker], name="sync", daemon=True).start()
 
-    def close(self, worker: Any) -> None:
+    def close(self, _: Any) -> None:
         self._closing.set()
 
-    def stop(self, worker: Any) -> None:
+    def stop(self, _: Any) -> None:
         """End the process once its sync has ended (warm shutdown)."""
         self._pool.stop()
 
-    def terminate(self, worker: Any) -> None:
+    def terminate(self, _: Any) -> None:
         self._pool.terminate()
 
     def _read(self, worker: Any) -> None:
@@ -126,6 +126,9 @@ class SyncBeside(StartStopStep):
 
 def _make_request(message: Any, worker: Any, dispatcher: Any, errors: Any) -> Request | None:
     """Return a sync that was asked for, or log why the message is dropped."""
+    if message.headers.get("task") != SYNC_TASK:
+        _log_dropped(message, f"it does not call {SYNC_TASK}")
+        return None
     try:
         request = Request(
             message,
@@ -135,13 +138,15 @@ def _make_request(message: Any, worker: Any, dispatcher: Any, errors: Any) -> Re
             connection_errors=errors,
             task=worker.app.tasks[SYNC_TASK],
         )
-        if message.headers["task"] != SYNC_TASK:
-            raise ValueError(f"this queue is for {SYNC_TASK} only")
     except Exception as error:
-        reason, hint = str(error), f"send it to another queue than {SYNC_QUEUE}"
-        log.error("message.dropped", message=short_repr(message, 200), reason=reason, hint=hint)
+        _log_dropped(message, f"{type(error).__name__}: {error}")
         return None
     request.send_event(
         "task-received", name=request.name, args=request.argsrepr, kwargs=request.kwargsrepr
     )
     return request
+
+
+def _log_dropped(message: Any, reason: str) -> None:
+    hint = f"no other task may be sent to the queue {SYNC_QUEUE}"
+    log.error("message.dropped", message=short_repr(message, 200), reason=reason, hint=hint)

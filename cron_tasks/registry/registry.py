@@ -252,14 +252,17 @@ class Registry:
 
     def rejected(self) -> list[Rejected]:
         """Rows that validation rejected, and entries that beat had to set aside."""
-        rows = cast("dict[str, str]", self.redis.hgetall(names.REJECTED)).values()
         aside = cast("dict[str, str]", self.redis.hgetall(names.SET_ASIDE)).items()
+        entries_ = [
+            Rejected(names.job_id_of(key), f"entry {key}", (why,), None) for key, why in aside
+        ]
+        return self.rejected_rows() + entries_
+
+    def rejected_rows(self) -> list[Rejected]:
+        """Rows that validation rejected."""
+        rows = cast("dict[str, str]", self.redis.hgetall(names.REJECTED)).values()
         return [
-            *(
-                Rejected(**row | {"errors": tuple(row["errors"])})
-                for row in map(orjson.loads, rows)
-            ),
-            *(Rejected(names.job_id_of(key), f"entry {key}", (why,), None) for key, why in aside),
+            Rejected(**row | {"errors": tuple(row["errors"])}) for row in map(orjson.loads, rows)
         ]
 
 

@@ -18,7 +18,7 @@ from cron_tasks.registry.fence import Fence
 from cron_tasks.rest.listing import Validators
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
-from cron_tasks.store.scripts import positional
+from cron_tasks.store.scripts import positional, script
 from cron_tasks.text.urls import mask_passwords
 
 State = Literal["ok", "failing", "refused"]
@@ -26,6 +26,7 @@ State = Literal["ok", "failing", "refused"]
 #: Seconds for which another installation that tried to sync is shown.
 RIVAL_SHOWN = 600.0
 _remember = positional("sync/remember")
+_adjust = script("sync/adjust")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,15 @@ def store_outcome(
     built = repr(now) if state == "ok" else ""
     flat = [part for field in fields.items() for part in field]
     _remember(redis, keys, [fence.token, fence.generation, built, *flat])
+
+
+def adjust_counts(redis: Redis, fence: Fence, jobs: int, scheduled: int, rejected: int) -> None:
+    """Store by how much a sync of single rows changed the numbers that `find_drift` compares.
+
+    Raises WriteRefused if `fence` no longer holds.
+    """
+    counts = {"jobs": jobs, "scheduled": scheduled, "rejected": rejected}
+    _adjust(redis, token=fence.token, known=fence.generation, **counts)
 
 
 def note_rival(redis: Redis, settings: Settings, now: float) -> None:
