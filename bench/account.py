@@ -12,7 +12,7 @@ from redis import Redis
 
 from bench.report import seconds, table
 from cron_tasks.ledger.day_count import count_one
-from cron_tasks.registry.plan import Policy, plan
+from cron_tasks.registry.plan import Policy, plan_changes
 from cron_tasks.registry.registry import PAGE
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.store import names
@@ -32,7 +32,7 @@ def live_a_day(redis: Redis, count: int, until: float) -> float:
         for n in range(count)
     ]
     redis.execute_command("FLUSHALL", "SYNC")
-    apply(redis, plan({}, rows, Policy()), until - 2 * DAY)
+    apply(redis, plan_changes({}, rows, Policy()), until - 2 * DAY)
     by_day: dict[int, dict[int, int]] = {}
     for minute in range(60):
         first = (until - 2 * DAY) // HOUR * HOUR + minute * 60

@@ -17,7 +17,7 @@ from redis import Redis
 from bench.report import seconds, table
 from bench.stage import Stage, stage
 from cron_tasks.jobs.permissions import Permissions
-from cron_tasks.registry.plan import Policy, plan
+from cron_tasks.registry.plan import Policy, plan_changes
 from cron_tasks.store import names
 
 RUNS = 5
@@ -81,7 +81,7 @@ def register(redis: Redis, url: str, due: float) -> None:
     }
     rows = [(f"row {n}", {"id": n, "name": f"job {n}", **shared}) for n in range(COUNT)]
     policy = Policy(permissions=Permissions(http=("127.0.0.1",)))
-    apply(redis, plan({}, rows, policy), time.time())
+    apply(redis, plan_changes({}, rows, policy), time.time())
 
 
 def main() -> None:

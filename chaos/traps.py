@@ -90,8 +90,8 @@ def _watch_pages() -> None:
     """Watch `put`, which writes one page of the registry."""
     put = steps.put
 
-    def watched(redis: Any, keys: Any, args: Any) -> Any:
-        page = {arg for arg in args if isinstance(arg, str) and LONG.fullmatch(arg)}
+    def watched(redis: Any, **values: Any) -> Any:
+        page = {job_id for job_id, *_ in values["listed"] if LONG.fullmatch(job_id)}
         jobs, first, new = order()["jobs"], not seen, not page <= seen
         seen.update(page)
         last = new and len(seen) == jobs
@@ -99,7 +99,7 @@ def _watch_pages() -> None:
             reach(BEFORE_FIRST)
         if last:
             reach(BEFORE_LAST)
-        reply = put(redis, keys, args)
+        reply = put(redis, **values)
         if page and first:
             reach(AFTER_FIRST)
         if page and len(seen) >= jobs / 2:

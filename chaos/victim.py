@@ -59,7 +59,7 @@ class Instant:
 INSTANTS = {
     "before advance": Instant(Ledger, "advance", "before"),
     "between advance and publish": Instant(Ledger, "advance", "after"),
-    "after publish": Instant(Publisher, "ticks", "after"),
+    "after publish": Instant(Publisher, "send_ticks", "after"),
     "between a retry's turn and its publish": Instant(Ledger, "hand_back", "after", _retry_due),
     "between publish and claim": Instant(Ledger, "claim", "before"),
     "between claim and act": Instant(Ledger, "claim", "after"),

@@ -9,6 +9,7 @@ from cron_tasks.ledger.records import Overtaken
 from cron_tasks.registry.fence import sync_lock
 from cron_tasks.registry.plan import Changes
 from cron_tasks.registry.registry import Registry
+from cron_tasks.registry.writer import Writer
 
 
 def apply(
@@ -23,7 +24,8 @@ def apply(
         with sync_lock(redis) as fence:
             if fence is None:
                 return False
-            Registry(redis).apply(changes, lambda: now, fence, overtaken=overtaken)
+            audited = Registry(redis).audited
+            Writer(redis, audited, fence, overtaken).write(changes, lambda: now)
         return True
 
     wait_until(write, "the lock of a sync")

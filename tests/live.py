@@ -113,7 +113,7 @@ class Live:
         def counts() -> bool:
             if not all(self.redis.hmget(names.JOBS, wanted)):
                 return False
-            found = Registry(self.redis).registered(wanted)
+            found = Registry(self.redis).read_jobs(wanted)
             return all(each.job.tags == (mark,) for each in found)
 
         wait_until(counts, "the sync", 40)
@@ -183,11 +183,11 @@ class Hourly:
         start = iso_utc(self.last - 24 * HOUR)
         self.row = {"id": job_id, "every": HOUR, "start_at": start, "overlap": "replace", **fields}
 
-    def tick(self, number: int) -> str:
+    def tick(self, number: int) -> RunId:
         """The run id of a tick; the last one is number 0, those before count down."""
         return RunId(self.id, self.last + number * HOUR)
 
-    def ticks(self, first: int, last: int) -> list[str]:
+    def ticks(self, first: int, last: int) -> list[RunId]:
         return [self.tick(number) for number in range(first, last + 1)]
 
     def known_for_long(self, redis: Redis) -> None:

@@ -54,7 +54,7 @@ def told(world: World, job_id: str) -> Told:
 def audit_agrees(it: Told) -> Iterator[str]:
     """`audit` has nothing lost, doubled or unasked, and counts what `why` says."""
     tally = it.tally
-    if tally.wrong:
+    if tally.has_faults:
         yield f"audit: lost {tally.lost}, doubled {tally.doubled}, unasked {tally.unasked}"
     if tally.expected != len(it.expected):
         yield f"audit expects {tally.expected} ticks of {it.job_id}, not {len(it.expected)}"
@@ -77,7 +77,7 @@ def going_agrees(world: World) -> Iterator[str]:
         if run["run_id"] not in begun:
             yield f"{run['run_id']} is shown as retrying, the service saw no attempt"
     listed = [job_id for job_id, job in world.jobs.items() if job.listed]
-    for found in world.registry.registered(listed):
+    for found in world.registry.read_jobs(listed):
         job = world.jobs[found.job.id]
         if (found.next is None) != job.rests or bool(found.paused) != job.paused:
             yield f"jobs show says that {found.job.id} is next due at {found.next}"

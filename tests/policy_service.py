@@ -155,4 +155,4 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have HTTP actions call the service, and nothing be renewed by the machine's time."""
     monkeypatch.setitem(actions.BUILT_IN_PERFORMERS, "http", _perform)  # type: ignore[arg-type]
     monkeypatch.setattr(performing, "interruptible", _interruptible)
-    monkeypatch.setattr(runner, "renewed", _renewed)
+    monkeypatch.setattr(runner, "keep_calling", _renewed)

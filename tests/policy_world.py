@@ -64,7 +64,7 @@ class World(Workers):
     # People
 
     def send(self, job_id: str, name: str) -> None:
-        self.beat.scheduler._publisher.ticks([Due(name, job_id, {}, False)])
+        self.beat.scheduler._publisher.send_ticks([Due(name, job_id, {}, False)])
 
     def pause(self, job_id: str) -> None:
         overtaken = self.registry.pause(job_id, "stocktaking", self.clock.now)
@@ -82,7 +82,7 @@ class World(Workers):
         if (job_id, self.clock.now) in self.pressed:
             return ""  # Two people, within a millisecond.
         self.pressed.add((job_id, self.clock.now))
-        name = commands.open_by_hand(self.ledger, self.registry.job(job_id), self.clock.now)
+        name = commands.open_by_hand(self.ledger, self.registry.get_job(job_id), self.clock.now)
         if name not in self.asked:
             self.asked[name] = self.clock.now
             self.send(job_id, name)
@@ -116,7 +116,7 @@ class World(Workers):
     def backfill(self, job_id: str, seconds: float) -> None:
         """As the command does: all at once, or one after the other while it waits."""
         self._a_moment_passes()
-        job, now = self.registry.job(job_id), self.clock.now
+        job, now = self.registry.get_job(job_id), self.clock.now
         found = backfill.plan_backfill(self.redis, job, now - seconds, now, now)
         if backfill.must_run_in_turn(job):
             self.backfills.append((job, found, ["", *found.missing]))
@@ -144,10 +144,10 @@ class World(Workers):
             self.send(job.id, name)
 
     def skip_next(self, job_id: str) -> None:
-        (job,) = self.registry.registered([job_id])
+        (job,) = self.registry.read_jobs([job_id])
         rests = self.jobs[job_id].rests
         if not rests and job.next is not None:
-            skips.add(self.redis, job_id, job.next, self.clock.now)
+            skips.add_skip(self.redis, job_id, job.next, self.clock.now)
 
     # The REST service
 
@@ -197,7 +197,7 @@ def driven(redis: Redis, url: str) -> Iterator[Beat]:
 def world(redis: Redis, beat: Beat) -> Iterator[World]:
     """An empty world; leaves an empty Redis."""
     redis.flushall()
-    beat.scheduler.leadership.lost()
+    beat.scheduler.leadership.note_lost()
     beat.clock.now = START
     made = World(redis, beat)
     try:

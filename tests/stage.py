@@ -12,11 +12,11 @@ from rest_server import RestServer
 
 from cron_tasks.audit.account_reader import read_accounts
 from cron_tasks.audit.explain import explain_tick
-from cron_tasks.beat.sweeper import sweep
+from cron_tasks.beat.sweeper import sweep_overdue
 from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.ledger.ledger import LEASE, Ledger
 from cron_tasks.ledger.run_id import RunId
-from cron_tasks.registry.plan import Changes, Policy, plan
+from cron_tasks.registry.plan import Changes, Policy, plan_changes
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import queries
 from cron_tasks.settings import Settings
@@ -47,8 +47,8 @@ class Stage:
     def edit(self, at: float, **fields: Any) -> None:
         self.row |= fields
         permissions = Permissions(http=("127.0.0.1",))
-        known = self.registry.fingerprints()
-        changes = plan(known, [("row 1", self.row)], Policy(permissions=permissions))
+        known = self.registry.read_fingerprints()
+        changes = plan_changes(known, [("row 1", self.row)], Policy(permissions=permissions))
         apply(self.redis, changes, at)
 
     def remove(self) -> None:
@@ -68,7 +68,9 @@ class Stage:
     def sweep(self) -> None:
         """Look after all that waits; no message arrives."""
         self.now += LEASE + 1
-        sweep(self.ledger, self.now, self.settings, lambda _: 0, lambda _: None, lambda _: None)
+        sweep_overdue(
+            self.ledger, self.now, self.settings, lambda _: 0, lambda _: None, lambda _: None
+        )
 
     def fails(self, times: int = 1) -> None:
         """Make so many attempts that fail; the next one waits."""

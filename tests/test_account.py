@@ -16,7 +16,7 @@ from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Advance, Outcome
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry import skips
-from cron_tasks.registry.plan import Policy, plan
+from cron_tasks.registry.plan import Policy, plan_changes
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs.outcomes import Attempt, Result, write_record
 from cron_tasks.schedules.durations import DAY
@@ -38,7 +38,7 @@ class Story:
 
     def sync(self, now: float, *rows: dict[str, Any]) -> None:
         listed = [(f"row {n}", row) for n, row in enumerate(rows)]
-        changes = plan(self.registry.fingerprints(), listed, Policy(force=True))
+        changes = plan_changes(self.registry.read_fingerprints(), listed, Policy(force=True))
         apply(self.redis, changes, now)
 
     def fire(self, *, job: str = "7", missed: tuple[float, float] | None = None) -> float:
@@ -179,7 +179,7 @@ def test_a_pause_survives_a_sync_and_ends_without_catching_up(story: Story) -> N
     story.registry.pause("7", "maintenance", hours(1.5))
     story.sync(hours(2.5), HOURLY | {"name": "Water all plants", "every": 1800})
     assert story.redis.zscore(names.SCHEDULE, names.entry_key("7")) is None
-    (job,) = story.registry.registered(["7"])
+    (job,) = story.registry.read_jobs(["7"])
     assert job.paused is not None
     assert job.paused.reason == "maintenance"
     assert "it was paused: maintenance" in story.why(hours(2), hours(3))
@@ -192,10 +192,10 @@ def test_a_pause_survives_a_sync_and_ends_without_catching_up(story: Story) -> N
 
 def test_skipping_the_next_tick(story: Story) -> None:
     story.run(1)
-    assert not skips.add(story.redis, "7", hours(1), hours(1.5))
-    assert skips.add(story.redis, "7", hours(2), hours(1.5))
-    assert not skips.add(story.redis, "7", hours(2), hours(1.5))
-    (job,) = story.registry.registered(["7"])
+    assert not skips.add_skip(story.redis, "7", hours(1), hours(1.5))
+    assert skips.add_skip(story.redis, "7", hours(2), hours(1.5))
+    assert not skips.add_skip(story.redis, "7", hours(2), hours(1.5))
+    (job,) = story.registry.read_jobs(["7"])
     assert (job.due, job.next) == (hours(2), hours(3))
     asked = "skipped: somebody asked for that (`jobs skip-next`)"
     story.pass_on(hours(2))
@@ -205,10 +205,10 @@ def test_skipping_the_next_tick(story: Story) -> None:
 
 
 def test_ticks_of_an_entry_in_quarantine_are_missed(story: Story) -> None:
-    from cron_tasks.registry.quarantine import set_aside
+    from cron_tasks.registry.quarantine import quarantine_entry
 
     story.run(1)
-    set_aside(story.redis, names.entry_key("7"), "broken", story.ledger.audited)
+    quarantine_entry(story.redis, names.entry_key("7"), "broken", story.ledger.audited)
     assert story.audit(START, hours(3.5)) == Tally(expected=3, ok=1, missed={"set_aside": 2})
     story.sync(hours(3.5), HOURLY)
     story.run(1)

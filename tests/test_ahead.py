@@ -80,12 +80,12 @@ def rest(beat: Beat) -> None:
 
 
 def skip(beat: Beat) -> None:
-    assert skips.add(beat.redis, "7", beat.clock.now + 1, beat.clock.now)
+    assert skips.add_skip(beat.redis, "7", beat.clock.now + 1, beat.clock.now)
 
 
 def skip_and_undo(beat: Beat) -> None:
     skip(beat)
-    assert skips.take_back(beat.redis, "7", beat.clock.now + 1, beat.clock.now)
+    assert skips.remove_skip(beat.redis, "7", beat.clock.now + 1, beat.clock.now)
 
 
 def lose_the_lead(beat: Beat) -> None:

@@ -51,7 +51,7 @@ NEVER: list[tuple[Any, str, str]] = [
     (paused, "skipped", "the job was paused before it could start"),
     (claimed_when_disabled, "skipped", "the job was disabled before it could start"),
     (removed, "skipped", "the job was removed before it could start"),
-    (in_the_way, "skipped", "another run of the job was still going"),
+    (in_the_way, "skipped", "another run of the job was still running"),
     (too_late, "missed", "it could not start within its catch-up window"),
     (found_too_late, "missed", "it could not start within its catch-up window"),
 ]

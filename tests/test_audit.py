@@ -276,7 +276,7 @@ def test_ticks_without_a_record_are_reported_as_counts(failing: Minutely) -> Non
     assert gone in [each["run_id"] for each in queries.list_ended(redis, None, "failed")]
     with pytest.raises(RunUnfit, match="only counts are kept of runs that old"):
         commands.reopen(redis, failing.ledger, gone, now)
-    job = failing.registry.job("7")
+    job = failing.registry.get_job("7")
     assert plan_backfill(redis, job, START + 60, START + 1800, now).unsure == 30
     assert read_open_ticks(redis) == {}
 

@@ -31,7 +31,7 @@ def story(redis: Redis) -> Story:
 
 
 def judged(story: Story, first: float, last: float, now: float = NOW) -> Backfill:
-    return plan_backfill(story.redis, story.registry.job("7"), hours(first), hours(last), now)
+    return plan_backfill(story.redis, story.registry.get_job("7"), hours(first), hours(last), now)
 
 
 def missing(found: Backfill) -> list[float]:
@@ -90,7 +90,7 @@ def test_ticks_have_the_jitter_in_force_at_the_time(story: Story) -> None:
     for _ in range(2):
         story.end(story.fire(), Result("failed", error="broken"))
     story.sync(hours(2.5), HOURLY | {"jitter": 3599})
-    offset = story.registry.job("7").schedule.to_spec()["j"] / 3600
+    offset = story.registry.get_job("7").schedule.to_spec()["j"] / 3600
     assert offset > 0
     assert missing(judged(story, 0.5, 2.9, hours(2.9))) == [1, 2]
 

@@ -147,7 +147,8 @@ def test_an_operator_may_look_with_redbeats_own_code(
     wait_until(lambda: len(told(redis, "7")) >= 2, "two runs")
     script = (
         "from cron_tasks.celery import app\n"
-        "from cron_tasks.beat.scheduler import Entry, Scheduler\n"
+        "from cron_tasks.beat import Scheduler\n"
+        "from cron_tasks.beat.redbeat import Entry\n"
         "import json\n"
         "Scheduler(app, lazy=True)\n"
         "entry = Entry.from_key('redbeat:cron_tasks:7', app=app)\n"

@@ -5,21 +5,22 @@ from threading import Event
 
 from kombu.exceptions import OperationalError
 
-from cron_tasks.worker.batch import Tick, run_in_turn
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.worker.batch import run_in_turn
 
 TICKS = [(f"{job}@2026-11-23T09:00:00Z", str(job)) for job in range(5)]
 
 
 def test_those_behind_a_slow_run_are_sent_alone() -> None:
-    sent: list[Tick] = []
+    sent: list[RunId] = []
     all_sent = Event()
 
-    def send_alone(tick: Tick) -> None:
+    def send_alone(tick: RunId) -> None:
         sent.append(tick)
         if len(sent) == 3:
             all_sent.set()
 
-    def run(ticks: Sequence[Tick]) -> dict[str, str]:
+    def run(ticks: Sequence[RunId]) -> dict[str, str]:
         if ticks == [TICKS[1]]:
             assert all_sent.wait(20)
         return {ticks[0][0]: "ok"}
@@ -32,11 +33,11 @@ def test_those_behind_a_slow_run_are_sent_alone() -> None:
 def test_without_a_broker_those_behind_it_run_here() -> None:
     asked = Event()
 
-    def send_alone(_: Tick) -> None:
+    def send_alone(_: RunId) -> None:
         asked.set()
         raise OperationalError("away")
 
-    def run(ticks: Sequence[Tick]) -> dict[str, str]:
+    def run(ticks: Sequence[RunId]) -> dict[str, str]:
         assert ticks != [TICKS[0]] or asked.wait(20)
         return {ticks[0][0]: "ok"}
 

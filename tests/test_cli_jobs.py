@@ -15,6 +15,7 @@ from redis import Redis
 from rest_server import RestServer, silent, status
 
 from cron_tasks.cli.console import fit_columns
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs.outcomes import Attempt, Result, write_record
 from cron_tasks.store import names
 
@@ -134,7 +135,8 @@ def test_jobs_list(quick: Quick, redis: Redis, synced: Callable[..., None]) -> N
     synced(OFF, ODD, {**PLANTS, "id": 10}, PLANTS)
     by = Attempt(1, 1.0, 2.0, "w1")
     redis.lpush(
-        names.HISTORY_PREFIX + "7", write_record("7@2026-11-23T09:00:00Z", Result("failed"), by)
+        names.HISTORY_PREFIX + "7",
+        write_record(RunId.stored("7@2026-11-23T09:00:00Z"), Result("failed"), by),
     )
     redis.expire(names.HISTORY_PREFIX + "7", 60)
     rows = quick.json("jobs", "list")
@@ -187,10 +189,14 @@ def test_a_job_that_cannot_be_read_harms_no_other(
 def test_jobs_show(quick: Quick, redis: Redis, synced: Callable[..., None]) -> None:
     synced(ODD, PLANTS)
     history = names.HISTORY_PREFIX + "x@1"
-    ok = write_record("x@1@2026-11-23T09:00:00Z", Result("ok"), Attempt(2, 1.0, 3.5, "w1"))
+    ok = write_record(
+        RunId.stored("x@1@2026-11-23T09:00:00Z"), Result("ok"), Attempt(2, 1.0, 3.5, "w1")
+    )
     missed = Result("missed", "coalesced")
     redis.rpush(
-        history, ok, write_record("x@1@2026-11-20T00:00:00Z", missed, Attempt(0, None, 1.0, None))
+        history,
+        ok,
+        write_record(RunId.stored("x@1@2026-11-20T00:00:00Z"), missed, Attempt(0, None, 1.0, None)),
     )
     redis.expire(history, 60)
     shown = quick.json("jobs", "show", "x@1")
@@ -235,7 +241,9 @@ def test_jobs_show_lists_open_runs_and_obstacles(
     synced(PLANTS)
     skipped = quick.json("jobs", "skip-next", "7")
     going, waiting = "7@2026-11-23T09:00:00Z", "7@2026-11-22T09:00:00Z"
-    trace = write_record(waiting, Result("retry", error="HTTP 500"), Attempt(1, 1.0, 2.0, "w1"))
+    trace = write_record(
+        RunId.stored(waiting), Result("retry", error="HTTP 500"), Attempt(1, 1.0, 2.0, "w1")
+    )
     redis.hset(names.OPEN, mapping={going: "r|1||w2#1", waiting: "w|2||"})
     redis.hset(names.ATTEMPTS, waiting, b"[" + trace + b"]")
     redis.zadd(names.DEADLINES, {waiting: 4_000_000_000.0})

@@ -12,7 +12,7 @@ from rest_server import RestServer
 
 from cron_tasks.audit.account_reader import days_between, read_accounts, read_open_ticks
 from cron_tasks.audit.explain import explain_tick
-from cron_tasks.beat.sweeper import sweep
+from cron_tasks.beat.sweeper import sweep_overdue
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.validation import validate_row
 from cron_tasks.ledger.ledger import PATIENCE, Ledger
@@ -43,7 +43,7 @@ class Sweeps:
     def sweep(self, times: int = 1, waiting: int = 0) -> None:
         for _ in range(times):
             self.now += PATIENCE + 1
-            sweep(
+            sweep_overdue(
                 self.ledger, self.now, Settings(), lambda _: waiting, self.publish, lambda _: None
             )
 

@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError
 from processes import Valkey
 from redis import Redis
 
-from cron_tasks.beat.sweeper import sweep
+from cron_tasks.beat.sweeper import sweep_overdue
 from cron_tasks.jobs.actions import TaskAction
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.permissions import Permissions
@@ -68,7 +68,7 @@ class Bench:
         return self.runner.run([TICK]).get(TICK, "")
 
     def sweep(self, waiting: int = 0) -> None:
-        sweep(
+        sweep_overdue(
             self.ledger,
             self.now,
             SETTINGS,

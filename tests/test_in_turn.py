@@ -142,10 +142,10 @@ def test_flags_of_a_queued_run_do_not_grow(redis: Redis) -> None:
 
 
 def test_several_late_ticks_of_one_job_are_advanced_in_turn(redis: Redis) -> None:
-    from cron_tasks.beat.due import Row, judge
+    from cron_tasks.beat.due import Row, judge_row
     from cron_tasks.jobs.job import Job
     from cron_tasks.jobs.validation import validate_row
-    from cron_tasks.registry.entries import definition, meta, timing
+    from cron_tasks.registry.entries import format_definition, format_meta, format_timing
     from cron_tasks.settings import Settings
 
     def judged(late: float, **more: object) -> tuple[int, bool]:
@@ -154,11 +154,15 @@ def test_several_late_ticks_of_one_job_are_advanced_in_turn(redis: Redis) -> Non
 
         job = validate_row(row, timezone="UTC", permissions=Permissions(http=("127.0.0.1",)))
         assert isinstance(job, Job)
-        text = definition("7", timing(job.schedule, True), {})
+        text = format_definition("7", format_timing(job.schedule, True), {})
         stored = Row(
-            "redbeat:cron_tasks:7", repr(NOW), text, meta(NOW - 5, 1), job.to_document().decode()
+            "redbeat:cron_tasks:7",
+            repr(NOW),
+            text,
+            format_meta(NOW - 5, 1),
+            job.to_document().decode(),
         )
-        advance, _ = judge(stored, NOW + late, Settings())
+        advance, _ = judge_row(stored, NOW + late, Settings())
         return len(advance.run_ids), advance.in_turn
 
     http = {"action": {"type": "http", "url": "http://127.0.0.1:9/"}}

@@ -19,6 +19,7 @@ from cron_tasks.jobs.validation import validate_row
 from cron_tasks.registry.fence import sync_lock
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.registry.registry import Registry
+from cron_tasks.registry.writer import Writer
 from cron_tasks.runs.outcomes import Result
 from cron_tasks.schedules.catchup import next_fire_time
 from cron_tasks.schedules.iso8601 import iso_utc
@@ -188,7 +189,8 @@ def test_a_one_off_does_not_fire_again(beat: Beat) -> None:
     with sync_lock(beat.redis) as fence:
         assert fence
         changes = Changes(changed=[desired(row(30, **once, **fields))])
-        Registry(beat.redis).apply(changes, lambda: at + 20, fence, last_read=at)
+        writer = Writer(beat.redis, Registry(beat.redis).audited, fence)
+        writer.write(changes, lambda: at + 20, last_read=at)
     assert fired(beat, at + 900) == []
 
 

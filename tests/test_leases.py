@@ -4,7 +4,7 @@ from threading import Event
 
 from redis.exceptions import ConnectionError
 
-from cron_tasks.store.leases import renewed
+from cron_tasks.store.leases import keep_calling
 
 
 def test_a_renewal_that_fails_stops_no_other() -> None:
@@ -14,9 +14,9 @@ def test_a_renewal_that_fails_stops_no_other() -> None:
         raise error
 
     with (
-        renewed(lambda: fail(ConnectionError()), 0),
-        renewed(lambda: fail(ValueError()), 0),
-        renewed(again.set, 0),
+        keep_calling(lambda: fail(ConnectionError()), 0),
+        keep_calling(lambda: fail(ValueError()), 0),
+        keep_calling(again.set, 0),
     ):
         for _ in range(2):
             assert again.wait(20)

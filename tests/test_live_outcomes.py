@@ -37,7 +37,7 @@ def test_live_a_retry_that_is_skipped_leaves_the_failure(
     cli.run("runs", "retry", failed)
     if policy == "queue":
         live.reaches(failed, "q")
-        assert cli.lines("runs", "cancel", failed) == ["cancelled"]
+        assert cli.lines("runs", "cancel", failed) == [f"Run {failed} was cancelled"]
     live.reaches(failed, "")
     end = queries.find_last_end(redis, failed) or {}
     reason = {"skip": "overlap", "queue": "cancelled"}[policy]
@@ -120,7 +120,7 @@ def test_live_what_failed_for_one_backfill_and_went_well_for_another_went_well(
 #: How a run that did not go on ended, by the job that it is of: status, reason, attempts and how
 #: the service saw each of them end, and what is said of it.
 ENDS = {
-    "overlap": ("skipped", "overlap", [], "was still going"),
+    "overlap": ("skipped", "overlap", [], "was still running"),
     "paused": ("skipped", "paused", [], "the job was paused before it could start"),
     "cancelled": ("skipped", "cancelled", [], "somebody cancelled it before it could start"),
     "disabled": ("skipped", "disabled", [], "the job was disabled before it could start"),

@@ -78,7 +78,7 @@ def test_live_late_ticks_do_not_end_a_newer_run(
     every = Hourly("all", catchup={"policy": "all", "window": 86_400})
     live.start(one.row, every.row)
     service.held |= {"one", "all"}
-    now = [cli.run("jobs", "run", job.id).stdout.strip() for job in (one, every)]
+    now = [RunId.stored(cli.run("jobs", "run", each.id).stdout.strip()) for each in (one, every)]
     wait_until(lambda: service.going() == now, "the runs of now")
     live.beat.terminate()
     for job in (one, every):

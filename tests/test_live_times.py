@@ -59,7 +59,7 @@ def test_live_a_tick_within_the_grace_is_run_once_by_every_policy(
 
 
 def offset_of(redis: Redis, job_id: str) -> int:
-    offset: int = Registry(redis).job(job_id).schedule.to_spec().get("j", 0)
+    offset: int = Registry(redis).get_job(job_id).schedule.to_spec().get("j", 0)
     return offset
 
 

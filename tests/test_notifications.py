@@ -15,7 +15,7 @@ from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Message, Outcome
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
-from cron_tasks.registry.plan import Policy, plan
+from cron_tasks.registry.plan import Policy, plan_changes
 from cron_tasks.runs.notifications import write_notification
 from cron_tasks.runs.outcomes import Attempt, Result, conclude
 from cron_tasks.settings import Settings
@@ -33,7 +33,7 @@ class Teller:
         self.redis, self.settings = redis, settings
         self.ledger = Ledger(redis, settings)
         row = {"id": 7, "name": "Water the plants", "every": 1, **fields}
-        apply(redis, plan({}, [("row 1", row)], Policy()), NOW)
+        apply(redis, plan_changes({}, [("row 1", row)], Policy()), NOW)
         job = validate_row(row, timezone="UTC")
         assert isinstance(job, Job)
         self.job, self.tick = job, NOW
@@ -99,9 +99,12 @@ def test_a_message_says_what_the_contract_says(redis: Redis) -> None:
         "attempt": 1,
     }
     assert (failed["status"], failed["error"]) == ("error", "broken")
-    assert failed["response"] == "Scheduled task: Water the plants failed: broken"
-    still_going = f"skipped: another run of the job was still going ({run})"
-    assert skipped["response"] == f"Scheduled task: Water the plants was {still_going}"
+    assert failed["response"] == "❌ Water the plants failed (08:00): broken"
+    still_going = f"skipped: another run of the job was still running ({run})"
+    skipped_text = (
+        f"⏭️ Water the plants was skipped (08:00): {still_going.removeprefix('skipped: ')}"
+    )
+    assert skipped["response"] == skipped_text
     assert skipped["error"] == still_going
 
 

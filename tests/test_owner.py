@@ -31,11 +31,11 @@ def test_a_second_installation_is_refused_until_it_takes_over(
         assert f"this Redis holds the jobs of {rest.url}/api/cronjobs/" in report.detail
         assert f"this installation reads {other.url}/api/cronjobs/" in report.detail
     assert other.requests == []
-    assert ours.registry.job("7").name == "ours"
+    assert ours.registry.get_job("7").name == "ours"
     status = load_status(redis)
     assert (status.state, status.rival) == ("ok", f"{other.url}/api/cronjobs/")
     assert theirs.sync(time.time, force=True).state == "ok"
-    assert ours.registry.job("7").name == "theirs"
+    assert ours.registry.get_job("7").name == "theirs"
     assert ours.sync(time.time).state == "refused"
 
 

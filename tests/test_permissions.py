@@ -12,8 +12,9 @@ from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.jobs.rejected import Rejected
 from cron_tasks.jobs.validation import validate_row
-from cron_tasks.registry.plan import Policy, plan
+from cron_tasks.registry.plan import Policy, plan_changes
 from cron_tasks.registry.registry import Registry
+from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.settings import Settings
 from cron_tasks.sync.reconciler import Reconciler
 
@@ -107,11 +108,13 @@ def test_which_files_are_secrets_of_jobs(tmp_path: Path) -> None:
 
 def test_changed_permissions_revalidate_only_jobs_with_an_action() -> None:
     rows = [("row 1", NOTIFY), ("row 2", HTTP)]
-    changes = plan({}, rows, Policy(permissions=PERMISSIONS))
-    current = {each.job.id: each.fingerprint for each in changes.settle()}
-    assert plan(current, rows, Policy(permissions=PERMISSIONS)).unchanged == 2
-    tighter = plan(current, rows, Policy(permissions=Permissions()))
-    assert list(tighter.settle()) == []
+    changes = plan_changes({}, rows, Policy(permissions=PERMISSIONS))
+    changes.judge_candidates()
+    current = {each.job.id: each.fingerprint for each in changes.desired}
+    assert plan_changes(current, rows, Policy(permissions=PERMISSIONS)).unchanged == 2
+    tighter = plan_changes(current, rows, Policy(permissions=Permissions()))
+    tighter.judge_candidates()
+    assert tighter.desired == []
     assert (tighter.unchanged, [each.id for each in tighter.rejected]) == (1, ["2"])
     assert tighter.removed == []
 
@@ -124,7 +127,7 @@ def test_a_changed_setting_counts_even_if_the_list_is_the_same(
         report = Reconciler(redis, settings).sync(lambda: 1_800_000_000.0)
         assert report is not None
         not_modified.append(report.not_modified)
-        return [each.id for each in Registry(redis).rejected()]
+        return [each.id for each in read_rejected(redis)]
 
     rest.jobs = [NOTIFY, HTTP, HTTP | {"id": 3, "action": {"type": "task", "name": "a.b"}}]
     rest.jobs.append(HTTP | {"id": 4, "action": HTTP["action"] | {"body": "${secret:KEY}"}})
@@ -137,6 +140,6 @@ def test_a_changed_setting_counts_even_if_the_list_is_the_same(
     assert not_modified == [False] * 4
     assert rejected(tasks_allow="a.*", http_allow="10.0.0.0/8") == []
     assert not_modified[-1]
-    stored = Registry(redis).job("4")
+    stored = Registry(redis).get_job("4")
     assert isinstance(stored, Job)
     assert b"${secret:KEY}" in stored.to_document()

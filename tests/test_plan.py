@@ -6,14 +6,16 @@ import pytest
 
 from cron_tasks.errors import SourceError
 from cron_tasks.jobs.fingerprint import fingerprint_row
-from cron_tasks.registry.plan import Changes, Policy, plan
+from cron_tasks.registry.plan import Changes, Policy, plan_changes
 
 UTC = Policy()
 
 
 def settled(current: dict[str, str], rows: list[tuple[str, Any]], policy: Policy = UTC) -> Changes:
-    changes = plan(current, rows, policy)
-    assert list(changes.settle()) == [*changes.added, *changes.changed] == list(changes.settle())
+    changes = plan_changes(current, rows, policy)
+    changes.judge_candidates()
+    assert changes.desired == [*changes.added, *changes.changed]
+    assert not changes.candidates
     return changes
 
 
@@ -31,6 +33,15 @@ def listed(*rows: Any) -> list[tuple[str, Any]]:
 
 def many(count: int) -> list[dict[str, Any]]:
     return [row(number) for number in range(count)]
+
+
+def test_a_plan_is_complete_unless_it_is_refused() -> None:
+    complete = plan_changes({}, listed(row(1), row(2, cron_expression="?")), UTC)
+    assert [each.job.id for each in complete.desired] == ["1"]
+    assert [each.id for each in complete.rejected] == ["2"]
+    refused = plan_changes(known(*many(30)), listed(row(30)), UTC)
+    assert refused.refusal
+    assert (refused.desired, len(refused.candidates)) == ([], 1)
 
 
 @pytest.mark.parametrize(
@@ -89,8 +100,8 @@ def test_a_duplicate_names_the_place_of_the_first() -> None:
 )
 def test_a_collapsing_list_is_refused(known_jobs: int, kept: int, refused: bool) -> None:
     current, rows = known(*many(known_jobs)), listed(*many(kept))
-    assert bool(plan(current, rows, UTC).refusal) == refused
-    assert plan(current, rows, Policy(force=True)).refusal is None
+    assert bool(plan_changes(current, rows, UTC).refusal) == refused
+    assert plan_changes(current, rows, Policy(force=True)).refusal is None
 
 
 def test_a_rejected_row_is_no_removal() -> None:
@@ -105,7 +116,7 @@ def test_half_a_list_plans_nothing() -> None:
         raise SourceError("cut off")
 
     with pytest.raises(SourceError):
-        plan(known(row(1), row(2)), rows(), UTC)
+        plan_changes(known(row(1), row(2)), rows(), UTC)
 
 
 def test_the_default_zone_is_part_of_what_a_row_means() -> None:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from cron_tasks.registry.entries import definition, meta
+from cron_tasks.registry.entries import format_definition, format_meta
 from cron_tasks.store import names
 from cron_tasks.text.display import printable
 
@@ -25,11 +25,11 @@ HEALTHY = [
 
 #: Texts of JSON that parsers of JSON have died of.
 NASTY = ["[" * 100_000, '{"a":' * 3000, "9" * 5000, "NaN", "\ufeff{}", '"\\ud800"', "{}{}", "\0"]
-DEFINITION = json.loads(definition("1", '"schedule": {}, "enabled": true', {}))
+DEFINITION = json.loads(format_definition("1", '"schedule": {}, "enabled": true', {}))
 OURS = DEFINITION | {"schedule": {"__type__": "cron_tasks", "e": 1, "z": "UTC"}, "options": {}}
 THEIRS = DEFINITION | {"schedule": {"__type__": "interval", "every": 1, "relative": False}}
 DOCUMENT = {"id": "1", "name": "x", "schedule": {"e": 1, "z": "UTC"}, "catchup": {"policy": "all"}}
-META = json.loads(meta(1.8e9, 3))
+META = json.loads(format_meta(1.8e9, 3))
 
 scalars = st.one_of(
     st.none(),
@@ -140,7 +140,7 @@ def test_whatever_an_entry_holds_the_healthy_jobs_go_on(beat: Beat) -> None:
     @given(entries=st.lists(planted(), min_size=1, max_size=15, unique_by=lambda each: each.key))
     def works(entries: list[Planted]) -> None:
         beat.redis.flushall()
-        beat.scheduler.leadership.lost()
+        beat.scheduler.leadership.note_lost()
         beat.register(*HEALTHY)
         beat.clock.now += 6
         for each in entries:

@@ -41,7 +41,7 @@ def test_a_storm_of_pokes_costs_few_reads(redis: Redis, rest: RestServer, celery
         redis.lpush(names.POKE, str(number))
         time.sleep(0.001)
     took = time.monotonic() - begun
-    wait_until(lambda: "2999" in Registry(redis).fingerprints(), "the last edit")
+    wait_until(lambda: "2999" in Registry(redis).read_fingerprints(), "the last edit")
     # Each sync that is asked for while another one runs has that one read once more.
     assert reads(rest) - before <= 2 * (took / SYNC_EVERY + 2)
     wait_until(lambda: not redis.exists(names.POKE), "the end of the pokes")
@@ -77,7 +77,7 @@ def test_pokes_stay_in_redis_until_they_are_acted_upon(
     redis: Redis, pokes: Pokes, asked: list[float]
 ) -> None:
     """So whoever leads next finds them."""
-    pokes.sync()
+    pokes.request_sync()
     redis.lpush(names.POKE, "*")
     redis.lpush(names.WAKE, "now")
     assert pokes.wait(5), "an edit wakes it all the same"
@@ -89,7 +89,7 @@ def test_a_poke_that_arrives_while_a_sync_is_asked_for_is_another(
     redis: Redis, redis_url: str
 ) -> None:
     pokes = Pokes(redis_url, lambda: redis.lpush(names.POKE, "in between"))
-    pokes.sync()
+    pokes.request_sync()
     pokes.close()
     assert redis.llen(names.POKE) == 1
 

@@ -268,7 +268,7 @@ def test_the_end_is_told_of_a_job_that_is_removed_meanwhile(
     end = runs[promised["run_id"]]
     assert (end["chat_id"], end["attempt"]) == (7, 1)
     assert end["response"] == (
-        "Scheduled task: Nightly report was skipped: "
+        f"⏭️ Nightly report was skipped ({end['scheduled_for'][11:16]}): "
         "the job was removed while the run waited for attempt 2"
     )
     assert len({message["id"] for message in told()}) == len(told())

@@ -10,7 +10,7 @@ from rest_server import RestServer
 
 from cron_tasks.errors import SettingsError
 from cron_tasks.jobs.fingerprint import fingerprint_row
-from cron_tasks.registry.plan import Changes, Policy, plan
+from cron_tasks.registry.plan import Changes, Policy, plan_changes
 from cron_tasks.registry.registry import Registry
 from cron_tasks.settings import Settings, load
 from cron_tasks.sync.reconciler import Reconciler
@@ -27,8 +27,8 @@ def row(job_id: int, queue: str | None = None, bots: str | None = None) -> dict[
 def settled(*rows: Any, known: tuple[dict[str, Any], ...] = (), notify: str = NOTIFY) -> Changes:
     policy = Policy(notify_queue=notify)
     current = {str(each["id"]): fingerprint_row(each, "UTC") for each in known}
-    changes = plan(current, [(f"row {n}", each) for n, each in enumerate(rows, 1)], policy)
-    list(changes.settle())
+    changes = plan_changes(current, [(f"row {n}", each) for n, each in enumerate(rows, 1)], policy)
+    changes.judge_candidates()
     return changes
 
 
@@ -136,7 +136,7 @@ def test_another_setting_is_compared_with_what_is_registered(
         assert report is not None
         assert not report.not_modified
         assert [each.id for each in report.changes.rejected] == rejected
-        assert Registry(redis).fingerprints().keys() == {"1", "2"}
+        assert Registry(redis).read_fingerprints().keys() == {"1", "2"}
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from redis import Redis
 from rest_server import JOBS_PATH, RestServer
 from structlog.testing import capture_logs
 
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.report import reporter as module
 from cron_tasks.report.reporter import Reporter
 from cron_tasks.runs.outcomes import Attempt, Result, write_record
@@ -68,7 +69,7 @@ def finish(
     if all(row["id"] != job_id for row in rest.jobs):
         rest.jobs.append({"id": job_id, "name": "x", "cron_expression": "0 * * * *"})
     by = Attempt(1, more.get("started_at", NOW + 0.0123), NOW + 1, "w")
-    line = write_record(f"{job_id}@2027-01-15T08:00:00Z", result, by)
+    line = write_record(RunId(job_id, NOW), result, by)
     redis.lpush(names.HISTORY_PREFIX + job_id, line)
     redis.expire(names.HISTORY_PREFIX + job_id, 100)
     redis.zadd(names.SCHEDULE, {names.entry_key(job_id): NOW + 3600})

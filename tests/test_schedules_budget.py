@@ -140,7 +140,7 @@ def test_beat_quarantines_an_entry_beyond_the_budget_and_judges_the_others() -> 
     rows = []
     for job_id, spec in specs.items():
         timing = f'"schedule": {{"__type__": "cron_tasks", {spec}}}, "enabled": true'
-        definition = entries.definition(job_id, timing, {})
+        definition = entries.format_definition(job_id, timing, {})
         key, score = names.entry_key(job_id), str(NOW.timestamp())
         rows.append(Row(key, score, definition, None, f'{{"id": "{job_id}"}}'))
     page = Page(rows, 0, 0.0, 0.0, True)

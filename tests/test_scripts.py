@@ -19,7 +19,7 @@ NAMES = sorted(f"{path.parts[-3]}/{path.stem}" for path in scripts.ROOT.rglob("*
 CALLED = sorted(
     name
     for path in scripts.ROOT.rglob("*.py")
-    for name in re.findall(r'(?:script|positional)\("(\w+/\w+)"\)', path.read_text())
+    for name in re.findall(r'script\("(\w+/\w+)"\)', path.read_text())
 )
 
 
@@ -47,13 +47,14 @@ def test_the_scripts_are_there_where_python_strips_docstrings(redis: Redis, redi
     code = """if True:
         import sys
         from redis import Redis
-        from cron_tasks.registry.plan import Policy, plan
+        from cron_tasks.registry.plan import Policy, plan_changes
         from cron_tasks.registry.fence import sync_lock
-        from cron_tasks.registry.registry import Registry
+        from cron_tasks.registry.writer import Writer
         redis = Redis.from_url(sys.argv[1], decode_responses=True)
         row = {"id": 1, "name": "a", "cron_expression": "* * * * *"}
         with sync_lock(redis) as fence:
-            Registry(redis).apply(plan({}, [("row 1", row)], Policy()), lambda: 1.0, fence)
+            changes = plan_changes({}, [("row 1", row)], Policy())
+            Writer(redis, 60, fence).write(changes, lambda: 1.0)
         """
     subprocess.run(
         [sys.executable, "-OO", "-c", code, redis_url],
@@ -137,9 +138,7 @@ def test_a_call_names_just_what_the_header_declares(folder: Path, redis: Redis) 
 
 
 def test_an_argument_that_is_true_or_false_is_text_in_lua(folder: Path, redis: Redis) -> None:
-    (folder / "flags.lua").write_text(
-        "--! args mend force zero one\nreturn {mend, force, zero, one}"
-    )
+    (folder / "flags.lua").write_text("--! args yes no zero one\nreturn {yes, no, zero, one}")
     call = script("ours/flags")
     assert call(redis, mend=True, force=False, zero=0, one=1) == ["1", "", "0", "1"]
 
@@ -152,6 +151,8 @@ def test_an_argument_that_is_true_or_false_is_text_in_lua(folder: Path, redis: R
         ("--! rows a(b)\n--! rows c(d)", "unknown or repeated line"),
         ("--! rows a(b c(d e(f)))", r"rows are written as name\(column"),
         ("--! rows a b", r"rows are written as name\(column"),
+        ("--! keys open\n--! args open", r"wrong\.lua: open is declared twice"),
+        ("--! args now\n--! rows now(run_id)", "now is declared twice"),
     ],
 )
 def test_a_wrong_header_is_an_error_at_import(folder: Path, header: str, reason: str) -> None:

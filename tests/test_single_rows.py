@@ -13,6 +13,7 @@ from rest_server import JOBS_PATH, Handler, RestServer, reply, status
 
 from cron_tasks.registry.fence import sync_lock
 from cron_tasks.registry.registry import Registry
+from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.registry.wanted import is_anything_wanted, take_wanted
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
@@ -52,7 +53,7 @@ class System:
         return [path.removeprefix(JOBS_PATH) for _, path, _ in self.rest.requests]
 
     def name(self, job_id: str) -> str:
-        return self.registry.job(job_id).name
+        return self.registry.get_job(job_id).name
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_only_the_rows_with_these_ids_are_read(system: System) -> None:
     assert system.read(1, "5") == ["1/", "5/"]
     assert system.name("1") == "a"
     assert system.name("2") == "x", "it was not read"
-    assert set(system.registry.fingerprints()) == {"1", "2", "3", "4", "5"}
+    assert set(system.registry.read_fingerprints()) == {"1", "2", "3", "4", "5"}
     assert find_drift(system.redis) == (False, False)
 
 
@@ -90,13 +91,13 @@ def test_a_row_that_is_not_there_has_the_list_decide(system: System, code: int) 
     del system.rest.jobs[1]
     system.rest.answer = lambda handler: handler.path != JOBS_PATH and status(code)(handler)
     assert system.read(2)[-1] == ""
-    assert set(system.registry.fingerprints()) == {"1", "3", "4"}
+    assert set(system.registry.read_fingerprints()) == {"1", "3", "4"}
 
 
 def test_a_row_that_is_still_listed_is_not_removed(system: System) -> None:
     system.rest.answer = lambda handler: handler.path != JOBS_PATH and status(404)(handler)
     assert system.read(2) == ["2/", ""]
-    assert "2" in system.registry.fingerprints()
+    assert "2" in system.registry.read_fingerprints()
 
 
 def test_the_limit_of_removals_holds_for_rows_that_are_not_there(
@@ -190,7 +191,7 @@ def test_a_mapping_that_selects_rows_has_the_list_read(redis: Redis, rest: RestS
     system = System(redis, rest, rest_mapping={"jobs": "[?name != 'hidden']"})
     rest.jobs[0] = job(1, name="hidden")
     assert system.read(1) == [""]
-    assert "1" not in system.registry.fingerprints()
+    assert "1" not in system.registry.read_fingerprints()
 
 
 def test_a_rejected_row_leaves_the_other_rejected_rows(system: System) -> None:
@@ -198,14 +199,14 @@ def test_a_rejected_row_leaves_the_other_rejected_rows(system: System) -> None:
     system.sync()
     system.rest.jobs[1] = job(2, run_at="z")
     system.read(2)
-    assert {each.id for each in system.registry.rejected()} == {"1", "2", "4"}
+    assert {each.id for each in read_rejected(system.redis)} == {"1", "2", "4"}
     system.rest.jobs[0] = job(1, name="mended")
     system.read(1)
-    assert {each.id for each in system.registry.rejected()} == {"2", "4"}
+    assert {each.id for each in read_rejected(system.redis)} == {"2", "4"}
     assert system.name("1") == "mended"
     assert find_drift(system.redis) == (False, False)
     system.sync()
-    assert {each.id for each in system.registry.rejected()} == {"2", "4"}
+    assert {each.id for each in read_rejected(system.redis)} == {"2", "4"}
 
 
 @pytest.mark.parametrize(("first", "second"), [("queue", "notify"), ("notify", "queue")])
@@ -220,7 +221,7 @@ def test_queues_are_compared_with_those_of_jobs_that_are_not_read(
     system = System(redis, rest)
     rest.jobs[1] = job(2, **use[second])
     assert system.read(2) == ["2/", ""]
-    assert [each.id for each in system.registry.rejected()] == ["2"]
+    assert [each.id for each in read_rejected(system.redis)] == ["2"]
     rest.jobs[0] = job(1, name="new", **use[first])
     assert system.read(1) == ["1/"], "its queues are those that it had"
 
@@ -300,15 +301,15 @@ def test_a_poked_edit_counts_at_once_while_every_slot_is_busy(
     registry = Registry(redis)
     (row,) = [row for row in live.rest.jobs if row["id"] == "2"]
     row["name"] = "edited"
-    edited = lambda: registry.job("2").name == "edited"  # noqa: E731
+    edited = lambda: registry.get_job("2").name == "edited"  # noqa: E731
     wait_until(lambda: not redis.exists(names.SYNC_LOCK), "the end of the sync")
     assert poked(["2"], edited) == ["2/"]
     live.rest.jobs.append(row | {"id": "4"})
-    assert "" in poked(range(1000, 1250), lambda: "4" in registry.fingerprints())
+    assert "" in poked(range(1000, 1250), lambda: "4" in registry.read_fingerprints())
     live.rest.jobs.append(row | {"id": "5"})
-    assert poked(["*"], lambda: "5" in registry.fingerprints()) == [""]
+    assert poked(["*"], lambda: "5" in registry.read_fingerprints()) == [""]
     live.rest.jobs.remove(row)
-    assert poked(["2"], lambda: "2" not in registry.fingerprints()) == ["2/", ""]
+    assert poked(["2"], lambda: "2" not in registry.read_fingerprints()) == ["2/", ""]
     assert len(live.service.going()) == 1
     live.service.held.clear()
 
@@ -324,7 +325,7 @@ def test_two_workers_read_a_poked_row_once(
     wait_until(lambda: not is_anything_wanted(redis), "its end")
     for number in range(3):
         rest.jobs[0] = job(1, name=f"edit {number}")
-        edited = lambda n=number: Registry(redis).job("1").name == f"edit {n}"  # noqa: E731
+        edited = lambda n=number: Registry(redis).get_job("1").name == f"edit {n}"  # noqa: E731
         assert poked([1, 1, "1"], edited) == ["1/"]
 
 
@@ -346,5 +347,5 @@ def test_a_sync_whose_worker_died_is_asked_for_again(
     wait_until(lambda: reading, "the sync to read")
     first.kill()
     celery.worker(1)
-    wait_until(lambda: Registry(redis).job("1").name == "edited", "the edit", 40)
+    wait_until(lambda: Registry(redis).get_job("1").name == "edited", "the edit", 40)
     assert reading == [f"{JOBS_PATH}1/"]

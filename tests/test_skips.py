@@ -47,7 +47,7 @@ def minute(beat: Beat) -> float:
 
 
 def skip(beat: Beat, tick: float) -> None:
-    assert skips.add(beat.redis, "7", tick, beat.clock.now)
+    assert skips.add_skip(beat.redis, "7", tick, beat.clock.now)
 
 
 def records(beat: Beat) -> list[tuple[str, str, str]]:
@@ -153,10 +153,10 @@ def test_an_undo_counts_before_and_after_every_change(beat: Beat, minute: float,
     for tick in (minute, minute + 60):
         skip(beat, tick)
         beat.tick()
-    assert skips.take_back(beat.redis, "7", minute, beat.clock.now)
+    assert skips.remove_skip(beat.redis, "7", minute, beat.clock.now)
     CHANGES[name](beat)
-    assert skips.take_back(beat.redis, "7", minute + 60, beat.clock.now)
-    assert not skips.take_back(beat.redis, "7", minute + 60, beat.clock.now)
+    assert skips.remove_skip(beat.redis, "7", minute + 60, beat.clock.now)
+    assert not skips.remove_skip(beat.redis, "7", minute + 60, beat.clock.now)
     assert beat.run(int(minute - beat.clock.now) + 61)["7"] == [minute, minute + 60]
     assert records(beat) == []
 
@@ -165,14 +165,14 @@ def test_a_tick_that_has_been_skipped_or_fired_cannot_be_undone_or_skipped(
     beat: Beat, minute: float
 ) -> None:
     skip(beat, minute)
-    assert not skips.add(beat.redis, "7", minute, beat.clock.now)
+    assert not skips.add_skip(beat.redis, "7", minute, beat.clock.now)
     beat.run(31)
-    assert not skips.take_back(beat.redis, "7", minute, beat.clock.now)
-    assert not skips.add(beat.redis, "7", minute, beat.clock.now)
+    assert not skips.remove_skip(beat.redis, "7", minute, beat.clock.now)
+    assert not skips.add_skip(beat.redis, "7", minute, beat.clock.now)
     beat.run(60)
-    assert not skips.add(beat.redis, "7", minute + 60, beat.clock.now)
+    assert not skips.add_skip(beat.redis, "7", minute + 60, beat.clock.now)
     pause(beat)
-    assert not skips.add(beat.redis, "7", minute + 120, beat.clock.now)
+    assert not skips.add_skip(beat.redis, "7", minute + 120, beat.clock.now)
 
 
 def test_a_pause_over_the_tick_leaves_nothing_to_skip(beat: Beat, minute: float) -> None:
@@ -182,7 +182,7 @@ def test_a_pause_over_the_tick_leaves_nothing_to_skip(beat: Beat, minute: float)
     resume(beat)
     assert beat.run(60)["7"] == [minute + 60]
     assert records(beat) == []
-    (job,) = Registry(beat.redis).registered(["7"])
+    (job,) = Registry(beat.redis).read_jobs(["7"])
     assert job.coming_skips(beat.clock.now) == []
     assert beat.redis.ttl(names.SKIPS) > 365 * DAY
 
@@ -191,7 +191,7 @@ def test_the_last_tick_of_a_job_is_skipped(beat: Beat) -> None:
     due = beat.clock.now + 5
     beat.register({"id": "7", "name": "Once", "run_at": iso_utc(due)})
     skip(beat, due)
-    (job,) = Registry(beat.redis).registered(["7"])
+    (job,) = Registry(beat.redis).read_jobs(["7"])
     assert (job.due, job.next) == (due, None)
     assert Comparison(beat.redis, Settings(), beat.clock).mend().counts == {}
     assert beat.run(10) == {}
@@ -295,7 +295,7 @@ def test_ids_that_look_like_runs_of_another_job_are_not_mixed_up(beat: Beat) -> 
     due = beat.clock.now + 5
     other = RunId("7", due)
     beat.register(*({"id": each, "name": "x", "run_at": iso_utc(due)} for each in ("7", other)))
-    assert skips.add(beat.redis, other, due, beat.clock.now)
+    assert skips.add_skip(beat.redis, other, due, beat.clock.now)
     assert beat.run(6) == {"7": [due]}
 
 
@@ -365,10 +365,10 @@ def test_the_last_tick_skipped_by_the_version_before_stays_skipped(
 
 def test_a_skip_of_the_version_before_can_be_undone(beat: Beat, minute: float) -> None:
     _skip_as_before(beat, minute)
-    skips.adopt(beat.redis, "7", beat.clock.now)
+    skips.adopt_skips(beat.redis, "7", beat.clock.now)
     skip(beat, minute + 60)
-    assert skips.read(beat.redis) == {"7": (minute, minute + 60)}
-    assert skips.take_back(beat.redis, "7", minute, beat.clock.now)
+    assert skips.read_skips(beat.redis) == {"7": (minute, minute + 60)}
+    assert skips.remove_skip(beat.redis, "7", minute, beat.clock.now)
     assert beat.run(91)["7"] == [minute]
     assert records(beat) == skipped_at(minute + 60)
 
@@ -380,9 +380,9 @@ def test_reports_name_the_next_tick_that_will_run(
     rest.jobs = [dict(MINUTELY)]
     beat.scheduler.ledger._reporting = True
     reporter = Reporter(beat.redis, settings(rest, rest_report_path=JOBS_PATH + "{id}"))
-    assert skips.add(beat.redis, "7", minute, beat.clock.now, report=True)
+    assert skips.add_skip(beat.redis, "7", minute, beat.clock.now, report=True)
     assert reporter.send_due_reports(beat.clock) == 1
-    assert skips.take_back(beat.redis, "7", minute, beat.clock.now, report=True)
+    assert skips.remove_skip(beat.redis, "7", minute, beat.clock.now, report=True)
     assert reporter.send_due_reports(beat.clock) == 1
     skip(beat, minute)
     beat.run(31)
@@ -403,7 +403,7 @@ def test_reports_name_the_next_tick_that_will_run(
 
 def test_a_backfill_offers_a_skipped_tick_once_it_has_passed(beat: Beat, minute: float) -> None:
     skip(beat, minute)
-    job, period = Registry(beat.redis).job("7"), (minute - 30, minute + 30)
+    job, period = Registry(beat.redis).get_job("7"), (minute - 30, minute + 30)
     beat.clock.now = minute + 5
     assert plan_backfill(beat.redis, job, *period, beat.clock.now).open == 1
     beat.tick()
@@ -488,7 +488,7 @@ def test_live_a_skipped_tick_runs_when_it_is_asked_for_again(
     skipped = quick.json("jobs", "skip-next", "7")["skipped"]
     rest.jobs = [row | {"name": "y", "end_at": "2999-01-01T00:00:00Z"}]
     redis.lpush(names.POKE, "*")
-    wait_until(lambda: Registry(redis).job("7").name == "y", "the edit")
+    wait_until(lambda: Registry(redis).get_job("7").name == "y", "the edit")
     after = RunId("7", RunId.stored(skipped).scheduled_for + 5)
     ended = wait_until(lambda: _ends(redis) if after in _ends(redis) else None, "the tick after")
     assert ended[skipped] == ("skipped", "by_hand")

@@ -70,7 +70,7 @@ class Attempted:
         assert self.ledger.finish(NOW + 1, [outcome]) == [TICK]
         return outcome.status
 
-    def write_record(self) -> tuple[str, str | None, str | None, int]:
+    def record(self) -> tuple[str, str | None, str | None, int]:
         found = queries.find_end(self.redis, TICK)
         assert found
         return found["status"], found["reason"], found["error"], found["attempt"]

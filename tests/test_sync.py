@@ -11,6 +11,7 @@ from redis import Redis
 from rest_server import RestServer, envelope, html, status, truncated
 
 from cron_tasks.registry.registry import Registry
+from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
 from cron_tasks.sync.reconciler import Reconciler, Report
@@ -161,11 +162,11 @@ def test_a_bad_row_keeps_its_last_good_version(
     report = sync(DAILY | {"cron_expression": "99 9 * * *"}, {"id": 8})
     assert report.state == "ok"
     assert score(redis) == NINE
-    listed = {each.id: each for each in reconciler.registry.rejected()}
+    listed = {each.id: each for each in read_rejected(reconciler.redis)}
     assert "minute 99 is not in 0–59" in listed["7"].errors[0]
     assert len(listed["8"].errors) == 2
     sync(DAILY)
-    assert reconciler.registry.rejected() == []
+    assert read_rejected(reconciler.redis) == []
 
 
 @pytest.mark.parametrize(
@@ -254,6 +255,6 @@ def test_an_emptied_redis_is_filled_again(sync: Sync, redis: Redis) -> None:
 def test_reading_back(sync: Sync, redis: Redis) -> None:
     odd = "a\x1b[31m\u202e ключ\n"
     sync(DAILY, {"id": "x y", "name": odd, "every": 5, "enabled": False})
-    found = {each.job.id: each for each in Registry(redis).registered()}
+    found = {each.job.id: each for each in Registry(redis).read_jobs()}
     assert (found["7"].next, found["7"].runs) == (NINE, 0)
     assert (found["x y"].job.name, found["x y"].next) == (odd, None)

@@ -9,13 +9,14 @@ from redis import Redis
 from rest_server import RestServer
 
 from cron_tasks.errors import WriteRefused
-from cron_tasks.registry import registry
-from cron_tasks.registry import steps as steps
+from cron_tasks.registry import steps
 from cron_tasks.registry.fence import sync_lock
 from cron_tasks.registry.plan import Changes
 from cron_tasks.registry.registry import Registry
+from cron_tasks.registry.steps import describe_change
+from cron_tasks.registry.writer import Writer
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import names, paging
 from cron_tasks.sync.reconciler import Reconciler
 
 NOW = 1_800_000_000.0
@@ -28,7 +29,7 @@ class Cut(Exception):
 
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry.pages, "__defaults__", (10,))
+    monkeypatch.setattr(paging.pages, "__defaults__", (10,))
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def sync(reconciler: Reconciler) -> Any:
 
 def minutes(redis: Redis) -> set[str]:
     """The minutes at which the registered jobs are due."""
-    found = Registry(redis).registered()
+    found = Registry(redis).read_jobs()
     return {each.job.schedule.to_spec()["c"].split()[0] for each in found}
 
 
@@ -58,11 +59,11 @@ def on_call(
     """Call `act` once, before the script is called for the `number`th time."""
     original, calls = getattr(steps, name), [0]
 
-    def call(*args: Any) -> Any:
+    def call(redis: Redis, **values: Any) -> Any:
         calls[0] += 1
         if calls[0] == number:
             act()
-        return original(*args)
+        return original(redis, **values)
 
     monkeypatch.setattr(steps, name, call)
 
@@ -140,18 +141,18 @@ def test_a_sync_that_was_frozen_does_not_write_over_a_newer_one(
 def test_every_script_of_a_sync_refuses_an_old_token_or_another_registry(redis: Redis) -> None:
     with sync_lock(redis) as fence:
         assert fence
-        write = Registry(redis)
+        writer, change = Writer(redis, 60, fence), describe_change(NOW, "edited", 60)
         redis.set(names.GENERATION, "another")
         for act in (
-            lambda: steps.put(redis, registry._KEYS, write._put_args([], NOW, fence)),
-            lambda: write.apply(Changes(removed=["7"]), lambda: NOW, fence),
+            lambda: steps.put(redis, stamp="", listed=[], **change, **fence.values),
+            lambda: writer.write(Changes(removed=["7"]), lambda: NOW),
         ):
             with pytest.raises(WriteRefused, match="the registry was emptied or rebuilt meanwhile"):
                 act()
         redis.delete(names.GENERATION)
         redis.set(names.SYNC_LOCK, "another", ex=60)
         with pytest.raises(WriteRefused, match="another sync holds the lock by now"):
-            write.apply(Changes(removed=["7"]), lambda: NOW, fence)
+            writer.write(Changes(removed=["7"]), lambda: NOW)
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ class World:
             for job, fields in actions.items()
         ]
         self.redis.lpush(names.POKE, "*")
-        known = Registry(self.redis).fingerprints
+        known = Registry(self.redis).read_fingerprints
         wait_until(lambda: known().keys() == actions.keys(), "the jobs")
 
     def run(self, job: str) -> RunId:

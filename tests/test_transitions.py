@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from cron_tasks.beat.sweeper import sweep
+from cron_tasks.beat.sweeper import sweep_overdue
 from cron_tasks.errors import RunUnfit
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.run import Run
@@ -128,7 +128,7 @@ class World:
         return task
 
     def sweep(self, waiting: int = 0) -> None:
-        sweep(
+        sweep_overdue(
             self.ledger,
             self.now,
             self.settings,

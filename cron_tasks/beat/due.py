@@ -1,4 +1,4 @@
-"""What is due: read in pages, judged entry by entry, so that a broken one harms only itself."""
+"""Reads due entries in pages and judges each by itself, so that a broken one harms only itself."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -8,13 +8,13 @@ from typing import Any, cast
 import orjson
 from redis import Redis
 
-from cron_tasks.beat.passed_over import skipped
+from cron_tasks.beat.skipped import conclude_skipped
 from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.records import Advance
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.tick import Due
 from cron_tasks.registry import entries
-from cron_tasks.registry.skips import NONE, Skips, by_job, first_kept
+from cron_tasks.registry.skips import NO_SKIPS, Skips, first_not_skipped, group_by_job
 from cron_tasks.runs.outcomes import record_missed
 from cron_tasks.schedules import Schedule
 from cron_tasks.schedules.catchup import (
@@ -30,15 +30,15 @@ from cron_tasks.store import names
 from cron_tasks.store.scripts import script
 
 PAGE = 1000
-#: Rows that are judged in one go: some ten milliseconds each at the most.
+#: Rows that are judged in one go. Each takes some ten milliseconds at the most.
 FEW = 50
-_ROUTING = {"queue": str, "priority": int}
+_OPTIONS = {"queue": str, "priority": int}
 _due = script("beat/due")
 
 
 @dataclass(slots=True)
 class Row:
-    """A due entry as stored; the score is text, exactly as Redis has it."""
+    """A due entry as stored. The score is text, exactly as Redis has it."""
 
     key: str
     score: str
@@ -53,22 +53,28 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Up to PAGE due rows, and up to which edit of the registry they are current; the time of what
-    is due next, that of the next tick to look after (infinity: nothing), and whether there are a
-    registry and the sync's own entry. `skips` are the ticks among them that are to be skipped."""
+    """Up to PAGE due rows, and what beat needs to know with them.
+
+    `edits` is the number of edits of the registry at that time. `next_due` and `next_deadline` are
+    times in seconds, infinity where there is none. `is_complete` says whether there are a registry
+    and the sync's own entry. `skips` are the ticks among the rows that are to be skipped.
+    """
 
     rows: list[Row]
     edits: int
     next_due: float
     next_deadline: float
-    whole: bool
+    is_complete: bool
     skips: Skips = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Batch:
-    """A page of rows, judged: how entries move on, the ticks that this fires by run id, an
-    operator's own entries, and what is broken."""
+    """A page of rows after they were judged.
+
+    `advances` are how entries move on, and `ticks` what this fires, by run id. `foreign` are an
+    operator's own entries.
+    """
 
     edits: int
     advances: list[Advance] = field(default_factory=list)
@@ -78,9 +84,11 @@ class Batch:
 
 
 def read_page(redis: Redis, now: float, after: str = "") -> Page:
-    """What is due at `now`, the longest overdue first; of that what comes `after` an entry, and
-    nothing when that one is gone. One round trip."""
-    due, entries, edits, next_due, next_deadline, whole, skips = _due(
+    """Read what is due at `now`, the longest overdue first, in one round trip.
+
+    With `after` the page begins behind that entry. It is empty where the entry is gone.
+    """
+    due, entries, edits, next_due, next_deadline, is_complete, skips = _due(
         redis, now=now, page_size=PAGE, last_entry=after
     )
     nothing = None, None, None
@@ -89,7 +97,7 @@ def read_page(redis: Redis, now: float, after: str = "") -> Page:
         for key, score, entry in zip(due[::2], due[1::2], entries, strict=True)
     ]
     times = float(next_due), float(next_deadline)
-    return Page(rows, edits, *times, bool(whole), by_job(skips))
+    return Page(rows, edits, *times, bool(is_complete), group_by_job(skips))
 
 
 def judge_page(
@@ -107,7 +115,7 @@ def judge_page(
             batch.foreign.append(row)
             continue
         try:
-            advance, fired = judge(row, now, settings, page.skips)
+            advance, fired = judge_row(row, now, settings, page.skips)
         except Exception as error:
             batch.broken.append((row, error))
         else:
@@ -117,20 +125,23 @@ def judge_page(
     return batch
 
 
-def judge(
-    row: Row, now: float, settings: Settings, skips: Skips = NONE
+def judge_row(
+    row: Row, now: float, settings: Settings, skips: Skips = NO_SKIPS
 ) -> tuple[Advance, list[Due]]:
-    """How a due row of ours moves on, and the ticks that this fires.
+    """Return how a due row of ours moves on, and the ticks that this fires.
 
     A tick that is to be skipped neither fires nor is missed, however late it is.
     Raises ValueError (ScheduleError, BrokenDocument among them), KeyError or TypeError when the
     row is broken.
     """
-    row.key.encode()  # a key that is no UTF-8 cannot be part of a run id
+    row.key.encode()  # a key that is not UTF-8 cannot be part of a run id
     job_id = row.job_id or ""
-    document = _object(row.job, "job")
-    # All before its options is about this job alone, all after it many jobs share.
-    schedule, options = _read("{" + "".join((row.definition or "").partition('"options": ')[1:]))
+    document = _parse_object(row.job, "job")
+    # Many jobs share what follows their options, so it is parsed once. What precedes it is about
+    # this job alone.
+    schedule, options = _parse_definition(
+        "{" + "".join((row.definition or "").partition('"options": ')[1:])
+    )
     times = skips.get(job_id, ())
     firing, to_skip = _fire(row, schedule, now, settings.misfire_grace, times)
     quick = "action" not in document
@@ -146,7 +157,7 @@ def judge(
         key=row.key,
         score=row.score,
         next=firing.next,
-        meta=entries.meta(last, entries.run_count(row.meta) + len(ticks)),
+        meta=entries.format_meta(last, entries.parse_run_count(row.meta) + len(ticks)),
         run_ids=[tick.run_id for tick in ticks],
         job_id=job_id,
         in_turn=in_turn,
@@ -155,7 +166,7 @@ def judge(
         job = Job.from_document(row.job or "")
         advance.missed, advance.told = record_missed(job, firing.missed, now, settings)
     if to_skip:
-        advance.skipped = skipped(Job.from_document(row.job or ""), to_skip, now, settings)
+        advance.skipped = conclude_skipped(Job.from_document(row.job or ""), to_skip, now, settings)
     return advance, ticks
 
 
@@ -168,7 +179,10 @@ def _fire(
     to_skip: list[float] = []
     if times:
         to_skip = select_fire_times(schedule, times, float(row.score), now)
-        kept, due = WithoutSkipped(schedule, frozenset(to_skip)), first_kept(schedule, due, to_skip)
+        kept, due = (
+            WithoutSkipped(schedule, frozenset(to_skip)),
+            first_not_skipped(schedule, due, to_skip),
+        )
     if due is None or now - due <= grace:
         firing = fire_all(kept, due, now)
     else:
@@ -176,7 +190,7 @@ def _fire(
     return firing, [tick for tick in to_skip if firing.next is None or tick < firing.next]
 
 
-def _object(text: str | None, field: str) -> dict[str, Any]:
+def _parse_object(text: str | None, field: str) -> dict[str, Any]:
     value = orjson.loads(text or "null")
     if not isinstance(value, dict):
         raise ValueError(f"its field {field} holds no JSON object")  # noqa: TRY004
@@ -184,15 +198,15 @@ def _object(text: str | None, field: str) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=16384)
-def _read(definition: str) -> tuple[Schedule, dict[str, Any]]:
-    fields = _object(definition, "definition")
-    return entries.read_schedule(fields), _routing(fields.get("options") or {})
+def _parse_definition(definition: str) -> tuple[Schedule, dict[str, Any]]:
+    fields = _parse_object(definition, "definition")
+    return entries.read_schedule(fields), _check_options(fields.get("options") or {})
 
 
-def _routing(options: Any) -> dict[str, Any]:
-    """The options of an entry's message, which are those that `registry.routing` writes."""
+def _check_options(options: Any) -> dict[str, Any]:
+    """Return the options of an entry's message. Raises ValueError for any that we do not write."""
     known = isinstance(options, dict) and all(
-        isinstance(value, _ROUTING.get(name, ())) for name, value in options.items()
+        isinstance(value, _OPTIONS.get(name, ())) for name, value in options.items()
     )
     if not known:
         raise ValueError("its options are not a `queue` and a `priority`")

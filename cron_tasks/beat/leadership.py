@@ -1,10 +1,10 @@
-"""Which beat acts.
+"""The lock that decides which beat leads.
 
     standing by ──lock free──▶ leading ──lock gone, or taken──▶ standing by
                                   └──SIGTERM: lock released──▶ gone
 
 The lock is RedBeat's own key, so a stock beat on the same Redis stands by too. It is short and
-extended often; what a leader does is checked against its token inside the script that does it.
+extended often. Each script by which a leader acts checks the token of the lock.
 """
 
 import time
@@ -28,12 +28,12 @@ class Leadership:
 
     @property
     def token(self) -> str | None:
-        """What the lock holds while we lead; None when we do not."""
+        """Return what the lock holds while we lead, None when we do not."""
         token = self._lock.local.token
         return token.decode() if isinstance(token, bytes) else token
 
     def hold(self) -> bool:
-        """Whether we lead from now on: extends the lock when it is time, or tries to get it."""
+        """Extend the lock when it is time, or try to get it. Return whether we lead from now on."""
         now = time.monotonic()
         if self.token is not None:
             if now - self._extended < self._ttl / 3:
@@ -41,7 +41,7 @@ class Leadership:
             try:
                 self._lock.extend(self._ttl, replace_ttl=True)
             except LockError:
-                self.lost()
+                self.note_lost()
             else:
                 self._extended = now
                 return True
@@ -50,13 +50,13 @@ class Leadership:
             return True
         return False
 
-    def lost(self) -> None:
-        """Another may lead by now."""
+    def note_lost(self) -> None:
+        """Stop to lead: another beat may lead by now."""
         log.warning("beat.lost_lead")
         self._lock.local.token = None
 
     def release(self) -> None:
-        """Let the next beat lead at once; does nothing when we do not lead."""
+        """Let the next beat lead at once. Do nothing when we do not lead."""
         if self.token is None:
             return
         try:

@@ -1,4 +1,4 @@
-"""From ticks in the ledger to Celery messages: one each, or in a storm many to a message."""
+"""Sends Celery messages for the ticks in the ledger: one each, or in a storm many to a message."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,34 +17,37 @@ log = structlog.get_logger("cron_tasks.beat")
 
 #: Up to this many ticks at once go out one to a message, so that Flower shows every run.
 FEW = 10
-#: Most ticks in one message: a chunk of quick ones is worked off in some ten milliseconds, one of
-#: others saves most of what Celery takes for each message.
+#: Most ticks in one message. A batch of quick ones takes some ten milliseconds, and one of others
+#: saves most of what Celery takes for each message.
 QUICK, SLOW = 500, 10
 #: Seconds in which a worker that is busy, or whose clock is off, still obeys.
 REVOKE_WITHIN = 60.0
 
 
 class Publisher:
-    """Publishes through one kombu producer, in batches."""
+    """Publishes through one kombu producer, in batches.
 
-    def __init__(self, app: Celery, producer: Producer, slots: Callable[[], int]) -> None:
+    `count_slots` returns how many runs the workers can do at the same time.
+    """
+
+    def __init__(self, app: Celery, producer: Producer, count_slots: Callable[[], int]) -> None:
         self.app = app
         self.producer = producer
-        self.slots = slots
+        self.count_slots = count_slots
         self._full: dict[str | None, tuple[float, bool]] = {}
 
-    def sync(self) -> None:
-        """Ask for a sync of what is wanted (registry/wanted.py) now."""
+    def request_sync(self) -> None:
+        """Send the message that has a worker sync what is wanted (registry/wanted.py) now."""
         every = self.app.conf.beat_schedule[names.SYNC_TASK]["options"]["expires"]
         self._send(names.SYNC_TASK, [[]], {"expires": every})
 
-    def ticks(self, due: Sequence[Due]) -> None:
-        """Send a hint for each tick; those that nobody gets are sent again by the sweep.
+    def send_ticks(self, due: Sequence[Due]) -> None:
+        """Send a hint for each tick. The sweep sends those again that nobody receives.
 
         A queue that is full gets none.
         """
         # As many slots as there are ticks make a message of each.
-        slots = self.slots() if len(due) > FEW else len(due)
+        slots = self.count_slots() if len(due) > FEW else len(due)
         alike: dict[tuple[Any, ...], list[Due]] = {}
         for tick in due:
             alike.setdefault((tick.quick, *tick.options.items()), []).append(tick)
@@ -52,11 +55,11 @@ class Publisher:
             for ticks in alike.values():
                 options = ticks[0].options
                 if not self._is_full(options.get("queue")):
-                    for chunk in pages(ticks, _share(ticks, slots)):
-                        self._send_chunk(chunk, options)
+                    for batch in pages(ticks, _batch_size(ticks, slots)):
+                        self._send_batch(batch, options)
 
     def revoke(self, task_ids: Sequence[str]) -> None:
-        """Tell the workers of every app on the broker that these tasks must not begin, or end."""
+        """Have the workers of every app on the broker end these tasks, or not begin them."""
         self.app.control.revoke(
             list(task_ids),
             terminate=True,
@@ -64,34 +67,34 @@ class Publisher:
             timeout=REVOKE_WITHIN,
         )
 
-    def waiting(self, queue: str | None) -> int:
-        """Messages of ours that wait in a Celery queue (None: the default one)."""
+    def count_waiting(self, queue: str | None) -> int:
+        """Return how many of our messages wait in a Celery queue (None: the default one)."""
         return count_messages(self.producer, queue or self.app.conf.task_default_queue)
 
     def _is_full(self, queue: str | None) -> bool:
-        """Looked up once a second at most, since it costs a round trip."""
+        """Return whether a queue is full, as of the last second: a look costs a round trip."""
         looked_up, full = self._full.get(queue, (0.0, False))
         if time.monotonic() - looked_up > 1:
-            was, full = full, self.waiting(queue) > QUEUE_FULL
+            was, full = full, self.count_waiting(queue) > QUEUE_FULL
             self._full[queue] = time.monotonic(), full
             if full and not was:
-                why = f"it holds more than {QUEUE_FULL} messages, or is no Redis list"
+                why = f"it holds more than {QUEUE_FULL} messages, or is not a Redis list"
                 log.error("queue.full", queue=queue, why=why, hint="its ticks wait in the ledger")
         return full
 
-    def _send_chunk(self, chunk: Sequence[Due], options: Mapping[str, Any]) -> None:
-        tick = chunk[0]
-        if len(chunk) == 1:
+    def _send_batch(self, batch: Sequence[Due], options: Mapping[str, Any]) -> None:
+        tick = batch[0]
+        if len(batch) == 1:
             self._send(names.RUN_TASK, [tick.job_id], {**options, "task_id": tick.run_id})
             return
-        shown = f"({len(chunk)} ticks from {tick.run_id})"
-        run_ids = [tick.run_id for tick in chunk]
+        shown = f"({len(batch)} ticks from {tick.run_id})"
+        run_ids = [tick.run_id for tick in batch]
         self._send(names.CHUNK_TASK, [run_ids, tick.quick], {**options, "argsrepr": shown})
 
     def _send(self, task: str, args: list[Any], options: Mapping[str, Any]) -> None:
         self.app.send_task(task, args, producer=self.producer, **options)
 
 
-def _share(alike: Sequence[Due], slots: int) -> int:
-    """How many of the ticks that go the same way share a message, for every slot to be busy."""
+def _batch_size(alike: Sequence[Due], slots: int) -> int:
+    """Return how many ticks of the same options share a message, so that every slot is busy."""
     return min(-(-len(alike) // slots), QUICK if alike[0].quick else SLOW)

@@ -1,6 +1,6 @@
-"""Looking after ticks whose deadline has passed: a lost message, a dead worker, a backlog.
+"""Looks after runs whose deadline has passed: a lost message, a dead worker, a backlog.
 
-A pending tick is sent again only when its queue is empty: as long as messages wait there, workers
+A pending run is sent again only when its queue is empty. As long as messages wait there, workers
 are slow or gone, and more messages would help nobody.
 """
 
@@ -17,28 +17,32 @@ from cron_tasks.settings import Settings
 
 log = structlog.get_logger("cron_tasks.beat")
 
-#: Overdue ticks looked after in one go.
+#: Overdue runs that are looked after in one go.
 PAGE = 500
 
 
-def sweep(
+def sweep_overdue(
     ledger: Ledger,
     now: float,
     settings: Settings,
-    waiting: Callable[[str | None], int],
+    count_waiting: Callable[[str | None], int],
     publish: Callable[[Sequence[Due]], None],
     revoke: Callable[[Sequence[str]], None],
 ) -> bool:
-    """Look after one page of overdue ticks; whether there may be more."""
+    """Look after one page of overdue runs. Return whether there may be more.
+
+    `count_waiting` returns how many messages wait in a queue (None: the default one), `publish`
+    sends messages for runs, and `revoke` ends Celery tasks by their ids.
+    """
     page = ledger.overdue(now, PAGE)
     if not page:
         return False
-    left = _left_to_tasks(page, waiting, revoke)
-    for tick in left:
+    delegated = _await_outcomes(page, count_waiting, revoke)
+    for tick in delegated:
         ledger.renew(tick.state.holder, now, [tick.run_id])
-    decisions = decide_overdue([tick for tick in page if tick not in left], now, settings)
+    decisions = decide_overdue([tick for tick in page if tick not in delegated], now, settings)
     queues = {tick.options.get("queue") for tick in decisions.lost}
-    idle = {queue for queue in queues if not waiting(queue)}
+    idle = {queue for queue in queues if not count_waiting(queue)}
     lost = [tick for tick in decisions.lost if tick.options.get("queue") in idle]
     decisions.close += [end for tick in lost if (end := decisions.discarded.get(tick.run_id))]
     lost = [tick for tick in lost if tick.run_id not in decisions.discarded]
@@ -49,29 +53,29 @@ def sweep(
     ledger.hand_back(now, list(again.items()))
     ledger.hand_back(now, decisions.further_attempt, attempt_more=True)
     publish([*decisions.due, *lost])
-    # Counted afterwards, since what could not be sent was not discarded.
+    # Counted afterwards, since a message that could not be sent was not discarded.
     ledger.hand_back(now, sent, sent_again=True)
     _log(decisions, len(lost))
     return len(page) == PAGE
 
 
-def _left_to_tasks(
+def _await_outcomes(
     page: Sequence[Overdue],
-    waiting: Callable[[str | None], int],
+    count_waiting: Callable[[str | None], int],
     revoke: Callable[[Sequence[str]], None],
 ) -> list[Overdue]:
-    """End the tasks that runs were handed over to; those whose outcome may wait in our queue."""
+    """End the tasks that do overdue runs. Return the runs whose outcome may wait in our queue."""
     task_ids = [task_id for tick in page if (task_id := tick.state.task_id)]
     if not task_ids:
         return []
     revoke(task_ids)
-    if not waiting(None):
+    if not count_waiting(None):
         return []
     return [tick for tick in page if tick.state.kind is Kind.DELEGATED and not tick.stopped]
 
 
 def _log(decisions: Decisions, sent_again: int) -> None:
-    """Retries that are due, and runs asked for by hand, are nothing to warn of."""
+    """Log what was done. Retries that are due, and manual runs, are nothing to warn of."""
     closed = {outcome.run_id for outcome in decisions.close}
     about = {
         "closed": len(decisions.close),

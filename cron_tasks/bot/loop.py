@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from cron_tasks.bot.pace import Pace
 from cron_tasks.bot.reader import Delivery, Reader
 from cron_tasks.store import names
-from cron_tasks.store.leases import renewed
+from cron_tasks.store.leases import keep_calling
 from cron_tasks.text.display import printable
 
 log = structlog.get_logger("cron_tasks.bot")
@@ -118,7 +118,7 @@ class Bot:
 
     def _read_queue(self) -> None:
         self._held.clear()
-        with renewed(self._reader.renew, self._reader.lease / 3):
+        with keep_calling(self._reader.renew, self._reader.lease / 3):
             while not self._stopped and not self._reader.is_overdue:
                 self._handle_or_receive(time.monotonic())
         if not self._reader.is_overdue:

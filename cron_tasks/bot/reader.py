@@ -15,7 +15,7 @@ from redis.exceptions import LockError, ResponseError
 
 from cron_tasks.errors import CronTasksError
 from cron_tasks.store import names
-from cron_tasks.store.leases import held
+from cron_tasks.store.leases import take_or_extend
 from cron_tasks.store.scripts import script
 
 #: Seconds after a reader's last sign of life until other readers take its messages.
@@ -66,7 +66,7 @@ class Reader(ABC):
                 "check CRON_TASKS_NOTIFY_QUEUE and CRON_TASKS_NOTIFY_TRANSPORT"
             )
         now = time.monotonic()
-        if not held(self._lease):
+        if not take_or_extend(self._lease):
             return False
         self._renewed, self._look_after = now, 0.0
         return True

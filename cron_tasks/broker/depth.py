@@ -6,7 +6,7 @@ from kombu import Producer
 from kombu.exceptions import ChannelError
 from redis.exceptions import ResponseError
 
-from cron_tasks.store.client import wrong_type
+from cron_tasks.store.client import is_wrong_type
 
 #: No more messages are sent to a queue with more than this. Its ticks stay open in the ledger.
 QUEUE_FULL = 10_000
@@ -23,6 +23,6 @@ def count_messages(producer: Producer, queue: str) -> int:
     except ChannelError:
         return 0
     except ResponseError as error:
-        if not wrong_type(error):
+        if not is_wrong_type(error):
             raise
         return QUEUE_FULL + 1

@@ -38,7 +38,7 @@ def backfill(job_id: str, start: str, end: str, dry_run: bool) -> None:
     end, and starts no further one.
     """
     with console.open_redis() as redis:
-        job, now = Registry(redis).job(job_id), time.time()
+        job, now = Registry(redis).get_job(job_id), time.time()
         first, last = (
             console.read_moment(text, job.timezone, option).timestamp()
             for text, option in ((start, "--from"), (end, "--to"))

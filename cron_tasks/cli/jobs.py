@@ -11,7 +11,8 @@ from redis import Redis
 
 from cron_tasks.cli import Commands, LazyGroup, console
 from cron_tasks.cli.following import start_run, wait_option
-from cron_tasks.registry.registry import Registered, Registry
+from cron_tasks.registry.registry import RegisteredJob, Registry
+from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.runs.commands import open_by_hand
 from cron_tasks.schedules.human import format_local
 from cron_tasks.store.paging import pages
@@ -50,12 +51,12 @@ def list_jobs(tag: str | None) -> None:
     console.show(rows, print_text)
 
 
-def _read_jobs(redis: Redis, tag: str | None) -> Iterator[tuple[Registered, str | None]]:
+def _read_jobs(redis: Redis, tag: str | None) -> Iterator[tuple[RegisteredJob, str | None]]:
     """Yield the jobs, each with the record of its last run."""
     registry, ledger = Registry(redis), console.open_ledger(redis)
     count, done = registry.count(), 0
     with console.show_progress("Reading the jobs") as update:
-        for page in pages(registry.registered(unreadable=_warn)):
+        for page in pages(registry.read_jobs(on_unreadable=_warn)):
             newest = ledger.newest([each.job.id for each in page])
             done += len(page)
             update(done, count)
@@ -64,7 +65,7 @@ def _read_jobs(redis: Redis, tag: str | None) -> Iterator[tuple[Registered, str 
                     yield registered, record
 
 
-def _shape(registered: Registered, record: str | None) -> dict[str, Any]:
+def _shape(registered: RegisteredJob, record: str | None) -> dict[str, Any]:
     job = registered.job
     return {
         "id": job.id,
@@ -88,7 +89,7 @@ def _sort_key(job_id: str) -> tuple[bool, int, str]:
     return not number, int(job_id) if number else 0, job_id
 
 
-def _cells(row: dict[str, Any], registered: Registered) -> list[str]:
+def _cells(row: dict[str, Any], registered: RegisteredJob) -> list[str]:
     pause = registered.paused
     texts = [row["id"], printable(row["name"], 60), printable(row["schedule"], 60), row["timezone"]]
     upcoming = f"paused: {printable(pause.reason, 60)}" if pause else row["next"] or "never"
@@ -100,7 +101,7 @@ def _cells(row: dict[str, Any], registered: Registered) -> list[str]:
 def list_rejected() -> None:
     """List the rows of the REST service that are not valid jobs, with every reason."""
     with console.open_redis() as redis:
-        found = sorted(Registry(redis).rejected(), key=lambda each: _sort_key(each.id or ""))
+        found = sorted(read_rejected(redis), key=lambda each: _sort_key(each.id or ""))
     rows = []
     for each in found:
         row = "" if each.row is None else printable(json.dumps(each.row, ensure_ascii=False))
@@ -120,7 +121,7 @@ def run(job_id: str, wait: bool) -> None:
     The run starts when a worker takes it. With --wait, Ctrl-C ends the command and not the run.
     """
     with console.open_redis() as redis:
-        (found,) = Registry(redis).registered([Registry(redis).job(job_id).id])
+        (found,) = Registry(redis).read_jobs([Registry(redis).get_job(job_id).id])
         job = found.job
         if found.paused:
             paused = f"Job {job_id} is paused ({printable(found.paused.reason)})"

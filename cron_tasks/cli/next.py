@@ -99,7 +99,7 @@ def _schedule_of_job(job_id: str, now: datetime) -> tuple[Schedule, datetime, tu
     try:
         with console.open_redis() as redis:
             registry = Registry(redis)
-            (found,) = registry.registered([registry.job(job_id).id])
+            (found,) = registry.read_jobs([registry.get_job(job_id).id])
     except Exception as error:
         if (why := describe_failure(error)) is None:
             raise

@@ -9,7 +9,7 @@ from cron_tasks.cli import console
 from cron_tasks.errors import CronTasksError
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry import skips
-from cron_tasks.registry.registry import Registered
+from cron_tasks.registry.registry import RegisteredJob
 from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.schedules.human import format_local
 from cron_tasks.settings import load
@@ -51,7 +51,7 @@ def resume(job_id: str) -> None:
     with console.open_redis() as redis:
         registry = console.open_registry(redis)
         was_paused = registry.resume(job_id, now)
-        (found,) = registry.registered([job_id])
+        (found,) = registry.read_jobs([job_id])
     upcoming = format_local(found.next, found.job.timezone)
     resumed = "is resumed" if was_paused else "was not paused"
     console.show(
@@ -72,11 +72,11 @@ def skip_next(job_id: str, undo: bool) -> None:
     now = time.time()
     with console.open_redis() as redis:
         registry = console.open_registry(redis)
-        registry.job(job_id)
-        skips.adopt(redis, job_id, now)
-        (found,) = registry.registered([job_id])
+        registry.get_job(job_id)
+        skips.adopt_skips(redis, job_id, now)
+        (found,) = registry.read_jobs([job_id])
         tick = _undo_skip(redis, found, now) if undo else _skip(redis, found, now)
-        (found,) = registry.registered([job_id])
+        (found,) = registry.read_jobs([job_id])
     name, upcoming = RunId(job_id, tick), format_local(found.next, found.job.timezone)
     done, will = ("undone", "is no longer skipped") if undo else ("skipped", "will be skipped")
     console.show(
@@ -85,7 +85,7 @@ def skip_next(job_id: str, undo: bool) -> None:
     )
 
 
-def _describe_next(found: Registered) -> str:
+def _describe_next(found: RegisteredJob) -> str:
     """Return a sentence that names the next tick that will run, or why there is none."""
     if found.next is None and not found.job.enabled:
         return "Next tick: never, because the job is disabled"
@@ -94,7 +94,7 @@ def _describe_next(found: Registered) -> str:
     return f"Next tick: {format_local(found.next, found.job.timezone) or 'never'}"
 
 
-def _skip(redis: Redis, found: Registered, now: float) -> float:
+def _skip(redis: Redis, found: RegisteredJob, now: float) -> float:
     """Skip the next tick of a job and return it. Raises CronTasksError if there is none."""
     job_id, tick = found.job.id, found.next
     if not found.job.enabled:
@@ -107,17 +107,17 @@ def _skip(redis: Redis, found: Registered, now: float) -> float:
         )
     if tick is None:
         raise CronTasksError(f"Job {job_id} has no next tick to skip")
-    if not skips.add(redis, job_id, tick, now, _has_reports()):
+    if not skips.add_skip(redis, job_id, tick, now, _has_reports()):
         raise CronTasksError(f"{RunId(job_id, tick)} fired just now, so it was not skipped")
     return tick
 
 
-def _undo_skip(redis: Redis, found: Registered, now: float) -> float:
+def _undo_skip(redis: Redis, found: RegisteredJob, now: float) -> float:
     """Undo the nearest skip of a job and return its tick. Raises CronTasksError."""
     job_id, coming = found.job.id, found.coming_skips(now)
     if not coming:
         raise CronTasksError(f"Job {job_id} has no coming tick that is to be skipped")
-    if not skips.take_back(redis, job_id, coming[0], now, _has_reports()):
+    if not skips.remove_skip(redis, job_id, coming[0], now, _has_reports()):
         raise CronTasksError(
             f"{RunId(job_id, coming[0])} was skipped just now. It is too late to undo that"
         )

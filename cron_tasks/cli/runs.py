@@ -87,7 +87,7 @@ def list_runs(
         statuses = ", ".join(queries.ENDED)
         raise click.UsageError(f"--follow shows only runs that end: --status is one of {statuses}")
     with console.open_redis() as redis:
-        zone = load().timezone if job_id is None else Registry(redis).job(job_id).timezone
+        zone = load().timezone if job_id is None else Registry(redis).get_job(job_id).timezone
         start = console.read_moment(since, zone, "--since") if since else EVER
         is_wanted = partial(_matches, job_id, status, start)
         if follow:
@@ -145,7 +145,7 @@ def show(run_id: str) -> None:
         asked_for = commands.read_run_id(run_id)
         found = queries.describe_run(redis, asked_for)
         try:
-            job = Registry(redis).job(asked_for.job_id)
+            job = Registry(redis).get_job(asked_for.job_id)
             name, zone = job.name, job.timezone
         except CronTasksError:
             if found is None:

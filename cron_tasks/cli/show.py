@@ -11,7 +11,8 @@ from redis import Redis
 
 from cron_tasks.cli import console
 from cron_tasks.cli.runs import print_runs
-from cron_tasks.registry.registry import Registered, Registry
+from cron_tasks.registry.registry import RegisteredJob, Registry
+from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.runs import queries
 from cron_tasks.schedules.human import format_local
 from cron_tasks.text.display import printable
@@ -31,7 +32,7 @@ def show(job_id: str) -> None:
     """Show one job: its fields, its next ticks, its open runs, and its last runs."""
     with console.open_redis() as redis:
         registry = Registry(redis)
-        (found,) = registry.registered([registry.job(job_id).id])
+        (found,) = registry.read_jobs([registry.get_job(job_id).id])
         facts = _describe_job(found) | _read_obstacles(redis, found)
         opened = [
             queries.describe_run(redis, run["run_id"]) or run
@@ -60,7 +61,7 @@ def show(job_id: str) -> None:
     console.show(facts | {"next": upcoming, "open": opened, "runs": ended}, print_text)
 
 
-def _describe_job(found: Registered) -> dict[str, Any]:
+def _describe_job(found: RegisteredJob) -> dict[str, Any]:
     """Return the facts shown of every job, and `fields`: the others that are not defaults."""
     job, pause = found.job, found.paused
     facts = {
@@ -81,7 +82,7 @@ def _describe_job(found: Registered) -> dict[str, Any]:
     return facts | {"fields": fields, "warnings": job.warnings}
 
 
-def _read_obstacles(redis: Redis, found: Registered) -> dict[str, Any]:
+def _read_obstacles(redis: Redis, found: RegisteredJob) -> dict[str, Any]:
     """Return what keeps the job from running according to its row.
 
     - `rejected`: the errors of its current row. The job is then the last good version.
@@ -89,7 +90,7 @@ def _read_obstacles(redis: Redis, found: Registered) -> dict[str, Any]:
     """
     job_id, zone = found.job.id, found.job.timezone
     ahead = found.coming_skips(time.time())
-    errors = [each.errors for each in Registry(redis).rejected() if each.id == job_id]
+    errors = [each.errors for each in read_rejected(redis) if each.id == job_id]
     return {"rejected": sum(errors, ()), "skips": tuple(format_local(tick, zone) for tick in ahead)}
 
 

@@ -8,6 +8,7 @@ import click
 from cron_tasks.cli import console
 from cron_tasks.jobs.rejected import Rejected
 from cron_tasks.registry.plan import Changes, Desired
+from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.settings import load
 from cron_tasks.sync.reconciler import Reconciler, Report
 from cron_tasks.text.display import printable
@@ -60,7 +61,7 @@ def _reconcile(dry_run: bool, force: bool) -> Report | None:
             return reconciler.preview(force)
         report = reconciler.sync(time.time, force, update)
         if report is not None and report.not_modified:
-            report.changes.rejected = reconciler.registry.rejected()
+            report.changes.rejected = read_rejected(reconciler.redis)
         return report
 
 

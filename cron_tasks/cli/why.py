@@ -31,7 +31,7 @@ def why_command(job_id: str, at: str) -> None:
     with console.open_redis() as redis:
         (found,) = read_accounts(redis, [job_id], range(0), read_open_ticks(redis))
         if not found.versions:
-            console.open_registry(redis).job(job_id)
+            console.open_registry(redis).get_job(job_id)
         latest = next((v.schedule for v in reversed(found.versions) if v.schedule), None)
         zone = latest.timezone if latest else "UTC"
         when = _read_time(at, zone, now)

@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError, TimeoutError
 
 from cron_tasks.errors import SettingsError
 from cron_tasks.health.failures import describe_failure
-from cron_tasks.registry.plan import plan
+from cron_tasks.registry.plan import compare_list
 from cron_tasks.registry.registry import Registry
 from cron_tasks.repair.comparison import Comparison
 from cron_tasks.rest.listing import Source
@@ -173,9 +173,9 @@ def _check_rest_service(system: System) -> Result:
     hurried = settings.model_copy(
         update={name: min(most, getattr(settings, name)) for name, most in REST_PATIENCE.items()}
     )
-    current = Registry(system.redis).fingerprints() if system.is_reachable else {}
+    current = Registry(system.redis).read_fingerprints() if system.is_reachable else {}
     with Source(hurried).open_list(None) as listing:
-        found = plan(current, listing, make_policy(settings))
+        found = compare_list(current, listing, make_policy(settings))
     rows = number_of(found.unchanged + len(found.candidates) + len(found.rejected), "row")
     if found.refusal:
         force = "If the list is right, run `cron-tasks sync --force`"

@@ -4,12 +4,10 @@ Celery on Redis loses messages and doubles them, so a message is only a hint tha
 The ledger is the truth. Each step is one Lua script for any number of runs, so no crash can split
 it:
 
-    due ──advance──▶ pending ──claim──▶ running(lease) ──finish──▶ ok | failed | skipped | missed
-                        ▲      └──────▶ queued │  │
-                        │                 │    │  └──────finish──▶ waiting for its next attempt
-                        └───hand back─────┴────┴──hand back───────────┘
+    due ──advance──▶ pending ──claim──▶ running ──finish──▶ ok, failed, skipped or missed
 
-transitions.py lists every change of a state, and state.py says what each state means.
+On its way a run may be queued behind another one, wait for its next attempt, be delegated to a
+Celery task, or become pending again. transitions.py lists every change, state.py every state.
 
 An open run is a field of the hash `cron_tasks:open`, whose value is its state, and a member of the
 sorted set `cron_tasks:deadlines`. Its score is the time at which beat looks after the run: when the
@@ -163,7 +161,7 @@ class Ledger:
         if not outcomes:
             return []
         if len({each.run_id for each in outcomes}) < len(outcomes):
-            # The script looks at all runs first. By a second call, a second outcome of a run is late.
+            # The script looks at all runs first, so the second outcome of a run has to come later.
             return [closed for each in outcomes for closed in self.finish(now, [each])]
         refused, stopped = steps.finish(
             self.redis,
@@ -181,14 +179,15 @@ class Ledger:
         closed = [each.run_id for each in outcomes if each.run_id not in left]
         closed += self.finish(now, [end for _, end in cut_short])
         for outcome, end in cut_short:
-            # Only now: a caller that calls again, since Redis did not answer, gives the same outcome.
+            # Only now: if Redis did not answer, the caller gives the same outcome once more.
             outcome.status = end.status
         return closed
 
     def stop(self, run_ids: Sequence[str], why: str) -> list[str]:
-        """Ask open runs to end as skipped, for the cancel reason `why`. Returns those that were open.
+        """Ask open runs to end as skipped, for the cancel reason `why`.
 
-        A running one is ended by its worker within seconds, any other one by beat.
+        Returns the run ids that were open. A running one is ended by its worker within seconds, any
+        other one by beat.
         """
         return steps.stop(self.redis, reason=why, runs=[(run_id,) for run_id in run_ids])
 

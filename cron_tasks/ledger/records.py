@@ -104,10 +104,12 @@ class Overtaken:
     line: str
 
     @classmethod
-    def read(cls, answer: Sequence[str]) -> "list[Overtaken]":
-        """Read what a script of the registry returns: five texts for each job."""
-        rows = zip(*(answer[n::5] for n in range(5)), strict=True)
-        return [cls(job, first, float(until), *rest) for job, first, until, *rest in rows]
+    def parse_rows(cls, rows: Sequence[Sequence[str]]) -> "list[Overtaken]":
+        """Parse the rows that a script of the registry returns (supersede.lua)."""
+        return [
+            cls(job_id, first, float(until), document, line)
+            for job_id, first, until, document, line in rows
+        ]
 
 
 @dataclass(slots=True)

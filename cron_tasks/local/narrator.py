@@ -9,7 +9,7 @@ from typing import Any
 import click
 import orjson
 
-from cron_tasks.registry.registry import Registered
+from cron_tasks.registry.registry import RegisteredJob
 from cron_tasks.schedules.human import format_distance
 from cron_tasks.text.display import printable
 
@@ -48,7 +48,7 @@ class Narrator:
                 name, f"{event['level']} {format_line(text)}", _SHOWN_LEVELS[event["level"]]
             )
 
-    def show_upcoming(self, jobs: Iterable[Registered], now: float) -> None:
+    def show_upcoming(self, jobs: Iterable[RegisteredJob], now: float) -> None:
         """Show the next tick of each job. `now` is in seconds since the epoch."""
         room = min(60, shutil.get_terminal_size((120, 24)).columns - 58)
         self.show("\nNext:")

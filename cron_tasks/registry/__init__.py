@@ -1,1 +1,1 @@
-"""The jobs in Redis: their entries, the index, and one script for each change."""
+"""The jobs in Redis: their entries, the index, and one script for each change of a job."""

@@ -1,7 +1,7 @@
 """RedBeat's entries as text, so that thousands are written and read without an object each.
 
-A job's entry is one hash: RedBeat's `definition` and `meta`, in the JSON of redbeat.decoder 2.4
-with a schedule type of our own, and beside them `job`, the job's document.
+The entry of a job is one hash. It holds RedBeat's `definition` and `meta`, in the JSON of
+redbeat.decoder 2.4 with a schedule type of our own, and `job`, the document of the job.
 """
 
 from collections.abc import Mapping
@@ -15,18 +15,21 @@ from cron_tasks import schedules
 from cron_tasks.errors import ScheduleError
 from cron_tasks.store import names
 
-#: The `__type__` under which our schedules stand in an entry's definition.
+#: The `__type__` of our schedules in the definition of an entry.
 SCHEDULE_TYPE = "cron_tasks"
 
 
-def timing(schedule: schedules.Schedule, enabled: bool) -> str:
-    """The part of a definition that decides when the job fires; an edit of it starts afresh."""
+def format_timing(schedule: schedules.Schedule, enabled: bool) -> str:
+    """Return the end of a definition, which decides when the job fires.
+
+    The scripts compare it: an edit that changes it restarts the schedule of the job.
+    """
     spec = _json({"__type__": SCHEDULE_TYPE, **schedule.to_spec()})
     return f'"schedule": {spec}, "enabled": {"true" if enabled else "false"}'
 
 
-def definition(job_id: str, timing: str, options: Mapping[str, Any]) -> str:
-    """RedBeat's definition of the entry that runs `job_id`."""
+def format_definition(job_id: str, timing: str, options: Mapping[str, Any]) -> str:
+    """Return RedBeat's definition of the entry that runs `job_id`."""
     name = _json(names.ENTRY_NAME_PREFIX + job_id)
     return (
         f'{{"name": {name}, "task": "{names.RUN_TASK}", "args": [{_json(job_id)}], '
@@ -35,14 +38,14 @@ def definition(job_id: str, timing: str, options: Mapping[str, Any]) -> str:
 
 
 @lru_cache(maxsize=4096)
-def meta(last_run_at: float, total_run_count: int) -> str:
-    """RedBeat's meta; the time from which the entry's next one is counted, and its runs so far."""
-    return f'{{"last_run_at": {stamp(last_run_at)}, "total_run_count": {total_run_count}}}'
+def format_meta(last_run_at: float, total_run_count: int) -> str:
+    """Return RedBeat's meta: the time after which the entry is due next, and its runs so far."""
+    return f'{{"last_run_at": {format_time(last_run_at)}, "total_run_count": {total_run_count}}}'
 
 
 @lru_cache(maxsize=4096)
-def stamp(when: float) -> str:
-    """RedBeat's JSON of a time."""
+def format_time(when: float) -> str:
+    """Return RedBeat's JSON of a time (seconds since the epoch)."""
     at = datetime.fromtimestamp(when, UTC)
     return (
         f'{{"__type__": "datetime", "year": {at.year}, "month": {at.month}, "day": {at.day}, '
@@ -51,8 +54,9 @@ def stamp(when: float) -> str:
     )
 
 
-def run_count(meta: str | None) -> int:
-    """`total_run_count` of a meta, 0 where it has none. Raises ValueError on garbage."""
+def parse_run_count(meta: str | None) -> int:
+    """Return the `total_run_count` of a meta, 0 where it has none. Raises ValueError on garbage."""
+    # Most metas are ours, and 100,000 of them are read without parsing their JSON.
     head, _, tail = (meta or "").rpartition(', "total_run_count": ')
     if head.startswith('{"last_run_at": ') and tail[:-1].isdecimal():
         return int(tail[:-1])
@@ -63,8 +67,8 @@ def run_count(meta: str | None) -> int:
     return count
 
 
-def last_run(meta: str | None) -> float | None:
-    """`last_run_at` of a meta in seconds; None where it has none or is garbage."""
+def parse_last_run(meta: str | None) -> float | None:
+    """Return the `last_run_at` of a meta in seconds, None where it has none or is garbage."""
     try:
         at = dict(orjson.loads(meta or "null")["last_run_at"])
         del at["__type__"], at["timezone"]
@@ -74,7 +78,7 @@ def last_run(meta: str | None) -> float | None:
 
 
 def read_schedule(definition: Mapping[str, Any]) -> schedules.Schedule:
-    """The schedule in a decoded definition of ours. Raises ScheduleError on garbage."""
+    """Return the schedule in a decoded definition of ours. Raises ScheduleError on garbage."""
     spec = definition.get("schedule")
     if not isinstance(spec, dict) or spec.get("__type__") != SCHEDULE_TYPE:
         raise ScheduleError([("schedule", f"not one of type {SCHEDULE_TYPE!r}")])

@@ -1,8 +1,8 @@
-"""The fence of a sync: who may write the registry, checked by each script that writes it.
+"""The fence of a sync: each script that writes the registry for a sync checks that it still may.
 
 A process may be frozen in the middle of a sync for longer than its lock lasts, and Redis may be
-emptied meanwhile. So a lock alone does not keep an old list out: the scripts compare the token of
-the lock, and the registry's generation, with what they were when the sync began.
+emptied meanwhile. So a lock alone does not keep an old list out. The scripts compare the token of
+the lock and the generation of the registry with those at the start of the sync.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,28 +14,32 @@ from redis import Redis
 from redis.exceptions import LockError
 
 from cron_tasks.store import names
-from cron_tasks.store.leases import renewed
-from cron_tasks.store.scripts import positional
+from cron_tasks.store.leases import keep_calling
+from cron_tasks.store.paging import pages
+from cron_tasks.store.scripts import script
 
-#: Seconds for which the lock of a sync that died is still held.
+#: Seconds after which the lock of a sync that died is free.
 LOCK_TTL = 10.0
-#: Fields written by one call.
-PAGE = 1000
 
-_replace = positional("registry/replace")
+_replace = script("registry/replace_hash")
 
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """The token of the sync's lock, and the registry's generation ("" before it is first built)."""
+    """The token of a sync's lock, and the registry's generation ("" before it is first built)."""
 
     token: str
     generation: str
 
+    @property
+    def values(self) -> dict[str, str]:
+        """Return what each script that writes for a sync is given (check_fence.lua)."""
+        return {"token": self.token, "generation_at_start": self.generation}
+
 
 @contextmanager
 def sync_lock(redis: Redis) -> Iterator[Fence | None]:
-    """Hold the lock of a sync for as long as the block runs; None if another sync holds it."""
+    """Hold the lock of a sync for as long as the block runs. Yield None if another sync has it."""
     lock = redis.lock(names.SYNC_LOCK, timeout=LOCK_TTL, thread_local=False)
     if not lock.acquire(blocking=False):
         yield None
@@ -44,7 +48,7 @@ def sync_lock(redis: Redis) -> Iterator[Fence | None]:
         token = cast("str | bytes", lock.local.token)
         text = token.decode() if isinstance(token, bytes) else token
         generation = cast("str | None", redis.get(names.GENERATION))
-        with renewed(lock.reacquire, LOCK_TTL / 3):
+        with keep_calling(lock.reacquire, LOCK_TTL / 3):
             yield Fence(text, generation or "")
     finally:
         with suppress(LockError):
@@ -52,9 +56,7 @@ def sync_lock(redis: Redis) -> Iterator[Fence | None]:
 
 
 def replace_hash(redis: Redis, key: str, fields: Mapping[str, str], fence: Fence) -> None:
-    """Replace what a hash holds by `fields`; raises WriteRefused when `fence` no longer holds."""
-    flat = [text for field in fields.items() for text in field]
-    keys = [names.SYNC_LOCK, names.GENERATION, key]
-    for first in range(0, max(len(flat), 1), 2 * PAGE):
-        page = flat[first : first + 2 * PAGE]
-        _replace(redis, keys, [fence.token, fence.generation, "" if first else "all", *page])
+    """Replace the fields of a hash. Raises WriteRefused when `fence` no longer holds."""
+    # Without fields there is one empty page, which clears the hash.
+    for number, page in enumerate(list(pages(fields.items())) or [[]]):
+        _replace(redis, hash=key, clear=number == 0, fields=page, **fence.values)

@@ -9,13 +9,13 @@ from cron_tasks.schedules import Schedule
 from cron_tasks.schedules.catchup import next_fire_time, nominal_time
 
 
-def by_time(
+def group_by_read_time(
     page: Sequence[Desired], now: float, last_read: float | None
 ) -> Iterator[tuple[Sequence[Desired], float]]:
-    """Split a page by the time after which its jobs are due: `now`, or when the list was read last.
+    """Yield the jobs of a page with the time after which they are due: `now`, or `last_read`.
 
-    The latter holds for a job whose last tick has come between the two: a reminder "in 30 seconds"
-    is over before a sync that comes each minute sees it.
+    The latter holds for a job whose only fire time has come since the list was last read. A
+    reminder "in 30 seconds" is over before a sync that comes each minute sees it.
     """
     if last_read is None:
         yield page, now
@@ -34,10 +34,14 @@ def by_time(
 
 
 @lru_cache(maxsize=16384)
-def first_due(schedule: Schedule, enabled: bool, now: float) -> tuple[str, str]:
-    """Return what decides when a job fires, and its next tick as `put` takes it: '' for none."""
+def first_due(schedule: Schedule, enabled: bool, now: float) -> tuple[str, str, str]:
+    """Return what `put` is given: the timing of a job, its next tick, and the tick without jitter.
+
+    The next tick is "" for none, and the one without jitter "" where it is the same.
+    """
+    timing = entries.format_timing(schedule, enabled)
     upcoming = next_fire_time(schedule, now) if enabled else None
-    due = "" if upcoming is None else repr(upcoming)
-    if upcoming is not None and (nominal := nominal_time(schedule, upcoming)) != upcoming:
-        due += f"|{nominal!r}"
-    return entries.timing(schedule, enabled), due
+    if upcoming is None:
+        return timing, "", ""
+    nominal = nominal_time(schedule, upcoming)
+    return timing, repr(upcoming), "" if nominal == upcoming else repr(nominal)

@@ -1,7 +1,7 @@
-"""What has to change so that the registry holds what the REST service lists. Pure."""
+"""Plans what has to change so that the registry holds what the REST service lists. Pure."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,14 +12,17 @@ from cron_tasks.jobs.queues import QueuesInUse, QueueUse, find_queue_uses
 from cron_tasks.jobs.rejected import Rejected, Unreadable
 from cron_tasks.jobs.validation import row_id, validate_row
 
-#: A list may drop this many jobs without being taken for a broken one.
+#: A list may lack this many known jobs without being taken for a broken one.
 SHRINK_ALLOWANCE = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How a list is judged: zone of jobs that name none, largest share that may vanish at once,
-    what jobs may do, the queues of jobs that name none, for notifications and for workers."""
+    """How a list is judged.
+
+    `timezone`, `notify_queue` and `worker_queue` are those of jobs that name none. `shrink_limit`
+    is the largest share of the known jobs that a list may lack, unless `force` is set.
+    """
 
     timezone: str = "UTC"
     shrink_limit: float = 0.5
@@ -50,10 +53,10 @@ class Desired:
 
 @dataclass(slots=True)
 class Changes:
-    """The difference; `refusal` says why none of it may be applied.
+    """The difference between the registry and a list. None of it may be applied with a `refusal`.
 
-    New and edited rows wait in `candidates` until `settle` has judged them, each as (place, row,
-    fingerprint, whether its job is known).
+    New and edited rows are `candidates` until `judge_candidates` has validated them, each as
+    (place, row, fingerprint, whether its job is known). Without candidates the plan is complete.
     """
 
     policy: Policy = Policy()
@@ -69,20 +72,22 @@ class Changes:
     def __bool__(self) -> bool:
         return bool(self.candidates or self.added or self.changed or self.removed)
 
-    def settle(self) -> Iterator[Desired]:
-        """The jobs to write; a candidate is judged when it is asked for.
+    @property
+    def desired(self) -> list[Desired]:
+        """Return the jobs to write."""
+        return [*self.added, *self.changed]
 
-        So Redis can write the first page of a long list while the next one is judged.
-        """
+    def judge_candidates(self) -> None:
+        """Complete the plan: each candidate is added, changed or rejected."""
         zone, permissions = self.policy.timezone, self.policy.permissions
-        yield from (*self.added, *self.changed)
+        # A row is dropped as soon as its job is made: 100,000 of both take much memory.
         while self.candidates:
             place, row, print_of_row, known = self.candidates.popleft()
-            named = find_queue_uses(row, place)
-            collisions = self.queues.find_collisions(named)
+            uses = find_queue_uses(row, place)
+            collisions = self.queues.find_collisions(uses)
             if known and not collisions:
-                # Also of a row that is rejected: its last good version keeps its queues.
-                self.queues.add(named)
+                # Also for a row that is rejected: its last good version keeps its queues.
+                self.queues.add(uses)
             match validate_row(row, timezone=zone, place=place, permissions=permissions):
                 case Rejected() as rejected:
                     errors = rejected.errors + collisions
@@ -90,22 +95,37 @@ class Changes:
                 case job if collisions:
                     self.rejected.append(Rejected(job.id, place, collisions, row))
                 case job:
-                    self.queues.add(named)
+                    self.queues.add(uses)
                     desired = Desired(job, print_of_row)
                     (self.changed if known else self.added).append(desired)
-                    yield desired
 
 
-def plan(current: Mapping[str, str], rows: Iterable[tuple[str, Any]], policy: Policy) -> Changes:
+def plan_changes(
+    current: Mapping[str, str], rows: Iterable[tuple[str, Any]], policy: Policy
+) -> Changes:
+    """Return the complete plan, or an incomplete one with a refusal.
+
+    The arguments are those of `compare_list`. Nothing is written before each row is validated.
+    """
+    changes = compare_list(current, rows, policy)
+    if not changes.refusal:
+        changes.judge_candidates()
+    return changes
+
+
+def compare_list(
+    current: Mapping[str, str], rows: Iterable[tuple[str, Any]], policy: Policy
+) -> Changes:
     """Compare `current`, fingerprints by job id, with the listed (place, row).
 
     Only a row whose fingerprint is new, or whose queues collide with others, becomes a candidate. A
-    row that is then rejected leaves the registered version of its job as it is; of rows with the
-    same id the first counts. What `rows` raises passes through, so that half a list plans nothing.
+    row that is then rejected leaves the registered version of its job as it is. The first of
+    several rows with the same id counts. What `rows` raises passes through, so that half a list
+    plans nothing.
     """
     changes = Changes(policy, policy.queues())
     places: dict[str, str] = {}
-    # Limits say nothing of a job that only notifies, so another limit leaves it as it is.
+    # Permissions do not apply to a job that only notifies, so a change of them leaves it as it is.
     salts = policy.timezone, policy.timezone + policy.permissions.fingerprint_salt
     for place, row in rows:
         identity = row_id(row)
@@ -118,28 +138,31 @@ def plan(current: Mapping[str, str], rows: Iterable[tuple[str, Any]], policy: Po
             places[identity] = place
             print_of_row = fingerprint_row(row, salts["action" in row])
             registered = current.get(identity)
-            if registered == print_of_row and _stays(row, place, changes.queues):
+            if registered == print_of_row and _may_stay(row, place, changes.queues):
                 changes.unchanged += 1
             else:
                 known = registered is not None
                 changes.candidates.append((place, row, print_of_row, known))
     changes.removed = [identity for identity in current if identity not in places]
-    changes.refusal = None if policy.force else _refusal(len(current), len(places), changes, policy)
+    changes.refusal = (
+        None if policy.force else _explain_refusal(len(current), len(places), changes, policy)
+    )
     return changes
 
 
-def _stays(row: dict[Any, Any], place: str, queues: QueuesInUse) -> bool:
-    """Whether a row that is registered as it is may stay so. Notes the queues that it names."""
+def _may_stay(row: dict[Any, Any], place: str, queues: QueuesInUse) -> bool:
+    """Note the queues of a row that is registered as it is. Return whether it may stay so."""
     if type(row) is dict and "queue" not in row and "notify" not in row:
         return True  # as most rows
-    named = find_queue_uses(row, place)
-    if isinstance(row, Unreadable) or queues.find_collisions(named):
+    uses = find_queue_uses(row, place)
+    if isinstance(row, Unreadable) or queues.find_collisions(uses):
         return False
-    queues.add(named)
+    queues.add(uses)
     return True
 
 
-def _refusal(known: int, listed: int, changes: Changes, policy: Policy) -> str | None:
+def _explain_refusal(known: int, listed: int, changes: Changes, policy: Policy) -> str | None:
+    """Return why a list is taken for a broken one, or None."""
     gone = len(changes.removed)
     if known and not listed:
         return f"the list is empty but {known} jobs are known"

@@ -1,37 +1,79 @@
-"""What is wrong with rejected rows, kept for the reports to the REST service."""
+"""Rows of the list that are rejected: stored for display, and for the reports to the service."""
 
 from collections.abc import Sequence
 from typing import cast
 
+import orjson
 from redis import Redis
 
 from cron_tasks.jobs.rejected import Rejected
 from cron_tasks.registry.fence import Fence, replace_hash
 from cron_tasks.store import names
 from cron_tasks.text.display import printable
+from cron_tasks.text.stored_json import to_storable
 
-#: What is wrong with a row is told in up to this many characters.
+#: A rejected row is stored for display up to this many bytes.
+ROW_SHOWN = 4096
+#: The errors of a row are reported in up to this many characters.
 ERROR_SHOWN = 2000
 
 
-def note_rejected(redis: Redis, rejected: Sequence[Rejected], now: float, fence: Fence) -> None:
-    """Store the errors of each rejected row.
+def store_rejected(redis: Redis, rejected: Sequence[Rejected], fence: Fence) -> list[Rejected]:
+    """Replace the list of rejected rows, and return those of them that are new.
+
+    Writes nothing when the list is as it was. Raises WriteRefused when `fence` no longer holds.
+    """
+    listed = {row.place: _to_json(row) for row in rejected}
+    stored = cast("dict[str, str]", redis.hgetall(names.REJECTED))
+    if listed == stored:
+        return []
+    replace_hash(redis, names.REJECTED, listed, fence)
+    return [row for row in rejected if stored.get(row.place) != listed[row.place]]
+
+
+def read_rejected(redis: Redis) -> list[Rejected]:
+    """Return the rows that validation rejected, then the entries that beat quarantined."""
+    quarantined = cast("dict[str, str]", redis.hgetall(names.SET_ASIDE)).items()
+    return [
+        *read_rejected_rows(redis),
+        *(
+            Rejected(names.job_id_of(key), f"entry {key}", (reason,), None)
+            for key, reason in quarantined
+        ),
+    ]
+
+
+def read_rejected_rows(redis: Redis) -> list[Rejected]:
+    """Return the rows that validation rejected."""
+    rows = cast("dict[str, str]", redis.hgetall(names.REJECTED)).values()
+    return [Rejected(**row | {"errors": tuple(row["errors"])}) for row in map(orjson.loads, rows)]
+
+
+def store_errors_to_report(
+    redis: Redis, rejected: Sequence[Rejected], now: float, fence: Fence
+) -> None:
+    """Store the errors of each rejected row that has a job id.
 
     A job is reported again when its errors appear, change or disappear.
     Raises WriteRefused when `fence` no longer holds.
     """
-    faults: dict[str, list[str]] = {}
+    by_job: dict[str, list[str]] = {}
     for row in rejected:
         if row.id is not None:
-            faults.setdefault(row.id, []).extend(row.errors)
-    errors = {job_id: printable("; ".join(each), ERROR_SHOWN) for job_id, each in faults.items()}
-    known = cast("dict[str, str]", redis.hgetall(names.REPORTED_ERRORS))
-    news = [each for each in known | errors if known.get(each) != errors.get(each)]
+            by_job.setdefault(row.id, []).extend(row.errors)
+    errors = {job_id: printable("; ".join(each), ERROR_SHOWN) for job_id, each in by_job.items()}
+    stored = cast("dict[str, str]", redis.hgetall(names.REPORTED_ERRORS))
+    news = [job_id for job_id in stored | errors if stored.get(job_id) != errors.get(job_id)]
     if not news:
         return
-    # Asked for before, so that a crash in between loses no report, and after, since a report that
-    # was sent in between had the old errors.
-    asked_for = dict.fromkeys(news, now)
-    redis.zadd(names.REPORTS, asked_for)
+    # The reports are requested twice. Before the errors are stored, since a crash in between must
+    # not lose a report, and after, since a report that is sent in between has the old errors.
+    due = dict.fromkeys(news, now)
+    redis.zadd(names.REPORTS, due)
     replace_hash(redis, names.REPORTED_ERRORS, errors, fence)
-    redis.zadd(names.REPORTS, asked_for)
+    redis.zadd(names.REPORTS, due)
+
+
+def _to_json(rejected: Rejected) -> str:
+    stored = {"id": rejected.id, "place": rejected.place, "errors": rejected.errors}
+    return orjson.dumps(stored | {"row": to_storable(rejected.row, ROW_SHOWN)}).decode()

@@ -1,16 +1,26 @@
 """The registry's changes: each script changes a job, its due time and its past in one step.
 
-A job's `since` says from when on its timing counts; what counted before goes to its versions, so
-that an audit knows which ticks to expect. Ticks that a change overtakes, due but not yet fired, are
-accounted for as missed, or as skipped (skips.py). Every script gets the same keys (schedule, jobs,
-set aside, wake, removed, failing, edits, source, lock, generation, skips) and the same first
-arguments (now, seconds kept for the audit, prefixes of entries, versions and accounts, and how the
-record of overtaken ticks ends).
+The `since` of a job is from when its timing counts. What counted before becomes one of its
+versions, so that an audit knows which ticks to expect. A change overtakes ticks that are due but
+have not fired: they are accounted for as missed, or as skipped (skips.py).
 """
 
-from cron_tasks.store.scripts import positional
+from typing import Any
 
-put = positional("registry/put")
-remove = positional("registry/remove")
-pause = positional("registry/pause")
-resume = positional("registry/resume")
+from cron_tasks.schedules.iso8601 import iso_utc
+from cron_tasks.store.scripts import Script, script
+
+put: Script[tuple[list[tuple[str, str]], list[list[str]]]] = script("registry/put")
+remove: Script[list[list[str]]] = script("registry/remove")
+pause: Script[list[list[str]] | int] = script("registry/pause")
+resume: Script[str] = script("registry/resume")
+
+
+def describe_change(now: float, reason: str, audited: int) -> dict[str, Any]:
+    """Return what each of these scripts is given (supersede.lua).
+
+    Ticks that the change overtakes are missed for `reason`. The audit looks back for `audited`
+    seconds.
+    """
+    tail = f'"status": "missed", "reason": "{reason}", "until": "{iso_utc(now)}"}}'
+    return {"now": repr(now), "audit_ttl": audited, "overtaken_tail": tail}

@@ -1,1 +1,1 @@
-"""Anti-entropy: Redis compared with itself, and mended."""
+"""Compares what Redis holds with itself, and mends the differences (anti-entropy)."""

@@ -1,14 +1,14 @@
-"""Anti-entropy: what Redis holds of jobs and ticks is compared with itself, and mended.
+"""Anti-entropy: what Redis holds of jobs and runs is compared with itself, and mended.
 
-Every script keeps these in step, so they differ only when somebody deletes a key, restores an old
-backup, or a Redis loses acknowledged writes. Unmended, a job would silently never fire again.
+Every script keeps these in step. They differ only when somebody deletes a key or restores an old
+backup, or when Redis loses acknowledged writes. A job would then silently never fire again.
 
     index (`cron_tasks:jobs`) ◀──▶ entries (`redbeat:cron_tasks:<id>`) ◀──▶ `redbeat::schedule`
-    open ticks (`cron_tasks:open`) ◀──▶ `cron_tasks:deadlines`, and what belongs to open ticks
+    open runs (`cron_tasks:open`) ◀──▶ `cron_tasks:deadlines`, and what belongs to open runs
 
-What can be computed is mended here: a due time from the entry's last tick, so that the catch-up
-policy decides about the ticks since then. The rest is left to the next sync, which is made to read
-the whole list. A page is one call, so that a step costs the leading beat a few milliseconds.
+A due time can be computed, so it is mended here: from the entry's last tick, so that the catch-up
+policy decides about the ticks since then. The next sync mends the rest, and has to read the whole
+list for it. A page is one call, so that a step costs the leading beat a few milliseconds.
 """
 
 from collections import Counter
@@ -23,19 +23,20 @@ from redis import Redis
 from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.ledger import LEASE, PATIENCE
 from cron_tasks.registry import entries
-from cron_tasks.registry.quarantine import set_aside
+from cron_tasks.registry.quarantine import quarantine_entry
+from cron_tasks.registry.registry import Registry
 from cron_tasks.schedules.catchup import next_fire_time
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
-from cron_tasks.store.scripts import Script, positional, script
+from cron_tasks.store.scripts import Script, script
 from cron_tasks.text.display import is_utf8
 
 log = structlog.get_logger("cron_tasks.comparison")
 
-#: Fields or keys looked at in one call: at least, and at most. Between them, a hundredth of all.
+#: The least and the most fields or keys that one call looks at.
 LEAST, MOST = 500, 5000
-#: In how many steps all is looked at, as long as MOST allows.
+#: The number of steps in which all is looked at, unless LEAST or MOST changes it.
 STEPS = 100
 #: Hashes whose fields belong to open runs, and whether the run is the value, by job.
 _BELONGINGS = {
@@ -49,20 +50,20 @@ _BELONGINGS = {
 #: Seconds that a Celery task has where its job names no timeout.
 TIMEOUT = Job.model_fields["timeout"].default
 
-_jobs = script("repair/jobs")
-_entries = script("repair/entries")
-_ticks = script("repair/ticks")
-_leftovers = script("repair/leftovers")
-_schedule = positional("repair/schedule")
+_look_at_jobs = script("repair/jobs")
+_look_at_entries = script("repair/entries")
+_look_at_ticks = script("repair/ticks")
+_look_at_leftovers = script("repair/leftovers")
+_put_back = script("repair/schedule")
 
 
 @dataclass(slots=True)
 class Differences:
-    """How many of each kind were found.
+    """How many differences of each kind were found.
 
-    `unscheduled` jobs have a next tick but are not in the schedule, `unreadable` ones have no entry
-    that can be read, `unlisted` entries are not in the index. `untimed` ticks are open but have no
-    deadline, so nobody looks after them. `leftovers` belong to ticks that have ended.
+    `unscheduled` jobs have a next tick but are not in the schedule. `unreadable` ones have no entry
+    that can be read. `unlisted` entries are not in the index. `untimed` runs are open but have no
+    deadline, so nobody looks after them. `leftovers` belong to runs that have ended.
     """
 
     unscheduled: int = 0
@@ -73,51 +74,57 @@ class Differences:
 
     @property
     def counts(self) -> dict[str, int]:
-        """What was found, without the kinds of which there are none."""
+        """Return what was found, without the kinds of which there are none."""
         return {kind: times for kind, times in asdict(self).items() if times}
 
     @property
     def needs_sync(self) -> bool:
-        """Whether the list has to be read again to mend them."""
+        """Return whether the list has to be read again to mend them."""
         return self.unreadable + self.unlisted > 0
 
 
-def total(pages: Iterable[Differences]) -> Differences:
-    """Add up what several pages have."""
+def add_up(pages: Iterable[Differences]) -> Differences:
+    """Return the differences of several pages together."""
     found = Counter[str]()
     for page in pages:
         found.update(page.counts)
     return Differences(**found)
 
 
-#: Yields what a pass over one kind finds, page by page; mends it if called with True.
+#: Yields what a pass over one kind finds, page by page. Mends it if called with True.
 Look = Callable[[bool], Iterator[Differences]]
 
 
 class Comparison:
-    """Compares one Redis with itself; `clock` gives the time in seconds since the epoch."""
+    """Compares one Redis with itself. `clock` returns the time in seconds since the epoch."""
 
     def __init__(self, redis: Redis, settings: Settings, clock: Callable[[], float]) -> None:
         self.redis = redis
         self.clock = clock
-        self._audited = int((settings.audit_days + 1) * DAY)
-        self._looks: list[Look] = [self._jobs, self._entries, self._ticks, self._leftovers]
+        self._audited = Registry(redis, settings.audit_days).audited
+        self._looks: list[Look] = [
+            self._find_jobs,
+            self._find_entries,
+            self._find_ticks,
+            self._find_leftovers,
+        ]
         self._passes: list[Iterator[Differences]] = [iter(()) for _ in self._looks]
 
     def find(self) -> Differences:
-        """Count all that differs, and change nothing."""
-        return total(page for look in self._looks for page in look(False))
+        """Return all differences, and change nothing."""
+        return add_up(page for look in self._looks for page in look(False))
 
     def mend(self, keys: bool = True) -> Differences:
-        """Mend all that differs; without `keys` no look is taken for entries that no index lists.
+        """Mend all differences, and return them.
 
-        That look reads the names of all keys in the database.
+        Without `keys` it does not look for entries that are not in the index, since that reads the
+        names of all keys in the database.
         """
-        looks = [look for look in self._looks if keys or look != self._entries]
-        return self._mended(total(page for look in looks for page in look(True)))
+        looks = [look for look in self._looks if keys or look != self._find_entries]
+        return self._log_mended(add_up(page for look in looks for page in look(True)))
 
     def step(self) -> Differences:
-        """Mend the next page of each kind; after the last page begin with the first again."""
+        """Mend the next page of each kind, then the first again. Return the differences."""
         pages = []
         for n, look in enumerate(self._looks):
             page = next(self._passes[n], None)
@@ -125,9 +132,9 @@ class Comparison:
                 self._passes[n] = look(True)
                 page = next(self._passes[n])
             pages.append(page)
-        return self._mended(total(pages))
+        return self._log_mended(add_up(pages))
 
-    def _mended(self, found: Differences) -> Differences:
+    def _log_mended(self, found: Differences) -> Differences:
         """Log and count what was mended."""
         if counts := found.counts:
             log.warning("registry.mended", **counts, hint="did somebody delete or restore keys?")
@@ -138,35 +145,34 @@ class Comparison:
                 pipe.execute()
         return found
 
-    def _jobs(self, mend: bool) -> Iterator[Differences]:
+    def _find_jobs(self, mend: bool) -> Iterator[Differences]:
         """Find jobs that have no entry, and those that should be in the schedule and are not."""
-        for rows in self._pages(_jobs, self._size(names.JOBS)):
-            found, lacking = Differences(), list[str]()
+        for rows in self._pages(_look_at_jobs, self._size(names.JOBS)):
+            found, lacking = Differences(), list[tuple[str, str, str]]()
             for job_id, definition, meta, since, edit in rows:
                 try:
-                    due = _due(definition, meta, float(since or 0))
-                except Exception as error:  # As in beat: a broken entry harms only itself.
+                    due = _compute_due(definition, meta, float(since or 0))
+                except Exception as error:  # as in beat, a broken entry harms only itself
                     found.unreadable += 1
                     if mend:
                         key, reason = names.entry_key(job_id), f"its entry is unreadable: {error}"
-                        set_aside(self.redis, key, reason, self._audited)
+                        quarantine_entry(self.redis, key, reason, self._audited)
                 else:
-                    lacking += [] if due is None else [job_id, edit, repr(due)]
-            found.unscheduled = len(lacking) // 3
+                    if due is not None:
+                        lacking.append((job_id, edit, repr(due)))
+            found.unscheduled = len(lacking)
             if mend and lacking:
-                keys_written = [names.SCHEDULE, names.WAKE, names.SKIPS]
-                prefixes = [names.JOB_ENTRY_PREFIX, names.ACCOUNT_PREFIX]
-                args = [*prefixes, repr(self.clock()), *lacking]
-                done = _schedule(self.redis, keys_written, args)
-                found.unscheduled = len(done)
+                put_back = _put_back(self.redis, now=self.clock(), lacking=lacking)
+                found.unscheduled = len(put_back)
             yield found
 
-    def _entries(self, mend: bool) -> Iterator[Differences]:
-        """Find entries of jobs that are not in the index; the next sync writes or removes them.
+    def _find_entries(self, mend: bool) -> Iterator[Differences]:
+        """Find entries of jobs that are not in the index.
 
-        They go into the index without a fingerprint. What is not UTF-8 is not the id of a job.
+        They go into the index without a fingerprint, so the next sync writes or removes them. A
+        key that is not UTF-8 does not belong to a job.
         """
-        for unlisted in self._pages(_entries, self.redis.dbsize()):
+        for unlisted in self._pages(_look_at_entries, self.redis.dbsize()):
             ids = [job_id for job_id in unlisted if is_utf8(job_id)]
             if mend and ids:
                 with self.redis.pipeline() as pipe:
@@ -176,10 +182,10 @@ class Comparison:
                     pipe.execute()
             yield Differences(unlisted=len(ids))
 
-    def _ticks(self, mend: bool) -> Iterator[Differences]:
-        """Find open ticks without a deadline, which nobody would ever look after."""
+    def _find_ticks(self, mend: bool) -> Iterator[Differences]:
+        """Find open runs without a deadline, which nobody would ever look after."""
         for untimed in self._pages(
-            _ticks,
+            _look_at_ticks,
             self._size(names.OPEN),
             mend=mend,
             now=self.clock(),
@@ -189,11 +195,13 @@ class Comparison:
         ):
             yield Differences(untimed=untimed)
 
-    def _leftovers(self, mend: bool) -> Iterator[Differences]:
-        """Find what belongs to ticks that have ended."""
+    def _find_leftovers(self, mend: bool) -> Iterator[Differences]:
+        """Find what belongs to runs that have ended."""
         for key, by_job in _BELONGINGS.items():
             size = self._size(key)
-            for left in self._pages(_leftovers, size, belongings=key, mend=mend, by_job=by_job):
+            for left in self._pages(
+                _look_at_leftovers, size, belongings=key, mend=mend, by_job=by_job
+            ):
                 yield Differences(leftovers=left)
 
     def _size(self, key: str) -> int:
@@ -210,13 +218,13 @@ class Comparison:
                 return
 
 
-def _due(definition: str, meta: str, since: float) -> float | None:
+def _compute_due(definition: str, meta: str, since: float) -> float | None:
     """Return the first tick of an entry that beat has not come to; None if there is none.
 
     Raises whatever an entry that cannot be read leads to.
     """
     fields = orjson.loads(definition)
     schedule = entries.read_schedule(fields)
-    entries.run_count(meta)
-    due = next_fire_time(schedule, max(entries.last_run(meta) or 0.0, since))
+    entries.parse_run_count(meta)
+    due = next_fire_time(schedule, max(entries.parse_last_run(meta) or 0.0, since))
     return due if fields["enabled"] else None

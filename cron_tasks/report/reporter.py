@@ -23,12 +23,12 @@ from redis.exceptions import RedisError
 
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.registry.registry import Registry
-from cron_tasks.registry.skips import by_job
+from cron_tasks.registry.skips import group_by_job
 from cron_tasks.rest.reports import Patcher, ReportAnswer
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
-from cron_tasks.store.leases import held, renewed
+from cron_tasks.store.leases import keep_calling, take_or_extend
 from cron_tasks.store.scripts import script
 
 log = structlog.get_logger("cron_tasks.report")
@@ -102,7 +102,7 @@ class Reporter:
         due, taken = self._find_due(clock()), 0
         if due:
             with (
-                renewed(self._lock.reacquire, LOCK_TTL / 3),
+                keep_calling(self._lock.reacquire, LOCK_TTL / 3),
                 Patcher(self.settings, THREADS) as client,
                 ThreadPoolExecutor(THREADS, "report") as pool,
             ):
@@ -117,7 +117,7 @@ class Reporter:
 
         If the service was away, that is one report, which shows whether it is back.
         """
-        if not held(self._lock) or now < self._not_before:
+        if not take_or_extend(self._lock) or now < self._not_before:
             return []
         limit = 1 if self._failures else PAGE
         due: Any = self.redis.zrangebyscore(names.REPORTS, "-inf", now, 0, limit, withscores=True)
@@ -148,8 +148,8 @@ class Reporter:
             pipe.hmget(names.REPORTED_ERRORS, job_ids)
             pipe.zrange(names.SKIPS, 0, -1)
             upcoming, errors, to_skip = pipe.execute()
-        if skipped := by_job(to_skip).keys() & set(job_ids):
-            found = Registry(self.redis).registered(skipped, lambda *_: None)
+        if skipped := group_by_job(to_skip).keys() & set(job_ids):
+            found = Registry(self.redis).read_jobs(skipped, lambda *_: None)
             kept = {each.job.id: each.next for each in found}
             upcoming = [kept.get(*each) for each in zip(job_ids, upcoming, strict=True)]
         return list(map(build_report, self._ledger.newest(job_ids), upcoming, errors))

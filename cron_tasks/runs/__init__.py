@@ -1,1 +1,1 @@
-"""What a run leads to: outcomes, notifications, queries, and commands by hand."""
+"""What a run leads to: its outcome, its notifications, and what people ask and do about it."""

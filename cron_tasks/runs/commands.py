@@ -1,4 +1,4 @@
-"""What people ask of runs: one now, one again, one no more."""
+"""What people do with runs: start one, retry one, cancel one."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,10 +20,10 @@ CANCELLED = "cancelled"
 
 
 def open_by_hand(ledger: Ledger, job: Job, now: float) -> RunId:
-    """Open a run of the job at `now`, and return its run id.
+    """Open a run of the job at `now` (seconds since the epoch), and return its run id.
 
-    A disabled or paused job runs, too: that makes a job possible which only people start. The run
-    of a tick is never taken, so the time is a millisecond later where the job has a tick at `now`.
+    A disabled or paused job runs, too, so a job may be one that only people start. The run id of a
+    scheduled run is never taken: if `now` is a fire time, the run is a millisecond later.
     """
     at = datetime.fromtimestamp(round(now, 3), UTC)
     while job.schedule.latest(at) == at:
@@ -55,7 +55,7 @@ def reopen(redis: Redis, ledger: Ledger, text: str, now: float) -> tuple[RunId, 
     Raises RunUnfit, UnknownJob.
     """
     run_id = read_run_id(text)
-    job = Registry(redis).job(run_id.job_id)
+    job = Registry(redis).get_job(run_id.job_id)
     ended = queries.find_end(redis, run_id)
     if not read_open_run(redis, run_id):
         if ended is None:
@@ -84,7 +84,7 @@ def _has_own_record(redis: Redis, run_id: RunId, ended: queries.Shape) -> bool:
 
 
 def cancel(redis: Redis, ledger: Ledger, text: str, now: float, settings: Settings) -> bool:
-    """End a run that waits, or tell one that is going to end; whether it has ended.
+    """End a run that waits, or ask a run in flight to end. Return whether it has ended.
 
     Raises RunUnfit.
     """

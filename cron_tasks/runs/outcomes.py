@@ -1,4 +1,4 @@
-"""How an attempt ends, in the words of the ledger and of the bot. Pure."""
+"""How an attempt ends: what the ledger keeps of it, and what the bot sends. Pure."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,15 +24,15 @@ from cron_tasks.schedules.catchup import Missed, next_fire_time
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import Settings
 
-#: The error of a run is told and kept up to this many characters, on one line.
+#: The most characters of an error that are kept and sent. They are on one line.
 ERROR_SHOWN = 500
 
 
 @dataclass(slots=True)
 class Result:
-    """Status ok, failed, skipped or missed; the reason for the last two, the error of a failure.
+    """How an attempt ended: a status, with the error of a failure or the reason of a skip or miss.
 
-    `other` is the run that was in the way. A failure that is not `final` may be tried again, at the
+    `other` is the run that was in the way. A failure that is not `final` may be retried, at the
     earliest `retry_after` seconds from now.
     """
 
@@ -49,8 +49,8 @@ class Result:
 class Attempt:
     """When an attempt began and ended (seconds since the epoch), and who made it.
 
-    `number` counts the attempts that were made, this one included. Of a run that ends before its
-    next attempt it is that of the ones before, and nobody has begun one.
+    `number` is how many attempts were made, including this one. If a run ends before its next
+    attempt, `number` counts the earlier attempts, and `started_at` is None.
     """
 
     number: int
@@ -62,9 +62,9 @@ class Attempt:
 def conclude(
     run: Run, tick: OpenRun, result: Result, by: Attempt, settings: Settings, chance: float
 ) -> Outcome:
-    """The outcome of an attempt: what is kept of it and told, or when the next one is due.
+    """Conclude an attempt: decide on a retry, and write the record and the notifications.
 
-    `chance` from 0 to 1 is the jitter of the wait.
+    `chance`, from 0 to 1, is the jitter of the wait before a retry.
     """
     retry, now = run.job.retry, by.finished_at
     if run.attempt != by.number:
@@ -91,7 +91,7 @@ def conclude(
 def _end_unretried(
     run: Run, tick: OpenRun, result: Result, by: Attempt, settings: Settings, why: str
 ) -> Outcome:
-    """The outcome of a failed attempt after which no other may follow, by "<reason>|<run>"."""
+    """Conclude a failed attempt whose retry is not wanted, for a cancel reason."""
     reason, other = split_reason(why)
     if reason == "removed":
         end = replace(result, status="skipped", reason=reason)
@@ -102,9 +102,10 @@ def _end_unretried(
 
 
 def _cap_retry_after(job: Job, retry_after: float, now: float) -> float:
-    """Return the seconds for which a service's Retry-After puts off the next attempt.
+    """Return the seconds for which the Retry-After of a service delays the next attempt.
 
-    It may not silence a job: at most `retry.max_backoff`, and not beyond the job's next tick.
+    A service may not silence a job: the delay is at most `retry.max_backoff`, and ends with the
+    next fire time of the job.
     """
     if not retry_after:
         return 0.0
@@ -113,9 +114,9 @@ def _cap_retry_after(job: Job, retry_after: float, now: float) -> float:
 
 
 def conclude_without_job(tick: OpenRun, result: Result, by: Attempt, settings: Settings) -> Outcome:
-    """The outcome of an attempt whose job is gone or unreadable: no other one follows.
+    """Conclude an attempt whose job was removed or cannot be read. There is no retry.
 
-    Only who was told that one would is told of the end.
+    Only a chat to which a retry was promised is notified.
     """
     messages = write_messages_without_job(tick, result, by.number, by.finished_at, settings)
     line = write_record(tick.run_id, result, by, trace=tick.trace)
@@ -123,12 +124,12 @@ def conclude_without_job(tick: OpenRun, result: Result, by: Attempt, settings: S
 
 
 def count_earlier_attempts(tick: OpenRun, now: float) -> Attempt:
-    """What a run that ends before its next attempt has made: the attempts before."""
+    """Return the attempts that a run has made which ends before its next one."""
     return Attempt(tick.attempt - 1, None, now, None)
 
 
 def give_up_retry(tick: OpenRun, reason: str) -> Result:
-    """How a run ends whose next attempt is not made: as failed if it had begun, else as skipped."""
+    """Return how a run ends without its next attempt: failed if one was made, else skipped."""
     if tick.attempt == 1:
         return Result("skipped", reason)
     failures = tick.failures
@@ -139,7 +140,7 @@ def give_up_retry(tick: OpenRun, reason: str) -> Result:
 def record_missed(
     job: Job, missed: Missed, now: float, settings: Settings
 ) -> tuple[bytes, Message | None]:
-    """The record of missed ticks, and one message about them if the job wants it."""
+    """Return the record of missed fire times, and the notification if the job wants one."""
     first = RunId(job.id, missed.first)
     run = Run(job, first, missed.first, 0)
     wanted = "missed" in job.notify.on
@@ -148,8 +149,8 @@ def record_missed(
     line = write_record(first, result, by, missed.last, untold="too old" if late else "")
     if late or not wanted:
         return line, None
-    said = f"missed until {iso_utc(missed.last)}: {explain_reason(missed.reason)}"
-    return line, write_notification(run, "missed", said, now, settings)
+    error = f"missed until {iso_utc(missed.last)}: {explain_reason(missed.reason)}"
+    return line, write_notification(run, "missed", error, now, settings)
 
 
 def _describe_attempt(result: Result, by: Attempt) -> dict[str, Any]:
@@ -163,7 +164,7 @@ def _describe_attempt(result: Result, by: Attempt) -> dict[str, Any]:
 
 
 def _read_attempts(trace: str) -> list[dict[str, Any]]:
-    """The attempts of a trace, without what is kept to tell of the end."""
+    """Read failed attempts, without what is kept to notify of the end."""
     own = "announced"
     return [{k: v for k, v in each.items() if k != own} for each in orjson.loads(trace)]
 
@@ -176,10 +177,12 @@ def write_record(
     trace: str = "",
     untold: str = "",
 ) -> bytes:
-    """One line of a job's history; with `until` it stands for all ticks from its own to that.
+    """Write one line of a job's history, as JSON.
 
-    `trace` is JSON of the failed attempts before, `untold` why nobody was told. Of a run that was
-    skipped or failed, `tried` is how many attempts had failed before it ended.
+    With `until` (seconds since the epoch), the line stands for all fire times from that of `run_id`
+    up to then. `trace` is the earlier failed attempts as JSON, `untold` why the notification was
+    suppressed. A line of a skipped or failed run has `tried`, how many attempts had failed before
+    the run ended.
     """
     line: dict[str, Any] = {
         "run_id": run_id,

@@ -1,4 +1,4 @@
-"""What becomes of runs whose deadline has passed. Pure, but for the jitter of a retry."""
+"""What becomes of runs whose deadline has passed. Pure, except for the jitter of a retry."""
 
 import random
 from collections.abc import Sequence
@@ -24,19 +24,19 @@ from cron_tasks.schedules.catchup import late_reason
 from cron_tasks.settings import Settings
 from cron_tasks.text.display import printable
 
-#: A run whose worker died is begun again at most this often where that cannot do harm.
+#: The most attempts of a run whose worker died, if its action may be repeated.
 MOST_DELIVERIES = 5
-#: A run that would wait for ever ends when workers took so many further messages of it, and none
-#: claimed it: Celery discards each message of a task that was revoked.
+#: A run that is never too late ends when workers have taken so many further messages of it and none
+#: has claimed it: Celery discards each message of a revoked task.
 MOST_DISCARDED = 6
 
 
 @dataclass(slots=True)
 class Decisions:
-    """What becomes of a page of overdue ticks; the pairs are (run id, state seen).
+    """What becomes of a page of overdue runs. The pairs are a run id and the state that was seen.
 
-    `lost` are those whose message got lost if their queue is empty. Then those of them end that
-    have an outcome in `discarded`, by run id.
+    The message of each run in `lost` was lost if its queue is empty. In that case, a run that has
+    an outcome in `discarded` ends.
     """
 
     close: list[Outcome] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Decisions:
 
 
 def decide_overdue(page: Sequence[Overdue], now: float, settings: Settings) -> Decisions:
-    """Judge each overdue tick by its job's policies; only the jitter of a retry is random."""
+    """Judge each overdue run by the policies of its job."""
     decisions = Decisions()
     by_time = sorted((tick.run_id for tick in page), key=lambda run_id: run_id.scheduled_for)
     newest = {run_id.job_id: run_id.scheduled_for for run_id in by_time}
@@ -73,7 +73,7 @@ def decide_overdue(page: Sequence[Overdue], now: float, settings: Settings) -> D
             decisions.discarded[tick.run_id] = outcome
         pending_again = decisions.further_attempt if tick.state.in_flight else decisions.again
         pending_again.append((tick.run_id, tick.state))
-        # What waited has never been sent; what is pending or ran was, and its message got lost.
+        # A run that waited was never sent. The message of any other run may be lost.
         was_sent = tick.state.kind is Kind.PENDING or tick.state.in_flight
         sent = decisions.lost if was_sent else decisions.due
         sent.append(Due(tick.run_id, job_id, routing_options(job), _is_repeatable(job)))
@@ -81,7 +81,7 @@ def decide_overdue(page: Sequence[Overdue], now: float, settings: Settings) -> D
 
 
 def _read_job(tick: Overdue) -> Job | None:
-    """Return the job of a tick; None when it was removed, even if it has come back since."""
+    """Return the job of a run. None if the job was removed, even if it has come back since."""
     if tick.unwanted == "removed|" and not tick.state.in_flight:
         return None
     try:
@@ -91,7 +91,7 @@ def _read_job(tick: Overdue) -> Job | None:
 
 
 def _is_repeatable(job: Job) -> bool:
-    """Whether beginning the job's action again does nothing twice."""
+    """Return whether the action of a job may begin twice. A notification is sent at its end."""
     return job.action.type == "notify"
 
 

@@ -1,8 +1,8 @@
-"""Ticks that an edit, a pause or a removal overtook: due, and not fired by then.
+"""Fire times that an edit, a pause or a removal overtook: they were due, and had not fired.
 
-The script that makes the change accounts for them. Here they are listed and told like other missed
-ticks, by a second call a page: the text of a message, and the last tick of a stretch, are not for
-Lua to compute. Where a crash comes between the two, `why` and `audit` are right all the same.
+The script of the change accounts for them. A second call lists them and notifies of them like other
+missed fire times, since Lua cannot compute the last one of a stretch or the text of a notification.
+If a crash comes between the two calls, `why` and `audit` are still right.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,7 +23,7 @@ log = structlog.get_logger("cron_tasks.sync")
 def list_overtaken(
     ledger: Ledger, settings: Settings, overtaken: Iterable[Overtaken], reason: str, now: float
 ) -> None:
-    """List the ticks that changes of one page overtook, and tell of them where the jobs want it."""
+    """List the fire times that changes of one page overtook, and notify if the jobs want that."""
     ledger.list_overtaken(now, list(_write_rows(overtaken, reason, now, settings)))
 
 
@@ -35,16 +35,16 @@ def _write_rows(
             job = Job.from_document(each.document)
             missed = Missed(float(each.first), _last_fire_time(job, each), reason)
         except ValueError as error:
-            # Its ticks stay as the account has them, without an end.
+            # The account keeps its fire times, without an end.
             log.warning("job.unreadable", job_id=each.job_id, error=str(error))
             continue
-        record, told = record_missed(job, missed, now, settings)
-        queue, message = (told.queue, told.payload) if told else ("", b"")
-        yield each.job_id, each.first, each.line, record, queue, message
+        record, message = record_missed(job, missed, now, settings)
+        queue, payload = (message.queue, message.payload) if message else ("", b"")
+        yield each.job_id, each.first, each.line, record, queue, payload
 
 
 def _last_fire_time(job: Job, overtaken: Overtaken) -> float:
-    """The last of the ticks."""
+    """Return the last of the fire times."""
     latest = job.schedule.latest(datetime.fromtimestamp(overtaken.until, UTC))
     first = float(overtaken.first)
     return max(first, latest.timestamp()) if latest else first

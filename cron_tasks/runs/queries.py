@@ -1,4 +1,4 @@
-"""Runs as people and programs see them: what has ended and what is still open, read from Redis."""
+"""Runs as people and programs see them: which have ended, and which are open. Read from Redis."""
 
 import json
 import re
@@ -23,25 +23,25 @@ from cron_tasks.store.paging import pages
 
 OPEN = ("pending", "running", "retrying")
 ENDED = ("ok", "failed", "skipped", "missed")
-#: Records, or open ticks, in one round trip.
+#: Records, or open runs, that one round trip reads.
 PAGE = 1000
-#: The newest records, looked at for what has ended since; ten times as many if all of it is new.
+#: How many of the newest records a `Tail` reads. If all of them are new, it reads ten times more.
 WINDOW = 100
 
-#: What only the account's records and a trace have, for the audit, for `why` and for messages.
+#: Fields of accounts and failed attempts that only the audit, `why` and notifications need.
 _INNER = ("began", "by_hand", "twice", "tried", "announced")
 _ATTEMPT = ("attempt", "started_at", "finished_at", "worker", "error")
 
-#: A run: the fields of the contract (section 5), and what else is known of it.
+#: A run: the fields of docs/contract.md, section 5, and further ones.
 Shape = dict[str, Any]
 
 
 def read_record(line: str) -> Shape:
-    """A record of the ledger, with times as ISO 8601 and durations in seconds.
+    """Read a record of the ledger, with times as ISO 8601 and durations in seconds.
 
-    Beside the contract's fields, where they hold something: `output`, `other` (the run that was in
-    the way), `untold`, `until` (it stands for all ticks up to that), `attempts` (those that are
-    known), and `because`, the reason of a run that was skipped or missed in words.
+    Beside the fields of the contract it may have: `output`, `other` (the run that was in the way),
+    `untold`, `until` (it stands for all fire times up to then), `attempts` (those that are known),
+    and `because`, which explains why a run was skipped or missed.
     """
     record = json.loads(line)
     if record["status"] in ("skipped", "missed"):
@@ -51,7 +51,7 @@ def read_record(line: str) -> Shape:
 
 
 def _timed(record: Mapping[str, Any]) -> Shape:
-    """A record, or one attempt in its trace, with its times as people and programs read them."""
+    """Return a record, or one of its attempts, with times as people and programs read them."""
     start, end = record["started_at"], record["finished_at"]
     duration = None if start is None else round(end - start, 3)
     times = {
@@ -65,9 +65,10 @@ def _timed(record: Mapping[str, Any]) -> Shape:
 def list_ended(
     redis: Redis, job_id: str | None = None, status: str | None = None
 ) -> Iterator[Shape]:
-    """The runs that have ended, of one job or of all, newest first; read as they are taken.
+    """Yield the runs that have ended, of one job or of all, newest first.
 
-    What did not go well of one job is in its account for longer than in its history.
+    They are read from Redis page by page. Runs of one job that did not end ok are kept in its
+    account, for longer than in its history.
     """
     if job_id is not None and status in (None, "ok"):
         lines = _paged(partial(redis.lrange, names.HISTORY_PREFIX + job_id))
@@ -83,7 +84,7 @@ def list_ended(
 
 
 def _dead(redis: Redis) -> Iterator[str]:
-    """The records of the dead list: failed runs that nobody has run again with success."""
+    """Yield the records of the dead list: failed runs whose reruns have not ended ok."""
     for page in pages(_paged(partial(redis.zrevrange, names.FAILED, withscores=True))):
         with redis.pipeline(transaction=False) as pipe:
             for text, _ in page:
@@ -97,7 +98,7 @@ def _dead(redis: Redis) -> Iterator[str]:
 
 
 def _known_to_have_failed(run_id: str, finished_at: float) -> str:
-    """What is left of a failed run whose record is kept no longer, since its job has many."""
+    """Write a record for a failed run whose own record is no longer kept."""
     kept = dict.fromkeys(("reason", "attempt", "started_at", "worker"))
     error = "details are no longer kept, because the job has had many runs since"
     line = {"run_id": run_id, "status": "failed", "finished_at": finished_at, "error": error}
@@ -107,7 +108,7 @@ def _known_to_have_failed(run_id: str, finished_at: float) -> str:
 def list_open(
     redis: Redis, most: int, job_id: str | None = None, status: str | None = None
 ) -> list[Shape]:
-    """Up to `most` of the runs that have not ended, the latest tick first."""
+    """Return up to `most` of the runs that have not ended, the latest fire time first."""
     match = None if job_id is None else re.sub(r"([][*?\\])", r"\\\1", job_id) + "@*"
     found: dict[RunId, State] = {}
     for text, stored in redis.hscan_iter(names.OPEN, match, count=PAGE):
@@ -122,21 +123,21 @@ def list_open(
 
 
 def find_end(redis: Redis, run_id: RunId) -> Shape | None:
-    """How a run ended, the last time if several; None when no record of it is kept.
+    """Return how a run ended, the last time if there are several. None if no record is kept.
 
-    Of a tick that is only known as one of a range that was missed, the range's record.
+    If the run is only known as one of several missed fire times, the record of these is returned.
     """
     job_id, when = run_id.job_id, run_id.scheduled_for
     known = _first(
         skip_stretches(redis.zrangebyscore(names.ACCOUNT_PREFIX + job_id, when, when)), run_id
     )
     history = names.HISTORY_PREFIX + job_id
-    # The newest ends of all jobs also tell of runs that left an earlier outcome as it was.
+    # The newest records of all jobs include reruns that left an earlier outcome as it was.
     recent = _paged(partial(redis.lrange, names.RECENT))
     if redis.exists(history):
         kept = _first(_paged(partial(redis.lrange, history)), run_id) or known
     else:
-        # Of a job that was removed, the attempts before the last one are told there only.
+        # If the job was removed, only those records have the attempts before the last one.
         kept = known and (_first(recent, run_id, known) or known)
     if kept is not None:
         return kept
@@ -146,10 +147,10 @@ def find_end(redis: Redis, run_id: RunId) -> Shape | None:
 
 
 def find_last_end(redis: Redis, run_id: RunId) -> Shape | None:
-    """Return how a run ended last; None when no record of it is kept.
+    """Return how a run ended last. None if no record of it is kept.
 
-    Unlike `find_end`, also that a run which was to be done again was skipped: that leaves its earlier
-    outcome as it was.
+    Unlike `find_end`, this includes a rerun that was skipped, which left the earlier outcome as it
+    was.
     """
     recent = cast("list[str]", redis.lrange(names.RECENT, 0, PAGE - 1))
     return _first(recent, run_id) or find_end(redis, run_id)
@@ -163,7 +164,7 @@ def _first(lines: Iterable[str], run_id: str, end: Shape | None = None) -> Shape
 
 
 def find_stretch(redis: Redis, job_id: str, when: float) -> Shape | None:
-    """The record of the range of missed ticks that `when` lies in; these do not overlap."""
+    """Return the record of the stretch of missed fire times that contains `when`, or None."""
     key = names.ACCOUNT_PREFIX + job_id
     earlier = partial(redis.zrevrangebyscore, key, repr(when), "-inf")
     lines = _paged(lambda first, _: earlier(start=first, num=PAGE))
@@ -175,7 +176,7 @@ def find_stretch(redis: Redis, job_id: str, when: float) -> Shape | None:
 
 
 def _overtaken(job_id: str, record: Shape, finished_at: float) -> Shape:
-    """Return what a record lacks of ticks that an edit, a pause or a removal overtook."""
+    """Return the fields that a record lacks whose fire times a change of the job overtook."""
     if "from" not in record:
         return {}
     never = dict.fromkeys(("started_at", "worker", "error"))
@@ -184,16 +185,16 @@ def _overtaken(job_id: str, record: Shape, finished_at: float) -> Shape:
 
 
 def skip_stretches(lines: Any) -> Iterator[str]:
-    """The records in an account that name a run; others speak of a stretch without an end."""
+    """Yield the records of an account that name a run. The others are stretches without an end."""
     return (line for line in lines if line.startswith('{"run_id":'))
 
 
 def describe_run(redis: Redis, run_id: RunId) -> Shape | None:
-    """Everything about a run, all of its attempts among it; None when nothing is known of it.
+    """Return everything about a run, with all of its attempts. None if nothing is known of it.
 
-    Of an open one also its `holder`, the `deadline` at which beat looks after it, or `retry_at` if
-    it waits for its next attempt, and `stopping`, why it has been told to end. One that was missed
-    with others has `since` and `until`.
+    An open run also has `holder`, `stopping` (the cancel reason) and `deadline`, at which beat
+    looks after it. If it waits for its next attempt, it has `retry_at` in place of `deadline`. A
+    run that was missed with others has `since` and `until`.
     """
     tick = read_open_run(redis, run_id)
     if tick is None:
@@ -214,16 +215,17 @@ def describe_run(redis: Redis, run_id: RunId) -> Shape | None:
 
 
 class Tail:
-    """The ends of runs as they come."""
+    """The records of runs, as they end."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
         self._seen: frozenset[str] = frozenset()
 
     def read(self) -> list[Shape]:
-        """Those since the last call, oldest first; at the first call all that are kept.
+        """Return the records since the last call, oldest first. The first call returns all.
 
-        Known by all records seen last, since a Redis that was killed may have forgotten the newest.
+        A call compares with all records that the last one saw, since a Redis that was killed may
+        have lost the newest.
         """
         most = WINDOW
         while True:
@@ -237,7 +239,7 @@ class Tail:
 
 
 def _paged(read: Callable[[int, int], Any]) -> Iterator[Any]:
-    """What `read(first, last)` gives, PAGE at a time."""
+    """Yield what `read(first, last)` returns, PAGE at a time."""
     for first in count(0, PAGE):
         page = read(first, first + PAGE - 1)
         yield from page
@@ -275,9 +277,9 @@ def _headed(run_id: RunId) -> Shape:
 
 
 def _attempts(record: Mapping[str, Any]) -> list[Shape]:
-    """The attempts of a run that has ended: those that failed before, and one that it ended with.
+    """Return the attempts of a run that has ended: the failed ones, and the one that ended it.
 
-    It ended with none where it waited for its next one.
+    If the run ended while it waited for its next attempt, there is no such one.
     """
     before = record.get("attempts", [])
     last = {name: record[name] for name in _ATTEMPT}

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-#: What the reasons of a run that was skipped or missed mean.
+#: Why a run was skipped or missed, by its reason.
 REASONS = {
-    "overlap": "another run of the job was still going",
+    "overlap": "another run of the job was still running",
     "replaced": "a later run took its place",
     "cancelled": "somebody cancelled it",
     "paused": "the job was paused",
@@ -19,7 +19,7 @@ REASONS = {
     "discarded": "workers discarded its message again and again: was it revoked?",
     "set_aside": "what Redis held of the job could not be read",
 }
-#: Those that say nothing of the moment, and what the run is called beside them.
+#: Reasons that apply at any time, and how the run is called in a sentence with them.
 _AT_ANY_TIME = {
     "replaced": "it",
     "cancelled": "it",
@@ -31,24 +31,24 @@ _AT_ANY_TIME = {
 
 
 def explain_reason(reason: str | None, attempts: int = 0, failed: int | None = 0) -> str:
-    """Say why a run did not go on: "somebody cancelled it while it waited for attempt 3".
+    """Explain why a run did not go on: "somebody cancelled it while it waited for attempt 3".
 
-    `attempts` were made. `failed` of them had failed before; with one more, that one was cut off.
-    Without `failed` nothing is said of the moment.
+    `attempts` were made. `failed` of them had failed before; if there is one more, it was cut off.
+    If `failed` is None, the text does not name the moment.
     """
     return REASONS.get(str(reason), str(reason)) + _explain_moment(reason, attempts, failed)
 
 
-def explain_end(record: Mapping[str, Any] | None, reason: str | None, said: str = "") -> str:
-    """Say the same of a run by its record; without one, or of an earlier version, no moment.
+def explain_end(record: Mapping[str, Any] | None, reason: str | None, text: str = "") -> str:
+    """Explain the same by the record of a run. A record of an earlier version has no moment.
 
-    What is `said` takes the place of the reason's text.
+    `text` takes the place of the text of the reason.
     """
     record = record or {}
     attempts, failed = record.get("attempt") or 0, record.get("tried")
     if record.get("status") == "missed":
         attempts = failed = 0
-    return (said or REASONS.get(str(reason), str(reason))) + _explain_moment(
+    return (text or REASONS.get(str(reason), str(reason))) + _explain_moment(
         reason, attempts, failed
     )
 

@@ -1,7 +1,7 @@
-"""What is told of a run, and what is kept back. Pure.
+"""Which notifications a run sends, and which are suppressed. Pure.
 
-Whoever was told that a run will be tried again is told how it ended, whatever `notify.on` says,
-however late that is, and even if the job is gone by then.
+A chat to which a retry was promised is notified of the end of the run, whatever `notify.on` says,
+however late that is, and even if the job has been removed by then.
 """
 
 from collections.abc import Iterator
@@ -24,14 +24,14 @@ _EVENTS = {"ok": "success", "failed": "failure"}
 def write_retry_messages(
     run: Run, tick: OpenRun, result: "Result", now: float, settings: Settings
 ) -> tuple[Message, ...]:
-    """Return what is told of an attempt that failed and is followed by another."""
+    """Write the notifications of an attempt that failed and will be retried."""
     if "retry" not in run.job.notify.on or is_too_old(run.job, run.scheduled_for, now):
         return ()
-    return (write_notification(run, "retry", result.error, now, settings, repeated=tick.is_rerun),)
+    return (write_notification(run, "retry", result.error, now, settings, is_rerun=tick.is_rerun),)
 
 
 def describe_recipient(job: Job, settings: Settings) -> dict[str, Any]:
-    """Return what a trace keeps of a message that promised a further attempt (`Open.announced`)."""
+    """Return the recipient of a promised retry, as it is kept (`OpenRun.announced`)."""
     return {
         "queue": job.notify.queue or settings.notify_queue,
         "chat_id": job.chat_id if job.chat_id is not None else settings.chat_id,
@@ -42,7 +42,7 @@ def describe_recipient(job: Job, settings: Settings) -> dict[str, Any]:
 def write_end_messages(
     run: Run, tick: OpenRun, result: "Result", now: float, settings: Settings
 ) -> tuple[tuple[Message, ...], str]:
-    """Return what is told of the end of a run, and why that is nothing where it was kept back."""
+    """Write the notifications of the end of a run. Return also why they were suppressed, or ""."""
     promised = tick.trace != "" and tick.announced is not None
     event = _EVENTS.get(result.status, result.status)
     messages = tuple(_write_messages(run, tick, event, result, now, settings, promised))
@@ -50,28 +50,30 @@ def write_end_messages(
         return messages, ""
     on = run.job.notify.on
     counts = event == "failure" or (event == "success" and "recovered" in on)
-    # A success that only might be a recovery is not said to be untold.
+    # Nobody misses a success that only might have been a recovery.
     return ((SUPPRESSED,) if counts else ()), "too old" if event in on else ""
 
 
 def write_messages_without_job(
     tick: OpenRun, result: "Result", attempts: int, now: float, settings: Settings
 ) -> tuple[Message, ...]:
-    """Return what is told of the end of a run whose job is gone or unreadable."""
+    """Write the notifications of the end of a run whose job was removed or cannot be read."""
     to = tick.announced
     if to is None:
         return ()
     job_id, scheduled_for = tick.run_id.job_id, tick.run_id.scheduled_for
-    # No more of a job than its message shows.
+    # Only what a notification shows is known of the job.
     notify = Notify(queue=to["queue"])
     job = Job.model_construct(id=job_id, name=to["job_name"], chat_id=to["chat_id"], notify=notify)
     run = Run(job, tick.run_id, scheduled_for, attempts)
     event = _EVENTS.get(result.status, result.status)
-    return tuple(_write_messages(run, tick, event, result, now, settings, promised=True))
+    return tuple(
+        _write_messages(run, tick, event, result, now, settings, promised=True, zone="UTC")
+    )
 
 
 def is_too_old(job: Job, when: float, now: float) -> bool:
-    """Whether what is told at `now` of the tick `when` comes too late to be of use."""
+    """Return whether a notification at `now` of the fire time `when` is too late to be useful."""
     stale = job.notify.stale_after
     return stale is not None and now - when > stale
 
@@ -84,16 +86,19 @@ def _write_messages(
     now: float,
     settings: Settings,
     promised: bool,
+    zone: str = "",
 ) -> Iterator[Message]:
-    """Yield what the job wants to be told of an event, and its end if that was promised."""
+    """Yield the notifications of an event that the job wants, or that were promised."""
     wanted = run.job.notify.on
     if event in wanted or promised:
         collapse = run.job.notify.collapse if event == "failure" and not promised else 1
-        only = str(collapse) if collapse > 1 else ""
+        condition = str(collapse) if collapse > 1 else ""
         error = None if event == "success" else _error_text(event, result, run.attempt, tick)
-        yield write_notification(run, event, error, now, settings, only, tick.is_rerun)
+        yield write_notification(run, event, error, now, settings, condition, tick.is_rerun, zone)
     if event == "success" and "recovered" in wanted:
-        yield write_notification(run, "recovered", None, now, settings, "recovered", tick.is_rerun)
+        yield write_notification(
+            run, "recovered", None, now, settings, "recovered", tick.is_rerun, zone
+        )
 
 
 def _error_text(event: str, result: "Result", attempts: int, tick: OpenRun) -> str:

@@ -1,4 +1,4 @@
-"""One way to reach Redis, whatever the URL: redis://, rediss://, sentinel://."""
+"""Connects to Redis by any URL: redis://, rediss:// or sentinel://."""
 
 from typing import Any
 
@@ -10,11 +10,12 @@ from redis.sentinel import Sentinel
 
 from cron_tasks.store.urls import parse_redis_url
 
-#: A call that got no answer within this many seconds is given up.
+#: Seconds after which a call without a reply fails.
 TIMEOUT = 5.0
 
-#: What every connection is made with: text both ways (undecodable bytes survive), and two quick
-#: tries, since each of our scripts may be repeated without harm; longer waiting is the caller's.
+#: Options of every connection. Text goes both ways, and undecodable bytes survive. A call is tried
+#: quickly a few times, since each of our scripts may be repeated without harm. Callers that can
+#: wait for longer do so themselves.
 OPTIONS: dict[str, Any] = {
     "decode_responses": True,
     "encoding_errors": "surrogateescape",
@@ -22,13 +23,16 @@ OPTIONS: dict[str, Any] = {
     "socket_connect_timeout": TIMEOUT,
     "socket_keepalive": True,
     "health_check_interval": 10,
-    # A worker of hundreds of threads needs as many at an instant; redis-py stops at 100.
+    # A worker of hundreds of threads needs as many connections. The default of redis-py is 100.
     "max_connections": 10_000,
 }
 
 
 def connect(url: str, timeout: float = TIMEOUT, retries: int = 2) -> Redis:
-    """A client for `url`; connects on first use. A call is given up after `timeout` seconds.
+    """Return a client for `url`, which connects on first use.
+
+    A call without a reply fails after `timeout` seconds, and is tried `retries` times more. The
+    URL of a Sentinel is:
 
     sentinel://[user:password@]host:port[;sentinel://host:port…][/db]?master_name=NAME
     """
@@ -40,8 +44,8 @@ def connect(url: str, timeout: float = TIMEOUT, retries: int = 2) -> Redis:
     return Redis.from_url(url, **options)
 
 
-def wrong_type(error: BaseException) -> bool:
-    """Whether a key holds another type than the command is for: waiting does not mend that."""
+def is_wrong_type(error: BaseException) -> bool:
+    """Return whether a key holds another type than the command is for. Waiting does not help."""
     return isinstance(error, ResponseError) and "WRONGTYPE" in str(error)
 
 

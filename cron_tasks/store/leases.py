@@ -1,4 +1,4 @@
-"""Holding something in Redis for as long as the work on it takes, and no longer than its death."""
+"""Leases in Redis: held for as long as the work takes, and free soon after a process dies."""
 
 import threading
 import time
@@ -13,41 +13,41 @@ from redis.lock import Lock
 
 log = structlog.get_logger("cron_tasks.leases")
 
-#: Seconds between two looks at what is held; renewals are at most this late.
+#: Seconds between two looks at what is due. A call is at most this late.
 LOOK_EVERY = 1.0
 
 
 @dataclass(slots=True)
-class _Held:
-    renew: Callable[[], object]
+class _Repeated:
+    call: Callable[[], object]
     every: float
     at: float
 
 
-_held: dict[int, _Held] = {}
-_keys = count()
+_repeated: dict[int, _Repeated] = {}
+_numbers = count()
 _starting = threading.Lock()
 _keeper = threading.Thread()
 
 
 @contextmanager
-def renewed(renew: Callable[[], object], every: float) -> Iterator[None]:
+def keep_calling(renew: Callable[[], object], every: float) -> Iterator[None]:
     """Call `renew` every so many seconds until the block ends.
 
-    A renewal that fails is tried again at the next turn: the lease outlives several. One thread
-    serves the whole process, since starting and joining one for each block costs milliseconds.
+    A renewal that fails is tried again at the next turn. A lease outlives several of them. One
+    thread serves the whole process, since starting and joining a thread costs milliseconds.
     """
-    key = next(_keys)
-    _held[key] = _Held(renew, every, time.monotonic() + every)
+    number = next(_numbers)
+    _repeated[number] = _Repeated(renew, every, time.monotonic() + every)
     _start_keeper()
     try:
         yield
     finally:
-        del _held[key]
+        del _repeated[number]
 
 
-def held(lock: Lock) -> bool:
-    """Whether a lock is ours from now on: extends it, or tries to get it."""
+def take_or_extend(lock: Lock) -> bool:
+    """Extend a lock that we hold, or try to take it. Return whether we hold it from now on."""
     try:
         lock.reacquire()
     except LockError:
@@ -56,26 +56,26 @@ def held(lock: Lock) -> bool:
 
 
 def _start_keeper() -> None:
-    """A forked process has no thread but its own."""
+    """Start the thread if this process has none. A fork has only the thread that forked."""
     global _keeper
     if not _keeper.is_alive():
         with _starting:
             if not _keeper.is_alive():
-                _keeper = threading.Thread(target=_keep, name="leases", daemon=True)
+                _keeper = threading.Thread(target=_call_what_is_due, name="leases", daemon=True)
                 _keeper.start()
 
 
-def _keep() -> None:
+def _call_what_is_due() -> None:
     while True:
         time.sleep(LOOK_EVERY)
-        for held in list(_held.values()):
-            if time.monotonic() < held.at:
+        for repeated in list(_repeated.values()):
+            if time.monotonic() < repeated.at:
                 continue
             try:
-                held.renew()
+                repeated.call()
             except RedisError as error:
                 log.warning("lease.not_renewed", error=str(error))
             except Exception:
                 # The other leases of this process depend on this thread.
                 log.exception("lease.not_renewed")
-            held.at = time.monotonic() + held.every
+            repeated.at = time.monotonic() + repeated.every

@@ -2,8 +2,8 @@
 
 A script begins with comments. Those that start with `--!` name what it works with:
 
-    --! keys open deadlines            constants of store/keys: `local open = KEYS[1]`
-    --! prefixes history               `HISTORY_PREFIX` of store/keys, as `history_prefix`
+    --! keys open deadlines            constants of store/names: `local open = KEYS[1]`
+    --! prefixes history               `HISTORY_PREFIX` of store/names, as `history_prefix`
     --! given queue                    keys that the caller passes by these names
     --! args now lease                 values that the caller passes: `local now = ARGV[1]`
     --! rows runs(run_id state)        `for n, run_id, state in runs() do`
@@ -63,7 +63,7 @@ class Header:
     rows: Rows | None = None
     uses: list[str] = field(default_factory=list)
 
-    def add(self, other: "Header") -> None:
+    def include(self, other: "Header") -> None:
         """Add what a script that is used declares. Raises HeaderError for rows: it has none."""
         if other.rows:
             raise HeaderError("only a script that Python calls has rows")
@@ -71,16 +71,25 @@ class Header:
             mine: list[str] = getattr(self, kind)
             mine += [name for name in getattr(other, kind) if name not in mine]
 
-    def prelude(self) -> str:
+    def check(self) -> None:
+        """Raise HeaderError for a name that is declared twice: one local would hide the other."""
+        rows = [self.rows.name] if self.rows else []
+        names = [*self.keys, *self.given, *(f"{name}_prefix" for name in self.prefixes)]
+        names += [*self.args, *rows]
+        for name in names:
+            if names.count(name) > 1:
+                raise HeaderError(f"{name} is declared twice")
+
+    def write_prelude(self) -> str:
         """Return the Lua that turns numbered slots into named locals."""
         lines = [
             # A local is read faster than a global.
             "local redis, ARGV = redis, ARGV",
-            *_locals([*self.keys, *self.given], "KEYS"),
-            *_locals([*(f"{name}_prefix" for name in self.prefixes), *self.args], "ARGV"),
+            *_declare_locals([*self.keys, *self.given], "KEYS"),
+            *_declare_locals([*(f"{name}_prefix" for name in self.prefixes), *self.args], "ARGV"),
         ]
         if self.rows:
-            lines += _readers(self.rows, len(self.prefixes) + len(self.args) + 1)
+            lines += _write_readers(self.rows, len(self.prefixes) + len(self.args) + 1)
         return "\n".join(lines)
 
 
@@ -124,19 +133,19 @@ def _read_group(words: Sequence[str], at: int) -> tuple[Rows, int]:
     return Rows(name, tuple(columns), tuple(lists)), at + 1
 
 
-def _locals(names: Sequence[str], table: str) -> list[str]:
+def _declare_locals(names: Sequence[str], table: str) -> list[str]:
     return [f"local {name} = {table}[{n}]" for n, name in enumerate(names, 1)]
 
 
-def _readers(rows: Rows, first: int) -> list[str]:
+def _write_readers(rows: Rows, first: int) -> list[str]:
     """Return the Lua functions that iterate over the rows from slot `first` on, and their lists."""
     if not rows.lists:
-        return _reader_of_equal_rows(rows, first)
+        return _write_reader_of_equal_rows(rows, first)
     steps = []
     for each in rows.lists:
         steps.append(f"local {each.name} = next_row")
         steps.append(f"next_row = next_row + 1 + {len(each.columns)} * ARGV[next_row]")
-    returned = ", ".join(["n", _values(rows), *(each.name for each in rows.lists)])
+    returned = ", ".join(["n", _column_slots(rows), *(each.name for each in rows.lists)])
     return [
         f"local function {rows.name}()",
         f"    local next_row, n = {first}, 0",
@@ -148,26 +157,26 @@ def _readers(rows: Rows, first: int) -> list[str]:
         f"        return {returned}",
         "    end",
         "end",
-        *(line for each in rows.lists for line in _list_reader(each)),
+        *(line for each in rows.lists for line in _write_list_reader(each)),
     ]
 
 
-def _reader_of_equal_rows(rows: Rows, first: int) -> list[str]:
+def _write_reader_of_equal_rows(rows: Rows, first: int) -> list[str]:
     return [
         f"local function next_of_{rows.name}(_, n)",
         f"    local at = {first} + {len(rows.columns)} * n",
-        f"    if ARGV[at] then return n + 1, {_values(rows)} end",
+        f"    if ARGV[at] then return n + 1, {_column_slots(rows)} end",
         "end",
         f"local function {rows.name}() return next_of_{rows.name}, nil, 0 end",
     ]
 
 
-def _list_reader(each: Rows) -> list[str]:
+def _write_list_reader(each: Rows) -> list[str]:
     width = len(each.columns)
     return [
         f"local function next_of_{each.name}(last, at)",
         f"    at = at + {width}",
-        f"    if at <= last then return at, {_values(each)} end",
+        f"    if at <= last then return at, {_column_slots(each)} end",
         "end",
         f"local function each_{each.name}(start)",
         f"    return next_of_{each.name}, start + {width} * ARGV[start], start + 1 - {width}",
@@ -175,6 +184,6 @@ def _list_reader(each: Rows) -> list[str]:
     ]
 
 
-def _values(rows: Rows) -> str:
+def _column_slots(rows: Rows) -> str:
     """Return the Lua expressions for the columns of the row that begins in slot `at`."""
     return ", ".join(f"ARGV[at + {n}]" if n else "ARGV[at]" for n in range(len(rows.columns)))

@@ -1,4 +1,4 @@
-"""Reading and writing in pages, so that no call to Redis takes long."""
+"""Pages, in which Redis is read and written so that no call takes long."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -9,6 +9,7 @@ T = TypeVar("T")
 
 
 def pages(items: Iterable[T], size: int = PAGE) -> Iterator[list[T]]:
+    """Yield the items in lists of at most `size`."""
     iterator = iter(items)
     while page := list(islice(iterator, size)):
         yield page

@@ -24,7 +24,6 @@ ROOT = Path(__file__).parent.parent
 _REFUSED = "REFUSED "
 
 Reply = TypeVar("Reply", covariant=True)
-Positional = Callable[[Redis, Sequence[str], Sequence[Any]], Any]
 
 
 class ScriptError(Exception):
@@ -47,9 +46,9 @@ class Script(Protocol[Reply]):
 def script(name: str) -> Script[Any]:
     """Load the script `<package>/<name>`. Raises ScriptError when it cannot be used."""
     source, header = load(name)
-    run = _runner(name, source)
-    fixed_keys = [_constant(name, key.upper()) for key in header.keys]
-    fixed_args = [_constant(name, f"{prefix.upper()}_PREFIX") for prefix in header.prefixes]
+    run = _make_runner(name, source)
+    fixed_keys = [_find_constant(name, key.upper()) for key in header.keys]
+    fixed_args = [_find_constant(name, f"{prefix.upper()}_PREFIX") for prefix in header.prefixes]
     given, args, rows = header.given, header.args, header.rows
     expected = {*given, *args, *([rows.name] if rows else [])}
 
@@ -57,7 +56,7 @@ def script(name: str) -> Script[Any]:
         if values.keys() != expected:
             raise TypeError(f"{name}.lua takes {sorted(expected)}, not {sorted(values)}")
         keys = [*fixed_keys, *(values[key] for key in given)]
-        slots = [*fixed_args, *(_argument(values[arg]) for arg in args)]
+        slots = [*fixed_args, *(_to_argument(values[arg]) for arg in args)]
         if rows:
             slots.extend(rows.flatten(values[rows.name]))
         return run(redis, keys, slots)
@@ -65,12 +64,7 @@ def script(name: str) -> Script[Any]:
     return call
 
 
-def positional(name: str) -> Positional:
-    """Load a script that reads numbered slots; return `call(redis, keys, args)`."""
-    return _runner(name, load(name)[0])
-
-
-def _runner(name: str, source: str) -> Positional:
+def _make_runner(name: str, source: str) -> Callable[[Redis, Sequence[str], Sequence[Any]], Any]:
     digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
 
     def run(redis: Redis, keys: Sequence[str], args: Sequence[Any]) -> Any:
@@ -97,11 +91,15 @@ def load(name: str) -> tuple[str, Header]:
     The text is the named locals, then each script that it uses, then its own. Raises ScriptError.
     """
     texts: dict[str, str] = {}
-    header = _collect(name, texts)
-    return "\n".join([header.prelude(), *texts.values()]), header
+    header = _collect_texts(name, texts)
+    try:
+        header.check()
+    except HeaderError as error:
+        raise ScriptError(f"{name}.lua: {error}") from None
+    return "\n".join([header.write_prelude(), *texts.values()]), header
 
 
-def _collect(name: str, texts: dict[str, str]) -> Header:
+def _collect_texts(name: str, texts: dict[str, str]) -> Header:
     """Add the texts of a script and of those it uses to `texts`; return what they declare."""
     package, _, file = name.partition("/")
     path = ROOT / package / "lua" / f"{file}.lua"
@@ -115,18 +113,18 @@ def _collect(name: str, texts: dict[str, str]) -> Header:
         header = read_header(text)
         for used in header.uses:
             if used not in texts:
-                header.add(_collect(used, texts))
+                header.include(_collect_texts(used, texts))
     except HeaderError as error:
         raise ScriptError(f"{path}: {error}") from None
     texts[name] = text
     return header
 
 
-def _argument(value: Any) -> Any:
+def _to_argument(value: Any) -> Any:
     return ("1" if value else "") if isinstance(value, bool) else value
 
 
-def _constant(script: str, constant: str) -> str:
+def _find_constant(script: str, constant: str) -> str:
     value = getattr(names, constant, None)
     if not isinstance(value, str):
         raise ScriptError(f"{script}.lua names a key that is not in store/names.py: {constant}")

@@ -1,7 +1,7 @@
 """Reconcile the registry with the REST service: read, plan, apply."""
 
 import gc
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,9 +17,13 @@ from cron_tasks.jobs.rejected import Rejected
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Overtaken
 from cron_tasks.registry.fence import Fence, sync_lock
-from cron_tasks.registry.plan import Changes, Policy, plan
+from cron_tasks.registry.plan import Changes, Policy, plan_changes
 from cron_tasks.registry.registry import Registry
-from cron_tasks.registry.rejections import note_rejected
+from cron_tasks.registry.rejections import (
+    read_rejected_rows,
+    store_errors_to_report,
+    store_rejected,
+)
 from cron_tasks.registry.wanted import (
     ALL,
     is_anything_wanted,
@@ -28,6 +32,7 @@ from cron_tasks.registry.wanted import (
     take_wanted,
     want_rows,
 )
+from cron_tasks.registry.writer import Writer
 from cron_tasks.repair.comparison import Comparison, Differences
 from cron_tasks.rest.listing import Source, Validators
 from cron_tasks.rest.single import read_jobs
@@ -109,7 +114,8 @@ class Reconciler:
         if refusal := self._refusal_of_another(self.status(), force):
             return Report("refused", Changes(unchanged=self.registry.count()), refusal)
         report = self._read_list(force, None)[0]
-        deque(report.changes.settle(), 0)
+        # Also for a list that is refused: what it would change helps to decide about it.
+        report.changes.judge_candidates()
         return report
 
     def sync(
@@ -173,7 +179,7 @@ class Reconciler:
         changes = plan_rows(self.registry, ids, rows, make_policy(self.settings))
         if changes is None:
             return None
-        rejected = self.registry.rejected_rows()
+        rejected = read_rejected_rows(self.redis)
         others = [each for each in rejected if each.id not in ids]
         scheduled = count_scheduled(self.redis, ids)
         self._apply_changes(changes, clock, before.last_read, progress, fence, others)
@@ -241,7 +247,7 @@ class Reconciler:
 
         `others` are rejected rows that this sync has not read, and which stay rejected.
         """
-        total, done = len(changes.candidates) + len(changes.removed), 0
+        total, done = len(changes.added) + len(changes.changed) + len(changes.removed), 0
 
         def count_written(written: int) -> None:
             nonlocal done
@@ -251,13 +257,14 @@ class Reconciler:
         def notify_of_overtaken(ticks: list[Overtaken], reason: str) -> None:
             list_overtaken(self.ledger, self.settings, ticks, reason, clock())
 
-        self.registry.apply(changes, clock, fence, last_read, count_written, notify_of_overtaken)
+        writer = Writer(self.redis, self.registry.audited, fence, notify_of_overtaken)
+        writer.write(changes, clock, last_read, count_written)
         self.ledger.let_go(set(changes.removed))
         rejected = [*others, *changes.rejected]
-        for row in self.registry.record_rejected(rejected, fence):
+        for row in store_rejected(self.redis, rejected, fence):
             log.warning("job.rejected", job_id=row.id, place=row.place, errors=row.errors)
         if self.settings.rest_report_path:
-            note_rejected(self.redis, rejected, clock(), fence)
+            store_errors_to_report(self.redis, rejected, clock(), fence)
 
     def _read_list(
         self, force: bool, validators: Validators | None
@@ -272,8 +279,8 @@ class Reconciler:
                 if listing.not_modified:
                     changes = Changes(unchanged=self.registry.count())
                     return Report("ok", changes, not_modified=True), validators
-                current = self.registry.fingerprints()
-                changes = plan(current, listing, make_policy(self.settings, force))
+                current = self.registry.read_fingerprints()
+                changes = plan_changes(current, listing, make_policy(self.settings, force))
                 validators = listing.validators
         except SourceError as error:
             return Report("failing", Changes(unchanged=self.registry.count()), str(error)), None

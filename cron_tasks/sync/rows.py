@@ -7,7 +7,7 @@ from redis import Redis
 
 from cron_tasks.jobs.queues import find_queue_uses
 from cron_tasks.jobs.validation import row_id
-from cron_tasks.registry.plan import Changes, Policy, plan
+from cron_tasks.registry.plan import Changes, Policy, compare_list
 from cron_tasks.registry.registry import Registry
 from cron_tasks.store import names
 
@@ -22,17 +22,20 @@ def plan_rows(
     """
     known = cast("list[str | None]", registry.redis.hmget(names.JOBS, list(ids)))
     current = {job_id: found for job_id, found in zip(ids, known, strict=True) if found}
-    changes = plan(current, rows, policy)
+    changes = compare_list(current, rows, policy)
     new = {
         (row_id(row), use.field, use.name)
         for place, row, _, _ in changes.candidates
         for use in find_queue_uses(row, place)
     }
     if new:
-        for found in registry.registered(current):
+        for found in registry.read_jobs(current):
             job = found.job
             new -= {(job.id, "queue", job.queue), (job.id, "notify.queue", job.notify.queue)}
-    return None if new else changes
+    if new:
+        return None
+    changes.judge_candidates()
+    return changes
 
 
 def count_scheduled(redis: Redis, ids: Sequence[str]) -> int:

@@ -18,14 +18,14 @@ from cron_tasks.registry.fence import Fence
 from cron_tasks.rest.listing import Validators
 from cron_tasks.settings import Settings
 from cron_tasks.store import names
-from cron_tasks.store.scripts import positional, script
+from cron_tasks.store.scripts import script
 from cron_tasks.text.urls import mask_passwords
 
 State = Literal["ok", "failing", "refused"]
 
 #: Seconds for which another installation that tried to sync is shown.
 RIVAL_SHOWN = 600.0
-_remember = positional("sync/remember")
+_remember = script("sync/remember")
 _adjust = script("sync/adjust")
 
 
@@ -142,11 +142,8 @@ def store_outcome(
         fields |= {"read_as": _read_as(settings), "owner": service_of(settings)}
         fields["etag"] = (validators and validators.etag) or ""
         fields["last_modified"] = (validators and validators.last_modified) or ""
-    keys = [names.SYNC_LOCK, names.GENERATION, names.SOURCE]
-    keys += [names.JOBS, names.SCHEDULE, names.REJECTED]
-    built = repr(now) if state == "ok" else ""
-    flat = [part for field in fields.items() for part in field]
-    _remember(redis, keys, [fence.token, fence.generation, built, *flat])
+    built_at = repr(now) if state == "ok" else ""
+    _remember(redis, built_at=built_at, fields=list(fields.items()), **fence.values)
 
 
 def adjust_counts(redis: Redis, fence: Fence, jobs: int, scheduled: int, rejected: int) -> None:
@@ -155,7 +152,7 @@ def adjust_counts(redis: Redis, fence: Fence, jobs: int, scheduled: int, rejecte
     Raises WriteRefused if `fence` no longer holds.
     """
     counts = {"jobs": jobs, "scheduled": scheduled, "rejected": rejected}
-    _adjust(redis, token=fence.token, known=fence.generation, **counts)
+    _adjust(redis, **counts, **fence.values)
 
 
 def note_rival(redis: Redis, settings: Settings, now: float) -> None:

@@ -1,4 +1,4 @@
-"""Ticks that share a message and run one after the other, for as long as none takes long."""
+"""Runs that share a message and go one after the other, as long as none takes long."""
 
 import time
 from collections import deque
@@ -8,11 +8,11 @@ from threading import Thread
 from kombu.exceptions import OperationalError
 
 from cron_tasks.ledger.run_id import RunId
-from cron_tasks.store.leases import LOOK_EVERY, renewed
+from cron_tasks.store.leases import LOOK_EVERY, keep_calling
 
-#: A run that takes longer than this many seconds has those behind it sent to any free slot,
+#: If a run takes longer than this many seconds, those behind it are sent to any free slot.
 HOLD = 2.0
-#: and so have all together, since a worker that is told to stop waits for them.
+#: So are they if all together take this long, since a worker that stops waits for its message.
 MOST = 5.0
 
 
@@ -21,16 +21,16 @@ def run_in_turn(
     run: Callable[[Sequence[RunId]], dict[str, str]],
     send_alone: Callable[[RunId], None],
 ) -> dict[str, str]:
-    """Run `ticks` in turn; what became by run id of those that were not sent on."""
+    """Run `ticks` in turn. Return what became of those that were not sent on, by run id."""
     results, waiting = dict[str, str](), deque(ticks)
     begun = first = time.monotonic()
 
     def look() -> None:
         if waiting and time.monotonic() > min(begun + HOLD, first + MOST):
-            # Leases are renewed by the thread that looks: a slow broker must not hold it up.
+            # This thread also renews leases. A slow broker must not delay it.
             Thread(target=_send_rest, args=(waiting, send_alone), daemon=True).start()
 
-    with renewed(look, LOOK_EVERY):
+    with keep_calling(look, LOOK_EVERY):
         while tick := _take_next(waiting):
             begun = time.monotonic()
             results |= run([tick])
@@ -42,7 +42,7 @@ def _send_rest(waiting: deque[RunId], send_alone: Callable[[RunId], None]) -> No
         try:
             send_alone(tick)
         except OperationalError:
-            return  # A hint that got lost, which the sweep sends again; the others run here.
+            return  # The sweep sends the lost message again. The others run here.
 
 
 def _take_next(waiting: deque[RunId]) -> RunId | None:

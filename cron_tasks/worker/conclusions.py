@@ -1,4 +1,4 @@
-"""Concluding runs that end elsewhere than where they were begun: in a Celery task, or killed."""
+"""Concluding runs that did not end where they began: in a Celery task, or killed."""
 
 import random
 import time
@@ -22,7 +22,7 @@ from cron_tasks.worker.inflight import Posted
 
 log = structlog.get_logger("cron_tasks.runs")
 
-#: Seconds between two attempts to finish while Redis is away.
+#: Seconds between two attempts to finish while Redis is unavailable.
 RETRY_EVERY = 0.5
 T = TypeVar("T")
 
@@ -36,9 +36,10 @@ class Concluder:
         self.clock = clock
 
     def end(self, handed: Handed, result: Result, worker: str | None) -> str:
-        """Conclude a run that was handed over, and ended on `worker`; what became of it.
+        """Conclude a delegated run, whose task ended on `worker`. Return what became of it.
 
-        One that has moved on is left alone: it took too long, or this is told again.
+        A run that is no longer in that state is left alone: its task took too long, or the outcome
+        came twice.
         """
         run_id = RunId.stored(handed.run_id)
         tick = self._wait_for_redis(lambda: read_open_run(self.ledger.redis, run_id))
@@ -52,12 +53,12 @@ class Concluder:
         return outcome.status
 
     def renew(self, posted: Posted) -> str:
-        """Renew the lease of a run of a process that does not; why the run should end, or ""."""
+        """Renew a lease for a process that does not. Return the cancel reason, or ""."""
         renewed = self.ledger.renew(posted.holder, self.clock(), [posted.run_id])
         return renewed.get(posted.run_id, "")
 
     def conclude_killed(self, posted: Posted) -> None:
-        """Conclude the run of a process that was killed, unless the run has moved on.
+        """Conclude the run of a killed process, unless another holder has the run.
 
         Raises RedisError.
         """
@@ -70,7 +71,7 @@ class Concluder:
                 log_ended({tick.run_id: replace(posted.result, status=outcome.status)})
 
     def _conclude(self, tick: OpenRun, result: Result, by: Attempt) -> Outcome:
-        """The outcome of an attempt that did not end where it was begun."""
+        """Return the outcome of an attempt that did not end where it began."""
         try:
             job = Job.from_document(tick.document)
         except ValueError:
@@ -82,7 +83,7 @@ class Concluder:
         return self._wait_for_redis(lambda: self.ledger.finish(self.clock(), outcomes))
 
     def _wait_for_redis(self, step: Callable[[], T]) -> T:
-        """Wait for a Redis that is away, for as long as the claims may hold."""
+        """Repeat a step while Redis is unavailable, for as long as the claims may hold."""
         give_up = self.clock() + LEASE
         while True:
             try:
@@ -99,7 +100,7 @@ def _log_ignored(handed: Handed) -> str:
 
 
 def log_ended(results: dict[RunId, Result]) -> None:
-    """A line for each run; of a storm, one for all that went well."""
+    """Log a line for each run. Of many runs, those that ended ok share one line."""
     for run_id, result in results.items():
         if len(results) == 1 or result.status != "ok":
             write = log.info if result.status == "ok" else log.warning

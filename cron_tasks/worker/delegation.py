@@ -1,8 +1,8 @@
-"""Runs whose work is a Celery task, perhaps of another app on the broker.
+"""Runs that are delegated to a Celery task, perhaps of another app on the broker.
 
-No worker waits for the task and there is no result backend. Its message has two callbacks (Celery's
-`link` and `link_error`), which whoever runs the task sends to our default queue; tasks.py concludes
-the run with them. Where nobody calls back, the sweeper ends the run when the job's timeout is over.
+No worker waits for the task, and there is no result backend. Its message has two callbacks,
+Celery's `link` and `link_error`. The worker that runs the task sends them to our default queue, and
+tasks.py concludes the run with them. If none comes, the sweeper ends the run after its timeout.
 """
 
 from dataclasses import asdict, dataclass
@@ -26,7 +26,7 @@ log = structlog.get_logger("cron_tasks.runs")
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """A run that was handed over: the state that it was left in, and when the attempt began."""
+    """A delegated run: the state that it was left in, and when the attempt began."""
 
     run_id: str
     state: str
@@ -34,13 +34,13 @@ class Handed:
 
 
 def send_task(app: Celery, job: Job, action: TaskAction, task_id: str, handed: Handed) -> None:
-    """Send the task of a job, which begins within the job's timeout or not at all.
+    """Send the task of a job. It begins within the job's timeout or not at all.
 
-    Raises ActionFailed for a queue that nobody empties, kombu's OperationalError when the broker
-    refuses it, what its client raises when it is away.
+    Raises ActionFailed if the queue is full because no worker empties it, kombu's OperationalError
+    if the broker refuses the message, and the errors of the broker's client.
     """
     queue = job.queue or app.conf.task_default_queue
-    # Whatever the other app's own serializer is, ours reads JSON.
+    # Our app reads JSON, whatever the serializer of the other app is.
     back = {
         "kwargs": {"handed": asdict(handed)},
         "queue": app.conf.task_default_queue,
@@ -57,7 +57,7 @@ def send_task(app: Celery, job: Job, action: TaskAction, task_id: str, handed: H
                 action.kwargs,
                 task_id=task_id,
                 producer=producer,
-                # Sent again where its arrival is in doubt, the task would run twice.
+                # If a message whose arrival is in doubt was sent again, the task would run twice.
                 retry=False,
                 expires=job.timeout,
                 link=app.signature(names.DONE_TASK, **back),
@@ -67,12 +67,12 @@ def send_task(app: Celery, job: Job, action: TaskAction, task_id: str, handed: H
         except OperationalError as error:
             if isinstance(error.__cause__, ResponseError):
                 raise
-            # The broker was there a moment ago, so it may have the message: its outcome will tell.
+            # The broker was there a moment ago, so it may have the message: see the outcome.
             log.warning("task.in_doubt", task_id=task_id, error=str(error))
 
 
 def describe_task_error(task_id: str, error: BaseException | None) -> str:
-    """Why a task failed; only an app that knows our tasks says with what `error`."""
+    """Return why a task failed. Only an app that has our tasks sends the `error`."""
     if error is None:
         return printable(
             f"its task failed; the log of its worker says why ({task_id})", ERROR_SHOWN

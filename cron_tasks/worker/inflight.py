@@ -1,7 +1,7 @@
-"""What each process of a pool runs, in memory that it shares with the worker's main process.
+"""The run of each process of a pool, in memory that it shares with the worker's main process.
 
 An action that holds Python's global lock stops every thread of its process. Only another process
-can see that it has outlived its time, so each process of the pool posts here what it runs.
+can see that the action takes too long, so each process of the pool posts its run here.
 """
 
 import mmap
@@ -16,9 +16,9 @@ from billiard import current_process
 
 from cron_tasks.runs.outcomes import Result
 
-#: The most processes of a pool that are watched.
+#: How many processes of a pool are watched at most.
 SLOTS = 1024
-# Hard deadline and last renewal (both of the monotonic clock), length of the text, process id.
+# Hard deadline and last renewal (by the monotonic clock), length of the text, process id.
 _HEAD = struct.Struct("=ddqq")
 _TEXT = 4096
 
@@ -27,9 +27,9 @@ _TEXT = 4096
 class Posted:
     """A run that a process of the pool performs.
 
-    `result` is how the run ends if it is still going at `deadline`. `deadline` and `renewed`, when
-    its lease was last renewed, are readings of `time.monotonic`; `started_at` is a time in seconds
-    since the epoch.
+    `result` is how the run ends if it is in flight at `deadline`. `renewed` is when its lease was
+    renewed last. Both times are readings of `time.monotonic`; `started_at` is in seconds since the
+    epoch.
     """
 
     run_id: str
@@ -42,13 +42,13 @@ class Posted:
 
 
 class Board:
-    """The shared memory: a slot for each process of the pool."""
+    """The shared memory, with a slot for each process of the pool."""
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, SLOTS * (_HEAD.size + _TEXT))
 
     def post(self, index: int, posted: Posted) -> None:
-        """Fill a slot. It counts once its process id, which is written last, is there."""
+        """Fill a slot. The process id is written last, and makes the slot valid."""
         self.clear(index)
         fields = asdict(posted)
         del fields["pid"]
@@ -75,7 +75,7 @@ class Board:
         try:
             found: dict[str, Any] = orjson.loads(self._memory[at : at + length])
         except ValueError:
-            return None  # The process is posting this very moment.
+            return None  # The process is writing at this moment.
         return found
 
 
@@ -115,7 +115,7 @@ def find_slot() -> Slot | None:
 
 
 def is_alive(pid: int) -> bool:
-    """Return whether a child of this process has not ended, and leave its end for Celery to see."""
+    """Return whether a child of this process lives. Celery still sees the end of a dead one."""
     try:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
     except ChildProcessError:

@@ -1,4 +1,4 @@
-"""Asking an action to end that takes too long, or that nobody wants any more."""
+"""Asking an action to end that takes too long, or whose run was cancelled."""
 
 import ctypes
 import signal
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from cron_tasks.errors import Stopped
-from cron_tasks.store.leases import LOOK_EVERY, renewed
+from cron_tasks.store.leases import LOOK_EVERY, keep_calling
 
 #: Seconds that an action has to end after it was asked to.
 GRACE = 10.0
@@ -56,7 +56,7 @@ class Interruptible:
         if self.in_main:
             signal.pthread_kill(self.thread, signal.SIGUSR2)
         else:
-            # Not before the thread's next line of Python, and never in a greenlet.
+            # It is raised at the thread's next line of Python, and never in a greenlet.
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
                 ctypes.c_ulong(self.thread), ctypes.py_object(Stopped)
             )
@@ -74,7 +74,7 @@ def _raise(_signal: int, _frame: FrameType | None) -> None:
 def interruptible(
     look: Callable[[], bool], give_up: Callable[[], object]
 ) -> Iterator[Interruptible]:
-    """Run an action in which Stopped is raised once `look` says that it has to end.
+    """Run an action in which Stopped is raised once `look` returns that it has to end.
 
     `look` is called every second, in another thread. Once an action has gone on for GRACE seconds
     after that, `give_up` is called every second until the action ends.
@@ -84,7 +84,7 @@ def interruptible(
     if action.in_main:
         signal.signal(signal.SIGUSR2, _raise)
         _in_main = action
-    with renewed(action.watch, LOOK_EVERY):
+    with keep_calling(action.watch, LOOK_EVERY):
         try:
             yield action
         finally:

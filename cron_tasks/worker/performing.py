@@ -1,4 +1,4 @@
-"""Performing the action of a run: how it ends, whatever it raises or ignores."""
+"""Performing the action of a run, whatever it raises or ignores."""
 
 import time
 from collections.abc import Callable
@@ -20,16 +20,16 @@ from cron_tasks.worker.interrupts import GRACE, interruptible
 
 log = structlog.get_logger("cron_tasks.runs")
 
-#: Seconds from asking an action to end until its process is killed: two looks more than it has.
+#: Seconds from asking an action to end until its process is killed: its grace and two looks.
 HARD = GRACE + 2 * LOOK_EVERY
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What an action that takes its time is watched with.
+    """An action that may take long, and how it is watched.
 
-    `renew` extends its lease and returns why it should end, or "". `give_up` is called every second
-    with its result once it has been asked to end and has not, GRACE seconds later.
+    `renew` extends its lease and returns the cancel reason, or "". If the action has not ended
+    GRACE seconds after it was asked to, `give_up` is called every second with the run's result.
     """
 
     run: Run
@@ -40,7 +40,7 @@ class Watched:
     give_up: Callable[[Result], object]
 
     def perform(self, settings: Settings) -> Result:
-        """Act for as long as the job's timeout allows and the run is wanted."""
+        """Perform the action until it ends, its timeout is over, or the run is cancelled."""
         begun, timeout = time.monotonic(), self.run.job.timeout
         result = Result("failed", error=f"timed out after {timeout:g} s")
         self._post(result, begun + timeout + HARD)
@@ -64,7 +64,7 @@ class Watched:
         finally:
             if self.slot:
                 self.slot.clear()
-        # An action that swallowed the request to end has not done its work, whatever it returns.
+        # An action that ignored the request to end has not done its work, whatever it returns.
         return result if action.asked else ended
 
     def _post(self, result: Result, until: float) -> None:
@@ -104,12 +104,12 @@ def _end_of_failure(error: ActionFailed) -> Result:
 
 
 def _read_seconds(value: Any) -> float:
-    """Return a plug-in's `retry_after` as a number of seconds; what is not one counts as none."""
+    """Return the `retry_after` of a plug-in in seconds; 0 if it is not a positive number."""
     usable = isinstance(value, int | float) and value > 0
     return float(min(value, 1e9)) if usable else 0.0
 
 
 def end_of_stop(why: str) -> Result:
-    """Return how a run ends that is no longer wanted; `why` is "<reason>|<detail>"."""
+    """Return how a run ends for a cancel reason."""
     reason, other = split_reason(why)
     return Result("skipped", reason, other=other)

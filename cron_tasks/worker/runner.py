@@ -1,4 +1,4 @@
-"""Running ticks on a worker: claim, act, finish."""
+"""Runs on a worker: claim, perform, finish."""
 
 import random
 import secrets
@@ -29,7 +29,7 @@ from cron_tasks.runs.outcomes import (
 )
 from cron_tasks.schedules.catchup import late_reason
 from cron_tasks.settings import Settings
-from cron_tasks.store.leases import renewed
+from cron_tasks.store.leases import keep_calling
 from cron_tasks.text.display import printable
 from cron_tasks.worker.conclusions import Concluder, log_ended
 from cron_tasks.worker.delegation import Handed
@@ -39,15 +39,15 @@ from cron_tasks.worker.service import Service
 
 log = structlog.get_logger("cron_tasks.runs")
 
-#: Sends a job's task: (job, its action, id of the task, what its callbacks are told).
+#: Sends the task of a job: (job, its action, id of the task, arguments of its callbacks).
 Send = Callable[[Job, TaskAction, str, Handed], None]
 
 
 class Runner(Concluder):
-    """Runs ticks for one worker process.
+    """Performs the runs of one worker process.
 
-    Each claim has a holder of its own, so that a repeated message is refused even in the thread
-    beside the one that runs its tick.
+    Each claim has its own holder, so a repeated message is refused even by another thread of this
+    process.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Runner(Concluder):
         self.slot = slot
         self.service = service or Service()
         self._claims = count()
-        # Holders at work. Those whose action cannot be ended, with whether their run is concluded.
+        # The holders at work, and those whose action cannot be ended: is their run concluded?
         self._going: set[str] = set()
         self._stuck: dict[str, bool] = {}
 
@@ -87,10 +87,10 @@ class Runner(Concluder):
         if not claims:
             return {}
         claimed = [claim.run_id for claim in claims]
-        with renewed(lambda: self.ledger.renew(holder, self.clock(), claimed), LEASE / 3):
+        with keep_calling(lambda: self.ledger.renew(holder, self.clock(), claimed), LEASE / 3):
             done = [each for claim in claims if (each := self._perform(holder, claim))]
             closed = set(self._finish([outcome for outcome, _ in done]))
-        # What was to be tried again may have ended, since somebody wanted that meanwhile.
+        # A run that was to be retried may have ended, if it was cancelled meanwhile.
         results = {
             outcome.run_id: result
             if outcome.status == result.status
@@ -105,11 +105,11 @@ class Runner(Concluder):
         return ended | dict.fromkeys(left, "handed back" if self.service.reason else "handed over")
 
     def by_hand(self, job_id: str) -> RunId:
-        """Open a tick of this instant; its run id. Raises UnknownJob."""
-        return open_by_hand(self.ledger, self.registry.job(job_id), self.clock())
+        """Open a run of the job now, and return its run id. Raises UnknownJob."""
+        return open_by_hand(self.ledger, self.registry.get_job(job_id), self.clock())
 
     def _perform(self, holder: str, claim: Claim) -> tuple[Outcome, Result] | None:
-        """Make an attempt; None when that is left to a Celery task or to another process."""
+        """Make an attempt. None if a Celery task or another process makes it."""
         started = self.clock()
         try:
             job = Job.from_document(claim.document)
@@ -141,16 +141,16 @@ class Runner(Concluder):
     def _hand_over(
         self, run: Run, claim: Claim, action: TaskAction, started: float
     ) -> tuple[Result | None, Claim]:
-        """Leave an attempt to a Celery task; what went wrong, if so, and the claim as it is now."""
+        """Delegate an attempt to a Celery task. Return why not, or None, and the claim by now."""
         if not Permissions(self.settings.tasks_allow).allows_task(action.name):
             error = f"CRON_TASKS_TASKS_ALLOW lets no job call the task {printable(action.name)}"
             return Result("failed", error=error, final=True), claim
-        # An id of its own for every attempt: workers remember for hours which were revoked.
+        # Each attempt has its own task id, since workers remember revoked ids for hours.
         task_id = f"{claim.run_id}#{claim.attempt}-{secrets.token_hex(3)}"
         handed = claim.handed_to(task_id)
         if why := self.ledger.hand_over(claim, handed, self.clock() + run.job.timeout):
             return end_of_stop(why), claim
-        # Not before that, or else the outcome of a quick task would come too early.
+        # Only now: the outcome of a quick task would come before the run is delegated.
         try:
             self.send(run.job, action, task_id, Handed(run.run_id, handed.state, started))
         except Exception as error:
@@ -163,7 +163,7 @@ class Runner(Concluder):
     def _conclude_attempt(
         self, run: Run, claim: Claim, started: float | None, result: Result
     ) -> Outcome:
-        """The outcome of an attempt that began at `started`, or at None: was not begun."""
+        """Return the outcome of an attempt. `started` is None if it was not begun."""
         now = self.clock()
         by = (
             Attempt(claim.attempt, started, now, self.worker)
@@ -173,7 +173,7 @@ class Runner(Concluder):
         return conclude(run, claim, result, by, self.settings, random.random())
 
     def _refuse_run(self, run: Run, claim: Claim, now: float) -> Result | None:
-        """Why a run does not begin."""
+        """Return how a run ends that must not begin, or None."""
         if not run.job.enabled and not claim.by_hand:
             return give_up_retry(claim, "disabled")
         if claim.verdict:
@@ -196,11 +196,11 @@ class Runner(Concluder):
         return result
 
     def _give_up(self, holder: str, ended: Callable[[], Outcome]) -> None:
-        """Get rid of an action that does not end although it was asked to.
+        """Get rid of an action that did not end when it was asked to.
 
-        A process of a pool is killed by the worker's main process (watchdog.py). A thread cannot be
-        killed: its worker takes no more runs, lets the others end, and then ends with all that
-        hangs. Until then the run keeps its lease, so nothing overlaps it.
+        The worker's main process kills a process of its pool (watchdog.py). A thread cannot be
+        killed: its worker takes no more runs, lets the others end, and then ends itself. Until then
+        the run keeps its lease, so no other run of the job overlaps it.
         """
         if self.slot:
             return

@@ -1,4 +1,4 @@
-"""Taking a process out of service that can no longer do its work."""
+"""Taking a process out of service that can no longer work."""
 
 import errno
 import os
@@ -12,12 +12,12 @@ log = structlog.get_logger("cron_tasks.service")
 
 #: File descriptors that an action must be able to open.
 SPARE_DESCRIPTORS = 8
-#: Status with which a process ends that has taken itself out of service (sysexits.h, EX_SOFTWARE).
+#: The exit status of a process that took itself out of service (EX_SOFTWARE of sysexits.h).
 EX_SOFTWARE = 70
 
 
 def lacks_descriptors() -> bool:
-    """Return whether this process can open hardly any more files or connections."""
+    """Return whether this process can open fewer than SPARE_DESCRIPTORS files or connections."""
     spare: list[int] = []
     try:
         spare.append(os.open(os.devnull, os.O_RDONLY))
@@ -38,7 +38,7 @@ class Service:
         self.reason = ""
 
     def stop(self, reason: str) -> None:
-        """Take no more runs. A worker's main process then waits for those that are going."""
+        """Take no more runs. The main process of a worker then waits for the runs in flight."""
         if self.reason:
             return
         self.reason = reason
@@ -48,10 +48,10 @@ class Service:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def check(self) -> None:
-        """Stop if no action could do its work here."""
+        """Stop if no action could work in this process."""
         if not self.reason and lacks_descriptors():
             self.stop("it is out of file descriptors")
 
     def end(self) -> None:
-        """End this process now: Celery replaces one of a pool, a supervisor a whole worker."""
+        """End this process now. Celery replaces a pool process, a supervisor a whole worker."""
         os._exit(EX_SOFTWARE)

@@ -1,9 +1,8 @@
-"""The worker's main process ends processes of its pool that do not end their run themselves.
+"""The main process of a worker kills processes of its pool whose run does not end.
 
-A process asks its own action to end (interrupts.py). Where that is of no use, because the action
-holds Python's global lock, hangs in C or catches every exception, the main process kills it. Until
-the process is dead its run keeps its lease, so no other worker begins that run or one that must not
-overlap it.
+A process asks its own action to end (interrupts.py). That fails if the action holds Python's global
+lock, hangs in C or catches every exception. Then the main process kills the process. Until it is
+dead, its run keeps its lease, so no other worker begins that run or one that must not overlap it.
 """
 
 import os
@@ -27,12 +26,12 @@ from cron_tasks.worker.performing import HARD, end_of_stop
 
 log = structlog.get_logger("cron_tasks.runs")
 
-#: A killed process is gone within this many seconds, unless it hangs in the kernel.
+#: Seconds within which a killed process is dead, unless it hangs in the kernel.
 DIES_WITHIN = 1.0
 
 
 class Watchdog:
-    """Looks after what the processes of one pool have posted."""
+    """Watches the runs that the processes of one pool have posted."""
 
     def __init__(self, board: Board, concluder: Concluder) -> None:
         self.board = board
@@ -49,13 +48,13 @@ class Watchdog:
             except RedisError as error:
                 log.warning("lease.not_renewed", error=str(error))
             except Exception:
-                # Nobody else would end what hangs.
+                # Nothing else would end a run that hangs.
                 log.exception("watchdog.failed")
 
     def look(self, now: float) -> None:
-        """Kill what has outlived its deadline, renew leases, conclude the runs of the killed.
+        """Kill processes after their deadline, renew leases, conclude the runs of the killed.
 
-        Killing comes first: it needs no Redis. Raises RedisError; the next look tries again.
+        Killing comes first, since it needs no Redis. Raises RedisError; the next look tries again.
         """
         going = list(self._going())
         for posted in going:
@@ -70,7 +69,7 @@ class Watchdog:
                 del self._killed[pid]
 
     def _going(self) -> list[Posted]:
-        """Return the runs whose processes live, each with its deadline as it is by now."""
+        """Return the runs whose processes live, each with its present deadline."""
         going = []
         for index, posted in self.board.read():
             if is_alive(posted.pid):
@@ -98,7 +97,7 @@ class Watchdog:
             time.sleep(0.01)
 
     def _renew(self, posted: Posted, now: float) -> None:
-        """Renew in place of a process whose own thread does not get to it."""
+        """Renew a lease for a process whose own thread does not run."""
         why = self.concluder.renew(posted)
         key = (posted.holder, posted.run_id)
         if why and key not in self._unwanted:
@@ -107,7 +106,7 @@ class Watchdog:
 
 
 def install_watchdog(concluder: Callable[[], Concluder]) -> None:
-    """Have this process, if it becomes a Celery worker, watch over the processes of its pool."""
+    """Have this process watch the processes of its pool, if it becomes a Celery worker."""
 
     def start(**_: Any) -> None:
         watchdog = Watchdog(share_board(), concluder())

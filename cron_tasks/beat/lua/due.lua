@@ -2,8 +2,8 @@
 -- `last_entry` is the last entry of the page before, or '' for the first page. The page is empty
 -- where that entry is gone: where the next page would begin is not known.
 -- Returns the entries and their scores in turn, the definition, meta and job of each, the number of
--- edits, the next due time, the next deadline ('inf' for none), whether the registry is complete, and
--- the skips among the due times.
+-- edits, the next due time, the next deadline ('inf' for none), whether the registry is complete,
+-- and the skips among the due times.
 --! keys schedule generation deadlines edits sync_entry skips
 --! args now page_size last_entry
 

@@ -1,4 +1,5 @@
---! uses registry/adopt
--- Make the skips that the version before stored of a job those of this one.
-adopt(ARGV[1], KEYS[1], ARGV[2], KEYS[2], ARGV[3])
+-- Turn the skips of one job that the version before stored into those of this version.
+--! args key job_id
+--! uses registry/adopt_skips
+adopt_skips(job_id, key)
 return 1

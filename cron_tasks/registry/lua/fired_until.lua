@@ -1,14 +1,17 @@
---! uses registry/supersede
--- Return up to when ticks of a job may have fired, and the last tick that it had; the latter only
--- where its timing has `changed`. A job that was removed and comes back must not fire what it had
--- fired before. An earlier version kept only when a job was removed, not its last tick.
-local function fired_until(id, key, old, changed, removed)
-    local last, ticked = settled(old), changed and last_tick(key, old) or 0
-    if not removed then return last, ticked end
-    last = math.max(last, tonumber(removed))
-    if not old[1] then
-        local version = redis.call('LINDEX', ARGV[4] .. id, 0)
-        ticked = tonumber(version and string.match(version, '"ticked": ([%d.]+)') or last)
+-- Return up to when ticks of a job may have fired, and its last tick.
+-- The last tick is 0 where the timing of the job stays, since it is not needed then. A job that was
+-- removed (`removed_at`) and comes back must not fire what it had fired before.
+--! prefixes versions
+--! uses registry/entry
+local function fired_until(job_id, key, entry, has_new_timing, removed_at)
+    local settled = settled_until(entry)
+    local tick = has_new_timing and last_tick(key, entry) or 0
+    if not removed_at then return settled, tick end
+    settled = math.max(settled, tonumber(removed_at))
+    if not entry.definition then
+        -- An earlier version stored only when a job was removed, and not its last tick.
+        local version = redis.call('LINDEX', versions_prefix .. job_id, 0)
+        tick = tonumber(version and string.match(version, '"ticked": ([%d.]+)') or settled)
     end
-    return last, ticked
+    return settled, tick
 end

@@ -1,14 +1,17 @@
+-- Pause a job. A job that is paused already gets the new reason.
+-- Returns the ticks that this overtook (supersede.lua), or 0 where there is no such job.
+--! keys schedule
+--! args job_id pause
 --! uses registry/supersede
--- Pause a job; the ticks that this overtook, or 0 when there is no such job.
-local id, pause = ARGV[7], ARGV[8]
-local key = prefix .. id
-local old = redis.call('HMGET', key, 'definition', 'since', 'paused', 'meta', 'ticked')
-if not old[1] then return 0 end
-if not old[3] then
-    local at = counts_from(settled(old))
-    supersede(id, old, at)
-    count_since(key, at, last_tick(key, old))
-    redis.call('ZREM', KEYS[1], key)
+local key = job_entry_prefix .. job_id
+local entry = read_entry(key)
+if not entry.definition then return 0 end
+if not entry.paused then
+    -- A pause changes when the job fires, like an edit.
+    local from = effective_from(settled_until(entry))
+    supersede(job_id, entry, from)
+    store_since(key, from, last_tick(key, entry))
+    redis.call('ZREM', schedule, key)
 end
 redis.call('HSET', key, 'paused', pause)
-return passed
+return overtaken

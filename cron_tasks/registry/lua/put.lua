@@ -1,78 +1,105 @@
---! uses registry/fired_until registry/adopt registry/forget_aside registry/edited registry/fenced store/wake
--- Write a page of jobs. Each row: id, fingerprint, timing, definition, document, next tick or ''. The
--- last may be followed by `|` and the tick's nominal time, where it is another, and by `@` and the
--- time after which the tick was computed, where that is not now.
--- A row whose next tick is not after what its entry has fired, or whose nominal time is not after
--- the last tick, is not written: the answer names it, as id and time, and the caller computes its
--- next tick from that time. So no tick fires twice, however old the caller's time is, and whatever
--- the jitter was when it fired. A second list names the ticks that were overtaken.
-local refusal = fenced(KEYS[9], ARGV[7], KEYS[10], ARGV[8])
+-- Write a page of jobs: their entries, fingerprints and next ticks.
+-- Columns: `upcoming` is the next tick, '' for none. `nominal` is its fire time without jitter, ''
+-- where that is the same. `after` is the time after which the tick was computed, '' for now.
+-- `stamp` is now, as RedBeat writes it in the meta of an entry.
+-- A job is stale, and not written, when its next tick is not after what its entry has fired, or its
+-- fire time not after the last tick. So no tick fires twice, however old the caller's time is, and
+-- whatever the jitter was when it fired.
+-- Returns the stale jobs, each as id and the time from which its next tick has to be computed, and
+-- the ticks that the changes overtook (supersede.lua).
+--! keys schedule jobs set_aside wake removed source
+--! args stamp
+--! rows listed(job_id fingerprint definition document upcoming nominal after)
+--! uses registry/check_fence registry/supersede registry/fired_until registry/adopt_skips
+--! uses registry/forget_quarantine registry/count_edit store/wake
+local refusal = check_fence()
 if refusal then return refusal end
-local stamp, first = ARGV[9], 10
-local fingerprints, keys, due, over, stale = {}, {}, {}, {}, {}
-local aside, edits = redis.call('EXISTS', KEYS[3]) == 1, edited(KEYS[7])
-local gone = redis.call('EXISTS', KEYS[5]) == 1
--- Return the meta of an entry whose timing is new; it keeps the number of runs.
-local function begin_again(meta, last)
-    local runs = meta and string.match(meta, '"total_run_count": (%d+)') or '0'
-    local ran = last > clock and string.match(meta or '', '({"__type__".-})')
-    return '{"last_run_at": ' .. (ran or stamp) .. ', "total_run_count": ' .. runs .. '}'
+
+local keys = {}
+for n, job_id in listed() do keys[n] = job_entry_prefix .. job_id end
+-- In a first sync one call shows that there is nothing to read.
+local none_exists = #keys == 0 or redis.call('EXISTS', unpack(keys)) == 0
+local nothing = {}
+local any_quarantined = redis.call('EXISTS', set_aside) == 1
+local any_removed = redis.call('EXISTS', removed) == 1
+local edit = count_edit()
+local first_meta = '{"last_run_at": ' .. stamp .. ', "total_run_count": 0}'
+
+-- Return whether a definition has another schedule than the entry, or another `enabled`.
+local function changes_timing(entry, definition)
+    if not (entry.definition and entry.meta) then return true end
+    local timing = string.match(definition, '"schedule": .*')
+    return not string.find(entry.definition, timing, 1, true)
 end
-for i = first, #ARGV, 6 do
-    local id, timing = ARGV[i], ARGV[i+2]
-    local upcoming, nominal, after = string.match(ARGV[i+5], '^([^|@]*)|?([^@]*)@?(.*)$')
-    local key = prefix .. id
-    local old = redis.pcall('HMGET', key, 'definition', 'since', 'paused', 'meta', 'ticked')
-    if old.err then
-        redis.call('DEL', key)
-        old = {}
+
+-- Return the meta of an entry whose timing is new. It keeps the number of runs, and a last run that
+-- is later than now on the caller's clock.
+local function restart_meta(meta, settled)
+    if not meta then return first_meta end
+    local runs = string.match(meta, '"total_run_count": (%d+)') or '0'
+    local ran = settled > clock and string.match(meta, '({"__type__".-})') or stamp
+    return '{"last_run_at": ' .. ran .. ', "total_run_count": ' .. runs .. '}'
+end
+
+-- Return the time from which the next tick of a stale job has to be computed, else nil.
+local function stale_from(upcoming, nominal, is_scheduled, settled, tick)
+    -- A tick that is in the schedule stays there.
+    if upcoming ~= '' and not is_scheduled and tonumber(upcoming) <= settled then
+        return string.format('%.6f', settled)
     end
-    local since, meta = old[2], old[4]
-    local changed = not (old[1] and meta and string.find(old[1], timing, 1, true))
-    local scheduled = not changed and redis.call('ZSCORE', KEYS[1], key)
-    local removed = gone and redis.call('ZSCORE', KEYS[5], id)
-    local last, ticked = fired_until(id, key, old, changed, removed)
-    if upcoming ~= '' and not scheduled and tonumber(upcoming) <= last then
-        stale[#stale + 1] = id
-        stale[#stale + 1] = string.format('%.6f', last)
-    elseif nominal ~= '' and tonumber(nominal) <= ticked then
-        stale[#stale + 1] = id
-        stale[#stale + 1] = upcoming
+    if nominal ~= '' and tonumber(nominal) <= tick then return upcoming end
+    return nil
+end
+
+local fingerprints, due, ended, written, stale = {}, {}, {}, {}, {}
+for n, job_id, fingerprint, definition, document, upcoming, nominal, after in listed() do
+    local key = keys[n]
+    local entry = none_exists and nothing or read_entry(key)
+    if entry.is_broken then redis.call('DEL', key) end
+    local has_new_timing = changes_timing(entry, definition)
+    local is_scheduled = not has_new_timing and redis.call('ZSCORE', schedule, key)
+    local removed_at = any_removed and redis.call('ZSCORE', removed, job_id)
+    local settled, tick = fired_until(job_id, key, entry, has_new_timing, removed_at)
+    local compute_from = stale_from(upcoming, nominal, is_scheduled, settled, tick)
+    if compute_from then
+        stale[#stale + 1] = {job_id, compute_from}
     else
-        local at, unread = counts_from(last), aside and redis.call('HEXISTS', KEYS[3], key) == 1
-        if not scheduled and (old[1] or gone) then
-            adopt(ARGV[5] .. id, KEYS[1], key, KEYS[11], clock)
+        local from = effective_from(settled)
+        local is_quarantined = any_quarantined and redis.call('HEXISTS', set_aside, key) == 1
+        local since, meta = entry.since or from, entry.meta
+        if not is_scheduled and (entry.definition or any_removed) then adopt_skips(job_id, key) end
+        if is_quarantined then forget_quarantine(job_id, from) end
+        if has_new_timing then
+            meta = restart_meta(meta, settled)
+            if entry.definition then
+                supersede(job_id, entry, from)
+                if upcoming == '' then ended[#ended + 1] = key end
+            end
+            since = after == '' and from or effective_from(math.max(settled, tonumber(after)))
+            if tick > 0 then store_since(key, since, tick) end
+        elseif is_quarantined then
+            supersede(job_id, entry, from)
+            since = from
+            store_since(key, since, last_tick(key, entry))
         end
-        if unread then forget_aside(ARGV[5] .. id, at) end
-        if changed then
-            meta = begin_again(meta, last)
-            if old[1] then supersede(id, old, at) end
-            if old[1] and upcoming == '' then over[#over + 1] = key end
-            since = counts_from(math.max(last, tonumber(after) or 0))
-            if ticked > 0 then count_since(key, since, ticked) end
-        elseif unread then
-            supersede(id, old, at)
-            since = at
-            count_since(key, since, last_tick(key, old))
-        end
-        if upcoming ~= '' and not scheduled and not old[3] then
+        if upcoming ~= '' and not is_scheduled and not entry.paused then
             due[#due + 1] = upcoming
             due[#due + 1] = key
         end
-        redis.call('HSET', key, 'definition', ARGV[i+3], 'meta', meta, 'job', ARGV[i+4],
-            'since', since or at, 'edit', edits)
-        keys[#keys + 1] = key
-        fingerprints[#fingerprints + 1] = id
-        fingerprints[#fingerprints + 1] = ARGV[i+1]
+        redis.call('HSET', key, 'definition', definition, 'meta', meta, 'job', document,
+            'since', since, 'edit', edit)
+        written[#written + 1] = key
+        fingerprints[#fingerprints + 1] = job_id
+        fingerprints[#fingerprints + 1] = fingerprint
     end
 end
-if #due > 0 then redis.call('ZADD', KEYS[1], unpack(due)) end
-if #over > 0 then redis.call('ZREM', KEYS[1], unpack(over)) end
-if #keys > 0 then
-    redis.call('HSET', KEYS[2], unpack(fingerprints))
-    redis.call('HDEL', KEYS[3], unpack(keys))
-    -- Until the sync has ended, the registry is not the list that the service calls by these names.
-    redis.call('HDEL', KEYS[8], 'etag', 'last_modified')
-    wake_beat(KEYS[4])
+if #due > 0 then redis.call('ZADD', schedule, unpack(due)) end
+if #ended > 0 then redis.call('ZREM', schedule, unpack(ended)) end
+if #written > 0 then
+    redis.call('HSET', jobs, unpack(fingerprints))
+    redis.call('HDEL', set_aside, unpack(written))
+    -- Until the sync has ended, the registry is not the list that these validators stand for.
+    redis.call('HDEL', source, 'etag', 'last_modified')
+    wake_beat(wake)
 end
-return {stale, passed}
+return {stale, overtaken}

@@ -1,25 +1,29 @@
---! uses registry/supersede registry/fenced
--- Remove a page of jobs, given by their ids; the ticks that this overtook. What they were stays in their versions, and until when
--- in `removed`, so that one that comes back fires nothing a second time.
-local refusal = fenced(KEYS[9], ARGV[7], KEYS[10], ARGV[8])
+-- Remove a page of jobs.
+-- Their versions keep what they were, and `removed` until when. So a job that comes back does not
+-- fire a tick a second time.
+-- Returns the ticks that this overtook (supersede.lua).
+--! keys schedule jobs set_aside removed failing source untold
+--! prefixes history
+--! rows gone(job_id)
+--! uses registry/check_fence registry/supersede
+local refusal = check_fence()
 if refusal then return refusal end
-local history, first = ARGV[9], 10
-for i = first, #ARGV do
-    local id = ARGV[i]
-    local key = prefix .. id
-    local old = redis.pcall('HMGET', key, 'definition', 'since', 'paused', 'meta', 'ticked')
-    if old.err then old = {} end
-    local at = counts_from(settled(old))
-    supersede(id, old, at)
-    redis.call('ZADD', KEYS[5], at, id)
-    redis.call('ZREM', KEYS[1], key)
-    redis.call('DEL', key, history .. id)
-    redis.call('HDEL', KEYS[2], id)
-    redis.call('HDEL', KEYS[3], key)
-    redis.call('HDEL', KEYS[6], id)
-    redis.call('HDEL', KEYS[12], id)
+for _, job_id in gone() do
+    local key = job_entry_prefix .. job_id
+    local entry = read_entry(key)
+    local from = effective_from(settled_until(entry))
+    supersede(job_id, entry, from)
+    redis.call('ZADD', removed, from, job_id)
+    redis.call('ZREM', schedule, key)
+    redis.call('DEL', key, history_prefix .. job_id)
+    redis.call('HDEL', jobs, job_id)
+    redis.call('HDEL', set_aside, key)
+    redis.call('HDEL', failing, job_id)
+    redis.call('HDEL', untold, job_id)
 end
-redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', '(' .. (now - days))
-redis.call('EXPIRE', KEYS[5], days)
-redis.call('HDEL', KEYS[8], 'etag', 'last_modified')
-return passed
+-- The members of a sorted set have no time to live of their own.
+redis.call('ZREMRANGEBYSCORE', removed, '-inf', '(' .. (now - audit_ttl))
+redis.call('EXPIRE', removed, audit_ttl)
+-- Until the sync has ended, the registry is not the list that these validators stand for.
+redis.call('HDEL', source, 'etag', 'last_modified')
+return overtaken

@@ -1,18 +1,20 @@
---! uses registry/supersede registry/adopt store/wake
--- End a pause. 'resumed', 'running' when there is none, or, when the next tick that is given is not
--- after what the entry has fired, the time from which the caller has to compute it.
-local id, upcoming = ARGV[7], ARGV[8]
-local key = prefix .. id
-local old = redis.call('HMGET', key, 'definition', 'since', 'paused', 'meta', 'ticked')
-if not old[3] then return 'running' end
-local at = counts_from(settled(old))
-if upcoming ~= '' and tonumber(upcoming) <= tonumber(at) then return at end
-supersede(id, old, at)
-count_since(key, at, last_tick(key, old))
-adopt(ARGV[5] .. id, KEYS[1], key, KEYS[11], clock)
+-- End a pause. `upcoming` is the next tick, '' for none.
+-- Returns 'resumed', 'running' where there is no pause, or the time from which the caller has to
+-- compute the next tick, where the one given is not after what the entry has fired.
+--! keys schedule wake
+--! args job_id upcoming
+--! uses registry/supersede registry/adopt_skips store/wake
+local key = job_entry_prefix .. job_id
+local entry = read_entry(key)
+if not entry.paused then return 'running' end
+local from = effective_from(settled_until(entry))
+if upcoming ~= '' and tonumber(upcoming) <= tonumber(from) then return from end
+supersede(job_id, entry, from)
+store_since(key, from, last_tick(key, entry))
+adopt_skips(job_id, key)
 redis.call('HDEL', key, 'paused')
 if upcoming ~= '' then
-    redis.call('ZADD', KEYS[1], upcoming, key)
-    wake_beat(KEYS[4])
+    redis.call('ZADD', schedule, upcoming, key)
+    wake_beat(wake)
 end
 return 'resumed'

@@ -1,12 +1,13 @@
---! uses registry/keep_skip registry/edited
--- Skip a fire time of a job: 1, or 0 if it has fired, is skipped already, or is not scheduled.
--- What beat judged ahead counts no more, as after an edit. The job's next tick is news, where the
--- service wants reports (the fourth key).
-local schedule, edits, skips = KEYS[1], KEYS[2], KEYS[3]
-local entry, id, tick, now, job = unpack(ARGV)
-local due = redis.call('ZSCORE', schedule, entry)
-if not due or tonumber(due) > tonumber(tick) then return 0 end
-if not keep_skip(skips, id, tick, now) then return 0 end
-redis.call('HSET', entry, 'edit', edited(edits))
-if KEYS[4] then redis.call('ZADD', KEYS[4], now, job) end
+-- Skip a fire time of a job.
+-- Returns 1, or 0 where it has fired, is skipped already, or the job is not scheduled.
+--! keys schedule reports
+--! args key job_id run_id fire_time report
+--! uses registry/store_skip registry/count_edit
+local due = redis.call('ZSCORE', schedule, key)
+if not due or tonumber(due) > tonumber(fire_time) then return 0 end
+if not store_skip(run_id, fire_time) then return 0 end
+-- What beat judged ahead does not know of the skip: it is dropped, as after an edit.
+redis.call('HSET', key, 'edit', count_edit())
+-- With `report` the REST service wants to know that the job has another next tick.
+if report ~= '' then redis.call('ZADD', reports, now, job_id) end
 return 1

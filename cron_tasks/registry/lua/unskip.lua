@@ -1,8 +1,10 @@
---! uses registry/edited
--- Take a skip back: 1, or 0 if there is none, or none any more. The job's next tick is news, where
--- the service wants reports (the third key).
-local edits, skips, entry, id = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
-if redis.call('ZREM', skips, id) == 0 then return 0 end
-if redis.call('EXISTS', entry) == 1 then redis.call('HSET', entry, 'edit', edited(edits)) end
-if KEYS[3] then redis.call('ZADD', KEYS[3], ARGV[3], ARGV[4]) end
+-- Take a skip back. Returns 1, or 0 where there is none, or none any more.
+--! keys skips reports
+--! args key job_id run_id now report
+--! uses registry/count_edit
+if redis.call('ZREM', skips, run_id) == 0 then return 0 end
+-- What beat judged ahead skips the fire time: it is dropped, as after an edit.
+if redis.call('EXISTS', key) == 1 then redis.call('HSET', key, 'edit', count_edit()) end
+-- With `report` the REST service wants to know that the job has another next tick.
+if report ~= '' then redis.call('ZADD', reports, now, job_id) end
 return 1

@@ -1,18 +1,22 @@
---! uses store/wake registry/adopt
--- Put jobs that were missing back into the schedule, each as id, edit, next tick. A job that has
--- been edited, paused, removed or scheduled since it was looked at is left alone.
-local schedule, wake_list, skips = KEYS[1], KEYS[2], KEYS[3]
-local prefix, accounts, now = ARGV[1], ARGV[2], ARGV[3]
-local done = {}
-for i = 4, #ARGV, 3 do
-    local key = prefix .. ARGV[i]
-    local entry = redis.call('HMGET', key, 'edit', 'paused', 'definition')
-    if entry[3] and not entry[2] and (entry[1] or '') == ARGV[i+1] then
-        if redis.call('ZADD', schedule, 'NX', ARGV[i+2], key) == 1 then
-            adopt(accounts .. ARGV[i], schedule, key, skips, now)
-            done[#done + 1] = ARGV[i]
+-- Put jobs that are missing in the schedule back into it.
+-- Columns: the edit that the job had when it was looked at, and its next tick. A job that has been
+-- edited, paused, removed or scheduled since then is left alone.
+-- Returns the ids of the jobs that were put back.
+--! keys schedule wake
+--! prefixes job_entry
+--! rows lacking(job_id edit upcoming)
+--! uses store/wake registry/adopt_skips
+local put_back = {}
+for _, job_id, edit, upcoming in lacking() do
+    local key = job_entry_prefix .. job_id
+    local definition, edit_now, paused =
+        unpack(redis.call('HMGET', key, 'definition', 'edit', 'paused'), 1, 3)
+    if definition and not paused and (edit_now or '') == edit then
+        if redis.call('ZADD', schedule, 'NX', upcoming, key) == 1 then
+            adopt_skips(job_id, key)
+            put_back[#put_back + 1] = job_id
         end
     end
 end
-if #done > 0 then wake_beat(wake_list) end
-return done
+if #put_back > 0 then wake_beat(wake) end
+return put_back

@@ -1,10 +1,10 @@
---! uses registry/fenced
 -- Store by how much a sync of single rows changed the numbers of jobs, of scheduled jobs and of
--- rejected rows. What else differs from them stays to be seen by the next sync of the list. The
--- registry is no longer the list that the service calls by its validators.
---! keys sync_lock generation source
---! args token known jobs scheduled rejected
-local refusal = fenced(sync_lock, token, generation, known)
+-- rejected rows. If the numbers differ for another reason, the next sync of the list still sees it.
+-- The registry is no longer the list that the service calls by its validators.
+--! keys source
+--! args jobs scheduled rejected
+--! uses registry/check_fence
+local refusal = check_fence()
 if refusal then return refusal end
 redis.call('HINCRBY', source, 'jobs', jobs)
 redis.call('HINCRBY', source, 'scheduled', scheduled)

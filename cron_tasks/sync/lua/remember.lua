@@ -1,11 +1,15 @@
---! uses registry/fenced
--- Store what a sync found: the fields of the source's hash, and with a time given the generation of
--- a registry that has just been built. How many jobs and rejected rows there are goes with it, so
--- that the next sync notices when some of them are gone.
-local refusal = fenced(KEYS[1], ARGV[1], KEYS[2], ARGV[2])
+-- Store how a sync ended: fields of the source's hash, and the numbers of jobs and rejected rows.
+-- The next sync compares the numbers and so notices that some of them are gone. `built_at` is the
+-- generation of a registry that has just been built, '' after a sync that failed. A registry that
+-- has a generation keeps it.
+--! keys source jobs schedule rejected
+--! args built_at
+--! rows fields(field value)
+--! uses registry/check_fence
+local refusal = check_fence()
 if refusal then return refusal end
-if ARGV[3] ~= '' then redis.call('SET', KEYS[2], ARGV[3], 'NX') end
-redis.call('HSET', KEYS[3], 'jobs', redis.call('HLEN', KEYS[4]),
-    'scheduled', redis.call('ZCARD', KEYS[5]), 'rejected', redis.call('HLEN', KEYS[6]),
-    unpack(ARGV, 4))
+if built_at ~= '' then redis.call('SET', generation, built_at, 'NX') end
+redis.call('HSET', source, 'jobs', redis.call('HLEN', jobs),
+    'scheduled', redis.call('ZCARD', schedule), 'rejected', redis.call('HLEN', rejected))
+for _, field, value in fields() do redis.call('HSET', source, field, value) end
 return 1

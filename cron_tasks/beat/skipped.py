@@ -1,4 +1,4 @@
-"""What beat passes over when it fires a job: ticks that are missed or skipped. Pure."""
+"""The ends of ticks that beat skips when it fires a job. Pure."""
 
 from collections.abc import Iterable
 
@@ -11,13 +11,14 @@ from cron_tasks.runs.outcomes import Attempt, Result, conclude
 from cron_tasks.settings import Settings
 
 
-def skipped(job: Job, ticks: Iterable[float], now: float, settings: Settings) -> list[Outcome]:
+def conclude_skipped(
+    job: Job, ticks: Iterable[float], now: float, settings: Settings
+) -> list[Outcome]:
     """Return the ends of ticks (seconds) that somebody had skipped."""
-    result, by = Result("skipped", "by_hand"), Attempt(0, None, now, None)
-    run_ids = [RunId(job.id, tick) for tick in ticks]
+    result, attempt = Result("skipped", "by_hand"), Attempt(0, None, now, None)
     ends = []
-    for run_id in run_ids:
-        run = Run(job, run_id, run_id.scheduled_for, 0)
+    for tick in ticks:
+        run_id = RunId(job.id, tick)
         unfired = OpenRun(run_id, State(Kind.PENDING), "", "")
-        ends.append(conclude(run, unfired, result, by, settings, 0.0))
+        ends.append(conclude(Run(job, run_id, tick, 0), unfired, result, attempt, settings, 0.0))
     return ends

@@ -1,0 +1,20 @@
+-- Take a broken entry out of the schedule, and account for its ticks from now on as missed.
+-- `job_id` is '' for an entry that does not belong to a job.
+--! keys schedule set_aside jobs source
+--! prefixes account
+--! args key reason job_id audit_ttl
+redis.call('HSET', set_aside, key, reason)
+local due = redis.call('ZSCORE', schedule, key)
+redis.call('ZREM', schedule, key)
+if job_id ~= '' then
+    if due then
+        local line = '{"from": ' .. due .. ', "status": "missed", "reason": "set_aside"}'
+        redis.call('ZADD', account_prefix .. job_id, due, line)
+        redis.call('EXPIRE', account_prefix .. job_id, audit_ttl)
+    end
+    -- Without a fingerprint, and without validators for a conditional request, the next sync
+    -- reads the list and writes the job again, or removes it.
+    redis.call('HSET', jobs, job_id, '')
+    redis.call('HDEL', source, 'etag', 'last_modified')
+end
+return 1

@@ -1,0 +1,111 @@
+"""Writes the changes of a sync into the registry, a thousand jobs to a call."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import MappingProxyType
+
+from redis import Redis
+
+from cron_tasks.jobs.routing import routing_options
+from cron_tasks.ledger.records import Overtaken
+from cron_tasks.registry import entries, steps
+from cron_tasks.registry.fence import Fence
+from cron_tasks.registry.first_due import first_due, group_by_read_time
+from cron_tasks.registry.plan import Changes, Desired
+from cron_tasks.store.paging import pages
+
+#: A row of `put`: job id, fingerprint, definition, document, next tick, its fire time without
+#: jitter, and the time after which it was computed.
+Row = tuple[str, str, str, bytes, str, str, str]
+#: Called with ticks that a change overtakes, and the reason for which they are missed.
+OnOvertaken = Callable[[list[Overtaken], str], object]
+
+
+class Writer:
+    """Writes into the registry of one Redis for as long as `fence` holds.
+
+    `audited` is for how many seconds the audit looks back. `on_overtaken` is called with the ticks
+    of each page that were due and had not fired.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        audited: int,
+        fence: Fence,
+        on_overtaken: OnOvertaken = lambda *_: None,
+    ) -> None:
+        self.redis = redis
+        self._audited = audited
+        self._fence = fence
+        self._on_overtaken = on_overtaken
+
+    def write(
+        self,
+        changes: Changes,
+        clock: Callable[[], float],
+        last_read: float | None = None,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Write a complete plan. An edit fires strictly after it is written.
+
+        The exception is a job whose only tick lies after `last_read`, when the list was last read
+        with success (seconds since the epoch). It is due at once, as a late tick. `progress` is
+        called with the number of jobs in each page. Raises WriteRefused when the fence no longer
+        holds, ValueError when the plan has candidates left.
+        """
+        if changes.candidates:
+            raise ValueError("the plan has candidates that were not judged")
+        # While Redis writes one page, the next is made.
+        with ThreadPoolExecutor(1) as writer:
+            written: Future[None] | None = None
+            for page in pages(changes.desired):
+                for jobs, since in group_by_read_time(page, clock(), last_read):
+                    rows = _make_rows(jobs, since)
+                    if written is not None:
+                        written.result()
+                    written = writer.submit(self._put, jobs, rows, since)
+                progress(len(page))
+            if written is not None:
+                written.result()
+        for job_ids in pages(changes.removed):
+            self._remove(job_ids, clock())
+            progress(len(job_ids))
+
+    def _put(self, page: Sequence[Desired], rows: list[Row], now: float) -> None:
+        """Write a page. A job that has fired meanwhile is due after what it has fired."""
+        jobs = {desired.job.id: desired for desired in page}
+        change = steps.describe_change(now, "edited", self._audited)
+        stamp = entries.format_time(now)
+        while rows:
+            stale, overtaken = steps.put(
+                self.redis, stamp=stamp, listed=rows, **change, **self._fence.values
+            )
+            if overtaken:
+                self._on_overtaken(Overtaken.parse_rows(overtaken), "edited")
+            fired = {job_id: float(last) for job_id, last in stale}
+            rows = _make_rows([jobs[job_id] for job_id in fired], now, fired)
+
+    def _remove(self, job_ids: Sequence[str], now: float) -> None:
+        change = steps.describe_change(now, "removed", self._audited)
+        gone = [(job_id,) for job_id in job_ids]
+        overtaken = steps.remove(self.redis, gone=gone, **change, **self._fence.values)
+        if overtaken:
+            self._on_overtaken(Overtaken.parse_rows(overtaken), "removed")
+
+
+def _make_rows(
+    page: Sequence[Desired], now: float, fired: Mapping[str, float] = MappingProxyType({})
+) -> list[Row]:
+    """Return the rows of `put`. `fired` has, by job id, the time after which the job is due."""
+    rows: list[Row] = []
+    for desired in page:
+        job = desired.job
+        after = max(now, fired.get(job.id, now))
+        timing, upcoming, nominal = first_due(job.schedule, job.enabled, after)
+        definition = entries.format_definition(job.id, timing, routing_options(job))
+        computed_after = repr(after) if job.id in fired else ""
+        document = job.to_document()
+        due = upcoming, nominal, computed_after
+        rows.append((job.id, desired.fingerprint, definition, document, *due))
+    return rows
