@@ -1,5 +1,6 @@
 """A poke with ids has these rows read and no others, and loses nothing that the list decides."""
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -243,22 +244,22 @@ def test_another_installation_reads_nothing(redis: Redis, rest: RestServer) -> N
 
 def test_a_poke_during_a_read_leads_to_another(system: System) -> None:
     """The list was read before the edit, and does not undo it."""
-    edits = iter([job(1, name="edited")])
+    edits, busy = iter([job(1, name="edited")]), []
 
     def edit(handler: Handler) -> bool:
-        old = list(system.rest.jobs)
-        if (row := next(edits, None)) is not None:
-            handler._list_jobs()
-            system.rest.jobs = [row, *old[1:]]
-            system.redis.lpush(names.POKE, "1")
-            assert system.reconciler.sync(time.time, ids=[]) is None
-            return True
-        return False
+        listed = json.dumps(system.rest.jobs).encode()
+        if (row := next(edits, None)) is None:
+            return False
+        system.rest.jobs = [row, *system.rest.jobs[1:]]
+        system.redis.lpush(names.POKE, "1")
+        busy.append(system.reconciler.sync(time.time, ids=[]))
+        return reply(200, listed)(handler)
 
     system.rest.answer = edit
     del system.rest.requests[:]
     system.sync()
     assert system.paths == ["", "1/"]
+    assert busy == [None]
     assert system.name("1") == "edited"
 
 
