@@ -158,10 +158,14 @@ def test_what_is_not_a_sync_is_logged_and_dropped(
         app.send_task(names.RUN_TASK, ["later"], queue=names.SYNC_QUEUE)
         app.send_task(names.SYNC_TASK, queue=names.SYNC_QUEUE, time_limit=60)
     redis.lpush(names.SYNC_QUEUE, "no JSON", "[]", json.dumps({"properties": {}, "headers": 3}))
+    celery.run("call", names.SYNC_TASK, "--queue", "elsewhere")
+    message = json.loads(redis.lpop("elsewhere") or "")
+    message["headers"]["timelimit"] = 5
+    redis.lpush(names.SYNC_QUEUE, json.dumps(message))
     rest.jobs = [LATER, OTHER]
     ask(redis_url)
     wait_until(knows(redis, "later", "other"), "the sync")
-    wait_until(lambda: worker.output.count('"message.dropped"') == 4, "what was dropped")
+    wait_until(lambda: worker.output.count('"message.dropped"') == 5, "what was dropped")
     assert worker.alive
 
 

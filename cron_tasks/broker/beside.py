@@ -21,6 +21,7 @@ from celery.worker.request import Request
 from kombu import Consumer, Exchange, Queue
 from redis.exceptions import RedisError
 
+from cron_tasks.broker.transport import UNREADABLE_ERRORS
 from cron_tasks.store.names import SYNC_QUEUE, SYNC_TASK
 from cron_tasks.text.display import short_repr
 
@@ -113,7 +114,12 @@ class SyncBeside(StartStopStep):
             request = _make_request(message, worker, dispatcher, connection.connection_errors)
             if request is None or request.revoked():
                 return
-            if result := request.execute_using_pool(self._pool):
+            try:
+                result = request.execute_using_pool(self._pool)
+            except UNREADABLE_ERRORS as error:
+                _log_dropped(message, f"{type(error).__name__}: {error}")
+                return
+            if result:  # A pool that ends takes no more.
                 result.wait()
 
         with Consumer(connection, [sync_queue()], on_message=run, accept=["json"], no_ack=True):
@@ -138,7 +144,7 @@ def _make_request(message: Any, worker: Any, dispatcher: Any, errors: Any) -> Re
             connection_errors=errors,
             task=worker.app.tasks[SYNC_TASK],
         )
-    except Exception as error:
+    except UNREADABLE_ERRORS as error:
         _log_dropped(message, f"{type(error).__name__}: {error}")
         return None
     request.send_event(
