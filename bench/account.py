@@ -15,7 +15,7 @@ from cron_tasks.ledger.day_count import count_one
 from cron_tasks.registry.plan import Policy, plan_changes
 from cron_tasks.registry.registry import PAGE
 from cron_tasks.schedules.durations import DAY
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.client import connect
 
 SIZES = (10_000, 100_000)
@@ -45,14 +45,14 @@ def live_a_day(redis: Redis, count: int, until: float) -> float:
     for day, counts in by_day.items():
         for start in range(0, count, PAGE):
             page = {str(n): counts[n % 60] for n in range(start, min(start + PAGE, count))}
-            redis.hset(f"{names.COUNT_PREFIX}{day}", mapping=page)
+            redis.hset(f"{keys.COUNT_PREFIX}{day}", mapping=page)
     used: int = redis.info("memory")["used_memory"] - before
     for start in range(0, count, PAGE):
         scores = {
-            names.entry_key(str(n)): (until - n % 60 * 60) // HOUR * HOUR + n % 60 * 60 + HOUR
+            keys.entry_key(str(n)): (until - n % 60 * 60) // HOUR * HOUR + n % 60 * 60 + HOUR
             for n in range(start, min(start + PAGE, count))
         }
-        redis.zadd(names.SCHEDULE, scores, xx=True)
+        redis.zadd(keys.SCHEDULE, scores, xx=True)
     return used / count / len(by_day)
 
 

@@ -11,7 +11,7 @@ from helpers import wait_until
 
 from bench.report import seconds, table
 from bench.stage import Stage, register, stage
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 QUEUE = "queue:to_telegram"
 DEATHS = 7
@@ -25,10 +25,10 @@ def takeover(on: Stage, number: signal.Signals) -> tuple[float, float]:
     second.wait_for("beat.standing_by")
     # At any time between two renewals of the lock.
     time.sleep(random.uniform(1, 4))
-    token = on.redis.get(names.LEADER_LOCK)
+    token = on.redis.get(keys.LEADER_LOCK)
     begun = time.time()
     first.signal(number)
-    wait_until(lambda: on.redis.get(names.LEADER_LOCK) not in (token, None), "a new leader", 20)
+    wait_until(lambda: on.redis.get(keys.LEADER_LOCK) not in (token, None), "a new leader", 20)
     leads = time.time()
 
     def told() -> list[float]:

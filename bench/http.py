@@ -18,7 +18,7 @@ from bench.report import seconds, table
 from bench.stage import Stage, stage
 from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.registry.plan import Policy, plan_changes
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 RUNS = 5
 COUNT = 2_000
@@ -63,7 +63,7 @@ def measure(on: Stage, delay: float, pool: list[str], concurrency: int) -> tuple
     beat.wait_for("beat.leading")
     due = float(int(time.time() + 4))
     register(on.redis, f"http://127.0.0.1:{ours.recv()}/", due)
-    wait_until(lambda: on.redis.llen(names.RECENT) >= COUNT, "the runs", 120)
+    wait_until(lambda: on.redis.llen(keys.RECENT) >= COUNT, "the runs", 120)
     taken = time.time() - due
     for process in (worker, beat):
         process.kill()

@@ -15,7 +15,7 @@ from bench.stage import register
 from cron_tasks.beat.due import judge_page, read_page
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.client import connect
 
 SIZES = (1_000, 1_000_000)
@@ -29,14 +29,14 @@ FAR = "2099-01-01T00:00:00Z"
 
 def tick(redis: Redis) -> float:
     """Seconds to read, judge and advance DUE jobs, the median of TICKS."""
-    redis.set(names.LEADER_LOCK, "bench", ex=600)
+    redis.set(keys.LEADER_LOCK, "bench", ex=600)
     settings = Settings()
     ledger = Ledger(redis, settings)
-    keys = [names.entry_key(str(number)) for number in range(DUE)]
+    entry_keys = [keys.entry_key(str(number)) for number in range(DUE)]
     times = []
     for number in range(TICKS):
         now = time.time() + number
-        redis.zadd(names.SCHEDULE, dict.fromkeys(keys, now))
+        redis.zadd(keys.SCHEDULE, dict.fromkeys(entry_keys, now))
         begun = time.perf_counter()
         batch = judge_page(read_page(redis, now), now, settings)
         ledger.advance("bench", now, batch.advances, batch.edits)

@@ -74,7 +74,7 @@ def write_garbage(world: World) -> str:
         "body": "[[], {}, {}]",
     }
     with Redis.from_url((world.broker or world.valkey).url) as broker:
-        broker.lpush("celery", "no JSON", "[]", "{}", json.dumps(misshapen))
+        broker.lpush("cron_tasks", "no JSON", "[]", "{}", json.dumps(misshapen))
     return "garbage in the broker's list"
 
 

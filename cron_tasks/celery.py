@@ -15,12 +15,12 @@ from celery import Celery
 from celery.signals import beat_init, celeryd_init, heartbeat_sent, worker_init
 from celery.utils.text import str_to_list
 
-from cron_tasks.broker.transport import EventsTogether, Unacknowledged, default_queue
+from cron_tasks.broker.transport import EventsTogether, Unacknowledged, make_worker_queue
 from cron_tasks.errors import SettingsError
 from cron_tasks.jobs import plugins
 from cron_tasks.jobs.queues import QueuesInUse, QueueUse
 from cron_tasks.settings import Settings, load
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.client import TIMEOUT
 from cron_tasks.store.urls import parse_redis_url
 from cron_tasks.telemetry import logs
@@ -35,9 +35,10 @@ LEADER_TTL = 6
 
 def make_configuration(settings: Settings) -> dict[str, object]:
     """Return Celery's configuration."""
-    url, transport = _broker_options(settings.redis_url.get_secret_value())
+    url = settings.redis_url.get_secret_value()
+    broker_url, transport = _broker_options(url)
     return {
-        "broker_url": url,
+        "broker_url": broker_url,
         "broker_transport_options": transport,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
@@ -52,8 +53,9 @@ def make_configuration(settings: Settings) -> dict[str, object]:
         "task_ignore_result": True,
         "result_expires": None,
         # No message is ever unacknowledged (broker/transport.py) or prefetched by a worker.
-        "task_queues": [default_queue()],
-        "task_routes": {names.SYNC_TASK: {"queue": names.SYNC_QUEUE}},
+        "task_queues": [make_worker_queue(settings.default_queue)],
+        "task_default_queue": settings.default_queue,
+        "task_routes": {keys.SYNC_TASK: {"queue": keys.SYNC_QUEUE}},
         "task_acks_late": False,
         "worker_disable_prefetch": True,
         "worker_prefetch_multiplier": 1,
@@ -67,15 +69,15 @@ def make_configuration(settings: Settings) -> dict[str, object]:
         "beat_max_loop_interval": 2,
         "beat_enable_remote_control": True,
         "beat_schedule": {
-            names.SYNC_TASK: {
-                "task": names.SYNC_TASK,
+            keys.SYNC_TASK: {
+                "task": keys.SYNC_TASK,
                 "schedule": timedelta(seconds=settings.sync_interval),
                 # While no worker is running, one sync in the queue is enough.
                 "options": {"expires": settings.sync_interval},
             }
         },
         # beat/ makes its own client. RedBeat only shows this URL, and warns where it has to guess.
-        "redbeat_redis_url": url,
+        "redbeat_redis_url": url if url.startswith("unix:") else broker_url,
         "redbeat_redis_options": {"socket_timeout": TIMEOUT},
         "redbeat_lock_timeout": LEADER_TTL,
     }
@@ -91,10 +93,10 @@ def _broker_options(url: str) -> tuple[str, dict[str, object]]:
         # A retried LPUSH duplicates the message (kombu). Our sweep sends a lost message again.
         "retry_on_timeout": False,
     }
-    if url.startswith("sentinel://"):
-        transport["master_name"] = parse_redis_url(url).options["master_name"]
-        url = url.partition("?")[0]
-    return url, transport
+    parts = parse_redis_url(url)
+    if parts.scheme == "sentinel":
+        transport["master_name"] = parts.options["master_name"]
+    return parts.for_kombu, transport
 
 
 def _load_settings() -> Settings:
@@ -135,11 +137,14 @@ def _log_unusable_plugins(**_: object) -> None:
 
 @celeryd_init.connect
 def _leave_notifications_to_bots(options: dict[str, Any], **_: object) -> None:
-    """Refuse a worker that would read the notification queue (-Q), because it would drop
-    the notifications."""
+    """Refuse a worker that would read the notification queue, because it would drop the
+    notifications."""
     notifications = QueuesInUse()
     notifications.add([QueueUse(settings.notify_queue, "notify.queue", "CRON_TASKS_NOTIFY_QUEUE")])
-    named = [QueueUse(name.strip(), "-Q", "") for name in str_to_list(options.get("queues") or "")]
+    queues = str_to_list(options.get("queues") or "")
+    named = [QueueUse(name.strip(), "-Q", "") for name in queues]
+    if not queues:
+        named = [QueueUse(settings.default_queue, "CRON_TASKS_DEFAULT_QUEUE", "")]
     for use in named:
         for text in notifications.find_collisions([use]):
             sys.exit(text)

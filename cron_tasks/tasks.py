@@ -20,7 +20,7 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.report.reporter import Reporter, keep_reporting
 from cron_tasks.runs.outcomes import Result
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.client import connect
 from cron_tasks.sync.reconciler import Reconciler
 from cron_tasks.text.output import render_output
@@ -39,7 +39,7 @@ _service = Service()
 
 # A plug-in's validator may hang while it holds Python's lock. Without a limit, no later sync would
 # begin. The deadline counts twice: single rows are read first, and then, if need be, the list.
-@app.task(name=names.SYNC_TASK, time_limit=2 * int(settings.rest_deadline) + SYNC_LIMIT)
+@app.task(name=keys.SYNC_TASK, time_limit=2 * int(settings.rest_deadline) + SYNC_LIMIT)
 def sync_jobs(ids: list[str | int] | str | int | None = None) -> dict[str, Any]:
     """Reconcile the registry with the REST service. Return what changed.
 
@@ -53,7 +53,7 @@ def sync_jobs(ids: list[str | int] | str | int | None = None) -> dict[str, Any]:
     return report.as_json() if report else {"state": "another sync does it, or has done it"}
 
 
-@app.task(name=names.RUN_TASK, bind=True, throws=(UnknownJob,))
+@app.task(name=keys.RUN_TASK, bind=True, throws=(UnknownJob,))
 def run_job(self: Task[..., Any], job_id: str | int) -> str:
     """Run the tick that the ID of this message names or, if called by hand, the job right now.
 
@@ -68,7 +68,7 @@ def run_job(self: Task[..., Any], job_id: str | int) -> str:
         return f"{run_id} {runner.run([run_id]).get(run_id, 'was no longer waiting')}"
 
 
-@app.task(name=names.CHUNK_TASK, bind=True)
+@app.task(name=keys.CHUNK_TASK, bind=True)
 def run_chunk(self: Task[..., Any], run_ids: list[str], quick: bool = True) -> str:
     """Run a batch of ticks: those of quick actions together, others one after the other."""
     runs = [run_id for text in run_ids if (run_id := RunId.parse(text))]
@@ -96,10 +96,10 @@ def _send_alone(request: Any, run_id: RunId) -> None:
     """Send a run of a batch by itself, to the queue and with the priority of the batch."""
     delivery = request.delivery_info
     routing = {"queue": delivery["routing_key"], "priority": delivery["priority"]}
-    app.send_task(names.RUN_TASK, [run_id.job_id], task_id=run_id, **routing)
+    app.send_task(keys.RUN_TASK, [run_id.job_id], task_id=run_id, **routing)
 
 
-@app.task(name=names.DONE_TASK, bind=True)
+@app.task(name=keys.DONE_TASK, bind=True)
 def task_done(self: Task[..., Any], output: Any, handed: dict[str, Any]) -> str:
     """Conclude a run whose delegated task returned `output`."""
     return _conclude_run(handed, Result("ok", output=render_output(output)), self.request.origin)
@@ -108,7 +108,7 @@ def task_done(self: Task[..., Any], output: Any, handed: dict[str, Any]) -> str:
 # An app that also has this task calls it in the process of the failed task, with the request and
 # the exception of that task. Any other app only sends the task's ID. With `bind`, all apps would
 # only send the ID.
-@app.task(name=names.FAILED_TASK)
+@app.task(name=keys.FAILED_TASK)
 def task_failed(
     failed: Any, error: BaseException | None = None, *_: Any, handed: dict[str, Any]
 ) -> str:

@@ -20,7 +20,7 @@ from cron_tasks.jobs.validation import validate_row
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 
 @dataclass
@@ -41,9 +41,9 @@ class Beat:
 
     def tick(self) -> None:
         """One turn, without the wait at its end."""
-        self.redis.lpush(names.WAKE, "now")
+        self.redis.lpush(keys.WAKE, "now")
         self.scheduler.tick()
-        self.redis.delete(names.WAKE)
+        self.redis.delete(keys.WAKE)
 
     def run(self, seconds: int) -> dict[str, list[float]]:
         """So many turns, a second apart; the ticks that were open after them."""
@@ -61,20 +61,20 @@ class Beat:
         apply(self.redis, Changes(added=added), self.clock.now)
 
     def due(self) -> list[str]:
-        return list(self.redis.zrangebyscore(names.SCHEDULE, 0, self.clock.now))
+        return list(self.redis.zrangebyscore(keys.SCHEDULE, 0, self.clock.now))
 
     def fired(self) -> dict[str, list[float]]:
         """The ticks that wait in the ledger, by job and in their order; takes them out of it."""
         found: dict[str, list[float]] = {}
-        for tick in sorted(self.redis.hkeys(names.OPEN)):
+        for tick in sorted(self.redis.hkeys(keys.OPEN)):
             run_id = RunId.stored(tick)
             found.setdefault(run_id.job_id, []).append(run_id.scheduled_for)
-        self.redis.delete(names.OPEN, names.DEADLINES, names.BEFORE)
+        self.redis.delete(keys.OPEN, keys.DEADLINES, keys.BEFORE)
         return found
 
     def messages(self) -> list[str]:
         """The run ids for which a message of their own waits in Celery's queue."""
-        rows = self.redis.lrange("celery", 0, -1)
+        rows = self.redis.lrange("cron_tasks", 0, -1)
         ids = [json.loads(message)["headers"]["id"] for message in rows]
         return [run_id for run_id in ids if RunId.parse(run_id)]
 

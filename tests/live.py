@@ -17,7 +17,7 @@ from rest_server import Answer, Handler, RestServer, reply
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.schedules.iso8601 import iso_utc
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 HOUR = 3600
 
@@ -107,11 +107,11 @@ class Live:
             {"name": row["id"], "action": self.service.action(row["id"]), "tags": [mark]} | row
             for row in (*rows, {"id": "mark", "every": 31_536_000})
         ]
-        self.redis.lpush(names.POKE, "*")
+        self.redis.lpush(keys.POKE, "*")
         wanted = [row["id"] for row in self.rest.jobs]
 
         def counts() -> bool:
-            if not all(self.redis.hmget(names.JOBS, wanted)):
+            if not all(self.redis.hmget(keys.JOBS, wanted)):
                 return False
             found = Registry(self.redis).read_jobs(wanted)
             return all(each.job.tags == (mark,) for each in found)
@@ -127,15 +127,15 @@ class Live:
 
     def settles(self) -> None:
         """Let all that is open end."""
-        wait_until(lambda: not self.redis.exists(names.OPEN), "the end of all runs", 40)
+        wait_until(lambda: not self.redis.exists(keys.OPEN), "the end of all runs", 40)
 
     def ends(self) -> None:
         """Have the jobs end in a moment, and let all that is due by then end."""
         self.lists(*(row | {"end_at": iso_utc(soon(2))} for row in self._rows))
-        entries = [names.entry_key(row["id"]) for row in self._rows]
+        entries = [keys.entry_key(row["id"]) for row in self._rows]
 
         def over() -> bool:
-            due = self.redis.zmscore(names.SCHEDULE, entries)
+            due = self.redis.zmscore(keys.SCHEDULE, entries)
             return all(score is None for score in due)
 
         wait_until(over, "the last ticks", 40)
@@ -143,7 +143,7 @@ class Live:
 
     def state(self, run_id: str) -> str:
         """Where an open run is: p(ending), r(unning), w(aiting) or q(ueued); "" is nowhere."""
-        return (self.redis.hget(names.OPEN, run_id) or "")[:1]
+        return (self.redis.hget(keys.OPEN, run_id) or "")[:1]
 
     def reaches(self, run_id: str, *states: str) -> None:
         wait_until(lambda: self.state(run_id) in states, f"{run_id} as one of {states}", 40)
@@ -151,10 +151,10 @@ class Live:
 
 def as_if_away(redis: Redis, job_id: str, known: float, due: float) -> None:
     """Have beat find a job as if it had been known since `known`, and not fired since `due`."""
-    key = names.entry_key(job_id)
+    key = keys.entry_key(job_id)
     redis.hset(key, "since", repr(known))
     redis.hset(key, "meta", '{"last_run_at": null, "total_run_count": 1}')
-    redis.zadd(names.SCHEDULE, {key: due})
+    redis.zadd(keys.SCHEDULE, {key: due})
 
 
 def outcomes(commands: CommandLine, run_id: str) -> set[str]:
@@ -191,7 +191,7 @@ class Hourly:
         return [self.tick(number) for number in range(first, last + 1)]
 
     def known_for_long(self, redis: Redis) -> None:
-        redis.hset(names.entry_key(self.id), "since", repr(self.last - 20 * HOUR))
+        redis.hset(keys.entry_key(self.id), "since", repr(self.last - 20 * HOUR))
 
     def backfill(self, cli: CommandLine, hours: int) -> "subprocess.Popen[str]":
         """Start to make up for the ticks of the last hours, the last tick included."""

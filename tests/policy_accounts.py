@@ -19,7 +19,7 @@ from cron_tasks.audit.job_account import JobAccount
 from cron_tasks.audit.tally import Tally, audit_job
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs import queries
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 STOPPED = ("died and stopped", "cut off when done again")
 #: Comparisons that are left out.
@@ -128,7 +128,7 @@ def _counts(tally: Tally, found: Counter[tuple[str, str | None]]) -> Iterator[st
 
 
 def _dead(world: World, name: str, status: str) -> Iterator[str]:
-    dead = world.redis.zscore(names.FAILED, name) is not None
+    dead = world.redis.zscore(keys.FAILED, name) is not None
     if dead != (status == "failed"):
         yield f"{name} ended {status} and is {'' if dead else 'not '}in the dead list"
 

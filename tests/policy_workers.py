@@ -18,12 +18,12 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Flag, State
 from cron_tasks.registry.registry import Registry
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.worker.runner import Runner
 
 #: A whole hour, in 2027.
 START = 1_800_000_000.0
-QUEUE, MESSAGES = "celery", "queue:to_telegram"
+QUEUE, MESSAGES = "cron_tasks", "queue:to_telegram"
 PERMISSIONS = Permissions(http=("127.0.0.1",))
 EVENTS = ["success", "failure", "retry", "skipped", "missed"]
 SETTINGS = Settings(
@@ -64,7 +64,7 @@ class Workers:
                 self.in_turn.add(name)
 
     def opened(self) -> dict[str, str]:
-        return dict(self.redis.hgetall(names.OPEN))
+        return dict(self.redis.hgetall(keys.OPEN))
 
     def passes(self, seconds: float, beat: bool = True) -> None:
         """Let time pass; beat looks whenever it has something to do, and workers each second."""
@@ -79,8 +79,8 @@ class Workers:
             self.tick()
 
     def _upcoming(self) -> float:
-        soonest = self.redis.zrange(names.SCHEDULE, 0, 0, withscores=True)
-        soonest += self.redis.zrange(names.DEADLINES, 0, 0, withscores=True)
+        soonest = self.redis.zrange(keys.SCHEDULE, 0, 0, withscores=True)
+        soonest += self.redis.zrange(keys.DEADLINES, 0, 0, withscores=True)
         return max(min([at for _, at in soonest], default=float("inf")), self.clock.now + 1)
 
     def finished_at(self, run: Mapping[str, Any]) -> float:
@@ -93,7 +93,7 @@ class Workers:
         if (message := self.redis.rpop(QUEUE)) is None:
             return []
         whole = json.loads(message)
-        if whole["headers"]["task"] == names.RUN_TASK:
+        if whole["headers"]["task"] == keys.RUN_TASK:
             return [whole["headers"]["id"]]
         (ids, _), _, _ = json.loads(base64.b64decode(whole["body"]))
         return list(ids)

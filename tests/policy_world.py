@@ -30,7 +30,7 @@ from cron_tasks.registry import skips
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.runs import commands
 from cron_tasks.runs.overtaken import list_overtaken
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 
 class World(Workers):
@@ -53,7 +53,7 @@ class World(Workers):
 
     def ended(self) -> list[str]:
         """Runs that might be done again: those that began, and those that were to."""
-        last = {name for name, _ in self.redis.zrange(names.FAILED, 0, -1, withscores=True)}
+        last = {name for name, _ in self.redis.zrange(keys.FAILED, 0, -1, withscores=True)}
         expected = {
             RunId(job_id, tick)
             for job_id, job in self.jobs.items()
@@ -128,7 +128,7 @@ class World(Workers):
     def go_on(self) -> None:
         """Each command of a backfill opens its next run once the one before has ended."""
         for job, found, left in self.backfills:
-            while left and not self.redis.hexists(names.OPEN, left[0]):
+            while left and not self.redis.hexists(keys.OPEN, left[0]):
                 left.pop(0)
                 if left:
                     self._go_on(job, found, left[0])

@@ -20,21 +20,29 @@ class Valkey:
     """A Valkey with its data in `folder`, on one port for all its lives.
 
     `appendfsync` is when its append-only file reaches the disk; None: it has none. `preload` is a
-    library, such as another allocator, that it is started with.
+    library, such as another allocator, that it is started with. `socket` is a path at which it
+    listens too.
     """
 
     def __init__(
-        self, folder: Path, appendfsync: str | None = "everysec", preload: str | None = None
+        self,
+        folder: Path,
+        appendfsync: str | None = "everysec",
+        preload: str | None = None,
+        socket: Path | None = None,
     ) -> None:
         self.folder = folder
         self.appendfsync = appendfsync
         self.preload = preload
+        self.socket = socket
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.start()
 
     def start(self) -> None:
         config = {"maxmemory-policy": "noeviction", "save": ""}
+        if self.socket:
+            config["unixsocket"] = str(self.socket)
         if self.appendfsync:
             config |= {"appendonly": "yes", "appendfsync": self.appendfsync}
         self._server = ValkeyServer(

@@ -20,7 +20,7 @@ from cron_tasks.registry.plan import Changes, Policy, plan_changes
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import queries
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.worker.runner import Runner
 
 NOW = 1_800_000_000.0
@@ -56,9 +56,9 @@ class Stage:
 
     def fire(self, when: float = NOW) -> str:
         tick = RunId("7", when)
-        self.redis.hset(names.OPEN, tick, "p|1||")
-        self.redis.zadd(names.DEADLINES, {tick: when})
-        self.redis.zadd(names.SCHEDULE, {names.entry_key("7"): when + 3600}, xx=True)
+        self.redis.hset(keys.OPEN, tick, "p|1||")
+        self.redis.zadd(keys.DEADLINES, {tick: when})
+        self.redis.zadd(keys.SCHEDULE, {keys.entry_key("7"): when + 3600}, xx=True)
         return tick
 
     def run(self, tick: str = TICK) -> str:
@@ -75,8 +75,8 @@ class Stage:
     def fails(self, times: int = 1) -> None:
         """Make so many attempts that fail; the next one waits."""
         for _ in range(times):
-            if (self.redis.hget(names.OPEN, TICK) or "").startswith("w"):
-                self.ledger.hand_back(self.now, [(TICK, self.redis.hget(names.OPEN, TICK) or "")])
+            if (self.redis.hget(keys.OPEN, TICK) or "").startswith("w"):
+                self.ledger.hand_back(self.now, [(TICK, self.redis.hget(keys.OPEN, TICK) or "")])
             assert self.run() == "retry"
 
     @property

@@ -21,7 +21,7 @@ from cron_tasks.registry.registry import Registry
 from cron_tasks.runs.outcomes import Attempt, Result, write_record
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 START = 1_800_000_000.0 // DAY * DAY
 HOURLY = {"id": "7", "name": "Water the plants", "every": 3600}
@@ -34,7 +34,7 @@ class Story:
         self.redis = redis
         self.registry = Registry(redis)
         self.ledger = Ledger(redis, Settings())
-        redis.set(names.LEADER_LOCK, "me", ex=600)
+        redis.set(keys.LEADER_LOCK, "me", ex=600)
 
     def sync(self, now: float, *rows: dict[str, Any]) -> None:
         listed = [(f"row {n}", row) for n, row in enumerate(rows)]
@@ -43,15 +43,15 @@ class Story:
 
     def fire(self, *, job: str = "7", missed: tuple[float, float] | None = None) -> float:
         """Advance the next tick of the job as beat does, and return its time."""
-        key = names.entry_key(job)
-        due = self.redis.zscore(names.SCHEDULE, key)
+        key = keys.entry_key(job)
+        due = self.redis.zscore(keys.SCHEDULE, key)
         assert due is not None
         step = Advance(key, repr(due), due + 3600, "{}", [RunId(job, due)], job)
         if missed:
             first, last = missed
             line = write_record(RunId(job, first), Result("missed", "coalesced"), _by(last), last)
             step = Advance(key, repr(due), last + 3600, "{}", [], job, line)
-        self.ledger.advance("me", due, [step], int(self.redis.get(names.EDITS) or 0))
+        self.ledger.advance("me", due, [step], int(self.redis.get(keys.EDITS) or 0))
         return due
 
     def pass_on(self, now: float) -> None:
@@ -120,7 +120,7 @@ def test_each_end_is_counted_with_its_reason(story: Story) -> None:
 def test_one_lost_tick_of_a_day_is_named(story: Story) -> None:
     story.run(40)
     lost = hours(31)
-    story.redis.hincrby(f"{names.COUNT_PREFIX}{int(lost // DAY)}", "7", -count_one(lost))
+    story.redis.hincrby(f"{keys.COUNT_PREFIX}{int(lost // DAY)}", "7", -count_one(lost))
     found = story.audit(START, hours(40.5))
     assert (found.ok, found.lost) == (39, [RunId("7", lost)])
     assert story.audit(hours(31), hours(40.5)).lost == []
@@ -129,31 +129,31 @@ def test_one_lost_tick_of_a_day_is_named(story: Story) -> None:
 def test_several_lost_ticks_of_a_day_are_counted(story: Story) -> None:
     story.run(10)
     for lost in (hours(3), hours(5)):
-        story.redis.hincrby(f"{names.COUNT_PREFIX}{int(lost // DAY)}", "7", -count_one(lost))
+        story.redis.hincrby(f"{keys.COUNT_PREFIX}{int(lost // DAY)}", "7", -count_one(lost))
     found = story.audit(START, hours(10.5))
     assert (found.ok, found.lost) == (8, ["2 of the 10 ticks of 7 on 2027-01-15"])
 
 
 def test_an_emptied_count_loses_every_tick_by_name(story: Story) -> None:
     story.run(3)
-    story.redis.delete(f"{names.COUNT_PREFIX}{int(START // DAY)}")
+    story.redis.delete(f"{keys.COUNT_PREFIX}{int(START // DAY)}")
     assert story.audit(START, hours(3.5)).lost == [RunId("7", hours(n)) for n in (1, 2, 3)]
 
 
 def test_a_rerun_counts_with_its_last_status(story: Story) -> None:
     tick = story.fire()
     story.end(tick, Result("failed", error="broken"))
-    assert story.redis.zrange(names.FAILED, 0, -1) == [RunId("7", tick)]
+    assert story.redis.zrange(keys.FAILED, 0, -1) == [RunId("7", tick)]
     story.ledger.open([RunId("7", tick)], tick, again=True)
     story.end(tick, Result("ok"))
-    assert not story.redis.exists(names.FAILED)
+    assert not story.redis.exists(keys.FAILED)
     assert story.audit(START, hours(1.5)) == Tally(expected=1, ok=1)
 
 
 def test_what_is_expected_follows_every_edit(story: Story) -> None:
     story.run(3)
     story.sync(hours(3.5), HOURLY | {"every": 7200})
-    assert story.redis.zscore(names.SCHEDULE, names.entry_key("7")) == hours(4)
+    assert story.redis.zscore(keys.SCHEDULE, keys.entry_key("7")) == hours(4)
     story.end(story.fire(), Result("ok"))
     story.sync(hours(4.5), HOURLY | {"enabled": False})
     story.sync(hours(9.5), HOURLY)
@@ -178,7 +178,7 @@ def test_a_pause_survives_a_sync_and_ends_without_catching_up(story: Story) -> N
     story.run(1)
     story.registry.pause("7", "maintenance", hours(1.5))
     story.sync(hours(2.5), HOURLY | {"name": "Water all plants", "every": 1800})
-    assert story.redis.zscore(names.SCHEDULE, names.entry_key("7")) is None
+    assert story.redis.zscore(keys.SCHEDULE, keys.entry_key("7")) is None
     (job,) = story.registry.read_jobs(["7"])
     assert job.paused is not None
     assert job.paused.reason == "maintenance"
@@ -186,7 +186,7 @@ def test_a_pause_survives_a_sync_and_ends_without_catching_up(story: Story) -> N
     assert "it is paused: maintenance" in story.why(hours(4), hours(3))
     assert story.registry.resume("7", hours(5.25))
     assert not story.registry.resume("7", hours(5.25))
-    assert story.redis.zscore(names.SCHEDULE, names.entry_key("7")) == hours(5.5)
+    assert story.redis.zscore(keys.SCHEDULE, keys.entry_key("7")) == hours(5.5)
     assert story.audit(START, hours(5.4)) == Tally(expected=1, ok=1)
 
 
@@ -208,7 +208,7 @@ def test_ticks_of_an_entry_in_quarantine_are_missed(story: Story) -> None:
     from cron_tasks.registry.quarantine import quarantine_entry
 
     story.run(1)
-    quarantine_entry(story.redis, names.entry_key("7"), "broken", story.ledger.audited)
+    quarantine_entry(story.redis, keys.entry_key("7"), "broken", story.ledger.audited)
     assert story.audit(START, hours(3.5)) == Tally(expected=3, ok=1, missed={"set_aside": 2})
     story.sync(hours(3.5), HOURLY)
     story.run(1)
@@ -250,9 +250,9 @@ def test_why_a_run_was_in_the_way(story: Story) -> None:
     assert story.why(second, hours(9)).endswith(taken)
     going = "skipped: the run of 2027-01-15T01:00:00+00:00 was still running"
     assert story.why(third, hours(9)).endswith(going)
-    story.redis.hset(names.OPEN, RunId("7", first), "q|1|q|")
+    story.redis.hset(keys.OPEN, RunId("7", first), "q|1|q|")
     assert story.why(third, hours(9)).endswith("01:00:00+00:00 waited for its turn")
-    story.redis.hset(names.OPEN, RunId("7", first), "p|1||")
+    story.redis.hset(keys.OPEN, RunId("7", first), "p|1||")
     story.end(first, Result("failed", error="HTTP 500"), now=hours(5))
     ended = "had not ended; it ended at 2027-01-15T05:00:41+00:00 failed"
     assert story.why(third, hours(9)).endswith(ended)

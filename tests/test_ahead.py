@@ -12,7 +12,7 @@ from cron_tasks.registry import skips
 from cron_tasks.registry.plan import Changes
 from cron_tasks.registry.registry import Registry
 from cron_tasks.schedules.iso8601 import iso_utc
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 MINUTELY = {"id": "7", "name": "x", "cron_expression": "* * * * *"}
 HALF_MINUTELY = {"id": "7", "name": "x", "every": 30}
@@ -89,9 +89,9 @@ def skip_and_undo(beat: Beat) -> None:
 
 
 def lose_the_lead(beat: Beat) -> None:
-    beat.redis.set(names.LEADER_LOCK, "another's", ex=60)
+    beat.redis.set(keys.LEADER_LOCK, "another's", ex=60)
     beat.tick()
-    beat.redis.delete(names.LEADER_LOCK)
+    beat.redis.delete(keys.LEADER_LOCK)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_what_happens_in_the_last_seconds_counts(
     for _ in range(3):
         beat.tick()
     assert beat.fired().get("7", []) == [minute + late for late in fires]
-    upcoming = beat.redis.zscore(names.SCHEDULE, names.entry_key("7"))
+    upcoming = beat.redis.zscore(keys.SCHEDULE, keys.entry_key("7"))
     assert upcoming == (None if then is None else minute + then)
 
 
@@ -135,7 +135,7 @@ def test_a_job_added_in_the_last_second_fires_with_the_others(beat: Beat, minute
 
 
 def test_a_broken_number_of_edits_holds_nothing_up(beat: Beat, minute: float) -> None:
-    beat.redis.set(names.EDITS, "garbage")
+    beat.redis.set(keys.EDITS, "garbage")
     assert beat.run(2) == {"7": [minute]}
     beat.register(HALF_MINUTELY)
     assert beat.run(31) == {"7": [minute + 30]}
@@ -145,7 +145,7 @@ def test_what_was_judged_before_an_outage_is_judged_anew(beat: Beat, minute: flo
     beat.clock.now = minute + 600
     beat.tick()
     assert beat.fired() == {"7": [minute + 600]}
-    assert beat.redis.llen(names.HISTORY_PREFIX + "7") == 1, "the missed ones are recorded"
+    assert beat.redis.llen(keys.HISTORY_PREFIX + "7") == 1, "the missed ones are recorded"
 
 
 def test_pages_of_jobs_fire_once_each_though_some_go_meanwhile(
@@ -156,8 +156,8 @@ def test_pages_of_jobs_fire_once_each_though_some_go_meanwhile(
     names_of = [str(n) for n in range(3 * PAGE)]
     beat.register(*({"id": n, "name": "x", "run_at": iso_utc(due)} for n in names_of))
     beat.tick()
-    (last,) = beat.redis.zrange(names.SCHEDULE, PAGE - 1, PAGE - 1)
-    gone = names.job_id_of(last)
+    (last,) = beat.redis.zrange(keys.SCHEDULE, PAGE - 1, PAGE - 1)
+    gone = keys.job_id_of(last)
     apply(beat.redis, Changes(removed=[str(gone)]), beat.clock.now)
     beat.tick()
     beat.tick()

@@ -16,7 +16,7 @@ from test_promises import cancelled, disabled, discarded, paused, removed, repla
 from cron_tasks.ledger.records import shorten_record
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs.queries import read_record
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 EVERY = ["success", "failure", "skipped", "missed"]
 LATER = RunId("7", NOW + 3600)
@@ -42,7 +42,7 @@ def in_the_way(stage: Stage) -> None:
     other = stage.fire(NOW - 3600)
     stage.ledger.claim("w#9", stage.now, [other])
     stage.run()
-    stage.redis.delete(names.OPEN, names.DEADLINES, names.GOING)
+    stage.redis.delete(keys.OPEN, keys.DEADLINES, keys.GOING)
 
 
 NEVER: list[tuple[Any, str, str]] = [
@@ -171,12 +171,12 @@ def test_a_run_stopped_before_its_task_was_sent_made_no_attempt(
     redis: Redis, rest: RestServer
 ) -> None:
     stage = Stage(redis, rest)
-    document = json.loads(redis.hget(names.entry_key("7"), "job"))
+    document = json.loads(redis.hget(keys.entry_key("7"), "job"))
     document["action"] = {"type": "task", "name": "other.add"}
-    redis.hset(names.entry_key("7"), "job", json.dumps(document))
+    redis.hset(keys.entry_key("7"), "job", json.dumps(document))
     stage.fire()
-    redis.hset(names.STOP, TICK, "cancelled|")
-    redis.expire(names.STOP, 60)
+    redis.hset(keys.STOP, TICK, "cancelled|")
+    redis.expire(keys.STOP, 60)
     assert stage.run() == "skipped"
     assert (stage.shown()["attempt"], stage.shown()["attempts"]) == (0, [])
 

@@ -21,11 +21,11 @@ from cron_tasks.runs import commands, queries
 from cron_tasks.runs.outcomes import Result
 from cron_tasks.runs.outcomes import write_record as full
 from cron_tasks.schedules.durations import DAY
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.scripts import load
 
 TODAY = int(START // DAY)
-COUNT = f"{names.COUNT_PREFIX}{TODAY}"
+COUNT = f"{keys.COUNT_PREFIX}{TODAY}"
 OLD = f"cron_tasks:ok:{TODAY}"
 
 
@@ -57,7 +57,7 @@ def test_a_tick_that_ran_twice_is_named(story: Story) -> None:
 def test_a_doubled_tick_does_not_hide_a_lost_one(story: Story, lost: Any, doubled: Any) -> None:
     """Not even if the times of both have the same sum."""
     story.run(20)
-    story.redis.delete(names.HISTORY_PREFIX + "7")
+    story.redis.delete(keys.HISTORY_PREFIX + "7")
     add(story, *map(hours, doubled))
     add(story, *map(hours, lost), times=-1)
     found = story.audit(START, hours(20.5))
@@ -73,7 +73,7 @@ def test_a_doubled_tick_does_not_hide_a_lost_one(story: Story, lost: Any, double
 
 def test_faults_that_the_history_shows_are_named(story: Story) -> None:
     story.run(20)
-    history = names.HISTORY_PREFIX + "7"
+    history = keys.HISTORY_PREFIX + "7"
     lines = story.redis.lrange(history, 0, -1)
     for nth, other in ((3, 8), (5, 11), (6, 14)):
         story.redis.lset(history, nth, lines[other])
@@ -108,7 +108,7 @@ def test_a_tick_that_failed_twice_ran_twice(story: Story) -> None:
     story.run(2)
     tick = story.fire()
     for _ in range(2):
-        story.redis.hset(names.OPEN, RunId("7", tick), "p|1||")
+        story.redis.hset(keys.OPEN, RunId("7", tick), "p|1||")
         story.end(tick, Result("failed", error="broken"))
     found = story.audit(START, hours(3.5))
     assert (found.failed, found.doubled) == (1, [RunId("7", tick)])
@@ -140,13 +140,13 @@ def test_the_audit_fails_when_a_tick_ran_twice(story: Story, quick: Quick) -> No
     story.sync(now - 2 * DAY)
     story.sync(now - 2 * DAY, HOURLY | {"id": "8"})
     tick = (now // 3600 - 1) * 3600
-    key = names.entry_key("8")
-    since = story.redis.zscore(names.SCHEDULE, key)
+    key = keys.entry_key("8")
+    since = story.redis.zscore(keys.SCHEDULE, key)
     while since <= now:
         story.end(story.fire(job="8"), Result("ok"), "8")
-        since = story.redis.zscore(names.SCHEDULE, key)
+        since = story.redis.zscore(keys.SCHEDULE, key)
     assert quick.json("audit")["doubled"] == []
-    story.redis.hincrby(f"{names.COUNT_PREFIX}{int(tick // DAY)}", "8", count_one(tick))
+    story.redis.hincrby(f"{keys.COUNT_PREFIX}{int(tick // DAY)}", "8", count_one(tick))
     assert quick.json("audit", code=1)["doubled"] == [RunId("8", tick)]
     assert f"doubled: {RunId('8', tick)}" in quick.run("audit", code=1).stdout
 
@@ -202,12 +202,12 @@ class Minutely(Story):
         name = RunId("7", tick)
         line = full(name, result, _by(tick + 41), trace=TRACE)
         state = State(Kind.PENDING, flags=[Flag.BY_HAND] if by_hand else ())
-        self.redis.hset(names.OPEN, name, state)
+        self.redis.hset(keys.OPEN, name, state)
         done = Outcome(name, "7", state, line, (), result.status)
         assert self.ledger.finish(tick + 41, [done]) == [name]
 
     def settle(self, until: float) -> None:
-        self.redis.zadd(names.SCHEDULE, {names.entry_key("7"): until})
+        self.redis.zadd(keys.SCHEDULE, {keys.entry_key("7"): until})
 
 
 OUTPUT = "x" * 4000
@@ -229,7 +229,7 @@ def failing(redis: Redis) -> Minutely:
 
 
 def test_failures_in_any_number_take_little_and_stay_accounted_for(failing: Minutely) -> None:
-    redis, account = failing.redis, names.ACCOUNT_PREFIX + "7"
+    redis, account = failing.redis, keys.ACCOUNT_PREFIX + "7"
     assert redis.zcard(account) <= 1000
     assert max(len(line) for line in redis.zrange(account, 0, -1)) < 400
     kept = redis.memory_usage(account, samples=0) + redis.memory_usage("cron_tasks:folded:7")
@@ -239,7 +239,7 @@ def test_failures_in_any_number_take_little_and_stay_accounted_for(failing: Minu
     assert failing.audit(START, now) == Tally(
         expected=2000, ok=800, failed=1100, skipped={"overlap": 100}
     )
-    newest = json.loads(redis.lindex(names.HISTORY_PREFIX + "7", 0))
+    newest = json.loads(redis.lindex(keys.HISTORY_PREFIX + "7", 0))
     assert newest["output"] == OUTPUT
     run = queries.find_end(redis, RunId("7", START + 1500 * 60))
     assert run is not None
@@ -296,11 +296,11 @@ def test_dropped_stretches_are_reported(redis: Redis) -> None:
     for number in range(1, 1200):
         first = START + 60 * (2 * number - 1)
         line = full(RunId("7", first), Result("missed", "coalesced"), _by(first + 60), first + 60)
-        redis.zadd(names.SCHEDULE, {names.entry_key("7"): first})
-        key = names.entry_key("7")
+        redis.zadd(keys.SCHEDULE, {keys.entry_key("7"): first})
+        key = keys.entry_key("7")
         step = Advance(key, repr(first), first + 120, "{}", [], "7", line)
         story.ledger.advance("me", first + 60, [step], 1)
-    assert redis.zcard(names.ACCOUNT_PREFIX + "7") <= 1000
+    assert redis.zcard(keys.ACCOUNT_PREFIX + "7") <= 1000
     now = START + 60 * 2398.5
     found = story.audit(START, now)
     known = found.known_from["7"]
@@ -315,7 +315,7 @@ def test_versions_are_bounded_in_bytes_and_dropped_ones_are_reported(story: Stor
     for number in range(edits):
         wait = "x" * (number % 3)
         story.sync(hours(1.5) + number, HOURLY | {"every": 3600 + number % 2, "name": f"n{wait}"})
-    size = sum(map(len, story.redis.lrange(names.VERSIONS_PREFIX + "7", 0, -1)))
+    size = sum(map(len, story.redis.lrange(keys.VERSIONS_PREFIX + "7", 0, -1)))
     assert size < 150_000
     now = hours(1.5) + edits + 0.5
     found = story.audit(START, now)
@@ -325,5 +325,5 @@ def test_versions_are_bounded_in_bytes_and_dropped_ones_are_reported(story: Stor
     big = {"exclude": [f"20{n:02}-01-{d:02}" for n in range(30, 60) for d in range(1, 29)]}
     for number in range(60):
         story.sync(now + number, HOURLY | big | {"every": 3600 + number % 2})
-    size = sum(map(len, story.redis.lrange(names.VERSIONS_PREFIX + "7", 0, -1)))
+    size = sum(map(len, story.redis.lrange(keys.VERSIONS_PREFIX + "7", 0, -1)))
     assert size < 150_000

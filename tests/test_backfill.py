@@ -18,7 +18,7 @@ from cron_tasks.errors import RunUnfit
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs.outcomes import Result
 from cron_tasks.schedules.human import format_local
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 NOW = START + 40 * 3600
 
@@ -47,7 +47,7 @@ def test_only_ticks_of_the_schedule_in_force_are_offered(story: Story) -> None:
     for _ in range(2):
         tick = story.fire()
         story.end(tick, Result("failed", error="broken"))
-        story.redis.zadd(names.SCHEDULE, {names.entry_key("7"): tick + 7200})
+        story.redis.zadd(keys.SCHEDULE, {keys.entry_key("7"): tick + 7200})
     story.sync(hours(8.5), HOURLY | {"every": 900})
     found = judged(story, 0, 8.75)
     assert missing(found) == [1, 2, 3, 4, 6, 8]
@@ -113,7 +113,7 @@ def test_a_dry_run_counts_what_was_not_due(
     synced(row)
     story = Story(redis)
     long_ago = {"since": repr(hour - 6.5 * 3600), "meta": "{}"}
-    redis.hset(names.entry_key("7"), mapping=long_ago)
+    redis.hset(keys.entry_key("7"), mapping=long_ago)
     story.registry.pause("7", "stocktaking", hour - 4.5 * 3600)
     assert story.registry.resume("7", hour - 1.5 * 3600)
     period = ["--from", "9h", "--to", "0s"]
@@ -142,13 +142,13 @@ def test_two_backfills_at_once_run_each_tick_once(
         celery.env["CRON_TASKS_HTTP_ALLOW"] = "127.0.0.1"
         celery.worker(2)
         celery.beat()
-        wait_until(lambda: redis.hexists(names.JOBS, "7"), "the first sync")
-        redis.hset(names.entry_key("7"), "since", repr(time.time() - 6 * 3600))
+        wait_until(lambda: redis.hexists(keys.JOBS, "7"), "the first sync")
+        redis.hset(keys.entry_key("7"), "since", repr(time.time() - 6 * 3600))
         arguments = ["backfill", "7", "--from", "5h", "--to", "1s"]
         commands = [cli.start(*arguments) for _ in range(2)]
         for command in commands:
             out, err = command.communicate(timeout=60)
             assert command.returncode == 0, out + err
-        keys = [headers["idempotency-key"] for _, _, headers in target.requests]
-    assert len(keys) == 5
-    assert len(set(keys)) == 5
+        sent = [headers["idempotency-key"] for _, _, headers in target.requests]
+    assert len(sent) == 5
+    assert len(set(sent)) == 5

@@ -14,7 +14,7 @@ from redis import Redis
 from rest_server import RestServer
 
 from cron_tasks.registry.registry import Registry
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 QUEUE = "queue:to_telegram"
 SECONDLY = {"id": "healthy", "name": "healthy", "every": 1}
@@ -70,15 +70,15 @@ def test_poison_is_set_aside_and_harms_no_other(
     # Beat asks for a sync at once, which would mend the first entries before all are set aside.
     worker.terminate()
     for number, fields in enumerate(POISON):
-        redis.hset(names.entry_key(str(number)), mapping=fields)
-    redis.delete(names.entry_key(str(len(POISON))))
-    redis.set(names.entry_key(str(len(POISON) + 1)), "no hash")
-    overdue = {names.entry_key(job["id"]): time.time() - 1 for job in map(_texts, poisoned)}
-    redis.zadd(names.SCHEDULE, overdue | {"redbeat:no such entry": time.time() - 1})
-    redis.zadd(names.SCHEDULE, {b"redbeat:cron_tasks:\xff": time.time() - 1})
+        redis.hset(keys.entry_key(str(number)), mapping=fields)
+    redis.delete(keys.entry_key(str(len(POISON))))
+    redis.set(keys.entry_key(str(len(POISON) + 1)), "no hash")
+    overdue = {keys.entry_key(job["id"]): time.time() - 1 for job in map(_texts, poisoned)}
+    redis.zadd(keys.SCHEDULE, overdue | {"redbeat:no such entry": time.time() - 1})
+    redis.zadd(keys.SCHEDULE, {b"redbeat:cron_tasks:\xff": time.time() - 1})
     expected = {*overdue, "redbeat:no such entry", "redbeat:cron_tasks:\udcff"}
-    wait_until(lambda: redis.hlen(names.SET_ASIDE) >= len(expected), "all to be set aside")
-    aside = redis.hgetall(names.SET_ASIDE)
+    wait_until(lambda: redis.hlen(keys.SET_ASIDE) >= len(expected), "all to be set aside")
+    aside = redis.hgetall(keys.SET_ASIDE)
     assert aside.keys() == expected
     assert all(reason.isprintable() and len(reason) < 500 for reason in aside.values())
     celery.worker()
@@ -88,8 +88,8 @@ def test_poison_is_set_aside_and_harms_no_other(
     seconds = [datetime.fromisoformat(each).timestamp() for each in times]
     assert seconds == [seconds[0] + n for n in range(len(seconds))]
     # The sync that beat asks for mends them all.
-    wait_until(lambda: redis.hlen(names.SET_ASIDE) == 2, "the sync to mend them")
-    assert all(redis.zscore(names.SCHEDULE, key) > time.time() for key in overdue)
+    wait_until(lambda: redis.hlen(keys.SET_ASIDE) == 2, "the sync to mend them")
+    assert all(redis.zscore(keys.SCHEDULE, key) > time.time() for key in overdue)
 
 
 def _texts(job: dict[str, Any]) -> dict[str, str]:
@@ -118,11 +118,11 @@ def test_an_operators_own_entries_fire_as_with_stock_redbeat(
         "disabled": timedelta(seconds=1),
     }.items():
         entry = RedBeatSchedulerEntry(
-            name, names.RUN_TASK, schedule, args=["42"], app=app, enabled=name != "disabled"
+            name, keys.RUN_TASK, schedule, args=["42"], app=app, enabled=name != "disabled"
         )
         entry.last_run_at = long_ago
         entry.save()
-        redis.zadd(names.SCHEDULE, {entry.key: 1})
+        redis.zadd(keys.SCHEDULE, {entry.key: 1})
     rest.jobs = [{"id": 42, "name": "Report", "run_at": "2099-01-01T00:00:00Z"}]
     started(celery, redis, 1)
 
@@ -135,7 +135,7 @@ def test_an_operators_own_entries_fire_as_with_stock_redbeat(
     wait_until(lambda: runs("rrule") >= 2, "the rrule entry")
     wait_until(lambda: len(told(redis, "42")) >= 6, "their runs")
     assert runs("disabled") == 0
-    assert redis.zscore(names.SCHEDULE, "redbeat:disabled") > time.time() - 1
+    assert redis.zscore(keys.SCHEDULE, "redbeat:disabled") > time.time() - 1
     app.redbeat_redis.close()
 
 
@@ -222,7 +222,7 @@ def test_a_lost_lock_and_an_emptied_redis(redis: Redis, rest: RestServer, celery
     rest.jobs = [SECONDLY]
     started(celery, redis, 1)
     beat = celery.processes[-1]
-    redis.delete(names.LEADER_LOCK)
+    redis.delete(keys.LEADER_LOCK)
     beat.wait_for("beat.lost_lead")
     redis.flushall()
     wait_until(lambda: told(redis, "healthy"), "the registry to be rebuilt and the job to fire")
@@ -240,14 +240,14 @@ def test_a_broker_that_is_away_sets_no_entry_aside(
         celery.launch(*on_broker, "worker", "-c", "1", "-l", "INFO", "--without-mingle")
         beat = celery.launch(*on_broker, "beat", "-l", "INFO")
         wait_until(lambda: told(redis, "healthy"), "the first run")
-        redis.zadd(names.SCHEDULE, {f"{names.ENTRY_PREFIX}{names.SYNC_TASK}": time.time() + 1})
+        redis.zadd(keys.SCHEDULE, {f"{keys.ENTRY_PREFIX}{keys.SYNC_TASK}": time.time() + 1})
         broker.kill()
         beat.wait_for("beat.waiting", 40)
         broker.start()
         before = len(told(redis, "healthy"))
         wait_until(lambda: len(told(redis, "healthy")) > before + 1, "the job to go on", 40)
-        assert redis.zscore(names.SCHEDULE, f"{names.ENTRY_PREFIX}{names.SYNC_TASK}")
-        assert not redis.exists(names.SET_ASIDE)
+        assert redis.zscore(keys.SCHEDULE, f"{keys.ENTRY_PREFIX}{keys.SYNC_TASK}")
+        assert not redis.exists(keys.SET_ASIDE)
         ids = [message["id"] for message in told(redis, "healthy")]
         assert len(ids) == len(set(ids))
     finally:

@@ -13,9 +13,10 @@ from rest_server import RestServer, silent, status
 
 from cron_tasks.health.checks import CHECKS, System, run_check
 from cron_tasks.ledger.ledger import Ledger
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.repair.comparison import Comparison
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.client import connect
 from cron_tasks.sync.reconciler import Reconciler
 
@@ -61,11 +62,11 @@ def test_a_running_system_passes_every_check(
     rest.jobs = [PLANTS]
     celery.worker().wait_for("ready")
     celery.beat()
-    wait_until(lambda: redis.exists(names.JOBS), "the first sync")
+    wait_until(lambda: redis.exists(keys.JOBS), "the first sync")
     findings = {row["check"]: row for row in cli.json("doctor")}
     assert findings.keys() == {"settings", *CHECKS}
     assert {row["status"] for row in findings.values()} == {"ok"}, findings
-    assert findings["workers"]["detail"] == "1 worker is running; queues: celery"
+    assert findings["workers"]["detail"] == "1 worker is running; queues: cron_tasks"
     assert findings["rest service"]["detail"] == "1 row"
 
 
@@ -182,7 +183,7 @@ def test_the_last_sync(system: System, rest: RestServer) -> None:
 def test_what_beat_and_workers_left_undone(system: System) -> None:
     redis = system.redis
     assert status_of(system, "beat")[0] == "fail"
-    redis.set(names.LEADER_LOCK, "somebody", ex=60)
+    redis.set(keys.LEADER_LOCK, "somebody", ex=60)
     assert status_of(system, "beat")[0] == "ok"
     sync(system, PLANTS)
     for check, detail in (
@@ -192,11 +193,11 @@ def test_what_beat_and_workers_left_undone(system: System) -> None:
         ("messages", "No undeliverable messages"),
     ):
         assert status_of(system, check) == ("ok", detail)
-    redis.zadd(names.SCHEDULE, {names.entry_key("7"): system.now - 90})
-    Ledger(redis, Settings()).open(["7@2026-11-23T09:00:00Z"], system.now - 60)
-    redis.hset(names.SET_ASIDE, names.entry_key("7"), "broken")
-    redis.rpush(names.UNDELIVERABLE, "queue {}")
-    redis.expire(names.UNDELIVERABLE, 60)
+    redis.zadd(keys.SCHEDULE, {keys.entry_key("7"): system.now - 90})
+    Ledger(redis, Settings()).open([RunId.stored("7@2026-11-23T09:00:00Z")], system.now - 60)
+    redis.hset(keys.SET_ASIDE, keys.entry_key("7"), "broken")
+    redis.rpush(keys.UNDELIVERABLE, "queue {}")
+    redis.expire(keys.UNDELIVERABLE, 60)
     assert status_of(system, "schedule") == ("fail", "1 job overdue")
     assert status_of(system, "open ticks") == ("fail", "1 open tick past the deadline")
     assert status_of(system, "entries") == ("fail", "1 entry in quarantine")
@@ -206,8 +207,8 @@ def test_what_beat_and_workers_left_undone(system: System) -> None:
 def test_keys_that_disagree(system: System) -> None:
     sync(system, PLANTS)
     assert status_of(system, "registry") == ("ok", "Jobs, schedule and open ticks agree")
-    system.redis.delete(names.SCHEDULE)
-    system.redis.hset(names.OPEN, "7@2026-11-23T09:00:00Z", "p|1||")
+    system.redis.delete(keys.SCHEDULE)
+    system.redis.hset(keys.OPEN, "7@2026-11-23T09:00:00Z", "p|1||")
     status, detail = status_of(system, "registry")
     assert status == "fail"
     assert "1 job with a next tick, but not in the schedule" in detail
@@ -223,7 +224,7 @@ def test_two_installations_in_one_redis(system: System) -> None:
     assert status == "fail"
     assert "Redis holds the jobs of http://127.0.0.1:" in detail
     assert f"this installation reads {system.settings.rest_url}" in detail
-    system.redis.hset(names.SOURCE, "owner", f"{system.settings.rest_url}/api/cronjobs/")
+    system.redis.hset(keys.SOURCE, "owner", f"{system.settings.rest_url}/api/cronjobs/")
     assert status_of(system, "owner")[0] == "ok"
     sync(system, PLANTS)
     status, detail = status_of(system, "owner")

@@ -17,7 +17,7 @@ from rest_server import RestServer, silent, status
 from cron_tasks.cli.console import fit_columns
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs.outcomes import Attempt, Result, write_record
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 PLANTS = {"id": 7, "name": "Water the plants", "cron_expression": "0 9 * * *"}
 ODD = {
@@ -46,7 +46,7 @@ def test_sync_shows_its_plan_like_a_diff(quick: Quick, rest: RestServer, redis: 
     assert lines[:3] == plan
     assert lines[3].startswith("! 11  row 3  `chat_id`: ")
     assert lines[4:] == ["would add 2; 0 unchanged, 1 rejected"]
-    assert not redis.exists(names.JOBS)
+    assert not redis.exists(keys.JOBS)
     summary = "2 added, 0 changed, 0 removed, 0 unchanged, 1 rejected"
     assert quick.lines("sync") == [*lines[:4], summary]
     assert quick.lines("sync", "--dry-run")[-1] == "would change nothing; 2 unchanged, 1 rejected"
@@ -96,14 +96,14 @@ def test_a_failing_service_exits_1_and_changes_nothing(
     assert quick.error("sync").startswith("Error: Nothing was changed: cannot read the jobs from ")
     report = json.loads(quick.run("sync", "--dry-run", "--json", code=1).stdout)
     assert (report["state"], report["removed"]) == ("failing", [])
-    assert list(redis.hkeys(names.JOBS)) == ["7"]
+    assert list(redis.hkeys(keys.JOBS)) == ["7"]
 
 
 def test_a_sync_beside_another_reports_that(quick: Quick, redis: Redis) -> None:
-    redis.set(names.SYNC_LOCK, "somebody", ex=60)
+    redis.set(keys.SYNC_LOCK, "somebody", ex=60)
     assert quick.json("sync")["state"] == "busy"
-    assert redis.smembers(names.SYNC_WANTED) == {"*"}
-    redis.delete(names.SYNC_LOCK, names.SYNC_WANTED)
+    assert redis.smembers(keys.SYNC_WANTED) == {"*"}
+    redis.delete(keys.SYNC_LOCK, keys.SYNC_WANTED)
 
 
 def test_ctrl_c_ends_quietly_and_frees_the_lock(
@@ -115,7 +115,7 @@ def test_ctrl_c_ends_quietly_and_frees_the_lock(
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=20) == ("", "")
     assert process.returncode == 130
-    assert not redis.exists(names.SYNC_LOCK)
+    assert not redis.exists(keys.SYNC_LOCK)
 
 
 def test_without_a_rest_service_sync_names_the_setting(quick: Quick) -> None:
@@ -135,10 +135,10 @@ def test_jobs_list(quick: Quick, redis: Redis, synced: Callable[..., None]) -> N
     synced(OFF, ODD, {**PLANTS, "id": 10}, PLANTS)
     by = Attempt(1, 1.0, 2.0, "w1")
     redis.lpush(
-        names.HISTORY_PREFIX + "7",
+        keys.HISTORY_PREFIX + "7",
         write_record(RunId.stored("7@2026-11-23T09:00:00Z"), Result("failed"), by),
     )
-    redis.expire(names.HISTORY_PREFIX + "7", 60)
+    redis.expire(keys.HISTORY_PREFIX + "7", 60)
     rows = quick.json("jobs", "list")
     assert [row["id"] for row in rows] == ["7", "9", "10", "x@1"]
     plants, off, _, odd = rows
@@ -178,8 +178,8 @@ def test_a_job_that_cannot_be_read_harms_no_other(
     quick: Quick, redis: Redis, synced: Callable[..., None]
 ) -> None:
     synced(PLANTS, ODD, OFF)
-    redis.hset(names.entry_key("7"), "job", "{")
-    redis.hset(names.entry_key("9"), "meta", "[]")
+    redis.hset(keys.entry_key("7"), "job", "{")
+    redis.hset(keys.entry_key("9"), "meta", "[]")
     done = quick.run("jobs", "list", "--json")
     assert [row["id"] for row in json.loads(done.stdout)] == ["x@1"]
     assert "Job 7 is left out: the job's document is not JSON" in done.stderr
@@ -188,7 +188,7 @@ def test_a_job_that_cannot_be_read_harms_no_other(
 
 def test_jobs_show(quick: Quick, redis: Redis, synced: Callable[..., None]) -> None:
     synced(ODD, PLANTS)
-    history = names.HISTORY_PREFIX + "x@1"
+    history = keys.HISTORY_PREFIX + "x@1"
     ok = write_record(
         RunId.stored("x@1@2026-11-23T09:00:00Z"), Result("ok"), Attempt(2, 1.0, 3.5, "w1")
     )
@@ -244,9 +244,9 @@ def test_jobs_show_lists_open_runs_and_obstacles(
     trace = write_record(
         RunId.stored(waiting), Result("retry", error="HTTP 500"), Attempt(1, 1.0, 2.0, "w1")
     )
-    redis.hset(names.OPEN, mapping={going: "r|1||w2#1", waiting: "w|2||"})
-    redis.hset(names.ATTEMPTS, waiting, b"[" + trace + b"]")
-    redis.zadd(names.DEADLINES, {waiting: 4_000_000_000.0})
+    redis.hset(keys.OPEN, mapping={going: "r|1||w2#1", waiting: "w|2||"})
+    redis.hset(keys.ATTEMPTS, waiting, b"[" + trace + b"]")
+    redis.zadd(keys.DEADLINES, {waiting: 4_000_000_000.0})
     shown = quick.json("jobs", "show", "7")
     assert [(run["run_id"], run["status"]) for run in shown["open"]] == [
         (going, "running"),
@@ -312,7 +312,7 @@ def test_next_of_a_job(quick: Quick, synced: Callable[..., None]) -> None:
 
 def test_jobs_rejected(quick: Quick, redis: Redis, synced: Callable[..., None]) -> None:
     synced(PLANTS, BAD, {"name": "nameless", "every": 60})
-    redis.hset(names.SET_ASIDE, "redbeat:cron_tasks:7", "JSONDecodeError: it is broken")
+    redis.hset(keys.SET_ASIDE, "redbeat:cron_tasks:7", "JSONDecodeError: it is broken")
     rows = {row["place"]: row for row in quick.json("jobs", "rejected")}
     assert rows.keys() == {"row 2", "row 3", "entry redbeat:cron_tasks:7"}
     assert rows["row 2"].keys() == {"id", "place", "errors", "row"}
@@ -329,15 +329,15 @@ def test_jobs_run_opens_a_tick_and_sends_its_message(
     synced({**PLANTS, "queue": "slow"}, OFF)
     run_id = cli.run("jobs", "run", "7").stdout.strip()
     assert re.fullmatch(r"7@\d{4}-\d\d-\d\dT[\d:.]+Z", run_id)
-    assert redis.hkeys(names.OPEN) == [run_id]
+    assert redis.hkeys(keys.OPEN) == [run_id]
     message = json.loads(redis.lpop("slow"))
     assert message["headers"]["id"] == run_id
     assert message["headers"]["task"] == "cron_tasks.run_job"
     assert quick.error("jobs", "run", "8").startswith("Error: no job has the id '8'")
-    assert redis.hlen(names.OPEN) == 1
+    assert redis.hlen(keys.OPEN) == 1
     # A disabled job runs when a person asks for it.
     off = cli.run("jobs", "run", "9").stdout.strip()
-    assert off in redis.hkeys(names.OPEN)
+    assert off in redis.hkeys(keys.OPEN)
 
 
 def test_the_same_commands_are_a_celery_plug_in(

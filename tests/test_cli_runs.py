@@ -22,7 +22,7 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs import queries
 from cron_tasks.runs.outcomes import Attempt, Result, conclude, write_record
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 NOON = 1_772_452_800.0  # 2026-03-02T12:00:00Z
 HOUR = 3600.0
@@ -52,14 +52,14 @@ class World:
         self.now = NOON
 
     def fire(self, *run_ids: RunId, missed: bytes = b"") -> None:
-        self.redis.set(names.LEADER_LOCK, "me", ex=60)
+        self.redis.set(keys.LEADER_LOCK, "me", ex=60)
         for each in run_ids:
             job_id, when = each.job_id, each.scheduled_for
-            key = names.entry_key(job_id)
-            self.redis.zadd(names.SCHEDULE, {key: when})
+            key = keys.entry_key(job_id)
+            self.redis.zadd(keys.SCHEDULE, {key: when})
             ticks = [] if missed else [each]
             step = Advance(key, repr(when), when + HOUR, "{}", ticks, job_id, missed)
-            edits = int(self.redis.get(names.EDITS) or 0)
+            edits = int(self.redis.get(keys.EDITS) or 0)
             assert self.ledger.advance("me", self.now, [step], edits) == ticks
 
     def claim(self, tick: RunId) -> list[Claim]:
@@ -88,7 +88,7 @@ class World:
 def world(redis: Redis, synced: Callable[..., None]) -> World:
     synced(HOURLY, TRIES, SLOW)
     for job in (HOURLY, TRIES, SLOW):
-        redis.hset(names.entry_key(str(job["id"])), "since", repr(NOON - 12.5 * HOUR))
+        redis.hset(keys.entry_key(str(job["id"])), "since", repr(NOON - 12.5 * HOUR))
     return World(redis)
 
 
@@ -97,7 +97,7 @@ def fill(world: World) -> None:
     world.end(at(1), Result("failed", error="HTTP 500"))
     world.miss(at(2), at(5))
     stretch = '{"from": 1, "status": "missed", "reason": "set_aside"}'  # it names no run
-    world.redis.zadd(names.ACCOUNT_PREFIX + "7", {stretch: NOON + 2.2 * HOUR})
+    world.redis.zadd(keys.ACCOUNT_PREFIX + "7", {stretch: NOON + 2.2 * HOUR})
     world.end(at(0, "8"), Result("skipped", "overlap", other=at(-1, "8")))
     world.end(at(1, "8"), Result("failed", error="HTTP 502"))  # is tried again
     world.fire(at(6), at(7))
@@ -230,7 +230,7 @@ def test_runs_show_has_every_attempt_of_an_ended_run(quick: Quick, world: World)
         error = Result("failed", error=f"HTTP 50{tried}", output="a\n\x1b[31mb")
         world.end(at(0, "8"), error, fire=tried == 0)
         if tried < 2:
-            state = world.redis.hget(names.OPEN, at(0, "8")) or ""
+            state = world.redis.hget(keys.OPEN, at(0, "8")) or ""
             world.ledger.hand_back(world.now, [(at(0, "8"), state)])
     shown = quick.json("runs", "show", at(0, "8"))
     assert [each["error"] for each in shown["attempts"]] == ["HTTP 500", "HTTP 501", "HTTP 502"]
@@ -275,7 +275,7 @@ def test_a_waiting_run_is_cancelled_at_once(tick: str, quick: Quick, world: Worl
     assert quick.lines("runs", "cancel", tick) == [f"Run {tick} was cancelled"]
     shown = quick.json("runs", "show", tick)
     assert (shown["status"], shown["reason"]) == ("skipped", "cancelled")
-    assert not world.redis.hexists(names.OPEN, tick)
+    assert not world.redis.hexists(keys.OPEN, tick)
     assert "ended with status skipped" in quick.error("runs", "cancel", tick)
 
 
@@ -284,15 +284,15 @@ def test_a_running_run_is_asked_to_stop(quick: Quick, world: World) -> None:
     assert quick.json("runs", "cancel", at(0, "a*b"))["state"] == "asked to stop"
     renewed = world.ledger.renew(f"{WORKER}#0", world.now, [at(0, "a*b")])
     assert renewed == {at(0, "a*b"): "cancelled|"}
-    assert 0 < world.redis.ttl(names.STOP) <= 86_400
+    assert 0 < world.redis.ttl(keys.STOP) <= 86_400
     world.end(at(0, "a*b"), Result("skipped", "cancelled"), fire=False)
     assert world.ledger.stop([at(0, "a*b")], "cancelled|") == []  # or it would stop the next retry
-    assert not world.redis.exists(names.STOP)
+    assert not world.redis.exists(keys.STOP)
 
 
 def test_backfill_opens_what_did_not_run(quick: Quick, world: World) -> None:
     fill(world)
-    world.redis.hset(names.entry_key("7"), "since", repr(NOON - 1))  # before that it was not there
+    world.redis.hset(keys.entry_key("7"), "since", repr(NOON - 1))  # before that it was not there
     arguments = ["backfill", "7", "--from", "2026-03-02T11:00:00Z", "--to", "2026-03-02T20:00:00Z"]
     lines = quick.lines(*arguments, "--dry-run")
     assert [line.split()[1] for line in lines[1:-2]] == ["failed", *["missed"] * 4]
@@ -300,12 +300,12 @@ def test_backfill_opens_what_did_not_run(quick: Quick, world: World) -> None:
         "Ticks of the current schedule that were not due: 1 before 2026-03-02T11:59:59+00:00",
         "9 ticks: 5 would run, 1 ran ok, 3 still open",
     ]
-    assert not world.redis.hexists(names.OPEN, at(1))
+    assert not world.redis.hexists(keys.OPEN, at(1))
     done = quick.json(*arguments)
     assert done["opened"] == [at(1), at(2), at(3), at(4), at(5)]
     assert done["not_due"] == {"paused_or_disabled": 0, "before_known": 1}
-    assert world.redis.hmget(names.OPEN, at(1), at(-1)) == ["p|1|hrc|", None]
-    assert world.redis.exists(names.WAKE)
+    assert world.redis.hmget(keys.OPEN, at(1), at(-1)) == ["p|1|hrc|", None]
+    assert world.redis.exists(keys.WAKE)
     for tick in done["opened"]:
         world.end(RunId.stored(tick), Result("ok"), fire=False)
     assert quick.lines(*arguments) == ["9 ticks: 0 to run, 6 ran ok, 3 still open"]
@@ -314,12 +314,12 @@ def test_backfill_opens_what_did_not_run(quick: Quick, world: World) -> None:
 def test_backfill_counts_ok_ticks_that_the_history_dropped(quick: Quick, world: World) -> None:
     for hour in range(-12, 12):
         world.end(at(hour), Result("ok"))
-    world.redis.delete(names.HISTORY_PREFIX + "7")
+    world.redis.delete(keys.HISTORY_PREFIX + "7")
     day = ["--from", "2026-03-02", "--to", "2026-03-02T23:59:59Z"]
     assert quick.lines("backfill", "7", *day) == ["24 ticks: 0 to run, 24 ran ok"]
-    world.redis.hincrby(f"{names.COUNT_PREFIX}{int(NOON // 86400)}", "7", -(10**13))
+    world.redis.hincrby(f"{keys.COUNT_PREFIX}{int(NOON // 86400)}", "7", -(10**13))
     assert quick.lines("backfill", "7", *day)[0].startswith("24 ticks: 0 to run, 0 ran ok, 24 left")
-    assert not world.redis.exists(names.OPEN)
+    assert not world.redis.exists(keys.OPEN)
 
 
 def test_following_loses_nothing_and_waits_for_redis(tmp_path: Path) -> None:
@@ -337,7 +337,7 @@ def _follow(cli: CommandLine, world: World, own: Valkey) -> None:
         return line.decode()
 
     def push(numbers: range) -> None:
-        world.redis.lpush(names.RECENT, *map(happened, numbers))
+        world.redis.lpush(keys.RECENT, *map(happened, numbers))
 
     seen: list[str] = []
     push(range(3))
@@ -383,7 +383,7 @@ def test_manual_runs_with_beat_and_workers(
     window = {"start_at": "2026-03-02T12:00:00Z", "end_at": "2026-03-02T15:00:00Z"}
     synced({**HOURLY, **window}, {**SLOW, **window})
     for job_id in ("7", "a*b"):  # as if both had been there for long
-        redis.hset(names.entry_key(job_id), "since", repr(NOON - HOUR))
+        redis.hset(keys.entry_key(job_id), "since", repr(NOON - HOUR))
     tick = cli.run("jobs", "run", "7").stdout.strip()
     assert quick.lines("runs", "cancel", tick) == [f"Run {tick} was cancelled"]
     celery.beat()

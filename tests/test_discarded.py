@@ -21,7 +21,7 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.tick import Due
 from cron_tasks.runs.overdue import MOST_DISCARDED
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 NOW = 1_800_000_000.0
 TICK = RunId("7", NOW)
@@ -38,7 +38,7 @@ class Sweeps:
         self.published: list[str] = []
         job = validate_row(ROW | fields, timezone="UTC")
         assert isinstance(job, Job)
-        redis.hset(names.entry_key("7"), "job", job.to_document())
+        redis.hset(keys.entry_key("7"), "job", job.to_document())
 
     def sweep(self, times: int = 1, waiting: int = 0) -> None:
         for _ in range(times):
@@ -51,7 +51,7 @@ class Sweeps:
         self.published += [tick.run_id for tick in due]
 
     def state(self) -> str | None:
-        return self.redis.hget(names.OPEN, TICK)
+        return self.redis.hget(keys.OPEN, TICK)
 
     def record(self) -> tuple[str, str, str]:
         line = json.loads(self.ledger.history("7")[0])
@@ -67,8 +67,8 @@ class Sweeps:
 @pytest.mark.parametrize("state", ["p|1|h|", "p|1|q|"])
 def test_a_run_that_no_worker_claims_ends_with_its_reason(redis: Redis, state: str) -> None:
     swept = Sweeps(redis)
-    redis.hset(names.OPEN, TICK, state)
-    redis.zadd(names.DEADLINES, {TICK: NOW})
+    redis.hset(keys.OPEN, TICK, state)
+    redis.zadd(keys.DEADLINES, {TICK: NOW})
     swept.sweep(MOST_DISCARDED)
     assert swept.published == [TICK] * MOST_DISCARDED
     assert swept.state() == f"{state}{MOST_DISCARDED}"
@@ -77,22 +77,22 @@ def test_a_run_that_no_worker_claims_ends_with_its_reason(redis: Redis, state: s
     assert swept.record() == ("skipped", "discarded", None)
     assert "discarded its message again and again: was it revoked?" in swept.why()
     assert json.loads(redis.lindex("queue:to_telegram", 0))["event"] == "skipped"
-    assert not redis.exists(names.OPEN, names.DEADLINES)
+    assert not redis.exists(keys.OPEN, keys.DEADLINES)
 
 
 def test_a_run_that_is_done_again_and_discarded_stays_failed(redis: Redis) -> None:
     swept = Sweeps(redis)
     failed = json.dumps({"run_id": TICK, "status": "failed", "reason": None, "error": "HTTP 500"})
-    redis.lpush(names.HISTORY_PREFIX + "7", failed)
-    redis.expire(names.HISTORY_PREFIX + "7", 60)
-    redis.zadd(names.FAILED, {TICK: NOW})
-    redis.expire(names.FAILED, 60)
+    redis.lpush(keys.HISTORY_PREFIX + "7", failed)
+    redis.expire(keys.HISTORY_PREFIX + "7", 60)
+    redis.zadd(keys.FAILED, {TICK: NOW})
+    redis.expire(keys.FAILED, 60)
     swept.ledger.open([TICK], NOW, again=True)
     swept.sweep(MOST_DISCARDED + 1)
     assert swept.state() is None
     assert swept.record() == ("failed", None, "HTTP 500")
-    assert redis.zscore(names.FAILED, TICK) == NOW
-    assert json.loads(redis.lindex(names.RECENT, 0))["reason"] == "discarded"
+    assert redis.zscore(keys.FAILED, TICK) == NOW
+    assert json.loads(redis.lindex(keys.RECENT, 0))["reason"] == "discarded"
 
 
 def test_a_further_attempt_that_no_worker_claims_has_failed(redis: Redis) -> None:
@@ -121,8 +121,8 @@ def test_where_no_worker_takes_messages_it_waits(redis: Redis, waiting: int) -> 
 
 def test_a_tick_that_may_be_too_late_ends_as_missed(redis: Redis) -> None:
     swept = Sweeps(redis, catchup={"policy": "all", "window": 120})
-    redis.hset(names.OPEN, TICK, "p|1||")
-    redis.zadd(names.DEADLINES, {TICK: NOW})
+    redis.hset(keys.OPEN, TICK, "p|1||")
+    redis.zadd(keys.DEADLINES, {TICK: NOW})
     swept.sweep(22)
     assert swept.record() == ("missed", "outside_window", None)
 
@@ -146,7 +146,7 @@ def test_a_tick_that_may_be_too_late_ends_as_missed(redis: Redis) -> None:
 )
 def test_why_says_of_each_state_what_is_so(redis: Redis, state: str, sentence: str) -> None:
     swept = Sweeps(redis)
-    redis.hset(names.OPEN, TICK, state)
+    redis.hset(keys.OPEN, TICK, state)
     assert swept.why().endswith(f" and {sentence}")
 
 
@@ -154,7 +154,7 @@ def test_a_revoked_run_by_hand_ends(redis: Redis, celery: Celery, rest: RestServ
     rest.jobs = [ROW | {"every": 3600}]
     worker = celery.worker()
     celery.beat()
-    wait_until(lambda: redis.exists(names.entry_key("7")), "the job")
+    wait_until(lambda: redis.exists(keys.entry_key("7")), "the job")
     worker.wait_for(" ready.")
     asked_for = RunId.stored("7@2026-01-01T00:00:00.123Z")
     assert asked_for.job_id == "7"
@@ -163,11 +163,11 @@ def test_a_revoked_run_by_hand_ends(redis: Redis, celery: Celery, rest: RestServ
     assert Ledger(redis, Settings()).open([asked_for], 0) == [asked_for]
 
     def ended() -> bool:
-        if not redis.llen("celery"):
-            redis.zadd(names.DEADLINES, {asked_for: 0}, xx=True)
-        return not redis.exists(names.OPEN)
+        if not redis.llen("cron_tasks"):
+            redis.zadd(keys.DEADLINES, {asked_for: 0}, xx=True)
+        return not redis.exists(keys.OPEN)
 
     wait_until(ended, "the run to end", 60)
-    line = json.loads(redis.lindex(names.HISTORY_PREFIX + "7", 0))
+    line = json.loads(redis.lindex(keys.HISTORY_PREFIX + "7", 0))
     assert (line["run_id"], line["status"], line["reason"]) == (asked_for, "skipped", "discarded")
-    assert f"Discarding revoked task: {names.RUN_TASK}[{asked_for}]" in worker.output
+    assert f"Discarding revoked task: {keys.RUN_TASK}[{asked_for}]" in worker.output

@@ -24,7 +24,7 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs.outcomes import Result
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.worker import delegation
 from cron_tasks.worker.delegation import Handed, describe_task_error
 from cron_tasks.worker.runner import Runner
@@ -58,7 +58,7 @@ class Bench:
         self.runner = Runner(
             self.ledger, Registry(redis), SETTINGS, "w", lambda: self.now, self.send
         )
-        redis.hset(names.entry_key("7"), "job", task_job(**fields).to_document())
+        redis.hset(keys.entry_key("7"), "job", task_job(**fields).to_document())
 
     def send(self, job: Job, action: TaskAction, task_id: str, handed: Handed) -> None:
         self.sent.append((task_id, handed))
@@ -125,7 +125,7 @@ def test_a_run_waits_for_its_task_without_a_worker(bench: Callable[..., Bench]) 
     assert world.runner.end(handed, OK, "there") == "ok"
     assert world.runner.end(handed, OK, "there") == "was no longer waiting"
     assert world.records == [("ok", "well")]
-    assert not world.redis.exists(names.OPEN, names.DEADLINES)
+    assert not world.redis.exists(keys.OPEN, keys.DEADLINES)
 
 
 def test_an_outcome_that_comes_too_late_changes_nothing(bench: Callable[..., Bench]) -> None:
@@ -164,7 +164,7 @@ def test_an_outcome_may_still_wait_in_our_queue(bench: Callable[..., Bench]) -> 
     world.now += 31
     world.sweep(waiting=1)
     assert len(world.revoked) == 1
-    assert world.redis.zscore(names.DEADLINES, TICK) == world.now + LEASE
+    assert world.redis.zscore(keys.DEADLINES, TICK) == world.now + LEASE
     assert world.runner.end(world.sent[0][1], OK, None) == "ok"
 
 
@@ -181,7 +181,7 @@ def test_one_that_is_stopped_does_not_wait_for_its_outcome(bench: Callable[..., 
 
 def test_one_that_is_stopped_before_its_task_is_sent(bench: Callable[..., Bench]) -> None:
     world = bench()
-    world.redis.hset(names.STOP, TICK, "cancelled|")
+    world.redis.hset(keys.STOP, TICK, "cancelled|")
     assert world.run() == "skipped"
     assert (world.records, world.sent) == ([("skipped", "cancelled")], [])
 
@@ -208,10 +208,10 @@ def test_a_name_that_is_allowed_no_more_is_not_tried_again(bench: Callable[..., 
 def test_a_job_that_was_removed_meanwhile(bench: Callable[..., Bench]) -> None:
     world = bench()
     world.run()
-    world.redis.delete(names.entry_key("7"))
+    world.redis.delete(keys.entry_key("7"))
     assert world.runner.end(world.sent[0][1], OK, None) == "ok"
-    assert not world.redis.exists(names.OPEN, names.DEADLINES)
-    assert world.redis.zcard(names.ACCOUNT_PREFIX + "7") == 1
+    assert not world.redis.exists(keys.OPEN, keys.DEADLINES)
+    assert world.redis.zcard(keys.ACCOUNT_PREFIX + "7") == 1
 
 
 @pytest.mark.parametrize(

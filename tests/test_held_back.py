@@ -15,7 +15,7 @@ from cron_tasks.runs import queries
 from cron_tasks.runs.outcomes import Attempt, Result, conclude, write_record
 from cron_tasks.runs.overdue import decide_overdue
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 QUICK = {"type": "notify"}
 
@@ -27,8 +27,8 @@ class Waiting:
         self.redis, self.job = redis, made(**more)
         self.ledger, self.registry = Ledger(redis, Settings()), Registry(redis)
         apply(redis, Changes(added=[Desired(self.job, "x")]), NOW - 60)
-        redis.hset(names.OPEN, TICK, state)
-        redis.zadd(names.DEADLINES, {TICK: NOW + 5})
+        redis.hset(keys.OPEN, TICK, state)
+        redis.zadd(keys.DEADLINES, {TICK: NOW + 5})
 
     def comes_back(self) -> None:
         """Remove the job, and list it again before beat has looked."""
@@ -60,7 +60,7 @@ def test_what_waits_on_a_paused_job_does_not_begin(
     it.ledger.look_after({"7"}, NOW)
     assert it.begins() == begins
     if not begins:
-        assert redis.hget(names.OPEN, TICK) == state
+        assert redis.hget(keys.OPEN, TICK) == state
         it.sweep()
         # One that has begun before has failed.
         assert it.end() == ("failed" if state.startswith("p|2") else "skipped", "paused")
@@ -80,7 +80,7 @@ def test_what_waited_when_its_job_was_removed_never_begins(redis: Redis, state: 
     it.comes_back()
     assert not it.begins()
     it.sweep()
-    assert not redis.exists(names.OPEN, names.STOP)
+    assert not redis.exists(keys.OPEN, keys.STOP)
     assert it.end() == ("skipped", "removed")
     # As when the job is still gone, nobody is told.
     assert not redis.exists("queue:to_telegram")
@@ -96,7 +96,7 @@ def test_what_runs_when_its_job_is_removed_ends_by_itself_and_is_not_tried_again
     assert it.ledger.renew("w#1", NOW, [TICK]) == {}
     assert it.fail() == "skipped"
     assert it.record() == ("skipped", "removed", "HTTP 503", 1)
-    assert not redis.exists(names.OPEN, names.STOP)
+    assert not redis.exists(keys.OPEN, keys.STOP)
 
 
 def test_a_cancelled_run_is_still_cut_off_when_its_job_is_removed(redis: Redis) -> None:
@@ -117,10 +117,10 @@ def test_a_run_that_was_told_to_end_does_not_begin(redis: Redis, state: str) -> 
 
 def test_a_missed_tick_that_is_done_again_and_skipped_stays_missed_for_all(redis: Redis) -> None:
     it = Waiting(redis, "p|1||")
-    redis.delete(names.OPEN, names.DEADLINES)
-    redis.set(names.LEADER_LOCK, "me", ex=60)
-    key, by = names.entry_key("7"), Attempt(0, None, NOW + 9, None)
-    redis.zadd(names.SCHEDULE, {key: NOW})
+    redis.delete(keys.OPEN, keys.DEADLINES)
+    redis.set(keys.LEADER_LOCK, "me", ex=60)
+    key, by = keys.entry_key("7"), Attempt(0, None, NOW + 9, None)
+    redis.zadd(keys.SCHEDULE, {key: NOW})
     line = write_record(TICK, Result("missed", "coalesced"), by, NOW + 60)
     it.ledger.advance("me", NOW + 9, [Advance(key, repr(NOW), NOW + 99, "{}", (), "7", line)], 99)
     it.ledger.open([TICK], NOW + 10, again=True)
@@ -136,6 +136,6 @@ def test_why_nobody_was_told_is_known_for_as_long_as_the_run_is(redis: Redis) ->
     run, by = Run(it.job, TICK, NOW, 1), Attempt(1, NOW + 60, NOW + 61, "w")
     outcome = conclude(run, it.claim, Result("ok"), by, Settings(), 0.5)
     assert it.ledger.finish(NOW + 61, [outcome]) == [TICK]
-    redis.delete(names.HISTORY_PREFIX + "7")
+    redis.delete(keys.HISTORY_PREFIX + "7")
     assert (found := queries.find_end(redis, TICK))
     assert found["untold"] == "too old"

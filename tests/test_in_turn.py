@@ -15,7 +15,7 @@ from test_overlap import EARLIER, LATER, LATEST, NOW, Runs
 
 from cron_tasks.ledger.records import Advance
 from cron_tasks.ledger.run_id import RunId
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 TICKS = [RunId("7", NOW + second) for second in range(7)]
 PRESENT = RunId("7", NOW + 60)
@@ -25,8 +25,8 @@ class Line(Runs):
     """Runs of one job, some of which make up for ticks that nothing ran."""
 
     def make_up(self, *ticks: str) -> None:
-        self.redis.zadd(names.SCHEDULE, {names.entry_key("7"): NOW})
-        step = Advance(names.entry_key("7"), repr(NOW), NOW + 60, "{}", ticks, "7", in_turn=True)
+        self.redis.zadd(keys.SCHEDULE, {keys.entry_key("7"): NOW})
+        step = Advance(keys.entry_key("7"), repr(NOW), NOW + 60, "{}", ticks, "7", in_turn=True)
         assert self.ledger.advance("me", NOW, [step], 0) == list(ticks)
 
     def drain(self, *waiting: str) -> list[str]:
@@ -60,7 +60,7 @@ def test_each_missed_tick_runs_in_its_order(redis: Redis, policy: str, reverse: 
         line.ends(tick)
     order = [*going, *line.drain(*(tick for tick in TICKS if tick not in going))]
     assert order == TICKS
-    assert not redis.exists(names.OPEN, names.STOP)
+    assert not redis.exists(keys.OPEN, keys.STOP)
 
 
 def test_with_allow_they_run_side_by_side(redis: Redis) -> None:
@@ -83,7 +83,7 @@ def test_a_present_tick_does_not_end_one_that_makes_up(
     line.fire(PRESENT)
     claim = line.claim(PRESENT)
     assert (claim.verdict if claim else None) == verdict
-    assert not redis.exists(names.STOP)
+    assert not redis.exists(keys.STOP)
     line.ends(EARLIER)
     assert line.state(LATER).startswith("w")
     if verdict is None:
@@ -103,7 +103,7 @@ def test_an_older_tick_of_a_backfill_waits_for_the_present_run(redis: Redis, pol
     assert line.ledger.open([EARLIER, LATER], NOW, in_turn=True) == [EARLIER, LATER]
     assert line.claim(EARLIER) is None
     assert line.claim(LATER) is None
-    assert not redis.exists(names.STOP)
+    assert not redis.exists(keys.STOP)
     line.ends(LATEST)
     assert line.drain(EARLIER, LATER) == [EARLIER, LATER]
 
@@ -118,15 +118,15 @@ def test_the_line_forgets_what_was_ended_meanwhile(redis: Redis) -> None:
     line.ends(TICKS[2])
     line.ends(TICKS[0])
     assert line.state(TICKS[3]).startswith("w")
-    assert not redis.exists(names.LINE_PREFIX + "7")
+    assert not redis.exists(keys.LINE_PREFIX + "7")
 
 
 def test_a_run_that_the_version_before_queued_is_released(redis: Redis) -> None:
     line = Line(redis, "queue")
     line.fire(EARLIER)
     line.goes(EARLIER)
-    redis.hset(names.OPEN, LATER, "q|1|q|")
-    redis.hset(names.QUEUED, "7", LATER)
+    redis.hset(keys.OPEN, LATER, "q|1|q|")
+    redis.hset(keys.QUEUED, "7", LATER)
     line.ends(EARLIER)
     assert line.state(LATER) == "w|1|q|"
 
@@ -205,7 +205,7 @@ def test_live_each_missed_tick_is_asked_for_once_and_in_turn(
         celery.env["CRON_TASKS_HTTP_ALLOW"] = "127.0.0.1"
         celery.worker(4)
         beat = celery.beat()
-        wait_until(lambda: redis.hlen(names.JOBS) == len(policies), "the first sync")
+        wait_until(lambda: redis.hlen(keys.JOBS) == len(policies), "the first sync")
         beat.terminate()
         # As if nothing had run for seven hours.
         hour = time.time() // 3600 * 3600
@@ -217,6 +217,6 @@ def test_live_each_missed_tick_is_asked_for_once_and_in_turn(
         wait_until(
             lambda: all(len(asked.get(p, ())) >= 7 for p in policies), "the missed ticks", 40
         )
-        wait_until(lambda: not redis.exists(names.OPEN), "the end of the last run")
+        wait_until(lambda: not redis.exists(keys.OPEN), "the end of the last run")
     assert asked == ticks
     assert overlapping == []

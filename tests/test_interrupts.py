@@ -17,7 +17,7 @@ from test_policies import ended, run
 
 from cron_tasks.ledger.ledger import LEASE, Ledger
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 MISBEHAVE = """
 import asyncio, os, re, time
@@ -179,7 +179,7 @@ def test_what_does_not_end_is_killed_and_nothing_runs_beside_it(
     frozen, stubborn = system.pid("sleep"), system.pid("stubborn")
     os.kill(frozen, signal.SIGSTOP)
     assert system.ended("swallow") == ("failed", "timed out after 1 s")
-    (run_id,) = [each for each in redis.hkeys(names.OPEN) if each.startswith("stubborn")]
+    (run_id,) = [each for each in redis.hkeys(keys.OPEN) if each.startswith("stubborn")]
     os.kill(stubborn, signal.SIGSTOP)
     Ledger(redis, Settings()).stop([run_id], "cancelled|")
     assert system.ended("sleep") == ("failed", "timed out after 1 s")
@@ -219,7 +219,7 @@ def test_a_worker_of_threads_leaves_service_when_one_hangs(redis: Redis, system:
     assert system.ended("quarter") == ("ok", None)
     assert system.ended("stubborn") == ("failed", "timed out after 1 s")
     assert worker.popen.wait(20) == 70
-    first, second = map(json.loads, redis.lrange(names.RECENT, 0, -1))
+    first, second = map(json.loads, redis.lrange(keys.RECENT, 0, -1))
     assert (first["run_id"][:8], second["run_id"][:7]) == ("stubborn", "quarter")
 
 
@@ -236,7 +236,7 @@ def test_a_process_without_file_descriptors_leaves_service(
     assert (status, str(error)[:30]) == end
     other = system.rest.jobs[0]
     system.rest.jobs.append(other | {"id": "ok", "action": other["action"] | {"how": "ok"}})
-    redis.lpush(names.POKE, "*")
+    redis.lpush(keys.POKE, "*")
     run(redis, "ok")
     assert system.ended("ok") == ("ok", None)
     assert system.pid("ok") != system.pid(how)
@@ -257,8 +257,8 @@ def test_a_process_that_is_replaced_after_each_message_loses_no_run(
     rest.jobs = [{"id": 1, "name": "x", "every": 1}]
     worker = celery.worker(2, "--max-tasks-per-child", "1", "--max-memory-per-child", "1")
     celery.beat()
-    wait_until(lambda: redis.llen(names.RECENT) >= 8, "eight runs", 40)
-    lines = [json.loads(line) for line in redis.lrange(names.RECENT, 0, -1)]
+    wait_until(lambda: redis.llen(keys.RECENT) >= 8, "eight runs", 40)
+    lines = [json.loads(line) for line in redis.lrange(keys.RECENT, 0, -1)]
     assert {line["status"] for line in lines} == {"ok"}
     assert len({line["worker"] for line in lines}) > 4
     assert worker.alive

@@ -23,9 +23,9 @@ from cron_tasks.registry.writer import Writer
 from cron_tasks.runs.outcomes import Result
 from cron_tasks.schedules.catchup import next_fire_time
 from cron_tasks.schedules.iso8601 import iso_utc
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
-KEY = names.entry_key("7")
+KEY = keys.entry_key("7")
 
 
 @cache
@@ -65,7 +65,7 @@ def edited(beat: Beat, at: float, listed: dict[str, Any]) -> None:
 def fired(beat: Beat, until: float) -> list[float]:
     """The ticks of the job, with a turn of beat at each due time."""
     ticks = []
-    while (due := beat.redis.zscore(names.SCHEDULE, KEY)) is not None and due <= until:
+    while (due := beat.redis.zscore(keys.SCHEDULE, KEY)) is not None and due <= until:
         beat.clock.now = max(due, beat.clock.now)
         beat.tick()
         ticks += beat.fired()["7"]
@@ -128,7 +128,7 @@ def test_an_edit_of_jitter_still_fires_strictly_later(beat: Beat, hour: float) -
 
 def test_a_new_job_fires_with_jitter_that_is_edited_before(beat: Beat, hour: float) -> None:
     """Its nominal time lies before the job was added, its due time after that."""
-    beat.redis.delete(KEY, names.SCHEDULE, names.JOBS)
+    beat.redis.delete(KEY, keys.SCHEDULE, keys.JOBS)
     beat.clock.now = hour + 20
     beat.register(row(40))
     edited(beat, hour + 25, row(50))
@@ -175,7 +175,7 @@ def test_a_job_that_comes_back_before_its_tick_fires_it(beat: Beat, hour: float)
 def test_a_job_that_an_earlier_version_removed_does_not_fire_again(beat: Beat, hour: float) -> None:
     assert fired(beat, hour + 1) == [hour]
     remove(beat, hour + 20)
-    beat.redis.delete(names.VERSIONS_PREFIX + "7")
+    beat.redis.delete(keys.VERSIONS_PREFIX + "7")
     edited(beat, hour + 25, row(40))
     assert fired(beat, hour + 3700) == [hour + 3640]
 
@@ -211,7 +211,7 @@ def test_the_audit_expects_each_nominal_tick_once(redis: Redis, change: str) -> 
     else:
         story.sync(now, row(60 if change == "edit twice" else 40))
         story.sync(now + 1, row(40))
-    assert redis.zscore(names.SCHEDULE, KEY) == hours(4) + 40
+    assert redis.zscore(keys.SCHEDULE, KEY) == hours(4) + 40
     due = [story.fire() for _ in range(2)]
     assert due == [hours(4) + 40, hours(5) + 40]
     for tick in due:
@@ -225,10 +225,10 @@ def test_the_command_finds_no_tick_lost_after_an_edit_of_jitter(redis: Redis, qu
     story.sync(begin + 1, row(0))
     story.run(2)
     story.sync(begin + 2 * 3600 + 20, row(1800))  # the tick of 2:00 has fired
-    assert redis.zscore(names.SCHEDULE, KEY) == begin + 3 * 3600 + 1800
+    assert redis.zscore(keys.SCHEDULE, KEY) == begin + 3 * 3600 + 1800
     story.run(2)
     story.sync(begin + 4 * 3600 + 1900, row(10))  # so has that of 4:00, at 4:30
-    assert redis.zscore(names.SCHEDULE, KEY) == begin + 5 * 3600 + 10
+    assert redis.zscore(keys.SCHEDULE, KEY) == begin + 5 * 3600 + 10
     story.run(1)
     facts = quick.json("audit", "--since", iso_utc(begin), code=0)
     assert (facts["ok"], facts["lost"]) == (5, [])
@@ -242,7 +242,7 @@ def test_a_missed_tick_is_not_made_up_for_by_an_edit(redis: Redis, seconds: floa
     story.fire(missed=(hours(1), hours(2)))
     assert next_fire_time(desired(row(40)).job.schedule, hours(2) + seconds) == hours(2) + 40
     story.sync(hours(2) + seconds, row(40))
-    assert redis.zscore(names.SCHEDULE, KEY) == hours(3) + 40
+    assert redis.zscore(keys.SCHEDULE, KEY) == hours(3) + 40
 
 
 def test_edits_at_any_time_fire_each_nominal_tick_at_most_once(beat: Beat, hour: float) -> None:

@@ -10,7 +10,7 @@ from rest_server import RestServer
 
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.sync.reconciler import Reconciler
 
 
@@ -81,7 +81,7 @@ def test_one_that_its_policy_refuses_is_recorded_and_told(story: Story, redis: R
     policy = {"catchup": {"policy": "none"}, "notify": {"on": ["missed"]}, "chat_id": 1}
     story.sync(60, story.job(20, **policy))
     assert story.beat.run(1) == {}
-    assert '"status":"missed"' in redis.lindex(names.HISTORY_PREFIX + "7", 0)
+    assert '"status":"missed"' in redis.lindex(keys.HISTORY_PREFIX + "7", 0)
     assert "missed" in redis.lindex("queue:to_telegram", 0)
 
 
@@ -89,18 +89,18 @@ def test_one_that_its_policy_refuses_is_recorded_and_told(story: Story, redis: R
 def test_an_older_one_neither_runs_nor_is_told(story: Story, redis: Redis, at: float) -> None:
     story.sync(60, story.job(at))
     assert story.beat.run(2) == {}
-    assert not redis.exists(names.HISTORY_PREFIX + "7", "queue:to_telegram")
+    assert not redis.exists(keys.HISTORY_PREFIX + "7", "queue:to_telegram")
 
 
-@pytest.mark.parametrize("lost", ["everything", names.GENERATION, names.SOURCE])
+@pytest.mark.parametrize("lost", ["everything", keys.GENERATION, keys.SOURCE])
 def test_a_rebuilt_registry_runs_no_old_one(story: Story, redis: Redis, lost: str) -> None:
     if lost == "everything":
         redis.flushall()
     else:
         redis.delete(lost)
     story.sync(60, story.job(30))
-    assert RunId("7", story.start + 30) not in redis.hkeys(names.OPEN)
-    assert redis.zscore(names.SCHEDULE, names.entry_key("7")) is None
+    assert RunId("7", story.start + 30) not in redis.hkeys(keys.OPEN)
+    assert redis.zscore(keys.SCHEDULE, keys.entry_key("7")) is None
 
 
 def test_the_first_list_runs_none(beat: Beat, redis: Redis, rest: RestServer) -> None:

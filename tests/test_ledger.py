@@ -11,19 +11,19 @@ from cron_tasks.ledger.records import Advance, Message, Outcome
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 NOW = 1_800_000_000.0
 TICK = RunId("7", NOW)
-KEY = names.entry_key("7")
+KEY = keys.entry_key("7")
 
 
 @pytest.fixture
 def ledger(redis: Redis) -> Ledger:
     """A ledger whose job 7 is due at NOW, and whose leader holds the token `me`."""
-    redis.set(names.LEADER_LOCK, "me", ex=60)
+    redis.set(keys.LEADER_LOCK, "me", ex=60)
     redis.hset(KEY, mapping={"definition": "{}", "meta": "{}", "job": "{}"})
-    redis.zadd(names.SCHEDULE, {KEY: NOW})
+    redis.zadd(keys.SCHEDULE, {KEY: NOW})
     return Ledger(redis, Settings(history_runs=3, history_days=0.01))
 
 
@@ -47,41 +47,41 @@ def outcome(state: State, *messages: Message) -> Outcome:
 
 def test_advance_moves_the_entry_and_opens_its_tick(ledger: Ledger, redis: Redis) -> None:
     opened(ledger)
-    assert redis.zscore(names.SCHEDULE, KEY) == NOW + 60
+    assert redis.zscore(keys.SCHEDULE, KEY) == NOW + 60
     assert redis.hget(KEY, "meta") == "m"
-    assert redis.zscore(names.DEADLINES, TICK) == NOW + PATIENCE
+    assert redis.zscore(keys.DEADLINES, TICK) == NOW + PATIENCE
 
 
 def test_advance_does_nothing_without_the_lock(ledger: Ledger, redis: Redis) -> None:
     with pytest.raises(LockLost):
         ledger.advance("another", NOW, [due()], 0)
-    redis.delete(names.LEADER_LOCK)
+    redis.delete(keys.LEADER_LOCK)
     with pytest.raises(LockLost):
         ledger.advance("me", NOW, [due()], 0)
-    assert redis.zscore(names.SCHEDULE, KEY) == NOW
-    assert not redis.exists(names.OPEN)
+    assert redis.zscore(keys.SCHEDULE, KEY) == NOW
+    assert not redis.exists(keys.OPEN)
 
 
 def test_advance_passes_over_what_was_edited_removed_or_done(ledger: Ledger, redis: Redis) -> None:
-    redis.zadd(names.SCHEDULE, {KEY: NOW + 1})
+    redis.zadd(keys.SCHEDULE, {KEY: NOW + 1})
     assert ledger.advance("me", NOW, [due()], 0) == []
-    redis.zrem(names.SCHEDULE, KEY)
+    redis.zrem(keys.SCHEDULE, KEY)
     assert ledger.advance("me", NOW, [due()], 0) == []
-    redis.zadd(names.SCHEDULE, {KEY: NOW})
+    redis.zadd(keys.SCHEDULE, {KEY: NOW})
     redis.delete(KEY)
     assert ledger.advance("me", NOW, [due()], 0) == []
-    assert not redis.exists(KEY, names.OPEN)
+    assert not redis.exists(KEY, keys.OPEN)
 
 
 def test_advance_takes_a_finished_entry_out_of_the_schedule(ledger: Ledger, redis: Redis) -> None:
     ledger.advance("me", NOW, [due(next=None)], 0)
-    assert redis.zscore(names.SCHEDULE, KEY) is None
+    assert redis.zscore(keys.SCHEDULE, KEY) is None
 
 
 def test_advance_records_what_was_missed(ledger: Ledger) -> None:
     ledger.advance("me", NOW, [due(run_ids=[], missed=b"outage")], 0)
     assert ledger.history("7") == ["outage"]
-    assert ledger.redis.lrange(names.RECENT, 0, -1) == ["outage"]
+    assert ledger.redis.lrange(keys.RECENT, 0, -1) == ["outage"]
 
 
 @pytest.mark.parametrize("stretch", ['{"run_id":"7","until":"later"}', '{"from": 1}'])
@@ -90,11 +90,11 @@ def test_a_stretch_that_was_missed_stays_accounted_for(
 ) -> None:
     """Its first tick may be run after all; that says nothing of the others."""
     ledger.advance("me", NOW, [due(run_ids=[])], 0)
-    redis.zadd(names.ACCOUNT_PREFIX + "7", {stretch: NOW})
+    redis.zadd(keys.ACCOUNT_PREFIX + "7", {stretch: NOW})
     for record in (b"failed", b"ok"):
         ledger.open([TICK], NOW, again=True)
         ledger.finish(NOW, [Outcome(TICK, "7", running(ledger), record)])
-    kept = redis.zrangebyscore(names.ACCOUNT_PREFIX + "7", NOW, NOW)
+    kept = redis.zrangebyscore(keys.ACCOUNT_PREFIX + "7", NOW, NOW)
     assert kept == ["ok", stretch]
 
 
@@ -107,8 +107,8 @@ def test_an_open_tick_is_told_to_stop(
     if goes:
         running(ledger)
     assert ledger.stop([TICK], "cancelled|") == [TICK]
-    assert redis.zscore(names.DEADLINES, TICK) == deadline
-    assert redis.hgetall(names.STOP) == {TICK: "cancelled|"}
+    assert redis.zscore(keys.DEADLINES, TICK) == deadline
+    assert redis.hgetall(keys.STOP) == {TICK: "cancelled|"}
     (tick,) = ledger.overdue(NOW + LEASE, 10)
     assert tick.unwanted == "cancelled|"
 
@@ -133,8 +133,8 @@ def test_a_tick_of_a_removed_job_is_claimed_only_to_be_concluded(
     assert claim.document == ""
     assert ledger.finish(NOW, [Outcome(TICK, "7", claim.state, b"gone", (), "skipped")]) == [TICK]
     assert ledger.history("7") == []
-    assert redis.zrange(names.ACCOUNT_PREFIX + "7", 0, -1) == ["gone"]
-    assert not redis.exists(names.OPEN, names.DEADLINES)
+    assert redis.zrange(keys.ACCOUNT_PREFIX + "7", 0, -1) == ["gone"]
+    assert not redis.exists(keys.OPEN, keys.DEADLINES)
 
 
 def test_finish_is_outcome_history_and_notification_in_one(ledger: Ledger, redis: Redis) -> None:
@@ -145,7 +145,7 @@ def test_finish_is_outcome_history_and_notification_in_one(ledger: Ledger, redis
     assert ledger.finish(NOW, [outcome(state, *messages)]) == []
     assert (redis.lrange("queue:a", 0, -1), redis.lrange("queue:b", 0, -1)) == (["1", "3"], ["2"])
     assert ledger.history("7") == ["record"]
-    assert not redis.exists(names.OPEN, names.DEADLINES)
+    assert not redis.exists(keys.OPEN, keys.DEADLINES)
 
 
 def test_history_is_bounded(ledger: Ledger, redis: Redis) -> None:
@@ -155,7 +155,7 @@ def test_history_is_bounded(ledger: Ledger, redis: Redis) -> None:
         (claim,) = ledger.claim("w", NOW, [tick])
         ledger.finish(NOW, [Outcome(tick, "7", claim.state, str(number).encode())])
     assert ledger.history("7") == ["4", "3", "2"]
-    assert 0 < redis.ttl(names.HISTORY_PREFIX + "7") <= 864
+    assert 0 < redis.ttl(keys.HISTORY_PREFIX + "7") <= 864
 
 
 def test_a_queue_that_is_no_list_costs_only_its_own_message(ledger: Ledger, redis: Redis) -> None:
@@ -165,7 +165,7 @@ def test_a_queue_that_is_no_list_costs_only_its_own_message(ledger: Ledger, redi
         NOW, [outcome(running(ledger), Message("queue:a", b"1"), Message("queue:b", b"2"))]
     )
     assert redis.lrange("queue:b", 0, -1) == ["2"]
-    assert redis.lrange(names.UNDELIVERABLE, 0, -1) == ["queue:a 1"]
+    assert redis.lrange(keys.UNDELIVERABLE, 0, -1) == ["queue:a 1"]
 
 
 def test_a_worker_that_lost_its_lease_changes_nothing(ledger: Ledger, redis: Redis) -> None:
@@ -201,16 +201,16 @@ def test_handing_back_respects_what_happened_meanwhile(ledger: Ledger) -> None:
 
 
 def test_overdue_forgets_deadlines_without_a_tick(ledger: Ledger, redis: Redis) -> None:
-    redis.zadd(names.DEADLINES, {"no tick": NOW - 1})
+    redis.zadd(keys.DEADLINES, {"no tick": NOW - 1})
     assert ledger.overdue(NOW, 10) == []
-    assert not redis.exists(names.DEADLINES)
+    assert not redis.exists(keys.DEADLINES)
 
 
 def test_a_broken_entry_harms_no_other_claim(ledger: Ledger, redis: Redis) -> None:
     opened(ledger)
     other = RunId("8", NOW)
     ledger.open([other], NOW)
-    redis.set(names.entry_key("8"), "no hash", ex=60)
+    redis.set(keys.entry_key("8"), "no hash", ex=60)
     claims = ledger.claim("w", NOW, [other, TICK])
     assert [(each.run_id, each.document) for each in claims] == [(other, ""), (TICK, "{}")]
 
@@ -233,14 +233,14 @@ def test_a_full_redis_refuses_a_step_as_a_whole(
 ) -> None:
     opened(ledger)
     state = running(ledger)
-    redis.zadd(names.SCHEDULE, {KEY: NOW})
+    redis.zadd(keys.SCHEDULE, {KEY: NOW})
     full()
     with pytest.raises(ResponseError):
         ledger.finish(NOW, [outcome(state, Message("queue:a", b"1"))])
     with pytest.raises(ResponseError):
         ledger.advance("me", NOW, [due(next=None, run_ids=[], missed=b"outage")], 0)
     redis.config_set("maxmemory", 0)
-    assert redis.zscore(names.SCHEDULE, KEY) == NOW
+    assert redis.zscore(keys.SCHEDULE, KEY) == NOW
     assert ledger.finish(NOW, [outcome(state, Message("queue:a", b"1"))]) == [TICK]
     assert redis.lrange("queue:a", 0, -1) == ["1"]
     assert ledger.history("7") == ["record"]

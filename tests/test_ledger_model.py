@@ -17,7 +17,7 @@ from cron_tasks.ledger.ledger import LEASE, PATIENCE, Ledger, LockLost
 from cron_tasks.ledger.records import Advance, Claim, Message, Outcome
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 JOBS = ("1", "2", "a@b")
 START = 1_800_000_000.0
@@ -35,7 +35,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.redis.flushall()
         self.ledger = Ledger(self.redis, Settings(history_runs=5))
         self.now = START
-        self.redis.set(names.LEADER_LOCK, "leader")
+        self.redis.set(keys.LEADER_LOCK, "leader")
         self.opened: set[RunId] = set()
         self.ended: set[RunId] = set()
         self.running: dict[str, str] = {}
@@ -46,9 +46,9 @@ class LedgerMachine(RuleBasedStateMachine):
             self.add(job)
 
     def add(self, job: str) -> None:
-        key = names.entry_key(job)
+        key = keys.entry_key(job)
         self.redis.hset(key, mapping={"definition": "{}", "meta": "{}", "job": "{}"})
-        self.redis.zadd(names.SCHEDULE, {key: self.now + 1})
+        self.redis.zadd(keys.SCHEDULE, {key: self.now + 1})
 
     @rule(seconds=st.integers(0, 30))
     def time_passes(self, seconds: int) -> None:
@@ -57,8 +57,8 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(job=jobs, token=st.sampled_from(("leader", "stale")), lag=st.integers(0, 1))
     def advance(self, job: str, token: str, lag: int) -> None:
         """A beat moves a job on; one that lags read its score before another moved it."""
-        key = names.entry_key(job)
-        score = self.redis.zscore(names.SCHEDULE, key)
+        key = keys.entry_key(job)
+        score = self.redis.zscore(keys.SCHEDULE, key)
         if score is None:
             return
         due = score - lag
@@ -151,22 +151,22 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(job=jobs)
     def job_is_removed(self, job: str) -> None:
-        self.redis.delete(names.entry_key(job))
-        self.redis.zrem(names.SCHEDULE, names.entry_key(job))
+        self.redis.delete(keys.entry_key(job))
+        self.redis.zrem(keys.SCHEDULE, keys.entry_key(job))
 
     @rule(job=jobs)
     def job_comes_back(self, job: str) -> None:
-        if not self.redis.exists(names.entry_key(job)):
+        if not self.redis.exists(keys.entry_key(job)):
             self.now += 1
             self.add(job)
 
     @invariant()
     def each_tick_is_open_or_ended(self) -> None:
-        still_open = set(self.redis.hkeys(names.OPEN))
+        still_open = set(self.redis.hkeys(keys.OPEN))
         assert still_open <= self.opened
         assert not still_open & self.ended
         assert self.opened - still_open == self.ended
-        assert set(self.redis.zrange(names.DEADLINES, 0, -1)) == still_open
+        assert set(self.redis.zrange(keys.DEADLINES, 0, -1)) == still_open
 
     @invariant()
     def each_is_told_at_most_once(self) -> None:
@@ -181,8 +181,8 @@ class LedgerMachine(RuleBasedStateMachine):
             ticks = list(self.opened - self.ended)
             self.held["w1"] = self.ledger.claim("w1", self.now, ticks) if ticks else []
             self.worker_finishes_all("w1")
-        assert not self.redis.exists(names.OPEN, names.DEADLINES)
-        self.redis.delete(QUEUE, names.LEADER_LOCK)
+        assert not self.redis.exists(keys.OPEN, keys.DEADLINES)
+        self.redis.delete(QUEUE, keys.LEADER_LOCK)
 
 
 @pytest.mark.usefixtures("redis_url")

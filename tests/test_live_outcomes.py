@@ -13,7 +13,7 @@ from rest_server import status
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs import queries
 from cron_tasks.schedules.iso8601 import iso_utc
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 
 def once(job_id: str, tick: float, **fields: Any) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def test_live_a_retry_that_is_skipped_leaves_the_failure(
     reason = {"skip": "overlap", "queue": "cancelled"}[policy]
     assert (end["status"], end["reason"], end["attempt"]) == ("skipped", reason, 0)
     assert outcomes(quick, failed) == {"failed"}
-    assert redis.zrange(names.FAILED, 0, -1) == [failed]
+    assert redis.zrange(keys.FAILED, 0, -1) == [failed]
     assert service.saw(failed) == ["answered"]
     assert quick.json("audit")["failed"] == 1
 
@@ -52,7 +52,7 @@ def test_live_a_retry_that_is_skipped_leaves_the_failure(
     live.settles()
     assert cli.json("runs", "retry", failed, "--wait")["status"] == "ok"
     assert outcomes(quick, failed) == {"ok"}
-    assert not redis.exists(names.FAILED)
+    assert not redis.exists(keys.FAILED)
     assert service.saw(failed) == ["answered", "answered"]
     facts = quick.json("audit")
     assert (facts["ok"], facts["failed"], facts["lost"]) == (1, 0, [])
@@ -114,7 +114,7 @@ def test_live_what_failed_for_one_backfill_and_went_well_for_another_went_well(
     assert opened(one) == [first, tick]
     assert service.saw(tick) == ["answered", "answered"]
     assert outcomes(quick, tick) == {"ok"}
-    assert not redis.exists(names.FAILED)
+    assert not redis.exists(keys.FAILED)
 
 
 #: How a run that did not go on ended, by the job that it is of: status, reason, attempts and how
@@ -165,7 +165,7 @@ def test_live_attempts_are_those_that_the_service_saw(
         rows[name]["enabled"] = False
     live.lists(*(row for name, row in rows.items() if not name.startswith("removed")))
     # What waits looks at its job when its next attempt is due.
-    redis.zadd(names.DEADLINES, {ticks["disabled-2"]: 0}, xx=True)
+    redis.zadd(keys.DEADLINES, {ticks["disabled-2"]: 0}, xx=True)
     live.celery.worker(1, "-Q", "nobody")
     wait_until(lambda: service.saw(ticks["running"]) == ["cut off"], "that the run is cut off")
     service.held.clear()

@@ -10,7 +10,7 @@ from redis import Redis
 
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs import queries
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 
 def test_live_a_due_tick_does_not_end_a_run_of_a_backfill(
@@ -57,8 +57,8 @@ def test_live_a_backfill_does_not_end_the_run_of_a_due_tick(
     live.lists(job.row | {"every": 1})
     wait_until(service.going, "a due tick")
     live.lists(job.row)
-    wait_until(lambda: redis.hlen(names.OPEN) == 1, "that the last of the due ticks runs")
-    (due,) = redis.hkeys(names.OPEN)
+    wait_until(lambda: redis.hlen(keys.OPEN) == 1, "that the last of the due ticks runs")
+    (due,) = redis.hkeys(keys.OPEN)
     wait_until(lambda: service.going() == [due], "its call")
     command = job.backfill(cli, 3)
     live.reaches(job.tick(-2), "q")

@@ -6,7 +6,7 @@ import jmespath
 import pytest
 from jmespath.exceptions import JMESPathError
 
-from cron_tasks.rest.functions import MappingFunctions
+from cron_tasks.settings.functions import MappingFunctions
 
 ROW = {
     "tags": "prod  backup",

@@ -11,10 +11,10 @@ from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.validation import validate_row
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.registry.registry import Registry
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 SECONDLY = {"id": 7, "name": "Tick", "cron_expression": "* * * * * *"}
-KEY = names.entry_key("7")
+KEY = keys.entry_key("7")
 
 
 def desired(row: dict[str, Any], fingerprint: str = "another") -> Desired:
@@ -24,7 +24,7 @@ def desired(row: dict[str, Any], fingerprint: str = "another") -> Desired:
 
 
 def score(redis: Redis) -> float:
-    due = redis.zscore(names.SCHEDULE, KEY)
+    due = redis.zscore(keys.SCHEDULE, KEY)
     assert due is not None
     return due
 
@@ -56,7 +56,7 @@ def test_an_edit_by_a_late_clock_fires_nothing_twice(
 def test_an_edit_that_keeps_the_timing_fires_nothing_twice(
     beat: Beat, redis: Redis, fired: float, behind: float
 ) -> None:
-    redis.zrem(names.SCHEDULE, KEY)
+    redis.zrem(keys.SCHEDULE, KEY)
     row = SECONDLY | {"name": "Tock"}
     apply(redis, Changes(changed=[desired(row)]), beat.clock.now - behind)
     assert score(redis) == fired + 1
@@ -90,7 +90,7 @@ def test_a_job_that_has_ended_does_not_begin_again(beat: Beat, redis: Redis) -> 
     beat.tick()
     assert beat.fired() == {"7": [due]}
     apply(redis, Changes(changed=[desired(once | {"name": "One"})]), due - 0.8)
-    assert redis.zscore(names.SCHEDULE, KEY) is None
+    assert redis.zscore(keys.SCHEDULE, KEY) is None
 
 
 def test_the_versions_of_a_job_never_overlap_what_it_fired(
@@ -98,7 +98,7 @@ def test_the_versions_of_a_job_never_overlap_what_it_fired(
 ) -> None:
     apply(redis, Changes(changed=[desired({"id": 7, "name": "Tick", "every": 5})]), fired - 0.8)
     assert float(redis.hget(KEY, "since")) == fired
-    assert f'"until": {fired:.6f}' in redis.lindex(names.VERSIONS_PREFIX + "7", 0)
+    assert f'"until": {fired:.6f}' in redis.lindex(keys.VERSIONS_PREFIX + "7", 0)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +117,6 @@ def test_any_edit_ends_what_was_judged_ahead(
         edit = {"action": {"type": "http", "url": "http://127.0.0.1:9/"}}
     job = validate_row(row | edit, timezone="UTC", permissions=Permissions(http=("127.0.0.1",)))
     assert isinstance(job, Job)
-    read = int(redis.get(names.EDITS))
+    read = int(redis.get(keys.EDITS))
     apply(redis, Changes(changed=[Desired(job, "another")]), beat.clock.now)
     assert int(redis.hget(KEY, "edit")) > read

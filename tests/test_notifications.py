@@ -19,7 +19,7 @@ from cron_tasks.registry.plan import Policy, plan_changes
 from cron_tasks.runs.notifications import write_notification
 from cron_tasks.runs.outcomes import Attempt, Result, conclude
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 NOW = 1_800_000_000.0
 QUEUE = "queue:to_telegram"
@@ -41,8 +41,8 @@ class Teller:
     def end(self, result: Result, late: float = 0) -> str:
         self.tick += 1
         name, now = RunId("7", self.tick), self.tick + late
-        self.redis.hset(names.OPEN, name, "p|1||")
-        self.redis.zadd(names.DEADLINES, {name: now})
+        self.redis.hset(keys.OPEN, name, "p|1||")
+        self.redis.zadd(keys.DEADLINES, {name: now})
         (claim,) = self.ledger.claim("w", now, [name])
         run = Run(self.job, name, self.tick, claim.attempt)
         outcome = conclude(run, claim, result, Attempt(1, now, now, "w"), self.settings, 0.5)
@@ -117,7 +117,7 @@ def test_repeated_failures_are_told_first_and_every_nth(redis: Redis) -> None:
     told = [message["run_id"] for message in teller.told()]
     assert told[:3] == [runs[0], runs[2], runs[5]]
     assert teller.events() == ["failure"] * 3 + ["recovered", "failure"]
-    assert redis.hgetall(names.FAILING) == {"7": "1"}
+    assert redis.hgetall(keys.FAILING) == {"7": "1"}
 
 
 def test_what_is_too_old_to_be_useful_is_recorded_and_not_told(redis: Redis) -> None:
@@ -139,7 +139,7 @@ def test_a_queue_that_nobody_reads_is_bounded(redis: Redis, transport: str) -> N
     else:
         kept = [json.loads(fields["data"])["run_id"] for _, fields in redis.xrange(QUEUE)]
     assert kept == runs[2:]
-    assert redis.hgetall(names.DROPPED) == {QUEUE: "2"}
+    assert redis.hgetall(keys.DROPPED) == {QUEUE: "2"}
 
 
 @pytest.mark.parametrize("transport", ["list", "stream"])
@@ -147,14 +147,14 @@ def test_a_queue_of_another_type_loses_no_message(redis: Redis, transport: str) 
     teller = Teller(redis, Settings(notify_transport=transport))
     redis.set(QUEUE, "somebody's", ex=60)
     run = teller.end(OK)
-    (kept,) = redis.lrange(names.UNDELIVERABLE, 0, -1)
+    (kept,) = redis.lrange(keys.UNDELIVERABLE, 0, -1)
     queue, _, message = kept.partition(" ")
     assert (queue, json.loads(message)["run_id"]) == (QUEUE, run)
 
 
 def test_missed_ticks_are_told_as_one(redis: Redis) -> None:
     teller = Teller(redis, Settings(), notify={"on": ["missed"]})
-    redis.set(names.LEADER_LOCK, "me", ex=60)
+    redis.set(keys.LEADER_LOCK, "me", ex=60)
     now = NOW + 100
     page = read_page(redis, now)
     (advance,) = judge_page(page, now, Settings()).advances

@@ -17,10 +17,10 @@ from cron_tasks.ledger.records import Advance, Claim, Outcome
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 NOW = 1_800_000_000.0
-KEY = names.entry_key("7")
+KEY = keys.entry_key("7")
 POLICIES = ("skip", "queue", "replace", "allow")
 EARLIER, LATER, LATEST = (RunId("7", NOW + second) for second in (0, 1, 2))
 
@@ -31,19 +31,19 @@ class Runs:
     def __init__(self, redis: Redis, policy: str) -> None:
         self.redis = redis
         self.ledger = Ledger(redis, Settings())
-        redis.set(names.LEADER_LOCK, "me", ex=60)
+        redis.set(keys.LEADER_LOCK, "me", ex=60)
         document = json.dumps(
             {"action": {"type": "http"}, "overlap": policy}, separators=(",", ":")
         )
         redis.hset(KEY, mapping={"definition": "{}", "meta": "{}", "job": document})
 
     def fire(self, *ticks: str) -> None:
-        self.redis.zadd(names.SCHEDULE, {KEY: NOW})
+        self.redis.zadd(keys.SCHEDULE, {KEY: NOW})
         step = Advance(KEY, repr(NOW), NOW + 60, "{}", ticks, "7")
         assert self.ledger.advance("me", NOW, [step], 0) == list(ticks)
 
     def state(self, tick: RunId) -> str:
-        return self.redis.hget(names.OPEN, tick) or "ended"
+        return self.redis.hget(keys.OPEN, tick) or "ended"
 
     def claim(self, tick: RunId) -> Claim | None:
         found = self.ledger.claim(f"w#{time.monotonic_ns()}", NOW, [tick])
@@ -78,7 +78,7 @@ class Runs:
                 self.pend(tick)
 
     def stopped(self) -> dict[str, str]:
-        return self.redis.hgetall(names.STOP)
+        return self.redis.hgetall(keys.STOP)
 
 
 BEGUN = ("running", "waits for its next attempt", "pending again", "its worker died")
@@ -124,12 +124,12 @@ def test_an_earlier_run_whose_message_comes_later_goes_first(redis: Redis, polic
     for tick in (LATEST, LATER):
         assert runs.claim(tick) is None
         assert runs.state(tick) == "w|1||"
-        assert redis.zscore(names.DEADLINES, tick) == NOW + AGAIN
+        assert redis.zscore(keys.DEADLINES, tick) == NOW + AGAIN
         runs.pend(tick)
     for tick in (EARLIER, LATER, LATEST):
         runs.goes(tick)
         runs.ends(tick)
-    assert not redis.exists(names.OPEN, names.GOING, names.BEFORE)
+    assert not redis.exists(keys.OPEN, keys.GOING, keys.BEFORE)
 
 
 def test_so_do_runs_asked_for_by_hand(redis: Redis) -> None:
@@ -201,8 +201,8 @@ def test_a_run_that_lost_its_place_to_the_version_before_waits(redis: Redis, pol
     runs = Runs(redis, policy)
     runs.fire(EARLIER)
     runs.bring(EARLIER, "pending again")
-    redis.hset(names.OPEN, LATER, "r|1||w#1")
-    redis.hset(names.GOING, "7", LATER)
+    redis.hset(keys.OPEN, LATER, "r|1||w#1")
+    redis.hset(keys.GOING, "7", LATER)
     assert runs.claim(EARLIER) is None
     assert runs.state(EARLIER) == "w|2||"
     assert runs.stopped() == {}
@@ -224,7 +224,7 @@ def test_an_entry_fires_no_tick_twice_whatever_its_score_says(redis: Redis) -> N
     for tick in (EARLIER, LATER):
         runs.goes(tick)
         runs.ends(tick)
-    redis.zadd(names.SCHEDULE, {KEY: NOW})
+    redis.zadd(keys.SCHEDULE, {KEY: NOW})
     step = Advance(KEY, repr(NOW), NOW + 60, "{}", [EARLIER, LATER, LATEST], "7")
     assert runs.ledger.advance("me", NOW, [step], 0) == [LATEST]
 
@@ -239,11 +239,11 @@ def test_in_a_backlog_no_attempt_is_skipped_for_a_later_run(
     system(job("failing", "fail", retry=retry), job("slow", "hang", timeout=4), slots=1)
 
     def states(job_id: str) -> dict[str, str]:
-        opened = redis.hgetall(names.OPEN).items()
+        opened = redis.hgetall(keys.OPEN).items()
         return {tick: state for tick, state in opened if tick.startswith(f"{job_id}@")}
 
     def reaches(tick: RunId, state: str) -> None:
-        wait_until(lambda: redis.hget(names.OPEN, tick).startswith(state), f"{tick} as {state}")
+        wait_until(lambda: redis.hget(keys.OPEN, tick).startswith(state), f"{tick} as {state}")
 
     run(redis, "failing")
     (earlier,) = states("failing")
@@ -253,10 +253,10 @@ def test_in_a_backlog_no_attempt_is_skipped_for_a_later_run(
     reaches(slow, "r|")
     run(redis, "failing")
     (later,) = states("failing").keys() - {earlier}
-    wait_until(lambda: redis.llen("celery") == 1, "the message of the later run")
-    redis.zadd(names.DEADLINES, {earlier: 0})
+    wait_until(lambda: redis.llen("cron_tasks") == 1, "the message of the later run")
+    redis.zadd(keys.DEADLINES, {earlier: 0})
     reaches(earlier, "p|2|")
-    wait_until(lambda: not redis.exists(names.OPEN), "all runs to end")
-    ended = map(json.loads, redis.lrange(names.HISTORY_PREFIX + "failing", 0, -1))
+    wait_until(lambda: not redis.exists(keys.OPEN), "all runs to end")
+    ended = map(json.loads, redis.lrange(keys.HISTORY_PREFIX + "failing", 0, -1))
     how = {run["run_id"]: (run["status"], run["reason"], run["attempt"]) for run in ended}
     assert how == {earlier: ("failed", None, 2), later: ("skipped", "overlap", 0)}

@@ -17,7 +17,7 @@ from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import queries
 from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.sync.reconciler import Reconciler
 
 START = 1_799_971_200.0  # 2027-01-15T00:00:00Z
@@ -85,7 +85,7 @@ def test_ticks_that_a_change_overtakes_are_told_once_and_listed(world: World, ho
     (account,) = read_accounts(world.redis, ["7"], [int(START // 86400)])
     found = audit_job(account, START, world.now, world.now)
     assert (found.expected, found.missed, found.lost) == (3, {how: 3}, [])
-    assert world.redis.zcard(names.ACCOUNT_PREFIX + "7") == 1
+    assert world.redis.zcard(keys.ACCOUNT_PREFIX + "7") == 1
 
 
 @pytest.mark.parametrize("how", CHANGES)
@@ -122,10 +122,10 @@ def test_a_change_that_overtakes_nothing_tells_nothing(world: World) -> None:
 
 def test_a_document_that_cannot_be_read_keeps_its_account(world: World) -> None:
     world.sync(ROW)
-    world.redis.hset(names.entry_key("7"), "job", "{")
+    world.redis.hset(keys.entry_key("7"), "job", "{")
     world.now = START + 1.5 * HOUR
     world.change("removed", ROW)
-    (line,) = world.redis.zrange(names.ACCOUNT_PREFIX + "7", 0, -1)
+    (line,) = world.redis.zrange(keys.ACCOUNT_PREFIX + "7", 0, -1)
     assert json.loads(line)["reason"] == "removed"
     assert world.told() == []
 

@@ -8,7 +8,7 @@ from redis import Redis
 from rest_server import RestServer
 
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.sync.reconciler import Reconciler
 from cron_tasks.sync.state import load_status, service_of
 
@@ -49,8 +49,8 @@ def test_an_emptied_redis_belongs_to_nobody(
 
 
 def test_the_owner_of_the_version_before_is_known(redis: Redis, rest: RestServer) -> None:
-    redis.hset(names.SOURCE, "read_as", "http://a.example /api/cronjobs/ {} UTC None")
-    redis.set(names.GENERATION, "1.0")
+    redis.hset(keys.SOURCE, "read_as", "http://a.example /api/cronjobs/ {} UTC None")
+    redis.set(keys.GENERATION, "1.0")
     report = Reconciler(redis, Settings(rest_url=rest.url)).sync(time.time)
     assert report.state == "refused"
     assert "holds the jobs of http://a.example/api/cronjobs/" in report.detail

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from cron_tasks.registry.entries import format_definition, format_meta
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.text.display import printable
 
 SECONDLY = {"id": "secondly", "name": "x", "every": 1}
@@ -84,13 +84,13 @@ class Planted:
     late: float
 
     def plant(self, redis: Redis, now: float) -> None:
-        job = self.key.removeprefix(names.JOB_ENTRY_PREFIX.encode())
-        of_type(redis, names.HISTORY_PREFIX.encode() + job, self.history)
+        job = self.key.removeprefix(keys.JOB_ENTRY_PREFIX.encode())
+        of_type(redis, keys.HISTORY_PREFIX.encode() + job, self.history)
         if self.kind == "hash" and self.fields:
             redis.hset(self.key, mapping=self.fields)
         else:
             of_type(redis, self.key, self.kind)
-        redis.zadd(names.SCHEDULE, {self.key: max(now - self.late, 0.0)})
+        redis.zadd(keys.SCHEDULE, {self.key: max(now - self.late, 0.0)})
 
 
 def of_type(redis: Redis, key: bytes, kind: str) -> None:
@@ -119,7 +119,7 @@ def planted(draw: Any) -> Planted:
     """An entry in which one thing is wrong, or nothing but its name."""
     wrong = draw(st.sampled_from(["definition"] * 4 + ["meta", "job", "kind", "history", "name"]))
     ours = draw(st.integers(0, 3)) > 0
-    name = (names.ENTRY_NAME_PREFIX if ours else "own ").encode() + draw(NAMES)
+    name = (keys.ENTRY_NAME_PREFIX if ours else "own ").encode() + draw(NAMES)
     defined = OURS if ours else THEIRS | {"name": name.decode(errors="replace")}
     valid = {"definition": defined, "meta": META, "job": DOCUMENT}
     fields = {
@@ -127,7 +127,7 @@ def planted(draw: Any) -> Planted:
         for field, good in valid.items()
     }
     return Planted(
-        key=names.ENTRY_PREFIX.encode() + name,
+        key=keys.ENTRY_PREFIX.encode() + name,
         fields={field: text for field, text in fields.items() if text is not None},
         kind=draw(KINDS) if wrong == "kind" else "hash",
         history=draw(HISTORIES) if wrong == "history" else "none",
@@ -147,13 +147,13 @@ def test_whatever_an_entry_holds_the_healthy_jobs_go_on(beat: Beat) -> None:
             each.plant(beat.redis, beat.clock.now)
         beat.tick()
         # The sync's own entry went with the rest; beat may just have written it again.
-        due = set(beat.due()) - {names.SYNC_ENTRY}
+        due = set(beat.due()) - {keys.SYNC_ENTRY}
         assert not due, "an entry keeps the others from their turn"
         for row in HEALTHY:
-            assert beat.redis.zscore(names.SCHEDULE, names.entry_key(row["id"])) > beat.clock.now
-        opened = {run_id.partition("@")[0] for run_id in beat.redis.hkeys(names.OPEN)}
+            assert beat.redis.zscore(keys.SCHEDULE, keys.entry_key(row["id"])) > beat.clock.now
+        opened = {run_id.partition("@")[0] for run_id in beat.redis.hkeys(keys.OPEN)}
         assert opened >= {row["id"] for row in HEALTHY}
-        aside = beat.redis.hgetall(names.SET_ASIDE)
+        aside = beat.redis.hgetall(keys.SET_ASIDE)
         assert all(reason and reason == printable(reason, 300) for reason in aside.values())
 
     works()
@@ -171,14 +171,14 @@ def test_a_queue_that_is_no_list_costs_only_its_own_job(beat: Beat) -> None:
 
 @pytest.mark.parametrize("content", ["{", "null", '{"name": "x"}', None])
 def test_a_broken_entry_of_the_sync_is_written_anew(beat: Beat, content: str | None) -> None:
-    key = f"{names.ENTRY_PREFIX}{names.SYNC_TASK}"
+    key = f"{keys.ENTRY_PREFIX}{keys.SYNC_TASK}"
     beat.redis.delete(key)
     if content is None:
         beat.redis.set(key, "no hash")
     else:
         beat.redis.hset(key, "definition", content)
-    beat.redis.zadd(names.SCHEDULE, {key: 1})
+    beat.redis.zadd(keys.SCHEDULE, {key: 1})
     beat.tick()
-    assert names.SYNC_TASK in beat.redis.hget(key, "definition")
-    assert beat.redis.zscore(names.SCHEDULE, key) > time.time()
-    assert not beat.redis.exists(names.SET_ASIDE)
+    assert keys.SYNC_TASK in beat.redis.hget(key, "definition")
+    assert beat.redis.zscore(keys.SCHEDULE, key) > time.time()
+    assert not beat.redis.exists(keys.SET_ASIDE)

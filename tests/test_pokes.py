@@ -13,15 +13,15 @@ from rest_server import RestServer
 
 from cron_tasks.beat.pokes import SYNC_EVERY, Pokes
 from cron_tasks.registry.registry import Registry
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 LATER = {"id": 1, "name": "later", "run_at": "2099-01-01T00:00:00Z"}
 
 
 def syncs(redis: Redis) -> int:
     """The syncs that are asked for in their Celery queue."""
-    rows = redis.lrange(names.SYNC_QUEUE, 0, -1)
-    return [json.loads(row)["headers"]["task"] for row in rows].count(names.SYNC_TASK)
+    rows = redis.lrange(keys.SYNC_QUEUE, 0, -1)
+    return [json.loads(row)["headers"]["task"] for row in rows].count(keys.SYNC_TASK)
 
 
 def reads(rest: RestServer) -> int:
@@ -34,17 +34,17 @@ def test_a_storm_of_pokes_costs_few_reads(redis: Redis, rest: RestServer, celery
     celery.worker()
     celery.beat()
     wait_until(lambda: Registry(redis).count() == 1, "the first sync", 60)
-    wait_until(lambda: not redis.exists(names.SYNC_LOCK), "its end")
+    wait_until(lambda: not redis.exists(keys.SYNC_LOCK), "its end")
     before, begun = reads(rest), time.monotonic()
     for number in range(3000):
         rest.jobs = [LATER | {"id": number}]
-        redis.lpush(names.POKE, str(number))
+        redis.lpush(keys.POKE, str(number))
         time.sleep(0.001)
     took = time.monotonic() - begun
     wait_until(lambda: "2999" in Registry(redis).read_fingerprints(), "the last edit")
     # Each sync that is asked for while another one runs has that one read once more.
     assert reads(rest) - before <= 2 * (took / SYNC_EVERY + 2)
-    wait_until(lambda: not redis.exists(names.POKE), "the end of the pokes")
+    wait_until(lambda: not redis.exists(keys.POKE), "the end of the pokes")
 
 
 @pytest.fixture
@@ -62,13 +62,13 @@ def pokes(redis_url: str, asked: list[float]) -> Iterator[Pokes]:
 def test_the_first_counts_at_once_and_the_next_wait_in_redis(
     redis: Redis, pokes: Pokes, asked: list[float]
 ) -> None:
-    redis.rpush(names.POKE, *range(10))
+    redis.rpush(keys.POKE, *range(10))
     assert pokes.wait(5)
-    assert (len(asked), redis.llen(names.POKE)) == (1, 0)
-    redis.lpush(names.POKE, "later")
+    assert (len(asked), redis.llen(keys.POKE)) == (1, 0)
+    redis.lpush(keys.POKE, "later")
     wait_until(lambda: len(asked) == 2 or pokes.wait(0.2) is None, "the second sync")
     assert asked[1] - asked[0] >= SYNC_EVERY
-    assert not redis.exists(names.POKE)
+    assert not redis.exists(keys.POKE)
     assert not pokes.wait(0.05)
     assert len(asked) == 2
 
@@ -78,20 +78,20 @@ def test_pokes_stay_in_redis_until_they_are_acted_upon(
 ) -> None:
     """So whoever leads next finds them."""
     pokes.request_sync()
-    redis.lpush(names.POKE, "*")
-    redis.lpush(names.WAKE, "now")
+    redis.lpush(keys.POKE, "*")
+    redis.lpush(keys.WAKE, "now")
     assert pokes.wait(5), "an edit wakes it all the same"
     assert not pokes.wait(0.05)
-    assert (len(asked), redis.llen(names.POKE)) == (1, 1)
+    assert (len(asked), redis.llen(keys.POKE)) == (1, 1)
 
 
 def test_a_poke_that_arrives_while_a_sync_is_asked_for_is_another(
     redis: Redis, redis_url: str
 ) -> None:
-    pokes = Pokes(redis_url, lambda: redis.lpush(names.POKE, "in between"))
+    pokes = Pokes(redis_url, lambda: redis.lpush(keys.POKE, "in between"))
     pokes.request_sync()
     pokes.close()
-    assert redis.llen(names.POKE) == 1
+    assert redis.llen(keys.POKE) == 1
 
 
 def test_a_poke_taken_by_a_connection_that_broke_counts(
@@ -105,17 +105,17 @@ def test_a_poke_taken_by_a_connection_that_broke_counts(
 
 def test_ticks_that_leave_no_time_to_wait_do_not_hide_a_poke(beat: Beat) -> None:
     waiting, scheduler = syncs(beat.redis), beat.scheduler
-    beat.redis.lpush(names.POKE, "*")
+    beat.redis.lpush(keys.POKE, "*")
 
     def seen() -> bool:
         scheduler._wait(beat.clock.now + 0.01)
         return syncs(beat.redis) > waiting
 
     wait_until(seen, "the sync")
-    assert not beat.redis.exists(names.POKE)
+    assert not beat.redis.exists(keys.POKE)
 
 
-@pytest.mark.parametrize("key", [names.POKE, names.WAKE])
+@pytest.mark.parametrize("key", [keys.POKE, keys.WAKE])
 def test_a_key_of_another_type_is_deleted(beat: Beat, key: str) -> None:
     waiting = syncs(beat.redis)
     beat.redis.set(key, "no list")
@@ -131,10 +131,10 @@ def test_who_leads_next_asks_for_a_sync(redis: Redis, rest: RestServer, celery: 
     beat = celery.beat()
     wait_until(lambda: Registry(redis).count() == 1, "the first sync", 60)
     rest.jobs = [LATER, LATER | {"id": 2}]
-    redis.lpush(names.POKE, "*")
+    redis.lpush(keys.POKE, "*")
     beat.kill()
     rest.jobs = [*rest.jobs, LATER | {"id": 3}]
-    redis.lpush(names.POKE, "*")
+    redis.lpush(keys.POKE, "*")
     celery.beat()
     wait_until(lambda: Registry(redis).count() == 3, "both edits", 60)
-    wait_until(lambda: not redis.exists(names.POKE), "the end of the pokes")
+    wait_until(lambda: not redis.exists(keys.POKE), "the end of the pokes")

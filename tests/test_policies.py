@@ -18,7 +18,7 @@ from rest_server import RestServer
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 BEHAVE = """
 import os, signal, time
@@ -100,8 +100,8 @@ def job(tmp_path: Path) -> Callable[..., dict[str, Any]]:
 
 def run(redis: Redis, *job_ids: str) -> None:
     """As `jobs run`, but left to beat to publish."""
-    keys = [names.entry_key(job_id) for job_id in job_ids]
-    wait_until(lambda: redis.exists(*keys) == len(keys), "the jobs")
+    entry_keys = [keys.entry_key(job_id) for job_id in job_ids]
+    wait_until(lambda: redis.exists(*entry_keys) == len(entry_keys), "the jobs")
     now = time.time()
     ticks = [RunId(job_id, round(now, 3)) for job_id in job_ids]
     assert len(Ledger(redis, Settings()).open(ticks, now)) == len(ticks)
@@ -110,7 +110,7 @@ def run(redis: Redis, *job_ids: str) -> None:
 def ended(redis: Redis, job_id: str, timeout: float = 20) -> dict[str, Any]:
     """The record of a job's newest run, once there is one."""
     line = wait_until(
-        lambda: redis.lindex(names.HISTORY_PREFIX + job_id, 0), f"{job_id} to end", timeout
+        lambda: redis.lindex(keys.HISTORY_PREFIX + job_id, 0), f"{job_id} to end", timeout
     )
     found: dict[str, Any] = json.loads(line)
     return found
@@ -141,10 +141,10 @@ def test_retries(
     assert told(redis, "dead") == ["retry", "retry", "failure"]
     refused = ended(redis, "refused")
     assert (refused["status"], refused["attempt"]) == ("failed", 1)
-    assert set(redis.zrange(names.FAILED, 0, -1)) == {dead["run_id"], refused["run_id"]}
-    (waiting,) = redis.hgetall(names.OPEN).items()
+    assert set(redis.zrange(keys.FAILED, 0, -1)) == {dead["run_id"], refused["run_id"]}
+    (waiting,) = redis.hgetall(keys.OPEN).items()
     assert waiting[1] == "w|2|h|"
-    assert redis.zscore(names.DEADLINES, waiting[0]) > time.time()
+    assert redis.zscore(keys.DEADLINES, waiting[0]) > time.time()
     run(redis, "flaky")
     wait_until(lambda: len(told(redis, "flaky")) == 6, "the second run")
     assert "recovered" not in told(redis, "flaky")
@@ -194,7 +194,7 @@ def test_one_that_hangs_or_dies_holds_up_none_of_its_message(
     for name in well:
         assert ended(redis, name)["status"] == "ok"
     assert ended(redis, "die", 30)["error"] == "its worker died"
-    assert any(tick.startswith("well-2-hangs@") for tick in redis.hkeys(names.OPEN))
+    assert any(tick.startswith("well-2-hangs@") for tick in redis.hkeys(keys.OPEN))
     begun = [line.split()[0] for line in (tmp_path / "log").read_text().splitlines()]
     assert sorted(begun) == sorted(every)
     assert "Exception in thread" not in celery.processes[0].output
@@ -220,16 +220,16 @@ def test_overlap(
     run(redis, *policies)
     skipped = ended(redis, "skip")
     assert (skipped["status"], skipped["reason"]) == ("skipped", "overlap")
-    assert skipped["other"] in redis.hgetall(names.OPEN)
+    assert skipped["other"] in redis.hgetall(keys.OPEN)
     run(redis, "queue")
 
     def history(job_id: str) -> list[tuple[str, str | None]]:
-        lines = map(json.loads, redis.lrange(names.HISTORY_PREFIX + job_id, 0, -1))
+        lines = map(json.loads, redis.lrange(keys.HISTORY_PREFIX + job_id, 0, -1))
         return [(line["status"], line["reason"]) for line in lines]
 
-    wait_until(lambda: not redis.exists(names.OPEN), "all runs to end", 30)
+    wait_until(lambda: not redis.exists(keys.OPEN), "all runs to end", 30)
     assert history("skip") == [("ok", None), ("skipped", "overlap")]
     assert history("queue") == [("ok", None), ("ok", None), ("skipped", "overlap")]
     assert history("replace") == [("ok", None), ("skipped", "replaced")]
     assert history("allow") == [("ok", None), ("ok", None)]
-    assert not redis.exists(names.GOING, names.QUEUED, names.STOP)
+    assert not redis.exists(keys.GOING, keys.QUEUED, keys.STOP)

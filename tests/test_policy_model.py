@@ -26,7 +26,7 @@ from policy_world import World, driven, world
 from redis import Redis
 
 from cron_tasks.ledger.run_id import RunId
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 JOBS = ("a", "b")
 WALKS, STEPS = int(os.environ.get("POLICY_WALKS", 50)), int(os.environ.get("POLICY_STEPS", 40))
@@ -211,7 +211,7 @@ class Policies(RuleBasedStateMachine):
             for job_id in self.world.jobs:
                 self.holds(ends_agree(told(self.world, job_id)))
             self.holds(messages_agree(self.world))
-            assert not self.redis.exists(names.OPEN, names.DEADLINES, names.ATTEMPTS)
+            assert not self.redis.exists(keys.OPEN, keys.DEADLINES, keys.ATTEMPTS)
         finally:
             self._world.__exit__(None, None, None)
 

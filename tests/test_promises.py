@@ -12,7 +12,7 @@ from rest_server import Handler, RestServer, reply, status
 from stage import NOW, TICK, Stage
 
 from cron_tasks.ledger.run_id import RunId
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 HOUR = 3600.0
 
@@ -45,7 +45,7 @@ def test_missed_ticks_are_as_old_as_the_last_of_them(
     assert beat.fired() == {"7": [start + 180]}
     told = [json.loads(line) for line in redis.lrange("queue:to_telegram", 0, -1)]
     assert [message["event"] for message in told] == events
-    record = json.loads(redis.lindex(names.HISTORY_PREFIX + "7", 0))
+    record = json.loads(redis.lindex(keys.HISTORY_PREFIX + "7", 0))
     assert record.get("untold") == (None if events else "too old")
     assert (record["attempt"], record["status"]) == (0, "missed")
 
@@ -132,12 +132,12 @@ def test_the_end_of_a_run_that_was_to_be_tried_again_is_told(
     """Although the job wants to be told of no end, and although that is late."""
     on = {"on": ["retry"], "stale_after": 60, "collapse": collapse, "queue": "queue:mine"}
     stage = Stage(redis, rest, notify=on)
-    redis.hset(names.FAILING, "7", 1)
+    redis.hset(keys.FAILING, "7", 1)
     stage.fire()
     stage.fails()
     stage.now += HOUR
     end(stage)
-    assert redis.hgetall(names.OPEN) == {}
+    assert redis.hgetall(keys.OPEN) == {}
     first, last = (json.loads(line) for line in redis.lrange("queue:mine", 0, -1))
     assert (first["event"], first["id"]) == ("retry", f"{TICK}/retry/1")
     assert (last["event"], last["id"]) == (event, f"{TICK}/{event}")
@@ -165,8 +165,8 @@ def test_a_trace_of_an_earlier_version_is_read(redis: Redis, rest: RestServer) -
     stage = Stage(redis, rest, notify={"on": ["retry"]})
     before = {"attempt": 1, "started_at": NOW, "finished_at": NOW + 1, "worker": "w", "error": "x"}
     stage.fire()
-    redis.hset(names.OPEN, TICK, "w|2||")
-    redis.hset(names.ATTEMPTS, TICK, json.dumps([before]))
+    redis.hset(keys.OPEN, TICK, "w|2||")
+    redis.hset(keys.ATTEMPTS, TICK, json.dumps([before]))
     assert stage.shown()["attempts"][0]["error"] == "x"
     paused(stage)
     assert stage.told == []
@@ -185,19 +185,19 @@ def test_what_was_kept_back_does_not_count(redis: Redis, rest: RestServer) -> No
         return [f"{each['event']} {each['run_id'][-9:-7]}" for each in stage.told]
 
     assert ends(1, 100, 503) == []
-    assert redis.hget(names.FAILING, "7") == "1"
+    assert redis.hget(keys.FAILING, "7") == "1"
     assert ends(2, 1, 200) == []
     assert ends(3, 100, 503) == []
     assert ends(4, 1, 503) == ["failure 12"]
     assert ends(5, 1, 503) == ["failure 12"]
-    assert redis.hget(names.FAILING, "7") == "3"
+    assert redis.hget(keys.FAILING, "7") == "3"
     assert ends(6, 100, 200) == ["failure 12"]
-    assert not redis.exists(names.FAILING)
+    assert not redis.exists(keys.FAILING)
     assert ends(7, 1, 503) == ["failure 12", "failure 15"]
     assert ends(8, 100, 200)[2:] == []
     assert ends(9, 1, 200)[2:] == ["recovered 17"]
     assert ends(10, 1, 200)[3:] == []
-    assert not redis.exists(names.FAILING, names.UNTOLD)
+    assert not redis.exists(keys.FAILING, keys.UNTOLD)
     assert stage.asked == 10
 
 
@@ -224,9 +224,9 @@ def test_what_was_kept_back_goes_with_the_job(redis: Redis, rest: RestServer) ->
     stage = Stage(redis, rest, notify=notify, retry={"max_attempts": 1})
     stage.now += 61
     stage.run(stage.fire())
-    assert redis.hgetall(names.UNTOLD) == {"7": "1"}
+    assert redis.hgetall(keys.UNTOLD) == {"7": "1"}
     stage.remove()
-    assert not redis.exists(names.FAILING, names.UNTOLD)
+    assert not redis.exists(keys.FAILING, keys.UNTOLD)
 
 
 def test_a_run_of_a_disabled_job_that_never_began_is_skipped(
@@ -260,8 +260,8 @@ def test_the_end_is_told_of_a_job_that_is_removed_meanwhile(
     celery.beat(CRON_TASKS_HTTP_ALLOW="127.0.0.1")
     wait_until(told, "the promise", 60)
     rest.jobs = rest.jobs[1:]
-    redis.lpush(names.POKE, "*")
-    wait_until(lambda: not redis.exists(names.ATTEMPTS), "the end of what waited", 60)
+    redis.lpush(keys.POKE, "*")
+    wait_until(lambda: not redis.exists(keys.ATTEMPTS), "the end of what waited", 60)
     promised, *others = told()
     assert promised["event"] == "retry"
     runs = {message["run_id"]: message for message in others if message["event"] == "skipped"}

@@ -86,7 +86,7 @@ def test_names_that_do_not_collide() -> None:
         row(4, "y:urgent"),
         row(5, bots="y:normal"),
         row(6, bots=NOTIFY),
-        row(7, "celery"),
+        row(7, "cron_tasks"),
         row(8),
     ]
     assert not settled(*apart).rejected
@@ -154,7 +154,7 @@ def test_a_setting_that_names_a_list_of_celery_is_refused(
         load.cache_clear()
 
 
-@pytest.mark.parametrize("queues", [NOTIFY, f"celery,{NOTIFY}", f"{NOTIFY}:dead"])
+@pytest.mark.parametrize("queues", [NOTIFY, f"cron_tasks,{NOTIFY}", f"{NOTIFY}:dead"])
 def test_a_worker_that_would_read_notifications_does_not_start(celery: Celery, queues: str) -> None:
     worker = celery.worker(1, "-Q", queues)
     assert worker.popen.wait(60) == 1

@@ -22,7 +22,7 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.report import reporter as module
 from cron_tasks.report.reporter import Reporter
 from cron_tasks.runs.outcomes import Attempt, Result, write_record
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.sync.reconciler import Reconciler
 
 NOW = 1_800_000_000.0  # 2027-01-15 08:00:00 UTC
@@ -59,7 +59,7 @@ def reporter(redis: Redis, rest: RestServer) -> Reporter:
 
 def mark(redis: Redis, job_ids: list[str], now: float) -> None:
     """There is news of these jobs."""
-    redis.zadd(names.REPORTS, dict.fromkeys(job_ids, now))
+    redis.zadd(keys.REPORTS, dict.fromkeys(job_ids, now))
 
 
 def finish(
@@ -70,14 +70,14 @@ def finish(
         rest.jobs.append({"id": job_id, "name": "x", "cron_expression": "0 * * * *"})
     by = Attempt(1, more.get("started_at", NOW + 0.0123), NOW + 1, "w")
     line = write_record(RunId(job_id, NOW), result, by)
-    redis.lpush(names.HISTORY_PREFIX + job_id, line)
-    redis.expire(names.HISTORY_PREFIX + job_id, 100)
-    redis.zadd(names.SCHEDULE, {names.entry_key(job_id): NOW + 3600})
+    redis.lpush(keys.HISTORY_PREFIX + job_id, line)
+    redis.expire(keys.HISTORY_PREFIX + job_id, 100)
+    redis.zadd(keys.SCHEDULE, {keys.entry_key(job_id): NOW + 3600})
     mark(redis, [job_id], more.get("at", NOW))
 
 
 def waiting(redis: Redis) -> list[str]:
-    return redis.zrange(names.REPORTS, 0, -1)
+    return redis.zrange(keys.REPORTS, 0, -1)
 
 
 def test_a_finished_run_is_reported_once(
@@ -117,7 +117,7 @@ def test_a_one_off_that_is_done_has_no_next_run(
     redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock
 ) -> None:
     finish(redis, rest)
-    redis.delete(names.SCHEDULE)
+    redis.delete(keys.SCHEDULE)
     reporter.send_due_reports(clock)
     assert rest.patches == [("7", OK | {"next_run_at": None})]
 
@@ -127,8 +127,8 @@ def test_a_report_leaves_out_an_unreadable_run(
     redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock, line: str | None
 ) -> None:
     if line is not None:
-        redis.lpush(names.HISTORY_PREFIX + "7", line)
-        redis.expire(names.HISTORY_PREFIX + "7", 100)
+        redis.lpush(keys.HISTORY_PREFIX + "7", line)
+        redis.expire(keys.HISTORY_PREFIX + "7", 100)
     mark(redis, ["7"], NOW)
     reporter.send_due_reports(clock)
     assert rest.patches == [("7", {"next_run_at": None, "config_error": None})]
@@ -361,8 +361,8 @@ def test_one_of_two_reporters_reports_until_it_is_gone(
     finish(redis, rest)
     assert reporter.send_due_reports(clock) == 1
     assert seen.is_set()
-    assert 0 < redis.pttl(names.REPORTS_LOCK) <= module.LOCK_TTL * 1000
-    redis.delete(names.REPORTS_LOCK)
+    assert 0 < redis.pttl(keys.REPORTS_LOCK) <= module.LOCK_TTL * 1000
+    redis.delete(keys.REPORTS_LOCK)
     rest.answer_patch = None
     finish(redis, rest)
     assert (other.send_due_reports(clock), reporter.send_due_reports(clock)) == (1, 0)
@@ -376,10 +376,10 @@ def test_a_reporter_that_seemed_dead_does_not_have_the_last_word(
     other = Reporter(redis, settings(rest, rest_report_path=PATH))
 
     def frozen(_: answers.Handler) -> bool:
-        redis.delete(names.REPORTS_LOCK)
+        redis.delete(keys.REPORTS_LOCK)
         finish(redis, rest, result=Result("failed", error="newer"), at=NOW + 0.5)
         assert other.send_due_reports(clock) == 1
-        redis.delete(names.REPORTS_LOCK)
+        redis.delete(keys.REPORTS_LOCK)
         return False
 
     rest.answer_patch = answers.first(1, frozen)
@@ -406,14 +406,14 @@ def test_kill_9_in_the_middle_loses_nothing(
     mark(redis, [row["id"] for row in rest.jobs], NOW)
     command = [sys.executable, "-c", REPORTING, redis_url, rest.url, PATH]
     child = subprocess.Popen(command, env={**os.environ, "NO_PROXY": "*"})
-    redis.zadd(names.REPORTS, dict.fromkeys(waiting(redis), 1.0))
+    redis.zadd(keys.REPORTS, dict.fromkeys(waiting(redis), 1.0))
     wait_until(lambda: len(rest.patches) > 600, "the child to be in the middle of it")
     child.send_signal(signal.SIGKILL)
     child.wait()
     reached = len(rest.patches)
     assert reached < 1200
     assert len(waiting(redis)) >= 1200 - reached
-    redis.delete(names.REPORTS_LOCK)
+    redis.delete(keys.REPORTS_LOCK)
     reporter.send_due_reports(time.time)
     assert {job_id for job_id, _ in rest.patches} == {row["id"] for row in rest.jobs}
     assert waiting(redis) == []
@@ -446,7 +446,7 @@ def test_the_errors_of_a_row_and_their_end_are_reported(
     reconciler.sync(clock)
     assert reporter.send_due_reports(clock) == 1
     assert rest.patches[2] == ("9", {"next_run_at": "2027-01-15T09:00:00Z", "config_error": None})
-    assert not redis.exists(names.REPORTED_ERRORS)
+    assert not redis.exists(keys.REPORTED_ERRORS)
 
 
 def test_a_row_that_was_rejected_before_reporting_began_is_reported(
@@ -454,7 +454,7 @@ def test_a_row_that_was_rejected_before_reporting_began_is_reported(
 ) -> None:
     rest.jobs = [dict(BAD)]
     Reconciler(redis, settings(rest)).sync(clock)
-    assert list(redis.scan_iter(names.REPORTS + "*")) == [], "nothing is written for nobody"
+    assert list(redis.scan_iter(keys.REPORTS + "*")) == [], "nothing is written for nobody"
     Reconciler(redis, reporter.settings).sync(clock)
     assert waiting(redis) == ["9"]
 
@@ -465,7 +465,7 @@ def test_a_report_that_comes_back_changes_nothing(
     reconciler = Reconciler(redis, reporter.settings)
     rest.jobs = [{"id": "7", "name": "x", "cron_expression": "0 * * * *"}]
     reconciler.sync(clock)
-    before = redis.hgetall(names.entry_key("7"))
+    before = redis.hgetall(keys.entry_key("7"))
     finish(redis, rest)
     assert reporter.send_due_reports(clock) == 1
     assert rest.jobs[0].keys() >= OK.keys() | {"updated_at"}
@@ -473,7 +473,7 @@ def test_a_report_that_comes_back_changes_nothing(
     assert result is not None
     assert (result.not_modified, result.changes.unchanged) == (False, 1)
     assert not result.changes
-    assert redis.hgetall(names.entry_key("7")) == before
+    assert redis.hgetall(keys.entry_key("7")) == before
     assert waiting(redis) == []
 
 
@@ -494,7 +494,7 @@ def test_workers_report_without_delaying_runs(
     wait_until(lambda: redis.llen("queue:to_telegram") > runs + 2, "runs to go on", 5)
 
     def poke(_: answers.Handler) -> bool:
-        redis.lpush(names.POKE, "*")
+        redis.lpush(keys.POKE, "*")
         return False
 
     rest.answer_patch = poke
@@ -502,7 +502,7 @@ def test_workers_report_without_delaying_runs(
     wait_until(lambda: "config_error" in rest.jobs[1] and "last_status" in rest.jobs[0])
     assert rest.jobs[0]["last_status"] == "ok"
     assert rest.jobs[0]["next_run_at"] > rest.jobs[0]["last_run_at"]
-    wait_until(lambda: not redis.exists(names.REPORTS))
+    wait_until(lambda: not redis.exists(keys.REPORTS))
     assert worker.output.count("report.service_away") == 1
     assert worker.output.count("report.service_back") == 1
     assert worker.terminate() == 0

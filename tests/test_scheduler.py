@@ -13,7 +13,7 @@ from cron_tasks.ledger.ledger import PATIENCE
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.sync.reconciler import Reconciler
 
 QUEUE = "queue:to_telegram"
@@ -37,7 +37,7 @@ def test_a_clock_put_forward_is_an_outage_for_the_catch_up_policy(beat: Beat) ->
     }
     assert beat.run(2) == {row["id"]: [now + 1, now + 2] for row in POLICIES}
     for row in POLICIES:
-        (gap,) = map(json.loads, beat.redis.lrange(names.HISTORY_PREFIX + row["id"], 0, -1))
+        (gap,) = map(json.loads, beat.redis.lrange(keys.HISTORY_PREFIX + row["id"], 0, -1))
         assert gap["scheduled_for"] == iso_utc(start + 4)
 
 
@@ -67,7 +67,7 @@ def test_a_step_leaves_workers_the_time_to_renew_their_leases(
         assert ledger.claim(job, beat.clock.now, [tick])
 
     def states() -> list[str]:
-        return list(beat.redis.hmget(names.OPEN, [tick for tick, _ in ticks]))
+        return list(beat.redis.hmget(keys.OPEN, [tick for tick, _ in ticks]))
 
     beat.clock.now += 3600
     beat.tick()
@@ -86,12 +86,12 @@ def test_a_leader_that_lost_its_lock_in_the_middle_of_a_tick_changes_nothing(bea
     beat.register(SECONDLY)
     beat.clock.now += 1
     due = beat.due()
-    beat.redis.set(names.LEADER_LOCK, "another's", ex=60)
+    beat.redis.set(keys.LEADER_LOCK, "another's", ex=60)
     beat.tick()
-    assert due == beat.due() == [names.entry_key("secondly")]
+    assert due == beat.due() == [keys.entry_key("secondly")]
     assert not beat.messages()
-    assert not beat.redis.exists(names.OPEN)
-    beat.redis.delete(names.LEADER_LOCK)
+    assert not beat.redis.exists(keys.OPEN)
+    beat.redis.delete(keys.LEADER_LOCK)
     beat.tick()
     assert len(beat.messages()) == 1
 
@@ -103,7 +103,7 @@ def test_a_message_that_dies_with_its_worker_is_sent_again(beat: Beat) -> None:
     beat.tick()
     sent = beat.messages()
     assert len(sent) == 1
-    beat.redis.delete("celery")
+    beat.redis.delete("cron_tasks")
     for waited in range(1, int(PATIENCE) + 1):
         assert not beat.messages(), f"sent again after {waited - 1} s"
         beat.clock.now += 1
@@ -135,19 +135,19 @@ def test_minutes_without_a_worker_are_bounded_and_accounted_for(
         beat.clock.now += 1
         beat.tick()
     reach = {"one": 25, "none": 25, "all": window + 10}
-    assert beat.redis.hlen(names.OPEN) < sum(reach.values())
+    assert beat.redis.hlen(keys.OPEN) < sum(reach.values())
     celery.worker(CRON_TASKS_HISTORY_RUNS="1000")
 
     def worked_off() -> bool:
         beat.clock.now = time.time()
         beat.tick()
-        waiting = map(RunId.stored, beat.redis.hkeys(names.OPEN))
+        waiting = map(RunId.stored, beat.redis.hkeys(keys.OPEN))
         told = {json.loads(each)["job_id"] for each in beat.redis.lrange(QUEUE, 0, -1)}
         return told == set(reach) and all(run.scheduled_for > end for run in waiting)
 
     wait_until(worked_off, "the backlog to be worked off", 60)
     for policy, seconds in reach.items():
-        history = beat.redis.lrange(names.HISTORY_PREFIX + policy, 0, -1)
+        history = beat.redis.lrange(keys.HISTORY_PREFIX + policy, 0, -1)
         records = map(json.loads, history)
         ended = {RunId.stored(each["run_id"]).scheduled_for: each for each in records}
         assert len(ended) == len(history), "ended twice"
@@ -165,11 +165,11 @@ def test_a_full_queue_gets_no_more_and_its_ticks_wait(
     def full() -> bool:
         beat.clock.now += 1
         beat.tick()
-        return beat.redis.hlen(names.OPEN) > beat.redis.llen("celery")
+        return beat.redis.hlen(keys.OPEN) > beat.redis.llen("cron_tasks")
 
     wait_until(full, "the queue to be left alone")
-    length = beat.redis.llen("celery")
+    length = beat.redis.llen("cron_tasks")
     assert full()
-    assert beat.redis.llen("celery") == length
-    beat.redis.delete("celery")
-    wait_until(lambda: full() and beat.redis.llen("celery") > 0, "the ticks to be sent")
+    assert beat.redis.llen("cron_tasks") == length
+    beat.redis.delete("cron_tasks")
+    wait_until(lambda: full() and beat.redis.llen("cron_tasks") > 0, "the ticks to be sent")

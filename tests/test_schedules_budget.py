@@ -16,7 +16,7 @@ from cron_tasks.registry import entries
 from cron_tasks.schedules import ScheduleError, from_spec, parse
 from cron_tasks.schedules.budget import Budget, TooMuchWork
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 #: Seconds, many times more than the budget takes, for machines under load.
 LONG = 1
@@ -141,12 +141,12 @@ def test_beat_quarantines_an_entry_beyond_the_budget_and_judges_the_others() -> 
     for job_id, spec in specs.items():
         timing = f'"schedule": {{"__type__": "cron_tasks", {spec}}}, "enabled": true'
         definition = entries.format_definition(job_id, timing, {})
-        key, score = names.entry_key(job_id), str(NOW.timestamp())
+        key, score = keys.entry_key(job_id), str(NOW.timestamp())
         rows.append(Row(key, score, definition, None, f'{{"id": "{job_id}"}}'))
     page = Page(rows, 0, 0.0, 0.0, True)
     batch = judge_page(page, NOW.timestamp(), Settings(rest_url="http://127.0.0.1"))
     ((broken, error),) = batch.broken
-    assert broken.key == names.entry_key("1")
+    assert broken.key == keys.entry_key("1")
     assert TOO_MUCH in str(error)
     (advance,) = batch.advances
     assert (advance.job_id, advance.next) == ("2", NOW.timestamp() + 86_400)

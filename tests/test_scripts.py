@@ -140,13 +140,13 @@ def test_a_call_names_just_what_the_header_declares(folder: Path, redis: Redis) 
 def test_an_argument_that_is_true_or_false_is_text_in_lua(folder: Path, redis: Redis) -> None:
     (folder / "flags.lua").write_text("--! args yes no zero one\nreturn {yes, no, zero, one}")
     call = script("ours/flags")
-    assert call(redis, mend=True, force=False, zero=0, one=1) == ["1", "", "0", "1"]
+    assert call(redis, yes=True, no=False, zero=0, one=1) == ["1", "", "0", "1"]
 
 
 @pytest.mark.parametrize(
     ("header", "reason"),
     [
-        ("--! keys nowhere", "names a key that is not in store/names.py: NOWHERE"),
+        ("--! keys nowhere", "names a key that is not in store/keys.py: NOWHERE"),
         ("--! prefix history", "unknown or repeated line of a header: --! prefix history"),
         ("--! rows a(b)\n--! rows c(d)", "unknown or repeated line"),
         ("--! rows a(b c(d e(f)))", r"rows are written as name\(column"),

@@ -181,6 +181,17 @@ WRONG = [
     ("rest_mapping", '{"id": 5}', 'expected JSON such as {"id": "uuid"}, or a file'),
     ("rest_mapping", '{"crn_expression": "a"}', "did you mean 'cron_expression'?"),
     ("rest_mapping", '{"id": "a..b"}', "'a..b' for 'id' is not a JMESPath expression"),
+    (
+        "rest_mapping",
+        """{"tags": "spilt(tags, ' ')"}""",
+        "for 'tags' is not a JMESPath expression: there is no function spilt(); "
+        "did you mean 'split'?",
+    ),
+    ("rest_mapping", '{"tags": "split(tags)"}', "split() takes 2 arguments, got 1"),
+    ("rest_mapping", '{"id": "a[?trim(b, c) == c].d | [0]"}', "trim() takes 1 argument, got 2"),
+    ("rest_mapping", '{"id": "{a: b[].[uper(c)]}"}', "there is no function uper()"),
+    ("rest_mapping", '{"jobs": "map(&nix(a), b)"}', "there is no function nix()"),
+    ("rest_mapping", '{"next": "not_null()"}', "not_null() takes at least 1 argument, got 0"),
 ]
 
 
@@ -283,7 +294,7 @@ def test_a_mapping_may_be_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_a_mapping_may_map_every_field_of_a_job(field: str) -> None:
     row = {"id": 1, "name": "x", "every": 60, field: "?"}
     outcome = validate_row(row, timezone="UTC")
-    assert not (isinstance(outcome, Job) and outcome.extra), "an unknown field is kept in `extra`"
+    assert not (isinstance(outcome, Job) and outcome.unknown_fields), field
     assert set(TIMING) <= set(MAPPABLE)
 
 
@@ -352,6 +363,8 @@ def test_reading_settings_imports_nothing_heavy() -> None:
             "rediss://h?ssl_cert_reqs=none&ssl_ca_certs=/ca.pem",
             "rediss://h:6379/0?ssl_cert_reqs=none&ssl_ca_certs=/ca.pem",
         ),
+        ("unix:///run/r.sock", "unix:///run/r.sock?db=0"),
+        ("unix://u:p%2Fw@/run/a%20b.sock?db=7", "unix://u:p%2Fw@/run/a%20b.sock?db=7"),
         ("sentinel://h?master_name=m", "sentinel://h:26379/0?master_name=m"),
         (
             "sentinel://u:p@h;sentinel://h2:7/3?master_name=m",
@@ -363,9 +376,10 @@ def test_every_library_reads_the_same_server_from_a_redis_url(url: str, expected
     assert str(parse_redis_url(url)) == expected
     assert str(parse_redis_url(expected)) == expected
     first = urlsplit(expected.partition(";")[0])
-    broker = kombu.Connection(expected.partition("?master_name")[0])
-    assert (broker.hostname, broker.port) == (first.hostname, first.port)
-    assert int(broker.virtual_host) == int(first.path.strip("/"))
+    broker = kombu.Connection(parse_redis_url(url).for_kombu)
+    if first.scheme != "unix":
+        assert (broker.hostname, broker.port) == (first.hostname, first.port)
+        assert int(broker.virtual_host) == int(first.path.strip("/"))
     if first.scheme in ("redis", "rediss"):
         direct = redis.Redis.from_url(expected).connection_pool.connection_kwargs
         assert direct["db"] == int(broker.virtual_host)
@@ -379,8 +393,11 @@ def test_every_library_reads_the_same_server_from_a_redis_url(url: str, expected
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("localhost:6379", "the scheme is one of redis, rediss, sentinel"),
-        ("unix:///run/r.sock", "the scheme is one of"),
+        ("localhost:6379", "the scheme is one of redis, rediss, sentinel, unix"),
+        ("unix://run/r.sock", "a socket has the form unix:///path/to.sock"),
+        ("unix://:cret@", "a socket has the form unix:///path/to.sock"),
+        ("unix:///r.sock?db=x", "the database is a number"),
+        ("unix:///r.sock?virtual_host=1", "the options of unix:// are db"),
         ("redis://", "it has no host"),
         ("redis://h/zero", "the database is a number"),
         ("redis://h/0?socket_timeout=3", "the options of redis:// are none"),

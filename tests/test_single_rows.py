@@ -17,7 +17,7 @@ from cron_tasks.registry.registry import Registry
 from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.registry.wanted import is_anything_wanted, take_wanted
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.sync.reconciler import Reconciler, Report
 from cron_tasks.sync.state import find_drift
 
@@ -72,11 +72,11 @@ def test_only_the_rows_with_these_ids_are_read(system: System) -> None:
 
 
 def test_a_row_that_has_not_changed_is_not_written(system: System) -> None:
-    before = system.redis.hgetall(names.SOURCE), system.redis.hgetall(names.entry_key("1"))
+    before = system.redis.hgetall(keys.SOURCE), system.redis.hgetall(keys.entry_key("1"))
     assert system.read(1) == ["1/"]
     assert before == (
-        system.redis.hgetall(names.SOURCE),
-        system.redis.hgetall(names.entry_key("1")),
+        system.redis.hgetall(keys.SOURCE),
+        system.redis.hgetall(keys.entry_key("1")),
     )
 
 
@@ -121,7 +121,7 @@ def test_what_cannot_be_read_row_by_row_has_the_list_read(
 
 
 def test_a_poke_that_is_no_text_has_the_list_read(system: System) -> None:
-    system.redis.lpush(names.POKE, b"\xff", "1")
+    system.redis.lpush(keys.POKE, b"\xff", "1")
     assert system.read() == [""]
 
 
@@ -228,7 +228,7 @@ def test_queues_are_compared_with_those_of_jobs_that_are_not_read(
 
 
 def test_a_registry_that_is_gone_has_the_list_read(system: System) -> None:
-    system.redis.delete(names.GENERATION)
+    system.redis.delete(keys.GENERATION)
     assert system.read(1) == [""]
 
 
@@ -251,7 +251,7 @@ def test_a_poke_during_a_read_leads_to_another(system: System) -> None:
         if (row := next(edits, None)) is None:
             return False
         system.rest.jobs = [row, *system.rest.jobs[1:]]
-        system.redis.lpush(names.POKE, "1")
+        system.redis.lpush(keys.POKE, "1")
         busy.append(system.reconciler.sync(time.time, ids=[]))
         return reply(200, listed)(handler)
 
@@ -264,7 +264,7 @@ def test_a_poke_during_a_read_leads_to_another(system: System) -> None:
 
 
 def test_what_a_sync_had_taken_that_died_is_read_by_the_next(system: System) -> None:
-    system.redis.lpush(names.POKE, "1")
+    system.redis.lpush(keys.POKE, "1")
     with sync_lock(system.redis) as fence:
         assert fence is not None
         assert system.reconciler.sync(time.time, ids=["2"]) is None
@@ -285,7 +285,7 @@ def poked(live: Live, redis: Redis, rest: RestServer) -> Callable[..., list[str]
 
     def poke(ids: Sequence[object], condition: Callable[[], object]) -> list[str]:
         del rest.requests[:]
-        redis.lpush(names.POKE, *ids)
+        redis.lpush(keys.POKE, *ids)
         wait_until(condition, "the edit")
         wait_until(lambda: not is_anything_wanted(redis), "the end of the sync")
         return [path.removeprefix(JOBS_PATH) for _, path, _ in rest.requests]
@@ -303,7 +303,7 @@ def test_a_poked_edit_counts_at_once_while_every_slot_is_busy(
     (row,) = [row for row in live.rest.jobs if row["id"] == "2"]
     row["name"] = "edited"
     edited = lambda: registry.get_job("2").name == "edited"  # noqa: E731
-    wait_until(lambda: not redis.exists(names.SYNC_LOCK), "the end of the sync")
+    wait_until(lambda: not redis.exists(keys.SYNC_LOCK), "the end of the sync")
     assert poked(["2"], edited) == ["2/"]
     live.rest.jobs.append(row | {"id": "4"})
     assert "" in poked(range(1000, 1250), lambda: "4" in registry.read_fingerprints())
@@ -344,7 +344,7 @@ def test_a_sync_whose_worker_died_is_asked_for_again(
         return not first.alive or handler.rest.stopping.wait(60)
 
     rest.answer = lambda handler: first.alive and hold(handler)
-    redis.lpush(names.POKE, "1")
+    redis.lpush(keys.POKE, "1")
     wait_until(lambda: reading, "the sync to read")
     first.kill()
     celery.worker(1)

@@ -29,10 +29,10 @@ from cron_tasks.runs.outcomes import Attempt, Result, write_record
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 MINUTELY = {"id": "7", "name": "x", "cron_expression": "* * * * *"}
-KEY = names.entry_key("7")
+KEY = keys.entry_key("7")
 BY_HAND = {"by_hand": 1}
 Change = Callable[[Beat], None]
 
@@ -52,7 +52,7 @@ def skip(beat: Beat, tick: float) -> None:
 
 def records(beat: Beat) -> list[tuple[str, str, str]]:
     """The history of job 7, oldest first: time, status and reason."""
-    lines = map(orjson.loads, reversed(beat.redis.lrange(names.HISTORY_PREFIX + "7", 0, -1)))
+    lines = map(orjson.loads, reversed(beat.redis.lrange(keys.HISTORY_PREFIX + "7", 0, -1)))
     return [(line["scheduled_for"], line["status"], line["reason"]) for line in lines]
 
 
@@ -64,7 +64,7 @@ def told_by_why(beat: Beat, tick: float) -> str:
     (account,) = read_accounts(
         beat.redis, ["7"], days_between(tick, tick), read_open_ticks(beat.redis)
     )
-    to_skip = beat.redis.zscore(names.SKIPS, RunId("7", tick)) is not None
+    to_skip = beat.redis.zscore(keys.SKIPS, RunId("7", tick)) is not None
     return explain_tick(account, {}, tick, beat.clock.now, "UTC", to_skip).sentence
 
 
@@ -95,15 +95,15 @@ def resume(beat: Beat) -> None:
 
 
 def lose_the_schedule(beat: Beat) -> None:
-    beat.redis.zrem(names.SCHEDULE, KEY)
+    beat.redis.zrem(keys.SCHEDULE, KEY)
     Comparison(beat.redis, Settings(), beat.clock).mend()
 
 
 def another_leads(beat: Beat) -> None:
-    beat.redis.set(names.LEADER_LOCK, "another's", ex=60)
+    beat.redis.set(keys.LEADER_LOCK, "another's", ex=60)
     beat.tick()
-    beat.redis.delete(names.LEADER_LOCK)
-    while not beat.redis.exists(names.LEADER_LOCK):
+    beat.redis.delete(keys.LEADER_LOCK)
+    while not beat.redis.exists(keys.LEADER_LOCK):
         beat.tick()
 
 
@@ -142,7 +142,7 @@ def test_a_skip_outlives_every_change(
     CHANGES[name](beat)
     assert beat.run(int(minute - beat.clock.now) + 2).get("7", []) in ([], [minute - 30])
     assert records(beat) == skipped_at(minute)
-    assert not beat.redis.exists(names.SKIPS)
+    assert not beat.redis.exists(keys.SKIPS)
     assert "and was skipped: somebody asked for that" in told_by_why(beat, minute)
     assert beat.run(int(minute - beat.clock.now) + 60)["7"][-1] == minute + 60
     assert records(beat) == skipped_at(minute)
@@ -184,7 +184,7 @@ def test_a_pause_over_the_tick_leaves_nothing_to_skip(beat: Beat, minute: float)
     assert records(beat) == []
     (job,) = Registry(beat.redis).read_jobs(["7"])
     assert job.coming_skips(beat.clock.now) == []
-    assert beat.redis.ttl(names.SKIPS) > 365 * DAY
+    assert beat.redis.ttl(keys.SKIPS) > 365 * DAY
 
 
 def test_the_last_tick_of_a_job_is_skipped(beat: Beat) -> None:
@@ -196,7 +196,7 @@ def test_the_last_tick_of_a_job_is_skipped(beat: Beat) -> None:
     assert Comparison(beat.redis, Settings(), beat.clock).mend().counts == {}
     assert beat.run(10) == {}
     assert records(beat) == skipped_at(due)
-    assert beat.redis.zscore(names.SCHEDULE, KEY) is None
+    assert beat.redis.zscore(keys.SCHEDULE, KEY) is None
     assert Comparison(beat.redis, Settings(), beat.clock).mend().counts == {}
     beat.register({"id": "7", "name": "Renamed", "run_at": iso_utc(due), "exclude": ["2099-01-01"]})
     assert beat.run(10) == {}
@@ -235,7 +235,7 @@ def test_a_tick_among_missed_ones_is_skipped_and_not_made_up_for(
     beat.clock.now = at(10) + 30
     beat.tick()
     assert beat.fired().get("7", []) == [at(number) for number in fires]
-    lines = map(orjson.loads, beat.redis.lrange(names.HISTORY_PREFIX + "7", 0, -1))
+    lines = map(orjson.loads, beat.redis.lrange(keys.HISTORY_PREFIX + "7", 0, -1))
     stretches = [(each["scheduled_for"], each["until"]) for each in lines if "until" in each]
     assert stretches == [(iso_utc(at(first)), iso_utc(at(last))) for first, last in missed]
     assert [each for each in records(beat) if each[1] == "skipped"] == skipped_at(*map(at, skipped))
@@ -246,7 +246,7 @@ def test_a_tick_among_missed_ones_is_skipped_and_not_made_up_for(
     assert found.skipped == {"by_hand": len(skipped)}
     assert sum(found.missed.values()) == 10 - len(skipped) - len(fires)
     assert found.doubled == []
-    assert beat.redis.zscore(names.SCHEDULE, KEY) == at(11)
+    assert beat.redis.zscore(keys.SCHEDULE, KEY) == at(11)
 
 
 def test_a_change_that_overtakes_a_skipped_tick_leaves_it_skipped(
@@ -265,7 +265,7 @@ def test_a_change_that_overtakes_a_skipped_tick_leaves_it_skipped(
 
 def test_jitter_is_part_of_the_fire_time(beat: Beat) -> None:
     beat.register({"id": "7", "name": "x", "every": 60, "jitter": 50})
-    due = beat.redis.zscore(names.SCHEDULE, KEY)
+    due = beat.redis.zscore(keys.SCHEDULE, KEY)
     assert due
     skip(beat, due)
     beat.register({"id": "7", "name": "y", "every": 60, "jitter": 50})
@@ -284,7 +284,7 @@ def test_a_skip_is_told_where_the_job_wants_it(beat: Beat, minute: float) -> Non
     beat.clock.now = minute + 200
     beat.tick()
     assert beat.redis.llen("queue:to_telegram") == 1
-    lines = list(map(orjson.loads, beat.redis.lrange(names.HISTORY_PREFIX + "7", 0, -1)))
+    lines = list(map(orjson.loads, beat.redis.lrange(keys.HISTORY_PREFIX + "7", 0, -1)))
     assert [each.get("untold") for each in lines if each["status"] == "skipped"] == [
         "too old",
         None,
@@ -305,8 +305,8 @@ def test_a_tick_skipped_19_days_ahead_is_accounted_for(beat: Beat, redis: Redis)
     skip(beat, due)
     assert "is due at" in told_by_why(beat, due)
     assert "and will be skipped: somebody asked for that" in told_by_why(beat, due)
-    assert not redis.exists(names.ACCOUNT_PREFIX + "7"), "nothing that could expire before"
-    assert redis.ttl(names.SKIPS) > 20 * DAY
+    assert not redis.exists(keys.ACCOUNT_PREFIX + "7"), "nothing that could expire before"
+    assert redis.ttl(keys.SKIPS) > 20 * DAY
     beat.clock.now = due - 1
     assert beat.run(2) == {}
     assert "was due at" in told_by_why(beat, due)
@@ -329,9 +329,9 @@ def _skip_as_before(beat: Beat, tick: float) -> None:
     line = write_record(
         RunId("7", tick), Result("skipped", "by_hand"), Attempt(0, None, beat.clock.now, None)
     )
-    beat.redis.zadd(names.ACCOUNT_PREFIX + "7", {line: tick})
-    beat.redis.expire(names.ACCOUNT_PREFIX + "7", 8 * DAY)
-    beat.redis.zadd(names.SCHEDULE, {KEY: tick + 60})
+    beat.redis.zadd(keys.ACCOUNT_PREFIX + "7", {line: tick})
+    beat.redis.expire(keys.ACCOUNT_PREFIX + "7", 8 * DAY)
+    beat.redis.zadd(keys.SCHEDULE, {KEY: tick + 60})
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -354,7 +354,7 @@ def test_the_last_tick_skipped_by_the_version_before_stays_skipped(
     row, due = {"id": "7", "name": "Once"}, beat.clock.now + 30
     beat.register(row | {"run_at": iso_utc(due)})
     _skip_as_before(beat, due)
-    beat.redis.zrem(names.SCHEDULE, KEY)
+    beat.redis.zrem(keys.SCHEDULE, KEY)
     if change:
         beat.register(row | {"run_at": iso_utc(due)} | change)
     else:
@@ -412,7 +412,7 @@ def test_a_backfill_offers_a_skipped_tick_once_it_has_passed(beat: Beat, minute:
 
 
 def test_a_key_of_another_type_skips_nothing(beat: Beat, minute: float) -> None:
-    beat.redis.set(names.SKIPS, "garbage", ex=60)
+    beat.redis.set(keys.SKIPS, "garbage", ex=60)
     assert beat.run(31)["7"] == [minute]
 
 
@@ -484,10 +484,10 @@ def test_live_a_skipped_tick_runs_when_it_is_asked_for_again(
     synced(row)
     celery.worker()
     celery.beat()
-    wait_until(lambda: redis.exists(names.LEADER_LOCK), "a beat leads")
+    wait_until(lambda: redis.exists(keys.LEADER_LOCK), "a beat leads")
     skipped = quick.json("jobs", "skip-next", "7")["skipped"]
     rest.jobs = [row | {"name": "y", "end_at": "2999-01-01T00:00:00Z"}]
-    redis.lpush(names.POKE, "*")
+    redis.lpush(keys.POKE, "*")
     wait_until(lambda: Registry(redis).get_job("7").name == "y", "the edit")
     after = RunId("7", RunId.stored(skipped).scheduled_for + 5)
     ended = wait_until(lambda: _ends(redis) if after in _ends(redis) else None, "the tick after")
@@ -499,5 +499,5 @@ def test_live_a_skipped_tick_runs_when_it_is_asked_for_again(
 
 
 def _ends(redis: Redis) -> dict[str, tuple[str, str]]:
-    lines = map(orjson.loads, reversed(redis.lrange(names.RECENT, 0, -1)))
+    lines = map(orjson.loads, reversed(redis.lrange(keys.RECENT, 0, -1)))
     return {line["run_id"]: (line["status"], line["reason"]) for line in lines}

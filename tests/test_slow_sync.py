@@ -11,7 +11,7 @@ from redis import Redis
 from rest_server import RestServer
 
 from cron_tasks.registry.registry import Registry
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 COUNT = 15_000
 QUEUE = "queue:to_telegram"
@@ -42,9 +42,9 @@ def test_an_edit_of_a_whole_list_neither_repeats_nor_loses_a_tick(
         before = redis.llen(QUEUE)
         wait_until(lambda before=before: redis.llen(QUEUE) > before + 8, "ticks before the edit")
         rest.jobs = listed(edit)
-        redis.lpush(names.POKE, "*")
-        fingerprint = redis.hget(names.JOBS, "s7")
-        wait_until(lambda f=fingerprint: redis.hget(names.JOBS, "s7") != f, "the edit", 60)
+        redis.lpush(keys.POKE, "*")
+        fingerprint = redis.hget(keys.JOBS, "s7")
+        wait_until(lambda f=fingerprint: redis.hget(keys.JOBS, "s7") != f, "the edit", 60)
     before = redis.llen(QUEUE)
     wait_until(lambda: redis.llen(QUEUE) > before + 16, "ticks after the last edit")
     ids = Counter(json.loads(message)["id"] for message in redis.lrange(QUEUE, 0, -1))

@@ -34,7 +34,7 @@ from cron_tasks.local.parts import (
 from cron_tasks.local.private import ensure_password, make_private
 from cron_tasks.local.system import run_system
 from cron_tasks.settings import Settings, load
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 COMMAND = [str(Path(sys.executable).with_name("cron-tasks")), "up"]
 #: Seconds that the start of a whole system may take on a busy machine.
@@ -227,7 +227,7 @@ def test_a_login_in_the_environment_is_used(place: Home, monkeypatch: pytest.Mon
 def test_the_demo_spares_the_jobs_of_a_real_service(
     redis: Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    redis.hset(names.SOURCE, "read_as", "http://jobs.example.com /api/cronjobs/ {} UTC")
+    redis.hset(keys.SOURCE, "read_as", "http://jobs.example.com /api/cronjobs/ {} UTC")
     monkeypatch.setenv("CRON_TASKS_REDIS_URL", redis_url)
     load.cache_clear()  # whoever imported the Celery app has loaded the settings
     with pytest.raises(

@@ -28,7 +28,7 @@ from cron_tasks.runs.commands import open_by_hand
 from cron_tasks.runs.outcomes import Attempt, Result, conclude, write_record
 from cron_tasks.runs.overdue import decide_overdue
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 NOW = 1_800_000_000.0
 TICK = RunId("7", NOW)
@@ -55,8 +55,8 @@ class Attempted:
         if by_hand:
             self.ledger.open([TICK], NOW)
         else:
-            redis.hset(names.OPEN, TICK, "p|1||")
-            redis.zadd(names.DEADLINES, {TICK: NOW + 5})
+            redis.hset(keys.OPEN, TICK, "p|1||")
+            redis.zadd(keys.DEADLINES, {TICK: NOW + 5})
         (self.claim,) = self.ledger.claim("w#1", NOW, [TICK])
 
     def fail(self, claim: Claim | None = None) -> str:
@@ -96,7 +96,7 @@ def test_a_stop_that_comes_while_an_attempt_fails_ends_the_run(
     assert it.fail() == status
     assert it.record() == (status, reason, "HTTP 503", 1)
     assert not redis.exists(
-        names.OPEN, names.DEADLINES, names.ATTEMPTS, names.STOP, names.GOING, names.QUEUED
+        keys.OPEN, keys.DEADLINES, keys.ATTEMPTS, keys.STOP, keys.GOING, keys.QUEUED
     )
     told = [json.loads(line)["event"] for line in redis.lrange("queue:to_telegram", 0, -1)]
     assert told == {"paused": ["failure"], "removed": []}.get(reason, ["skipped"])
@@ -114,7 +114,7 @@ def test_the_next_run_of_the_job_is_not_held_up(
     if reason == "paused":
         it.registry.resume("7", NOW + 2)
     later = RunId("7", NOW + 3600)
-    redis.hset(names.OPEN, later, "p|1||")
+    redis.hset(keys.OPEN, later, "p|1||")
     (claim,) = it.ledger.claim("w#2", NOW + 3600, [later])
     assert claim.verdict == ""
 
@@ -149,7 +149,7 @@ def test_a_redis_that_fails_between_the_two_steps_of_a_stop_is_asked_again(
 def test_a_retry_that_nobody_stops_waits(redis: Redis) -> None:
     it = Attempted(redis)
     assert it.fail() == "retry"
-    assert redis.hget(names.OPEN, TICK) == "w|2||"
+    assert redis.hget(keys.OPEN, TICK) == "w|2||"
 
 
 def test_a_pause_does_not_end_what_a_person_started(redis: Redis) -> None:
@@ -176,12 +176,12 @@ def test_a_run_that_is_done_again_fails_and_is_stopped_shows_that_attempt(
 ) -> None:
     it = Attempted(redis)
     if failed_before:
-        redis.zadd(names.FAILED, {TICK: NOW})
-        redis.expire(names.FAILED, 60)
+        redis.zadd(keys.FAILED, {TICK: NOW})
+        redis.expire(keys.FAILED, 60)
     else:
         before = write_record(TICK, Result("missed", "no_catchup"), Attempt(0, None, NOW, None))
-        redis.zadd(names.ACCOUNT_PREFIX + "7", {before: NOW})
-    redis.hset(names.OPEN, TICK, "r|1|hr|w#1")
+        redis.zadd(keys.ACCOUNT_PREFIX + "7", {before: NOW})
+    redis.hset(keys.OPEN, TICK, "r|1|hr|w#1")
     it.claim.state = State.parse("r|1|hr|w#1")
     if waits:
         it.fail()
@@ -193,7 +193,7 @@ def test_a_run_that_is_done_again_fails_and_is_stopped_shows_that_attempt(
     assert found
     if failed_before:
         # What is known of the failure stays, and it stays in the dead list.
-        assert redis.zscore(names.FAILED, TICK) == NOW
+        assert redis.zscore(keys.FAILED, TICK) == NOW
         assert found["status"] == "failed"
     else:
         assert (found["status"], found["reason"]) == ("skipped", "cancelled")
@@ -228,7 +228,7 @@ def test_only_success_takes_a_run_out_of_the_dead_list(redis: Redis, verdict: st
     else:
         end(claim, Result("ok"))
         assert it.record()[0] == "ok"
-    assert (redis.zscore(names.FAILED, TICK) is None) == (verdict == "ok")
+    assert (redis.zscore(keys.FAILED, TICK) is None) == (verdict == "ok")
 
 
 def test_live_a_cancel_counts_whatever_the_service_asks_for(
@@ -254,7 +254,7 @@ def test_live_a_cancel_counts_whatever_the_service_asks_for(
         assert asked.wait(20)
         cli.run("runs", "cancel", first)
         answer.set()
-        wait_until(lambda: not redis.exists(names.OPEN), "the end of the run")
+        wait_until(lambda: not redis.exists(keys.OPEN), "the end of the run")
         found = queries.find_end(redis, RunId.stored(first))
         assert found
         assert (found["status"], found["reason"]) == ("skipped", "cancelled")
@@ -282,10 +282,10 @@ def test_a_missed_tick_that_is_run_by_hand_has_one_outcome_everywhere(
     from cron_tasks.runs.outcomes import write_record
 
     it = Attempted(redis, retry={"max_attempts": 1})
-    redis.delete(names.OPEN, names.DEADLINES, names.GOING)
-    redis.set(names.LEADER_LOCK, "me", ex=60)
-    key = names.entry_key("7")
-    redis.zadd(names.SCHEDULE, {key: NOW})
+    redis.delete(keys.OPEN, keys.DEADLINES, keys.GOING)
+    redis.set(keys.LEADER_LOCK, "me", ex=60)
+    key = keys.entry_key("7")
+    redis.zadd(keys.SCHEDULE, {key: NOW})
     by = Attempt(0, None, NOW + 9, None)
     line = write_record(TICK, Result("missed", "coalesced"), by, missed_until)
     it.ledger.advance("me", NOW + 9, [Advance(key, repr(NOW), NOW + 7200, "{}", (), "7", line)], 99)

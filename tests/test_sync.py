@@ -13,13 +13,13 @@ from rest_server import RestServer, envelope, html, status, truncated
 from cron_tasks.registry.registry import Registry
 from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.sync.reconciler import Reconciler, Report
 
 NOW = 1_800_000_000.0  # 2027-01-15 08:00:00 UTC
 DAILY = {"id": 7, "name": "Water the plants", "cron_expression": "0 9 * * *"}
 NINE = NOW + 3600
-KEY = names.entry_key("7")
+KEY = keys.entry_key("7")
 
 
 class Clock:
@@ -55,7 +55,7 @@ def sync(reconciler: Reconciler, rest: RestServer, clock: Clock) -> Sync:
 
 
 def score(redis: Redis) -> float | None:
-    return redis.zscore(names.SCHEDULE, KEY)
+    return redis.zscore(keys.SCHEDULE, KEY)
 
 
 def test_a_new_job_is_due_at_its_next_tick(sync: Sync, redis: Redis) -> None:
@@ -73,7 +73,7 @@ def test_a_new_job_is_due_at_its_next_tick(sync: Sync, redis: Redis) -> None:
 
 def test_unchanged_jobs_are_not_written(sync: Sync, redis: Redis, clock: Clock) -> None:
     sync(DAILY)
-    redis.zadd(names.SCHEDULE, {KEY: NOW + 1})
+    redis.zadd(keys.SCHEDULE, {KEY: NOW + 1})
     redis.hset(KEY, "definition", "touched")
     clock.now += 60
     report = sync(DAILY, {"id": 8, "name": "x", "every": 5})
@@ -104,12 +104,12 @@ def test_an_edit_keeps_history_and_never_fires_by_itself(
 ) -> None:
     sync(DAILY)
     redis.hset(KEY, "meta", '{"last_run_at": null, "total_run_count": 41}')
-    redis.lpush(names.HISTORY_PREFIX + "7", "a run")
-    redis.expire(names.HISTORY_PREFIX + "7", 100)
+    redis.lpush(keys.HISTORY_PREFIX + "7", "a run")
+    redis.expire(keys.HISTORY_PREFIX + "7", 100)
     sync(DAILY | edit)
     assert score(redis) == due
     assert json.loads(redis.hget(KEY, "meta"))["total_run_count"] == 41
-    assert redis.llen(names.HISTORY_PREFIX + "7") == 1
+    assert redis.llen(keys.HISTORY_PREFIX + "7") == 1
 
 
 def test_an_edit_of_the_name_loses_no_overdue_tick(sync: Sync, redis: Redis, clock: Clock) -> None:
@@ -133,10 +133,10 @@ def test_a_removed_job_leaves_no_key_and_comes_back_fresh(
     other = {"id": 8, "name": "other", "every": 3600}
     sync(DAILY, other)
     redis.hset(KEY, "meta", '{"last_run_at": null, "total_run_count": 41}')
-    redis.lpush(names.HISTORY_PREFIX + "7", "a run")
+    redis.lpush(keys.HISTORY_PREFIX + "7", "a run")
     sync(other)
     # What it was is remembered as long as it is audited.
-    assert list(redis.scan_iter("*:7")) == [names.VERSIONS_PREFIX + "7"]
+    assert list(redis.scan_iter("*:7")) == [keys.VERSIONS_PREFIX + "7"]
     assert score(redis) is None
     clock.now = NINE + 60
     sync(DAILY, other)
@@ -146,12 +146,12 @@ def test_a_removed_job_leaves_no_key_and_comes_back_fresh(
 
 def test_entries_of_an_operator_are_never_touched(sync: Sync, redis: Redis) -> None:
     redis.hset("redbeat:mine", mapping={"definition": "{}", "meta": "{}"})
-    redis.zadd(names.SCHEDULE, {"redbeat:mine": NOW + 5})
+    redis.zadd(keys.SCHEDULE, {"redbeat:mine": NOW + 5})
     sync(DAILY)
     sync(force=True)
     assert redis.hgetall("redbeat:mine") == {"definition": "{}", "meta": "{}"}
-    assert redis.zrange(names.SCHEDULE, 0, -1, withscores=True) == [["redbeat:mine", NOW + 5]] or (
-        redis.zrange(names.SCHEDULE, 0, -1, withscores=True) == [("redbeat:mine", NOW + 5)]
+    assert redis.zrange(keys.SCHEDULE, 0, -1, withscores=True) == [["redbeat:mine", NOW + 5]] or (
+        redis.zrange(keys.SCHEDULE, 0, -1, withscores=True) == [("redbeat:mine", NOW + 5)]
     )
 
 
@@ -239,9 +239,9 @@ def test_the_running_one_of_two_syncs_repeats(
 
 def test_a_change_wakes_beat(sync: Sync, redis: Redis) -> None:
     sync(DAILY)
-    assert redis.llen(names.WAKE) == 1
+    assert redis.llen(keys.WAKE) == 1
     sync(DAILY | {"name": "x"})
-    assert redis.llen(names.WAKE) == 1
+    assert redis.llen(keys.WAKE) == 1
 
 
 def test_an_emptied_redis_is_filled_again(sync: Sync, redis: Redis) -> None:

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from rest_server import Handler, RestServer
 
 from cron_tasks.registry.registry import Registry
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 LATER = {"id": "later", "name": "x", "run_at": "2099-01-01T00:00:00Z"}
 OTHER = LATER | {"id": "other"}
@@ -31,7 +31,7 @@ def knows(redis: Redis, *ids: str) -> Callable[[], bool]:
 def ask(redis_url: str, **options: object) -> str:
     """Send the task of the sync, and return its id."""
     with App("asking", broker=redis_url, set_as_current=False) as app:
-        sent = app.send_task(names.SYNC_TASK, queue=names.SYNC_QUEUE, **options)
+        sent = app.send_task(keys.SYNC_TASK, queue=keys.SYNC_QUEUE, **options)
         return str(sent.id)
 
 
@@ -75,7 +75,7 @@ def one_job(redis: Redis, rest: RestServer, celery: Celery, *options: str) -> Pr
     worker.wait_for("ready")
     ask(celery.env["CRON_TASKS_REDIS_URL"])
     wait_until(knows(redis, "later"), "the first sync")
-    wait_until(lambda: not redis.exists(names.SYNC_LOCK), "its end")
+    wait_until(lambda: not redis.exists(keys.SYNC_LOCK), "its end")
     return worker
 
 
@@ -118,23 +118,23 @@ def test_flower_sees_the_task_and_what_it_returned(
 
             wait_until(ended, "the end of the task")
     events = events_of(task_id)
-    assert events["task-received"]["name"] == names.SYNC_TASK
+    assert events["task-received"]["name"] == keys.SYNC_TASK
     assert "task-started" in events
     assert "'added': ['other']" in str(events["task-succeeded"]["result"])
 
 
-def test_a_sync_in_the_default_queue_takes_a_slot(
+def test_a_sync_in_the_queue_of_jobs_takes_a_slot(
     redis: Redis, redis_url: str, rest: RestServer, celery: Celery
 ) -> None:
     """Messages of the version before wait there."""
     one_job(redis, rest, celery)
     rest.jobs = [LATER, OTHER]
     with App("before", broker=redis_url, set_as_current=False) as app:
-        app.send_task(names.SYNC_TASK, queue="celery")
+        app.send_task(keys.SYNC_TASK, queue="cron_tasks")
     wait_until(knows(redis, "later", "other"), "the sync")
 
 
-@pytest.mark.parametrize(("queues", "syncs"), [("slow", False), (names.SYNC_QUEUE, True)])
+@pytest.mark.parametrize(("queues", "syncs"), [("slow", False), (keys.SYNC_QUEUE, True)])
 def test_a_worker_of_named_queues_syncs_if_it_is_told_to(
     redis: Redis, redis_url: str, rest: RestServer, celery: Celery, queues: str, syncs: bool
 ) -> None:
@@ -155,13 +155,13 @@ def test_what_is_not_a_sync_is_logged_and_dropped(
 ) -> None:
     worker = one_job(redis, rest, celery)
     with App("wrong", broker=redis_url, set_as_current=False) as app:
-        app.send_task(names.RUN_TASK, ["later"], queue=names.SYNC_QUEUE)
-        app.send_task(names.SYNC_TASK, queue=names.SYNC_QUEUE, time_limit=60)
-    redis.lpush(names.SYNC_QUEUE, "no JSON", "[]", json.dumps({"properties": {}, "headers": 3}))
-    celery.run("call", names.SYNC_TASK, "--queue", "elsewhere")
+        app.send_task(keys.RUN_TASK, ["later"], queue=keys.SYNC_QUEUE)
+        app.send_task(keys.SYNC_TASK, queue=keys.SYNC_QUEUE, time_limit=60)
+    redis.lpush(keys.SYNC_QUEUE, "no JSON", "[]", json.dumps({"properties": {}, "headers": 3}))
+    celery.run("call", keys.SYNC_TASK, "--queue", "elsewhere")
     message = json.loads(redis.lpop("elsewhere") or "")
     message["headers"]["timelimit"] = 5
-    redis.lpush(names.SYNC_QUEUE, json.dumps(message))
+    redis.lpush(keys.SYNC_QUEUE, json.dumps(message))
     rest.jobs = [LATER, OTHER]
     ask(redis_url)
     wait_until(knows(redis, "later", "other"), "the sync")
@@ -179,7 +179,7 @@ def test_a_killed_sync_is_followed_by_another(
     wait_until(lambda: held.waiting, "the sync to read")
     sync_process(worker).kill()
     held.goes_on = True
-    wait_until(lambda: not redis.exists(names.SYNC_LOCK), "the lock of the dead to run out")
+    wait_until(lambda: not redis.exists(keys.SYNC_LOCK), "the lock of the dead to run out")
     ask(redis_url)
     wait_until(knows(redis, "later", "other"), "the next sync")
     assert worker.alive
@@ -198,7 +198,7 @@ def test_a_sync_that_hangs_is_killed_at_its_limit(
     hanging.suspend()
     wait_until(lambda: not hanging.is_running(), "the end of the one that hangs")
     held.goes_on = True
-    wait_until(lambda: not redis.exists(names.SYNC_LOCK), "the lock of the dead to run out")
+    wait_until(lambda: not redis.exists(keys.SYNC_LOCK), "the lock of the dead to run out")
     ask(redis_url)
     wait_until(knows(redis, "later", "other"), "the next sync")
 

@@ -16,7 +16,7 @@ from cron_tasks.registry.registry import Registry
 from cron_tasks.registry.steps import describe_change
 from cron_tasks.registry.writer import Writer
 from cron_tasks.settings import Settings
-from cron_tasks.store import names, paging
+from cron_tasks.store import keys, paging
 from cron_tasks.sync.reconciler import Reconciler
 
 NOW = 1_800_000_000.0
@@ -118,7 +118,7 @@ def test_a_sync_that_was_frozen_does_not_write_over_a_newer_one(
     frozen, thawed = threading.Event(), threading.Event()
 
     def freeze() -> None:
-        redis.delete(names.SYNC_LOCK)
+        redis.delete(keys.SYNC_LOCK)
         frozen.set()
         thawed.wait(20)
 
@@ -142,37 +142,37 @@ def test_every_script_of_a_sync_refuses_an_old_token_or_another_registry(redis: 
     with sync_lock(redis) as fence:
         assert fence
         writer, change = Writer(redis, 60, fence), describe_change(NOW, "edited", 60)
-        redis.set(names.GENERATION, "another")
+        redis.set(keys.GENERATION, "another")
         for act in (
             lambda: steps.put(redis, stamp="", listed=[], **change, **fence.values),
             lambda: writer.write(Changes(removed=["7"]), lambda: NOW),
         ):
             with pytest.raises(WriteRefused, match="the registry was emptied or rebuilt meanwhile"):
                 act()
-        redis.delete(names.GENERATION)
-        redis.set(names.SYNC_LOCK, "another", ex=60)
+        redis.delete(keys.GENERATION)
+        redis.set(keys.SYNC_LOCK, "another", ex=60)
         with pytest.raises(WriteRefused, match="another sync holds the lock by now"):
             writer.write(Changes(removed=["7"]), lambda: NOW)
 
 
 @pytest.mark.parametrize(
-    "lost", [names.GENERATION, names.SCHEDULE, names.JOBS, "a job", "a rejection", names.REJECTED]
+    "lost", [keys.GENERATION, keys.SCHEDULE, keys.JOBS, "a job", "a rejection", keys.REJECTED]
 )
 def test_validators_do_not_outlive_their_list(
     reconciler: Reconciler, redis: Redis, rest: RestServer, lost: str
 ) -> None:
     rest.jobs = [*rows(1), {"id": "bad"}]
     sync(reconciler)
-    before = redis.hgetall(names.REJECTED), redis.hgetall(names.JOBS)
+    before = redis.hgetall(keys.REJECTED), redis.hgetall(keys.JOBS)
     if lost == "a job":
-        redis.hdel(names.JOBS, "7")
+        redis.hdel(keys.JOBS, "7")
     elif lost == "a rejection":
-        redis.hdel(names.REJECTED, *redis.hkeys(names.REJECTED))
+        redis.hdel(keys.REJECTED, *redis.hkeys(keys.REJECTED))
     else:
         redis.delete(lost)
     assert not sync(reconciler).not_modified
-    assert (redis.hgetall(names.REJECTED), redis.hgetall(names.JOBS)) == before
-    assert redis.zcard(names.SCHEDULE) == COUNT
+    assert (redis.hgetall(keys.REJECTED), redis.hgetall(keys.JOBS)) == before
+    assert redis.zcard(keys.SCHEDULE) == COUNT
 
 
 @pytest.mark.parametrize("constant", ["FORMAT", "MODELS"])

@@ -21,7 +21,7 @@ from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 #: The other app: its own queue, no result backend, no import of ours.
 OTHER = """
@@ -87,7 +87,16 @@ class World:
         celery.beat()
 
     def start_other(self) -> Process:
-        options = ["-c", "2", "-n", f"other{len(self.celery.processes)}@test", "-l", "INFO"]
+        options = [
+            "-c",
+            "2",
+            "-Q",
+            "other,celery",
+            "-n",
+            f"other{len(self.celery.processes)}@test",
+            "-l",
+            "INFO",
+        ]
         return self.celery.launch("-A", "other", "worker", *options, PYTHONPATH=str(self.folder))
 
     def jobs(self, **actions: dict[str, Any]) -> None:
@@ -97,7 +106,7 @@ class World:
             | {"action": {"type": "task", **fields.pop("action")}, **fields}
             for job, fields in actions.items()
         ]
-        self.redis.lpush(names.POKE, "*")
+        self.redis.lpush(keys.POKE, "*")
         known = Registry(self.redis).read_fingerprints
         wait_until(lambda: known().keys() == actions.keys(), "the jobs")
 
@@ -119,7 +128,7 @@ class World:
         """The state of a run, once it was handed over."""
 
         def find() -> str:
-            state = self.redis.hget(names.OPEN, tick) or ""
+            state = self.redis.hget(keys.OPEN, tick) or ""
             return state if "|task:" in state else ""
 
         return wait_until(find, f"{tick} to be handed over")
@@ -154,7 +163,8 @@ def hanging(folder: Path, name: str, **fields: Any) -> dict[str, Any]:
 def test_the_outcome_of_a_task_is_the_run_s(world: World, tmp_path: Path) -> None:
     once = {"max_attempts": 2, "backoff": 0}
     world.jobs(
-        adds={"action": {"name": "other.add", "args": [40], "kwargs": {"b": 2}}},
+        # Without a queue it goes to the one that apps read by default.
+        adds={"action": {"name": "other.add", "args": [40], "kwargs": {"b": 2}}, "queue": None},
         says={"action": {"name": "other.say", "args": ["a\tb\x1b[31m\nc" + "x" * 5000]}},
         flaky={
             "action": {"name": "other.flaky", "args": [str(tmp_path / "flaky")]},
@@ -162,7 +172,7 @@ def test_the_outcome_of_a_task_is_the_run_s(world: World, tmp_path: Path) -> Non
             "notify": {"on": ["success", "failure", "retry"]},
         },
         dies={"action": {"name": "other.die"}},
-        mine={"action": {"name": "mine.fail"}, "queue": None},
+        mine={"action": {"name": "mine.fail"}, "queue": "cron_tasks"},
         full={"action": {"name": "other.add"}, "queue": "full", "notify": {"on": []}},
     )
     world.redis.rpush("full", *["a message"] * (QUEUE_FULL + 1))
@@ -198,7 +208,7 @@ def test_the_outcome_of_a_task_is_the_run_s(world: World, tmp_path: Path) -> Non
         ("mine", "failure"),
         ("says", "success"),
     ]
-    assert not world.redis.exists(names.OPEN, names.DEADLINES, names.ATTEMPTS, names.GOING)
+    assert not world.redis.exists(keys.OPEN, keys.DEADLINES, keys.ATTEMPTS, keys.GOING)
 
 
 def test_a_task_is_replaced_and_cancelled(world: World) -> None:
@@ -210,8 +220,8 @@ def test_a_task_is_replaced_and_cancelled(world: World) -> None:
     assert (record["status"], record["reason"], record["other"]) == ("skipped", "replaced", second)
     wait_until(lambda: not psutil.pid_exists(pid), "the replaced task to be ended")
     pid = world.pid("old")
-    world.redis.hset(names.STOP, second, "cancelled|")
-    world.redis.zadd(names.DEADLINES, {second: 0})
+    world.redis.hset(keys.STOP, second, "cancelled|")
+    world.redis.zadd(keys.DEADLINES, {second: 0})
     assert world.ended(second)["reason"] == "cancelled"
     wait_until(lambda: not psutil.pid_exists(pid), "the cancelled task to be ended")
 
@@ -224,12 +234,12 @@ def test_late_and_repeated_outcomes_change_nothing(world: World) -> None:
 
     def tell(task: str, state: str, result: str) -> None:
         handed = {"run_id": tick, "state": state, "started_at": time.time()}
-        app.send_task(task, [result], {"handed": handed}, queue="celery")
+        app.send_task(task, [result], {"handed": handed}, queue="cron_tasks")
 
-    tell(names.DONE_TASK, state[:-1], "of another attempt")
-    tell(names.DONE_TASK, state, "first")
-    tell(names.DONE_TASK, state, "second")
-    tell(names.FAILED_TASK, state, "an id")
+    tell(keys.DONE_TASK, state[:-1], "of another attempt")
+    tell(keys.DONE_TASK, state, "first")
+    tell(keys.DONE_TASK, state, "second")
+    tell(keys.FAILED_TASK, state, "an id")
     assert world.ended(tick)["output"] == "first"
     ignored = '"run.outcome_ignored"'
     wait_until(lambda: world.ours.output.count(ignored) == 3, "the others", 20)

@@ -22,7 +22,7 @@ from cron_tasks.ledger.transitions import TRANSITIONS, Transition
 from cron_tasks.runs import commands
 from cron_tasks.runs.outcomes import Attempt, Result, conclude, conclude_without_job
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 Change = tuple[Kind | None, str, Kind | None]
 NOW = 1_800_000_000.0
@@ -45,9 +45,9 @@ def changes(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> set[Change]:
         original = getattr(steps, step)
 
         def watched(client: Redis, **values: object) -> object:
-            before = redis.hgetall(names.OPEN)
+            before = redis.hgetall(keys.OPEN)
             reply = original(client, **values)
-            after = redis.hgetall(names.OPEN)
+            after = redis.hgetall(keys.OPEN)
             for run_id in before.keys() | after.keys():
                 old, new = before.get(run_id), after.get(run_id)
                 if old != new:
@@ -74,7 +74,7 @@ class World:
         self.ledger = Ledger(redis, self.settings)
         self.now = NOW
         self.claims: list[Claim] = []
-        redis.set(names.LEADER_LOCK, "me", ex=86_400)
+        redis.set(keys.LEADER_LOCK, "me", ex=86_400)
         for job in JOBS:
             self.put(job)
 
@@ -85,22 +85,22 @@ class World:
         valid = validate_row(row, timezone="UTC")
         assert isinstance(valid, Job), valid
         self.redis.hset(
-            names.entry_key(job),
+            keys.entry_key(job),
             mapping={"definition": "{}", "meta": "{}", "job": valid.to_document()},
         )
 
     def remove(self, job: str) -> None:
-        self.redis.delete(names.entry_key(job))
+        self.redis.delete(keys.entry_key(job))
         self.ledger.let_go([job])
 
     def pause(self, job: str) -> None:
-        if self.redis.exists(names.entry_key(job)):
-            self.redis.hset(names.entry_key(job), "paused", '{"reason": ""}')
+        if self.redis.exists(keys.entry_key(job)):
+            self.redis.hset(keys.entry_key(job), "paused", '{"reason": ""}')
             self.ledger.look_after([job], self.now)
 
     def fire(self, *run_ids: RunId, in_turn: bool = False) -> None:
-        entry = names.entry_key(run_ids[0].job_id)
-        self.redis.zadd(names.SCHEDULE, {entry: self.now})
+        entry = keys.entry_key(run_ids[0].job_id)
+        self.redis.zadd(keys.SCHEDULE, {entry: self.now})
         step = Advance(entry, repr(self.now), self.now + 60, "{}", run_ids, in_turn=in_turn)
         self.ledger.advance("me", self.now, [step], 0)
 
@@ -141,10 +141,10 @@ class World:
         try:
             commands.cancel(self.redis, self.ledger, run_id, self.now, self.settings)
         except RunUnfit:
-            assert not self.redis.hexists(names.OPEN, run_id)
+            assert not self.redis.hexists(keys.OPEN, run_id)
 
     def opened(self) -> list[RunId]:
-        return [RunId.stored(text) for text in sorted(self.redis.hkeys(names.OPEN))]
+        return [RunId.stored(text) for text in sorted(self.redis.hkeys(keys.OPEN))]
 
     def going(self, run_id: RunId = FIRST) -> Claim:
         """Fire a run and have a worker begin it."""

@@ -27,7 +27,7 @@ from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import commands, queries
 from cron_tasks.runs.outcomes import Attempt, Result, conclude, conclude_without_job
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 LEFT = json.loads((Path(__file__).parent / "data" / "upgrade.json").read_text())
 NOW: float = LEFT["now"]
@@ -65,7 +65,7 @@ class Upgraded:
         self.ended: set[str] = set()
 
     def opened(self) -> dict[RunId, State]:
-        stored = self.redis.hgetall(names.OPEN)
+        stored = self.redis.hgetall(keys.OPEN)
         return {RunId.stored(run): State.parse(state) for run, state in stored.items()}
 
     def work(self) -> None:
@@ -148,7 +148,7 @@ def test_what_was_in_flight_is_finished_by_its_holder(it: Upgraded) -> None:
         ends = it.ledger.renew(holder, NOW, [run_id])
         assert ends == ({} if job_id != "replace" else {run_id: f"replaced|{_later(run_id)}"})
         state = it.opened()[run_id]
-        (document,) = it.redis.hmget(names.entry_key(job_id), "job")
+        (document,) = it.redis.hmget(keys.entry_key(job_id), "job")
         it.end(Claim(run_id, state, document, ""))
     assert not it.opened().keys() & {RunId(job_id, START + 5 * 3600) for job_id in HELD}
 
@@ -166,7 +166,7 @@ def test_every_open_run_comes_to_its_end(it: Upgraded) -> None:
     assert it.ended >= opened
     for run_id in opened:
         assert queries.find_end(it.redis, run_id), f"{run_id} has left no record"
-    assert not it.redis.exists(names.DEADLINES, names.ATTEMPTS, names.GOING, names.QUEUED)
+    assert not it.redis.exists(keys.DEADLINES, keys.ATTEMPTS, keys.GOING, keys.QUEUED)
     for job_id in SEEN["audit"]:
         tally = it.audit(job_id, NOW)
         assert (tally["open"], tally["lost"], tally["doubled"]) == (0, [], [])
@@ -176,7 +176,7 @@ def test_every_open_run_comes_to_its_end(it: Upgraded) -> None:
 def test_beat_fires_what_comes_next_once(it: Upgraded) -> None:
     """At seven o'clock; of the job `notify`, somebody has that fire time skipped."""
     seven = START + 7 * 3600
-    jobs = set(map(names.job_id_of, it.redis.zrange(names.SCHEDULE, 0, -1)))
+    jobs = set(map(keys.job_id_of, it.redis.zrange(keys.SCHEDULE, 0, -1)))
     for now in (seven - 3600, seven):
         batch = judge_page(read_page(it.redis, now), now, it.settings)
         assert not batch.broken

@@ -17,7 +17,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from rest_server import RestServer
 
-from cron_tasks.broker.transport import Unacknowledged, default_queue
+from cron_tasks.broker.transport import Unacknowledged, make_worker_queue
 from cron_tasks.store.client import connect
 
 QUEUE = "queue:to_telegram"
@@ -40,10 +40,10 @@ def test_a_sync_that_hangs_is_killed_by_celery() -> None:
 
 def test_no_queue_is_acknowledged() -> None:
     app = App("test", amqp=Unacknowledged, set_as_current=False)
-    app.conf.task_queues = [default_queue()]
-    app.amqp.queues.select(["celery", "slow"])
+    app.conf.task_queues = [make_worker_queue("cron_tasks")]
+    app.amqp.queues.select(["cron_tasks", "slow"])
     assert {queue.name: queue.no_ack for queue in app.amqp.queues.consume_from.values()} == {
-        "celery": True,
+        "cron_tasks": True,
         "slow": True,
     }
 
@@ -133,7 +133,7 @@ def test_data_that_is_not_a_message_is_logged_and_dropped(
     rest.jobs = [{"id": 1, "name": "x", "every": 1}]
     worker = celery.worker(1)
     worker.wait_for("ready")
-    redis.rpush("celery", *NO_MESSAGES)
+    redis.rpush("cron_tasks", *NO_MESSAGES)
     celery.beat()
     wait_until(lambda: redis.llen(QUEUE) >= 2, "two runs")
     assert worker.output.count('"message.dropped"') == len(NO_MESSAGES)
@@ -147,9 +147,9 @@ def test_a_malformed_message_costs_a_new_connection_and_no_slot(
     """Celery has reserved the worker's one slot for it before it fails; no slot, no more runs."""
     rest.jobs = [{"id": 1, "name": "x", "every": 1}]
     celery.run("call", "cron_tasks.run_job", "--args", '["1"]')
-    message = json.loads(redis.lpop("celery") or b"")
+    message = json.loads(redis.lpop("cron_tasks") or b"")
     message["headers"]["timelimit"] = 5
-    redis.rpush("celery", json.dumps(message))
+    redis.rpush("cron_tasks", json.dumps(message))
     worker = celery.worker(1)
     worker.wait_for('"message.dropped"')
     celery.beat()

@@ -17,7 +17,7 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
 from cron_tasks.registry import entries
 from cron_tasks.schedules.durations import DAY
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.paging import pages
 
 #: Accounts in one page.
@@ -57,16 +57,16 @@ def _read_page(
     the counts of old records and the history of those jobs that need them."""
     with redis.pipeline(transaction=opened is None) as pipe:
         for day in days:
-            pipe.hmget(f"{names.COUNT_PREFIX}{day}", page)
-            pipe.hmget(f"{names.OLD_COUNT_PREFIX}{day}", page)
+            pipe.hmget(f"{keys.COUNT_PREFIX}{day}", page)
+            pipe.hmget(f"{keys.OLD_COUNT_PREFIX}{day}", page)
         for job_id in page:
-            key = names.entry_key(job_id)
+            key = keys.entry_key(job_id)
             pipe.hmget(key, "definition", "since", "paused")
-            pipe.zscore(names.SCHEDULE, key)
-            pipe.lrange(names.VERSIONS_PREFIX + job_id, 0, -1)
-            pipe.zrange(names.ACCOUNT_PREFIX + job_id, 0, -1, withscores=True)
+            pipe.zscore(keys.SCHEDULE, key)
+            pipe.lrange(keys.VERSIONS_PREFIX + job_id, 0, -1)
+            pipe.zrange(keys.ACCOUNT_PREFIX + job_id, 0, -1, withscores=True)
         if opened is None:
-            pipe.hgetall(names.OPEN)
+            pipe.hgetall(keys.OPEN)
             _request_rest(pipe, page)
         replies = pipe.execute(raise_on_error=False)
         first = 2 * len(days)
@@ -85,8 +85,8 @@ def _read_page(
 def _request_rest(pipe: Any, job_ids: Iterable[str]) -> None:
     """Request what only few jobs have or need: counts of old records, and the history."""
     for job_id in job_ids:
-        pipe.hgetall(names.FOLDED_PREFIX + job_id)
-        pipe.lrange(names.HISTORY_PREFIX + job_id, 0, -1)
+        pipe.hgetall(keys.FOLDED_PREFIX + job_id)
+        pipe.lrange(keys.HISTORY_PREFIX + job_id, 0, -1)
 
 
 def _pairs(replies: Sequence[Any]) -> Iterable[tuple[Any, Any]]:
@@ -160,8 +160,8 @@ def _read_evidence(lines: Sequence[str]) -> Evidence:
 
 def read_job_ids(redis: Redis) -> list[str]:
     """Return the ids of all jobs, including removed ones that are still within the audited time."""
-    removed = cast("list[str]", redis.zrange(names.REMOVED, 0, -1))
-    return list(dict.fromkeys([*cast("list[str]", redis.hkeys(names.JOBS)), *removed]))
+    removed = cast("list[str]", redis.zrange(keys.REMOVED, 0, -1))
+    return list(dict.fromkeys([*cast("list[str]", redis.hkeys(keys.JOBS)), *removed]))
 
 
 def _read_versions(entry: Any, past: Sequence[str]) -> tuple[list[Version], float]:
@@ -215,7 +215,7 @@ def _read_record(
 
 def read_open_ticks(redis: Redis) -> dict[str, str]:
     """Return the state of every open tick, by run id."""
-    return cast("dict[str, str]", redis.hgetall(names.OPEN))
+    return cast("dict[str, str]", redis.hgetall(keys.OPEN))
 
 
 def days_between(since: float, until: float) -> range:

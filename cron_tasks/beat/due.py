@@ -26,7 +26,7 @@ from cron_tasks.schedules.catchup import (
     select_fire_times,
 )
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.scripts import script
 
 PAGE = 1000
@@ -48,7 +48,7 @@ class Row:
 
     @property
     def job_id(self) -> str | None:
-        return names.job_id_of(self.key)
+        return keys.job_id_of(self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ def judge_row(
     )
     if firing.missed:
         job = Job.from_document(row.job or "")
-        advance.missed, advance.told = record_missed(job, firing.missed, now, settings)
+        advance.missed, advance.message = record_missed(job, firing.missed, now, settings)
     if to_skip:
         advance.skipped = conclude_skipped(Job.from_document(row.job or ""), to_skip, now, settings)
     return advance, ticks

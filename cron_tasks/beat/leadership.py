@@ -13,7 +13,7 @@ import structlog
 from redis import Redis
 from redis.exceptions import LockError, RedisError
 
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 log = structlog.get_logger("cron_tasks.beat")
 
@@ -23,7 +23,7 @@ class Leadership:
 
     def __init__(self, redis: Redis, ttl: float) -> None:
         self._ttl = ttl
-        self._lock = redis.lock(names.LEADER_LOCK, timeout=ttl, thread_local=False)
+        self._lock = redis.lock(keys.LEADER_LOCK, timeout=ttl, thread_local=False)
         self._extended = 0.0
 
     @property

@@ -13,7 +13,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError, TimeoutError
 
 from cron_tasks.registry.wanted import ALL, want_rows
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.client import connect
 
 #: Seconds from one sync that is requested to the next.
@@ -49,7 +49,7 @@ class Pokes:
         self._quiet_until = time.monotonic() + SYNC_EVERY
         self._requested_at = time.monotonic()
         want_rows(self._redis, ids)
-        self._redis.delete(names.WAKE)
+        self._redis.delete(keys.WAKE)
         self._send_request()
 
     def request_again(self) -> None:
@@ -61,8 +61,8 @@ class Pokes:
             return
         self._requested_at = time.monotonic()
         with self._redis.pipeline(transaction=False) as pipe:
-            pipe.exists(names.SYNC_WANTED, names.SYNC_TAKEN)
-            pipe.exists(names.SYNC_LOCK, names.SYNC_QUEUE)
+            pipe.exists(keys.SYNC_WANTED, keys.SYNC_TAKEN)
+            pipe.exists(keys.SYNC_LOCK, keys.SYNC_QUEUE)
             is_wanted, is_coming = pipe.execute()
         if is_wanted and not is_coming:
             self._send_request()
@@ -73,15 +73,15 @@ class Pokes:
         For SYNC_EVERY seconds after a sync was requested, pokes stay in their list.
         """
         quiet = self._quiet_until - time.monotonic()
-        keys = [names.POKE, names.WAKE] if quiet <= 0 else [names.WAKE]
+        lists = [keys.POKE, keys.WAKE] if quiet <= 0 else [keys.WAKE]
         timeout = max(longest if quiet <= 0 else min(quiet, longest), 0.01)
         try:
-            woken = self._redis.blpop(keys, timeout=timeout)
+            woken = self._redis.blpop(lists, timeout=timeout)
         except (ConnectionError, TimeoutError):
             # The reply that was lost may have been a poke.
             self.request_sync()
             return True
-        if woken and woken[0] == names.POKE:
+        if woken and woken[0] == keys.POKE:
             self.request_sync(cast("str", woken[1]))
         return bool(woken) or 0 < quiet < longest
 
@@ -89,5 +89,5 @@ class Pokes:
         """Look for pokes without waiting, at most once in SYNC_EVERY seconds."""
         if time.monotonic() >= self._quiet_until:
             self._quiet_until = time.monotonic() + SYNC_EVERY
-            if self._redis.exists(names.POKE):
+            if self._redis.exists(keys.POKE):
                 self._serve_pokes()

@@ -10,7 +10,7 @@ from kombu import Producer
 
 from cron_tasks.broker.depth import QUEUE_FULL, count_messages
 from cron_tasks.ledger.tick import Due
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.paging import pages
 
 log = structlog.get_logger("cron_tasks.beat")
@@ -38,8 +38,8 @@ class Publisher:
 
     def request_sync(self) -> None:
         """Send the message that has a worker sync what is wanted (registry/wanted.py) now."""
-        every = self.app.conf.beat_schedule[names.SYNC_TASK]["options"]["expires"]
-        self._send(names.SYNC_TASK, [[]], {"expires": every})
+        every = self.app.conf.beat_schedule[keys.SYNC_TASK]["options"]["expires"]
+        self._send(keys.SYNC_TASK, [[]], {"expires": every})
 
     def send_ticks(self, due: Sequence[Due]) -> None:
         """Send a hint for each tick. The sweep sends those again that nobody receives.
@@ -85,11 +85,11 @@ class Publisher:
     def _send_batch(self, batch: Sequence[Due], options: Mapping[str, Any]) -> None:
         tick = batch[0]
         if len(batch) == 1:
-            self._send(names.RUN_TASK, [tick.job_id], {**options, "task_id": tick.run_id})
+            self._send(keys.RUN_TASK, [tick.job_id], {**options, "task_id": tick.run_id})
             return
         shown = f"({len(batch)} ticks from {tick.run_id})"
         run_ids = [tick.run_id for tick in batch]
-        self._send(names.CHUNK_TASK, [run_ids, tick.quick], {**options, "argsrepr": shown})
+        self._send(keys.CHUNK_TASK, [run_ids, tick.quick], {**options, "argsrepr": shown})
 
     def _send(self, task: str, args: list[Any], options: Mapping[str, Any]) -> None:
         self.app.send_task(task, args, producer=self.producer, **options)

@@ -17,7 +17,7 @@ from redis import Redis
 from cron_tasks.errors import CronTasksError
 from cron_tasks.registry.entries import SCHEDULE_TYPE
 from cron_tasks.schedules import Schedule, from_spec
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 #: Seconds after which an entry that is never due again is looked at again.
 NEVER_DUE_WAIT = 2.0
@@ -114,10 +114,10 @@ class EntryScheduler(RedBeatScheduler):  # type: ignore[misc]
             except SchedulingError as error:
                 # Celery wraps whatever goes wrong when it publishes.
                 raise error.__context__ or error from None
-        score = self.redis.zscore(names.SCHEDULE, key)
+        score = self.redis.zscore(keys.SCHEDULE, key)
         if score is not None and 0 <= score <= now:
             later = now + max(0.0 if is_due else float(pause or 0), SHORTEST_PAUSE)
-            self.redis.zadd(names.SCHEDULE, {key: later}, xx=True)
+            self.redis.zadd(keys.SCHEDULE, {key: later}, xx=True)
 
     def forget_connections(self) -> None:
         """Drop the producer and its connection. One that failed may be half-way through a batch."""

@@ -21,7 +21,7 @@ from cron_tasks.celery import LEADER_TTL, settings, touch_alive_file
 from cron_tasks.ledger.ledger import LEASE, Ledger, LockLost
 from cron_tasks.registry.quarantine import quarantine_entry
 from cron_tasks.repair.comparison import Comparison
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.client import connect, is_wrong_type
 
 log = structlog.get_logger("cron_tasks.beat")
@@ -113,7 +113,7 @@ class Scheduler(EntryScheduler):
         except Exception as error:
             if _is_away(error):
                 raise
-            self.redis.delete(names.SYNC_ENTRY)
+            self.redis.delete(keys.SYNC_ENTRY)
             self.write_configured_entries()
         self._pokes.request_sync()
 
@@ -145,7 +145,7 @@ class Scheduler(EntryScheduler):
 
     def _poke(self) -> None:
         """Have the list read again, as a service does whose list has changed."""
-        self.redis.lpush(names.POKE, "*")
+        self.redis.lpush(keys.POKE, "*")
 
     def _fire_due(self, now: float) -> Page:
         """Fire all that is due. Return the last page that was read, which is empty."""
@@ -192,9 +192,9 @@ class Scheduler(EntryScheduler):
     def _quarantine(self, row: Row, error: BaseException) -> None:
         reason = f"{type(error).__name__}: {error}"
         log.error("entry.set_aside", entry=row.key, reason=reason)
-        if row.key == names.SYNC_ENTRY:
+        if row.key == keys.SYNC_ENTRY:
             # No sync would come to write it again.
-            self.redis.delete(names.SYNC_ENTRY)
+            self.redis.delete(keys.SYNC_ENTRY)
             self._set_up()
         else:
             quarantine_entry(self.redis, row.key, reason, self.ledger.audited)

@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 
 from cron_tasks.bot.pace import Pace
 from cron_tasks.bot.reader import Delivery, Reader
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.leases import keep_calling
 from cron_tasks.text.display import printable
 
@@ -161,7 +161,7 @@ class Bot:
             return
         chat, seen_key = body.get("chat_id"), None
         if (id_ := body.get("id")) is not None:
-            seen_key = f"{names.BOT_SENT_PREFIX}{self._reader.scope}:{id_}"
+            seen_key = f"{keys.BOT_SENT_PREFIX}{self._reader.scope}:{id_}"
         # Messages without a chat do not wait for one another.
         chat = f"chat {chat}" if chat is not None else delivery.key
         self._held.append(_Held(delivery, body, chat, seen_key))
@@ -209,7 +209,7 @@ class Bot:
         """
         reason = printable(reason)
         log.error("bot.dead", message=_format_delivery(delivery), reason=reason)
-        dead = self._reader.queue + names.BOT_DEAD
+        dead = self._reader.queue + keys.BOT_DEAD
         entry = {"at": time.time(), "reason": reason, "message": delivery.data}
         with self._reader.redis.pipeline() as pipe:
             pipe.rpush(dead, json.dumps(entry))

@@ -14,7 +14,7 @@ from redis import Redis
 from redis.exceptions import LockError, ResponseError
 
 from cron_tasks.errors import CronTasksError
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.leases import take_or_extend
 from cron_tasks.store.scripts import script
 
@@ -50,7 +50,7 @@ class Reader(ABC):
 
     def __init__(self, redis: Redis, queue: str, name: str, scope: str, lease: float) -> None:
         self.redis, self.queue, self.name, self.scope, self.lease = redis, queue, name, scope, lease
-        self._alive = scope + names.BOT_ALIVE
+        self._alive = scope + keys.BOT_ALIVE
         self._lease = redis.lock(self._alive + name, timeout=lease, thread_local=False)
         self._renewed = self._look_after = 0.0
 
@@ -123,7 +123,7 @@ class ListReader(Reader):
 
     def __init__(self, redis: Redis, queue: str, name: str, lease: float = LEASE) -> None:
         super().__init__(redis, queue, name, queue, lease)
-        self._processing = queue + names.BOT_PROCESSING
+        self._processing = queue + keys.BOT_PROCESSING
 
     def ack(self, delivery: Delivery) -> None:
         # As bytes, because redis-py refuses to send a text with undecodable bytes in it.
@@ -132,7 +132,7 @@ class ListReader(Reader):
 
     def leave(self) -> None:
         self._take_over(ours_too=True)
-        self.redis.zrem(self.queue + names.BOT_READERS, self.name)
+        self.redis.zrem(self.queue + keys.BOT_READERS, self.name)
         super().leave()
 
     def _read_next(self, timeout: float) -> list[Delivery]:
@@ -144,7 +144,7 @@ class ListReader(Reader):
         _put_back(
             self.redis,
             queue=self.queue,
-            readers=self.queue + names.BOT_READERS,
+            readers=self.queue + keys.BOT_READERS,
             reader=self.name,
             own_token=self._lease.local.token if ours_too else "",
             alive_prefix=self._alive,

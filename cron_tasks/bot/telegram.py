@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from cron_tasks.bot.loop import Permanent, TryAgain
 from cron_tasks.bot.pace import Pace
 from cron_tasks.http.adapter import LimitedAdapter
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.text.masking import Mask
 
 log = structlog.get_logger("cron_tasks.bot")
@@ -123,7 +123,7 @@ def _find_move(status: int, body: Any) -> int | None:
 
 
 def _moved_key(chat: int | str) -> str:
-    return f"{names.BOT_MOVED_PREFIX}{chat}"
+    return f"{keys.BOT_MOVED_PREFIX}{chat}"
 
 
 def cut_text(text: str) -> str:

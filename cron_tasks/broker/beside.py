@@ -18,11 +18,11 @@ import structlog
 from celery.bootsteps import StartStopStep
 from celery.concurrency.prefork import TaskPool
 from celery.worker.request import Request
-from kombu import Consumer, Exchange, Queue
+from kombu import Consumer
 from redis.exceptions import RedisError
 
-from cron_tasks.broker.transport import UNREADABLE_ERRORS
-from cron_tasks.store.names import SYNC_QUEUE, SYNC_TASK
+from cron_tasks.broker.transport import UNREADABLE_ERRORS, make_worker_queue
+from cron_tasks.store.keys import SYNC_QUEUE, SYNC_TASK
 from cron_tasks.text.display import short_repr
 
 log = structlog.get_logger("cron_tasks.broker")
@@ -31,11 +31,6 @@ log = structlog.get_logger("cron_tasks.broker")
 LOOK_EVERY = 1.0
 #: Seconds until a sync counts as lost whose process is gone. Its result may still be in the pipe.
 LOST_AFTER = 1.0
-
-
-def sync_queue() -> Queue:
-    """Return the queue of the sync."""
-    return Queue(SYNC_QUEUE, Exchange(SYNC_QUEUE), routing_key=SYNC_QUEUE, no_ack=True)
 
 
 class SyncBeside(StartStopStep):
@@ -53,7 +48,7 @@ class SyncBeside(StartStopStep):
         wanted = {SYNC_QUEUE, worker.app.conf.task_default_queue}
         self.enabled = not wanted.isdisjoint(queues.consume_from)
         if self.enabled and worker.pool_cls.is_green:
-            queues.select_add(sync_queue())
+            queues.select_add(make_worker_queue(SYNC_QUEUE))
             self.enabled = False
         elif self.enabled:
             queues.deselect(SYNC_QUEUE)
@@ -122,7 +117,8 @@ class SyncBeside(StartStopStep):
             if result:  # A pool that ends takes no more.
                 result.wait()
 
-        with Consumer(connection, [sync_queue()], on_message=run, accept=["json"], no_ack=True):
+        queue = make_worker_queue(SYNC_QUEUE)
+        with Consumer(connection, [queue], on_message=run, accept=["json"], no_ack=True):
             while not self._closing.is_set():
                 try:
                     connection.drain_events(timeout=LOOK_EVERY)

@@ -10,7 +10,7 @@ from celery.signals import heartbeat_sent, worker_ready, worker_shutting_down
 from redis import Redis
 from redis.exceptions import RedisError
 
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 #: Seconds for which a sign of life counts. Workers give one with each of Celery's heartbeats.
 ALIVE = 15.0
@@ -19,7 +19,7 @@ ALIVE = 15.0
 def count_slots(redis: Redis, now: float) -> int:
     """Return how many runs all workers together perform at once, at least 1."""
     # The order is that of the signs of life, so the newest entry of a restarted worker counts.
-    members = cast("list[str]", redis.zrangebyscore(names.WORKERS, now, "+inf"))
+    members = cast("list[str]", redis.zrangebyscore(keys.WORKERS, now, "+inf"))
     sizes = {host: int(size) for host, _, size in (each.rpartition("|") for each in members)}
     return max(sum(sizes.values()), 1)
 
@@ -33,10 +33,10 @@ def announce_worker(
     """
     with redis.pipeline(transaction=False) as pipe:
         if before not in (0, concurrency):
-            pipe.zrem(names.WORKERS, f"{hostname}|{before}")
-        pipe.zadd(names.WORKERS, {f"{hostname}|{concurrency}": now + ALIVE})
-        pipe.zremrangebyscore(names.WORKERS, "-inf", now - ALIVE)
-        pipe.expire(names.WORKERS, int(ALIVE * 4))
+            pipe.zrem(keys.WORKERS, f"{hostname}|{before}")
+        pipe.zadd(keys.WORKERS, {f"{hostname}|{concurrency}": now + ALIVE})
+        pipe.zremrangebyscore(keys.WORKERS, "-inf", now - ALIVE)
+        pipe.expire(keys.WORKERS, int(ALIVE * 4))
         pipe.execute()
 
 

@@ -22,7 +22,9 @@ from cron_tasks.text.display import short_repr
 
 log = structlog.get_logger("cron_tasks.broker")
 
-DEFAULT = "celery"
+#: The queue of a Celery app that names none. Workers of other apps on the same Redis read it, and
+#: would discard our messages, as ours would theirs.
+CELERY_QUEUE = "celery"
 #: Seconds for which a worker collects its events for Flower.
 EVENTS_EVERY = 0.1
 #: The errors that Celery raises on a message whose headers or properties have an unknown shape.
@@ -133,6 +135,6 @@ class EventsTogether(StartStopStep):
             dispatcher.on_send_buffered = schedule_sending
 
 
-def default_queue() -> Queue:
-    """Return the worker queue of jobs that name none."""
-    return Queue(DEFAULT, Exchange(DEFAULT), routing_key=DEFAULT, no_ack=True)
+def make_worker_queue(name: str) -> Queue:
+    """Return the queue `name` without acknowledgments."""
+    return Queue(name, Exchange(name), routing_key=name, no_ack=True)

@@ -14,7 +14,7 @@ from cron_tasks.jobs.routing import routing_options
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs import queries
 from cron_tasks.schedules.human import format_runtime
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.text.display import printable
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def send_run(job: Job, run_id: str) -> None:
     from cron_tasks.celery import app  # its import takes longer than all the rest
 
     with console.silence_logs():
-        app.send_task(names.RUN_TASK, [job.id], task_id=run_id, **routing_options(job))
+        app.send_task(keys.RUN_TASK, [job.id], task_id=run_id, **routing_options(job))
 
 
 def ask_patiently(ask: Callable[[], T]) -> T:
@@ -59,7 +59,7 @@ def ask_patiently(ask: Callable[[], T]) -> T:
 
 def wait_for_end(redis: "Redis", run_id: RunId) -> queries.Shape:
     """Wait until an open run has ended, and return it. Raises RunUnfit if Redis forgot it."""
-    while ask_patiently(lambda: redis.hexists(names.OPEN, run_id)):
+    while ask_patiently(lambda: redis.hexists(keys.OPEN, run_id)):
         time.sleep(LOOK_EVERY / 2)
     if (run := ask_patiently(lambda: queries.find_last_end(redis, run_id))) is None:
         raise RunUnfit(f"Run {run_id} is no longer open, and Redis has no record of how it ended")

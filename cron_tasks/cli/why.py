@@ -12,7 +12,7 @@ from cron_tasks.audit.account_reader import days_between, read_accounts, read_op
 from cron_tasks.audit.explain import explain_tick
 from cron_tasks.cli import console
 from cron_tasks.ledger.run_id import RunId
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.text.display import printable, short_repr
 
 
@@ -37,7 +37,7 @@ def why_command(job_id: str, at: str) -> None:
         when = _read_time(at, zone, now)
         days = days_between(when, when)
         (found,) = read_accounts(redis, [job_id], days, read_open_ticks(redis))
-        to_skip = redis.zscore(names.SKIPS, RunId(job_id, when)) is not None
+        to_skip = redis.zscore(keys.SKIPS, RunId(job_id, when)) is not None
         history = [json.loads(line) for line in console.open_ledger(redis).history(job_id)]
     runs = {run["run_id"]: run for run in history if "run_id" in run}
     answer = explain_tick(found, runs, when, now, zone, to_skip)

@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 from cron_tasks.jobs.fingerprint import REMARKS
 from cron_tasks.jobs.validation import row_id as identity
 from cron_tasks.settings import load
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.client import connect
 from cron_tasks.telemetry import logs
 
@@ -192,7 +192,7 @@ def main(host: str, port: int, jobs: Path) -> None:
 
     def poke() -> None:
         try:
-            redis.lpush(names.POKE, "*")
+            redis.lpush(keys.POKE, "*")
         except RedisError as error:  # the next sync reads the change anyway
             log.warning("poke.failed", error=str(error))
 

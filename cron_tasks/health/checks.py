@@ -19,7 +19,7 @@ from cron_tasks.repair.comparison import Comparison
 from cron_tasks.rest.listing import Source
 from cron_tasks.schedules.human import format_duration
 from cron_tasks.settings import Settings, load
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.client import connect
 from cron_tasks.sync.reconciler import Reconciler, make_policy
 from cron_tasks.sync.state import RIVAL_SHOWN, load_status, service_of
@@ -211,7 +211,7 @@ def _check_owner(system: System) -> Result:
 
 def _check_registry(system: System) -> Result:
     found = Comparison(system.redis, system.settings, lambda: system.now).find().counts
-    mended = sum(map(int, cast("dict[str, str]", system.redis.hgetall(names.MENDED)).values()))
+    mended = sum(map(int, cast("dict[str, str]", system.redis.hgetall(keys.MENDED)).values()))
     texts = [
         f"{number_of(times, DIFFERENCES[kind][0])} {DIFFERENCES[kind][1]}"
         for kind, times in found.items()
@@ -221,7 +221,7 @@ def _check_registry(system: System) -> Result:
 
 
 def _check_beat(system: System) -> Result:
-    if system.redis.exists(names.LEADER_LOCK):
+    if system.redis.exists(keys.LEADER_LOCK):
         return Result(True, "A beat is leading")
     return Result(False, "No beat is leading, so no job fires")
 
@@ -245,7 +245,7 @@ def _check_queue(system: System) -> Result:
     settings, redis = system.settings, system.redis
     name, is_stream = settings.notify_queue, settings.notify_transport == "stream"
     length = int(redis.xlen(name) if is_stream else redis.llen(name))
-    dropped = sum(map(int, cast("list[str]", redis.hvals(names.DROPPED))))
+    dropped = sum(map(int, cast("list[str]", redis.hvals(keys.DROPPED))))
     text = f"{none_or(length, 'notification')} in {name}"
     if length and not is_stream:
         oldest = json.loads(cast("str", redis.lindex(name, 0)) or "{}").get("created_at")
@@ -270,17 +270,17 @@ def _expect_none(
 
 
 _check_schedule = _expect_none(
-    lambda s: s.redis.zcount(names.SCHEDULE, 0, s.now - LATE), "job", "overdue"
+    lambda s: s.redis.zcount(keys.SCHEDULE, 0, s.now - LATE), "job", "overdue"
 )
 _check_open_ticks = _expect_none(
-    lambda s: s.redis.zcount(names.DEADLINES, 0, s.now - LATE), "open tick", "past the deadline"
+    lambda s: s.redis.zcount(keys.DEADLINES, 0, s.now - LATE), "open tick", "past the deadline"
 )
 _check_rows = _expect_none(
-    lambda s: s.redis.hlen(names.REJECTED), "row", "rejected by the last sync"
+    lambda s: s.redis.hlen(keys.REJECTED), "row", "rejected by the last sync"
 )
-_check_entries = _expect_none(lambda s: s.redis.hlen(names.SET_ASIDE), "entry", "in quarantine")
-_check_jobs = _expect_none(lambda s: s.redis.hlen(names.FAILING), "job", "failed at the last run")
-_check_messages = _expect_none(lambda s: s.redis.llen(names.UNDELIVERABLE), "undeliverable message")
+_check_entries = _expect_none(lambda s: s.redis.hlen(keys.SET_ASIDE), "entry", "in quarantine")
+_check_jobs = _expect_none(lambda s: s.redis.hlen(keys.FAILING), "job", "failed at the last run")
+_check_messages = _expect_none(lambda s: s.redis.llen(keys.UNDELIVERABLE), "undeliverable message")
 
 _REASONS = "`cron-tasks jobs rejected` shows the reasons"
 _ASK_BEAT = "Beat processes them. Check that it is running, and read its log"
@@ -330,13 +330,13 @@ CHECKS: Mapping[str, Check] = {
         _check_queue,
         "warn",
         "Check that the bot is reading. Beyond CRON_TASKS_NOTIFY_MAX the oldest are dropped. "
-        f"`DEL {names.DROPPED}` resets the number of dropped ones",
+        f"`DEL {keys.DROPPED}` resets the number of dropped ones",
     ),
     "messages": Check(
         _check_messages,
         "warn",
         "Their queue is a Redis key of another type. Rename that key. "
-        f"`LRANGE {names.UNDELIVERABLE} 0 9` shows the messages",
+        f"`LRANGE {keys.UNDELIVERABLE} 0 9` shows the messages",
     ),
     "workers": Check(_check_workers, "fail", "Start one with `celery -A cron_tasks worker`"),
 }

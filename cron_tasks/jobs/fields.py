@@ -4,9 +4,17 @@ The `description` of a field is what its error message gives as expected. So it 
 together with the bounds of the field.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 
 from cron_tasks.jobs.messages import names_in_json
 from cron_tasks.text.stored_json import to_storable_fields
@@ -60,18 +68,39 @@ Text100 = Annotated[str, text_field(100)]
 class JobPart(BaseModel):
     """The base of a nested object of a job, such as `retry` or `action`.
 
-    A part is frozen. A field that is null counts as not given. Unknown fields are kept in
-    `model_extra`.
+    A part is frozen. A field that is null counts as not given. So does an empty text or an empty
+    array that an optional field does not take: forms send `""` for null, and PHP writes an empty
+    object as `[]`. Unknown fields are kept in `model_extra`.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _drop_nulls(cls, value: Any) -> Any:
+    def _drop_nulls(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if not isinstance(value, dict):
-            return value
+            return handler(value)
         given = {name: each for name, each in value.items() if each is not None}
         known = names_in_json(cls)
         unknown = {name: given.pop(name) for name in list(given) if name not in known}
-        return to_storable_fields(unknown) | given
+        fields = to_storable_fields(unknown) | given
+        try:
+            return handler(fields)
+        except ValidationError as error:
+            empty = _find_refused_empties(error, cls)
+            if not empty:
+                raise
+        return handler({name: each for name, each in fields.items() if name not in empty})
+
+
+def _find_refused_empties(error: ValidationError, model: type[BaseModel]) -> set[int | str]:
+    """Return the optional fields whose value is an empty text or array that they do not take."""
+    required = {
+        field.alias or name for name, field in model.model_fields.items() if field.is_required()
+    }
+    refused = {
+        detail["loc"][0]
+        for detail in error.errors(include_url=False)
+        if len(detail["loc"]) == 1 and detail["input"] in ("", [])
+    }
+    return refused - required

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from cron_tasks.jobs.job import MAPPED_TO_NULL, MAPPING_ERROR, OPTIONS, TIMING
+from cron_tasks.jobs.job import LEFT_OUT, MAPPED_TO_NULL, OPTIONS, TIMING
 from cron_tasks.text.display import printable_key
 from cron_tasks.text.stored_json import to_storable
 
@@ -20,7 +20,7 @@ REMARKS = frozenset(
 
 
 #: The fields that count: those of a job, and what rest/mapping.py adds to a row.
-_COUNTED = frozenset({*TIMING, *OPTIONS, MAPPED_TO_NULL, MAPPING_ERROR})
+_COUNTED = frozenset({*TIMING, *OPTIONS, LEFT_OUT, MAPPED_TO_NULL})
 
 
 def fingerprint_row(row: Any, salt: str) -> str:

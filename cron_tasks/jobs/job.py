@@ -38,8 +38,14 @@ from cron_tasks.text.display import printable
 
 #: The field that rest/mapping.py adds to a row: the switches for which REST_MAPPING found null.
 MAPPED_TO_NULL = "mapped_to_null"
-#: The field that it adds instead of all others where an expression fails on a row.
-MAPPING_ERROR = "mapping_error"
+#: The field in which rest/mapping.py and validation note why a field of DISPLAYED is left out.
+LEFT_OUT = "left_out"
+#: The fields that are only shown to people. A fault in one of them does not reject the job.
+DISPLAYED = frozenset({"tags"})
+#: The most faults that are noted there.
+MOST_LEFT_OUT = 3
+#: The fields that a row has from us and not from the service.
+_NOTES = frozenset({MAPPED_TO_NULL, LEFT_OUT})
 _SWITCHES = ("enabled", "is_active")
 _NULL = "CRON_TASKS_REST_MAPPING finds null in this row, so the job is enabled"
 
@@ -105,7 +111,7 @@ class Job(BaseModel):
     @property
     def unknown_fields(self) -> tuple[str, ...]:
         """Return the fields of the row that no job has, such as `retry.max_atempts`."""
-        unknown = [name for name in self.extra if name != MAPPED_TO_NULL]
+        unknown = [name for name in self.extra if name not in _NOTES]
         for name in _NESTED:
             part: JobPart = getattr(self, name)
             unknown += [f"{name}.{field}" for field in part.model_extra or ()]
@@ -117,11 +123,18 @@ class Job(BaseModel):
         return tuple(f"`{name}`: {_NULL}" for name in self._mapped_to_null())
 
     @property
+    def left_out(self) -> tuple[str, ...]:
+        """Return a line for each fault of a field that is left out because it is only shown."""
+        faults = self.extra.get(LEFT_OUT)
+        lines = faults if isinstance(faults, list) else []
+        return tuple(f"left out: {printable(str(line), 400)}" for line in lines[:MOST_LEFT_OUT])
+
+    @property
     def warnings(self) -> tuple[str, ...]:
-        """Return a line that names the unknown fields, and those of `lost_switches`."""
+        """Return a line that names the unknown fields, and `lost_switches` and `left_out`."""
         unknown = self.unknown_fields
         ignored = [describe_unknown_fields(unknown, KNOWN_FIELDS)] if unknown else []
-        return (*ignored, *self.lost_switches)
+        return (*ignored, *self.lost_switches, *self.left_out)
 
     def _mapped_to_null(self) -> list[str]:
         names = self.extra.get(MAPPED_TO_NULL)

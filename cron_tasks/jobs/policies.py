@@ -17,7 +17,7 @@ from cron_tasks.jobs.fields import (
     word_field,
 )
 from cron_tasks.schedules.durations import WEEK, YEAR
-from cron_tasks.store.names import RESERVED
+from cron_tasks.store.keys import RESERVED
 from cron_tasks.text.display import short_repr
 
 #: The placeholders of a `notify.template`. `time` is the fire time in the job's zone.

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from cron_tasks.store.names import (
+from cron_tasks.store.keys import (
     BOT_ALIVE,
     BOT_DEAD,
     BOT_PROCESSING,

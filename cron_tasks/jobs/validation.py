@@ -4,6 +4,7 @@ Every fault of a row is reported at once, in words for the person who edits it. 
 raises, whatever the row holds.
 """
 
+import re
 from math import isfinite
 from typing import Any
 
@@ -11,10 +12,20 @@ from pydantic import ValidationError
 
 from cron_tasks.errors import ScheduleError
 from cron_tasks.jobs.fingerprint import REMARKS
-from cron_tasks.jobs.job import EXPECTED, OPTIONS, TIMING, Job, rule_text
+from cron_tasks.jobs.job import (
+    DISPLAYED,
+    EXPECTED,
+    LEFT_OUT,
+    MOST_LEFT_OUT,
+    OPTIONS,
+    TIMING,
+    Job,
+    rule_text,
+)
 from cron_tasks.jobs.messages import explain_errors, format_faults
 from cron_tasks.jobs.permissions import NO_PERMISSIONS, Permissions
 from cron_tasks.jobs.rejected import Rejected, Unreadable
+from cron_tasks.jobs.rule_hints import suggest_rule
 from cron_tasks.schedules import Schedule, parse
 from cron_tasks.schedules.parse import RULE_FIELDS
 from cron_tasks.text.display import short_repr
@@ -22,6 +33,8 @@ from cron_tasks.text.stored_json import to_storable, to_storable_fields
 
 #: The most errors that are reported of one row.
 MOST_ERRORS = 50
+#: The fields that hold an object, all of whose fields are optional.
+_OBJECTS = ("notify", "retry", "catchup")
 #: The most bytes of JSON in one field of a schedule.
 _LONGEST = 65_536
 #: The least number of 200 digits. Ids are shorter.
@@ -70,9 +83,9 @@ def validate_row(
         schedule = options["schedule"] = parse(**given, identity=identity or "")
         options["written"] = _rule_as_written(timing, schedule)
     except ScheduleError as error:
-        found += error.errors
+        found += error.errors if timing.keys() & set(RULE_FIELDS) else suggest_rule(error, unknown)
     try:
-        job = Job.model_validate(options)
+        job = _make_job(options)
         if "action" in options:
             found += permissions.find_faults(job.action)
     except ValidationError as error:
@@ -84,17 +97,30 @@ def validate_row(
     return job
 
 
+def _make_job(options: dict[str, Any]) -> Job:
+    """Return the job, without a faulty field that is only shown. Raises ValidationError."""
+    try:
+        return Job.model_validate(options)
+    except ValidationError as error:
+        wrong = explain_errors(error, EXPECTED)
+        fields = {re.split(r"[.[]", path)[0] for path in wrong}
+        if not fields <= DISPLAYED:
+            raise
+    rest = {name: value for name, value in options.items() if name not in fields}
+    notes = list(format_faults(wrong.items()))[:MOST_LEFT_OUT]
+    return Job.model_validate(rest | {"extra": options.get("extra", {}) | {LEFT_OUT: notes}})
+
+
 def _split_row(row: dict[Any, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[Any, Any]]:
     """Return the fields of a row in three groups: of the schedule, other known ones, unknown ones.
 
-    null counts as not given. So does an empty text, which is the null of many database columns,
-    unless the field is required.
+    What `_is_absent` is left out, and so are the fields that do not define a job.
     """
     timing: dict[str, Any] = {}
     options: dict[str, Any] = {}
     unknown: dict[Any, Any] = {}
     for name, value in row.items():
-        if value is None or (value == "" and name not in ("id", "name")) or name in REMARKS:
+        if (not value and _is_absent(name, value)) or name in REMARKS:
             continue
         if name in TIMING:
             # NaN and Infinity are not JSON. As null, the field would seem to be missing.
@@ -103,6 +129,17 @@ def _split_row(row: dict[Any, Any]) -> tuple[dict[str, Any], dict[str, Any], dic
         else:
             (options if name in OPTIONS else unknown)[name] = value
     return timing, options, unknown
+
+
+def _is_absent(name: Any, value: Any) -> bool:
+    """Return whether a value without content counts as not given.
+
+    null does. So does an empty text, which is the null of many database columns, unless the field
+    is required. So does an empty array for an object of settings, as PHP writes it.
+    """
+    if value == "":
+        return name not in ("id", "name")
+    return value is None or (value == [] and name in _OBJECTS)
 
 
 def _rule_as_written(timing: dict[str, Any], schedule: Schedule) -> str | None:

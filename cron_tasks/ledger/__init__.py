@@ -1,1 +1,1 @@
-"""What became of each run: its states, how they change, and a script for each change."""
+"""The ledger of all runs: their states, how these change, and a script for each change."""

@@ -1,4 +1,4 @@
-"""The ledger: what became of every run.
+"""The ledger shows what became of every run.
 
 Celery on Redis loses messages and doubles them, so a message is only a hint that a run is pending.
 The ledger is the truth. Each step is one Lua script for any number of runs, so no crash can split
@@ -15,18 +15,19 @@ message of a pending run may be lost, when the lease of a running one ends, when
 """
 
 from collections.abc import Collection, Sequence
-from typing import Any, cast
+from typing import cast
 
 from redis import Redis
 
 from cron_tasks.errors import WriteRefused
 from cron_tasks.ledger import steps as steps
-from cron_tasks.ledger.records import SUPPRESSED, Advance, Claim, Message, Outcome, Overdue
+from cron_tasks.ledger.records import Advance, Claim, Outcome, Overdue
+from cron_tasks.ledger.rows import entry_row, outcome_row
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Flag, Kind, State
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.paging import pages
 
 #: Seconds after which beat looks after a pending run that no worker has claimed.
@@ -48,7 +49,7 @@ class Ledger:
         self.redis = redis
         # A day more than is audited, since counts are kept by the day.
         self.audited = int((settings.audit_days + 1) * DAY)
-        # What scripts that write outcomes need of the settings.
+        # The settings that scripts need which write outcomes.
         self._kept = {
             "history_runs": settings.history_runs,
             "history_ttl": int(settings.history_days * DAY),
@@ -76,7 +77,7 @@ class Ledger:
                     pending_until=now + PATIENCE,
                     read_edit=edits,
                     reporting=self._reporting,
-                    entries=map(_entry_row, page),
+                    entries=map(entry_row, page),
                     **self._kept,
                     **self._queues,
                 )
@@ -167,7 +168,7 @@ class Ledger:
             self.redis,
             now=now,
             reporting=self._reporting,
-            outcomes=map(_outcome_row, outcomes),
+            outcomes=map(outcome_row, outcomes),
             **self._kept,
             **self._queues,
         )
@@ -230,7 +231,7 @@ class Ledger:
         A run in flight is left to its worker.
         """
         for ids in pages(run for run, state in self._open_of(job_ids) if not state.in_flight):
-            self.redis.zadd(names.DEADLINES, dict.fromkeys(ids, now), xx=True)
+            self.redis.zadd(keys.DEADLINES, dict.fromkeys(ids, now), xx=True)
 
     def let_go(self, job_ids: Collection[str]) -> None:
         """Keep the open runs of these jobs from beginning, since the jobs were removed.
@@ -244,20 +245,20 @@ class Ledger:
         """Return the open runs of these jobs, each with its state."""
         if not job_ids:
             return []
-        opened = self.redis.hscan_iter(names.OPEN, count=1000)
+        opened = self.redis.hscan_iter(keys.OPEN, count=1000)
         runs = ((RunId.stored(text), state) for text, state in opened)
         return [(run, State.parse(state)) for run, state in runs if run.job_id in job_ids]
 
     def history(self, job_id: str) -> list[str]:
         """Return the records of a job's past runs, newest first."""
-        rows = self.redis.lrange(names.HISTORY_PREFIX + job_id, 0, -1)
+        rows = self.redis.lrange(keys.HISTORY_PREFIX + job_id, 0, -1)
         return cast("list[str]", rows)
 
     def newest(self, job_ids: Sequence[str]) -> list[str | None]:
         """Return the newest record of each of these jobs, or None, in one round trip."""
         with self.redis.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
-                pipe.lindex(names.HISTORY_PREFIX + job_id, 0)
+                pipe.lindex(keys.HISTORY_PREFIX + job_id, 0)
             rows = pipe.execute(raise_on_error=False)
         return [None if isinstance(row, Exception) else row for row in rows]
 
@@ -268,50 +269,13 @@ def _end_unretried(outcome: Outcome, why: str) -> Outcome:
     return outcome.otherwise(why)
 
 
-def _entry_row(entry: Advance) -> tuple[Any, ...]:
-    """Return a row of the script `advance`."""
-    upcoming = "" if entry.next is None else repr(entry.next)
-    unfired = _unfired_rows(entry) if entry.missed or entry.skipped else ()
-    flags = Flag.IN_TURN.value if entry.in_turn else ""
-    run_ids = [(run_id,) for run_id in entry.run_ids]
-    return (entry.key, entry.score, upcoming, entry.meta, flags, run_ids, unfired)
-
-
-def _unfired_rows(entry: Advance) -> list[tuple[Any, ...]]:
-    """Return the fire times of an entry that will not run, as the script `advance` reads them.
-
-    A stretch of missed fire times comes first: what was skipped within it has a record of its own.
-    """
-    rows: list[tuple[Any, ...]] = []
-    if entry.missed:
-        told = entry.told or Message("", b"")
-        rows.append((entry.job_id, entry.score, entry.missed, "", told.queue, told.payload))
-    for each in entry.skipped:
-        when = each.run_id.scheduled_for
-        told = each.messages[0] if each.messages else Message("", b"")
-        rows.append((each.job_id, when, each.record, each.run_id, told.queue, told.payload))
-    return rows
-
-
-def _outcome_row(outcome: Outcome) -> tuple[Any, ...]:
-    """Return a row of the script `finish`."""
-    suppressed = "1" if SUPPRESSED in outcome.messages else ""
-    messages = () if suppressed else [(m.queue, m.payload, m.condition) for m in outcome.messages]
-    return (
-        *(outcome.run_id, outcome.job_id, outcome.state, outcome.record, outcome.status),
-        *outcome.tag,
-        suppressed,
-        messages,
-    )
-
-
 def read_open_run(redis: Redis, run_id: RunId) -> Overdue | None:
     """Return an open run as it is now, with why it should end. None if it is not open."""
     with redis.pipeline(transaction=False) as pipe:
-        pipe.hget(names.OPEN, run_id)
-        pipe.hget(names.entry_key(run_id.job_id), "job")
-        pipe.hget(names.ATTEMPTS, run_id)
-        pipe.hget(names.STOP, run_id)
+        pipe.hget(keys.OPEN, run_id)
+        pipe.hget(keys.entry_key(run_id.job_id), "job")
+        pipe.hget(keys.ATTEMPTS, run_id)
+        pipe.hget(keys.STOP, run_id)
         state, document, trace, unwanted = pipe.execute(raise_on_error=False)
     if isinstance(state, Exception):
         raise state

@@ -1,4 +1,4 @@
-"""What goes into the ledger (ledger.py) and what comes out of it. Pure."""
+"""Values that go into the ledger (ledger.py), and values that come out of it. Pure."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,7 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Flag, State
 from cron_tasks.schedules.durations import DAY
 
-#: What the account keeps of a record, and how many characters of an error.
+#: The fields of a record that the account keeps, and the most characters of its error.
 _ACCOUNTED = (
     *("run_id", "status", "reason", "attempt", "started_at", "finished_at", "worker", "error"),
     *("other", "until", "tried", "untold"),
@@ -65,14 +65,14 @@ class Message:
 
 #: Takes the place of notifications about a failure or a recovery that are too old. The ledger sends
 #: nothing, and counts failures as if the chat knew nothing of this one.
-SUPPRESSED = Message("", b"", "never")
+SUPPRESSED: tuple[Message, ...] = (Message("", b"", "never"),)
 
 
 @dataclass(slots=True)
 class Advance:
     """A due entry: its next score, its RedBeat meta, and the runs that it opens.
 
-    `missed` is the record of its missed fire times, and `told` the notification about them.
+    `missed` is the record of its missed fire times, and `message` the notification about them.
     `skipped` are the outcomes of single fire times that a person had skipped. With `in_turn` the
     runs go one after the other, whatever the overlap policy.
     """
@@ -84,7 +84,7 @@ class Advance:
     run_ids: Sequence[RunId] = ()
     job_id: str = ""
     missed: bytes = b""
-    told: Message | None = None
+    message: Message | None = None
     in_turn: bool = False
     skipped: "Sequence[Outcome]" = ()
 
@@ -147,7 +147,7 @@ class OpenRun:
     @property
     def by_hand(self) -> bool:
         """Whether a person asked for the run."""
-        return Flag.BY_HAND in self.state.flags
+        return self.state.by_hand
 
     @property
     def is_rerun(self) -> bool:
@@ -212,7 +212,7 @@ class Outcome:
         """
         if self.retry_at is not None:
             return self.retry_at, "", ""
-        when, by_hand = self.run_id.scheduled_for, Flag.BY_HAND in self.state.flags
+        when, by_hand = self.run_id.scheduled_for, self.state.by_hand
         if self.status != "ok" or by_hand:
             return when, "", shorten_record(self.record, by_hand)
         return "", int(when // DAY), count_one(when)

@@ -9,12 +9,12 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any
 
-#: What the stored holder of a delegated run begins with, before the id of its Celery task.
+#: The holder of a delegated run is this and the id of its Celery task.
 _TASK = "task:"
 
 
 class Kind(Enum):
-    """What an open run waits for, or who has it."""
+    """The wait of an open run, or who has it."""
 
     #: Its message is on the way to a worker. The deadline is when the message may be lost.
     PENDING = "pending"
@@ -29,7 +29,7 @@ class Kind(Enum):
 
 
 class Flag(Enum):
-    """What is special about a run. None with a flag is ever too late."""
+    """A mark of a special run. No run with a flag is ever too late."""
 
     #: A person asked for it.
     BY_HAND = "h"
@@ -54,11 +54,13 @@ class State(str):
     pending run it is how often its message was sent again, if it was.
     """
 
-    __slots__ = ("attempt", "flags", "holder", "kind")
+    __slots__ = ("attempt", "by_hand", "flags", "holder", "kind")
     kind: Kind
     attempt: int
     flags: frozenset[Flag]
     holder: str
+    #: Whether a person asked for the run.
+    by_hand: bool
 
     def __new__(
         cls, kind: Kind, attempt: int = 1, flags: Iterable[Flag] = (), holder: str = ""
@@ -82,6 +84,7 @@ class State(str):
             state.kind = Kind.DELEGATED
         state.attempt = int(attempt)
         state.flags = frozenset(flag for flag in Flag if flag.value in flags)
+        state.by_hand = Flag.BY_HAND in state.flags
         state.holder = holder
         return state
 

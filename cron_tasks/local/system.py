@@ -16,7 +16,7 @@ from cron_tasks.local.narrator import Narrator
 from cron_tasks.local.parts import Layout, check_requirements, embeds_valkey, plan_layout
 from cron_tasks.registry.registry import RegisteredJob, Registry
 from cron_tasks.settings import Settings, variable_name
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.client import connect
 from cron_tasks.sync.state import load_status, take_over
 
@@ -113,7 +113,7 @@ class System:
 
 def read_upcoming(redis: Redis, most: int) -> list[RegisteredJob]:
     """Return up to `most` jobs with the nearest ticks, in the order of these."""
-    keys = redis.zrangebyscore(names.SCHEDULE, 0, "+inf", start=0, num=most * 2)
-    job_ids = [job_id for key in keys if (job_id := names.job_id_of(str(key)))]
+    entry_keys = redis.zrangebyscore(keys.SCHEDULE, 0, "+inf", start=0, num=most * 2)
+    job_ids = [job_id for key in entry_keys if (job_id := keys.job_id_of(str(key)))]
     found = Registry(redis).read_jobs(job_ids, lambda *_: None)
     return [each for each in found if each.next is not None][:most]

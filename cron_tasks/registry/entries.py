@@ -13,7 +13,7 @@ import orjson
 
 from cron_tasks import schedules
 from cron_tasks.errors import ScheduleError
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 #: The `__type__` of our schedules in the definition of an entry.
 SCHEDULE_TYPE = "cron_tasks"
@@ -30,9 +30,9 @@ def format_timing(schedule: schedules.Schedule, enabled: bool) -> str:
 
 def format_definition(job_id: str, timing: str, options: Mapping[str, Any]) -> str:
     """Return RedBeat's definition of the entry that runs `job_id`."""
-    name = _json(names.ENTRY_NAME_PREFIX + job_id)
+    name = _json(keys.ENTRY_NAME_PREFIX + job_id)
     return (
-        f'{{"name": {name}, "task": "{names.RUN_TASK}", "args": [{_json(job_id)}], '
+        f'{{"name": {name}, "task": "{keys.RUN_TASK}", "args": [{_json(job_id)}], '
         f'"kwargs": {{}}, "options": {_json(options) if options else "{}"}, {timing}}}'
     )
 

@@ -13,7 +13,7 @@ from typing import cast
 from redis import Redis
 from redis.exceptions import LockError
 
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.leases import keep_calling
 from cron_tasks.store.paging import pages
 from cron_tasks.store.scripts import script
@@ -40,14 +40,14 @@ class Fence:
 @contextmanager
 def sync_lock(redis: Redis) -> Iterator[Fence | None]:
     """Hold the lock of a sync for as long as the block runs. Yield None if another sync has it."""
-    lock = redis.lock(names.SYNC_LOCK, timeout=LOCK_TTL, thread_local=False)
+    lock = redis.lock(keys.SYNC_LOCK, timeout=LOCK_TTL, thread_local=False)
     if not lock.acquire(blocking=False):
         yield None
         return
     try:
         token = cast("str | bytes", lock.local.token)
         text = token.decode() if isinstance(token, bytes) else token
-        generation = cast("str | None", redis.get(names.GENERATION))
+        generation = cast("str | None", redis.get(keys.GENERATION))
         with keep_calling(lock.reacquire, LOCK_TTL / 3):
             yield Fence(text, generation or "")
     finally:

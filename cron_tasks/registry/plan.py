@@ -29,7 +29,7 @@ class Policy:
     force: bool = False
     permissions: Permissions = NO_PERMISSIONS
     notify_queue: str = "queue:to_telegram"
-    worker_queue: str = "celery"
+    worker_queue: str = "cron_tasks"
 
     def queues(self) -> QueuesInUse:
         """Return the queues that are in use whatever the jobs are."""
@@ -37,7 +37,7 @@ class Policy:
         queues.add(
             (
                 QueueUse(self.notify_queue, "notify.queue", "CRON_TASKS_NOTIFY_QUEUE"),
-                QueueUse(self.worker_queue, "queue", "the queue of jobs that name none"),
+                QueueUse(self.worker_queue, "queue", "CRON_TASKS_DEFAULT_QUEUE"),
             )
         )
         return queues

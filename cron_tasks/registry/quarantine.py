@@ -2,7 +2,7 @@
 
 from redis import Redis
 
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.scripts import script
 from cron_tasks.text.display import is_utf8, printable
 
@@ -18,7 +18,7 @@ def quarantine_entry(redis: Redis, key: str, reason: str, audited: int) -> None:
     Its ticks from now on are accounted for as missed, for `audited` seconds.
     """
     # A key that is not valid UTF-8 does not belong to a job.
-    job_id = names.job_id_of(key) if is_utf8(key) else ""
+    job_id = keys.job_id_of(key) if is_utf8(key) else ""
     _quarantine(
         redis,
         # As bytes, since redis-py refuses to send text with undecodable bytes in it.

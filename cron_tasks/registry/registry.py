@@ -20,7 +20,7 @@ from cron_tasks.registry import entries, skips, steps
 from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.schedules.catchup import next_fire_time, select_fire_times
 from cron_tasks.schedules.durations import DAY
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.paging import PAGE, pages
 from cron_tasks.text.suggestions import suggest_nearest
 
@@ -65,17 +65,17 @@ class Registry:
 
     def read_fingerprints(self) -> dict[str, str]:
         """Return, by job id, the fingerprint of the row that the job came from."""
-        return cast("dict[str, str]", self.redis.hgetall(names.JOBS))
+        return cast("dict[str, str]", self.redis.hgetall(keys.JOBS))
 
     def count(self) -> int:
         """Return the number of jobs."""
-        return self.redis.hlen(names.JOBS)
+        return self.redis.hlen(keys.JOBS)
 
     def get_job(self, job_id: str) -> Job:
         """Return the job with this id. Raises UnknownJob, which names the nearest id there is."""
-        document = self.redis.hget(names.entry_key(job_id), "job")
+        document = self.redis.hget(keys.entry_key(job_id), "job")
         if document is None:
-            known = cast("list[str]", self.redis.hkeys(names.JOBS))
+            known = cast("list[str]", self.redis.hkeys(keys.JOBS))
             hint = suggest_nearest(job_id, known) or "; see `cron-tasks jobs list`"
             if any(row.id == job_id for row in read_rejected(self.redis)):
                 hint = ": its row is rejected; see `cron-tasks jobs rejected`"
@@ -93,13 +93,13 @@ class Registry:
         it, ValueError or ResponseError is raised.
         """
         if job_ids is None:
-            job_ids = (job_id for job_id, _ in self.redis.hscan_iter(names.JOBS, count=PAGE))
+            job_ids = (job_id for job_id, _ in self.redis.hscan_iter(keys.JOBS, count=PAGE))
         to_skip = skips.read_skips(self.redis)
         for page in pages(job_ids):
             with self.redis.pipeline(transaction=False) as pipe:
                 for job_id in page:
-                    pipe.hmget(names.entry_key(job_id), "job", "meta", "paused")
-                pipe.zmscore(names.SCHEDULE, [names.entry_key(job_id) for job_id in page])
+                    pipe.hmget(keys.entry_key(job_id), "job", "meta", "paused")
+                pipe.zmscore(keys.SCHEDULE, [keys.entry_key(job_id) for job_id in page])
                 *rows, scores = pipe.execute(raise_on_error=False)
             if isinstance(scores, Exception):
                 raise scores

@@ -8,7 +8,7 @@ from redis import Redis
 
 from cron_tasks.jobs.rejected import Rejected
 from cron_tasks.registry.fence import Fence, replace_hash
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.text.display import printable
 from cron_tasks.text.stored_json import to_storable
 
@@ -24,20 +24,20 @@ def store_rejected(redis: Redis, rejected: Sequence[Rejected], fence: Fence) -> 
     Writes nothing when the list is as it was. Raises WriteRefused when `fence` no longer holds.
     """
     listed = {row.place: _to_json(row) for row in rejected}
-    stored = cast("dict[str, str]", redis.hgetall(names.REJECTED))
+    stored = cast("dict[str, str]", redis.hgetall(keys.REJECTED))
     if listed == stored:
         return []
-    replace_hash(redis, names.REJECTED, listed, fence)
+    replace_hash(redis, keys.REJECTED, listed, fence)
     return [row for row in rejected if stored.get(row.place) != listed[row.place]]
 
 
 def read_rejected(redis: Redis) -> list[Rejected]:
     """Return the rows that validation rejected, then the entries that beat quarantined."""
-    quarantined = cast("dict[str, str]", redis.hgetall(names.SET_ASIDE)).items()
+    quarantined = cast("dict[str, str]", redis.hgetall(keys.SET_ASIDE)).items()
     return [
         *read_rejected_rows(redis),
         *(
-            Rejected(names.job_id_of(key), f"entry {key}", (reason,), None)
+            Rejected(keys.job_id_of(key), f"entry {key}", (reason,), None)
             for key, reason in quarantined
         ),
     ]
@@ -45,7 +45,7 @@ def read_rejected(redis: Redis) -> list[Rejected]:
 
 def read_rejected_rows(redis: Redis) -> list[Rejected]:
     """Return the rows that validation rejected."""
-    rows = cast("dict[str, str]", redis.hgetall(names.REJECTED)).values()
+    rows = cast("dict[str, str]", redis.hgetall(keys.REJECTED)).values()
     return [Rejected(**row | {"errors": tuple(row["errors"])}) for row in map(orjson.loads, rows)]
 
 
@@ -62,16 +62,16 @@ def store_errors_to_report(
         if row.id is not None:
             by_job.setdefault(row.id, []).extend(row.errors)
     errors = {job_id: printable("; ".join(each), ERROR_SHOWN) for job_id, each in by_job.items()}
-    stored = cast("dict[str, str]", redis.hgetall(names.REPORTED_ERRORS))
+    stored = cast("dict[str, str]", redis.hgetall(keys.REPORTED_ERRORS))
     news = [job_id for job_id in stored | errors if stored.get(job_id) != errors.get(job_id)]
     if not news:
         return
     # The reports are requested twice. Before the errors are stored, since a crash in between must
     # not lose a report, and after, since a report that is sent in between has the old errors.
     due = dict.fromkeys(news, now)
-    redis.zadd(names.REPORTS, due)
-    replace_hash(redis, names.REPORTED_ERRORS, errors, fence)
-    redis.zadd(names.REPORTS, due)
+    redis.zadd(keys.REPORTS, due)
+    replace_hash(redis, keys.REPORTED_ERRORS, errors, fence)
+    redis.zadd(keys.REPORTS, due)
 
 
 def _to_json(rejected: Rejected) -> str:

@@ -13,7 +13,7 @@ from redis import Redis
 
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.schedules.catchup import FireTimes, next_fire_time
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.scripts import script
 
 #: The fire times to skip (seconds), earliest first, by job.
@@ -36,7 +36,7 @@ def group_by_job(run_ids: Iterable[str]) -> Skips:
 
 def read_skips(redis: Redis) -> Skips:
     """Read all skips in one round trip."""
-    return group_by_job(cast("list[str]", redis.zrange(names.SKIPS, 0, -1)))
+    return group_by_job(cast("list[str]", redis.zrange(keys.SKIPS, 0, -1)))
 
 
 def first_not_skipped(
@@ -53,7 +53,7 @@ def adopt_skips(redis: Redis, job_id: str, now: float) -> None:
 
     That version wrote the record of the skipped tick at once, and moved the entry's score on.
     """
-    _adopt(redis, key=names.entry_key(job_id), job_id=job_id, now=now)
+    _adopt(redis, key=keys.entry_key(job_id), job_id=job_id, now=now)
 
 
 def add_skip(redis: Redis, job_id: str, tick: float, now: float, report: bool = False) -> bool:
@@ -63,7 +63,7 @@ def add_skip(redis: Redis, job_id: str, tick: float, now: float, report: bool = 
     """
     added = _skip(
         redis,
-        key=names.entry_key(job_id),
+        key=keys.entry_key(job_id),
         job_id=job_id,
         run_id=RunId(job_id, tick),
         fire_time=tick,
@@ -77,7 +77,7 @@ def remove_skip(redis: Redis, job_id: str, tick: float, now: float, report: bool
     """Let a skipped tick run after all. Return False if it is not, or not any more, skipped."""
     removed = _unskip(
         redis,
-        key=names.entry_key(job_id),
+        key=keys.entry_key(job_id),
         job_id=job_id,
         run_id=RunId(job_id, tick),
         now=now,

@@ -12,7 +12,7 @@ from redis import Redis
 
 from cron_tasks.jobs.validation import row_id
 from cron_tasks.registry.fence import Fence
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.scripts import script
 
 #: In place of an id: the whole list.
@@ -34,7 +34,7 @@ def want_rows(redis: Redis, ids: Iterable[str]) -> None:
 
 def is_anything_wanted(redis: Redis) -> bool:
     """Return whether rows are wanted that no sync has read to the end."""
-    return bool(redis.exists(names.SYNC_WANTED, names.SYNC_TAKEN))
+    return bool(redis.exists(keys.SYNC_WANTED, keys.SYNC_TAKEN))
 
 
 def take_wanted(redis: Redis) -> set[str]:

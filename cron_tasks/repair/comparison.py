@@ -28,7 +28,7 @@ from cron_tasks.registry.registry import Registry
 from cron_tasks.schedules.catchup import next_fire_time
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.scripts import Script, script
 from cron_tasks.text.display import is_utf8
 
@@ -40,11 +40,11 @@ LEAST, MOST = 500, 5000
 STEPS = 100
 #: Hashes whose fields belong to open runs, and whether the run is the value, by job.
 _BELONGINGS = {
-    names.ATTEMPTS: False,
-    names.BEFORE: False,
-    names.STOP: False,
-    names.GOING: True,
-    names.QUEUED: True,
+    keys.ATTEMPTS: False,
+    keys.BEFORE: False,
+    keys.STOP: False,
+    keys.GOING: True,
+    keys.QUEUED: True,
 }
 
 #: Seconds that a Celery task has where its job names no timeout.
@@ -114,13 +114,13 @@ class Comparison:
         """Return all differences, and change nothing."""
         return add_up(page for look in self._looks for page in look(False))
 
-    def mend(self, keys: bool = True) -> Differences:
+    def mend(self, all_keys: bool = True) -> Differences:
         """Mend all differences, and return them.
 
-        Without `keys` it does not look for entries that are not in the index, since that reads the
-        names of all keys in the database.
+        Without `all_keys` it does not look for entries that are not in the index, since that reads
+        the names of all keys in the database.
         """
-        looks = [look for look in self._looks if keys or look != self._find_entries]
+        looks = [look for look in self._looks if all_keys or look != self._find_entries]
         return self._log_mended(add_up(page for look in looks for page in look(True)))
 
     def step(self) -> Differences:
@@ -140,14 +140,14 @@ class Comparison:
             log.warning("registry.mended", **counts, hint="did somebody delete or restore keys?")
             with self.redis.pipeline(transaction=False) as pipe:
                 for kind, times in counts.items():
-                    pipe.hincrby(names.MENDED, kind, times)
-                pipe.expire(names.MENDED, 7 * DAY)
+                    pipe.hincrby(keys.MENDED, kind, times)
+                pipe.expire(keys.MENDED, 7 * DAY)
                 pipe.execute()
         return found
 
     def _find_jobs(self, mend: bool) -> Iterator[Differences]:
         """Find jobs that have no entry, and those that should be in the schedule and are not."""
-        for rows in self._pages(_look_at_jobs, self._size(names.JOBS)):
+        for rows in self._pages(_look_at_jobs, self._size(keys.JOBS)):
             found, lacking = Differences(), list[tuple[str, str, str]]()
             for job_id, definition, meta, since, edit in rows:
                 try:
@@ -155,7 +155,7 @@ class Comparison:
                 except Exception as error:  # as in beat, a broken entry harms only itself
                     found.unreadable += 1
                     if mend:
-                        key, reason = names.entry_key(job_id), f"its entry is unreadable: {error}"
+                        key, reason = keys.entry_key(job_id), f"its entry is unreadable: {error}"
                         quarantine_entry(self.redis, key, reason, self._audited)
                 else:
                     if due is not None:
@@ -177,8 +177,8 @@ class Comparison:
             if mend and ids:
                 with self.redis.pipeline() as pipe:
                     for job_id in ids:
-                        pipe.hsetnx(names.JOBS, job_id, "")
-                    pipe.hdel(names.SOURCE, "etag", "last_modified")
+                        pipe.hsetnx(keys.JOBS, job_id, "")
+                    pipe.hdel(keys.SOURCE, "etag", "last_modified")
                     pipe.execute()
             yield Differences(unlisted=len(ids))
 
@@ -186,7 +186,7 @@ class Comparison:
         """Find open runs without a deadline, which nobody would ever look after."""
         for untimed in self._pages(
             _look_at_ticks,
-            self._size(names.OPEN),
+            self._size(keys.OPEN),
             mend=mend,
             now=self.clock(),
             patience=PATIENCE,

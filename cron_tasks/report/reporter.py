@@ -27,7 +27,7 @@ from cron_tasks.registry.skips import group_by_job
 from cron_tasks.rest.reports import Patcher, ReportAnswer
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.leases import keep_calling, take_or_extend
 from cron_tasks.store.scripts import script
 
@@ -90,7 +90,7 @@ class Reporter:
         self.redis = redis
         self.settings = settings
         self._ledger = Ledger(redis, settings)
-        self._lock = redis.lock(names.REPORTS_LOCK, timeout=LOCK_TTL, thread_local=False)
+        self._lock = redis.lock(keys.REPORTS_LOCK, timeout=LOCK_TTL, thread_local=False)
         # The failures of the service in a row, and the time before which nothing is sent to it.
         self._failures, self._not_before = 0, 0.0
         # By job: the last status that was not a success, and the number of times in a row.
@@ -120,7 +120,7 @@ class Reporter:
         if not take_or_extend(self._lock) or now < self._not_before:
             return []
         limit = 1 if self._failures else PAGE
-        due: Any = self.redis.zrangebyscore(names.REPORTS, "-inf", now, 0, limit, withscores=True)
+        due: Any = self.redis.zrangebyscore(keys.REPORTS, "-inf", now, 0, limit, withscores=True)
         return [(job_id, score) for job_id, score in due]
 
     def _send_reports(
@@ -144,9 +144,9 @@ class Reporter:
 
     def _build_reports(self, job_ids: Sequence[str]) -> list[bytes]:
         with self.redis.pipeline(transaction=False) as pipe:
-            pipe.zmscore(names.SCHEDULE, [names.entry_key(job_id) for job_id in job_ids])
-            pipe.hmget(names.REPORTED_ERRORS, job_ids)
-            pipe.zrange(names.SKIPS, 0, -1)
+            pipe.zmscore(keys.SCHEDULE, [keys.entry_key(job_id) for job_id in job_ids])
+            pipe.hmget(keys.REPORTED_ERRORS, job_ids)
+            pipe.zrange(keys.SKIPS, 0, -1)
             upcoming, errors, to_skip = pipe.execute()
         if skipped := group_by_job(to_skip).keys() & set(job_ids):
             found = Registry(self.redis).read_jobs(skipped, lambda *_: None)

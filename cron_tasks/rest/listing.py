@@ -66,6 +66,7 @@ class Listing:
         Raises SourceError if the list cannot be read whole. The rows until then are not the list.
         """
         page, seen, arrived = self._page, {self._first_url}, 0
+        finds = self._shape.start_list()
         while True:
             document = Document(self._fetcher.body)
             number = self._fetcher.page
@@ -73,7 +74,7 @@ class Listing:
             count = 0
             try:
                 for count, row in enumerate(self._shape.find_rows(document), 1):
-                    yield f"{place} {count}", self._shape.map_row(row)
+                    yield f"{place} {count}", self._shape.map_row(row, finds)
                 read = Page(self._fetcher.url, count, arrived, document.envelope, page.headers)
                 following = self._find_next(read)
             except Malformed as error:
@@ -91,6 +92,8 @@ class Listing:
                     "the page is the same as the one before: the service ignores the parameters of "
                     "CRON_TASKS_REST_PAGINATION"
                 )
+        if fault := finds.explain_fault():
+            raise self._fetcher.make_error(fault)
         if number == 1:
             self.validators = _reliable_validators(page.headers)
 

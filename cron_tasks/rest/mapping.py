@@ -1,36 +1,100 @@
 """CRON_TASKS_REST_MAPPING: translate another service's fields to those of docs/contract.md.
 
-Each expression is JMESPath (https://jmespath.org/specification.html). `jobs` and `next` are
-evaluated on a page, every other name on a row. A page is streamed if its `jobs` is a plain key. Any
-other expression needs the page in memory. In that case `next` is evaluated on all of the page,
-otherwise on the part beside the jobs.
+settings/expressions.py compiles the expressions. `jobs` and `next` are evaluated on a page, every
+other name on a row. A page is streamed if its `jobs` is a plain key. Any other expression needs the
+page in memory. In that case `next` is evaluated on all of the page, otherwise on the part beside
+the jobs.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-import jmespath
-
-from cron_tasks.jobs.job import MAPPED_TO_NULL, MAPPING_ERROR
+from cron_tasks.jobs.job import DISPLAYED, LEFT_OUT, MAPPED_TO_NULL
 from cron_tasks.jobs.rejected import Unreadable
 from cron_tasks.rest.rows import CONTRACT_PLACES, Document, Malformed
-from cron_tasks.text.display import printable
+from cron_tasks.schedules.parse import RULE_FIELDS
+from cron_tasks.settings.expressions import compile_expression, find_plain_key
+from cron_tasks.text.display import printable, printable_key
+from cron_tasks.text.english import number_of
+
+#: Every job needs one field of each group.
+_NEEDED = (("id",), ("name",), RULE_FIELDS)
+_SWITCHES = ("enabled", "is_active")
+_SETTING = "CRON_TASKS_REST_MAPPING"
+#: The most fields of a row that a message names.
+_NAMED = 12
+
+
+@dataclass(slots=True)
+class Finds:
+    """What the expressions of a mapping found in the rows of one list.
+
+    `missing` are the groups of needed fields of which no row had one so far, each with the
+    expressions of its mapped fields. `failure` is why the first row was not mapped. `fields` are
+    those of that row, or of the first one.
+    """
+
+    missing: list[dict[str, str]] = field(default_factory=list)
+    rows: int = 0
+    failed: int = 0
+    failure: str = ""
+    fields: tuple[Any, ...] = ()
+
+    def note_mapped(self, row: Mapping[str, Any], mapped: Mapping[str, Any]) -> None:
+        self.rows += 1
+        if self.missing:
+            self.fields = self.fields or tuple(row)
+            self.missing = [group for group in self.missing if not _holds_any(mapped, group)]
+
+    def note_failed(self, failure: str) -> None:
+        self.rows += 1
+        self.failed += 1
+        self.failure = self.failure or failure
+
+    def explain_fault(self) -> str | None:
+        """Return why the mapping does not fit the list as a whole, or None if it fits some row."""
+        if self.rows and self.failed == self.rows:
+            return f"each of {number_of(self.rows, 'row')} {self.failure}"
+        if not self.rows or not self.missing:
+            return None
+        found = number_of(self.rows - self.failed, "row")
+        faults = "; ".join(_describe_group(group, found) for group in self.missing)
+        have = ", ".join(printable_key(name) for name in self.fields[:_NAMED])
+        more = ", …" if len(self.fields) > _NAMED else ""
+        return f"{_SETTING}: {faults}; they have: {have}{more}"
+
+
+def _holds_any(mapped: Mapping[str, Any], group: Mapping[str, str]) -> bool:
+    names = RULE_FIELDS if group.keys() <= set(RULE_FIELDS) else group
+    return any(mapped.get(name) is not None for name in names)
+
+
+def _describe_group(group: Mapping[str, str], rows: str) -> str:
+    named = " and ".join(f"`{name}` is `{printable(text)}`" for name, text in group.items())
+    return f"{named}, which find{'s' * (len(group) == 1)} nothing in any of {rows}"
 
 
 class Shape:
-    """The compiled mapping. All expressions are valid JMESPath, by the contract's field name."""
+    """The compiled mapping. All expressions are valid, by the contract's field name."""
 
     def __init__(self, expressions: Mapping[str, str]) -> None:
         fields = dict(expressions)
         self._jobs = fields.pop("jobs", "")
         self._next = fields.pop("next", "next")
-        key = _plain_key(self._jobs) if self._jobs else None
+        key = find_plain_key(self._jobs) if self._jobs else None
         self._places = (key,) if key else CONTRACT_PLACES
         self._in_memory = bool(self._jobs) and key is None
+        groups = ({name: fields[name] for name in names if name in fields} for names in _NEEDED)
+        self._needed = [group for group in groups if group]
         if fields:
             fields = {"id": "id"} | fields
-        self._fields = {name: _compile_expression(text) for name, text in fields.items()}
-        self._moved = {_plain_key(text) for text in fields.values()}
+        self._fields = {name: compile_expression(text) for name, text in fields.items()}
+        self._moved = {find_plain_key(text) for text in fields.values()}
+
+    def start_list(self) -> Finds:
+        """Return an empty account of what the mapping finds in a list."""
+        return Finds(list(self._needed))
 
     @property
     def maps_rows_alone(self) -> bool:
@@ -45,44 +109,52 @@ class Shape:
         if not self._in_memory:
             yield from document.read_rows(self._places)
             return
-        found = _evaluate_on(jmespath.compile(self._jobs).search, "jobs", document.read_whole())
+        found = _evaluate_on(compile_expression(self._jobs), "jobs", document.read_whole())
         if not isinstance(found, list):
-            raise Malformed("has no array at the place of `jobs` in CRON_TASKS_REST_MAPPING")
+            raise Malformed(f"has no array at the place of `jobs` in {_SETTING}")
         yield from found
 
     def find_next(self, envelope: Mapping[str, Any]) -> Any:
         """Return the reference to the next page, once the rows are read. Raises Malformed."""
-        return _evaluate_on(_compile_expression(self._next), "next", envelope)
+        return _evaluate_on(compile_expression(self._next), "next", envelope)
 
     def states_the_end(self, envelope: Mapping[str, Any]) -> bool:
         """Tell whether a page without a next one says so itself: by `next`, or by its mapping."""
         return self._next != "next" or "next" in envelope
 
-    def map_row(self, row: Any) -> Any:
-        """Return a row under the contract's names.
+    def map_row(self, row: Any, finds: Finds | None = None) -> Any:
+        """Return a row under the contract's names, and note in `finds` what was found.
 
         A field that is mapped by a plain key does not also stay under its old name. A result of
         null leaves the field out. Where that silently enables a job, the row names the switch under
         MAPPED_TO_NULL, and the job gets a warning. If an expression fails, such as a function on a
-        wrong type, the row becomes one with its id and the reason, which validation rejects and
-        shows to people.
+        wrong type, the row becomes an Unreadable with its id and the reason. A field that is only
+        shown is then left out, with the reason under LEFT_OUT.
         """
         if not self._fields or not isinstance(row, dict):
             return row
+        finds = finds or Finds()
         mapped: dict[str, Any] = {}
-        try:
-            for name, find in self._fields.items():
+        notes: dict[str, Any] = {}
+        for name, find in self._fields.items():
+            try:
                 mapped[name] = _evaluate_on(find, name, row)
-        except Malformed as error:
-            return {"id": mapped.get("id"), MAPPING_ERROR: str(error)}
+            except Malformed as error:
+                if name not in DISPLAYED:
+                    finds.note_failed(str(error))
+                    return Unreadable({"id": mapped.get("id")}, f"the row {error}")
+                mapped[name] = None
+                notes[LEFT_OUT] = [f"`{name}`: the row {error}"]
         rest = {
             name: each
             for name, each in row.items()
             if name not in self._moved and name not in mapped
         }
         known = {name: each for name, each in mapped.items() if each is not None}
-        silent = [name for name in ("enabled", "is_active") if name in mapped.keys() - known.keys()]
-        found = rest | known | ({MAPPED_TO_NULL: silent} if silent else {})
+        if silent := [name for name in _SWITCHES if name in mapped.keys() - known.keys()]:
+            notes[MAPPED_TO_NULL] = silent
+        found = rest | known | notes
+        finds.note_mapped(row, found)
         return Unreadable(found, row.reason) if isinstance(row, Unreadable) else found
 
 
@@ -91,18 +163,4 @@ def _evaluate_on(find: Callable[[Any], Any], name: str, value: Any) -> Any:
         return find(value)
     except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
         reason = printable(str(error))  # Usually a JMESPathError, which is a ValueError.
-        raise Malformed(f"does not fit `{name}` of CRON_TASKS_REST_MAPPING: {reason}") from None
-
-
-def _plain_key(text: str) -> str | None:
-    """Return the key if the expression is a plain key, else None."""
-    node = jmespath.compile(text).parsed
-    return node["value"] if node["type"] == "field" else None
-
-
-def _compile_expression(text: str) -> Callable[[Any], Any]:
-    """Return a function that evaluates `text`. A plain key takes a tenth of JMESPath's time."""
-    key = _plain_key(text)
-    if key is None:
-        return jmespath.compile(text).search
-    return lambda value: value.get(key) if isinstance(value, dict) else None
+        raise Malformed(f"does not fit `{name}` of {_SETTING}: {reason}") from None

@@ -1,1 +1,1 @@
-"""What a run leads to: its outcome, its notifications, and what people ask and do about it."""
+"""The outcomes of runs, their notifications, and what people ask and do about them."""

@@ -1,4 +1,4 @@
-"""What people do with runs: start one, retry one, cancel one."""
+"""Commands of people about runs: start one, retry one, cancel one."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import queries
 from cron_tasks.runs.overdue import decide_overdue
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.text.display import short_repr
 
 CANCELLED = "cancelled"
@@ -79,7 +79,7 @@ def reopen(redis: Redis, ledger: Ledger, text: str, now: float) -> tuple[RunId, 
 
 def _has_own_record(redis: Redis, run_id: RunId, ended: queries.Shape) -> bool:
     """Whether the end of a run is kept by itself, so that another end can take its place."""
-    account, when = names.ACCOUNT_PREFIX + run_id.job_id, run_id.scheduled_for
+    account, when = keys.ACCOUNT_PREFIX + run_id.job_id, run_id.scheduled_for
     return "until" in ended or redis.zcount(account, when, when) > 0
 
 

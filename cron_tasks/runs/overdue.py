@@ -1,4 +1,4 @@
-"""What becomes of runs whose deadline has passed. Pure, except for the jitter of a retry."""
+"""Deciding about runs whose deadline has passed. Pure, except for the jitter of a retry."""
 
 import random
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ MOST_DISCARDED = 6
 
 @dataclass(slots=True)
 class Decisions:
-    """What becomes of a page of overdue runs. The pairs are a run id and the state that was seen.
+    """The decisions about a page of overdue runs. Pairs are a run id and the state that was seen.
 
     The message of each run in `lost` was lost if its queue is empty. In that case, a run that has
     an outcome in `discarded` ends.

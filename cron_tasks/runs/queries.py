@@ -18,7 +18,7 @@ from cron_tasks.ledger.state import Kind, State
 from cron_tasks.runs.reasons import explain_end
 from cron_tasks.schedules.human import format_local
 from cron_tasks.schedules.iso8601 import iso_utc
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.paging import pages
 
 OPEN = ("pending", "running", "retrying")
@@ -71,13 +71,13 @@ def list_ended(
     account, for longer than in its history.
     """
     if job_id is not None and status in (None, "ok"):
-        lines = _paged(partial(redis.lrange, names.HISTORY_PREFIX + job_id))
+        lines = _paged(partial(redis.lrange, keys.HISTORY_PREFIX + job_id))
     elif job_id is not None:
-        lines = skip_stretches(_paged(partial(redis.zrevrange, names.ACCOUNT_PREFIX + job_id)))
+        lines = skip_stretches(_paged(partial(redis.zrevrange, keys.ACCOUNT_PREFIX + job_id)))
     elif status == "failed":
         lines = _dead(redis)
     else:
-        lines = _paged(partial(redis.lrange, names.RECENT))
+        lines = _paged(partial(redis.lrange, keys.RECENT))
     for run in map(read_record, lines):
         if status in (None, run["status"]):
             yield run
@@ -85,11 +85,11 @@ def list_ended(
 
 def _dead(redis: Redis) -> Iterator[str]:
     """Yield the records of the dead list: failed runs whose reruns have not ended ok."""
-    for page in pages(_paged(partial(redis.zrevrange, names.FAILED, withscores=True))):
+    for page in pages(_paged(partial(redis.zrevrange, keys.FAILED, withscores=True))):
         with redis.pipeline(transaction=False) as pipe:
             for text, _ in page:
                 run_id = RunId.stored(text)
-                account, when = names.ACCOUNT_PREFIX + run_id.job_id, run_id.scheduled_for
+                account, when = keys.ACCOUNT_PREFIX + run_id.job_id, run_id.scheduled_for
                 pipe.zrangebyscore(account, when, when)
             found = pipe.execute()
         for (run_id, at), lines in zip(page, found, strict=True):
@@ -111,12 +111,12 @@ def list_open(
     """Return up to `most` of the runs that have not ended, the latest fire time first."""
     match = None if job_id is None else re.sub(r"([][*?\\])", r"\\\1", job_id) + "@*"
     found: dict[RunId, State] = {}
-    for text, stored in redis.hscan_iter(names.OPEN, match, count=PAGE):
+    for text, stored in redis.hscan_iter(keys.OPEN, match, count=PAGE):
         run_id, state = RunId.stored(text), State.parse(stored)
         if job_id in (None, run_id.job_id) and status in (None, _status(state)):
             found[run_id] = state
     newest = nlargest(most, found, key=lambda run_id: run_id.scheduled_for)
-    traces = cast("list[str | None]", redis.hmget(names.ATTEMPTS, newest) if newest else [])
+    traces = cast("list[str | None]", redis.hmget(keys.ATTEMPTS, newest) if newest else [])
     return [
         _open(run_id, found[run_id], trace) for run_id, trace in zip(newest, traces, strict=True)
     ]
@@ -129,11 +129,11 @@ def find_end(redis: Redis, run_id: RunId) -> Shape | None:
     """
     job_id, when = run_id.job_id, run_id.scheduled_for
     known = _first(
-        skip_stretches(redis.zrangebyscore(names.ACCOUNT_PREFIX + job_id, when, when)), run_id
+        skip_stretches(redis.zrangebyscore(keys.ACCOUNT_PREFIX + job_id, when, when)), run_id
     )
-    history = names.HISTORY_PREFIX + job_id
+    history = keys.HISTORY_PREFIX + job_id
     # The newest records of all jobs include reruns that left an earlier outcome as it was.
-    recent = _paged(partial(redis.lrange, names.RECENT))
+    recent = _paged(partial(redis.lrange, keys.RECENT))
     if redis.exists(history):
         kept = _first(_paged(partial(redis.lrange, history)), run_id) or known
     else:
@@ -141,7 +141,7 @@ def find_end(redis: Redis, run_id: RunId) -> Shape | None:
         kept = known and (_first(recent, run_id, known) or known)
     if kept is not None:
         return kept
-    if (failed_at := redis.zscore(names.FAILED, run_id)) is not None:
+    if (failed_at := redis.zscore(keys.FAILED, run_id)) is not None:
         return read_record(_known_to_have_failed(run_id, failed_at))
     return find_stretch(redis, job_id, when) or _first(recent, run_id)
 
@@ -152,7 +152,7 @@ def find_last_end(redis: Redis, run_id: RunId) -> Shape | None:
     Unlike `find_end`, this includes a rerun that was skipped, which left the earlier outcome as it
     was.
     """
-    recent = cast("list[str]", redis.lrange(names.RECENT, 0, PAGE - 1))
+    recent = cast("list[str]", redis.lrange(keys.RECENT, 0, PAGE - 1))
     return _first(recent, run_id) or find_end(redis, run_id)
 
 
@@ -165,7 +165,7 @@ def _first(lines: Iterable[str], run_id: str, end: Shape | None = None) -> Shape
 
 def find_stretch(redis: Redis, job_id: str, when: float) -> Shape | None:
     """Return the record of the stretch of missed fire times that contains `when`, or None."""
-    key = names.ACCOUNT_PREFIX + job_id
+    key = keys.ACCOUNT_PREFIX + job_id
     earlier = partial(redis.zrevrangebyscore, key, repr(when), "-inf")
     lines = _paged(lambda first, _: earlier(start=first, num=PAGE))
     before = next((line for line in lines if '"until":' in line), None)
@@ -209,7 +209,7 @@ def describe_run(redis: Redis, run_id: RunId) -> Shape | None:
     return run | {
         "attempts": list(map(_timed, json.loads(tick.trace or "[]"))),
         "holder": (tick.state.in_flight and tick.state.holder) or None,
-        "retry_at" if waits else "deadline": format_local(redis.zscore(names.DEADLINES, run_id)),
+        "retry_at" if waits else "deadline": format_local(redis.zscore(keys.DEADLINES, run_id)),
         "stopping": split_reason(tick.unwanted)[0] or None,
     }
 
@@ -229,7 +229,7 @@ class Tail:
         """
         most = WINDOW
         while True:
-            lines = cast("list[str]", self.redis.lrange(names.RECENT, 0, most - 1))
+            lines = cast("list[str]", self.redis.lrange(keys.RECENT, 0, most - 1))
             fresh = list(takewhile(lambda line: line not in self._seen, lines))
             if len(fresh) < most:
                 break

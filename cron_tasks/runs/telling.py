@@ -51,7 +51,7 @@ def write_end_messages(
     on = run.job.notify.on
     counts = event == "failure" or (event == "success" and "recovered" in on)
     # Nobody misses a success that only might have been a recovery.
-    return ((SUPPRESSED,) if counts else ()), "too old" if event in on else ""
+    return (SUPPRESSED if counts else ()), "too old" if event in on else ""
 
 
 def write_messages_without_job(

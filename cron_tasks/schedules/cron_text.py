@@ -11,6 +11,7 @@ from typing import NamedTuple
 from cronsim import CronSimError
 from cronsim.cronsim import SYMBOLIC_DAYS, SYMBOLIC_MONTHS, Field
 
+from cron_tasks.schedules.cron_foreign import explain_amazon, suggest_syntax
 from cron_tasks.schedules.faults import Fault
 from cron_tasks.text.display import short_repr
 from cron_tasks.text.english import number_of
@@ -88,10 +89,12 @@ def normalize_expression(expression: str, stored: bool) -> str:
             hint = _suggest_nickname(nickname)
             raise Fault(f"unknown nickname {short_repr(' '.join(parts))}{hint}")
         return _NICKNAMES[nickname]
+    if amazon := explain_amazon(expression):
+        raise Fault(amazon)
     if len(parts) not in (5, 6):
-        raise Fault(
-            f"has {number_of(len(parts), 'field')}; expected 5 ({_FIELDS}) or 6 (second first)"
-        )
+        count = number_of(len(parts), "field")
+        expected = f"expected 5 ({_FIELDS}) or 6 (second first)"
+        raise Fault(f"has {count}; {expected}{suggest_syntax(expression)}")
     if stored:
         return " ".join(parts).upper()
     fields = list(enumerate(" ".join(parts).upper().split(), 6 - len(parts)))
@@ -100,7 +103,8 @@ def normalize_expression(expression: str, stored: bool) -> str:
         terms = [(at, term) for at, text in fields for term in text.split(",") if text != "?"]
         terms += [(at, text) for at, text in fields if text == "?" and at not in _DAY_FIELDS]
         faults = (_find_odd(*each) or _find_fault(*each) for each in sorted(terms))
-        raise Fault(*filter(None, faults))
+        *others, last = filter(None, faults)
+        raise Fault(*others, last + suggest_syntax(expression))
     return " ".join(filter(None, normalized))
 
 
@@ -128,6 +132,9 @@ def _find_odd(at: int, term: str) -> str | None:
         return (
             f"{_GRAMMAR[at].name} {short_repr(term)}: '?' {where} day-of-month or weekday; write *"
         )
+    if ".." in term:
+        instead = short_repr(term.replace("..", "-"))
+        return f"{_GRAMMAR[at].name} {short_repr(term)}: a range has '-'; write {instead}"
     step = _STEP.fullmatch(term)
     return _find_large_step(at, term, step) if step else None
 

@@ -15,10 +15,10 @@ _NUMBER = r"([0-9]{1,12}(?:[.,][0-9]+)?)"
 _ISO_8601 = re.compile(
     f"P(?:{_NUMBER}W)?(?:{_NUMBER}D)?(?:T|$)(?:{_NUMBER}H)?(?:{_NUMBER}M)?(?:{_NUMBER}S)?"
 )
-#: As people write it, also after `@every`: `1h30m`, `40d`, `5 min`.
+#: As people write it, also after `@every`: `1h30m`, `40d`, `5 min`, `10 minutes`.
 _UNITS = re.compile(
-    rf"(?:{_NUMBER} ?W)?\s*(?:{_NUMBER} ?D)?\s*(?:{_NUMBER} ?H)?\s*"
-    rf"(?:{_NUMBER} ?M(?:IN)?)?\s*(?:{_NUMBER} ?S)?"
+    rf"(?:{_NUMBER} ?W(?:EEKS?)?)?\s*(?:{_NUMBER} ?D(?:AYS?)?)?\s*(?:{_NUMBER} ?H(?:OURS?)?)?\s*"
+    rf"(?:{_NUMBER} ?M(?:IN(?:UTE)?S?)?)?\s*(?:{_NUMBER} ?S(?:EC(?:OND)?S?)?)?"
 )
 
 

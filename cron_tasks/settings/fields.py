@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BeforeValidator, ByteSize, DirectoryPath, Field, PrivateAttr, SecretStr
+from pydantic import (
+    BeforeValidator,
+    ByteSize,
+    DirectoryPath,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cron_tasks.errors import SettingsError
@@ -56,7 +65,7 @@ class Settings(BaseSettings):
 
     redis_url: values.RedisUrl = _setting(
         SecretStr("redis://localhost:6379/0"),
-        "Broker, schedule, runs and queues. Also `rediss://` and "
+        "Broker, schedule, runs and queues. Also `rediss://`, `unix:///path/to.sock?db=0` and "
         "`sentinel://host:26379;sentinel://host2:26379/0?master_name=mymaster`",
         "a URL such as redis://[user:password@]host:6379/0",
     )
@@ -138,6 +147,13 @@ class Settings(BaseSettings):
         "Type of the queues for notifications: `list` (RPUSH, bots take from the left) or `stream` "
         "(XADD, bots read in consumer groups)",
         "list or stream",
+    )
+    default_queue: values.WorkerQueue = _setting(
+        "cron_tasks",
+        "Celery queue of jobs that name none, and of syncs. Not `celery`, which other apps on the "
+        "same Redis read: their workers would discard our messages, and ours theirs",
+        "the name of a queue, 1 to 200 characters",
+        validate_default=True,
     )
     notify_max: int = _setting(
         100_000,
@@ -240,6 +256,13 @@ class Settings(BaseSettings):
     def settings_customise_sources(cls, *_: Any, **sources: Any) -> Any:
         """Read only the arguments. `load` reads the other sources, to know the origin of each."""
         return (sources["init_settings"],)
+
+    @field_validator("default_queue")
+    @classmethod
+    def _keep_queues_apart(cls, name: str, info: ValidationInfo) -> str:
+        if name == info.data.get("notify_queue"):
+            raise ValueError("it is also CRON_TASKS_NOTIFY_QUEUE, which bots read")
+        return name
 
     @property
     def origins(self) -> Mapping[str, str]:

@@ -90,7 +90,8 @@ def _explain_errors(error: ValidationError, given: Given) -> Iterator[str]:
     """Yield one line for each wrong variable: what was expected, what was given, and why not."""
     details = {detail["loc"][0]: detail for detail in error.errors(include_url=False)}
     for name in filter(details.__contains__, Settings.model_fields):
-        value, origin = given[name]
+        # A default may be wrong beside another setting.
+        value, origin = given.get(name) or (str(Settings.model_fields[name].default), "default")
         secret = name.endswith(("_token", "_headers"))
         got = "***" if secret else short_repr(mask_passwords(value), 100)
         context = details[name].get("ctx", {})

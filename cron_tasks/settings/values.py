@@ -14,7 +14,7 @@ from pydantic_settings import NoDecode
 
 from cron_tasks.http import addresses
 from cron_tasks.http.hosts import with_ascii_host
-from cron_tasks.store.names import CELERY_CONTROL, RESERVED
+from cron_tasks.store.keys import CELERY_CONTROL, CELERY_EVENTS, RESERVED
 from cron_tasks.store.urls import parse_redis_url
 from cron_tasks.text.display import printable, short_repr
 from cron_tasks.text.suggestions import suggest_nearest
@@ -26,7 +26,6 @@ MAPPABLE = (
     *("enabled", "is_active", "start_at", "end_at", "exclude", "jitter", "action", "chat_id"),
     *("notify", "retry", "timeout", "overlap", "catchup", "queue", "priority", "tags"),
 )
-_RESERVED = (*RESERVED, "celery")
 
 
 def _normalize_redis_url(url: SecretStr) -> SecretStr:
@@ -109,27 +108,30 @@ def _read_json_or_file(value: Any) -> Any:
 def _check_mapping(mapping: dict[str, str]) -> dict[str, str]:
     if not mapping:
         return mapping
-    from jmespath import compile as compile_path  # takes 0.03 s, and only a mapping needs it
-    from jmespath.exceptions import JMESPathError
+    from cron_tasks.settings.expressions import explain_fault  # takes 0.03 s for JMESPath
 
     for name, path in mapping.items():
         if name not in MAPPABLE:
             raise ValueError(
                 f"a job has no field {short_repr(name)}{suggest_nearest(name, MAPPABLE)}"
             )
-        try:
-            compile_path(path)
-        except JMESPathError as error:
-            reason = printable(str(error).splitlines()[0])
-            raise ValueError(
-                f"{short_repr(path)} for {name!r} is not a JMESPath expression: {reason}"
-            ) from None
+        if fault := explain_fault(path):
+            what = f"{short_repr(path)} for {name!r} is not a JMESPath expression"
+            raise ValueError(f"{what}: {fault}")
     return mapping
 
 
-def _check_queue_name(name: str) -> str:
-    if name.startswith(_RESERVED):
-        raise ValueError(f"names that start with {', '.join(_RESERVED)} are reserved")
+def _check_bot_queue(name: str) -> str:
+    return _check_queue_name(name, (*RESERVED, "celery"))
+
+
+def _check_worker_queue(name: str) -> str:
+    return _check_queue_name(name, (*RESERVED, CELERY_EVENTS))
+
+
+def _check_queue_name(name: str, reserved: tuple[str, ...]) -> str:
+    if name.startswith(reserved):
+        raise ValueError(f"names that start with {', '.join(reserved)} are reserved")
     if name.endswith(CELERY_CONTROL):
         raise ValueError(f"names that end with {CELERY_CONTROL} are reserved")
     if not name.isprintable() or " " in name:
@@ -190,7 +192,10 @@ Pagination = Annotated[str, AfterValidator(_normalize_pagination)]
 Mapping = Annotated[
     dict[str, str], NoDecode, AfterValidator(_check_mapping), BeforeValidator(_read_json_or_file)
 ]
-Queue = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_check_queue_name)]
+Queue = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_check_bot_queue)]
+WorkerQueue = Annotated[
+    str, Field(min_length=1, max_length=200), AfterValidator(_check_worker_queue)
+]
 ChatId = Annotated[
     int | Annotated[str, Field(min_length=1, max_length=200)], BeforeValidator(_read_chat_id)
 ]

@@ -1,4 +1,4 @@
-"""Connects to Redis by any URL: redis://, rediss:// or sentinel://."""
+"""Connects to Redis by any URL: redis://, rediss://, sentinel:// or unix://."""
 
 from typing import Any
 
@@ -32,15 +32,18 @@ def connect(url: str, timeout: float = TIMEOUT, retries: int = 2) -> Redis:
     """Return a client for `url`, which connects on first use.
 
     A call without a reply fails after `timeout` seconds, and is tried `retries` times more. The
-    URL of a Sentinel is:
+    URLs of a Sentinel and of a socket are:
 
     sentinel://[user:password@]host:port[;sentinel://host:port…][/db]?master_name=NAME
+    unix://[user:password@]/path/to.sock?db=0
     """
     backoff = ExponentialWithJitterBackoff(base=0.02, cap=0.2)
     timeouts = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
     options = OPTIONS | timeouts | {"retry": Retry(backoff, retries)}
     if url.startswith("sentinel://"):
         return _connect_sentinel(url, options)
+    if url.startswith("unix://"):
+        options.pop("socket_keepalive")  # TCP alone has it
     return Redis.from_url(url, **options)
 
 

@@ -2,8 +2,8 @@
 
 A script begins with comments. Those that start with `--!` name what it works with:
 
-    --! keys open deadlines            constants of store/names: `local open = KEYS[1]`
-    --! prefixes history               `HISTORY_PREFIX` of store/names, as `history_prefix`
+    --! keys open deadlines            constants of store/keys: `local open = KEYS[1]`
+    --! prefixes history               `HISTORY_PREFIX` of store/keys, as `history_prefix`
     --! given queue                    keys that the caller passes by these names
     --! args now lease                 values that the caller passes: `local now = ARGV[1]`
     --! rows runs(run_id state)        `for n, run_id, state in runs() do`

@@ -16,7 +16,7 @@ from redis import Redis
 from redis.exceptions import NoScriptError, ResponseError
 
 from cron_tasks.errors import WriteRefused
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.lua_header import Header, HeaderError, read_header
 
 ROOT = Path(__file__).parent.parent
@@ -55,11 +55,11 @@ def script(name: str) -> Script[Any]:
     def call(redis: Redis, **values: Any) -> Any:
         if values.keys() != expected:
             raise TypeError(f"{name}.lua takes {sorted(expected)}, not {sorted(values)}")
-        keys = [*fixed_keys, *(values[key] for key in given)]
+        given_keys = [*fixed_keys, *(values[key] for key in given)]
         slots = [*fixed_args, *(_to_argument(values[arg]) for arg in args)]
         if rows:
             slots.extend(rows.flatten(values[rows.name]))
-        return run(redis, keys, slots)
+        return run(redis, given_keys, slots)
 
     return call
 
@@ -67,13 +67,13 @@ def script(name: str) -> Script[Any]:
 def _make_runner(name: str, source: str) -> Callable[[Redis, Sequence[str], Sequence[Any]], Any]:
     digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
 
-    def run(redis: Redis, keys: Sequence[str], args: Sequence[Any]) -> Any:
+    def run(redis: Redis, names: Sequence[str], args: Sequence[Any]) -> Any:
         try:
             try:
-                reply = redis.evalsha(digest, len(keys), *keys, *args)
+                reply = redis.evalsha(digest, len(names), *names, *args)
             except NoScriptError:
                 # A server that was restarted has forgotten its scripts.
-                reply = redis.eval(source, len(keys), *keys, *args)
+                reply = redis.eval(source, len(names), *names, *args)
         except ResponseError as error:
             if str(error).startswith(_REFUSED):
                 raise WriteRefused(str(error).removeprefix(_REFUSED)) from None
@@ -125,7 +125,7 @@ def _to_argument(value: Any) -> Any:
 
 
 def _find_constant(script: str, constant: str) -> str:
-    value = getattr(names, constant, None)
+    value = getattr(keys, constant, None)
     if not isinstance(value, str):
-        raise ScriptError(f"{script}.lua names a key that is not in store/names.py: {constant}")
+        raise ScriptError(f"{script}.lua names a key that is not in store/keys.py: {constant}")
     return value

@@ -7,6 +7,8 @@
   so they are written to every node. `master_name` stays in the query of the last node. kombu fails
   on it there, and needs it as a transport option (kombu/transport/redis.py, SentinelChannel).
 - kombu, unlike redis-py, fails on unknown options in a query. So does this module, at start.
+- kombu calls a Unix socket `redis+socket:///path?virtual_host=0`, and redis-py `unix:///path?db=0`.
+  `for_kombu` is the first form.
 """
 
 import re
@@ -24,12 +26,16 @@ _SCHEMES: dict[str, tuple[int, set[str]]] = {
         {"ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname"},
     ),
     "sentinel": (26379, {"master_name"}),
+    "unix": (0, {"db"}),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class RedisUrl:
-    """The parts of a URL. `credentials` are `user:password` as written, or empty."""
+    """The parts of a URL. `credentials` are `user:password` as written, or empty.
+
+    The one node of a Unix socket is its path, percent-encoded, and the port 0.
+    """
 
     scheme: str
     credentials: str = field(repr=False)
@@ -50,8 +56,18 @@ class RedisUrl:
         """Return the password as it is written, and decoded."""
         return {self.credentials.partition(":")[2], self.password or ""} - {""}
 
+    @property
+    def for_kombu(self) -> str:
+        """Return the URL that kombu reads, without the options that it takes elsewhere."""
+        if self.scheme == "unix":
+            place = str(self).removeprefix("unix").partition("?")[0]
+            return f"redis+socket{place}?virtual_host={self.database}"
+        return str(self).partition("?")[0] if self.scheme == "sentinel" else str(self)
+
     def __str__(self) -> str:
         user = f"{self.credentials}@" if self.credentials else ""
+        if self.scheme == "unix":
+            return f"unix://{user}{self.nodes[0][0]}?db={self.database}"
         nodes = (
             f"{self.scheme}://{user}{_join_address(*node)}/{self.database}" for node in self.nodes
         )
@@ -65,9 +81,12 @@ def parse_redis_url(url: str) -> RedisUrl:
     - redis://[[user]:password@]host[:port][/database]
     - rediss://…, the same with ?ssl_…
     - sentinel://[[user]:password@]host[:port][;sentinel://host[:port]…][/database]?master_name=NAME
+    - unix://[[user]:password@]/path/to.sock[?db=database]
 
     Raises ValueError. Its text never contains the password.
     """
+    if url.startswith("unix:"):
+        return _parse_socket(split_url(url))
     nodes = [split_url(node) for node in url.split(";")]
     scheme, last = nodes[0].scheme, nodes[-1]
     users = {node.netloc.rpartition("@")[0] for node in nodes}
@@ -88,6 +107,21 @@ def parse_redis_url(url: str) -> RedisUrl:
     port, _ = _SCHEMES[scheme]
     addresses = tuple((node.hostname or "", node.port or port) for node in nodes)
     return RedisUrl(scheme, max(users), addresses, int(max(databases) or "0"), _read_options(last))
+
+
+def _parse_socket(part: SplitResult) -> RedisUrl:
+    """Read the URL of a Unix socket. Raises ValueError."""
+    credentials, _, host = part.netloc.rpartition("@")
+    options = _read_options(part)
+    database = options.get("db", "0")
+    for is_wrong, why in (
+        (host or len(part.path) < 2, "a socket has the form unix:///path/to.sock"),
+        (part.fragment, "# in a password or a path is written %23"),
+        (not re.fullmatch("[0-9]+", database), "the database is a number"),
+    ):
+        if is_wrong:
+            raise ValueError(why)
+    return RedisUrl("unix", credentials, ((part.path, 0),), int(database), {})
 
 
 def _read_options(part: SplitResult) -> dict[str, str]:

@@ -38,7 +38,7 @@ from cron_tasks.rest.listing import Source, Validators
 from cron_tasks.rest.single import read_jobs
 from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.sync.rows import count_scheduled, plan_rows
 from cron_tasks.sync.state import (
     SourceStatus,
@@ -86,7 +86,8 @@ def make_policy(settings: Settings, force: bool = False) -> Policy:
     """Return how a list is judged. `force` accepts a list that is empty or has shrunk."""
     permissions = load_permissions(settings)
     zone, share = settings.timezone, settings.shrink_limit
-    return Policy(zone, share, force, permissions, settings.notify_queue)
+    queues = settings.notify_queue, settings.default_queue
+    return Policy(zone, share, force, permissions, *queues)
 
 
 @contextmanager
@@ -220,7 +221,7 @@ class Reconciler:
     def _refusal_of_another(self, before: SourceStatus, force: bool) -> str | None:
         """Return why this installation must not sync: the registry belongs to another service."""
         ours = service_of(self.settings)
-        if force or before.owner in (None, ours) or not self.redis.exists(names.GENERATION):
+        if force or before.owner in (None, ours) or not self.redis.exists(keys.GENERATION):
             return None
         return (
             f"this Redis holds the jobs of {before.owner}, but this installation reads {ours}: "
@@ -231,7 +232,7 @@ class Reconciler:
         """Repair the registry if it is not as the last sync left it. Return what differed."""
         jobs, scheduled = find_drift(self.redis)
         if jobs or scheduled:
-            return Comparison(self.redis, self.settings, clock).mend(keys=jobs)
+            return Comparison(self.redis, self.settings, clock).mend(all_keys=jobs)
         return Differences()
 
     def _apply_changes(
@@ -314,6 +315,7 @@ def _log_changes(changes: Changes) -> None:
         for warning in job.lost_switches:
             log.warning("job.warning", job_id=job.id, warning=warning)
     _log_unknown_fields(written)
+    _log_left_out(written)
 
 
 def _log_unknown_fields(jobs: Sequence[Job]) -> None:
@@ -328,3 +330,12 @@ def _log_unknown_fields(jobs: Sequence[Job]) -> None:
             jobs=sum(bool(job.unknown_fields) for job in jobs),
             job_id=first,
         )
+
+
+def _log_left_out(jobs: Sequence[Job]) -> None:
+    """Log in one line that faulty fields of written jobs are left out, with the first fault."""
+    found = [job for job in jobs if job.left_out]
+    if found:
+        first = found[0]
+        warning = first.left_out[0]
+        log.warning("sync.left_out", warning=warning, jobs=len(found), job_id=first.id)

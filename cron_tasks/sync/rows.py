@@ -9,7 +9,7 @@ from cron_tasks.jobs.queues import find_queue_uses
 from cron_tasks.jobs.validation import row_id
 from cron_tasks.registry.plan import Changes, Policy, compare_list
 from cron_tasks.registry.registry import Registry
-from cron_tasks.store import names
+from cron_tasks.store import keys
 
 
 def plan_rows(
@@ -20,7 +20,7 @@ def plan_rows(
     Return None if a row names queues that its job did not have. Such queues have to be compared
     with those of all other jobs, so the whole list has to be read.
     """
-    known = cast("list[str | None]", registry.redis.hmget(names.JOBS, list(ids)))
+    known = cast("list[str | None]", registry.redis.hmget(keys.JOBS, list(ids)))
     current = {job_id: found for job_id, found in zip(ids, known, strict=True) if found}
     changes = compare_list(current, rows, policy)
     new = {
@@ -40,5 +40,5 @@ def plan_rows(
 
 def count_scheduled(redis: Redis, ids: Sequence[str]) -> int:
     """Return how many of these jobs are in the schedule."""
-    scores = redis.zmscore(names.SCHEDULE, [names.entry_key(each) for each in ids])
+    scores = redis.zmscore(keys.SCHEDULE, [keys.entry_key(each) for each in ids])
     return sum(score is not None for score in scores)

@@ -17,7 +17,7 @@ from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.registry.fence import Fence
 from cron_tasks.rest.listing import Validators
 from cron_tasks.settings import Settings
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.store.scripts import script
 from cron_tasks.text.urls import mask_passwords
 
@@ -25,7 +25,7 @@ State = Literal["ok", "failing", "refused"]
 
 #: Seconds for which another installation that tried to sync is shown.
 RIVAL_SHOWN = 600.0
-_remember = script("sync/remember")
+_store_outcome = script("sync/store_outcome")
 _adjust = script("sync/adjust")
 
 
@@ -68,7 +68,7 @@ def _normalize_url(url: str, path: str) -> str:
 
 def load_status(redis: Redis) -> SourceStatus:
     """Read the outcome of the last sync."""
-    stored = cast("dict[str, str]", redis.hgetall(names.SOURCE))
+    stored = cast("dict[str, str]", redis.hgetall(keys.SOURCE))
     times = {
         name: float(stored[name]) if stored.get(name) else None
         for name in ("since", "last_attempt", "last_success", "last_read", "rival_at")
@@ -94,15 +94,15 @@ def load_validators(redis: Redis, settings: Settings) -> Validators | None:
     Return None where a conditional request could leave the registry wrong: if a sync did not
     finish, if the same list would be judged differently by now, or if part of the registry is gone.
     """
-    stored = cast("dict[str, str]", redis.hgetall(names.SOURCE))
+    stored = cast("dict[str, str]", redis.hgetall(keys.SOURCE))
     etag, modified = stored.get("etag") or None, stored.get("last_modified") or None
     if not (etag or modified) or stored.get("read_as") != _read_as(settings):
         return None
     with redis.pipeline(transaction=False) as pipe:
-        pipe.exists(names.GENERATION)
-        pipe.exists(names.SCHEDULE)
-        pipe.hlen(names.JOBS)
-        pipe.hlen(names.REJECTED)
+        pipe.exists(keys.GENERATION)
+        pipe.exists(keys.SCHEDULE)
+        pipe.hlen(keys.JOBS)
+        pipe.hlen(keys.REJECTED)
         generation, schedule, jobs, rejected = pipe.execute()
     whole = [stored.get("jobs"), stored.get("rejected")] == [str(jobs), str(rejected)]
     return Validators(etag, modified) if generation and schedule and whole else None
@@ -111,9 +111,9 @@ def load_validators(redis: Redis, settings: Settings) -> Validators | None:
 def find_drift(redis: Redis) -> tuple[bool, bool]:
     """Return whether the number of jobs, and that of scheduled ones, differs from the last sync."""
     with redis.pipeline(transaction=False) as pipe:
-        pipe.hmget(names.SOURCE, "jobs", "scheduled")
-        pipe.hlen(names.JOBS)
-        pipe.zcard(names.SCHEDULE)
+        pipe.hmget(keys.SOURCE, "jobs", "scheduled")
+        pipe.hlen(keys.JOBS)
+        pipe.zcard(keys.SCHEDULE)
         (jobs, scheduled), *now = pipe.execute()
     return jobs not in (None, str(now[0])), scheduled not in (None, str(now[1]))
 
@@ -143,7 +143,7 @@ def store_outcome(
         fields["etag"] = (validators and validators.etag) or ""
         fields["last_modified"] = (validators and validators.last_modified) or ""
     built_at = repr(now) if state == "ok" else ""
-    _remember(redis, built_at=built_at, fields=list(fields.items()), **fence.values)
+    _store_outcome(redis, built_at=built_at, fields=list(fields.items()), **fence.values)
 
 
 def adjust_counts(redis: Redis, fence: Fence, jobs: int, scheduled: int, rejected: int) -> None:
@@ -157,12 +157,12 @@ def adjust_counts(redis: Redis, fence: Fence, jobs: int, scheduled: int, rejecte
 
 def note_rival(redis: Redis, settings: Settings, now: float) -> None:
     """Note that another installation tried to sync, so that the owner's `doctor` names it."""
-    redis.hset(names.SOURCE, mapping={"rival": service_of(settings), "rival_at": now})
+    redis.hset(keys.SOURCE, mapping={"rival": service_of(settings), "rival_at": now})
 
 
 def take_over(redis: Redis, service: str) -> None:
     """Make `service` the owner of the registry, so that its next sync is not refused."""
-    redis.hset(names.SOURCE, "owner", service)
+    redis.hset(keys.SOURCE, "owner", service)
 
 
 def _read_as(settings: Settings) -> str:
@@ -173,6 +173,7 @@ def _read_as(settings: Settings) -> str:
     judged = [
         settings.timezone,
         settings.notify_queue,
+        settings.default_queue,
         load_permissions(settings).fingerprint_salt,
         sorted(plugins.load_models()),
         [model.__name__ for model in MODELS],

@@ -14,11 +14,12 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import ResponseError
 
 from cron_tasks.broker.depth import QUEUE_FULL, count_messages
+from cron_tasks.broker.transport import CELERY_QUEUE
 from cron_tasks.errors import ActionFailed, describe_error
 from cron_tasks.jobs.actions import TaskAction
 from cron_tasks.jobs.job import Job
 from cron_tasks.runs.outcomes import ERROR_SHOWN
-from cron_tasks.store import names
+from cron_tasks.store import keys
 from cron_tasks.text.display import printable
 
 log = structlog.get_logger("cron_tasks.runs")
@@ -39,14 +40,14 @@ def send_task(app: Celery, job: Job, action: TaskAction, task_id: str, handed: H
     Raises ActionFailed if the queue is full because no worker empties it, kombu's OperationalError
     if the broker refuses the message, and the errors of the broker's client.
     """
-    queue = job.queue or app.conf.task_default_queue
+    queue = job.queue or CELERY_QUEUE  # where the other app reads if it names no queue
     # Our app reads JSON, whatever the serializer of the other app is.
     back = {
         "kwargs": {"handed": asdict(handed)},
         "queue": app.conf.task_default_queue,
         "serializer": "json",
     }
-    routing: dict[str, Any] = {"queue": job.queue, "priority": job.priority}
+    routing: dict[str, Any] = {"queue": queue, "priority": job.priority}
     with app.producer_or_acquire() as producer:
         if (there := count_messages(producer, queue)) > QUEUE_FULL:
             raise ActionFailed(f"{there} messages wait in its queue {queue}", permanent=False)
@@ -60,8 +61,8 @@ def send_task(app: Celery, job: Job, action: TaskAction, task_id: str, handed: H
                 # If a message whose arrival is in doubt was sent again, the task would run twice.
                 retry=False,
                 expires=job.timeout,
-                link=app.signature(names.DONE_TASK, **back),
-                link_error=app.signature(names.FAILED_TASK, **back),
+                link=app.signature(keys.DONE_TASK, **back),
+                link_error=app.signature(keys.FAILED_TASK, **back),
                 **{option: value for option, value in routing.items() if value is not None},
             )
         except OperationalError as error:

@@ -39,7 +39,7 @@ end
 
 local function collect_messages(messages, failures_in_a_row)
     for _, queue, payload, condition in each_messages(messages) do
-        if is_wanted(condition, failures_in_a_row) then
+        if condition == '' or is_wanted(condition, failures_in_a_row) then
             local payloads = queues[queue] or {}
             payloads[#payloads + 1] = payload
             queues[queue] = payloads

@@ -1,7 +1,6 @@
--- Return whether a notification is sent after `failures` in a row, by its condition: '' always,
--- 'recovered' after any failure, '5' for the first failure and then for every fifth.
+-- Return whether a notification with a condition is sent after `failures` in a row: 'recovered'
+-- after any failure, '5' for the first failure and then for every fifth.
 local function is_wanted(condition, failures)
-    if condition == '' then return true end
     if condition == 'recovered' then return failures > 0 end
     return failures == 1 or failures % tonumber(condition) == 0
 end

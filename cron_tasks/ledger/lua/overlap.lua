@@ -12,7 +12,7 @@
 --! uses ledger/state ledger/older ledger/ask_to_end
 
 -- Return the state of the run that has to begin before this one; nil if there is none.
--- That run has not begun: its message comes later than ours, or it waits to ask again.
+-- Such a run has not begun: its message comes later than ours, or it waits to ask again.
 local function state_of_earlier(earlier)
     local state = earlier and redis.call('HGET', open, earlier)
     local waits = state and is_first_attempt(state)

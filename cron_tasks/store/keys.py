@@ -1,10 +1,10 @@
-"""Every key in Redis, once; docs/keys.md explains them."""
+"""The names of all keys in Redis, each spelled once. docs/keys.md explains them."""
 
 # RedBeat's own keys (its prefix is `redbeat:`, so its schedule has two colons).
 SCHEDULE = "redbeat::schedule"
 LEADER_LOCK = "redbeat::lock"
 ENTRY_PREFIX = "redbeat:"
-#: Our entries are those whose name starts with this; all others belong to the operator.
+#: Our entries are those whose name starts with this. All others belong to the operator.
 ENTRY_NAME_PREFIX = "cron_tasks:"
 JOB_ENTRY_PREFIX = ENTRY_PREFIX + ENTRY_NAME_PREFIX
 
@@ -21,7 +21,7 @@ DEADLINES = "cron_tasks:deadlines"
 HISTORY_PREFIX = "cron_tasks:history:"
 ACCOUNT_PREFIX = "cron_tasks:account:"
 COUNT_PREFIX = "cron_tasks:ran:"
-#: Counts of the version before, whose sum is that of the milliseconds; none is written any more.
+#: Counts of the version before, whose sum is that of the milliseconds. They are only read.
 OLD_COUNT_PREFIX = "cron_tasks:ok:"
 FOLDED_PREFIX = "cron_tasks:folded:"
 VERSIONS_PREFIX = "cron_tasks:versions:"
@@ -52,7 +52,7 @@ REPORTS_LOCK = "cron_tasks:reports:lock"
 BOT_SENT_PREFIX = "cron_tasks:bot:sent:"
 #: Followed by the id of a chat.
 BOT_MOVED_PREFIX = "cron_tasks:bot:moved:"
-# Beside the queue that a bot of ours reads: what follows the queue's name.
+# The keys beside the queue that a bot of ours reads end in these.
 BOT_DEAD = ":dead"
 BOT_READERS = ":readers"
 BOT_ALIVE = ":alive:"
@@ -68,18 +68,19 @@ CHUNK_TASK = "cron_tasks.run_chunk"
 DONE_TASK = "cron_tasks.task_done"
 FAILED_TASK = "cron_tasks.task_failed"
 
-#: Keys that are RedBeat's, ours and the broker's: no queue of a job or a bot can be called so.
+#: Beginnings of RedBeat's keys, ours and the broker's. No queue of a job or a bot has such a name.
 RESERVED = ("redbeat:", "cron_tasks:", SYNC_QUEUE, "_kombu.", "unacked")
 #: Where the names of Celery's lists for its events begin, and those for remote control end.
 CELERY_EVENTS, CELERY_CONTROL = "celeryev", ".pidbox"
 
 
 def entry_key(job_id: str) -> str:
+    """Return the key of the entry of a job."""
     return JOB_ENTRY_PREFIX + job_id
 
 
 def job_id_of(entry_key: str) -> str | None:
-    """The job an entry belongs to; None for an entry that we did not create."""
+    """Return the job that an entry belongs to, None for an entry that is not ours."""
     if entry_key.startswith(JOB_ENTRY_PREFIX):
         return entry_key[len(JOB_ENTRY_PREFIX) :]
     return None

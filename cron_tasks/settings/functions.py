@@ -1,6 +1,6 @@
-"""The functions that `CRON_TASKS_REST_MAPPING` has beside those of JMESPath. Pure.
+"""Define the functions of `CRON_TASKS_REST_MAPPING` beside those of JMESPath. Pure.
 
-JMESPath has no way to split a text or to calculate. docs/rest-service.md lists these functions.
+JMESPath has no way to split a text or to calculate. docs/mapping.md lists these functions.
 """
 
 from typing import Any

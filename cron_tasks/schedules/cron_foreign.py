@@ -1,0 +1,86 @@
+"""Recognize schedules in the syntax of other schedulers, and say what to write instead. Pure.
+
+systemd.time(7) defines OnCalendar, the documentation of Quartz its CronTrigger, and that of Amazon
+EventBridge `cron(…)` and `rate(…)`.
+"""
+
+import re
+
+from cronsim import CronSimError
+from cronsim.cronsim import Field
+
+_SYSTEMD = re.compile(r"\*-|-\*|\d-\d\d?-|:|\.\.|~")
+_SYSTEMD_WORDS = {"minutely": "* * * * *"} | {
+    word: f"@{word}" for word in ("hourly", "daily", "weekly", "monthly", "yearly", "annually")
+}
+_DAY = "(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*"
+#: Weekdays, any date, and a time of day, which is what most OnCalendar texts are.
+_COMMON = re.compile(
+    rf"(?:(?P<days>{_DAY}(?:(?:\.\.|,){_DAY})*)\s+)?(?:\*-\*-(?P<day>\*|\d\d?)\s+)?"
+    r"(?P<hour>\*|\d\d?):(?P<minute>\d\d?)(?::00?)?",
+    re.IGNORECASE,
+)
+_TIME = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?")
+_AWS = re.compile(r"(cron|rate)\((.*)\)", re.IGNORECASE)
+
+
+def suggest_syntax(expression: str) -> str:
+    """Return the end of a sentence that says what to write instead, or an empty string."""
+    text = expression.strip()
+    if _TIME.fullmatch(text):
+        return "; the time of a job that runs once is its `run_at`"
+    if instead := _SYSTEMD_WORDS.get(text.lower()):
+        return f"; write '{instead}'"
+    parts = text.split()
+    if len(parts) == 7:
+        return (
+            "; the seventh field of Quartz is the year: leave it out (`start_at` and `end_at` "
+            f"bound a job to years){_weekday_hint(parts[5])}"
+        )
+    if len(parts) < 5 and _SYSTEMD.search(text):
+        instead = _translate_systemd(text)
+        form = f"'{instead}'" if instead else "five fields, such as '0 9 * * MON-FRI'"
+        return f"; this is OnCalendar of systemd: write {form}"
+    if len(parts) == 6 and parts[5] == "*" and "?" in parts[4]:
+        return f"; if the last field is a year, write '{' '.join(parts[:5])}'"
+    return ""
+
+
+def explain_amazon(expression: str) -> str | None:
+    """Return what to write in place of `cron(…)` or `rate(…)`, or None for any other text."""
+    found = _AWS.fullmatch(expression.strip())
+    if not found:
+        return None
+    parts = found[2].split()
+    if found[1].lower() == "rate":
+        instead = f"`every: {parts[0]}{parts[1][:1]}`" if len(parts) == 2 else "`every`"
+        return f"is a rate of Amazon EventBridge; use {instead}"
+    year = " and the year" if len(parts) == 6 else ""
+    weekday = _weekday_hint(parts[4]) if len(parts) > 4 else ""
+    return f"is of Amazon EventBridge; without cron(…){year} it is '{' '.join(parts[:5])}'{weekday}"
+
+
+def _weekday_hint(weekday: str) -> str:
+    """Return a hint for weekdays that are numbers. Quartz and Amazon count from 1, for Sunday."""
+    if not re.search("[1-7]", re.sub("[#/].*", "", weekday)):
+        return ""
+    return "; write weekdays as names, because 1 is Monday here and Sunday there"
+
+
+def _translate_systemd(text: str) -> str | None:
+    """Return the cron expression of a common OnCalendar text, or None."""
+    found = _COMMON.fullmatch(text)
+    if not found:
+        return None
+    days = re.sub(_DAY, lambda day: day[0][:3].upper(), found["days"] or "*", flags=re.IGNORECASE)
+    hour = found["hour"] if found["hour"] == "*" else int(found["hour"])
+    day = found["day"] or "*"
+    day = day if day == "*" else str(int(day))
+    if "*" not in (day, days):
+        return None  # systemd wants both to match, cron either one.
+    weekday = days.replace("..", "-")
+    try:
+        Field(5).parse(weekday)
+    except CronSimError:
+        return None  # Such as MON-SUN: Sunday comes first in cron.
+    return f"{int(found['minute'])} {hour} {day} * {weekday}"

@@ -1,0 +1,71 @@
+"""Compile and check the expressions of `CRON_TASKS_REST_MAPPING`. Pure.
+
+An expression is JMESPath (https://jmespath.org/specification.html) with the functions of
+functions.py. JMESPath looks for a function only when it evaluates the expression, on a row. A wrong
+call is therefore looked for here, so that it stops the start and not each row.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jmespath
+from jmespath.exceptions import JMESPathError
+
+from cron_tasks.settings.functions import MappingFunctions
+from cron_tasks.text.display import printable
+from cron_tasks.text.english import number_of
+from cron_tasks.text.suggestions import suggest_nearest
+
+_OPTIONS = jmespath.Options(custom_functions=MappingFunctions())
+
+
+def compile_expression(text: str) -> Callable[[Any], Any]:
+    """Return a function that evaluates `text`. A plain key takes a tenth of JMESPath's time.
+
+    The function raises ValueError, TypeError, ArithmeticError or RecursionError on a value that the
+    expression does not fit.
+    """
+    key = find_plain_key(text)
+    if key is None:
+        compiled = jmespath.compile(text)
+        return lambda value: compiled.search(value, _OPTIONS)
+    return lambda value: value.get(key) if isinstance(value, dict) else None
+
+
+def find_plain_key(text: str) -> str | None:
+    """Return the key if the expression is a plain key, else None."""
+    node = jmespath.compile(text).parsed
+    return node["value"] if node["type"] == "field" else None
+
+
+def explain_fault(text: str) -> str | None:
+    """Return what is wrong with an expression, or None."""
+    try:
+        tree: Any = jmespath.compile(text).parsed
+    except JMESPathError as error:
+        return printable(str(error).splitlines()[0])
+    return next(filter(None, map(_explain_call, _walk_calls(tree))), None)
+
+
+def _walk_calls(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the node of each call of a function, the outer one first."""
+    if node["type"] == "function_expression":
+        yield node
+    for child in node["children"]:
+        if isinstance(child, dict):  # A slice has numbers.
+            yield from _walk_calls(child)
+
+
+def _explain_call(node: dict[str, Any]) -> str | None:
+    """Return why there is no such call, or None."""
+    name, given = node["value"], len(node["children"])
+    known = MappingFunctions.FUNCTION_TABLE.get(name)
+    if known is None:
+        near = suggest_nearest(name, sorted(MappingFunctions.FUNCTION_TABLE))
+        return f"there is no function {printable(name)}(){near}"
+    signature = known["signature"]
+    wanted, is_open = len(signature), bool(signature) and signature[-1].get("variadic", False)
+    if given == wanted or (is_open and given > wanted):
+        return None
+    least = "at least " if is_open else ""
+    return f"{name}() takes {least}{number_of(wanted, 'argument')}, got {given}"
