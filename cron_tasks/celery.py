@@ -55,6 +55,7 @@ def make_configuration(settings: Settings) -> dict[str, object]:
         # No message is ever unacknowledged (broker/transport.py) or prefetched by a worker.
         "task_queues": [make_worker_queue(settings.default_queue)],
         "task_default_queue": settings.default_queue,
+        "task_routes": {keys.SYNC_TASK: {"queue": keys.SYNC_QUEUE}},
         "task_acks_late": False,
         "worker_disable_prefetch": True,
         "worker_prefetch_multiplier": 1,
@@ -111,6 +112,7 @@ app = Celery("cron_tasks", amqp=Unacknowledged, include=["cron_tasks.tasks"])
 settings = _load_settings()
 app.conf.update(make_configuration(settings))
 app.steps["consumer"].add(EventsTogether)
+app.steps["worker"].add("cron_tasks.broker.beside:SyncBeside")
 logs.install_for_celery()
 if (command := click.get_current_context(silent=True)) and command.invoked_subcommand == "flower":
     from cron_tasks.flower import access

@@ -147,6 +147,7 @@ class Scheduler(EntryScheduler):
         if time.monotonic() < self._compare_at:
             return
         self._compare_at = time.monotonic() + LONGEST_WAIT
+        self._pokes.request_again()
         if self._comparison.step().needs_sync:
             self._poke()
 

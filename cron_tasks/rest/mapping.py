@@ -96,6 +96,14 @@ class Shape:
         """Return an empty account of what the mapping finds in a list."""
         return Finds(list(self._needed))
 
+    @property
+    def maps_rows_alone(self) -> bool:
+        """Return whether a row is the same in the list and by itself.
+
+        An expression for `jobs` may leave rows out, or take them from inside of others.
+        """
+        return not self._in_memory
+
     def find_rows(self, document: Document) -> Iterator[Any]:
         """Yield the rows of a page as the service has them. Raises Malformed, maybe at the end."""
         if not self._in_memory:

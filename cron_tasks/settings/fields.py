@@ -78,6 +78,11 @@ class Settings(BaseSettings):
     rest_jobs_path: values.UrlPath = _setting(
         "/api/cronjobs/", "Where the list of jobs is", "a path that starts with /"
     )
+    rest_job_path: values.JobPath = _setting(
+        "{REST_JOBS_PATH}{id}/",
+        "Where a single job is, read when a poke names its id",
+        "a path with {id} in it, such as /api/cronjobs/{id}/",
+    )
     rest_token: values.Token | None = _setting(
         None,
         "Sent as `Authorization: Bearer …`. Never logged and never shown",

@@ -185,6 +185,12 @@ RedisUrl = Annotated[SecretStr, AfterValidator(_normalize_redis_url)]
 BaseUrl = Annotated[str, AfterValidator(_normalize_base_url)]
 SourceUrl = Annotated[str, AfterValidator(_normalize_source_url)]
 UrlPath = Annotated[str, Field(pattern="^/"), AfterValidator(_check_visible)]
+JobPath = Annotated[
+    str,
+    Field(pattern=r"^(/|\{REST_JOBS_PATH\})"),
+    AfterValidator(_check_visible),
+    AfterValidator(_check_id_placeholder),
+]
 ReportPath = Annotated[UrlPath, AfterValidator(_check_id_placeholder)]
 Token = Annotated[SecretStr, AfterValidator(_check_token)]
 AuthScheme = Annotated[str, AfterValidator(_check_scheme)]
