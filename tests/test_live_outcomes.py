@@ -126,9 +126,9 @@ ENDS = {
     "disabled": ("skipped", "disabled", [], "the job was disabled before it could start"),
     "removed": ("skipped", "removed", [], "the job was removed before it could start"),
     "running": ("skipped", "cancelled", ["cut off"], "somebody cancelled it while it ran"),
-    "paused-2": ("failed", "paused", ["answered"], "not tried again, as the job was paused"),
+    "paused-2": ("failed", "paused", ["answered"], "not retried because the job was paused"),
     "cancelled-2": ("skipped", "cancelled", ["answered"], "while it waited for attempt 2"),
-    "disabled-2": ("failed", "disabled", ["answered"], "not tried again, as the job was disabled"),
+    "disabled-2": ("failed", "disabled", ["answered"], "not retried because the job was disabled"),
     "removed-2": ("skipped", "removed", ["answered"], "while the run waited for attempt 2"),
 }
 

@@ -46,6 +46,7 @@ SYNC_WANTED = "cron_tasks:sync:wanted"
 SYNC_TAKEN = "cron_tasks:sync:taken"
 REPORTS = "cron_tasks:reports"
 REPORTED_ERRORS = "cron_tasks:reports:errors"
+REFUSED_REPORTS = "cron_tasks:reports:refused"
 REPORTS_LOCK = "cron_tasks:reports:lock"
 
 #: Followed by the queue, a colon and the id of a notification.

@@ -24,6 +24,7 @@ from cron_tasks.registry.rejections import (
     store_errors_to_report,
     store_rejected,
 )
+from cron_tasks.registry.report_requests import forget_refused, request_reports
 from cron_tasks.registry.wanted import (
     ALL,
     is_anything_wanted,
@@ -54,6 +55,9 @@ from cron_tasks.sync.state import (
 )
 
 log = structlog.get_logger("cron_tasks.sync")
+
+#: Seconds within which a new job is reported, even if the sync that added it does not end.
+REPORTED_WITHIN = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,13 +262,20 @@ class Reconciler:
         def notify_of_overtaken(ticks: list[Overtaken], reason: str) -> None:
             list_overtaken(self.ledger, self.settings, ticks, reason, clock())
 
+        added = [desired.job.id for desired in changes.added]
+        if reporting := bool(self.settings.rest_report_path):
+            # In case this process ends before the jobs are written and reported below.
+            request_reports(self.redis, added, clock() + REPORTED_WITHIN)
         writer = Writer(self.redis, self.registry.audited, fence, notify_of_overtaken)
         writer.write(changes, clock, last_read, count_written)
         self.ledger.let_go(set(changes.removed))
         rejected = [*others, *changes.rejected]
         for row in store_rejected(self.redis, rejected, fence):
             log.warning("job.rejected", job_id=row.id, place=row.place, errors=row.errors)
-        if self.settings.rest_report_path:
+        forget_refused(self.redis, changes.removed)
+        if reporting:
+            # The service learns when a new job first runs.
+            request_reports(self.redis, added, clock())
             store_errors_to_report(self.redis, rejected, clock(), fence)
 
     def _read_list(

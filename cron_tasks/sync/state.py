@@ -56,6 +56,8 @@ def load_permissions(settings: Settings) -> Permissions:
 
 def service_of(settings: Settings) -> str:
     """Return the URL of the list in the settings. All spellings of a URL give the same text."""
+    if settings.rest_url and settings.rest_url.startswith("file:"):
+        return settings.rest_url
     return _normalize_url(settings.rest_url or "", settings.rest_jobs_path)
 
 
