@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -225,6 +226,17 @@ def test_queues_are_compared_with_those_of_jobs_that_are_not_read(
     assert [each.id for each in read_rejected(system.redis)] == ["2"]
     rest.jobs[0] = job(1, name="new", **use[first])
     assert system.read(1) == ["1/"], "its queues are those that it had"
+
+
+def test_jobs_from_a_file_are_read_as_a_whole(redis: Redis, tmp_path: Path) -> None:
+    file = tmp_path / "jobs.json"
+    reconciler = Reconciler(redis, Settings(rest_url=f"file://{file}"))
+    for name in ("old", "new"):
+        file.write_text(json.dumps([job(1, name=name), job(2)]))
+        report = reconciler.sync(time.time, ids=["1"])
+        assert report is not None
+        assert report.state == "ok", report.detail
+        assert Registry(redis).get_job("1").name == name
 
 
 def test_a_registry_that_is_gone_has_the_list_read(system: System) -> None:

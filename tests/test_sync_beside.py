@@ -109,12 +109,18 @@ def test_flower_sees_the_task_and_what_it_returned(
     with App("watching", broker=redis_url, set_as_current=False) as app, app.connection() as link:
         receiver = app.events.Receiver(link, handlers={"*": seen.append})
         with receiver.consumer_context() as (connection, _, _):
+
+            def receive() -> bool:
+                with suppress(TimeoutError):
+                    connection.drain_events(timeout=0.1)
+                return bool(seen)
+
+            # The first read subscribes to the events. Heartbeats are among them.
+            wait_until(receive, "an event")
             task_id = ask(redis_url)
 
             def ended() -> bool:
-                with suppress(TimeoutError):
-                    connection.drain_events(timeout=0.1)
-                return "task-succeeded" in events_of(task_id)
+                return receive() and "task-succeeded" in events_of(task_id)
 
             wait_until(ended, "the end of the task")
     events = events_of(task_id)

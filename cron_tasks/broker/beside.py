@@ -12,6 +12,7 @@ It is the pool with threads, because a kombu event loop has room for one asynchr
 """
 
 import threading
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -19,6 +20,7 @@ from celery.bootsteps import StartStopStep
 from celery.concurrency.prefork import TaskPool
 from celery.worker.request import Request
 from kombu import Consumer
+from kombu.exceptions import ChannelError, OperationalError
 from redis.exceptions import RedisError
 
 from cron_tasks.broker.transport import UNREADABLE_ERRORS, make_worker_queue
@@ -31,6 +33,8 @@ log = structlog.get_logger("cron_tasks.broker")
 LOOK_EVERY = 1.0
 #: Seconds until a sync counts as lost whose process is gone. Its result may still be in the pipe.
 LOST_AFTER = 1.0
+#: What a broker that is away raises, and a message that transport.py has dropped.
+AWAY = (RedisError, OSError, ChannelError, OperationalError)
 
 
 class SyncBeside(StartStopStep):
@@ -53,6 +57,7 @@ class SyncBeside(StartStopStep):
         elif self.enabled:
             queues.deselect(SYNC_QUEUE)
         self._closing = threading.Event()
+        self._is_connected = True
 
     def create(self, worker: Any) -> None:
         self._pool = TaskPool(
@@ -83,7 +88,6 @@ class SyncBeside(StartStopStep):
 
     def _read(self, worker: Any) -> None:
         """Run what arrives in the queue until the worker ends. Wait for a broker that is away."""
-        was_away = False
         while not self._closing.is_set():
             try:
                 with (
@@ -94,15 +98,14 @@ class SyncBeside(StartStopStep):
                     ) as dispatcher,
                 ):
                     self._drain(worker, connection, dispatcher)
-            except Exception as error:
-                if not isinstance(error, RedisError | OSError):
-                    log.exception("sync.queue_unread")
-                elif not was_away:
+            except AWAY as error:
+                if self._is_connected:
                     log.warning("sync.queue_unread", error=str(error))
-                was_away = True
-                self._closing.wait(LOOK_EVERY)
-            else:
-                was_away = False
+                self._is_connected = False
+            except Exception:
+                # Without this thread, nothing would sync here any more.
+                log.exception("sync.queue_unread")
+            self._closing.wait(LOOK_EVERY)
 
     def _drain(self, worker: Any, connection: Any, dispatcher: Any) -> None:
         def run(message: Any) -> None:
@@ -120,10 +123,9 @@ class SyncBeside(StartStopStep):
         queue = make_worker_queue(SYNC_QUEUE)
         with Consumer(connection, [queue], on_message=run, accept=["json"], no_ack=True):
             while not self._closing.is_set():
-                try:
+                with suppress(TimeoutError):
                     connection.drain_events(timeout=LOOK_EVERY)
-                except TimeoutError:
-                    continue
+                self._is_connected = True
 
 
 def _make_request(message: Any, worker: Any, dispatcher: Any, errors: Any) -> Request | None:

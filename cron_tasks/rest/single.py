@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
+from cron_tasks.errors import SourceError
 from cron_tasks.jobs.validation import row_id
 from cron_tasks.rest.failures import JOB_HINTS
+from cron_tasks.rest.files import path_of
 from cron_tasks.rest.mapping import Shape
 from cron_tasks.rest.pages import Fetcher
 from cron_tasks.rest.rows import Document, Malformed
@@ -23,6 +25,8 @@ def read_jobs(settings: Settings, ids: Sequence[str]) -> list[tuple[str, Any]]:
     REST_DEADLINE applies to all of them together. Raises SourceError at the first one that does not
     arrive, for whatever reason. A missing row is one of the reasons.
     """
+    if path_of(settings) is not None:
+        raise SourceError("jobs from files are read as a whole")
     shape = Shape(settings.rest_mapping or {})
     fetcher = Fetcher(settings, "the job", JOB_HINTS)
     try:
