@@ -19,7 +19,8 @@ from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.registry.wanted import is_anything_wanted, take_wanted
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
-from cron_tasks.sync.reconciler import Reconciler, Report
+from cron_tasks.sync.outcome import Report
+from cron_tasks.sync.reconciler import Reconciler
 from cron_tasks.sync.state import find_drift
 
 AT = "2099-01-01T00:00:00Z"

@@ -1,18 +1,14 @@
 """Reconcile the registry with the REST service: read, plan, apply."""
 
 import gc
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from redis import Redis
 
 from cron_tasks.errors import SourceError, WriteRefused
-from cron_tasks.jobs.job import KNOWN_FIELDS, Job
-from cron_tasks.jobs.messages import describe_unknown_fields
 from cron_tasks.jobs.rejected import Rejected
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Overtaken
@@ -40,10 +36,10 @@ from cron_tasks.rest.single import read_jobs
 from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
+from cron_tasks.sync.outcome import Report, log_changes, log_report
 from cron_tasks.sync.rows import count_scheduled, plan_rows
 from cron_tasks.sync.state import (
     SourceStatus,
-    State,
     adjust_counts,
     find_drift,
     load_permissions,
@@ -58,32 +54,6 @@ log = structlog.get_logger("cron_tasks.sync")
 
 #: Seconds within which a new job is reported, even if the sync that added it does not end.
 REPORTED_WITHIN = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """The outcome of a sync, or of a preview. In a state other than ok, nothing was changed.
-
-    `detail` then gives the reason.
-    """
-
-    state: State
-    changes: Changes
-    detail: str = ""
-    not_modified: bool = False
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the fields of docs/contract.md, section 5, and `state` and `detail`."""
-        changes = self.changes
-        return {
-            "state": self.state,
-            "detail": self.detail,
-            "added": [desired.job.id for desired in changes.added],
-            "changed": [desired.job.id for desired in changes.changed],
-            "removed": changes.removed,
-            "unchanged": changes.unchanged,
-            "rejected": [{"id": each.id, "errors": each.errors} for each in changes.rejected],
-        }
 
 
 def make_policy(settings: Settings, force: bool = False) -> Policy:
@@ -192,7 +162,7 @@ class Reconciler:
         scheduled = count_scheduled(self.redis, ids) - scheduled
         if changes.added or changes.changed or changes.rejected or new:
             adjust_counts(self.redis, fence, len(changes.added), scheduled, new)
-        _log_changes(changes)
+        log_changes(changes)
         return Report("ok", changes)
 
     @_no_garbage_collection()
@@ -219,7 +189,7 @@ class Reconciler:
             self._apply_changes(report.changes, clock, last_read, progress, fence)
         result = report.state, report.detail
         store_outcome(self.redis, self.settings, fence, clock(), begun, result, validators, before)
-        _log_report(report, before)
+        log_report(report, before)
         return report
 
     def _refusal_of_another(self, before: SourceStatus, force: bool) -> str | None:
@@ -299,54 +269,3 @@ class Reconciler:
         if changes.refusal:
             return Report("refused", changes, changes.refusal), None
         return Report("ok", changes), validators
-
-
-def _log_report(report: Report, before: SourceStatus) -> None:
-    """Log a change of state, and what changed in the registry. Log nothing if nothing changed."""
-    if report.state == "ok":
-        if before.state not in (None, "ok"):
-            log.info("sync.recovered", was=before.state, since=before.since)
-        _log_changes(report.changes)
-    elif (report.state, report.detail) != (before.state, before.detail):
-        log.error(f"sync.{report.state}", detail=report.detail, changed="nothing")
-
-
-def _log_changes(changes: Changes) -> None:
-    if changes:
-        log.info(
-            "sync.done",
-            added=len(changes.added),
-            changed=len(changes.changed),
-            removed=len(changes.removed),
-            unchanged=changes.unchanged,
-            rejected=len(changes.rejected),
-        )
-    written = [desired.job for desired in (*changes.added, *changes.changed)]
-    for job in written:
-        for warning in job.lost_switches:
-            log.warning("job.warning", job_id=job.id, warning=warning)
-    _log_unknown_fields(written)
-    _log_left_out(written)
-
-
-def _log_unknown_fields(jobs: Sequence[Job]) -> None:
-    """Log the unknown fields of all written jobs in one line, the commonest first."""
-    rows = Counter(name for job in jobs for name in job.unknown_fields)
-    if rows:
-        names = tuple(name for name, _ in rows.most_common())
-        first = next(job.id for job in jobs if job.unknown_fields)
-        log.warning(
-            "sync.unknown_fields",
-            warning=describe_unknown_fields(names, KNOWN_FIELDS),
-            jobs=sum(bool(job.unknown_fields) for job in jobs),
-            job_id=first,
-        )
-
-
-def _log_left_out(jobs: Sequence[Job]) -> None:
-    """Log in one line that faulty fields of written jobs are left out, with the first fault."""
-    found = [job for job in jobs if job.left_out]
-    if found:
-        first = found[0]
-        warning = first.left_out[0]
-        log.warning("sync.left_out", warning=warning, jobs=len(found), job_id=first.id)
