@@ -33,7 +33,7 @@ log = structlog.get_logger("cron_tasks.broker")
 LOOK_EVERY = 1.0
 #: Seconds until a sync counts as lost whose process is gone. Its result may still be in the pipe.
 LOST_AFTER = 1.0
-#: What a broker that is away raises, and a message that transport.py has dropped.
+#: The errors of a broker that is away, and of a message that transport.py has dropped.
 AWAY = (RedisError, OSError, ChannelError, OperationalError)
 
 

@@ -22,7 +22,7 @@ from cron_tasks.rest.rows import Document, Malformed
 from cron_tasks.settings import Settings
 from cron_tasks.text.display import printable
 
-#: What identifies the state of a file: its time, size and inode.
+#: The state of a file: its time, size and inode.
 Stamp = tuple[str, int, int, int]
 _YAML = (".yaml", ".yml")
 _SUFFIXES = (".json", *_YAML)

@@ -28,7 +28,7 @@ _NAMED = 12
 
 @dataclass(slots=True)
 class Finds:
-    """What the expressions of a mapping found in the rows of one list.
+    """The results of a mapping: which expressions found something in the rows of one list.
 
     `missing` are the groups of needed fields of which no row had one so far, each with the
     expressions of its mapped fields. `failure` is why the first row was not mapped. `fields` are
