@@ -107,8 +107,10 @@ def _slow(
     target: str, job: str, every: int, overlap: str, attempts: int, timeout: int
 ) -> dict[str, Any]:
     kind = job.partition("-")[0]
-    action = {"type": "task", "name": "chaos.work"}
+    action: dict[str, Any] = {"type": "task", "name": "chaos.work"}
+    queue = "cron_tasks"  # Our own workers include the task.
     if kind == "http":
+        queue = ""
         attempt = {"Attempt": "$attempt"}
         action = {"type": "http", "method": "POST", "url": target, "headers": attempt}
     return {
@@ -116,6 +118,7 @@ def _slow(
         "name": f"{kind} every {every} s, {overlap}, {attempts} attempts",
         "every": every,
         "action": action,
+        "queue": queue,
         "overlap": overlap,
         "timeout": timeout,
         "retry": {"max_attempts": attempts, "backoff": 1, "max_backoff": 3},

@@ -55,6 +55,7 @@ def make_configuration(settings: Settings) -> dict[str, object]:
         # No message is ever unacknowledged (broker/transport.py) or prefetched by a worker.
         "task_queues": [make_worker_queue(settings.default_queue)],
         "task_default_queue": settings.default_queue,
+        "task_routes": {keys.SYNC_TASK: {"queue": keys.SYNC_QUEUE}},
         "task_acks_late": False,
         "worker_disable_prefetch": True,
         "worker_prefetch_multiplier": 1,
@@ -67,18 +68,20 @@ def make_configuration(settings: Settings) -> dict[str, object]:
         "beat_scheduler": "cron_tasks.beat:Scheduler",
         "beat_max_loop_interval": 2,
         "beat_enable_remote_control": True,
-        "beat_schedule": {
-            keys.SYNC_TASK: {
-                "task": keys.SYNC_TASK,
-                "schedule": timedelta(seconds=settings.sync_interval),
-                # While no worker is running, one sync in the queue is enough.
-                "options": {"expires": settings.sync_interval},
-            }
-        },
+        "beat_schedule": {keys.SYNC_TASK: _schedule_sync(settings.sync_interval)},
         # beat/ makes its own client. RedBeat only shows this URL, and warns where it has to guess.
         "redbeat_redis_url": url if url.startswith("unix:") else broker_url,
         "redbeat_redis_options": {"socket_timeout": TIMEOUT},
         "redbeat_lock_timeout": LEADER_TTL,
+    }
+
+
+def _schedule_sync(interval: float) -> dict[str, object]:
+    return {
+        "task": keys.SYNC_TASK,
+        "schedule": timedelta(seconds=interval),
+        # While no worker is running, one sync in the queue is enough.
+        "options": {"expires": interval},
     }
 
 
@@ -109,6 +112,7 @@ app = Celery("cron_tasks", amqp=Unacknowledged, include=["cron_tasks.tasks"])
 settings = _load_settings()
 app.conf.update(make_configuration(settings))
 app.steps["consumer"].add(EventsTogether)
+app.steps["worker"].add("cron_tasks.broker.beside:SyncBeside")
 logs.install_for_celery()
 if (command := click.get_current_context(silent=True)) and command.invoked_subcommand == "flower":
     from cron_tasks.flower import access

@@ -1,7 +1,8 @@
 """A real HTTP server that lists jobs, and misbehaves on demand in the ways real services do.
 
 with RestServer([{"id": 1, ...}]) as rest:
-    rest.jobs.append(...)             # served at /api/cronjobs/ with an ETag of the content
+    rest.jobs.append(...)             # served at /api/cronjobs/ with an ETag of the content, and
+                                      # each at /api/cronjobs/<id>/
     rest.answer = status(503)         # from now on; None: behave again
     rest.requests                     # [(method, path, headers), ...]
     rest.patches                      # [(job id, body), ...], applied to `jobs`
@@ -61,8 +62,9 @@ class Handler(BaseHTTPRequestHandler):
     do_HEAD = do_POST = do_PUT = do_DELETE = do_GET
 
     def _list_jobs(self) -> None:
-        if urlsplit(self.path).path != JOBS_PATH:
-            self.reply(404, b'{"detail": "Not Found"}')
+        path = urlsplit(self.path).path
+        if path != JOBS_PATH:
+            self._show_job(unquote(path.removeprefix(JOBS_PATH).removesuffix("/")))
             return
         body = json.dumps(self.rest.jobs).encode()
         etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
@@ -70,6 +72,13 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(304, b"", ETag=etag)
         else:
             self.reply(200, body, ETag=etag)
+
+    def _show_job(self, job_id: str) -> None:
+        rows = [row for row in self.rest.jobs if str(row["id"]) == job_id]
+        if rows:
+            self.reply(200, json.dumps(rows[0]).encode())
+        else:
+            self.reply(404, b'{"detail": "Not Found"}')
 
     def reply(self, code: int, body: bytes = b"", **headers: str) -> None:
         """Send an answer; `Content_Type="text/html"` becomes the header Content-Type."""

@@ -10,7 +10,8 @@ from cron_tasks.jobs.rejected import Rejected
 from cron_tasks.jobs.validation import validate_row
 from cron_tasks.registry.registry import Registry
 from cron_tasks.settings import Settings
-from cron_tasks.sync.reconciler import Reconciler, Report
+from cron_tasks.sync.outcome import Report
+from cron_tasks.sync.reconciler import Reconciler
 
 SEVEN = '{"id": 7, "name": "x", "every": 60, "a": []}'
 OTHER = '{"id": 8, "name": "x", "every": 60}'

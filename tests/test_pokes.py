@@ -19,8 +19,8 @@ LATER = {"id": 1, "name": "later", "run_at": "2099-01-01T00:00:00Z"}
 
 
 def syncs(redis: Redis) -> int:
-    """The syncs that are asked for in Celery's queue."""
-    rows = redis.lrange("cron_tasks", 0, -1)
+    """The syncs that are asked for in their Celery queue."""
+    rows = redis.lrange(keys.SYNC_QUEUE, 0, -1)
     return [json.loads(row)["headers"]["task"] for row in rows].count(keys.SYNC_TASK)
 
 

@@ -506,3 +506,75 @@ def test_workers_report_without_delaying_runs(
     assert worker.output.count("report.service_away") == 1
     assert worker.output.count("report.service_back") == 1
     assert worker.terminate() == 0
+
+
+def report_from(redis: Redis, rest: RestServer, path: str, clock: Clock) -> int:
+    """What a worker that was started with this path reports."""
+    reporter = Reporter(redis, settings(rest, rest_report_path=path))
+    try:
+        return reporter.send_due_reports(clock)
+    finally:
+        redis.delete(keys.REPORTS_LOCK)
+
+
+@pytest.mark.parametrize("code", [301, 404, 405])
+def test_refused_reports_are_sent_again_to_another_path(
+    redis: Redis, rest: RestServer, clock: Clock, code: int
+) -> None:
+    rest.jobs = [{"id": number, "name": "x", "cron_expression": "0 * * * *"} for number in (1, 2)]
+    Reconciler(redis, settings(rest)).sync(clock)
+    mark(redis, ["1", "2", "gone"], NOW)
+    rest.answer_patch = answers.reply(code, b"", Location="/elsewhere/")
+    wrong, right = "/wrong/{id}", PATH
+    assert report_from(redis, rest, wrong, clock) == 0
+    assert waiting(redis) == []
+    rest.answer_patch, rest.patches = None, []
+    assert report_from(redis, rest, wrong, clock) == 0
+    assert rest.patches == [], "to the same address they go with newer news only"
+    assert report_from(redis, rest, right, clock) == 2
+    assert sorted(job_id for job_id, _ in rest.patches) == ["1", "2"]
+    assert not redis.exists(keys.REFUSED_REPORTS)
+
+
+def test_the_refused_report_of_a_removed_job_is_forgotten(
+    redis: Redis, rest: RestServer, clock: Clock
+) -> None:
+    rest.jobs = [{"id": number, "name": "x", "cron_expression": "0 * * * *"} for number in (1, 2)]
+    Reconciler(redis, settings(rest)).sync(clock)
+    mark(redis, ["1", "2"], NOW)
+    rest.answer_patch = answers.status(405)
+    report_from(redis, rest, PATH, clock)
+    assert redis.hkeys(keys.REFUSED_REPORTS) == ["1", "2"]
+    del rest.jobs[0]
+    Reconciler(redis, settings(rest)).sync(clock)
+    assert redis.hkeys(keys.REFUSED_REPORTS) == ["2"]
+    redis.delete(keys.REFUSED_REPORTS)
+
+
+def test_a_path_without_the_slash_that_django_needs_is_named(
+    redis: Redis, rest: RestServer, clock: Clock
+) -> None:
+    finish(redis, rest)
+    rest.answer_patch = answers.redirect(f"{rest.url}{JOBS_PATH}7/", 301)
+    with capture_logs() as logs:
+        report_from(redis, rest, PATH, clock)
+    (line,) = [line for line in logs if line["event"] == "report.refused"]
+    assert line["cause"].endswith("check CRON_TASKS_REST_REPORT_PATH: end it with a slash")
+
+
+def test_a_new_job_is_reported_before_its_first_run(
+    redis: Redis, rest: RestServer, clock: Clock
+) -> None:
+    row = {"id": "7", "name": "x", "cron_expression": "0 * * * *"}
+    rest.jobs = [row]
+    given = settings(rest, rest_report_path=PATH)
+    Reconciler(redis, given).sync(clock)
+    assert Reporter(redis, given).send_due_reports(clock) == 1
+    assert rest.patches == [("7", {"next_run_at": OK["next_run_at"], "config_error": None})]
+    redis.delete(keys.REPORTS_LOCK)
+    rest.jobs[0] = rest.jobs[0] | {"name": "edited"}
+    Reconciler(redis, given).sync(clock)
+    assert waiting(redis) == [], "once"
+    redis.flushall()
+    Reconciler(redis, settings(rest)).sync(clock)
+    assert waiting(redis) == [], "without REST_REPORT_PATH"

@@ -14,7 +14,8 @@ from cron_tasks.registry.registry import Registry
 from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
-from cron_tasks.sync.reconciler import Reconciler, Report
+from cron_tasks.sync.outcome import Report
+from cron_tasks.sync.reconciler import Reconciler
 
 NOW = 1_800_000_000.0  # 2027-01-15 08:00:00 UTC
 DAILY = {"id": 7, "name": "Water the plants", "cron_expression": "0 9 * * *"}

@@ -146,7 +146,7 @@ def test_a_malformed_message_costs_a_new_connection_and_no_slot(
 ) -> None:
     """Celery has reserved the worker's one slot for it before it fails; no slot, no more runs."""
     rest.jobs = [{"id": 1, "name": "x", "every": 1}]
-    celery.run("call", "cron_tasks.sync_jobs")
+    celery.run("call", "cron_tasks.run_job", "--args", '["1"]')
     message = json.loads(redis.lpop("cron_tasks") or b"")
     message["headers"]["timelimit"] = 5
     redis.rpush("cron_tasks", json.dumps(message))

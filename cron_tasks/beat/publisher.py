@@ -37,9 +37,9 @@ class Publisher:
         self._full: dict[str | None, tuple[float, bool]] = {}
 
     def request_sync(self) -> None:
-        """Send the message that has a worker sync now."""
+        """Send the message that has a worker sync what is wanted (registry/wanted.py) now."""
         every = self.app.conf.beat_schedule[keys.SYNC_TASK]["options"]["expires"]
-        self._send(keys.SYNC_TASK, [], {"expires": every})
+        self._send(keys.SYNC_TASK, [[]], {"expires": every})
 
     def send_ticks(self, due: Sequence[Due]) -> None:
         """Send a hint for each tick. The sweep sends those again that nobody receives.

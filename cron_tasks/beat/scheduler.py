@@ -10,6 +10,8 @@ from kombu.exceptions import BatchPublishError, OperationalError  # type: ignore
 from redis.exceptions import RedisError
 
 from cron_tasks.beat.due import Batch, Page, Row, judge_page, read_page
+from cron_tasks.beat.files import EVERY as FILES_EVERY
+from cron_tasks.beat.files import FileWatch
 from cron_tasks.beat.leadership import Leadership
 from cron_tasks.beat.lookahead import Lookahead
 from cron_tasks.beat.pokes import Pokes
@@ -21,6 +23,7 @@ from cron_tasks.celery import LEADER_TTL, settings, touch_alive_file
 from cron_tasks.ledger.ledger import LEASE, Ledger, LockLost
 from cron_tasks.registry.quarantine import quarantine_entry
 from cron_tasks.repair.comparison import Comparison
+from cron_tasks.rest.files import path_of
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect, is_wrong_type
 
@@ -63,6 +66,9 @@ class Scheduler(EntryScheduler):
         self._sweep_after = 0.0
         self._rebuild_at = self._compare_at = 0.0
         self._comparison = Comparison(self.redis, settings, lambda: self.clock())
+        path = path_of(settings)
+        self._files = FileWatch(path) if path else None
+        self._longest_wait = min(LONGEST_WAIT, FILES_EVERY) if path else LONGEST_WAIT
 
     def tick(self, *_: Any, **__: Any) -> float:
         """Lead or stand by for a moment. Return the seconds to sleep before the next call.
@@ -102,6 +108,8 @@ class Scheduler(EntryScheduler):
         if not page.is_complete:
             self._rebuild()
         self._compare()
+        if self._files and self._files.has_changed():
+            self._poke()
         if not self._sweep(now) and not self._judge_ahead(page.next_due):
             self._wait(min(page.next_due, page.next_deadline))
         return 0.0
@@ -139,6 +147,7 @@ class Scheduler(EntryScheduler):
         if time.monotonic() < self._compare_at:
             return
         self._compare_at = time.monotonic() + LONGEST_WAIT
+        self._pokes.request_again()
         if self._comparison.step().needs_sync:
             self._poke()
 
@@ -209,8 +218,11 @@ class Scheduler(EntryScheduler):
         self._set_up()
 
     def _wait(self, upcoming: float) -> None:
-        """Sleep until the next tick, an edit or a poke, and at most LONGEST_WAIT."""
-        until = min(upcoming, self.clock() + LONGEST_WAIT)
+        """Sleep until the next tick, an edit or a poke, and at most LONGEST_WAIT.
+
+        If the jobs are in files, look at these once a second.
+        """
+        until = min(upcoming, self.clock() + self._longest_wait)
         if (pause := until - self.clock()) > COARSE:
             if self._pokes.wait(pause - COARSE):
                 return

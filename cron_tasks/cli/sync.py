@@ -10,7 +10,8 @@ from cron_tasks.jobs.rejected import Rejected
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.settings import load
-from cron_tasks.sync.reconciler import Reconciler, Report
+from cron_tasks.sync.outcome import Report
+from cron_tasks.sync.reconciler import Reconciler
 from cron_tasks.text.display import printable
 
 #: Most jobs shown for each kind of change.

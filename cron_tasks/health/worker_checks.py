@@ -64,7 +64,9 @@ def check_foreign_workers(system: System) -> Result:
 def check_waiting(system: System) -> Result:
     """Count the messages in each queue that workers consume or jobs use."""
     consumed = {queue for worker in system.workers for queue in worker.queues}
-    names = consumed | system.needs.worker_queues(system.settings)
+    if system.settings.default_queue in consumed:
+        consumed.add(keys.SYNC_QUEUE)  # by the same workers, beside their pool
+    names = consumed | {keys.SYNC_QUEUE} | system.needs.worker_queues(system.settings)
     is_well, texts = True, []
     for name, backlog in sorted(read_backlogs(system.redis, names).items()):
         age = _age_of_oldest(backlog, system)

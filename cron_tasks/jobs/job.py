@@ -182,7 +182,7 @@ TIMING = tuple(name for name in parse.__kwdefaults__ or () if name != "identity"
 _COMPUTED = {"schedule", "written", "extra"}
 #: All other fields of a row.
 OPTIONS = Job.model_fields.keys() - _COMPUTED | {"is_active"}
-#: What is expected in each field, by its path.
+#: The valid values of each field, by its path.
 EXPECTED = describe_fields(Job, _NESTED) | {"is_active": "true or false"}
 #: All fields of a row, and those of its objects by their path.
 KNOWN_FIELDS = (*TIMING, *(name for name in EXPECTED if name not in _COMPUTED))

@@ -33,15 +33,20 @@ def store_rejected(redis: Redis, rejected: Sequence[Rejected], fence: Fence) -> 
 
 def read_rejected(redis: Redis) -> list[Rejected]:
     """Return the rows that validation rejected, then the entries that beat quarantined."""
-    rows = cast("dict[str, str]", redis.hgetall(keys.REJECTED)).values()
     quarantined = cast("dict[str, str]", redis.hgetall(keys.SET_ASIDE)).items()
     return [
-        *(Rejected(**row | {"errors": tuple(row["errors"])}) for row in map(orjson.loads, rows)),
+        *read_rejected_rows(redis),
         *(
             Rejected(keys.job_id_of(key), f"entry {key}", (reason,), None)
             for key, reason in quarantined
         ),
     ]
+
+
+def read_rejected_rows(redis: Redis) -> list[Rejected]:
+    """Return the rows that validation rejected."""
+    rows = cast("dict[str, str]", redis.hgetall(keys.REJECTED)).values()
+    return [Rejected(**row | {"errors": tuple(row["errors"])}) for row in map(orjson.loads, rows)]
 
 
 def store_errors_to_report(

@@ -23,6 +23,7 @@ from redis.exceptions import RedisError
 
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.registry.registry import Registry
+from cron_tasks.registry.report_requests import note_refused, retry_refused
 from cron_tasks.registry.skips import group_by_job
 from cron_tasks.rest.reports import Patcher, ReportAnswer
 from cron_tasks.schedules.iso8601 import iso_utc
@@ -96,6 +97,9 @@ class Reporter:
         # By job: the last status that was not a success, and the number of times in a row.
         self._troubles: dict[str, tuple[int, int]] = {}
         self._path_checked = False
+        #: Where reports go, for people and to notice that it has changed.
+        self._address = f"{settings.rest_url}{settings.rest_report_path}"
+        self._retried_refused = False
 
     def send_due_reports(self, clock: Callable[[], float]) -> int:
         """Send reports until none is due or the service is away. Return how many it accepted."""
@@ -119,6 +123,10 @@ class Reporter:
         """
         if not take_or_extend(self._lock) or now < self._not_before:
             return []
+        if not self._retried_refused:
+            if count := retry_refused(self.redis, self._address, now):
+                log.info("report.retried", jobs=count, address=self._address)
+            self._retried_refused = True
         limit = 1 if self._failures else PAGE
         due: Any = self.redis.zrangebyscore(keys.REPORTS, "-inf", now, 0, limit, withscores=True)
         return [(job_id, score) for job_id, score in due]
@@ -165,9 +173,12 @@ class Reporter:
         self._judge_service([answer for *_, answer in sent], now)
         news: dict[str, list[str]] = defaultdict(list)
         results: list[tuple[str, float, float | str]] = []
+        refused: list[str] = []
         for job_id, score, answer in sent:
             again: float | str = ""  # Not again until there is newer news.
             status, tries = self._troubles.get(job_id, (0, 0))
+            if answer.verdict in ("refused", "unknown"):
+                refused.append(job_id)
             match answer.verdict:
                 case "away":
                     again = self._not_before
@@ -180,6 +191,7 @@ class Reporter:
                 case _:
                     self._troubles.pop(job_id, None)
             results.append((job_id, score, again))
+        note_refused(self.redis, refused, self._address)
         _settle(self.redis, now=now, results=results)
         for cause, job_ids in news.items():
             log.warning("report.refused", cause=cause, jobs=len(job_ids), job_ids=job_ids[:5])

@@ -11,6 +11,7 @@ from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from cron_tasks.rest.files import FileListing, path_of
 from cron_tasks.rest.mapping import Shape
 from cron_tasks.rest.pages import Fetcher
 from cron_tasks.rest.pagination import (
@@ -129,11 +130,15 @@ class Source:
         self._numbering = read_numbering(settings.rest_pagination)
 
     @contextmanager
-    def open_list(self, validators: Validators | None = None) -> Iterator[Listing]:
+    def open_list(self, validators: Validators | None = None) -> Iterator[Listing | FileListing]:
         """Request the list, unless it is still the version that `validators` name.
 
+        A list in files is always read, because it costs little.
         Raises SourceError on entry if the first page fails, and while the rows are read.
         """
+        if path := path_of(self._settings):
+            yield FileListing(self._settings, path, self._shape)
+            return
         fetcher = Fetcher(self._settings)
         try:
             yield Listing(fetcher, self._shape, validators, self._numbering)

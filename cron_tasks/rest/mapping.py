@@ -28,7 +28,7 @@ _NAMED = 12
 
 @dataclass(slots=True)
 class Finds:
-    """What the expressions of a mapping found in the rows of one list.
+    """The results of a mapping: which expressions found something in the rows of one list.
 
     `missing` are the groups of needed fields of which no row had one so far, each with the
     expressions of its mapped fields. `failure` is why the first row was not mapped. `fields` are
@@ -95,6 +95,14 @@ class Shape:
     def start_list(self) -> Finds:
         """Return an empty account of what the mapping finds in a list."""
         return Finds(list(self._needed))
+
+    @property
+    def maps_rows_alone(self) -> bool:
+        """Return whether a row is the same in the list and by itself.
+
+        An expression for `jobs` may leave rows out, or take them from inside of others.
+        """
+        return not self._in_memory
 
     def find_rows(self, document: Document) -> Iterator[Any]:
         """Yield the rows of a page as the service has them. Raises Malformed, maybe at the end."""

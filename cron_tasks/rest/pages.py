@@ -16,7 +16,7 @@ from urllib3.exceptions import HTTPError
 from cron_tasks.errors import SourceError
 from cron_tasks.http.hosts import with_ascii_host
 from cron_tasks.rest.client import Client, TooLate, strip_credentials
-from cron_tasks.rest.failures import explain_failure, explain_status
+from cron_tasks.rest.failures import LIST_HINTS, explain_failure, explain_status
 from cron_tasks.rest.pagination import proxy_hint
 from cron_tasks.settings import Settings
 
@@ -28,16 +28,24 @@ SPOOL = 8 << 20
 class Fetcher(Client):
     """Reads the pages of one list, one at a time.
 
-    REST_DEADLINE and REST_MAX_BYTES apply to all pages together. `body` is that of the last page.
+    REST_DEADLINE and REST_MAX_BYTES apply to all pages together. `body` is that of the last page,
+    and `size` its number of bytes. `what` and `hints` are for the texts of errors.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        what: str = "the jobs",
+        hints: Mapping[int, str] = LIST_HINTS,
+    ) -> None:
         self._until = time.monotonic() + settings.rest_deadline
         super().__init__(settings, lambda: self._until)
         self.home = self.base + settings.rest_jobs_path
         self.page = 0
         self.body: IO[bytes] = io.BytesIO()
         self.url = self.home
+        self.size = 0
+        self._what, self._hints = what, hints
         self._bytes = 0
         self._digests = [b"", b""]
 
@@ -47,7 +55,7 @@ class Fetcher(Client):
 
     def make_error(self, cause: str) -> SourceError:
         """Return a SourceError that gives the cause and the address, without secrets."""
-        what = f"page {self.page} of the jobs" if self.page > 1 else "the jobs"
+        what = f"page {self.page} of {self._what}" if self.page > 1 else self._what
         if hint := proxy_hint(self.home, self.url):
             cause = f"{cause}; {hint}"
         # The token is masked before a long address is cut, as half of it would not be recognized.
@@ -85,7 +93,7 @@ class Fetcher(Client):
                 if response.status_code == 200:
                     self._receive_body(response)
                 elif response.status_code != 304 or not conditions:
-                    raise self.make_error(explain_status(response))
+                    raise self.make_error(explain_status(response, self._hints))
         except (
             HTTPError,
             OSError,
@@ -114,5 +122,6 @@ class Fetcher(Client):
                 raise self.make_error(f"the list is larger than {most} bytes ({name})")
             self.body.write(chunk)
             digest.update(chunk)
+        self.size = self.body.tell()
         self.body.seek(0)
         self._digests = [self._digests[1], digest.digest()]

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 import requests
 from urllib3.exceptions import HTTPError
@@ -87,10 +87,18 @@ class Patcher(Client):
             TooLate,
         ) as error:  # Those of requests are OSErrors.
             return ReportAnswer(0, self.mask_token(explain_failure(error, timeout)))
-        cause = explain_status(response, REPORT_HINTS, "2xx")
+        cause = explain_status(response, REPORT_HINTS, "2xx") + _suggest_slash(url, response)
         wait = read_retry_after(response.headers.get("Retry-After"), time.time())
         return ReportAnswer(response.status_code, cause, wait)
 
     def get_redirect_target(self, resp: requests.Response) -> Any:
         """Return the URL to send a report to again, or None (overrides requests)."""
         return super().get_redirect_target(resp) if resp.status_code in _KEEPS_THE_BODY else None
+
+
+def _suggest_slash(url: str, response: requests.Response) -> str:
+    """Return a hint if the answer redirects to the same URL with a slash, as Django does."""
+    target = response.headers.get("Location", "")
+    if response.status_code in _KEEPS_THE_BODY or not target.endswith("/"):
+        return ""
+    return ": end it with a slash" if urljoin(url, target) == f"{url}/" else ""

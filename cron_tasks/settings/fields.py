@@ -69,13 +69,19 @@ class Settings(BaseSettings):
         "`sentinel://host:26379;sentinel://host2:26379/0?master_name=mymaster`",
         "a URL such as redis://[user:password@]host:6379/0",
     )
-    rest_url: values.BaseUrl | None = _setting(
+    rest_url: values.SourceUrl | None = _setting(
         None,
-        "Base URL of the REST service, required, e.g. `http://rest_service:8000`",
+        "Base URL of the REST service, required, e.g. `http://rest_service:8000`. "
+        "`file:///etc/cron_tasks/jobs.yaml` reads the jobs from a file or a folder instead",
         "the base URL of the REST service, e.g. http://rest_service:8000",
     )
     rest_jobs_path: values.UrlPath = _setting(
         "/api/cronjobs/", "Where the list of jobs is", "a path that starts with /"
+    )
+    rest_job_path: values.JobPath = _setting(
+        "{REST_JOBS_PATH}{id}/",
+        "Where a single job is, read when a poke names its id",
+        "a path with {id} in it, such as /api/cronjobs/{id}/",
     )
     rest_token: values.Token | None = _setting(
         None,
@@ -120,8 +126,8 @@ class Settings(BaseSettings):
     )
     rest_report_path: values.ReportPath | None = _setting(
         None,
-        "Where the outcome of each job is reported with `PATCH`, e.g. `/api/cronjobs/{id}`",
-        "a path with {id} in it, such as /api/cronjobs/{id}",
+        "Where the outcome of each job is reported with `PATCH`, e.g. `/api/cronjobs/{id}/`",
+        "a path with {id} in it, such as /api/cronjobs/{id}/",
     )
     sync_interval: float = _seconds(60, "Seconds between syncs", 1, 86_400)
     shrink_limit: float = _setting(

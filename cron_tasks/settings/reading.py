@@ -77,13 +77,25 @@ def load() -> Settings:
             text = f"{short_repr(str(cause.filename), 200)} cannot be read: {cause.strerror}"
         raise SettingsError(text) from None
     try:
+        given, ignored = _leave_out_reports(given)
         values: dict[str, Any] = {name: value for name, (value, _) in given.items()}
         settings = Settings(**values)
     except ValidationError as error:
         raise SettingsError("\n".join(_explain_errors(error, given))) from None
     settings._origins = {name: origin for name, (_, origin) in given.items()}
-    settings._warnings = tuple(warnings)
+    settings._warnings = (*warnings, *ignored)
     return settings
+
+
+def _leave_out_reports(given: Given) -> tuple[Given, list[str]]:
+    """Return the values without REST_REPORT_PATH if jobs are read from a file, and a warning."""
+    url, _ = given.get("rest_url", ("", ""))
+    if "rest_report_path" not in given or not url.startswith("file:"):
+        return given, []
+    _, origin = given["rest_report_path"]
+    rest = {name: each for name, each in given.items() if name != "rest_report_path"}
+    name = variable_name("rest_report_path")
+    return rest, [f"{name} ({origin}) has no effect: a file takes no reports"]
 
 
 def _explain_errors(error: ValidationError, given: Given) -> Iterator[str]:

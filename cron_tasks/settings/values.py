@@ -41,6 +41,17 @@ def _normalize_base_url(url: str) -> str:
     return with_ascii_host(url).rstrip("/")
 
 
+def _normalize_source_url(url: str) -> str:
+    parts = split_url(url)
+    if parts.scheme != "file":
+        return _normalize_base_url(url)
+    if parts.netloc not in ("", "localhost") or len(parts.path) < 2:
+        raise ValueError("a file has the form file:///path/to/jobs.json")
+    if parts.query or parts.fragment:
+        raise ValueError("in the path of a file, ? is written %3F and # is written %23")
+    return f"file://{parts.path.rstrip('/')}"
+
+
 def _check_visible(text: str) -> str:
     if not all("!" <= char <= "~" for char in text):
         raise ValueError("it contains a space, a line break or a character beyond ASCII")
@@ -172,7 +183,14 @@ def _check_folder(path: Path) -> Path:
 
 RedisUrl = Annotated[SecretStr, AfterValidator(_normalize_redis_url)]
 BaseUrl = Annotated[str, AfterValidator(_normalize_base_url)]
+SourceUrl = Annotated[str, AfterValidator(_normalize_source_url)]
 UrlPath = Annotated[str, Field(pattern="^/"), AfterValidator(_check_visible)]
+JobPath = Annotated[
+    str,
+    Field(pattern=r"^(/|\{REST_JOBS_PATH\})"),
+    AfterValidator(_check_visible),
+    AfterValidator(_check_id_placeholder),
+]
 ReportPath = Annotated[UrlPath, AfterValidator(_check_id_placeholder)]
 Token = Annotated[SecretStr, AfterValidator(_check_token)]
 AuthScheme = Annotated[str, AfterValidator(_check_scheme)]

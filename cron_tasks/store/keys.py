@@ -42,9 +42,11 @@ POKE = "cron_tasks:poke"
 WAKE = "cron_tasks:wake"
 WORKERS = "cron_tasks:workers"
 SYNC_LOCK = "cron_tasks:sync:lock"
-SYNC_AGAIN = "cron_tasks:sync:again"
+SYNC_WANTED = "cron_tasks:sync:wanted"
+SYNC_TAKEN = "cron_tasks:sync:taken"
 REPORTS = "cron_tasks:reports"
 REPORTED_ERRORS = "cron_tasks:reports:errors"
+REFUSED_REPORTS = "cron_tasks:reports:refused"
 REPORTS_LOCK = "cron_tasks:reports:lock"
 
 #: Followed by the queue, a colon and the id of a notification.
@@ -58,6 +60,8 @@ BOT_ALIVE = ":alive:"
 BOT_PROCESSING = ":processing:"
 
 SYNC_TASK = "cron_tasks.sync_jobs"
+#: Celery's queue of the sync, read beside the pools of the workers.
+SYNC_QUEUE = "cron_tasks.sync"
 #: The entry of the sync itself, from Celery's configuration.
 SYNC_ENTRY = ENTRY_PREFIX + SYNC_TASK
 RUN_TASK = "cron_tasks.run_job"
@@ -66,7 +70,7 @@ DONE_TASK = "cron_tasks.task_done"
 FAILED_TASK = "cron_tasks.task_failed"
 
 #: Beginnings of RedBeat's keys, ours and the broker's. No queue of a job or a bot has such a name.
-RESERVED = ("redbeat:", "cron_tasks:", "_kombu.", "unacked")
+RESERVED = ("redbeat:", "cron_tasks:", SYNC_QUEUE, "_kombu.", "unacked")
 #: Where the names of Celery's lists for its events begin, and those for remote control end.
 CELERY_EVENTS, CELERY_CONTROL = "celeryev", ".pidbox"
 

@@ -54,7 +54,7 @@ class Rows:
 
 @dataclass(slots=True)
 class Header:
-    """What a script and the scripts that it uses declare, each name once, in order."""
+    """The declarations of a script and of those that it uses, each name once, in order."""
 
     keys: list[str] = field(default_factory=list)
     prefixes: list[str] = field(default_factory=list)

@@ -1,34 +1,46 @@
 """Reconcile the registry with the REST service: read, plan, apply."""
 
 import gc
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from redis import Redis
 
 from cron_tasks.errors import SourceError, WriteRefused
-from cron_tasks.jobs.job import KNOWN_FIELDS, Job
-from cron_tasks.jobs.messages import describe_unknown_fields
+from cron_tasks.jobs.rejected import Rejected
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Overtaken
 from cron_tasks.registry.fence import Fence, sync_lock
 from cron_tasks.registry.plan import Changes, Policy, plan_changes
 from cron_tasks.registry.registry import Registry
-from cron_tasks.registry.rejections import store_errors_to_report, store_rejected
+from cron_tasks.registry.rejections import (
+    read_rejected_rows,
+    store_errors_to_report,
+    store_rejected,
+)
+from cron_tasks.registry.report_requests import forget_refused, request_reports
+from cron_tasks.registry.wanted import (
+    ALL,
+    is_anything_wanted,
+    select_rows,
+    settle_wanted,
+    take_wanted,
+    want_rows,
+)
 from cron_tasks.registry.writer import Writer
 from cron_tasks.repair.comparison import Comparison, Differences
 from cron_tasks.rest.listing import Source, Validators
+from cron_tasks.rest.single import read_jobs
 from cron_tasks.runs.overtaken import list_overtaken
-from cron_tasks.runs.telling import lacks_recipient
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
+from cron_tasks.sync.outcome import Report, log_changes, log_report
+from cron_tasks.sync.rows import count_scheduled, plan_rows
 from cron_tasks.sync.state import (
     SourceStatus,
-    State,
+    adjust_counts,
     find_drift,
     load_permissions,
     load_status,
@@ -40,31 +52,8 @@ from cron_tasks.sync.state import (
 
 log = structlog.get_logger("cron_tasks.sync")
 
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """The outcome of a sync, or of a preview. In a state other than ok, nothing was changed.
-
-    `detail` then gives the reason.
-    """
-
-    state: State
-    changes: Changes
-    detail: str = ""
-    not_modified: bool = False
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the fields of docs/contract.md, section 5, and `state` and `detail`."""
-        changes = self.changes
-        return {
-            "state": self.state,
-            "detail": self.detail,
-            "added": [desired.job.id for desired in changes.added],
-            "changed": [desired.job.id for desired in changes.changed],
-            "removed": changes.removed,
-            "unchanged": changes.unchanged,
-            "rejected": [{"id": each.id, "errors": each.errors} for each in changes.rejected],
-        }
+#: Seconds within which a new job is reported, even if the sync that added it does not end.
+REPORTED_WITHIN = 60.0
 
 
 def make_policy(settings: Settings, force: bool = False) -> Policy:
@@ -109,33 +98,72 @@ class Reconciler:
         clock: Callable[[], float],
         force: bool = False,
         progress: Callable[[int, int], None] = lambda _done, _all: None,
+        ids: Sequence[Any] | None = None,
     ) -> Report | None:
         """Make the registry equal to the list of the REST service.
 
-        Return None if another sync is running. That sync repeats, so changes made meanwhile are
-        picked up. `force` accepts a list that is empty or has shrunk, once, and takes over a
-        registry that belongs to another service. `progress` gets the number of changes that are
-        written, and of all changes.
+        With `ids`, only these jobs, and those that the service has poked. The whole list is read
+        where single rows do not suffice.
+        Return None if there is nothing to do, or if another sync is running. That sync repeats, so
+        what is wanted meanwhile is read. `force` accepts a list that is empty or has shrunk, once,
+        and takes over a registry that belongs to another service. `progress` gets the number of
+        changes that are written, and of all changes.
         """
-        # Set before the lock is tried and read after each sync, so the holder cannot miss it.
-        self.redis.set(keys.SYNC_AGAIN, 1, ex=300)
+        # Noted before the lock is tried and read after each sync, so the holder cannot miss it.
+        want_rows(self.redis, [ALL] if ids is None else map(str, ids))
         report = None
-        while self.redis.exists(keys.SYNC_AGAIN):
+        while is_anything_wanted(self.redis):
             with sync_lock(self.redis) as fence:
                 if fence is None:
                     return report
-                self.redis.delete(keys.SYNC_AGAIN)
+                wanted = take_wanted(self.redis)
                 try:
-                    report = self._sync_once(clock, force and report is None, progress, fence)
+                    rows = select_rows(wanted)
+                    changed = self._sync_rows(rows, clock, progress, fence) if rows else None
+                    forced = force and report is None
+                    report = changed or self._sync_once(clock, forced, progress, fence)
+                    settle_wanted(self.redis, fence)
                 except WriteRefused as refused:
-                    # This process was frozen, or Redis was emptied. The list that it read may be
-                    # outdated.
+                    # This process was frozen, or Redis was emptied. What it read may be outdated.
                     log.warning("sync.overtaken", reason=str(refused))
-                    self.redis.set(keys.SYNC_AGAIN, 1, ex=300)
+                    want_rows(self.redis, wanted)
         return report
 
     def status(self) -> SourceStatus:
         return load_status(self.redis)
+
+    def _sync_rows(
+        self,
+        ids: Sequence[str],
+        clock: Callable[[], float],
+        progress: Callable[[int, int], None],
+        fence: Fence,
+    ) -> Report | None:
+        """Read single rows and write what has changed. Return None if the list has to be read.
+
+        A row that is missing removes nothing, because the list has limits for removals.
+        """
+        before = self.status()
+        if not fence.generation or self._refusal_of_another(before, False):
+            return None
+        try:
+            rows = read_jobs(self.settings, ids)
+        except SourceError as error:
+            log.info("sync.rows_not_read", detail=str(error), hint="the list is read")
+            return None
+        changes = plan_rows(self.registry, ids, rows, make_policy(self.settings))
+        if changes is None:
+            return None
+        rejected = read_rejected_rows(self.redis)
+        others = [each for each in rejected if each.id not in ids]
+        scheduled = count_scheduled(self.redis, ids)
+        self._apply_changes(changes, clock, before.last_read, progress, fence, others)
+        new = len(others) + len(changes.rejected) - len(rejected)
+        scheduled = count_scheduled(self.redis, ids) - scheduled
+        if changes.added or changes.changed or changes.rejected or new:
+            adjust_counts(self.redis, fence, len(changes.added), scheduled, new)
+        log_changes(changes, self.settings)
+        return Report("ok", changes)
 
     @_no_garbage_collection()
     def _sync_once(
@@ -161,7 +189,7 @@ class Reconciler:
             self._apply_changes(report.changes, clock, last_read, progress, fence)
         result = report.state, report.detail
         store_outcome(self.redis, self.settings, fence, clock(), begun, result, validators, before)
-        _log_report(report, before, self.settings)
+        log_report(report, before, self.settings)
         return report
 
     def _refusal_of_another(self, before: SourceStatus, force: bool) -> str | None:
@@ -188,8 +216,12 @@ class Reconciler:
         last_read: float | None,
         progress: Callable[[int, int], None],
         fence: Fence,
+        others: Sequence[Rejected] = (),
     ) -> None:
-        """Write the changes, and notify of the ticks that they overtook."""
+        """Write the changes, and notify of the ticks that they overtook.
+
+        `others` are rejected rows that this sync has not read, and which stay rejected.
+        """
         total, done = len(changes.added) + len(changes.changed) + len(changes.removed), 0
 
         def count_written(written: int) -> None:
@@ -200,13 +232,21 @@ class Reconciler:
         def notify_of_overtaken(ticks: list[Overtaken], reason: str) -> None:
             list_overtaken(self.ledger, self.settings, ticks, reason, clock())
 
+        added = [desired.job.id for desired in changes.added]
+        if reporting := bool(self.settings.rest_report_path):
+            # In case this process ends before the jobs are written and reported below.
+            request_reports(self.redis, added, clock() + REPORTED_WITHIN)
         writer = Writer(self.redis, self.registry.audited, fence, notify_of_overtaken)
         writer.write(changes, clock, last_read, count_written)
         self.ledger.let_go(set(changes.removed))
-        for row in store_rejected(self.redis, changes.rejected, fence):
+        rejected = [*others, *changes.rejected]
+        for row in store_rejected(self.redis, rejected, fence):
             log.warning("job.rejected", job_id=row.id, place=row.place, errors=row.errors)
-        if self.settings.rest_report_path:
-            store_errors_to_report(self.redis, changes.rejected, clock(), fence)
+        forget_refused(self.redis, changes.removed)
+        if reporting:
+            # The service learns when a new job first runs.
+            request_reports(self.redis, added, clock())
+            store_errors_to_report(self.redis, rejected, clock(), fence)
 
     def _read_list(
         self, force: bool, validators: Validators | None
@@ -229,60 +269,3 @@ class Reconciler:
         if changes.refusal:
             return Report("refused", changes, changes.refusal), None
         return Report("ok", changes), validators
-
-
-def _log_report(report: Report, before: SourceStatus, settings: Settings) -> None:
-    """Log a change of state, and what changed in the registry. Log nothing if nothing changed."""
-    changes = report.changes
-    if report.state == "ok":
-        if before.state not in (None, "ok"):
-            log.info("sync.recovered", was=before.state, since=before.since)
-        if changes:
-            log.info(
-                "sync.done",
-                added=len(changes.added),
-                changed=len(changes.changed),
-                removed=len(changes.removed),
-                unchanged=changes.unchanged,
-                rejected=len(changes.rejected),
-            )
-        written = [desired.job for desired in (*changes.added, *changes.changed)]
-        for job in written:
-            for warning in job.lost_switches:
-                log.warning("job.warning", job_id=job.id, warning=warning)
-        _log_unknown_fields(written)
-        _log_left_out(written)
-        _log_without_recipient(written, settings)
-    elif (report.state, report.detail) != (before.state, before.detail):
-        log.error(f"sync.{report.state}", detail=report.detail, changed="nothing")
-
-
-def _log_unknown_fields(jobs: Sequence[Job]) -> None:
-    """Log the unknown fields of all written jobs in one line, the commonest first."""
-    rows = Counter(name for job in jobs for name in job.unknown_fields)
-    if rows:
-        names = tuple(name for name, _ in rows.most_common())
-        first = next(job.id for job in jobs if job.unknown_fields)
-        log.warning(
-            "sync.unknown_fields",
-            warning=describe_unknown_fields(names, KNOWN_FIELDS),
-            jobs=sum(bool(job.unknown_fields) for job in jobs),
-            job_id=first,
-        )
-
-
-def _log_left_out(jobs: Sequence[Job]) -> None:
-    """Log in one line that faulty fields of written jobs are left out, with the first fault."""
-    found = [job for job in jobs if job.left_out]
-    if found:
-        first = found[0]
-        warning = first.left_out[0]
-        log.warning("sync.left_out", warning=warning, jobs=len(found), job_id=first.id)
-
-
-def _log_without_recipient(jobs: Sequence[Job], settings: Settings) -> None:
-    """Log in one line that the notifications of written jobs name no chat."""
-    found = [job for job in jobs if job.enabled and lacks_recipient(job, settings)]
-    if found:
-        warning = "notifications without a recipient: set `chat_id`, or CRON_TASKS_CHAT_ID"
-        log.warning("sync.no_recipient", warning=warning, jobs=len(found), job_id=found[0].id)

@@ -26,6 +26,7 @@ State = Literal["ok", "failing", "refused"]
 #: Seconds for which another installation that tried to sync is shown.
 RIVAL_SHOWN = 600.0
 _store_outcome = script("sync/store_outcome")
+_adjust = script("sync/adjust")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ def load_permissions(settings: Settings) -> Permissions:
 
 def service_of(settings: Settings) -> str:
     """Return the URL of the list in the settings. All spellings of a URL give the same text."""
+    if settings.rest_url and settings.rest_url.startswith("file:"):
+        return settings.rest_url
     return _normalize_url(settings.rest_url or "", settings.rest_jobs_path)
 
 
@@ -143,6 +146,15 @@ def store_outcome(
         fields["last_modified"] = (validators and validators.last_modified) or ""
     built_at = repr(now) if state == "ok" else ""
     _store_outcome(redis, built_at=built_at, fields=list(fields.items()), **fence.values)
+
+
+def adjust_counts(redis: Redis, fence: Fence, jobs: int, scheduled: int, rejected: int) -> None:
+    """Store by how much a sync of single rows changed the numbers that `find_drift` compares.
+
+    Raises WriteRefused if `fence` no longer holds.
+    """
+    counts = {"jobs": jobs, "scheduled": scheduled, "rejected": rejected}
+    _adjust(redis, **counts, **fence.values)
 
 
 def note_rival(redis: Redis, settings: Settings, now: float) -> None:

@@ -1,0 +1,59 @@
+"""Which rows the next sync has to read, noted in Redis until a sync has read them.
+
+Whoever asks for a sync notes what it wants, and then looks for the lock of the sync. Whoever holds
+that lock takes what is wanted, reads it, and looks again. So a request that comes during a read
+leads to another read, and a sync that dies leaves what it has taken to the next one.
+"""
+
+from collections.abc import Collection, Iterable
+from typing import cast
+
+from redis import Redis
+
+from cron_tasks.jobs.validation import row_id
+from cron_tasks.registry.fence import Fence
+from cron_tasks.store import keys
+from cron_tasks.store.scripts import script
+
+#: In place of an id: the whole list.
+ALL = "*"
+#: The most rows that are read one by one. More of them cost as much as the list.
+MOST_ROWS = 200
+#: Seconds for which a request is kept. Long before, a sync has read the whole list.
+KEPT = 86_400
+
+_want = script("registry/want")
+_take = script("registry/take")
+_settle = script("registry/settle")
+
+
+def want_rows(redis: Redis, ids: Iterable[str]) -> None:
+    """Note that the rows with these ids have to be read, and those that the service has poked."""
+    _want(redis, most=MOST_ROWS, all=ALL, kept=KEPT, ids=[(each,) for each in ids])
+
+
+def is_anything_wanted(redis: Redis) -> bool:
+    """Return whether rows are wanted that no sync has read to the end."""
+    return bool(redis.exists(keys.SYNC_WANTED, keys.SYNC_TAKEN))
+
+
+def take_wanted(redis: Redis) -> set[str]:
+    """Return what is wanted, for the sync that holds the lock. It includes ALL for the list."""
+    return set(cast("list[str]", _take(redis, kept=KEPT)))
+
+
+def settle_wanted(redis: Redis, fence: Fence) -> None:
+    """Note that what was taken has been read, unless another sync has the lock by now."""
+    _settle(redis, token=fence.token)
+
+
+def select_rows(wanted: Collection[str]) -> list[str] | None:
+    """Return the ids if they can be read one by one, or None if the whole list has to be read."""
+    if ALL in wanted or len(wanted) > MOST_ROWS:
+        return None
+    return sorted(wanted) if all(map(_fits_into_a_path, wanted)) else None
+
+
+def _fits_into_a_path(job_id: str) -> bool:
+    # A path cannot hold the last two, however they are encoded (RFC 3986, section 5.2.4).
+    return row_id({"id": job_id}) is not None and job_id not in (".", "..")

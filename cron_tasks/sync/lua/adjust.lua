@@ -1,0 +1,13 @@
+-- Store by how much a sync of single rows changed the numbers of jobs, of scheduled jobs and of
+-- rejected rows. If the numbers differ for another reason, the next sync of the list still sees it.
+-- The registry is no longer the list that the service calls by its validators.
+--! keys source
+--! args jobs scheduled rejected
+--! uses registry/check_fence
+local refusal = check_fence()
+if refusal then return refusal end
+redis.call('HINCRBY', source, 'jobs', jobs)
+redis.call('HINCRBY', source, 'scheduled', scheduled)
+redis.call('HINCRBY', source, 'rejected', rejected)
+redis.call('HDEL', source, 'etag', 'last_modified')
+return 1
