@@ -1,10 +1,9 @@
 """Define the settings: names, defaults, meanings and valid values."""
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -20,10 +19,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cron_tasks.errors import SettingsError
 from cron_tasks.settings import values
+from cron_tasks.settings.display import PREFIX, Row, format_value, variable_name
 from cron_tasks.store.urls import parse_redis_url
 from cron_tasks.text.urls import mask_passwords
 
-PREFIX = "CRON_TASKS_"
 #: Where Docker and Compose put secret files.
 SECRETS_DIR = Path("/run/secrets")
 
@@ -37,15 +36,6 @@ def _setting(default: Any, meaning: str, expected: str, **rules: Any) -> Any:
 def _seconds(default: float, meaning: str, least: float, most: float) -> Any:
     expected = f"a number of seconds from {least:g} to {most:g}"
     return _setting(default, meaning, expected, ge=least, le=most)
-
-
-class Row(NamedTuple):
-    """A setting as people may see it. Passwords and tokens are `***`."""
-
-    variable: str
-    value: str
-    origin: str
-    meaning: str
 
 
 class Settings(BaseSettings):
@@ -283,9 +273,8 @@ class Settings(BaseSettings):
         """Return the value of `name`. Raises SettingsError if it is not set."""
         value = getattr(self, name)
         if value is None:
-            raise SettingsError(
-                f"{variable_name(name)} is not set: give {describe_valid_values(name)}"
-            )
+            wanted = describe_valid_values(name)
+            raise SettingsError(f"{variable_name(name)} is not set: give {wanted}")
         return value
 
     def secrets(self) -> frozenset[str]:
@@ -305,31 +294,7 @@ class Settings(BaseSettings):
         ]
 
 
-def variable_name(name: str) -> str:
-    """Return the environment variable of a field."""
-    return PREFIX + name.upper()
-
-
 def describe_valid_values(name: str) -> str:
     """Describe the valid values of a field."""
     extra = Settings.model_fields[name].json_schema_extra
     return str(extra["expected"]) if isinstance(extra, dict) else ""
-
-
-def format_value(value: Any) -> str:
-    """Return a value as people may see it, or an empty text for none."""
-    match value:
-        case SecretStr():
-            return "***"
-        case bool():
-            return str(value).lower()
-        case tuple():
-            return ", ".join(value)
-        case dict():
-            plain = {name: format_value(each) for name, each in value.items()}
-            return json.dumps(plain, ensure_ascii=False) if value else ""
-        case ByteSize():
-            return value.human_readable().replace(".0", "")
-        case float():
-            return f"{value:g}"
-    return "" if value is None else str(value)

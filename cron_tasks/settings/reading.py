@@ -20,13 +20,8 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as SourceError
 
 from cron_tasks.errors import SettingsError
-from cron_tasks.settings.fields import (
-    PREFIX,
-    SECRETS_DIR,
-    Settings,
-    describe_valid_values,
-    variable_name,
-)
+from cron_tasks.settings.display import PREFIX, variable_name
+from cron_tasks.settings.fields import SECRETS_DIR, Settings, describe_valid_values
 from cron_tasks.text.display import printable, short_repr
 from cron_tasks.text.suggestions import find_nearest
 from cron_tasks.text.urls import mask_passwords
