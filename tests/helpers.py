@@ -1,11 +1,18 @@
-"""What several tests need: waiting for a condition, free ports."""
+"""What several tests need: waiting for a condition, free ports, settings that are wrong."""
 
 import socket
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import pytest
+
+from cron_tasks.errors import SettingsError
+from cron_tasks.settings import PREFIX, load
 
 T = TypeVar("T")
+#: The schedule of a job that does not fire while tests run, whatever the time of day is.
+NEVER_DUE: dict[str, Any] = {"run_at": "2099-01-01T00:00:00Z"}
 
 
 def wait_until(
@@ -26,3 +33,16 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def settings_error(monkeypatch: pytest.MonkeyPatch, **given: str) -> str:
+    """The sentence with which these settings, by their fields, stop a process at its start."""
+    for name, value in given.items():
+        monkeypatch.setenv(PREFIX + name.upper(), value)
+    load.cache_clear()
+    try:
+        with pytest.raises(SettingsError) as caught:
+            load()
+    finally:
+        load.cache_clear()
+    return str(caught.value)

@@ -6,16 +6,15 @@ from pathlib import Path
 
 import pytest
 from celery import Celery as App
-from helpers import wait_until
+from helpers import settings_error, wait_until
 from processes import Celery
 from redis import Redis
 from rest_server import RestServer
 
-from cron_tasks.errors import SettingsError
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
-from cron_tasks.settings import Settings, load
+from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 
 #: An app as Celery's tutorial has it: on the same Redis, with every default.
@@ -110,12 +109,6 @@ def test_another_default_queue_is_used_by_every_part(
 def test_a_wrong_default_queue_is_refused(
     monkeypatch: pytest.MonkeyPatch, given: dict[str, str], words: str
 ) -> None:
-    for name, value in given.items():
-        monkeypatch.setenv(f"CRON_TASKS_{name.upper()}", value)
-    load.cache_clear()
-    try:
-        with pytest.raises(SettingsError, match=r"^CRON_TASKS_DEFAULT_QUEUE") as caught:
-            load()
-    finally:
-        load.cache_clear()
-    assert words in str(caught.value)
+    error = settings_error(monkeypatch, **given)
+    assert error.startswith("CRON_TASKS_DEFAULT_QUEUE")
+    assert words in error

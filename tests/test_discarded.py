@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from helpers import wait_until
+from helpers import NEVER_DUE, wait_until
 from processes import Celery
 from redis import Redis
 from rest_server import RestServer
@@ -151,7 +151,7 @@ def test_why_says_of_each_state_what_is_so(redis: Redis, state: str, sentence: s
 
 
 def test_a_revoked_run_by_hand_ends(redis: Redis, celery: Celery, rest: RestServer) -> None:
-    rest.jobs = [ROW | {"every": 3600}]
+    rest.jobs = [{name: ROW[name] for name in ("id", "name", "notify")} | NEVER_DUE]
     worker = celery.worker()
     celery.beat()
     wait_until(lambda: redis.exists(keys.entry_key("7")), "the job")

@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import wait_until
+from helpers import settings_error, wait_until
 from processes import Celery
 from redis import Redis
 from test_stack import START, running
 
 from cron_tasks.beat import files as watching
 from cron_tasks.beat.files import FileWatch
-from cron_tasks.errors import SettingsError
 from cron_tasks.registry.registry import Registry
-from cron_tasks.settings import Settings, load
+from cron_tasks.settings import Settings
 from cron_tasks.sync.reconciler import Reconciler
 from cron_tasks.sync.state import service_of
 
@@ -222,11 +221,6 @@ def test_up_runs_jobs_from_a_file(tmp_path: Path) -> None:
 def test_a_wrong_url_of_a_file_is_refused(
     monkeypatch: pytest.MonkeyPatch, url: str, words: str
 ) -> None:
-    monkeypatch.setenv("CRON_TASKS_REST_URL", url)
-    load.cache_clear()
-    try:
-        with pytest.raises(SettingsError, match=r"^CRON_TASKS_REST_URL") as caught:
-            load()
-    finally:
-        load.cache_clear()
-    assert words in str(caught.value)
+    error = settings_error(monkeypatch, rest_url=url)
+    assert error.startswith("CRON_TASKS_REST_URL")
+    assert words in error

@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 import pytest
-from helpers import wait_until
+from helpers import NEVER_DUE, wait_until
 from plug_ins import install
 from processes import Celery, Process
 from redis import Redis
@@ -135,7 +135,7 @@ class System:
         pids = self.folder / "pids"
         pids.mkdir()
         self.rest.jobs = [
-            {"id": how, "name": how, "every": 3600, **fields}
+            {"id": how, "name": how, **NEVER_DUE, **fields}
             | {"action": {"type": "misbehave", "how": how, "pids": str(pids)}}
             for how, fields in hows.items()
         ]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from command_line import CommandLine, Quick
-from helpers import wait_until
+from helpers import NEVER_DUE, wait_until
 from live import Hourly, Live, Service, opened, outcomes, soon
 from redis import Redis
 from rest_server import status
@@ -138,7 +138,7 @@ def test_live_attempts_are_those_that_the_service_saw(
 ) -> None:
     retry = {"max_attempts": 3, "backoff": 1, "max_backoff": 60}
     never = {name for name in ENDS if ENDS[name][2] == []} - {"overlap"}
-    live.start({"id": "overlap", "every": 86_400})
+    live.start({"id": "overlap", **NEVER_DUE})
     service.held |= {"overlap", "running"}
     cli.run("jobs", "run", "overlap")
     wait_until(service.going, "a run in the way")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import wait_until
+from helpers import NEVER_DUE, wait_until
 from processes import Celery
 from redis import Redis
 from rest_server import RestServer
@@ -93,7 +93,8 @@ def system(celery: Celery, rest: RestServer, tmp_path: Path) -> Callable[..., No
 def job(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     def make(name: str, how: str, **fields: Any) -> dict[str, Any]:
         action = {"type": "behave", "how": how, "log": str(tmp_path / "log")}
-        return {"id": name, "name": name, "action": action, "every": 3600, **fields}
+        schedule = {} if "every" in fields else NEVER_DUE
+        return {"id": name, "name": name, "action": action, **schedule, **fields}
 
     return make
 

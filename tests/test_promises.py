@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from driven import Beat
-from helpers import wait_until
+from helpers import NEVER_DUE, wait_until
 from processes import Celery
 from redis import Redis
 from rest_server import Handler, RestServer, reply, status
@@ -255,7 +255,7 @@ def test_the_end_is_told_of_a_job_that_is_removed_meanwhile(
     row["notify"] = {"on": ["retry"], "queue": "queue:mine"}
     # With the longest waits that there are, no second attempt comes.
     row["retry"] = {"max_attempts": 2, "backoff": 604_800, "max_backoff": 604_800}
-    rest.jobs, rest.answer = [row, {"id": "b", "name": "Another", "every": 86_400}], answer
+    rest.jobs, rest.answer = [row, {"id": "b", "name": "Another", **NEVER_DUE}], answer
     celery.worker(2, CRON_TASKS_HTTP_ALLOW="127.0.0.1")
     celery.beat(CRON_TASKS_HTTP_ALLOW="127.0.0.1")
     wait_until(told, "the promise", 60)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -47,6 +48,21 @@ class Held:
         while not self.goes_on and not handler.rest.stopping.wait(0.02):
             pass
         return False
+
+
+def held_sync(rest: RestServer, redis_url: str, **options: Any) -> Held:
+    """Ask for a sync, and return once the service keeps it waiting for the list."""
+    held = Held(rest)
+    ask(redis_url, **options)
+    wait_until(lambda: held.waiting, "the sync to read")
+    return held
+
+
+def the_next_sync_goes_well(redis: Redis, redis_url: str) -> None:
+    """Check that a sync follows one whose process is gone."""
+    wait_until(lambda: not redis.exists(keys.SYNC_LOCK), "the lock of the dead to run out")
+    ask(redis_url)
+    wait_until(knows(redis, "later", "other"), "the next sync")
 
 
 @contextmanager
@@ -180,14 +196,10 @@ def test_a_killed_sync_is_followed_by_another(
 ) -> None:
     worker = one_job(redis, rest, celery)
     rest.jobs = [LATER, OTHER]
-    held = Held(rest)
-    ask(redis_url)
-    wait_until(lambda: held.waiting, "the sync to read")
+    held = held_sync(rest, redis_url)
     sync_process(worker).kill()
     held.goes_on = True
-    wait_until(lambda: not redis.exists(keys.SYNC_LOCK), "the lock of the dead to run out")
-    ask(redis_url)
-    wait_until(knows(redis, "later", "other"), "the next sync")
+    the_next_sync_goes_well(redis, redis_url)
     assert worker.alive
 
 
@@ -197,25 +209,19 @@ def test_a_sync_that_hangs_is_killed_at_its_limit(
     """As if a validator of a plug-in hung: its process is stopped where no thread helps."""
     worker = one_job(redis, rest, celery)
     rest.jobs = [LATER, OTHER]
-    held = Held(rest)
-    ask(redis_url, time_limit=1)
-    wait_until(lambda: held.waiting, "the sync to read")
+    held = held_sync(rest, redis_url, time_limit=1)
     hanging = sync_process(worker)
     hanging.suspend()
     wait_until(lambda: not hanging.is_running(), "the end of the one that hangs")
     held.goes_on = True
-    wait_until(lambda: not redis.exists(keys.SYNC_LOCK), "the lock of the dead to run out")
-    ask(redis_url)
-    wait_until(knows(redis, "later", "other"), "the next sync")
+    the_next_sync_goes_well(redis, redis_url)
 
 
 def test_a_killed_worker_leaves_no_process(
     redis: Redis, redis_url: str, rest: RestServer, celery: Celery
 ) -> None:
     worker = one_job(redis, rest, celery)
-    held = Held(rest)
-    ask(redis_url)
-    wait_until(lambda: held.waiting, "the sync to read")
+    held = held_sync(rest, redis_url)
     with nothing_left_of(worker):
         worker.signal(signal.SIGKILL)
     held.goes_on = True
@@ -227,9 +233,7 @@ def test_a_warm_shutdown_lets_the_sync_end(
 ) -> None:
     worker = one_job(redis, rest, celery, "-P", pool)
     rest.jobs = [LATER, OTHER]
-    held = Held(rest)
-    ask(redis_url)
-    wait_until(lambda: held.waiting, "the sync to read")
+    held = held_sync(rest, redis_url)
     with nothing_left_of(worker):
         worker.signal(signal.SIGTERM)
         worker.wait_for("Warm shutdown")
@@ -242,9 +246,7 @@ def test_a_second_signal_ends_a_sync_that_does_not_end(
     redis: Redis, redis_url: str, rest: RestServer, celery: Celery
 ) -> None:
     worker = one_job(redis, rest, celery)
-    held = Held(rest)
-    ask(redis_url)
-    wait_until(lambda: held.waiting, "the sync to read")
+    held = held_sync(rest, redis_url)
     with nothing_left_of(worker):
         worker.signal(signal.SIGTERM)
         worker.wait_for("Warm shutdown")

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 import requests
+from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from cron_tasks.http.adapter import LimitedAdapter
@@ -35,6 +36,10 @@ RETRY: dict[str, Any] = {
 
 class TooLate(Exception):
     """Another attempt might succeed, but only after the deadline."""
+
+
+#: The exceptions of a request without a complete answer. Those of requests are OSErrors.
+REQUEST_ERRORS = (HTTPError, OSError, ValueError, TooLate)
 
 
 class Client(requests.Session):

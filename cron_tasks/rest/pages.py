@@ -11,11 +11,10 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.utils import urldefragauth
-from urllib3.exceptions import HTTPError
 
 from cron_tasks.errors import SourceError
 from cron_tasks.http.hosts import with_ascii_host
-from cron_tasks.rest.client import Client, TooLate, strip_credentials
+from cron_tasks.rest.client import REQUEST_ERRORS, Client, TooLate, strip_credentials
 from cron_tasks.rest.failures import LIST_HINTS, explain_failure, explain_status
 from cron_tasks.rest.pagination import proxy_hint
 from cron_tasks.settings import Settings
@@ -94,12 +93,7 @@ class Fetcher(Client):
                     self._receive_body(response)
                 elif response.status_code != 304 or not conditions:
                     raise self.make_error(explain_status(response, self._hints))
-        except (
-            HTTPError,
-            OSError,
-            ValueError,
-            TooLate,
-        ) as error:  # Those of requests are OSErrors.
+        except REQUEST_ERRORS as error:
             self.url = getattr(getattr(error, "request", None), "url", self.url)
             cause = explain_failure(error, timeout)
             if isinstance(error, TooLate) or time.monotonic() >= self._until:

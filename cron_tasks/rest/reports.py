@@ -6,10 +6,9 @@ from typing import Any, Literal
 from urllib.parse import quote, urljoin
 
 import requests
-from urllib3.exceptions import HTTPError
 
 from cron_tasks.http.retry_after import read_retry_after
-from cron_tasks.rest.client import Client, TooLate
+from cron_tasks.rest.client import REQUEST_ERRORS, Client
 from cron_tasks.rest.failures import REPORT_HINTS, explain_failure, explain_status
 from cron_tasks.settings import Settings
 
@@ -80,12 +79,7 @@ class Patcher(Client):
             ) as response:
                 if not response.is_redirect:  # The adapter has closed a redirect.
                     response.raw.read(MOST_READ)
-        except (
-            HTTPError,
-            OSError,
-            ValueError,
-            TooLate,
-        ) as error:  # Those of requests are OSErrors.
+        except REQUEST_ERRORS as error:
             return ReportAnswer(0, self.mask_token(explain_failure(error, timeout)))
         cause = explain_status(response, REPORT_HINTS, "2xx") + _suggest_slash(url, response)
         wait = read_retry_after(response.headers.get("Retry-After"), time.time())
