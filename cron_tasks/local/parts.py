@@ -29,11 +29,13 @@ class Layout:
 
     The parts of a stage start once all parts of the stage before are ready. The parts of an ending
     are stopped once all parts of the ending before have ended. `places` are the addresses and
-    folders to show.
+    folders to show. `exports` are the variables that commands in another terminal need, since this
+    run chose their values.
     """
 
     redis_url: str
     places: Mapping[str, str]
+    exports: Mapping[str, str]
     stages: list[list[Part]]
     endings: list[list[Part]]
     #: The service that becomes the owner of the registry, if that had another one.
@@ -51,11 +53,13 @@ def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Lay
         environment[variable_name("log_level")] = "INFO"
     redis_url = settings.redis_url.get_secret_value()
     store, rest, readers = [], [], []
+    exports: dict[str, str] = {}
     if embeds_valkey(settings):
         store = [valkey_part(port := find_free_port(), home)]
         password = home.password(REDIS_PASSWORD)
         places["redis"] = redis_url = f"redis://default:{password}@127.0.0.1:{port}/0"
-        environment[variable_name("redis_url")] = redis_url
+        exports[variable_name("redis_url")] = redis_url
+    environment |= exports
     if demo:
         port, jobs = find_free_port(), home.folder / "jobs.json"
         url = f"http://127.0.0.1:{port}"
@@ -68,6 +72,8 @@ def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Lay
         given["rest_report_path"] = "/api/cronjobs/{id}"
         given |= {"chat_id": str(settings.chat_id or 100)}
         environment |= {variable_name(name): value for name, value in given.items()}
+        shown = ("rest_url", "chat_id")
+        exports |= {variable_name(name): given[name] for name in shown}
         command = [*_PYTHON, "cron_tasks.demo.rest_service", f"--port={port}", f"--jobs={jobs}"]
         rest = [Part("rest", command, "Uvicorn running on", environment)]
         command = [*_PYTHON, "cron_tasks.demo.bot", "--color"]
@@ -80,6 +86,7 @@ def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Lay
     return Layout(
         redis_url,
         places,
+        exports,
         stages=[store, [*readers, *rest, first, beat], [*others, flower]],
         endings=[[beat, flower, first, *others], [*readers, *rest], store],
         claim=f"{url}/api/cronjobs/" if demo else None,

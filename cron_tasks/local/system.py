@@ -45,9 +45,10 @@ def run_system(settings: Settings, *, demo: bool, workers: int, data: Path | Non
             narrator.show_row(name, where)
         for text in settings.warnings:
             narrator.show_row("settings", text, "yellow")
-        if embeds_valkey(settings):
+        if plan.exports:
             narrator.show("\nFor another terminal:")
-            narrator.show(f"  export {variable_name('redis_url')}={plan.redis_url}")
+        for name, value in plan.exports.items():
+            narrator.show(f"  export {name}={value}")
         narrator.show()
         asyncio.run(System(plan, place, narrator).run())
 

@@ -16,8 +16,8 @@ from cron_tasks.settings import Settings
 MOST_READ = 1 << 16
 #: A redirect with another status would arrive without its body, or as a GET (RFC 9110, 15.4).
 _KEEPS_THE_BODY = (307, 308)
-#: The statuses with which the service takes no reports of any job for now. 0 is no answer at all,
-#: and with 401 the token is not valid for any report.
+#: The statuses of a service that is away: it takes reports of no job until it is back. 0 is no
+#: answer at all, and with 401 the token is not valid for any report.
 _AWAY = (0, 401, 429, 502, 503, 504)
 
 Verdict = Literal["taken", "unknown", "refused", "failed", "away"]

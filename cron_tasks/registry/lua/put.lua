@@ -1,6 +1,7 @@
 -- Write a page of jobs: their entries, fingerprints and next ticks.
 -- Columns: `upcoming` is the next tick, '' for none. `nominal` is its fire time without jitter, ''
--- where that is the same. `after` is the time after which the tick was computed, '' for now.
+-- where that is the same. `after` is the time after which the tick was computed, ''
+-- where that is the caller's time.
 -- `stamp` is now, as RedBeat writes it in the meta of an entry.
 -- A job is stale, and not written, when its next tick is not after what its entry has fired, or its
 -- fire time not after the last tick. So no tick fires twice, however old the caller's time is, and
