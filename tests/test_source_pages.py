@@ -133,6 +133,37 @@ def test_a_service_that_ignores_the_page_it_named_is_refused(rest: RestServer) -
     assert "leads back to a page that was already read" in failure(rest)
 
 
+def test_a_list_that_became_shorter_while_it_was_read_is_refused(rest: RestServer) -> None:
+    rows = [*ROWS]
+
+    def remove_one(handler: Handler) -> bool:
+        page = asked(handler, "page", 1)
+        if page == 2 and len(rows) == len(ROWS):
+            rows.pop(0)
+        shown = rows[(page - 1) * SIZE : page * SIZE]
+        return send(handler, {"items": shown, "page": page, "size": SIZE, "total": len(rows)})
+
+    rest.answer = remove_one
+    assert "became shorter while it was read, so that a row may be missing" in failure(rest)
+    assert [row for _, row in read(rest)] == ROWS[1:]
+
+
+def test_a_full_page_that_comes_again_is_refused(rest: RestServer) -> None:
+    """The parameter has another name, and what the second page would be is not known."""
+    rest.answer = answers.reply(200, json.dumps({"items": ROWS, "page": 1, "size": 7}).encode())
+    assert "the page before is full, and this one is the same; where is the next" in failure(rest)
+    assert len(read(rest, rest_mapping={"next": "`null`"})) == 7
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>Not Found</html>"])
+def test_a_missing_page_without_words_is_not_the_end(rest: RestServer, body: bytes) -> None:
+    def lose_a_page(handler: Handler) -> bool:
+        return asked(handler, "page", 1) == 1 and send(handler, ROWS[:3])
+
+    rest.answer = lambda handler: lose_a_page(handler) or answers.reply(404, body)(handler)
+    assert "page 2 of the jobs" in failure(rest, rest_pagination="page=1&size=3")
+
+
 def test_a_next_page_that_only_the_proxy_can_reach_is_hinted_at(rest: RestServer) -> None:
     there = "http://127.0.0.1:1/api/cronjobs/?page=2"
     rest.answer = answers.reply(200, json.dumps({"results": ROWS, "next": there}).encode())

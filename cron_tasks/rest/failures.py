@@ -1,6 +1,7 @@
 """Explain failures of the REST service, each with a cause and a remedy."""
 
 import http.client
+import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,7 @@ import urllib3.exceptions as u
 from requests import Response, TooManyRedirects
 
 from cron_tasks.http.failures import CAUSES, Cause, describe_detail, describe_status, find_cause
+from cron_tasks.settings import Settings
 from cron_tasks.text.display import printable
 
 _CHECK_URL = "is the service running, and is CRON_TASKS_REST_URL right?"
@@ -69,7 +71,7 @@ def _unwrap(error: BaseException) -> Iterator[BaseException]:
         link = next((each for each in inner if isinstance(each, BaseException)), None)
 
 
-def _read_words(response: Response) -> str:
+def read_words(response: Response) -> str:
     """Return what a service that refuses a request says about it, in JSON, as one line.
 
     A body that was read already, or that is something else, has no words.
@@ -87,11 +89,19 @@ def _read_words(response: Response) -> str:
     return next((printable(text) for text in texts if isinstance(text, str) and text), "")
 
 
+def add_login_hints(hints: Mapping[int, str], settings: Settings) -> Mapping[int, str]:
+    """Return the hints with CRON_TASKS_REST_HEADERS for 401 and 403, if that is set."""
+    if not settings.rest_headers:
+        return hints
+    check = "TOKEN and CRON_TASKS_REST_HEADERS" if settings.rest_token else "HEADERS"
+    return {**hints, 401: check, 403: check}
+
+
 def explain_status(
     response: Response, hints: Mapping[int, str] = LIST_HINTS, wanted: str = "200 and a list"
 ) -> str:
     """Explain an answer with another status than `wanted`, and add the service's own words."""
-    words = _read_words(response)
+    words = read_words(response)
     return _explain_code(response, hints, wanted) + (
         f"; in its own words: {words}" if words else ""
     )
@@ -100,9 +110,23 @@ def explain_status(
 def _explain_code(response: Response, hints: Mapping[int, str], wanted: str) -> str:
     code = response.status_code
     answered = f"the service answered {describe_status(code)}"
-    if code in (401, 403) and "Authorization" not in response.request.headers:
+    sent = response.request.headers.get("Authorization", "").partition(" ")[0]
+    if code in (401, 403) and not sent and hints.get(code) == "TOKEN":
         why = "it is not set, or this is another host"
         return f"{answered} to a request without CRON_TASKS_REST_TOKEN: {why}"
+    if code == 401 and (asked := _asked_scheme(response, sent)):
+        return f"{answered} and asks for another scheme: set CRON_TASKS_REST_AUTH_SCHEME={asked}"
     if code in hints:
         return f"{answered}; check CRON_TASKS_REST_{hints[code]}"
     return f"{answered} in place of {wanted}" if code < 400 else answered
+
+
+def _asked_scheme(response: Response, sent: str) -> str:
+    """Return the scheme that the service asks for, if it is not the one that was sent; else "".
+
+    WWW-Authenticate may name several (RFC 9110, section 11.6.1).
+    """
+    header = response.headers.get("WWW-Authenticate", "")
+    names = [name.lower() for name in re.findall(r"[\w-]+", header)]
+    first = re.match(r"[\w-]+", header)
+    return first.group() if first and sent and sent.lower() not in names else ""

@@ -135,11 +135,11 @@ class Bare(Silent):
 
 
 class ASecond(AnonRateThrottle):
-    rate = "2/s"
+    scope, rate = "second", "2/s"
 
 
 class AnHour(AnonRateThrottle):
-    rate = "1/h"
+    scope, rate = "hour", "1/h"
 
 
 class Jobs(viewsets.ModelViewSet):

@@ -45,9 +45,7 @@ class Job(BaseModel):
     cron_expression: str = "0 9 * * *"
 
 
-engine = create_engine(
-    "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
-)
+engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
 Base.metadata.create_all(engine)
 JOBS = [Job(id=number, name=f"Job {number}") for number in range(1, ROWS + 1)]
 with Session(engine) as session, session.begin():
