@@ -108,7 +108,9 @@ def test_a_full_last_page_is_the_end(fastapi: str) -> None:
     assert read(fastapi, rest_jobs_path="/api/uncounted/?size=30")[-1][1]["id"] == 60
 
 
-def test_drf_without_the_slash_is_redirected(drf: str) -> None:
+def test_a_path_without_the_slash_is_redirected(drf: str, fastapi: str) -> None:
+    assert [row["id"] for _, row in read(fastapi, rest_jobs_path="/api/cursor")] == IDS
+    assert [row["id"] for _, row in read(fastapi, rest_jobs_path="/api/bearer", **BEARER)] == IDS
     rows = read(drf, rest_jobs_path="/api/page")
     assert [row["id"] for _, row in rows] == IDS
     assert [row["id"] for _, row in read(drf, rest_jobs_path="/api/token", **LOGIN)] == IDS

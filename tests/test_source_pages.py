@@ -62,6 +62,18 @@ def by_continue(handler: Handler) -> bool:
     return send(handler, {"items": ROWS[at : at + SIZE], "metadata": {"continue": following}})
 
 
+def by_json_api(handler: Handler) -> bool:
+    """JSON:API, as djangorestframework-jsonapi and others write it."""
+    page = asked(handler, "page[number]", 1)
+    rows = ROWS[(page - 1) * SIZE : page * SIZE]
+    url = f"{handler.rest.url}/api/cronjobs/?page%5Bnumber%5D="
+    links = {"first": f"{url}1", "last": f"{url}3", "next": f"{url}{page + 1}", "prev": None}
+    if page == 3:
+        links["next"] = None
+    stated = {"page": page, "pages": 3, "count": len(ROWS)}
+    return send(handler, {"data": rows, "links": links, "meta": {"pagination": stated}})
+
+
 def by_laravel(handler: Handler) -> bool:
     page = asked(handler, "page", 1)
     following = f"{handler.rest.url}/api/cronjobs/?page={page + 1}" if page < 3 else None
@@ -76,7 +88,8 @@ def by_link(handler: Handler) -> bool:
 
 
 @pytest.mark.parametrize(
-    "form", [by_page, by_offset, by_cursor, by_strapi, by_continue, by_laravel, by_link]
+    "form",
+    [by_page, by_offset, by_cursor, by_strapi, by_continue, by_json_api, by_laravel, by_link],
 )
 def test_each_form_is_read_to_its_end(rest: RestServer, form: Any) -> None:
     rest.answer = form
