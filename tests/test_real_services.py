@@ -55,7 +55,7 @@ def fail(url: str, name: str, **changes: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    "name", ["whole", "page", "limit", "cursor", "linked", "header", "numbered"]
+    "name", ["whole", "page", "limit", "cursor", "linked", "header", "numbered", "sized"]
 )
 def test_each_style_of_drf_is_read_whole(drf: str, name: str) -> None:
     assert read_ids(drf, name) == IDS
@@ -100,6 +100,12 @@ def test_each_style_of_fastapi_pagination_is_read_whole(fastapi: str, name: str)
 def test_a_total_without_a_way_is_refused_and_read_by_the_setting(fastapi: str, name: str) -> None:
     assert f"50 of 60 {REFUSED}" in fail(fastapi, name)
     assert read_ids(fastapi, name, rest_pagination="page=1&size=50") == IDS
+
+
+def test_a_size_that_the_service_does_not_allow_is_refused_in_its_words(fastapi: str) -> None:
+    text = fail(fastapi, "page", rest_pagination="page=1&size=1000")
+    assert "422 Unprocessable" in text
+    assert "in its own words: query.size: Input should be less than or equal to 100" in text
 
 
 def test_a_full_last_page_is_the_end(fastapi: str) -> None:

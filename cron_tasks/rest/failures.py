@@ -5,6 +5,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import orjson
 import urllib3.exceptions as u
@@ -38,8 +39,10 @@ _REMEDIES: Mapping[type[BaseException], str] = {
     http.client.HTTPException: "is CRON_TASKS_REST_URL right?",
 }
 #: The fields in which services say why they refuse a request: Django REST Framework, Express,
-#: Laravel, and RFC 9457.
-_WORDS = ("detail", "error", "message", "title")
+#: Laravel, RFC 9457, RFC 6749, JSON:API, and `msg` of the list in FastAPI's `detail`.
+_WORDS = ("detail", "error", "message", "msg", "title", "error_description", "errors")
+#: The levels of objects and lists in which the words are looked for.
+_WORDS_DEPTH = 4
 #: The bytes of an answer in which its words are looked for.
 _WORDS_READ = 4096
 #: Settings to check, by the status of an answer.
@@ -83,10 +86,31 @@ def read_words(response: Response) -> str:
         document = orjson.loads(body)
     except (OSError, u.HTTPError, ValueError):
         return ""
-    if not isinstance(document, dict):
+    return _find_words(document) if isinstance(document, dict) else ""
+
+
+def _find_words(value: Any, depth: int = 0) -> str:
+    """Return the first text at one of the known fields, or of a field with a list of texts.
+
+    Validators name the field: `{"size": ["…"]}` (Django REST Framework), or `loc` (FastAPI).
+    """
+    if isinstance(value, str):
+        return printable(value)
+    if depth > _WORDS_DEPTH:
         return ""
-    texts = [document.get(name) for name in _WORDS]
-    return next((printable(text) for text in texts if isinstance(text, str) and text), "")
+    if isinstance(value, list):
+        return next(filter(None, (_find_words(each, depth + 1) for each in value[:3])), "")
+    if not isinstance(value, dict):
+        return ""
+    found = (_find_words(value[name], depth + 1) for name in _WORDS if name in value)
+    if words := next(filter(None, found), ""):
+        place = value.get("loc")
+        field = ".".join(map(str, place)) if isinstance(place, list) else ""
+        return f"{printable(field)}: {words}" if field else words
+    for name, texts in value.items():
+        if isinstance(texts, list) and texts and isinstance(texts[0], str):
+            return f"{printable(name)}: {printable(texts[0])}"
+    return ""
 
 
 def add_login_hints(hints: Mapping[int, str], settings: Settings) -> Mapping[int, str]:

@@ -19,7 +19,7 @@ _PAGE = ("page", "currentpage", "pagenumber", "number")
 _PAGES = ("pages", "totalpages", "lastpage", "pagecount", "numpages")
 _TOTAL = (
     *("total", "count", "totalcount", "totalelements", "totalitems", "totalrecords"),
-    *("totalresults", "totalsize", "odatacount", "rows"),
+    *("totalresults", "odatacount", "rows"),
 )
 _MORE = ("hasmore", "hasnext", "hasnextpage")
 _OFFSET = ("offset", "skip")

@@ -118,6 +118,15 @@ class Numbered(ByPage):
         return Response({"count": paginator.count, "results": data} | numbers)
 
 
+class Sized(ByPage):
+    """The number and the size, but no total. The last page is full."""
+
+    page_size = 20
+
+    def get_paginated_response(self, data):
+        return Response({"page": self.page.number, "page_size": 20, "results": data})
+
+
 class Silent(ByPage):
     """The total, and no word about the way to the other pages."""
 
@@ -160,6 +169,7 @@ SETS = {
     "linked": variant("WithLinks", pagination_class=Linked),
     "header": variant("WithHeader", pagination_class=InHeader),
     "numbered": variant("WithNumbers", pagination_class=Numbered),
+    "sized": variant("WithSizes", pagination_class=Sized),
     "silent": variant("WithTotal", pagination_class=Silent),
     "bare": variant("WithNothing", pagination_class=Bare),
     "token": variant("ByToken", authentication_classes=[TokenAuthentication], **LOCKED),
