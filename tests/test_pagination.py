@@ -43,6 +43,16 @@ def page(
         ({"total": 6, "page": 1, "size": 2}, f"{URL}&page=2"),
         ({"meta": {"TotalCount": 6, "currentPage": 1, "perPage": 2}}, f"{URL}&page=2"),
         ({"next_cursor": 17}, f"{URL}&cursor=17"),
+        # Jira, PocketBase, Oracle's ORDS, HubSpot, Twilio, AWS.
+        (
+            {"startAt": 0, "maxResults": 2, "total": 6, "isLast": False},
+            f"{URL}&startAt=2&maxResults=2",
+        ),
+        ({"page": 1, "perPage": 2, "totalItems": 6, "totalPages": 3}, f"{URL}&page=2"),
+        ({"hasMore": True, "links": [{"rel": "self"}, {"rel": "next", "href": "?o=2"}]}, "?o=2"),
+        ({"paging": {"next": {"after": "2", "link": "?after=2"}}}, "?after=2"),
+        ({"next_page_uri": "/jobs?Page=1"}, "/jobs?Page=1"),
+        ({"nextToken": "t="}, f"{URL}&nextToken=t%3D"),
         # Strapi, Spring, Rails' will_paginate.
         (
             {"meta": {"pagination": {"page": 1, "pageSize": 2, "pageCount": 3, "total": 6}}},
@@ -98,6 +108,8 @@ def test_the_last_of_several_pages_is_the_last() -> None:
         ({}, {"Content_Range": "items 0-1/6"}, "2 of 6 jobs arrived"),
         ({}, {"X_Total_Count": "6"}, "2 of 6 jobs arrived"),
         ({}, {"X_WP_Total": "6"}, "2 of 6 jobs arrived"),
+        ({"last": False}, {}, "more jobs exist"),
+        ({"isLastPage": False, "nextPageStart": 2}, {}, "more jobs exist"),
         ({"TotalCount": 6}, {}, "2 of 6 jobs arrived"),
         ({"@odata.count": 6}, {}, "2 of 6 jobs arrived"),
         ({"pageInfo": {"hasNextPage": True}}, {}, "more jobs exist"),
@@ -135,6 +147,8 @@ def test_link_is_read_by_rfc_8288(header: str, target: str | None) -> None:
         ({"page": 3, "size": 2, "total": None, "pages": None}, f"{URL}&page=4"),
         ({"offset": 4, "limit": 2, "total": None}, f"{URL}&offset=6&limit=2"),
         ({"pagination": {"page": 1, "per_page": 2}}, f"{URL}&page=2"),
+        # PocketBase with `skipTotal`.
+        ({"page": 1, "perPage": 2, "totalItems": -1, "totalPages": -1}, f"{URL}&page=2"),
     ],
 )
 def test_a_full_page_without_a_total_is_followed(envelope: dict[str, Any], following: str) -> None:
@@ -155,6 +169,8 @@ def test_a_full_page_without_a_total_is_followed(envelope: dict[str, Any], follo
         # Laravel's simplePaginate and cursorPaginate, on the last page.
         ({"current_page": 1, "per_page": 2, "next_page_url": None}, {}),
         ({"per_page": 2, "next_cursor": None, "next_page_url": None}, {}),
+        ({"number": 3, "size": 2, "last": True}, {}),
+        ({"offset": 4, "limit": 2, "hasMore": False, "links": [{"rel": "first"}]}, {}),
         ({"page": 1, "size": 2, "links": {"self": "/?page=1"}}, {}),
         ({"page": 1, "size": 2}, {"Link": '<?page=1>; rel="first"'}),
     ],

@@ -5,36 +5,18 @@ the next one. A page that shows none of them, and does not state that more exist
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
-from cron_tasks.rest.stated import Stated, find_in, find_more, find_total, list_stated, spell
+from cron_tasks.rest.stated import Stated, find_more, find_total, list_stated, spell
+from cron_tasks.rest.ways import find_address, find_cursor, has_ways
 
 #: One value of the header Link: the target, then its parameters (RFC 8288, section 3).
 _LINK = re.compile(r'<([^>]*)>((?:\s*;\s*[\w*!#$%&+.^`|~-]+\s*(?:=\s*(?:"[^"]*"|[^\s",;]*))?)*)')
 _RELATION = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s",;]*))', re.IGNORECASE)
 
-#: Paths to the address of the next page. The last key may hold an object with `href` (HAL).
-_ADDRESSES = (
-    *(("links", "next"), ("_links", "next"), ("meta", "next"), ("pagination", "next")),
-    *(("next_page_url",), ("next_url",), ("nextLink",), ("@odata.nextLink",)),
-    *(("meta", "next_page_url"), ("meta", "links", "next"), ("paging", "next")),
-    *(("pagination", "next_url"), ("pagination", "next_page_url"), ("pagination", "links", "next")),
-)
-#: Paths to a cursor, and the query parameter that takes it.
-_CURSORS = (
-    (("metadata", "continue"), "continue"),
-    (("next_cursor",), "cursor"),
-    (("meta", "next_cursor"), "cursor"),
-    (("pagination", "next_cursor"), "cursor"),
-    (("response_metadata", "next_cursor"), "cursor"),
-    (("cursor", "next"), "cursor"),
-    (("next_page_token",), "page_token"),
-    (("nextPageToken",), "pageToken"),
-    (("next_page",), "cursor"),
-)
 #: Relations that a service gives beside the next page, or in place of it on the last one.
 _OTHER_PAGES = ("first", "last", "prev", "previous", "self")
 #: Query parameters for the number of a page, as `spell` makes them.
@@ -77,7 +59,7 @@ def find_next(page: Page) -> str | None:
     """
     found = (
         find_link(page.headers.get("Link", ""), "next")
-        or _address(page.envelope)
+        or find_address(page.envelope)
         or _by_cursor(page)
         or _by_page_number(page)
         or _by_offset(page)
@@ -181,26 +163,9 @@ def with_parameters(url: str, parameters: Mapping[str, str]) -> str:
     return urlunsplit(parts._replace(query=urlencode([*query, *parameters.items()])))
 
 
-def _address(envelope: Mapping[str, Any]) -> str | None:
-    for path in _ADDRESSES:
-        found = find_in(envelope, path)
-        if isinstance(found, Mapping):
-            found = found.get("href") or found.get("url")
-        if isinstance(found, str) and found:
-            return found
-    return None
-
-
 def _by_cursor(page: Page) -> str | None:
-    for path, parameter in _CURSORS:
-        cursor = find_in(page.envelope, path)
-        if path == ("next_page",) and not isinstance(cursor, str):
-            continue  # the number of a page
-        if isinstance(cursor, str | int) and not isinstance(cursor, bool) and cursor:
-            if path == ("next_page",) and str(cursor).startswith(("http://", "https://", "/", "?")):
-                return str(cursor)
-            return with_parameters(page.url, {parameter: str(cursor)})
-    return None
+    cursor = find_cursor(page.envelope)
+    return with_parameters(page.url, cursor) if cursor else None
 
 
 def _by_page_number(page: Page) -> str | None:
@@ -233,11 +198,9 @@ def _by_offset(page: Page) -> str | None:
 
 
 def _after_offset(page: Page, stated: Stated) -> str:
-    name = "skip" if "skip" in stated.names else "offset"
-    position = {name: str((stated.offset or 0) + page.rows)}
-    return with_parameters(
-        page.url, position | ({"limit": str(stated.limit)} if stated.limit else {})
-    )
+    moved = {stated.offset_name: str((stated.offset or 0) + page.rows)}
+    limit = {stated.limit_name: str(stated.limit)} if stated.limit else {}
+    return with_parameters(page.url, moved | limit)
 
 
 def _page_name(page: Page, stated: Stated) -> str:
@@ -256,14 +219,8 @@ def _states_an_end(page: Page) -> bool:
         or any(stated.pages is not None for stated in list_stated(page.envelope))
         or find_more(page.envelope) is not None
         or any(find_link(link, relation) for relation in _OTHER_PAGES)
-        or any(isinstance(page.envelope.get(name), Mapping) for name in ("links", "_links"))
-        or any(_has(page.envelope, path) for path in (*_ADDRESSES, *(path for path, _ in _CURSORS)))
+        or has_ways(page.envelope)
     )
-
-
-def _has(envelope: Mapping[str, Any], path: Sequence[str]) -> bool:
-    parent = find_in(envelope, path[:-1])
-    return isinstance(parent, Mapping) and path[-1] in parent
 
 
 def _is_by_position(url: str) -> bool:

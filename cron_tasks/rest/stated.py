@@ -22,9 +22,10 @@ _TOTAL = (
     *("totalresults", "odatacount", "rows"),
 )
 _MORE = ("hasmore", "hasnext", "hasnextpage")
-_OFFSET = ("offset", "skip")
+_LAST = ("last", "islast", "islastpage")
+_OFFSET = ("offset", "skip", "startat", "start")
 #: Names of the most rows that a page has. `size` may also be the number of rows that it has.
-_LIMIT = ("limit", "perpage", "pagesize", "pagelimit", "itemsperpage")
+_LIMIT = ("limit", "perpage", "pagesize", "pagelimit", "itemsperpage", "maxresults")
 #: Headers with the number of rows of the whole list.
 _TOTAL_HEADERS = (
     *("X-Total-Count", "X-Total", "X-WP-Total", "X-Pagination-Total-Count", "Total-Count"),
@@ -46,6 +47,19 @@ class Stated:
     offset: int | None
     limit: int | None
     size: int | None
+
+    @property
+    def offset_name(self) -> str:
+        """Return the query parameter for `offset`, which has the same name."""
+        return self._find_name(_OFFSET, "offset")
+
+    @property
+    def limit_name(self) -> str:
+        """Return the query parameter for `limit`, which has the same name."""
+        return self._find_name(_LIMIT, "limit")
+
+    def _find_name(self, names: Sequence[str], otherwise: str) -> str:
+        return next((name for name in self.names if spell(name) in names), otherwise)
 
     @property
     def last_number(self) -> int | None:
@@ -84,9 +98,9 @@ def find_total(envelope: Mapping[str, Any], headers: Mapping[str, str]) -> int |
 def find_more(envelope: Mapping[str, Any]) -> bool | None:
     """Return whether the page says that more rows follow. None if it does not say."""
     said = [
-        spelled[name]
+        spelled[name] is (name in _MORE)
         for _, spelled in _list_objects(envelope)
-        for name in _MORE
+        for name in (*_MORE, *_LAST)
         if isinstance(spelled.get(name), bool)
     ]
     return any(said) if said else None
@@ -114,8 +128,9 @@ def spell(name: str) -> str:
 
 
 def _find_number(spelled: Mapping[str, Any], names: Sequence[str]) -> int | None:
+    """Return the first number. Services that do not count say -1."""
     for name in names:
         value = spelled.get(name)
-        if isinstance(value, int) and not isinstance(value, bool):
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
             return value
     return None
