@@ -182,7 +182,7 @@ def test_a_full_page_that_is_the_last_is_not_followed(
 
 
 def test_a_page_of_as_many_rows_as_it_may_have_is_refused() -> None:
-    with pytest.raises(Incomplete, match="2 jobs arrived, as many as one page may have"):
+    with pytest.raises(Incomplete, match="2 jobs arrived, as many as a page may have"):
         guess_next(page({"limit": 2}, Link='</changes>; rel="changes"'))
 
 

@@ -1,6 +1,7 @@
 """Lists in pages, over HTTP: each form is read to its end, and half a list is refused."""
 
 import json
+import re
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -164,8 +165,14 @@ def test_a_list_that_became_shorter_while_it_was_read_is_refused(rest: RestServe
 def test_a_full_page_that_comes_again_is_refused(rest: RestServer) -> None:
     """The parameter has another name, and what the second page would be is not known."""
     rest.answer = answers.reply(200, json.dumps({"items": ROWS, "page": 1, "size": 7}).encode())
-    assert "the page before is full, and this one is the same; where is the next" in failure(rest)
-    assert len(read(rest, rest_mapping={"next": "`null`"})) == 7
+    text = failure(rest)
+    assert "the page before is full, and this one is the same (if there are no more, set" in text
+    assert "where is the next page? Set CRON_TASKS_REST_PAGINATION" in text
+    (mapping,) = re.findall(r"CRON_TASKS_REST_MAPPING=(\{.*?\})", text)
+    assert len(read(rest, rest_mapping=json.loads(mapping))) == 7
+    rest.answer = answers.reply(200, json.dumps({"items": ROWS, "limit": 7}).encode())
+    assert "7 jobs arrived, as many as a page may have (if there are no more, set" in failure(rest)
+    assert len(read(rest, rest_mapping=json.loads(mapping))) == 7
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>Not Found</html>"])

@@ -18,6 +18,7 @@ from cron_tasks.rest.mapping import Shape
 from cron_tasks.rest.numbering import Numbering, read_numbering
 from cron_tasks.rest.pages import Fetcher
 from cron_tasks.rest.pagination import (
+    ONLY_PAGE,
     Changed,
     Incomplete,
     Page,
@@ -143,7 +144,10 @@ class Listing:
         if (self._numbering or is_guess) and self._fetcher.repeats_a_page:
             if self._numbering and self._numbering.is_short(before):
                 return None  # The service does not know the parameters, and lists all jobs at once.
-            cause = f"the page before is full, and this one is the same; {_SET_PAGINATION}"
+            cause = (
+                f"the page before is full, and this one is the same ({ONLY_PAGE}); "
+                f"{_SET_PAGINATION}"
+            )
             if self._numbering:
                 cause = (
                     "the page is the same as the one before: the service ignores the parameters of "

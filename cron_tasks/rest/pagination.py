@@ -17,6 +17,8 @@ from cron_tasks.rest.ways import find_address, find_cursor, has_ways
 _LINK = re.compile(r'<([^>]*)>((?:\s*;\s*[\w*!#$%&+.^`|~-]+\s*(?:=\s*(?:"[^"]*"|[^\s",;]*))?)*)')
 _RELATION = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s",;]*))', re.IGNORECASE)
 
+#: How to tell us that a full page is the only one.
+ONLY_PAGE = 'if there are no more, set CRON_TASKS_REST_MAPPING={"next": "`null`"}'
 #: Relations that a service gives beside the next page, or in place of it on the last one.
 _OTHER_PAGES = ("first", "last", "prev", "previous", "self")
 #: Query parameters for the number of a page, as `spell` makes them.
@@ -85,7 +87,7 @@ def guess_next(page: Page) -> str | None:
         if stated.offset is not None:
             return _after_offset(page, stated)
         if page.rows == stated.limit:
-            raise Incomplete(f"{page.rows} jobs arrived, as many as one page may have")
+            raise Incomplete(f"{page.rows} jobs arrived, as many as a page may have ({ONLY_PAGE})")
     return None
 
 
