@@ -10,11 +10,11 @@ from redis import Redis
 from cron_tasks.audit.backfill import Backfill, must_run_in_turn, plan_backfill
 from cron_tasks.cli import console, options
 from cron_tasks.cli.following import ask_patiently, send_run, wait_for_end
-from cron_tasks.cli.run_text import describe_outcome
 from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.ledger import PATIENCE
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
+from cron_tasks.runs.wording import describe_outcome
 from cron_tasks.schedules.human import format_local
 from cron_tasks.text.english import number_of
 

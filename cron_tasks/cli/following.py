@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import click
 
 from cron_tasks.cli import console
-from cron_tasks.cli.run_text import describe_outcome
 from cron_tasks.errors import RunUnfit
 from cron_tasks.health.failures import describe_failure
 from cron_tasks.jobs.job import Job
@@ -16,6 +15,7 @@ from cron_tasks.jobs.routing import routing_options
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Kind, State
 from cron_tasks.runs import queries
+from cron_tasks.runs.wording import describe_outcome
 from cron_tasks.schedules.durations import read_duration
 from cron_tasks.store import keys
 from cron_tasks.text.display import printable, short_repr

@@ -1,12 +1,12 @@
 """Show runs to people: as a table, and each as a line. Times are in the zone of the job."""
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cron_tasks.cli import console
 from cron_tasks.runs.queries import Shape
-from cron_tasks.schedules.human import format_local, format_runtime
+from cron_tasks.runs.wording import describe_outcome, describe_reason, whole_second
+from cron_tasks.schedules.human import format_runtime
 from cron_tasks.text.display import printable
 
 if TYPE_CHECKING:
@@ -59,28 +59,3 @@ def format_end(run: Shape, jobs: Jobs, zone: str) -> str:
     name = [printable(job.name)] if job else []
     ended = whole_second(run["finished_at"], local)
     return "  ".join([ended, run["run_id"], *name, describe_outcome(run, local)])
-
-
-def whole_second(moment: str | None, zone: str) -> str:
-    """Return a time in `zone` without fractions of a second, or "" for None."""
-    whole = moment and datetime.fromisoformat(moment).replace(microsecond=0)
-    return format_local(whole, zone) or "" if whole else ""
-
-
-def describe_outcome(run: Shape, zone: str) -> str:
-    """Return how a run ended: `failed after 2.5 s at attempt 2: HTTP 500`."""
-    after = f" after {format_runtime(run['duration'])}" if run["duration"] is not None else ""
-    number = f" at attempt {run['attempt']}" if (run["attempt"] or 0) > 1 else ""
-    reason = describe_reason(run, zone)
-    return str(run["status"]) + after + number + (f": {reason}" if reason else "")
-
-
-def describe_reason(run: Shape, zone: str) -> str:
-    """Return reason and error of a run, the run in its way, and the last tick missed with it."""
-    about = f" ({run['other']})" if run.get("other") else ""
-    if until := whole_second(run.get("until"), zone):
-        about += f" (all ticks until {until})"
-    if retry_at := whole_second(run.get("retry_at"), zone):
-        about += f" (next attempt at {retry_at})"
-    text = ": ".join(each for each in (run["reason"], run["error"]) if each)
-    return printable(text + about, 1000)

@@ -20,10 +20,11 @@ from cron_tasks.cli.following import (
     timeout_option,
     wait_option,
 )
-from cron_tasks.cli.run_text import format_end, print_runs, read_jobs_of, whole_second
+from cron_tasks.cli.run_text import format_end, print_runs, read_jobs_of
 from cron_tasks.errors import CronTasksError, RunUnfit
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import commands, queries
+from cron_tasks.runs.wording import whole_second
 from cron_tasks.schedules.human import format_local, format_runtime
 from cron_tasks.settings import load
 from cron_tasks.text.display import printable

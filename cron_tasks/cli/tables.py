@@ -9,6 +9,8 @@ from itertools import chain, zip_longest
 
 import click
 
+from cron_tasks.text.display import cell_width, wrap
+
 #: In a text for programs, a cell wider than this does not widen its column.
 WIDEST = 40
 #: Spaces between two columns, and before the second line of a row.
@@ -16,10 +18,9 @@ GAP, INDENT = 2, 2
 
 #: Columns that wrap if the terminal is narrow.
 _PROSE = frozenset(("name", "schedule", "error", "row", "value", "meaning", "reason"))
-#: Columns that are left out, in this order, before prose gets less than the first width below. If
-#: that is not enough, prose gets the second width.
+#: Columns that are left out, in this order, before prose gets a smaller one of the widths below.
 _LESSER = ("worker", "row", "timezone", "attempt", "ended")
-_SLIM = (32, 14)
+_SLIM = (32, 20, 14)
 #: Most characters of a cell on a terminal. `next` may be why a job is paused.
 _LONGEST = dict.fromkeys(_PROSE, 200) | {"name": 60, "schedule": 60, "next": 60}
 _COLOURS = {"ok": "green", "failed": "red", "missed": "yellow", "skipped": "yellow"}
@@ -41,37 +42,33 @@ def lay_out(heading: Row, rows: Iterable[Row], width: int) -> Iterator[str]:
     and the other columns are in the line below. If even that does not fit, the lines are plain.
     """
     table = [[_shorten(*pair) for pair in zip(heading, row, strict=True)] for row in rows]
-    if columns := fit_columns(heading, table, width):
-        return chain.from_iterable(_lay_out_rows(heading, table, columns, width))
-    below = [row[1:] for row in table]
-    if columns := fit_columns(heading[1:], below, width - INDENT):
-        others = _lay_out_rows(heading[1:], below, columns, width - INDENT)
-        return _lay_out_below(heading[0], [row[0] for row in table], others)
+    below, room = [row[1:] for row in table], width - INDENT
+    for slims in (_SLIM[:-1], _SLIM[-1:]):
+        if columns := fit_columns(heading, table, width, slims):
+            return chain.from_iterable(_lay_out_rows(heading, table, columns, width))
+        if columns := fit_columns(heading[1:], below, room, slims):
+            others = _lay_out_rows(heading[1:], below, columns, room)
+            return _lay_out_below(heading[0], [row[0] for row in table], others)
     return lay_out_plain(heading, table)
 
 
-def fit_columns(heading: Row, rows: Sequence[Row], width: int) -> list[int]:
+def fit_columns(
+    heading: Row, rows: Sequence[Row], width: int, slims: Sequence[int] = _SLIM
+) -> list[int]:
     """Return the columns that fit into `width` without cutting anything off.
 
-    Return an empty list if not even the most important ones fit.
+    Prose gets at least one of the widths `slims`, or what it needs. Return an empty list if not
+    even the most important columns fit.
     """
     widest = _measure(heading, rows)
-    for slim in _SLIM:
+    for slim in slims:
         needed = widest | {title: min(widest[title], slim) for title in _PROSE & widest.keys()}
         for lesser in ("", *_LESSER):
-            needed.pop(lesser, None)
+            if lesser not in heading[:1]:
+                needed.pop(lesser, None)
             if needed and sum(needed.values()) + GAP * len(needed) <= width:
                 return [column for column, title in enumerate(heading) if title in needed]
     return []
-
-
-def cell_width(text: str) -> int:
-    """Return the columns of a terminal that a text takes. Chinese and emoji take two."""
-    if text.isascii():
-        return len(text)
-    from rich.cells import cell_len
-
-    return cell_len(text)
 
 
 def _measure(heading: Row, rows: Sequence[Row]) -> dict[str, int]:
@@ -98,7 +95,7 @@ def _lay_out_rows(
     titles = [heading[column] for column in columns]
     yield [click.style(_join(titles, widths), bold=True)]
     for row in rows:
-        cells = [_wrap(row[column], room) for column, room in zip(columns, widths, strict=True)]
+        cells = [wrap(row[column], room) for column, room in zip(columns, widths, strict=True)]
         yield [_join(line, widths, _COLOURS) for line in zip_longest(*cells, fillvalue="")]
 
 
@@ -113,17 +110,6 @@ def _share(heading: Row, rows: Sequence[Row], columns: Sequence[int], width: int
         widest[title] = min(widest[title], left // (len(prose) - number))
         left -= widest[title]
     return list(widest.values())
-
-
-def _wrap(text: str, width: int) -> list[str]:
-    """Return `text` as lines of at most `width` columns, broken between words where possible."""
-    if cell_width(text) <= width:
-        return [text]
-    from rich.console import Console
-    from rich.text import Text
-
-    lines = Text(text).wrap(Console(width=width), width, overflow="fold")
-    return [line.plain.rstrip() for line in lines]
 
 
 def _join(row: Iterable[str], widths: Iterable[int], colours: dict[str, str] | None = None) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import socket
 import sys
 from collections.abc import Mapping
@@ -44,7 +45,7 @@ class Layout:
 
 def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Layout:
     """Return the parts to run. Raises CronTasksError if there is no free port."""
-    note = " (deleted at the end; --data FOLDER keeps it)" if home.folder == home.scratch else ""
+    note = " (deleted at the end; keep it with --data)" if home.folder == home.scratch else ""
     places = {"data": f"{home.folder}{note}", "logs": f"{home.folder}/logs"}
     places |= {"redis": settings.masked_redis_url, "rest": settings.rest_url or ""}
     environment = {variable_name("log_format"): "json", "PYTHONUNBUFFERED": "1"}
@@ -60,6 +61,7 @@ def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Lay
         places["redis"] = redis_url = f"redis://default:{password}@127.0.0.1:{port}/0"
         exports[variable_name("redis_url")] = redis_url
     environment |= exports
+    exports |= {variable_name("rest_url"): settings.rest_url} if settings.rest_url else {}
     if demo:
         port, jobs = find_free_port(), home.folder / "jobs.json"
         url = f"http://127.0.0.1:{port}"
@@ -77,7 +79,8 @@ def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Lay
         command = [*_PYTHON, "cron_tasks.demo.rest_service", f"--port={port}", f"--jobs={jobs}"]
         rest = [Part("rest", command, "Uvicorn running on", environment)]
         command = [*_PYTHON, "cron_tasks.demo.bot", "--color"]
-        readers = [Part("bot", command, r'"bot\.waiting"', environment, prints_for_people=True)]
+        seen = environment | screen_environment()
+        readers = [Part("bot", command, r'"bot\.waiting"', seen, prints_for_people=True)]
     web, login = f"127.0.0.1:{find_free_port(5555)}", flower_login(home)
     places["flower"] = f"http://{login}@{web}" if login else f"http://{web}"
     beat, first, *others = celery_parts(workers, environment)
@@ -91,6 +94,11 @@ def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Lay
         endings=[[beat, flower, first, *others], [*readers, *rest], store],
         claim=f"{url}/api/cronjobs/" if demo else None,
     )
+
+
+def screen_environment() -> dict[str, str]:
+    """Return the width of the terminal, which a part that writes to a pipe cannot find out."""
+    return {"COLUMNS": f"{shutil.get_terminal_size().columns}"} if sys.stdout.isatty() else {}
 
 
 def embeds_valkey(settings: Settings) -> bool:
