@@ -2,6 +2,7 @@
 
 import os
 import random
+import shlex
 import shutil
 import socket
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 
 from cron_tasks.errors import CronTasksError
 from cron_tasks.local.child import Part
@@ -30,8 +32,7 @@ class Layout:
 
     The parts of a stage start once all parts of the stage before are ready. The parts of an ending
     are stopped once all parts of the ending before have ended. `places` are the addresses and
-    folders to show. `exports` are the variables that commands in another terminal need, since this
-    run chose their values.
+    folders to show. `exports` are the variables that commands in another terminal need.
     """
 
     redis_url: str
@@ -62,6 +63,7 @@ def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Lay
         exports[variable_name("redis_url")] = redis_url
     environment |= exports
     exports |= {variable_name("rest_url"): settings.rest_url} if settings.rest_url else {}
+    exports |= export_path()
     if demo:
         port, jobs = find_free_port(), home.folder / "jobs.json"
         url = f"http://127.0.0.1:{port}"
@@ -94,6 +96,13 @@ def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Lay
         endings=[[beat, flower, first, *others], [*readers, *rest], store],
         claim=f"{url}/api/cronjobs/" if demo else None,
     )
+
+
+def export_path() -> dict[str, str]:
+    """Return the PATH on which a shell finds the commands of this installation, if it does not."""
+    folder = Path(sys.executable).parent
+    is_found = shutil.which("cron-tasks") == f"{folder / 'cron-tasks'}"
+    return {} if is_found else {"PATH": f"{shlex.quote(str(folder))}:$PATH"}
 
 
 def screen_environment() -> dict[str, str]:
