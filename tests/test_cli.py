@@ -122,6 +122,7 @@ def test_next_shows_how_far_away_a_tick_is_and_when_none_is_left() -> None:
         (["\x1b[31m 9 * * *"], 2, "\\x1b[31m"),
         (["0 9 * * *", "--timezone", "Europe/Berln"], 2, "did you mean 'Europe/Berlin'?"),
         (["0 9 * * *", "--from", "soon"], 2, "'--from': 'soon' is not an ISO 8601 time (20"),
+        ([" "], 2, "Give an expression or a job ID"),
         (["0 9 * * *", "-n", "0"], 2, "1<=x<=1000"),
         (["0 9 * * *", "-n", "1001"], 2, "1<=x<=1000"),
         ([], 2, "EXPR_OR_ID"),
@@ -168,6 +169,9 @@ def test_version_and_wrong_usage() -> None:
     [
         (["synk"], "No such command 'synk'; did you mean 'sync'?"),
         (["nothing-like-it"], "No such command 'nothing-like-it'. See `cron-tasks --help`"),
+        (["pause", "7"], "No such command 'pause'; did you mean `cron-tasks jobs pause`?"),
+        (["run", "7"], "did you mean `cron-tasks jobs run`?"),
+        (["retry", "7"], "did you mean `cron-tasks runs retry`?"),
         (["jobs", "lst"], "No such command 'lst'; did you mean 'list'?"),
         (["runs", "shw", "7@2099-01-01T00:00Z"], "No such command 'shw'; did you mean 'show'?"),
         (["runs", "--status", "faild"], "'retrying', 'ok', 'failed', 'skipped', 'missed'; did "),

@@ -47,9 +47,9 @@ def usage_in_one_sentence() -> Iterator[None]:
     except click.exceptions.NoArgsIsHelpError:
         raise
     except click.UsageError as error:
-        text = error.format_message()
+        text = error.format_message().rstrip(".")
         if error.ctx and not text.endswith("?"):
-            text = f"{text.rstrip('.')}. See `{error.ctx.command_path} --help`"
+            text = f"{text}. See `{error.ctx.command_path} --help`"
         raise WrongUsage(text) from None
 
 
@@ -80,7 +80,16 @@ class LazyGroup(click.Group):
         from cron_tasks.text.display import short_repr
         from cron_tasks.text.suggestions import suggest_nearest
 
-        ctx.fail(f"No such command {short_repr(name)}{suggest_nearest(name, self._commands_at)}")
+        groups = {each: self.get_command(ctx, each) for each in self._commands_at}
+        within = [
+            each
+            for each, group in groups.items()
+            if isinstance(group, LazyGroup) and group.get_command(ctx, name)
+        ]
+        hint = suggest_nearest(name, self._commands_at)
+        if within:
+            hint = f"; did you mean `{ctx.command_path} {within[0]} {name}`?"
+        ctx.fail(f"No such command {short_repr(name)}{hint}")
 
     def make_context(self, *args: Any, **options: Any) -> click.Context:
         with usage_in_one_sentence():

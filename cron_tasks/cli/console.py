@@ -84,6 +84,11 @@ def print_text(text: str) -> None:
         click.echo(text)
 
 
+def shorten(text: str, most: int) -> str:
+    """Return `text` as one printable line. On a terminal it has at most `most` characters."""
+    return printable(text, most if sys.stdout.isatty() else 1000)
+
+
 def print_json(value: Any) -> None:
     """Print JSON in ASCII, which cannot control a terminal. A list has one element a line."""
     if isinstance(value, list) and value:

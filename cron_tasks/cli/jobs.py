@@ -114,7 +114,7 @@ def list_rejected() -> None:
         place = printable(each.place)
         rows += [(each.id or "", place, error, row) for error in each.errors]
     heading = ("id", "place", "error", "row")
-    none = "every row is a valid job"
+    none = "no row is rejected"
     console.show([asdict(each) for each in found], lambda: console.print_table(heading, rows, none))
 
 

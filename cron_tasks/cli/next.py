@@ -45,6 +45,8 @@ def next_ticks(what: str, count: int, timezone: str | None, start: str | None) -
     EXPR_OR_ID is a cron expression ('0 9 * * MON-FRI'; with six fields, seconds come first), a
     nickname such as @daily, '@every 5m', an ISO 8601 duration (PT5M), an RRULE, or a job ID.
     """
+    if not what.strip():
+        raise WrongUsage("Give an expression or a job ID, such as '0 9 * * MON-FRI' or 7")
     now = datetime.now(UTC)
     if _EXPRESSION.search(what):
         schedule = _read_expression(what, timezone, start or now.replace(microsecond=0))

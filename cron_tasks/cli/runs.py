@@ -120,7 +120,8 @@ def list_runs(
             ends = filter(is_wanted, queries.list_ended(redis, job_id, status))
             found += islice(ends, most - len(found))
         jobs = {} if console.wants_json() else read_jobs_of(redis, found)
-    console.show(list(map(select_fields, found)), lambda: print_runs(found, zone, jobs))
+    none = "no run matches" if job_id or status or since else "nothing has run yet"
+    console.show(list(map(select_fields, found)), lambda: print_runs(found, zone, jobs, none))
 
 
 def _matches(job_id: str | None, status: str | None, start: datetime, run: queries.Shape) -> bool:
