@@ -203,6 +203,7 @@ def test_runs_as_a_table(quick: Quick, world: World) -> None:
         (["audit", "--since", "2099-01-01"], 2, "T00:00:00+00:00, which is in the future"),
         (["backfill", "7", "--from", "2099-01-01", "--to", "now"], 2, "which is in the future"),
         (["why", "7", "--at", "noon"], 2, "'--at': 'noon' is not an ISO 8601 time (2026-03-01T09"),
+        (["runs", "shwo"], 1, "Did you mean the command `cron-tasks runs show`?"),
         (["runs", "--follow", "--status", "pending"], 2, "--status is one of ok, failed"),
         (["runs", "--status", "bad"], 2, "'bad' is not one of 'pending'"),
         (["runs", "show", "7"], 1, "'7' is not a run ID. Example: 7@2026-11-23T09:00:00Z"),

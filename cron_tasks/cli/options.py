@@ -50,5 +50,19 @@ def read_past(text: str, zone: str, option: str) -> datetime:
 
 
 def time_option(name: str, *names: str, text: str, **options: Any) -> Callable[[F], F]:
-    """Return an option that takes a TIME. `text` is the first part of its help."""
-    return click.option(name, *names, metavar="TIME", help=f"{text} {TIMES}", **options)
+    """Return an option that takes a TIME. `text` is the first part of its help.
+
+    Its value is a text that is a TIME. `read_moment` reads it once the zone is known.
+    """
+    about = f"{text} {TIMES}"
+    return click.option(name, *names, metavar="TIME", callback=_check, help=about, **options)
+
+
+def _check(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
+    """Refuse what is a TIME in no zone, before anything is asked."""
+    try:
+        if text is not None:
+            parse_moment(text, "UTC", datetime.now(UTC))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return text

@@ -21,14 +21,14 @@ from cron_tasks.cli.following import (
     wait_option,
 )
 from cron_tasks.cli.run_text import format_end, print_runs, read_jobs_of
-from cron_tasks.errors import CronTasksError, RunUnfit
+from cron_tasks.errors import CronTasksError, RunUnfit, UnknownJob
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import commands, queries
 from cron_tasks.runs.wording import whole_second
 from cron_tasks.schedules.human import format_local, format_runtime
 from cron_tasks.settings import load
 from cron_tasks.text.display import printable
-from cron_tasks.text.suggestions import suggest_nearest
+from cron_tasks.text.suggestions import find_nearest, suggest_nearest
 
 EVER = datetime.min.replace(tzinfo=UTC)
 #: Fields of a run that are times.
@@ -108,7 +108,7 @@ def list_runs(
         statuses = ", ".join(queries.ENDED)
         raise click.UsageError(f"--follow shows only runs that end: --status is one of {statuses}")
     with console.open_redis() as redis:
-        zone = load().timezone if job_id is None else Registry(redis).get_job(job_id).timezone
+        zone = load().timezone if job_id is None else _zone_of(redis, job_id)
         start = options.read_past(since, zone, "--since") if since else EVER
         is_wanted = partial(_matches, job_id, status, start)
         if follow:
@@ -122,6 +122,16 @@ def list_runs(
         jobs = {} if console.wants_json() else read_jobs_of(redis, found)
     none = "no run matches" if job_id or status or since else "nothing has run yet"
     console.show(list(map(select_fields, found)), lambda: print_runs(found, zone, jobs, none))
+
+
+def _zone_of(redis: Redis, job_id: str) -> str:
+    """Return the zone of a job. Raises UnknownJob, which may name a command that was meant."""
+    try:
+        return Registry(redis).get_job(job_id).timezone
+    except UnknownJob as error:
+        if (near := find_nearest(job_id, COMMANDS, 0.6)) is None:
+            raise
+        raise UnknownJob(f"{error}. Did you mean the command `cron-tasks runs {near}`?") from None
 
 
 def _matches(job_id: str | None, status: str | None, start: datetime, run: queries.Shape) -> bool:
