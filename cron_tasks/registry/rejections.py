@@ -9,8 +9,12 @@ from redis import Redis
 from cron_tasks.jobs.rejected import Rejected
 from cron_tasks.registry.fence import Fence, replace_hash
 from cron_tasks.store import keys
+from cron_tasks.store.paging import pages
+from cron_tasks.store.scripts import script
 from cron_tasks.text.display import printable
 from cron_tasks.text.stored_json import to_storable
+
+_store = script("registry/store_rejected")
 
 #: A rejected row is stored for display up to this many bytes.
 ROW_SHOWN = 4096
@@ -27,8 +31,16 @@ def store_rejected(redis: Redis, rejected: Sequence[Rejected], fence: Fence) -> 
     stored = cast("dict[str, str]", redis.hgetall(keys.REJECTED))
     if listed == stored:
         return []
-    replace_hash(redis, keys.REJECTED, listed, fence)
-    return [row for row in rejected if stored.get(row.place) != listed[row.place]]
+    new = [row for row in rejected if stored.get(row.place) != listed[row.place]]
+    news = {row.place for row in new}
+    rows = [
+        (row.place, listed[row.place], row.id or "", "new" if row.place in news else "")
+        for row in {row.place: row for row in rejected}.values()
+    ]
+    # Without rows there is one empty page, which clears the hash.
+    for number, page in enumerate(list(pages(rows)) or [[]]):
+        _store(redis, clear=number == 0, listed=page, **fence.values)
+    return new
 
 
 def read_rejected(redis: Redis) -> list[Rejected]:

@@ -3,6 +3,7 @@
 --! keys schedule set_aside jobs source
 --! prefixes account
 --! args key reason job_id audit_ttl
+--! uses registry/count_edit registry/note_change
 redis.call('HSET', set_aside, key, reason)
 local due = redis.call('ZSCORE', schedule, key)
 redis.call('ZREM', schedule, key)
@@ -16,5 +17,6 @@ if job_id ~= '' then
     -- reads the list and writes the job again, or removes it.
     redis.call('HSET', jobs, job_id, '')
     redis.call('HDEL', source, 'etag', 'last_modified')
+    note_change(job_id, 'rejected', count_edit())
 end
 return 1
