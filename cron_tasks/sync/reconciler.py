@@ -32,6 +32,7 @@ from cron_tasks.registry.wanted import (
 from cron_tasks.registry.writer import Writer
 from cron_tasks.repair.comparison import Comparison, Differences
 from cron_tasks.rest.listing import Source, Validators
+from cron_tasks.rest.pagination import FeedLink
 from cron_tasks.rest.single import read_jobs
 from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.settings import Settings
@@ -119,7 +120,7 @@ class Reconciler:
                 wanted = take_wanted(self.redis)
                 try:
                     rows = select_rows(wanted)
-                    changed = self._sync_rows(rows, clock, progress, fence) if rows else None
+                    changed = self.sync_rows(rows, clock, fence, progress) if rows else None
                     forced = force and report is None
                     report = changed or self._sync_once(clock, forced, progress, fence)
                     settle_wanted(self.redis, fence)
@@ -132,27 +133,31 @@ class Reconciler:
     def status(self) -> SourceStatus:
         return load_status(self.redis)
 
-    def _sync_rows(
+    def sync_rows(
         self,
         ids: Sequence[str],
         clock: Callable[[], float],
-        progress: Callable[[int, int], None],
         fence: Fence,
+        progress: Callable[[int, int], None] = lambda _done, _all: None,
+        sent: Sequence[tuple[str, Any]] | None = None,
+        may_remove: Callable[[int], bool] = lambda _: False,
     ) -> Report | None:
         """Read single rows and write what has changed. Return None if the list has to be read.
 
-        A row that is missing removes nothing, because the list has limits for removals.
+        A row that is missing removes nothing, because the list has limits for removals. The feed
+        has `sent` the rows, and the ids that have none are removed if `may_remove` accepts their
+        number.
         """
         before = self.status()
         if not fence.generation or self._refusal_of_another(before, False):
             return None
         try:
-            rows = read_jobs(self.settings, ids)
+            rows = read_jobs(self.settings, ids) if sent is None else sent
         except SourceError as error:
             log.info("sync.rows_not_read", detail=str(error), hint="the list is read")
             return None
         changes = plan_rows(self.registry, ids, rows, make_policy(self.settings))
-        if changes is None:
+        if changes is None or (changes.removed and not may_remove(len(changes.removed))):
             return None
         rejected = read_rejected_rows(self.redis)
         others = [each for each in rejected if each.id not in ids]
@@ -160,8 +165,9 @@ class Reconciler:
         self._apply_changes(changes, clock, before.last_read, progress, fence, others)
         new = len(others) + len(changes.rejected) - len(rejected)
         scheduled = count_scheduled(self.redis, ids) - scheduled
-        if changes.added or changes.changed or changes.rejected or new:
-            adjust_counts(self.redis, fence, len(changes.added), scheduled, new)
+        if changes or changes.rejected or new:
+            jobs = len(changes.added) - len(changes.removed)
+            adjust_counts(self.redis, fence, jobs, scheduled, new)
         log_changes(changes, self.settings)
         return Report("ok", changes)
 
@@ -182,13 +188,16 @@ class Reconciler:
             return Report("refused", Changes(unchanged=self.registry.count()), refusal)
         repaired = self._repair_registry(clock).counts
         known = None if repaired or force else load_validators(self.redis, self.settings)
-        report, validators = self._read_list(force, known)
+        report, validators, feed = self._read_list(force, known)
         if report.state == "ok" and not report.not_modified:
             # A registry that is built for the first time, or again, runs no one-offs late.
             last_read = before.last_read if fence.generation else None
             self._apply_changes(report.changes, clock, last_read, progress, fence)
         result = report.state, report.detail
-        store_outcome(self.redis, self.settings, fence, clock(), begun, result, validators, before)
+        times = clock(), begun
+        store_outcome(self.redis, self.settings, fence, *times, result, validators, before, feed)
+        if feed and feed.fault not in ("", before.feed_fault):
+            log.warning("feed.refused", detail=feed.fault)
         log_report(report, before, self.settings)
         return report
 
@@ -250,22 +259,31 @@ class Reconciler:
 
     def _read_list(
         self, force: bool, validators: Validators | None
-    ) -> tuple[Report, Validators | None]:
+    ) -> tuple[Report, Validators | None, FeedLink | None]:
         """Read the list and plan the changes. Return the plan, and the version of the list.
+
+        The last result is what the list says about a feed, None if it says nothing about it.
 
         `validators` are those of the list that the registry holds. If the list is still the same,
         there is nothing to change.
         """
         try:
             with Source(self.settings).open_list(validators) as listing:
+                feed: FeedLink | None = listing.feed
                 if listing.not_modified:
                     changes = Changes(unchanged=self.registry.count())
-                    return Report("ok", changes, not_modified=True), validators
+                    # A 304 may leave out the header Link (RFC 9110, section 15.4.5).
+                    said = feed if feed != FeedLink() else None
+                    return Report("ok", changes, not_modified=True), validators, said
                 current = self.registry.read_fingerprints()
                 changes = plan_changes(current, listing, make_policy(self.settings, force))
                 validators = listing.validators
         except SourceError as error:
-            return Report("failing", Changes(unchanged=self.registry.count()), str(error)), None
+            return (
+                Report("failing", Changes(unchanged=self.registry.count()), str(error)),
+                None,
+                None,
+            )
         if changes.refusal:
-            return Report("refused", changes, changes.refusal), None
-        return Report("ok", changes), validators
+            return Report("refused", changes, changes.refusal), None, None
+        return Report("ok", changes), validators, feed
