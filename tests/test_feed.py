@@ -516,5 +516,3 @@ def test_very_many_changes_have_the_list_read(
     system.catch_up()
     assert system.asks_for_the_list()
     assert load_position(system.redis).address.endswith("cursor=a-4")
-
-

@@ -11,6 +11,8 @@ from redis import Redis
 
 from cron_tasks.cli import Commands, LazyGroup, console
 from cron_tasks.cli.following import start_run, timeout_option, wait_option
+from cron_tasks.cli.watching import watch
+from cron_tasks.jobs.job import Job
 from cron_tasks.registry.registry import RegisteredJob, Registry
 from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.runs.commands import open_by_hand
@@ -36,11 +38,29 @@ def jobs() -> None:
 
 @click.command("list")
 @click.option("--tag", help="Only jobs with this tag.")
+@click.option(
+    "--follow", is_flag=True, help="Also show changes of jobs as they come, until Ctrl-C."
+)
 @console.json_option
-def list_jobs(tag: str | None) -> None:
-    """List the jobs with their next tick and the status of their last run."""
+def list_jobs(tag: str | None, follow: bool) -> None:
+    """List the jobs with their next tick and the status of their last run.
+
+    With --follow, a line for each change comes after the list. With --json it then prints one
+    object a line, each with `what`: `listed` for those of the list.
+    """
     with console.open_redis() as redis:
-        found = sorted(_read_jobs(redis, tag), key=lambda each: _sort_key(each[0].job.id))
+        if follow:
+            watch(redis, lambda: _show_list(redis, tag, follow), lambda job: _is_wanted(job, tag))
+        _show_list(redis, tag, follow)
+
+
+def _is_wanted(job: Job | None, tag: str | None) -> bool:
+    return tag is None or (job is not None and tag in job.tags)
+
+
+def _show_list(redis: Redis, tag: str | None, follow: bool) -> dict[str, str]:
+    """Print the jobs, and return their names by their ids."""
+    found = sorted(_read_jobs(redis, tag), key=lambda each: _sort_key(each[0].job.id))
     rows = [_shape(*each) for each in found]
 
     def print_text() -> None:
@@ -48,7 +68,12 @@ def list_jobs(tag: str | None) -> None:
         cells = [_cells(row, job) for row, (job, _) in zip(rows, found, strict=True)]
         console.print_table(heading, cells)
 
-    console.show(rows, print_text)
+    if follow and console.wants_json():
+        for row in rows:
+            console.show_line({"what": "listed", **row}, "")
+    else:
+        console.show(rows, print_text)
+    return {row["id"]: row["name"] for row in rows}
 
 
 def _read_jobs(redis: Redis, tag: str | None) -> Iterator[tuple[RegisteredJob, str | None]]:
@@ -61,7 +86,7 @@ def _read_jobs(redis: Redis, tag: str | None) -> Iterator[tuple[RegisteredJob, s
             done += len(page)
             update(done, count)
             for registered, record in zip(page, newest, strict=True):
-                if tag is None or tag in registered.job.tags:
+                if _is_wanted(registered.job, tag):
                     yield registered, record
 
 
