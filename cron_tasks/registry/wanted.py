@@ -41,6 +41,11 @@ def is_anything_wanted(redis: Redis) -> bool:
     return bool(redis.exists(keys.SYNC_WANTED, keys.SYNC_TAKEN))
 
 
+def peek_wanted(redis: Redis) -> set[str]:
+    """Return what is wanted and not taken. It stays wanted."""
+    return set(cast("set[str]", redis.smembers(keys.SYNC_WANTED)))
+
+
 def take_wanted(redis: Redis) -> set[str]:
     """Return what is wanted, for the sync that holds the lock. It includes ALL for the list."""
     return set(cast("list[str]", _take(redis, kept=KEPT)))

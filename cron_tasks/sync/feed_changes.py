@@ -7,13 +7,14 @@ from typing import Any, Literal
 import structlog
 
 from cron_tasks.errors import SourceError, WriteRefused
-from cron_tasks.registry.fence import Fence, sync_lock
+from cron_tasks.registry.fence import Fence
 from cron_tasks.registry.plan import SHRINK_ALLOWANCE
 from cron_tasks.registry.wanted import MOST_ROWS, is_anything_wanted, select_rows
 from cron_tasks.rest.feed import Change
 from cron_tasks.rest.single import read_jobs
 from cron_tasks.store import keys
 from cron_tasks.sync.feed_state import Position, load_position, store_position
+from cron_tasks.sync.meanwhile import lock_for_feed
 from cron_tasks.sync.reconciler import Reconciler
 
 log = structlog.get_logger("cron_tasks.sync")
@@ -49,7 +50,7 @@ def write_batch(
     served afterwards.
     """
     redis = reconciler.redis
-    with sync_lock(redis) as fence:
+    with lock_for_feed(redis) as fence:
         if fence is None:
             return "busy", None
         position = load_position(redis)

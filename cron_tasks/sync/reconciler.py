@@ -37,6 +37,7 @@ from cron_tasks.rest.single import read_jobs
 from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
+from cron_tasks.sync.meanwhile import note_written, read_list_beside_rows
 from cron_tasks.sync.outcome import Report, log_changes, log_report
 from cron_tasks.sync.rows import count_scheduled, plan_rows
 from cron_tasks.sync.state import (
@@ -159,6 +160,7 @@ class Reconciler:
         changes = plan_rows(self.registry, ids, rows, make_policy(self.settings))
         if changes is None or (changes.removed and not may_remove(len(changes.removed))):
             return None
+        note_written(ids)
         rejected = read_rejected_rows(self.redis)
         others = [each for each in rejected if each.id not in ids]
         scheduled = count_scheduled(self.redis, ids)
@@ -188,7 +190,16 @@ class Reconciler:
             return Report("refused", Changes(unchanged=self.registry.count()), refusal)
         repaired = self._repair_registry(clock).counts
         known = None if repaired or force else load_validators(self.redis, self.settings)
-        report, validators, feed = self._read_list(force, known)
+        with read_list_beside_rows(
+            self.redis, fence, lambda ids: self.sync_rows(ids, clock, fence)
+        ) as reading:
+            report, validators, feed = self._read_list(force, known)
+        if reading.written:
+            # The rows of the list may be older. The registry is not the list that these name.
+            report.changes.leave_out(reading.written)
+            validators = None
+        if reading.is_feed_ahead:
+            feed = None
         if report.state == "ok" and not report.not_modified:
             # A registry that is built for the first time, or again, runs no one-offs late.
             last_read = before.last_read if fence.generation else None
