@@ -1,8 +1,6 @@
 """Reconcile the registry with the REST service: read, plan, apply."""
 
-import gc
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -24,6 +22,7 @@ from cron_tasks.registry.report_requests import forget_refused, request_reports
 from cron_tasks.registry.wanted import (
     ALL,
     is_anything_wanted,
+    peek_wanted,
     select_rows,
     settle_wanted,
     take_wanted,
@@ -37,6 +36,7 @@ from cron_tasks.rest.single import read_jobs
 from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
+from cron_tasks.sync.garbage import pause_garbage_collection
 from cron_tasks.sync.meanwhile import note_written, read_list_beside_rows
 from cron_tasks.sync.outcome import Report, log_changes, log_report
 from cron_tasks.sync.rows import count_scheduled, plan_rows
@@ -64,17 +64,6 @@ def make_policy(settings: Settings, force: bool = False) -> Policy:
     zone, share = settings.timezone, settings.shrink_limit
     queues = settings.notify_queue, settings.default_queue
     return Policy(zone, share, force, permissions, *queues)
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Turn off the garbage collector. A long list makes many lasting objects and no cycles, and the
-    search for cycles would add a third to the time of a sync."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 class Reconciler:
@@ -111,6 +100,11 @@ class Reconciler:
         and takes over a registry that belongs to another service. `progress` gets the number of
         changes that are written, and of all changes.
         """
+        if ids is None and not force:
+            # Rows that are wanted come first, because the list takes longer.
+            want_rows(self.redis, [])
+            if select_rows(peek_wanted(self.redis) or {ALL}):
+                self.sync(clock, ids=[])
         # Noted before the lock is tried and read after each sync, so the holder cannot miss it.
         want_rows(self.redis, [ALL] if ids is None else map(str, ids))
         report = None
@@ -173,7 +167,7 @@ class Reconciler:
         log_changes(changes, self.settings)
         return Report("ok", changes)
 
-    @_no_garbage_collection()
+    @pause_garbage_collection()
     def _sync_once(
         self,
         clock: Callable[[], float],
