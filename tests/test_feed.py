@@ -3,15 +3,19 @@
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import CommandLine
 from feed_server import FEED_PATH, FeedServer
 from helpers import NEVER_DUE, wait_until
 from redis import Redis
 from rest_server import JOBS_PATH, Answer, Handler, reply, reset, status
 from structlog.testing import capture_logs
 
+from cron_tasks.health.checks import run_check
+from cron_tasks.health.system import System as health_system
 from cron_tasks.registry.fence import sync_lock
 from cron_tasks.registry.registry import Registry
 from cron_tasks.registry.rejections import read_rejected
@@ -516,3 +520,36 @@ def test_very_many_changes_have_the_list_read(
     system.catch_up()
     assert system.asks_for_the_list()
     assert load_position(system.redis).address.endswith("cursor=a-4")
+
+
+def test_doctor_and_sync_say_how_the_feed_stands(
+    system: System, tmp_path: Path, redis_url: str
+) -> None:
+    cli = CommandLine(tmp_path, REDIS_URL=redis_url, REST_URL=system.rest.url)
+
+    def doctor() -> tuple[str, str]:
+        checked = health_system(system.settings, system.redis, time.time())
+        found = run_check("feed", checked)
+        return found.status, found.detail
+
+    assert doctor() == ("warn", "The feed of changes has not answered yet")
+    system.catch_up()
+    status_now, detail = doctor()
+    assert status_now == "ok"
+    assert "is followed; its last answer came 0 s ago" in detail
+    assert "The feed of changes is followed" in cli.lines("sync")[-1]
+    assert cli.json("sync")["feed"]["is_followed"] is True
+    system.rest.answer_feed = reply(200, b"garbage")
+    system.catch_up()
+    status_now, detail = doctor()
+    assert status_now == "warn"
+    assert "cannot read the changes from" in detail
+    system.rest.link = "http://127.0.0.1:9/"
+    system.sync()
+    status_now, detail = doctor()
+    assert status_now == "warn"
+    assert "is not on the origin of CRON_TASKS_REST_URL" in detail
+    system.rest.link = ""
+    system.sync()
+    assert doctor()[0] == "ok"
+    assert cli.json("sync")["feed"] == {"is_followed": False, "answered": None, "detail": ""}
