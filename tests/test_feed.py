@@ -265,9 +265,9 @@ def test_no_older_row_comes_back_after_another_sync(system: System, how: str) ->
     def overtake(handler: Handler) -> bool:
         feed.answer_feed = None
         feed.put(job(1, "old"))
-        feed._feed(handler, feed.polls[-1])
         feed.put(job(1, "new"))
         system.reconciler.sync(time.time, ids=["1"] if how == "poke" else None)
+        feed._feed(handler, feed.polls[-1])
         return True
 
     feed.answer_feed = overtake
