@@ -48,6 +48,7 @@ from cron_tasks.sync.state import (
     load_status,
     load_validators,
     note_rival,
+    read_doubts,
     service_of,
     store_outcome,
 )
@@ -183,6 +184,7 @@ class Reconciler:
                 log.error("sync.refused", detail=refusal, changed="nothing")
             return Report("refused", Changes(unchanged=self.registry.count()), refusal)
         repaired = self._repair_registry(clock).counts
+        doubts = read_doubts(self.redis)
         known = None if repaired or force else load_validators(self.redis, self.settings)
         with read_list_beside_rows(
             self.redis, fence, lambda ids: self.sync_rows(ids, clock, fence)
@@ -200,7 +202,9 @@ class Reconciler:
             self._apply_changes(report.changes, clock, last_read, progress, fence)
         result = report.state, report.detail
         times = clock(), begun
-        store_outcome(self.redis, self.settings, fence, *times, result, validators, before, feed)
+        store_outcome(
+            self.redis, self.settings, fence, *times, result, validators, doubts, before, feed
+        )
         if feed and feed.fault not in ("", before.feed_fault):
             log.warning("feed.refused", detail=feed.fault)
         log_report(report, before, self.settings)
