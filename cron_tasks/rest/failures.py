@@ -47,6 +47,7 @@ _WORDS_DEPTH = 4
 _WORDS_READ = 4096
 #: Settings to check, by the status of an answer.
 LIST_HINTS = {401: "TOKEN", 403: "TOKEN", 404: "JOBS_PATH"}
+FEED_HINTS = {401: "TOKEN", 403: "TOKEN"}
 JOB_HINTS = {401: "TOKEN", 403: "TOKEN", 405: "JOB_PATH"}
 REPORT_HINTS = {401: "TOKEN", 403: "TOKEN"} | dict.fromkeys((301, 302, 303, 405), "REPORT_PATH")
 

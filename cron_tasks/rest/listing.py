@@ -13,6 +13,7 @@ from typing import Any
 
 from requests import Response
 
+from cron_tasks.rest.feed import find_feed
 from cron_tasks.rest.files import FileListing, path_of
 from cron_tasks.rest.mapping import Shape
 from cron_tasks.rest.numbering import Numbering, read_numbering
@@ -68,6 +69,8 @@ class Listing:
         self._page = fetcher.fetch_page(self._first_url, known.as_headers() if known else {})
         self.not_modified = self._page.status_code == 304
         self.validators = known if self.not_modified else None
+        #: What the first page says about a feed of changes. Its cursor is older than the rows.
+        self.feed = find_feed(fetcher, self._page.headers)
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         """Yield each row once, with its place: `("row 17", {…})` or `("page 2, row 3", {…})`.

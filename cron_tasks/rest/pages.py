@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import blake2b
 from tempfile import SpooledTemporaryFile
-from typing import IO
+from typing import IO, Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -42,21 +42,27 @@ class Fetcher(Client):
         settings: Settings,
         what: str = "the jobs",
         hints: Mapping[int, str] = LIST_HINTS,
+        **retry: Any,
     ) -> None:
-        self._until = time.monotonic() + settings.rest_deadline
-        super().__init__(settings, lambda: self._until)
+        self._bytes = 0
+        self.restart(settings.rest_deadline)
+        super().__init__(settings, lambda: self._until, **retry)
         self.home = self.base + settings.rest_jobs_path
         self.page = 0
         self.body: IO[bytes] = io.BytesIO()
         self.url = self.home
         self.size = 0
         self._what, self._hints = what, add_login_hints(hints, settings)
-        self._bytes = 0
         self._digests = [b"", b""]
 
     def close(self) -> None:
         self.body.close()
         super().close()
+
+    def restart(self, seconds: float) -> None:
+        """Give the requests that follow so much time, and the whole of REST_MAX_BYTES."""
+        self._until = time.monotonic() + seconds
+        self._bytes = 0
 
     def make_error(self, cause: str) -> SourceError:
         """Return a SourceError that gives the cause and the address, without secrets."""

@@ -45,6 +45,17 @@ class Page:
         return self.first + self.rows
 
 
+@dataclass(frozen=True, slots=True)
+class FeedLink:
+    """What the answer with the list says about a feed: its address, or why that is refused.
+
+    Both are empty if the list names no feed.
+    """
+
+    address: str = ""
+    fault: str = ""
+
+
 class Incomplete(Exception):
     """A page states that more rows exist than arrived, and shows no way to them."""
 
