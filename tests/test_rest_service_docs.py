@@ -185,6 +185,35 @@ def test_the_feed_of_the_page(url: str, folder: Path) -> None:
     assert changes(url, "1000").status_code == 410
 
 
+@pytest.mark.parametrize("name", ["feed_jobs", "demo"])
+def test_edits_count_at_once_by_the_feed_alone(
+    name: str, folder: Path, redis: Redis, redis_url: str, celery: Celery
+) -> None:
+    """The service cannot reach our Redis, so that nothing pokes."""
+    (folder / "jobs.json").write_text('[{"id": 7, "name": "old", "every": 3600}]')
+    module = "cron_tasks.demo.rest_service"
+    command = [module, "--port={port}"] if name == "demo" else COMMANDS[name]
+    elsewhere = {"CRON_TASKS_REDIS_URL": redis_url.removesuffix("0") + "1"}
+    with running_service(command, folder, folder / "service.log", **elsewhere) as url:
+        first = save(url, id=7, name="old", cron_expression="0 9 * * *")
+        celery.env |= {"CRON_TASKS_REST_URL": url}
+        celery.worker(1)
+        celery.beat()
+        registry = Registry(redis)
+        wait_until(registry.read_fingerprints, "the first sync", 60)
+        wait_until(lambda: redis.exists(keys.FEED), "the feed to be followed")
+        # SYNC_INTERVAL is a minute, and each edit has 20 seconds.
+        save(url, id=7, name="edited", cron_expression="0 9 * * *")
+        wait_until(lambda: registry.get_job(str(first)).name == "edited", "the edit")
+        save(url, id=8)
+        wait_until(lambda: "8" in registry.read_fingerprints(), "the new job")
+        is_run = lambda: "Every second" in (redis.lindex("queue:to_telegram", -1) or "")  # noqa: E731
+        wait_until(is_run, "its run")
+        requests.delete(f"{url}{JOBS}8/", timeout=10).raise_for_status()
+        wait_until(lambda: "8" not in registry.read_fingerprints(), "the end of the job")
+        assert not redis.exists(keys.POKE)
+
+
 def test_docs_lead_to_the_page() -> None:
     readme = (DOCS.parent / "README.md").read_text("utf-8")
     assert "(docs/rest-service.md)" in readme
