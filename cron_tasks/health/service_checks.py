@@ -3,7 +3,7 @@
 from typing import cast
 
 from cron_tasks.health.system import Result, System, expect_none
-from cron_tasks.registry.plan import compare_list
+from cron_tasks.registry.plan import Changes, compare_list
 from cron_tasks.registry.registry import Registry
 from cron_tasks.repair.comparison import Comparison
 from cron_tasks.rest.listing import Source
@@ -34,7 +34,9 @@ def check_rest_service(system: System) -> Result:
     )
     current = Registry(system.redis).read_fingerprints() if system.is_reachable else {}
     with Source(hurried).open_list(None) as listing:
-        found = compare_list(current, listing, make_policy(settings))
+        policy = make_policy(settings)
+        found = Changes(policy, policy.queues())
+        compare_list(current, listing, found, found.add_candidate)
     rows = number_of(found.unchanged + len(found.candidates) + len(found.rejected), "row")
     if found.refusal:
         force = "If the list is right, run `cron-tasks sync --force`"

@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import structlog
@@ -36,7 +37,7 @@ from cron_tasks.rest.single import read_jobs
 from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
-from cron_tasks.sync.outcome import Report, log_changes, log_report
+from cron_tasks.sync.outcome import Report, log_changes, log_report, remark_on
 from cron_tasks.sync.rows import count_scheduled, plan_rows
 from cron_tasks.sync.state import (
     SourceStatus,
@@ -61,7 +62,8 @@ def make_policy(settings: Settings, force: bool = False) -> Policy:
     permissions = load_permissions(settings)
     zone, share = settings.timezone, settings.shrink_limit
     queues = settings.notify_queue, settings.default_queue
-    return Policy(zone, share, force, permissions, *queues)
+    remark = partial(remark_on, settings=settings)
+    return Policy(zone, share, force, permissions, *queues, remark_on=remark)
 
 
 @contextmanager
@@ -88,10 +90,7 @@ class Reconciler:
         """Return what `sync` would do now. Changes nothing."""
         if refusal := self._refusal_of_another(self.status(), force):
             return Report("refused", Changes(unchanged=self.registry.count()), refusal)
-        report = self._read_list(force, None)[0]
-        # Also for a list that is refused: what it would change helps to decide about it.
-        report.changes.judge_candidates()
-        return report
+        return self._read_list(force, None)[0]
 
     def sync(
         self,
@@ -162,7 +161,7 @@ class Reconciler:
         scheduled = count_scheduled(self.redis, ids) - scheduled
         if changes.added or changes.changed or changes.rejected or new:
             adjust_counts(self.redis, fence, len(changes.added), scheduled, new)
-        log_changes(changes, self.settings)
+        log_changes(changes)
         return Report("ok", changes)
 
     @_no_garbage_collection()
@@ -189,7 +188,7 @@ class Reconciler:
             self._apply_changes(report.changes, clock, last_read, progress, fence)
         result = report.state, report.detail
         store_outcome(self.redis, self.settings, fence, clock(), begun, result, validators, before)
-        log_report(report, before, self.settings)
+        log_report(report, before)
         return report
 
     def _refusal_of_another(self, before: SourceStatus, force: bool) -> str | None:
@@ -232,7 +231,7 @@ class Reconciler:
         def notify_of_overtaken(ticks: list[Overtaken], reason: str) -> None:
             list_overtaken(self.ledger, self.settings, ticks, reason, clock())
 
-        added = [desired.job.id for desired in changes.added]
+        added = [desired.id for desired in changes.added]
         if reporting := bool(self.settings.rest_report_path):
             # In case this process ends before the jobs are written and reported below.
             request_reports(self.redis, added, clock() + REPORTED_WITHIN)
@@ -261,8 +260,9 @@ class Reconciler:
                 if listing.not_modified:
                     changes = Changes(unchanged=self.registry.count())
                     return Report("ok", changes, not_modified=True), validators
-                current = self.registry.read_fingerprints()
-                changes = plan_changes(current, listing, make_policy(self.settings, force))
+                policy = make_policy(self.settings, force)
+                # No name for the fingerprints: a plan drops them one by one.
+                changes = plan_changes(self.registry.read_fingerprints(), listing, policy)
                 validators = listing.validators
         except SourceError as error:
             return Report("failing", Changes(unchanged=self.registry.count()), str(error)), None
