@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from cron_tasks.schedules import Schedule, human
+from cron_tasks.store.paging import pages
 from cron_tasks.text.display import printable
 
 if TYPE_CHECKING:
@@ -106,6 +107,42 @@ def print_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [min(max(map(len, column)), WIDEST) for column in zip(*shown, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in shown)
     click.echo("\n".join(lines))
+
+
+def show_pages(
+    heading: Sequence[str],
+    rows: Iterable[T],
+    as_json: Callable[[T], Any],
+    as_cells: Callable[[T], Sequence[str]],
+) -> None:
+    """Print rows as they come, in pages: as a table, or with `--json` as one list.
+
+    The columns are as wide as the first page needs.
+    """
+    if wants_json():
+        _print_json_pages(as_json(row) for row in rows)
+        return
+    left = pages([cell or "-" for cell in as_cells(row)] for row in rows)
+    page = next(left, [])
+    following = next(left, None)
+    if following is None:
+        print_table(heading, page)
+        return
+    page.insert(0, [title.upper() for title in heading])
+    widths = [min(max(map(len, column)), WIDEST) for column in zip(*page, strict=True)]
+    while page:
+        lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in page)
+        click.echo("\n".join(lines))
+        page, following = following or [], next(left, None)
+
+
+def _print_json_pages(values: Iterable[Any]) -> None:
+    """Print a list of values as `print_json` does, a page at a time."""
+    start = "[\n "
+    for page in pages(values):
+        click.echo(start + ",\n ".join(map(json.dumps, page)), nl=False)
+        start = ",\n "
+    click.echo("[]" if start[0] == "[" else "\n]")
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:

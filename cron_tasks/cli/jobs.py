@@ -11,6 +11,7 @@ from redis import Redis
 
 from cron_tasks.cli import Commands, LazyGroup, console
 from cron_tasks.cli.following import start_run, timeout_option, wait_option
+from cron_tasks.cli.id_order import sort_key, sort_lazily
 from cron_tasks.registry.registry import RegisteredJob, Registry
 from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.runs.commands import open_by_hand
@@ -39,30 +40,20 @@ def jobs() -> None:
 @console.json_option
 def list_jobs(tag: str | None) -> None:
     """List the jobs with their next tick and the status of their last run."""
+    heading = ("id", "name", "schedule", "timezone", "next", "last")
     with console.open_redis() as redis:
-        found = sorted(_read_jobs(redis, tag), key=lambda each: _sort_key(each[0].job.id))
-    rows = [_shape(*each) for each in found]
-
-    def print_text() -> None:
-        heading = ("id", "name", "schedule", "timezone", "next", "last")
-        cells = [_cells(row, job) for row, (job, _) in zip(rows, found, strict=True)]
-        console.print_table(heading, cells)
-
-    console.show(rows, print_text)
+        rows = ((_shape(*each), each[0]) for each in _read_jobs(redis, tag))
+        console.show_pages(heading, rows, lambda row: row[0], lambda row: _cells(*row))
 
 
 def _read_jobs(redis: Redis, tag: str | None) -> Iterator[tuple[RegisteredJob, str | None]]:
-    """Yield the jobs, each with the record of its last run."""
+    """Yield the jobs in the order of their ids, each with the record of its last run."""
     registry, ledger = Registry(redis), console.open_ledger(redis)
-    count, done = registry.count(), 0
-    with console.show_progress("Reading the jobs") as update:
-        for page in pages(registry.read_jobs(on_unreadable=_warn)):
-            newest = ledger.newest([each.job.id for each in page])
-            done += len(page)
-            update(done, count)
-            for registered, record in zip(page, newest, strict=True):
-                if tag is None or tag in registered.job.tags:
-                    yield registered, record
+    for page in pages(registry.read_jobs(sort_lazily(registry.list_ids()), _warn)):
+        newest = ledger.newest([each.job.id for each in page])
+        for registered, record in zip(page, newest, strict=True):
+            if tag is None or tag in registered.job.tags:
+                yield registered, record
 
 
 def _shape(registered: RegisteredJob, record: str | None) -> dict[str, Any]:
@@ -83,12 +74,6 @@ def _warn(job_id: str, reason: str) -> None:
     click.echo(f"Warning: Job {job_id} is left out: {reason}", err=True)
 
 
-def _sort_key(job_id: str) -> tuple[bool, int, str]:
-    """Sort numbers in their order, then names."""
-    number = job_id.isascii() and job_id.isdigit()
-    return not number, int(job_id) if number else 0, job_id
-
-
 def _cells(row: dict[str, Any], registered: RegisteredJob) -> list[str]:
     pause = registered.paused
     texts = [row["id"], printable(row["name"], 60), printable(row["schedule"], 60), row["timezone"]]
@@ -101,7 +86,7 @@ def _cells(row: dict[str, Any], registered: RegisteredJob) -> list[str]:
 def list_rejected() -> None:
     """List the rows of the REST service that are not valid jobs, with every reason."""
     with console.open_redis() as redis:
-        found = sorted(read_rejected(redis), key=lambda each: _sort_key(each.id or ""))
+        found = sorted(read_rejected(redis), key=lambda each: sort_key(each.id or ""))
     rows = []
     for each in found:
         row = "" if each.row is None else printable(json.dumps(each.row, ensure_ascii=False))

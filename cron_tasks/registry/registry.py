@@ -24,6 +24,9 @@ from cron_tasks.store import keys
 from cron_tasks.store.paging import PAGE, pages
 from cron_tasks.text.suggestions import suggest_nearest
 
+#: The most jobs among which the nearest id is searched for.
+MOST_COMPARED = 20_000
+
 
 @dataclass(frozen=True, slots=True)
 class Pause:
@@ -71,11 +74,16 @@ class Registry:
         """Return the number of jobs."""
         return self.redis.hlen(keys.JOBS)
 
+    def list_ids(self) -> list[str]:
+        """Return the ids of all jobs, in no order."""
+        return cast("list[str]", self.redis.hkeys(keys.JOBS))
+
     def get_job(self, job_id: str) -> Job:
         """Return the job with this id. Raises UnknownJob, which names the nearest id there is."""
         document = self.redis.hget(keys.entry_key(job_id), "job")
         if document is None:
-            known = cast("list[str]", self.redis.hkeys(keys.JOBS))
+            # Comparing a text with a million others would take a minute.
+            known = self.list_ids() if self.count() <= MOST_COMPARED else []
             hint = suggest_nearest(job_id, known) or "; see `cron-tasks jobs list`"
             if any(row.id == job_id for row in read_rejected(self.redis)):
                 hint = ": its row is rejected; see `cron-tasks jobs rejected`"
