@@ -2,16 +2,15 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
 import click
 from redis import Redis
 
-from cron_tasks.cli import Commands, LazyGroup, console
+from cron_tasks.cli import Commands, LazyGroup, console, job_order, options
 from cron_tasks.cli.following import start_run, timeout_option, wait_option
-from cron_tasks.cli.id_order import sort_key, sort_lazily
 from cron_tasks.registry.registry import RegisteredJob, Registry
 from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.runs.commands import open_by_hand
@@ -37,23 +36,46 @@ def jobs() -> None:
 
 @click.command("list")
 @click.option("--tag", help="Only jobs with this tag.")
+@click.option("--search", metavar="TEXT", help="Only jobs whose id or name contains TEXT.")
+@click.option(
+    "--sort",
+    type=options.Name(job_order.ORDERS),
+    default="id",
+    show_default=True,
+    help="`next`: the soonest first. `last`: the latest run first.",
+)
 @console.json_option
-def list_jobs(tag: str | None) -> None:
+def list_jobs(tag: str | None, search: str | None, sort: str) -> None:
     """List the jobs with their next tick and the status of their last run."""
     heading = ("id", "name", "schedule", "timezone", "next", "last")
     with console.open_redis() as redis:
-        rows = ((_shape(*each), each[0]) for each in _read_jobs(redis, tag))
-        console.show_pages(heading, rows, lambda row: row[0], lambda row: _cells(*row))
+        wanted = job_order.Filter(tag, search)
+        rows = ((_shape(*each), each[0]) for each in _read_jobs(redis, wanted, sort))
+        none = "no job matches" if tag or search else "no job is known; see `cron-tasks doctor`"
+        console.show_pages(heading, rows, lambda row: row[0], lambda row: _cells(*row), none)
 
 
-def _read_jobs(redis: Redis, tag: str | None) -> Iterator[tuple[RegisteredJob, str | None]]:
-    """Yield the jobs in the order of their ids, each with the record of its last run."""
+def _read_jobs(redis: Redis, wanted: job_order.Filter, order: str) -> Iterator[job_order.Listed]:
+    """Yield the jobs in the order of that name, each with the record of its last run.
+
+    By id they come at once. Any other order is known only once all jobs have been read.
+    """
+    ids: Iterable[str] = Registry(redis).list_ids()
+    if order != "id":
+        key = job_order.sort_key(order)
+        listed = filter(wanted.holds, _read_in_order(redis, ids))
+        ids = [job_id for _, job_id in sorted((key(each), each[0].job.id) for each in listed)]
+    else:
+        ids = job_order.sort_lazily(ids)
+    return filter(wanted.holds, _read_in_order(redis, ids))
+
+
+def _read_in_order(redis: Redis, ids: Iterable[str]) -> Iterator[job_order.Listed]:
+    """Yield jobs with the record of their last run, a page at a time."""
     registry, ledger = Registry(redis), console.open_ledger(redis)
-    for page in pages(registry.read_jobs(sort_lazily(registry.list_ids()), _warn)):
+    for page in pages(registry.read_jobs(ids, _warn)):
         newest = ledger.newest([each.job.id for each in page])
-        for registered, record in zip(page, newest, strict=True):
-            if tag is None or tag in registered.job.tags:
-                yield registered, record
+        yield from zip(page, newest, strict=True)
 
 
 def _shape(registered: RegisteredJob, record: str | None) -> dict[str, Any]:
@@ -65,7 +87,7 @@ def _shape(registered: RegisteredJob, record: str | None) -> dict[str, Any]:
         "timezone": job.timezone,
         "enabled": job.enabled,
         "paused": registered.paused is not None,
-        "next": format_local(registered.next, job.timezone),
+        "next": format_local(registered.next, console.shown_zone(job.timezone)),
         "last_status": json.loads(record)["status"] if record else None,
     }
 
@@ -76,8 +98,9 @@ def _warn(job_id: str, reason: str) -> None:
 
 def _cells(row: dict[str, Any], registered: RegisteredJob) -> list[str]:
     pause = registered.paused
-    texts = [row["id"], printable(row["name"], 60), printable(row["schedule"], 60), row["timezone"]]
-    upcoming = f"paused: {printable(pause.reason, 60)}" if pause else row["next"] or "never"
+    texts = [row["id"], printable(row["name"], 1000), printable(row["schedule"], 1000)]
+    texts.append(row["timezone"])
+    upcoming = f"paused: {printable(pause.reason)}" if pause else row["next"] or "never"
     return [*texts, upcoming if row["enabled"] else "disabled", row["last_status"] or ""]
 
 
@@ -86,14 +109,15 @@ def _cells(row: dict[str, Any], registered: RegisteredJob) -> list[str]:
 def list_rejected() -> None:
     """List the rows of the REST service that are not valid jobs, with every reason."""
     with console.open_redis() as redis:
-        found = sorted(read_rejected(redis), key=lambda each: sort_key(each.id or ""))
+        found = sorted(read_rejected(redis), key=lambda each: job_order.by_id(each.id or ""))
     rows = []
     for each in found:
         row = "" if each.row is None else printable(json.dumps(each.row, ensure_ascii=False))
         place = printable(each.place)
         rows += [(each.id or "", place, error, row) for error in each.errors]
     heading = ("id", "place", "error", "row")
-    console.show([asdict(each) for each in found], lambda: console.print_table(heading, rows))
+    none = "no row is rejected"
+    console.show([asdict(each) for each in found], lambda: console.print_table(heading, rows, none))
 
 
 @click.command()

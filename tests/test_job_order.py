@@ -2,8 +2,8 @@
 
 import random
 
-from cron_tasks.cli import id_order
-from cron_tasks.cli.id_order import sort_key, sort_lazily
+from cron_tasks.cli import job_order
+from cron_tasks.cli.job_order import by_id, sort_lazily
 
 
 def test_the_order_is_that_of_one_sort() -> None:
@@ -20,16 +20,16 @@ def test_the_order_is_that_of_one_sort() -> None:
         *(f"x{n}" for n in range(2000)),
     ]
     random.Random(1).shuffle(ids)
-    assert list(sort_lazily(ids)) == sorted(ids, key=sort_key)
+    assert list(sort_lazily(ids)) == sorted(ids, key=by_id)
 
 
 def test_the_first_page_comes_before_the_rest_is_sorted() -> None:
     seen = []
     ids = [str(number) for number in range(100_000)]
-    order = id_order.sort_key
+    order = job_order.by_id
     try:
-        id_order.sort_key = lambda job_id: (seen.append(job_id), order(job_id))[1]
+        job_order.by_id = lambda job_id: (seen.append(job_id), order(job_id))[1]
         assert next(sort_lazily(reversed(ids))) == "0"
     finally:
-        id_order.sort_key = order
+        job_order.by_id = order
     assert len(seen) < 100
