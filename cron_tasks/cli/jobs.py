@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -63,38 +63,47 @@ def list_jobs(tag: str | None, search: str | None, sort: str, follow: bool) -> N
 
 
 def _show_list(redis: Redis, wanted: job_order.Filter, sort: str, follow: bool) -> dict[str, str]:
-    """Print the jobs, and return their names by their ids."""
-    found = sorted(_read_jobs(redis, wanted), key=job_order.sort_key(sort))
-    rows = [_shape(*each) for each in found]
+    """Print the jobs. If changes follow, return their names by their ids."""
+    names: dict[str, str] = {}
 
-    def print_text() -> None:
-        heading = ("id", "name", "schedule", "timezone", "next", "last")
-        cells = [_cells(row, job) for row, (job, _) in zip(rows, found, strict=True)]
-        none = "no job matches" if wanted else "no job is known; see `cron-tasks doctor`"
-        console.print_table(heading, cells, none)
+    def read_rows() -> Iterator[tuple[dict[str, Any], RegisteredJob]]:
+        for listed in _read_jobs(redis, wanted, sort):
+            row = _shape(*listed)
+            if follow:
+                names[row["id"]] = row["name"]
+            yield row, listed[0]
 
     if follow and console.wants_json():
-        for row in rows:
+        for row, _ in read_rows():
             console.show_line({"what": "listed", **row}, "")
     else:
-        console.show(rows, print_text)
-    return {row["id"]: row["name"] for row in rows}
+        heading = ("id", "name", "schedule", "timezone", "next", "last")
+        none = "no job matches" if wanted else "no job is known; see `cron-tasks doctor`"
+        console.show_pages(heading, read_rows(), lambda row: row[0], lambda row: _cells(*row), none)
+    return names
 
 
-def _read_jobs(
-    redis: Redis, wanted: job_order.Filter
-) -> Iterator[tuple[RegisteredJob, str | None]]:
-    """Yield the jobs, each with the record of its last run."""
+def _read_jobs(redis: Redis, wanted: job_order.Filter, order: str) -> Iterator[job_order.Listed]:
+    """Yield the jobs in the order of that name, each with the record of its last run.
+
+    By id they come at once. Any other order is known only once all jobs have been read.
+    """
+    ids: Iterable[str] = Registry(redis).list_ids()
+    if order != "id":
+        key = job_order.sort_key(order)
+        listed = filter(wanted.holds, _read_in_order(redis, ids))
+        ids = [job_id for _, job_id in sorted((key(each), each[0].job.id) for each in listed)]
+    else:
+        ids = job_order.sort_lazily(ids)
+    return filter(wanted.holds, _read_in_order(redis, ids))
+
+
+def _read_in_order(redis: Redis, ids: Iterable[str]) -> Iterator[job_order.Listed]:
+    """Yield jobs with the record of their last run, a page at a time."""
     registry, ledger = Registry(redis), console.open_ledger(redis)
-    count, done = registry.count(), 0
-    with console.show_progress("Reading the jobs") as update:
-        for page in pages(registry.read_jobs(on_unreadable=_warn)):
-            newest = ledger.newest([each.job.id for each in page])
-            done += len(page)
-            update(done, count)
-            for registered, record in zip(page, newest, strict=True):
-                if wanted.matches(registered.job):
-                    yield registered, record
+    for page in pages(registry.read_jobs(ids, _warn)):
+        newest = ledger.newest([each.job.id for each in page])
+        yield from zip(page, newest, strict=True)
 
 
 def _shape(registered: RegisteredJob, record: str | None) -> dict[str, Any]:

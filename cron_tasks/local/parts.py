@@ -16,6 +16,7 @@ from cron_tasks.errors import CronTasksError
 from cron_tasks.local.child import Part
 from cron_tasks.local.home import Home
 from cron_tasks.settings import Settings, variable_name
+from cron_tasks.store.client import LONGEST_VALUE
 
 #: Ports for Valkey and the demo REST service. Each keeps its port when it is restarted. So these
 #: ports are below those that systems give to clients, one of which could take a port meanwhile.
@@ -145,6 +146,7 @@ def valkey_part(port: int, home: Home) -> Part:
     config.write_text(f"requirepass {home.password(REDIS_PASSWORD)}\n", "ascii")
     options = f"--bind 127.0.0.1 --port {port} --appendonly yes --appendfsync everysec"
     options += " --maxmemory-policy noeviction"
+    options += f" --hash-max-listpack-value {LONGEST_VALUE}"
     command = [str(get_binary_path()), str(config), *options.split()]
     command += ["--save", "", "--dir", str(folder)]
     return Part("valkey", command, "Ready to accept connections", {}, patience=10)
