@@ -14,6 +14,7 @@ BENCHES = (
     "million",
     "storm",
     "latency",
+    "changes",
     "scale",
     "failover",
     "http",

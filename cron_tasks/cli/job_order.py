@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from heapq import nsmallest
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
+from cron_tasks.jobs.job import Job
 from cron_tasks.registry.registry import RegisteredJob
 from cron_tasks.store.paging import PAGE
 
@@ -14,17 +14,23 @@ from cron_tasks.store.paging import PAGE
 Listed = tuple[RegisteredJob, str | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """The jobs with a tag, and whose id or name contains `text` in any case. None: all."""
+class Filter(NamedTuple):
+    """Which jobs are shown: those with a tag, and with a text in id or name. None means all."""
 
     tag: str | None
     text: str | None
 
-    def holds(self, listed: Listed) -> bool:
-        job, wanted = listed[0].job, (self.text or "").casefold()
-        is_found = wanted in job.id.casefold() or wanted in job.name.casefold()
-        return is_found and (self.tag is None or self.tag in job.tags)
+    def __bool__(self) -> bool:
+        return bool(self.tag or self.text)
+
+    def matches(self, job: Job | None) -> bool:
+        """Return whether to show a job. One that is not known matches only a filter for all."""
+        if not self:
+            return True
+        if job is None or (self.tag and self.tag not in job.tags):
+            return False
+        text = (self.text or "").casefold()
+        return text in job.id.casefold() or text in job.name.casefold()
 
 
 def by_id(job_id: str) -> tuple[bool, int, str]:

@@ -2,7 +2,7 @@
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -102,6 +102,12 @@ class Changes:
 
     def __bool__(self) -> bool:
         return bool(self.candidates or self.added or self.changed or self.removed)
+
+    def leave_out(self, ids: Collection[str]) -> None:
+        """Take jobs out of a complete plan."""
+        self.added = [each for each in self.added if each.job.id not in ids]
+        self.changed = [each for each in self.changed if each.job.id not in ids]
+        self.removed = [each for each in self.removed if each not in ids]
 
     @property
     def desired(self) -> list[Desired]:
