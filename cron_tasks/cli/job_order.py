@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from heapq import nsmallest
 from math import inf
 from typing import Any
@@ -15,8 +14,7 @@ from cron_tasks.store.paging import PAGE
 Listed = tuple[RegisteredJob, str | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(NamedTuple):
     """Which jobs are shown: those with a tag, and with a text in id or name. None means all."""
 
     tag: str | None
@@ -33,9 +31,6 @@ class Filter:
             return False
         text = (self.text or "").casefold()
         return text in job.id.casefold() or text in job.name.casefold()
-
-    def holds(self, listed: Listed) -> bool:
-        return self.matches(listed[0].job)
 
 
 def by_id(job_id: str) -> tuple[bool, int, str]:

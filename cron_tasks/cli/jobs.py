@@ -19,6 +19,8 @@ from cron_tasks.schedules.human import format_local
 from cron_tasks.store.paging import pages
 from cron_tasks.text.display import printable
 
+#: A job as `--json` shows it, and as it is registered.
+Row = tuple[dict[str, Any], RegisteredJob]
 COMMANDS: Commands = {
     "list": ("jobs:list_jobs", "List the jobs with next tick and last status."),
     "show": ("show:show", "Show one job, its next ticks and its last runs."),
@@ -63,24 +65,26 @@ def list_jobs(tag: str | None, search: str | None, sort: str, follow: bool) -> N
 
 
 def _show_list(redis: Redis, wanted: job_order.Filter, sort: str, follow: bool) -> dict[str, str]:
-    """Print the jobs. If changes follow, return their names by their ids."""
+    """Print the jobs. To follow them, return their names by their ids."""
     names: dict[str, str] = {}
-
-    def read_rows() -> Iterator[tuple[dict[str, Any], RegisteredJob]]:
-        for listed in _read_jobs(redis, wanted, sort):
-            row = _shape(*listed)
-            if follow:
-                names[row["id"]] = row["name"]
-            yield row, listed[0]
-
+    listed = _read_jobs(redis, wanted, sort)
+    rows: Iterator[Row] = ((_shape(*each), each[0]) for each in listed)
+    if follow:
+        rows = _note_names(rows, names)
     if follow and console.wants_json():
-        for row, _ in read_rows():
+        for row, _ in rows:
             console.show_line({"what": "listed", **row}, "")
     else:
         heading = ("id", "name", "schedule", "timezone", "next", "last")
         none = "no job matches" if wanted else "no job is known; see `cron-tasks doctor`"
-        console.show_pages(heading, read_rows(), lambda row: row[0], lambda row: _cells(*row), none)
+        console.show_pages(heading, rows, lambda row: row[0], lambda row: _cells(*row), none)
     return names
+
+
+def _note_names(rows: Iterable[Row], names: dict[str, str]) -> Iterator[Row]:
+    for row, job in rows:
+        names[row["id"]] = row["name"]
+        yield row, job
 
 
 def _read_jobs(redis: Redis, wanted: job_order.Filter, order: str) -> Iterator[job_order.Listed]:
@@ -91,19 +95,23 @@ def _read_jobs(redis: Redis, wanted: job_order.Filter, order: str) -> Iterator[j
     ids: Iterable[str] = Registry(redis).list_ids()
     if order != "id":
         key = job_order.sort_key(order)
-        listed = filter(wanted.holds, _read_in_order(redis, ids))
+        listed = _read_in_order(redis, ids, wanted)
         ids = [job_id for _, job_id in sorted((key(each), each[0].job.id) for each in listed)]
     else:
         ids = job_order.sort_lazily(ids)
-    return filter(wanted.holds, _read_in_order(redis, ids))
+    return _read_in_order(redis, ids, wanted)
 
 
-def _read_in_order(redis: Redis, ids: Iterable[str]) -> Iterator[job_order.Listed]:
-    """Yield jobs with the record of their last run, a page at a time."""
+def _read_in_order(
+    redis: Redis, ids: Iterable[str], wanted: job_order.Filter
+) -> Iterator[job_order.Listed]:
+    """Yield those of the jobs that are wanted, with the record of their last run."""
     registry, ledger = Registry(redis), console.open_ledger(redis)
     for page in pages(registry.read_jobs(ids, _warn)):
         newest = ledger.newest([each.job.id for each in page])
-        yield from zip(page, newest, strict=True)
+        for registered, record in zip(page, newest, strict=True):
+            if wanted.matches(registered.job):
+                yield registered, record
 
 
 def _shape(registered: RegisteredJob, record: str | None) -> dict[str, Any]:

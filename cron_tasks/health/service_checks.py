@@ -20,12 +20,12 @@ from cron_tasks.text.english import number_of
 #: Seconds to wait for the REST service: for one response, and for the whole list.
 REST_PATIENCE = {"rest_timeout": 3.0, "rest_deadline": 5.0}
 
-#: Seconds beyond the longest wait after which a feed without an answer is a finding.
-FEED_GRACE = 30.0
 #: With more jobs than this, a list is read only if it has changed, and a part of Redis is compared.
 MANY = 100_000
 #: Seconds for which that part is compared.
 COMPARED_FOR = 0.3
+#: Seconds beyond the longest wait after which a feed without an answer is a finding.
+FEED_GRACE = 30.0
 
 #: Meaning of each kind of difference in the registry: what is counted, and what is wrong with it.
 DIFFERENCES = {

@@ -21,13 +21,14 @@ log = structlog.get_logger("cron_tasks.sync")
 class Report:
     """The outcome of a sync, or of a preview. In a state other than ok, nothing was changed.
 
-    `detail` then gives the reason.
+    `detail` then gives the reason. `warning` names the worst minutes, if there are any (load.py).
     """
 
     state: State
     changes: Changes
     detail: str = ""
     not_modified: bool = False
+    warning: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields of docs/contract.md, section 5, and `state` and `detail`."""
@@ -39,6 +40,7 @@ class Report:
             "changed": [desired.id for desired in changes.changed],
             "removed": changes.removed,
             "unchanged": changes.unchanged,
+            "warnings": [self.warning] if self.warning else [],
             "rejected": [{"id": each.id, "errors": each.errors} for each in changes.rejected],
         }
 
@@ -66,6 +68,8 @@ def log_report(report: Report, before: SourceStatus) -> None:
         if before.state not in (None, "ok"):
             log.info("sync.recovered", was=before.state, since=before.since)
         log_changes(report.changes)
+        if report.warning:
+            log.warning("sync.busy", warning=report.warning)
     elif (report.state, report.detail) != (before.state, before.detail):
         log.error(f"sync.{report.state}", detail=report.detail, changed="nothing")
 

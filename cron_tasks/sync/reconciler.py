@@ -1,6 +1,8 @@
 """Reconcile the registry with the REST service: read, plan, apply."""
 
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -38,6 +40,7 @@ from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.sync.garbage import pause_garbage_collection
+from cron_tasks.sync.load import warn_of_planned, warn_of_registered
 from cron_tasks.sync.meanwhile import note_written, read_list_beside_rows
 from cron_tasks.sync.outcome import Report, log_changes, log_report, remark_on
 from cron_tasks.sync.rows import count_scheduled, plan_rows
@@ -82,7 +85,10 @@ class Reconciler:
         """Return what `sync` would do now. Changes nothing."""
         if refusal := self._refusal_of_another(self.status(), force):
             return Report("refused", Changes(unchanged=self.registry.count()), refusal)
-        return self._read_list(force, None)[0]
+        report = self._read_list(force, None)[0]
+        zone = self.settings.timezone
+        warning = warn_of_planned(self.redis, report.changes, zone, time.time())
+        return replace(report, warning=warning)
 
     def sync(
         self,
@@ -199,6 +205,9 @@ class Reconciler:
             # A registry that is built for the first time, or again, runs no one-offs late.
             last_read = before.last_read if fence.generation else None
             self._apply_changes(report.changes, clock, last_read, progress, fence)
+            if report.changes:
+                warning = warn_of_registered(self.redis, self.settings.timezone, clock())
+                report = replace(report, warning=warning)
         result = report.state, report.detail
         times = clock(), begun
         store_outcome(
