@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from heapq import nsmallest
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 from cron_tasks.jobs.job import Job
 from cron_tasks.registry.registry import RegisteredJob
