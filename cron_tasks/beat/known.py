@@ -43,6 +43,7 @@ class KnownJobs:
     def __init__(self, grace: float) -> None:
         self._grace = grace
         self._jobs: dict[str, KnownJob] = {}
+        self._edits = 0
 
     def depart(
         self, redis: Redis, due: Mapping[str, str], edits: int, now: float, others: Iterable[str]
@@ -52,6 +53,10 @@ class KnownJobs:
         `due` are entries with their scores, `edits` is the number of edits of the registry when
         they were read, and `others` are ids of jobs whose ticks are not plain this time.
         """
+        if edits < self._edits:
+            # Redis lost its newest writes, so the same number will stand for another edit.
+            self._jobs.clear()
+        self._edits = edits
         read = self._look_up(redis, due, edits)
         departures, left = self._group(due, now, set(others)), set(due)
         for departure in departures:

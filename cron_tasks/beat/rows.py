@@ -45,7 +45,9 @@ def read_rows(
 ) -> Iterator[Row]:
     """Yield the entries of `due`, which has their scores. `known` has edits that are known."""
     for page in pages(due.items()):
-        found = _read(redis, entries=[(key, known.get(key, "")) for key, _ in page])
+        # A key that somebody else wrote may be no UTF-8.
+        asked = [(key.encode(errors="surrogateescape"), known.get(key, "")) for key, _ in page]
+        found = _read(redis, entries=asked)
         for (key, score), fields in zip(page, found, strict=True):
             if fields == 0:
                 yield Row(key, score, None, None, None, known[key], is_unchanged=True)

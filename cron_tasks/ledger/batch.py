@@ -93,7 +93,7 @@ def read_line(line: str, job_id: str = "") -> str:
     A short record does not name its job. In the history that is `job_id`, and in the list of all
     jobs its id follows on a line of its own. Any other line is a whole record.
     """
-    if not line.startswith("["):
+    if not line.startswith('["'):
         return line
     short, _, own_job = line.partition("\n")
     moment, started_at, finished_at, worker = _read_short(short)

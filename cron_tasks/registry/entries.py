@@ -78,9 +78,9 @@ def parse_last_run(meta: str | None) -> float | None:
 
 
 def parse_fired(fired: str) -> tuple[float, int]:
-    """Return the last tick (seconds) and the runs of a job, as batches keep them.
+    """Return the last tick (seconds) that a batch fired, and how many they have fired.
 
-    They are newer than the meta of the entry, where there are any (`cron_tasks:fired`).
+    That was since the meta of the entry was written (`cron_tasks:fired`).
     """
     moment, _, runs = fired.partition(" ")
     return datetime.fromisoformat(moment).timestamp(), int(runs)

@@ -153,11 +153,10 @@ def _parse_job(
     if document is None:
         raise ValueError("its entry is gone")
     job = Job.from_document(document)
-    last, runs = (
-        entries.parse_fired(fired)
-        if fired
-        else (entries.parse_last_run(meta), entries.parse_run_count(meta))
-    )
+    last, runs = entries.parse_last_run(meta), entries.parse_run_count(meta)
+    if fired:
+        last, more = entries.parse_fired(fired)
+        runs += more
     return RegisteredJob(
         job=job,
         next=skips.first_not_skipped(job.schedule, score, to_skip),

@@ -1,7 +1,6 @@
 """The notification that the bot reads (docs/contract.md, section 4). Pure."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from string import Template
@@ -12,6 +11,7 @@ import orjson
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.run import Run
 from cron_tasks.ledger.records import Message
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import Settings
 
@@ -74,39 +74,54 @@ def write_notification(
     return Message(run.job.notify.queue or settings.notify_queue, orjson.dumps(body), condition)
 
 
-def make_template(job: Job, settings: Settings) -> bytes:
+def make_default_template(job_id: str, name: str, chat_id: int | str | None) -> bytes:
     """Return what the notifications of success of a job have in common, for `fill_templates`.
 
-    The text is that of a first attempt. Returns b"" if the times cannot simply be put into it.
+    They have the default text, and are of a first attempt. Returns b"" if the times cannot simply
+    be put into it.
     """
-    run = Run(job, f"{job.id}@{_MOMENT}", 0.0, 1)
-    values = {"run_id": run.run_id, "scheduled_for": _MOMENT, "time": _OTHER}
-    more = {"created_at": _CREATED, "status": "success", "error": ""}
-    text = _TEXTS["success"].format(name=job.name)
-    if job.notify.template is not None:
-        try:
-            text = Template(job.notify.template).substitute(run.values | values | more)
-        except (KeyError, ValueError):
-            return b""
+    body = _write_template(job_id, name, chat_id, _TEXTS["success"].format(name=name))
+    # Three fire times and the time of the end. The job may have such a character itself.
+    return _mark_times(body) if body.count(b"\\u000") == 4 else b""
+
+
+def make_template(job: Job, settings: Settings) -> bytes:
+    """Return the same for a job with a text of its own."""
+    times = {"run_id": f"{job.id}@{_MOMENT}", "scheduled_for": _MOMENT, "created_at": _CREATED}
+    more = {"time": _OTHER, "status": "success", "error": ""}
+    run = Run(job, RunId(job.id, _PROBE), _PROBE, 1)
+    try:
+        text = Template(job.notify.template or "").substitute(run.values | times | more)
+    except (KeyError, ValueError):
+        return b""
+    body = _write_template(job.id, job.name, _choose_chat(job, settings), text)
+    template = _mark_times(body)
+    (filled,) = fill_templates([template], _PROBE, _PROBE)
+    same = filled == write_notification(run, "success", None, _PROBE, settings).payload
+    return template if same else b""
+
+
+def _write_template(job_id: str, name: str, chat_id: int | str | None, text: str) -> bytes:
+    run_id = f"{job_id}@{_MOMENT}"
     body = {
-        "chat_id": _choose_chat(job, settings),
+        "chat_id": chat_id,
         "response": text,
         "status": "success",
-        "id": f"{run.run_id}/success",
-        "job_id": job.id,
-        "job_name": job.name,
-        "run_id": run.run_id,
+        "id": f"{run_id}/success",
+        "job_id": job_id,
+        "job_name": name,
+        "run_id": run_id,
         "event": "success",
         "scheduled_for": _MOMENT,
         "created_at": _CREATED,
         "attempt": 1,
     }
-    # JSON has no control character but in escapes, so these are free to stand for times.
-    template = orjson.dumps(body).replace(b"\\u0001", _MARK).replace(b"\\u0002", _CREATED_MARK)
-    probe = replace(run, run_id=f"{job.id}@{iso_utc(_PROBE)}", scheduled_for=_PROBE)
-    (filled,) = fill_templates([template], _PROBE, _PROBE)
-    same = filled == write_notification(probe, "success", None, _PROBE, settings).payload
-    return template if same else b""
+    return orjson.dumps(body)
+
+
+def _mark_times(body: bytes) -> bytes:
+    """Turn the escapes in JSON into single characters, which JSON itself does not have."""
+    return body.replace(b"\\u0001", _MARK).replace(b"\\u0002", _CREATED_MARK)
 
 
 def fill_templates(templates: Sequence[bytes], fire_time: float, now: float) -> list[bytes]:

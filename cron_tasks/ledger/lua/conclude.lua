@@ -33,8 +33,9 @@ end
 local count_key, most_kept = count_prefix .. day, tonumber(history_runs)
 
 -- Write the end of a run to the history and the count of its job.
--- The history expires a day later than that of other runs, so that its time to live is set only with
--- the first run of a day. One run is 10^13 in a count (day_count.py).
+-- Commands for each job cost the most here. So the history is cut only every 16 runs. And it expires
+-- a day later than that of other runs, so that its time to live is set only with the first run of a
+-- day. One run is 10^13 in a count (day_count.py).
 local function write_end(job_id)
     local counted = redis.call('HINCRBY', count_key, job_id, tally)
     local history = history_prefix .. job_id
@@ -43,7 +44,7 @@ local function write_end(job_id)
         if not string.find(length.err, 'WRONGTYPE', 1, true) then error(length) end
         return
     end
-    if length > most_kept then redis.call('LTRIM', history, 0, most_kept - 1) end
+    if length > most_kept + 16 then redis.call('LTRIM', history, 0, most_kept - 1) end
     if length == 1 or counted < 2e13 then redis.call('EXPIRE', history, history_ttl + 86400) end
 end
 
