@@ -13,6 +13,8 @@ from redis import Redis
 from cron_tasks.audit.day_check import Evidence
 from cron_tasks.audit.job_account import Folded, JobAccount, Version
 from cron_tasks.errors import ScheduleError
+from cron_tasks.ledger.batch import STATE, read_line
+from cron_tasks.ledger.batches import parse_batched
 from cron_tasks.ledger.day_count import DayCount
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
@@ -63,6 +65,8 @@ def _read_page(
         if opened is None:
             _request_past(pipe, page)
             _request_rest(pipe, page)
+            # Runs only ever go from a batch to the other open runs.
+            pipe.hgetall(keys.BATCHES)
             pipe.hgetall(keys.OPEN)
         else:
             past_keys = (keys.VERSIONS_PREFIX, keys.ACCOUNT_PREFIX)
@@ -74,7 +78,8 @@ def _read_page(
         if opened is None:
             past = _pairs(islice(replies, 2 * len(page)))
             rest = dict(zip(page, _pairs(islice(replies, 2 * len(page))), strict=True))
-            opened = group_by_job(next(replies))
+            batches, singly = replies
+            opened = group_by_job({**_list_batched(batches), **singly})
         else:
             if next(replies):
                 # Most jobs were not edited, and each of their ticks ended ok.
@@ -139,12 +144,12 @@ def _add_rest(account: JobAccount, folded: Any, past: Any) -> JobAccount:
         records=account.records + by_hand,
         folded=counts,
         unknown_before=max(account.unknown_before, unknown),
-        evidence=_read_evidence(past if isinstance(past, list) else []),
+        evidence=_read_evidence(account.job_id, past if isinstance(past, list) else []),
     )
 
 
 def group_by_job(opened: Mapping[str, str]) -> OpenTicks:
-    """Group what `cron_tasks:open` holds by job."""
+    """Group open ticks, each with its state, by job."""
     by_job: OpenTicks = {}
     _add_open_ticks(by_job, opened.items())
     return by_job
@@ -176,10 +181,11 @@ def _read_folded_counts(
     return counts, by_hand, unknown
 
 
-def _read_evidence(lines: Sequence[str]) -> Evidence:
+def _read_evidence(job_id: str, lines: Sequence[str]) -> Evidence:
     """Return the evidence in a job's history, whose records come newest first."""
     ok, ended, since = Counter[float](), set[float](), float("inf")
-    for record in map(orjson.loads, lines):
+    for line in lines:
+        record = orjson.loads(read_line(line, job_id))
         run = RunId.parse(record["run_id"])
         if "until" in record or run is None:
             continue
@@ -246,9 +252,15 @@ def _read_record(
 
 def read_open_ticks(redis: Redis) -> OpenTicks:
     """Return the open ticks of all jobs."""
-    by_job: OpenTicks = {}
-    _add_open_ticks(by_job, redis.hscan_iter(keys.OPEN, count=PAGE))
-    return by_job
+    # Runs only ever go from a batch to the other open runs.
+    opened = _list_batched(redis.hgetall(keys.BATCHES))
+    opened.update(redis.hscan_iter(keys.OPEN, count=PAGE))
+    return group_by_job(opened)
+
+
+def _list_batched(batches: Any) -> dict[str, str]:
+    """Return the runs of batches as stored, each with its state as `cron_tasks:open` has it."""
+    return dict.fromkeys(parse_batched(batches), STATE)
 
 
 def days_between(since: float, until: float) -> range:
