@@ -10,6 +10,7 @@ from redis import Redis
 
 from cron_tasks.beat.skipped import conclude_skipped
 from cron_tasks.jobs.job import Job
+from cron_tasks.ledger.counting import count_missed
 from cron_tasks.ledger.records import Advance
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.tick import Due
@@ -22,6 +23,7 @@ from cron_tasks.schedules.catchup import (
     Firing,
     WithoutSkipped,
     apply_catchup,
+    count_fire_times,
     fire_all,
     select_fire_times,
 )
@@ -165,6 +167,10 @@ def judge_row(
     if firing.missed:
         job = Job.from_document(row.job or "")
         advance.missed, advance.message = record_missed(job, firing.missed, now, settings)
+        first, last = firing.missed.first, firing.missed.last
+        skipped = sum(first <= tick <= last for tick in to_skip)
+        lost = count_fire_times(schedule, first, last) - skipped
+        advance.missed_counts = count_missed(firing.missed.reason, lost)
     if to_skip:
         advance.skipped = conclude_skipped(Job.from_document(row.job or ""), to_skip, now, settings)
     return advance, ticks

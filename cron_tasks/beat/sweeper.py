@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from cron_tasks.ledger.counting import count_lost_delivery
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Overdue
 from cron_tasks.ledger.state import Kind
@@ -51,7 +52,9 @@ def sweep_overdue(
     again = {run_id: state for run_id, state in decisions.again if run_id not in closed}
     sent = [(tick.run_id, again.pop(tick.run_id)) for tick in lost if tick.run_id in again]
     ledger.hand_back(now, list(again.items()))
-    ledger.hand_back(now, decisions.further_attempt, attempt_more=True)
+    # Only notifications are delivered once more (runs/overdue.py).
+    lost_one = count_lost_delivery("notify")
+    ledger.hand_back(now, decisions.further_attempt, attempt_more=True, counts=lost_one)
     publish([*decisions.due, *lost])
     # Counted afterwards, since a message that could not be sent was not discarded.
     ledger.hand_back(now, sent, sent_again=True)

@@ -203,21 +203,25 @@ class Ledger:
         ticks: Sequence[tuple[RunId, State]],
         attempt_more: bool = False,
         sent_again: bool = False,
+        counts: str = "",
     ) -> None:
         """Make runs pending again: the message was lost, the worker died, or a retry is due.
 
         `ticks` are pairs of a run id and the state that was seen. A run in another state is left
         alone. With `attempt_more` the next claim begins a further attempt. With `sent_again` the
-        state counts that the message of a pending run was sent again.
+        state counts that the message of a pending run was sent again. Each of the runs adds `counts`
+        to the counters.
         """
         how = "attempt" if attempt_more else "sent" if sent_again else ""
-        steps.hand_back(self.redis, pending_until=now + PATIENCE, how=how, runs=ticks)
+        until = now + PATIENCE
+        steps.hand_back(self.redis, pending_until=until, how=how, counts=counts, runs=ticks)
 
     def list_overtaken(self, now: float, rows: Sequence[Sequence[str | bytes]]) -> int:
         """List fire times that an edit, a pause or a removal overtook, and notify of them.
 
         A row is job id, first fire time, the line in the account, the record that takes its place,
-        queue and message. Without a queue there is no notification. Returns how many rows were new.
+        queue, message, and what it adds to the counters. Without a queue there is no notification.
+        Returns how many rows were new.
         """
         if not rows:
             return 0

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from cron_tasks.ledger.counting import count_end
 from cron_tasks.ledger.records import SUPPRESSED, Advance, Message, Outcome
 from cron_tasks.ledger.state import Flag
 
@@ -23,11 +24,13 @@ def _unfired_rows(entry: Advance) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = []
     if entry.missed:
         message = entry.message or Message("", b"")
-        rows.append((entry.job_id, entry.score, entry.missed, "", message.queue, message.payload))
+        told = message.queue, message.payload
+        rows.append((entry.job_id, entry.score, entry.missed, "", *told, entry.missed_counts))
     for each in entry.skipped:
         when = each.run_id.scheduled_for
         message = each.messages[0] if each.messages else Message("", b"")
-        rows.append((each.job_id, when, each.record, each.run_id, message.queue, message.payload))
+        told = message.queue, message.payload
+        rows.append((each.job_id, when, each.record, each.run_id, *told, each.counts))
     return rows
 
 
@@ -39,5 +42,6 @@ def outcome_row(outcome: Outcome) -> tuple[Any, ...]:
         *(outcome.run_id, outcome.job_id, outcome.state, outcome.record, outcome.status),
         *outcome.tag,
         "1" if suppressed else "",
+        outcome.counts or count_end(outcome.status, by_hand=outcome.state.is_manual),
         messages,
     )

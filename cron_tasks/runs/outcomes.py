@@ -9,7 +9,8 @@ import orjson
 
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.run import Run
-from cron_tasks.ledger.records import Message, OpenRun, Outcome, Status, split_reason
+from cron_tasks.ledger.counting import count_end, to_milliseconds
+from cron_tasks.ledger.records import SUPPRESSED, Message, OpenRun, Outcome, Status, split_reason
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs.notifications import write_notification
 from cron_tasks.runs.reasons import explain_reason
@@ -79,13 +80,48 @@ def conclude(
             attempt["announced"] = describe_recipient(run.job, settings)
         trace = orjson.dumps([*tick.failures, attempt])
         otherwise = partial(_end_unretried, run, tick, result, by, settings)
-        retry_at = now + wait
+        counts = _count("retry", None, tick, by, run.job.action.type)
         return Outcome(
-            tick.run_id, run.job.id, tick.state, trace, messages, "retry", retry_at, otherwise
+            *(tick.run_id, run.job.id, tick.state, trace, messages),
+            *("retry", now + wait, otherwise, counts),
         )
     messages, untold = write_end_messages(run, tick, result, now, settings)
     line = write_record(tick.run_id, result, by, trace=tick.trace, untold=untold)
-    return Outcome(tick.run_id, run.job.id, tick.state, line, messages, result.status)
+    told = bool(messages) and messages is not SUPPRESSED and not messages[0].condition
+    action = run.job.action.type
+    counts = _count(result.status, result.reason, tick, by, action, told, untold != "")
+    return Outcome(
+        tick.run_id, run.job.id, tick.state, line, messages, result.status, counts=counts
+    )
+
+
+def _count(
+    outcome: str,
+    reason: str | None,
+    tick: OpenRun,
+    by: Attempt,
+    action: str,
+    told: bool = False,
+    suppressed: bool = False,
+) -> str:
+    """Return what the end of an attempt adds to the counters (ledger/counting.py).
+
+    A run that a person asked for has no lag: it is not meant to be on time.
+    """
+    state, due = tick.state, tick.run_id.scheduled_for
+    lag = duration = notified = None
+    if by.started_at is not None:
+        duration = to_milliseconds(by.finished_at - by.started_at)
+        if state.attempt == 1 and not state.by_hand:
+            lag = to_milliseconds(by.started_at - due)
+    if told and not state.by_hand:
+        notified = to_milliseconds(by.finished_at - due)
+    return count_end(
+        *(outcome, reason, action, lag, duration, notified),
+        attempted=by.number == state.attempt,
+        by_hand=state.is_manual,
+        suppressed=suppressed,
+    )
 
 
 def _end_unretried(
@@ -120,7 +156,10 @@ def conclude_without_job(tick: OpenRun, result: Result, by: Attempt, settings: S
     """
     messages = write_messages_without_job(tick, result, by.number, by.finished_at, settings)
     line = write_record(tick.run_id, result, by, trace=tick.trace)
-    return Outcome(tick.run_id, tick.run_id.job_id, tick.state, line, messages, result.status)
+    counts = _count(result.status, result.reason, tick, by, "unknown")
+    return Outcome(
+        tick.run_id, tick.run_id.job_id, tick.state, line, messages, result.status, counts=counts
+    )
 
 
 def count_earlier_attempts(tick: OpenRun, now: float) -> Attempt:

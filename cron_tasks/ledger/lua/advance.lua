@@ -8,8 +8,8 @@
 -- `upcoming` is '' for an entry without a further fire time. `flags` are those of its runs.
 --! keys leader_lock schedule open deadlines recent edits
 --! args token pending_until read_edit history_ttl
---! rows entries(entry score upcoming meta flags run_ids(run_id) unfired(job_id fire_time record skip queue message))
---! uses ledger/state ledger/older ledger/open_pending ledger/record_unfired
+--! rows entries(entry score upcoming meta flags run_ids(run_id) unfired(job_id fire_time record skip queue message counts))
+--! uses ledger/state ledger/older ledger/open_pending ledger/record_unfired store/add_to_counters
 if redis.call('GET', leader_lock) ~= token then
     return redis.error_reply('REFUSED another beat leads')
 end
@@ -27,7 +27,7 @@ local function is_current(n, entry, score)
     return not is_edited or tonumber(redis.call('HGET', entry, 'edit') or 0) <= read
 end
 
-local moved, finished, records, refused = {}, {}, {}, {}
+local moved, finished, records, refused, counted = {}, {}, {}, {}, {}
 local opened, states, predecessors = {}, {}, {}
 local plain = write_state(PENDING, 1, '', '')
 for n, entry, score, upcoming, meta, flags, run_ids, unfired in entries() do
@@ -50,9 +50,10 @@ for n, entry, score, upcoming, meta, flags, run_ids, unfired in entries() do
             end
         end
         redis.call('HSET', entry, 'meta', meta, 'fired', fired)
-        for _, job_id, fire_time, record, skip, queue, message in each_unfired(unfired) do
+        for _, job_id, fire_time, record, skip, queue, message, counts in each_unfired(unfired) do
             record_unfired(job_id, fire_time, record, skip, queue, message)
             records[#records + 1] = record
+            counted[counts] = (counted[counts] or 0) + 1
         end
     else
         for _, run_id in each_run_ids(run_ids) do refused[#refused + 1] = run_id end
@@ -69,4 +70,5 @@ for first = 1, #opened, 1000 do
     local last = math.min(first + 999, #opened)
     open_pending(opened, states, predecessors, first, last, refused)
 end
+add_to_counters(counted)
 return refused
