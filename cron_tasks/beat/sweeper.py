@@ -58,7 +58,7 @@ def sweep_overdue(
     publish([*decisions.due, *lost])
     # Counted afterwards, since a message that could not be sent was not discarded.
     ledger.hand_back(now, sent, sent_again=True)
-    _log(decisions, len(lost))
+    _note(ledger, decisions, len(lost))
     return len(page) == PAGE
 
 
@@ -77,8 +77,8 @@ def _await_outcomes(
     return [tick for tick in page if tick.state.kind is Kind.DELEGATED and not tick.stopped]
 
 
-def _log(decisions: Decisions, sent_again: int) -> None:
-    """Log what was done. Retries that are due, and manual runs, are nothing to warn of."""
+def _note(ledger: Ledger, decisions: Decisions, sent_again: int) -> None:
+    """Log and count what was done. Retries that are due are nothing to warn of."""
     closed = {outcome.run_id for outcome in decisions.close}
     about = {
         "closed": len(decisions.close),
@@ -89,3 +89,7 @@ def _log(decisions: Decisions, sent_again: int) -> None:
     if any(about.values()):
         write = log.warning if decisions.close or decisions.further_attempt else log.info
         write("sweep.done", **about)
+        counted = ("closed", "sent_again", "worker_died")
+        ledger.add_to_counters(
+            {f"sweeps_total|{done}": about[done] for done in counted if about[done]}
+        )

@@ -4,8 +4,8 @@ A counter is a field of that hash: the name of a metric without its prefix, then
 labels, separated by `|`. Its value is a whole number. A histogram has a counter for each bucket,
 named after its upper bound, and one for the sum in milliseconds.
 
-Scripts get the additions as text, pairs of a counter and a number: `ticks_total|ok| 1`. Many runs of
-a message have the same text, so a script parses each text once (store/lua/add_to_counters.lua).
+Scripts get the additions as text, pairs of a counter and a number: `ticks_total|ok| 1`. Many runs
+of a message have the same text. A script parses it once (store/lua/add_to_counters.lua).
 """
 
 import re

@@ -14,7 +14,7 @@ sorted set `cron_tasks:deadlines`. Its score is the time at which beat looks aft
 message of a pending run may be lost, when the lease of a running one ends, when a retry is due.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import cast
 
 from redis import Redis
@@ -209,12 +209,20 @@ class Ledger:
 
         `ticks` are pairs of a run id and the state that was seen. A run in another state is left
         alone. With `attempt_more` the next claim begins a further attempt. With `sent_again` the
-        state counts that the message of a pending run was sent again. Each of the runs adds `counts`
-        to the counters.
+        state counts that the message of a pending run was sent again. Each run adds `counts` to the
+        counters.
         """
         how = "attempt" if attempt_more else "sent" if sent_again else ""
         until = now + PATIENCE
         steps.hand_back(self.redis, pending_until=until, how=how, counts=counts, runs=ticks)
+
+    def add_to_counters(self, counts: Mapping[str, int]) -> None:
+        """Add to counters that no step of the ledger adds to (counting.py)."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            for counter, number in counts.items():
+                pipe.hincrby(keys.METRICS, counter, number)
+            # A key of another type must not hold up the ledger.
+            pipe.execute(raise_on_error=False)
 
     def list_overtaken(self, now: float, rows: Sequence[Sequence[str | bytes]]) -> int:
         """List fire times that an edit, a pause or a removal overtook, and notify of them.

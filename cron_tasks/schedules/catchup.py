@@ -149,9 +149,10 @@ def next_fire_time(schedule: FireTimes, when: float) -> float | None:
 
 @lru_cache(maxsize=4096)
 def count_fire_times(schedule: FireTimes, first: float, last: float) -> int:
-    """Return how many fire times there are from `first` (one of them) to `last`, at most MOST_COUNTED.
+    """Return how many fire times there are from `first` to `last`, both included.
 
-    Jobs that share a schedule miss the same ones in an outage, so answers are cached.
+    MOST_COUNTED is the most. Answers are cached, since jobs that share a schedule miss the same
+    fire times in an outage.
     """
     count, tick = 0, _to_seconds(schedule.after(_to_moment(first) - MICROSECOND))
     while tick is not None and tick <= last and count < MOST_COUNTED:
