@@ -16,7 +16,7 @@ from cron_tasks.text.display import printable
 #: Levels of the log lines to show, with their colours.
 _SHOWN_LEVELS = {"warning": "yellow", "error": "red", "critical": "red"}
 #: Fields of every log line. The others are the event's own values.
-_COMMON_FIELDS = frozenset({"timestamp", "level", "event", "logger", "exception"})
+_COMMON_FIELDS = frozenset({"timestamp", "level", "event", "logger", "exception", "trace_id"})
 
 
 class Narrator:

@@ -34,7 +34,7 @@ class Result:
     """How an attempt ended: a status, with the error of a failure or the reason of a skip or miss.
 
     `other` is the run that was in the way. A failure that is not `final` may be retried, at the
-    earliest `retry_after` seconds from now.
+    earliest `retry_after` seconds from now. `duration` is how long the attempt took, in seconds.
     """
 
     status: Status
@@ -44,6 +44,7 @@ class Result:
     other: str | None = None
     final: bool = False
     retry_after: float = 0.0
+    duration: float | None = None
 
 
 @dataclass(slots=True)
