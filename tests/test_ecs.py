@@ -309,8 +309,10 @@ def test_what_a_library_logs_during_an_action_carries_the_run(live: Live, tmp_pa
     install(tmp_path, "talking", TALKING, "talk = talking:Talk")
     live.celery.env["PYTHONPATH"] = str(tmp_path)
     ids = [f"job {number}" for number in range(12)]
-    live.start(*({"id": each, "every": 1, "action": {"type": "talk"}} for each in ids), slots=2)
-    worker = live.celery.processes[0]
+    action = {"type": "talk"}
+    live.rest.jobs = [{"id": each, "name": each, "every": 1, "action": action} for each in ids]
+    worker = live.celery.worker(2)
+    live.celery.beat()
     wait_until(lambda: worker.output.count("from the action") >= 24, "what the actions say", 40)
     lines = map(json.loads, worker.output.splitlines())
     said = [line for line in lines if line["event"] == "from the action"]

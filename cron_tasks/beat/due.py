@@ -166,6 +166,7 @@ def judge_row(
     )
     if firing.missed:
         job = Job.from_document(row.job or "")
+        advance.missed_from = firing.missed.first
         advance.missed, advance.message = record_missed(job, firing.missed, now, settings)
         first, last = firing.missed.first, firing.missed.last
         skipped = sum(first <= tick <= last for tick in to_skip)

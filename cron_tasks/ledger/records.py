@@ -72,9 +72,10 @@ SUPPRESSED: tuple[Message, ...] = (Message("", b"", "never"),)
 class Advance:
     """A due entry: its next score, its RedBeat meta, and the runs that it opens.
 
-    `missed` is the record of its missed fire times, and `message` the notification about them.
-    It adds `missed_counts` to the counters. `skipped` are the outcomes of single fire times that a
-    person had skipped. With `in_turn` the
+    `missed` is the record of its missed fire times, and `message` the notification about them. They
+    begin at `missed_from` (seconds since the epoch), or where that is None at the score, and add
+    `missed_counts` to the counters.
+    `skipped` are the outcomes of single fire times that a person had skipped. With `in_turn` the
     runs go one after the other, whatever the overlap policy.
     """
 
@@ -88,6 +89,7 @@ class Advance:
     message: Message | None = None
     in_turn: bool = False
     skipped: "Sequence[Outcome]" = ()
+    missed_from: float | None = None
     missed_counts: str = ""
 
 

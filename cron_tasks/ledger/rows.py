@@ -24,8 +24,9 @@ def _unfired_rows(entry: Advance) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = []
     if entry.missed:
         message = entry.message or Message("", b"")
+        first = entry.score if entry.missed_from is None else repr(entry.missed_from)
         told = message.queue, message.payload
-        rows.append((entry.job_id, entry.score, entry.missed, "", *told, entry.missed_counts))
+        rows.append((entry.job_id, first, entry.missed, "", *told, entry.missed_counts))
     for each in entry.skipped:
         when = each.run_id.scheduled_for
         message = each.messages[0] if each.messages else Message("", b"")
