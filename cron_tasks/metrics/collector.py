@@ -82,6 +82,8 @@ class RedisCollector(Collector):
         counters, dropped, due, jobs, scheduled, statics, set_aside, rejected = answers[:8]
         failing, leads, beats, workers, source, wanted, taken, lost = answers[8:]
         state, success = source or (None, None)
+        # A rate needs a value from before the first one is dropped.
+        lost_messages = {self.settings.notify_queue: 0} | (dropped or {})
         on_schedule = min(max((scheduled or 0) - (statics or 0), 0), jobs or 0)
         by_state = {
             "scheduled": on_schedule,
@@ -91,7 +93,7 @@ class RedisCollector(Collector):
         }
         ages = [KEPT - left / 1000 for left in (wanted, taken) if left and left > 0]
         values |= {
-            "notifications_dropped_total": [((q,), int(n)) for q, n in (dropped or {}).items()],
+            "notifications_dropped_total": [((q,), int(n)) for q, n in lost_messages.items()],
             "due_oldest_age_seconds": [((), max(now - due[0][1], 0.0) if due else 0.0)],
             "jobs": [((name,), number) for name, number in by_state.items()],
             "jobs_failing": [((), failing or 0)],

@@ -54,28 +54,40 @@ def _list_queues(counters: Mapping[str, str], prefix: str) -> list[str]:
 
 
 def _read_notifications(redis: Redis, names: list[str], now: float) -> dict[str, tuple[int, float]]:
-    """Return length and age in seconds of queues for bots, which are lists or streams."""
+    """Return how many messages wait in queues for bots, and for how many seconds the oldest has.
+
+    A queue is a list or a stream. A key of another type is empty.
+    """
     with redis.pipeline(transaction=False) as pipe:
         for name in names:
             pipe.llen(name)
             pipe.lindex(name, 0)
             pipe.xlen(name)
             pipe.xrange(name, count=1)
+            pipe.xinfo_groups(name)
         answers = iter(pipe.execute(raise_on_error=False))
-    return {
-        name: _measure(next(answers), next(answers), next(answers), next(answers), now)
-        for name in names
-    }
+    found = {}
+    for name in names:
+        length, oldest, entries, first, groups = (next(answers) for _ in range(5))
+        if isinstance(length, int):
+            found[name] = length, _age_of(oldest, now)
+        elif isinstance(entries, int) and (waiting := _count_unread(entries, groups)):
+            found[name] = waiting, _age_of(first[0][1].get("data"), now)
+        else:
+            found[name] = 0, 0.0
+    return found
 
 
-def _measure(length: Any, oldest: Any, entries: Any, first: Any, now: float) -> tuple[int, float]:
-    """Return length and age of a queue. A key of another type is empty."""
-    if isinstance(length, int):
-        return length, _age_of(oldest, now) if oldest else 0.0
-    if isinstance(entries, int):
-        # A bot leaves what it has handled in the stream, so its first entry is not overdue.
-        return entries, _age_of(first[0][1].get("data"), now) if first else 0.0
-    return 0, 0.0
+def _count_unread(entries: int, groups: Any) -> int:
+    """Return how many entries of a stream the slowest group has not acknowledged.
+
+    Without groups nobody reads it. A server older than 7 does not know how far a group is behind.
+    """
+    if isinstance(groups, Exception) or not groups:
+        return entries
+    return max(
+        entries if (lag := group.get("lag")) is None else lag + group["pending"] for group in groups
+    )
 
 
 def _age_of(payload: Any, now: float) -> float:
