@@ -82,9 +82,7 @@ def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Lay
     web, login = f"127.0.0.1:{find_free_port(5555)}", flower_login(home)
     places["flower"] = f"http://{login}@{web}" if login else f"http://{web}"
     beat, first, *others = celery_parts(workers, environment, settings.metrics_port)
-    if settings.metrics_port:
-        last = settings.metrics_port + workers
-        places["metrics"] = f"ports {settings.metrics_port} (beat) to {last} (workers)"
+    places |= _describe_metrics_ports(settings.metrics_port, workers)
     flower = flower_part(web, login, environment)
     # One worker is enough for the first tick. Flower needs one, or it logs a warning.
     return Layout(
@@ -146,6 +144,10 @@ def celery_parts(workers: int, environment: Mapping[str, str], metrics_port: int
     work = "--quiet worker --concurrency=2 --without-mingle --without-gossip --hostname="
     names = [f"worker{number}" for number in range(1, workers + 1)]
     return [beat, *(part(it, f"{work}{it}@%h", ' ready."', patience=30) for it in names)]
+
+
+def _describe_metrics_ports(first: int, workers: int) -> dict[str, str]:
+    return {"metrics": f"ports {first} (beat) to {first + workers} (workers)"} if first else {}
 
 
 def flower_login(home: Home) -> str:

@@ -64,6 +64,8 @@ class RedisCollector(Collector):
         with redis.pipeline(transaction=False) as pipe:
             pipe.hgetall(keys.METRICS)
             pipe.hgetall(keys.DROPPED)
+            pipe.hget(keys.SOURCE, "last_success")
+            pipe.get(keys.LOST)
             pipe.zrangebyscore(keys.SCHEDULE, 0, now, 0, 1, withscores=True)
             pipe.hlen(keys.JOBS)
             pipe.zcard(keys.SCHEDULE)
@@ -74,41 +76,23 @@ class RedisCollector(Collector):
             pipe.exists(keys.LEADER_LOCK)
             pipe.zcount(keys.BEATS, now, "+inf")
             pipe.zrangebyscore(keys.WORKERS, now, "+inf")
-            pipe.hmget(keys.SOURCE, "state", "last_success")
+            pipe.hget(keys.SOURCE, "state")
             pipe.pttl(keys.SYNC_WANTED)
             pipe.pttl(keys.SYNC_TAKEN)
-            pipe.get(keys.LOST)
             answers = [_or_nothing(each) for each in pipe.execute(raise_on_error=False)]
-        counters, dropped, due, jobs, scheduled, statics, set_aside, rejected = answers[:8]
-        failing, leads, beats, workers, source, wanted, taken, lost = answers[8:]
-        state, success = source or (None, None)
+        counters, dropped, success, lost, *state = answers
         # A rate needs a value from before the first one is dropped.
-        lost_messages = {self.settings.notify_queue: 0} | (dropped or {})
-        on_schedule = min(max((scheduled or 0) - (statics or 0), 0), jobs or 0)
-        by_state = {
-            "scheduled": on_schedule,
-            "unscheduled": max((jobs or 0) - on_schedule - (set_aside or 0), 0),
-            "set_aside": set_aside or 0,
-            "rejected": rejected or 0,
-        }
-        ages = [KEPT - left / 1000 for left in (wanted, taken) if left and left > 0]
+        dropped = {self.settings.notify_queue: 0} | (dropped or {})
+        counters = counters or {}
+        values |= _describe_state(now, *state)
         values |= {
-            "notifications_dropped_total": [((q,), int(n)) for q, n in lost_messages.items()],
-            "due_oldest_age_seconds": [((), max(now - due[0][1], 0.0) if due else 0.0)],
-            "jobs": [((name,), number) for name, number in by_state.items()],
-            "jobs_failing": [((), failing or 0)],
-            "leader": [((), int(bool(leads)))],
-            "beats": [((), beats or 0)],
-            "workers": [((), len({each.rpartition("|")[0] for each in workers or ()}))],
-            "sync_state": [((name,), int(name == state)) for name in SYNC_STATES],
-            "edit_lag_seconds": [((), max([0.0, *ages]))],
+            "notifications_dropped_total": [((name,), int(n)) for name, n in dropped.items()],
             "open_ticks": [((kind,), number) for kind, number in self._count_open().items()],
         }
         if success:
             values["sync_success_timestamp_seconds"] = [((), float(success))]
         if lost is not None:
             values["ticks_lost"] = [((), int(lost))]
-        counters = counters or {}
         values |= read_queues(redis, self.settings, counters, now)
         return counters
 
@@ -120,6 +104,46 @@ class RedisCollector(Collector):
             counts.update(dict(zip(pairs[::2], pairs[1::2], strict=True)))
             if cursor == "0":
                 return counts
+
+
+def _describe_state(
+    now: float,
+    due: list[tuple[str, float]] | None,
+    jobs: int | None,
+    members: int | None,
+    statics: int | None,
+    set_aside: int | None,
+    rejected: int | None,
+    failing: int | None,
+    leads: int | None,
+    beats: int | None,
+    workers: list[str] | None,
+    sync_state: str | None,
+    *waiting: int | None,
+) -> dict[str, list[Value]]:
+    """Return the gauges of the registry, of beat, of the workers and of the sync.
+
+    The values are the answers of Redis, None for a key of another type. `members` are those of the
+    schedule, `waiting` how many milliseconds the requests for a sync still live.
+    """
+    scheduled = min(max((members or 0) - (statics or 0), 0), jobs or 0)
+    by_state = {
+        "scheduled": scheduled,
+        "unscheduled": max((jobs or 0) - scheduled - (set_aside or 0), 0),
+        "set_aside": set_aside or 0,
+        "rejected": rejected or 0,
+    }
+    ages = [KEPT - left / 1000 for left in waiting if left and left > 0]
+    return {
+        "due_oldest_age_seconds": [((), max(now - due[0][1], 0.0) if due else 0.0)],
+        "jobs": [((name,), number) for name, number in by_state.items()],
+        "jobs_failing": [((), failing or 0)],
+        "leader": [((), int(bool(leads)))],
+        "beats": [((), beats or 0)],
+        "workers": [((), len({each.rpartition("|")[0] for each in workers or ()}))],
+        "sync_state": [((name,), int(name == sync_state)) for name in SYNC_STATES],
+        "edit_lag_seconds": [((), max([0.0, *ages]))],
+    }
 
 
 def _or_nothing(answer: Any) -> Any:
