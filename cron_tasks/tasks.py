@@ -29,6 +29,7 @@ from cron_tasks.text.display import printable
 from cron_tasks.text.output import render_output
 from cron_tasks.worker import inflight, watchdog
 from cron_tasks.worker.batch import run_in_turn
+from cron_tasks.worker.batches import BatchRunner
 from cron_tasks.worker.conclusions import Concluder
 from cron_tasks.worker.delegation import Handed, describe_task_error, send_task
 from cron_tasks.worker.runner import Runner
@@ -87,6 +88,14 @@ def run_chunk(self: Task[..., Any], run_ids: list[str], quick: bool = True) -> s
         alone = partial(_send_alone, self.request)
         results = run(runs) if quick else run_in_turn(runs, run, alone)
     return f"{len(results)} of {len(run_ids)} ticks run"
+
+
+@app.task(name=keys.BATCH_TASK, bind=True)
+def run_batch(self: Task[..., Any], batch_id: str) -> str:
+    """Run the plain ticks of a batch of the ledger."""
+    batches = _get_batches(self.request.hostname or "")
+    with _in_service():
+        return batches.run(batch_id)
 
 
 @contextmanager
@@ -167,6 +176,17 @@ def _report_from(_pid: int) -> None:
 def _get_runner(hostname: str) -> Runner:
     _report_from(os.getpid())
     return _process_runner(os.getpid(), hostname)
+
+
+def _get_batches(hostname: str) -> BatchRunner:
+    _report_from(os.getpid())
+    return _process_batches(os.getpid(), hostname)
+
+
+@cache
+def _process_batches(pid: int, hostname: str) -> BatchRunner:
+    """Make one for each process, as `_process_runner` does."""
+    return BatchRunner(_process_runner(pid, hostname), _connect_redis())
 
 
 @cache

@@ -10,7 +10,7 @@ from driven import Beat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
-from test_transitions import NOW, OK, SCENARIOS, World, key, moves
+from test_transitions import NOW, OK, SCENARIOS, World, _read_states, key, moves
 
 from cron_tasks.ledger import steps
 from cron_tasks.ledger.counting import BOUNDS, count_end
@@ -47,9 +47,9 @@ def closed(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         original = getattr(steps, step)
 
         def watched(client: Redis, **values: Any) -> Any:
-            before = redis.hkeys(keys.OPEN)
+            before = _read_states(redis)
             reply = original(client, **values)
-            found.extend(set(before) - set(redis.hkeys(keys.OPEN)))
+            found.extend(before.keys() - _read_states(redis).keys())
             return reply
 
         monkeypatch.setattr(steps, step, watched)

@@ -12,6 +12,8 @@ from redis import Redis
 from cron_tasks.audit.day_check import Evidence
 from cron_tasks.audit.job_account import Folded, JobAccount, Version
 from cron_tasks.errors import ScheduleError
+from cron_tasks.ledger.batch import read_line
+from cron_tasks.ledger.batches import parse_batched, read_batched
 from cron_tasks.ledger.day_count import DayCount
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
@@ -66,6 +68,7 @@ def _read_page(
             pipe.lrange(keys.VERSIONS_PREFIX + job_id, 0, -1)
             pipe.zrange(keys.ACCOUNT_PREFIX + job_id, 0, -1, withscores=True)
         if opened is None:
+            pipe.hgetall(keys.BATCHES)
             pipe.hgetall(keys.OPEN)
             _request_rest(pipe, page)
         replies = pipe.execute(raise_on_error=False)
@@ -73,8 +76,9 @@ def _read_page(
         last = first + 4 * len(page)
         counts, rows = replies[:first], replies[first:last]
         if opened is None:
-            rest = dict(zip(page, _pairs(replies[last + 1 :]), strict=True))
-            return counts, rows, _group_by_job(replies[last]), rest
+            batches, singly, *more = replies[last:]
+            rest = dict(zip(page, _pairs(more), strict=True))
+            return counts, rows, _group_by_job({**parse_batched(batches), **singly}), rest
         # Only a job with records has counts of older ones.
         recorded = [job_id for n, job_id in enumerate(page) if rows[4 * n + 3]]
         _request_rest(pipe, recorded)
@@ -114,11 +118,11 @@ def _add_rest(account: JobAccount, folded: Any, past: Any) -> JobAccount:
         records=account.records + by_hand,
         folded=counts,
         unknown_before=max(account.unknown_before, unknown),
-        evidence=_read_evidence(past if isinstance(past, list) else []),
+        evidence=_read_evidence(account.job_id, past if isinstance(past, list) else []),
     )
 
 
-def _group_by_job(opened: Mapping[str, str]) -> dict[str, dict[float, State]]:
+def _group_by_job(opened: Mapping[Any, str]) -> dict[str, dict[float, State]]:
     by_job: dict[str, dict[float, State]] = {}
     for name, state in opened.items():
         if run := RunId.parse(name):
@@ -145,10 +149,11 @@ def _read_folded_counts(
     return counts, by_hand, unknown
 
 
-def _read_evidence(lines: Sequence[str]) -> Evidence:
+def _read_evidence(job_id: str, lines: Sequence[str]) -> Evidence:
     """Return the evidence in a job's history, whose records come newest first."""
     ok, ended, since = Counter[float](), set[float](), float("inf")
-    for record in map(orjson.loads, lines):
+    for line in lines:
+        record = orjson.loads(read_line(line, job_id))
         run = RunId.parse(record["run_id"])
         if "until" in record or run is None:
             continue
@@ -215,7 +220,8 @@ def _read_record(
 
 def read_open_ticks(redis: Redis) -> dict[str, str]:
     """Return the state of every open tick, by run id."""
-    return cast("dict[str, str]", redis.hgetall(keys.OPEN))
+    batched = cast("dict[str, str]", read_batched(redis))
+    return batched | cast("dict[str, str]", redis.hgetall(keys.OPEN))
 
 
 def days_between(since: float, until: float) -> range:

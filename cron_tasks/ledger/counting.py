@@ -58,8 +58,13 @@ def count_end(
     if duration is not None:
         texts.append(_observe(f"run_duration_seconds|{_label(action)}", duration))
     if notified is not None:
-        texts.append(_observe("notification_lag_seconds", notified))
+        texts.append(count_told(notified))
     return " ".join(texts)
+
+
+def count_told(lag: int) -> str:
+    """Return what a notification counts that came `lag` milliseconds after the fire time."""
+    return _observe("notification_lag_seconds", lag)
 
 
 def count_missed(reason: str, ticks: int = 1) -> str:

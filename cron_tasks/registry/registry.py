@@ -100,12 +100,14 @@ class Registry:
                 for job_id in page:
                     pipe.hmget(keys.entry_key(job_id), "job", "meta", "paused")
                 pipe.zmscore(keys.SCHEDULE, [keys.entry_key(job_id) for job_id in page])
-                *rows, scores = pipe.execute(raise_on_error=False)
-            if isinstance(scores, Exception):
-                raise scores
-            for job_id, row, score in zip(page, rows, scores, strict=True):
+                pipe.hmget(keys.FIRED, page)
+                *rows, scores, fired = pipe.execute(raise_on_error=False)
+            for reply in (scores, fired):
+                if isinstance(reply, Exception):
+                    raise reply
+            for job_id, row, score, last in zip(page, rows, scores, fired, strict=True):
                 try:
-                    yield _parse_job(row, score, to_skip.get(job_id, ()))
+                    yield _parse_job(row, score, to_skip.get(job_id, ()), last)
                 except (ValueError, ResponseError) as error:
                     if on_unreadable is None:
                         raise
@@ -142,18 +144,24 @@ class Registry:
             after = float(answer)
 
 
-def _parse_job(row: Any, score: float | None, to_skip: tuple[float, ...]) -> RegisteredJob:
+def _parse_job(
+    row: Any, score: float | None, to_skip: tuple[float, ...], fired: str | None
+) -> RegisteredJob:
     if isinstance(row, Exception):
         raise row
     document, meta, paused = row
     if document is None:
         raise ValueError("its entry is gone")
     job = Job.from_document(document)
+    last, runs = entries.parse_last_run(meta), entries.parse_run_count(meta)
+    if fired:
+        last, more = entries.parse_fired(fired)
+        runs += more
     return RegisteredJob(
         job=job,
         next=skips.first_not_skipped(job.schedule, score, to_skip),
-        last=entries.parse_last_run(meta),
-        runs=entries.parse_run_count(meta),
+        last=last,
+        runs=runs,
         paused=Pause(**orjson.loads(paused)) if paused else None,
         due=score,
         skips=to_skip,

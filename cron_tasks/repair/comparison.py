@@ -55,6 +55,7 @@ _look_at_entries = script("repair/entries")
 _look_at_ticks = script("repair/ticks")
 _look_at_leftovers = script("repair/leftovers")
 _put_back = script("repair/schedule")
+_settle_fired = script("repair/fired")
 
 
 @dataclass(slots=True)
@@ -107,6 +108,7 @@ class Comparison:
             self._find_entries,
             self._find_ticks,
             self._find_leftovers,
+            self._settle_fired,
         ]
         self._passes: list[Iterator[Differences]] = [iter(()) for _ in self._looks]
 
@@ -203,6 +205,13 @@ class Comparison:
                 _look_at_leftovers, size, belongings=key, mend=mend, by_job=by_job
             ):
                 yield Differences(leftovers=left)
+
+    def _settle_fired(self, mend: bool) -> Iterator[Differences]:
+        """Write what batches have fired into the entries, which is no difference but postponed."""
+        if not mend:
+            return
+        for _ in self._pages(_settle_fired, self._size(keys.FIRED)):
+            yield Differences()
 
     def _size(self, key: str) -> int:
         return int(self.redis.hlen(key))

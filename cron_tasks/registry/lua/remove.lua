@@ -5,12 +5,12 @@
 --! keys schedule jobs set_aside removed failing source untold
 --! prefixes history
 --! rows gone(job_id)
---! uses registry/check_fence registry/supersede
+--! uses registry/check_fence registry/supersede registry/count_edit
 local refusal = check_fence()
 if refusal then return refusal end
 for _, job_id in gone() do
     local key = job_entry_prefix .. job_id
-    local entry = read_entry(key)
+    local entry = read_entry(job_id, key)
     local from = effective_from(settled_until(entry))
     supersede(job_id, entry, from)
     redis.call('ZADD', removed, from, job_id)
@@ -21,6 +21,8 @@ for _, job_id in gone() do
     redis.call('HDEL', failing, job_id)
     redis.call('HDEL', untold, job_id)
 end
+-- Beat and workers know jobs only up to the last edit.
+count_edit()
 -- The members of a sorted set have no time to live of their own.
 redis.call('ZREMRANGEBYSCORE', removed, '-inf', '(' .. (now - audit_ttl))
 redis.call('EXPIRE', removed, audit_ttl)
