@@ -32,7 +32,6 @@ def count_end(
     lag: int | None = None,
     duration: int | None = None,
     notified: int | None = None,
-    *,
     attempted: bool = False,
     by_hand: bool = False,
     suppressed: bool = False,
@@ -73,11 +72,12 @@ def count_lost_delivery(action: str) -> str:
 
 
 def to_milliseconds(seconds: float) -> int:
-    """Return a span as counters hold it. Clocks that differ give no negative span."""
-    return max(int(seconds * 1000 + 0.5), 0)
+    """Return a span as counters hold it. It is negative if clocks differ."""
+    return int(seconds * 1000 + 0.5)
 
 
 def _observe(counter: str, milliseconds: int) -> str:
+    milliseconds = max(milliseconds, 0)
     index = bisect_left(_BOUNDS_MS, milliseconds)
     bound = BOUNDS[index] if index < len(BOUNDS) else ABOVE
     return f"{counter}|{bound} 1 {counter}|{SUM} {milliseconds}"

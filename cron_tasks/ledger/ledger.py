@@ -22,7 +22,7 @@ from redis import Redis
 from cron_tasks.errors import WriteRefused
 from cron_tasks.ledger import steps as steps
 from cron_tasks.ledger.records import Advance, Claim, Outcome, Overdue
-from cron_tasks.ledger.rows import entry_row, outcome_row
+from cron_tasks.ledger.rows import entry_row, outcome_rows
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Flag, Kind, State
 from cron_tasks.schedules.durations import DAY
@@ -164,11 +164,13 @@ class Ledger:
         if len({each.run_id for each in outcomes}) < len(outcomes):
             # The script looks at all runs first, so the second outcome of a run has to come later.
             return [closed for each in outcomes for closed in self.finish(now, [each])]
+        rows, counts = outcome_rows(outcomes)
         refused, stopped = steps.finish(
             self.redis,
             now=now,
             reporting=self._reporting,
-            outcomes=map(outcome_row, outcomes),
+            outcomes=rows,
+            counts=counts,
             **self._kept,
             **self._queues,
         )

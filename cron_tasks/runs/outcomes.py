@@ -109,19 +109,20 @@ def _count(
 
     A run that a person asked for has no lag: it is not meant to be on time.
     """
-    state, due = tick.state, tick.run_id.scheduled_for
+    state, started, finished = tick.state, by.started_at, by.finished_at
     lag = duration = notified = None
-    if by.started_at is not None:
-        duration = to_milliseconds(by.finished_at - by.started_at)
-        if state.attempt == 1 and not state.by_hand:
-            lag = to_milliseconds(by.started_at - due)
-    if told and not state.by_hand:
-        notified = to_milliseconds(by.finished_at - due)
+    if not state.by_hand:
+        due = tick.run_id.scheduled_for
+        if started is not None and state.attempt == 1:
+            lag = to_milliseconds(started - due)
+        if told:
+            notified = to_milliseconds(finished - due)
+    if started is not None:
+        duration = to_milliseconds(finished - started)
+    attempted = by.number == state.attempt
+    # By position, since this is called for each run, and names cost more than the answer.
     return count_end(
-        *(outcome, reason, action, lag, duration, notified),
-        attempted=by.number == state.attempt,
-        by_hand=state.is_manual,
-        suppressed=suppressed,
+        outcome, reason, action, lag, duration, notified, attempted, state.is_manual, suppressed
     )
 
 
