@@ -40,8 +40,8 @@ def count_end(
 
     `outcome` is the status of the run, or "retry" if another attempt follows. `lag` is from the
     fire time to the first start, `duration` that of the attempt, `notified` from the fire time to
-    the notification. All are in milliseconds, and None where they are not measured. A run `by_hand`
-    is no tick.
+    the notification. All are in whole milliseconds, negative if clocks differ, and None where they
+    are not measured. A run `by_hand` is not a tick.
     """
     texts = []
     if outcome != "retry":
@@ -69,11 +69,6 @@ def count_missed(reason: str, ticks: int = 1) -> str:
 def count_lost_delivery(action: str) -> str:
     """Return what counts if a worker died in an attempt that another one follows."""
     return f"attempts_total|{_label(action)}|lost 1{LEASE_LOST}"
-
-
-def to_milliseconds(seconds: float) -> int:
-    """Return a span as counters hold it. It is negative if clocks differ."""
-    return int(seconds * 1000 + 0.5)
 
 
 def _observe(counter: str, milliseconds: int) -> str:

@@ -9,7 +9,7 @@ import orjson
 
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.run import Run
-from cron_tasks.ledger.counting import count_end, to_milliseconds
+from cron_tasks.ledger.counting import count_end
 from cron_tasks.ledger.records import SUPPRESSED, Message, OpenRun, Outcome, Status, split_reason
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs.notifications import write_notification
@@ -114,13 +114,13 @@ def _count(
     if not state.by_hand:
         due = tick.run_id.scheduled_for
         if started is not None and state.attempt == 1:
-            lag = to_milliseconds(started - due)
+            lag = int((started - due) * 1000)
         if told:
-            notified = to_milliseconds(finished - due)
+            notified = int((finished - due) * 1000)
     if started is not None:
-        duration = to_milliseconds(finished - started)
+        duration = int((finished - started) * 1000)
     attempted = by.number == state.attempt
-    # By position, since this is called for each run, and names cost more than the answer.
+    # This is called for each run of a storm: names of arguments would cost more than the answer.
     return count_end(
         outcome, reason, action, lag, duration, notified, attempted, state.is_manual, suppressed
     )
