@@ -32,7 +32,6 @@ def count_end(
     lag: int | None = None,
     duration: int | None = None,
     notified: int | None = None,
-    *,
     attempted: bool = False,
     by_hand: bool = False,
     suppressed: bool = False,
@@ -41,8 +40,8 @@ def count_end(
 
     `outcome` is the status of the run, or "retry" if another attempt follows. `lag` is from the
     fire time to the first start, `duration` that of the attempt, `notified` from the fire time to
-    the notification. All are in milliseconds, and None where they are not measured. A run `by_hand`
-    is no tick.
+    the notification. All are in whole milliseconds, negative if clocks differ, and None where they
+    are not measured. A run `by_hand` is not a tick.
     """
     texts = []
     if outcome != "retry":
@@ -77,12 +76,8 @@ def count_lost_delivery(action: str) -> str:
     return f"attempts_total|{_label(action)}|lost 1{LEASE_LOST}"
 
 
-def to_milliseconds(seconds: float) -> int:
-    """Return a span as counters hold it. Clocks that differ give no negative span."""
-    return max(int(seconds * 1000 + 0.5), 0)
-
-
 def _observe(counter: str, milliseconds: int) -> str:
+    milliseconds = max(milliseconds, 0)
     index = bisect_left(_BOUNDS_MS, milliseconds)
     bound = BOUNDS[index] if index < len(BOUNDS) else ABOVE
     return f"{counter}|{bound} 1 {counter}|{SUM} {milliseconds}"

@@ -26,7 +26,7 @@ from cron_tasks.ledger.batches import PATIENCE as PATIENCE
 from cron_tasks.ledger.batches import Batches, read_batched
 from cron_tasks.ledger.batches import LockLost as LockLost
 from cron_tasks.ledger.records import Advance, Claim, Outcome, Overdue
-from cron_tasks.ledger.rows import entry_row, outcome_row
+from cron_tasks.ledger.rows import entry_row, outcome_rows
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Flag, Kind, State
 from cron_tasks.store import keys
@@ -145,11 +145,13 @@ class Ledger(Batches):
         if len({each.run_id for each in outcomes}) < len(outcomes):
             # The script looks at all runs first, so the second outcome of a run has to come later.
             return [closed for each in outcomes for closed in self.finish(now, [each])]
+        rows, counts = outcome_rows(outcomes)
         refused, stopped = steps.finish(
             self.redis,
             now=now,
             reporting=self._reporting,
-            outcomes=map(outcome_row, outcomes),
+            outcomes=rows,
+            counts=counts,
             **self._kept,
             **self._queues,
         )

@@ -1,5 +1,6 @@
 """Values of the ledger as rows of its scripts. The headers in lua/ name the columns. Pure."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from cron_tasks.ledger.counting import count_end
@@ -35,14 +36,23 @@ def _unfired_rows(entry: Advance) -> list[tuple[Any, ...]]:
     return rows
 
 
-def outcome_row(outcome: Outcome) -> tuple[Any, ...]:
-    """Return a row of the script `finish`."""
+def outcome_rows(outcomes: Iterable[Outcome]) -> tuple[list[tuple[Any, ...]], str]:
+    """Return the rows of the script `finish`, and the lines of what they add to the counters."""
+    lines: dict[str, int] = {}
+    rows = []
+    for outcome in outcomes:
+        counts = outcome.counts or count_end(outcome.status, by_hand=outcome.state.is_manual)
+        rows.append(_outcome_row(outcome, lines.setdefault(counts, len(lines) + 1)))
+    return rows, "\n".join(lines)
+
+
+def _outcome_row(outcome: Outcome, line: int) -> tuple[Any, ...]:
     suppressed = outcome.messages is SUPPRESSED
     messages = [] if suppressed else [(m.queue, m.payload, m.condition) for m in outcome.messages]
     return (
         *(outcome.run_id, outcome.job_id, outcome.state, outcome.record, outcome.status),
         *outcome.tag,
         "1" if suppressed else "",
-        outcome.counts or count_end(outcome.status, by_hand=outcome.state.is_manual),
+        line,
         messages,
     )

@@ -9,7 +9,7 @@ import orjson
 
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.run import Run
-from cron_tasks.ledger.counting import count_end, to_milliseconds
+from cron_tasks.ledger.counting import count_end
 from cron_tasks.ledger.records import SUPPRESSED, Message, OpenRun, Outcome, Status, split_reason
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs.notifications import write_notification
@@ -109,19 +109,20 @@ def _count(
 
     A run that a person asked for has no lag: it is not meant to be on time.
     """
-    state, due = tick.state, tick.run_id.scheduled_for
+    state, started, finished = tick.state, by.started_at, by.finished_at
     lag = duration = notified = None
-    if by.started_at is not None:
-        duration = to_milliseconds(by.finished_at - by.started_at)
-        if state.attempt == 1 and not state.by_hand:
-            lag = to_milliseconds(by.started_at - due)
-    if told and not state.by_hand:
-        notified = to_milliseconds(by.finished_at - due)
+    if not state.by_hand:
+        due = tick.run_id.scheduled_for
+        if started is not None and state.attempt == 1:
+            lag = int((started - due) * 1000)
+        if told:
+            notified = int((finished - due) * 1000)
+    if started is not None:
+        duration = int((finished - started) * 1000)
+    attempted = by.number == state.attempt
+    # This is called for each run of a storm: names of arguments would cost more than the answer.
     return count_end(
-        *(outcome, reason, action, lag, duration, notified),
-        attempted=by.number == state.attempt,
-        by_hand=state.is_manual,
-        suppressed=suppressed,
+        outcome, reason, action, lag, duration, notified, attempted, state.is_manual, suppressed
     )
 
 

@@ -11,3 +11,13 @@ local function add_to_counters(counted)
     -- A key of another type was written by somebody else. It must not hold up the ledger.
     for counter, n in pairs(sums) do redis.pcall('HINCRBY', metrics, counter, n) end
 end
+
+-- Add the lines of `texts` to the counters, each as often as `times` says by its number, as text.
+local function add_lines_to_counters(texts, times)
+    local counted, number = {}, 0
+    for text in string.gmatch(texts, '[^\n]+') do
+        number = number + 1
+        counted[text] = times[tostring(number)] or 0
+    end
+    add_to_counters(counted)
+end
