@@ -8,7 +8,7 @@ from redis import Redis
 from cron_tasks.errors import WriteRefused
 from cron_tasks.ledger import steps
 from cron_tasks.ledger.batch import STATE, Batch, Departure
-from cron_tasks.ledger.counting import count_end, count_told, to_milliseconds
+from cron_tasks.ledger.counting import count_end, count_told
 from cron_tasks.ledger.day_count import count_one
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
@@ -95,7 +95,7 @@ class Batches:
         paused or removed, or failed before. Returns None, and changes nothing, if the batch is not
         open any more, or has lost members.
         """
-        lag, took = to_milliseconds(started - batch.fire_time), to_milliseconds(now - started)
+        lag, took = int((started - batch.fire_time) * 1000), int((now - started) * 1000)
         left = steps.conclude(
             self.redis,
             batch=batch.id,
@@ -106,7 +106,7 @@ class Batches:
             tally=count_one(batch.fire_time),
             line=line,
             counts=count_end("ok", None, "notify", lag, took, attempted=True),
-            told_counts=count_told(to_milliseconds(now - batch.fire_time)),
+            told_counts=count_told(int((now - batch.fire_time) * 1000)),
             reporting=self._reporting,
             queues=told.items(),
             **self._kept,
