@@ -3,6 +3,7 @@
 # RedBeat's own keys (its prefix is `redbeat:`, so its schedule has two colons).
 SCHEDULE = "redbeat::schedule"
 LEADER_LOCK = "redbeat::lock"
+STATICS = "redbeat::statics"
 ENTRY_PREFIX = "redbeat:"
 #: Our entries are those whose name starts with this. All others belong to the operator.
 ENTRY_NAME_PREFIX = "cron_tasks:"
@@ -40,10 +41,15 @@ BEFORE = "cron_tasks:before"
 STOP = "cron_tasks:stop"
 ATTEMPTS = "cron_tasks:attempts"
 DROPPED = "cron_tasks:dropped"
+METRICS = "cron_tasks:metrics"
 UNDELIVERABLE = "cron_tasks:undeliverable"
 POKE = "cron_tasks:poke"
 WAKE = "cron_tasks:wake"
 WORKERS = "cron_tasks:workers"
+BEATS = "cron_tasks:beats"
+#: The lost ticks that the last audit found, and whose turn it is to audit.
+LOST = "cron_tasks:lost"
+LOST_TURN = "cron_tasks:lost:turn"
 SYNC_LOCK = "cron_tasks:sync:lock"
 SYNC_WANTED = "cron_tasks:sync:wanted"
 SYNC_TAKEN = "cron_tasks:sync:taken"
