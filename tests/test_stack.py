@@ -1,10 +1,12 @@
 """`cron-tasks up` as a person runs it, and how it keeps its parts running and stops them."""
 
+import argparse
 import asyncio
 import fcntl
 import json
 import os
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -36,6 +38,7 @@ from cron_tasks.local.private import ensure_password, make_private
 from cron_tasks.local.system import run_system
 from cron_tasks.settings import Settings, load
 from cron_tasks.store import keys
+from cron_tasks.text.display import cell_width
 
 COMMAND = [str(Path(sys.executable).with_name("cron-tasks")), "up"]
 #: Seconds that the start of a whole system may take on a busy machine.
@@ -103,6 +106,27 @@ def doors_are_closed(process: Process, data: Path) -> None:
     assert all(len(line) <= 80 for line in shown if str(data) not in line)
 
 
+def edits_by_rest_count_at_once(demo: Process) -> None:
+    """Do what the README does with curl, the first of which the demo prints."""
+    readme = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+    commands = re.findall(r"^    (curl .*)$", readme, re.M)
+    assert f"\n  {commands[0]}\n" in demo.output
+    (service,) = re.findall(r"export CRON_TASKS_REST_URL=(\S+)", demo.output)
+    job_id = ""
+    for command, done in zip(commands, ("1 added", "1 changed", "1 removed"), strict=True):
+        before = demo.output.count(f"jobs      {done}")
+        words = command.replace("$CRON_TASKS_REST_URL", service).replace("/8", f"/{job_id}")
+        options = argparse.ArgumentParser()
+        options.add_argument("url")
+        options.add_argument("-X", default="POST")
+        options.add_argument("--json", default="null")
+        given = options.parse_args(shlex.split(words)[1:])
+        answer = requests.request(given.X, given.url, json=json.loads(given.json), timeout=10)
+        assert answer.ok, answer.text
+        job_id = job_id or answer.json()["id"]
+        wait_until(lambda n=before, text=done: demo.output.count(f"jobs      {text}") > n, done)
+
+
 @pytest.mark.timeout(300)
 def test_the_demo_from_the_first_notification_to_ctrl_c(tmp_path: Path) -> None:
     data = tmp_path / "data"
@@ -110,7 +134,7 @@ def test_the_demo_from_the_first_notification_to_ctrl_c(tmp_path: Path) -> None:
     jobs = data / "jobs.json"
     jobs.write_text(json.dumps([HELLO]))
     jobs.chmod(0o644)
-    with running(tmp_path, "--demo", f"--data={data}") as demo:
+    with running(tmp_path, "--demo", f"--data={data}", COLUMNS="80") as demo:
         demo.wait_for("Scheduled task: Hello", START)
         demo.wait_for("All ready", START)
         demo.wait_for("Every second")
@@ -119,6 +143,10 @@ def test_the_demo_from_the_first_notification_to_ctrl_c(tmp_path: Path) -> None:
 
         jobs.write_text(json.dumps([HELLO | {"name": "Edited"}]))
         demo.wait_for("Scheduled task: Edited", 45)  # the next sync is later
+        edits_by_rest_count_at_once(demo)
+        lines = demo.output.splitlines()
+        shown = [line for line in lines if str(data) not in line and "PATH=" not in line]
+        assert max(map(len, shown)) <= 80, shown
 
         members = family(demo)
         worker = main_process(members, "worker1@")
@@ -152,6 +180,8 @@ def test_with_given_servers_until_killed(
     with running(tmp_path, "--workers=1", **env) as process:
         wait_until(lambda: redis.llen("queue:to_telegram"), "a notification", START)
         process.wait_for("All ready", START)
+        process.wait_for("✓ Hello  ok after ")
+        assert f"export CRON_TASKS_REST_URL={rest.url}\n" in process.output
         members = family(process)
         assert not any("valkey" in each.name() for each in members)
         flower = re.findall(r"ready in .* http://127\.0\.0\.1:\d+", process.output)
@@ -335,12 +365,14 @@ def test_data_of_the_embedded_valkey_survives_a_restart(place: Home) -> None:
     assert asyncio.run(life(lambda redis: redis.get("kept"))) == "yes"
 
     def configuration(redis: Redis) -> Mapping[str, str]:
-        return redis.config_get("appendonly", "appendfsync", "maxmemory-policy", "bind")
+        names = "appendonly", "appendfsync", "maxmemory-policy", "hash-max-listpack-value", "bind"
+        return redis.config_get(*names)
 
     assert asyncio.run(life(configuration)) == {
         "appendonly": "yes",
         "appendfsync": "everysec",
         "maxmemory-policy": "noeviction",
+        "hash-max-listpack-value": "512",
         "bind": "127.0.0.1",
     }
 
@@ -355,3 +387,29 @@ def test_log_lines_are_shown_in_short() -> None:
     assert not is_worth_showing({"level": "warning"}, is_ready=False)
     assert not is_worth_showing({"level": "warning", "logger": "py.warnings"}, is_ready=True)
     assert not is_worth_showing({"level": "info"}, is_ready=True)
+
+
+def test_a_run_is_one_line_that_fits(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = {"status": "failed", "finished_at": "2026-11-23T09:00:00+00:00", "duration": 0.0}
+    run |= {"attempt": 2, "reason": None, "error": "HTTP 503 " + "x" * 300}
+    monkeypatch.setenv("COLUMNS", "80")
+    narrator = Narrator(shows_runs=True)
+    for name in ("水やり" * 20, "a" * 200, "Hello"):
+        narrator.show_run(run, name)
+        narrator.show_run(run | {"status": "ok", "error": None}, name)
+        narrator.show_run(run | {"status": "missed", "reason": "coalesced"}, name)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 9
+    assert all(cell_width(line) <= 80 for line in lines)
+    assert lines[-2].endswith(" ✓ Hello  ok after <1 ms at attempt 2")
+    assert " ✗ aaaa" in lines[3]
+    assert "– Hello  missed after" in lines[-1]
+    line = '{"event": "run.finished", "level": "warning", "error": "HTTP 503"}'
+    narrator.show_line("worker1", line, True, False)
+    assert capsys.readouterr().out == ""
+    Narrator().show_line("worker1", line.replace("HTTP 503", "word " * 40), True, False)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 2
+    assert all(cell_width(line) <= 80 for line in lines)

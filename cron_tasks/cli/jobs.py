@@ -2,15 +2,16 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
 import click
 from redis import Redis
 
-from cron_tasks.cli import Commands, LazyGroup, console
+from cron_tasks.cli import Commands, LazyGroup, console, job_order, options
 from cron_tasks.cli.following import start_run, timeout_option, wait_option
+from cron_tasks.cli.watching import watch
 from cron_tasks.registry.registry import RegisteredJob, Registry
 from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.runs.commands import open_by_hand
@@ -18,6 +19,8 @@ from cron_tasks.schedules.human import format_local
 from cron_tasks.store.paging import pages
 from cron_tasks.text.display import printable
 
+#: A job as `--json` shows it, and as it is registered.
+Row = tuple[dict[str, Any], RegisteredJob]
 COMMANDS: Commands = {
     "list": ("jobs:list_jobs", "List the jobs with next tick and last status."),
     "show": ("show:show", "Show one job, its next ticks and its last runs."),
@@ -36,33 +39,79 @@ def jobs() -> None:
 
 @click.command("list")
 @click.option("--tag", help="Only jobs with this tag.")
+@click.option("--search", metavar="TEXT", help="Only jobs whose id or name contains TEXT.")
+@click.option(
+    "--sort",
+    type=options.Name(job_order.ORDERS),
+    default="id",
+    show_default=True,
+    help="`next`: the soonest first. `last`: the latest run first.",
+)
+@click.option(
+    "--follow", is_flag=True, help="Also show changes of jobs as they come, until Ctrl-C."
+)
 @console.json_option
-def list_jobs(tag: str | None) -> None:
-    """List the jobs with their next tick and the status of their last run."""
+def list_jobs(tag: str | None, search: str | None, sort: str, follow: bool) -> None:
+    """List the jobs with their next tick and the status of their last run.
+
+    With --follow, a line for each change comes after the list. With --json it then prints one
+    object a line, each with `what`: `listed` for those of the list.
+    """
+    wanted = job_order.Filter(tag, search)
     with console.open_redis() as redis:
-        found = sorted(_read_jobs(redis, tag), key=lambda each: _sort_key(each[0].job.id))
-    rows = [_shape(*each) for each in found]
+        if follow:
+            watch(redis, lambda: _show_list(redis, wanted, sort, follow), wanted.matches)
+        _show_list(redis, wanted, sort, follow)
 
-    def print_text() -> None:
+
+def _show_list(redis: Redis, wanted: job_order.Filter, sort: str, follow: bool) -> dict[str, str]:
+    """Print the jobs. To follow them, return their names by their ids."""
+    names: dict[str, str] = {}
+    listed = _read_jobs(redis, wanted, sort)
+    rows: Iterator[Row] = ((_shape(*each), each[0]) for each in listed)
+    if follow:
+        rows = _note_names(rows, names)
+    if follow and console.wants_json():
+        for row, _ in rows:
+            console.show_line({"what": "listed", **row}, "")
+    else:
         heading = ("id", "name", "schedule", "timezone", "next", "last")
-        cells = [_cells(row, job) for row, (job, _) in zip(rows, found, strict=True)]
-        console.print_table(heading, cells)
+        none = "no job matches" if wanted else "no job is known; see `cron-tasks doctor`"
+        console.show_pages(heading, rows, lambda row: row[0], lambda row: _cells(*row), none)
+    return names
 
-    console.show(rows, print_text)
+
+def _note_names(rows: Iterable[Row], names: dict[str, str]) -> Iterator[Row]:
+    for row, job in rows:
+        names[row["id"]] = row["name"]
+        yield row, job
 
 
-def _read_jobs(redis: Redis, tag: str | None) -> Iterator[tuple[RegisteredJob, str | None]]:
-    """Yield the jobs, each with the record of its last run."""
+def _read_jobs(redis: Redis, wanted: job_order.Filter, order: str) -> Iterator[job_order.Listed]:
+    """Yield the jobs in the order of that name, each with the record of its last run.
+
+    By id they come at once. Any other order is known only once all jobs have been read.
+    """
+    ids: Iterable[str] = Registry(redis).list_ids()
+    if order != "id":
+        key = job_order.sort_key(order)
+        listed = _read_in_order(redis, ids, wanted)
+        ids = [job_id for _, job_id in sorted((key(each), each[0].job.id) for each in listed)]
+    else:
+        ids = job_order.sort_lazily(ids)
+    return _read_in_order(redis, ids, wanted)
+
+
+def _read_in_order(
+    redis: Redis, ids: Iterable[str], wanted: job_order.Filter
+) -> Iterator[job_order.Listed]:
+    """Yield those of the jobs that are wanted, with the record of their last run."""
     registry, ledger = Registry(redis), console.open_ledger(redis)
-    count, done = registry.count(), 0
-    with console.show_progress("Reading the jobs") as update:
-        for page in pages(registry.read_jobs(on_unreadable=_warn)):
-            newest = ledger.newest([each.job.id for each in page])
-            done += len(page)
-            update(done, count)
-            for registered, record in zip(page, newest, strict=True):
-                if tag is None or tag in registered.job.tags:
-                    yield registered, record
+    for page in pages(registry.read_jobs(ids, _warn)):
+        newest = ledger.newest([each.job.id for each in page])
+        for registered, record in zip(page, newest, strict=True):
+            if wanted.matches(registered.job):
+                yield registered, record
 
 
 def _shape(registered: RegisteredJob, record: str | None) -> dict[str, Any]:
@@ -74,7 +123,7 @@ def _shape(registered: RegisteredJob, record: str | None) -> dict[str, Any]:
         "timezone": job.timezone,
         "enabled": job.enabled,
         "paused": registered.paused is not None,
-        "next": format_local(registered.next, job.timezone),
+        "next": format_local(registered.next, console.shown_zone(job.timezone)),
         "last_status": json.loads(record)["status"] if record else None,
     }
 
@@ -83,16 +132,11 @@ def _warn(job_id: str, reason: str) -> None:
     click.echo(f"Warning: Job {job_id} is left out: {reason}", err=True)
 
 
-def _sort_key(job_id: str) -> tuple[bool, int, str]:
-    """Sort numbers in their order, then names."""
-    number = job_id.isascii() and job_id.isdigit()
-    return not number, int(job_id) if number else 0, job_id
-
-
 def _cells(row: dict[str, Any], registered: RegisteredJob) -> list[str]:
     pause = registered.paused
-    texts = [row["id"], printable(row["name"], 60), printable(row["schedule"], 60), row["timezone"]]
-    upcoming = f"paused: {printable(pause.reason, 60)}" if pause else row["next"] or "never"
+    texts = [row["id"], printable(row["name"], 1000), printable(row["schedule"], 1000)]
+    texts.append(row["timezone"])
+    upcoming = f"paused: {printable(pause.reason)}" if pause else row["next"] or "never"
     return [*texts, upcoming if row["enabled"] else "disabled", row["last_status"] or ""]
 
 
@@ -101,14 +145,15 @@ def _cells(row: dict[str, Any], registered: RegisteredJob) -> list[str]:
 def list_rejected() -> None:
     """List the rows of the REST service that are not valid jobs, with every reason."""
     with console.open_redis() as redis:
-        found = sorted(read_rejected(redis), key=lambda each: _sort_key(each.id or ""))
+        found = sorted(read_rejected(redis), key=lambda each: job_order.by_id(each.id or ""))
     rows = []
     for each in found:
         row = "" if each.row is None else printable(json.dumps(each.row, ensure_ascii=False))
         place = printable(each.place)
         rows += [(each.id or "", place, error, row) for error in each.errors]
     heading = ("id", "place", "error", "row")
-    console.show([asdict(each) for each in found], lambda: console.print_table(heading, rows))
+    none = "no row is rejected"
+    console.show([asdict(each) for each in found], lambda: console.print_table(heading, rows, none))
 
 
 @click.command()

@@ -52,7 +52,7 @@ def resume(job_id: str) -> None:
         registry = console.open_registry(redis)
         was_paused = registry.resume(job_id, now)
         (found,) = registry.read_jobs([job_id])
-    upcoming = format_local(found.next, found.job.timezone)
+    upcoming = format_local(found.next, console.shown_zone(found.job.timezone))
     resumed = "is resumed" if was_paused else "was not paused"
     console.show(
         {"id": job_id, "was_paused": was_paused, "next": upcoming},
@@ -77,7 +77,8 @@ def skip_next(job_id: str, undo: bool) -> None:
         (found,) = registry.read_jobs([job_id])
         tick = _undo_skip(redis, found, now) if undo else _skip(redis, found, now)
         (found,) = registry.read_jobs([job_id])
-    name, upcoming = RunId(job_id, tick), format_local(found.next, found.job.timezone)
+    name = RunId(job_id, tick)
+    upcoming = format_local(found.next, console.shown_zone(found.job.timezone))
     done, will = ("undone", "is no longer skipped") if undo else ("skipped", "will be skipped")
     console.show(
         {"id": job_id, done: name, "next": upcoming},

@@ -2,21 +2,29 @@
 
 import os
 import random
+import shlex
+import shutil
 import socket
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 
 from cron_tasks.errors import CronTasksError
 from cron_tasks.local.child import Part
 from cron_tasks.local.home import Home
 from cron_tasks.settings import Settings, variable_name
+from cron_tasks.store.client import LONGEST_VALUE
 
 #: Ports for Valkey and the demo REST service. Each keeps its port when it is restarted. So these
 #: ports are below those that systems give to clients, one of which could take a port meanwhile.
 PORTS = range(20_000, 30_000)
+#: A command that adds a job to the demo REST service.
+EXAMPLE = (
+    f"""curl ${variable_name("rest_url")}/api/cronjobs/ --json '{{"name": "Hi", "every": 5}}'"""
+)
 _PYTHON = [sys.executable, "-P", "-m"]
 _CELERY = [*_PYTHON, "celery", "-A", "cron_tasks"]
 #: The files with the passwords, in the data folder.
@@ -29,8 +37,7 @@ class Layout:
 
     The parts of a stage start once all parts of the stage before are ready. The parts of an ending
     are stopped once all parts of the ending before have ended. `places` are the addresses and
-    folders to show. `exports` are the variables that commands in another terminal need, since this
-    run chose their values.
+    folders to show. `exports` are the variables that commands in another terminal need.
     """
 
     redis_url: str
@@ -38,13 +45,15 @@ class Layout:
     exports: Mapping[str, str]
     stages: list[list[Part]]
     endings: list[list[Part]]
+    #: A command to try in that terminal, or "".
+    example: str = ""
     #: The service that becomes the owner of the registry, if that had another one.
     claim: str | None = None
 
 
 def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Layout:
     """Return the parts to run. Raises CronTasksError if there is no free port."""
-    note = " (deleted at the end; --data FOLDER keeps it)" if home.folder == home.scratch else ""
+    note = " (deleted at the end; keep it with --data)" if home.folder == home.scratch else ""
     places = {"data": f"{home.folder}{note}", "logs": f"{home.folder}/logs"}
     places |= {"redis": settings.masked_redis_url, "rest": settings.rest_url or ""}
     environment = {variable_name("log_format"): "json", "PYTHONUNBUFFERED": "1"}
@@ -60,6 +69,8 @@ def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Lay
         places["redis"] = redis_url = f"redis://default:{password}@127.0.0.1:{port}/0"
         exports[variable_name("redis_url")] = redis_url
     environment |= exports
+    exports |= {variable_name("rest_url"): settings.rest_url} if settings.rest_url else {}
+    exports |= export_path()
     if demo:
         port, jobs = find_free_port(), home.folder / "jobs.json"
         url = f"http://127.0.0.1:{port}"
@@ -77,7 +88,8 @@ def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Lay
         command = [*_PYTHON, "cron_tasks.demo.rest_service", f"--port={port}", f"--jobs={jobs}"]
         rest = [Part("rest", command, "Uvicorn running on", environment)]
         command = [*_PYTHON, "cron_tasks.demo.bot", "--color"]
-        readers = [Part("bot", command, r'"bot\.waiting"', environment, prints_for_people=True)]
+        seen = environment | screen_environment()
+        readers = [Part("bot", command, r'"bot\.waiting"', seen, prints_for_people=True)]
     web, login = f"127.0.0.1:{find_free_port(5555)}", flower_login(home)
     places["flower"] = f"http://{login}@{web}" if login else f"http://{web}"
     beat, first, *others = celery_parts(workers, environment)
@@ -89,8 +101,21 @@ def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Lay
         exports,
         stages=[store, [*readers, *rest, first, beat], [*others, flower]],
         endings=[[beat, flower, first, *others], [*readers, *rest], store],
+        example=EXAMPLE if demo else "",
         claim=f"{url}/api/cronjobs/" if demo else None,
     )
+
+
+def export_path() -> dict[str, str]:
+    """Return the PATH on which a shell finds the commands of this installation, if it does not."""
+    folder = Path(sys.executable).parent
+    is_found = shutil.which("cron-tasks") == f"{folder / 'cron-tasks'}"
+    return {} if is_found else {"PATH": f"{shlex.quote(str(folder))}:$PATH"}
+
+
+def screen_environment() -> dict[str, str]:
+    """Return the width of the terminal, which a part that writes to a pipe cannot find out."""
+    return {"COLUMNS": f"{shutil.get_terminal_size().columns}"} if sys.stdout.isatty() else {}
 
 
 def embeds_valkey(settings: Settings) -> bool:
@@ -121,6 +146,7 @@ def valkey_part(port: int, home: Home) -> Part:
     config.write_text(f"requirepass {home.password(REDIS_PASSWORD)}\n", "ascii")
     options = f"--bind 127.0.0.1 --port {port} --appendonly yes --appendfsync everysec"
     options += " --maxmemory-policy noeviction"
+    options += f" --hash-max-listpack-value {LONGEST_VALUE}"
     command = [str(get_binary_path()), str(config), *options.split()]
     command += ["--save", "", "--dir", str(folder)]
     return Part("valkey", command, "Ready to accept connections", {}, patience=10)

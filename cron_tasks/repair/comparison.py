@@ -114,7 +114,20 @@ class Comparison:
 
     def find(self) -> Differences:
         """Return all differences, and change nothing."""
-        return add_up(page for look in self._looks for page in look(False))
+        return self.find_until(lambda: False)[0]
+
+    def find_until(self, is_enough: Callable[[], bool]) -> tuple[Differences, bool]:
+        """Return the differences, and whether everything was looked at. Change nothing.
+
+        `is_enough` is called after each page, and ends the search.
+        """
+        found, is_whole = list[Differences](), True
+        for page in (page for look in self._looks for page in look(False)):
+            if is_enough():
+                is_whole = False
+                break
+            found.append(page)
+        return add_up(found), is_whole
 
     def mend(self, all_keys: bool = True) -> Differences:
         """Mend all differences, and return them.
