@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 from celery import Task
+from celery.signals import worker_process_shutdown, worker_shutdown
 from redis import Redis
 
 from cron_tasks.broker import presence
@@ -43,6 +44,8 @@ log = structlog.get_logger("cron_tasks.tasks")
 SYNC_LIMIT = 600
 
 _service = Service()
+#: The Runners of this process, and of the one that it was forked from, with the process id.
+_runners: list[tuple[int, Runner]] = []
 
 
 # A plug-in's validator may hang while it holds Python's lock. Without a limit, no later sync would
@@ -83,13 +86,17 @@ def run_job(self: Task[..., Any], job_id: str | int) -> str:
 
 
 @app.task(name=keys.CHUNK_TASK, bind=True)
-def run_chunk(self: Task[..., Any], run_ids: list[str], quick: bool = True) -> str:
-    """Run a batch of ticks: those of quick actions together, others one after the other."""
+def run_chunk(self: Task[..., Any], run_ids: list[str], quick: bool | None = True) -> str:
+    """Run a batch of ticks.
+
+    Those of quick actions run together (True). Those that wait are launched together (None, with
+    which a worker of the version before runs them in turn). Others run one after the other (False).
+    """
     runs = [run_id for text in run_ids if (run_id := RunId.parse(text))]
     run = _get_runner(self.request.hostname or "").run
     with _in_service():
         alone = partial(_send_alone, self.request)
-        results = run(runs) if quick else run_in_turn(runs, run, alone)
+        results = run_in_turn(runs, run, alone) if quick is False else run(runs)
     return f"{len(results)} of {len(run_ids)} ticks run"
 
 
@@ -111,6 +118,7 @@ def _in_service() -> Iterator[None]:
         raise
     finally:
         if _service.reason and inflight.in_pool():
+            _land_flights()
             _service.end()
 
 
@@ -210,4 +218,16 @@ def _process_runner(pid: int, hostname: str) -> Runner:
     ledger = Ledger(redis, settings)
     worker = f"{hostname}/{pid}/{secrets.token_hex(3)}"
     to_app, slot = partial(send_task, app), inflight.find_slot()
-    return Runner(ledger, Registry(redis), settings, worker, time.time, to_app, slot, _service)
+    runner = Runner(ledger, Registry(redis), settings, worker, time.time, to_app, slot, _service)
+    _runners.append((pid, runner))
+    return runner
+
+
+# At a warm shutdown, and when Celery replaces a process of the pool. No more messages come then.
+@worker_process_shutdown.connect
+@worker_shutdown.connect
+def _land_flights(**_: Any) -> None:
+    """Wait until no run of this process is in flight."""
+    for pid, runner in _runners:
+        if pid == os.getpid():
+            runner.flights.drain()

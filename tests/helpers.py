@@ -3,12 +3,17 @@
 import socket
 import time
 from collections.abc import Callable
+from functools import cache
+from inspect import isawaitable
 from typing import Any, TypeVar
 
 import pytest
 
+from cron_tasks.actions import find_performer
 from cron_tasks.errors import SettingsError
-from cron_tasks.settings import PREFIX, load
+from cron_tasks.jobs.run import Run
+from cron_tasks.settings import PREFIX, Settings, load
+from cron_tasks.worker.event_loop import EventLoop
 
 T = TypeVar("T")
 #: The schedule of a job that does not fire while tests run, whatever the time of day is.
@@ -46,3 +51,15 @@ def settings_error(monkeypatch: pytest.MonkeyPatch, **given: str) -> str:
     finally:
         load.cache_clear()
     return str(caught.value)
+
+
+@cache
+def event_loop() -> EventLoop:
+    """The event loop on which the tests of this process perform actions."""
+    return EventLoop()
+
+
+def perform(run: Run, settings: Settings) -> Any:
+    """Perform the action of a run, and return its output."""
+    output = find_performer(run.job)(run, settings)
+    return event_loop().run(output) if isawaitable(output) else output

@@ -63,7 +63,12 @@ class Stage:
 
     def run(self, tick: str = TICK) -> str:
         """What becomes of the tick when its message comes."""
-        return self.runner.run([tick]).get(tick, "")
+        became = self.runner.run([tick]).get(tick, "")
+        if became != "in flight":
+            return became
+        self.runner.flights.drain()
+        found = queries.find_end(self.redis, RunId.stored(tick))
+        return "retry" if self.redis.hexists(keys.OPEN, tick) else found["status"] if found else ""
 
     def sweep(self) -> None:
         """Look after all that waits; no message arrives."""

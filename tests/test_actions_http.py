@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from helpers import free_port
+from helpers import perform as perform_action
 from rest_server import (
     Answer,
     Handler,
@@ -25,7 +26,6 @@ from rest_server import (
     truncated,
 )
 
-from cron_tasks.actions import find_performer
 from cron_tasks.errors import ActionFailed
 from cron_tasks.http.retry_after import read_retry_after
 from cron_tasks.jobs.job import Job
@@ -72,7 +72,7 @@ def perform(rest: RestServer, folder: Path) -> Perform:
         )
         assert isinstance(job, Job), job
         tick = Run(job, "7@2026-11-23T09:00:00Z", 1_795_424_400.0, 2)
-        return find_performer(job)(tick, settings)
+        return perform_action(tick, settings)
 
     return run
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import perform as perform_action
 from rest_server import Handler, RestServer, first, raw, reply, reset
 
-from cron_tasks.actions import find_performer
-from cron_tasks.actions.connections import _tls_context
+from cron_tasks.actions.client import _tls_context
 from cron_tasks.errors import ActionFailed
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.permissions import Permissions
@@ -69,7 +69,7 @@ def perform(server: RestServer) -> Perform:
         job = validate_row(row, timezone="UTC", permissions=Permissions(http=("*",)))
         assert isinstance(job, Job), job
         tick = Run(job, "7@2026-11-23T09:00:00Z", 1_795_424_400.0, 1)
-        return find_performer(job)(tick, Settings(http_allow="127.0.0.1"))
+        return perform_action(tick, Settings(http_allow="127.0.0.1"))
 
     return run
 

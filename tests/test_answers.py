@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import rest_server as answers
+from helpers import perform as perform_action
 from reading import failure as sync_failure
 from reading import quick, read  # noqa: F401
 from rest_server import JOBS_PATH, Handler, RestServer, interim, raw, reply
 
-from cron_tasks.actions import find_performer
 from cron_tasks.errors import ActionFailed
 from cron_tasks.http.deadline import MAX_INTERIM
 from cron_tasks.jobs.job import Job
@@ -36,7 +36,7 @@ def call(rest: RestServer) -> Call:
         assert isinstance(job, Job), job
         try:
             tick = Run(job, "7@2026-11-23T09:00:00Z", 1_795_424_400.0, 1)
-            return str(find_performer(job)(tick, Settings(http_allow="127.0.0.1")))
+            return str(perform_action(tick, Settings(http_allow="127.0.0.1")))
         except ActionFailed as error:
             return str(error)
 

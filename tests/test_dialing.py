@@ -1,6 +1,8 @@
 """Connect to a host with several addresses, some of which are dead."""
 
+import asyncio
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,25 +12,23 @@ from typing import Any
 import psutil
 import pytest
 import requests
-from helpers import wait_until
+from helpers import event_loop, wait_until
 from rest_server import RestServer
 
+from cron_tasks.actions.dialing import Dialer
 from cron_tasks.http.adapter import LimitedAdapter
-from cron_tasks.http.dialing import (
-    STAGGER,
-    AddressRefused,
-    SocketAddress,
-    alternate_families,
-    open_connection,
-)
+from cron_tasks.http.addresses import AddressRefused
+from cron_tasks.http.dialing import STAGGER, SocketAddress, alternate_families, open_connection
 
 Resolve = Callable[..., None]
+Connect = Callable[..., str]
 
 
 @pytest.fixture
 def resolve(monkeypatch: pytest.MonkeyPatch) -> Resolve:
     """Resolve every name to these addresses, in this order."""
     real = socket.getaddrinfo
+    event_loop()  # It opens descriptors of its own.
 
     def answer(*addresses: str) -> None:
         def lookup(_: Any, port: Any, *__: Any, **___: Any) -> Any:
@@ -52,15 +52,32 @@ def dead(rest: RestServer) -> Iterator[str]:
         yield address[0]
 
 
-def connect(rest: RestServer, seconds: float = 5, rules: tuple[str, ...] = ("127.0.0.0/8",)) -> str:
-    """Return the address that was reached."""
-    with open_connection("name.test", rest.port, rules, time.monotonic() + seconds) as sock:
-        return str(sock.getpeername()[0])
+def connect_action(rest: RestServer, seconds: float, rules: tuple[str, ...]) -> socket.socket:
+    async def dial() -> socket.socket:
+        async with asyncio.timeout(seconds):
+            return await Dialer(rules).connect("name.test", rest.port)
+
+    return event_loop().run(dial())
+
+
+def connect_session(rest: RestServer, seconds: float, _: tuple[str, ...]) -> socket.socket:
+    return open_connection("name.test", rest.port, time.monotonic() + seconds)
+
+
+@pytest.fixture(params=[connect_action, connect_session])
+def connect(request: pytest.FixtureRequest) -> Connect:
+    """Connect as an action does, and as a session does; return the address that was reached."""
+
+    def run(rest: RestServer, seconds: float = 5, rules: tuple[str, ...] = ("127.0.0.0/8",)) -> str:
+        with request.param(rest, seconds, rules) as sock:
+            return str(sock.getpeername()[0])
+
+    return run
 
 
 @pytest.mark.parametrize("others", [1, 3])
 def test_a_dead_first_address_costs_a_moment(
-    rest: RestServer, resolve: Resolve, dead: str, others: int
+    connect: Connect, rest: RestServer, resolve: Resolve, dead: str, others: int
 ) -> None:
     resolve(*[dead] * others, "127.0.0.1")
     process = psutil.Process()
@@ -90,21 +107,27 @@ def test_a_session_tries_the_next_address(rest: RestServer, resolve: Resolve, de
             session.get(f"http://third.test:{rest.port}/", timeout=0.4)
 
 
-def test_a_slow_address_may_still_win(rest: RestServer, resolve: Resolve, dead: str) -> None:
+def test_a_slow_address_may_still_win(
+    connect: Connect, rest: RestServer, resolve: Resolve, dead: str
+) -> None:
     resolve("127.0.0.1", dead)
     begun = time.monotonic()
     assert connect(rest) == "127.0.0.1"
     assert time.monotonic() - begun < STAGGER
 
 
-def test_addresses_that_refuse_cost_nothing(rest: RestServer, resolve: Resolve) -> None:
+def test_addresses_that_refuse_cost_nothing(
+    connect: Connect, rest: RestServer, resolve: Resolve
+) -> None:
     resolve("127.0.0.3", "255.255.255.255", "127.0.0.4", "127.0.0.1")
     begun = time.monotonic()
     assert connect(rest, rules=("127.0.0.0/8", "240.0.0.0/4")) == "127.0.0.1"
     assert time.monotonic() - begun < STAGGER
 
 
-def test_no_address_connects(rest: RestServer, resolve: Resolve, dead: str) -> None:
+def test_no_address_connects(
+    connect: Connect, rest: RestServer, resolve: Resolve, dead: str
+) -> None:
     resolve("127.0.0.3", "127.0.0.4")
     with pytest.raises(ConnectionRefusedError):
         connect(rest)
@@ -120,9 +143,9 @@ def test_no_address_connects(rest: RestServer, resolve: Resolve, dead: str) -> N
 def test_each_address_is_checked(rest: RestServer, resolve: Resolve, dead: str) -> None:
     resolve("127.0.0.1", dead)
     with pytest.raises(TimeoutError):
-        connect(rest, seconds=0.4, rules=(f"{dead}/32",))
+        connect_action(rest, 0.4, (f"{dead}/32",))
     with pytest.raises(AddressRefused, match=r"127\.0\.0\.1 is a loopback address"):
-        connect(rest, rules=("10.0.0.0/8",))
+        connect_action(rest, 5, ("10.0.0.0/8",))
 
 
 def test_families_alternate() -> None:
@@ -135,3 +158,50 @@ def test_families_alternate() -> None:
         SocketAddress(four, 5),
     ]
     assert [each.where for each in alternate_families(given)] == [1, 4, 2, 5, 3]
+
+
+def test_the_other_family_comes_second(
+    connect: Connect, rest: RestServer, resolve: Resolve, dead: str
+) -> None:
+    """The second address to be tried is the first one of the other family (RFC 8305, section 4)."""
+    with socket.create_server(("::1", rest.port), family=socket.AF_INET6):
+        resolve(dead, dead, dead, dead, "::1")
+        begun = time.monotonic()
+        assert connect(rest, seconds=20, rules=("127.0.0.0/8", "::1/128")) == "::1"
+        assert STAGGER <= time.monotonic() - begun < 2 * STAGGER
+
+
+def test_a_name_that_is_not_resolved_holds_back_no_other(
+    rest: RestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests to it share one lookup, and end by their own deadline."""
+    over, lookups = threading.Event(), list[str]()
+    real = socket.getaddrinfo
+
+    def lookup(host: str, *rest: Any, **more: Any) -> Any:
+        lookups.append(host)
+        if host == "hangs.test":
+            over.wait(20)
+        return real("127.0.0.1", *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+
+    async def dial_all() -> list[Any]:
+        dialer = Dialer(("*",))
+
+        async def dial(host: str, seconds: float) -> str:
+            async with asyncio.timeout(seconds):
+                (await dialer.connect(host, rest.port)).close()
+                return "connected"
+
+        names = [("hangs.test", 0.5)] * 100 + [("name.test", 20.0)]
+        ended = asyncio.gather(*(dial(*each) for each in names), return_exceptions=True)
+        return await ended
+
+    try:
+        *hanging, other = event_loop().run(dial_all())
+    finally:
+        over.set()
+    assert other == "connected"
+    assert {type(each) for each in hanging} == {TimeoutError}
+    assert lookups == ["hangs.test", "name.test"]

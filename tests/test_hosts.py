@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import rest_server as answers
+from helpers import perform as perform_action
 from reading import TOKEN, quick, read, tokens  # noqa: F401
 from rest_server import JOBS_PATH, Handler, RestServer, first, redirect, reply
 
-from cron_tasks.actions import find_performer
 from cron_tasks.errors import ActionFailed
 from cron_tasks.http.hosts import is_host_header, to_ascii_host, with_ascii_host
 from cron_tasks.jobs.job import Job
@@ -55,7 +55,7 @@ def perform(rest: RestServer, tmp_path: Path) -> Perform:
         )
         assert isinstance(job, Job), job
         tick = Run(job, "7@2026-11-23T09:00:00Z", 1_795_424_400.0, 1)
-        return find_performer(job)(tick, Settings(http_allow=allow, secrets_dir=tmp_path))
+        return perform_action(tick, Settings(http_allow=allow, secrets_dir=tmp_path))
 
     return run
 

@@ -107,6 +107,31 @@ class Misbehave(CustomAction):
 
     def key(self):
         return {}["oops"]
+
+class Waiting(Misbehave):
+    async def perform(self, run, settings):
+        found = super().perform(run, settings)
+        return await found if asyncio.iscoroutine(found) else found
+
+    async def nap(self):
+        await asyncio.sleep(100)
+
+    async def cling(self):
+        while True:
+            try:
+                await asyncio.sleep(100)
+            except asyncio.CancelledError:
+                pass
+
+    async def claim_done(self):
+        try:
+            await asyncio.sleep(100)
+        except asyncio.CancelledError:
+            return "as if it were done"
+
+    async def calm(self):
+        await asyncio.sleep(3)
+        return "done"
 """
 RAISED = {
     "exit": "SystemExit: 3",
@@ -127,8 +152,10 @@ class System:
 
     def __init__(self, celery: Celery, rest: RestServer, redis: Redis, folder: Path) -> None:
         self.celery, self.rest, self.redis, self.folder = celery, rest, redis, folder
-        install(folder, "misbehave", MISBEHAVE, "misbehave = misbehave:Misbehave")
+        points = ("misbehave = misbehave:Misbehave", "waiting = misbehave:Waiting")
+        install(folder, "misbehave", MISBEHAVE, *points)
         self.env = {"PYTHONPATH": str(folder)}
+        self.kind = "misbehave"
 
     def start(self, concurrency: int, *options: str, **hows: dict[str, Any]) -> Process:
         """Start them with a job for each of `hows`, a dict of its fields, and run them all."""
@@ -136,7 +163,7 @@ class System:
         pids.mkdir()
         self.rest.jobs = [
             {"id": how, "name": how, **NEVER_DUE, **fields}
-            | {"action": {"type": "misbehave", "how": how, "pids": str(pids)}}
+            | {"action": {"type": self.kind, "how": how, "pids": str(pids)}}
             for how, fields in hows.items()
         ]
         worker = self.celery.worker(concurrency, *options, **self.env)
@@ -201,8 +228,12 @@ def test_a_worker_that_is_to_end_ends_what_does_not(system: System) -> None:
     worker.popen.wait(20)
 
 
+@pytest.mark.parametrize("kind", ["misbehave", "waiting"])
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
-def test_whatever_an_action_raises_ends_its_run(pool: str, redis: Redis, system: System) -> None:
+def test_whatever_an_action_raises_ends_its_run(
+    pool: str, kind: str, redis: Redis, system: System
+) -> None:
+    system.kind = kind
     worker = system.start(1, "--pool", pool, **{how: {} for how in (*RAISED, "ok")})
     for how, error in RAISED.items():
         status, found = system.ended(how)
@@ -221,6 +252,48 @@ def test_a_worker_of_threads_leaves_service_when_one_hangs(redis: Redis, system:
     assert worker.popen.wait(20) == 70
     first, second = map(json.loads, redis.lrange(keys.RECENT, 0, -1))
     assert (first["run_id"][:8], second["run_id"][:7]) == ("stubborn", "quarter")
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
+def test_a_coroutine_is_asked_to_end(pool: str, redis: Redis, system: System) -> None:
+    """Whatever it returns then; those beside it go on."""
+    system.kind = "waiting"
+    one = {"timeout": 1}
+    system.start(1, "--pool", pool, nap=one, claim_done=one, calm={}, ok={})
+    assert system.ended("nap") == ("failed", "timed out after 1 s")
+    assert system.ended("claim_done") == ("failed", "timed out after 1 s")
+    assert system.ended("calm") == ("ok", None)
+    assert ended(redis, "calm")["output"] == "done"
+    assert system.ended("ok") == ("ok", None)
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_coroutine_that_does_not_end_takes_its_process_out_of_service(
+    pool: str, redis: Redis, system: System
+) -> None:
+    """Its run keeps its lease until the process ends, and those beside it end before."""
+    system.kind = "waiting"
+    worker = system.start(1, "--pool", pool, cling={"timeout": 1}, calm={})
+    assert system.ended("calm") == ("ok", None)
+    assert system.ended("cling") == ("failed", "timed out after 1 s")
+    wait_until(lambda: '"worker.leaves"' in worker.output, "it to leave")
+    if pool == "threads":
+        assert worker.popen.wait(20) == 70
+    else:
+        pid = system.pid("cling")
+        wait_until(lambda: dead(pid), "the process to end")
+        assert worker.alive
+
+
+@pytest.mark.parametrize("how", ["sleep", "backtrack"])
+def test_a_coroutine_that_blocks_the_loop_ends_its_process(how: str, system: System) -> None:
+    """A sleep blocks the event loop alone, a backtracking expression the whole process."""
+    system.kind = "waiting"
+    worker = system.start(1, **{how: {"timeout": 1}})
+    pid = system.pid(how)
+    assert system.ended(how) == ("failed", "timed out after 1 s")
+    wait_until(lambda: dead(pid), "the process to end")
+    assert worker.alive
 
 
 @pytest.mark.parametrize(

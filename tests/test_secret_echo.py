@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from helpers import perform as perform_action
 from helpers import wait_until
 from processes import Celery
 from reading import failure as sync_failure
@@ -18,7 +19,6 @@ from reading import quick  # noqa: F401
 from redis import Redis
 from rest_server import JOBS_PATH, Handler, RestServer, redirect, reply
 
-from cron_tasks.actions import find_performer
 from cron_tasks.actions.http import NOT_KEPT, REPEATED
 from cron_tasks.errors import ActionFailed
 from cron_tasks.jobs.job import Job
@@ -104,7 +104,7 @@ def perform(rest: RestServer, tmp_path: Path) -> Callable[..., tuple[str | None,
         tick = Run(job, "7@2026-11-23T09:00:00Z", 1_795_424_400.0, 1)
         settings = Settings(http_allow="127.0.0.0/8", secrets_dir=tmp_path, keep_answers=keep)
         try:
-            return find_performer(job)(tick, settings), None
+            return perform_action(tick, settings), None
         except ActionFailed as error:
             return error.output, str(error)
 

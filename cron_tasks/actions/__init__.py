@@ -1,10 +1,13 @@
 """Perform the action of a run: every type of action behind one small interface."""
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Coroutine, Mapping
+from inspect import iscoroutinefunction
+from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from cron_tasks.actions import http
 from cron_tasks.errors import ActionFailed
+from cron_tasks.jobs.actions import HttpAction
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.plugins import CustomAction
 from cron_tasks.jobs.run import Run
@@ -15,10 +18,13 @@ from cron_tasks.text.output import render_output
 class Performer(Protocol):
     """Does the work of a run, and returns the output to keep: printable, at most 4 kB.
 
-    Raises ActionFailed, or anything else, if the work could not be done.
+    It may be a coroutine function. Raises ActionFailed, or anything else, if the work could not be
+    done.
     """
 
-    def __call__(self, run: Run, settings: Settings) -> str | None: ...
+    def __call__(
+        self, run: Run, settings: Settings
+    ) -> str | Coroutine[Any, Any, str | None] | None: ...
 
 
 #: `notify` has no work to do. The ledger sends a notification in the same step in which it finishes
@@ -43,5 +49,24 @@ def find_performer(job: Job) -> Performer:
         raise ActionFailed(text, permanent=True) from None
 
 
+def is_coroutine(job: Job) -> bool:
+    """Return whether the action of a job is a coroutine, which waits on an event loop."""
+    if isinstance(job.action, CustomAction):
+        return iscoroutinefunction(job.action.perform)
+    return iscoroutinefunction(BUILT_IN_PERFORMERS.get(job.action.type))
+
+
+def find_place(job: Job) -> str:
+    """Return what an action waits for, such as a host. Each place has room for so many runs."""
+    if isinstance(job.action, HttpAction):
+        return urlsplit(job.action.url).netloc.rpartition("@")[2]
+    return job.action.type
+
+
 def _plugin_performer(action: CustomAction) -> Performer:
+    async def perform_on_loop(run: Run, settings: Settings) -> str | None:
+        return render_output(await action.perform(run, settings))
+
+    if iscoroutinefunction(action.perform):
+        return perform_on_loop
     return lambda run, settings: render_output(action.perform(run, settings))

@@ -3,7 +3,8 @@
 import time
 from typing import Any, cast
 
-from cron_tasks.actions.connections import Answer, send_request
+from cron_tasks.actions.answers import Answer
+from cron_tasks.actions.client import find_client
 from cron_tasks.actions.request import RedirectRefused, follow_redirect, make_request
 from cron_tasks.actions.secrets import Secrets
 from cron_tasks.errors import ActionFailed
@@ -33,7 +34,7 @@ NOT_KEPT = "<not kept: the request carried a secret>"
 REPEATED = "<not kept: it repeats a secret of the request in another spelling>"
 
 
-def perform_request(run: Run, settings: Settings) -> str | None:
+async def perform_request(run: Run, settings: Settings) -> str | None:
     """Send the request of a run and follow redirects. Return the beginning of the answer.
 
     Raises ActionFailed, which has that beginning too, if the answer is not an expected one.
@@ -42,15 +43,15 @@ def perform_request(run: Run, settings: Settings) -> str | None:
     until = time.monotonic() + run.job.timeout
     request = make_request(action, run, secrets)
     most = max(READ, MAX_OUTPUT_BYTES + secrets.longest)
-    expected = action.expect_status
+    expected, client = action.expect_status, find_client(settings.http_allow)
 
     def make_error(cause: str, **more: Any) -> ActionFailed:
         return ActionFailed(f"{request.shown}: {cause}", **more)
 
     for hop in range(MOST_REDIRECTS + 1):
         try:
-            answer = send_request(request, settings.http_allow, until, most)
-            location = answer.headers["Location"]
+            answer = await client.send(request, until, most)
+            location = answer.headers.get("location")
             if answer.status in expected or answer.status not in _REDIRECTS or not location:
                 break
             request = follow_redirect(request, answer.status, location, bool(secrets))
@@ -65,7 +66,7 @@ def perform_request(run: Run, settings: Settings) -> str | None:
     if answer.status in expected or (not expected and 200 <= answer.status < 300):
         return kept
     temporary = answer.status in _TEMPORARY or answer.status >= 500
-    wait = read_retry_after(answer.headers["Retry-After"], time.time()) if temporary else None
+    wait = read_retry_after(answer.headers.get("retry-after"), time.time()) if temporary else None
     raise make_error(
         _describe_answer(answer, expected), permanent=not temporary, retry_after=wait, output=kept
     )
@@ -105,12 +106,12 @@ def _choose_output(answer: Answer, secrets: Secrets, most: int, keep: bool) -> s
         return None
     if secrets and not keep:
         return NOT_KEPT
-    encoding = answer.headers["Content-Encoding"]
+    encoding = answer.headers.get("content-encoding")
     if encoding is not None:  # It was not requested, and no secret could be found in it.
         return trim_output(f"(a body in {encoding}, which is not kept)")
     plain = answer.body.decode("utf-8", "replace")
     try:
-        text = answer.body.decode(answer.headers.get_content_charset("utf-8"), "replace")
+        text = answer.body.decode(answer.charset, "replace")
     except (LookupError, UnicodeError):
         text = plain
     # The text may end in the beginning of a secret, which nothing would mask.

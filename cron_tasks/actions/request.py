@@ -32,9 +32,13 @@ class Origin(NamedTuple):
     port: int
 
     def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}"
+
+    @property
+    def authority(self) -> str:
+        """The value of the header Host (RFC 9110, section 7.2)."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        colon_port = "" if self.port == DEFAULT_PORTS[self.scheme] else f":{self.port}"
-        return f"{self.scheme}://{host}{colon_port}"
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from redis import Redis
 from cron_tasks.beat.known import KnownJobs
 from cron_tasks.beat.rows import Row, parse_definition, parse_object, read_rows
 from cron_tasks.beat.skipped import conclude_skipped
+from cron_tasks.jobs.actions import waits_on_loop
 from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.batch import Departure
 from cron_tasks.ledger.counting import count_missed
@@ -140,8 +141,9 @@ def judge_row(
     schedule, options = parse_definition(row.definition)
     times = skips.get(job_id, ())
     firing, to_skip = _fire(row, schedule, now, settings.misfire_grace, times)
-    quick = "action" not in document
-    ticks = [Due(RunId(job_id, tick), job_id, options, quick) for tick in firing.ticks]
+    action = document.get("action")
+    quick, waits = action is None, isinstance(action, dict) and waits_on_loop(str(action["type"]))
+    ticks = [Due(RunId(job_id, tick), job_id, options, quick, waits) for tick in firing.ticks]
     last = firing.ticks[-1] if firing.ticks else now
     if firing.missed:
         last = max(firing.ticks, default=firing.missed.last)

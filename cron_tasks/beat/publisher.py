@@ -21,8 +21,8 @@ log = structlog.get_logger("cron_tasks.beat")
 
 #: Up to this many ticks at once go out one to a message, so that Flower shows every run.
 FEW = 10
-#: Most ticks in one message. A batch of quick ones takes some ten milliseconds, and one of others
-#: saves most of what Celery takes for each message.
+#: Most ticks in one message. A batch of quick ones takes some ten milliseconds, as does launching
+#: those that wait. One of others saves most of what Celery takes for each message.
 QUICK, SLOW = 500, 10
 #: Most plain ticks in a batch of the ledger. One message of Celery costs as much as 1,000 of them.
 BATCH = 2000
@@ -65,7 +65,8 @@ class Publisher:
         slots = self.count_slots() if len(due) > FEW else len(due)
         alike: dict[tuple[Any, ...], list[Due]] = {}
         for tick in due:
-            alike.setdefault((tick.quick, *tick.options.items()), []).append(tick)
+            kind = (tick.quick, tick.waits)
+            alike.setdefault((kind, *tick.options.items()), []).append(tick)
         with self.producer.batch():  # type: ignore[attr-defined]
             for ticks in alike.values():
                 options = ticks[0].options
@@ -121,7 +122,8 @@ class Publisher:
             return
         shown = f"({len(batch)} ticks from {tick.run_id})"
         run_ids = [tick.run_id for tick in batch]
-        self._send(keys.CHUNK_TASK, [run_ids, tick.quick], {**options, "argsrepr": shown})
+        quick = None if tick.waits else tick.quick
+        self._send(keys.CHUNK_TASK, [run_ids, quick], {**options, "argsrepr": shown})
 
     def _send(self, task: str, args: list[Any], options: Mapping[str, Any]) -> None:
         self.app.send_task(task, args, producer=self.producer, **options)
@@ -129,4 +131,5 @@ class Publisher:
 
 def _batch_size(alike: Sequence[Due], slots: int) -> int:
     """Return how many ticks of the same options share a message, so that every slot is busy."""
-    return min(-(-len(alike) // slots), QUICK if alike[0].quick else SLOW)
+    together = alike[0].quick or alike[0].waits
+    return min(-(-len(alike) // slots), QUICK if together else SLOW)

@@ -51,7 +51,7 @@ def _connect(connection: HTTPConnection) -> socket.socket:
     host, seconds = connection._dns_host, connection.timeout
     assert isinstance(seconds, int | float), "each request has a timeout"
     try:
-        sock = open_connection(host, connection.port, ("*",), time.monotonic() + seconds)
+        sock = open_connection(host, connection.port, time.monotonic() + seconds)
     except socket.gaierror as error:
         raise NameResolutionError(connection.host, connection, error) from error
     except TimeoutError as error:

@@ -16,6 +16,11 @@ from cron_tasks.text.display import short_repr
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
+
+class AddressRefused(Exception):
+    """A job may not reach this host. The text explains why."""
+
+
 _HOST = re.compile(r"(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_-]{1,63}")
 #: Networks that are not public, with the kind that messages name. The first match counts. The
 #: sources are the IANA registries of special-purpose addresses

@@ -1,7 +1,7 @@
 """Read HTTP responses within a deadline, and never as the response to another request.
 
-Both clients read through this module: http.client (job actions) and urllib3, which requests uses
-(the REST service, Telegram).
+urllib3, which requests uses (the REST service, Telegram), reads through this module. The client of
+job actions has its own reader (actions/answers.py), with the same limits.
 
 A socket's timeout starts again with every byte, so a server that sends one byte a second holds a
 reader forever. Here each read of the socket gets the rest of the total time.
@@ -17,6 +17,7 @@ import io
 import socket
 import ssl
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -44,15 +45,12 @@ class LimitedResponse(http.client.HTTPResponse):
         self._raw = _Limited(self.fp.detach(), sock, until)
         self.fp = _Reader(self._raw)
 
-    @property
-    def has_begun(self) -> bool:
-        """Return whether any byte of a response has arrived."""
-        return self._raw.has_begun
-
     def begin(self) -> None:
         """Read the head of the final response (overrides http.client)."""
         super().begin()
-        if not self._is_clearly_framed():
+        lengths = self.headers.get_all("Content-Length", [])
+        codings = self.headers.get_all("Transfer-Encoding", [])
+        if not is_clearly_framed(self.status, self._is_to_head, lengths, codings):
             self.will_close = True
 
     def close(self) -> None:
@@ -75,19 +73,21 @@ class LimitedResponse(http.client.HTTPResponse):
             http.client.parse_headers(self.fp)
         raise NoFinalAnswer(f"the service sent more than {MAX_INTERIM} interim responses")
 
-    def _is_clearly_framed(self) -> bool:
-        """Return whether the end of the response is certain (RFC 9112, section 6.3).
 
-        A 204, a 304 and a response to HEAD have no body. If their headers announce one, a server
-        may send one nevertheless.
-        """
-        lengths = self.headers.get_all("Content-Length", [])
-        codings = self.headers.get_all("Transfer-Encoding", [])
-        if self.status in _NO_BODY or self._is_to_head:
-            return not codings and set(lengths) <= {"0"}
-        if codings:
-            return self.chunked and len(codings) == 1 and not lengths
-        return len(lengths) == 1 and lengths[0].isascii() and lengths[0].isdecimal()
+def is_clearly_framed(
+    status: int, is_to_head: bool, lengths: Sequence[str], codings: Sequence[str]
+) -> bool:
+    """Return whether the end of a response is certain (RFC 9112, section 6.3).
+
+    `lengths` and `codings` are its Content-Length and Transfer-Encoding. A 204, a 304 and a
+    response to HEAD have no body. If their headers announce one, a server may send one
+    nevertheless.
+    """
+    if status in _NO_BODY or is_to_head:
+        return not codings and set(lengths) <= {"0"}
+    if codings:
+        return [each.strip().lower() for each in codings] == ["chunked"] and not lengths
+    return len(lengths) == 1 and lengths[0].isascii() and lengths[0].isdecimal()
 
 
 def seconds_left(until: float) -> float:
@@ -104,7 +104,7 @@ class _Limited(io.RawIOBase):
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, until: float) -> None:
         self._raw, self._sock, self._until = raw, sock, until
         self._timeout = sock.gettimeout() or 0.0
-        self._has_ended = self.has_begun = False
+        self._has_ended = False
 
     def readable(self) -> bool:
         return True
@@ -113,9 +113,7 @@ class _Limited(io.RawIOBase):
         if self._has_ended:
             return 0
         self._sock.settimeout(min(seconds_left(self._until), self._timeout))
-        count = self._raw.readinto(buffer)
-        self.has_begun = self.has_begun or bool(count)
-        return count
+        return self._raw.readinto(buffer)
 
     def end_reading(self) -> bool:
         """Stop reading. Return whether TLS has decrypted bytes that were not read."""

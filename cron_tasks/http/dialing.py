@@ -1,4 +1,4 @@
-"""Connect to the first allowed address of a host that answers (Happy Eyeballs, RFC 8305).
+"""Connect to the first address of a host that answers (Happy Eyeballs, RFC 8305).
 
 Without this, an address that does not answer uses up the time of the next one.
 """
@@ -10,19 +10,13 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from ipaddress import ip_address
 from itertools import chain, zip_longest
 from typing import Any, NamedTuple, cast
 
-from cron_tasks.http.addresses import explain_refusal, is_host_allowed
 from cron_tasks.http.deadline import seconds_left
 
 #: Seconds after which the next address is tried as well (RFC 8305, section 5).
 STAGGER = 0.25
-
-
-class AddressRefused(Exception):
-    """A job may not reach this host. The text explains why."""
 
 
 class SocketAddress(NamedTuple):
@@ -32,21 +26,14 @@ class SocketAddress(NamedTuple):
     where: Any
 
 
-def open_connection(host: str, port: int, rules: Sequence[str], until: float) -> socket.socket:
-    """Return a socket connected to an allowed address of `host`.
+def open_connection(host: str, port: int, until: float) -> socket.socket:
+    """Return a socket connected to an address of `host`.
 
-    It is connected to the very address that was checked. `until` is on the monotonic clock, in
-    seconds. Raises AddressRefused if no address is allowed, TimeoutError at `until`, and OSError.
+    `until` is on the monotonic clock, in seconds. Raises TimeoutError at `until`, and OSError.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = [SocketAddress(each[0], each[4]) for each in found]
-    if is_host_allowed(host, rules):
-        return _first_to_connect(alternate_families(addresses), until)
-    reasons = [explain_refusal(ip_address(each.where[0]), rules) for each in addresses]
-    allowed = [each for each, why in zip(addresses, reasons, strict=True) if why is None]
-    if not allowed:
-        raise AddressRefused(reasons[0])
-    return _first_to_connect(alternate_families(allowed), until)
+    return _first_to_connect(alternate_families(addresses), until)
 
 
 def alternate_families(addresses: Sequence[SocketAddress]) -> list[SocketAddress]:

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import NamedTuple
 
+from cron_tasks.http.addresses import AddressRefused
 from cron_tasks.http.deadline import NoFinalAnswer
-from cron_tasks.http.dialing import AddressRefused
 
 
 class Cause(NamedTuple):

@@ -1,7 +1,8 @@
 """The actions that a job may name, and their fields (docs/contract.md, section 3). Pure."""
 
 from collections.abc import Iterator
-from functools import reduce
+from functools import cache, reduce
+from inspect import iscoroutinefunction
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -192,3 +193,10 @@ else:
 Action = Annotated[
     AnyAction, Field(discriminator="type", description='an object such as {"type": "notify"}')
 ]
+
+
+@cache
+def waits_on_loop(kind: str) -> bool:
+    """Return whether actions of this type are coroutines, which wait on an event loop."""
+    model = plugins.load_models().get(kind)
+    return kind == "http" or iscoroutinefunction(getattr(model, "perform", None))

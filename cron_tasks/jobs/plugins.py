@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from inspect import isabstract, iscoroutinefunction
+from inspect import isabstract
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import ValidationError, create_model, model_validator
@@ -35,6 +35,9 @@ class CustomAction(JobPart, ABC):
     @abstractmethod
     def perform(self, run: Run, settings: "Settings") -> Any:
         """Do the work in at most `run.job.timeout` seconds, and return the output.
+
+        It may be a coroutine (`async def perform`). Then it waits on the event loop of its process
+        beside thousands of others, so it must not block.
 
         The first 4 kB of the output are kept: a text as it is, anything else as JSON.
         Raises ActionFailed, or anything else, if the work could not be done. May be called again
@@ -88,8 +91,6 @@ def _load_model(name: str, points: set[EntryPoint]) -> type[JobPart]:
         raise TypeError("it is not a subclass of cron_tasks.plugins.CustomAction")
     if isabstract(found):
         raise TypeError("it does not define `perform`")
-    if iscoroutinefunction(found.perform):
-        raise TypeError("its `perform` is asynchronous; call `asyncio.run` in a plain one")
     return _make_model(name, found, {"guarded": _GUARD})
 
 

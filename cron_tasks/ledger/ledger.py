@@ -114,9 +114,22 @@ class Ledger(Batches):
 
         A cancel reason is "<reason>|<run id>". "lost|" means that `holder` no longer has the run.
         """
-        runs = [(run_id,) for run_id in run_ids]
-        flat = steps.renew(self.redis, holder=holder, lease=now + LEASE, runs=runs)
+        return self.renew_leases(now, [(run_id, holder) for run_id in run_ids])
+
+    def renew_leases(self, now: float, held: Sequence[tuple[str, str]]) -> dict[str, str]:
+        """Extend leases, as `renew` does, of several holders. `held` are run ids and holders."""
+        if not held:
+            return {}
+        flat = steps.renew(self.redis, lease=now + LEASE, runs=held)
         return dict(zip(flat[::2], flat[1::2], strict=True))
+
+    def renew_all(self, worker: str, now: float) -> None:
+        """Extend the leases of all runs of a worker process that cannot do so itself."""
+        opened = self.redis.hscan_iter(keys.OPEN, count=1000)
+        held = ((run_id, State.parse(state)) for run_id, state in opened)
+        own = [(run_id, state.holder) for run_id, state in held if state.worker == worker]
+        for page in pages(own):
+            self.renew_leases(now, page)
 
     def hand_over(self, claim: Claim, to: Claim, until: float) -> str:
         """Delegate a run to a Celery task, whose outcome may come until `until`.

@@ -9,12 +9,14 @@ from cron_tasks.ledger.run_id import RunId
 
 @dataclass(slots=True)
 class Due:
-    """A run to publish: the options of its message, and whether its action is quick.
+    """A run to publish: the options of its message, and the kind of its action.
 
-    Runs of quick actions share a message.
+    A `quick` one takes no time, and one that `waits` does so on an event loop. Runs of the same
+    kind share a message.
     """
 
     run_id: RunId
     job_id: str
     options: Mapping[str, Any]
     quick: bool
+    waits: bool = False

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from cron_tasks.jobs.actions import TaskAction
+from cron_tasks.jobs.actions import TaskAction, waits_on_loop
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.routing import routing_options
 from cron_tasks.jobs.run import Run
@@ -79,7 +79,8 @@ def decide_overdue(page: Sequence[Overdue], now: float, settings: Settings) -> D
         # A run that waited was never sent. The message of any other run may be lost.
         was_sent = tick.state.kind is Kind.PENDING or tick.state.in_flight
         sent = decisions.lost if was_sent else decisions.due
-        sent.append(Due(tick.run_id, job_id, routing_options(job), _is_repeatable(job)))
+        waits = waits_on_loop(job.action.type)
+        sent.append(Due(tick.run_id, job_id, routing_options(job), _is_repeatable(job), waits))
     return decisions
 
 

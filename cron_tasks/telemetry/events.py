@@ -39,6 +39,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "errors": ("text", "all errors of a row"),
     "failed": ("long", "runs that failed"),
     "hint": ("text", "what to do"),
+    "hosts": ("keyword", "the first hosts, or types of actions, that have no room"),
     "job_id": ("keyword", "a job"),
     "job_ids": ("keyword", "the first jobs"),
     "jobs": ("long", "how many jobs"),
@@ -110,6 +111,7 @@ EVENTS = (
         "detail",
     ),
     _event("feed.waiting", "warning", "Redis does not answer the follower of the feed", "error"),
+    _event("flights.failed", "error", "Looking after runs in flight failed. It goes on"),
     _event("job.rejected", "warning", "A row is rejected", "job_id place errors"),
     _event("job.unknown", "error", "A message asks for a job that does not exist", "job_id error"),
     _event("job.unreadable", "warning", "The stored job cannot be read", "job_id error"),
@@ -148,9 +150,13 @@ EVENTS = (
     _event("run.killed", "error", "A process was killed: its run did not end", "run_id pid"),
     _event("run.lease_lost", "warning", "An outcome came after the lease ended", "run_id status"),
     _event("run.not_dead", "error", "A killed process hangs in the kernel", "run_id pid hint"),
+    _event("run.not_finished", "error", "An outcome could not be stored", "run_id"),
     _event("run.outcome_ignored", "info", "A task ended that nobody waited for", "run_id why"),
     _event("run.raised", "error", "An action raised an unexpected error", "job_id run_id"),
     _event("runs.finished", "info", "Runs of one message ended", "ok failed skipped missed"),
+    _event(
+        "runs.held_back", "warning", "There is no room for calls. They come later", "ticks hosts"
+    ),
     _event(
         "sweep.done",
         "info, warning",

@@ -54,7 +54,8 @@ class Concluder:
         return outcome.status
 
     def renew(self, posted: Posted) -> str:
-        """Renew a lease for a process that does not. Return the cancel reason, or ""."""
+        """Renew the leases of a process that does not. Return the posted run's cancel reason."""
+        self.ledger.renew_all(posted.holder.rpartition("#")[0], self.clock())
         renewed = self.ledger.renew(posted.holder, self.clock(), [posted.run_id])
         return renewed.get(posted.run_id, "")
 

@@ -17,7 +17,9 @@ from billiard import current_process
 from cron_tasks.runs.outcomes import Result
 
 #: How many processes of a pool are watched at most.
-SLOTS = 1024
+PROCESSES = 1024
+#: Each process has a slot for a run in its main thread, and one for the runs on its event loop.
+SLOTS = 2 * PROCESSES
 # Hard deadline and last renewal (by the monotonic clock), length of the text, process id.
 _HEAD = struct.Struct("=ddqq")
 _TEXT = 4096
@@ -25,7 +27,7 @@ _TEXT = 4096
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """A run that a process of the pool performs.
+    """A run that a process of the pool performs. Of many runs, the first that has to end.
 
     `result` is how the run ends if it is in flight at `deadline`. `renewed` is when its lease was
     renewed last. Both times are readings of `time.monotonic`; `started_at` is in seconds since the
@@ -42,7 +44,7 @@ class Posted:
 
 
 class Board:
-    """The shared memory, with a slot for each process of the pool."""
+    """The shared memory, with two slots for each process of the pool."""
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, SLOTS * (_HEAD.size + _TEXT))
@@ -86,6 +88,11 @@ class Slot:
     board: Board
     index: int
 
+    @property
+    def beside(self) -> "Slot":
+        """The slot for the runs on the event loop of the same process."""
+        return Slot(self.board, self.index + PROCESSES)
+
     def post(self, posted: Posted) -> None:
         self.board.post(self.index, posted)
 
@@ -111,7 +118,7 @@ def in_pool() -> bool:
 def find_slot() -> Slot | None:
     """Return the slot of this process; None outside a pool of forked processes."""
     index = getattr(current_process(), "index", None)
-    return Slot(_board, index) if _board and index is not None and index < SLOTS else None
+    return Slot(_board, index) if _board and index is not None and index < PROCESSES else None
 
 
 def is_alive(pid: int) -> bool:

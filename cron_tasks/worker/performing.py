@@ -1,9 +1,10 @@
 """Performing the action of a run, whatever it raises or ignores."""
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
@@ -42,7 +43,7 @@ class Watched:
     def perform(self, settings: Settings) -> Result:
         """Perform the action until it ends, its timeout is over, or the run is cancelled."""
         begun, timeout = time.monotonic(), self.run.job.timeout
-        result = Result("failed", error=f"timed out after {timeout:g} s")
+        result = end_of_timeout(self.run)
         self._post(result, begun + timeout + HARD)
 
         def look() -> bool:
@@ -84,13 +85,29 @@ def perform_action(run: Run, settings: Settings) -> Result:
         output = find_performer(run.job)(run, settings)
     except Stopped:
         raise
-    except ActionFailed as error:
-        return _end_of_failure(error)
     except BaseException as error:
-        if not isinstance(error, CronTasksError):
-            log.exception("run.raised", job_id=run.job.id, run_id=run.run_id)
-        return Result("failed", error=describe_error(error, ERROR_SHOWN))
+        return end_of_error(run, error)
+    return Result("ok", output=cast("str | None", output))
+
+
+async def await_action(run: Run, settings: Settings) -> Result:
+    """Perform the action of a run that is a coroutine. Raises CancelledError only."""
+    try:
+        output = await cast("Awaitable[str | None]", find_performer(run.job)(run, settings))
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        return end_of_error(run, error)
     return Result("ok", output=output)
+
+
+def end_of_error(run: Run, error: BaseException) -> Result:
+    """Return how a run ends whose action raised an error."""
+    if isinstance(error, ActionFailed):
+        return _end_of_failure(error)
+    if not isinstance(error, CronTasksError):
+        log.error("run.raised", job_id=run.job.id, run_id=run.run_id, exc_info=error)
+    return Result("failed", error=describe_error(error, ERROR_SHOWN))
 
 
 def _end_of_failure(error: ActionFailed) -> Result:
@@ -107,6 +124,11 @@ def _read_seconds(value: Any) -> float:
     """Return the `retry_after` of a plug-in in seconds; 0 if it is not a positive number."""
     usable = isinstance(value, int | float) and value > 0
     return float(min(value, 1e9)) if usable else 0.0
+
+
+def end_of_timeout(run: Run) -> Result:
+    """Return how a run ends whose action took too long."""
+    return Result("failed", error=f"timed out after {run.job.timeout:g} s")
 
 
 def end_of_stop(why: str) -> Result:

@@ -8,6 +8,7 @@ from itertools import count
 
 import structlog
 
+from cron_tasks.actions import find_place, is_coroutine
 from cron_tasks.errors import describe_error
 from cron_tasks.jobs.actions import TaskAction
 from cron_tasks.jobs.job import Job
@@ -34,12 +35,18 @@ from cron_tasks.telemetry.logs import bind
 from cron_tasks.text.display import printable
 from cron_tasks.worker.conclusions import Concluder, log_ended
 from cron_tasks.worker.delegation import Handed
+from cron_tasks.worker.flight import Flight
+from cron_tasks.worker.flights import Flights
 from cron_tasks.worker.inflight import Slot
 from cron_tasks.worker.performing import Watched, end_of_stop, perform_action
 from cron_tasks.worker.service import Service
 
 log = structlog.get_logger("cron_tasks.runs")
 
+#: An attempt that has ended.
+Ended = tuple[Outcome, Result]
+#: Places that the log names for which there is no room.
+PLACES_SHOWN = 5
 #: Sends the task of a job: (job, its action, id of the task, arguments of its callbacks).
 Send = Callable[[Job, TaskAction, str, Handed], None]
 
@@ -68,20 +75,20 @@ class Runner(Concluder):
         self.send = send
         self.slot = slot
         self.service = service or Service()
+        flights_slot = slot and slot.beside
+        self.flights = Flights(
+            ledger, settings, clock, self.service, self._finish_flights, flights_slot
+        )
         self._claims = count()
-        # The holders at work, and those whose action cannot be ended: is their run concluded?
-        self._going: set[str] = set()
-        self._stuck: dict[str, bool] = {}
 
     def run(self, run_ids: Sequence[RunId]) -> dict[str, str]:
         """Run those of the runs that wait to be run; return what became of each, by run id."""
         holder = f"{self.worker}#{next(self._claims)}"
-        self._going.add(holder)
+        self.service.enter(holder)
         try:
             return self._run(holder, run_ids)
         finally:
-            self._going.discard(holder)
-            self._stuck.pop(holder, None)
+            self.service.leave(holder)
 
     def _run(self, holder: str, run_ids: Sequence[RunId]) -> dict[str, str]:
         claims = self.ledger.claim(holder, self.clock(), run_ids)
@@ -89,28 +96,66 @@ class Runner(Concluder):
             return {}
         claimed = [claim.run_id for claim in claims]
         with keep_calling(lambda: self.ledger.renew(holder, self.clock(), claimed), LEASE / 3):
-            done = [each for claim in claims if (each := self._perform(holder, claim))]
-            closed = set(self._finish([outcome for outcome, _ in done]))
+            done, flights = list[Ended](), list[Flight]()
+            for claim in claims:
+                found = self._perform(holder, claim)
+                if isinstance(found, Flight):
+                    flights.append(found)
+                elif found:
+                    done.append(found)
+            ended = self.wait_for_redis(lambda: self._finish_all(done))
+            left = self._launch(flights)
+        elsewhere = "handed back" if self.service.reason else "handed over"
+        became: dict[str, str] = dict.fromkeys(claimed, elsewhere)
+        became |= {flight.claim.run_id: "in flight" for flight in flights}
+        became |= dict.fromkeys(left, "handed back")
+        for outcome, _ in done:
+            became.pop(outcome.run_id)
+        return {**became, **ended}
+
+    def _finish_all(self, done: Sequence[Ended]) -> dict[str, str]:
+        """Finish attempts, and log their ends. Return the statuses. Raises RedisError."""
+        closed = set(self.ledger.finish(self.clock(), [outcome for outcome, _ in done]))
         # A run that was to be retried may have ended, if it was cancelled meanwhile.
-        results = {
+        results: dict[RunId, Result] = {
             outcome.run_id: result
             if outcome.status == result.status
             else replace(result, status=outcome.status)
             for outcome, result in done
         }
-        left = set(claimed) - results.keys()
         for lost in results.keys() - closed:
             log.warning("run.lease_lost", run_id=lost, status=results.pop(lost).status)
         log_ended(results)
-        ended = {run_id: result.status for run_id, result in results.items()}
-        return ended | dict.fromkeys(left, "handed back" if self.service.reason else "handed over")
+        return {run_id: result.status for run_id, result in results.items()}
+
+    def _launch(self, flights: Sequence[Flight]) -> list[RunId]:
+        """Let runs wait on the event loop. Return those for which there is no room."""
+        left = self.flights.launch(flights)
+        if left:
+            ticks = [(flight.claim.run_id, flight.claim.state) for flight in left]
+            self.wait_for_redis(lambda: self.ledger.hand_back(self.clock(), ticks))
+            places = sorted({flight.place for flight in left})
+            log.warning("runs.held_back", ticks=len(left), hosts=places[:PLACES_SHOWN])
+        return [flight.claim.run_id for flight in left]
+
+    def _finish_flights(self, ended: Sequence[tuple[Flight, Result]]) -> None:
+        """Conclude runs that were in flight. Raises RedisError."""
+        self._finish_all(
+            [
+                (self._conclude_attempt(each.run, each.claim, each.started_at, result), result)
+                for each, result in ended
+            ]
+        )
 
     def by_hand(self, job_id: str) -> RunId:
         """Open a run of the job now, and return its run id. Raises UnknownJob."""
         return open_by_hand(self.ledger, self.registry.get_job(job_id), self.clock())
 
-    def _perform(self, holder: str, claim: Claim) -> tuple[Outcome, Result] | None:
-        """Make an attempt. None if a Celery task or another process makes it."""
+    def _perform(self, holder: str, claim: Claim) -> Ended | Flight | None:
+        """Make an attempt. Return how it ended, or the flight in which it is made.
+
+        None if a Celery task or another process makes it.
+        """
         started = self.clock()
         try:
             job = Job.from_document(claim.document)
@@ -127,6 +172,8 @@ class Runner(Concluder):
             ticks = [(claim.run_id, claim.state)]
             self.wait_for_redis(lambda: self.ledger.hand_back(self.clock(), ticks))
             return None
+        if refused is None and is_coroutine(job):
+            return Flight(run, claim, holder, find_place(job))
         if refused is None and isinstance(job.action, TaskAction):
             refused, claim = self._hand_over(run, claim, job.action, started)
             if refused is None:
@@ -205,16 +252,11 @@ class Runner(Concluder):
         """Get rid of an action that did not end when it was asked to.
 
         The worker's main process kills a process of its pool (watchdog.py). A thread cannot be
-        killed: its worker takes no more runs, lets the others end, and then ends itself. Until then
-        the run keeps its lease, so no other run of the job overlaps it.
+        killed: its worker leaves service.
         """
-        if self.slot:
-            return
-        self._stuck.setdefault(holder, False)
-        if self._going - self._stuck.keys():
-            self.service.stop("a run outlived its timeout in a thread, which nobody can end")
-            return
-        self.ledger.finish(self.clock(), [ended()])
-        self._stuck[holder] = True
-        if all(self._stuck.get(each) for each in tuple(self._going)):
-            self.service.end()
+        if not self.slot:
+            self.service.give_up(
+                holder,
+                "a run outlived its timeout in a thread, which nobody can end",
+                lambda: self.ledger.finish(self.clock(), [ended()]),
+            )

@@ -2,7 +2,10 @@
 
 import errno
 import os
+import resource
 import signal
+from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
@@ -31,11 +34,49 @@ def lacks_descriptors() -> bool:
     return False
 
 
+def raise_descriptor_limit(wanted: int) -> int:
+    """Raise the limit of open files to `wanted`, as far as the system allows. Return the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    limit = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
 class Service:
     """Whether this process takes runs, and how it ends when it should take no more."""
 
     def __init__(self) -> None:
         self.reason = ""
+        # What is at work, and whose action cannot be ended: is its run concluded?
+        self._going: set[str] = set()
+        self._stuck: dict[str, bool] = {}
+
+    def enter(self, key: str) -> None:
+        """Note something that this process does, which has to end before the process may."""
+        self._going.add(key)
+
+    def leave(self, key: str) -> None:
+        """Note the end of it."""
+        self._going.discard(key)
+        self._stuck.pop(key, None)
+
+    def give_up(self, key: str, reason: str, conclude: Callable[[], object]) -> None:
+        """Get rid of an action that did not end when it was asked to. Called again each second.
+
+        This process takes no more runs, lets the others end, and then ends itself. Until then the
+        run keeps its lease, so no other run of the job overlaps it.
+        """
+        self.stop(reason)
+        self._stuck.setdefault(key, False)
+        if self._going - self._stuck.keys():
+            return
+        conclude()
+        self._stuck[key] = True
+        if all(self._stuck.get(each) for each in tuple(self._going)):
+            self.end()
 
     def stop(self, reason: str) -> None:
         """Take no more runs. The main process of a worker then waits for the runs in flight."""

@@ -1,11 +1,11 @@
 -- Extend the leases of runs.
 -- Returns pairs of run id and reason: why the run should end, or `lost|` if it is not the holder's.
 --! keys open deadlines stop
---! args holder lease
---! rows runs(run_id)
+--! args lease
+--! rows runs(run_id holder)
 local ends = {}
 local stopping = redis.call('EXISTS', stop) == 1
-for _, run_id in runs() do
+for _, run_id, holder in runs() do
     local state = redis.call('HGET', open, run_id)
     local why = stopping and redis.call('HGET', stop, run_id)
     if not state or string.match(state, '^r|%d+|%a*|(.*)$') ~= holder then

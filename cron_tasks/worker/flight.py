@@ -1,0 +1,44 @@
+"""A run in flight on an event loop."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from cron_tasks.jobs.run import Run
+from cron_tasks.ledger.records import Claim
+from cron_tasks.runs.outcomes import Result
+from cron_tasks.worker.performing import HARD
+
+
+@dataclass(slots=True, eq=False)
+class Flight:
+    """A claimed run, whose action is a coroutine. `place` is what it waits for, such as a host.
+
+    `started_at` is in seconds since the epoch, the other times are on the monotonic clock.
+    `stopped` is how the run ends once its action was asked to end.
+    """
+
+    run: Run
+    claim: Claim
+    holder: str
+    place: str
+    started_at: float = 0.0
+    begun: float = 0.0
+    renewed: float = 0.0
+    asked_at: float | None = None
+    stopped: Result | None = None
+    task: "asyncio.Task[Result] | None" = field(default=None, repr=False)
+
+    @property
+    def key(self) -> str:
+        """What names this flight, even among flights of the same run."""
+        return f"{self.holder} {self.run.run_id}"
+
+    @property
+    def times_out_at(self) -> float:
+        return self.begun + self.run.job.timeout
+
+    @property
+    def hard_deadline(self) -> float:
+        """When its process is killed, unless its event loop still works."""
+        asked_at = self.times_out_at if self.asked_at is None else self.asked_at
+        return min(asked_at, self.times_out_at) + HARD
