@@ -16,7 +16,7 @@ from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.runs.commands import open_by_hand
 from cron_tasks.schedules.human import format_local
 from cron_tasks.store.paging import pages
-from cron_tasks.text.display import printable
+from cron_tasks.text.display import printable, sort_key
 
 COMMANDS: Commands = {
     "list": ("jobs:list_jobs", "List the jobs with next tick and last status."),
@@ -40,7 +40,7 @@ def jobs() -> None:
 def list_jobs(tag: str | None) -> None:
     """List the jobs with their next tick and the status of their last run."""
     with console.open_redis() as redis:
-        found = sorted(_read_jobs(redis, tag), key=lambda each: _sort_key(each[0].job.id))
+        found = sorted(_read_jobs(redis, tag), key=lambda each: sort_key(each[0].job.id))
     rows = [_shape(*each) for each in found]
 
     def print_text() -> None:
@@ -83,12 +83,6 @@ def _warn(job_id: str, reason: str) -> None:
     click.echo(f"Warning: Job {job_id} is left out: {reason}", err=True)
 
 
-def _sort_key(job_id: str) -> tuple[bool, int, str]:
-    """Sort numbers in their order, then names."""
-    number = job_id.isascii() and job_id.isdigit()
-    return not number, int(job_id) if number else 0, job_id
-
-
 def _cells(row: dict[str, Any], registered: RegisteredJob) -> list[str]:
     pause = registered.paused
     texts = [row["id"], printable(row["name"], 60), printable(row["schedule"], 60), row["timezone"]]
@@ -101,7 +95,7 @@ def _cells(row: dict[str, Any], registered: RegisteredJob) -> list[str]:
 def list_rejected() -> None:
     """List the rows of the REST service that are not valid jobs, with every reason."""
     with console.open_redis() as redis:
-        found = sorted(read_rejected(redis), key=lambda each: _sort_key(each.id or ""))
+        found = sorted(read_rejected(redis), key=lambda each: sort_key(each.id or ""))
     rows = []
     for each in found:
         row = "" if each.row is None else printable(json.dumps(each.row, ensure_ascii=False))
@@ -129,4 +123,5 @@ def run(job_id: str, wait: bool, timeout: float | None) -> None:
             paused = f"Job {job_id} is paused ({printable(found.paused.reason)})"
             click.echo(f"Note: {paused}. This run goes ahead anyway", err=True)
         run_id = open_by_hand(console.open_ledger(redis), job, time.time())
+        console.record_action(redis, "run", run_id)
         start_run(redis, job, run_id, wait, timeout)
