@@ -13,6 +13,7 @@ import click
 import structlog
 from celery import Celery
 from celery.signals import beat_init, celeryd_init, heartbeat_sent, worker_init
+from celery.utils.imports import symbol_by_name
 from celery.utils.text import str_to_list
 
 from cron_tasks.broker.transport import EventsTogether, Unacknowledged, make_worker_queue
@@ -115,9 +116,8 @@ app.steps["consumer"].add(EventsTogether)
 app.steps["worker"].add("cron_tasks.broker.beside:SyncBeside")
 logs.install_for_celery()
 if (command := click.get_current_context(silent=True)) and command.invoked_subcommand == "flower":
-    from cron_tasks.flower import access
-
-    access.guard_flower()
+    # By name, since the pages are built on the app and on all that it uses.
+    symbol_by_name("cron_tasks.pages.install:install_pages")()
 
 
 @celeryd_init.connect

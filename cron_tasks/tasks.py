@@ -85,7 +85,8 @@ def run_chunk(self: Task[..., Any], run_ids: list[str], quick: bool = True) -> s
     with _in_service():
         alone = partial(_send_alone, self.request)
         results = run(runs) if quick else run_in_turn(runs, run, alone)
-    return f"{len(results)} of {len(run_ids)} ticks run"
+    failed = list(results.values()).count("failed")
+    return f"{len(results)} of {len(run_ids)} ticks run" + (f" ({failed} failed)" if failed else "")
 
 
 @contextmanager

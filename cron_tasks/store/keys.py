@@ -10,6 +10,7 @@ JOB_ENTRY_PREFIX = ENTRY_PREFIX + ENTRY_NAME_PREFIX
 
 JOBS = "cron_tasks:jobs"
 EDITS = "cron_tasks:edits"
+CHANGES = "cron_tasks:changes"
 SKIPS = "cron_tasks:skips"
 REJECTED = "cron_tasks:rejected"
 SET_ASIDE = "cron_tasks:set_aside"

@@ -1,0 +1,18 @@
+"""The pages in Flower: health, jobs, a job, and what is upcoming.
+
+install         adds the pages to Flower
+handlers        answers requests for pages, away from Flower's event loop
+posts           answers requests for actions, and notes who made them
+actions         the actions of people, on one job or on many
+live            tells open tabs that something has changed
+index           what pages filter jobs by, kept in memory
+facts           what the health page shows, read from Redis
+survey          the slow part of it, read now and then: audit, doctor's checks, missed ticks
+forecast        how many ticks fall into each minute of the next day
+job_facts       what the page of a job shows
+causes          groups failures by their cause (pure)
+sentence        the one sentence about everything (pure)
+charts          the shapes of strips, bars and the heat map (pure)
+task_marks      marks failed runs in Flower's own list of tasks (pure)
+templates/      how it looks; `static/` has the style sheet and the script
+"""

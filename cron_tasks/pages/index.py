@@ -1,0 +1,205 @@
+"""The index of all jobs, by which pages search and filter. It is kept in memory.
+
+It is read whole once, and then follows the stream `cron_tasks:changes`. What a page shows of a job
+is read from Redis when it is shown: the index only says which jobs.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from sys import intern
+from typing import Any, cast
+
+import orjson
+from redis import Redis
+
+from cron_tasks.store import keys
+from cron_tasks.store.paging import PAGE, pages
+from cron_tasks.text.display import sort_key
+
+#: Entries of the stream of changes that are read at once. If there are more, the list is read anew.
+CHANGES_READ = 2000
+#: Seconds between two looks for changes.
+LOOK_EVERY = 1.0
+#: Beyond so many jobs, pages do not wait until the index has followed the changes.
+MANY = 5000
+#: Tags that the page offers.
+TAGS_SHOWN = 30
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedJob:
+    """What jobs are filtered by. `spec` is the stored schedule, `paused` since when it is."""
+
+    id: str
+    name: str
+    text: str
+    tags: tuple[str, ...]
+    enabled: bool
+    paused: float | None
+    spec: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All jobs in order, by id. `at` is a time of the monotonic clock."""
+
+    jobs: Mapping[str, IndexedJob] = field(default_factory=dict)
+    seen: tuple[Any, ...] = ()
+    at: float = 0.0
+    ordered: tuple[IndexedJob, ...] = ()
+    tags: tuple[tuple[str, int], ...] = ()
+    paused: int = 0
+    disabled: int = 0
+
+    def name_of(self, job_id: str) -> str:
+        """Return the name of a job, or its id if the job is not known (any more)."""
+        job = self.jobs.get(job_id)
+        return job.name if job else job_id
+
+
+class Index:
+    """The index in one process. Its methods may be called from any thread."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._lock = threading.Lock()
+        self._now = Snapshot()
+
+    def get(self) -> Snapshot:
+        """Return the jobs as of the last second. The first call reads them all."""
+        if not self._now.at:
+            with self._lock:
+                self._now = self._follow(self._now)
+        elif time.monotonic() - self._now.at >= LOOK_EVERY:
+            if len(self._now.jobs) < MANY:
+                self._catch_up()
+            else:
+                threading.Thread(target=self._catch_up, daemon=True).start()
+        return self._now
+
+    def _catch_up(self) -> None:
+        """Follow the changes, unless another thread does so."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._now = self._follow(self._now)
+            finally:
+                self._lock.release()
+
+    def refresh(self, job_ids: Iterable[str]) -> None:
+        """Read some jobs again, because this process has just changed them."""
+        with self._lock:
+            if self._now.at:
+                jobs = dict(self._now.jobs)
+                self._reread(jobs, job_ids)
+                self._now = _arrange(jobs, self._now.seen, time.monotonic())
+
+    def _follow(self, before: Snapshot) -> Snapshot:
+        began = time.monotonic()
+        if before.at and began - before.at < LOOK_EVERY:
+            return before
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.get(keys.EDITS)
+            pipe.hlen(keys.JOBS)
+            pipe.xrevrange(keys.CHANGES, count=1)
+            edits, count, newest = pipe.execute()
+        last = newest[0][0] if newest else "0"
+        seen = (edits, count, last)
+        if seen == before.seen:
+            return replace(before, at=began)
+        jobs = dict(before.jobs)
+        changed = self._changed_since(before.seen[2], last) if before.seen else None
+        if changed is None:
+            jobs = {}
+            for page in pages(
+                job_id for job_id, _ in self._redis.hscan_iter(keys.JOBS, count=PAGE)
+            ):
+                self._reread(jobs, page)
+        else:
+            self._reread(jobs, changed)
+        return _arrange(jobs, seen, began)
+
+    def _changed_since(self, before: str, last: str) -> set[str] | None:
+        """Return which jobs have changed, or None if the stream does not show that."""
+        if before == last or before == "0":
+            return None
+        rows = cast(
+            "list[tuple[str, dict[str, str]]]",
+            self._redis.xrange(keys.CHANGES, min=before, count=CHANGES_READ + 1),
+        )
+        # The entry that was seen last is still there, so none after it has been trimmed.
+        if not rows or rows[0][0] != before or len(rows) > CHANGES_READ:
+            return None
+        return {fields.get("id", "") for _, fields in rows[1:]}
+
+    def _reread(self, jobs: dict[str, IndexedJob], job_ids: Iterable[str]) -> None:
+        for page in pages(job_ids):
+            with self._redis.pipeline(transaction=False) as pipe:
+                for job_id in page:
+                    pipe.hmget(keys.entry_key(job_id), "job", "paused")
+                rows = pipe.execute(raise_on_error=False)
+            for job_id, row in zip(page, rows, strict=True):
+                jobs.pop(job_id, None)
+                if (job := _parse(job_id, row)) is not None:
+                    jobs[job_id] = job
+
+
+def _parse(job_id: str, row: Any) -> IndexedJob | None:
+    """Return a job, or None if it is gone or cannot be read, which `doctor` reports."""
+    try:
+        document, paused = row
+        fields = orjson.loads(document)
+        return IndexedJob(
+            id=job_id,
+            name=fields["name"],
+            text=f"{job_id}\n{fields['name']}".casefold(),
+            tags=tuple(map(intern, fields.get("tags", ()))),
+            enabled=fields.get("enabled", True),
+            paused=orjson.loads(paused)["since"] if paused else None,
+            spec=intern(orjson.dumps(fields["schedule"]).decode()),
+        )
+    except (ValueError, TypeError, LookupError):
+        return None
+
+
+def _arrange(jobs: dict[str, IndexedJob], seen: tuple[Any, ...], at: float) -> Snapshot:
+    ordered = tuple(sorted(jobs.values(), key=lambda job: sort_key(job.id)))
+    tags = Counter(tag for job in ordered for tag in job.tags)
+    return Snapshot(
+        jobs=jobs,
+        seen=seen,
+        at=at,
+        ordered=ordered,
+        tags=tuple(tags.most_common(TAGS_SHOWN)),
+        paused=sum(job.paused is not None for job in ordered),
+        disabled=sum(not job.enabled for job in ordered),
+    )
+
+
+def select(
+    snapshot: Snapshot,
+    query: str = "",
+    tag: str = "",
+    state: str = "",
+    ids: Collection[str] | None = None,
+) -> Sequence[IndexedJob]:
+    """Return the jobs that match, in order. With `ids` only those.
+
+    Every word of `query` has to occur in the id or the name.
+    """
+    found: Iterable[IndexedJob] = snapshot.ordered
+    if ids is not None:
+        known = (snapshot.jobs.get(job_id) for job_id in ids)
+        found = sorted(filter(None, known), key=lambda job: sort_key(job.id))
+    for word in query.casefold().split():
+        found = [job for job in found if word in job.text]
+    if tag:
+        found = [job for job in found if tag in job.tags]
+    match state:
+        case "paused":
+            found = [job for job in found if job.paused is not None]
+        case "disabled":
+            found = [job for job in found if not job.enabled]
+    return tuple(found)

@@ -1,0 +1,154 @@
+"""What the pages of jobs show: rows of a list, and everything about one job."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, cast
+
+import orjson
+from redis import Redis
+
+from cron_tasks.audit.account_reader import read_accounts
+from cron_tasks.audit.asking import explain_at
+from cron_tasks.audit.job_account import Version
+from cron_tasks.pages import charts
+from cron_tasks.pages.charts import Mark
+from cron_tasks.registry.registry import RegisteredJob, Registry
+from cron_tasks.registry.rejections import read_rejected
+from cron_tasks.runs import queries
+from cron_tasks.store import keys
+
+#: Runs in the timeline, from the history and from the account, open runs, and next ticks shown.
+KEPT_RUNS, ACCOUNTED, OPEN_SHOWN, TICKS = 20, 40, 20, 10
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job in the list, with the strip of its outcomes and the record of its last run."""
+
+    registered: RegisteredJob
+    strip: Sequence[Mark]
+    last: Mapping[str, Any] | None
+    is_failing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """Everything about one job. `ticks` are the next ones, each with whether it is skipped."""
+
+    row: JobRow
+    fields: Mapping[str, Any]
+    rejected: Sequence[str]
+    ticks: Sequence[tuple[float, bool]]
+    open: Sequence[Mapping[str, Any]]
+    runs: Sequence[Mapping[str, Any]]
+    bars: Sequence[Mark]
+    versions: Sequence[Version]
+
+
+def read_rows(redis: Redis, job_ids: Sequence[str], now: float) -> list[JobRow]:
+    """Read the jobs of one page, in their order. Jobs that are gone are left out."""
+    registered = list(Registry(redis).read_jobs(job_ids, on_unreadable=lambda *_: None))
+    ids = [each.job.id for each in registered]
+    with redis.pipeline(transaction=False) as pipe:
+        for job_id in ids:
+            pipe.lrange(keys.HISTORY_PREFIX + job_id, 0, charts.STRIP - 1)
+            pipe.zrangebyscore(
+                keys.ACCOUNT_PREFIX + job_id, now - charts.STRIP_SPAN, now, withscores=True
+            )
+            pipe.hexists(keys.FAILING, job_id)
+        replies = pipe.execute(raise_on_error=False)
+    rows = []
+    for number, each in enumerate(registered):
+        lines, ends, failing = replies[3 * number : 3 * number + 3]
+        runs = _read_records(lines)
+        strip = charts.strip_of_runs(runs)
+        if _is_frequent(each):
+            strip = _strip_of_hour(each, ends, now)
+        rows.append(JobRow(each, strip, runs[0] if runs else None, failing is True))
+    return rows
+
+
+def _read_records(lines: Any) -> list[queries.Shape]:
+    return [queries.read_record(line) for line in lines] if isinstance(lines, list) else []
+
+
+def _is_frequent(registered: RegisteredJob) -> bool:
+    """Return whether a job fires so often that its last runs say nothing about the last hour."""
+    if registered.next is None:
+        return False
+    first = datetime.fromtimestamp(registered.next, UTC)
+    after = registered.job.schedule.after(first)
+    return after is not None and (after - first).total_seconds() < charts.FREQUENT
+
+
+def _strip_of_hour(registered: RegisteredJob, ends: Any, now: float) -> list[Mark]:
+    found = [
+        (at, str(orjson.loads(line).get("status", "missed")))
+        for line, at in (ends if isinstance(ends, list) else ())
+    ]
+    since = now - charts.STRIP_SPAN if registered.runs > charts.STRIP else registered.last or now
+    return charts.strip_of_buckets(found, since, now)
+
+
+def read_job(redis: Redis, job_id: str, now: float) -> JobPage:
+    """Read everything about a job. Raises UnknownJob."""
+    Registry(redis).get_job(job_id)
+    (row,) = read_rows(redis, [job_id], now)
+    (account,) = read_accounts(redis, [job_id], range(0), {})
+    ended = {run["run_id"]: run for run in _list_ended(redis, job_id)}
+    newest_first = sorted(ended.values(), key=lambda run: str(run["scheduled_for"]), reverse=True)
+    opened = [
+        queries.describe_run(redis, run["run_id"]) or run
+        for run in queries.list_open(redis, OPEN_SHOWN, job_id)
+    ]
+    rejected = [each.errors for each in read_rejected(redis) if each.id == job_id]
+    return JobPage(
+        row=row,
+        fields=_shown_fields(row.registered),
+        rejected=sum(rejected, ()),
+        ticks=_next_ticks(row.registered),
+        open=opened,
+        runs=newest_first,
+        bars=charts.bars_of_durations(newest_first[:KEPT_RUNS]),
+        versions=list(reversed(account.versions)),
+    )
+
+
+def _list_ended(redis: Redis, job_id: str) -> list[queries.Shape]:
+    """Return the last runs, and the last ticks that did not end ok, which are kept for longer."""
+    history = _read_records(redis.lrange(keys.HISTORY_PREFIX + job_id, 0, KEPT_RUNS - 1))
+    lines = cast("list[str]", redis.zrevrange(keys.ACCOUNT_PREFIX + job_id, 0, ACCOUNTED - 1))
+    known = {run["run_id"] for run in history}
+    others = map(queries.read_record, queries.skip_stretches(lines))
+    return history + [run for run in others if run["run_id"] not in known]
+
+
+def _next_ticks(registered: RegisteredJob) -> list[tuple[float, bool]]:
+    if registered.due is None:
+        return []
+    schedule = registered.job.schedule
+    first = datetime.fromtimestamp(registered.due, UTC)
+    found = islice(schedule.between(first, datetime.max.replace(tzinfo=UTC)), TICKS)
+    return [(tick.timestamp(), tick.timestamp() in registered.skips) for tick in found]
+
+
+def _shown_fields(registered: RegisteredJob) -> dict[str, Any]:
+    """Return the fields of a job that are not defaults. Header values may hold secrets."""
+    fields: dict[str, Any] = orjson.loads(registered.job.to_document())
+    for name in ("schedule", "id", "name", "enabled", "written"):
+        fields.pop(name, None)
+    action = fields.get("action", {})
+    if isinstance(action.get("headers"), dict):
+        action["headers"] = dict.fromkeys(action["headers"], "***")
+    return fields
+
+
+def explain(redis: Redis, job_id: str, at: str) -> str:
+    """Return what happened to a job at a time, or why that cannot be answered."""
+    try:
+        return explain_at(redis, job_id, at, time.time()).sentence
+    except ValueError as error:
+        return str(error)
