@@ -30,15 +30,21 @@ FAILED_KNOWN = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a look found: numbers that tell whether anything has changed, and the newest lines."""
+    """What a look found: the newest lines, and numbers that tell whether anything has changed.
+
+    `edited` is the number of the last edit, and the last action of a person.
+    """
 
     state: tuple[Any, ...]
+    edited: tuple[Any, ...]
     newest: tuple[str, ...]
     changes: tuple[tuple[str, str], ...]
 
     def changed_since(self, before: "Look") -> list[str] | None:
         """Return the ids of the jobs that have changed, or None if they may be any."""
         ids: set[str] = set()
+        if self.edited != before.edited and self.changes[:1] == before.changes[:1]:
+            return None
         for now, seen in ((self.newest, before.newest), (self.changes, before.changes)):
             if now[:1] == seen[:1]:
                 continue
@@ -63,10 +69,13 @@ def look(context: Context) -> Look:
         pipe.hlen(keys.OPEN)
         pipe.hlen(keys.FAILING)
         pipe.xrevrange(keys.ACTIONS, count=1)
-        recent, changes, *rest, action = pipe.execute()
+        recent, changes, edits, *state, action = pipe.execute()
     newest_change = tuple((stamp, fields.get("id", "")) for stamp, fields in changes)
     return Look(
-        state=(*rest, action[0][0] if action else ""), newest=tuple(recent), changes=newest_change
+        state=tuple(state),
+        edited=(edits, action[0][0] if action else ""),
+        newest=tuple(recent),
+        changes=newest_change,
     )
 
 
