@@ -1,5 +1,6 @@
 """`cron-tasks doctor` finds jobs that can never run, and notifications that can never arrive."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,11 +10,13 @@ from celery import Celery as App
 from command_line import CommandLine, Quick
 from processes import Celery
 from redis import Redis
-from rest_server import RestServer
+from rest_server import JOBS_PATH, RestServer, status
 from structlog.testing import capture_logs
 
 from cron_tasks.health.checks import run_check
 from cron_tasks.health.system import System
+from cron_tasks.registry.report_requests import request_reports
+from cron_tasks.report.reporter import Reporter
 from cron_tasks.store import keys
 from cron_tasks.sync.reconciler import Reconciler
 
@@ -150,6 +153,25 @@ def test_reports_that_are_overdue(system: System, redis: Redis) -> None:
     assert run_check("reports", system).status == "ok"
     redis.zadd(keys.REPORTS, {"7": system.now - 90, "8": system.now + 5})
     assert run_check("reports", system).detail == "1 report overdue"
+
+
+def test_reports_that_were_refused(redis: Redis, rest: RestServer, system: System) -> None:
+    """A report that is refused is not sent again, so nothing else shows it."""
+    rest.jobs = [{**NEVER, "id": 1}, {**NEVER, "id": 2}]
+    Reconciler(redis, system.settings).sync(time.time)
+    settings = system.settings.model_copy(update={"rest_report_path": JOBS_PATH + "{id}"})
+    reporter = Reporter(redis, settings)
+    request_reports(redis, ["1", "2"], 0)
+    rest.answer_patch = status(422)
+    assert reporter.send_due_reports(time.time) == 0
+    found = run_check("reports", system)
+    assert found.status == "warn"
+    words = r"the last report of 2 jobs was refused, e\.g\. that of job [12] at http://.*\{id\}"
+    assert re.fullmatch(words, found.detail)
+    rest.answer_patch = None
+    request_reports(redis, ["1", "2"], 0)
+    assert reporter.send_due_reports(time.time) == 2
+    assert run_check("reports", system).status == "ok"
 
 
 @pytest.fixture

@@ -4,13 +4,16 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from importlib.metadata import version
 from typing import Any
 
 import psutil
 import pytest
+import requests
 from helpers import wait_until
 from rest_server import RestServer
 
+from cron_tasks.http.adapter import LimitedAdapter
 from cron_tasks.http.dialing import (
     STAGGER,
     AddressRefused,
@@ -65,6 +68,26 @@ def test_a_dead_first_address_costs_a_moment(
     assert connect(rest, seconds=20) == "127.0.0.1"
     assert STAGGER * others <= time.monotonic() - begun < STAGGER * others + 2
     wait_until(lambda: process.num_fds() <= before, "the other attempts to be closed")
+
+
+def test_a_session_tries_the_next_address(rest: RestServer, resolve: Resolve, dead: str) -> None:
+    """The REST service and Telegram are read through this adapter.
+
+    It overrides `_new_conn` of urllib3, which is not public.
+    """
+    assert version("urllib3").startswith("2.")
+    resolve(dead, "127.0.0.1")
+    with requests.Session() as session:
+        session.mount("http://", LimitedAdapter(lambda: time.monotonic() + 20))
+        begun = time.monotonic()
+        assert session.get(f"http://name.test:{rest.port}/", timeout=20).status_code == 404
+        assert time.monotonic() - begun < 10
+        resolve("127.0.0.3")
+        with pytest.raises(requests.ConnectionError, match="refused"):
+            session.get(f"http://other.test:{rest.port}/", timeout=20)
+        resolve(dead)
+        with pytest.raises(requests.ConnectTimeout, match="timed out"):
+            session.get(f"http://third.test:{rest.port}/", timeout=0.4)
 
 
 def test_a_slow_address_may_still_win(rest: RestServer, resolve: Resolve, dead: str) -> None:

@@ -238,6 +238,9 @@ def test_a_tick_among_missed_ones_is_skipped_and_not_made_up_for(
     lines = map(orjson.loads, beat.redis.lrange(keys.HISTORY_PREFIX + "7", 0, -1))
     stretches = [(each["scheduled_for"], each["until"]) for each in lines if "until" in each]
     assert stretches == [(iso_utc(at(first)), iso_utc(at(last))) for first, last in missed]
+    recorded = beat.redis.zrange(keys.ACCOUNT_PREFIX + "7", 0, -1, withscores=True)
+    begins = [when for line, when in recorded if '"until"' in line]
+    assert begins == [at(first) for first, _ in missed]
     assert [each for each in records(beat) if each[1] == "skipped"] == skipped_at(*map(at, skipped))
     (account,) = read_accounts(
         beat.redis, ["7"], days_between(minute, at(10)), read_open_ticks(beat.redis)

@@ -180,6 +180,22 @@ def test_a_row_that_is_too_deep_keeps_its_id(levels: int) -> None:
         assert document.envelope == {"next": None}
 
 
+@pytest.mark.parametrize("levels", [99, 150, 990, 1100, 20_000])
+@pytest.mark.parametrize("row", ['{"a": %s, "id": 7}', '{"id": 7, "a": {"b": [1, %s]}, "c": "]"}'])
+def test_a_row_of_a_page_in_memory_that_is_too_deep_keeps_its_id(row: str, levels: int) -> None:
+    shape = Shape({"jobs": "data.jobs"})
+    body = '{"data": {"jobs": [%s, {"id": 8}]}}' % (row % nested(levels))
+    first, second = shape.find_rows(Document(Pieces(body.encode(), 1000)))
+    assert (first["id"], second) == (7, {"id": 8})
+    assert getattr(first, "reason", None) == (DEEP if levels > 99 or "b" in row else None)
+
+
+@pytest.mark.parametrize("body", ["[" * 5000, "[" * 5000 + "]" * 4999, "[" * 5000 + "]" * 5001])
+def test_a_page_in_memory_that_breaks_off_is_malformed(body: str) -> None:
+    with pytest.raises(Malformed, match="is not JSON"):
+        Document(io.BytesIO(body.encode())).read_whole()
+
+
 def test_a_row_within_the_limits_is_left_alone() -> None:
     row = f'{{"id": 7, "a": {nested(99)}, "b": [{"[], " * 200}[]], "c": "{"[" * 200}"}}'
     assert parse(f"[{row}]".encode()) == [json.loads(row)]

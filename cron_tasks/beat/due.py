@@ -164,6 +164,7 @@ def judge_row(
     )
     if firing.missed:
         job = Job.from_document(row.job or "")
+        advance.missed_from = firing.missed.first
         advance.missed, advance.message = record_missed(job, firing.missed, now, settings)
     if to_skip:
         advance.skipped = conclude_skipped(Job.from_document(row.job or ""), to_skip, now, settings)

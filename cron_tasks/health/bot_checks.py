@@ -7,8 +7,10 @@ from typing import cast
 from cron_tasks.health.beat_checks import LATE
 from cron_tasks.health.needs import name_jobs
 from cron_tasks.health.system import Result, System, expect_none
+from cron_tasks.rest.client import strip_credentials
 from cron_tasks.schedules.human import format_duration
 from cron_tasks.store import keys
+from cron_tasks.text.display import printable
 from cron_tasks.text.english import none_or, number_of
 
 #: A queue that holds more than this share of NOTIFY_MAX does not seem to have a reader.
@@ -56,6 +58,18 @@ def check_recipients(system: System) -> Result:
     return Result(True, "Each job that notifies has a recipient")
 
 
-check_reports = expect_none(
-    lambda s: s.redis.zcount(keys.REPORTS, "-inf", s.now - LATE), "report", "overdue"
-)
+def check_reports(system: System) -> Result:
+    """Find reports that the service did not take, and those that it refused."""
+    with system.redis.pipeline(transaction=False) as pipe:
+        pipe.zcount(keys.REPORTS, "-inf", system.now - LATE)
+        pipe.hlen(keys.REFUSED_REPORTS)
+        pipe.hscan(keys.REFUSED_REPORTS, count=1)
+        overdue, refused, (_, some) = pipe.execute()
+    texts = [f"{number_of(overdue, 'report')} overdue"] if overdue else []
+    if refused:
+        job_id, address = next(iter(some.items()))
+        texts.append(
+            f"the last report of {number_of(refused, 'job')} was refused, "
+            f"e.g. that of job {printable(job_id, 40)} at {strip_credentials(address)}"
+        )
+    return Result(not texts, "; ".join(texts) or "No report is overdue or refused")

@@ -177,7 +177,7 @@ CHECKS: Mapping[str, Check] = {
     "reports": Check(
         bot_checks.check_reports,
         "warn",
-        "The service refuses them or is away. The workers log the cause as `report.service_away` "
-        "or `report.refused`",
+        "The service refuses them or is away. Correct CRON_TASKS_REST_REPORT_PATH, or the service. "
+        "The workers log the cause as `report.service_away` or `report.refused`",
     ),
 }

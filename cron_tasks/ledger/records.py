@@ -72,7 +72,8 @@ SUPPRESSED: tuple[Message, ...] = (Message("", b"", "never"),)
 class Advance:
     """A due entry: its next score, its RedBeat meta, and the runs that it opens.
 
-    `missed` is the record of its missed fire times, and `message` the notification about them.
+    `missed` is the record of its missed fire times, and `message` the notification about them. They
+    begin at `missed_from` (seconds since the epoch), or where that is None at the score.
     `skipped` are the outcomes of single fire times that a person had skipped. With `in_turn` the
     runs go one after the other, whatever the overlap policy.
     """
@@ -87,6 +88,7 @@ class Advance:
     message: Message | None = None
     in_turn: bool = False
     skipped: "Sequence[Outcome]" = ()
+    missed_from: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ def _unfired_rows(entry: Advance) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = []
     if entry.missed:
         message = entry.message or Message("", b"")
-        rows.append((entry.job_id, entry.score, entry.missed, "", message.queue, message.payload))
+        first = entry.score if entry.missed_from is None else repr(entry.missed_from)
+        rows.append((entry.job_id, first, entry.missed, "", message.queue, message.payload))
     for each in entry.skipped:
         when = each.run_id.scheduled_for
         message = each.messages[0] if each.messages else Message("", b"")

@@ -29,7 +29,7 @@ def note_refused(redis: Redis, job_ids: Collection[str], address: str) -> None:
 
 
 def forget_refused(redis: Redis, job_ids: Iterable[str]) -> None:
-    """Forget that reports were refused: those of removed jobs, or those that are taken by now."""
+    """Forget that reports were refused: those of removed jobs, and those accepted since."""
     for page in pages(job_ids):
         redis.hdel(keys.REFUSED_REPORTS, *page)
 

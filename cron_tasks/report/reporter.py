@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.registry.registry import Registry
-from cron_tasks.registry.report_requests import note_refused, retry_refused
+from cron_tasks.registry.report_requests import forget_refused, note_refused, retry_refused
 from cron_tasks.registry.skips import group_by_job
 from cron_tasks.rest.reports import Patcher, ReportAnswer
 from cron_tasks.schedules.iso8601 import iso_utc
@@ -174,6 +174,7 @@ class Reporter:
         news: dict[str, list[str]] = defaultdict(list)
         results: list[tuple[str, float, float | str]] = []
         refused: list[str] = []
+        accepted: list[str] = []
         for job_id, score, answer in sent:
             again: float | str = ""  # Not again until there is newer news.
             status, tries = self._troubles.get(job_id, (0, 0))
@@ -188,14 +189,17 @@ class Reporter:
                         news[answer.cause].append(job_id)
                     if verdict == "failed":
                         again = now + _pause_after(answer, tries + 1)
-                case _:
+                case "taken" | "unknown" as verdict:
                     self._troubles.pop(job_id, None)
+                    if verdict == "taken":
+                        accepted.append(job_id)
             results.append((job_id, score, again))
         note_refused(self.redis, refused, self._address)
+        forget_refused(self.redis, accepted)
         _settle(self.redis, now=now, results=results)
         for cause, job_ids in news.items():
             log.warning("report.refused", cause=cause, jobs=len(job_ids), job_ids=job_ids[:5])
-        return sum(answer.verdict == "taken" for *_, answer in sent)
+        return len(accepted)
 
     def _judge_service(self, answers: Sequence[ReportAnswer], now: float) -> None:
         """Note whether the service is away and until when. Log when that changes."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from cron_tasks.jobs.job import DISPLAYED, LEFT_OUT, MAPPED_TO_NULL
 from cron_tasks.jobs.rejected import Unreadable
-from cron_tasks.rest.rows import CONTRACT_PLACES, Document, Malformed
+from cron_tasks.rest.rows import CONTRACT_PLACES, Document, Malformed, refuse_deep
 from cron_tasks.schedules.parse import RULE_FIELDS
 from cron_tasks.settings.expressions import compile_expression, find_plain_key
 from cron_tasks.text.display import printable, printable_key
@@ -112,7 +112,7 @@ class Shape:
         found = _evaluate_on(compile_expression(self._jobs), "jobs", document.read_whole())
         if not isinstance(found, list):
             raise Malformed(f"has no array at the place of `jobs` in {_SETTING}")
-        yield from found
+        yield from map(refuse_deep, found)
 
     def find_next(self, envelope: Mapping[str, Any]) -> Any:
         """Return the reference to the next page, once the rows are read. Raises Malformed."""

@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterator
 from typing import IO, Any
 
 from cron_tasks.jobs.rejected import Unreadable
-from cron_tasks.rest.skim import DEEPEST, LONGEST, Skim
+from cron_tasks.rest.skim import DEEPEST, LONGEST, Skim, cut_levels, is_deep
 from cron_tasks.text.display import short_repr
 
 #: The places where the contract allows the array of jobs. `@` is the page itself.
@@ -42,6 +42,13 @@ def _parse_integer(digits: str) -> int | float:
 
 
 _decoder = json.JSONDecoder(parse_int=_parse_integer)
+
+
+def refuse_deep(row: Any) -> Any:
+    """Return a decoded row, or an Unreadable in its place if it is too deep."""
+    if isinstance(row, dict) and is_deep(row):
+        return Unreadable(row, _TOO_DEEP)
+    return row
 
 
 class Document:
@@ -77,9 +84,16 @@ class Document:
             raise Malformed("continues after the end of its JSON")
 
     def read_whole(self) -> Any:
-        """Return the page as one value in memory. Raises Malformed."""
+        """Return the page as one value in memory. Raises Malformed.
+
+        What is too deep to be decoded is null. The row around it is still too deep.
+        """
+        text = self._body.read()
         try:
-            value = _decoder.decode(self._body.read())
+            try:
+                value = _decoder.decode(text)
+            except RecursionError:
+                value = _decoder.decode(cut_levels(text, 3 * DEEPEST))
         except (ValueError, RecursionError) as error:
             raise Malformed(f"is not JSON: {error}") from None
         self.envelope = value if isinstance(value, dict) else {}

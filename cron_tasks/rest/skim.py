@@ -6,6 +6,7 @@ So the value is copied without the parts that make it deep or long, in pieces an
 
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 #: The most levels of arrays and objects in a row, and the most characters of its JSON. The longest
 #: field of a job, with every character escaped, takes less than half of that.
@@ -17,7 +18,40 @@ _mark = re.compile(r'["\[\]{}]')
 _no_bracket = re.compile(r'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
 _characters = re.compile(r'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _whole_characters = re.compile(r'(?:[^"\\]++|\\u[0-9a-fA-F]{4}|\\[^u])*+', re.DOTALL)
+_text_or_bracket = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)
 _PAIRS = {"[": "]", "{": "}"}
+
+
+def is_deep(value: Any) -> bool:
+    """Return whether a decoded value has more than DEEPEST levels of arrays and objects."""
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        parts = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [each for part in parts for each in part if isinstance(each, dict | list)]
+        if not level:
+            return False
+    return True
+
+
+def cut_levels(text: str, most: int) -> str:
+    """Return JSON in which each array and object below `most` levels is null.
+
+    If brackets do not match, the result is not JSON either.
+    """
+    pieces, level, start = [], 0, 0
+    for found in _text_or_bracket.finditer(text):
+        mark = found.group()
+        if mark in _PAIRS:
+            level += 1
+            if level == most + 1:
+                pieces.append(text[start : found.start()] + "null")
+        elif mark in _PAIRS.values():
+            if level == most + 1:
+                start = found.end()
+            level -= 1
+    if level <= most:
+        pieces.append(text[start:])
+    return "".join(pieces)
 
 
 @dataclass(slots=True)
