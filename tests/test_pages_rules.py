@@ -13,7 +13,7 @@ from redis import Redis
 
 from cron_tasks.pages import charts
 from cron_tasks.pages.causes import Failure, group_failures, name_cause
-from cron_tasks.pages.forecast import Forecaster, group_by_schedule, make_forecast
+from cron_tasks.pages.forecast import group_by_schedule, make_forecast
 from cron_tasks.pages.index import Index, select
 from cron_tasks.pages.sentence import Situation, say
 from cron_tasks.pages.survey import make_audit
@@ -181,16 +181,6 @@ def test_the_forecast_counts_each_minute(synced: Callable[..., None], redis: Red
     assert (found.worst[0].ticks, found.worst[0].job_ids) == (5, ("1", "2", "3"))
 
 
-def test_the_forecast_is_made_again_when_jobs_change(
-    synced: Callable[..., None], redis: Redis
-) -> None:
-    synced({"id": 1, "name": "a", "cron_expression": "5 * * * *"})
-    forecaster, index = Forecaster(), index_of(redis)
-    first = forecaster.get(index.get(), 10.0)
-    assert first is not None
-    assert forecaster.get(index.get(), 10.0) is first
-
-
 def test_the_index_follows_every_change(synced: Callable[..., None], redis: Redis) -> None:
     """Also what another process has changed: added, renamed, paused, resumed and removed jobs."""
     rows: list[dict[str, Any]] = [
@@ -239,7 +229,7 @@ def test_an_audit_notes_what_did_not_run(synced: Callable[..., None], redis: Red
         line = {"run_id": f"1@{ago}", "status": "skipped", "reason": reason}
         redis.zadd(keys.ACCOUNT_PREFIX + "1", {orjson.dumps(line): now - ago})
     redis.expire(keys.ACCOUNT_PREFIX + "1", 60)
-    (found,) = make_audit(redis, now, lambda _: None).unrun
+    (found,) = make_audit(redis, now).unrun
     assert (found.job_id, found.reason, found.ticks, found.latest) == ("1", "overlap", 2, now - 60)
 
 

@@ -4,22 +4,26 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
+from itertools import islice
 from threading import Lock
 from typing import cast
 
 from redis.exceptions import RedisError
 
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import State
 from cron_tasks.pages.facts import Health, read_health
-from cron_tasks.pages.forecast import Forecaster
 from cron_tasks.pages.index import Index
-from cron_tasks.pages.survey import Survey
-from cron_tasks.runs import queries
+from cron_tasks.pages.keepers import Forecaster, Survey
 from cron_tasks.settings import Settings, load
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect
+from cron_tasks.store.paging import PAGE
 
 #: Pages that are read at the same time.
 THREADS = 4
+#: Open runs that are looked through for the jobs that run.
+MOST_OPEN = 20_000
 #: Seconds for which what the health page shows is kept, however many tabs show it.
 HEALTH_KEPT = 1.0
 
@@ -31,7 +35,7 @@ class Context:
         self.settings = settings
         self.redis = connect(settings.redis_url.get_secret_value(), retries=0)
         self.index = Index(self.redis)
-        self.survey = Survey(self.redis, settings)
+        self.survey = Survey()
         self.forecaster = Forecaster()
         self.threads = ThreadPoolExecutor(THREADS, "pages")
         #: The ids of the latest failed runs, as the last look found them (live.py).
@@ -40,9 +44,9 @@ class Context:
         self._reading = Lock()
 
     def warm_up(self) -> None:
-        """Read the index, which takes a second for 100,000 jobs, and begin the forecast."""
+        """Read the index, which takes a second for 100,000 jobs."""
         with suppress(RedisError):
-            self.forecaster.get(self.index.get(), 0.0)
+            self.index.get()
 
     def health(self) -> Health:
         """Return how everything is, at most a second old."""
@@ -50,7 +54,7 @@ class Context:
             now = time.time()
             if self._health is None or not 0 <= now - self._health.at < HEALTH_KEPT:
                 surveyed = self.survey.get()
-                index = self.index.get()
+                index = self.index.peek()
                 self._health = read_health(self.redis, self.settings, index, surveyed, now)
             return self._health
 
@@ -64,8 +68,11 @@ class Context:
             case "failing":
                 return set(cast("list[str]", self.redis.hkeys(keys.FAILING)))
             case "running":
-                opened = queries.list_open(self.redis, queries.PAGE, status="running")
-                return {run["job_id"] for run in opened}
+                opened = islice(self.redis.hscan_iter(keys.OPEN, count=PAGE), MOST_OPEN)
+                runs = [
+                    RunId.stored(text) for text, state in opened if State.parse(state).in_flight
+                ]
+                return {run_id.job_id for run_id in runs}
         return None
 
 

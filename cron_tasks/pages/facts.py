@@ -16,8 +16,9 @@ from cron_tasks.health.system import Finding, System
 from cron_tasks.pages.causes import Cause, Failure, group_failures
 from cron_tasks.pages.charts import clock
 from cron_tasks.pages.index import Snapshot
+from cron_tasks.pages.keepers import Surveyed
 from cron_tasks.pages.sentence import LATE, Headline, Situation, say
-from cron_tasks.pages.survey import Audit, Surveyed, Unrun
+from cron_tasks.pages.survey import Audit, Unrun
 from cron_tasks.registry.registry import RegisteredJob, Registry
 from cron_tasks.runs.trail import HandAction, read_actions
 from cron_tasks.schedules.durations import DAY

@@ -116,7 +116,7 @@ class Health(Page):
 
 
 def _read_forecast(context: Context) -> Any:
-    index = context.index.get()
+    index = context.index.peek()
     return index, context.forecaster.get(index, FORECAST_PATIENCE)
 
 

@@ -13,13 +13,17 @@ from redis import Redis
 from cron_tasks.audit.account_reader import read_accounts
 from cron_tasks.audit.asking import explain_at
 from cron_tasks.audit.job_account import Version
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.pages import charts
 from cron_tasks.pages.charts import Mark
 from cron_tasks.registry.registry import RegisteredJob, Registry
 from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.runs import queries
+from cron_tasks.schedules.zones import MICROSECOND
 from cron_tasks.store import keys
 
+#: Of more open runs not all are looked through for those of one job.
+MOST_OPEN = 5000
 #: Runs in the timeline, from the history and from the account, open runs, and next ticks shown.
 KEPT_RUNS, ACCOUNTED, OPEN_SHOWN, TICKS = 20, 40, 20, 10
 
@@ -100,10 +104,8 @@ def read_job(redis: Redis, job_id: str, now: float) -> JobPage:
     (account,) = read_accounts(redis, [job_id], range(0), {})
     ended = {run["run_id"]: run for run in _list_ended(redis, job_id)}
     newest_first = sorted(ended.values(), key=lambda run: str(run["scheduled_for"]), reverse=True)
-    opened = [
-        queries.describe_run(redis, run["run_id"]) or run
-        for run in queries.list_open(redis, OPEN_SHOWN, job_id)
-    ]
+    found = _find_open(redis, row.registered, now)
+    opened = [run for run_id in found if (run := queries.describe_run(redis, run_id))]
     rejected = [each.errors for each in read_rejected(redis) if each.id == job_id]
     return JobPage(
         row=row,
@@ -115,6 +117,28 @@ def read_job(redis: Redis, job_id: str, now: float) -> JobPage:
         bars=charts.bars_of_durations(newest_first[:KEPT_RUNS]),
         versions=list(reversed(account.versions)),
     )
+
+
+def _find_open(redis: Redis, registered: RegisteredJob, now: float) -> list[RunId]:
+    """Return open runs of a job, the latest first.
+
+    Amid very many open runs, only those are found that have the job's place, wait for it, or belong
+    to one of its last ticks.
+    """
+    job_id, schedule = registered.job.id, registered.job.schedule
+    if redis.hlen(keys.OPEN) <= MOST_OPEN:
+        return [run["run_id"] for run in queries.list_open(redis, OPEN_SHOWN, job_id)]
+    ticks, moment = list[RunId](), datetime.fromtimestamp(now, UTC)
+    while len(ticks) < TICKS and (tick := schedule.latest(moment)):
+        ticks.append(RunId(job_id, tick.timestamp()))
+        moment = tick - MICROSECOND
+    with redis.pipeline(transaction=False) as pipe:
+        pipe.hget(keys.GOING, job_id)
+        pipe.hget(keys.QUEUED, job_id)
+        places = [RunId.stored(text) for text in pipe.execute() if text]
+    candidates = list(dict.fromkeys([*ticks, *places]))
+    states = redis.hmget(keys.OPEN, candidates) if candidates else []
+    return [run_id for run_id, state in zip(candidates, states, strict=True) if state]
 
 
 def _list_ended(redis: Redis, job_id: str) -> list[queries.Shape]:

@@ -1,19 +1,15 @@
-"""The slow part of the health page, made in a thread while somebody looks at pages.
+"""The slow part of the health page, which takes seconds with very many jobs.
 
 It audits the last day, and notes on the way which ticks were missed or skipped. And it runs those
 checks of `cron-tasks doctor` that ask the workers or read every job.
 """
 
-import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-import structlog
 from redis import Redis
-from redis.exceptions import RedisError
 
 from cron_tasks.audit.account_reader import PAGE, read_job_ids, read_open_ticks
 from cron_tasks.audit.auditing import audit_page
@@ -25,14 +21,6 @@ from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
 from cron_tasks.store.paging import pages
 
-log = structlog.get_logger("cron_tasks.pages")
-
-#: Seconds between two audits, and between two rounds of checks, while somebody looks.
-AUDIT_EVERY, CHECK_EVERY = 300.0, 20.0
-#: Seconds without a look after which the survey rests.
-LOOKED_WITHIN = 120.0
-#: The audit rests for this share of the time that each page takes it.
-REST = 1.0
 #: Checks that ask the workers or read every job. Those that the health page makes itself are not
 #: here, nor is the REST service: a page does not send it requests.
 SLOW_CHECKS = (
@@ -70,16 +58,6 @@ class Audit:
     took: float
 
 
-@dataclass(frozen=True, slots=True)
-class Surveyed:
-    """What is known so far. `checked_at` is when the checks were made (seconds)."""
-
-    audit: Audit | None = None
-    findings: Sequence[Finding] = ()
-    checked_at: float | None = None
-    workers: int | None = None
-
-
 @dataclass(slots=True)
 class _Noted:
     """Collects the ticks that did not run, from the accounts that an audit reads."""
@@ -101,14 +79,12 @@ class _Noted:
         return [Unrun(*key, times, self.latest[key]) for key, times in self.counts.most_common()]
 
 
-def make_audit(redis: Redis, now: float, rest: Callable[[float], None]) -> Audit:
-    """Audit the last day. `rest` is called after each page with the seconds that it took."""
+def make_audit(redis: Redis, now: float) -> Audit:
+    """Audit the last day."""
     until, began = float(int(now)), time.monotonic()
     noted, tally, opened = _Noted(until - DAY), Tally(), read_open_ticks(redis)
     for page in pages(read_job_ids(redis), PAGE):
-        start = time.monotonic()
         tally.add(audit_page(redis, page, opened, until - DAY, until, noted.look))
-        rest(time.monotonic() - start)
     return Audit(until - DAY, until, tally, noted.list(), time.monotonic() - began)
 
 
@@ -117,50 +93,3 @@ def run_checks(redis: Redis, settings: Settings, now: float) -> tuple[list[Findi
     system = System(settings, redis, now)
     findings = [run_check(name, system) for name in SLOW_CHECKS]
     return findings, sum(worker.is_ours for worker in system.workers)
-
-
-class Survey:
-    """Keeps a survey up to date while somebody looks."""
-
-    def __init__(self, redis: Redis, settings: Settings) -> None:
-        self._redis = redis
-        self._settings = settings
-        self._lock = threading.Lock()
-        self._looked = 0.0
-        self._surveyed = Surveyed()
-        self._thread: threading.Thread | None = None
-        self._due: dict[str, float] = {"audit": 0.0, "checks": 0.0}
-
-    def get(self) -> Surveyed:
-        """Return what is known, and have it kept up to date for the next minutes."""
-        self._looked = time.monotonic()
-        with self._lock:
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="survey", daemon=True)
-                self._thread.start()
-        return self._surveyed
-
-    def renew(self) -> None:
-        """Make the audit again now, because somebody has changed what it found."""
-        self._due["audit"] = 0.0
-
-    def _run(self) -> None:
-        while time.monotonic() - self._looked < LOOKED_WITHIN:
-            try:
-                self._keep("checks", CHECK_EVERY, self._check)
-                self._keep("audit", AUDIT_EVERY, self._audit)
-            except RedisError as error:
-                log.warning("survey.failed", error=str(error))
-            time.sleep(0.5)
-
-    def _keep(self, what: str, every: float, make: Callable[[], Mapping[str, Any]]) -> None:
-        if time.monotonic() >= self._due[what]:
-            self._due[what] = time.monotonic() + every
-            self._surveyed = replace(self._surveyed, **make())
-
-    def _check(self) -> dict[str, Any]:
-        findings, workers = run_checks(self._redis, self._settings, time.time())
-        return {"findings": findings, "workers": workers, "checked_at": time.time()}
-
-    def _audit(self) -> dict[str, Any]:
-        return {"audit": make_audit(self._redis, time.time(), lambda took: time.sleep(took * REST))}
