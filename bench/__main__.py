@@ -18,6 +18,7 @@ BENCHES = (
     "http",
     "account",
     "commands",
+    "pages",
     "simulate",
 )
 

@@ -1,4 +1,4 @@
-"""Make the slow parts in a process of their own, so that Flower answers meanwhile.
+"""Make the slow parts of pages, with many jobs in a process of its own.
 
     python -m cron_tasks.pages.beside audit
 
@@ -23,7 +23,7 @@ from cron_tasks.settings import Settings, load
 from cron_tasks.store.client import connect
 
 #: What it adds to the niceness of Flower.
-NICER = 10
+NICER = 5
 
 
 def _make_audit(redis: Redis, _: Settings) -> Any:

@@ -14,7 +14,7 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
 from cron_tasks.pages.facts import Health, read_health
 from cron_tasks.pages.index import Index
-from cron_tasks.pages.keepers import Forecaster, Survey
+from cron_tasks.pages.keepers import Forecaster, Maker, Survey
 from cron_tasks.settings import Settings, load
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect
@@ -35,8 +35,8 @@ class Context:
         self.settings = settings
         self.redis = connect(settings.redis_url.get_secret_value(), retries=0)
         self.index = Index(self.redis)
-        self.survey = Survey()
-        self.forecaster = Forecaster()
+        maker = Maker(self.redis, settings)
+        self.survey, self.forecaster = Survey(maker), Forecaster(maker)
         self.threads = ThreadPoolExecutor(THREADS, "pages")
         #: The ids of the latest failed runs, as the last look found them (live.py).
         self.failed_runs: frozenset[str] = frozenset()

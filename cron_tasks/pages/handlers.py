@@ -34,6 +34,8 @@ STATES = {
     "paused": "Paused",
     "disabled": "Disabled",
 }
+#: Seconds for which a page waits for the index after Flower's start.
+INDEX_PATIENCE = 0.2
 #: Seconds for which a page waits for the first forecast.
 FORECAST_PATIENCE = 0.2
 T = TypeVar("T")
@@ -135,7 +137,7 @@ class Jobs(Page):
 
 
 def _read_list(context: Context, query: str, tag: str, state: str, number: int) -> dict[str, Any]:
-    index = context.index.get()
+    index = context.index.get(INDEX_PATIENCE)
     matching = select(index, query, tag, state, context.ids_in_state(state))
     last = max(-(-len(matching) // ROWS), 1)
     number = min(max(number, 1), last)

@@ -6,9 +6,11 @@ is read from Redis when it is shown: the index only says which jobs.
 
 import threading
 import time
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from sys import intern
 from typing import Any, cast
 
@@ -26,6 +28,8 @@ LOOK_EVERY = 1.0
 #: Beyond so many jobs, pages do not wait until the index has followed the changes, and it looks for
 #: them less often, since to put 100,000 jobs in order takes a fifth of a second.
 MANY, LOOK_EVERY_OF_MANY = 5000, 5.0
+#: Words of a search that count.
+MOST_WORDS = 10
 #: Tags that the page offers.
 TAGS_SHOWN = 30
 
@@ -36,7 +40,6 @@ class IndexedJob:
 
     id: str
     name: str
-    text: str
     tags: tuple[str, ...]
     enabled: bool
     paused: float | None
@@ -45,12 +48,17 @@ class IndexedJob:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All jobs in order, by id. `at` is a time of the monotonic clock."""
+    """All jobs in order, by id. `at` is a time of the monotonic clock.
+
+    `text` is what is searched, of all jobs. The n-th job begins at the n-th of `starts`.
+    """
 
     jobs: Mapping[str, IndexedJob] = field(default_factory=dict)
     seen: tuple[Any, ...] = ()
     at: float = 0.0
     ordered: tuple[IndexedJob, ...] = ()
+    text: str = ""
+    starts: tuple[int, ...] = ()
     tags: tuple[tuple[str, int], ...] = ()
     paused: int = 0
     disabled: int = 0
@@ -69,11 +77,17 @@ class Index:
         self._lock = threading.Lock()
         self._now = Snapshot()
 
-    def get(self) -> Snapshot:
-        """Return the jobs as of the last second. The first call reads them all."""
+    def get(self, patience: float = 60.0) -> Snapshot:
+        """Return the jobs as of the last seconds. The first call reads them all.
+
+        Another call waits for it up to `patience` seconds, and then returns none (`at` is 0).
+        """
         if not self._now.at:
-            with self._lock:
-                self._now = self._follow(self._now)
+            if self._lock.acquire(timeout=patience):
+                try:
+                    self._now = self._follow(self._now)
+                finally:
+                    self._lock.release()
         elif len(self._now.jobs) < MANY:
             if time.monotonic() - self._now.at >= LOOK_EVERY:
                 self._catch_up()
@@ -159,7 +173,6 @@ def _parse(job_id: str, row: Any) -> IndexedJob | None:
         return IndexedJob(
             id=job_id,
             name=fields["name"],
-            text=f"{job_id}\n{fields['name']}".casefold(),
             tags=tuple(map(intern, fields.get("tags", ()))),
             enabled=fields.get("enabled", True),
             paused=orjson.loads(paused)["since"] if paused else None,
@@ -172,7 +185,10 @@ def _parse(job_id: str, row: Any) -> IndexedJob | None:
 def _arrange(jobs: dict[str, IndexedJob], seen: tuple[Any, ...], at: float) -> Snapshot:
     ordered = tuple(sorted(jobs.values(), key=lambda job: sort_key(job.id)))
     tags = Counter(tag for job in ordered for tag in job.tags)
+    texts = [f"{job.id}\n{job.name}\n".casefold() for job in ordered]
     return Snapshot(
+        text="".join(texts),
+        starts=tuple(accumulate(map(len, texts), initial=0)),
         jobs=jobs,
         seen=seen,
         at=at,
@@ -194,12 +210,9 @@ def select(
 
     Every word of `query` has to occur in the id or the name.
     """
-    found: Iterable[IndexedJob] = snapshot.ordered
+    found: Iterable[IndexedJob] = _search(snapshot, query.casefold().split()[:MOST_WORDS])
     if ids is not None:
-        known = (snapshot.jobs.get(job_id) for job_id in ids)
-        found = sorted(filter(None, known), key=lambda job: sort_key(job.id))
-    for word in query.casefold().split():
-        found = [job for job in found if word in job.text]
+        found = [job for job in found if job.id in ids]
     if tag:
         found = [job for job in found if tag in job.tags]
     match state:
@@ -208,3 +221,31 @@ def select(
         case "disabled":
             found = [job for job in found if not job.enabled]
     return tuple(found)
+
+
+def _search(snapshot: Snapshot, words: Sequence[str]) -> Sequence[IndexedJob]:
+    """Return the jobs that have all the words. The rarest word is searched first."""
+    numbers: Iterable[int] | None = None
+    for word in sorted(words, key=snapshot.text.count):
+        if numbers is None:
+            numbers = list(_find_word(snapshot, word))
+        else:
+            starts = snapshot.starts
+            numbers = [
+                n for n in numbers if snapshot.text.find(word, starts[n], starts[n + 1]) >= 0
+            ]
+    return snapshot.ordered if numbers is None else [snapshot.ordered[n] for n in numbers]
+
+
+def _has_word(snapshot: Snapshot, number: int, word: str) -> bool:
+    return snapshot.text.find(word, snapshot.starts[number], snapshot.starts[number + 1]) >= 0
+
+
+def _find_word(snapshot: Snapshot, word: str) -> Iterator[int]:
+    """Yield the numbers of the jobs that have a word."""
+    text, starts = snapshot.text, snapshot.starts
+    position = text.find(word)
+    while position >= 0:
+        number = bisect_right(starts, position) - 1
+        yield number
+        position = text.find(word, starts[number + 1])

@@ -1,6 +1,6 @@
 """Keep the survey and the forecast up to date while somebody looks at pages.
 
-Another process makes them (beside.py), so that Flower answers meanwhile.
+With many jobs another process makes them (beside.py), so that Flower answers meanwhile.
 """
 
 import pickle
@@ -13,14 +13,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
+from redis import Redis
+from redis.exceptions import RedisError
 
 from cron_tasks.health.system import Finding
+from cron_tasks.pages import beside
 from cron_tasks.pages.forecast import Forecast
-from cron_tasks.pages.index import Snapshot
+from cron_tasks.pages.index import MANY, Snapshot
 from cron_tasks.pages.survey import Audit
+from cron_tasks.settings import Settings
+from cron_tasks.store import keys
 
 log = structlog.get_logger("cron_tasks.pages")
 
+_FAILURES = (RedisError, OSError, subprocess.SubprocessError)
 #: Seconds after which a process that does not end is killed.
 PATIENCE = 600.0
 #: Seconds between two audits, and between two rounds of checks, while somebody looks.
@@ -32,14 +38,28 @@ LOOKED_WITHIN = 120.0
 STALE, REST = 600.0, 10
 
 
-def make_beside(what: str) -> Any:
-    """Have beside.py make "audit", "checks" or "forecast". Raises OSError if it fails."""
-    command = [sys.executable, "-P", "-m", "cron_tasks.pages.beside", what]
-    done = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)  # noqa: S603
-    if done.returncode:
-        last_line = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise OSError(f"{what}: {last_line or f'exit code {done.returncode}'}")
-    return pickle.loads(done.stdout)  # noqa: S301  # Our own process wrote it.
+class Maker:
+    """Makes "audit", "checks" or "forecast" for one Redis.
+
+    With few jobs that is done in the thread that asks. With many, another process does it.
+    """
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self._redis = redis
+        self._settings = settings
+
+    def make(self, what: str) -> Any:
+        """Return what was made. Raises RedisError, OSError or SubprocessError."""
+        if self._redis.hlen(keys.JOBS) <= MANY:
+            return beside.PARTS[what](self._redis, self._settings)
+        command = [sys.executable, "-P", "-m", beside.__name__, what]
+        done = subprocess.run(  # noqa: S603
+            command, capture_output=True, timeout=PATIENCE, check=False
+        )
+        if done.returncode:
+            last_line = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+            raise OSError(f"{what}: {last_line or f'exit code {done.returncode}'}")
+        return pickle.loads(done.stdout)  # noqa: S301  # Our own process wrote it.
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +75,8 @@ class Surveyed:
 class Survey:
     """Keeps a survey up to date while somebody looks."""
 
-    def __init__(self) -> None:
+    def __init__(self, maker: Maker) -> None:
+        self._maker = maker
         self._lock = threading.Lock()
         self._looked = 0.0
         self._surveyed = Surveyed()
@@ -80,7 +101,7 @@ class Survey:
             try:
                 self._keep("checks", CHECK_EVERY, self._check)
                 self._keep("audit", AUDIT_EVERY, self._audit)
-            except (OSError, subprocess.SubprocessError) as error:
+            except _FAILURES as error:
                 log.warning("survey.failed", error=str(error))
             time.sleep(0.5)
 
@@ -90,17 +111,18 @@ class Survey:
             self._surveyed = replace(self._surveyed, **make())
 
     def _check(self) -> dict[str, Any]:
-        findings, workers = make_beside("checks")
+        findings, workers = self._maker.make("checks")
         return {"findings": findings, "workers": workers, "checked_at": time.time()}
 
     def _audit(self) -> dict[str, Any]:
-        return {"audit": make_beside("audit")}
+        return {"audit": self._maker.make("audit")}
 
 
 class Forecaster:
     """Makes forecasts in the background, when one is asked for and the jobs have changed."""
 
-    def __init__(self) -> None:
+    def __init__(self, maker: Maker) -> None:
+        self._maker = maker
         self._lock = threading.Lock()
         self._forecast: Forecast | None = None
         self._of: object = None
@@ -127,9 +149,9 @@ class Forecaster:
             return
         began = time.monotonic()
         try:
-            self._forecast = make_beside("forecast")
+            self._forecast = self._maker.make("forecast")
             self._of = snapshot.seen
-        except (OSError, subprocess.SubprocessError) as error:
+        except _FAILURES as error:
             log.warning("forecast.failed", error=str(error))
         finally:
             self._took = time.monotonic() - began
