@@ -139,23 +139,26 @@ def read_failures(redis: Redis) -> list[Failure]:
     for page in pages(rows):
         with redis.pipeline(transaction=False) as pipe:
             for job_id, times in page:
-                history = keys.HISTORY_PREFIX + job_id
-                pipe.lrange(history, 0, SEARCHED - 1)
-                pipe.lindex(history, max(int(times), 1) - 1)
+                nth = max(int(times), 1) - 1
+                pipe.lrange(keys.HISTORY_PREFIX + job_id, 0, SEARCHED - 1)
+                pipe.zrevrange(keys.ACCOUNT_PREFIX + job_id, nth, nth, withscores=True)
             replies = pipe.execute(raise_on_error=False)
         for (job_id, _), lines, first in zip(page, replies[::2], replies[1::2], strict=True):
             found.append(_read_failure(job_id, lines, first))
     return found
 
 
-def _read_failure(job_id: str, lines: Any, first: Any) -> Failure:
+def _read_failure(job_id: str, lines: Any, nth: Any) -> Failure:
+    """Return a failing job. `nth` is the record of its n-th last tick that did not end ok.
+
+    It has failed n times in a row, so that is the first of them, or a later one if ticks were also
+    skipped or missed.
+    """
     records = [orjson.loads(line) for line in lines] if isinstance(lines, list) else []
     failed = next((each for each in records if each["status"] == "failed"), None)
     if failed is None:
         return Failure(job_id, 0.0, 0.0, "details are no longer kept")
-    # If the job failed more often than its history is long, that is as far as is known.
-    begun = orjson.loads(first)["finished_at"] if isinstance(first, str) else None
-    since = begun or min(each["finished_at"] for each in records)
+    since = nth[0][1] if isinstance(nth, list) and nth else records[-1]["finished_at"]
     return Failure(job_id, since, failed["finished_at"], failed["error"] or "")
 
 

@@ -63,14 +63,16 @@ def read_rows(redis: Redis, job_ids: Sequence[str], now: float) -> list[JobRow]:
                 keys.ACCOUNT_PREFIX + job_id, now - charts.STRIP_SPAN, now, withscores=True
             )
             pipe.hexists(keys.FAILING, job_id)
+            pipe.hget(keys.entry_key(job_id), "since")
+            pipe.lindex(keys.VERSIONS_PREFIX + job_id, -1)
         replies = pipe.execute(raise_on_error=False)
     rows = []
     for number, each in enumerate(registered):
-        lines, ends, failing = replies[3 * number : 3 * number + 3]
+        lines, ends, failing, since, oldest = replies[5 * number : 5 * number + 5]
         runs = _read_records(lines)
         strip = charts.strip_of_runs(runs)
         if _is_frequent(each):
-            strip = _strip_of_hour(each, ends, now)
+            strip = _strip_of_hour(ends, _known_since(since, oldest), now)
         rows.append(JobRow(each, strip, runs[0] if runs else None, failing is True))
     return rows
 
@@ -88,13 +90,20 @@ def _is_frequent(registered: RegisteredJob) -> bool:
     return after is not None and (after - first).total_seconds() < charts.FREQUENT
 
 
-def _strip_of_hour(registered: RegisteredJob, ends: Any, now: float) -> list[Mark]:
+def _strip_of_hour(ends: Any, since: float, now: float) -> list[Mark]:
     found = [
         (at, str(orjson.loads(line).get("status", "missed")))
         for line, at in (ends if isinstance(ends, list) else ())
     ]
-    since = now - charts.STRIP_SPAN if registered.runs > charts.STRIP else registered.last or now
     return charts.strip_of_buckets(found, since, now)
+
+
+def _known_since(since: Any, oldest: Any) -> float:
+    """Return when a job became known: with its oldest version, or with the present one."""
+    try:
+        return float(orjson.loads(oldest).get("since", 0.0) if oldest else since)
+    except (TypeError, ValueError, AttributeError):
+        return 0.0
 
 
 def read_job(redis: Redis, job_id: str, now: float) -> JobPage:
