@@ -1,6 +1,7 @@
 """What somebody asks for by hand meanwhile; each leaves what it did in `world.asked`."""
 
 import json
+import math
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos.asked import iso, job_of, seconds
+from chaos.jobs import ENTRY
 from chaos.world import World
 
 #: Seconds that a backfill reaches back.
@@ -29,12 +31,10 @@ def pause(world: World) -> str:
 
 def resume_all(world: World) -> None:
     for job, since in world.paused.items():
-        upcoming = seconds(_answer(world, "jobs", "resume", job)["next"])
-        # `next` is not one that is to be skipped, but those before it are to come all the same.
-        own = (run for run in world.asked.skipped if job_of(run) == job)
-        skipped = (seconds(run.rpartition("@")[2]) for run in own)
-        to_come = [tick for tick in skipped if time.time() < tick < upcoming]
-        world.asked.pauses[job].append((since, min([upcoming, *to_come])))
+        _answer(world, "jobs", "resume", job)
+        # `next` of the answer may be later than the first tick, which beat may have fired by then.
+        resumed = float(world.redis.hget(ENTRY + job, "since"))
+        world.asked.pauses[job].append((since, math.nextafter(resumed, math.inf)))
     world.paused.clear()
 
 

@@ -14,8 +14,8 @@ from helpers import wait_until
 from redis.exceptions import RedisError
 
 from chaos.asked import job_of, seconds
-from chaos.jobs import FILLERS
-from chaos.registered import BUSY, ENTRY, MENDED
+from chaos.jobs import ENTRY, FILLERS
+from chaos.registered import BUSY, MENDED
 from chaos.syncs import check
 from chaos.world import World
 

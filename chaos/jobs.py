@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
+#: The key of a job's entry begins with this.
+ENTRY = "redbeat:cron_tasks:"
 #: Seconds between the ticks of the plain jobs; each interval has JOBS_EACH of them.
 INTERVALS = (1, 2, 3, 5, 7)
 JOBS_EACH = 4

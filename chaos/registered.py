@@ -17,11 +17,11 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from chaos.commands import CRON_TASKS
+from chaos.jobs import ENTRY
 
 if TYPE_CHECKING:
     from chaos.world import World
 
-ENTRY = "redbeat:cron_tasks:"
 #: Seconds within which a fault must be mended: SYNC_INTERVAL and ten more, for a dead sync's lock.
 MENDED = 15.0
 #: Seconds more on a machine that is busy.

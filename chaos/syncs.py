@@ -11,7 +11,8 @@ from helpers import wait_until
 from redis.exceptions import RedisError
 
 from chaos import traps
-from chaos.registered import ENTRY, MENDED, wrong_with
+from chaos.jobs import ENTRY
+from chaos.registered import MENDED, wrong_with
 from chaos.world import World
 
 #: Seconds that a sync stays frozen: beyond its lock of 10 s.

@@ -78,6 +78,12 @@ class CommandLine:
         assert done.stdout == ""
         return done.stderr
 
+    def complete(self, question: Mapping[str, str]) -> str:
+        """Return what the program answers to the completion of a shell."""
+        env = {**self.env({}), **question}
+        done = subprocess.run([SCRIPT], cwd=self.folder, env=env, capture_output=True, text=True)
+        return done.stdout
+
     def on_terminal(self, *arguments: str, **environment: str) -> str:
         """Return what a terminal shows."""
         ours, theirs = pty.openpty()

@@ -36,6 +36,7 @@ SLOW = {
     "overlap": "queue",
 }
 WORKER = "w1@test/1/abc"
+HEADING = ("RUN", "STATUS", "ATTEMPT", "ENDED", "TOOK")
 
 
 def at(hours: float, job_id: str = "7") -> str:
@@ -181,10 +182,12 @@ def test_a_listed_run_has_the_fields_of_the_contract(quick: Quick, world: World)
 def test_runs_as_a_table(quick: Quick, world: World) -> None:
     fill(world)
     lines = quick.lines("runs")
-    assert lines[0].split() == ["RUN", "STATUS", "ATTEMPT", "ENDED", "TOOK", "WORKER", "REASON"]
-    assert re.fullmatch(r"7@2026-03-02T19:00:00Z +pending +1 +- +- +- +-", lines[1])
+    assert lines[0].split() == [*HEADING, "NAME", "WORKER", "REASON"]
+    assert re.fullmatch(
+        r"7@2026-03-02T19:00:00Z +pending +1 +- +- +Water the plants +- +-", lines[1]
+    )
     assert re.search(
-        r"^7@\S+ +missed .* coalesced \(all ticks until 2026-03-02T17:00:00Z\)$",
+        r"^7@\S+ +missed .* coalesced \(all ticks until 2026-03-02T17:00:00\+00:00\)$",
         "\n".join(lines),
         re.M,
     )
@@ -195,7 +198,12 @@ def test_runs_as_a_table(quick: Quick, world: World) -> None:
     ("arguments", "code", "expected"),
     [
         (["runs", "77"], 1, "no job has the id '77'; did you mean '7'?"),
-        (["runs", "7", "--since", "yesterday"], 2, "'yesterday' is not an ISO 8601 time"),
+        (["runs", "7", "--since", "noon"], 2, "'--since': 'noon' is not an ISO 8601 time (2026"),
+        (["runs", "--since", "tomorrow"], 2, "'tomorrow' is 20"),
+        (["audit", "--since", "2099-01-01"], 2, "T00:00:00+00:00, which is in the future"),
+        (["backfill", "7", "--from", "2099-01-01", "--to", "now"], 2, "which is in the future"),
+        (["why", "7", "--at", "noon"], 2, "'--at': 'noon' is not an ISO 8601 time (2026-03-01T09"),
+        (["runs", "shwo"], 1, "Did you mean the command `cron-tasks runs show`?"),
         (["runs", "--follow", "--status", "pending"], 2, "--status is one of ok, failed"),
         (["runs", "--status", "bad"], 2, "'bad' is not one of 'pending'"),
         (["runs", "show", "7"], 1, "'7' is not a run ID. Example: 7@2026-11-23T09:00:00Z"),

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import requests
 from fastapi import HTTPException
 from helpers import free_port, wait_until
 from processes import Process
 from redis import Redis
+from rich.cells import cell_len
 
 from cron_tasks.demo.bot import format_notification
 from cron_tasks.demo.rest_service import SAMPLE, JobFile
@@ -160,5 +162,8 @@ def test_the_bot_prints_a_line_for_each_message() -> None:
     assert "(0.25 s)" in shown
     assert time.strftime("%H:%M:%S", time.localtime(now)) in shown
     assert "✗" in format_notification(body | {"status": "error"}, now)
+    long = body | {"response": "水やり" * 40}
+    for width in (60, 80, 200):
+        assert cell_len(click.unstyle(format_notification(long, now, width))) <= width
     for broken in ({}, {"status": "\x00"}, body | {"scheduled_for": 7}):
         assert "unreadable notification" in format_notification(broken, now)

@@ -352,7 +352,7 @@ def test_errors_of_a_schedule(fields: dict[str, Any], found: tuple[str, ...]) ->
         ({"timeout": "30"}, "`timeout`: expected a number of seconds above 0, at most 604800, got"),
         (
             {"overlap": "skipp"},
-            "`overlap`: expected skip, queue, allow or replace, got 'skipp'",
+            "`overlap`: expected skip, queue, allow or replace, got 'skipp'; did you mean 'skip'?",
         ),
         ({"catchup": "none"}, '`catchup`: expected an object such as {"policy": "one", "window": '),
         ({"catchup": {"policy": "al"}}, "`catchup.policy`: expected one, none or all, got 'al'"),
@@ -367,8 +367,9 @@ def test_errors_of_a_schedule(fields: dict[str, Any], found: tuple[str, ...]) ->
         ({"action": {}}, "`action.type`: is missing; expected notify, http or task"),
         (
             {"action": {"type": "htp"}},
-            "`action.type`: expected notify, http or task, got 'htp'",
+            "`action.type`: expected notify, http or task, got 'htp'; did you mean 'http'?",
         ),
+        ({"notify": {"on": ["sucess"]}}, "`notify.on[0]`: expected "),
         ({"action": {"type": ["http"]}}, "`action.type`: expected notify, http or task, got ['htt"),
     ],
 )

@@ -69,7 +69,8 @@ def test_the_example_of_the_documentation(tmp_path: Path) -> None:
             "`action.path`: is missing; expected a folder / "
             "`action.percent`: expected a number from 0 to 100, got 'x'",
             "None ()",
-            "`action.type`: expected notify, http, task or disk_space, got 'disk'",
+            "`action.type`: expected notify, http, task or disk_space, got 'disk'; "
+            "did you mean 'disk_space'?",
         ]
         assert said == []
 

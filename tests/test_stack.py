@@ -36,6 +36,7 @@ from cron_tasks.local.private import ensure_password, make_private
 from cron_tasks.local.system import run_system
 from cron_tasks.settings import Settings, load
 from cron_tasks.store import keys
+from cron_tasks.text.display import cell_width
 
 COMMAND = [str(Path(sys.executable).with_name("cron-tasks")), "up"]
 #: Seconds that the start of a whole system may take on a busy machine.
@@ -152,6 +153,8 @@ def test_with_given_servers_until_killed(
     with running(tmp_path, "--workers=1", **env) as process:
         wait_until(lambda: redis.llen("queue:to_telegram"), "a notification", START)
         process.wait_for("All ready", START)
+        process.wait_for("✓ Hello  ok after ")
+        assert f"export CRON_TASKS_REST_URL={rest.url}\n" in process.output
         members = family(process)
         assert not any("valkey" in each.name() for each in members)
         flower = re.findall(r"ready in .* http://127\.0\.0\.1:\d+", process.output)
@@ -355,3 +358,29 @@ def test_log_lines_are_shown_in_short() -> None:
     assert not is_worth_showing({"level": "warning"}, is_ready=False)
     assert not is_worth_showing({"level": "warning", "logger": "py.warnings"}, is_ready=True)
     assert not is_worth_showing({"level": "info"}, is_ready=True)
+
+
+def test_a_run_is_one_line_that_fits(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = {"status": "failed", "finished_at": "2026-11-23T09:00:00+00:00", "duration": 0.0}
+    run |= {"attempt": 2, "reason": None, "error": "HTTP 503 " + "x" * 300}
+    monkeypatch.setenv("COLUMNS", "80")
+    narrator = Narrator(shows_runs=True)
+    for name in ("水やり" * 20, "a" * 200, "Hello"):
+        narrator.show_run(run, name)
+        narrator.show_run(run | {"status": "ok", "error": None}, name)
+        narrator.show_run(run | {"status": "missed", "reason": "coalesced"}, name)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 9
+    assert all(cell_width(line) <= 80 for line in lines)
+    assert lines[-2].endswith(" ✓ Hello  ok after <1 ms at attempt 2")
+    assert " ✗ aaaa" in lines[3]
+    assert "– Hello  missed after" in lines[-1]
+    line = '{"event": "run.finished", "level": "warning", "error": "HTTP 503"}'
+    narrator.show_line("worker1", line, True, False)
+    assert capsys.readouterr().out == ""
+    Narrator().show_line("worker1", line.replace("HTTP 503", "word " * 40), True, False)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 2
+    assert all(cell_width(line) <= 80 for line in lines)

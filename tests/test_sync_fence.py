@@ -6,15 +6,17 @@ from typing import Any
 
 import pytest
 from redis import Redis
-from rest_server import RestServer
+from rest_server import Handler, RestServer
 
 from cron_tasks.errors import WriteRefused
 from cron_tasks.registry import steps
 from cron_tasks.registry.fence import sync_lock
 from cron_tasks.registry.plan import Changes
+from cron_tasks.registry.quarantine import quarantine_entry
 from cron_tasks.registry.registry import Registry
 from cron_tasks.registry.steps import describe_change
 from cron_tasks.registry.writer import Writer
+from cron_tasks.repair.comparison import Comparison
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys, paging
 from cron_tasks.sync.reconciler import Reconciler
@@ -66,6 +68,45 @@ def on_call(
         return original(redis, **values)
 
     monkeypatch.setattr(steps, name, call)
+
+
+def test_an_index_that_is_deleted_during_a_sync_leaves_no_job_behind(
+    reconciler: Reconciler, redis: Redis, rest: RestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sync does not know the removed job. Beat finds it, and lists it again meanwhile."""
+    rest.jobs = rows(1)
+    sync(reconciler)
+    rest.jobs = rows(1, COUNT - 1)
+
+    def delete_index(handler: Handler) -> bool:
+        rest.answer = None
+        redis.delete(keys.JOBS)
+        return False
+
+    rest.answer = delete_index
+    comparison = Comparison(redis, Settings(rest_url=rest.url), lambda: NOW)
+    on_call(monkeypatch, 6, lambda: comparison.mend() and None)
+    assert len(sync(reconciler).changes.added) == COUNT - 1
+    assert redis.hexists(keys.JOBS, str(COUNT - 1))
+    assert sync(reconciler).changes.removed == [str(COUNT - 1)]
+    assert sync(reconciler).not_modified
+
+
+def test_a_job_that_is_set_aside_during_a_sync_is_written_again(
+    reconciler: Reconciler, redis: Redis, rest: RestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sync has found it unchanged before."""
+    rest.jobs = rows(1)
+    sync(reconciler)
+    rest.jobs[1:] = rows(2)[1:]
+    on_call(
+        monkeypatch, 6, lambda: quarantine_entry(redis, keys.entry_key("0"), "it is broken", 60)
+    )
+    assert len(sync(reconciler).changes.changed) == COUNT - 1
+    assert redis.hlen(keys.SET_ASIDE) == 1
+    assert len(sync(reconciler).changes.changed) == 1
+    assert redis.hlen(keys.SET_ASIDE) == 0
+    assert sync(reconciler).not_modified
 
 
 @pytest.mark.parametrize("page", [2, 4, 6])

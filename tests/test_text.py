@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cron_tasks.text.display import printable, short_repr
+from cron_tasks.text.display import cell_width, fit, printable, short_repr, wrap
 from cron_tasks.text.output import render_output
 from cron_tasks.text.stored_json import to_storable
 from cron_tasks.text.suggestions import find_nearest
@@ -160,3 +160,12 @@ def test_a_result_whose_text_fails_is_rendered() -> None:
     assert render_output(10**5000) == "a huge number"
     assert "Sulky" in str(render_output(Sulky()))
     assert "Sulky" in str(render_output({"a": Sulky()}))
+
+
+@given(ANY_TEXT, st.integers(2, 40))
+def test_text_for_a_screen_keeps_its_width(text: str, width: int) -> None:
+    shown = printable(text, 500)
+    assert cell_width(fit(shown, width)) <= width
+    assert all(cell_width(line) <= width for line in wrap(shown, width))
+    if not any(map(str.isspace, shown)):
+        assert "".join(wrap(shown, width)) == shown

@@ -1,9 +1,8 @@
 """Answer what happened to a job at a time that a person names."""
 
 import json
-from datetime import datetime
+from collections.abc import Callable
 from typing import cast
-from zoneinfo import ZoneInfo
 
 from redis import Redis
 
@@ -12,35 +11,25 @@ from cron_tasks.audit.explain import Answer, explain_tick
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.store import keys
-from cron_tasks.text.display import short_repr
 
 
-def explain_at(redis: Redis, job_id: str, text: str, now: float) -> Answer:
-    """Explain what happened to a job at a time, or what will happen.
+def explain_at(
+    redis: Redis, job_id: str, read_time: Callable[[str], float], now: float
+) -> tuple[float, Answer]:
+    """Explain what happened to a job at a time, or what will happen. Return the time too.
 
-    `text` is ISO 8601 or HH:MM of today, in the zone of the job unless it has an offset. Raises
-    UnknownJob, and ValueError if it is not a time.
+    `read_time` returns the time (seconds since the epoch) that a person has named, for the zone of
+    the job. Raises UnknownJob, and what `read_time` raises.
     """
     (found,) = read_accounts(redis, [job_id], range(0), read_open_ticks(redis))
     if not found.versions:
         Registry(redis).get_job(job_id)
     latest = next((v.schedule for v in reversed(found.versions) if v.schedule), None)
     zone = latest.timezone if latest else "UTC"
-    when = _read_time(text, zone, now)
+    when = read_time(zone)
     (found,) = read_accounts(redis, [job_id], days_between(when, when), read_open_ticks(redis))
     to_skip = redis.zscore(keys.SKIPS, RunId(job_id, when)) is not None
     lines = cast("list[str]", redis.lrange(keys.HISTORY_PREFIX + job_id, 0, -1))
     history = map(json.loads, lines)
     runs = {run["run_id"]: run for run in history if "run_id" in run}
-    return explain_tick(found, runs, when, now, zone, to_skip)
-
-
-def _read_time(text: str, zone: str, now: float) -> float:
-    """Return the time in seconds since the epoch. Without an offset it is a time in `zone`."""
-    today = datetime.fromtimestamp(now, ZoneInfo(zone)).date()
-    try:
-        moment = datetime.fromisoformat(text if "-" in text else f"{today}T{text}")
-        return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))).timestamp()
-    except (ValueError, OverflowError):
-        examples = "Examples: 2026-03-01T09:00, 09:00"
-        raise ValueError(f"{short_repr(text)} is not a time. {examples}") from None
+    return when, explain_tick(found, runs, when, now, zone, to_skip)

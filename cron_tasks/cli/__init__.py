@@ -7,7 +7,8 @@ once. So this module imports only click, and imports a command when it is called
 import io
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -28,6 +29,28 @@ COMMANDS: Commands = {
     "settings": ("settings:settings", "Show all settings and where each value comes from."),
     "doctor": ("doctor:doctor", "Check the whole system, and say how to mend it."),
 }
+#: Other names of commands, which `--help` does not list.
+ALIASES = {"ls": "list"}
+
+
+class WrongUsage(click.ClickException):
+    """The arguments are wrong. Its text is one sentence."""
+
+    exit_code = 2
+
+
+@contextmanager
+def usage_in_one_sentence() -> Iterator[None]:
+    """Raise WrongUsage for wrong usage. click would print the usage of the command before it."""
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        text = error.format_message().rstrip(".")
+        if error.ctx and not text.endswith("?"):
+            text = f"{text}. See `{error.ctx.command_path} --help`"
+        raise WrongUsage(text) from None
 
 
 class LazyGroup(click.Group):
@@ -41,11 +64,36 @@ class LazyGroup(click.Group):
         return list(self._commands_at)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in self._commands_at:
+        found = self._commands_at.get(ALIASES.get(cmd_name, cmd_name))
+        if found is None:
             return None
-        module, _, name = self._commands_at[cmd_name][0].partition(":")
+        module, _, name = found[0].partition(":")
         command: click.Command = getattr(import_module(f"{__name__}.{module}"), name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if self.get_command(ctx, name) or ctx.resilient_parsing or name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        from cron_tasks.text.display import short_repr
+        from cron_tasks.text.suggestions import suggest_nearest
+
+        groups = {each: self.get_command(ctx, each) for each in self._commands_at}
+        within = [
+            each
+            for each, group in groups.items()
+            if isinstance(group, LazyGroup) and group.get_command(ctx, name)
+        ]
+        hint = suggest_nearest(name, self._commands_at)
+        if within:
+            hint = f"; did you mean `{ctx.command_path} {within[0]} {name}`?"
+        ctx.fail(f"No such command {short_repr(name)}{hint}")
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        with usage_in_one_sentence():
+            return super().make_context(*args, **options)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
@@ -53,7 +101,8 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with usage_in_one_sentence():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             ctx.exit(130)
         except Exception as error:
@@ -70,7 +119,9 @@ class LazyGroup(click.Group):
     commands_at=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(package_name="cron-tasks", message="cron-tasks %(version)s")
+@click.version_option(
+    None, "-V", "--version", package_name="cron-tasks", message="cron-tasks %(version)s"
+)
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """Run the cron jobs of a REST service with Celery and RedBeat.

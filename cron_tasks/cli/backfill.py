@@ -8,22 +8,21 @@ import click
 from redis import Redis
 
 from cron_tasks.audit.backfill import Backfill, must_run_in_turn, plan_backfill
-from cron_tasks.cli import console
-from cron_tasks.cli.following import ask_patiently, describe_outcome, send_run, wait_for_end
+from cron_tasks.cli import console, options
+from cron_tasks.cli.following import ask_patiently, send_run, wait_for_end
 from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.ledger import PATIENCE
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
+from cron_tasks.runs.wording import describe_outcome
 from cron_tasks.schedules.human import format_local
 from cron_tasks.text.english import number_of
 
 
 @click.command()
 @click.argument("job_id", metavar="ID")
-@click.option(
-    "--from", "start", metavar="TIME", required=True, help="30min, 2h, 1d (ago), or ISO 8601."
-)
-@click.option("--to", "end", metavar="TIME", required=True, help="The same; inclusive.")
+@options.time_option("--from", "start", required=True, text="The first time.")
+@options.time_option("--to", "end", required=True, text="The last time, inclusive.")
 @click.option("--dry-run", is_flag=True, help="Only list the ticks that would run.")
 @console.json_option
 def backfill(job_id: str, start: str, end: str, dry_run: bool) -> None:
@@ -39,10 +38,8 @@ def backfill(job_id: str, start: str, end: str, dry_run: bool) -> None:
     """
     with console.open_redis() as redis:
         job, now = Registry(redis).get_job(job_id), time.time()
-        first, last = (
-            console.read_moment(text, job.timezone, option).timestamp()
-            for text, option in ((start, "--from"), (end, "--to"))
-        )
+        first = options.read_past(start, job.timezone, "--from").timestamp()
+        last = options.read_moment(end, job.timezone, "--to").timestamp()
         if last < first:
             raise click.BadParameter("it is before --from", param_hint="'--to'")
         found = plan_backfill(redis, job, first, last, now)
@@ -108,4 +105,4 @@ def _run_in_turn(redis: Redis, job: Job, found: Backfill) -> Iterator[RunId]:
             send_run(job, run_id)
             yield run_id
         run = wait_for_end(redis, run_id)
-        console.print_text(f"{run_id}  {describe_outcome(run)}")
+        console.print_text(f"{run_id}  {describe_outcome(run, job.timezone)}")

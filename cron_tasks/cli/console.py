@@ -10,6 +10,7 @@ import getpass
 import json
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from cron_tasks.cli.tables import lay_out, lay_out_plain
 from cron_tasks.schedules import Schedule, human
 from cron_tasks.text.display import printable
 
@@ -28,18 +30,6 @@ if TYPE_CHECKING:
     from cron_tasks.ledger.ledger import Ledger
     from cron_tasks.registry.registry import Registry
 
-#: A longer table is plain on a terminal too, because rich lays out only some 2,000 rows a second.
-RICH_ROWS = 1000
-#: A cell wider than this does not widen its column.
-WIDEST = 40
-
-#: Columns that wrap if the terminal is narrow.
-_PROSE = frozenset(("name", "schedule", "error", "row", "value", "meaning", "reason"))
-#: Columns that are left out, in this order, before prose gets less than the first width below. If
-#: that is not enough, prose gets the second width.
-_LESSER = ("worker", "row", "timezone", "ended")
-_SLIM = (32, 14)
-_COLOURS = {"ok": "green", "failed": "red", "missed": "yellow", "skipped": "yellow"}
 #: Where click keeps, for the command that runs, whether `--json` was given.
 _JSON = "cron_tasks.json"
 T = TypeVar("T")
@@ -58,6 +48,11 @@ json_option = click.option(
 def wants_json() -> bool:
     """Return whether the command that runs was given `--json`."""
     return bool(click.get_current_context().meta.get(_JSON))
+
+
+def shown_zone(zone: str) -> str:
+    """Return the zone in which to show times: UTC in JSON, and `zone` to people."""
+    return "UTC" if wants_json() else zone
 
 
 def show(value: Any, print_text: Callable[[], object]) -> None:
@@ -91,6 +86,11 @@ def print_text(text: str) -> None:
         click.echo(text)
 
 
+def shorten(text: str, most: int) -> str:
+    """Return `text` as one printable line. On a terminal it has at most `most` characters."""
+    return printable(text, most if sys.stdout.isatty() else 1000)
+
+
 def print_json(value: Any) -> None:
     """Print JSON in ASCII, which cannot control a terminal. A list has one element a line."""
     if isinstance(value, list) and value:
@@ -99,14 +99,18 @@ def print_json(value: Any) -> None:
         click.echo(json.dumps(value, indent=2))
 
 
-def print_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows of cells. An empty cell is shown as "-", so that programs can split the line."""
+def print_table(heading: Sequence[str], rows: Sequence[Sequence[str]], none: str = "") -> None:
+    """Print rows of cells. Without rows print "none", and why it is so.
+
+    An empty cell is shown as "-", so that programs can split the line.
+    """
+    if not rows:
+        return click.echo(f"none: {none}" if none else "none")
     shown = [[cell or "-" for cell in row] for row in rows]
-    if sys.stdout.isatty() and len(shown) <= RICH_ROWS and _print_rich(heading, shown):
-        return
-    shown.insert(0, [title.upper() for title in heading])
-    widths = [min(max(map(len, column)), WIDEST) for column in zip(*shown, strict=True)]
-    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in shown)
+    if sys.stdout.isatty():
+        lines = lay_out(heading, shown, shutil.get_terminal_size().columns)
+    else:
+        lines = lay_out_plain(heading, shown)
     click.echo("\n".join(lines))
 
 
@@ -116,43 +120,6 @@ def print_facts(facts: Mapping[str, Any]) -> None:
         if value not in (None, ()):
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             click.echo(f"{name:<18} {printable(text, 1000)}")
-
-
-def _print_rich(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
-    """Print a table and return True, or return False if the terminal is too narrow for it."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False)
-    columns = fit_columns(heading, rows, console.width)
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        table.add_column(heading[column], no_wrap=heading[column] not in _PROSE, overflow="fold")
-    for row in rows:
-        cells = (row[column] for column in columns)
-        table.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in cells))
-    if columns:
-        console.print(table)
-    return bool(columns)
-
-
-def fit_columns(heading: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:
-    """Return the columns that fit into `width` without cutting anything off.
-
-    Return an empty list if not even the most important ones fit.
-    """
-    from rich.cells import cell_len
-
-    columns = zip(heading, *rows, strict=True)
-    widest = {column[0]: max(map(cell_len, column)) for column in columns}
-    for slim in _SLIM:
-        needed = widest | {title: min(widest[title], slim) for title in _PROSE & widest.keys()}
-        for lesser in ("", *_LESSER):
-            needed.pop(lesser, None)
-            if sum(needed.values()) + 2 * len(needed) <= width:
-                return [column for column, title in enumerate(heading) if title in needed]
-    return []
 
 
 def list_ticks(
@@ -186,18 +153,6 @@ def print_ticks(
         mark = ", skipped" if tick.timestamp() in skipped else ""
         rows.append((at.isoformat(), f"{at:%a}", away + mark))
     print_table(("next", "day", "away"), rows)
-
-
-def read_moment(text: str, zone: str, option: str) -> datetime:
-    """Return the time that a person means by `2h` (ago), `PT2H` or an ISO 8601 time.
-
-    A time without an offset is in `zone`. Raises click.BadParameter, which names the `option`.
-    """
-    try:
-        return human.parse_moment(text, zone, datetime.now(UTC))
-    except ValueError as error:
-        spans = "and not a time span such as 30s, 15min, 2h or 1d"
-        raise click.BadParameter(f"{error}, {spans}", param_hint=f"'{option}'") from None
 
 
 @contextmanager

@@ -1,12 +1,17 @@
 """`cron-tasks doctor`."""
 
+import shutil
+import sys
+
 import click
 
 from cron_tasks.cli import console
 from cron_tasks.health.checks import run_checks
 from cron_tasks.health.system import Finding
-from cron_tasks.text.display import printable
+from cron_tasks.text.display import printable, wrap
 
+#: Where the text of a finding begins.
+_COLUMN = 25
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
@@ -26,7 +31,15 @@ def doctor(ctx: click.Context) -> None:
 
 def _format(finding: Finding) -> str:
     status = click.style(f"{finding.status:<4}", fg=_COLOURS[finding.status])
-    text = f"{status}  {finding.check:<17}  {printable(finding.detail, 500)}"
+    text = f"{status}  {finding.check:<17}  {_in_column(printable(finding.detail, 500))}"
     if finding.mend:
-        text += "\n" + click.style(f"{'':<25}{finding.mend}", dim=True)
+        text += "\n" + " " * _COLUMN + click.style(_in_column(finding.mend), dim=True)
     return text
+
+
+def _in_column(text: str) -> str:
+    """Return `text` as lines that keep their column on a terminal."""
+    if not sys.stdout.isatty():
+        return text
+    room = shutil.get_terminal_size().columns - _COLUMN
+    return ("\n" + " " * _COLUMN).join(wrap(text, max(room, 20)))

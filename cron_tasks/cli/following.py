@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from math import inf
+from math import inf, nan
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import click
@@ -15,9 +15,10 @@ from cron_tasks.jobs.routing import routing_options
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Kind, State
 from cron_tasks.runs import queries
-from cron_tasks.schedules.human import format_runtime
+from cron_tasks.runs.wording import describe_outcome
+from cron_tasks.schedules.durations import read_duration
 from cron_tasks.store import keys
-from cron_tasks.text.display import printable
+from cron_tasks.text.display import printable, short_repr
 from cron_tasks.text.english import join_words
 
 if TYPE_CHECKING:
@@ -41,18 +42,27 @@ wait_option = click.option(
 )
 
 
-def _check_wait(ctx: click.Context, _: click.Parameter, timeout: float | None) -> float | None:
-    if timeout is not None and not ctx.params.get("wait"):
+def _read_timeout(ctx: click.Context, _: click.Parameter, text: str | None) -> float | None:
+    if text is None:
+        return None
+    if not ctx.params.get("wait"):
         raise click.UsageError("--timeout limits the waiting of --wait: give both")
-    return timeout
+    try:
+        seconds = read_duration(text)
+    except ValueError:
+        seconds = nan
+    if not 0 < seconds < inf:
+        raise click.BadParameter(
+            f"{short_repr(text)} is not a positive duration, such as 90 (seconds), 30s, 5m or 1h30m"
+        )
+    return seconds
 
 
 timeout_option = click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    callback=_check_wait,
-    help="End the waiting after this time with exit code 1. The run goes on.",
+    metavar="DURATION",
+    callback=_read_timeout,
+    help="End the waiting after this time with exit code 1: 90 (seconds), 5m. The run goes on.",
 )
 
 
@@ -149,7 +159,7 @@ def start_run(
     console.print_text(run_id)
     limit = inf if timeout is None else timeout
     run = wait_for_end(redis, run_id, limit, lambda: explain_not_taken(redis, job))
-    console.show(select_fields(run), lambda: click.echo(describe_outcome(run)))
+    console.show(select_fields(run), lambda: click.echo(describe_outcome(run, job.timezone)))
     if run["status"] != "ok":
         click.get_current_context().exit(1)
 
@@ -157,20 +167,3 @@ def start_run(
 def select_fields(run: queries.Shape) -> queries.Shape:
     """Return a run as JSON lists show it."""
     return {name: run[name] for name in FIELDS if name in run}
-
-
-def describe_outcome(run: queries.Shape) -> str:
-    """Return how a run ended: `failed after 2.5 s at attempt 2: HTTP 500`."""
-    after = f" after {format_runtime(run['duration'])}" if run["duration"] is not None else ""
-    number = f" at attempt {run['attempt']}" if (run["attempt"] or 0) > 1 else ""
-    reason = describe_reason(run)
-    return str(run["status"]) + after + number + (f": {reason}" if reason else "")
-
-
-def describe_reason(run: queries.Shape) -> str:
-    """Return reason and error of a run, the run in its way, and the last tick missed with it."""
-    about = f" ({run['other']})" if run.get("other") else ""
-    about += f" (all ticks until {run['until']})" if "until" in run else ""
-    about += f" (next attempt at {run['retry_at'][:19]}Z)" if run.get("retry_at") else ""
-    text = ": ".join(each for each in (run["reason"], run["error"]) if each)
-    return printable(text + about, 200)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from redis import Redis
 
-from cron_tasks.cli import Commands, LazyGroup, console
+from cron_tasks.cli import Commands, LazyGroup, console, job_order, options
 from cron_tasks.cli.following import start_run, timeout_option, wait_option
 from cron_tasks.registry.registry import RegisteredJob, Registry
 from cron_tasks.registry.rejections import read_rejected
@@ -36,17 +36,28 @@ def jobs() -> None:
 
 @click.command("list")
 @click.option("--tag", help="Only jobs with this tag.")
+@click.option("--search", metavar="TEXT", help="Only jobs whose id or name contains TEXT.")
+@click.option(
+    "--sort",
+    type=options.Name(job_order.ORDERS),
+    default="id",
+    show_default=True,
+    help="`next`: the soonest first. `last`: the latest run first.",
+)
 @console.json_option
-def list_jobs(tag: str | None) -> None:
+def list_jobs(tag: str | None, search: str | None, sort: str) -> None:
     """List the jobs with their next tick and the status of their last run."""
     with console.open_redis() as redis:
-        found = sorted(_read_jobs(redis, tag), key=lambda each: sort_key(each[0].job.id))
+        listed = _read_jobs(redis, tag)
+        wanted = (each for each in listed if not search or job_order.is_found(each, search))
+        found = sorted(wanted, key=job_order.choose_key(sort))
     rows = [_shape(*each) for each in found]
 
     def print_text() -> None:
         heading = ("id", "name", "schedule", "timezone", "next", "last")
         cells = [_cells(row, job) for row, (job, _) in zip(rows, found, strict=True)]
-        console.print_table(heading, cells)
+        none = "no job matches" if tag or search else "no job is known; see `cron-tasks doctor`"
+        console.print_table(heading, cells, none)
 
     console.show(rows, print_text)
 
@@ -74,7 +85,7 @@ def _shape(registered: RegisteredJob, record: str | None) -> dict[str, Any]:
         "timezone": job.timezone,
         "enabled": job.enabled,
         "paused": registered.paused is not None,
-        "next": format_local(registered.next, job.timezone),
+        "next": format_local(registered.next, console.shown_zone(job.timezone)),
         "last_status": json.loads(record)["status"] if record else None,
     }
 
@@ -85,8 +96,9 @@ def _warn(job_id: str, reason: str) -> None:
 
 def _cells(row: dict[str, Any], registered: RegisteredJob) -> list[str]:
     pause = registered.paused
-    texts = [row["id"], printable(row["name"], 60), printable(row["schedule"], 60), row["timezone"]]
-    upcoming = f"paused: {printable(pause.reason, 60)}" if pause else row["next"] or "never"
+    texts = [row["id"], printable(row["name"], 1000), printable(row["schedule"], 1000)]
+    texts.append(row["timezone"])
+    upcoming = f"paused: {printable(pause.reason)}" if pause else row["next"] or "never"
     return [*texts, upcoming if row["enabled"] else "disabled", row["last_status"] or ""]
 
 
@@ -102,7 +114,8 @@ def list_rejected() -> None:
         place = printable(each.place)
         rows += [(each.id or "", place, error, row) for error in each.errors]
     heading = ("id", "place", "error", "row")
-    console.show([asdict(each) for each in found], lambda: console.print_table(heading, rows))
+    none = "no row is rejected"
+    console.show([asdict(each) for each in found], lambda: console.print_table(heading, rows, none))
 
 
 @click.command()

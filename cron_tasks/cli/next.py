@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cron_tasks.cli import console
+from cron_tasks.cli import WrongUsage, console, options
 from cron_tasks.errors import ScheduleError
 from cron_tasks.schedules import Schedule, parse
 from cron_tasks.schedules.human import format_local
@@ -37,7 +37,7 @@ def _check_zone(_: click.Context, __: click.Parameter, name: str | None) -> str 
     help="IANA time zone: of an expression that names none (default: CRON_TASKS_TIMEZONE), "
     "or to show the ticks of a job in (default: its own).",
 )
-@click.option("--from", "start", metavar="TIME", help="ISO 8601, or 2h (ago); default now.")
+@options.time_option("--from", "start", text="From when on; default now.")
 @console.json_option
 def next_ticks(what: str, count: int, timezone: str | None, start: str | None) -> None:
     """Show the next ticks of an expression or of a job.
@@ -45,6 +45,8 @@ def next_ticks(what: str, count: int, timezone: str | None, start: str | None) -
     EXPR_OR_ID is a cron expression ('0 9 * * MON-FRI'; with six fields, seconds come first), a
     nickname such as @daily, '@every 5m', an ISO 8601 duration (PT5M), an RRULE, or a job ID.
     """
+    if not what.strip():
+        raise WrongUsage("Give an expression or a job ID, such as '0 9 * * MON-FRI' or 7")
     now = datetime.now(UTC)
     if _EXPRESSION.search(what):
         schedule = _read_expression(what, timezone, start or now.replace(microsecond=0))
@@ -53,7 +55,7 @@ def next_ticks(what: str, count: int, timezone: str | None, start: str | None) -
     else:
         schedule, first, skipped = _schedule_of_job(what, now)
         zone = timezone or schedule.timezone
-    first = console.read_moment(start, zone, "--from") if start else first
+    first = options.read_moment(start, zone, "--from") if start else first
     ticks = console.list_ticks(schedule, first, count, skipped)
     to_run = console.drop_skips(ticks, skipped)
 
@@ -78,7 +80,7 @@ def _read_expression(text: str, timezone: str | None, start: str | datetime) -> 
         return parse(**given, timezone=timezone or _default_zone())
     except ScheduleError as error:
         reasons = "; ".join(why for _, why in error.errors)
-        raise click.ClickException(f"{short_repr(text)}: {reasons}") from None
+        raise WrongUsage(f"{short_repr(text)}: {reasons}") from None
 
 
 def _default_zone() -> str:

@@ -45,7 +45,7 @@ def resume(job_id: str) -> None:
         was_paused = registry.resume(job_id, now)
         console.record_action(redis, "resume", job_id)
         (found,) = registry.read_jobs([job_id])
-    upcoming = format_local(found.next, found.job.timezone)
+    upcoming = format_local(found.next, console.shown_zone(found.job.timezone))
     resumed = "is resumed" if was_paused else "was not paused"
     console.show(
         {"id": job_id, "was_paused": was_paused, "next": upcoming},
@@ -68,7 +68,7 @@ def skip_next(job_id: str, undo: bool) -> None:
         name = RunId(job_id, tick)
         console.record_action(redis, "undo skip" if undo else "skip", name)
         (found,) = console.open_registry(redis).read_jobs([job_id])
-    upcoming = format_local(found.next, found.job.timezone)
+    upcoming = format_local(found.next, console.shown_zone(found.job.timezone))
     done, will = ("undone", "is no longer skipped") if undo else ("skipped", "will be skipped")
     console.show(
         {"id": job_id, done: name, "next": upcoming},

@@ -1,34 +1,41 @@
 """`cron-tasks runs …`: the group, and `list`, `show`, `retry` and `cancel`."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from typing import NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 from redis import Redis
 
-from cron_tasks.cli import Commands, LazyGroup, console
+from cron_tasks.cli import ALIASES, Commands, LazyGroup, console, options
 from cron_tasks.cli.following import (
     LOOK_EVERY,
     ask_patiently,
-    describe_outcome,
-    describe_reason,
     select_fields,
     start_run,
     timeout_option,
     wait_option,
 )
-from cron_tasks.errors import CronTasksError, RunUnfit
+from cron_tasks.cli.run_text import format_end, print_runs, read_jobs_of
+from cron_tasks.errors import CronTasksError, RunUnfit, UnknownJob
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import commands, queries
+from cron_tasks.runs.wording import whole_second
 from cron_tasks.schedules.human import format_local, format_runtime
 from cron_tasks.settings import load
 from cron_tasks.text.display import printable
+from cron_tasks.text.suggestions import find_nearest, suggest_nearest
 
 EVER = datetime.min.replace(tzinfo=UTC)
+#: Fields of a run that are times.
+_TIMES = (
+    *("scheduled_for", "since", "until", "started_at", "finished_at"),
+    *("deadline", "retry_at"),
+)
 
 COMMANDS: Commands = {
     "list": ("runs:list_runs", "List the runs, newest first. The default."),
@@ -42,9 +49,24 @@ class _Runs(LazyGroup):
     """A group whose default command is `list`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or args[0] not in (*COMMANDS, *ctx.help_option_names):
+        if not self._begins_with_command(args, ctx):
             args = ["list", *args]
         return super().parse_args(ctx, args)
+
+    def _begins_with_command(self, args: Sequence[str], ctx: click.Context) -> bool:
+        """Return whether the first argument names a command, perhaps a wrong one: `shw RUN_ID`."""
+        if not args:
+            return ctx.resilient_parsing  # a shell asks for commands, too
+        is_known = args[0] in (*COMMANDS, *ALIASES, *ctx.help_option_names)
+        has_id = len(args) > 1 and not any(each.startswith("-") for each in args[:2])
+        return is_known or (has_id and bool(suggest_nearest(args[0], COMMANDS)))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the names of commands, and what `list` takes."""
+        found = super().shell_complete(ctx, incomplete)
+        with click.Context(list_runs, ctx, "list", resilient_parsing=True) as inner:
+            more = list_runs.shell_complete(inner, incomplete)
+        return list({each.value: each for each in [*found, *more]}.values())
 
 
 @click.group("runs", cls=_Runs, commands_at=COMMANDS, subcommand_metavar="[ID | COMMAND] …")
@@ -59,12 +81,10 @@ def runs() -> None:
 @click.argument("job_id", metavar="[ID]", required=False)
 @click.option(
     "--status",
-    type=click.Choice([*queries.OPEN, *queries.ENDED]),
+    type=options.Name([*queries.OPEN, *queries.ENDED]),
     help="Only runs with this status.",
 )
-@click.option(
-    "--since", metavar="TIME", help="Only runs that ended since: 30min, 2h, 1d (ago), or ISO 8601."
-)
+@options.time_option("--since", text="Only runs that ended since.")
 @click.option(
     "--follow", is_flag=True, help="Also show runs as they end, newest last, until Ctrl-C."
 )
@@ -88,18 +108,30 @@ def list_runs(
         statuses = ", ".join(queries.ENDED)
         raise click.UsageError(f"--follow shows only runs that end: --status is one of {statuses}")
     with console.open_redis() as redis:
-        zone = load().timezone if job_id is None else Registry(redis).get_job(job_id).timezone
-        start = console.read_moment(since, zone, "--since") if since else EVER
+        zone = load().timezone if job_id is None else _zone_of(redis, job_id)
+        start = options.read_past(since, zone, "--since") if since else EVER
         is_wanted = partial(_matches, job_id, status, start)
         if follow:
-            _follow(redis, is_wanted, most)
+            _follow(redis, is_wanted, most, zone)
         found: list[queries.Shape] = []
         if status not in queries.ENDED:
             found += queries.list_open(redis, most, job_id, status)
         if status not in queries.OPEN:
             ends = filter(is_wanted, queries.list_ended(redis, job_id, status))
             found += islice(ends, most - len(found))
-    console.show(list(map(select_fields, found)), lambda: print_runs(found, zone))
+        jobs = {} if console.wants_json() else read_jobs_of(redis, found)
+    none = "no run matches" if job_id or status or since else "nothing has run yet"
+    console.show(list(map(select_fields, found)), lambda: print_runs(found, zone, jobs, none))
+
+
+def _zone_of(redis: Redis, job_id: str) -> str:
+    """Return the zone of a job. Raises UnknownJob, which may name a command that was meant."""
+    try:
+        return Registry(redis).get_job(job_id).timezone
+    except UnknownJob as error:
+        if (near := find_nearest(job_id, COMMANDS, 0.6)) is None:
+            raise
+        raise UnknownJob(f"{error}. Did you mean the command `cron-tasks runs {near}`?") from None
 
 
 def _matches(job_id: str | None, status: str | None, start: datetime, run: queries.Shape) -> bool:
@@ -107,34 +139,17 @@ def _matches(job_id: str | None, status: str | None, start: datetime, run: queri
     return matches and datetime.fromisoformat(run["finished_at"]) >= start
 
 
-def _follow(redis: Redis, is_wanted: Callable[[queries.Shape], bool], most: int) -> NoReturn:
+def _follow(
+    redis: Redis, is_wanted: Callable[[queries.Shape], bool], most: int, zone: str
+) -> NoReturn:
     tail = queries.Tail(redis)
     fresh = list(filter(is_wanted, ask_patiently(tail.read)))[-most:]
     while True:
+        jobs = {} if console.wants_json() else ask_patiently(partial(read_jobs_of, redis, fresh))
         for run in fresh:
-            ended = run["finished_at"][:19] + "Z"
-            text = f"{ended}  {run['run_id']}  {describe_outcome(run)}"
-            console.show_line(select_fields(run), text)
+            console.show_line(select_fields(run), format_end(run, jobs, zone))
         time.sleep(LOOK_EVERY)
         fresh = list(filter(is_wanted, ask_patiently(tail.read)))
-
-
-def print_runs(found: Iterable[queries.Shape], zone: str) -> None:
-    """Print runs as a table, with times in `zone`."""
-    heading = ("run", "status", "attempt", "ended", "took", "worker", "reason")
-    console.print_table(heading, [_cells(run, zone) for run in found])
-
-
-def _cells(run: queries.Shape, zone: str) -> list[str]:
-    head = [run["run_id"], run["status"], str(run["attempt"] or "")]
-    ended, worker = _whole_second(run["finished_at"], zone), printable(run["worker"] or "")
-    return [*head, ended, format_runtime(run["duration"]), worker, describe_reason(run)]
-
-
-def _whole_second(moment: str | None, zone: str) -> str:
-    """Return a time in `zone` without fractions of a second, or "" for None."""
-    whole = moment and datetime.fromisoformat(moment).replace(microsecond=0)
-    return format_local(whole, zone) or "" if whole else ""
 
 
 @click.command()
@@ -160,8 +175,13 @@ def show(run_id: str) -> None:
 
 def _print_details(run: queries.Shape, zone: str) -> None:
     facts = {name: run[name] for name in run if name not in ("attempts", "output")}
+    times = {
+        name: format_local(datetime.fromisoformat(facts[name]), zone)
+        for name in _TIMES
+        if facts.get(name)
+    }
     lasted = format_runtime(run["duration"]) or None
-    console.print_facts(facts | {"attempt": run["attempt"] or None, "duration": lasted})
+    console.print_facts(facts | times | {"attempt": run["attempt"] or None, "duration": lasted})
     if attempts := run["attempts"]:
         click.echo()
         heading = ("attempt", "started", "ended", "took", "worker", "error")
@@ -172,7 +192,7 @@ def _print_details(run: queries.Shape, zone: str) -> None:
 
 
 def _attempt_cells(attempt: queries.Shape, zone: str) -> list[str]:
-    times = [_whole_second(attempt[name], zone) for name in ("started_at", "finished_at")]
+    times = [whole_second(attempt[name], zone) for name in ("started_at", "finished_at")]
     texts = [printable(attempt[name] or "") for name in ("worker", "error")]
     return [str(attempt["attempt"]), *times, format_runtime(attempt["duration"]), *texts]
 

@@ -10,7 +10,8 @@ import click
 from redis import Redis
 
 from cron_tasks.cli import console
-from cron_tasks.cli.runs import print_runs
+from cron_tasks.cli.run_text import print_runs
+from cron_tasks.jobs.job import Job
 from cron_tasks.registry.registry import RegisteredJob, Registry
 from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.runs import queries
@@ -47,7 +48,7 @@ def show(job_id: str) -> None:
     if found.due is not None:
         start = datetime.fromtimestamp(found.due, UTC)
         ticks = console.list_ticks(job.schedule, start, TICKS, found.skips)
-    upcoming = [format_local(tick, zone) for tick in console.drop_skips(ticks, found.skips)]
+    upcoming = [format_local(tick) for tick in console.drop_skips(ticks, found.skips)]
 
     def print_text() -> None:
         _print_facts(facts)
@@ -69,8 +70,7 @@ def _describe_job(found: RegisteredJob) -> dict[str, Any]:
         "name": job.name,
         "enabled": job.enabled,
         "paused": pause is not None,
-        "pause": pause
-        and {"reason": pause.reason, "since": format_local(pause.since, job.timezone)},
+        "pause": pause and {"reason": pause.reason, "since": format_local(pause.since, _zone(job))},
         "schedule": job.expression,
         "timezone": job.timezone,
         "description": job.schedule.describe(),
@@ -88,10 +88,14 @@ def _read_obstacles(redis: Redis, found: RegisteredJob) -> dict[str, Any]:
     - `rejected`: the errors of its current row. The job is then the last good version.
     - `skips`: the coming ticks that are to be skipped.
     """
-    job_id, zone = found.job.id, found.job.timezone
+    job_id, zone = found.job.id, _zone(found.job)
     ahead = found.coming_skips(time.time())
     errors = [each.errors for each in read_rejected(redis) if each.id == job_id]
     return {"rejected": sum(errors, ()), "skips": tuple(format_local(tick, zone) for tick in ahead)}
+
+
+def _zone(job: Job) -> str:
+    return console.shown_zone(job.timezone)
 
 
 def _print_facts(facts: Mapping[str, Any]) -> None:

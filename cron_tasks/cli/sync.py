@@ -12,7 +12,6 @@ from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.settings import load
 from cron_tasks.sync.outcome import Report
 from cron_tasks.sync.reconciler import Reconciler
-from cron_tasks.text.display import printable
 
 #: Most jobs shown for each kind of change.
 SHOWN = 50
@@ -113,7 +112,8 @@ def _plan_summary(changes: Changes) -> str:
 def _describe(item: Desired | Rejected | str) -> list[str]:
     match item:
         case Desired(job=job):
-            return [f"{job.id}  {printable(job.name, 60)}  {printable(job.expression, 100)}"]
+            name, rule = console.shorten(job.name, 60), console.shorten(job.expression, 100)
+            return [f"{job.id}  {name}  {rule}"]
         case Rejected(id=job_id, place=place, errors=errors):
             return [f"{job_id or '(no id)'}  {place}  {error}" for error in errors]
         case job_id:

@@ -4,6 +4,7 @@ pydantic names the rule that was broken ("Input should be less than or equal to 
 needs to know what was expected and what was found. The first is the `description` of the field.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, get_args
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from cron_tasks.text.display import printable, short_repr
-from cron_tasks.text.suggestions import find_nearest
+from cron_tasks.text.suggestions import find_nearest, suggest_nearest
 
 
 @lru_cache
@@ -80,7 +81,15 @@ def _format_message(kind: str, expected: str, got: Any, context: Mapping[str, An
         return f"{context['message']}, got {short_repr(got)}"
     if kind == "missing":
         return f"is missing; expected {expected}"
-    return f"expected {expected}, got {short_repr(got)}"
+    return f"expected {expected}, got {short_repr(got)}{_suggest(kind, got, context)}"
+
+
+def _suggest(kind: str, got: Any, context: Mapping[str, Any]) -> str:
+    """Return which of some names a person probably meant, as the end of a sentence."""
+    if kind != "literal_error" or not isinstance(got, str):
+        return ""
+    names = re.findall("'([^']+)'", context.get("expected_tags") or context["expected"])
+    return suggest_nearest(got, names)
 
 
 @lru_cache(maxsize=4096)

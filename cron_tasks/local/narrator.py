@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -10,11 +11,13 @@ import click
 import orjson
 
 from cron_tasks.registry.registry import RegisteredJob
+from cron_tasks.runs.wording import describe_outcome
 from cron_tasks.schedules.human import format_distance
-from cron_tasks.text.display import printable
+from cron_tasks.text.display import cell_width, fit, printable, wrap
 
 #: Levels of the log lines to show, with their colours.
 _SHOWN_LEVELS = {"warning": "yellow", "error": "red", "critical": "red"}
+_MARKS = {"ok": ("✓", "green"), "failed": ("✗", "red")}
 #: Fields of every log line. The others are the event's own values.
 _COMMON_FIELDS = frozenset({"timestamp", "level", "event", "logger", "exception"})
 
@@ -24,6 +27,10 @@ class Narrator:
 
     #: Set once the parts are being stopped. Their warnings and errors are then left out.
     ending = False
+
+    def __init__(self, shows_runs: bool = False) -> None:
+        #: Whether each run has a line of its own (`show_run`).
+        self.shows_runs = shows_runs
 
     def show(self, text: str = "") -> None:
         try:
@@ -44,22 +51,39 @@ class Narrator:
             names = ("added", "changed", "removed", "rejected")
             self.show_row("jobs", ", ".join(f"{event[it]:,} {it}" for it in names if event.get(it)))
         elif is_worth_showing(event, is_ready) and not self.ending:
-            self.show_row(
-                name, f"{event['level']} {format_line(text)}", _SHOWN_LEVELS[event["level"]]
-            )
+            if self.shows_runs and event["event"] == "run.finished":
+                return
+            line = f"{event['level']} {format_line(text)}"
+            for part in wrap(line, screen_width() - 12):
+                self.show_row(name, part, _SHOWN_LEVELS[event["level"]])
+                name = ""
 
     def show_upcoming(self, jobs: Iterable[RegisteredJob], now: float) -> None:
         """Show the next tick of each job. `now` is in seconds since the epoch."""
-        room = min(60, shutil.get_terminal_size((120, 24)).columns - 58)
+        room = max(20, min(60, screen_width() - 58))
         self.show("\nNext:")
         for each in jobs:
             tick = each.next or now
             when = f"{datetime.fromtimestamp(tick):%a %H:%M:%S}  {format_distance(tick - now):<14}"
-            name = printable(each.job.name, 24)
-            self.show(
-                f"  {when}  {name:<24}  {printable(each.job.schedule.describe(), max(room, 20))}"
-            )
+            name = fit(printable(each.job.name), 24)
+            name += " " * (24 - cell_width(name))
+            self.show(f"  {when}  {name}  {fit(printable(each.job.schedule.describe()), room)}")
         self.show()
+
+    def show_run(self, run: Mapping[str, Any], name: str) -> None:
+        """Show how a run ended, on one line."""
+        ended = datetime.fromisoformat(run["finished_at"]).astimezone()
+        mark, color = _MARKS.get(run["status"], ("–", "yellow"))
+        outcome = describe_outcome(run, "UTC")
+        room = screen_width() - len("  09:20:40 ✓ ")
+        shown = fit(printable(name), max(24, room - 2 - cell_width(outcome)))
+        text = fit(f"{shown}  {outcome}", room)
+        self.show(f"  {ended:%H:%M:%S} {click.style(mark, fg=color)} {text}")
+
+
+def screen_width() -> int:
+    """Return the width of the terminal. A file gets the whole of what is not laid out."""
+    return shutil.get_terminal_size((120 if sys.stdout.isatty() else 1000, 24)).columns
 
 
 def parse_event(line: str) -> dict[str, Any] | None:

@@ -2,12 +2,15 @@
 
 import os
 import random
+import shlex
+import shutil
 import socket
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 
 from cron_tasks.errors import CronTasksError
 from cron_tasks.local.child import Part
@@ -29,8 +32,7 @@ class Layout:
 
     The parts of a stage start once all parts of the stage before are ready. The parts of an ending
     are stopped once all parts of the ending before have ended. `places` are the addresses and
-    folders to show. `exports` are the variables that commands in another terminal need, since this
-    run chose their values.
+    folders to show. `exports` are the variables that commands in another terminal need.
     """
 
     redis_url: str
@@ -44,7 +46,7 @@ class Layout:
 
 def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Layout:
     """Return the parts to run. Raises CronTasksError if there is no free port."""
-    note = " (deleted at the end; --data FOLDER keeps it)" if home.folder == home.scratch else ""
+    note = " (deleted at the end; keep it with --data)" if home.folder == home.scratch else ""
     places = {"data": f"{home.folder}{note}", "logs": f"{home.folder}/logs"}
     places |= {"redis": settings.masked_redis_url, "rest": settings.rest_url or ""}
     environment = {variable_name("log_format"): "json", "PYTHONUNBUFFERED": "1"}
@@ -60,6 +62,8 @@ def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Lay
         places["redis"] = redis_url = f"redis://default:{password}@127.0.0.1:{port}/0"
         exports[variable_name("redis_url")] = redis_url
     environment |= exports
+    exports |= {variable_name("rest_url"): settings.rest_url} if settings.rest_url else {}
+    exports |= export_path()
     if demo:
         port, jobs = find_free_port(), home.folder / "jobs.json"
         url = f"http://127.0.0.1:{port}"
@@ -77,7 +81,8 @@ def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Lay
         command = [*_PYTHON, "cron_tasks.demo.rest_service", f"--port={port}", f"--jobs={jobs}"]
         rest = [Part("rest", command, "Uvicorn running on", environment)]
         command = [*_PYTHON, "cron_tasks.demo.bot", "--color"]
-        readers = [Part("bot", command, r'"bot\.waiting"', environment, prints_for_people=True)]
+        seen = environment | screen_environment()
+        readers = [Part("bot", command, r'"bot\.waiting"', seen, prints_for_people=True)]
     web, login = f"127.0.0.1:{find_free_port(5555)}", flower_login(home)
     places["flower"] = f"http://{login}@{web}" if login else f"http://{web}"
     beat, first, *others = celery_parts(workers, environment)
@@ -91,6 +96,18 @@ def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Lay
         endings=[[beat, flower, first, *others], [*readers, *rest], store],
         claim=f"{url}/api/cronjobs/" if demo else None,
     )
+
+
+def export_path() -> dict[str, str]:
+    """Return the PATH on which a shell finds the commands of this installation, if it does not."""
+    folder = Path(sys.executable).parent
+    is_found = shutil.which("cron-tasks") == f"{folder / 'cron-tasks'}"
+    return {} if is_found else {"PATH": f"{shlex.quote(str(folder))}:$PATH"}
+
+
+def screen_environment() -> dict[str, str]:
+    """Return the width of the terminal, which a part that writes to a pipe cannot find out."""
+    return {"COLUMNS": f"{shutil.get_terminal_size().columns}"} if sys.stdout.isatty() else {}
 
 
 def embeds_valkey(settings: Settings) -> bool:

@@ -14,6 +14,7 @@ from cron_tasks.local.child import Child
 from cron_tasks.local.home import Home, open_home
 from cron_tasks.local.narrator import Narrator
 from cron_tasks.local.parts import Layout, check_requirements, embeds_valkey, plan_layout
+from cron_tasks.local.run_feed import show_runs
 from cron_tasks.registry.registry import RegisteredJob, Registry
 from cron_tasks.settings import Settings, variable_name
 from cron_tasks.store import keys
@@ -40,7 +41,7 @@ def run_system(settings: Settings, *, demo: bool, workers: int, data: Path | Non
                 f"Leave {variable_name('redis_url')} unset"
             )
     with open_home(data) as place:
-        plan, narrator = plan_layout(demo, workers, settings, place), Narrator()
+        plan, narrator = plan_layout(demo, workers, settings, place), Narrator(not demo)
         for name, where in plan.places.items():
             narrator.show_row(name, where)
         for text in settings.warnings:
@@ -63,6 +64,7 @@ class System:
     children: dict[str, Child] = field(default_factory=dict)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     failure: BaseException | None = None
+    feed: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Run until a signal comes. Raises the error of a part that cannot run."""
@@ -81,6 +83,8 @@ class System:
         for parts in self.plan.endings:
             running = [self.children[part.name] for part in parts if part.name in self.children]
             await asyncio.gather(*(child.stop() for child in running))
+        if self.feed:
+            self.feed.cancel()
         self.narrator.show(f"Stopped in {time.monotonic() - begun:.1f} s.")
         if self.failure:
             raise self.failure
@@ -97,6 +101,9 @@ class System:
                 child.start().add_done_callback(self._note_failure)
             for part in stage:
                 await self.children[part.name].ready.wait()
+            if stage is self.plan.stages[0] and self.narrator.shows_runs:
+                self.feed = asyncio.create_task(show_runs(self.plan.redis_url, self.narrator))
+                self.feed.add_done_callback(self._note_failure)
         text = click.style(f"All ready in {time.monotonic() - begun:.1f} s.", bold=True)
         self.narrator.show(f"\n{text} Ctrl-C stops everything.")
         deadline = time.monotonic() + FIRST_SYNC

@@ -1,6 +1,5 @@
 """What the pages of jobs show: rows of a list, and everything about one job."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from cron_tasks.pages.charts import Mark
 from cron_tasks.registry.registry import RegisteredJob, Registry
 from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.runs import queries
+from cron_tasks.schedules.human import parse_moment
 from cron_tasks.schedules.zones import MICROSECOND
 from cron_tasks.store import keys
 
@@ -181,7 +181,11 @@ def _shown_fields(registered: RegisteredJob) -> dict[str, Any]:
 
 def explain(redis: Redis, job_id: str, at: str) -> str:
     """Return what happened to a job at a time, or why that cannot be answered."""
+    now = datetime.now(UTC)
     try:
-        return explain_at(redis, job_id, at, time.time()).sentence
+        _, answer = explain_at(
+            redis, job_id, lambda zone: parse_moment(at, zone, now).timestamp(), now.timestamp()
+        )
     except ValueError as error:
         return str(error)
+    return answer.sentence

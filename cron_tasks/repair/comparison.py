@@ -178,7 +178,7 @@ class Comparison:
                 with self.redis.pipeline() as pipe:
                     for job_id in ids:
                         pipe.hsetnx(keys.JOBS, job_id, "")
-                    pipe.hdel(keys.SOURCE, "etag", "last_modified")
+                    pipe.hincrby(keys.SOURCE, "doubts", 1)
                     pipe.execute()
             yield Differences(unlisted=len(ids))
 

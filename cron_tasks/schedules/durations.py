@@ -29,14 +29,29 @@ def read_duration(value: object) -> float:
     """
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return value
-    text = value.strip().upper().replace(",", ".") if isinstance(value, str) else ""
-    if re.fullmatch(_NUMBER, text):
-        return float(text)
-    match = _ISO_8601.fullmatch(text) or _UNITS.fullmatch(text)
-    if match and any(match.groups()):
-        weeks, days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
-        return (((weeks * 7 + days) * 24 + hours) * 60 + minutes) * 60 + seconds
+    text = value if isinstance(value, str) else ""
+    if re.fullmatch(_NUMBER, number := _normalize(text)):
+        return float(number)
+    if (seconds := read_span(text)) is not None:
+        return seconds
     raise Fault(
         f"{short_repr(value)} is neither seconds nor an ISO 8601 duration such as PT5M"
         " (years and months have no fixed length)"
     )
+
+
+def read_span(text: str) -> float | None:
+    """Return the seconds of a text with units, such as `1h30m`, `5 min` or `PT90M`, or None.
+
+    `m` is minutes, since months have no fixed length. A number without a unit is not a span.
+    """
+    text = _normalize(text)
+    match = _ISO_8601.fullmatch(text) or _UNITS.fullmatch(text)
+    if match is None or not any(match.groups()):
+        return None
+    weeks, days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    return (((weeks * 7 + days) * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+def _normalize(text: str) -> str:
+    return text.strip().upper().replace(",", ".")

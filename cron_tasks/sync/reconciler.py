@@ -46,6 +46,7 @@ from cron_tasks.sync.state import (
     load_status,
     load_validators,
     note_rival,
+    read_doubts,
     service_of,
     store_outcome,
 )
@@ -181,6 +182,7 @@ class Reconciler:
                 log.error("sync.refused", detail=refusal, changed="nothing")
             return Report("refused", Changes(unchanged=self.registry.count()), refusal)
         repaired = self._repair_registry(clock).counts
+        doubts = read_doubts(self.redis)
         known = None if repaired or force else load_validators(self.redis, self.settings)
         report, validators = self._read_list(force, known)
         if report.state == "ok" and not report.not_modified:
@@ -188,7 +190,9 @@ class Reconciler:
             last_read = before.last_read if fence.generation else None
             self._apply_changes(report.changes, clock, last_read, progress, fence)
         result = report.state, report.detail
-        store_outcome(self.redis, self.settings, fence, clock(), begun, result, validators, before)
+        store_outcome(
+            self.redis, self.settings, fence, clock(), begun, result, validators, doubts, before
+        )
         log_report(report, before, self.settings)
         return report
 

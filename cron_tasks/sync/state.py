@@ -100,6 +100,8 @@ def load_validators(redis: Redis, settings: Settings) -> Validators | None:
     etag, modified = stored.get("etag") or None, stored.get("last_modified") or None
     if not (etag or modified) or stored.get("read_as") != _read_as(settings):
         return None
+    if stored.get("vouched", "") != stored.get("doubts", ""):
+        return None
     with redis.pipeline(transaction=False) as pipe:
         pipe.exists(keys.GENERATION)
         pipe.exists(keys.SCHEDULE)
@@ -108,6 +110,15 @@ def load_validators(redis: Redis, settings: Settings) -> Validators | None:
         generation, schedule, jobs, rejected = pipe.execute()
     whole = [stored.get("jobs"), stored.get("rejected")] == [str(jobs), str(rejected)]
     return Validators(etag, modified) if generation and schedule and whole else None
+
+
+def read_doubts(redis: Redis) -> str:
+    """Return how often the registry was changed by anything but a sync ("" for never).
+
+    Each of these changes needs a sync that reads the list. A sync that ran meanwhile may not have
+    seen it, so its validators do not count.
+    """
+    return cast("str | None", redis.hget(keys.SOURCE, "doubts")) or ""
 
 
 def find_drift(redis: Redis) -> tuple[bool, bool]:
@@ -128,12 +139,14 @@ def store_outcome(
     last_read: float | None,
     status: tuple[State, str],
     validators: Validators | None,
+    doubts: str,
     before: SourceStatus,
 ) -> None:
     """Store the outcome of a sync that ends at `now`.
 
-    `last_read` is when its read began, if the read succeeded. `before` is the status before the
-    sync. Raises WriteRefused if `fence` no longer holds.
+    `last_read` is when its read began, if the read succeeded. `doubts` are those before the list
+    was read, and `before` is the status before the sync. Raises WriteRefused if `fence` no longer
+    holds.
     """
     state, detail = status
     fields: dict[str, Any] = {"last_attempt": now, "state": state, "detail": detail}
@@ -144,6 +157,7 @@ def store_outcome(
         fields |= {"read_as": _read_as(settings), "owner": service_of(settings)}
         fields["etag"] = (validators and validators.etag) or ""
         fields["last_modified"] = (validators and validators.last_modified) or ""
+        fields["vouched"] = doubts
     built_at = repr(now) if state == "ok" else ""
     _store_outcome(redis, built_at=built_at, fields=list(fields.items()), **fence.values)
 

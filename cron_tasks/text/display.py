@@ -51,6 +51,35 @@ def sort_key(job_id: str) -> tuple[bool, int, str]:
     return not number, int(job_id) if number else 0, job_id
 
 
+def cell_width(text: str) -> int:
+    """Return the columns of a terminal that a text takes. Chinese and emoji take two."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def fit(text: str, width: int) -> str:
+    """Return `text`, cut so that it takes at most `width` columns of a terminal."""
+    if cell_width(text) <= width:
+        return text
+    from rich.cells import set_cell_size
+
+    return set_cell_size(text, width - 1).rstrip() + "…"
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Return `text` as lines of at most `width` columns, broken between words where possible."""
+    if cell_width(text) <= width:
+        return [text]
+    from rich.console import Console
+    from rich.text import Text
+
+    lines = Text(text).wrap(Console(width=width), width, overflow="fold")
+    return [line.plain.rstrip() for line in lines]
+
+
 def is_utf8(text: str) -> bool:
     """Return whether a text from Redis was valid UTF-8. Other bytes are read as surrogates."""
     return not any("\udc80" <= char <= "\udcff" for char in text)

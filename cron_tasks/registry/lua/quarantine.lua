@@ -12,9 +12,9 @@ if job_id ~= '' then
         redis.call('ZADD', account_prefix .. job_id, due, line)
         redis.call('EXPIRE', account_prefix .. job_id, audit_ttl)
     end
-    -- Without a fingerprint, and without validators for a conditional request, the next sync
-    -- reads the list and writes the job again, or removes it.
+    -- Without a fingerprint, and with a doubt about the registry, the next sync reads the list and
+    -- writes the job again, or removes it. A sync that runs now may have looked at it before.
     redis.call('HSET', jobs, job_id, '')
-    redis.call('HDEL', source, 'etag', 'last_modified')
+    redis.call('HINCRBY', source, 'doubts', 1)
 end
 return 1
