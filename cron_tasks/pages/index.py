@@ -211,8 +211,11 @@ def select(
     Every word of `query` has to occur in the id or the name.
     """
     found: Iterable[IndexedJob] = _search(snapshot, query.casefold().split()[:MOST_WORDS])
-    if ids is not None:
+    if ids is not None and query:
         found = [job for job in found if job.id in ids]
+    elif ids is not None:
+        known = (snapshot.jobs.get(job_id) for job_id in ids)
+        found = sorted(filter(None, known), key=lambda job: sort_key(job.id))
     if tag:
         found = [job for job in found if tag in job.tags]
     match state:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 
 import orjson
 from redis import Redis
@@ -12,6 +12,7 @@ from redis import Redis
 from cron_tasks.audit.account_reader import read_accounts
 from cron_tasks.audit.asking import explain_at
 from cron_tasks.audit.job_account import Version
+from cron_tasks.errors import UnknownJob
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.pages import charts
 from cron_tasks.pages.charts import Mark
@@ -108,8 +109,11 @@ def _known_since(since: Any, oldest: Any) -> float:
 
 def read_job(redis: Redis, job_id: str, now: float) -> JobPage:
     """Read everything about a job. Raises UnknownJob."""
-    Registry(redis).get_job(job_id)
-    (row,) = read_rows(redis, [job_id], now)
+    rows = read_rows(redis, [job_id], now)
+    if not rows:
+        Registry(redis).get_job(job_id)  # It raises UnknownJob, or says what cannot be read.
+        raise UnknownJob(f"job {job_id} was removed just now")
+    row = rows[0]
     (account,) = read_accounts(redis, [job_id], range(0), {})
     ended = {run["run_id"]: run for run in _list_ended(redis, job_id)}
     newest_first = sorted(ended.values(), key=lambda run: str(run["scheduled_for"]), reverse=True)
@@ -152,8 +156,12 @@ def _find_open(redis: Redis, registered: RegisteredJob, now: float) -> list[RunI
 
 def _list_ended(redis: Redis, job_id: str) -> list[queries.Shape]:
     """Return the last runs, and the last ticks that did not end ok, which are kept for longer."""
-    history = _read_records(redis.lrange(keys.HISTORY_PREFIX + job_id, 0, KEPT_RUNS - 1))
-    lines = cast("list[str]", redis.zrevrange(keys.ACCOUNT_PREFIX + job_id, 0, ACCOUNTED - 1))
+    with redis.pipeline(transaction=False) as pipe:
+        pipe.lrange(keys.HISTORY_PREFIX + job_id, 0, KEPT_RUNS - 1)
+        pipe.zrevrange(keys.ACCOUNT_PREFIX + job_id, 0, ACCOUNTED - 1)
+        past, lines = pipe.execute(raise_on_error=False)
+    history = _read_records(past)
+    lines = lines if isinstance(lines, list) else []
     known = {run["run_id"] for run in history}
     others = map(queries.read_record, queries.skip_stretches(lines))
     return history + [run for run in others if run["run_id"] not in known]
