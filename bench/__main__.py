@@ -11,8 +11,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 BENCHES = (
     "reconcile",
+    "million",
     "storm",
     "latency",
+    "changes",
     "scale",
     "failover",
     "http",

@@ -20,14 +20,17 @@ from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.report.reporter import Reporter, keep_reporting
+from cron_tasks.rest.files import path_of
 from cron_tasks.runs.outcomes import Result
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect
+from cron_tasks.sync.follower import Follower, keep_following
 from cron_tasks.sync.reconciler import Reconciler
 from cron_tasks.text.display import printable
 from cron_tasks.text.output import render_output
 from cron_tasks.worker import inflight, watchdog
 from cron_tasks.worker.batch import run_in_turn
+from cron_tasks.worker.batches import BatchRunner
 from cron_tasks.worker.conclusions import Concluder
 from cron_tasks.worker.delegation import Handed, describe_task_error, send_task
 from cron_tasks.worker.runner import Runner
@@ -51,6 +54,7 @@ def sync_jobs(ids: list[str | int] | str | int | None = None) -> dict[str, Any]:
     """
     ids = [ids] if isinstance(ids, str | int) else ids
     _report_from(os.getpid())
+    _follow_from(os.getpid())
     with _in_service():
         report = Reconciler(_connect_redis(), settings).sync(time.time, ids=ids)
         _service.check()
@@ -87,6 +91,14 @@ def run_chunk(self: Task[..., Any], run_ids: list[str], quick: bool = True) -> s
         results = run(runs) if quick else run_in_turn(runs, run, alone)
     failed = list(results.values()).count("failed")
     return f"{len(results)} of {len(run_ids)} ticks run" + (f" ({failed} failed)" if failed else "")
+
+
+@app.task(name=keys.BATCH_TASK, bind=True)
+def run_batch(self: Task[..., Any], batch_id: str) -> str:
+    """Run the plain ticks of a batch of the ledger."""
+    batches = _get_batches(self.request.hostname or "")
+    with _in_service():
+        return batches.run(batch_id)
 
 
 @contextmanager
@@ -163,9 +175,31 @@ def _report_from(_pid: int) -> None:
         ).start()
 
 
+@cache
+def _follow_from(_pid: int) -> None:
+    """Follow the feed of changes from a thread for as long as this process lives.
+
+    Beat requests a sync if there is a feed and no process follows it.
+    """
+    if path_of(settings) is None:
+        follower = Follower(_connect_redis(), settings, time.time)
+        threading.Thread(target=keep_following, args=[follower], name="feed", daemon=True).start()
+
+
 def _get_runner(hostname: str) -> Runner:
     _report_from(os.getpid())
     return _process_runner(os.getpid(), hostname)
+
+
+def _get_batches(hostname: str) -> BatchRunner:
+    _report_from(os.getpid())
+    return _process_batches(os.getpid(), hostname)
+
+
+@cache
+def _process_batches(pid: int, hostname: str) -> BatchRunner:
+    """Make one for each process, as `_process_runner` does."""
+    return BatchRunner(_process_runner(pid, hostname), _connect_redis())
 
 
 @cache

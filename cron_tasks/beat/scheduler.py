@@ -9,14 +9,16 @@ import structlog
 from kombu.exceptions import BatchPublishError, OperationalError  # type: ignore[attr-defined]
 from redis.exceptions import RedisError
 
-from cron_tasks.beat.due import Batch, Page, Row, judge_page, read_page
+from cron_tasks.beat.due import Judged, Page, judge_page, read_page
 from cron_tasks.beat.files import EVERY as FILES_EVERY
 from cron_tasks.beat.files import FileWatch
+from cron_tasks.beat.known import KnownJobs
 from cron_tasks.beat.leadership import Leadership
 from cron_tasks.beat.lookahead import Lookahead
 from cron_tasks.beat.pokes import Pokes
 from cron_tasks.beat.publisher import Publisher
 from cron_tasks.beat.redbeat import EntryScheduler
+from cron_tasks.beat.rows import Row
 from cron_tasks.beat.sweeper import sweep_overdue
 from cron_tasks.broker.presence import count_slots
 from cron_tasks.celery import LEADER_TTL, settings, touch_alive_file
@@ -26,6 +28,7 @@ from cron_tasks.repair.comparison import Comparison
 from cron_tasks.rest.files import path_of
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect, is_wrong_type
+from cron_tasks.store.paging import pages
 
 log = structlog.get_logger("cron_tasks.beat")
 
@@ -61,6 +64,7 @@ class Scheduler(EntryScheduler):
         self.leadership = Leadership(self.redis, LEADER_TTL)
         self.ledger = Ledger(self.redis, settings)
         self._lookahead = Lookahead()
+        self._known = KnownJobs(settings.misfire_grace)
         self._state = "starting"
         self._clock_offset = self.clock() - time.monotonic()
         self._sweep_after = 0.0
@@ -103,6 +107,7 @@ class Scheduler(EntryScheduler):
             self._enter("leading")
         if self._lookahead.token != self.leadership.token:
             self._lookahead = Lookahead(self.leadership.token)
+            self._known = KnownJobs(settings.misfire_grace)
         now = self.clock()
         page = self._fire_due(now)
         if not page.is_complete:
@@ -157,25 +162,34 @@ class Scheduler(EntryScheduler):
 
     def _fire_due(self, now: float) -> Page:
         """Fire all that is due. Return the last page that was read, which is empty."""
-        for batch in self._lookahead.take(now):
-            self._advance(batch, now)
+        for judged in self._lookahead.take(now):
+            self._advance(judged, now)
         while True:
-            page = read_page(self.redis, now)
-            if not page.rows:
+            page = read_page(self.redis, now, known=self._known)
+            if not page.size:
                 return page
-            batch = judge_page(page, now, settings, self._keep_lead)
-            for row in batch.foreign:
+            judged = judge_page(page, now, settings, self._keep_lead)
+            for row in judged.foreign:
                 self._fire_foreign(row, now)
-            for row, error in batch.broken:
+            for row, error in judged.broken:
                 self._quarantine(row, error)
-            self._advance(batch, now)
+            self._advance(judged, now)
 
-    def _advance(self, batch: Batch, now: float) -> None:
-        if batch.advances:
-            token = self.leadership.token or ""
-            opened = self.ledger.advance(token, now, batch.advances, batch.edits)
-            self._publisher.send_ticks([batch.ticks[run_id] for run_id in opened])
-        self._keep_lead()
+    def _advance(self, judged: Judged, now: float) -> None:
+        token = self.leadership.token or ""
+        for page in pages(judged.advances):
+            opened = self.ledger.advance(token, now, page, judged.edits)
+            self._publisher.send_ticks([judged.ticks[run_id] for run_id in opened])
+            self._keep_lead()
+        for departure in judged.departures:
+            for part in self._publisher.split(departure):
+                batch_id = part.make_id()
+                left = self.ledger.advance_batch(token, now, batch_id, part, judged.edits)
+                # Their entries are not as they were known.
+                self._known.forget(left)
+                if len(left) < part.size:
+                    self._publisher.send_batch(batch_id, part.options)
+                self._keep_lead()
 
     def _keep_lead(self) -> None:
         if not self.leadership.hold():
@@ -185,7 +199,7 @@ class Scheduler(EntryScheduler):
         """Judge a page of what is due next, if there is time for it. Return whether there was."""
         if not self._lookahead.prepare(due, self.clock()):
             return False
-        page = read_page(self.redis, due, self._lookahead.last)
+        page = read_page(self.redis, due, self._lookahead.last, self._known)
         self._lookahead.add(page, judge_page(page, due, settings, self._keep_lead))
         return True
 

@@ -34,6 +34,7 @@ def sweep_overdue(
     `count_waiting` returns how many messages wait in a queue (None: the default one), `publish`
     sends messages for runs, and `revoke` ends Celery tasks by their ids.
     """
+    _sweep_batches(ledger, now, settings.misfire_grace, count_waiting)
     page = ledger.overdue(now, PAGE)
     if not page:
         return False
@@ -57,6 +58,17 @@ def sweep_overdue(
     ledger.hand_back(now, sent, sent_again=True)
     _log(decisions, len(lost))
     return len(page) == PAGE
+
+
+def _sweep_batches(
+    ledger: Ledger, now: float, grace: float, count_waiting: Callable[[str | None], int]
+) -> None:
+    """Turn overdue batches into single runs, if they are too late or their message was lost."""
+    for batch in ledger.overdue_batches(now):
+        if now - batch.fire_time > grace or not count_waiting(batch.queue):
+            ledger.take_out(batch.run_ids)
+        else:
+            ledger.wait_for(batch, now)
 
 
 def _await_outcomes(

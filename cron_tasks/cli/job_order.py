@@ -1,23 +1,77 @@
 """Choose which jobs `jobs list` shows, and their order. Pure."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from heapq import nsmallest
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
+from cron_tasks.jobs.job import Job
 from cron_tasks.registry.registry import RegisteredJob
+<<<<<<< HEAD
 from cron_tasks.text.display import sort_key
+=======
+from cron_tasks.store.paging import PAGE
+>>>>>>> main
 
 #: A job with the record of its last run, if it has one.
 Listed = tuple[RegisteredJob, str | None]
 
 
-def is_found(listed: Listed, text: str) -> bool:
-    """Return whether the id or the name of a job contains `text`, in any case."""
-    job, wanted = listed[0].job, text.casefold()
-    return wanted in job.id.casefold() or wanted in job.name.casefold()
+class Filter(NamedTuple):
+    """Which jobs are shown: those with a tag, and with a text in id or name. None means all."""
+
+    tag: str | None
+    text: str | None
+
+    def __bool__(self) -> bool:
+        return bool(self.tag or self.text)
+
+    def matches(self, job: Job | None) -> bool:
+        """Return whether to show a job. One that is not known matches only a filter for all."""
+        if not self:
+            return True
+        if job is None or (self.tag and self.tag not in job.tags):
+            return False
+        text = (self.text or "").casefold()
+        return text in job.id.casefold() or text in job.name.casefold()
 
 
+<<<<<<< HEAD
+=======
+def by_id(job_id: str) -> tuple[bool, int, str]:
+    """Sort numbers in their order, then names."""
+    number = job_id.isascii() and job_id.isdigit()
+    return not number, int(job_id) if number else 0, job_id
+
+
+def sort_lazily(job_ids: Iterable[str]) -> Iterator[str]:
+    """Yield ids in their order. The first page comes before the rest is sorted.
+
+    Sorting a million ids takes seconds. Numbers are first told apart by their length, because a
+    longer number comes later.
+    """
+    groups: dict[int, list[str]] = {}
+    names: list[str] = []
+    for job_id in job_ids:
+        if job_id.isascii() and job_id.isdigit():
+            groups.setdefault(len(job_id.lstrip("0")), []).append(job_id)
+        else:
+            names.append(job_id)
+    for length in sorted(groups):
+        yield from _sort_group(groups.pop(length))
+    yield from _sort_group(names)
+
+
+def _sort_group(job_ids: list[str]) -> Iterator[str]:
+    first = nsmallest(PAGE, job_ids, key=by_id)
+    yield from first
+    if len(first) < len(job_ids):
+        job_ids.sort(key=by_id)
+        yield from job_ids[len(first) :]
+
+
+>>>>>>> main
 def _by_next(listed: Listed) -> float:
     """Sort by the next fire time, the soonest first. Jobs without one come last."""
     job = listed[0]

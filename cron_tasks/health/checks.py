@@ -83,6 +83,12 @@ CHECKS: Mapping[str, Check] = {
     "redis persistence": Check(
         redis_checks.check_persistence, "warn", "Run `CONFIG SET appendonly yes` in Redis"
     ),
+    "redis memory": Check(
+        redis_checks.check_memory,
+        "warn",
+        "Set it in the configuration of Redis, and with `CONFIG SET`. "
+        "It counts for jobs that are written afterwards",
+    ),
     "clock": Check(redis_checks.check_clock, "warn", "Synchronise the clocks by NTP"),
     "rest service": Check(
         service_checks.check_rest_service,
@@ -94,6 +100,12 @@ CHECKS: Mapping[str, Check] = {
         service_checks.check_last_sync,
         "fail",
         "Beat requests each sync and a worker runs it. Check that both are running",
+    ),
+    "feed": Check(
+        service_checks.check_feed,
+        "warn",
+        "Edits count by pokes and with each read of the list all the same. Read the log of the "
+        "workers. A proxy has to let a request wait for 30 s",
     ),
     "rows": Check(service_checks.check_rows, "warn", _REASONS),
     "jobs": Check(

@@ -8,7 +8,6 @@ import orjson
 
 from cron_tasks.broker.depth import QUEUE_FULL, Backlog, read_backlogs
 from cron_tasks.health.beat_checks import LATE
-from cron_tasks.health.needs import name_jobs
 from cron_tasks.health.system import Result, System
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.schedules.human import format_duration
@@ -35,7 +34,7 @@ def check_job_queues(system: System) -> Result:
     unread = system.needs.run_queues.keys() - system.queues_of_our_workers
     if not unread:
         return Result(True, "Each job's queue has a worker")
-    texts = (f"{each} of {name_jobs(system.needs.run_queues[each])}" for each in sorted(unread))
+    texts = (f"{each} of {system.needs.run_queues[each]}" for each in sorted(unread))
     start = f"Start a worker with `celery -A cron_tasks worker -Q {','.join(sorted(unread))}`"
     return Result(False, "No worker consumes " + "; ".join(texts), start)
 
@@ -46,7 +45,7 @@ def check_task_queues(system: System) -> Result:
     unread = sorted(system.needs.task_queues.keys() - consumed)
     if not unread:
         return Result(True, "Each queue of a task has a worker")
-    texts = (f"{each}, the tasks of {name_jobs(system.needs.task_queues[each])}" for each in unread)
+    texts = (f"{each}, the tasks of {system.needs.task_queues[each]}" for each in unread)
     return Result(False, "No worker consumes " + "; ".join(texts))
 
 

@@ -42,7 +42,7 @@ class Concluder:
         came twice.
         """
         run_id = RunId.stored(handed.run_id)
-        tick = self._wait_for_redis(lambda: read_open_run(self.ledger.redis, run_id))
+        tick = self.wait_for_redis(lambda: read_open_run(self.ledger.redis, run_id))
         if tick is None or tick.state != handed.state:
             return _log_ignored(handed)
         by = Attempt(tick.attempt, handed.started_at, self.clock(), worker)
@@ -80,9 +80,9 @@ class Concluder:
         return conclude(run, tick, result, by, self.settings, random.random())
 
     def _finish(self, outcomes: Sequence[Outcome]) -> list[RunId]:
-        return self._wait_for_redis(lambda: self.ledger.finish(self.clock(), outcomes))
+        return self.wait_for_redis(lambda: self.ledger.finish(self.clock(), outcomes))
 
-    def _wait_for_redis(self, step: Callable[[], T]) -> T:
+    def wait_for_redis(self, step: Callable[[], T]) -> T:
         """Repeat a step while Redis is unavailable, for as long as the claims may hold."""
         give_up = self.clock() + LEASE
         while True:
@@ -108,6 +108,12 @@ def log_ended(results: dict[RunId, Result]) -> None:
     if len(results) > 1:
         count = Counter[str](result.status for result in results.values())
         log.info("runs.finished", **count)
+
+
+def log_ok(runs: int) -> None:
+    """Log a line for the runs of a batch, which ended ok."""
+    if runs:
+        log.info("runs.finished", ok=runs)
 
 
 def _log_fields(result: Result) -> dict[str, str]:

@@ -124,7 +124,7 @@ class Runner(Concluder):
         quick = job.action.type == "notify"
         if refused is None and not quick and self.service.reason:
             ticks = [(claim.run_id, claim.state)]
-            self._wait_for_redis(lambda: self.ledger.hand_back(self.clock(), ticks))
+            self.wait_for_redis(lambda: self.ledger.hand_back(self.clock(), ticks))
             return None
         if refused is None and isinstance(job.action, TaskAction):
             refused, claim = self._hand_over(run, claim, job.action, started)

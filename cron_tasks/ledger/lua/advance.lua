@@ -6,10 +6,11 @@
 -- Returns the run ids that were not opened.
 --
 -- `upcoming` is '' for an entry without a further fire time. `flags` are those of its runs.
---! keys leader_lock schedule open deadlines recent edits
+--! keys leader_lock schedule open deadlines recent edits fired
+--! prefixes job_entry
 --! args token pending_until read_edit history_ttl
 --! rows entries(entry score upcoming meta flags run_ids(run_id) unfired(job_id fire_time record skip queue message))
---! uses ledger/state ledger/older ledger/open_pending ledger/record_unfired
+--! uses ledger/state ledger/older ledger/open_pending ledger/record_unfired ledger/settle_fired
 if redis.call('GET', leader_lock) ~= token then
     return redis.error_reply('REFUSED another beat leads')
 end
@@ -19,6 +20,15 @@ local keys = {}
 for n, entry in entries() do keys[n] = entry end
 local scores = redis.call('ZMSCORE', schedule, unpack(keys))
 local all_exist = redis.call('EXISTS', unpack(keys)) == #keys
+
+-- What batches have fired of these entries counts, too.
+if redis.call('EXISTS', fired) == 1 then
+    local job_ids = {}
+    for n, entry in ipairs(keys) do job_ids[n] = string.sub(entry, #job_entry_prefix + 1) end
+    for n, last in ipairs(redis.call('HMGET', fired, unpack(job_ids))) do
+        if last then settle_fired(job_ids[n], keys[n]) end
+    end
+end
 
 -- Return whether an entry is still as beat has read it.
 local function is_current(n, entry, score)
@@ -38,18 +48,18 @@ for n, entry, score, upcoming, meta, flags, run_ids, unfired in entries() do
             local size = #moved
             moved[size + 1], moved[size + 2] = upcoming, entry
         end
-        local fired = redis.call('HGET', entry, 'fired') or ''
+        local last = redis.call('HGET', entry, 'fired') or ''
         local state = flags == '' and plain or write_state(PENDING, 1, flags, '')
         for _, run_id in each_run_ids(run_ids) do
-            if fired == '' or older(fired, run_id) then
+            if last == '' or older(last, run_id) then
                 local size = #opened + 1
-                opened[size], states[size], predecessors[size] = run_id, state, fired
-                fired = run_id
+                opened[size], states[size], predecessors[size] = run_id, state, last
+                last = run_id
             else
                 refused[#refused + 1] = run_id
             end
         end
-        redis.call('HSET', entry, 'meta', meta, 'fired', fired)
+        redis.call('HSET', entry, 'meta', meta, 'fired', last)
         for _, job_id, fire_time, record, skip, queue, message in each_unfired(unfired) do
             record_unfired(job_id, fire_time, record, skip, queue, message)
             records[#records + 1] = record
