@@ -20,6 +20,7 @@ from cron_tasks.broker.transport import EventsTogether, Unacknowledged, make_wor
 from cron_tasks.errors import SettingsError
 from cron_tasks.jobs import plugins
 from cron_tasks.jobs.queues import QueuesInUse, QueueUse
+from cron_tasks.metrics import serving
 from cron_tasks.settings import Settings, load
 from cron_tasks.store import keys
 from cron_tasks.store.client import TIMEOUT
@@ -115,8 +116,13 @@ app.conf.update(make_configuration(settings))
 app.steps["consumer"].add(EventsTogether)
 app.steps["worker"].add("cron_tasks.broker.beside:SyncBeside")
 logs.install_for_celery()
+serving.serve_from_signals(settings)
 if (command := click.get_current_context(silent=True)) and command.invoked_subcommand == "flower":
-    # By name, since the pages are built on the app and on all that it uses.
+    from cron_tasks.flower.metrics import serve_metrics
+
+    serve_metrics(settings)
+    # By name, since the pages are built on the app and on all that it uses. What is added last
+    # comes first: the check of who may reach Flower.
     symbol_by_name("cron_tasks.pages.install:install_pages")()
 
 

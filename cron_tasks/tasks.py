@@ -26,6 +26,7 @@ from cron_tasks.store import keys
 from cron_tasks.store.client import connect
 from cron_tasks.sync.follower import Follower, keep_following
 from cron_tasks.sync.reconciler import Reconciler
+from cron_tasks.telemetry import logs
 from cron_tasks.text.display import printable
 from cron_tasks.text.output import render_output
 from cron_tasks.worker import inflight, watchdog
@@ -77,7 +78,7 @@ def run_job(self: Task[..., Any], job_id: str | int) -> str:
             # Celery logs what a task `throws` as INFO, and anything else with a traceback.
             log.error("job.unknown", job_id=printable(job_id, 200), error=str(error))  # noqa: TRY400
             raise
-    with _in_service():
+    with _in_service(), logs.bind(job_id=job_id, run_id=run_id):
         return f"{run_id} {runner.run([run_id]).get(run_id, 'was no longer waiting')}"
 
 
@@ -143,7 +144,8 @@ def task_failed(
 
 
 def _conclude_run(handed: dict[str, Any], result: Result, worker: str | None) -> str:
-    return f"{handed['run_id']} {_get_runner('').end(Handed(**handed), result, worker)}"
+    with logs.bind(run_id=handed["run_id"]):
+        return f"{handed['run_id']} {_get_runner('').end(Handed(**handed), result, worker)}"
 
 
 @cache

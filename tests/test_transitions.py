@@ -149,7 +149,7 @@ class World:
         batch, edits = found
         line = write_line(batch.fire_time, self.now, self.now, "w")
         told = {"queue:x": [(job_id, b"told") for job_id in batch.job_ids]}
-        return self.ledger.conclude(batch, edits, self.now, line, told)
+        return self.ledger.conclude(batch, edits, self.now, self.now, line, told)
 
     def claim(self, run_id: RunId, holder: str = "w#1") -> Claim | None:
         found = self.ledger.claim(holder, self.now, [run_id])

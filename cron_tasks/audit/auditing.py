@@ -1,11 +1,11 @@
 """Audit pages of jobs: read their accounts and count how their ticks ended."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from redis import Redis
 
-from cron_tasks.audit.account_reader import days_between, read_accounts
+from cron_tasks.audit.account_reader import OpenTicks, days_between, read_accounts
 from cron_tasks.audit.job_account import JobAccount
 from cron_tasks.audit.tally import Tally, audit_job
 
@@ -13,7 +13,7 @@ from cron_tasks.audit.tally import Tally, audit_job
 def audit_page(
     redis: Redis,
     page: Iterable[str],
-    opened: Mapping[str, str],
+    opened: OpenTicks,
     begin: float,
     until: float,
     look: Callable[[JobAccount], None] = lambda _: None,

@@ -10,6 +10,7 @@ from cron_tasks.beat.rows import Row, parse_definition, parse_object, read_rows
 from cron_tasks.beat.skipped import conclude_skipped
 from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.batch import Departure
+from cron_tasks.ledger.counting import count_missed
 from cron_tasks.ledger.records import Advance
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.tick import Due
@@ -20,8 +21,10 @@ from cron_tasks.schedules import Schedule
 from cron_tasks.schedules.catchup import (
     FireTimes,
     Firing,
+    Missed,
     WithoutSkipped,
     apply_catchup,
+    count_fire_times,
     fire_all,
     select_fire_times,
 )
@@ -156,9 +159,10 @@ def judge_row(
         in_turn=in_turn,
     )
     if firing.missed:
-        job = Job.from_document(row.job or "")
-        advance.missed_from = firing.missed.first
-        advance.missed, advance.message = record_missed(job, firing.missed, now, settings)
+        job, missed = Job.from_document(row.job or ""), firing.missed
+        advance.missed_from = missed.first
+        advance.missed, advance.message = record_missed(job, missed, now, settings)
+        advance.missed_counts = count_missed(missed.reason, _count(schedule, missed, to_skip))
     if to_skip:
         advance.skipped = conclude_skipped(Job.from_document(row.job or ""), to_skip, now, settings)
     return advance, ticks
@@ -182,3 +186,9 @@ def _fire(
     else:
         firing = apply_catchup(kept, due, now, Job.from_document(row.job or "").catchup, grace)
     return firing, [tick for tick in to_skip if firing.next is None or tick < firing.next]
+
+
+def _count(schedule: Schedule, missed: Missed, to_skip: Sequence[float]) -> int:
+    """Return how many fire times are missed. Those that are skipped count by themselves."""
+    skipped = sum(missed.first <= tick <= missed.last for tick in to_skip)
+    return count_fire_times(schedule, missed.first, missed.last) - skipped

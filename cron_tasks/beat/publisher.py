@@ -33,13 +33,22 @@ REVOKE_WITHIN = 60.0
 class Publisher:
     """Publishes through one kombu producer, in batches.
 
-    `count_slots` returns how many runs the workers can do at the same time.
+    `count_slots` returns how many runs the workers can do at the same time. `note_queue` is called
+    with each queue that a job names, once.
     """
 
-    def __init__(self, app: Celery, producer: Producer, count_slots: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        app: Celery,
+        producer: Producer,
+        count_slots: Callable[[], int],
+        note_queue: Callable[[str], object] = lambda _: None,
+    ) -> None:
         self.app = app
         self.producer = producer
         self.count_slots = count_slots
+        self.note_queue = note_queue
+        self._noted = set[str]()
         self._full: dict[str | None, tuple[float, bool]] = {}
 
     def request_sync(self) -> None:
@@ -60,9 +69,15 @@ class Publisher:
         with self.producer.batch():  # type: ignore[attr-defined]
             for ticks in alike.values():
                 options = ticks[0].options
-                if not self._is_full(options.get("queue")):
+                self._note(queue := options.get("queue"))
+                if not self._is_full(queue):
                     for batch in pages(ticks, _batch_size(ticks, slots)):
                         self._send_batch(batch, options)
+
+    def _note(self, queue: str | None) -> None:
+        if queue is not None and queue not in self._noted:
+            self.note_queue(queue)
+            self._noted.add(queue)
 
     def split(self, departure: Departure) -> Iterator[Departure]:
         """Split plain ticks into parts, one for each batch, so that every slot is busy."""
@@ -71,7 +86,8 @@ class Publisher:
 
     def send_batch(self, batch_id: str, options: Mapping[str, Any]) -> None:
         """Send a hint for a batch of the ledger, unless its queue is full."""
-        if not self._is_full(options.get("queue")):
+        self._note(queue := options.get("queue"))
+        if not self._is_full(queue):
             self._send(keys.BATCH_TASK, [batch_id], {**options, "task_id": batch_id})
 
     def revoke(self, task_ids: Sequence[str]) -> None:

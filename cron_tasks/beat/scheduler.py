@@ -20,9 +20,10 @@ from cron_tasks.beat.publisher import Publisher
 from cron_tasks.beat.redbeat import EntryScheduler
 from cron_tasks.beat.rows import Row
 from cron_tasks.beat.sweeper import sweep_overdue
-from cron_tasks.broker.presence import count_slots
+from cron_tasks.broker.presence import BeatPresence, count_slots
 from cron_tasks.celery import LEADER_TTL, settings, touch_alive_file
 from cron_tasks.ledger.ledger import LEASE, Ledger, LockLost
+from cron_tasks.metrics.queues import note_run_queue
 from cron_tasks.registry.quarantine import quarantine_entry
 from cron_tasks.repair.comparison import Comparison
 from cron_tasks.rest.files import path_of
@@ -64,6 +65,7 @@ class Scheduler(EntryScheduler):
         self.leadership = Leadership(self.redis, LEADER_TTL)
         self.ledger = Ledger(self.redis, settings)
         self._lookahead = Lookahead()
+        self._presence = BeatPresence(self.redis)
         self._known = KnownJobs(settings.misfire_grace)
         self._state = "starting"
         self._clock_offset = self.clock() - time.monotonic()
@@ -82,6 +84,7 @@ class Scheduler(EntryScheduler):
         try:
             is_leading = self.leadership.hold()
             touch_alive_file()
+            self._presence.announce(self.clock())
             if is_leading:
                 return self._lead()
             self._enter("standing_by")
@@ -94,6 +97,7 @@ class Scheduler(EntryScheduler):
 
     def close(self) -> None:
         self.leadership.release()
+        self._presence.leave()
         super().close()
         self._pokes.close()
 
@@ -107,6 +111,7 @@ class Scheduler(EntryScheduler):
             self._enter("leading")
         if self._lookahead.token != self.leadership.token:
             self._lookahead = Lookahead(self.leadership.token)
+            self.ledger.add_to_counters({"leader_changes_total": 1})
             self._known = KnownJobs(settings.misfire_grace)
         now = self.clock()
         page = self._fire_due(now)
@@ -248,7 +253,12 @@ class Scheduler(EntryScheduler):
 
     @cached_property
     def _publisher(self) -> Publisher:
-        return Publisher(self.app, self.producer, lambda: count_slots(self.redis, self.clock()))
+        return Publisher(
+            self.app,
+            self.producer,
+            lambda: count_slots(self.redis, self.clock()),
+            lambda queue: note_run_queue(self.redis, queue),
+        )
 
     def _enter(self, state: str, **why: Any) -> None:
         """Log a change of state, once."""

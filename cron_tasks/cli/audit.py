@@ -7,21 +7,9 @@ from typing import Any
 
 import click
 
-<<<<<<< HEAD
 from cron_tasks.audit.account_reader import PAGE, read_job_ids, read_open_ticks
 from cron_tasks.audit.auditing import audit_page
 from cron_tasks.audit.tally import Tally
-=======
-from cron_tasks.audit.account_reader import (
-    PAGE,
-    OpenTicks,
-    days_between,
-    read_accounts,
-    read_job_ids,
-    read_open_ticks,
-)
-from cron_tasks.audit.tally import Tally, audit_job
->>>>>>> main
 from cron_tasks.cli import console, options
 from cron_tasks.schedules.human import format_local
 from cron_tasks.settings import load
@@ -60,31 +48,6 @@ def audit_command(ctx: click.Context, start: str) -> None:
     ctx.exit(1 if tally.has_faults else 0)
 
 
-<<<<<<< HEAD
-=======
-def _audit_page(
-    redis: Redis, page: Iterable[str], opened: OpenTicks, begin: float, until: float
-) -> Tally:
-    """Audit a page of jobs.
-
-    A tick that ends while its job is read may look lost, or as if it had run twice. So a job with a
-    fault is read again, in one transaction.
-    """
-    total, suspects, days = Tally(), list[str](), days_between(begin, until)
-    now = float(int(time.time()))
-    for account in read_accounts(redis, page, days, opened):
-        tally = audit_job(account, begin, until, now)
-        if tally.has_faults:
-            suspects.append(account.job_id)
-        else:
-            total.add(tally)
-    now = float(int(time.time()))
-    for account in read_accounts(redis, suspects, days):
-        total.add(audit_job(account, begin, until, now))
-    return total
-
-
->>>>>>> main
 def _print(facts: dict[str, Any], zone: str) -> None:
     due = number_of(facts["expected"], "tick")
     was = "was" if facts["expected"] == 1 else "were"

@@ -8,11 +8,8 @@ from typing import Any, NamedTuple
 
 from cron_tasks.jobs.job import Job
 from cron_tasks.registry.registry import RegisteredJob
-<<<<<<< HEAD
-from cron_tasks.text.display import sort_key
-=======
 from cron_tasks.store.paging import PAGE
->>>>>>> main
+from cron_tasks.text import display
 
 #: A job with the record of its last run, if it has one.
 Listed = tuple[RegisteredJob, str | None]
@@ -37,12 +34,8 @@ class Filter(NamedTuple):
         return text in job.id.casefold() or text in job.name.casefold()
 
 
-<<<<<<< HEAD
-=======
-def by_id(job_id: str) -> tuple[bool, int, str]:
-    """Sort numbers in their order, then names."""
-    number = job_id.isascii() and job_id.isdigit()
-    return not number, int(job_id) if number else 0, job_id
+#: The order of ids: numbers in their order, then names.
+by_id = display.sort_key
 
 
 def sort_lazily(job_ids: Iterable[str]) -> Iterator[str]:
@@ -71,7 +64,6 @@ def _sort_group(job_ids: list[str]) -> Iterator[str]:
         yield from job_ids[len(first) :]
 
 
->>>>>>> main
 def _by_next(listed: Listed) -> float:
     """Sort by the next fire time, the soonest first. Jobs without one come last."""
     job = listed[0]
@@ -86,7 +78,7 @@ def _by_last(listed: Listed) -> float:
 
 #: By the name of an order: its key. Jobs with the same key are in the order of their ids.
 _KEYS: Mapping[str, Callable[[Listed], Any]] = {
-    "id": lambda listed: sort_key(listed[0].job.id),
+    "id": lambda listed: by_id(listed[0].job.id),
     "name": lambda listed: listed[0].job.name.casefold(),
     "next": _by_next,
     "last": _by_last,
@@ -94,7 +86,7 @@ _KEYS: Mapping[str, Callable[[Listed], Any]] = {
 ORDERS = tuple(_KEYS)
 
 
-def choose_key(order: str) -> Callable[[Listed], Any]:
+def sort_key(order: str) -> Callable[[Listed], Any]:
     """Return the key by which `sorted` puts jobs in one of ORDERS."""
     key = _KEYS[order]
-    return lambda listed: (key(listed), sort_key(listed[0].job.id))
+    return lambda listed: (key(listed), by_id(listed[0].job.id))

@@ -17,7 +17,7 @@ from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.runs.commands import open_by_hand
 from cron_tasks.schedules.human import format_local
 from cron_tasks.store.paging import pages
-from cron_tasks.text.display import printable, sort_key
+from cron_tasks.text.display import printable
 
 #: A job as `--json` shows it, and as it is registered.
 Row = tuple[dict[str, Any], RegisteredJob]
@@ -59,16 +59,9 @@ def list_jobs(tag: str | None, search: str | None, sort: str, follow: bool) -> N
     """
     wanted = job_order.Filter(tag, search)
     with console.open_redis() as redis:
-<<<<<<< HEAD
-        listed = _read_jobs(redis, tag)
-        wanted = (each for each in listed if not search or job_order.is_found(each, search))
-        found = sorted(wanted, key=job_order.choose_key(sort))
-    rows = [_shape(*each) for each in found]
-=======
         if follow:
             watch(redis, lambda: _show_list(redis, wanted, sort, follow), wanted.matches)
         _show_list(redis, wanted, sort, follow)
->>>>>>> main
 
 
 def _show_list(redis: Redis, wanted: job_order.Filter, sort: str, follow: bool) -> dict[str, str]:
@@ -152,7 +145,7 @@ def _cells(row: dict[str, Any], registered: RegisteredJob) -> list[str]:
 def list_rejected() -> None:
     """List the rows of the REST service that are not valid jobs, with every reason."""
     with console.open_redis() as redis:
-        found = sorted(read_rejected(redis), key=lambda each: sort_key(each.id or ""))
+        found = sorted(read_rejected(redis), key=lambda each: job_order.by_id(each.id or ""))
     rows = []
     for each in found:
         row = "" if each.row is None else printable(json.dumps(each.row, ensure_ascii=False))

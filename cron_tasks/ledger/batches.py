@@ -8,6 +8,7 @@ from redis import Redis
 from cron_tasks.errors import WriteRefused
 from cron_tasks.ledger import steps
 from cron_tasks.ledger.batch import STATE, Batch, Departure
+from cron_tasks.ledger.counting import count_end, count_told
 from cron_tasks.ledger.day_count import count_one
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
@@ -79,11 +80,14 @@ class Batches:
         self,
         batch: Batch,
         edits: int,
+        started: float,
         now: float,
         line: bytes,
         told: Mapping[str, Sequence[tuple[str, bytes]]],
     ) -> list[RunId] | None:
         """End all runs of a batch as ok, and write history, account and notifications.
+
+        They began at `started` and ended `now`.
 
         `line` is the record of each (batch.py). `told` has, by queue, each job with its message, as
         jobs were at the registry's edit `edits`. For runs without a message the queue is "".
@@ -91,6 +95,7 @@ class Batches:
         paused or removed, or failed before. Returns None, and changes nothing, if the batch is not
         open any more, or has lost members.
         """
+        lag, took = int((started - batch.fire_time) * 1000), int((now - started) * 1000)
         left = steps.conclude(
             self.redis,
             batch=batch.id,
@@ -100,6 +105,8 @@ class Batches:
             day=int(batch.fire_time // DAY),
             tally=count_one(batch.fire_time),
             line=line,
+            counts=count_end("ok", None, "notify", lag, took, attempted=True),
+            told_counts=count_told(int((now - batch.fire_time) * 1000)),
             reporting=self._reporting,
             queues=told.items(),
             **self._kept,

@@ -14,7 +14,7 @@ sorted set `cron_tasks:deadlines`. Its score is the time at which beat looks aft
 message of a pending run may be lost, when the lease of a running one ends, when a retry is due.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import cast
 
 from redis import Redis
@@ -26,7 +26,7 @@ from cron_tasks.ledger.batches import PATIENCE as PATIENCE
 from cron_tasks.ledger.batches import Batches, read_batched
 from cron_tasks.ledger.batches import LockLost as LockLost
 from cron_tasks.ledger.records import Advance, Claim, Outcome, Overdue
-from cron_tasks.ledger.rows import entry_row, outcome_row
+from cron_tasks.ledger.rows import entry_row, outcome_rows
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Flag, Kind, State
 from cron_tasks.store import keys
@@ -145,11 +145,13 @@ class Ledger(Batches):
         if len({each.run_id for each in outcomes}) < len(outcomes):
             # The script looks at all runs first, so the second outcome of a run has to come later.
             return [closed for each in outcomes for closed in self.finish(now, [each])]
+        rows, counts = outcome_rows(outcomes)
         refused, stopped = steps.finish(
             self.redis,
             now=now,
             reporting=self._reporting,
-            outcomes=map(outcome_row, outcomes),
+            outcomes=rows,
+            counts=counts,
             **self._kept,
             **self._queues,
         )
@@ -188,21 +190,33 @@ class Ledger(Batches):
         ticks: Sequence[tuple[RunId, State]],
         attempt_more: bool = False,
         sent_again: bool = False,
+        counts: str = "",
     ) -> None:
         """Make runs pending again: the message was lost, the worker died, or a retry is due.
 
         `ticks` are pairs of a run id and the state that was seen. A run in another state is left
         alone. With `attempt_more` the next claim begins a further attempt. With `sent_again` the
-        state counts that the message of a pending run was sent again.
+        state counts that the message of a pending run was sent again. Each run adds `counts` to the
+        counters.
         """
         how = "attempt" if attempt_more else "sent" if sent_again else ""
-        steps.hand_back(self.redis, pending_until=now + PATIENCE, how=how, runs=ticks)
+        until = now + PATIENCE
+        steps.hand_back(self.redis, pending_until=until, how=how, counts=counts, runs=ticks)
+
+    def add_to_counters(self, counts: Mapping[str, int]) -> None:
+        """Add to counters that no step of the ledger adds to (counting.py)."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            for counter, number in counts.items():
+                pipe.hincrby(keys.METRICS, counter, number)
+            # A key of another type must not hold up the ledger.
+            pipe.execute(raise_on_error=False)
 
     def list_overtaken(self, now: float, rows: Sequence[Sequence[str | bytes]]) -> int:
         """List fire times that an edit, a pause or a removal overtook, and notify of them.
 
         A row is job id, first fire time, the line in the account, the record that takes its place,
-        queue and message. Without a queue there is no notification. Returns how many rows were new.
+        queue, message, and what it adds to the counters. Without a queue there is no notification.
+        Returns how many rows were new.
         """
         if not rows:
             return 0

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 
 from cron_tasks.errors import CronTasksError
@@ -92,7 +93,8 @@ def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Lay
         readers = [Part("bot", command, r'"bot\.waiting"', seen, prints_for_people=True)]
     web, login = f"127.0.0.1:{find_free_port(5555)}", flower_login(home)
     places["flower"] = f"http://{login}@{web}" if login else f"http://{web}"
-    beat, first, *others = celery_parts(workers, environment)
+    beat, first, *others = celery_parts(workers, environment, settings.metrics_port)
+    places |= _describe_metrics_ports(settings.metrics_port, workers)
     flower = flower_part(web, login, environment)
     # One worker is enough for the first tick. Flower needs one, or it logs a warning.
     return Layout(
@@ -152,12 +154,15 @@ def valkey_part(port: int, home: Home) -> Part:
     return Part("valkey", command, "Ready to accept connections", {}, patience=10)
 
 
-def celery_parts(workers: int, environment: Mapping[str, str]) -> list[Part]:
-    """Return beat, and `workers` workers."""
+def celery_parts(workers: int, environment: Mapping[str, str], metrics_port: int) -> list[Part]:
+    """Return beat, and `workers` workers. With a `metrics_port`, each has a port of its own."""
+    ports = count(metrics_port)
 
     def part(name: str, arguments: str, ready: str, patience: float = 5.0) -> Part:
         command = [*_CELERY, *arguments.split()]
-        return Part(name, command, ready, environment, patience)
+        port = str(next(ports)) if metrics_port else "0"
+        own = {**environment, variable_name("metrics_port"): port}
+        return Part(name, command, ready, own, patience)
 
     beat = part("beat", "--quiet beat", r'"beat\.(?:leading|standing_by)"')
     # Mingling would cost a second at the start, and gossip a stream of events between the workers.
@@ -165,6 +170,10 @@ def celery_parts(workers: int, environment: Mapping[str, str]) -> list[Part]:
     work = "--quiet worker --concurrency=2 --without-mingle --without-gossip --hostname="
     names = [f"worker{number}" for number in range(1, workers + 1)]
     return [beat, *(part(it, f"{work}{it}@%h", ' ready."', patience=30) for it in names)]
+
+
+def _describe_metrics_ports(first: int, workers: int) -> dict[str, str]:
+    return {"metrics": f"ports {first} (beat) to {first + workers} (workers)"} if first else {}
 
 
 def flower_login(home: Home) -> str:

@@ -9,7 +9,6 @@ from pydantic import (
     BeforeValidator,
     ByteSize,
     DirectoryPath,
-    Field,
     PrivateAttr,
     SecretStr,
     ValidationInfo,
@@ -19,23 +18,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cron_tasks.errors import SettingsError
 from cron_tasks.settings import values
+from cron_tasks.settings.declaring import seconds as _seconds
+from cron_tasks.settings.declaring import setting as _setting
 from cron_tasks.settings.display import PREFIX, Row, format_value, variable_name
 from cron_tasks.store.urls import parse_redis_url
 from cron_tasks.text.urls import mask_passwords
 
 #: Where Docker and Compose put secret files.
 SECRETS_DIR = Path("/run/secrets")
-
-
-def _setting(default: Any, meaning: str, expected: str, **rules: Any) -> Any:
-    """Return a field. `expected` describes its value in error messages."""
-    given = {"default_factory" if callable(default) else "default": default}
-    return Field(**given, description=meaning, json_schema_extra={"expected": expected}, **rules)
-
-
-def _seconds(default: float, meaning: str, least: float, most: float) -> Any:
-    expected = f"a number of seconds from {least:g} to {most:g}"
-    return _setting(default, meaning, expected, ge=least, le=most)
 
 
 class Settings(BaseSettings):
@@ -215,10 +205,11 @@ class Settings(BaseSettings):
         ge=1,
         le=366,
     )
-    log_format: Annotated[Literal["json", "console"], BeforeValidator(str.lower)] = _setting(
+    log_format: Annotated[Literal["json", "console", "ecs"], BeforeValidator(str.lower)] = _setting(
         lambda: "console" if sys.__stderr__ and sys.__stderr__.isatty() else "json",
-        "`json` (one line an event) or `console` (for people), the default on a terminal",
-        "json or console",
+        "`json` (one line an event), `ecs` (documents of the Elastic Common Schema), or "
+        "`console` (for people), the default on a terminal",
+        "json, console or ecs",
     )
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(str.upper)
@@ -232,6 +223,14 @@ class Settings(BaseSettings):
         "A file for health checks. A worker or beat touches it every 2 seconds while it works and "
         "Redis answers",
         "a file in a folder that exists",
+    )
+    metrics_port: int = _setting(
+        0,
+        "Port at which a beat or a worker serves its metrics for Prometheus, on every interface "
+        "and without a login. `0` is off. Each of them on a machine needs its own",
+        "a port from 1 to 65535, or 0 for off",
+        ge=0,
+        le=65_535,
     )
     secrets_dir: DirectoryPath | None = _setting(
         lambda: SECRETS_DIR if SECRETS_DIR.is_dir() else None,

@@ -56,7 +56,7 @@ class BatchRunner:
         now = self._runner.clock()
         line = write_line(batch.fire_time, started, now, self._runner.worker)
         left = self._runner.wait_for_redis(
-            lambda: self._ledger.conclude(batch, edits, now, line, told)
+            lambda: self._ledger.conclude(batch, edits, started, now, line, told)
         )
         self._templates.forget_oldest()
         return left

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from redis.exceptions import RedisError
@@ -49,7 +49,8 @@ class Concluder:
         outcome = self._conclude(tick, result, by)
         if not self._finish([outcome]):
             return _log_ignored(handed)
-        log_ended({tick.run_id: replace(result, status=outcome.status)})
+        took = self.clock() - handed.started_at
+        log_ended({tick.run_id: replace(result, status=outcome.status, duration=took)})
         return outcome.status
 
     def renew(self, posted: Posted) -> str:
@@ -116,6 +117,12 @@ def log_ok(runs: int) -> None:
         log.info("runs.finished", ok=runs)
 
 
-def _log_fields(result: Result) -> dict[str, str]:
-    said = {"status": result.status, "reason": result.reason, "error": result.error}
+def _log_fields(result: Result) -> dict[str, Any]:
+    took = None if result.duration is None else round(result.duration, 6)
+    said = {
+        "status": result.status,
+        "reason": result.reason,
+        "error": result.error,
+        "duration": took,
+    }
     return {name: value for name, value in said.items() if value is not None}

@@ -9,8 +9,9 @@
 --! keys leader_lock schedule open deadlines recent edits fired
 --! prefixes job_entry
 --! args token pending_until read_edit history_ttl
---! rows entries(entry score upcoming meta flags run_ids(run_id) unfired(job_id fire_time record skip queue message))
+--! rows entries(entry score upcoming meta flags run_ids(run_id) unfired(job_id fire_time record skip queue message counts))
 --! uses ledger/state ledger/older ledger/open_pending ledger/record_unfired ledger/settle_fired
+--! uses store/add_to_counters
 if redis.call('GET', leader_lock) ~= token then
     return redis.error_reply('REFUSED another beat leads')
 end
@@ -37,7 +38,7 @@ local function is_current(n, entry, score)
     return not is_edited or tonumber(redis.call('HGET', entry, 'edit') or 0) <= read
 end
 
-local moved, finished, records, refused = {}, {}, {}, {}
+local moved, finished, records, refused, counted = {}, {}, {}, {}, {}
 local opened, states, predecessors = {}, {}, {}
 local plain = write_state(PENDING, 1, '', '')
 for n, entry, score, upcoming, meta, flags, run_ids, unfired in entries() do
@@ -60,9 +61,10 @@ for n, entry, score, upcoming, meta, flags, run_ids, unfired in entries() do
             end
         end
         redis.call('HSET', entry, 'meta', meta, 'fired', last)
-        for _, job_id, fire_time, record, skip, queue, message in each_unfired(unfired) do
+        for _, job_id, fire_time, record, skip, queue, message, counts in each_unfired(unfired) do
             record_unfired(job_id, fire_time, record, skip, queue, message)
             records[#records + 1] = record
+            counted[counts] = (counted[counts] or 0) + 1
         end
     else
         for _, run_id in each_run_ids(run_ids) do refused[#refused + 1] = run_id end
@@ -79,4 +81,5 @@ for first = 1, #opened, 1000 do
     local last = math.min(first + 999, #opened)
     open_pending(opened, states, predecessors, first, last, refused)
 end
+add_to_counters(counted)
 return refused

@@ -7,12 +7,13 @@
 --
 -- `read_edit` is the registry's edit for which the messages were written. `line` is the short record
 -- of each run, `tally` what each adds to the count of `day`. Of the runs of a row, `queue` is that of
--- their messages, '' for none.
+-- their messages, '' for none. Each run that ends adds `counts` to the counters, and each that has a
+-- message `told_counts`.
 --! keys batches open recent failing untold edits reports
 --! prefixes job_entry history count
---! args batch seen read_edit now day tally line history_runs history_ttl account_ttl reporting
+--! args batch seen read_edit now day tally line counts told_counts history_runs history_ttl account_ttl reporting
 --! rows queues(queue told(job_id payload))
---! uses store/prepend store/notify ledger/batch ledger/leave
+--! uses store/prepend store/notify ledger/batch ledger/leave store/add_to_counters
 local record = redis.call('HGET', batches, batch)
 if not record or string.sub(record, 1, #seen + 1) ~= seen .. '\n' then return 0 end
 local judged_at = tonumber(string.match(seen, '^%d+ (%S+)'))
@@ -48,7 +49,7 @@ local function write_end(job_id)
     if length == 1 or counted < 2e13 then redis.call('EXPIRE', history, history_ttl + 86400) end
 end
 
-local notifications, ended, leaving, reported = {}, {}, {}, {}
+local notifications, ended, leaving, reported, told_runs = {}, {}, {}, {}, 0
 for _, queue, told in queues() do
     local payloads = {}
     for _, job_id, payload in each_told(told) do
@@ -64,9 +65,13 @@ for _, queue, told in queues() do
             leaving[#leaving + 1] = job_id
         end
     end
-    if queue ~= '' and #payloads > 0 then notifications[queue] = payloads end
+    if queue ~= '' and #payloads > 0 then
+        notifications[queue] = payloads
+        told_runs = told_runs + #payloads
+    end
 end
 notify(notifications)
+add_to_counters({[counts] = #ended, [told_counts] = told_runs})
 if #ended > 0 then
     prepend(recent, 10000, history_ttl, unpack(ended))
     redis.call('EXPIRE', count_key, account_ttl)
