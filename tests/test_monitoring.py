@@ -78,8 +78,8 @@ WRONG = {
 WORKERS_OWN = ("slots", "slots_busy")
 
 
-def write_test(series: dict[str, str], expected: dict[str, int], at: str) -> dict[str, Any]:
-    """A test of promtool: series of two instances with the same numbers, and the firing alerts."""
+def write_test(series: dict[str, str], firing: dict[str, dict[str, int]]) -> dict[str, Any]:
+    """A test of promtool: series of two instances with the same numbers, and what fires when."""
     return {
         "interval": "15s",
         "input_series": [
@@ -96,6 +96,7 @@ def write_test(series: dict[str, str], expected: dict[str, int], at: str) -> dic
                     for name, number in {"Watchdog": 1, **expected}.items()
                 ],
             }
+            for at, expected in firing.items()
         ],
     }
 
@@ -120,23 +121,26 @@ def promtool(*arguments: str) -> None:
 
 
 def test_where_all_is_well_only_the_watchdog_fires(tmp_path: Path) -> None:
-    run_tests(tmp_path, [write_test(WELL, {}, at) for at in ("5m", "30m", "59m")])
+    run_tests(tmp_path, [write_test(WELL, {"5m": {}, "30m": {}, "59m": {}})])
 
 
 def test_each_alert_fires_once_for_its_cause_and_no_other_does(tmp_path: Path) -> None:
     assert [*WRONG, "Watchdog"] == NAMES
-    tests = [write_test(WELL | {s: v}, {name: 1}, at) for name, (s, v, at) in WRONG.items()]
-    tests += [write_test(WELL | {s: v}, {}, "4m") for s, v, _ in WRONG.values()]
+    tests = [
+        write_test(WELL | {series: values}, {"4m": {}, at: {name: 1}})
+        for name, (series, values, at) in WRONG.items()
+    ]
     run_tests(tmp_path, tests)
 
 
 def test_every_alert_fires_where_nobody_shows_its_metric(tmp_path: Path) -> None:
     """Each beat, Flower and worker is gone, or Prometheus cannot reach them."""
-    run_tests(tmp_path, [write_test({"build_info": "1x240"}, dict.fromkeys(WRONG, 1), "30m")])
+    gone = write_test({"build_info": "1x240"}, {"30m": dict.fromkeys(WRONG, 1)})
+    run_tests(tmp_path, [gone])
 
 
 def test_one_instance_that_is_gone_fires_nothing(tmp_path: Path) -> None:
-    test = write_test(WELL, {}, "30m")
+    test = write_test(WELL, {"30m": {}})
     for series in test["input_series"]:
         if 'instance="b"' in series["series"]:
             series["values"] = "0x4"

@@ -92,10 +92,11 @@ def log_changes(changes: Changes) -> None:
                 log.warning("job.warning", job_id=job_id, warning=warning)
     _log_unknown_fields(remarks)
     if found := [(each.left_out[0], ids) for each, ids in remarks.items() if each.left_out]:
-        _log_remark("sync.left_out", found[0][0], [ids for _, ids in found])
+        fields = _remark_fields(found[0][0], [ids for _, ids in found])
+        log.warning("sync.left_out", **fields)
     if alone := [ids for each, ids in remarks.items() if each.lacks_recipient]:
         warning = "notifications without a recipient: set `chat_id`, or CRON_TASKS_CHAT_ID"
-        _log_remark("sync.no_recipient", warning, alone)
+        log.warning("sync.no_recipient", **_remark_fields(warning, alone))
 
 
 def _log_unknown_fields(remarks: Mapping[Remark, Sequence[str]]) -> None:
@@ -108,9 +109,9 @@ def _log_unknown_fields(remarks: Mapping[Remark, Sequence[str]]) -> None:
     if jobs:
         names = tuple(name for name, _ in times.most_common())
         warning = describe_unknown_fields(names, KNOWN_FIELDS)
-        _log_remark("sync.unknown_fields", warning, jobs)
+        log.warning("sync.unknown_fields", **_remark_fields(warning, jobs))
 
 
-def _log_remark(event: str, warning: str, job_ids: Sequence[Sequence[str]]) -> None:
-    """Log in one line a warning about many jobs, and the first of them."""
-    log.warning(event, warning=warning, jobs=sum(map(len, job_ids)), job_id=job_ids[0][0])
+def _remark_fields(warning: str, job_ids: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """Return the fields of one log line with a warning about many jobs: their number, the first."""
+    return {"warning": warning, "jobs": sum(map(len, job_ids)), "job_id": job_ids[0][0]}
