@@ -14,6 +14,7 @@ demo: $(VENV)/.demo ## Run the whole system with sample jobs; Ctrl-C ends it
 	@$(BIN)/cron-tasks up --demo
 
 test: $(VENV)/.dev $(VENV)/.debian ## Run the tests
+	@tests/install_chromium
 	@$(BIN)/pytest -n 6 --dist worksteal
 
 lint: $(VENV)/.dev ## Check style, types and who imports whom

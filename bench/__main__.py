@@ -20,6 +20,7 @@ BENCHES = (
     "http",
     "account",
     "commands",
+    "pages",
     "simulate",
 )
 

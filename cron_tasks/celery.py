@@ -13,6 +13,7 @@ import click
 import structlog
 from celery import Celery
 from celery.signals import beat_init, celeryd_init, heartbeat_sent, worker_init
+from celery.utils.imports import symbol_by_name
 from celery.utils.text import str_to_list
 
 from cron_tasks.broker.transport import EventsTogether, Unacknowledged, make_worker_queue
@@ -117,12 +118,12 @@ app.steps["worker"].add("cron_tasks.broker.beside:SyncBeside")
 logs.install_for_celery()
 serving.serve_from_signals(settings)
 if (command := click.get_current_context(silent=True)) and command.invoked_subcommand == "flower":
-    from cron_tasks.flower import access
-    from cron_tasks.flower import metrics as flower_metrics
+    from cron_tasks.flower.metrics import serve_metrics
 
-    flower_metrics.serve_metrics(settings)
-    # The last one to be added comes first.
-    access.guard_flower()
+    serve_metrics(settings)
+    # By name, since the pages are built on the app and on all that it uses. What is added last
+    # comes first: the check of who may reach Flower.
+    symbol_by_name("cron_tasks.pages.install:install_pages")()
 
 
 @celeryd_init.connect

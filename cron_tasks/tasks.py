@@ -97,7 +97,8 @@ def run_chunk(self: Task[..., Any], run_ids: list[str], quick: bool | None = Tru
     with _in_service():
         alone = partial(_send_alone, self.request)
         results = run_in_turn(runs, run, alone) if quick is False else run(runs)
-    return f"{len(results)} of {len(run_ids)} ticks run"
+    failed = list(results.values()).count("failed")
+    return f"{len(results)} of {len(run_ids)} ticks run" + (f" ({failed} failed)" if failed else "")
 
 
 @app.task(name=keys.BATCH_TASK, bind=True)

@@ -21,7 +21,7 @@ Start = Callable[..., Process]
 
 
 def test_the_version_of_flower_whose_insides_we_know() -> None:
-    """flower_access.py relies on `flower.urls.handlers` and on the order of Flower's start."""
+    """flower/inside.py lists what it relies on."""
     assert version("flower").startswith("2.2.")
 
 

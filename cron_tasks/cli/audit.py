@@ -1,23 +1,15 @@
 """`cron-tasks audit`."""
 
 import time
-from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 import click
-from redis import Redis
 
-from cron_tasks.audit.account_reader import (
-    PAGE,
-    OpenTicks,
-    days_between,
-    read_accounts,
-    read_job_ids,
-    read_open_ticks,
-)
-from cron_tasks.audit.tally import Tally, audit_job
+from cron_tasks.audit.account_reader import PAGE, read_job_ids, read_open_ticks
+from cron_tasks.audit.auditing import audit_page
+from cron_tasks.audit.tally import Tally
 from cron_tasks.cli import console, options
 from cron_tasks.schedules.human import format_local
 from cron_tasks.settings import load
@@ -47,35 +39,13 @@ def audit_command(ctx: click.Context, start: str) -> None:
         job_ids, opened = read_job_ids(redis), read_open_ticks(redis)
         tally, done = Tally(), 0
         for page in pages(job_ids, PAGE):
-            tally.add(_audit_page(redis, page, opened, begin, until))
+            tally.add(audit_page(redis, page, opened, begin, until))
             update(done := done + len(page), len(job_ids))
     shown = console.shown_zone(zone)
     facts = {"since": format_local(begin, shown), "until": format_local(until, shown)}
     facts |= asdict(tally)
     console.show(facts, lambda: _print(facts, zone))
     ctx.exit(1 if tally.has_faults else 0)
-
-
-def _audit_page(
-    redis: Redis, page: Iterable[str], opened: OpenTicks, begin: float, until: float
-) -> Tally:
-    """Audit a page of jobs.
-
-    A tick that ends while its job is read may look lost, or as if it had run twice. So a job with a
-    fault is read again, in one transaction.
-    """
-    total, suspects, days = Tally(), list[str](), days_between(begin, until)
-    now = float(int(time.time()))
-    for account in read_accounts(redis, page, days, opened):
-        tally = audit_job(account, begin, until, now)
-        if tally.has_faults:
-            suspects.append(account.job_id)
-        else:
-            total.add(tally)
-    now = float(int(time.time()))
-    for account in read_accounts(redis, suspects, days):
-        total.add(audit_job(account, begin, until, now))
-    return total
 
 
 def _print(facts: dict[str, Any], zone: str) -> None:

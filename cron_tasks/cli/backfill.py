@@ -44,6 +44,8 @@ def backfill(job_id: str, start: str, end: str, dry_run: bool) -> None:
             raise click.BadParameter("it is before --from", param_hint="'--to'")
         found = plan_backfill(redis, job, first, last, now)
         in_turn = not dry_run and must_run_in_turn(job)
+        if not dry_run and found.missing:
+            console.record_action(redis, "backfill", job.id, f"{start} to {end}")
         opened = [] if dry_run or in_turn else found.open_all(console.open_ledger(redis), now)
         if not console.wants_json():
             to_run = len(found.missing) if dry_run or in_turn else len(opened)

@@ -6,8 +6,10 @@ before it gets here. Modules that take long to import are imported where they ar
 `cron-tasks next` has to answer at once.
 """
 
+import getpass
 import json
 import logging
+import os
 import shutil
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -224,6 +226,21 @@ def open_ledger(redis: "Redis") -> "Ledger":
     from cron_tasks.settings import load
 
     return Ledger(redis, load())
+
+
+def record_action(redis: "Redis", what: str, of: str, detail: str = "") -> None:
+    """Note in the trail of actions by hand that this command did `what` to a job or run."""
+    from cron_tasks.runs import trail
+
+    trail.record_action(redis, _user_name(), "command line", what, [of], detail)
+
+
+def _user_name() -> str:
+    """Return the name of the person at this terminal. A user of a container may have none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 @contextmanager

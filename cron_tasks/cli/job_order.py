@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from cron_tasks.jobs.job import Job
 from cron_tasks.registry.registry import RegisteredJob
 from cron_tasks.store.paging import PAGE
+from cron_tasks.text import display
 
 #: A job with the record of its last run, if it has one.
 Listed = tuple[RegisteredJob, str | None]
@@ -33,10 +34,8 @@ class Filter(NamedTuple):
         return text in job.id.casefold() or text in job.name.casefold()
 
 
-def by_id(job_id: str) -> tuple[bool, int, str]:
-    """Sort numbers in their order, then names."""
-    number = job_id.isascii() and job_id.isdigit()
-    return not number, int(job_id) if number else 0, job_id
+#: The order of ids: numbers in their order, then names.
+by_id = display.sort_key
 
 
 def sort_lazily(job_ids: Iterable[str]) -> Iterator[str]:

@@ -174,4 +174,5 @@ def run(job_id: str, wait: bool, timeout: float | None) -> None:
             paused = f"Job {job_id} is paused ({printable(found.paused.reason)})"
             click.echo(f"Note: {paused}. This run goes ahead anyway", err=True)
         run_id = open_by_hand(console.open_ledger(redis), job, time.time())
+        console.record_action(redis, "run", run_id)
         start_run(redis, job, run_id, wait, timeout)

@@ -3,20 +3,14 @@
 import time
 
 import click
-from redis import Redis
 
 from cron_tasks.cli import console
-from cron_tasks.errors import CronTasksError
 from cron_tasks.ledger.run_id import RunId
-from cron_tasks.registry import skips
 from cron_tasks.registry.registry import RegisteredJob
-from cron_tasks.runs.overtaken import list_overtaken
+from cron_tasks.runs import pausing
+from cron_tasks.runs.pausing import clean_reason, pause_job, undo_skip
 from cron_tasks.schedules.human import format_local
 from cron_tasks.settings import load
-from cron_tasks.text.display import printable
-
-#: Most characters of a reason. A longer one is cut.
-MAX_REASON = 200
 
 
 @click.command()
@@ -30,12 +24,10 @@ def pause(job_id: str, reason: str) -> None:
     that waits for a further attempt fails. A pause survives every sync, and ends when the job is
     removed.
     """
-    now, reason = time.time(), printable(reason.strip(), MAX_REASON)
+    now, reason = time.time(), clean_reason(reason)
     with console.open_redis() as redis:
-        overtaken = console.open_registry(redis).pause(job_id, reason, now)
-        ledger = console.open_ledger(redis)
-        list_overtaken(ledger, load(), overtaken, "paused", now)
-        ledger.look_after({job_id}, now)
+        pause_job(redis, load(), job_id, reason, now)
+        console.record_action(redis, "pause", job_id, reason)
     console.show(
         {"id": job_id, "paused": {"reason": reason, "since": format_local(now)}},
         lambda: click.echo(f"Job {job_id} is paused: {reason}"),
@@ -51,6 +43,7 @@ def resume(job_id: str) -> None:
     with console.open_redis() as redis:
         registry = console.open_registry(redis)
         was_paused = registry.resume(job_id, now)
+        console.record_action(redis, "resume", job_id)
         (found,) = registry.read_jobs([job_id])
     upcoming = format_local(found.next, console.shown_zone(found.job.timezone))
     resumed = "is resumed" if was_paused else "was not paused"
@@ -71,13 +64,10 @@ def skip_next(job_id: str, undo: bool) -> None:
     """
     now = time.time()
     with console.open_redis() as redis:
-        registry = console.open_registry(redis)
-        registry.get_job(job_id)
-        skips.adopt_skips(redis, job_id, now)
-        (found,) = registry.read_jobs([job_id])
-        tick = _undo_skip(redis, found, now) if undo else _skip(redis, found, now)
-        (found,) = registry.read_jobs([job_id])
-    name = RunId(job_id, tick)
+        tick = (undo_skip if undo else pausing.skip_next)(redis, load(), job_id, now)
+        name = RunId(job_id, tick)
+        console.record_action(redis, "undo skip" if undo else "skip", name)
+        (found,) = console.open_registry(redis).read_jobs([job_id])
     upcoming = format_local(found.next, console.shown_zone(found.job.timezone))
     done, will = ("undone", "is no longer skipped") if undo else ("skipped", "will be skipped")
     console.show(
@@ -93,38 +83,3 @@ def _describe_next(found: RegisteredJob) -> str:
     if found.next is None and found.paused:
         return "Next tick: never, because the job is paused"
     return f"Next tick: {format_local(found.next, found.job.timezone) or 'never'}"
-
-
-def _skip(redis: Redis, found: RegisteredJob, now: float) -> float:
-    """Skip the next tick of a job and return it. Raises CronTasksError if there is none."""
-    job_id, tick = found.job.id, found.next
-    if not found.job.enabled:
-        enable = "Set `enabled: true` in your REST service"
-        raise CronTasksError(f"Job {job_id} is disabled. {enable}")
-    if found.paused:
-        resume = f"Resume it first: `cron-tasks jobs resume {job_id}`"
-        raise CronTasksError(
-            f"Job {job_id} is paused ({printable(found.paused.reason, 60)}). {resume}"
-        )
-    if tick is None:
-        raise CronTasksError(f"Job {job_id} has no next tick to skip")
-    if not skips.add_skip(redis, job_id, tick, now, _has_reports()):
-        raise CronTasksError(f"{RunId(job_id, tick)} fired just now, so it was not skipped")
-    return tick
-
-
-def _undo_skip(redis: Redis, found: RegisteredJob, now: float) -> float:
-    """Undo the nearest skip of a job and return its tick. Raises CronTasksError."""
-    job_id, coming = found.job.id, found.coming_skips(now)
-    if not coming:
-        raise CronTasksError(f"Job {job_id} has no coming tick that is to be skipped")
-    if not skips.remove_skip(redis, job_id, coming[0], now, _has_reports()):
-        raise CronTasksError(
-            f"{RunId(job_id, coming[0])} was skipped just now. It is too late to undo that"
-        )
-    return coming[0]
-
-
-def _has_reports() -> bool:
-    """Return whether outcomes are reported to the REST service."""
-    return bool(load().rest_report_path)

@@ -207,6 +207,7 @@ def retry(run_id: str, wait: bool, timeout: float | None) -> None:
     with console.open_redis() as redis:
         ledger = console.open_ledger(redis)
         asked_for, job = commands.reopen(redis, ledger, run_id, time.time())
+        console.record_action(redis, "retry", asked_for)
         start_run(redis, job, asked_for, wait, timeout)
 
 
@@ -221,6 +222,7 @@ def cancel(run_id: str) -> None:
     with console.open_redis() as redis:
         ledger = console.open_ledger(redis)
         has_ended = commands.cancel(redis, ledger, run_id, time.time(), load())
+        console.record_action(redis, "cancel", run_id)
     state = "cancelled" if has_ended else "asked to stop"
     console.show(
         {"run_id": run_id, "state": state}, lambda: click.echo(f"Run {run_id} was {state}")

@@ -1,1 +1,1 @@
-"""Flower: who may reach it."""
+"""Flower: who may reach it, and where our pages are added to it."""

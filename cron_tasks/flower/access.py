@@ -1,8 +1,7 @@
 """Protect Flower: it requires a login, or it only listens on this machine.
 
 By default, Flower 2.2 listens on every interface without authentication. Here it does not start
-like that. This is the only module that reaches inside Flower. It adds a rule to the list of
-handlers from which Flower makes its tornado application.
+like that (inside.py asks `find_fault`).
 """
 
 import socket
@@ -10,7 +9,6 @@ from functools import cached_property
 from ipaddress import ip_address
 from typing import Any, Protocol
 
-from celery.signals import import_modules
 from tornado.httputil import (
     HTTPConnection,
     HTTPHeaders,
@@ -18,9 +16,7 @@ from tornado.httputil import (
     HTTPServerRequest,
     ResponseStartLine,
 )
-from tornado.options import options as given
 from tornado.routing import Router
-from tornado.web import url
 
 _MEND = "--basic-auth=me:secret or FLOWER_BASIC_AUTH"
 
@@ -35,23 +31,6 @@ class Options(Protocol):
     port: int
     unix_socket: str
     xheaders: bool
-
-
-def guard_flower() -> None:
-    """Guard the Flower that this process is about to start. Call it before Flower is made.
-
-    Flower parses its options after it has imported the app and before it imports the app's tasks.
-    The latter comes before it listens, so that is when the options are checked.
-    """
-    from flower.urls import handlers
-
-    handlers.insert(0, url(".*", HostCheck(given)))
-    import_modules.connect(_refuse_if_open, weak=False)
-
-
-def _refuse_if_open(**_: object) -> None:
-    if (text := find_fault(given)) is not None:
-        raise SystemExit(text)
 
 
 def find_fault(options: Options) -> str | None:

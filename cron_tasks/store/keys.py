@@ -46,6 +46,7 @@ UNDELIVERABLE = "cron_tasks:undeliverable"
 POKE = "cron_tasks:poke"
 WAKE = "cron_tasks:wake"
 WORKERS = "cron_tasks:workers"
+ACTIONS = "cron_tasks:actions"
 BEATS = "cron_tasks:beats"
 #: The lost ticks that the last audit found, and whose turn it is to audit.
 LOST = "cron_tasks:lost"

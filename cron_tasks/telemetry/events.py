@@ -26,12 +26,14 @@ def _event(name: str, levels: str, meaning: str, values: str = "") -> Event:
 
 #: The values of events: their type in Elasticsearch, and their meaning.
 VALUES: dict[str, tuple[str, str]] = {
+    "action": ("keyword", "what a person did, such as `pause`"),
     "added": ("long", "jobs that are new"),
     "address": ("keyword", "where reports go, or the feed is"),
     "cause": ("keyword", "why a report was not accepted"),
     "changed": ("keyword", "jobs that were changed, or `nothing`"),
     "chat": ("keyword", "id of a chat"),
     "closed": ("long", "overdue runs that ended"),
+    "count": ("long", "jobs or runs that an action was about"),
     "detail": ("text", "a sentence that says why"),
     "duration": ("double", "seconds of the attempt (ECS: `event.duration`)"),
     "entry": ("keyword", "key of an entry in Redis"),
@@ -40,6 +42,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "failed": ("long", "runs that failed"),
     "hint": ("text", "what to do"),
     "hosts": ("keyword", "the first hosts, or types of actions, that have no room"),
+    "ids": ("keyword", "the first ids of them"),
     "job_id": ("keyword", "a job"),
     "job_ids": ("keyword", "the first jobs"),
     "jobs": ("long", "how many jobs"),
@@ -70,6 +73,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "unchanged": ("long", "jobs that stayed as they were"),
     "warning": ("text", "a sentence that says what to look at"),
     "was": ("keyword", "the state before"),
+    "who": ("keyword", "the name of a person"),
     "why": ("text", "why"),
     "worker_died": ("long", "notifications whose worker died"),
 }
@@ -77,6 +81,12 @@ VALUES: dict[str, tuple[str, str]] = {
 OPEN_ENDED = "registry.mended"
 
 EVENTS = (
+    _event(
+        "action.by_hand",
+        "info",
+        "Somebody did something in a page of Flower",
+        "who action count ids detail",
+    ),
     _event(
         "audit.failed", "warning", "The audit for the metrics failed. It is tried again", "error"
     ),
@@ -112,6 +122,7 @@ EVENTS = (
     ),
     _event("feed.waiting", "warning", "Redis does not answer the follower of the feed", "error"),
     _event("flights.failed", "error", "Looking after runs in flight failed. It goes on"),
+    _event("forecast.failed", "warning", "The ticks of the next day were not counted", "error"),
     _event("job.rejected", "warning", "A row is rejected", "job_id place errors"),
     _event("job.unknown", "error", "A message asks for a job that does not exist", "job_id error"),
     _event("job.unreadable", "warning", "The stored job cannot be read", "job_id error"),
@@ -122,6 +133,7 @@ EVENTS = (
     _event("metrics.not_served", "error", "The port for metrics is taken", "port error hint"),
     _event("metrics.served", "info", "Metrics are served", "port"),
     _event("metrics.unread", "warning", "Redis did not answer to a scrape", "error"),
+    _event("pages.redis_away", "warning", "Redis does not answer Flower's pages", "error"),
     _event("plugin.unusable", "error", "A plug-in cannot be loaded", "type reason"),
     _event("poke.failed", "warning", "Demo: its poke did not reach Redis", "error"),
     _event("queue.full", "error", "A queue gets no more messages", "queue why hint"),
@@ -154,6 +166,7 @@ EVENTS = (
     _event("run.outcome_ignored", "info", "A task ended that nobody waited for", "run_id why"),
     _event("run.raised", "error", "An action raised an unexpected error", "job_id run_id"),
     _event("runs.finished", "info", "Runs of one message ended", "ok failed skipped missed"),
+    _event("survey.failed", "warning", "The health page's audit or checks failed", "error"),
     _event(
         "runs.held_back", "warning", "There is no room for calls. They come later", "ticks hosts"
     ),

@@ -45,6 +45,12 @@ def printable_key(key: Any) -> str:
     return printable(key if isinstance(key, str) else short_repr(key), 60)
 
 
+def sort_key(job_id: str) -> tuple[bool, int, str]:
+    """Return the key by which ids are sorted: numbers in their order, then names."""
+    number = job_id.isascii() and job_id.isdigit()
+    return not number, int(job_id) if number else 0, job_id
+
+
 def cell_width(text: str) -> int:
     """Return the columns of a terminal that a text takes. Chinese and emoji take two."""
     if text.isascii():

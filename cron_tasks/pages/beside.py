@@ -1,0 +1,58 @@
+"""Make the slow parts of pages, with many jobs in a process of its own.
+
+    python -m cron_tasks.pages.beside audit
+
+The process writes what it has made to its standard output. It has the environment and the folder of
+Flower, and so the same settings. It runs with a low priority, and ends when it is done, so that its
+memory is free again.
+"""
+
+import os
+import pickle
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from redis import Redis
+
+from cron_tasks.pages.forecast import group_by_schedule, make_forecast
+from cron_tasks.pages.index import Index
+from cron_tasks.pages.survey import make_audit, run_checks
+from cron_tasks.settings import Settings, load
+from cron_tasks.store.client import connect
+
+#: What it adds to the niceness of Flower.
+NICER = 5
+
+
+def _make_audit(redis: Redis, _: Settings) -> Any:
+    return make_audit(redis, time.time())
+
+
+def _run_checks(redis: Redis, settings: Settings) -> Any:
+    return run_checks(redis, settings, time.time())
+
+
+def _make_forecast(redis: Redis, _: Settings) -> Any:
+    return make_forecast(group_by_schedule(Index(redis).get().jobs.values()), time.time())
+
+
+PARTS: dict[str, Callable[[Redis, Settings], Any]] = {
+    "audit": _make_audit,
+    "checks": _run_checks,
+    "forecast": _make_forecast,
+}
+
+
+def main() -> None:
+    os.nice(NICER)
+    out, sys.stdout = sys.stdout, sys.stderr
+    settings = load()
+    with connect(settings.redis_url.get_secret_value()) as redis:
+        made = PARTS[sys.argv[1]](redis, settings)
+    out.buffer.write(pickle.dumps(made))
+
+
+if __name__ == "__main__":
+    main()

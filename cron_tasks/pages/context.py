@@ -1,0 +1,82 @@
+"""What all pages of one Flower share: Redis, the index, the survey, threads."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cache
+from itertools import islice
+from threading import Lock
+from typing import cast
+
+from redis.exceptions import RedisError
+
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import State
+from cron_tasks.pages.facts import Health, read_health
+from cron_tasks.pages.index import Index
+from cron_tasks.pages.keepers import Forecaster, Maker, Survey
+from cron_tasks.settings import Settings, load
+from cron_tasks.store import keys
+from cron_tasks.store.client import connect
+from cron_tasks.store.paging import PAGE
+
+#: Pages that are read at the same time.
+THREADS = 4
+#: Open runs that are looked through for the jobs that run.
+MOST_OPEN = 20_000
+#: Seconds for which what the health page shows is kept, however many tabs show it.
+HEALTH_KEPT = 1.0
+
+
+class Context:
+    """Everything that reads for pages. It is used in threads, and not in Flower's event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.redis = connect(settings.redis_url.get_secret_value(), retries=0)
+        self.index = Index(self.redis)
+        maker = Maker(self.redis, settings)
+        self.survey, self.forecaster = Survey(maker), Forecaster(maker)
+        self.threads = ThreadPoolExecutor(THREADS, "pages")
+        #: The ids of the latest failed runs, as the last look found them (live.py).
+        self.failed_runs: frozenset[str] = frozenset()
+        self._health: Health | None = None
+        self._reading = Lock()
+
+    def warm_up(self) -> None:
+        """Read the index, which takes a second for 100,000 jobs."""
+        with suppress(RedisError):
+            self.index.get()
+
+    def health(self) -> Health:
+        """Return how everything is, at most a second old."""
+        with self._reading:
+            now = time.time()
+            if self._health is None or not 0 <= now - self._health.at < HEALTH_KEPT:
+                surveyed = self.survey.get()
+                index = self.index.peek()
+                self._health = read_health(self.redis, self.settings, index, surveyed, now)
+            return self._health
+
+    def has_changed(self) -> None:
+        """Read everything anew for the next page, because an action has changed it."""
+        self._health = None
+
+    def ids_in_state(self, state: str) -> set[str] | None:
+        """Return the ids of the jobs in a state that Redis knows, or None if the index does."""
+        match state:
+            case "failing":
+                return set(cast("list[str]", self.redis.hkeys(keys.FAILING)))
+            case "running":
+                opened = islice(self.redis.hscan_iter(keys.OPEN, count=PAGE), MOST_OPEN)
+                runs = [
+                    RunId.stored(text) for text, state in opened if State.parse(state).in_flight
+                ]
+                return {run_id.job_id for run_id in runs}
+        return None
+
+
+@cache
+def get_context() -> Context:
+    """Return the context of this process."""
+    return Context(load())

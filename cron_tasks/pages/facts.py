@@ -1,0 +1,212 @@
+"""What the health page shows, read from Redis with a fixed number of round trips."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import islice
+from statistics import median
+from typing import Any, cast
+
+import orjson
+from redis import Redis
+
+from cron_tasks.broker.presence import list_workers
+from cron_tasks.health.checks import run_check
+from cron_tasks.health.system import Finding, System
+from cron_tasks.pages.causes import Cause, Failure, group_failures
+from cron_tasks.pages.charts import clock
+from cron_tasks.pages.index import Snapshot
+from cron_tasks.pages.keepers import Surveyed
+from cron_tasks.pages.sentence import LATE, Headline, Situation, say
+from cron_tasks.pages.survey import Audit, Unrun
+from cron_tasks.registry.registry import RegisteredJob, Registry
+from cron_tasks.runs.trail import HandAction, read_actions
+from cron_tasks.schedules.durations import DAY
+from cron_tasks.schedules.human import format_runtime
+from cron_tasks.settings import Settings
+from cron_tasks.store import keys
+from cron_tasks.store.paging import PAGE, pages
+from cron_tasks.sync.state import load_status
+
+#: Failing jobs whose causes are looked up. Of more, the page says so.
+MOST_FAILING = 5000
+#: Rows that a list of the page shows.
+SHOWN = 8
+#: Records in which the last failure of a failing job is searched: later runs may be skipped.
+SEARCHED = 5
+#: Checks of doctor that take a round trip or two.
+QUICK_CHECKS = (
+    *("beat", "schedule", "open ticks", "last sync", "owner", "rows", "entries"),
+    *("queue", "messages", "reports"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A job that is due and has not fired: since when (seconds)."""
+
+    job_id: str
+    due: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outgrown:
+    """Ticks of a job that did not run, and for overlaps how long its runs take."""
+
+    unrun: Unrun
+    remark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Everything on the health page, as of `at` (seconds).
+
+    `failing` is how many jobs fail, `causes` why, of up to MOST_FAILING of them.
+    """
+
+    at: float
+    headline: Headline
+    jobs: int
+    failing: int
+    causes: Sequence[Cause]
+    late: Sequence[Late]
+    late_count: int
+    unrun: Sequence[Outgrown]
+    unrun_count: int
+    paused_long: Sequence[tuple[str, float]]
+    findings: Sequence[Finding]
+    done_by_hand: Sequence[HandAction]
+    audit: Audit | None
+
+
+def read_health(
+    redis: Redis, settings: Settings, index: Snapshot, surveyed: Surveyed, now: float
+) -> Health:
+    """Read how everything is at `now` (seconds since the epoch)."""
+    with redis.pipeline(transaction=False) as pipe:
+        pipe.exists(keys.LEADER_LOCK)
+        pipe.zrange(keys.SCHEDULE, 0, 0, withscores=True)
+        pipe.zcount(keys.SCHEDULE, 0, now - LATE)
+        pipe.zrangebyscore(keys.SCHEDULE, 0, now - LATE, 0, SHOWN, withscores=True)
+        pipe.zcount(keys.DEADLINES, 0, now - LATE)
+        pipe.hlen(keys.FAILING)
+        pipe.hlen(keys.JOBS)
+        leads, first, late, late_rows, waiting, failing, jobs = pipe.execute()
+    causes = group_failures(read_failures(redis))
+    system, status = System(settings, redis, now), load_status(redis)
+    names = [name for name in QUICK_CHECKS if name != "owner" or settings.rest_url]
+    findings = [*(run_check(name, system) for name in names), *surveyed.findings]
+    audit = surveyed.audit
+    situation = Situation(
+        jobs=jobs,
+        has_leader=bool(leads),
+        workers=len(list_workers(redis, now)),
+        oldest_due=max(now - first[0][1], 0.0) if first else 0.0,
+        late=late,
+        waiting=waiting,
+        list=status.state,
+        list_since=now - (status.since or now),
+        list_detail=status.detail,
+        failing=failing,
+        causes=len(causes),
+        lost=len(audit.tally.lost) if audit else None,
+        audited_since=f"{clock(audit.since)[:5]} UTC" if audit else "",
+        other_faults=sum(each.status == "fail" for each in findings),
+        other_warnings=sum(each.status == "warn" for each in findings),
+    )
+    unrun = audit.unrun if audit else ()
+    return Health(
+        at=now,
+        headline=say(situation),
+        jobs=jobs,
+        failing=failing,
+        causes=causes,
+        late=[Late(keys.job_id_of(key) or key, due) for key, due in late_rows],
+        late_count=late,
+        unrun=_add_remarks(redis, unrun[:SHOWN]),
+        unrun_count=len(unrun),
+        paused_long=_paused_long(index, now),
+        findings=sorted(findings, key=lambda each: ("fail", "warn", "ok").index(each.status)),
+        done_by_hand=read_actions(redis, SHOWN),
+        audit=audit,
+    )
+
+
+def read_failures(redis: Redis) -> list[Failure]:
+    """Return up to MOST_FAILING of the failing jobs, with their first and last failure in a row."""
+    rows = islice(redis.hscan_iter(keys.FAILING, count=PAGE), MOST_FAILING)
+    found = []
+    for page in pages(rows):
+        with redis.pipeline(transaction=False) as pipe:
+            for job_id, times in page:
+                nth = max(int(times), 1) - 1
+                pipe.lrange(keys.HISTORY_PREFIX + job_id, 0, SEARCHED - 1)
+                pipe.zrevrange(keys.ACCOUNT_PREFIX + job_id, nth, nth, withscores=True)
+            replies = pipe.execute(raise_on_error=False)
+        for (job_id, _), lines, first in zip(page, replies[::2], replies[1::2], strict=True):
+            found.append(_read_failure(job_id, lines, first))
+    return found
+
+
+def _read_failure(job_id: str, lines: Any, nth: Any) -> Failure:
+    """Return a failing job. `nth` is the record of its n-th last tick that did not end ok.
+
+    It has failed n times in a row, so that is the first of them, or a later one if ticks were also
+    skipped or missed.
+    """
+    records = [orjson.loads(line) for line in lines] if isinstance(lines, list) else []
+    failed = next((each for each in records if each["status"] == "failed"), None)
+    if failed is None:
+        return Failure(job_id, 0.0, 0.0, "details are no longer kept")
+    since = nth[0][1] if isinstance(nth, list) and nth else records[-1]["finished_at"]
+    return Failure(job_id, since, failed["finished_at"], failed["error"] or "")
+
+
+def _paused_long(index: Snapshot, now: float) -> list[tuple[str, float]]:
+    """Return the jobs that have been paused for longer than a day, the longest first."""
+    if not index.paused:
+        return []
+    paused = [(job.id, job.paused) for job in index.ordered if job.paused is not None]
+    return sorted((each for each in paused if now - each[1] > DAY), key=lambda each: each[1])
+
+
+def _add_remarks(redis: Redis, unrun: Sequence[Unrun]) -> list[Outgrown]:
+    """Say of jobs that skip ticks by overlap when their runs take longer than their interval."""
+    overlapping = [each.job_id for each in unrun if each.reason == "overlap"]
+    with redis.pipeline(transaction=False) as pipe:
+        for job_id in overlapping:
+            pipe.lrange(keys.HISTORY_PREFIX + job_id, 0, -1)
+        histories = dict(zip(overlapping, pipe.execute(raise_on_error=False), strict=True))
+    present = {each.job.id: each for each in _read_present(redis, overlapping)}
+    found = [Outgrown(each) for each in unrun]
+    for number, each in enumerate(unrun):
+        registered, lines = present.get(each.job_id), histories.get(each.job_id)
+        if registered and registered.next is not None and isinstance(lines, list):
+            took = _durations(lines)
+            every = _interval(registered)
+            if took and 0 < every < median(took):
+                span = f"median {format_runtime(median(took))}, every {format_runtime(every)}"
+                found[number] = replace(found[number], remark=f"outgrew its interval: {span}")
+    return found
+
+
+def _interval(registered: RegisteredJob) -> float:
+    """Return the seconds between the next tick of a job and the one after it, or 0."""
+    upcoming = datetime.fromtimestamp(registered.next or 0, UTC)
+    after = registered.job.schedule.after(upcoming)
+    return (after - upcoming).total_seconds() if after else 0.0
+
+
+def _read_present(redis: Redis, job_ids: Sequence[str]) -> list[RegisteredJob]:
+    if not job_ids:
+        return []
+    return list(Registry(redis).read_jobs(job_ids, on_unreadable=lambda *_: None))
+
+
+def _durations(lines: Sequence[str]) -> list[float]:
+    records: list[Mapping[str, Any]] = [orjson.loads(line) for line in lines]
+    return [
+        cast("float", each["finished_at"] - each["started_at"])
+        for each in records
+        if each.get("started_at")
+    ]

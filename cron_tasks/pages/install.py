@@ -1,0 +1,41 @@
+"""Add the pages to Flower. The app calls this when it is imported for `celery … flower`."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from celery.signals import import_modules
+
+from cron_tasks.flower.inside import extend_flower
+from cron_tasks.pages.context import get_context
+from cron_tasks.pages.handlers import Health, JobDetails, Jobs, Upcoming
+from cron_tasks.pages.live import Live, keep_failed_runs
+from cron_tasks.pages.posts import Act
+from cron_tasks.pages.task_marks import mark_task
+
+PAGES = (
+    (r"/health", Health, "cron-health"),
+    (r"/jobs", Jobs, "cron-jobs"),
+    (r"/jobs/(.+)", JobDetails, "cron-job"),
+    (r"/upcoming", Upcoming, "cron-upcoming"),
+    (r"/cron-tasks/act", Act, "cron-act"),
+    (r"/cron-tasks/live", Live, "cron-live"),
+)
+LINKS = {"cron-health": "Health", "cron-jobs": "Jobs", "cron-upcoming": "Upcoming"}
+
+
+def install_pages() -> None:
+    """Guard the Flower that this process is about to start, and add the pages to it."""
+    extend_flower(PAGES, Path(__file__).parent, LINKS, _mark)
+    import_modules.connect(_warm_up, weak=False)
+
+
+def _mark(task: Any) -> Any:
+    return mark_task(task, get_context().failed_runs)
+
+
+def _warm_up(**_: object) -> None:
+    """Begin to read, so that the first page does not have to wait for the index."""
+    context = get_context()
+    for target in (context.warm_up, lambda: keep_failed_runs(context)):
+        threading.Thread(target=target, daemon=True).start()

@@ -1,0 +1,158 @@
+"""Keep the survey and the forecast up to date while somebody looks at pages.
+
+With many jobs another process makes them (beside.py), so that Flower answers meanwhile.
+"""
+
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+from redis import Redis
+from redis.exceptions import RedisError
+
+from cron_tasks.health.system import Finding
+from cron_tasks.pages import beside
+from cron_tasks.pages.forecast import Forecast
+from cron_tasks.pages.index import MANY, Snapshot
+from cron_tasks.pages.survey import Audit
+from cron_tasks.settings import Settings
+from cron_tasks.store import keys
+
+log = structlog.get_logger("cron_tasks.pages")
+
+_FAILURES = (RedisError, OSError, subprocess.SubprocessError)
+#: Seconds after which a process that does not end is killed.
+PATIENCE = 600.0
+#: Seconds between two audits, and between two rounds of checks, while somebody looks.
+AUDIT_EVERY, CHECK_EVERY = 300.0, 30.0
+#: Seconds without a look after which the survey rests.
+LOOKED_WITHIN = 120.0
+#: Seconds after which a forecast is made again. After an edit it is made again, but only after this
+#: many times the seconds that the last one took.
+STALE, REST = 600.0, 10
+
+
+class Maker:
+    """Makes "audit", "checks" or "forecast" for one Redis.
+
+    With few jobs that is done in the thread that asks. With many, another process does it.
+    """
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self._redis = redis
+        self._settings = settings
+
+    def make(self, what: str) -> Any:
+        """Return what was made. Raises RedisError, OSError or SubprocessError."""
+        if self._redis.hlen(keys.JOBS) <= MANY:
+            return beside.PARTS[what](self._redis, self._settings)
+        command = [sys.executable, "-P", "-m", beside.__name__, what]
+        done = subprocess.run(  # noqa: S603
+            command, capture_output=True, timeout=PATIENCE, check=False
+        )
+        if done.returncode:
+            last_line = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+            raise OSError(f"{what}: {last_line or f'exit code {done.returncode}'}")
+        return pickle.loads(done.stdout)  # noqa: S301  # Our own process wrote it.
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """What is known so far. `checked_at` is when the checks were made (seconds)."""
+
+    audit: Audit | None = None
+    findings: Sequence[Finding] = ()
+    checked_at: float | None = None
+    workers: int | None = None
+
+
+class Survey:
+    """Keeps a survey up to date while somebody looks."""
+
+    def __init__(self, maker: Maker) -> None:
+        self._maker = maker
+        self._lock = threading.Lock()
+        self._looked = 0.0
+        self._surveyed = Surveyed()
+        self._thread: threading.Thread | None = None
+        self._due: dict[str, float] = {"audit": 0.0, "checks": 0.0}
+
+    def get(self) -> Surveyed:
+        """Return what is known, and have it kept up to date for the next minutes."""
+        self._looked = time.monotonic()
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="survey", daemon=True)
+                self._thread.start()
+        return self._surveyed
+
+    def renew(self) -> None:
+        """Make the audit again now, because somebody has changed what it found."""
+        self._due["audit"] = 0.0
+
+    def _run(self) -> None:
+        while time.monotonic() - self._looked < LOOKED_WITHIN:
+            try:
+                self._keep("checks", CHECK_EVERY, self._check)
+                self._keep("audit", AUDIT_EVERY, self._audit)
+            except _FAILURES as error:
+                log.warning("survey.failed", error=str(error))
+            time.sleep(0.5)
+
+    def _keep(self, what: str, every: float, make: Callable[[], Mapping[str, Any]]) -> None:
+        if time.monotonic() >= self._due[what]:
+            self._due[what] = time.monotonic() + every
+            self._surveyed = replace(self._surveyed, **make())
+
+    def _check(self) -> dict[str, Any]:
+        findings, workers = self._maker.make("checks")
+        return {"findings": findings, "workers": workers, "checked_at": time.time()}
+
+    def _audit(self) -> dict[str, Any]:
+        return {"audit": self._maker.make("audit")}
+
+
+class Forecaster:
+    """Makes forecasts in the background, when one is asked for and the jobs have changed."""
+
+    def __init__(self, maker: Maker) -> None:
+        self._maker = maker
+        self._lock = threading.Lock()
+        self._forecast: Forecast | None = None
+        self._of: object = None
+        self._took = 0.0
+
+    def get(self, snapshot: Snapshot, patience: float) -> Forecast | None:
+        """Return the latest forecast. None if the first one is not made after `patience` seconds.
+
+        If the jobs have changed since, the next one is made in the background.
+        """
+        known = self._forecast
+        age = time.time() - known.made if known else STALE
+        # A forecast that took long is not made again at every edit.
+        is_due = known is None or age >= STALE or self._of is not snapshot.seen
+        if is_due and age > REST * self._took:
+            thread = threading.Thread(target=self._make, args=[snapshot], daemon=True)
+            thread.start()
+            if known is None:
+                thread.join(patience)
+        return self._forecast
+
+    def _make(self, snapshot: Snapshot) -> None:
+        if not self._lock.acquire(blocking=False):
+            return
+        began = time.monotonic()
+        try:
+            self._forecast = self._maker.make("forecast")
+            self._of = snapshot.seen
+        except _FAILURES as error:
+            log.warning("forecast.failed", error=str(error))
+        finally:
+            self._took = time.monotonic() - began
+            self._lock.release()

@@ -1,0 +1,177 @@
+"""Tell open tabs that something has changed. One reader in each Flower looks, for all tabs."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any, cast
+
+import orjson
+import structlog
+from redis.exceptions import RedisError
+from tornado.iostream import StreamClosedError
+from tornado.web import HTTPError, authenticated
+
+from cron_tasks.flower.inside import FlowerHandler
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.pages.context import Context, get_context
+from cron_tasks.store import keys
+
+log = structlog.get_logger("cron_tasks.pages")
+
+#: Seconds between two looks, and seconds after which a tab is told even if nothing has changed.
+LOOK_EVERY, TELL_EVERY = 1.0, 10.0
+#: Records and changes that a look reads. If there are more, all rows count as changed.
+READ = 200
+#: Most open tabs. Each holds a connection.
+MOST_TABS = 500
+#: Failed runs that Flower's own list of tasks can mark.
+FAILED_KNOWN = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look found: the newest lines, and numbers that tell whether anything has changed.
+
+    `edited` is the number of the last edit, and the last action of a person.
+    """
+
+    state: tuple[Any, ...]
+    edited: tuple[Any, ...]
+    newest: tuple[str, ...]
+    changes: tuple[tuple[str, str], ...]
+
+    def changed_since(self, before: "Look") -> list[str] | None:
+        """Return the ids of the jobs that have changed, or None if they may be any."""
+        ids: set[str] = set()
+        if self.edited != before.edited and self.changes[:1] == before.changes[:1]:
+            return None
+        for now, seen in ((self.newest, before.newest), (self.changes, before.changes)):
+            if now[:1] == seen[:1]:
+                continue
+            if not seen or seen[0] not in now:
+                return None
+            new = now[: now.index(seen[0])]
+            ids.update(each[1] if isinstance(each, tuple) else _job_of(each) for each in new)
+        return sorted(ids)
+
+
+def _job_of(line: str) -> str:
+    return RunId.stored(orjson.loads(line)["run_id"]).job_id
+
+
+def look(context: Context) -> Look:
+    """Look at what pages show, in one round trip."""
+    with context.redis.pipeline(transaction=False) as pipe:
+        pipe.lrange(keys.RECENT, 0, READ - 1)
+        pipe.xrevrange(keys.CHANGES, count=READ)
+        pipe.get(keys.EDITS)
+        pipe.exists(keys.LEADER_LOCK)
+        pipe.hlen(keys.OPEN)
+        pipe.hlen(keys.FAILING)
+        pipe.xrevrange(keys.ACTIONS, count=1)
+        recent, changes, edits, *state, action = pipe.execute()
+    newest_change = tuple((stamp, fields.get("id", "")) for stamp, fields in changes)
+    return Look(
+        state=tuple(state),
+        edited=(edits, action[0][0] if action else ""),
+        newest=tuple(recent),
+        changes=newest_change,
+    )
+
+
+class Pulse:
+    """Looks while any tab listens, and tells all of them what has changed."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._tabs: set[asyncio.Queue[bytes]] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    def join(self) -> asyncio.Queue[bytes]:
+        """Return a queue with the messages for a new tab."""
+        if len(self._tabs) >= MOST_TABS:
+            raise HTTPError(503, "too many open tabs")
+        queue: asyncio.Queue[bytes] = asyncio.Queue(maxsize=10)
+        self._tabs.add(queue)
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run())
+        return queue
+
+    def leave(self, queue: asyncio.Queue[bytes]) -> None:
+        self._tabs.discard(queue)
+
+    async def _run(self) -> None:
+        loop, before, told = asyncio.get_running_loop(), None, 0.0
+        while self._tabs:
+            try:
+                found = await loop.run_in_executor(self._context.threads, look, self._context)
+            except RedisError:
+                found = None
+            if found != before or time.monotonic() - told >= TELL_EVERY:
+                ids = found.changed_since(before) if found and before else None
+                self._tell({"ids": ids if found != before else []})
+                told = time.monotonic()
+            before = found
+            await asyncio.sleep(LOOK_EVERY)
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        text = b"data: " + orjson.dumps(message) + b"\n\n"
+        for queue in self._tabs:
+            if not queue.full():  # A tab that does not read gets the next message.
+                queue.put_nowait(text)
+
+
+_pulses: list[Pulse] = []
+
+
+def get_pulse() -> Pulse:
+    """Return the pulse of this process. Call it in the event loop."""
+    if not _pulses:
+        _pulses.append(Pulse(get_context()))
+    return _pulses[0]
+
+
+class Live(FlowerHandler):
+    """The stream of messages to one tab (EventSource)."""
+
+    @authenticated
+    async def get(self) -> None:
+        self.set_header("Content-Type", "text/event-stream")
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("X-Accel-Buffering", "no")
+        pulse = get_pulse()
+        self.queue = pulse.join()
+        try:
+            self.write("retry: 5000\n\n")
+            await self.flush()
+            while text := await self.queue.get():
+                self.write(text)
+                await self.flush()
+        except StreamClosedError:
+            pass
+        finally:
+            pulse.leave(self.queue)
+
+    def on_connection_close(self) -> None:
+        if queue := getattr(self, "queue", None):
+            get_pulse().leave(queue)
+            while not queue.empty():
+                queue.get_nowait()
+            queue.put_nowait(b"")
+        super().on_connection_close()
+
+
+def read_failed_runs(context: Context) -> None:
+    """Note which runs have failed, for Flower's own list of tasks."""
+    found = context.redis.zrevrange(keys.FAILED, 0, FAILED_KNOWN - 1)
+    context.failed_runs = frozenset(cast("list[str]", found))
+
+
+def keep_failed_runs(context: Context) -> None:
+    """Keep `context.failed_runs` up to date, for as long as this process lives."""
+    while True:
+        try:
+            read_failed_runs(context)
+        except RedisError as error:
+            log.warning("pages.redis_away", error=str(error))
+        time.sleep(5)

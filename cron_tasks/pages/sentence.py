@@ -1,0 +1,95 @@
+"""Say in one sentence how everything is. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from cron_tasks.schedules.human import format_duration
+from cron_tasks.text.english import number_of
+
+Level = Literal["ok", "warn", "fail"]
+#: Seconds by which a due job may be late before beat counts as absent or stuck.
+LATE = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The sentence, and how bad it is."""
+
+    level: Level
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What the sentence is about. Times are spans in seconds.
+
+    `oldest_due` is how long the oldest due job has waited to fire, and `late` how many have waited
+    for longer than LATE. `waiting` is how many open runs are overdue, which no worker takes. `list`
+    is the state of the list of jobs, and `list_since` how long it has been so. `lost` is how many
+    ticks the last audit missed, None before the first audit. `audited_since` is a time of day.
+    """
+
+    jobs: int
+    has_leader: bool
+    workers: int
+    oldest_due: float
+    late: int
+    waiting: int
+    list: str | None
+    list_since: float
+    list_detail: str
+    failing: int
+    causes: int
+    lost: int | None
+    audited_since: str
+    other_faults: int
+    other_warnings: int
+
+
+def say(now: Situation) -> Headline:
+    """Return the worst that is true now, or that all is well."""
+    faults = [*_say_what_stands_still(now), *_say_what_is_wrong(now)]
+    if faults:
+        return faults[0]
+    lost = "" if now.lost is None else f", none lost since {now.audited_since}"
+    return Headline("ok", f"All is well: {number_of(now.jobs, 'job')}, nothing late{lost}")
+
+
+def _say_what_stands_still(now: Situation) -> Sequence[Headline]:
+    if not now.has_leader and now.oldest_due >= 1:
+        lasting = format_duration(now.oldest_due)
+        return [Headline("fail", f"Nothing has fired for {lasting}: no beat leads")]
+    if not now.has_leader:
+        return [Headline("fail", "No beat leads, so no job will fire")]
+    if now.late:
+        jobs, verb = number_of(now.late, "job"), "is" if now.late == 1 else "are"
+        lasting = format_duration(now.oldest_due)
+        return [Headline("fail", f"{jobs} {verb} late by up to {lasting}: beat does not keep up")]
+    if not now.workers and now.jobs:
+        waiting = f": {number_of(now.waiting, 'run')} wait" if now.waiting else ""
+        return [Headline("fail", f"No worker is running, so no run begins{waiting}")]
+    return []
+
+
+def _say_what_is_wrong(now: Situation) -> Sequence[Headline]:
+    found = []
+    if now.lost:
+        ticks, verb = number_of(now.lost, "tick"), "was" if now.lost == 1 else "were"
+        found.append(Headline("fail", f"{ticks} {verb} lost since {now.audited_since}"))
+    if now.list in ("refused", "failing"):
+        lasting = format_duration(now.list_since)
+        what = "is refused" if now.list == "refused" else "cannot be read"
+        text = f"The list of jobs {what}, for {lasting} now. The jobs run as they were"
+        found.append(Headline("fail", text))
+    if now.failing:
+        jobs, verb = number_of(now.failing, "job"), "fails" if now.failing == 1 else "fail"
+        causes = f", for {number_of(now.causes, 'cause')}" if now.causes > 1 else ""
+        found.append(Headline("fail", f"{jobs} of {now.jobs:,} {verb}{causes}"))
+    if now.other_faults:
+        parts = number_of(now.other_faults, "check")
+        found.append(Headline("fail", f"All jobs fire, but {parts} below failed"))
+    if now.other_warnings:
+        parts = number_of(now.other_warnings, "warning")
+        found.append(Headline("warn", f"All jobs fire. See {parts} below"))
+    return found

@@ -1,0 +1,95 @@
+"""The slow part of the health page, which takes seconds with very many jobs.
+
+It audits the last day, and notes on the way which ticks were missed or skipped. And it runs those
+checks of `cron-tasks doctor` that ask the workers or read every job.
+"""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from redis import Redis
+
+from cron_tasks.audit.account_reader import PAGE, read_job_ids, read_open_ticks
+from cron_tasks.audit.auditing import audit_page
+from cron_tasks.audit.job_account import JobAccount
+from cron_tasks.audit.tally import Tally
+from cron_tasks.health.checks import run_check
+from cron_tasks.health.system import Finding, System
+from cron_tasks.schedules.durations import DAY
+from cron_tasks.settings import Settings
+from cron_tasks.store.paging import pages
+
+#: Checks that ask the workers or read every job. Those that the health page makes itself are not
+#: here, nor is the REST service: a page does not send it requests.
+SLOW_CHECKS = (
+    *("workers", "job queues", "task queues", "foreign workers", "waiting messages"),
+    *("dead letters", "recipients", "redis eviction", "redis persistence", "clock"),
+)
+#: Ends of ticks that were not asked for by anybody, and so belong on the health page.
+_UNWANTED = {
+    *(("missed", reason) for reason in ("outside_window", "no_catchup", "discarded", "set_aside")),
+    ("missed", "coalesced"),
+    ("skipped", "overlap"),
+    ("skipped", "discarded"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Unrun:
+    """Ticks of one job that did not run: how many, for which status and reason, and the latest."""
+
+    job_id: str
+    status: str
+    reason: str
+    ticks: int
+    latest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """An audit from `since` to `until` (seconds), and the ticks that did not run."""
+
+    since: float
+    until: float
+    tally: Tally
+    unrun: Sequence[Unrun]
+    took: float
+
+
+@dataclass(slots=True)
+class _Noted:
+    """Collects the ticks that did not run, from the accounts that an audit reads."""
+
+    since: float
+    counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    latest: dict[tuple[str, str, str], float] = field(default_factory=lambda: defaultdict(float))
+
+    def look(self, account: JobAccount) -> None:
+        for first, last, record in account.records:
+            end = (record.get("status"), record.get("reason"))
+            if last <= self.since or end not in _UNWANTED:
+                continue
+            key = (account.job_id, str(end[0]), str(end[1]))
+            self.counts[key] += 1
+            self.latest[key] = max(self.latest[key], last, first)
+
+    def list(self) -> list[Unrun]:
+        return [Unrun(*key, times, self.latest[key]) for key, times in self.counts.most_common()]
+
+
+def make_audit(redis: Redis, now: float) -> Audit:
+    """Audit the last day."""
+    until, began = float(int(now)), time.monotonic()
+    noted, tally, opened = _Noted(until - DAY), Tally(), read_open_ticks(redis)
+    for page in pages(read_job_ids(redis), PAGE):
+        tally.add(audit_page(redis, page, opened, until - DAY, until, noted.look))
+    return Audit(until - DAY, until, tally, noted.list(), time.monotonic() - began)
+
+
+def run_checks(redis: Redis, settings: Settings, now: float) -> tuple[list[Finding], int]:
+    """Run the slow checks. Return their findings, and the number of our workers."""
+    system = System(settings, redis, now)
+    findings = [run_check(name, system) for name in SLOW_CHECKS]
+    return findings, sum(worker.is_ours for worker in system.workers)
