@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -26,6 +27,7 @@ from cron_tasks.repair.comparison import Comparison
 from cron_tasks.rest.files import path_of
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect, is_wrong_type
+from cron_tasks.vitals.signs import BeatSigns
 
 log = structlog.get_logger("cron_tasks.beat")
 
@@ -60,6 +62,7 @@ class Scheduler(EntryScheduler):
         self._pokes = Pokes(url, lambda: self._publisher.request_sync())
         self.leadership = Leadership(self.redis, LEADER_TTL)
         self.ledger = Ledger(self.redis, settings)
+        self._signs = BeatSigns(self.redis, lambda: self.clock())
         self._lookahead = Lookahead()
         self._state = "starting"
         self._clock_offset = self.clock() - time.monotonic()
@@ -76,7 +79,7 @@ class Scheduler(EntryScheduler):
         Whatever Redis or the broker does, beat waits for it and goes on.
         """
         try:
-            is_leading = self.leadership.hold()
+            is_leading = self._hold_lead()
             touch_alive_file()
             if is_leading:
                 return self._lead()
@@ -90,6 +93,8 @@ class Scheduler(EntryScheduler):
 
     def close(self) -> None:
         self.leadership.release()
+        with suppress(RedisError):
+            self._signs.withdraw()
         super().close()
         self._pokes.close()
 
@@ -178,8 +183,14 @@ class Scheduler(EntryScheduler):
         self._keep_lead()
 
     def _keep_lead(self) -> None:
-        if not self.leadership.hold():
+        if not self._hold_lead():
             raise LockLost
+
+    def _hold_lead(self) -> bool:
+        """Return whether this beat leads, and show that its loop goes on."""
+        is_leading = self.leadership.hold()
+        self._signs.give(is_leading)
+        return is_leading
 
     def _judge_ahead(self, due: float) -> bool:
         """Judge a page of what is due next, if there is time for it. Return whether there was."""

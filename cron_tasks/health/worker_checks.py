@@ -7,7 +7,6 @@ from typing import Any
 import orjson
 
 from cron_tasks.broker.depth import QUEUE_FULL, Backlog, read_backlogs
-from cron_tasks.health.beat_checks import LATE
 from cron_tasks.health.needs import name_jobs
 from cron_tasks.health.system import Result, System
 from cron_tasks.ledger.run_id import RunId
@@ -15,6 +14,7 @@ from cron_tasks.schedules.human import format_duration
 from cron_tasks.store import keys
 from cron_tasks.text.display import printable
 from cron_tasks.text.english import number_of
+from cron_tasks.vitals.judgement import LATE
 
 
 def check_workers(system: System) -> Result:
