@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from cron_tasks.beat.due import Batch, Page, Row, judge_page, read_page
 from cron_tasks.beat.files import EVERY as FILES_EVERY
 from cron_tasks.beat.files import FileWatch
+from cron_tasks.beat.heartbeat import Heartbeat
 from cron_tasks.beat.leadership import Leadership
 from cron_tasks.beat.lookahead import Lookahead
 from cron_tasks.beat.pokes import Pokes
@@ -63,6 +64,8 @@ class Scheduler(EntryScheduler):
         self.leadership = Leadership(self.redis, LEADER_TTL)
         self.ledger = Ledger(self.redis, settings)
         self._signs = BeatSigns(self.redis, lambda: self.clock())
+        self._heartbeat = Heartbeat(settings, lambda: self.leadership.token is not None)
+        self._heartbeat.start()
         self._lookahead = Lookahead()
         self._state = "starting"
         self._clock_offset = self.clock() - time.monotonic()
@@ -92,6 +95,7 @@ class Scheduler(EntryScheduler):
         return STANDBY_WAIT
 
     def close(self) -> None:
+        self._heartbeat.end()
         self.leadership.release()
         with suppress(RedisError):
             self._signs.withdraw()

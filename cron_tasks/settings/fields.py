@@ -9,16 +9,18 @@ from pydantic import (
     BeforeValidator,
     ByteSize,
     DirectoryPath,
-    Field,
     PrivateAttr,
     SecretStr,
     ValidationInfo,
     field_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from cron_tasks.errors import SettingsError
 from cron_tasks.settings import values
+from cron_tasks.settings.alarms import AlarmSettings
+from cron_tasks.settings.declaring import seconds as _seconds
+from cron_tasks.settings.declaring import setting as _setting
 from cron_tasks.settings.display import PREFIX, Row, format_value, variable_name
 from cron_tasks.store.urls import parse_redis_url
 from cron_tasks.text.urls import mask_passwords
@@ -27,18 +29,7 @@ from cron_tasks.text.urls import mask_passwords
 SECRETS_DIR = Path("/run/secrets")
 
 
-def _setting(default: Any, meaning: str, expected: str, **rules: Any) -> Any:
-    """Return a field. `expected` describes its value in error messages."""
-    given = {"default_factory" if callable(default) else "default": default}
-    return Field(**given, description=meaning, json_schema_extra={"expected": expected}, **rules)
-
-
-def _seconds(default: float, meaning: str, least: float, most: float) -> Any:
-    expected = f"a number of seconds from {least:g} to {most:g}"
-    return _setting(default, meaning, expected, ge=least, le=most)
-
-
-class Settings(BaseSettings):
+class Settings(AlarmSettings):
     """All settings, validated.
 
     `Settings(name=value)` uses only its arguments. `load` reads all sources.
@@ -282,15 +273,17 @@ class Settings(BaseSettings):
         given = (self.rest_token, self.telegram_token, *self.rest_headers.values())
         tokens = {each.get_secret_value() for each in given if each}
         redis_url = parse_redis_url(self.redis_url.get_secret_value())
-        return frozenset(tokens | redis_url.spellings_of_password)
+        return frozenset(tokens | redis_url.spellings_of_password | self.secrets_of_heartbeat())
 
     def rows(self) -> list[Row]:
         """Return all settings in the order of the documentation."""
-        shown = {name: format_value(getattr(self, name)) for name in type(self).model_fields}
+        fields = dict(type(self).model_fields)
+        fields |= {name: fields.pop(name) for name in AlarmSettings.model_fields}
+        shown = {name: format_value(getattr(self, name)) for name in fields}
         shown["redis_url"] = self.masked_redis_url
         return [
             Row(variable_name(name), shown[name], self.origins[name], field.description or "")
-            for name, field in type(self).model_fields.items()
+            for name, field in fields.items()
         ]
 
 
