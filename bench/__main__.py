@@ -13,6 +13,7 @@ BENCHES = (
     "reconcile",
     "storm",
     "latency",
+    "changes",
     "scale",
     "failover",
     "http",

@@ -7,6 +7,7 @@ asked for by hand only from the answers to the commands.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from redis import Redis
@@ -99,7 +100,7 @@ def _judge_tick(verdict: Verdict, ledger: Ledger, run: str, tick: int, asked: As
         passed_over = all(end["worker"] for end in ends)
     else:
         passed_over = bool(missed) or (not ends and last is not None)
-    times, wanted = len(ends) + passed_over, 1 + asked.again[run] - ledger.unrun[run]
+    times, wanted = len(ends) + passed_over, 1 + asked.again[run] - len(ledger.unrun[run])
     if times > wanted:
         passed = " and was passed over" if passed_over else ""
         verdict.wrong["doubled"].append(f"{run} ended {len(ends)} times{passed}, {wanted} wanted")
@@ -124,7 +125,7 @@ def _judge_unasked(
     """Of what was asked for by hand each is an end; beyond that only ticks have one."""
     for run in asked.by_hand - asked.forgotten:
         ends = len(ledger.ends.get(run, []))
-        if job_of(run) == job and ends != 1 + asked.again[run] - ledger.unrun[run]:
+        if job_of(run) == job and ends != 1 + asked.again[run] - len(ledger.unrun[run]):
             verdict.wrong["lost"].append(f"{run}, asked for by hand, ended {ends} times")
     for run in ledger.ends.keys() - asked.by_hand - set(expected):
         tick = seconds(run.rpartition("@")[2])
@@ -140,10 +141,11 @@ def _wanted(row: Mapping[str, Any], ledger: Ledger) -> Iterator[str]:
         for record in ends:
             event = ENDS.get(record["status"], record["status"])
             yield from (f"{run}/{event}" for _ in range(event in on))
-            for failed in record.get("attempts", []) if "retry" in on else ():
-                yield f"{run}/retry/{failed['attempt']}"
-    for run, times in ledger.unrun.items():
-        yield from (f"{run}/skipped" for _ in range(times * ("skipped" in on)))
+    for run, reruns in ledger.unrun.items():
+        yield from (f"{run}/skipped" for _ in range(len(reruns) * ("skipped" in on)))
+    for run, records in chain(ledger.ends.items(), ledger.unrun.items()):
+        for failed in chain.from_iterable(record.get("attempts", []) for record in records):
+            yield from (f"{run}/retry/{failed['attempt']}" for _ in range("retry" in on))
     for *_, run in ledger.missed:
         yield from (f"{run}/missed" for _ in range(run != "" and "missed" in on))
 

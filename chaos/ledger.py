@@ -1,7 +1,7 @@
 """What the ledger in Redis has of one job, read as plain JSON."""
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,13 +18,13 @@ class Ledger:
     """Ends by run (oldest first), single records of the account, and stretches of missed ticks.
 
     A stretch is (first tick, last tick, reason, run id of a notification about it or ""). `unrun`
-    counts by run how often it was to be done again and was skipped, which leaves its end as it was.
+    has by run the records of its reruns that were skipped, which leaves its end as it was.
     """
 
     ends: dict[str, list[Record]]
     alone: dict[str, Record]
     missed: set[tuple[float, float, str, str]]
-    unrun: Counter[str] = field(default_factory=Counter)
+    unrun: Mapping[str, list[Record]] = field(default_factory=lambda: defaultdict(list))
 
     @classmethod
     def read(cls, redis: Redis, job: str) -> "Ledger":
@@ -55,13 +55,14 @@ class Ledger:
         return [reason for first, last, reason, _ in self.missed if first <= tick <= last]
 
 
-def _unrun(redis: Redis, ends: Mapping[str, Iterable[Record]]) -> Counter[str]:
-    recent = Counter[str]()
+def _unrun(redis: Redis, ends: Mapping[str, list[Record]]) -> Mapping[str, list[Record]]:
+    unrun = defaultdict(list)
     for row in redis.lrange("cron_tasks:recent", 0, -1):
-        if '"status":"skipped"' in row and (run := json.loads(row)["run_id"]) in ends:
-            recent[run] += 1
-    recorded = {run: sum(each["status"] == "skipped" for each in ends[run]) for run in recent}
-    return Counter({run: times - recorded[run] for run, times in recent.items()})
+        if '"status":"skipped"' in row and (record := json.loads(row))["run_id"] in ends:
+            run = record["run_id"]
+            if record["finished_at"] not in [end["finished_at"] for end in ends[run]]:
+                unrun[run].append(record)
+    return unrun
 
 
 def _last(record: Record, first: float, starts: Iterable[float]) -> float:

@@ -20,9 +20,11 @@ from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.report.reporter import Reporter, keep_reporting
+from cron_tasks.rest.files import path_of
 from cron_tasks.runs.outcomes import Result
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect
+from cron_tasks.sync.follower import Follower, keep_following
 from cron_tasks.sync.reconciler import Reconciler
 from cron_tasks.text.display import printable
 from cron_tasks.text.output import render_output
@@ -51,6 +53,7 @@ def sync_jobs(ids: list[str | int] | str | int | None = None) -> dict[str, Any]:
     """
     ids = [ids] if isinstance(ids, str | int) else ids
     _report_from(os.getpid())
+    _follow_from(os.getpid())
     with _in_service():
         report = Reconciler(_connect_redis(), settings).sync(time.time, ids=ids)
         _service.check()
@@ -160,6 +163,17 @@ def _report_from(_pid: int) -> None:
         threading.Thread(
             target=keep_reporting, args=[reporter], name="reports", daemon=True
         ).start()
+
+
+@cache
+def _follow_from(_pid: int) -> None:
+    """Follow the feed of changes from a thread for as long as this process lives.
+
+    Beat requests a sync if there is a feed and no process follows it.
+    """
+    if path_of(settings) is None:
+        follower = Follower(_connect_redis(), settings, time.time)
+        threading.Thread(target=keep_following, args=[follower], name="feed", daemon=True).start()
 
 
 def _get_runner(hostname: str) -> Runner:

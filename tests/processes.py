@@ -2,9 +2,10 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -83,11 +84,14 @@ class Valkey:
 class Process:
     """A child process whose output goes to a file."""
 
-    def __init__(self, command: list[str], env: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, command: list[str], env: Mapping[str, str], log: Path, cwd: Path | None = None
+    ) -> None:
         self.log = log
+        env = {**os.environ, **env}
         with log.open("ab") as out:
             self.popen = subprocess.Popen(
-                command, env={**os.environ, **env}, stdout=out, stderr=out, start_new_session=True
+                command, env=env, cwd=cwd, stdout=out, stderr=out, start_new_session=True
             )
         self.pid = self.popen.pid
 
@@ -176,6 +180,30 @@ def celery_processes(env: Mapping[str, str], folder: Path) -> Iterator[Celery]:
         yield celery
     finally:
         celery.end()
+
+
+#: Commands of real servers, without the name of the app.
+GUNICORN = ("gunicorn", "--bind=127.0.0.1:{port}", "--threads=4", "--no-control-socket")
+UVICORN = ("uvicorn", "--port={port}", "--timeout-graceful-shutdown=1")
+
+
+@contextmanager
+def running_service(command: Sequence[str], folder: Path, log: Path, **env: str) -> Iterator[str]:
+    """Run a server of an app in `folder`, which it works in. Give its URL once it answers."""
+    port = free_port()
+    filled = [each.format(port=port) for each in command]
+    process = Process([sys.executable, "-m", *filled], env, log, cwd=folder)
+
+    def answers() -> bool:
+        assert process.alive, process.output[-3000:]
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    try:
+        wait_until(answers, f"{filled} to answer", 60)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.end()
 
 
 def heed_sigterm() -> None:

@@ -4,12 +4,15 @@ from typing import Any
 
 import pytest
 
+from cron_tasks.rest.numbering import Numbering
 from cron_tasks.rest.pagination import (
+    Changed,
     Incomplete,
-    Numbering,
     Page,
+    check_unchanged,
     find_link,
     find_next,
+    guess_next,
     proxy_hint,
 )
 
@@ -36,6 +39,20 @@ def page(
         ({"total": 6, "page": 1, "size": 2, "pages": 3}, f"{URL}&page=2"),
         ({"total": 6, "limit": 2, "offset": 0}, f"{URL}&offset=2&limit=2"),
         ({"next_page": "Zm9v", "total": 6}, f"{URL}&cursor=Zm9v"),
+        # A page number and a size, with a total in place of the number of pages.
+        ({"total": 6, "page": 1, "size": 2}, f"{URL}&page=2"),
+        ({"meta": {"TotalCount": 6, "currentPage": 1, "perPage": 2}}, f"{URL}&page=2"),
+        ({"next_cursor": 17}, f"{URL}&cursor=17"),
+        # Jira, PocketBase, Oracle's ORDS, HubSpot, Twilio, AWS.
+        (
+            {"startAt": 0, "maxResults": 2, "total": 6, "isLast": False},
+            f"{URL}&startAt=2&maxResults=2",
+        ),
+        ({"page": 1, "perPage": 2, "totalItems": 6, "totalPages": 3}, f"{URL}&page=2"),
+        ({"hasMore": True, "links": [{"rel": "self"}, {"rel": "next", "href": "?o=2"}]}, "?o=2"),
+        ({"paging": {"next": {"after": "2", "link": "?after=2"}}}, "?after=2"),
+        ({"next_page_uri": "/jobs?Page=1"}, "/jobs?Page=1"),
+        ({"nextToken": "t="}, f"{URL}&nextToken=t%3D"),
         # Strapi, Spring, Rails' will_paginate.
         (
             {"meta": {"pagination": {"page": 1, "pageSize": 2, "pageCount": 3, "total": 6}}},
@@ -89,6 +106,13 @@ def test_the_last_of_several_pages_is_the_last() -> None:
         ({"has_more": True}, {}, "more jobs exist than arrived"),
         ({"pagination": {"hasNextPage": True}}, {}, "more jobs exist"),
         ({}, {"Content_Range": "items 0-1/6"}, "2 of 6 jobs arrived"),
+        ({}, {"X_Total_Count": "6"}, "2 of 6 jobs arrived"),
+        ({}, {"X_WP_Total": "6"}, "2 of 6 jobs arrived"),
+        ({"last": False}, {}, "more jobs exist"),
+        ({"isLastPage": False, "nextPageStart": 2}, {}, "more jobs exist"),
+        ({"TotalCount": 6}, {}, "2 of 6 jobs arrived"),
+        ({"@odata.count": 6}, {}, "2 of 6 jobs arrived"),
+        ({"pageInfo": {"hasNextPage": True}}, {}, "more jobs exist"),
         ({"meta": {"pagination": {"total": 3}}}, {}, "2 of 3 jobs arrived"),
     ],
 )
@@ -114,6 +138,81 @@ def test_a_list_that_is_not_whole_and_shows_no_way_is_refused(
 )
 def test_link_is_read_by_rfc_8288(header: str, target: str | None) -> None:
     assert find_link(header, "next") == target
+
+
+@pytest.mark.parametrize(
+    ("envelope", "following"),
+    [
+        ({"page": 1, "size": 2}, f"{URL}&page=2"),
+        ({"page": 3, "size": 2, "total": None, "pages": None}, f"{URL}&page=4"),
+        ({"offset": 4, "limit": 2, "total": None}, f"{URL}&offset=6&limit=2"),
+        ({"pagination": {"page": 1, "per_page": 2}}, f"{URL}&page=2"),
+        # PocketBase with `skipTotal`.
+        ({"page": 1, "perPage": 2, "totalItems": -1, "totalPages": -1}, f"{URL}&page=2"),
+    ],
+)
+def test_a_full_page_without_a_total_is_followed(envelope: dict[str, Any], following: str) -> None:
+    assert find_next(page(envelope)) is None
+    assert guess_next(page(envelope)) == following
+    assert guess_next(page(envelope, rows=1)) is None
+    assert guess_next(page(envelope, rows=0)) is None
+
+
+@pytest.mark.parametrize(
+    ("envelope", "headers"),
+    [
+        ({"size": 2}, {}),
+        ({"page": 1}, {}),
+        ({"page": 1, "size": 50}, {}),
+        ({"page": 1, "size": 2, "total": 2}, {}),
+        ({"page": 1, "size": 2, "has_more": False}, {}),
+        # Laravel's simplePaginate and cursorPaginate, on the last page.
+        ({"current_page": 1, "per_page": 2, "next_page_url": None}, {}),
+        ({"per_page": 2, "next_cursor": None, "next_page_url": None}, {}),
+        ({"number": 3, "size": 2, "last": True}, {}),
+        ({"offset": 4, "limit": 2, "hasMore": False, "links": [{"rel": "first"}]}, {}),
+        ({"page": 1, "size": 2, "links": {"self": "/?page=1"}}, {}),
+        ({"page": 1, "size": 2}, {"Link": '<?page=1>; rel="first"'}),
+    ],
+)
+def test_a_full_page_that_is_the_last_is_not_followed(
+    envelope: dict[str, Any], headers: dict[str, str]
+) -> None:
+    assert guess_next(page(envelope, **headers)) is None
+
+
+def test_a_page_of_as_many_rows_as_it_may_have_is_refused() -> None:
+    with pytest.raises(Incomplete, match="2 jobs arrived, as many as a page may have"):
+        guess_next(page({"limit": 2}, Link='</changes>; rel="changes"'))
+
+
+def test_a_list_that_became_shorter_is_noticed() -> None:
+    """A job before the second page was removed, and the first row of that page moved forward."""
+    before, after = page({"total": 6}), page({"total": 5}, first=2, url=f"{URL}&page=2")
+    with pytest.raises(Changed, match="it had 6 jobs, and now has 5"):
+        check_unchanged(before, after)
+    check_unchanged(before, page({"total": 7}, first=2, url=f"{URL}&page=2"))
+    check_unchanged(before, page({"total": 5}, first=2, url=f"{URL}&per_page=2&cursor=Zm9v"))
+    # The number of rows of each page.
+    check_unchanged(page({"count": 2}), page({"count": 1}, rows=1, first=2, url=f"{URL}&page=2"))
+
+
+def test_numbering_reads_on_where_pages_are_smaller_than_asked_for() -> None:
+    by_page = Numbering((("page", "1"), ("size", "100")))
+    assert by_page.following(page({}, rows=25, url=by_page.first(URL))) == f"{URL}&size=100&page=2"
+    assert by_page.following(page({}, rows=5, first=25, url=f"{URL}&page=2")) == f"{URL}&page=3"
+    assert by_page.following(page({}, rows=5, first=100, url=f"{URL}&page=2")) is None
+    with pytest.raises(Incomplete, match="25 of 60"):
+        by_page.following(page({"total": 60}, rows=0, first=25))
+
+
+@pytest.mark.parametrize(
+    ("name", "second"),
+    [("page[offset]", "page%5Boffset%5D=2"), ("$skip", "%24skip=2"), ("_start", "_start=2")],
+)
+def test_numbering_by_rows_in_other_spellings(name: str, second: str) -> None:
+    by_rows = Numbering(((name, "0"), ("limit", "2")))
+    assert (by_rows.following(page({})) or "").endswith(second)
 
 
 def test_numbering_by_the_setting() -> None:

@@ -111,7 +111,30 @@ def test_a_refusal_shows_the_services_own_words(rest: RestServer, code: int, fie
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"<html>", b"[]", b'{"detail": 5}', b'{"error": {}}', b"\xff"]
+    ("answer", "words"),
+    [
+        # FastAPI, Django REST Framework (also `non_field_errors`), JSON:API, Google, OAuth 2.
+        (
+            {"detail": [{"type": "x", "loc": ["query", "size"], "msg": "Too large"}]},
+            "query.size: Too large",
+        ),
+        ({"size": ["A valid integer is required."]}, "size: A valid integer is required."),
+        ({"errors": [{"status": "403", "title": "Forbidden", "detail": "Not you"}]}, "Not you"),
+        ({"error": {"code": 403, "message": "Not you"}}, "Not you"),
+        ({"error": "", "message": "Not you"}, "Not you"),
+        ({"errors": {"token": ["has expired"]}}, "token: has expired"),
+    ],
+)
+def test_the_words_of_a_refusal_in_other_shapes(
+    rest: RestServer, answer: object, words: str
+) -> None:
+    rest.answer = answers.reply(422, json.dumps(answer).encode())
+    assert failure(rest).endswith(f"422 Unprocessable Entity; in its own words: {words}")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>", b"[]", b'{"detail": 5}', b'{"error": {}}', b"\xff", b'{"a": {"b": []}}'],
 )
 def test_a_refusal_without_words_is_told_as_before(rest: RestServer, body: bytes) -> None:
     rest.answer = answers.reply(403, body)

@@ -1,6 +1,7 @@
 """Lists in pages, over HTTP: each form is read to its end, and half a list is refused."""
 
 import json
+import re
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -62,6 +63,18 @@ def by_continue(handler: Handler) -> bool:
     return send(handler, {"items": ROWS[at : at + SIZE], "metadata": {"continue": following}})
 
 
+def by_json_api(handler: Handler) -> bool:
+    """JSON:API, as djangorestframework-jsonapi and others write it."""
+    page = asked(handler, "page[number]", 1)
+    rows = ROWS[(page - 1) * SIZE : page * SIZE]
+    url = f"{handler.rest.url}/api/cronjobs/?page%5Bnumber%5D="
+    links = {"first": f"{url}1", "last": f"{url}3", "next": f"{url}{page + 1}", "prev": None}
+    if page == 3:
+        links["next"] = None
+    stated = {"page": page, "pages": 3, "count": len(ROWS)}
+    return send(handler, {"data": rows, "links": links, "meta": {"pagination": stated}})
+
+
 def by_laravel(handler: Handler) -> bool:
     page = asked(handler, "page", 1)
     following = f"{handler.rest.url}/api/cronjobs/?page={page + 1}" if page < 3 else None
@@ -76,7 +89,8 @@ def by_link(handler: Handler) -> bool:
 
 
 @pytest.mark.parametrize(
-    "form", [by_page, by_offset, by_cursor, by_strapi, by_continue, by_laravel, by_link]
+    "form",
+    [by_page, by_offset, by_cursor, by_strapi, by_continue, by_json_api, by_laravel, by_link],
 )
 def test_each_form_is_read_to_its_end(rest: RestServer, form: Any) -> None:
     rest.answer = form
@@ -131,6 +145,43 @@ def test_a_service_that_ignores_the_page_it_named_is_refused(rest: RestServer) -
     stated = {"page": 1, "pages": 2, "total": 7}
     rest.answer = answers.reply(200, json.dumps({"items": ROWS[:4]} | stated).encode())
     assert "leads back to a page that was already read" in failure(rest)
+
+
+def test_a_list_that_became_shorter_while_it_was_read_is_refused(rest: RestServer) -> None:
+    rows = [*ROWS]
+
+    def remove_one(handler: Handler) -> bool:
+        page = asked(handler, "page", 1)
+        if page == 2 and len(rows) == len(ROWS):
+            rows.pop(0)
+        shown = rows[(page - 1) * SIZE : page * SIZE]
+        return send(handler, {"items": shown, "page": page, "size": SIZE, "total": len(rows)})
+
+    rest.answer = remove_one
+    assert "became shorter while it was read, so that a row may be missing" in failure(rest)
+    assert [row for _, row in read(rest)] == ROWS[1:]
+
+
+def test_a_full_page_that_comes_again_is_refused(rest: RestServer) -> None:
+    """The parameter has another name, and what the second page would be is not known."""
+    rest.answer = answers.reply(200, json.dumps({"items": ROWS, "page": 1, "size": 7}).encode())
+    text = failure(rest)
+    assert "the page before is full, and this one is the same (if there are no more, set" in text
+    assert "where is the next page? Set CRON_TASKS_REST_PAGINATION" in text
+    (mapping,) = re.findall(r"CRON_TASKS_REST_MAPPING=(\{.*?\})", text)
+    assert len(read(rest, rest_mapping=json.loads(mapping))) == 7
+    rest.answer = answers.reply(200, json.dumps({"items": ROWS, "limit": 7}).encode())
+    assert "7 jobs arrived, as many as a page may have (if there are no more, set" in failure(rest)
+    assert len(read(rest, rest_mapping=json.loads(mapping))) == 7
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>Not Found</html>"])
+def test_a_missing_page_without_words_is_not_the_end(rest: RestServer, body: bytes) -> None:
+    def lose_a_page(handler: Handler) -> bool:
+        return asked(handler, "page", 1) == 1 and send(handler, ROWS[:3])
+
+    rest.answer = lambda handler: lose_a_page(handler) or answers.reply(404, body)(handler)
+    assert "page 2 of the jobs" in failure(rest, rest_pagination="page=1&size=3")
 
 
 def test_a_next_page_that_only_the_proxy_can_reach_is_hinted_at(rest: RestServer) -> None:

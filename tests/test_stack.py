@@ -1,10 +1,12 @@
 """`cron-tasks up` as a person runs it, and how it keeps its parts running and stops them."""
 
+import argparse
 import asyncio
 import fcntl
 import json
 import os
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -104,6 +106,27 @@ def doors_are_closed(process: Process, data: Path) -> None:
     assert all(len(line) <= 80 for line in shown if str(data) not in line)
 
 
+def edits_by_rest_count_at_once(demo: Process) -> None:
+    """Do what the README does with curl, the first of which the demo prints."""
+    readme = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+    commands = re.findall(r"^    (curl .*)$", readme, re.M)
+    assert f"\n  {commands[0]}\n" in demo.output
+    (service,) = re.findall(r"export CRON_TASKS_REST_URL=(\S+)", demo.output)
+    job_id = ""
+    for command, done in zip(commands, ("1 added", "1 changed", "1 removed"), strict=True):
+        before = demo.output.count(f"jobs      {done}")
+        words = command.replace("$CRON_TASKS_REST_URL", service).replace("/8", f"/{job_id}")
+        options = argparse.ArgumentParser()
+        options.add_argument("url")
+        options.add_argument("-X", default="POST")
+        options.add_argument("--json", default="null")
+        given = options.parse_args(shlex.split(words)[1:])
+        answer = requests.request(given.X, given.url, json=json.loads(given.json), timeout=10)
+        assert answer.ok, answer.text
+        job_id = job_id or answer.json()["id"]
+        wait_until(lambda n=before, text=done: demo.output.count(f"jobs      {text}") > n, done)
+
+
 @pytest.mark.timeout(300)
 def test_the_demo_from_the_first_notification_to_ctrl_c(tmp_path: Path) -> None:
     data = tmp_path / "data"
@@ -111,7 +134,7 @@ def test_the_demo_from_the_first_notification_to_ctrl_c(tmp_path: Path) -> None:
     jobs = data / "jobs.json"
     jobs.write_text(json.dumps([HELLO]))
     jobs.chmod(0o644)
-    with running(tmp_path, "--demo", f"--data={data}") as demo:
+    with running(tmp_path, "--demo", f"--data={data}", COLUMNS="80") as demo:
         demo.wait_for("Scheduled task: Hello", START)
         demo.wait_for("All ready", START)
         demo.wait_for("Every second")
@@ -120,6 +143,10 @@ def test_the_demo_from_the_first_notification_to_ctrl_c(tmp_path: Path) -> None:
 
         jobs.write_text(json.dumps([HELLO | {"name": "Edited"}]))
         demo.wait_for("Scheduled task: Edited", 45)  # the next sync is later
+        edits_by_rest_count_at_once(demo)
+        lines = demo.output.splitlines()
+        shown = [line for line in lines if str(data) not in line and "PATH=" not in line]
+        assert max(map(len, shown)) <= 80, shown
 
         members = family(demo)
         worker = main_process(members, "worker1@")

@@ -203,6 +203,18 @@ def test_a_killed_sync_is_followed_by_another(
     assert worker.alive
 
 
+def test_an_idle_process_that_is_killed_is_replaced(
+    redis: Redis, redis_url: str, rest: RestServer, celery: Celery
+) -> None:
+    """As the kernel does for want of memory."""
+    worker = one_job(redis, rest, celery)
+    killed = sync_process(worker)
+    killed.kill()
+    wait_until(lambda: not killed.is_running(), "its end")
+    rest.jobs = [LATER, OTHER]
+    the_next_sync_goes_well(redis, redis_url)
+
+
 def test_a_sync_that_hangs_is_killed_at_its_limit(
     redis: Redis, redis_url: str, rest: RestServer, celery: Celery
 ) -> None:

@@ -1,8 +1,8 @@
 """Waits for an edit or a poke, and requests the sync that a poke asks for.
 
 A poke is an element of a Redis list. It is the id of a job whose row has to be read again, or `*`
-for the whole list. Any number of pokes costs one sync per SYNC_EVERY seconds. A sync that begins
-after the last poke always follows.
+for the whole list. One or two pokes count at once. A flood of them costs one sync per SYNC_EVERY
+seconds, and so does the whole list. A sync that begins after the last poke always follows.
 """
 
 import time
@@ -10,14 +10,18 @@ from collections.abc import Callable, Iterable
 from typing import cast
 
 from redis import Redis
-from redis.exceptions import ConnectionError, TimeoutError
+from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
 from cron_tasks.registry.wanted import ALL, want_rows
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect
 
-#: Seconds from one sync that is requested to the next.
+#: Seconds from one sync of the whole list that is requested to the next.
 SYNC_EVERY = 1.0
+#: The shortest time from one sync of a few rows to the next, in seconds.
+ROWS_EVERY = 0.05
+#: More pokes than this are a flood.
+FEW = 2
 #: Seconds after which a sync is requested again that has not begun, or that died.
 REQUEST_AGAIN = 5.0
 
@@ -31,7 +35,8 @@ class Pokes:
 
     def __init__(self, url: str, send_request: Callable[[], None]) -> None:
         self._send_request = send_request
-        self._quiet_until = self._requested_at = 0.0
+        self._quiet_until = self._requested_at = self._served_at = 0.0
+        self._quiet = ROWS_EVERY
         # Without retries: a repeated BLPOP would lose the poke that the first one took.
         self._redis: Redis = connect(url, retries=0)
 
@@ -46,16 +51,21 @@ class Pokes:
         self._serve_pokes(ids or (ALL,))
 
     def _serve_pokes(self, ids: Iterable[str] = ()) -> None:
-        self._quiet_until = time.monotonic() + SYNC_EVERY
-        self._requested_at = time.monotonic()
-        want_rows(self._redis, ids)
+        now = time.monotonic()
+        follows_soon = now < self._served_at + 2 * self._quiet
+        self._quiet = min(2 * self._quiet, SYNC_EVERY) if follows_soon else ROWS_EVERY
+        if want_rows(self._redis, ids) > FEW:
+            self._quiet = SYNC_EVERY
+        self._served_at = self._requested_at = now
+        self._quiet_until = now + self._quiet
         self._redis.delete(keys.WAKE)
         self._send_request()
 
     def request_again(self) -> None:
         """Request the sync again that was requested, if it died or its message was lost.
 
-        Does nothing while a sync runs, or while a message waits for a worker.
+        Also request one, which reads nothing, if no process follows the feed: the process that gets
+        it does. Does nothing while a sync runs, or while a message waits for a worker.
         """
         if time.monotonic() < self._requested_at + REQUEST_AGAIN:
             return
@@ -63,15 +73,18 @@ class Pokes:
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.exists(keys.SYNC_WANTED, keys.SYNC_TAKEN)
             pipe.exists(keys.SYNC_LOCK, keys.SYNC_QUEUE)
-            is_wanted, is_coming = pipe.execute()
-        if is_wanted and not is_coming:
+            pipe.hget(keys.SOURCE, "feed")
+            pipe.exists(keys.FEED_LOCK)
+            is_wanted, is_coming, has_feed, is_followed = pipe.execute()
+        if (is_wanted or (has_feed and not is_followed)) and not is_coming:
             self._send_request()
 
     def wait(self, longest: float) -> bool:
         """Wait up to `longest` seconds for an edit or a poke. Return whether to look again.
 
-        For SYNC_EVERY seconds after a sync was requested, pokes stay in their list.
+        For a moment after a sync was requested, pokes stay in their list.
         """
+        self._notice_flood()
         quiet = self._quiet_until - time.monotonic()
         lists = [keys.POKE, keys.WAKE] if quiet <= 0 else [keys.WAKE]
         timeout = max(longest if quiet <= 0 else min(quiet, longest), 0.01)
@@ -85,9 +98,22 @@ class Pokes:
             self.request_sync(cast("str", woken[1]))
         return bool(woken) or 0 < quiet < longest
 
+    def _notice_flood(self) -> None:
+        """Let pokes wait for each other if many have come since a few were served."""
+        next_list = self._served_at + SYNC_EVERY
+        if self._quiet_until <= time.monotonic() < next_list and self._count_pokes() > FEW:
+            self._quiet_until = next_list
+
+    def _count_pokes(self) -> int:
+        try:
+            return self._redis.llen(keys.POKE)
+        except ResponseError:  # A key of another type. To serve it deletes it.
+            return 1
+
     def check(self) -> None:
-        """Look for pokes without waiting, at most once in SYNC_EVERY seconds."""
+        """Look for pokes without waiting, at most once in ROWS_EVERY seconds."""
+        self._notice_flood()
         if time.monotonic() >= self._quiet_until:
-            self._quiet_until = time.monotonic() + SYNC_EVERY
-            if self._redis.exists(keys.POKE):
+            self._quiet_until = time.monotonic() + ROWS_EVERY
+            if self._count_pokes():
                 self._serve_pokes()

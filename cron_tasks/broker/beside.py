@@ -17,12 +17,12 @@ from typing import Any
 
 import structlog
 from celery.bootsteps import StartStopStep
-from celery.concurrency.prefork import TaskPool
 from celery.worker.request import Request
 from kombu import Consumer
 from kombu.exceptions import ChannelError, OperationalError
 from redis.exceptions import RedisError
 
+from cron_tasks.broker.sync_pool import OneProcessPool
 from cron_tasks.broker.transport import UNREADABLE_ERRORS, make_worker_queue
 from cron_tasks.store.keys import SYNC_QUEUE, SYNC_TASK
 from cron_tasks.text.display import short_repr
@@ -60,7 +60,7 @@ class SyncBeside(StartStopStep):
         self._is_connected = True
 
     def create(self, worker: Any) -> None:
-        self._pool = TaskPool(
+        self._pool = OneProcessPool(
             1,
             app=worker.app,
             initargs=(worker.app, worker.hostname),

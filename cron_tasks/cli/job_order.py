@@ -3,18 +3,32 @@
 import json
 from collections.abc import Callable, Mapping
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
+from cron_tasks.jobs.job import Job
 from cron_tasks.registry.registry import RegisteredJob
 
 #: A job with the record of its last run, if it has one.
 Listed = tuple[RegisteredJob, str | None]
 
 
-def is_found(listed: Listed, text: str) -> bool:
-    """Return whether the id or the name of a job contains `text`, in any case."""
-    job, wanted = listed[0].job, text.casefold()
-    return wanted in job.id.casefold() or wanted in job.name.casefold()
+class Filter(NamedTuple):
+    """Which jobs are shown: those with a tag, and with a text in id or name. None means all."""
+
+    tag: str | None
+    text: str | None
+
+    def __bool__(self) -> bool:
+        return bool(self.tag or self.text)
+
+    def matches(self, job: Job | None) -> bool:
+        """Return whether to show a job. One that is not known matches only a filter for all."""
+        if not self:
+            return True
+        if job is None or (self.tag and self.tag not in job.tags):
+            return False
+        text = (self.text or "").casefold()
+        return text in job.id.casefold() or text in job.name.casefold()
 
 
 def by_id(job_id: str) -> tuple[bool, int, str]:

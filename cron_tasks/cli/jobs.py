@@ -11,6 +11,7 @@ from redis import Redis
 
 from cron_tasks.cli import Commands, LazyGroup, console, job_order, options
 from cron_tasks.cli.following import start_run, timeout_option, wait_option
+from cron_tasks.cli.watching import watch
 from cron_tasks.registry.registry import RegisteredJob, Registry
 from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.runs.commands import open_by_hand
@@ -44,25 +45,45 @@ def jobs() -> None:
     show_default=True,
     help="`next`: the soonest first. `last`: the latest run first.",
 )
+@click.option(
+    "--follow", is_flag=True, help="Also show changes of jobs as they come, until Ctrl-C."
+)
 @console.json_option
-def list_jobs(tag: str | None, search: str | None, sort: str) -> None:
-    """List the jobs with their next tick and the status of their last run."""
+def list_jobs(tag: str | None, search: str | None, sort: str, follow: bool) -> None:
+    """List the jobs with their next tick and the status of their last run.
+
+    With --follow, a line for each change comes after the list. With --json it then prints one
+    object a line, each with `what`: `listed` for those of the list.
+    """
+    wanted = job_order.Filter(tag, search)
     with console.open_redis() as redis:
-        listed = _read_jobs(redis, tag)
-        wanted = (each for each in listed if not search or job_order.is_found(each, search))
-        found = sorted(wanted, key=job_order.sort_key(sort))
+        if follow:
+            watch(redis, lambda: _show_list(redis, wanted, sort, follow), wanted.matches)
+        _show_list(redis, wanted, sort, follow)
+
+
+def _show_list(redis: Redis, wanted: job_order.Filter, sort: str, follow: bool) -> dict[str, str]:
+    """Print the jobs, and return their names by their ids."""
+    found = sorted(_read_jobs(redis, wanted), key=job_order.sort_key(sort))
     rows = [_shape(*each) for each in found]
 
     def print_text() -> None:
         heading = ("id", "name", "schedule", "timezone", "next", "last")
         cells = [_cells(row, job) for row, (job, _) in zip(rows, found, strict=True)]
-        none = "no job matches" if tag or search else "no job is known; see `cron-tasks doctor`"
+        none = "no job matches" if wanted else "no job is known; see `cron-tasks doctor`"
         console.print_table(heading, cells, none)
 
-    console.show(rows, print_text)
+    if follow and console.wants_json():
+        for row in rows:
+            console.show_line({"what": "listed", **row}, "")
+    else:
+        console.show(rows, print_text)
+    return {row["id"]: row["name"] for row in rows}
 
 
-def _read_jobs(redis: Redis, tag: str | None) -> Iterator[tuple[RegisteredJob, str | None]]:
+def _read_jobs(
+    redis: Redis, wanted: job_order.Filter
+) -> Iterator[tuple[RegisteredJob, str | None]]:
     """Yield the jobs, each with the record of its last run."""
     registry, ledger = Registry(redis), console.open_ledger(redis)
     count, done = registry.count(), 0
@@ -72,7 +93,7 @@ def _read_jobs(redis: Redis, tag: str | None) -> Iterator[tuple[RegisteredJob, s
             done += len(page)
             update(done, count)
             for registered, record in zip(page, newest, strict=True):
-                if tag is None or tag in registered.job.tags:
+                if wanted.matches(registered.job):
                     yield registered, record
 
 

@@ -2,16 +2,22 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import click
+from redis import Redis
 
 from cron_tasks.cli import console
 from cron_tasks.jobs.rejected import Rejected
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.registry.rejections import read_rejected
+from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import load
+from cron_tasks.sync.feed_state import FeedStatus, describe_feed, load_position, load_status
 from cron_tasks.sync.outcome import Report
 from cron_tasks.sync.reconciler import Reconciler
+from cron_tasks.sync.state import load_status as load_source_status
+from cron_tasks.text.display import printable
 
 #: Most jobs shown for each kind of change.
 SHOWN = 50
@@ -35,7 +41,10 @@ def sync(ctx: click.Context, dry_run: bool, force: bool) -> None:
         busy = Report("ok", Changes(), detail).as_json() | {"state": "busy"}
         console.show(busy, lambda: click.echo(detail))
         return
-    console.show(report.as_json(), lambda: _print(report, dry_run))
+    with console.open_redis() as redis:
+        feed = _describe_feed(redis)
+    shown = report.as_json() | {"feed": feed}
+    console.show(shown, lambda: _print(report, dry_run, feed["detail"]))
     if report.state == "refused":
         refused = "This list would be refused" if dry_run else "Nothing was changed"
         # Without changes it was refused because the registry belongs to another service.
@@ -65,8 +74,17 @@ def _reconcile(dry_run: bool, force: bool) -> Report | None:
         return report
 
 
-def _print(report: Report, dry_run: bool) -> None:
-    """Print the changes like a diff, and a line that counts them.
+def _describe_feed(redis: Redis) -> dict[str, Any]:
+    """Return whether a feed of changes is followed, when it last answered, and a sentence."""
+    fault, position = load_source_status(redis).feed_fault, load_position(redis)
+    status = load_status(redis) if position.address else FeedStatus()
+    detail = describe_feed(status, time.time()) if position.address else fault
+    answered = None if status.answered is None else iso_utc(round(status.answered, 3))
+    return {"is_followed": bool(position.address), "answered": answered, "detail": detail}
+
+
+def _print(report: Report, dry_run: bool, feed: str) -> None:
+    """Print the changes like a diff, a line that counts them, and how the feed stands, if any.
 
     A refused list is printed with the changes that it would make. There are none if the service
     failed, or if the registry belongs to another service.
@@ -77,6 +95,8 @@ def _print(report: Report, dry_run: bool) -> None:
         click.echo(line)
     is_plan = dry_run or report.state == "refused"
     click.echo(_plan_summary(report.changes) if is_plan else _summary(report.changes))
+    if feed:
+        click.echo(printable(feed))
 
 
 def _changed_lines(changes: Changes) -> Iterator[str]:

@@ -1,15 +1,15 @@
 """Serve jobs by REST, as cron_tasks reads them, for trying things out.
 
-The jobs are in a file, which may be edited while the service runs. Clients can create, change and
-delete jobs. After each change the service pokes cron_tasks by Redis, as any service can. It checks
-only the ids of jobs, and leaves all else to cron_tasks.
+It does all that a service can do (docs/rest-service.md): a list with an ETag, single rows, a feed
+of changes, reports, and pokes after each change. The jobs are in a file, which may be edited while
+the service runs. Clients can create, change and delete jobs. The service checks only the ids of
+jobs, and leaves all else to cron_tasks.
 """
 
 import asyncio
 import hashlib
 import json
-import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -17,9 +17,12 @@ from typing import Annotated, Any, cast
 import click
 import structlog
 import uvicorn
-from fastapi import Body, Depends, FastAPI, Header, HTTPException, Request, Response
+from fastapi import Body, Depends, FastAPI, Header, HTTPException, Query, Request, Response
+from redis import Redis
 from redis.exceptions import RedisError
 
+from cron_tasks.demo.change_feed import ChangeFeed
+from cron_tasks.demo.job_file import JobFile
 from cron_tasks.jobs.fingerprint import REMARKS
 from cron_tasks.jobs.validation import row_id as identity
 from cron_tasks.settings import load
@@ -30,80 +33,9 @@ from cron_tasks.telemetry import logs
 log = structlog.get_logger("cron_tasks.demo.rest")
 
 JOBS = "/api/cronjobs/"
-SAMPLE = Path(__file__).with_name("jobs.json")
-
-
-class JobFile:
-    """The list of jobs in a JSON file, which is created from the sample if there is none.
-
-    `changed` is called each time the file was saved. While the file is broken, `fault` is the
-    reason, and `rows` is the last good list.
-    """
-
-    def __init__(self, path: Path, changed: Callable[[], None]) -> None:
-        self.path = path
-        self.rows: list[Any] = []
-        self.fault: str | None = None
-        #: Reports about jobs, by id. They are not in the file, because people edit that.
-        self.reports: dict[str, dict[str, Any]] = {}
-        self._text: bytes | None = None
-        self._changed = changed
-        if not path.exists():
-            shutil.copyfile(SAMPLE, path)
-        self.refresh()
-
-    async def watch(self) -> None:
-        """Read the file whenever it was saved."""
-        while True:
-            await asyncio.sleep(0.2)
-            self.refresh()
-
-    def refresh(self) -> None:
-        """Read the file if it was saved since the last time."""
-        try:
-            text = self.path.read_bytes()
-        except FileNotFoundError:  # an editor is about to put the new one in its place
-            return
-        if text == self._text:
-            return
-        self._text, self.fault = text, None
-        try:
-            rows = json.loads(text)
-        except ValueError as error:
-            self.fault = f"{self.path} cannot be read: {error}"
-        else:
-            if not isinstance(rows, list):
-                self.fault = f"{self.path} is not a list: jobs are objects between [ and ]"
-        if self.fault:
-            log.warning("jobs.broken_file", error=self.fault, served="the last good list")
-        else:
-            self.rows = rows
-            self._changed()
-
-    def save(self, rows: list[Any]) -> None:
-        """Replace the list. Raises a 409 while the file is broken, to keep a person's edit."""
-        if self.fault:
-            raise HTTPException(409, self.fault)
-        text = json.dumps(rows, ensure_ascii=False, indent=2)
-        draft = self.path.with_name(f".{self.path.name}.new")
-        draft.write_bytes(text.encode("utf-8", "backslashreplace") + b"\n")
-        draft.replace(self.path)
-        self.refresh()
-
-    def rows_with_reports(self) -> list[Any]:
-        """Return the rows, each with what was last reported about its job."""
-        return [
-            row | self.reports.get(identity(row) or "", {}) if isinstance(row, dict) else row
-            for row in self.rows
-        ]
-
-    def find(self, job_id: str) -> int:
-        """Return the position of a job in `rows`. Raises a 404 if there is none."""
-        self.refresh()
-        for position, row in enumerate(self.rows):
-            if identity(row) == job_id:
-                return position
-        raise HTTPException(404, f"No job has the ID {job_id}")
+CHANGES = "/api/cronjobs/changes"
+#: The most ids in one poke. The whole list is read for more.
+MOST_POKED = 200
 
 
 @asynccontextmanager
@@ -117,22 +49,50 @@ async def _get_file(request: Request) -> Any:
     return request.app.state.file
 
 
+async def _get_feed(request: Request) -> Any:
+    return request.app.state.feed
+
+
 app = FastAPI(title="Demo jobs for cron-tasks", version="1", lifespan=lifespan)
 File = Annotated[JobFile, Depends(_get_file)]
+Feed = Annotated[ChangeFeed, Depends(_get_feed)]
 Row = dict[str, Any]
 Job = Annotated[Row, Body(examples=[{"name": "Every five seconds", "every": 5}])]
 Known = Annotated[str | None, Header(alias="If-None-Match")]
 
 
 @app.get(JOBS, summary="All jobs", response_model=list[Row])
-async def list_jobs(file: File, known: Known = None) -> Response:
+async def list_jobs(file: File, feed: Feed, known: Known = None) -> Response:
+    # Before the rows are read: a change between the two then comes twice, and never not at all.
+    cursor = feed.cursor
     if file.fault and not file.rows:
         raise HTTPException(503, file.fault)
     body = json.dumps(file.rows_with_reports())
     headers = {"ETag": f'"{hashlib.sha256(body.encode()).hexdigest()[:16]}"'}
+    headers["Link"] = f'<{CHANGES}?cursor={cursor}>; rel="changes"'
     if known == headers["ETag"]:
         return Response(status_code=304, headers=headers)
     return Response(body, media_type="application/json", headers=headers)
+
+
+@app.get(CHANGES, summary="Jobs that changed since a cursor, as soon as there are any")
+async def list_changes(
+    request: Request,
+    file: File,
+    feed: Feed,
+    cursor: str,
+    wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for a change")] = 0,
+) -> Row:
+    await feed.wait(cursor, wait, lambda: request.app.state.server.should_exit)
+    reached, ids = feed.cursor, feed.ids_since(cursor)
+    if ids is None:
+        raise HTTPException(410, "This cursor is too old. Read the list again")
+    rows = file.rows_by_id()
+    changes = [
+        {"id": each, "job": rows[each]} if each in rows else {"id": each, "deleted": True}
+        for each in ids
+    ]
+    return {"changes": changes, "cursor": reached}
 
 
 @app.post(JOBS, summary="Create a job", status_code=201)
@@ -150,12 +110,13 @@ async def create_job(file: File, job: Job) -> Row:
 
 @app.get(JOBS + "{job_id:path}", summary="One job")
 async def get_job(file: File, job_id: str) -> Any:
-    return file.rows_with_reports()[file.find(job_id)]
+    return file.rows_with_reports()[file.find(job_id)[0]]
 
 
 @app.put(JOBS + "{job_id:path}", summary="Replace a job")
 async def replace_job(file: File, job_id: str, job: Job) -> Row:
-    position, rows = file.find(job_id), [*file.rows]
+    position, job_id = file.find(job_id)
+    rows = [*file.rows]
     row = rows[position] = {"id": rows[position]["id"], **job}
     if identity(row) != job_id:
         raise HTTPException(422, "The ID of a job cannot change")
@@ -165,7 +126,7 @@ async def replace_job(file: File, job_id: str, job: Job) -> Row:
 
 @app.patch(JOBS + "{job_id:path}", summary="Change fields of a job (null removes one), or report")
 async def change_job(file: File, job_id: str, job: Job) -> Row:
-    position = file.find(job_id)
+    position, job_id = file.find(job_id)
     if job.keys() <= REMARKS:
         file.reports[job_id] = file.reports.get(job_id, {}) | job
         return cast("Row", file.rows_with_reports()[position])
@@ -175,9 +136,31 @@ async def change_job(file: File, job_id: str, job: Job) -> Row:
 
 @app.delete(JOBS + "{job_id:path}", summary="Delete a job", status_code=204)
 async def delete_job(file: File, job_id: str) -> None:
-    position = file.find(job_id)
+    position, job_id = file.find(job_id)
     file.save([*file.rows[:position], *file.rows[position + 1 :]])
     file.reports.pop(job_id, None)
+
+
+class Announcer:
+    """Announces changes: in the feed, and by a poke."""
+
+    def __init__(self, feed: ChangeFeed, redis: Redis) -> None:
+        self._feed = feed
+        self._redis = redis
+
+    def announce(self, ids: list[str] | None) -> None:
+        """Announce that jobs changed. It is not known which ones if `ids` is None."""
+        if ids == []:
+            return
+        if ids is None:
+            self._feed.forget()
+        else:
+            self._feed.add(ids)
+        poked = ids if ids and len(ids) <= MOST_POKED else ["*"]
+        try:
+            self._redis.lpush(keys.POKE, *poked)
+        except RedisError as error:  # the next sync reads the change anyway
+            log.warning("poke.failed", error=str(error))
 
 
 @click.command()
@@ -189,15 +172,12 @@ def main(host: str, port: int, jobs: Path) -> None:
     settings = load()
     logs.configure(settings.log_format, settings.log_level, secrets=settings.secrets())
     redis = connect(settings.redis_url.get_secret_value())
-
-    def poke() -> None:
-        try:
-            redis.lpush(keys.POKE, "*")
-        except RedisError as error:  # the next sync reads the change anyway
-            log.warning("poke.failed", error=str(error))
-
-    app.state.file = JobFile(jobs, poke)
-    uvicorn.run(app, host=host, port=port, log_config=None, access_log=False)
+    server = uvicorn.Server(
+        uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False)
+    )
+    app.state.server, app.state.feed = server, ChangeFeed()
+    app.state.file = JobFile(jobs, Announcer(app.state.feed, redis).announce)
+    server.run()
 
 
 if __name__ == "__main__":

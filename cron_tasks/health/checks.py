@@ -95,6 +95,12 @@ CHECKS: Mapping[str, Check] = {
         "fail",
         "Beat requests each sync and a worker runs it. Check that both are running",
     ),
+    "feed": Check(
+        service_checks.check_feed,
+        "warn",
+        "Edits count by pokes and with each read of the list all the same. Read the log of the "
+        "workers. A proxy has to let a request wait for 30 s",
+    ),
     "rows": Check(service_checks.check_rows, "warn", _REASONS),
     "jobs": Check(
         beat_checks.check_jobs, "warn", "`cron-tasks runs --status failed` lists the runs"

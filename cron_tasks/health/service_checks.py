@@ -1,6 +1,7 @@
 """Check the REST service, the syncs with it, and the registry that they write."""
 
 from dataclasses import asdict
+from math import inf
 from typing import cast
 
 from cron_tasks.health.system import Result, System, expect_none
@@ -9,6 +10,8 @@ from cron_tasks.registry.registry import Registry
 from cron_tasks.repair.comparison import Comparison
 from cron_tasks.rest.listing import Source
 from cron_tasks.store import keys
+from cron_tasks.sync.feed_state import WAIT, describe_feed, load_position
+from cron_tasks.sync.feed_state import load_status as load_feed_status
 from cron_tasks.sync.reconciler import make_policy
 from cron_tasks.sync.state import RIVAL_SHOWN, load_status, service_of
 from cron_tasks.text.english import number_of
@@ -16,6 +19,9 @@ from cron_tasks.vitals.judgement import judge_sync
 
 #: Seconds to wait for the REST service: for one response, and for the whole list.
 REST_PATIENCE = {"rest_timeout": 3.0, "rest_deadline": 5.0}
+
+#: Seconds beyond the longest wait after which a feed without an answer is a finding.
+FEED_GRACE = 30.0
 
 #: Meaning of each kind of difference in the registry: what is counted, and what is wrong with it.
 DIFFERENCES = {
@@ -73,6 +79,20 @@ def check_registry(system: System) -> Result:
     ]
     before = f"; {number_of(mended, 'difference')} mended in the last 7 days" if mended else ""
     return Result(not found, (", ".join(texts) or "Jobs, schedule and open ticks agree") + before)
+
+
+def check_feed(system: System) -> Result:
+    fault, position = load_status(system.redis).feed_fault, load_position(system.redis)
+    if fault:
+        return Result(False, f"T{fault[1:]}", "Name a feed on the origin of the service itself")
+    if not position.address:
+        return Result(
+            True, "The list names no feed of changes, so edits count by pokes or the list"
+        )
+    status = load_feed_status(system.redis)
+    age = system.now - status.answered if status.answered else inf
+    is_recent = not status.error and age <= WAIT + system.settings.rest_timeout + FEED_GRACE
+    return Result(is_recent, describe_feed(status, system.now))
 
 
 check_rows = expect_none(lambda s: s.redis.hlen(keys.REJECTED), "row", "rejected by the last sync")

@@ -20,6 +20,10 @@ from cron_tasks.settings import Settings, variable_name
 #: Ports for Valkey and the demo REST service. Each keeps its port when it is restarted. So these
 #: ports are below those that systems give to clients, one of which could take a port meanwhile.
 PORTS = range(20_000, 30_000)
+#: A command that adds a job to the demo REST service.
+EXAMPLE = (
+    f"""curl ${variable_name("rest_url")}/api/cronjobs/ --json '{{"name": "Hi", "every": 5}}'"""
+)
 _PYTHON = [sys.executable, "-P", "-m"]
 _CELERY = [*_PYTHON, "celery", "-A", "cron_tasks"]
 #: The files with the passwords, in the data folder.
@@ -40,6 +44,8 @@ class Layout:
     exports: Mapping[str, str]
     stages: list[list[Part]]
     endings: list[list[Part]]
+    #: A command to try in that terminal, or "".
+    example: str = ""
     #: The service that becomes the owner of the registry, if that had another one.
     claim: str | None = None
 
@@ -94,6 +100,7 @@ def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Lay
         exports,
         stages=[store, [*readers, *rest, first, beat], [*others, flower]],
         endings=[[beat, flower, first, *others], [*readers, *rest], store],
+        example=EXAMPLE if demo else "",
         claim=f"{url}/api/cronjobs/" if demo else None,
     )
 

@@ -50,6 +50,8 @@ def run_system(settings: Settings, *, demo: bool, workers: int, data: Path | Non
             narrator.show("\nFor another terminal:")
         for name, value in plan.exports.items():
             narrator.show(f"  export {name}={value}")
+        if plan.example:
+            narrator.show(f"  {plan.example}")
         narrator.show()
         asyncio.run(System(plan, place, narrator).run())
 

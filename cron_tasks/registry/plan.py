@@ -1,7 +1,7 @@
 """Plans what has to change so that the registry holds what the REST service lists. Pure."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -71,6 +71,12 @@ class Changes:
 
     def __bool__(self) -> bool:
         return bool(self.candidates or self.added or self.changed or self.removed)
+
+    def leave_out(self, ids: Collection[str]) -> None:
+        """Take jobs out of a complete plan."""
+        self.added = [each for each in self.added if each.job.id not in ids]
+        self.changed = [each for each in self.changed if each.job.id not in ids]
+        self.removed = [each for each in self.removed if each not in ids]
 
     @property
     def desired(self) -> list[Desired]:

@@ -1,7 +1,7 @@
 """Rows of the list that are rejected: stored for display, and for the reports to the service."""
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import orjson
 from redis import Redis
@@ -9,8 +9,12 @@ from redis import Redis
 from cron_tasks.jobs.rejected import Rejected
 from cron_tasks.registry.fence import Fence, replace_hash
 from cron_tasks.store import keys
+from cron_tasks.store.paging import pages
+from cron_tasks.store.scripts import script
 from cron_tasks.text.display import printable
 from cron_tasks.text.stored_json import to_storable
+
+_store = script("registry/store_rejected")
 
 #: A rejected row is stored for display up to this many bytes.
 ROW_SHOWN = 4096
@@ -27,8 +31,20 @@ def store_rejected(redis: Redis, rejected: Sequence[Rejected], fence: Fence) -> 
     stored = cast("dict[str, str]", redis.hgetall(keys.REJECTED))
     if listed == stored:
         return []
-    replace_hash(redis, keys.REJECTED, listed, fence)
+    # A row that has only moved within the list is no news for who follows the changes.
+    before = {_fault_of(orjson.loads(each)) for each in stored.values()}
+    rows = []
+    for place, text in listed.items():
+        row = orjson.loads(text)
+        rows.append((place, text, row["id"] or "", "" if _fault_of(row) in before else "new"))
+    # Without rows there is one empty page, which clears the hash.
+    for number, page in enumerate(list(pages(rows)) or [[]]):
+        _store(redis, clear=number == 0, listed=page, **fence.values)
     return [row for row in rejected if stored.get(row.place) != listed[row.place]]
+
+
+def _fault_of(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["id"], *row["errors"]
 
 
 def read_rejected(redis: Redis) -> list[Rejected]:

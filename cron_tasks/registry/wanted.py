@@ -27,14 +27,23 @@ _take = script("registry/take")
 _settle = script("registry/settle")
 
 
-def want_rows(redis: Redis, ids: Iterable[str]) -> None:
-    """Note that the rows with these ids have to be read, and those that the service has poked."""
-    _want(redis, most=MOST_ROWS, all=ALL, kept=KEPT, ids=[(each,) for each in ids])
+def want_rows(redis: Redis, ids: Iterable[str]) -> int:
+    """Note that the rows with these ids have to be read, and those that the service has poked.
+
+    Return how many ids that were, more than MOST_ROWS for the whole list.
+    """
+    count = _want(redis, most=MOST_ROWS, all=ALL, kept=KEPT, ids=[(each,) for each in ids])
+    return int(count)
 
 
 def is_anything_wanted(redis: Redis) -> bool:
     """Return whether rows are wanted that no sync has read to the end."""
     return bool(redis.exists(keys.SYNC_WANTED, keys.SYNC_TAKEN))
+
+
+def peek_wanted(redis: Redis) -> set[str]:
+    """Return what is wanted and not taken. It stays wanted."""
+    return set(cast("set[str]", redis.smembers(keys.SYNC_WANTED)))
 
 
 def take_wanted(redis: Redis) -> set[str]:

@@ -82,10 +82,14 @@ class Client(requests.Session):
         """Send the secret headers to the origin of CRON_TASKS_REST_URL only. Ignore .netrc."""
         for name in ("Authorization", *self._secret_headers):
             request.headers.pop(name, None)
-        session: Any = self  # requests has no type for `should_strip_auth`.
-        if not session.should_strip_auth(self.base, request.url):
+        if not self.is_foreign(request.url or ""):
             request.headers.update(self._secret_headers)
         return request
+
+    def is_foreign(self, url: str) -> bool:
+        """Return whether a URL is on another origin than CRON_TASKS_REST_URL."""
+        session: Any = self  # requests has no type for `should_strip_auth`.
+        return bool(session.should_strip_auth(self.base, url))
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, _: object) -> None:
         """Set the token again after a redirect (overrides requests)."""

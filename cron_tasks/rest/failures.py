@@ -1,15 +1,18 @@
 """Explain failures of the REST service, each with a cause and a remedy."""
 
 import http.client
+import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import orjson
 import urllib3.exceptions as u
 from requests import Response, TooManyRedirects
 
 from cron_tasks.http.failures import CAUSES, Cause, describe_detail, describe_status, find_cause
+from cron_tasks.settings import Settings
 from cron_tasks.text.display import printable
 
 _CHECK_URL = "is the service running, and is CRON_TASKS_REST_URL right?"
@@ -36,12 +39,15 @@ _REMEDIES: Mapping[type[BaseException], str] = {
     http.client.HTTPException: "is CRON_TASKS_REST_URL right?",
 }
 #: The fields in which services say why they refuse a request: Django REST Framework, Express,
-#: Laravel, and RFC 9457.
-_WORDS = ("detail", "error", "message", "title")
+#: Laravel, RFC 9457, RFC 6749, JSON:API, and `msg` of the list in FastAPI's `detail`.
+_WORDS = ("detail", "error", "message", "msg", "title", "error_description", "errors")
+#: The levels of objects and lists in which the words are looked for.
+_WORDS_DEPTH = 4
 #: The bytes of an answer in which its words are looked for.
 _WORDS_READ = 4096
 #: Settings to check, by the status of an answer.
 LIST_HINTS = {401: "TOKEN", 403: "TOKEN", 404: "JOBS_PATH"}
+FEED_HINTS = {401: "TOKEN", 403: "TOKEN"}
 JOB_HINTS = {401: "TOKEN", 403: "TOKEN", 405: "JOB_PATH"}
 REPORT_HINTS = {401: "TOKEN", 403: "TOKEN"} | dict.fromkeys((301, 302, 303, 405), "REPORT_PATH")
 
@@ -69,7 +75,7 @@ def _unwrap(error: BaseException) -> Iterator[BaseException]:
         link = next((each for each in inner if isinstance(each, BaseException)), None)
 
 
-def _read_words(response: Response) -> str:
+def read_words(response: Response) -> str:
     """Return what a service that refuses a request says about it, in JSON, as one line.
 
     A body that was read already, or that is something else, has no words.
@@ -81,17 +87,46 @@ def _read_words(response: Response) -> str:
         document = orjson.loads(body)
     except (OSError, u.HTTPError, ValueError):
         return ""
-    if not isinstance(document, dict):
+    return _find_words(document) if isinstance(document, dict) else ""
+
+
+def _find_words(value: Any, depth: int = 0) -> str:
+    """Return the first text at one of the known fields, or of a field with a list of texts.
+
+    Validators name the field: `{"size": ["…"]}` (Django REST Framework), or `loc` (FastAPI).
+    """
+    if isinstance(value, str):
+        return printable(value)
+    if depth > _WORDS_DEPTH:
         return ""
-    texts = [document.get(name) for name in _WORDS]
-    return next((printable(text) for text in texts if isinstance(text, str) and text), "")
+    if isinstance(value, list):
+        return next(filter(None, (_find_words(each, depth + 1) for each in value[:3])), "")
+    if not isinstance(value, dict):
+        return ""
+    found = (_find_words(value[name], depth + 1) for name in _WORDS if name in value)
+    if words := next(filter(None, found), ""):
+        place = value.get("loc")
+        field = ".".join(map(str, place)) if isinstance(place, list) else ""
+        return f"{printable(field)}: {words}" if field else words
+    for name, texts in value.items():
+        if isinstance(texts, list) and texts and isinstance(texts[0], str):
+            return f"{printable(name)}: {printable(texts[0])}"
+    return ""
+
+
+def add_login_hints(hints: Mapping[int, str], settings: Settings) -> Mapping[int, str]:
+    """Return the hints with CRON_TASKS_REST_HEADERS for 401 and 403, if that is set."""
+    if not settings.rest_headers:
+        return hints
+    check = "TOKEN and CRON_TASKS_REST_HEADERS" if settings.rest_token else "HEADERS"
+    return {**hints, 401: check, 403: check}
 
 
 def explain_status(
     response: Response, hints: Mapping[int, str] = LIST_HINTS, wanted: str = "200 and a list"
 ) -> str:
     """Explain an answer with another status than `wanted`, and add the service's own words."""
-    words = _read_words(response)
+    words = read_words(response)
     return _explain_code(response, hints, wanted) + (
         f"; in its own words: {words}" if words else ""
     )
@@ -100,9 +135,23 @@ def explain_status(
 def _explain_code(response: Response, hints: Mapping[int, str], wanted: str) -> str:
     code = response.status_code
     answered = f"the service answered {describe_status(code)}"
-    if code in (401, 403) and "Authorization" not in response.request.headers:
+    sent = response.request.headers.get("Authorization", "").partition(" ")[0]
+    if code in (401, 403) and not sent and hints.get(code) == "TOKEN":
         why = "it is not set, or this is another host"
         return f"{answered} to a request without CRON_TASKS_REST_TOKEN: {why}"
+    if code == 401 and (asked := _asked_scheme(response, sent)):
+        return f"{answered} and asks for another scheme: set CRON_TASKS_REST_AUTH_SCHEME={asked}"
     if code in hints:
         return f"{answered}; check CRON_TASKS_REST_{hints[code]}"
     return f"{answered} in place of {wanted}" if code < 400 else answered
+
+
+def _asked_scheme(response: Response, sent: str) -> str:
+    """Return the scheme that the service asks for, if it is not the one that was sent; else "".
+
+    WWW-Authenticate may name several (RFC 9110, section 11.6.1).
+    """
+    header = response.headers.get("WWW-Authenticate", "")
+    names = [name.lower() for name in re.findall(r"[\w-]+", header)]
+    first = re.match(r"[\w-]+", header)
+    return first.group() if first and sent and sent.lower() not in names else ""

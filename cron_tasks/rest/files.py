@@ -17,7 +17,7 @@ import yaml
 
 from cron_tasks.errors import SourceError
 from cron_tasks.rest.mapping import Shape
-from cron_tasks.rest.pagination import Incomplete, Page, check_complete
+from cron_tasks.rest.pagination import FeedLink, Incomplete, Page, check_complete
 from cron_tasks.rest.rows import Document, Malformed
 from cron_tasks.settings import Settings
 from cron_tasks.text.display import printable
@@ -78,6 +78,7 @@ class FileListing:
 
     not_modified = False
     validators = None
+    feed = FeedLink()
 
     def __init__(self, settings: Settings, path: Path, shape: Shape) -> None:
         self._settings = settings

@@ -11,20 +11,29 @@ from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from requests import Response
+
+from cron_tasks.rest.feed import find_feed
 from cron_tasks.rest.files import FileListing, path_of
 from cron_tasks.rest.mapping import Shape
+from cron_tasks.rest.numbering import Numbering, read_numbering
 from cron_tasks.rest.pages import Fetcher
 from cron_tasks.rest.pagination import (
+    ONLY_PAGE,
+    Changed,
     Incomplete,
-    Numbering,
     Page,
     check_complete,
+    check_unchanged,
     find_link,
     find_next,
-    read_numbering,
+    guess_next,
+    stated_total,
 )
 from cron_tasks.rest.rows import Document, Malformed
 from cron_tasks.settings import Settings
+
+_SET_PAGINATION = "where is the next page? Set CRON_TASKS_REST_PAGINATION, e.g. page=1&size=100"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +69,18 @@ class Listing:
         self._page = fetcher.fetch_page(self._first_url, known.as_headers() if known else {})
         self.not_modified = self._page.status_code == 304
         self.validators = known if self.not_modified else None
+        #: What the first page says about a feed of changes. Its cursor is older than the rows.
+        self.feed = find_feed(fetcher, self._page.headers)
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         """Yield each row once, with its place: `("row 17", {…})` or `("page 2, row 3", {…})`.
 
         Raises SourceError if the list cannot be read whole. The rows until then are not the list.
         """
-        page, seen, arrived = self._page, {self._first_url}, 0
+        seen, before = {self._first_url}, None
+        page: Response | None = self._page
         finds = self._shape.start_list()
-        while True:
+        while page is not None:
             document = Document(self._fetcher.body)
             number = self._fetcher.page
             place = f"page {number}, row" if number > 1 else "row"
@@ -76,49 +88,76 @@ class Listing:
             try:
                 for count, row in enumerate(self._shape.find_rows(document), 1):
                     yield f"{place} {count}", self._shape.map_row(row, finds)
+                arrived = before.arrived if before else 0
                 read = Page(self._fetcher.url, count, arrived, document.envelope, page.headers)
-                following = self._find_next(read)
+                if before:
+                    check_unchanged(before, read)
+                following, is_guess = self._find_next(read)
             except Malformed as error:
                 raise self._fetcher.make_error(f"the answer {error}") from None
-            if following is None:
-                break
-            url = self._fetcher.resolve_reference(following)
-            if url in seen:
-                raise self._fetcher.make_error("`next` leads back to a page that was already read")
-            seen.add(url)
-            arrived = read.arrived
-            page = self._fetcher.fetch_page(url, {})
-            if self._numbering and self._fetcher.repeats_a_page:
+            except Incomplete as error:
+                raise self._fetcher.make_error(f"{error}; {_SET_PAGINATION}") from None
+            except Changed as error:
                 raise self._fetcher.make_error(
-                    "the page is the same as the one before: the service ignores the parameters of "
-                    "CRON_TASKS_REST_PAGINATION"
-                )
+                    f"the list became shorter while it was read, so that a row may be missing: "
+                    f"{error}; the next sync reads it again"
+                ) from None
+            page = self._fetch_next(following, read, is_guess, seen) if following else None
+            before = read
         if fault := finds.explain_fault():
             raise self._fetcher.make_error(fault)
-        if number == 1:
-            self.validators = _reliable_validators(page.headers)
+        if self._fetcher.page == 1:
+            self.validators = _reliable_validators(self._page.headers)
 
-    def _find_next(self, page: Page) -> str | None:
-        """Return the reference to the next page, or None. Raises SourceError, Malformed."""
+    def _find_next(self, page: Page) -> tuple[str | None, bool]:
+        """Return the reference to the next page, or None, and whether there may be no such page.
+
+        Raises SourceError, Malformed, Incomplete.
+        """
         following = self._shape.find_next(page.envelope)
         if following not in (None, ""):
             if not isinstance(following, str):
                 raise self._fetcher.make_error("`next` is neither a URL nor null")
-            return following
-        try:
+            return following, False
+        if self._numbering:
+            return self._numbering.following(page), stated_total(page) is None
+        if self._shape.states_the_end(page.envelope):
+            following = find_link(page.headers.get("Link", ""), "next")
+            if following is None:
+                check_complete(page)
+            return following, False
+        if (following := find_next(page)) is not None:
+            return following, False
+        return guess_next(page), True
+
+    def _fetch_next(
+        self, reference: str, before: Page, is_guess: bool, seen: set[str]
+    ) -> Response | None:
+        """Return the page at a reference in the page `before`, or None if that was the last one.
+
+        Raises SourceError.
+        """
+        url = self._fetcher.resolve_reference(reference)
+        if url in seen:
+            raise self._fetcher.make_error("`next` leads back to a page that was already read")
+        seen.add(url)
+        page = self._fetcher.fetch_page(url, {}, may_be_missing=is_guess)
+        if page.status_code == 404:
+            return None
+        if (self._numbering or is_guess) and self._fetcher.repeats_a_page:
+            if self._numbering and self._numbering.is_short(before):
+                return None  # The service does not know the parameters, and lists all jobs at once.
+            cause = (
+                f"the page before is full, and this one is the same ({ONLY_PAGE}); "
+                f"{_SET_PAGINATION}"
+            )
             if self._numbering:
-                return self._numbering.following(page)
-            if self._shape.states_the_end(page.envelope):
-                following = find_link(page.headers.get("Link", ""), "next")
-                if following is None:
-                    check_complete(page)
-                return following
-            return find_next(page)
-        except Incomplete as error:
-            raise self._fetcher.make_error(
-                f"{error}; where is the next page? Set CRON_TASKS_REST_PAGINATION, "
-                "e.g. page=1&size=100"
-            ) from None
+                cause = (
+                    "the page is the same as the one before: the service ignores the parameters of "
+                    "CRON_TASKS_REST_PAGINATION"
+                )
+            raise self._fetcher.make_error(cause)
+        return page
 
 
 class Source:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import blake2b
 from tempfile import SpooledTemporaryFile
-from typing import IO
+from typing import IO, Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -15,7 +15,13 @@ from requests.utils import urldefragauth
 from cron_tasks.errors import SourceError
 from cron_tasks.http.hosts import with_ascii_host
 from cron_tasks.rest.client import REQUEST_ERRORS, Client, TooLate, strip_credentials
-from cron_tasks.rest.failures import LIST_HINTS, explain_failure, explain_status
+from cron_tasks.rest.failures import (
+    LIST_HINTS,
+    add_login_hints,
+    explain_failure,
+    explain_status,
+    read_words,
+)
 from cron_tasks.rest.pagination import proxy_hint
 from cron_tasks.settings import Settings
 
@@ -36,21 +42,27 @@ class Fetcher(Client):
         settings: Settings,
         what: str = "the jobs",
         hints: Mapping[int, str] = LIST_HINTS,
+        **retry: Any,
     ) -> None:
-        self._until = time.monotonic() + settings.rest_deadline
-        super().__init__(settings, lambda: self._until)
+        self._bytes = 0
+        self.restart(settings.rest_deadline)
+        super().__init__(settings, lambda: self._until, **retry)
         self.home = self.base + settings.rest_jobs_path
         self.page = 0
         self.body: IO[bytes] = io.BytesIO()
         self.url = self.home
         self.size = 0
-        self._what, self._hints = what, hints
-        self._bytes = 0
+        self._what, self._hints = what, add_login_hints(hints, settings)
         self._digests = [b"", b""]
 
     def close(self) -> None:
         self.body.close()
         super().close()
+
+    def restart(self, seconds: float) -> None:
+        """Give the requests that follow so much time, and the whole of REST_MAX_BYTES."""
+        self._until = time.monotonic() + seconds
+        self._bytes = 0
 
     def make_error(self, cause: str) -> SourceError:
         """Return a SourceError that gives the cause and the address, without secrets."""
@@ -76,11 +88,14 @@ class Fetcher(Client):
             f"`next` leads to {strip_credentials(reference)}, which is not a URL to read from"
         )
 
-    def fetch_page(self, url: str, conditions: Mapping[str, str]) -> requests.Response:
+    def fetch_page(
+        self, url: str, conditions: Mapping[str, str], may_be_missing: bool = False
+    ) -> requests.Response:
         """Return the answer at `url`: 200 with `body`, or 304 if `conditions` are not met.
 
-        `conditions` are request headers. Raises SourceError if the page does not arrive whole and
-        in time, after several attempts.
+        `conditions` are request headers. With `may_be_missing`, a 404 in the service's own words is
+        returned too. Without words it may come from a proxy that has lost the service. Raises
+        SourceError if the page does not arrive whole and in time, after several attempts.
         """
         self.page += 1
         self.url = url
@@ -91,6 +106,8 @@ class Fetcher(Client):
                 self.url = response.url
                 if response.status_code == 200:
                     self._receive_body(response)
+                elif may_be_missing and response.status_code == 404 and read_words(response):
+                    pass
                 elif response.status_code != 304 or not conditions:
                     raise self.make_error(explain_status(response, self._hints))
         except REQUEST_ERRORS as error:

@@ -5,44 +5,26 @@ the next one. A page that shows none of them, and does not state that more exist
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
+from cron_tasks.rest.stated import Stated, find_more, find_total, list_stated, spell
+from cron_tasks.rest.ways import find_address, find_cursor, has_ways
+
 #: One value of the header Link: the target, then its parameters (RFC 8288, section 3).
 _LINK = re.compile(r'<([^>]*)>((?:\s*;\s*[\w*!#$%&+.^`|~-]+\s*(?:=\s*(?:"[^"]*"|[^\s",;]*))?)*)')
 _RELATION = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s",;]*))', re.IGNORECASE)
-_RANGE = re.compile(r"\s*\w+\s+(\d+)-(\d+)/(\d+)\s*")
 
-#: Paths to the address of the next page. The last key may hold an object with `href` (HAL).
-_ADDRESSES = (
-    *(("links", "next"), ("_links", "next"), ("meta", "next"), ("pagination", "next")),
-    *(("next_page_url",), ("next_url",), ("nextLink",), ("@odata.nextLink",)),
-    *(("meta", "next_page_url"), ("meta", "links", "next"), ("paging", "next")),
-    *(("pagination", "next_url"), ("pagination", "next_page_url"), ("pagination", "links", "next")),
-)
-#: Objects of a page in which its numbers may stand, itself first.
-_PLACES = ((), ("meta",), ("pagination",), ("meta", "pagination"), ("page",), ("metadata",))
-#: Paths to a cursor, and the query parameter that takes it.
-_CURSORS = (
-    (("metadata", "continue"), "continue"),
-    (("next_cursor",), "cursor"),
-    (("meta", "next_cursor"), "cursor"),
-    (("pagination", "next_cursor"), "cursor"),
-    (("response_metadata", "next_cursor"), "cursor"),
-    (("cursor", "next"), "cursor"),
-    (("next_page_token",), "page_token"),
-    (("nextPageToken",), "pageToken"),
-    (("next_page",), "cursor"),
-)
-_PAGE = ("page", "current_page", "currentPage", "page_number", "pageNumber", "number")
-_PAGES = (
-    *("pages", "total_pages", "totalPages", "last_page", "lastPage", "pageCount", "page_count"),
-    "num_pages",
-)
-_TOTAL = ("total", "count", "total_count", "totalCount", "totalElements", "total_items", "rows")
-_MORE = ("has_more", "hasMore", "has_next", "hasNext", "has_next_page", "hasNextPage")
+#: How to tell us that a full page is the only one.
+ONLY_PAGE = 'if there are no more, set CRON_TASKS_REST_MAPPING={"next": "`null`"}'
+#: Relations that a service gives beside the next page, or in place of it on the last one.
+_OTHER_PAGES = ("first", "last", "prev", "previous", "self")
+#: Query parameters for the number of a page, as `spell` makes them.
+_NUMBERS = ("page", "p", "pageno", "pagenumber", "currentpage", "paginationpage")
+#: Those of them that are asked for by the name in use.
+_PAGE_NAMES = ("page", "current_page", "currentPage", "page_number", "pageNumber", "number")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,44 +46,22 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Numbering:
-    """`CRON_TASKS_REST_PAGINATION`: query parameters, the first of which moves from page to page.
+class FeedLink:
+    """What the answer with the list says about a feed: its address, or why that is refused.
 
-    `offset=0&limit=100` moves by the limit, `page=1&size=100` by one.
+    Both are empty if the list names no feed.
     """
 
-    parameters: tuple[tuple[str, str], ...]
-
-    @property
-    def size(self) -> int | None:
-        """How many rows a full page has, where the parameters tell."""
-        sizes = [int(value) for _, value in self.parameters[1:] if value.isdecimal()]
-        return sizes[0] if sizes else None
-
-    def first(self, url: str) -> str:
-        return with_parameters(url, dict(self.parameters))
-
-    def following(self, page: Page) -> str | None:
-        """Return the address of the next page; None after a page that is not full."""
-        if not page.rows or (self.size is not None and page.rows < self.size):
-            return None
-        total = stated_total(page)
-        if total is not None and page.arrived >= total:
-            return None
-        name, start = self.parameters[0]
-        known = dict(parse_qsl(urlsplit(page.url).query))
-        moves_by_rows = name.lower() in ("offset", "skip", "start", "from")
-        step = (self.size or page.rows) if moves_by_rows else 1
-        return with_parameters(page.url, {name: str(int(known.get(name, start)) + step)})
+    address: str = ""
+    fault: str = ""
 
 
 class Incomplete(Exception):
     """A page states that more rows exist than arrived, and shows no way to them."""
 
 
-def read_numbering(setting: str) -> Numbering | None:
-    """Return how the setting numbers pages; None for `auto`."""
-    return None if setting == "auto" else Numbering(tuple(parse_qsl(setting)))
+class Changed(Exception):
+    """The list changed while its pages were read, so that a row may be missing."""
 
 
 def find_next(page: Page) -> str | None:
@@ -112,7 +72,7 @@ def find_next(page: Page) -> str | None:
     """
     found = (
         find_link(page.headers.get("Link", ""), "next")
-        or _address(page.envelope)
+        or find_address(page.envelope)
         or _by_cursor(page)
         or _by_page_number(page)
         or _by_offset(page)
@@ -122,30 +82,54 @@ def find_next(page: Page) -> str | None:
     return found
 
 
+def guess_next(page: Page) -> str | None:
+    """Return where more rows may be, after a full page that does not say whether it is the last.
+
+    Such a page states its size, but no total and no way. Raises Incomplete if it does not even
+    state a position.
+    """
+    if not page.rows or _states_an_end(page):
+        return None
+    for stated in list_stated(page.envelope):
+        if page.rows not in (stated.limit, stated.size):
+            continue
+        if stated.number is not None:
+            return with_parameters(page.url, {_page_name(page, stated): str(stated.number + 1)})
+        if stated.offset is not None:
+            return _after_offset(page, stated)
+        if page.rows == stated.limit:
+            raise Incomplete(f"{page.rows} jobs arrived, as many as a page may have ({ONLY_PAGE})")
+    return None
+
+
 def check_complete(page: Page) -> None:
     """Raise Incomplete if the last page states that the list has more rows than arrived."""
     total = stated_total(page)
     if total is not None and total > page.arrived:
         raise Incomplete(f"{page.arrived} of {total} jobs arrived")
-    for place in _PLACES:
-        stated = _object(page.envelope, place)
-        number, pages = _number(stated, _PAGE), _number(stated, _PAGES)
-        if pages is not None and page.rows and _last_number(stated, pages) > (number or 1):
-            raise Incomplete(f"page {number or 1} of {pages} arrived")
-    if any(_found(page.envelope, (*place, name)) is True for place in _PLACES for name in _MORE):
+    for stated in list_stated(page.envelope):
+        number, last = stated.number, stated.last_number
+        if last is not None and page.rows and last > (number or 1):
+            raise Incomplete(f"page {number or 1} of {stated.pages} arrived")
+    if find_more(page.envelope):
         raise Incomplete("more jobs exist than arrived")
+
+
+def check_unchanged(before: Page, page: Page) -> None:
+    """Raise Changed if the list became shorter between two pages that are found by position.
+
+    The rows behind a removed one have moved forward by one, so the first of this page is missing.
+    """
+    known, total = stated_total(before), stated_total(page)
+    if known is None or total is None or known <= before.rows or not _is_by_position(page.url):
+        return
+    if total < known:
+        raise Changed(f"it had {known} jobs, and now has {total}")
 
 
 def stated_total(page: Page) -> int | None:
     """Return how many rows the whole list has, by the page's own account."""
-    if stated := _RANGE.fullmatch(page.headers.get("Content-Range", "")):
-        return int(stated[3])
-    for place in _PLACES:
-        for name in _TOTAL:
-            total = _found(page.envelope, (*place, name))
-            if isinstance(total, int) and not isinstance(total, bool):
-                return total
-    return None
+    return find_total(page.envelope, page.headers)
 
 
 def find_link(header: str, relation: str) -> str | None:
@@ -179,6 +163,11 @@ def proxy_hint(asked: str, following: str) -> str:
     )
 
 
+def counts_rows(parameter: str) -> bool:
+    """Return whether a query parameter counts rows (`offset`, `$skip`, `page[offset]`)."""
+    return spell(parameter).endswith(("offset", "skip", "start", "from", "startat", "startindex"))
+
+
 def with_parameters(url: str, parameters: Mapping[str, str]) -> str:
     """Return an address whose query has these parameters, beside those that it had."""
     parts = urlsplit(url)
@@ -187,79 +176,69 @@ def with_parameters(url: str, parameters: Mapping[str, str]) -> str:
     return urlunsplit(parts._replace(query=urlencode([*query, *parameters.items()])))
 
 
-def _address(envelope: Mapping[str, Any]) -> str | None:
-    for path in _ADDRESSES:
-        found = _found(envelope, path)
-        if isinstance(found, Mapping):
-            found = found.get("href") or found.get("url")
-        if isinstance(found, str) and found:
-            return found
-    return None
-
-
 def _by_cursor(page: Page) -> str | None:
-    for path, parameter in _CURSORS:
-        cursor = _found(page.envelope, path)
-        if isinstance(cursor, str) and cursor:
-            if path == ("next_page",) and cursor.startswith(("http://", "https://", "/", "?")):
-                return cursor
-            return with_parameters(page.url, {parameter: cursor})
-    return None
+    cursor = find_cursor(page.envelope)
+    return with_parameters(page.url, cursor) if cursor else None
 
 
 def _by_page_number(page: Page) -> str | None:
-    """Follow the number of a page and of all pages, where a page states both."""
-    for place in _PLACES:
-        stated = _object(page.envelope, place)
-        number, pages = _number(stated, _PAGE), _number(stated, _PAGES)
-        if number is None or pages is None or not page.rows:
+    """Follow the number of a page, where the page also states how many there are, or the total."""
+    total = stated_total(page)
+    for stated in list_stated(page.envelope):
+        if stated.number is None or not page.rows:
             continue
-        if number >= _last_number(stated, pages):
+        if stated.last_number is not None:
+            is_last = stated.number >= stated.last_number
+        elif total is not None and stated.size is not None:
+            is_last = page.arrived >= total
+        else:
+            continue
+        if is_last:
             return None
-        parameter = "pagination[page]" if place == ("meta", "pagination") else _page_name(page)
-        return with_parameters(page.url, {parameter: str(number + 1)})
+        return with_parameters(page.url, {_page_name(page, stated): str(stated.number + 1)})
     return None
-
-
-def _last_number(stated: Mapping[str, Any], pages: int) -> int:
-    """Return the number of the last page. Spring counts from 0, and calls it `number`."""
-    return pages - 1 if "number" in stated and _number(stated, _PAGE[:-1]) is None else pages
 
 
 def _by_offset(page: Page) -> str | None:
     """Follow `offset` and `limit`, where a page states both and a total."""
     total = stated_total(page)
-    for place in _PLACES:
-        stated = _object(page.envelope, place)
-        offset, limit = _number(stated, ("offset", "skip")), _number(stated, ("limit",))
-        if offset is not None and limit and total is not None and page.rows:
-            if offset + page.rows >= total:
+    for stated in list_stated(page.envelope):
+        if stated.offset is not None and stated.limit and total is not None and page.rows:
+            if stated.offset + page.rows >= total:
                 return None
-            name = "skip" if "skip" in stated else "offset"
-            return with_parameters(page.url, {name: str(offset + page.rows), "limit": str(limit)})
+            return _after_offset(page, stated)
     return None
 
 
-def _page_name(page: Page) -> str:
+def _after_offset(page: Page, stated: Stated) -> str:
+    moved = {stated.offset_name: str((stated.offset or 0) + page.rows)}
+    limit = {stated.limit_name: str(stated.limit)} if stated.limit else {}
+    return with_parameters(page.url, moved | limit)
+
+
+def _page_name(page: Page, stated: Stated) -> str:
     """Return the query parameter of the page's number: as asked for, else `page`."""
+    if stated.place == ("meta", "pagination"):  # Strapi
+        return "pagination[page]"
     asked = dict(parse_qsl(urlsplit(page.url).query))
-    return next((name for name in _PAGE if name in asked), "page")
+    return next((name for name in _PAGE_NAMES if name in asked), "page")
 
 
-def _number(envelope: Mapping[str, Any], names: Sequence[str]) -> int | None:
-    for name in names:
-        value = envelope.get(name)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-    return None
+def _states_an_end(page: Page) -> bool:
+    """Return whether a page without a next one says so: by a total, or by ways to other pages."""
+    link = page.headers.get("Link", "")
+    return (
+        stated_total(page) is not None
+        or any(stated.pages is not None for stated in list_stated(page.envelope))
+        or find_more(page.envelope) is not None
+        or any(find_link(link, relation) for relation in _OTHER_PAGES)
+        or has_ways(page.envelope)
+    )
 
 
-def _object(envelope: Mapping[str, Any], path: Sequence[str]) -> Mapping[str, Any]:
-    found = _found(envelope, path)
-    return found if isinstance(found, Mapping) else {}
-
-
-def _found(envelope: Any, path: Sequence[str]) -> Any:
-    for name in path:
-        envelope = envelope.get(name) if isinstance(envelope, Mapping) else None
-    return envelope
+def _is_by_position(url: str) -> bool:
+    """Return whether a page is asked for by its number, or by the number of rows before it."""
+    return any(
+        value.isdecimal() and (counts_rows(name) or spell(name) in _NUMBERS)
+        for name, value in parse_qsl(urlsplit(url).query)
+    )

@@ -9,7 +9,12 @@ import requests
 
 from cron_tasks.http.retry_after import read_retry_after
 from cron_tasks.rest.client import REQUEST_ERRORS, Client
-from cron_tasks.rest.failures import REPORT_HINTS, explain_failure, explain_status
+from cron_tasks.rest.failures import (
+    REPORT_HINTS,
+    add_login_hints,
+    explain_failure,
+    explain_status,
+)
 from cron_tasks.settings import Settings
 
 #: Bytes of an answer that are read so that its connection can be used again.
@@ -66,6 +71,7 @@ class Patcher(Client):
         )
         self._path: str = settings.require("rest_report_path")
         self._timeout = settings.rest_timeout
+        self._hints = add_login_hints(REPORT_HINTS, settings)
 
     def send_report(self, job_id: str, body: bytes) -> ReportAnswer:
         """Send `body`, which is JSON, to the URL of a job, and return the answer."""
@@ -81,7 +87,7 @@ class Patcher(Client):
                     response.raw.read(MOST_READ)
         except REQUEST_ERRORS as error:
             return ReportAnswer(0, self.mask_token(explain_failure(error, timeout)))
-        cause = explain_status(response, REPORT_HINTS, "2xx") + _suggest_slash(url, response)
+        cause = explain_status(response, self._hints, "2xx") + _suggest_slash(url, response)
         wait = read_retry_after(response.headers.get("Retry-After"), time.time())
         return ReportAnswer(response.status_code, cause, wait)
 

@@ -43,7 +43,7 @@ def _read_job(fetcher: Fetcher, shape: Shape, settings: Settings, job_id: str) -
     if fetcher.size > LONGEST:
         raise fetcher.make_error(f"the row is longer than {LONGEST:,} bytes")
     try:
-        found = _find_row(shape, Document(fetcher.body).read_whole(), job_id)
+        found = find_row(shape, Document(fetcher.body).read_whole(), job_id)
     except Malformed as error:
         raise fetcher.make_error(f"the answer {error}") from None
     if found is None:
@@ -61,7 +61,7 @@ def _path_of(settings: Settings, job_id: str) -> str:
     return template.replace("{id}", quote(job_id, safe=""))
 
 
-def _find_row(shape: Shape, value: Any, job_id: str) -> Any:
+def find_row(shape: Shape, value: Any, job_id: str) -> Any:
     """Return the row with this id: the value itself, or an object that it wraps."""
     for _ in range(_WRAPPED_AT_MOST):
         if not isinstance(value, dict):

@@ -1,8 +1,6 @@
 """Reconcile the registry with the REST service: read, plan, apply."""
 
-import gc
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -24,6 +22,7 @@ from cron_tasks.registry.report_requests import forget_refused, request_reports
 from cron_tasks.registry.wanted import (
     ALL,
     is_anything_wanted,
+    peek_wanted,
     select_rows,
     settle_wanted,
     take_wanted,
@@ -32,10 +31,13 @@ from cron_tasks.registry.wanted import (
 from cron_tasks.registry.writer import Writer
 from cron_tasks.repair.comparison import Comparison, Differences
 from cron_tasks.rest.listing import Source, Validators
+from cron_tasks.rest.pagination import FeedLink
 from cron_tasks.rest.single import read_jobs
 from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
+from cron_tasks.sync.garbage import pause_garbage_collection
+from cron_tasks.sync.meanwhile import note_written, read_list_beside_rows
 from cron_tasks.sync.outcome import Report, log_changes, log_report
 from cron_tasks.sync.rows import count_scheduled, plan_rows
 from cron_tasks.sync.state import (
@@ -63,17 +65,6 @@ def make_policy(settings: Settings, force: bool = False) -> Policy:
     zone, share = settings.timezone, settings.shrink_limit
     queues = settings.notify_queue, settings.default_queue
     return Policy(zone, share, force, permissions, *queues)
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Turn off the garbage collector. A long list makes many lasting objects and no cycles, and the
-    search for cycles would add a third to the time of a sync."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 class Reconciler:
@@ -110,6 +101,11 @@ class Reconciler:
         and takes over a registry that belongs to another service. `progress` gets the number of
         changes that are written, and of all changes.
         """
+        if ids is None and not force:
+            # Rows that are wanted come first, because the list takes longer.
+            want_rows(self.redis, [])
+            if select_rows(peek_wanted(self.redis) or {ALL}):
+                self.sync(clock, ids=[])
         # Noted before the lock is tried and read after each sync, so the holder cannot miss it.
         want_rows(self.redis, [ALL] if ids is None else map(str, ids))
         report = None
@@ -120,7 +116,7 @@ class Reconciler:
                 wanted = take_wanted(self.redis)
                 try:
                     rows = select_rows(wanted)
-                    changed = self._sync_rows(rows, clock, progress, fence) if rows else None
+                    changed = self.sync_rows(rows, clock, fence, progress) if rows else None
                     forced = force and report is None
                     report = changed or self._sync_once(clock, forced, progress, fence)
                     settle_wanted(self.redis, fence)
@@ -133,40 +129,46 @@ class Reconciler:
     def status(self) -> SourceStatus:
         return load_status(self.redis)
 
-    def _sync_rows(
+    def sync_rows(
         self,
         ids: Sequence[str],
         clock: Callable[[], float],
-        progress: Callable[[int, int], None],
         fence: Fence,
+        progress: Callable[[int, int], None] = lambda _done, _all: None,
+        sent: Sequence[tuple[str, Any]] | None = None,
+        may_remove: Callable[[int], bool] = lambda _: False,
     ) -> Report | None:
         """Read single rows and write what has changed. Return None if the list has to be read.
 
-        A row that is missing removes nothing, because the list has limits for removals.
+        A row that is missing removes nothing, because the list has limits for removals. The feed
+        has `sent` the rows, and the ids that have none are removed if `may_remove` accepts their
+        number.
         """
         before = self.status()
         if not fence.generation or self._refusal_of_another(before, False):
             return None
         try:
-            rows = read_jobs(self.settings, ids)
+            rows = read_jobs(self.settings, ids) if sent is None else sent
         except SourceError as error:
             log.info("sync.rows_not_read", detail=str(error), hint="the list is read")
             return None
         changes = plan_rows(self.registry, ids, rows, make_policy(self.settings))
-        if changes is None:
+        if changes is None or (changes.removed and not may_remove(len(changes.removed))):
             return None
+        note_written(ids)
         rejected = read_rejected_rows(self.redis)
         others = [each for each in rejected if each.id not in ids]
         scheduled = count_scheduled(self.redis, ids)
         self._apply_changes(changes, clock, before.last_read, progress, fence, others)
         new = len(others) + len(changes.rejected) - len(rejected)
         scheduled = count_scheduled(self.redis, ids) - scheduled
-        if changes.added or changes.changed or changes.rejected or new:
-            adjust_counts(self.redis, fence, len(changes.added), scheduled, new)
+        if changes or changes.rejected or new:
+            jobs = len(changes.added) - len(changes.removed)
+            adjust_counts(self.redis, fence, jobs, scheduled, new)
         log_changes(changes, self.settings)
         return Report("ok", changes)
 
-    @_no_garbage_collection()
+    @pause_garbage_collection()
     def _sync_once(
         self,
         clock: Callable[[], float],
@@ -184,15 +186,27 @@ class Reconciler:
         repaired = self._repair_registry(clock).counts
         doubts = read_doubts(self.redis)
         known = None if repaired or force else load_validators(self.redis, self.settings)
-        report, validators = self._read_list(force, known)
+        with read_list_beside_rows(
+            self.redis, fence, lambda ids: self.sync_rows(ids, clock, fence)
+        ) as reading:
+            report, validators, feed = self._read_list(force, known)
+        if reading.written:
+            # The rows of the list may be older. The registry is not the list that these name.
+            report.changes.leave_out(reading.written)
+            validators = None
+        if reading.is_feed_ahead:
+            feed = None
         if report.state == "ok" and not report.not_modified:
             # A registry that is built for the first time, or again, runs no one-offs late.
             last_read = before.last_read if fence.generation else None
             self._apply_changes(report.changes, clock, last_read, progress, fence)
         result = report.state, report.detail
+        times = clock(), begun
         store_outcome(
-            self.redis, self.settings, fence, clock(), begun, result, validators, doubts, before
+            self.redis, self.settings, fence, *times, result, validators, doubts, before, feed
         )
+        if feed and feed.fault not in ("", before.feed_fault):
+            log.warning("feed.refused", detail=feed.fault)
         log_report(report, before, self.settings)
         return report
 
@@ -254,22 +268,31 @@ class Reconciler:
 
     def _read_list(
         self, force: bool, validators: Validators | None
-    ) -> tuple[Report, Validators | None]:
+    ) -> tuple[Report, Validators | None, FeedLink | None]:
         """Read the list and plan the changes. Return the plan, and the version of the list.
+
+        The last result is what the list says about a feed, None if it says nothing about it.
 
         `validators` are those of the list that the registry holds. If the list is still the same,
         there is nothing to change.
         """
         try:
             with Source(self.settings).open_list(validators) as listing:
+                feed: FeedLink | None = listing.feed
                 if listing.not_modified:
                     changes = Changes(unchanged=self.registry.count())
-                    return Report("ok", changes, not_modified=True), validators
+                    # A 304 may leave out the header Link (RFC 9110, section 15.4.5).
+                    said = feed if feed != FeedLink() else None
+                    return Report("ok", changes, not_modified=True), validators, said
                 current = self.registry.read_fingerprints()
                 changes = plan_changes(current, listing, make_policy(self.settings, force))
                 validators = listing.validators
         except SourceError as error:
-            return Report("failing", Changes(unchanged=self.registry.count()), str(error)), None
+            return (
+                Report("failing", Changes(unchanged=self.registry.count()), str(error)),
+                None,
+                None,
+            )
         if changes.refusal:
-            return Report("refused", changes, changes.refusal), None
-        return Report("ok", changes), validators
+            return Report("refused", changes, changes.refusal), None, None
+        return Report("ok", changes), validators, feed

@@ -40,5 +40,7 @@ def plan_rows(
 
 def count_scheduled(redis: Redis, ids: Sequence[str]) -> int:
     """Return how many of these jobs are in the schedule."""
+    if not ids:
+        return 0
     scores = redis.zmscore(keys.SCHEDULE, [keys.entry_key(each) for each in ids])
     return sum(score is not None for score in scores)

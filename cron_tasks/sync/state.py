@@ -16,6 +16,7 @@ from cron_tasks.jobs.fingerprint import FORMAT
 from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.registry.fence import Fence
 from cron_tasks.rest.listing import Validators
+from cron_tasks.rest.pagination import FeedLink
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.store.scripts import script
@@ -35,6 +36,7 @@ class SourceStatus:
 
     `last_read` is when the read of the last good list began. `owner` is the service that the
     registry belongs to. `rival` is another service that tried to sync into it at `rival_at`.
+    `feed_fault` is why the feed of changes that the list names is not followed.
     """
 
     state: State | None
@@ -46,6 +48,7 @@ class SourceStatus:
     owner: str | None
     rival: str | None
     rival_at: float | None
+    feed_fault: str = ""
 
 
 def load_permissions(settings: Settings) -> Permissions:
@@ -80,6 +83,7 @@ def load_status(redis: Redis) -> SourceStatus:
         detail=stored.get("detail", ""),
         owner=stored.get("owner") or _owner_before(stored.get("read_as", "")),
         rival=stored.get("rival"),
+        feed_fault=stored.get("feed_fault", ""),
         **times,
     )
 
@@ -141,12 +145,13 @@ def store_outcome(
     validators: Validators | None,
     doubts: str,
     before: SourceStatus,
+    feed: FeedLink | None = None,
 ) -> None:
     """Store the outcome of a sync that ends at `now`.
 
     `last_read` is when its read began, if the read succeeded. `doubts` are those before the list
-    was read, and `before` is the status before the sync. Raises WriteRefused if `fence` no longer
-    holds.
+    was read, and `before` is the status before the sync. `feed` is what the list says about a feed,
+    or None if it says nothing new. Raises WriteRefused if `fence` no longer holds.
     """
     state, detail = status
     fields: dict[str, Any] = {"last_attempt": now, "state": state, "detail": detail}
@@ -158,6 +163,9 @@ def store_outcome(
         fields["etag"] = (validators and validators.etag) or ""
         fields["last_modified"] = (validators and validators.last_modified) or ""
         fields["vouched"] = doubts
+    if feed:
+        # All changes before the cursor of the list are in the list.
+        fields |= {"feed": feed.address, "feed_fault": feed.fault, "feed_removed": 0}
     built_at = repr(now) if state == "ok" else ""
     _store_outcome(redis, built_at=built_at, fields=list(fields.items()), **fence.values)
 

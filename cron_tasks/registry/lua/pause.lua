@@ -2,7 +2,7 @@
 -- Returns the ticks that this overtook (supersede.lua), or 0 where there is no such job.
 --! keys schedule
 --! args job_id pause
---! uses registry/supersede
+--! uses registry/supersede registry/count_edit registry/note_change
 local key = job_entry_prefix .. job_id
 local entry = read_entry(key)
 if not entry.definition then return 0 end
@@ -14,4 +14,5 @@ if not entry.paused then
     redis.call('ZREM', schedule, key)
 end
 redis.call('HSET', key, 'paused', pause)
+note_change(job_id, 'paused', count_edit())
 return overtaken

@@ -12,7 +12,7 @@
 --! args stamp
 --! rows listed(job_id fingerprint definition document upcoming nominal after)
 --! uses registry/check_fence registry/supersede registry/fired_until registry/adopt_skips
---! uses registry/forget_quarantine registry/count_edit store/wake
+--! uses registry/forget_quarantine registry/count_edit registry/note_change store/wake
 local refusal = check_fence()
 if refusal then return refusal end
 
@@ -89,6 +89,7 @@ for n, job_id, fingerprint, definition, document, upcoming, nominal, after in li
         end
         redis.call('HSET', key, 'definition', definition, 'meta', meta, 'job', document,
             'since', since, 'edit', edit)
+        note_change(job_id, entry.definition and 'changed' or 'added', edit)
         written[#written + 1] = key
         fingerprints[#fingerprints + 1] = job_id
         fingerprints[#fingerprints + 1] = fingerprint

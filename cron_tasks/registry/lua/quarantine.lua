@@ -3,6 +3,7 @@
 --! keys schedule set_aside jobs source
 --! prefixes account
 --! args key reason job_id audit_ttl
+--! uses registry/count_edit registry/note_change
 redis.call('HSET', set_aside, key, reason)
 local due = redis.call('ZSCORE', schedule, key)
 redis.call('ZREM', schedule, key)
@@ -16,5 +17,6 @@ if job_id ~= '' then
     -- writes the job again, or removes it. A sync that runs now may have looked at it before.
     redis.call('HSET', jobs, job_id, '')
     redis.call('HINCRBY', source, 'doubts', 1)
+    note_change(job_id, 'rejected', count_edit())
 end
 return 1

@@ -5,9 +5,10 @@
 --! keys schedule jobs set_aside removed failing source untold
 --! prefixes history
 --! rows gone(job_id)
---! uses registry/check_fence registry/supersede
+--! uses registry/check_fence registry/supersede registry/count_edit registry/note_change
 local refusal = check_fence()
 if refusal then return refusal end
+local edit = count_edit()
 for _, job_id in gone() do
     local key = job_entry_prefix .. job_id
     local entry = read_entry(key)
@@ -20,6 +21,7 @@ for _, job_id in gone() do
     redis.call('HDEL', set_aside, key)
     redis.call('HDEL', failing, job_id)
     redis.call('HDEL', untold, job_id)
+    note_change(job_id, 'removed', edit)
 end
 -- The members of a sorted set have no time to live of their own.
 redis.call('ZREMRANGEBYSCORE', removed, '-inf', '(' .. (now - audit_ttl))

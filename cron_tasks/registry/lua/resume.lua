@@ -3,7 +3,7 @@
 -- compute the next tick, where the one given is not after what the entry has fired.
 --! keys schedule wake
 --! args job_id upcoming
---! uses registry/supersede registry/adopt_skips store/wake
+--! uses registry/supersede registry/adopt_skips registry/count_edit registry/note_change store/wake
 local key = job_entry_prefix .. job_id
 local entry = read_entry(key)
 if not entry.paused then return 'running' end
@@ -13,6 +13,7 @@ supersede(job_id, entry, from)
 store_since(key, from, last_tick(key, entry))
 adopt_skips(job_id, key)
 redis.call('HDEL', key, 'paused')
+note_change(job_id, 'resumed', count_edit())
 if upcoming ~= '' then
     redis.call('ZADD', schedule, upcoming, key)
     wake_beat(wake)

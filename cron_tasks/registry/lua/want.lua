@@ -1,12 +1,17 @@
 -- Note which rows the next sync has to read: `ids`, and those that the service has poked.
 -- `all` in place of an id is the whole list. More than `most` rows become the whole list.
+-- Returns how many ids and pokes these are, more than `most` for the whole list.
 --! keys poke sync_wanted
 --! args most all kept
 --! rows ids(id)
 -- The most pokes that are looked at. They may name few rows again and again.
 local LONGEST = 10000
 if redis.call('TYPE', sync_wanted).ok ~= 'set' then redis.call('DEL', sync_wanted) end
-for _, id in ids() do redis.call('SADD', sync_wanted, id) end
+local count = 0
+for n, id in ids() do
+    redis.call('SADD', sync_wanted, id)
+    count = n
+end
 local length = redis.pcall('LLEN', poke)
 if type(length) == 'table' or length > LONGEST then
     redis.call('SADD', sync_wanted, all)
@@ -21,4 +26,5 @@ if redis.call('SCARD', sync_wanted) > tonumber(most) then
     redis.call('SADD', sync_wanted, all)
 end
 redis.call('EXPIRE', sync_wanted, kept)
-return 1
+if redis.call('SISMEMBER', sync_wanted, all) == 1 then return most + 1 end
+return count + (type(length) == 'number' and length or 0)

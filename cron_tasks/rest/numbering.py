@@ -1,0 +1,60 @@
+"""CRON_TASKS_REST_PAGINATION: pages that are asked for by their number. Pure."""
+
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlsplit
+
+from cron_tasks.rest.pagination import (
+    Page,
+    check_complete,
+    counts_rows,
+    stated_total,
+    with_parameters,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Numbering:
+    """Query parameters, the first of which moves from page to page.
+
+    `offset=0&limit=100` moves by the rows of a page, `page=1&size=100` by one.
+    """
+
+    parameters: tuple[tuple[str, str], ...]
+
+    @property
+    def size(self) -> int | None:
+        """Return how many rows a full page has, where the parameters tell."""
+        sizes = [int(value) for _, value in self.parameters[1:] if value.isdecimal()]
+        return sizes[0] if sizes else None
+
+    def is_short(self, page: Page) -> bool:
+        """Return whether a page has fewer rows than were asked for."""
+        return self.size is not None and page.rows < self.size
+
+    def first(self, url: str) -> str:
+        return with_parameters(url, dict(self.parameters))
+
+    def following(self, page: Page) -> str | None:
+        """Return the address of the next page, or None at the end of the list. Raises Incomplete.
+
+        A short page is the last one only if the pages before it were full. Otherwise the service
+        may give smaller pages than it was asked for.
+        """
+        if not page.rows:
+            check_complete(page)
+            return None
+        total = stated_total(page)
+        if total is not None and page.arrived >= total:
+            return None
+        were_full = self.size and page.first and page.first % self.size == 0
+        if total is None and were_full and self.is_short(page):
+            return None
+        name, start = self.parameters[0]
+        known = dict(parse_qsl(urlsplit(page.url).query))
+        step = page.rows if counts_rows(name) else 1
+        return with_parameters(page.url, {name: str(int(known.get(name, start)) + step)})
+
+
+def read_numbering(setting: str) -> Numbering | None:
+    """Return how the setting numbers pages; None for `auto`."""
+    return None if setting == "auto" else Numbering(tuple(parse_qsl(setting)))

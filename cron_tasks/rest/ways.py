@@ -1,0 +1,84 @@
+"""The fields of a page that lead to the next one: addresses and cursors. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cron_tasks.rest.stated import find_in
+
+#: Paths to the address of the next page. The last key may hold an object with the address (HAL).
+_ADDRESSES = (
+    *(("links", "next"), ("_links", "next"), ("meta", "next"), ("pagination", "next")),
+    *(("next_page_url",), ("next_url",), ("nextLink",), ("@odata.nextLink",)),
+    *(("nextPageUrl",), ("nextUrl",), ("next_link",), ("next_page_uri",), ("nextPageLink",)),
+    *(("meta", "next_page_url"), ("meta", "links", "next"), ("paging", "next")),
+    *(("pagination", "next_url"), ("pagination", "next_page_url"), ("pagination", "links", "next")),
+)
+_IN_OBJECT = ("href", "url", "link")
+#: Objects, or lists of objects with `rel` and `href`, that have the addresses of other pages.
+_LINKS = ("links", "_links")
+#: Paths to a cursor, and the query parameter that takes it.
+_CURSORS = (
+    (("metadata", "continue"), "continue"),
+    (("next_cursor",), "cursor"),
+    (("nextCursor",), "cursor"),
+    (("meta", "next_cursor"), "cursor"),
+    (("meta", "nextCursor"), "cursor"),
+    (("pagination", "next_cursor"), "cursor"),
+    (("pagination", "nextCursor"), "cursor"),
+    (("response_metadata", "next_cursor"), "cursor"),
+    (("cursor", "next"), "cursor"),
+    (("next_page_token",), "page_token"),
+    (("nextPageToken",), "pageToken"),
+    (("next_token",), "next_token"),
+    (("nextToken",), "nextToken"),
+    (("continuationToken",), "continuationToken"),
+    (("next_page",), "cursor"),
+)
+
+
+def find_address(envelope: Mapping[str, Any]) -> str | None:
+    """Return the address of the next page, relative or absolute, or None."""
+    for path in _ADDRESSES:
+        found = find_in(envelope, path)
+        if isinstance(found, Mapping):
+            found = next((found[name] for name in _IN_OBJECT if name in found), None)
+        if isinstance(found, str) and found:
+            return found
+    cursor = envelope.get("next_page")
+    if isinstance(cursor, str) and cursor.startswith(("http://", "https://", "/", "?")):
+        return cursor
+    return _find_in_list(envelope)
+
+
+def find_cursor(envelope: Mapping[str, Any]) -> dict[str, str]:
+    """Return the query parameter that asks for the next page, or nothing."""
+    for path, parameter in _CURSORS:
+        cursor = find_in(envelope, path)
+        if path == ("next_page",) and not isinstance(cursor, str):
+            continue  # the number of a page
+        if isinstance(cursor, str | int) and not isinstance(cursor, bool) and cursor:
+            return {parameter: str(cursor)}
+    return {}
+
+
+def has_ways(envelope: Mapping[str, Any]) -> bool:
+    """Return whether a page has a field for the way to the next one, even if it is empty."""
+    paths = (*_ADDRESSES, *(path for path, _ in _CURSORS))
+    return any(_has(envelope, path) for path in paths) or any(
+        isinstance(envelope.get(name), Mapping | list) for name in _LINKS
+    )
+
+
+def _find_in_list(envelope: Mapping[str, Any]) -> str | None:
+    for name in _LINKS:
+        listed = envelope.get(name)
+        for link in listed if isinstance(listed, list) else ():
+            if isinstance(link, Mapping) and link.get("rel") == "next":
+                target = link.get("href")
+                return target if isinstance(target, str) and target else None
+    return None
+
+
+def _has(envelope: Mapping[str, Any], path: Sequence[str]) -> bool:
+    parent = find_in(envelope, path[:-1])
+    return isinstance(parent, Mapping) and path[-1] in parent

@@ -1,0 +1,117 @@
+"""Write changes of the feed into the registry, as a sync writes single rows."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import structlog
+
+from cron_tasks.errors import SourceError, WriteRefused
+from cron_tasks.registry.fence import Fence
+from cron_tasks.registry.plan import SHRINK_ALLOWANCE
+from cron_tasks.registry.wanted import MOST_ROWS, is_anything_wanted, select_rows
+from cron_tasks.rest.feed import Change
+from cron_tasks.rest.single import read_jobs
+from cron_tasks.store import keys
+from cron_tasks.sync.feed_state import Position, load_position, store_position
+from cron_tasks.sync.meanwhile import lock_for_feed
+from cron_tasks.sync.reconciler import Reconciler
+
+log = structlog.get_logger("cron_tasks.sync")
+
+#: What became of a batch.
+#: `busy`: another sync is running. `void`: the feed stands elsewhere by now. `behind`: something
+#: else was written, which may be newer. `unchanged`, `changed`: it is written.
+Outcome = Literal["busy", "void", "behind", "unchanged", "changed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Changes by job id, which came after `start` and lead to `address`.
+
+    `edits` is the number of edits before they were asked for. Another number makes the batch
+    `behind`, if it `may_be_behind`. With `needs_list` the changes do not suffice.
+    """
+
+    start: str
+    address: str
+    changes: Mapping[str, Change]
+    edits: str | None
+    needs_list: bool = False
+    may_be_behind: bool = True
+
+
+def write_batch(
+    reconciler: Reconciler, batch: Batch, clock: Callable[[], float]
+) -> tuple[Outcome, str | None]:
+    """Write a batch, and then where the feed stands. Return the outcome and the number of edits.
+
+    The lock of the sync keeps others from writing meanwhile. Whatever asked for a sync meanwhile is
+    served afterwards.
+    """
+    redis = reconciler.redis
+    with lock_for_feed(redis) as fence:
+        if fence is None:
+            return "busy", None
+        position = load_position(redis)
+        if position.address != batch.start:
+            return "void", None
+        if batch.changes and batch.may_be_behind and position.edits != batch.edits:
+            return "behind", position.edits
+        try:
+            removed = _write_changes(reconciler, batch, fence, position, clock)
+            if batch.needs_list or removed is None:
+                redis.lpush(keys.POKE, "*")
+            store_position(redis, fence, batch.address, removed or 0)
+        except WriteRefused as refused:
+            log.warning("sync.overtaken", reason=str(refused))
+            return "void", None
+        edits = load_position(redis).edits
+    if is_anything_wanted(redis):
+        reconciler.sync(clock, ids=[])
+    return "unchanged" if edits == position.edits else "changed", edits
+
+
+def _write_changes(
+    reconciler: Reconciler,
+    batch: Batch,
+    fence: Fence,
+    position: Position,
+    clock: Callable[[], float],
+) -> int | None:
+    """Return how many jobs were removed, or None if the list has to be read instead."""
+    if not batch.changes:
+        return 0
+    rows = _collect_rows(reconciler, batch.changes)
+    if rows is None:
+        return None
+
+    def may_remove(count: int) -> bool:
+        known, gone = reconciler.registry.count() + position.removed, count + position.removed
+        if gone <= SHRINK_ALLOWANCE or gone <= reconciler.settings.shrink_limit * known:
+            return True
+        detail = f"the feed would remove {gone} of {known} jobs since the list was read"
+        log.warning("feed.removals_left_to_the_list", detail=detail)
+        return False
+
+    report = reconciler.sync_rows(
+        list(batch.changes), clock, fence, sent=rows, may_remove=may_remove
+    )
+    return None if report is None else len(report.changes.removed)
+
+
+def _collect_rows(
+    reconciler: Reconciler, changes: Mapping[str, Change]
+) -> Sequence[tuple[str, Any]] | None:
+    """Return the rows of all changes but removals, or None if the list has to be read."""
+    bare = [job_id for job_id, each in changes.items() if each.row is None and not each.is_deleted]
+    sent = [(f"job {job_id}", each.row) for job_id, each in changes.items() if each.row is not None]
+    if not bare:
+        return sent
+    if len(bare) > MOST_ROWS or select_rows(bare) is None:
+        return None
+    try:
+        return [*sent, *read_jobs(reconciler.settings, bare)]
+    except SourceError as error:
+        log.info("sync.rows_not_read", detail=str(error), hint="the list is read")
+        return None

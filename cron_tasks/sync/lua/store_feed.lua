@@ -1,0 +1,10 @@
+-- Store up to where the feed of changes is read and its changes are written, and how many jobs it
+-- has removed since the list was read.
+--! keys source
+--! args address removed
+--! uses registry/check_fence
+local refusal = check_fence()
+if refusal then return refusal end
+redis.call('HSET', source, 'feed', address)
+redis.call('HINCRBY', source, 'feed_removed', removed)
+return 1

@@ -1,0 +1,122 @@
+"""Write single rows while the list is read, so that an edit does not wait for 100,000 rows.
+
+A list is read under the lock of the sync. Until it is planned, other threads of the same process
+may share this lock to write rows that were poked, or that the feed sent. The list leaves these rows
+out, because its own may be older. Rows that were poked are read once more after the list.
+"""
+
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import structlog
+from redis import Redis
+from redis.exceptions import RedisError
+
+from cron_tasks.errors import WriteRefused
+from cron_tasks.registry.fence import Fence, sync_lock
+from cron_tasks.registry.wanted import peek_wanted, select_rows
+
+log = structlog.get_logger("cron_tasks.sync")
+
+#: Seconds between two looks for rows that are wanted.
+LOOK_EVERY = 0.02
+#: Seconds after which Python lets another thread go on. Reading a list is all computation.
+SWITCH_EVERY = 0.001
+
+
+class Reading:
+    """A list that this process is reading, and the ids of the rows that were written meanwhile.
+
+    With `is_feed_ahead`, the feed was among the writers. It then goes on where it is: the cursor of
+    the list may be after changes of these rows that only the list has.
+    """
+
+    def __init__(self, fence: Fence) -> None:
+        self.written: set[str] = set()
+        self.is_feed_ahead = False
+        self._fence = fence
+        self._lock = threading.Lock()
+        self._has_ended = threading.Event()
+
+    @contextmanager
+    def share(self) -> Iterator[Fence | None]:
+        """Keep the list from being written while the block runs. Yield None if that has begun."""
+        with self._lock:
+            yield None if self._has_ended.is_set() else self._fence
+
+    def end(self) -> None:
+        with self._lock:
+            self._has_ended.set()
+
+    def wait(self) -> bool:
+        """Wait for a moment. Return whether the reading has ended."""
+        return self._has_ended.wait(LOOK_EVERY)
+
+
+_reading: Reading | None = None
+
+
+@contextmanager
+def read_list_beside_rows(
+    redis: Redis, fence: Fence, sync_rows: Callable[[list[str]], object]
+) -> Iterator[Reading]:
+    """Let rows be written while the block reads the list. `sync_rows` reads and writes some."""
+    global _reading
+    _reading = reading = Reading(fence)
+    thread = threading.Thread(target=_serve_wanted, args=[redis, reading, sync_rows], daemon=True)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_EVERY)
+    thread.start()
+    try:
+        yield reading
+    finally:
+        reading.end()
+        _reading = None
+        thread.join()
+        sys.setswitchinterval(before)
+
+
+@contextmanager
+def lock_for_feed(redis: Redis) -> Iterator[Fence | None]:
+    """Hold the lock of the sync for the feed, or share it with a list that this process is reading.
+
+    Yield None if another sync has it.
+    """
+    with sync_lock(redis) as fence:
+        if fence:
+            yield fence
+            return
+    if (reading := _reading) is None:
+        yield None
+        return
+    with reading.share() as shared:
+        reading.is_feed_ahead |= shared is not None
+        yield shared
+
+
+def note_written(ids: Iterable[str]) -> None:
+    """Note that rows are about to be written, for a list that this process is reading."""
+    if reading := _reading:
+        reading.written.update(ids)
+
+
+def _serve_wanted(redis: Redis, reading: Reading, sync_rows: Callable[[list[str]], object]) -> None:
+    """Sync the rows that are wanted while the list is read. They stay wanted."""
+    served: set[str] = set()
+    while not reading.wait():
+        try:
+            wanted = peek_wanted(redis) - served
+            rows = select_rows(wanted) if wanted else None
+            if not rows:
+                continue
+            with reading.share() as fence:
+                if fence:
+                    sync_rows(rows)
+            served |= wanted
+        except (RedisError, WriteRefused):
+            return  # The list itself meets the same, and says so.
+        except Exception:
+            log.exception("sync.rows_not_read")
+            return
