@@ -161,6 +161,7 @@ def judge_row(
         run_ids=[tick.run_id for tick in ticks],
         job_id=job_id,
         in_turn=in_turn,
+        expect_within=document.get("expect_within"),
     )
     if firing.missed:
         job = Job.from_document(row.job or "")

@@ -14,6 +14,7 @@ from cron_tasks.beat.due import Batch, Page, Row, judge_page, read_page
 from cron_tasks.beat.files import EVERY as FILES_EVERY
 from cron_tasks.beat.files import FileWatch
 from cron_tasks.beat.heartbeat import Heartbeat
+from cron_tasks.beat.late import tell_late_runs
 from cron_tasks.beat.leadership import Leadership
 from cron_tasks.beat.lookahead import Lookahead
 from cron_tasks.beat.pokes import Pokes
@@ -119,7 +120,8 @@ class Scheduler(EntryScheduler):
         self._compare()
         if self._files and self._files.has_changed():
             self._poke()
-        if not self._sweep(now) and not self._judge_ahead(page.next_due):
+        is_more_late = tell_late_runs(self.ledger, now, settings)
+        if not self._sweep(now) and not is_more_late and not self._judge_ahead(page.next_due):
             self._wait(min(page.next_due, page.next_deadline))
         return 0.0
 

@@ -75,7 +75,8 @@ class Advance:
     `missed` is the record of its missed fire times, and `message` the notification about them. They
     begin at `missed_from` (seconds since the epoch), or where that is None at the score.
     `skipped` are the outcomes of single fire times that a person had skipped. With `in_turn` the
-    runs go one after the other, whatever the overlap policy.
+    runs go one after the other, whatever the overlap policy. `expect_within` are the seconds after
+    its fire time within which a run should end, if anybody wants to know.
     """
 
     key: str
@@ -89,6 +90,7 @@ class Advance:
     in_turn: bool = False
     skipped: "Sequence[Outcome]" = ()
     missed_from: float | None = None
+    expect_within: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
