@@ -225,6 +225,13 @@ class Ledger:
             self.redis, now=now, stretches=rows, **self._kept, **self._queues
         )
 
+    def keep_pings(self, pings: Sequence[bytes]) -> None:
+        """Keep pings for the worker that sends them, as `finish` does at the end of a run."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            pipe.rpush(keys.PINGS, *pings)
+            pipe.expire(keys.PINGS, int(DAY))
+            pipe.execute()
+
     def expected(self, now: float, limit: int) -> list[RunId]:
         """Return runs that should have ended before `now`, the earliest limit first."""
         found: Any = self.redis.zrangebyscore(keys.EXPECTED, "-inf", f"({now}", 0, limit)

@@ -195,7 +195,7 @@ class Outcome:
     The outcome counts only while the run is still in `state`, which it had in the attempt. If the
     status is "retry", the next attempt is due at `retry_at` and the record is the failed attempts
     so far, as JSON. Then `otherwise` returns how the run ends if the retry is not wanted, for a
-    cancel reason.
+    cancel reason. `pings` are for the job's `heartbeat_url`.
     """
 
     run_id: RunId
@@ -206,6 +206,7 @@ class Outcome:
     status: Status = "ok"
     retry_at: float | None = None
     otherwise: Callable[[str], "Outcome"] | None = None
+    pings: Sequence[bytes] = ()
 
     @property
     def tag(self) -> tuple[float | str, int | str, int | bytes | str]:

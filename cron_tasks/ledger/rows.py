@@ -45,4 +45,5 @@ def outcome_row(outcome: Outcome) -> tuple[Any, ...]:
         *outcome.tag,
         "1" if suppressed else "",
         messages,
+        [(ping,) for ping in outcome.pings],
     )

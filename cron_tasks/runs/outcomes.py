@@ -12,6 +12,7 @@ from cron_tasks.jobs.run import Run
 from cron_tasks.ledger.records import Message, OpenRun, Outcome, Status, split_reason
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs.notifications import write_notification
+from cron_tasks.runs.pings import write_pings
 from cron_tasks.runs.reasons import explain_reason
 from cron_tasks.runs.telling import (
     describe_recipient,
@@ -85,7 +86,8 @@ def conclude(
         )
     messages, untold = write_end_messages(run, tick, result, now, settings)
     line = write_record(tick.run_id, result, by, trace=tick.trace, untold=untold)
-    return Outcome(tick.run_id, run.job.id, tick.state, line, messages, result.status)
+    pings = write_pings(run.job, tick.run_id, result.status, now)
+    return Outcome(tick.run_id, run.job.id, tick.state, line, messages, result.status, pings=pings)
 
 
 def _end_unretried(
