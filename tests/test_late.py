@@ -12,7 +12,7 @@ from redis import Redis
 from cron_tasks.beat.late import tell_late_runs
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.validation import validate_row
-from cron_tasks.ledger.ledger import Ledger
+from cron_tasks.ledger.alarms import Alarms
 from cron_tasks.ledger.records import Outcome
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
@@ -98,7 +98,7 @@ def test_two_beats_tell_once(beat: Beat) -> None:
     run_id = fire(beat)
     now = run_id.scheduled_for + 700
     settings = Settings()
-    first, second = Ledger(beat.redis, settings), Ledger(beat.redis, settings)
+    first, second = Alarms(beat.redis, settings), Alarms(beat.redis, settings)
     seen = first.expected(now, 10)
     assert seen == [run_id]
     tell_late_runs(second, now, settings)
@@ -127,7 +127,7 @@ def test_a_removed_job_is_not_late(beat: Beat) -> None:
     run_id = fire(beat)
     beat.redis.delete(keys.entry_key("a"))
     beat.clock.now = run_id.scheduled_for + 601
-    tell_late_runs(beat.scheduler.ledger, beat.clock.now, Settings())
+    tell_late_runs(Alarms(beat.redis, Settings()), beat.clock.now, Settings())
     assert not told(beat.redis)
     assert not beat.redis.exists(keys.EXPECTED, keys.LATE)
 

@@ -3,7 +3,7 @@
 import structlog
 
 from cron_tasks.jobs.job import Job
-from cron_tasks.ledger.ledger import Ledger
+from cron_tasks.ledger.alarms import Alarms
 from cron_tasks.ledger.records import Message
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
@@ -17,15 +17,15 @@ log = structlog.get_logger("cron_tasks.beat")
 PAGE = 500
 
 
-def tell_late_runs(ledger: Ledger, now: float, settings: Settings) -> bool:
+def tell_late_runs(alarms: Alarms, now: float, settings: Settings) -> bool:
     """Tell of one page of late runs. Return whether there may be more.
 
     The script tells of each run once, whoever else calls it at the same time.
     """
-    run_ids = ledger.expected(now, PAGE)
+    run_ids = alarms.expected(now, PAGE)
     if not run_ids:
         return False
-    with ledger.redis.pipeline(transaction=False) as pipe:
+    with alarms.redis.pipeline(transaction=False) as pipe:
         pipe.hmget(keys.OPEN, run_ids)
         for run_id in run_ids:
             pipe.hget(keys.entry_key(run_id.job_id), "job")
@@ -34,7 +34,7 @@ def tell_late_runs(ledger: Ledger, now: float, settings: Settings) -> bool:
         _judge(run_id, state, document, now, settings)
         for run_id, state, document in zip(run_ids, states, documents, strict=True)
     ]
-    if told := ledger.tell_late(now, rows):
+    if told := alarms.tell_late(now, rows):
         log.warning("runs.late", runs=told, run_id=run_ids[0])
     return len(run_ids) == PAGE
 
@@ -42,7 +42,7 @@ def tell_late_runs(ledger: Ledger, now: float, settings: Settings) -> bool:
 def _judge(
     run_id: RunId, state: str | None, document: object, now: float, settings: Settings
 ) -> tuple[RunId, bool, Message | None]:
-    """Return a row for the ledger. A job that was removed, or cannot be read, is not told of."""
+    """Return a row for `tell_late`. A job that was removed, or cannot be read, is not told of."""
     try:
         job = Job.from_document(document if isinstance(document, str) else "")
     except ValueError:

@@ -8,8 +8,12 @@ from typing import Any
 
 import structlog
 from kombu.exceptions import BatchPublishError, OperationalError  # type: ignore[attr-defined]
+from redis import Redis
 from redis.exceptions import RedisError
 
+from cron_tasks.beat.beside import Beside
+from cron_tasks.beat.digest import EVERY as DIGEST_EVERY
+from cron_tasks.beat.digest import tell_digest
 from cron_tasks.beat.due import Batch, Page, Row, judge_page, read_page
 from cron_tasks.beat.files import EVERY as FILES_EVERY
 from cron_tasks.beat.files import FileWatch
@@ -23,6 +27,7 @@ from cron_tasks.beat.redbeat import EntryScheduler
 from cron_tasks.beat.sweeper import sweep_overdue
 from cron_tasks.broker.presence import count_slots
 from cron_tasks.celery import LEADER_TTL, settings, touch_alive_file
+from cron_tasks.ledger.alarms import Alarms
 from cron_tasks.ledger.ledger import LEASE, Ledger, LockLost
 from cron_tasks.registry.quarantine import quarantine_entry
 from cron_tasks.repair.comparison import Comparison
@@ -64,9 +69,9 @@ class Scheduler(EntryScheduler):
         self._pokes = Pokes(url, lambda: self._publisher.request_sync())
         self.leadership = Leadership(self.redis, LEADER_TTL)
         self.ledger = Ledger(self.redis, settings)
+        self._alarms = Alarms(self.redis, settings)
         self._signs = BeatSigns(self.redis, lambda: self.clock())
-        self._heartbeat = Heartbeat(settings, lambda: self.leadership.token is not None)
-        self._heartbeat.start()
+        self._beside = self._start_beside()
         self._lookahead = Lookahead()
         self._state = "starting"
         self._clock_offset = self.clock() - time.monotonic()
@@ -96,7 +101,8 @@ class Scheduler(EntryScheduler):
         return STANDBY_WAIT
 
     def close(self) -> None:
-        self._heartbeat.end()
+        for thread in self._beside:
+            thread.end()
         self.leadership.release()
         with suppress(RedisError):
             self._signs.withdraw()
@@ -106,6 +112,24 @@ class Scheduler(EntryScheduler):
     def forget_connections(self) -> None:
         self.__dict__.pop("_publisher", None)  # it holds the producer
         super().forget_connections()
+
+    def _start_beside(self) -> list[Beside]:
+        """Start the threads for what must not delay a tick, if the settings ask for them."""
+
+        def tell(redis: Redis) -> float:
+            tell_digest(redis, settings, self.clock())
+            return DIGEST_EVERY
+
+        turns: dict[str, Callable[[Redis], float]] = {}
+        if settings.heartbeat_url is not None:
+            turns["heartbeat"] = Heartbeat(settings).beat_once
+        if settings.digest is not None:
+            turns["digest"] = tell
+        leads = lambda: self.leadership.token is not None  # noqa: E731
+        threads = [Beside(name, settings, leads, turn) for name, turn in turns.items()]
+        for thread in threads:
+            thread.start()
+        return threads
 
     def _lead(self) -> float:
         if self._state != "leading":
@@ -120,7 +144,7 @@ class Scheduler(EntryScheduler):
         self._compare()
         if self._files and self._files.has_changed():
             self._poke()
-        is_more_late = tell_late_runs(self.ledger, now, settings)
+        is_more_late = tell_late_runs(self._alarms, now, settings)
         if not self._sweep(now) and not is_more_late and not self._judge_ahead(page.next_due):
             self._wait(min(page.next_due, page.next_deadline))
         return 0.0

@@ -15,13 +15,13 @@ message of a pending run may be lost, when the lease of a running one ends, when
 """
 
 from collections.abc import Collection, Sequence
-from typing import Any, cast
+from typing import cast
 
 from redis import Redis
 
 from cron_tasks.errors import WriteRefused
 from cron_tasks.ledger import steps as steps
-from cron_tasks.ledger.records import Advance, Claim, Message, Outcome, Overdue
+from cron_tasks.ledger.records import Advance, Claim, Outcome, Overdue
 from cron_tasks.ledger.rows import entry_row, outcome_row
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Flag, Kind, State
@@ -223,38 +223,6 @@ class Ledger:
             return 0
         return steps.list_overtaken(
             self.redis, now=now, stretches=rows, **self._kept, **self._queues
-        )
-
-    def keep_pings(self, pings: Sequence[bytes]) -> None:
-        """Keep pings for the worker that sends them, as `finish` does at the end of a run."""
-        with self.redis.pipeline(transaction=False) as pipe:
-            pipe.rpush(keys.PINGS, *pings)
-            pipe.expire(keys.PINGS, int(DAY))
-            pipe.execute()
-
-    def expected(self, now: float, limit: int) -> list[RunId]:
-        """Return runs that should have ended before `now`, the earliest limit first."""
-        found: Any = self.redis.zrangebyscore(keys.EXPECTED, "-inf", f"({now}", 0, limit)
-        return [RunId.stored(text) for text in found]
-
-    def tell_late(self, now: float, rows: Sequence[tuple[RunId, bool, Message | None]]) -> int:
-        """Tell of runs that did not end in time, once each, and no longer expect them.
-
-        A row is the run id, whether its job is known, and the notification. Returns how many of
-        them nobody had told of.
-        """
-        nothing = Message("", b"")
-        runs = [
-            (
-                run_id,
-                "1" if is_known else "",
-                (message or nothing).queue,
-                (message or nothing).payload,
-            )
-            for run_id, is_known, message in rows
-        ]
-        return steps.tell_late(
-            self.redis, now=now, late_ttl=self.audited, runs=runs, **self._queues
         )
 
     def look_after(self, job_ids: Collection[str], now: float) -> None:

@@ -14,6 +14,7 @@ from cron_tasks.jobs.actions import TaskAction
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.jobs.run import Run
+from cron_tasks.ledger.alarms import keep_pings
 from cron_tasks.ledger.ledger import LEASE, Ledger
 from cron_tasks.ledger.records import Claim, Outcome, split_reason
 from cron_tasks.ledger.run_id import RunId
@@ -147,7 +148,7 @@ class Runner(Concluder):
         pings = write_pings(run.job, run.run_id, "start", now) if run.attempt == 1 else ()
         if pings:
             try:
-                self.ledger.keep_pings(pings)
+                keep_pings(self.ledger.redis, pings)
             except RedisError as error:
                 log.warning("ping.lost", job_id=run.job.id, reason=str(error), pings=1)
 
