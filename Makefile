@@ -13,7 +13,7 @@ help: ## Show this
 demo: $(VENV)/.demo ## Run the whole system with sample jobs; Ctrl-C ends it
 	@$(BIN)/cron-tasks up --demo
 
-test: $(VENV)/.dev ## Run the tests
+test: $(VENV)/.dev $(VENV)/.debian ## Run the tests
 	@$(BIN)/pytest -n 6 --dist worksteal
 
 lint: $(VENV)/.dev ## Check style, types and who imports whom
@@ -44,6 +44,10 @@ lock: ## Pin the newest versions in requirements.txt
 clean: ## Delete everything that was made
 	@rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Programs that tests run and PyPI does not have. Without them, their tests are skipped, and say so.
+$(VENV)/.debian: tests/debian/fetch | $(VENV)/.dev
+	@tests/debian/fetch $(VENV)/debian && touch $@ || true
 
 # The stamp of an extra. `dev` has all that `demo` has. Without pip there is no venv worth keeping.
 # uv is many times faster but reads no settings of pip; where it cannot install, pip can.

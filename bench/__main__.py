@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 BENCHES = (
     "reconcile",
+    "million",
     "storm",
     "latency",
     "changes",

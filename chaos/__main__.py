@@ -32,6 +32,8 @@ LONG = 300
 ROUND = 300
 #: How many findings of one kind are printed.
 SHOWN = 20
+#: What holds open runs, by themselves and in batches.
+OPEN_RUNS = ("cron_tasks:open", "cron_tasks:batches")
 
 
 def main() -> int:
@@ -126,7 +128,7 @@ def settle(world: World, verdict: Verdict) -> None:
     redis = world.redis
     for condition, what in (
         (lambda: redis.zcard("redbeat::schedule") <= 1, "the jobs to end"),
-        (lambda: not redis.hlen("cron_tasks:open"), "the last ticks to end"),
+        (lambda: not redis.exists(*OPEN_RUNS), "the last ticks to end"),
         (lambda: not world.messages(), "the queues to be empty"),
     ):
         try:

@@ -16,7 +16,7 @@ from chaos.asked import Asked, iso, job_of, seconds
 from chaos.ledger import Ledger, Record
 
 #: Hashes in which a run stands only as long as it is open.
-PASSING = ("open", "going", "queued", "stop", "attempts", "before")
+PASSING = ("open", "batches", "going", "queued", "stop", "attempts", "before")
 #: What may be found wrong; docs/operations.md says what each means.
 PROMISES = (
     *("lost", "doubled", "unasked", "untold", "repeated", "overlapping", "untrue", "left_over"),

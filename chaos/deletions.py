@@ -5,6 +5,7 @@ tick is lost, but for those that `Asked.forgotten` holds; those that were late m
 if the ledger says so.
 """
 
+import json
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -79,6 +80,21 @@ def _open(world: World) -> str:
         runs, _ = pipe.execute()
     world.asked.forgotten |= set(runs)
     return f"cron_tasks:open deleted, with {len(runs)} runs"
+
+
+def _batches(world: World) -> str:
+    """Forget the open batches: their runs may have no end."""
+    with world.redis.pipeline() as pipe:
+        pipe.hgetall("cron_tasks:batches")
+        pipe.delete("cron_tasks:batches")
+        records, _ = pipe.execute()
+    runs = {
+        f"{job}@{batch.partition('#')[0]}"
+        for batch, record in records.items()
+        for job in json.loads(record.partition("\n")[2])
+    }
+    world.asked.forgotten |= runs
+    return f"cron_tasks:batches deleted, with {len(runs)} runs"
 
 
 def _going(world: World) -> str:
@@ -184,6 +200,8 @@ DELETIONS = (
     Deletion("schedule_members", _members),
     Deletion("sync_member", _sync_member),
     Deletion("open", _open),
+    Deletion("batches", _batches),
+    Deletion("fired", _key("cron_tasks:fired")),
     Deletion("going", _going),
     Deletion("entries", _some_entries),
     Deletion("source", _key("cron_tasks:source")),

@@ -5,9 +5,10 @@ from typing import Any
 
 #: The key of a job's entry begins with this.
 ENTRY = "redbeat:cron_tasks:"
-#: Seconds between the ticks of the plain jobs; each interval has JOBS_EACH of them.
+#: Seconds between the ticks of the plain jobs; each interval has JOBS_EACH of them. In most seconds
+#: they are so many that they are fired as a batch, and in the others they are single runs.
 INTERVALS = (1, 2, 3, 5, 7)
-JOBS_EACH = 4
+JOBS_EACH = 8
 #: Catch-up policies in turn.
 POLICIES = ("one", "all", "none")
 EVENTS = ("success", "failure", "retry", "skipped", "missed", "recovered")

@@ -28,7 +28,8 @@ class Ledger:
 
     @classmethod
     def read(cls, redis: Redis, job: str) -> "Ledger":
-        history = [json.loads(row) for row in redis.lrange(f"cron_tasks:history:{job}", 0, -1)]
+        lines = redis.lrange(f"cron_tasks:history:{job}", 0, -1)
+        history = [_record(job, json.loads(line)) for line in lines]
         rows = redis.zrange(f"cron_tasks:account:{job}", 0, -1, withscores=True)
         account = [(json.loads(row), first) for row, first in rows]
         ends = defaultdict(list)
@@ -53,6 +54,16 @@ class Ledger:
     def missed_at(self, tick: float) -> list[str]:
         """Reasons of the stretches that hold the tick."""
         return [reason for first, last, reason, _ in self.missed if first <= tick <= last]
+
+
+def _record(job: str, line: Record | list[Any]) -> Record:
+    """Return a whole record. A run that ended in a batch has a short one, which names no job."""
+    if not isinstance(line, list):
+        return line
+    moment, started, finished, worker = line
+    times = {"started_at": started, "finished_at": finished}
+    run = {"run_id": f"{job}@{moment}", "scheduled_for": moment, "worker": worker, **times}
+    return run | {"status": "ok", "reason": None, "attempt": 1, "error": None}
 
 
 def _unrun(redis: Redis, ends: Mapping[str, list[Record]]) -> Mapping[str, list[Record]]:

@@ -60,11 +60,14 @@ INSTANTS = {
     "before advance": Instant(Ledger, "advance", "before"),
     "between advance and publish": Instant(Ledger, "advance", "after"),
     "after publish": Instant(Publisher, "send_ticks", "after"),
+    "between a batch and its publish": Instant(Ledger, "advance_batch", "after"),
     "between a retry's turn and its publish": Instant(Ledger, "hand_back", "after", _retry_due),
     "between publish and claim": Instant(Ledger, "claim", "before"),
     "between claim and act": Instant(Ledger, "claim", "after"),
     "between act and finish": Instant(Ledger, "finish", "before"),
     "after finish": Instant(Ledger, "finish", "after"),
+    "before a batch is concluded": Instant(Ledger, "conclude", "before"),
+    "after a batch is concluded": Instant(Ledger, "conclude", "after"),
     "between act and finish of a slow run": Instant(Ledger, "finish", "before", _slow_run),
     "after finish with retry": Instant(Ledger, "finish", "after", _to_be_retried),
     "after it queued a run": Instant(Ledger, "claim", "after", _queued),
@@ -72,10 +75,10 @@ INSTANTS = {
     "between hand-over and send": Instant(Ledger, "hand_over", "after"),
     "between a task's end and its run's": Instant(Runner, "end", "before"),
 }
-BEAT_INSTANTS = tuple(INSTANTS)[:4]
-WORKER_INSTANTS = tuple(INSTANTS)[4:]
+BEAT_INSTANTS = tuple(INSTANTS)[:5]
+WORKER_INSTANTS = tuple(INSTANTS)[5:]
 #: Those that do not come often.
-RARE = ("between a retry's turn and its publish", *tuple(INSTANTS)[8:])
+RARE = ("between a retry's turn and its publish", *tuple(INSTANTS)[11:])
 
 
 def die() -> None:

@@ -19,6 +19,7 @@ from cron_tasks.broker.transport import EventsTogether, Unacknowledged, make_wor
 from cron_tasks.errors import SettingsError
 from cron_tasks.jobs import plugins
 from cron_tasks.jobs.queues import QueuesInUse, QueueUse
+from cron_tasks.metrics import serving
 from cron_tasks.settings import Settings, load
 from cron_tasks.store import keys
 from cron_tasks.store.client import TIMEOUT
@@ -114,9 +115,13 @@ app.conf.update(make_configuration(settings))
 app.steps["consumer"].add(EventsTogether)
 app.steps["worker"].add("cron_tasks.broker.beside:SyncBeside")
 logs.install_for_celery()
+serving.serve_from_signals(settings)
 if (command := click.get_current_context(silent=True)) and command.invoked_subcommand == "flower":
     from cron_tasks.flower import access
+    from cron_tasks.flower import metrics as flower_metrics
 
+    flower_metrics.serve_metrics(settings)
+    # The last one to be added comes first.
     access.guard_flower()
 
 

@@ -27,10 +27,12 @@ from cron_tasks.store import keys
 from cron_tasks.store.client import connect
 from cron_tasks.sync.follower import Follower, keep_following
 from cron_tasks.sync.reconciler import Reconciler
+from cron_tasks.telemetry import logs
 from cron_tasks.text.display import printable
 from cron_tasks.text.output import render_output
 from cron_tasks.worker import inflight, watchdog
 from cron_tasks.worker.batch import run_in_turn
+from cron_tasks.worker.batches import BatchRunner
 from cron_tasks.worker.conclusions import Concluder
 from cron_tasks.worker.delegation import Handed, describe_task_error, send_task
 from cron_tasks.worker.runner import Runner
@@ -77,7 +79,7 @@ def run_job(self: Task[..., Any], job_id: str | int) -> str:
             # Celery logs what a task `throws` as INFO, and anything else with a traceback.
             log.error("job.unknown", job_id=printable(job_id, 200), error=str(error))  # noqa: TRY400
             raise
-    with _in_service():
+    with _in_service(), logs.bind(job_id=job_id, run_id=run_id):
         return f"{run_id} {runner.run([run_id]).get(run_id, 'was no longer waiting')}"
 
 
@@ -90,6 +92,14 @@ def run_chunk(self: Task[..., Any], run_ids: list[str], quick: bool = True) -> s
         alone = partial(_send_alone, self.request)
         results = run(runs) if quick else run_in_turn(runs, run, alone)
     return f"{len(results)} of {len(run_ids)} ticks run"
+
+
+@app.task(name=keys.BATCH_TASK, bind=True)
+def run_batch(self: Task[..., Any], batch_id: str) -> str:
+    """Run the plain ticks of a batch of the ledger."""
+    batches = _get_batches(self.request.hostname or "")
+    with _in_service():
+        return batches.run(batch_id)
 
 
 @contextmanager
@@ -134,7 +144,8 @@ def task_failed(
 
 
 def _conclude_run(handed: dict[str, Any], result: Result, worker: str | None) -> str:
-    return f"{handed['run_id']} {_get_runner('').end(Handed(**handed), result, worker)}"
+    with logs.bind(run_id=handed["run_id"]):
+        return f"{handed['run_id']} {_get_runner('').end(Handed(**handed), result, worker)}"
 
 
 @cache
@@ -181,6 +192,17 @@ def _follow_from(_pid: int) -> None:
 def _get_runner(hostname: str) -> Runner:
     _report_from(os.getpid())
     return _process_runner(os.getpid(), hostname)
+
+
+def _get_batches(hostname: str) -> BatchRunner:
+    _report_from(os.getpid())
+    return _process_batches(os.getpid(), hostname)
+
+
+@cache
+def _process_batches(pid: int, hostname: str) -> BatchRunner:
+    """Make one for each process, as `_process_runner` does."""
+    return BatchRunner(_process_runner(pid, hostname), _connect_redis())
 
 
 @cache

@@ -17,6 +17,7 @@ from redis import Redis
 
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.validation import validate_row
+from cron_tasks.ledger.batches import read_batched
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.settings import Settings
@@ -66,11 +67,14 @@ class Beat:
     def fired(self) -> dict[str, list[float]]:
         """The ticks that wait in the ledger, by job and in their order; takes them out of it."""
         found: dict[str, list[float]] = {}
-        for tick in sorted(self.redis.hkeys(keys.OPEN)):
-            run_id = RunId.stored(tick)
+        for run_id in sorted({*map(RunId.stored, self.redis.hkeys(keys.OPEN)), *self.batched()}):
             found.setdefault(run_id.job_id, []).append(run_id.scheduled_for)
-        self.redis.delete(keys.OPEN, keys.DEADLINES, keys.BEFORE)
+        self.redis.delete(keys.OPEN, keys.BATCHES, keys.DEADLINES, keys.BEFORE)
         return found
+
+    def batched(self) -> list[RunId]:
+        """The runs that are open in batches."""
+        return list(read_batched(self.redis))
 
     def messages(self) -> list[str]:
         """The run ids for which a message of their own waits in Celery's queue."""

@@ -42,6 +42,7 @@ class Valkey:
 
     def start(self) -> None:
         config = {"maxmemory-policy": "noeviction", "save": ""}
+        config["hash-max-listpack-value"] = "512"
         if self.socket:
             config["unixsocket"] = str(self.socket)
         if self.appendfsync:

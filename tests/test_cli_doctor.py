@@ -120,6 +120,13 @@ def test_wrong_settings_end_the_checks(cli: CommandLine, quick: Quick) -> None:
     [
         ("redis eviction", "maxmemory-policy", "allkeys-lru", "fail", "allkeys-lru: "),
         ("redis persistence", "appendonly", "no", "warn", "AOF is off"),
+        (
+            "redis memory",
+            "hash-max-listpack-value",
+            "64",
+            "warn",
+            "hash-max-listpack-value is 64: a job takes 910 bytes and not 700",
+        ),
     ],
 )
 def test_a_redis_that_loses_things(

@@ -346,7 +346,9 @@ def drop(handler: Handler) -> bool:
 
 
 @pytest.mark.parametrize(
-    "cut", [status(502), status(503), status(504), status(429), drop, reset()], ids=str
+    "cut",
+    [status(502), status(503), status(504), status(429), drop, reset()],
+    ids=["502", "503", "504", "429", "closed", "reset"],
 )
 def test_a_request_that_is_cut_is_no_alarm(system: System, cut: Answer) -> None:
     system.catch_up()

@@ -1,7 +1,8 @@
 """The ledger's state machine, walked at random beside a model of a few lines.
 
 Beats, workers and sweeps take turns in any order, with stale tokens, repeated messages, dead
-workers and removed jobs. Each tick must end exactly once and be told exactly once.
+workers, edited, paused and removed jobs. Single runs and batches are mixed: a run may be opened in
+a batch and end by itself. Each tick must end exactly once and be told exactly once.
 """
 
 from collections import Counter
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from redis import Redis
 
+from cron_tasks.ledger.batch import Batch, Departure
+from cron_tasks.ledger.batches import read_batched
 from cron_tasks.ledger.ledger import LEASE, PATIENCE, Ledger, LockLost
 from cron_tasks.ledger.records import Advance, Claim, Message, Outcome
 from cron_tasks.ledger.run_id import RunId
@@ -42,6 +45,12 @@ class LedgerMachine(RuleBasedStateMachine):
         self.claims = 0
         self.held: dict[str, list[Claim]] = {worker: [] for worker in ("w1", "w2", "w3")}
         self.handed: list[Claim] = []
+        #: Batches as workers have read them, each with the edit of the registry by then.
+        self.read: list[tuple[Batch, int]] = []
+        self.batches: list[str] = []
+        #: The last edit of each job, and the jobs that failed at their last run.
+        self.edit_of: dict[str, int] = {}
+        self.failing: set[str] = set()
         for job in JOBS:
             self.add(job)
 
@@ -65,7 +74,7 @@ class LedgerMachine(RuleBasedStateMachine):
         tick = RunId(job, due)
         step = Advance(key, repr(due), due + 1, "{}", [tick], job)
         try:
-            opened = self.ledger.advance(token, self.now, [step], 0)
+            opened = self.ledger.advance(token, self.now, [step], self.edits)
         except LockLost:
             assert token == "stale"
             return
@@ -73,6 +82,85 @@ class LedgerMachine(RuleBasedStateMachine):
         assert opened == ([] if lag else [tick])
         assert not self.opened & set(opened)
         self.opened |= set(opened)
+
+    @property
+    def edits(self) -> int:
+        return int(self.redis.get(keys.EDITS) or 0)
+
+    @rule(token=st.sampled_from(("leader", "stale")), behind=st.integers(0, 1))
+    def advance_batch(self, token: str, behind: int) -> None:
+        """A beat moves all jobs on that are due at one time; its page may be older than an edit."""
+        scores = dict(self.redis.zrange(keys.SCHEDULE, 0, -1, withscores=True))
+        if not scores:
+            return
+        due = min(scores.values())
+        jobs = [job for job in JOBS if job in {keys.job_id_of(key) for key in scores}]
+        departure = Departure(repr(due), {repr(due + 1): jobs}, {})
+        batch_id, edits = departure.make_id(), max(self.edits - behind, 0)
+        try:
+            left = self.ledger.advance_batch(token, self.now, batch_id, departure, edits)
+        except LockLost:
+            assert token == "stale"
+            return
+        assert token == "leader"
+        known = {job for job in jobs if self.edit_of.get(job, 0) <= edits}
+        opened = {job for job in known if scores[keys.entry_key(job)] == due}
+        assert set(left) == set(jobs) - opened
+        ticks = {RunId(job, due) for job in opened}
+        assert not self.opened & ticks
+        self.opened |= ticks
+        self.batches.append(batch_id)
+        again = self.ledger.advance_batch(token, self.now, batch_id, departure, edits)
+        assert set(again) == set(jobs), "a call whose answer was lost is repeated"
+
+    @rule(data=st.data())
+    def batch_arrives(self, data: Any) -> None:
+        """Any batch, any number of times: also one that ended long ago."""
+        if self.batches:
+            found = self.ledger.read_batch(data.draw(st.sampled_from(self.batches)))
+            self.read += [found] if found else []
+
+    @rule(data=st.data())
+    def batch_is_concluded(self, data: Any) -> None:
+        """By a worker that read it at any time before."""
+        if not self.read:
+            return
+        batch, edits = data.draw(st.sampled_from(self.read))
+        members = set(self.ledger.read_batch(batch.id)[0].job_ids if self.is_open(batch) else ())
+        told = {QUEUE: [(tick.job_id, tick.encode()) for tick in batch.run_ids]}
+        left = self.ledger.conclude(batch, edits, self.now, self.now, b'["x",0,0,"w"]', told)
+        if members != set(batch.job_ids):
+            assert left is None, "it has other members than the worker saw"
+            return
+        special = {job for job in members if not self.is_plain(job, batch.edits)}
+        assert left is not None
+        assert {tick.job_id for tick in left} == special
+        self.ended |= set(batch.run_ids) - set(left)
+
+    def is_open(self, batch: Batch) -> bool:
+        return bool(self.redis.hexists(keys.BATCHES, batch.id))
+
+    def is_plain(self, job: str, judged_at: int) -> bool:
+        exists = self.redis.exists(keys.entry_key(job))
+        return exists and self.edit_of.get(job, 0) <= judged_at and job not in self.failing
+
+    @rule(job=jobs)
+    def job_is_edited(self, job: str) -> None:
+        """Or paused, resumed, or a fire time of it is skipped: all of these count as an edit."""
+        if self.redis.exists(keys.entry_key(job)):
+            self.edit_of[job] = self.redis.incr(keys.EDITS)
+            self.redis.hset(keys.entry_key(job), "edit", self.edit_of[job])
+
+    @rule(job=jobs)
+    def job_has_failed(self, job: str) -> None:
+        self.failing.add(job)
+        self.redis.hset(keys.FAILING, job, 1)
+
+    @rule(data=st.data())
+    def run_is_wanted_alone(self, data: Any) -> None:
+        """As by a person who cancels it, or because its job is removed."""
+        if self.opened:
+            self.ledger.take_out([data.draw(st.sampled_from(sorted(self.opened)))])
 
     @rule(worker=workers, data=st.data())
     def message_arrives(self, worker: str, data: Any) -> None:
@@ -138,6 +226,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
+        for batch in self.ledger.overdue_batches(self.now):
+            self.ledger.take_out(batch.run_ids)
         overdue = self.ledger.overdue(self.now, 100)
         for each in overdue:
             self.running.pop(each.run_id, None)
@@ -151,6 +241,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(job=jobs)
     def job_is_removed(self, job: str) -> None:
+        self.redis.incr(keys.EDITS)
         self.redis.delete(keys.entry_key(job))
         self.redis.zrem(keys.SCHEDULE, keys.entry_key(job))
 
@@ -159,14 +250,18 @@ class LedgerMachine(RuleBasedStateMachine):
         if not self.redis.exists(keys.entry_key(job)):
             self.now += 1
             self.add(job)
+            self.job_is_edited(job)
 
     @invariant()
     def each_tick_is_open_or_ended(self) -> None:
-        still_open = set(self.redis.hkeys(keys.OPEN))
+        singly, batched = set(self.redis.hkeys(keys.OPEN)), read_batched(self.redis).keys()
+        assert not singly & batched
+        still_open = singly | batched
         assert still_open <= self.opened
         assert not still_open & self.ended
         assert self.opened - still_open == self.ended
-        assert set(self.redis.zrange(keys.DEADLINES, 0, -1)) == still_open
+        looked_after = singly | set(self.redis.hkeys(keys.BATCHES))
+        assert set(self.redis.zrange(keys.DEADLINES, 0, -1)) == looked_after
 
     @invariant()
     def each_is_told_at_most_once(self) -> None:
@@ -181,7 +276,7 @@ class LedgerMachine(RuleBasedStateMachine):
             ticks = list(self.opened - self.ended)
             self.held["w1"] = self.ledger.claim("w1", self.now, ticks) if ticks else []
             self.worker_finishes_all("w1")
-        assert not self.redis.exists(keys.OPEN, keys.DEADLINES)
+        assert not self.redis.exists(keys.OPEN, keys.BATCHES, keys.DEADLINES)
         self.redis.delete(QUEUE, keys.LEADER_LOCK)
 
 

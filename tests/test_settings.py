@@ -175,7 +175,7 @@ WRONG = [
     ("timezone", "europe/berlin", "did you mean 'Europe/Berlin'?"),
     ("timezone", "../../etc/passwd", "unknown time zone"),
     ("timezone", "Europe", "unknown time zone"),
-    ("log_format", "xml", "expected json or console, got 'xml'"),
+    ("log_format", "xml", "expected json, console or ecs, got 'xml'"),
     ("log_level", "loud", "expected DEBUG, INFO, WARNING, ERROR or CRITICAL, got 'loud'"),
     ("secrets_dir", "/nowhere", "expected a folder, got"),
     ("history_runs", "0", "expected a number from 1 to 10000, got '0'"),

@@ -394,3 +394,29 @@ def test_a_row_on_which_an_expression_fails_harms_only_itself(
     (reason,) = rejected.errors
     assert reason.startswith("the row does not fit `")
     assert "of CRON_TASKS_REST_MAPPING: In function join()" in reason
+
+
+@pytest.mark.parametrize("separator", [",", ", ", ",\n  "])
+@pytest.mark.parametrize("chunk", [100, 1000, 1 << 16])
+def test_rows_are_the_same_whether_read_together_or_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, separator: str, chunk: int
+) -> None:
+    monkeypatch.setattr(rows_module, "CHUNK", chunk)
+    odd = [
+        '{"id": 123456789012345678901234567890}',
+        '{"id": -9223372036854775809, "x": 1e400}',
+        '{"id": "\\ud800"}',
+        '{"id": 4, "x": "},{"}',
+        '{"id": 5, "x": [{"a": "]"},{"b": "\\\\"},{}]}',
+        '{"id": 6, "x": NaN, "id": 7}',
+        '{"id": 8, "x": -0, "y": 0.1, "z": 1e-7}',
+        "[{},{}]",
+        '"},{"',
+        "17",
+    ]
+    texts = [f'{{"id": {n}, "name": "job ü {n}"}}' for n in range(200)]
+    for place, each in enumerate(odd):
+        texts.insert(20 * place, each)
+    body = "[" + separator.join(texts) + "]"
+    found = list(Document(io.BytesIO(body.encode())).read_rows(CONTRACT_PLACES))
+    assert repr(found) == repr(list(map(json.loads, texts)))

@@ -365,12 +365,14 @@ def test_data_of_the_embedded_valkey_survives_a_restart(place: Home) -> None:
     assert asyncio.run(life(lambda redis: redis.get("kept"))) == "yes"
 
     def configuration(redis: Redis) -> Mapping[str, str]:
-        return redis.config_get("appendonly", "appendfsync", "maxmemory-policy", "bind")
+        names = "appendonly", "appendfsync", "maxmemory-policy", "hash-max-listpack-value", "bind"
+        return redis.config_get(*names)
 
     assert asyncio.run(life(configuration)) == {
         "appendonly": "yes",
         "appendfsync": "everysec",
         "maxmemory-policy": "noeviction",
+        "hash-max-listpack-value": "512",
         "bind": "127.0.0.1",
     }
 

@@ -14,21 +14,38 @@ from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.run import Run
 from cron_tasks.jobs.validation import validate_row
 from cron_tasks.ledger import steps
+from cron_tasks.ledger.batch import Batch, Departure, write_line
+from cron_tasks.ledger.batches import read_batched
 from cron_tasks.ledger.ledger import LEASE, PATIENCE, Ledger
 from cron_tasks.ledger.records import Advance, Claim, Outcome
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Flag, Kind, State
-from cron_tasks.ledger.transitions import TRANSITIONS, Transition
+from cron_tasks.ledger.transitions import BATCHED, TRANSITIONS, Transition
 from cron_tasks.runs import commands
 from cron_tasks.runs.outcomes import Attempt, Result, conclude, conclude_without_job
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 
-Change = tuple[Kind | None, str, Kind | None]
+State_ = Kind | str | None
+Change = tuple[State_, str, State_]
 NOW = 1_800_000_000.0
-STEPS = ("advance", "open", "claim", "renew", "hand_over", "finish", "stop", "overdue", "hand_back")
-#: Jobs by their overlap policy; `notify` is a quick one.
-JOBS = ("notify", "skip", "queue", "replace", "allow")
+STEPS = (
+    "advance",
+    "advance_batch",
+    "conclude",
+    "take_out",
+    "open",
+    "claim",
+    "renew",
+    "hand_over",
+    "finish",
+    "stop",
+    "overdue",
+    "hand_back",
+)
+#: Jobs by their overlap policy; `notify` and `plain` are quick ones.
+JOBS = ("notify", "plain", "skip", "queue", "replace", "allow")
+QUICK = ("notify", "plain")
 FIRST, SECOND, THIRD = (RunId("queue", NOW + second) for second in range(3))
 
 
@@ -45,9 +62,9 @@ def changes(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> set[Change]:
         original = getattr(steps, step)
 
         def watched(client: Redis, **values: object) -> object:
-            before = redis.hgetall(keys.OPEN)
+            before = _read_states(redis)
             reply = original(client, **values)
-            after = redis.hgetall(keys.OPEN)
+            after = _read_states(redis)
             for run_id in before.keys() | after.keys():
                 old, new = before.get(run_id), after.get(run_id)
                 if old != new:
@@ -61,8 +78,18 @@ def changes(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> set[Change]:
     return found
 
 
-def _kind(state: str | None) -> Kind | None:
-    return State.parse(state).kind if state else None
+def _read_states(redis: Redis) -> dict[str, str]:
+    """The states of all open runs. None may be in a batch and beside it, or in two batches."""
+    singly, batched = redis.hgetall(keys.OPEN), read_batched(redis)
+    assert not singly.keys() & batched.keys()
+    records = redis.hgetall(keys.BATCHES).items()
+    assert len(batched) == sum(len(Batch.parse(*each).job_ids) for each in records)
+    assert all(redis.zscore(keys.DEADLINES, batch_id) for batch_id, _ in records)
+    return singly | dict.fromkeys(batched, BATCHED)
+
+
+def _kind(state: str | None) -> State_:
+    return BATCHED if state == BATCHED else State.parse(state).kind if state else None
 
 
 class World:
@@ -80,7 +107,7 @@ class World:
 
     def put(self, job: str) -> None:
         row = {"id": job, "name": job, "every": 60, "retry": {"max_attempts": 3}}
-        if job != "notify":
+        if job not in QUICK:
             row |= {"action": {"type": "http", "url": "http://example.com/"}, "overlap": job}
         valid = validate_row(row, timezone="UTC")
         assert isinstance(valid, Job), valid
@@ -103,6 +130,26 @@ class World:
         self.redis.zadd(keys.SCHEDULE, {entry: self.now})
         step = Advance(entry, repr(self.now), self.now + 60, "{}", run_ids, in_turn=in_turn)
         self.ledger.advance("me", self.now, [step], 0)
+
+    def fire_batch(self, *job_ids: str) -> str:
+        """Fire jobs as a batch at this time, and return its id."""
+        for job_id in job_ids:
+            self.redis.zadd(keys.SCHEDULE, {keys.entry_key(job_id): self.now})
+        due = Departure(repr(self.now), {repr(self.now + 60): job_ids}, {})
+        batch_id = due.make_id()
+        edits = int(self.redis.get(keys.EDITS) or 0)
+        self.ledger.advance_batch("me", self.now, batch_id, due, edits)
+        return batch_id
+
+    def conclude(self, batch_id: str) -> list[RunId] | None:
+        """Conclude a batch as a worker does. Return the runs that left it."""
+        found = self.ledger.read_batch(batch_id)
+        if found is None:
+            return None
+        batch, edits = found
+        line = write_line(batch.fire_time, self.now, self.now, "w")
+        told = {"queue:x": [(job_id, b"told") for job_id in batch.job_ids]}
+        return self.ledger.conclude(batch, edits, self.now, self.now, line, told)
 
     def claim(self, run_id: RunId, holder: str = "w#1") -> Claim | None:
         found = self.ledger.claim(holder, self.now, [run_id])
@@ -142,9 +189,11 @@ class World:
             commands.cancel(self.redis, self.ledger, run_id, self.now, self.settings)
         except RunUnfit:
             assert not self.redis.hexists(keys.OPEN, run_id)
+            assert run_id not in read_batched(self.redis)
 
     def opened(self) -> list[RunId]:
-        return [RunId.stored(text) for text in sorted(self.redis.hkeys(keys.OPEN))]
+        singly = map(RunId.stored, self.redis.hkeys(keys.OPEN))
+        return sorted([*singly, *read_batched(self.redis)])
 
     def going(self, run_id: RunId = FIRST) -> Claim:
         """Fire a run and have a worker begin it."""
@@ -196,6 +245,13 @@ def by_time(it: World, waiting: int = 0) -> None:
 
 SCENARIOS: dict[Change, Make] = {
     (None, "advance", Kind.PENDING): lambda it: it.fire(FIRST),
+    (None, "advance_batch", BATCHED): lambda it: it.fire_batch("plain", "notify"),
+    (BATCHED, "conclude", None): lambda it: it.conclude(it.fire_batch("plain", "notify")),
+    (BATCHED, "conclude", Kind.PENDING): lambda it: (
+        it.redis.hset(keys.FAILING, "plain", 1),
+        it.conclude(it.fire_batch("plain", "notify")),
+    ),
+    (BATCHED, "take_out", Kind.PENDING): lambda it: (it.fire_batch("plain"), by_time(it)),
     (None, "open", Kind.PENDING): lambda it: it.ledger.open([FIRST], NOW),
     (Kind.PENDING, "claim", Kind.RUNNING): World.going,
     (Kind.PENDING, "claim", Kind.QUEUED): World.queue,
@@ -248,7 +304,8 @@ def moves(it: World, chance: random.Random) -> Iterator[None]:
         opened = it.opened()
         one = chance.choice(opened) if opened else None
         claim = chance.choice(it.claims) if it.claims else None
-        match chance.randrange(14):
+        batches = sorted(it.redis.hkeys(keys.BATCHES))
+        match chance.randrange(18):
             case 0 | 1:
                 it.fire(*(RunId(job, it.now + n) for n in range(chance.randint(1, 3))))
             case 2:
@@ -266,6 +323,12 @@ def moves(it: World, chance: random.Random) -> Iterator[None]:
                 it.ledger.hand_back(it.now, [(claim.run_id, claim.state)])
             case 11 if one:
                 it.cancel(one)
+            case 13 | 14:
+                it.fire_batch(*QUICK)
+            case 15 | 16 if batches:
+                it.conclude(chance.choice(batches))
+            case 17:
+                it.redis.hset(keys.FAILING, "plain", 1)
             case 12:
                 chance.choice((it.remove, it.pause, it.put))(job)
             case _:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import islice
 from typing import Any, cast
 
 import orjson
@@ -12,6 +13,8 @@ from redis import Redis
 from cron_tasks.audit.day_check import Evidence
 from cron_tasks.audit.job_account import Folded, JobAccount, Version
 from cron_tasks.errors import ScheduleError
+from cron_tasks.ledger.batch import STATE, read_line
+from cron_tasks.ledger.batches import parse_batched
 from cron_tasks.ledger.day_count import DayCount
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
@@ -20,6 +23,8 @@ from cron_tasks.schedules.durations import DAY
 from cron_tasks.store import keys
 from cron_tasks.store.paging import pages
 
+#: The open ticks of jobs, each with its time and its state as it is stored.
+OpenTicks = dict[str, tuple[tuple[float, str], ...]]
 #: Accounts in one page.
 PAGE = 500
 #: The version before kept so many versions of a job. It did not note when it dropped one.
@@ -30,11 +35,11 @@ def read_accounts(
     redis: Redis,
     job_ids: Iterable[str],
     days: Sequence[int],
-    opened: Mapping[str, str] | None = None,
+    opened: OpenTicks | None = None,
 ) -> Iterator[JobAccount]:
     """Yield the accounts of these jobs, with the counts of some `days` since 1970.
 
-    Each page takes a fixed number of round trips. `opened` is what `cron_tasks:open` holds. Without
+    Each page takes a fixed number of round trips. `opened` are the open ticks of all jobs. Without
     it each page is read in one transaction, together with the open ticks and the histories. Then
     everything in an account was true at one instant.
     """
@@ -45,41 +50,64 @@ def read_accounts(
                 {day: int(row[n]) for day, row in zip(days, half, strict=True) if row[n]}
                 for half in (counts[::2], counts[1::2])
             )
-            row = rows[4 * n : 4 * n + 4]
-            account = _build_account(job_id, row, ok, old_ok, by_job.get(job_id, {}))
+            account = _build_account(job_id, rows[n], ok, old_ok, by_job.get(job_id, ()))
             yield _add_rest(account, *rest[job_id]) if job_id in rest else account
 
 
 def _read_page(
-    redis: Redis, page: Sequence[str], days: Sequence[int], opened: Mapping[str, str] | None
-) -> tuple[list[Any], list[Any], dict[str, dict[float, State]], dict[str, tuple[Any, Any]]]:
-    """Return for a page of jobs: two replies a day, four replies a job, the open ticks by job, and
-    the counts of old records and the history of those jobs that need them."""
+    redis: Redis, page: Sequence[str], days: Sequence[int], opened: OpenTicks | None
+) -> tuple[list[Any], list[tuple[Any, ...]], OpenTicks, dict[str, tuple[Any, Any]]]:
+    """Return for a page of jobs: two replies a day, and for each job its entry, score, versions and
+    records. Then the open ticks by job, and the counts of old records and the history of those jobs
+    that need them."""
     with redis.pipeline(transaction=opened is None) as pipe:
-        for day in days:
-            pipe.hmget(f"{keys.COUNT_PREFIX}{day}", page)
-            pipe.hmget(f"{keys.OLD_COUNT_PREFIX}{day}", page)
-        for job_id in page:
-            key = keys.entry_key(job_id)
-            pipe.hmget(key, "definition", "since", "paused")
-            pipe.zscore(keys.SCHEDULE, key)
-            pipe.lrange(keys.VERSIONS_PREFIX + job_id, 0, -1)
-            pipe.zrange(keys.ACCOUNT_PREFIX + job_id, 0, -1, withscores=True)
+        _request_present(pipe, page, days)
         if opened is None:
-            pipe.hgetall(keys.OPEN)
+            _request_past(pipe, page)
             _request_rest(pipe, page)
-        replies = pipe.execute(raise_on_error=False)
-        first = 2 * len(days)
-        last = first + 4 * len(page)
-        counts, rows = replies[:first], replies[first:last]
+            # Runs only ever go from a batch to the other open runs.
+            pipe.hgetall(keys.BATCHES)
+            pipe.hgetall(keys.OPEN)
+        else:
+            past_keys = (keys.VERSIONS_PREFIX, keys.ACCOUNT_PREFIX)
+            pipe.exists(*(prefix + job_id for job_id in page for prefix in past_keys))
+        replies = iter(pipe.execute(raise_on_error=False))
+        counts, scores = list(islice(replies, 2 * len(days))), next(replies)
+        found = list(islice(replies, len(page)))
+        past: list[tuple[Any, Any]] = [((), ())] * len(page)
         if opened is None:
-            rest = dict(zip(page, _pairs(replies[last + 1 :]), strict=True))
-            return counts, rows, _group_by_job(replies[last]), rest
-        # Only a job with records has counts of older ones.
-        recorded = [job_id for n, job_id in enumerate(page) if rows[4 * n + 3]]
-        _request_rest(pipe, recorded)
-        rest = dict(zip(recorded, _pairs(pipe.execute(raise_on_error=False)), strict=True))
-        return counts, rows, _group_by_job(opened), rest
+            past = _pairs(islice(replies, 2 * len(page)))
+            rest = dict(zip(page, _pairs(islice(replies, 2 * len(page))), strict=True))
+            batches, singly = replies
+            opened = group_by_job({**_list_batched(batches), **singly})
+        else:
+            if next(replies):
+                # Most jobs were not edited, and each of their ticks ended ok.
+                _request_past(pipe, page)
+                past = _pairs(pipe.execute(raise_on_error=False))
+            # Only a job with records has counts of older ones.
+            recorded = [job_id for job_id, (_, records) in zip(page, past, strict=True) if records]
+            _request_rest(pipe, recorded)
+            rest = dict(zip(recorded, _pairs(pipe.execute(raise_on_error=False)), strict=True))
+    rows = [(entry, score, *each) for entry, score, each in zip(found, scores, past, strict=True)]
+    return counts, rows, opened, rest
+
+
+def _request_present(pipe: Any, page: Sequence[str], days: Sequence[int]) -> None:
+    """Request the counts of jobs by day, and their scores and entries."""
+    for day in days:
+        pipe.hmget(f"{keys.COUNT_PREFIX}{day}", page)
+        pipe.hmget(f"{keys.OLD_COUNT_PREFIX}{day}", page)
+    pipe.zmscore(keys.SCHEDULE, list(map(keys.entry_key, page)))
+    for job_id in page:
+        pipe.hmget(keys.entry_key(job_id), "definition", "since", "paused")
+
+
+def _request_past(pipe: Any, job_ids: Iterable[str]) -> None:
+    """Request the versions and the records of jobs."""
+    for job_id in job_ids:
+        pipe.lrange(keys.VERSIONS_PREFIX + job_id, 0, -1)
+        pipe.zrange(keys.ACCOUNT_PREFIX + job_id, 0, -1, withscores=True)
 
 
 def _request_rest(pipe: Any, job_ids: Iterable[str]) -> None:
@@ -89,8 +117,9 @@ def _request_rest(pipe: Any, job_ids: Iterable[str]) -> None:
         pipe.lrange(keys.HISTORY_PREFIX + job_id, 0, -1)
 
 
-def _pairs(replies: Sequence[Any]) -> Iterable[tuple[Any, Any]]:
-    return zip(replies[::2], replies[1::2], strict=True)
+def _pairs(replies: Iterable[Any]) -> list[tuple[Any, Any]]:
+    each = iter(replies)
+    return list(zip(each, each, strict=True))
 
 
 def _build_account(
@@ -98,12 +127,13 @@ def _build_account(
     row: Sequence[Any],
     ok: Mapping[int, int],
     old_ok: Mapping[int, int],
-    opened: Mapping[float, State],
+    opened: Sequence[tuple[float, str]],
 ) -> JobAccount:
     entry, score, lines, records = row
     versions, forgotten = _read_versions(entry, lines)
     ended = [_read_record(line, first, versions) for line, first in records]
-    return JobAccount(job_id, versions, ended, ok, opened, score, old_ok, unknown_before=forgotten)
+    ticks = {when: State.parse(state) for when, state in opened}
+    return JobAccount(job_id, versions, ended, ok, ticks, score, old_ok, unknown_before=forgotten)
 
 
 def _add_rest(account: JobAccount, folded: Any, past: Any) -> JobAccount:
@@ -114,16 +144,22 @@ def _add_rest(account: JobAccount, folded: Any, past: Any) -> JobAccount:
         records=account.records + by_hand,
         folded=counts,
         unknown_before=max(account.unknown_before, unknown),
-        evidence=_read_evidence(past if isinstance(past, list) else []),
+        evidence=_read_evidence(account.job_id, past if isinstance(past, list) else []),
     )
 
 
-def _group_by_job(opened: Mapping[str, str]) -> dict[str, dict[float, State]]:
-    by_job: dict[str, dict[float, State]] = {}
-    for name, state in opened.items():
-        if run := RunId.parse(name):
-            by_job.setdefault(run.job_id, {})[run.scheduled_for] = State.parse(state)
+def group_by_job(opened: Mapping[str, str]) -> OpenTicks:
+    """Group open ticks, each with its state, by job."""
+    by_job: OpenTicks = {}
+    _add_open_ticks(by_job, opened.items())
     return by_job
+
+
+def _add_open_ticks(by_job: OpenTicks, opened: Iterable[tuple[str, str]]) -> None:
+    for name, state in opened:
+        if run := RunId.parse(name):
+            tick = (run.scheduled_for, state)
+            by_job[run.job_id] = (*by_job.get(run.job_id, ()), tick)
 
 
 def _read_folded_counts(
@@ -145,10 +181,11 @@ def _read_folded_counts(
     return counts, by_hand, unknown
 
 
-def _read_evidence(lines: Sequence[str]) -> Evidence:
+def _read_evidence(job_id: str, lines: Sequence[str]) -> Evidence:
     """Return the evidence in a job's history, whose records come newest first."""
     ok, ended, since = Counter[float](), set[float](), float("inf")
-    for record in map(orjson.loads, lines):
+    for line in lines:
+        record = orjson.loads(read_line(line, job_id))
         run = RunId.parse(record["run_id"])
         if "until" in record or run is None:
             continue
@@ -213,9 +250,17 @@ def _read_record(
     return first, last, record
 
 
-def read_open_ticks(redis: Redis) -> dict[str, str]:
-    """Return the state of every open tick, by run id."""
-    return cast("dict[str, str]", redis.hgetall(keys.OPEN))
+def read_open_ticks(redis: Redis) -> OpenTicks:
+    """Return the open ticks of all jobs."""
+    # Runs only ever go from a batch to the other open runs.
+    opened = _list_batched(redis.hgetall(keys.BATCHES))
+    opened.update(redis.hscan_iter(keys.OPEN, count=PAGE))
+    return group_by_job(opened)
+
+
+def _list_batched(batches: Any) -> dict[str, str]:
+    """Return the runs of batches as stored, each with its state as `cron_tasks:open` has it."""
+    return dict.fromkeys(parse_batched(batches), STATE)
 
 
 def days_between(since: float, until: float) -> range:

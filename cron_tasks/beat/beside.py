@@ -8,6 +8,8 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
+from cron_tasks.beat.digest import tell_digest
+from cron_tasks.beat.heartbeat import Heartbeat
 from cron_tasks.settings import Settings
 from cron_tasks.store.client import connect
 
@@ -15,6 +17,8 @@ log = structlog.get_logger("cron_tasks.beat")
 
 #: Seconds between two looks at whether this beat leads.
 LOOK_EVERY = 1.0
+#: Seconds between two looks at whether the digest is due.
+DIGEST_EVERY = 5.0
 #: Seconds to wait for Redis.
 PATIENCE = 2.0
 
@@ -60,3 +64,26 @@ class Beside:
                     continue
                 except Exception:
                     log.exception("beat.beside_raised", thread=self._thread.name)
+
+
+def start_threads(
+    settings: Settings, is_leading: Callable[[], bool], clock: Callable[[], float]
+) -> list[Beside]:
+    """Start the threads that the settings ask for: the heartbeat and the digest.
+
+    `clock` returns seconds since the epoch.
+    """
+
+    def look_for_digest(redis: Redis) -> float:
+        tell_digest(redis, settings, clock())
+        return DIGEST_EVERY
+
+    turns: dict[str, Callable[[Redis], float]] = {}
+    if settings.heartbeat_url is not None:
+        turns["heartbeat"] = Heartbeat(settings).beat_once
+    if settings.digest is not None:
+        turns["digest"] = look_for_digest
+    threads = [Beside(name, settings, is_leading, turn) for name, turn in turns.items()]
+    for thread in threads:
+        thread.start()
+    return threads

@@ -10,9 +10,6 @@ from cron_tasks.settings import Settings
 
 log = structlog.get_logger("cron_tasks.beat")
 
-#: Seconds between two looks at the clock.
-EVERY = 5.0
-
 
 def tell_digest(redis: Redis, settings: Settings, now: float) -> bool:
     """Tell the digest if it is due and nobody has told it. Return whether this call has done so.

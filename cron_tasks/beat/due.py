@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, cast
 
-import orjson
 from redis import Redis
 
+from cron_tasks.beat.known import KnownJobs
+from cron_tasks.beat.rows import Row, parse_definition, parse_object, read_rows
 from cron_tasks.beat.skipped import conclude_skipped
 from cron_tasks.jobs.job import Job
+from cron_tasks.ledger.batch import Departure
+from cron_tasks.ledger.counting import count_missed
 from cron_tasks.ledger.records import Advance
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.tick import Due
@@ -20,44 +21,33 @@ from cron_tasks.schedules import Schedule
 from cron_tasks.schedules.catchup import (
     FireTimes,
     Firing,
+    Missed,
     WithoutSkipped,
     apply_catchup,
+    count_fire_times,
     fire_all,
     select_fire_times,
 )
 from cron_tasks.settings import Settings
-from cron_tasks.store import keys
 from cron_tasks.store.scripts import script
 
 PAGE = 1000
+#: Entries in a page of which most are known to be plain, which takes a fraction of the time.
+PLAIN_PAGE = 4000
 #: Rows that are judged in one go. Each takes some ten milliseconds at the most.
 FEW = 50
-_OPTIONS = {"queue": str, "priority": int}
 _due = script("beat/due")
-
-
-@dataclass(slots=True)
-class Row:
-    """A due entry as stored. The score is text, exactly as Redis has it."""
-
-    key: str
-    score: str
-    definition: str | None
-    meta: str | None
-    job: str | None
-
-    @property
-    def job_id(self) -> str | None:
-        return keys.job_id_of(self.key)
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Up to PAGE due rows, and what beat needs to know with them.
+    """A page of what is due, and what beat needs to know with it.
 
-    `edits` is the number of edits of the registry at that time. `next_due` and `next_deadline` are
-    times in seconds, infinity where there is none. `is_complete` says whether there are a registry
-    and the sync's own entry. `skips` are the ticks among the rows that are to be skipped.
+    `rows` are judged by themselves, and `departures` are plain ticks. `edits` is the number of
+    edits of the registry at that time. `next_due` and `next_deadline` are times in seconds,
+    infinity where there is none. `is_complete` says whether there are a registry and the sync's own
+    entry. `skips` are the ticks among the rows that are to be skipped. The page has `size` entries,
+    of which `last` is the last one. More may follow if it `is_full`.
     """
 
     rows: list[Row]
@@ -66,63 +56,73 @@ class Page:
     next_deadline: float
     is_complete: bool
     skips: Skips = field(default_factory=dict)
+    departures: Sequence[Departure] = ()
+    size: int = 0
+    last: str = ""
+    is_full: bool = False
 
 
 @dataclass(slots=True)
-class Batch:
+class Judged:
     """A page of rows after they were judged.
 
-    `advances` are how entries move on, and `ticks` what this fires, by run id. `foreign` are an
-    operator's own entries.
+    `departures` are plain ticks, which fire in batches. `advances` are how other entries move on,
+    and `ticks` what this fires, by run id. `foreign` are an operator's own entries.
     """
 
     edits: int
+    departures: Sequence[Departure] = ()
     advances: list[Advance] = field(default_factory=list)
     ticks: dict[str, Due] = field(default_factory=dict)
     foreign: list[Row] = field(default_factory=list)
     broken: list[tuple[Row, Exception]] = field(default_factory=list)
 
 
-def read_page(redis: Redis, now: float, after: str = "") -> Page:
-    """Read what is due at `now`, the longest overdue first, in one round trip.
+def read_page(redis: Redis, now: float, after: str = "", known: KnownJobs | None = None) -> Page:
+    """Read what is due at `now`, the longest overdue first.
 
-    With `after` the page begins behind that entry. It is empty where the entry is gone.
+    With `after` the page begins behind that entry. It is empty where the entry is gone. With
+    `known` jobs it is larger, and plain ticks come as departures.
     """
-    due, entries, edits, next_due, next_deadline, is_complete, skips = _due(
-        redis, now=now, page_size=PAGE, last_entry=after
+    most = PAGE if known is None else PLAIN_PAGE
+    flat, edits, next_due, next_deadline, is_complete, to_skip = _due(
+        redis, now=now, page_size=most, last_entry=after
     )
-    nothing = None, None, None
-    rows = [
-        Row(key, score, *(entry or nothing))
-        for key, score, entry in zip(due[::2], due[1::2], entries, strict=True)
-    ]
+    due = dict(zip(flat[::2], flat[1::2], strict=True))
+    skips = group_by_job(to_skip)
+    departures, rows = (
+        ([], list(read_rows(redis, due)))
+        if known is None
+        else known.depart(redis, due, edits, now, skips)
+    )
     times = float(next_due), float(next_deadline)
-    return Page(rows, edits, *times, bool(is_complete), group_by_job(skips))
+    size, last = len(due), flat[-2] if flat else ""
+    return Page(rows, edits, *times, bool(is_complete), skips, departures, size, last, size == most)
 
 
 def judge_page(
     page: Page, now: float, settings: Settings, between: Callable[[], object] = lambda: None
-) -> Batch:
+) -> Judged:
     """Judge each row by itself, so that a broken one harms no other.
 
     `between` is called after every few rows, since a page of costly schedules takes seconds.
     """
-    batch = Batch(page.edits)
+    judged = Judged(page.edits, page.departures)
     for number, row in enumerate(page.rows, 1):
         if number % FEW == 0:
             between()
         if row.job_id is None:
-            batch.foreign.append(row)
+            judged.foreign.append(row)
             continue
         try:
             advance, fired = judge_row(row, now, settings, page.skips)
         except Exception as error:
-            batch.broken.append((row, error))
+            judged.broken.append((row, error))
         else:
-            batch.advances.append(advance)
+            judged.advances.append(advance)
             for tick in fired:
-                batch.ticks[tick.run_id] = tick
-    return batch
+                judged.ticks[tick.run_id] = tick
+    return judged
 
 
 def judge_row(
@@ -136,12 +136,8 @@ def judge_row(
     """
     row.key.encode()  # a key that is not UTF-8 cannot be part of a run id
     job_id = row.job_id or ""
-    document = _parse_object(row.job, "job")
-    # Many jobs share what follows their options, so it is parsed once. What precedes it is about
-    # this job alone.
-    schedule, options = _parse_definition(
-        "{" + "".join((row.definition or "").partition('"options": ')[1:])
-    )
+    document = parse_object(row.job, "job")
+    schedule, options = parse_definition(row.definition)
     times = skips.get(job_id, ())
     firing, to_skip = _fire(row, schedule, now, settings.misfire_grace, times)
     quick = "action" not in document
@@ -164,9 +160,10 @@ def judge_row(
         expect_within=document.get("expect_within"),
     )
     if firing.missed:
-        job = Job.from_document(row.job or "")
-        advance.missed_from = firing.missed.first
-        advance.missed, advance.message = record_missed(job, firing.missed, now, settings)
+        job, missed = Job.from_document(row.job or ""), firing.missed
+        advance.missed_from = missed.first
+        advance.missed, advance.message = record_missed(job, missed, now, settings)
+        advance.missed_counts = count_missed(missed.reason, _count(schedule, missed, to_skip))
     if to_skip:
         advance.skipped = conclude_skipped(Job.from_document(row.job or ""), to_skip, now, settings)
     return advance, ticks
@@ -192,24 +189,7 @@ def _fire(
     return firing, [tick for tick in to_skip if firing.next is None or tick < firing.next]
 
 
-def _parse_object(text: str | None, field: str) -> dict[str, Any]:
-    value = orjson.loads(text or "null")
-    if not isinstance(value, dict):
-        raise ValueError(f"its field {field} holds no JSON object")  # noqa: TRY004
-    return value
-
-
-@lru_cache(maxsize=16384)
-def _parse_definition(definition: str) -> tuple[Schedule, dict[str, Any]]:
-    fields = _parse_object(definition, "definition")
-    return entries.read_schedule(fields), _check_options(fields.get("options") or {})
-
-
-def _check_options(options: Any) -> dict[str, Any]:
-    """Return the options of an entry's message. Raises ValueError for any that we do not write."""
-    known = isinstance(options, dict) and all(
-        isinstance(value, _OPTIONS.get(name, ())) for name, value in options.items()
-    )
-    if not known:
-        raise ValueError("its options are not a `queue` and a `priority`")
-    return cast("dict[str, Any]", options)
+def _count(schedule: Schedule, missed: Missed, to_skip: Sequence[float]) -> int:
+    """Return how many fire times are missed. Those that are skipped count by themselves."""
+    skipped = sum(missed.first <= tick <= missed.last for tick in to_skip)
+    return count_fire_times(schedule, missed.first, missed.last) - skipped

@@ -50,7 +50,10 @@ class Heartbeat:
         if state == self._state:
             return
         self._state = state
-        if state == "sent":
-            log.info("heartbeat.sent")
-        else:
-            log.warning(f"heartbeat.{state}", reason=reason)
+        match state:
+            case "sent":
+                log.info("heartbeat.sent")
+            case "withheld":
+                log.warning("heartbeat.withheld", reason=reason)
+            case _:
+                log.warning("heartbeat.failed", reason=reason)

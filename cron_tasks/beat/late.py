@@ -35,7 +35,7 @@ def tell_late_runs(alarms: Alarms, now: float, settings: Settings) -> bool:
         for run_id, state, document in zip(run_ids, states, documents, strict=True)
     ]
     if told := alarms.tell_late(now, rows):
-        log.warning("runs.late", runs=told, run_id=run_ids[0])
+        log.warning("runs.late", runs=told, job_ids=[each.job_id for each in run_ids[:5]])
     return len(run_ids) == PAGE
 
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from math import inf
 
-from cron_tasks.beat.due import PAGE, Batch, Page
+from cron_tasks.beat.due import Judged, Page
 
 #: Seconds before its time from which an instant is judged. A beat that sleeps looks every two
 #: seconds, so it has three.
@@ -19,12 +19,12 @@ BEGIN = 5.0
 TOO_LATE = 0.05
 #: Most entries that are judged ahead. Each takes half a kilobyte of beat's memory.
 MOST = 100_000
-#: Seconds after which a batch is dropped and its entries are judged again: they may be late.
+#: Seconds after which a page is dropped and its entries are judged again: they may be late.
 STALE = 1.0
 
 
 class Lookahead:
-    """The batches of one instant, judged while leading with `token`, and their last entry."""
+    """The pages of one instant, judged while leading with `token`, and their last entry."""
 
     def __init__(self, token: str | None = None) -> None:
         self.token = token
@@ -32,7 +32,7 @@ class Lookahead:
 
     def _begin(self, due: float) -> None:
         self._due = due
-        self._batches: deque[Batch] = deque()
+        self._judged: deque[Judged] = deque()
         self._is_complete = False
         self._rows = 0
         self.last = ""
@@ -40,24 +40,24 @@ class Lookahead:
     def prepare(self, due: float, now: float) -> bool:
         """Turn to the instant `due`. Return whether to judge one more page of it, after `last`.
 
-        Batches of another instant are dropped.
+        Pages of another instant are dropped.
         """
         if due != self._due or due - now > BEGIN:
             self._begin(due)
         return TOO_LATE < due - now <= BEGIN and not self._is_complete
 
-    def add(self, page: Page, batch: Batch) -> None:
+    def add(self, page: Page, judged: Judged) -> None:
         """Keep a page that was judged."""
-        self._batches.append(batch)
-        self._rows += len(page.rows)
-        self._is_complete = len(page.rows) < PAGE or self._rows >= MOST
-        self.last = page.rows[-1].key if page.rows else ""
+        self._judged.append(judged)
+        self._rows += page.size
+        self._is_complete = not page.is_full or self._rows >= MOST
+        self.last = page.last
 
-    def take(self, now: float) -> Iterator[Batch]:
-        """Yield the batches once their time has come."""
+    def take(self, now: float) -> Iterator[Judged]:
+        """Yield what was judged, once their time has come."""
         if self._due > now:
             return
-        while self._batches:
-            batch = self._batches.popleft()
+        while self._judged:
+            judged = self._judged.popleft()
             if now - self._due <= STALE:
-                yield batch
+                yield judged

@@ -1,7 +1,10 @@
-"""Sends Celery messages for the ticks in the ledger: one each, or in a storm many to a message."""
+"""Sends Celery messages for the ticks in the ledger: one each, or in a storm many to a message.
+
+Plain ticks are batches of the ledger (ledger/batch.py), and their message is the id of the batch.
+"""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -9,6 +12,7 @@ from celery import Celery
 from kombu import Producer
 
 from cron_tasks.broker.depth import QUEUE_FULL, count_messages
+from cron_tasks.ledger.batch import Departure
 from cron_tasks.ledger.tick import Due
 from cron_tasks.store import keys
 from cron_tasks.store.paging import pages
@@ -20,6 +24,8 @@ FEW = 10
 #: Most ticks in one message. A batch of quick ones takes some ten milliseconds, and one of others
 #: saves most of what Celery takes for each message.
 QUICK, SLOW = 500, 10
+#: Most plain ticks in a batch of the ledger. One message of Celery costs as much as 1,000 of them.
+BATCH = 2000
 #: Seconds in which a worker that is busy, or whose clock is off, still obeys.
 REVOKE_WITHIN = 60.0
 
@@ -27,13 +33,22 @@ REVOKE_WITHIN = 60.0
 class Publisher:
     """Publishes through one kombu producer, in batches.
 
-    `count_slots` returns how many runs the workers can do at the same time.
+    `count_slots` returns how many runs the workers can do at the same time. `note_queue` is called
+    with each queue that a job names, once.
     """
 
-    def __init__(self, app: Celery, producer: Producer, count_slots: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        app: Celery,
+        producer: Producer,
+        count_slots: Callable[[], int],
+        note_queue: Callable[[str], object] = lambda _: None,
+    ) -> None:
         self.app = app
         self.producer = producer
         self.count_slots = count_slots
+        self.note_queue = note_queue
+        self._noted = set[str]()
         self._full: dict[str | None, tuple[float, bool]] = {}
 
     def request_sync(self) -> None:
@@ -54,9 +69,26 @@ class Publisher:
         with self.producer.batch():  # type: ignore[attr-defined]
             for ticks in alike.values():
                 options = ticks[0].options
-                if not self._is_full(options.get("queue")):
+                self._note(queue := options.get("queue"))
+                if not self._is_full(queue):
                     for batch in pages(ticks, _batch_size(ticks, slots)):
                         self._send_batch(batch, options)
+
+    def _note(self, queue: str | None) -> None:
+        if queue is not None and queue not in self._noted:
+            self.note_queue(queue)
+            self._noted.add(queue)
+
+    def split(self, departure: Departure) -> Iterator[Departure]:
+        """Split plain ticks into parts, one for each batch, so that every slot is busy."""
+        share = -(-departure.size // self.count_slots())
+        return departure.split(min(share, BATCH))
+
+    def send_batch(self, batch_id: str, options: Mapping[str, Any]) -> None:
+        """Send a hint for a batch of the ledger, unless its queue is full."""
+        self._note(queue := options.get("queue"))
+        if not self._is_full(queue):
+            self._send(keys.BATCH_TASK, [batch_id], {**options, "task_id": batch_id})
 
     def revoke(self, task_ids: Sequence[str]) -> None:
         """Have the workers of every app on the broker end these tasks, or not begin them."""

@@ -8,32 +8,32 @@ from typing import Any
 
 import structlog
 from kombu.exceptions import BatchPublishError, OperationalError  # type: ignore[attr-defined]
-from redis import Redis
 from redis.exceptions import RedisError
 
-from cron_tasks.beat.beside import Beside
-from cron_tasks.beat.digest import EVERY as DIGEST_EVERY
-from cron_tasks.beat.digest import tell_digest
-from cron_tasks.beat.due import Batch, Page, Row, judge_page, read_page
+from cron_tasks.beat.beside import start_threads
+from cron_tasks.beat.due import Judged, Page, judge_page, read_page
 from cron_tasks.beat.files import EVERY as FILES_EVERY
 from cron_tasks.beat.files import FileWatch
-from cron_tasks.beat.heartbeat import Heartbeat
+from cron_tasks.beat.known import KnownJobs
 from cron_tasks.beat.late import tell_late_runs
 from cron_tasks.beat.leadership import Leadership
 from cron_tasks.beat.lookahead import Lookahead
 from cron_tasks.beat.pokes import Pokes
 from cron_tasks.beat.publisher import Publisher
 from cron_tasks.beat.redbeat import EntryScheduler
+from cron_tasks.beat.rows import Row
 from cron_tasks.beat.sweeper import sweep_overdue
-from cron_tasks.broker.presence import count_slots
+from cron_tasks.broker.presence import BeatPresence, count_slots
 from cron_tasks.celery import LEADER_TTL, settings, touch_alive_file
 from cron_tasks.ledger.alarms import Alarms
 from cron_tasks.ledger.ledger import LEASE, Ledger, LockLost
+from cron_tasks.metrics.queues import note_run_queue
 from cron_tasks.registry.quarantine import quarantine_entry
 from cron_tasks.repair.comparison import Comparison
 from cron_tasks.rest.files import path_of
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect, is_wrong_type
+from cron_tasks.store.paging import pages
 from cron_tasks.vitals.signs import BeatSigns
 
 log = structlog.get_logger("cron_tasks.beat")
@@ -71,8 +71,11 @@ class Scheduler(EntryScheduler):
         self.ledger = Ledger(self.redis, settings)
         self._alarms = Alarms(self.redis, settings)
         self._signs = BeatSigns(self.redis, lambda: self.clock())
-        self._beside = self._start_beside()
+        leads = lambda: self.leadership.token is not None  # noqa: E731
+        self._beside = start_threads(settings, leads, lambda: self.clock())
         self._lookahead = Lookahead()
+        self._presence = BeatPresence(self.redis)
+        self._known = KnownJobs(settings.misfire_grace)
         self._state = "starting"
         self._clock_offset = self.clock() - time.monotonic()
         self._sweep_after = 0.0
@@ -90,6 +93,7 @@ class Scheduler(EntryScheduler):
         try:
             is_leading = self._hold_lead()
             touch_alive_file()
+            self._presence.announce(self.clock())
             if is_leading:
                 return self._lead()
             self._enter("standing_by")
@@ -106,6 +110,7 @@ class Scheduler(EntryScheduler):
         self.leadership.release()
         with suppress(RedisError):
             self._signs.withdraw()
+        self._presence.leave()
         super().close()
         self._pokes.close()
 
@@ -113,30 +118,14 @@ class Scheduler(EntryScheduler):
         self.__dict__.pop("_publisher", None)  # it holds the producer
         super().forget_connections()
 
-    def _start_beside(self) -> list[Beside]:
-        """Start the threads for what must not delay a tick, if the settings ask for them."""
-
-        def tell(redis: Redis) -> float:
-            tell_digest(redis, settings, self.clock())
-            return DIGEST_EVERY
-
-        turns: dict[str, Callable[[Redis], float]] = {}
-        if settings.heartbeat_url is not None:
-            turns["heartbeat"] = Heartbeat(settings).beat_once
-        if settings.digest is not None:
-            turns["digest"] = tell
-        leads = lambda: self.leadership.token is not None  # noqa: E731
-        threads = [Beside(name, settings, leads, turn) for name, turn in turns.items()]
-        for thread in threads:
-            thread.start()
-        return threads
-
     def _lead(self) -> float:
         if self._state != "leading":
             self._set_up()
             self._enter("leading")
         if self._lookahead.token != self.leadership.token:
             self._lookahead = Lookahead(self.leadership.token)
+            self.ledger.add_to_counters({"leader_changes_total": 1})
+            self._known = KnownJobs(settings.misfire_grace)
         now = self.clock()
         page = self._fire_due(now)
         if not page.is_complete:
@@ -192,25 +181,34 @@ class Scheduler(EntryScheduler):
 
     def _fire_due(self, now: float) -> Page:
         """Fire all that is due. Return the last page that was read, which is empty."""
-        for batch in self._lookahead.take(now):
-            self._advance(batch, now)
+        for judged in self._lookahead.take(now):
+            self._advance(judged, now)
         while True:
-            page = read_page(self.redis, now)
-            if not page.rows:
+            page = read_page(self.redis, now, known=self._known)
+            if not page.size:
                 return page
-            batch = judge_page(page, now, settings, self._keep_lead)
-            for row in batch.foreign:
+            judged = judge_page(page, now, settings, self._keep_lead)
+            for row in judged.foreign:
                 self._fire_foreign(row, now)
-            for row, error in batch.broken:
+            for row, error in judged.broken:
                 self._quarantine(row, error)
-            self._advance(batch, now)
+            self._advance(judged, now)
 
-    def _advance(self, batch: Batch, now: float) -> None:
-        if batch.advances:
-            token = self.leadership.token or ""
-            opened = self.ledger.advance(token, now, batch.advances, batch.edits)
-            self._publisher.send_ticks([batch.ticks[run_id] for run_id in opened])
-        self._keep_lead()
+    def _advance(self, judged: Judged, now: float) -> None:
+        token = self.leadership.token or ""
+        for page in pages(judged.advances):
+            opened = self.ledger.advance(token, now, page, judged.edits)
+            self._publisher.send_ticks([judged.ticks[run_id] for run_id in opened])
+            self._keep_lead()
+        for departure in judged.departures:
+            for part in self._publisher.split(departure):
+                batch_id = part.make_id()
+                left = self.ledger.advance_batch(token, now, batch_id, part, judged.edits)
+                # Their entries are not as they were known.
+                self._known.forget(left)
+                if len(left) < part.size:
+                    self._publisher.send_batch(batch_id, part.options)
+                self._keep_lead()
 
     def _keep_lead(self) -> None:
         if not self._hold_lead():
@@ -226,7 +224,7 @@ class Scheduler(EntryScheduler):
         """Judge a page of what is due next, if there is time for it. Return whether there was."""
         if not self._lookahead.prepare(due, self.clock()):
             return False
-        page = read_page(self.redis, due, self._lookahead.last)
+        page = read_page(self.redis, due, self._lookahead.last, self._known)
         self._lookahead.add(page, judge_page(page, due, settings, self._keep_lead))
         return True
 
@@ -275,7 +273,12 @@ class Scheduler(EntryScheduler):
 
     @cached_property
     def _publisher(self) -> Publisher:
-        return Publisher(self.app, self.producer, lambda: count_slots(self.redis, self.clock()))
+        return Publisher(
+            self.app,
+            self.producer,
+            lambda: count_slots(self.redis, self.clock()),
+            lambda queue: note_run_queue(self.redis, queue),
+        )
 
     def _enter(self, state: str, **why: Any) -> None:
         """Log a change of state, once."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from cron_tasks.ledger.counting import count_lost_delivery
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Overdue
 from cron_tasks.ledger.state import Kind
@@ -34,6 +35,7 @@ def sweep_overdue(
     `count_waiting` returns how many messages wait in a queue (None: the default one), `publish`
     sends messages for runs, and `revoke` ends Celery tasks by their ids.
     """
+    _sweep_batches(ledger, now, settings.misfire_grace, count_waiting)
     page = ledger.overdue(now, PAGE)
     if not page:
         return False
@@ -51,12 +53,25 @@ def sweep_overdue(
     again = {run_id: state for run_id, state in decisions.again if run_id not in closed}
     sent = [(tick.run_id, again.pop(tick.run_id)) for tick in lost if tick.run_id in again]
     ledger.hand_back(now, list(again.items()))
-    ledger.hand_back(now, decisions.further_attempt, attempt_more=True)
+    # Only notifications are delivered once more (runs/overdue.py).
+    lost_one = count_lost_delivery("notify")
+    ledger.hand_back(now, decisions.further_attempt, attempt_more=True, counts=lost_one)
     publish([*decisions.due, *lost])
     # Counted afterwards, since a message that could not be sent was not discarded.
     ledger.hand_back(now, sent, sent_again=True)
-    _log(decisions, len(lost))
+    _note(ledger, decisions, len(lost))
     return len(page) == PAGE
+
+
+def _sweep_batches(
+    ledger: Ledger, now: float, grace: float, count_waiting: Callable[[str | None], int]
+) -> None:
+    """Turn overdue batches into single runs, if they are too late or their message was lost."""
+    for batch in ledger.overdue_batches(now):
+        if now - batch.fire_time > grace or not count_waiting(batch.queue):
+            ledger.take_out(batch.run_ids)
+        else:
+            ledger.wait_for(batch, now)
 
 
 def _await_outcomes(
@@ -74,8 +89,8 @@ def _await_outcomes(
     return [tick for tick in page if tick.state.kind is Kind.DELEGATED and not tick.stopped]
 
 
-def _log(decisions: Decisions, sent_again: int) -> None:
-    """Log what was done. Retries that are due, and manual runs, are nothing to warn of."""
+def _note(ledger: Ledger, decisions: Decisions, sent_again: int) -> None:
+    """Log and count what was done. Retries that are due are nothing to warn of."""
     closed = {outcome.run_id for outcome in decisions.close}
     about = {
         "closed": len(decisions.close),
@@ -86,3 +101,7 @@ def _log(decisions: Decisions, sent_again: int) -> None:
     if any(about.values()):
         write = log.warning if decisions.close or decisions.further_attempt else log.info
         write("sweep.done", **about)
+        counted = ("closed", "sent_again", "worker_died")
+        ledger.add_to_counters(
+            {f"sweeps_total|{done}": about[done] for done in counted if about[done]}
+        )

@@ -104,7 +104,7 @@ class Bot:
         with suppress(RedisError):
             self._acknowledge_last()
         if self._handled:
-            log.warning("bot.may_repeat", message=_format_delivery(self._handled.delivery))
+            log.warning("bot.may_repeat", **_describe(self._handled.delivery))
 
     def _log_trouble(self, trouble: str, error: str = "") -> None:
         """Log trouble once, and its end once. Without trouble, messages can be received."""
@@ -194,9 +194,7 @@ class Bot:
         if error.everyone:
             self._pace.pause(held.not_before)
         reason = printable(str(error))
-        log.warning(
-            "bot.put_off", message=_format_delivery(held.delivery), reason=reason, seconds=wait
-        )
+        log.warning("bot.put_off", **_describe(held.delivery), reason=reason, seconds=wait)
 
     def _drop_held(self, held: _Held, reason: str) -> None:
         self._held.remove(held)
@@ -208,7 +206,7 @@ class Bot:
         "message" is the message as it was in the queue.
         """
         reason = printable(reason)
-        log.error("bot.dead", message=_format_delivery(delivery), reason=reason)
+        log.error("bot.dead", **_describe(delivery), reason=reason)
         dead = self._reader.queue + keys.BOT_DEAD
         entry = {"at": time.time(), "reason": reason, "message": delivery.data}
         with self._reader.redis.pipeline() as pipe:
@@ -232,5 +230,11 @@ class Bot:
             self._handled = None
 
 
-def _format_delivery(delivery: Delivery) -> str:
-    return printable(delivery.data, 120)
+def _describe(delivery: Delivery) -> dict[str, str]:
+    """Return what a log line says of a message: its beginning, and the run that it is about."""
+    about = {"message": printable(delivery.data, 120)}
+    with suppress(ValueError, RecursionError):
+        message = json.loads(delivery.data)
+        if isinstance(message, dict) and isinstance(message.get("run_id"), str):
+            about["run_id"] = message["run_id"]
+    return about

@@ -11,6 +11,7 @@ from redis import Redis
 
 from cron_tasks.audit.account_reader import (
     PAGE,
+    OpenTicks,
     days_between,
     read_accounts,
     read_job_ids,
@@ -56,7 +57,7 @@ def audit_command(ctx: click.Context, start: str) -> None:
 
 
 def _audit_page(
-    redis: Redis, page: Iterable[str], opened: dict[str, str], begin: float, until: float
+    redis: Redis, page: Iterable[str], opened: OpenTicks, begin: float, until: float
 ) -> Tally:
     """Audit a page of jobs.
 

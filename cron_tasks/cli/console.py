@@ -13,13 +13,15 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import click
 
-from cron_tasks.cli.tables import lay_out, lay_out_plain
+from cron_tasks.cli.tables import lay_out, lay_out_pages, lay_out_plain
 from cron_tasks.schedules import Schedule, human
+from cron_tasks.store.paging import pages
 from cron_tasks.text.display import printable
 
 if TYPE_CHECKING:
@@ -110,6 +112,39 @@ def print_table(heading: Sequence[str], rows: Sequence[Sequence[str]], none: str
     else:
         lines = lay_out_plain(heading, shown)
     click.echo("\n".join(lines))
+
+
+def show_pages(
+    heading: Sequence[str],
+    rows: Iterable[T],
+    as_json: Callable[[T], Any],
+    as_cells: Callable[[T], Sequence[str]],
+    none: str = "",
+) -> None:
+    """Print rows as they come, in pages: as a table, or with `--json` as one list.
+
+    Several pages are plain, with columns as wide as the first page needs. `none` is as in
+    `print_table`.
+    """
+    if wants_json():
+        _print_json_pages(as_json(row) for row in rows)
+        return
+    left = pages([cell or "-" for cell in as_cells(row)] for row in rows)
+    first, second = next(left, []), next(left, None)
+    if second is None:
+        print_table(heading, first, none)
+        return
+    for lines in lay_out_pages(heading, chain((first, second), left)):
+        click.echo("\n".join(lines))
+
+
+def _print_json_pages(values: Iterable[Any]) -> None:
+    """Print a list of values as `print_json` does, a page at a time."""
+    start = "[\n "
+    for page in pages(values):
+        click.echo(start + ",\n ".join(map(json.dumps, page)), nl=False)
+        start = ",\n "
+    click.echo("[]" if start[0] == "[" else "\n]")
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:

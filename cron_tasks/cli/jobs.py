@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -19,6 +19,8 @@ from cron_tasks.schedules.human import format_local
 from cron_tasks.store.paging import pages
 from cron_tasks.text.display import printable
 
+#: A job as `--json` shows it, and as it is registered.
+Row = tuple[dict[str, Any], RegisteredJob]
 COMMANDS: Commands = {
     "list": ("jobs:list_jobs", "List the jobs with next tick and last status."),
     "show": ("show:show", "Show one job, its next ticks and its last runs."),
@@ -63,38 +65,53 @@ def list_jobs(tag: str | None, search: str | None, sort: str, follow: bool) -> N
 
 
 def _show_list(redis: Redis, wanted: job_order.Filter, sort: str, follow: bool) -> dict[str, str]:
-    """Print the jobs, and return their names by their ids."""
-    found = sorted(_read_jobs(redis, wanted), key=job_order.sort_key(sort))
-    rows = [_shape(*each) for each in found]
-
-    def print_text() -> None:
-        heading = ("id", "name", "schedule", "timezone", "next", "last")
-        cells = [_cells(row, job) for row, (job, _) in zip(rows, found, strict=True)]
-        none = "no job matches" if wanted else "no job is known; see `cron-tasks doctor`"
-        console.print_table(heading, cells, none)
-
+    """Print the jobs. To follow them, return their names by their ids."""
+    names: dict[str, str] = {}
+    listed = _read_jobs(redis, wanted, sort)
+    rows: Iterator[Row] = ((_shape(*each), each[0]) for each in listed)
+    if follow:
+        rows = _note_names(rows, names)
     if follow and console.wants_json():
-        for row in rows:
+        for row, _ in rows:
             console.show_line({"what": "listed", **row}, "")
     else:
-        console.show(rows, print_text)
-    return {row["id"]: row["name"] for row in rows}
+        heading = ("id", "name", "schedule", "timezone", "next", "last")
+        none = "no job matches" if wanted else "no job is known; see `cron-tasks doctor`"
+        console.show_pages(heading, rows, lambda row: row[0], lambda row: _cells(*row), none)
+    return names
 
 
-def _read_jobs(
-    redis: Redis, wanted: job_order.Filter
-) -> Iterator[tuple[RegisteredJob, str | None]]:
-    """Yield the jobs, each with the record of its last run."""
+def _note_names(rows: Iterable[Row], names: dict[str, str]) -> Iterator[Row]:
+    for row, job in rows:
+        names[row["id"]] = row["name"]
+        yield row, job
+
+
+def _read_jobs(redis: Redis, wanted: job_order.Filter, order: str) -> Iterator[job_order.Listed]:
+    """Yield the jobs in the order of that name, each with the record of its last run.
+
+    By id they come at once. Any other order is known only once all jobs have been read.
+    """
+    ids: Iterable[str] = Registry(redis).list_ids()
+    if order != "id":
+        key = job_order.sort_key(order)
+        listed = _read_in_order(redis, ids, wanted)
+        ids = [job_id for _, job_id in sorted((key(each), each[0].job.id) for each in listed)]
+    else:
+        ids = job_order.sort_lazily(ids)
+    return _read_in_order(redis, ids, wanted)
+
+
+def _read_in_order(
+    redis: Redis, ids: Iterable[str], wanted: job_order.Filter
+) -> Iterator[job_order.Listed]:
+    """Yield those of the jobs that are wanted, with the record of their last run."""
     registry, ledger = Registry(redis), console.open_ledger(redis)
-    count, done = registry.count(), 0
-    with console.show_progress("Reading the jobs") as update:
-        for page in pages(registry.read_jobs(on_unreadable=_warn)):
-            newest = ledger.newest([each.job.id for each in page])
-            done += len(page)
-            update(done, count)
-            for registered, record in zip(page, newest, strict=True):
-                if wanted.matches(registered.job):
-                    yield registered, record
+    for page in pages(registry.read_jobs(ids, _warn)):
+        newest = ledger.newest([each.job.id for each in page])
+        for registered, record in zip(page, newest, strict=True):
+            if wanted.matches(registered.job):
+                yield registered, record
 
 
 def _shape(registered: RegisteredJob, record: str | None) -> dict[str, Any]:

@@ -30,9 +30,19 @@ Row = Sequence[str]
 
 def lay_out_plain(heading: Row, rows: Iterable[Row]) -> Iterator[str]:
     """Yield a line for the heading and one for each row, for a program or a file."""
-    table = [[title.upper() for title in heading], *rows]
-    widths = [min(max(map(cell_width, column)), WIDEST) for column in zip(*table, strict=True)]
-    return (_join(row, widths) for row in table)
+    return chain.from_iterable(lay_out_pages(heading, [list(rows)]))
+
+
+def lay_out_pages(heading: Row, pages: Iterable[Sequence[Row]]) -> Iterator[list[str]]:
+    """Yield the lines of each page. The first page decides the widths, and has the heading."""
+    widths: list[int] = []
+    for page in pages:
+        table = page
+        if not widths:
+            table = [[title.upper() for title in heading], *page]
+            columns = zip(*table, strict=True)
+            widths = [min(max(map(cell_width, column)), WIDEST) for column in columns]
+        yield [_join(row, widths) for row in table]
 
 
 def lay_out(heading: Row, rows: Iterable[Row], width: int) -> Iterator[str]:

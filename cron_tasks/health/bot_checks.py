@@ -4,7 +4,6 @@ import json
 from datetime import datetime
 from typing import cast
 
-from cron_tasks.health.needs import name_jobs
 from cron_tasks.health.system import Result, System, expect_none
 from cron_tasks.rest.client import strip_credentials
 from cron_tasks.schedules.human import format_duration
@@ -54,7 +53,7 @@ def check_dead_letters(system: System) -> Result:
 def check_recipients(system: System) -> Result:
     """Find jobs whose notifications name no chat."""
     if jobs := system.needs.unaddressed:
-        return Result(False, f"No recipient for the notifications of {name_jobs(jobs)}")
+        return Result(False, f"No recipient for the notifications of {jobs}")
     return Result(True, "Each job that notifies has a recipient")
 
 

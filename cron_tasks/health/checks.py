@@ -83,6 +83,12 @@ CHECKS: Mapping[str, Check] = {
     "redis persistence": Check(
         redis_checks.check_persistence, "warn", "Run `CONFIG SET appendonly yes` in Redis"
     ),
+    "redis memory": Check(
+        redis_checks.check_memory,
+        "warn",
+        "Set it in the configuration of Redis, and with `CONFIG SET`. "
+        "It counts for jobs that are written afterwards",
+    ),
     "clock": Check(redis_checks.check_clock, "warn", "Synchronise the clocks by NTP"),
     "rest service": Check(
         service_checks.check_rest_service,

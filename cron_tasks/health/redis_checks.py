@@ -2,12 +2,13 @@
 
 import re
 import time
-from typing import Any
+from typing import Any, cast
 
-from redis.exceptions import NoPermissionError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from cron_tasks.health.system import Result, System
 from cron_tasks.store import keys
+from cron_tasks.store.client import LONGEST_VALUE
 from cron_tasks.text.display import printable
 
 #: ZMSCORE came with Redis 6.2. Every Valkey has it.
@@ -43,6 +44,23 @@ def check_persistence(system: System) -> Result:
         disk = "Check that the disk of Redis is not full"
         return Result(False, "AOF is on, but its last write failed", disk)
     return Result(True, "AOF is on")
+
+
+def check_memory(system: System) -> Result:
+    """Check that Redis stores a short hash, such as a job, in one piece."""
+    try:
+        # Redis 6.2 calls it hash-max-ziplist-value. Later versions have both names.
+        found = cast("dict[str, str]", system.redis.config_get("hash-max-*-value"))
+    except ResponseError:
+        found = {}  # Managed services do not allow CONFIG.
+    if not found:
+        return Result(True, "Redis does not show how it stores hashes")
+    name, value = max(found.items(), key=lambda item: (int(item[1]), "listpack" in item[0]))
+    if int(value) >= LONGEST_VALUE:
+        return Result(True, f"{name} is {value}")
+    mend = f"Run `CONFIG SET {name} {LONGEST_VALUE}` in Redis, and set it in its configuration. "
+    mend += "It counts for jobs that are written afterwards"
+    return Result(False, f"{name} is {value}: a job takes 910 bytes and not 700", mend)
 
 
 def check_clock(system: System) -> Result:

@@ -1,15 +1,7 @@
 """Check the workers and their queues."""
 
-from contextlib import suppress
-from datetime import datetime
-from typing import Any
-
-import orjson
-
-from cron_tasks.broker.depth import QUEUE_FULL, Backlog, read_backlogs
-from cron_tasks.health.needs import name_jobs
+from cron_tasks.broker.depth import QUEUE_FULL, age_of_oldest, read_backlogs
 from cron_tasks.health.system import Result, System
-from cron_tasks.ledger.run_id import RunId
 from cron_tasks.schedules.human import format_duration
 from cron_tasks.store import keys
 from cron_tasks.text.display import printable
@@ -35,7 +27,7 @@ def check_job_queues(system: System) -> Result:
     unread = system.needs.run_queues.keys() - system.queues_of_our_workers
     if not unread:
         return Result(True, "Each job's queue has a worker")
-    texts = (f"{each} of {name_jobs(system.needs.run_queues[each])}" for each in sorted(unread))
+    texts = (f"{each} of {system.needs.run_queues[each]}" for each in sorted(unread))
     start = f"Start a worker with `celery -A cron_tasks worker -Q {','.join(sorted(unread))}`"
     return Result(False, "No worker consumes " + "; ".join(texts), start)
 
@@ -46,7 +38,7 @@ def check_task_queues(system: System) -> Result:
     unread = sorted(system.needs.task_queues.keys() - consumed)
     if not unread:
         return Result(True, "Each queue of a task has a worker")
-    texts = (f"{each}, the tasks of {name_jobs(system.needs.task_queues[each])}" for each in unread)
+    texts = (f"{each}, the tasks of {system.needs.task_queues[each]}" for each in unread)
     return Result(False, "No worker consumes " + "; ".join(texts))
 
 
@@ -69,38 +61,10 @@ def check_waiting(system: System) -> Result:
     names = consumed | {keys.SYNC_QUEUE} | system.needs.worker_queues(system.settings)
     is_well, texts = True, []
     for name, backlog in sorted(read_backlogs(system.redis, names).items()):
-        age = _age_of_oldest(backlog, system)
+        age = age_of_oldest(backlog, system.now, system.settings.sync_interval)
         if backlog.length:
             since = f", the oldest for {format_duration(age)}" if age is not None else ""
             texts.append(f"{number_of(backlog.length, 'message')} in {name}{since}")
             is_stuck = name not in consumed or backlog.length > QUEUE_FULL
             is_well &= not is_stuck and (age or 0.0) <= LATE
     return Result(is_well, "; ".join(texts) or "No messages waiting")
-
-
-def _age_of_oldest(backlog: Backlog, system: System) -> float | None:
-    """Return the seconds since the oldest message was due, None if no message shows its time."""
-    every = system.settings.sync_interval
-    times = [at for text in backlog.oldest if (at := _time_of(text, every)) is not None]
-    return max(system.now - min(times), 0.0) if times else None
-
-
-def _time_of(text: str, sync_interval: float) -> float | None:
-    """Return when a message was due, in seconds since the epoch.
-
-    Celery's messages hold no time of their own. Ours name a run, and thereby its fire time, or
-    expire `sync_interval` after they were sent.
-    """
-    with suppress(ValueError, LookupError, TypeError, AttributeError):
-        headers: dict[str, Any] = orjson.loads(text)["headers"]
-        match headers["task"]:
-            case keys.RUN_TASK:
-                run_id = RunId.parse(headers["id"])
-            case keys.CHUNK_TASK:
-                run_id = RunId.parse(headers["argsrepr"].rpartition(" ")[2].rstrip(")"))
-            case keys.SYNC_TASK:
-                return datetime.fromisoformat(headers["expires"]).timestamp() - sync_interval
-            case _:
-                return None
-        return run_id.scheduled_for if run_id else None
-    return None

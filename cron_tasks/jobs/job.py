@@ -1,6 +1,8 @@
 """A valid job, and the small document in which it is stored for workers to read. Pure."""
 
+from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -117,8 +119,9 @@ class Job(BaseModel):
         """Return the fields of the row that no job has, such as `retry.max_atempts`."""
         unknown = [name for name in self.extra if name not in _NOTES]
         for name in _NESTED:
-            part: JobPart = getattr(self, name)
-            unknown += [f"{name}.{field}" for field in part.model_extra or ()]
+            if name in self.model_fields_set:
+                part: JobPart = getattr(self, name)
+                unknown += [f"{name}.{field}" for field in part.model_extra or ()]
         return tuple(unknown)
 
     @property
@@ -144,9 +147,13 @@ class Job(BaseModel):
         names = self.extra.get(MAPPED_TO_NULL)
         return [name for name in _SWITCHES if isinstance(names, list) and name in names]
 
-    def to_document(self) -> bytes:
-        """Return the fields that differ from their defaults, as JSON that `from_document` reads."""
-        given = self._non_default_fields() | {"schedule": _schedule_spec(self.schedule)}
+    def to_document(self, replaced: Mapping[str, Any] = MappingProxyType({})) -> bytes:
+        """Return the fields that differ from their defaults, as JSON that `from_document` reads.
+
+        `replaced` are values in place of those of the job.
+        """
+        schedule = _schedule_spec(self.schedule)
+        given = {**self._non_default_fields(), "schedule": schedule, **replaced}
         return orjson.dumps(given, default=_dump_part)
 
     def _non_default_fields(self) -> dict[str, Any]:

@@ -73,6 +73,10 @@ class QueuesInUse:
             for queue in _queues_beside(use.name):
                 self.beside.setdefault(queue, use)
 
+    def hold(self, uses: Iterable[QueueUse]) -> bool:
+        """Return whether each of these queues is already in use, for the same readers."""
+        return all(use.name in (self.bots if use.for_bots else self.workers) for use in uses)
+
     def find_collisions(self, uses: list[QueueUse]) -> tuple[str, ...]:
         """Return a sentence for each of `uses` that collides with one in use or among `uses`."""
         if not uses:

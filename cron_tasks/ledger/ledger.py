@@ -14,52 +14,32 @@ sorted set `cron_tasks:deadlines`. Its score is the time at which beat looks aft
 message of a pending run may be lost, when the lease of a running one ends, when a retry is due.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import cast
 
 from redis import Redis
 
 from cron_tasks.errors import WriteRefused
 from cron_tasks.ledger import steps as steps
+from cron_tasks.ledger.batch import read_line
+from cron_tasks.ledger.batches import PATIENCE as PATIENCE
+from cron_tasks.ledger.batches import Batches, read_batched
+from cron_tasks.ledger.batches import LockLost as LockLost
 from cron_tasks.ledger.records import Advance, Claim, Outcome, Overdue
-from cron_tasks.ledger.rows import entry_row, outcome_row
+from cron_tasks.ledger.rows import entry_row, outcome_rows
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Flag, Kind, State
-from cron_tasks.schedules.durations import DAY
-from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.store.paging import pages
 
-#: Seconds after which beat looks after a pending run that no worker has claimed.
-PATIENCE = 5.0
 #: Seconds that a claim lasts unless it is renewed.
 LEASE = 15.0
 #: Seconds after which a run asks again whose message came before that of an earlier run.
 AGAIN = 1.0
 
 
-class LockLost(Exception):
-    """Another beat leads by now. Nothing was changed."""
-
-
-class Ledger:
+class Ledger(Batches):
     """The ledger in one Redis."""
-
-    def __init__(self, redis: Redis, settings: Settings) -> None:
-        self.redis = redis
-        # A day more than is audited, since counts are kept by the day.
-        self.audited = int((settings.audit_days + 1) * DAY)
-        # The settings that scripts need which write outcomes.
-        self._kept = {
-            "history_runs": settings.history_runs,
-            "history_ttl": int(settings.history_days * DAY),
-            "account_ttl": self.audited,
-        }
-        self._queues = {
-            "stream": settings.notify_transport == "stream",
-            "notify_max": settings.notify_max,
-        }
-        self._reporting = bool(settings.rest_report_path)
 
     def advance(self, token: str, now: float, page: Sequence[Advance], edits: int) -> list[RunId]:
         """Move a page of due entries to their next fire time, and open their runs.
@@ -98,6 +78,7 @@ class Ledger:
         flags = [Flag.BY_HAND] + [Flag.RERUN] * again + [Flag.IN_TURN] * in_turn
         state = State(Kind.PENDING, flags=flags)
         runs = [(run_id, run_id.job_id) for run_id in run_ids]
+        self.take_out(run_ids)
         opened = set(steps.open(self.redis, publish_at=due, state=state, runs=runs))
         return [run_id for run_id in run_ids if run_id in opened]
 
@@ -164,11 +145,13 @@ class Ledger:
         if len({each.run_id for each in outcomes}) < len(outcomes):
             # The script looks at all runs first, so the second outcome of a run has to come later.
             return [closed for each in outcomes for closed in self.finish(now, [each])]
+        rows, counts = outcome_rows(outcomes)
         refused, stopped = steps.finish(
             self.redis,
             now=now,
             reporting=self._reporting,
-            outcomes=map(outcome_row, outcomes),
+            outcomes=rows,
+            counts=counts,
             **self._kept,
             **self._queues,
         )
@@ -187,13 +170,17 @@ class Ledger:
     def stop(self, run_ids: Sequence[str], why: str) -> list[str]:
         """Ask open runs to end as skipped, for the cancel reason `why`.
 
-        Returns the run ids that were open. A running one is ended by its worker within seconds, any
-        other one by beat.
+        Those in batches leave them. Returns the run ids that were open. A running one is ended by
+        its worker within seconds, any other one by beat.
         """
+        self.take_out(run_ids)
         return steps.stop(self.redis, reason=why, runs=[(run_id,) for run_id in run_ids])
 
     def overdue(self, now: float, limit: int) -> list[Overdue]:
-        """Return open runs whose deadline has passed, the longest overdue first."""
+        """Return open runs whose deadline has passed, the longest overdue first.
+
+        Runs in batches are not among them.
+        """
         rows = steps.overdue(self.redis, now=now, most=limit)
         return [Overdue(RunId.stored(row[0]), State.parse(row[1]), *row[2:]) for row in rows]
 
@@ -203,21 +190,33 @@ class Ledger:
         ticks: Sequence[tuple[RunId, State]],
         attempt_more: bool = False,
         sent_again: bool = False,
+        counts: str = "",
     ) -> None:
         """Make runs pending again: the message was lost, the worker died, or a retry is due.
 
         `ticks` are pairs of a run id and the state that was seen. A run in another state is left
         alone. With `attempt_more` the next claim begins a further attempt. With `sent_again` the
-        state counts that the message of a pending run was sent again.
+        state counts that the message of a pending run was sent again. Each run adds `counts` to the
+        counters.
         """
         how = "attempt" if attempt_more else "sent" if sent_again else ""
-        steps.hand_back(self.redis, pending_until=now + PATIENCE, how=how, runs=ticks)
+        until = now + PATIENCE
+        steps.hand_back(self.redis, pending_until=until, how=how, counts=counts, runs=ticks)
+
+    def add_to_counters(self, counts: Mapping[str, int]) -> None:
+        """Add to counters that no step of the ledger adds to (counting.py)."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            for counter, number in counts.items():
+                pipe.hincrby(keys.METRICS, counter, number)
+            # A key of another type must not hold up the ledger.
+            pipe.execute(raise_on_error=False)
 
     def list_overtaken(self, now: float, rows: Sequence[Sequence[str | bytes]]) -> int:
         """List fire times that an edit, a pause or a removal overtook, and notify of them.
 
         A row is job id, first fire time, the line in the account, the record that takes its place,
-        queue and message. Without a queue there is no notification. Returns how many rows were new.
+        queue, message, and what it adds to the counters. Without a queue there is no notification.
+        Returns how many rows were new.
         """
         if not rows:
             return 0
@@ -242,17 +241,18 @@ class Ledger:
             self.stop(ids, "removed|")
 
     def _open_of(self, job_ids: Collection[str]) -> list[tuple[RunId, State]]:
-        """Return the open runs of these jobs, each with its state."""
+        """Return the open runs of these jobs, each with its state. Those in batches leave them."""
         if not job_ids:
             return []
+        self.take_out([run for run in read_batched(self.redis) if run.job_id in job_ids])
         opened = self.redis.hscan_iter(keys.OPEN, count=1000)
         runs = ((RunId.stored(text), state) for text, state in opened)
         return [(run, State.parse(state)) for run, state in runs if run.job_id in job_ids]
 
     def history(self, job_id: str) -> list[str]:
         """Return the records of a job's past runs, newest first."""
-        rows = self.redis.lrange(keys.HISTORY_PREFIX + job_id, 0, -1)
-        return cast("list[str]", rows)
+        rows = cast("list[str]", self.redis.lrange(keys.HISTORY_PREFIX + job_id, 0, -1))
+        return [read_line(row, job_id) for row in rows]
 
     def newest(self, job_ids: Sequence[str]) -> list[str | None]:
         """Return the newest record of each of these jobs, or None, in one round trip."""
@@ -260,7 +260,10 @@ class Ledger:
             for job_id in job_ids:
                 pipe.lindex(keys.HISTORY_PREFIX + job_id, 0)
             rows = pipe.execute(raise_on_error=False)
-        return [None if isinstance(row, Exception) else row for row in rows]
+        return [
+            read_line(row, job_id) if isinstance(row, str) else None
+            for job_id, row in zip(job_ids, rows, strict=True)
+        ]
 
 
 def _end_unretried(outcome: Outcome, why: str) -> Outcome:
@@ -280,6 +283,9 @@ def read_open_run(redis: Redis, run_id: RunId) -> Overdue | None:
     if isinstance(state, Exception):
         raise state
     document = document if isinstance(document, str) else ""
+    # It may leave its batch between the two looks.
+    batched = read_batched(redis, run_id.job_id) if state is None else {}
+    state = state or batched.get(run_id) or redis.hget(keys.OPEN, run_id)
     if not state:
         return None
     return Overdue(run_id, State.parse(state), document, trace or "", unwanted or "")

@@ -73,7 +73,8 @@ class Advance:
     """A due entry: its next score, its RedBeat meta, and the runs that it opens.
 
     `missed` is the record of its missed fire times, and `message` the notification about them. They
-    begin at `missed_from` (seconds since the epoch), or where that is None at the score.
+    begin at `missed_from` (seconds since the epoch), or where that is None at the score, and add
+    `missed_counts` to the counters.
     `skipped` are the outcomes of single fire times that a person had skipped. With `in_turn` the
     runs go one after the other, whatever the overlap policy. `expect_within` are the seconds after
     its fire time within which a run should end, if anybody wants to know.
@@ -91,6 +92,7 @@ class Advance:
     skipped: "Sequence[Outcome]" = ()
     missed_from: float | None = None
     expect_within: float | None = None
+    missed_counts: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,8 @@ class Overtaken:
     """The fire times of a job that were due when the job was changed, and had not fired.
 
     They last from `first` (a score, as text) to `until` (seconds since the epoch). `document` is
-    the job as it was, `line` the record of these fire times in the account.
+    the job as it was, `line` the record of these fire times in the account. `counted` of them are
+    in the counters already.
     """
 
     job_id: str
@@ -106,13 +109,14 @@ class Overtaken:
     until: float
     document: str
     line: str
+    counted: int
 
     @classmethod
     def parse_rows(cls, rows: Sequence[Sequence[str]]) -> "list[Overtaken]":
         """Parse the rows that a script of the registry returns (supersede.lua)."""
         return [
-            cls(job_id, first, float(until), document, line)
-            for job_id, first, until, document, line in rows
+            cls(job_id, first, float(until), document, line, int(counted))
+            for job_id, first, until, document, line, counted in rows
         ]
 
 
@@ -195,7 +199,8 @@ class Outcome:
     The outcome counts only while the run is still in `state`, which it had in the attempt. If the
     status is "retry", the next attempt is due at `retry_at` and the record is the failed attempts
     so far, as JSON. Then `otherwise` returns how the run ends if the retry is not wanted, for a
-    cancel reason. `pings` are for the job's `heartbeat_url`.
+    cancel reason. `counts` is what the end adds to the counters, if more is known than the status.
+    `pings` are for the job's `heartbeat_url`.
     """
 
     run_id: RunId
@@ -206,6 +211,7 @@ class Outcome:
     status: Status = "ok"
     retry_at: float | None = None
     otherwise: Callable[[str], "Outcome"] | None = None
+    counts: str = ""
     pings: Sequence[bytes] = ()
 
     @property

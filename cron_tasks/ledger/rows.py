@@ -1,8 +1,9 @@
 """Values of the ledger as rows of its scripts. The headers in lua/ name the columns. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from cron_tasks.ledger.counting import count_end
 from cron_tasks.ledger.records import SUPPRESSED, Advance, Message, Outcome
 from cron_tasks.ledger.state import Flag
 
@@ -28,22 +29,34 @@ def _unfired_rows(entry: Advance) -> list[tuple[Any, ...]]:
     if entry.missed:
         message = entry.message or Message("", b"")
         first = entry.score if entry.missed_from is None else repr(entry.missed_from)
-        rows.append((entry.job_id, first, entry.missed, "", message.queue, message.payload))
+        told = message.queue, message.payload
+        rows.append((entry.job_id, first, entry.missed, "", *told, entry.missed_counts))
     for each in entry.skipped:
         when = each.run_id.scheduled_for
         message = each.messages[0] if each.messages else Message("", b"")
-        rows.append((each.job_id, when, each.record, each.run_id, message.queue, message.payload))
+        told = message.queue, message.payload
+        rows.append((each.job_id, when, each.record, each.run_id, *told, each.counts))
     return rows
 
 
-def outcome_row(outcome: Outcome) -> tuple[Any, ...]:
-    """Return a row of the script `finish`."""
+def outcome_rows(outcomes: Iterable[Outcome]) -> tuple[list[tuple[Any, ...]], str]:
+    """Return the rows of the script `finish`, and the lines of what they add to the counters."""
+    lines: dict[str, int] = {}
+    rows = []
+    for outcome in outcomes:
+        counts = outcome.counts or count_end(outcome.status, by_hand=outcome.state.is_manual)
+        rows.append(_outcome_row(outcome, lines.setdefault(counts, len(lines) + 1)))
+    return rows, "\n".join(lines)
+
+
+def _outcome_row(outcome: Outcome, line: int) -> tuple[Any, ...]:
     suppressed = outcome.messages is SUPPRESSED
     messages = [] if suppressed else [(m.queue, m.payload, m.condition) for m in outcome.messages]
     return (
         *(outcome.run_id, outcome.job_id, outcome.state, outcome.record, outcome.status),
         *outcome.tag,
         "1" if suppressed else "",
+        line,
         messages,
         [(ping,) for ping in outcome.pings],
     )

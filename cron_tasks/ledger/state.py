@@ -54,13 +54,16 @@ class State(str):
     pending run it is how often its message was sent again, if it was.
     """
 
-    __slots__ = ("attempt", "by_hand", "flags", "holder", "kind")
+    __slots__ = ("attempt", "by_hand", "flags", "holder", "is_manual", "kind")
     kind: Kind
     attempt: int
     flags: frozenset[Flag]
     holder: str
     #: Whether a person asked for the run.
     by_hand: bool
+    #: Whether the run belongs to no fire time of the schedule: a person asked for it, and it is not
+    #: one that had ended.
+    is_manual: bool
 
     def __new__(
         cls, kind: Kind, attempt: int = 1, flags: Iterable[Flag] = (), holder: str = ""
@@ -85,6 +88,7 @@ class State(str):
         state.attempt = int(attempt)
         state.flags = frozenset(flag for flag in Flag if flag.value in flags)
         state.by_hand = Flag.BY_HAND in state.flags
+        state.is_manual = state.by_hand and Flag.RERUN not in state.flags
         state.holder = holder
         return state
 

@@ -7,26 +7,39 @@ walks through the scripts at random to see that they make no other change.
 """
 
 from dataclasses import dataclass
+from typing import Final, Literal
 
 from cron_tasks.ledger.state import Kind
 
 PENDING, WAITING, QUEUED = Kind.PENDING, Kind.WAITING, Kind.QUEUED
 RUNNING, DELEGATED = Kind.RUNNING, Kind.DELEGATED
+#: A member of a batch (batch.py). It has no state of its own, and is pending for its readers.
+BATCHED: Final = "batched"
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
     """A change from one kind of state to another; None is a run that is not open."""
 
-    before: Kind | None
+    before: Kind | Literal["batched"] | None
     step: str
-    after: Kind | None
+    after: Kind | Literal["batched"] | None
     when: str
 
 
 TRANSITIONS = (
     Transition(None, "advance", PENDING, "its fire time has come"),
+    Transition(None, "advance_batch", BATCHED, "its fire time has come, and it is plain"),
     Transition(None, "open", PENDING, "a person asked for it, or a backfill"),
+    Transition(
+        BATCHED, "conclude", None, "its batch reached a worker, which wrote its notification"
+    ),
+    Transition(
+        BATCHED, "conclude", PENDING, "its job was edited, paused or removed, or had failed"
+    ),
+    Transition(
+        BATCHED, "take_out", PENDING, "it is late, its message was lost, or it is wanted alone"
+    ),
     Transition(PENDING, "claim", RUNNING, "its message reached a worker, and it may begin"),
     Transition(PENDING, "claim", QUEUED, "another run of its job is going"),
     Transition(PENDING, "claim", WAITING, "an earlier run of its job has to begin first"),

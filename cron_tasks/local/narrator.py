@@ -19,7 +19,7 @@ from cron_tasks.text.display import cell_width, fit, printable, wrap
 _SHOWN_LEVELS = {"warning": "yellow", "error": "red", "critical": "red"}
 _MARKS = {"ok": ("✓", "green"), "failed": ("✗", "red")}
 #: Fields of every log line. The others are the event's own values.
-_COMMON_FIELDS = frozenset({"timestamp", "level", "event", "logger", "exception"})
+_COMMON_FIELDS = frozenset({"timestamp", "level", "event", "logger", "exception", "trace_id"})
 
 
 class Narrator:

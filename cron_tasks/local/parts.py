@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 
 from cron_tasks.errors import CronTasksError
 from cron_tasks.local.child import Part
 from cron_tasks.local.home import Home
 from cron_tasks.settings import Settings, variable_name
+from cron_tasks.store.client import LONGEST_VALUE
 
 #: Ports for Valkey and the demo REST service. Each keeps its port when it is restarted. So these
 #: ports are below those that systems give to clients, one of which could take a port meanwhile.
@@ -91,7 +93,8 @@ def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Lay
         readers = [Part("bot", command, r'"bot\.waiting"', seen, prints_for_people=True)]
     web, login = f"127.0.0.1:{find_free_port(5555)}", flower_login(home)
     places["flower"] = f"http://{login}@{web}" if login else f"http://{web}"
-    beat, first, *others = celery_parts(workers, environment)
+    beat, first, *others = celery_parts(workers, environment, settings.metrics_port)
+    places |= _describe_metrics_ports(settings.metrics_port, workers)
     flower = flower_part(web, login, environment)
     # One worker is enough for the first tick. Flower needs one, or it logs a warning.
     return Layout(
@@ -145,17 +148,21 @@ def valkey_part(port: int, home: Home) -> Part:
     config.write_text(f"requirepass {home.password(REDIS_PASSWORD)}\n", "ascii")
     options = f"--bind 127.0.0.1 --port {port} --appendonly yes --appendfsync everysec"
     options += " --maxmemory-policy noeviction"
+    options += f" --hash-max-listpack-value {LONGEST_VALUE}"
     command = [str(get_binary_path()), str(config), *options.split()]
     command += ["--save", "", "--dir", str(folder)]
     return Part("valkey", command, "Ready to accept connections", {}, patience=10)
 
 
-def celery_parts(workers: int, environment: Mapping[str, str]) -> list[Part]:
-    """Return beat, and `workers` workers."""
+def celery_parts(workers: int, environment: Mapping[str, str], metrics_port: int) -> list[Part]:
+    """Return beat, and `workers` workers. With a `metrics_port`, each has a port of its own."""
+    ports = count(metrics_port)
 
     def part(name: str, arguments: str, ready: str, patience: float = 5.0) -> Part:
         command = [*_CELERY, *arguments.split()]
-        return Part(name, command, ready, environment, patience)
+        port = str(next(ports)) if metrics_port else "0"
+        own = {**environment, variable_name("metrics_port"): port}
+        return Part(name, command, ready, own, patience)
 
     beat = part("beat", "--quiet beat", r'"beat\.(?:leading|standing_by)"')
     # Mingling would cost a second at the start, and gossip a stream of events between the workers.
@@ -163,6 +170,10 @@ def celery_parts(workers: int, environment: Mapping[str, str]) -> list[Part]:
     work = "--quiet worker --concurrency=2 --without-mingle --without-gossip --hostname="
     names = [f"worker{number}" for number in range(1, workers + 1)]
     return [beat, *(part(it, f"{work}{it}@%h", ' ready."', patience=30) for it in names)]
+
+
+def _describe_metrics_ports(first: int, workers: int) -> dict[str, str]:
+    return {"metrics": f"ports {first} (beat) to {first + workers} (workers)"} if first else {}
 
 
 def flower_login(home: Home) -> str:

@@ -77,6 +77,15 @@ def parse_last_run(meta: str | None) -> float | None:
         return None
 
 
+def parse_fired(fired: str) -> tuple[float, int]:
+    """Return the last tick (seconds) that a batch fired, and how many they have fired.
+
+    That was since the meta of the entry was written (`cron_tasks:fired`).
+    """
+    moment, _, runs = fired.partition(" ")
+    return datetime.fromisoformat(moment).timestamp(), int(runs)
+
+
 def read_schedule(definition: Mapping[str, Any]) -> schedules.Schedule:
     """Return the schedule in a decoded definition of ours. Raises ScheduleError on garbage."""
     spec = definition.get("schedule")

@@ -23,12 +23,12 @@ def group_by_read_time(
     late = [
         desired
         for desired in page
-        if desired.job.enabled
-        and next_fire_time(desired.job.schedule, now) is None
-        and next_fire_time(desired.job.schedule, last_read) is not None
+        if desired.enabled
+        and next_fire_time(desired.schedule, now) is None
+        and next_fire_time(desired.schedule, last_read) is not None
     ]
-    ids = {desired.job.id for desired in late}
-    yield [desired for desired in page if desired.job.id not in ids] if late else page, now
+    ids = {desired.id for desired in late}
+    yield [desired for desired in page if desired.id not in ids] if late else page, now
     if late:
         yield late, last_read
 

@@ -1,16 +1,20 @@
 """Plans what has to change so that the registry holds what the REST service lists. Pure."""
 
+import json
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from cron_tasks.jobs.alike import Alike
 from cron_tasks.jobs.fingerprint import fingerprint_row
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.permissions import NO_PERMISSIONS, Permissions
 from cron_tasks.jobs.queues import QueuesInUse, QueueUse, find_queue_uses
 from cron_tasks.jobs.rejected import Rejected, Unreadable
+from cron_tasks.jobs.routing import routing_options
 from cron_tasks.jobs.validation import row_id, validate_row
+from cron_tasks.schedules import Schedule
 
 #: A list may lack this many known jobs without being taken for a broken one.
 SHRINK_ALLOWANCE = 10
@@ -22,6 +26,7 @@ class Policy:
 
     `timezone`, `notify_queue` and `worker_queue` are those of jobs that name none. `shrink_limit`
     is the largest share of the known jobs that a list may lack, unless `force` is set.
+    `remark_on(job)` is what to note about a job, or None.
     """
 
     timezone: str = "UTC"
@@ -30,6 +35,7 @@ class Policy:
     permissions: Permissions = NO_PERMISSIONS
     notify_queue: str = "queue:to_telegram"
     worker_queue: str = "cron_tasks"
+    remark_on: Callable[[Job], Any] = lambda _job: None
 
     def queues(self) -> QueuesInUse:
         """Return the queues that are in use whatever the jobs are."""
@@ -43,20 +49,43 @@ class Policy:
         return queues
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, init=False)
 class Desired:
-    """A job as listed, and the fingerprint of the row that it came from."""
+    """A job as listed, in the form in which it is stored, and the fingerprint of its row.
 
-    job: Job
+    `options` are those of the messages of its runs. A list of a million jobs becomes a million of
+    these, so there is no model among them.
+    """
+
+    id: str
     fingerprint: str
+    document: bytes
+    schedule: Schedule
+    enabled: bool
+    options: Mapping[str, Any]
+
+    def __init__(
+        self, job: Job, fingerprint: str, job_id: str | None = None, document: bytes | None = None
+    ) -> None:
+        """Take a job, or with `job_id` and `document` another job of the same settings."""
+        self.id = job.id if job_id is None else job_id
+        self.fingerprint = fingerprint
+        self.document = job.to_document() if document is None else document
+        self.schedule, self.enabled = job.schedule, job.enabled
+        self.options = routing_options(job)
+
+    @property
+    def job(self) -> Job:
+        return Job.from_document(self.document)
 
 
 @dataclass(slots=True)
 class Changes:
     """The difference between the registry and a list. None of it may be applied with a `refusal`.
 
-    New and edited rows are `candidates` until `judge_candidates` has validated them, each as
-    (place, row, fingerprint, whether its job is known). Without candidates the plan is complete.
+    Rows are `candidates` until `judge_candidates` has judged them, each as (place, row as JSON or
+    as it is, fingerprint, whether its job is known). Without candidates the plan is complete.
+    `remarks` are those of the policy about added and changed jobs, each with the ids of its jobs.
     """
 
     policy: Policy = Policy()
@@ -66,8 +95,10 @@ class Changes:
     changed: list[Desired] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
+    remarks: dict[Any, list[str]] = field(default_factory=dict)
     unchanged: int = 0
     refusal: str | None = None
+    _alike: Alike | None = None
 
     def __bool__(self) -> bool:
         return bool(self.candidates or self.added or self.changed or self.removed)
@@ -83,77 +114,109 @@ class Changes:
         """Return the jobs to write."""
         return [*self.added, *self.changed]
 
+    def add_candidate(self, place: str, row: Any, fingerprint: str, known: bool) -> None:
+        """Keep a row until all rows are known, in a small form."""
+        small = json.dumps(row) if type(row) is dict else row
+        self.candidates.append((place, small, fingerprint, known))
+
     def judge_candidates(self) -> None:
         """Complete the plan: each candidate is added, changed or rejected."""
-        zone, permissions = self.policy.timezone, self.policy.permissions
-        # A row is dropped as soon as its job is made: 100,000 of both take much memory.
         while self.candidates:
-            place, row, print_of_row, known = self.candidates.popleft()
-            uses = find_queue_uses(row, place)
-            collisions = self.queues.find_collisions(uses)
-            if known and not collisions:
-                # Also for a row that is rejected: its last good version keeps its queues.
+            place, row, fingerprint, known = self.candidates.popleft()
+            self.judge(place, json.loads(row) if type(row) is str else row, fingerprint, known)
+
+    def judge(self, place: str, row: Any, fingerprint: str, known: bool) -> None:
+        """Add, change or reject the job of a row."""
+        uses = find_queue_uses(row, place)
+        collisions = self.queues.find_collisions(uses)
+        if known and not collisions:
+            # Also for a row that is rejected: its last good version keeps its queues.
+            self.queues.add(uses)
+        identity = row_id(row)
+        match self._validator().read_row(row, identity, place):
+            case Rejected() as rejected:
+                self.rejected.append(replace(rejected, errors=rejected.errors + collisions))
+            case _ if collisions:
+                self.rejected.append(Rejected(identity, place, collisions, row))
+            case job, document, remark:
                 self.queues.add(uses)
-            match validate_row(row, timezone=zone, place=place, permissions=permissions):
-                case Rejected() as rejected:
-                    errors = rejected.errors + collisions
-                    self.rejected.append(replace(rejected, errors=errors))
-                case job if collisions:
-                    self.rejected.append(Rejected(job.id, place, collisions, row))
-                case job:
-                    self.queues.add(uses)
-                    desired = Desired(job, print_of_row)
-                    (self.changed if known else self.added).append(desired)
+                desired = Desired(job, fingerprint, identity, document)
+                (self.changed if known else self.added).append(desired)
+                if remark is not None:
+                    self.remarks.setdefault(remark, []).append(desired.id)
+
+    def _validator(self) -> Alike:
+        if self._alike is None:
+            zone, permissions = self.policy.timezone, self.policy.permissions
+
+            def validate(row: Any, place: str) -> Job | Rejected:
+                return validate_row(row, timezone=zone, place=place, permissions=permissions)
+
+            self._alike = Alike(validate, self.policy.remark_on)
+        return self._alike
 
 
 def plan_changes(
     current: Mapping[str, str], rows: Iterable[tuple[str, Any]], policy: Policy
 ) -> Changes:
-    """Return the complete plan, or an incomplete one with a refusal.
+    """Return the complete plan. Nothing is written before each row is validated.
 
-    The arguments are those of `compare_list`. Nothing is written before each row is validated.
+    The arguments are those of `compare_list`. A row is judged when it is read, so that only what is
+    written of it is kept. A row that names another queue than those in use waits until all rows are
+    read, because the queues of registered jobs come before those of edited and new ones.
     """
-    changes = compare_list(current, rows, policy)
-    if not changes.refusal:
-        changes.judge_candidates()
+    changes = Changes(policy, policy.queues())
+    any_known = bool(current)
+
+    def consider(place: str, row: Any, fingerprint: str, known: bool) -> None:
+        if any_known and not changes.queues.hold(find_queue_uses(row, place)):
+            changes.add_candidate(place, row, fingerprint, known)
+        else:
+            changes.judge(place, row, fingerprint, known)
+
+    compare_list(current, rows, changes, consider)
+    changes.judge_candidates()
     return changes
 
 
 def compare_list(
-    current: Mapping[str, str], rows: Iterable[tuple[str, Any]], policy: Policy
-) -> Changes:
+    current: Mapping[str, str],
+    rows: Iterable[tuple[str, Any]],
+    changes: Changes,
+    consider: Callable[[str, Any, str, bool], object],
+) -> None:
     """Compare `current`, fingerprints by job id, with the listed (place, row).
 
-    Only a row whose fingerprint is new, or whose queues collide with others, becomes a candidate. A
-    row that is then rejected leaves the registered version of its job as it is. The first of
-    several rows with the same id counts. What `rows` raises passes through, so that half a list
-    plans nothing.
+    `consider` is called with each row whose fingerprint is new, or whose queues collide with
+    others: with its place, the row, the fingerprint, and whether its job is known. If the row is
+    then rejected, the registered version of its job stays as it is. All else is noted in `changes`.
+    The first of several rows with the same id counts. What `rows` raises passes through, so that
+    half a list plans nothing.
     """
-    changes = Changes(policy, policy.queues())
-    places: dict[str, str] = {}
+    policy, known = changes.policy, len(current)
+    left, places = dict(current), dict[str, str]()
+    del current  # It is as big as `left`.
     # Permissions do not apply to a job that only notifies, so a change of them leaves it as it is.
     salts = policy.timezone, policy.timezone + policy.permissions.fingerprint_salt
     for place, row in rows:
         identity = row_id(row)
         if identity is None:
-            changes.candidates.append((place, row, "", False))
+            consider(place, row, "", False)
         elif identity in places:
             error = f"`id`: {identity} is already used in {places[identity]}, which counts"
             changes.rejected.append(Rejected(identity, place, (error,), row))
         else:
             places[identity] = place
             print_of_row = fingerprint_row(row, salts["action" in row])
-            registered = current.get(identity)
+            registered = left.pop(identity, None)
             if registered == print_of_row and _may_stay(row, place, changes.queues):
                 changes.unchanged += 1
             else:
-                known = registered is not None
-                changes.candidates.append((place, row, print_of_row, known))
-    changes.removed = [identity for identity in current if identity not in places]
+                consider(place, row, print_of_row, registered is not None)
+    changes.removed = list(left)
     changes.refusal = (
-        None if policy.force else _explain_refusal(len(current), len(places), changes, policy)
+        None if policy.force else _explain_refusal(known, len(places), changes, policy)
     )
-    return changes
 
 
 def _may_stay(row: dict[Any, Any], place: str, queues: QueuesInUse) -> bool:

@@ -2,6 +2,7 @@
 
 from redis import Redis
 
+from cron_tasks.ledger.counting import count_missed
 from cron_tasks.store import keys
 from cron_tasks.store.scripts import script
 from cron_tasks.text.display import is_utf8, printable
@@ -26,4 +27,5 @@ def quarantine_entry(redis: Redis, key: str, reason: str, audited: int) -> None:
         reason=printable(reason, REASON_SHOWN).encode(errors="surrogateescape"),
         job_id=job_id or "",
         audit_ttl=audited,
+        counts=count_missed("set_aside"),
     )

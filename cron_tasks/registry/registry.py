@@ -22,7 +22,13 @@ from cron_tasks.schedules.catchup import next_fire_time, select_fire_times
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.store import keys
 from cron_tasks.store.paging import PAGE, pages
+from cron_tasks.store.scripts import script
 from cron_tasks.text.suggestions import suggest_nearest
+
+_look_for_special_jobs = script("registry/special_jobs")
+
+#: The most jobs among which the nearest id is searched for.
+MOST_COMPARED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +77,16 @@ class Registry:
         """Return the number of jobs."""
         return self.redis.hlen(keys.JOBS)
 
+    def list_ids(self) -> list[str]:
+        """Return the ids of all jobs, in no order."""
+        return cast("list[str]", self.redis.hkeys(keys.JOBS))
+
     def get_job(self, job_id: str) -> Job:
         """Return the job with this id. Raises UnknownJob, which names the nearest id there is."""
         document = self.redis.hget(keys.entry_key(job_id), "job")
         if document is None:
-            known = cast("list[str]", self.redis.hkeys(keys.JOBS))
+            # Comparing a text with a million others would take a minute.
+            known = self.list_ids() if self.count() <= MOST_COMPARED else []
             hint = suggest_nearest(job_id, known) or "; see `cron-tasks jobs list`"
             if any(row.id == job_id for row in read_rejected(self.redis)):
                 hint = ": its row is rejected; see `cron-tasks jobs rejected`"
@@ -100,12 +111,14 @@ class Registry:
                 for job_id in page:
                     pipe.hmget(keys.entry_key(job_id), "job", "meta", "paused")
                 pipe.zmscore(keys.SCHEDULE, [keys.entry_key(job_id) for job_id in page])
-                *rows, scores = pipe.execute(raise_on_error=False)
-            if isinstance(scores, Exception):
-                raise scores
-            for job_id, row, score in zip(page, rows, scores, strict=True):
+                pipe.hmget(keys.FIRED, page)
+                *rows, scores, fired = pipe.execute(raise_on_error=False)
+            for reply in (scores, fired):
+                if isinstance(reply, Exception):
+                    raise reply
+            for job_id, row, score, last in zip(page, rows, scores, fired, strict=True):
                 try:
-                    yield _parse_job(row, score, to_skip.get(job_id, ()))
+                    yield _parse_job(row, score, to_skip.get(job_id, ()), last)
                 except (ValueError, ResponseError) as error:
                     if on_unreadable is None:
                         raise
@@ -142,18 +155,41 @@ class Registry:
             after = float(answer)
 
 
-def _parse_job(row: Any, score: float | None, to_skip: tuple[float, ...]) -> RegisteredJob:
+def read_special_jobs(
+    redis: Redis, shown: int
+) -> Iterator[tuple[list[tuple[str, str]], int, list[str]]]:
+    """Yield, page by page, the jobs that need more than the default queues, as (id, document).
+
+    With them come how many other jobs name no chat, and the first ids of those, at most `shown`.
+    """
+    cursor = "0"
+    while True:
+        cursor, special, without_chat, first = _look_for_special_jobs(
+            redis, cursor=cursor, count=PAGE, shown=shown
+        )
+        yield special, without_chat, first
+        if cursor == "0":
+            return
+
+
+def _parse_job(
+    row: Any, score: float | None, to_skip: tuple[float, ...], fired: str | None
+) -> RegisteredJob:
     if isinstance(row, Exception):
         raise row
     document, meta, paused = row
     if document is None:
         raise ValueError("its entry is gone")
     job = Job.from_document(document)
+    last, runs = entries.parse_last_run(meta), entries.parse_run_count(meta)
+    if fired:
+        last, more = entries.parse_fired(fired)
+        runs += more
     return RegisteredJob(
         job=job,
         next=skips.first_not_skipped(job.schedule, score, to_skip),
-        last=entries.parse_last_run(meta),
-        runs=entries.parse_run_count(meta),
+        last=last,
+        runs=runs,
         paused=Pause(**orjson.loads(paused)) if paused else None,
         due=score,
         skips=to_skip,

@@ -7,6 +7,7 @@ have not fired: they are accounted for as missed, or as skipped (skips.py).
 
 from typing import Any
 
+from cron_tasks.ledger.counting import SKIPPED_BY_HAND, count_missed
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.store.scripts import Script, script
 
@@ -23,4 +24,10 @@ def describe_change(now: float, reason: str, audited: int) -> dict[str, Any]:
     seconds.
     """
     tail = f'"status": "missed", "reason": "{reason}", "until": "{iso_utc(now)}"}}'
-    return {"now": repr(now), "audit_ttl": audited, "overtaken_tail": tail}
+    return {
+        "now": repr(now),
+        "audit_ttl": audited,
+        "overtaken_tail": tail,
+        "overtaken_counts": count_missed(reason),
+        "skip_counts": SKIPPED_BY_HAND,
+    }

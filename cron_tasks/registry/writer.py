@@ -6,7 +6,6 @@ from types import MappingProxyType
 
 from redis import Redis
 
-from cron_tasks.jobs.routing import routing_options
 from cron_tasks.ledger.records import Overtaken
 from cron_tasks.registry import entries, steps
 from cron_tasks.registry.fence import Fence
@@ -74,7 +73,7 @@ class Writer:
 
     def _put(self, page: Sequence[Desired], rows: list[Row], now: float) -> None:
         """Write a page. A job that has fired meanwhile is due after what it has fired."""
-        jobs = {desired.job.id: desired for desired in page}
+        jobs = {desired.id: desired for desired in page}
         change = steps.describe_change(now, "edited", self._audited)
         stamp = entries.format_time(now)
         while rows:
@@ -100,12 +99,12 @@ def _make_rows(
     """Return the rows of `put`. `fired` has, by job id, the time after which the job is due."""
     rows: list[Row] = []
     for desired in page:
-        job = desired.job
-        after = max(now, fired.get(job.id, now))
-        timing, upcoming, nominal = first_due(job.schedule, job.enabled, after)
-        definition = entries.format_definition(job.id, timing, routing_options(job))
-        computed_after = repr(after) if job.id in fired else ""
-        document = job.to_document()
+        job_id, after, computed_after = desired.id, now, ""
+        if job_id in fired:
+            after = max(now, fired[job_id])
+            computed_after = repr(after)
+        timing, upcoming, nominal = first_due(desired.schedule, desired.enabled, after)
+        definition = entries.format_definition(job_id, timing, desired.options)
         due = upcoming, nominal, computed_after
-        rows.append((job.id, desired.fingerprint, definition, document, *due))
+        rows.append((job_id, desired.fingerprint, definition, desired.document, *due))
     return rows

@@ -55,6 +55,7 @@ _look_at_entries = script("repair/entries")
 _look_at_ticks = script("repair/ticks")
 _look_at_leftovers = script("repair/leftovers")
 _put_back = script("repair/schedule")
+_settle_fired = script("repair/fired")
 
 
 @dataclass(slots=True)
@@ -107,12 +108,26 @@ class Comparison:
             self._find_entries,
             self._find_ticks,
             self._find_leftovers,
+            self._settle_fired,
         ]
         self._passes: list[Iterator[Differences]] = [iter(()) for _ in self._looks]
 
     def find(self) -> Differences:
         """Return all differences, and change nothing."""
-        return add_up(page for look in self._looks for page in look(False))
+        return self.find_until(lambda: False)[0]
+
+    def find_until(self, is_enough: Callable[[], bool]) -> tuple[Differences, bool]:
+        """Return the differences, and whether everything was looked at. Change nothing.
+
+        `is_enough` is called after each page, and ends the search.
+        """
+        found, is_whole = list[Differences](), True
+        for page in (page for look in self._looks for page in look(False)):
+            if is_enough():
+                is_whole = False
+                break
+            found.append(page)
+        return add_up(found), is_whole
 
     def mend(self, all_keys: bool = True) -> Differences:
         """Mend all differences, and return them.
@@ -203,6 +218,13 @@ class Comparison:
                 _look_at_leftovers, size, belongings=key, mend=mend, by_job=by_job
             ):
                 yield Differences(leftovers=left)
+
+    def _settle_fired(self, mend: bool) -> Iterator[Differences]:
+        """Write what batches have fired into the entries, which is no difference but postponed."""
+        if not mend:
+            return
+        for _ in self._pages(_settle_fired, self._size(keys.FIRED)):
+            yield Differences()
 
     def _size(self, key: str) -> int:
         return int(self.redis.hlen(key))

@@ -25,7 +25,7 @@ _PAIRS = {"[": "]", "{": "}"}
 def is_deep(value: Any) -> bool:
     """Return whether a decoded value has more than DEEPEST levels of arrays and objects."""
     level = [value]
-    for _ in range(DEEPEST + 1):
+    for _ in range(DEEPEST):
         parts = (each.values() if isinstance(each, dict) else each for each in level)
         level = [each for part in parts for each in part if isinstance(each, dict | list)]
         if not level:

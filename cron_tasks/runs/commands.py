@@ -90,6 +90,8 @@ def cancel(redis: Redis, ledger: Ledger, text: str, now: float, settings: Settin
     """
     run_id = read_run_id(text)
     why = f"{CANCELLED}|"
+    # A run in a batch has no state of its own that could end.
+    ledger.take_out([run_id])
     while tick := read_open_run(redis, run_id):
         if tick.state.in_flight:
             if ledger.stop([run_id], why):

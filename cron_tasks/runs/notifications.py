@@ -1,5 +1,6 @@
 """The notification that the bot reads (docs/contract.md, section 4). Pure."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from string import Template
@@ -7,8 +8,10 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
+from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.run import Run
 from cron_tasks.ledger.records import Message
+from cron_tasks.ledger.run_id import RunId
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import Settings
 
@@ -22,6 +25,12 @@ _TEXTS = {
     "missed": "⚠️ {name} was missed ({time}){error}",
     "late": "⏰ {name} is late ({time}){error}",
 }
+#: Characters that stand for times in a template: the fire time, the time of the end, and the fire
+#: time in the zone of a job, which no template has. Between two templates stands another one.
+_MOMENT, _CREATED, _OTHER = "\x01", "\x02", "\x03"
+_MARK, _CREATED_MARK, _END = b"\x01", b"\x02", b"\x00"
+#: A time for which a template is compared with the notification that it stands for.
+_PROBE = 1_800_000_000.5
 
 
 def write_notification(
@@ -40,7 +49,6 @@ def write_notification(
     the job's zone, or in `zone`. A rerun ends once more, so its notification has an id of its own.
     Without an `error` the status is success.
     """
-    job = run.job
     status = "error" if error is not None else "success"
     created_at = _format_created_at(int(now * 1000))
     identity = f"{run.run_id}/{event}"
@@ -50,12 +58,12 @@ def write_notification(
     if is_rerun:
         identity += f"/{created_at}"
     body = {
-        "chat_id": job.chat_id if job.chat_id is not None else settings.chat_id,
+        "chat_id": _choose_chat(run.job, settings),
         "response": _write_response(run, status, event, error, now, zone),
         "status": status,
         "id": identity,
-        "job_id": job.id,
-        "job_name": job.name,
+        "job_id": run.job.id,
+        "job_name": run.job.name,
         "run_id": run.run_id,
         "event": event,
         "scheduled_for": iso_utc(run.scheduled_for),
@@ -64,7 +72,71 @@ def write_notification(
     }
     if error is not None:
         body["error"] = error
-    return Message(job.notify.queue or settings.notify_queue, orjson.dumps(body), condition)
+    return Message(run.job.notify.queue or settings.notify_queue, orjson.dumps(body), condition)
+
+
+def make_default_template(job_id: str, name: str, chat_id: int | str | None) -> bytes:
+    """Return what the notifications of success of a job have in common, for `fill_templates`.
+
+    They have the default text, and are of a first attempt. Returns b"" if the times cannot simply
+    be put into it.
+    """
+    body = _write_template(job_id, name, chat_id, _TEXTS["success"].format(name=name))
+    # Three fire times and the time of the end. The job may have such a character itself.
+    return _mark_times(body) if body.count(b"\\u000") == 4 else b""
+
+
+def make_template(job: Job, settings: Settings) -> bytes:
+    """Return the same for a job with a text of its own."""
+    times = {"run_id": f"{job.id}@{_MOMENT}", "scheduled_for": _MOMENT, "created_at": _CREATED}
+    more = {"time": _OTHER, "status": "success", "error": ""}
+    run = Run(job, RunId(job.id, _PROBE), _PROBE, 1)
+    try:
+        text = Template(job.notify.template or "").substitute(run.values | times | more)
+    except (KeyError, ValueError):
+        return b""
+    body = _write_template(job.id, job.name, _choose_chat(job, settings), text)
+    template = _mark_times(body)
+    (filled,) = fill_templates([template], _PROBE, _PROBE)
+    same = filled == write_notification(run, "success", None, _PROBE, settings).payload
+    return template if same else b""
+
+
+def _write_template(job_id: str, name: str, chat_id: int | str | None, text: str) -> bytes:
+    run_id = f"{job_id}@{_MOMENT}"
+    body = {
+        "chat_id": chat_id,
+        "response": text,
+        "status": "success",
+        "id": f"{run_id}/success",
+        "job_id": job_id,
+        "job_name": name,
+        "run_id": run_id,
+        "event": "success",
+        "scheduled_for": _MOMENT,
+        "created_at": _CREATED,
+        "attempt": 1,
+    }
+    return orjson.dumps(body)
+
+
+def _mark_times(body: bytes) -> bytes:
+    """Turn the escapes in JSON into single characters, which JSON itself does not have."""
+    return body.replace(b"\\u0001", _MARK).replace(b"\\u0002", _CREATED_MARK)
+
+
+def fill_templates(templates: Sequence[bytes], fire_time: float, now: float) -> list[bytes]:
+    """Return the notifications of runs of one fire time that ended at `now`.
+
+    All of them are filled in at once, which takes a tenth of the time of one after the other.
+    """
+    joined = _END.join(templates).replace(_MARK, iso_utc(fire_time).encode())
+    created_at = _format_created_at(int(now * 1000)).encode()
+    return joined.replace(_CREATED_MARK, created_at).split(_END)
+
+
+def _choose_chat(job: Job, settings: Settings) -> int | str | None:
+    return job.chat_id if job.chat_id is not None else settings.chat_id
 
 
 @lru_cache(maxsize=16)

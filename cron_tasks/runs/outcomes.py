@@ -9,7 +9,8 @@ import orjson
 
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.run import Run
-from cron_tasks.ledger.records import Message, OpenRun, Outcome, Status, split_reason
+from cron_tasks.ledger.counting import count_end
+from cron_tasks.ledger.records import SUPPRESSED, Message, OpenRun, Outcome, Status, split_reason
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs.notifications import write_notification
 from cron_tasks.runs.pings import write_pings
@@ -34,7 +35,7 @@ class Result:
     """How an attempt ended: a status, with the error of a failure or the reason of a skip or miss.
 
     `other` is the run that was in the way. A failure that is not `final` may be retried, at the
-    earliest `retry_after` seconds from now.
+    earliest `retry_after` seconds from now. `duration` is how long the attempt took, in seconds.
     """
 
     status: Status
@@ -44,6 +45,7 @@ class Result:
     other: str | None = None
     final: bool = False
     retry_after: float = 0.0
+    duration: float | None = None
 
 
 @dataclass(slots=True)
@@ -80,14 +82,52 @@ def conclude(
             attempt["announced"] = describe_recipient(run.job, settings)
         trace = orjson.dumps([*tick.failures, attempt])
         otherwise = partial(_end_unretried, run, tick, result, by, settings)
-        retry_at = now + wait
+        counts = _count("retry", None, tick, by, run.job.action.type)
         return Outcome(
-            tick.run_id, run.job.id, tick.state, trace, messages, "retry", retry_at, otherwise
+            *(tick.run_id, run.job.id, tick.state, trace, messages),
+            *("retry", now + wait, otherwise, counts),
         )
     messages, untold = write_end_messages(run, tick, result, now, settings)
     line = write_record(tick.run_id, result, by, trace=tick.trace, untold=untold)
+    told = bool(messages) and messages is not SUPPRESSED and not messages[0].condition
+    action = run.job.action.type
+    counts = _count(result.status, result.reason, tick, by, action, told, untold != "")
     pings = write_pings(run.job, tick.run_id, result.status, now)
-    return Outcome(tick.run_id, run.job.id, tick.state, line, messages, result.status, pings=pings)
+    return Outcome(
+        *(tick.run_id, run.job.id, tick.state, line, messages, result.status),
+        counts=counts,
+        pings=pings,
+    )
+
+
+def _count(
+    outcome: str,
+    reason: str | None,
+    tick: OpenRun,
+    by: Attempt,
+    action: str,
+    told: bool = False,
+    suppressed: bool = False,
+) -> str:
+    """Return what the end of an attempt adds to the counters (ledger/counting.py).
+
+    A run that a person asked for has no lag: it is not meant to be on time.
+    """
+    state, started, finished = tick.state, by.started_at, by.finished_at
+    lag = duration = notified = None
+    if not state.by_hand:
+        due = tick.run_id.scheduled_for
+        if started is not None and state.attempt == 1:
+            lag = int((started - due) * 1000)
+        if told:
+            notified = int((finished - due) * 1000)
+    if started is not None:
+        duration = int((finished - started) * 1000)
+    attempted = by.number == state.attempt
+    # This is called for each run of a storm: names of arguments would cost more than the answer.
+    return count_end(
+        outcome, reason, action, lag, duration, notified, attempted, state.is_manual, suppressed
+    )
 
 
 def _end_unretried(
@@ -122,7 +162,10 @@ def conclude_without_job(tick: OpenRun, result: Result, by: Attempt, settings: S
     """
     messages = write_messages_without_job(tick, result, by.number, by.finished_at, settings)
     line = write_record(tick.run_id, result, by, trace=tick.trace)
-    return Outcome(tick.run_id, tick.run_id.job_id, tick.state, line, messages, result.status)
+    counts = _count(result.status, result.reason, tick, by, "unknown")
+    return Outcome(
+        tick.run_id, tick.run_id.job_id, tick.state, line, messages, result.status, counts=counts
+    )
 
 
 def count_earlier_attempts(tick: OpenRun, now: float) -> Attempt:

@@ -8,6 +8,7 @@ from cron_tasks.jobs.actions import TaskAction
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.routing import routing_options
 from cron_tasks.jobs.run import Run
+from cron_tasks.ledger.counting import LEASE_LOST
 from cron_tasks.ledger.records import Outcome, Overdue, split_reason
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Kind, State
@@ -65,6 +66,8 @@ def decide_overdue(page: Sequence[Overdue], now: float, settings: Settings) -> D
         superseded = scheduled_for < newest[job_id]
         if ended := _judge_end(run, tick, now, superseded, settings.misfire_grace):
             outcome = conclude(run, tick, ended, by, settings, random.random())
+            if tick.state.kind is Kind.RUNNING:
+                outcome.counts += LEASE_LOST
             decisions.close.append(outcome)
             continue
         if tick.state.may_be_late and tick.state.sent_again >= MOST_DISCARDED:

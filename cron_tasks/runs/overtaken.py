@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 import structlog
 
 from cron_tasks.jobs.job import Job
+from cron_tasks.ledger.counting import count_missed
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Overtaken
 from cron_tasks.runs.outcomes import record_missed
-from cron_tasks.schedules.catchup import Missed
+from cron_tasks.schedules.catchup import Missed, count_fire_times
 from cron_tasks.settings import Settings
 
 log = structlog.get_logger("cron_tasks.sync")
@@ -40,7 +41,9 @@ def _write_rows(
             continue
         record, message = record_missed(job, missed, now, settings)
         queue, payload = (message.queue, message.payload) if message else ("", b"")
-        yield each.job_id, each.first, each.line, record, queue, payload
+        ticks = count_fire_times(job.schedule, missed.first, missed.last) - each.counted
+        counts = count_missed(reason, ticks)
+        yield each.job_id, each.first, each.line, record, queue, payload, counts
 
 
 def _last_fire_time(job: Job, overtaken: Overtaken) -> float:

@@ -11,6 +11,8 @@ from typing import Any, cast
 
 from redis import Redis
 
+from cron_tasks.ledger.batch import read_line
+from cron_tasks.ledger.batches import read_batched
 from cron_tasks.ledger.ledger import read_open_run
 from cron_tasks.ledger.records import split_reason
 from cron_tasks.ledger.run_id import RunId
@@ -36,14 +38,16 @@ _ATTEMPT = ("attempt", "started_at", "finished_at", "worker", "error")
 Shape = dict[str, Any]
 
 
-def read_record(line: str) -> Shape:
+def read_record(line: str, job_id: str = "") -> Shape:
     """Read a record of the ledger, with times as ISO 8601 and durations in seconds.
+
+    A short line of the history does not name its job, which is `job_id` (ledger/batch.py).
 
     Beside the fields of the contract it may have: `output`, `other` (the run that was in the way),
     `untold`, `until` (it stands for all fire times up to then), `attempts` (those that are known),
     and `because`, which explains why a run was skipped or missed.
     """
-    record = json.loads(line)
+    record = json.loads(read_line(line, job_id))
     if record["status"] in ("skipped", "missed"):
         record["because"] = explain_end(record, record["reason"])
     own = {"attempts": _attempts(record)} if record["attempt"] else {}
@@ -78,7 +82,8 @@ def list_ended(
         lines = _dead(redis)
     else:
         lines = _paged(partial(redis.lrange, keys.RECENT))
-    for run in map(read_record, lines):
+    for line in lines:
+        run = read_record(line, job_id or "")
         if status in (None, run["status"]):
             yield run
 
@@ -110,11 +115,14 @@ def list_open(
 ) -> list[Shape]:
     """Return up to `most` of the runs that have not ended, the latest fire time first."""
     match = None if job_id is None else re.sub(r"([][*?\\])", r"\\\1", job_id) + "@*"
-    found: dict[RunId, State] = {}
+    opened = read_batched(redis, job_id)
     for text, stored in redis.hscan_iter(keys.OPEN, match, count=PAGE):
-        run_id, state = RunId.stored(text), State.parse(stored)
-        if job_id in (None, run_id.job_id) and status in (None, _status(state)):
-            found[run_id] = state
+        opened[RunId.stored(text)] = State.parse(stored)
+    found = {
+        run_id: state
+        for run_id, state in opened.items()
+        if job_id in (None, run_id.job_id) and status in (None, _status(state))
+    }
     newest = nlargest(most, found, key=lambda run_id: run_id.scheduled_for)
     traces = cast("list[str | None]", redis.hmget(keys.ATTEMPTS, newest) if newest else [])
     return [
@@ -158,7 +166,8 @@ def find_last_end(redis: Redis, run_id: RunId) -> Shape | None:
 
 def _first(lines: Iterable[str], run_id: str, end: Shape | None = None) -> Shape | None:
     """Return the first record of a run, which does not stand for others; with `end`, of that."""
-    own = (run for run in map(read_record, lines) if run["run_id"] == run_id and "until" not in run)
+    read = (read_record(line, RunId.stored(run_id).job_id) for line in lines)
+    own = (run for run in read if run["run_id"] == run_id and "until" not in run)
     same = ("status", "reason", "finished_at")
     return next((run for run in own if not end or all(run[n] == end[n] for n in same)), None)
 

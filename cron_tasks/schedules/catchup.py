@@ -13,6 +13,8 @@ from cron_tasks.schedules.zones import MICROSECOND
 
 #: The most runs of one job that start in one round. The rest follow in the next round.
 MAX_AT_ONCE = 1000
+#: The most missed fire times of one job that are counted at once. It keeps beat from a long look.
+MOST_COUNTED = 10_000
 #: Why a fire time that is too late is missed, by the catch-up policy.
 _MISSED_REASONS = {"one": "coalesced", "none": "no_catchup", "all": "outside_window"}
 
@@ -143,6 +145,20 @@ def next_fire_time(schedule: FireTimes, when: float) -> float | None:
     Answers are cached, since many jobs share a schedule and a time.
     """
     return _to_seconds(schedule.after(_to_moment(when)))
+
+
+@lru_cache(maxsize=4096)
+def count_fire_times(schedule: FireTimes, first: float, last: float) -> int:
+    """Return how many fire times there are from `first` to `last`, both included.
+
+    MOST_COUNTED is the most. Answers are cached, since jobs that share a schedule miss the same
+    fire times in an outage.
+    """
+    count, tick = 0, _to_seconds(schedule.after(_to_moment(first) - MICROSECOND))
+    while tick is not None and tick <= last and count < MOST_COUNTED:
+        count += 1
+        tick = _to_seconds(schedule.after(_to_moment(tick)))
+    return count
 
 
 def nominal_time(schedule: FireTimes, tick: float) -> float:

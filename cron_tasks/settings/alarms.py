@@ -48,8 +48,16 @@ def _check_heartbeat_url(url: SecretStr) -> SecretStr:
 
 
 class AlarmSettings(BaseSettings):
-    """The heartbeat and the digest."""
+    """What others watch, the heartbeat, and the digest."""
 
+    metrics_port: int = setting(
+        0,
+        "Port at which a beat or a worker serves its metrics for Prometheus, on every interface "
+        "and without a login. `0` is off. Each of them on a machine needs its own",
+        "a port from 1 to 65535, or 0 for off",
+        ge=0,
+        le=65_535,
+    )
     heartbeat_url: Annotated[SecretStr, AfterValidator(_check_heartbeat_url)] | None = setting(
         None,
         "URL that the leading beat requests (GET) only while everything fires, workers are present "

@@ -206,10 +206,11 @@ class Settings(AlarmSettings):
         ge=1,
         le=366,
     )
-    log_format: Annotated[Literal["json", "console"], BeforeValidator(str.lower)] = _setting(
+    log_format: Annotated[Literal["json", "console", "ecs"], BeforeValidator(str.lower)] = _setting(
         lambda: "console" if sys.__stderr__ and sys.__stderr__.isatty() else "json",
-        "`json` (one line an event) or `console` (for people), the default on a terminal",
-        "json or console",
+        "`json` (one line an event), `ecs` (documents of the Elastic Common Schema), or "
+        "`console` (for people), the default on a terminal",
+        "json, console or ecs",
     )
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(str.upper)

@@ -13,6 +13,10 @@ from cron_tasks.store.urls import parse_redis_url
 #: Seconds after which a call without a reply fails.
 TIMEOUT = 5.0
 
+#: `hash-max-listpack-value` of a Redis that stores each job in one piece: longer than the values of
+#: nearly all entries (docs/keys.md).
+LONGEST_VALUE = 512
+
 #: Options of every connection. Text goes both ways, and undecodable bytes survive. A call is tried
 #: quickly a few times, since each of our scripts may be repeated without harm. Callers that can
 #: wait for longer do so themselves.

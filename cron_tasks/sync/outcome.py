@@ -1,9 +1,9 @@
 """The outcome of a sync, for its caller and for the log."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -21,13 +21,14 @@ log = structlog.get_logger("cron_tasks.sync")
 class Report:
     """The outcome of a sync, or of a preview. In a state other than ok, nothing was changed.
 
-    `detail` then gives the reason.
+    `detail` then gives the reason. `warning` names the worst minutes, if there are any (load.py).
     """
 
     state: State
     changes: Changes
     detail: str = ""
     not_modified: bool = False
+    warning: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields of docs/contract.md, section 5, and `state` and `detail`."""
@@ -35,26 +36,46 @@ class Report:
         return {
             "state": self.state,
             "detail": self.detail,
-            "added": [desired.job.id for desired in changes.added],
-            "changed": [desired.job.id for desired in changes.changed],
+            "added": [desired.id for desired in changes.added],
+            "changed": [desired.id for desired in changes.changed],
             "removed": changes.removed,
             "unchanged": changes.unchanged,
+            "warnings": [self.warning] if self.warning else [],
             "rejected": [{"id": each.id, "errors": each.errors} for each in changes.rejected],
         }
 
 
-def log_report(report: Report, before: SourceStatus, settings: Settings) -> None:
+class Remark(NamedTuple):
+    """What the log says about a job that is written, apart from its id."""
+
+    unknown_fields: tuple[str, ...]
+    lost_switches: tuple[str, ...]
+    left_out: tuple[str, ...]
+    lacks_recipient: bool
+
+
+def remark_on(job: Job, settings: Settings) -> Remark | None:
+    """Return what the log has to say about a job, or None."""
+    faults = (job.lost_switches, job.left_out) if job.extra else ((), ())
+    lonely = job.enabled and lacks_recipient(job, settings)
+    remark = Remark(job.unknown_fields, *faults, lonely)
+    return remark if any(remark) else None
+
+
+def log_report(report: Report, before: SourceStatus) -> None:
     """Log a change of state, and what changed in the registry. Log nothing if nothing changed."""
     if report.state == "ok":
         if before.state not in (None, "ok"):
             log.info("sync.recovered", was=before.state, since=before.since)
-        log_changes(report.changes, settings)
+        log_changes(report.changes)
+        if report.warning:
+            log.warning("sync.busy", warning=report.warning)
     elif (report.state, report.detail) != (before.state, before.detail):
         log.error(f"sync.{report.state}", detail=report.detail, changed="nothing")
 
 
-def log_changes(changes: Changes, settings: Settings) -> None:
-    """Log what changed in the registry, and the warnings of the written jobs."""
+def log_changes(changes: Changes) -> None:
+    """Log what changed in the registry, and the remarks about the written jobs."""
     if changes:
         log.info(
             "sync.done",
@@ -64,41 +85,33 @@ def log_changes(changes: Changes, settings: Settings) -> None:
             unchanged=changes.unchanged,
             rejected=len(changes.rejected),
         )
-    written = [desired.job for desired in (*changes.added, *changes.changed)]
-    for job in written:
-        for warning in job.lost_switches:
-            log.warning("job.warning", job_id=job.id, warning=warning)
-    _log_unknown_fields(written)
-    _log_left_out(written)
-    _log_without_recipient(written, settings)
-
-
-def _log_unknown_fields(jobs: Sequence[Job]) -> None:
-    """Log the unknown fields of all written jobs in one line, the commonest first."""
-    rows = Counter(name for job in jobs for name in job.unknown_fields)
-    if rows:
-        names = tuple(name for name, _ in rows.most_common())
-        first = next(job.id for job in jobs if job.unknown_fields)
-        log.warning(
-            "sync.unknown_fields",
-            warning=describe_unknown_fields(names, KNOWN_FIELDS),
-            jobs=sum(bool(job.unknown_fields) for job in jobs),
-            job_id=first,
-        )
-
-
-def _log_left_out(jobs: Sequence[Job]) -> None:
-    """Log in one line that faulty fields of written jobs are left out, with the first fault."""
-    found = [job for job in jobs if job.left_out]
-    if found:
-        first = found[0]
-        warning = first.left_out[0]
-        log.warning("sync.left_out", warning=warning, jobs=len(found), job_id=first.id)
-
-
-def _log_without_recipient(jobs: Sequence[Job], settings: Settings) -> None:
-    """Log in one line that the notifications of written jobs name no chat."""
-    found = [job for job in jobs if job.enabled and lacks_recipient(job, settings)]
-    if found:
+    remarks: Mapping[Remark, Sequence[str]] = changes.remarks
+    for remark, job_ids in remarks.items():
+        for job_id in job_ids:
+            for warning in remark.lost_switches:
+                log.warning("job.warning", job_id=job_id, warning=warning)
+    _log_unknown_fields(remarks)
+    if found := [(each.left_out[0], ids) for each, ids in remarks.items() if each.left_out]:
+        fields = _remark_fields(found[0][0], [ids for _, ids in found])
+        log.warning("sync.left_out", **fields)
+    if alone := [ids for each, ids in remarks.items() if each.lacks_recipient]:
         warning = "notifications without a recipient: set `chat_id`, or CRON_TASKS_CHAT_ID"
-        log.warning("sync.no_recipient", warning=warning, jobs=len(found), job_id=found[0].id)
+        log.warning("sync.no_recipient", **_remark_fields(warning, alone))
+
+
+def _log_unknown_fields(remarks: Mapping[Remark, Sequence[str]]) -> None:
+    """Log the unknown fields of all written jobs in one line, the commonest first."""
+    times, jobs = Counter[str](), list[Sequence[str]]()
+    for each, ids in remarks.items():
+        if each.unknown_fields:
+            times.update(dict.fromkeys(each.unknown_fields, len(ids)))
+            jobs.append(ids)
+    if jobs:
+        names = tuple(name for name, _ in times.most_common())
+        warning = describe_unknown_fields(names, KNOWN_FIELDS)
+        log.warning("sync.unknown_fields", **_remark_fields(warning, jobs))
+
+
+def _remark_fields(warning: str, job_ids: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """Return the fields of one log line with a warning about many jobs: their number, the first."""
+    return {"warning": warning, "jobs": sum(map(len, job_ids)), "job_id": job_ids[0][0]}

@@ -1,6 +1,9 @@
 """Reconcile the registry with the REST service: read, plan, apply."""
 
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import structlog
@@ -37,8 +40,9 @@ from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.sync.garbage import pause_garbage_collection
+from cron_tasks.sync.load import warn_of_planned, warn_of_registered
 from cron_tasks.sync.meanwhile import note_written, read_list_beside_rows
-from cron_tasks.sync.outcome import Report, log_changes, log_report
+from cron_tasks.sync.outcome import Report, log_changes, log_report, remark_on
 from cron_tasks.sync.rows import count_scheduled, plan_rows
 from cron_tasks.sync.state import (
     SourceStatus,
@@ -64,7 +68,8 @@ def make_policy(settings: Settings, force: bool = False) -> Policy:
     permissions = load_permissions(settings)
     zone, share = settings.timezone, settings.shrink_limit
     queues = settings.notify_queue, settings.default_queue
-    return Policy(zone, share, force, permissions, *queues)
+    remark = partial(remark_on, settings=settings)
+    return Policy(zone, share, force, permissions, *queues, remark_on=remark)
 
 
 class Reconciler:
@@ -81,9 +86,9 @@ class Reconciler:
         if refusal := self._refusal_of_another(self.status(), force):
             return Report("refused", Changes(unchanged=self.registry.count()), refusal)
         report = self._read_list(force, None)[0]
-        # Also for a list that is refused: what it would change helps to decide about it.
-        report.changes.judge_candidates()
-        return report
+        zone = self.settings.timezone
+        warning = warn_of_planned(self.redis, report.changes, zone, time.time())
+        return replace(report, warning=warning)
 
     def sync(
         self,
@@ -165,7 +170,7 @@ class Reconciler:
         if changes or changes.rejected or new:
             jobs = len(changes.added) - len(changes.removed)
             adjust_counts(self.redis, fence, jobs, scheduled, new)
-        log_changes(changes, self.settings)
+        log_changes(changes)
         return Report("ok", changes)
 
     @pause_garbage_collection()
@@ -200,6 +205,9 @@ class Reconciler:
             # A registry that is built for the first time, or again, runs no one-offs late.
             last_read = before.last_read if fence.generation else None
             self._apply_changes(report.changes, clock, last_read, progress, fence)
+            if report.changes:
+                warning = warn_of_registered(self.redis, self.settings.timezone, clock())
+                report = replace(report, warning=warning)
         result = report.state, report.detail
         times = clock(), begun
         store_outcome(
@@ -207,7 +215,7 @@ class Reconciler:
         )
         if feed and feed.fault not in ("", before.feed_fault):
             log.warning("feed.refused", detail=feed.fault)
-        log_report(report, before, self.settings)
+        log_report(report, before)
         return report
 
     def _refusal_of_another(self, before: SourceStatus, force: bool) -> str | None:
@@ -250,7 +258,7 @@ class Reconciler:
         def notify_of_overtaken(ticks: list[Overtaken], reason: str) -> None:
             list_overtaken(self.ledger, self.settings, ticks, reason, clock())
 
-        added = [desired.job.id for desired in changes.added]
+        added = [desired.id for desired in changes.added]
         if reporting := bool(self.settings.rest_report_path):
             # In case this process ends before the jobs are written and reported below.
             request_reports(self.redis, added, clock() + REPORTED_WITHIN)
@@ -284,8 +292,9 @@ class Reconciler:
                     # A 304 may leave out the header Link (RFC 9110, section 15.4.5).
                     said = feed if feed != FeedLink() else None
                     return Report("ok", changes, not_modified=True), validators, said
-                current = self.registry.read_fingerprints()
-                changes = plan_changes(current, listing, make_policy(self.settings, force))
+                policy = make_policy(self.settings, force)
+                # No name for the fingerprints: a plan drops them one by one.
+                changes = plan_changes(self.registry.read_fingerprints(), listing, policy)
                 validators = listing.validators
         except SourceError as error:
             return (

@@ -7,7 +7,7 @@ from redis import Redis
 
 from cron_tasks.jobs.queues import find_queue_uses
 from cron_tasks.jobs.validation import row_id
-from cron_tasks.registry.plan import Changes, Policy, compare_list
+from cron_tasks.registry.plan import Changes, Policy, plan_changes
 from cron_tasks.registry.registry import Registry
 from cron_tasks.store import keys
 
@@ -22,10 +22,9 @@ def plan_rows(
     """
     known = cast("list[str | None]", registry.redis.hmget(keys.JOBS, list(ids)))
     current = {job_id: found for job_id, found in zip(ids, known, strict=True) if found}
-    changes = compare_list(current, rows, policy)
     new = {
         (row_id(row), use.field, use.name)
-        for place, row, _, _ in changes.candidates
+        for place, row in rows
         for use in find_queue_uses(row, place)
     }
     if new:
@@ -34,8 +33,7 @@ def plan_rows(
             new -= {(job.id, "queue", job.queue), (job.id, "notify.queue", job.notify.queue)}
     if new:
         return None
-    changes.judge_candidates()
-    return changes
+    return plan_changes(current, rows, policy)
 
 
 def count_scheduled(redis: Redis, ids: Sequence[str]) -> int:

@@ -4,7 +4,8 @@
     with bind(job_id="7", run_id="7@2026-11-23T09:00:00Z"):
         log.info("run.finished", status="ok")
 
-An event is a stable dotted name without values. The values are key-values beside it. Names, URLs
+An event is a stable dotted name without values (events.py). The values are key-values beside it.
+A line with a `run_id` also has the `trace_id` of that run, except on the console. Names, URLs
 and error texts come from outside. No value can break a line, forge one, control a terminal, or
 bring one of our secrets into a log.
 """
@@ -23,12 +24,16 @@ import structlog
 from structlog.stdlib import ProcessorFormatter
 
 from cron_tasks.settings import load
+from cron_tasks.telemetry.ecs import to_document
 from cron_tasks.text.display import printable
+from cron_tasks.text.trace_ids import trace_id_of
 
 Event = MutableMapping[str, Any]
 Clean = Callable[[str], str]
 
 _FIRST = ("timestamp", "level", "event", "logger")
+#: Where a line keeps type and message of its exception.
+_FAULT = "_fault"
 #: Shorter texts are not masked, because that would hide ordinary words and numbers.
 _LEAST_SECRET = 4
 _URL_PASSWORD = re.compile(r"(://[^\s:@/]*):[^\s@/]+@")
@@ -47,7 +52,7 @@ def bind(**ids: str) -> AbstractContextManager[None]:
 
 
 def configure(
-    format: Literal["json", "console"],
+    format: Literal["json", "console", "ecs"],
     level: str | int,
     *,
     secrets: Iterable[str] = (),
@@ -180,7 +185,8 @@ class _Formatter(ProcessorFormatter):
 
 
 def _make_formatter(format: str, colors: bool, mask: Clean) -> logging.Formatter:
-    if format == "json":
+    is_json = format != "console"
+    if is_json:
         clean = mask
         # ASCII only, so that anything with a meaning to a terminal or a line reader is escaped.
         render: structlog.typing.Processor = structlog.processors.JSONRenderer()
@@ -191,24 +197,39 @@ def _make_formatter(format: str, colors: bool, mask: Clean) -> logging.Formatter
         )
 
     def clean_event(_: Any, __: str, event: Event) -> Event:
+        fault = event.pop(_FAULT, {})
         traceback = str(event.pop("exception", ""))
         first = {name: event.pop(name, "") for name in _FIRST}
+        if is_json and event.get("run_id"):
+            event["trace_id"] = trace_id_of(str(event["run_id"]))
         out: Event = _clean_value(first | dict(event), clean)
-        if traceback and format == "json":
+        if traceback and is_json:
             out["exception"] = clean(traceback)
         elif traceback:
             out["exception"] = "\n".join("  " + clean(line) for line in traceback.splitlines())
-        return out
+        return to_document(out, _clean_value(fault, clean)) if format == "ecs" else out
 
     return _Formatter(
         foreign_pre_chain=_CHAIN,
         processors=[
             ProcessorFormatter.remove_processors_meta,
+            *([_describe_fault] if format == "ecs" else []),
             structlog.processors.format_exc_info,
             clean_event,
             render,
         ],
     )
+
+
+def _describe_fault(_: Any, __: str, event: Event) -> Event:
+    """Keep type and message of the exception of a line, before it becomes a traceback."""
+    exc_info = event.get("exc_info")
+    if exc_info is True:
+        exc_info = sys.exc_info()
+    error = exc_info[1] if isinstance(exc_info, tuple) else exc_info
+    if isinstance(error, BaseException):
+        event[_FAULT] = {"type": type(error).__qualname__, "message": str(error)}
+    return event
 
 
 def _make_mask(secrets: Iterable[str]) -> Clean:

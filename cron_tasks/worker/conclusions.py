@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from redis.exceptions import RedisError
@@ -42,14 +42,15 @@ class Concluder:
         came twice.
         """
         run_id = RunId.stored(handed.run_id)
-        tick = self._wait_for_redis(lambda: read_open_run(self.ledger.redis, run_id))
+        tick = self.wait_for_redis(lambda: read_open_run(self.ledger.redis, run_id))
         if tick is None or tick.state != handed.state:
             return _log_ignored(handed)
         by = Attempt(tick.attempt, handed.started_at, self.clock(), worker)
         outcome = self._conclude(tick, result, by)
         if not self._finish([outcome]):
             return _log_ignored(handed)
-        log_ended({tick.run_id: replace(result, status=outcome.status)})
+        took = self.clock() - handed.started_at
+        log_ended({tick.run_id: replace(result, status=outcome.status, duration=took)})
         return outcome.status
 
     def renew(self, posted: Posted) -> str:
@@ -80,9 +81,9 @@ class Concluder:
         return conclude(run, tick, result, by, self.settings, random.random())
 
     def _finish(self, outcomes: Sequence[Outcome]) -> list[RunId]:
-        return self._wait_for_redis(lambda: self.ledger.finish(self.clock(), outcomes))
+        return self.wait_for_redis(lambda: self.ledger.finish(self.clock(), outcomes))
 
-    def _wait_for_redis(self, step: Callable[[], T]) -> T:
+    def wait_for_redis(self, step: Callable[[], T]) -> T:
         """Repeat a step while Redis is unavailable, for as long as the claims may hold."""
         give_up = self.clock() + LEASE
         while True:
@@ -110,6 +111,18 @@ def log_ended(results: dict[RunId, Result]) -> None:
         log.info("runs.finished", **count)
 
 
-def _log_fields(result: Result) -> dict[str, str]:
-    said = {"status": result.status, "reason": result.reason, "error": result.error}
+def log_ok(runs: int) -> None:
+    """Log a line for the runs of a batch, which ended ok."""
+    if runs:
+        log.info("runs.finished", ok=runs)
+
+
+def _log_fields(result: Result) -> dict[str, Any]:
+    took = None if result.duration is None else round(result.duration, 6)
+    said = {
+        "status": result.status,
+        "reason": result.reason,
+        "error": result.error,
+        "duration": took,
+    }
     return {name: value for name, value in said.items() if value is not None}

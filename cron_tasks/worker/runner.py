@@ -33,6 +33,7 @@ from cron_tasks.runs.pings import write_pings
 from cron_tasks.schedules.catchup import late_reason
 from cron_tasks.settings import Settings
 from cron_tasks.store.leases import keep_calling
+from cron_tasks.telemetry.logs import bind
 from cron_tasks.text.display import printable
 from cron_tasks.worker.conclusions import Concluder, log_ended
 from cron_tasks.worker.delegation import Handed
@@ -127,7 +128,7 @@ class Runner(Concluder):
         quick = job.action.type == "notify"
         if refused is None and not quick and self.service.reason:
             ticks = [(claim.run_id, claim.state)]
-            self._wait_for_redis(lambda: self.ledger.hand_back(self.clock(), ticks))
+            self.wait_for_redis(lambda: self.ledger.hand_back(self.clock(), ticks))
             return None
         if refused is None and not quick:
             self._ping_start(run, started)
@@ -166,7 +167,8 @@ class Runner(Concluder):
             return end_of_stop(why), claim
         # Only now: the outcome of a quick task would come before the run is delegated.
         try:
-            self.send(run.job, action, task_id, Handed(run.run_id, handed.state, started))
+            with bind(job_id=run.job.id, run_id=run.run_id):
+                self.send(run.job, action, task_id, Handed(run.run_id, handed.state, started))
         except Exception as error:
             self.service.check()
             reason = f"its task could not be sent: {describe_error(error, ERROR_SHOWN)}"
@@ -179,6 +181,8 @@ class Runner(Concluder):
     ) -> Outcome:
         """Return the outcome of an attempt. `started` is None if it was not begun."""
         now = self.clock()
+        if started:
+            result.duration = now - started
         by = (
             Attempt(claim.attempt, started, now, self.worker)
             if started
@@ -205,7 +209,9 @@ class Runner(Concluder):
         def give_up(result: Result) -> None:
             self._give_up(holder, lambda: self._conclude_attempt(run, claim, started, result))
 
-        result = Watched(run, holder, started, self.slot, renew, give_up).perform(self.settings)
+        with bind(job_id=run.job.id, run_id=run.run_id):
+            watched = Watched(run, holder, started, self.slot, renew, give_up)
+            result = watched.perform(self.settings)
         self.service.check()
         return result
 

@@ -135,7 +135,8 @@ def test_logs_are_json(service: str) -> None:
 
 def test_valkey_keeps_everything_and_is_reached_by_the_parts_alone() -> None:
     [valkey] = containers("valkey")
-    for name, value in {"appendonly": "yes", "maxmemory-policy": "noeviction"}.items():
+    wanted = {"appendonly": "yes", "maxmemory-policy": "noeviction"}
+    for name, value in {**wanted, "hash-max-listpack-value": "512"}.items():
         assert value in docker("exec", valkey, "valkey-cli", "CONFIG", "GET", name)
     assert docker("port", valkey) == ""
 

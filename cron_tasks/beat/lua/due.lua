@@ -1,9 +1,8 @@
 -- Read a page of entries that are due at `now`, and what beat needs to know with them.
 -- `last_entry` is the last entry of the page before, or '' for the first page. The page is empty
 -- where that entry is gone: where the next page would begin is not known.
--- Returns the entries and their scores in turn, the definition, meta and job of each, the number of
--- edits, the next due time, the next deadline ('inf' for none), whether the registry is complete,
--- and the skips among the due times.
+-- Returns the entries and their scores in turn, the number of edits, the next due time, the next
+-- deadline ('inf' for none), whether the registry is complete, and the skips among the due times.
 --! keys schedule generation deadlines edits sync_entry skips
 --! args now page_size last_entry
 
@@ -27,12 +26,6 @@ local function read_due()
 end
 
 local due = read_due()
-local entries = {}
-for i = 1, #due, 2 do
-    local entry = redis.pcall('HMGET', due[i], 'definition', 'meta', 'job')
-    -- A key that is not a hash is judged like an empty entry: it is broken.
-    entries[#entries + 1] = entry.err and {} or entry
-end
 local edit_count = tonumber(redis.call('GET', edits) or 0) or 0
 -- Without its generation the registry was emptied. Without its own entry a sync would never run.
 local is_complete = redis.call('EXISTS', generation, sync_entry) == 2
@@ -41,5 +34,5 @@ local first_due = due[2]
 local due_skips = first_due and redis.pcall('ZRANGEBYSCORE', skips, first_due, now) or {}
 -- A key of another type must not keep beat from firing.
 if due_skips.err then due_skips = {} end
-return {due, entries, edit_count, next_time(schedule), next_time(deadlines),
+return {due, edit_count, next_time(schedule), next_time(deadlines),
     is_complete and 1 or 0, due_skips}

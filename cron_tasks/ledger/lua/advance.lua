@@ -7,10 +7,12 @@
 --
 -- A run with a limit is expected to have ended by then (tell_late.lua).
 -- `upcoming` is '' for an entry without a further fire time. `flags` are those of its runs.
---! keys leader_lock schedule open deadlines recent edits expected
+--! keys leader_lock schedule open deadlines recent edits fired expected
+--! prefixes job_entry
 --! args token pending_until read_edit history_ttl
---! rows entries(entry score upcoming meta flags run_ids(run_id) limits(run_id limit) unfired(job_id fire_time record skip queue message))
---! uses ledger/state ledger/older ledger/open_pending ledger/record_unfired
+--! rows entries(entry score upcoming meta flags run_ids(run_id) limits(run_id limit) unfired(job_id fire_time record skip queue message counts))
+--! uses ledger/state ledger/older ledger/open_pending ledger/record_unfired ledger/settle_fired
+--! uses store/add_to_counters
 if redis.call('GET', leader_lock) ~= token then
     return redis.error_reply('REFUSED another beat leads')
 end
@@ -21,6 +23,15 @@ for n, entry in entries() do keys[n] = entry end
 local scores = redis.call('ZMSCORE', schedule, unpack(keys))
 local all_exist = redis.call('EXISTS', unpack(keys)) == #keys
 
+-- What batches have fired of these entries counts, too.
+if redis.call('EXISTS', fired) == 1 then
+    local job_ids = {}
+    for n, entry in ipairs(keys) do job_ids[n] = string.sub(entry, #job_entry_prefix + 1) end
+    for n, last in ipairs(redis.call('HMGET', fired, unpack(job_ids))) do
+        if last then settle_fired(job_ids[n], keys[n]) end
+    end
+end
+
 -- Return whether an entry is still as beat has read it.
 local function is_current(n, entry, score)
     if not scores[n] or tonumber(scores[n]) ~= tonumber(score) then return false end
@@ -28,7 +39,7 @@ local function is_current(n, entry, score)
     return not is_edited or tonumber(redis.call('HGET', entry, 'edit') or 0) <= read
 end
 
-local moved, finished, records, refused = {}, {}, {}, {}
+local moved, finished, records, refused, counted = {}, {}, {}, {}, {}
 local opened, states, predecessors, expectations = {}, {}, {}, {}
 local plain = write_state(PENDING, 1, '', '')
 for n, entry, score, upcoming, meta, flags, run_ids, limits, unfired in entries() do
@@ -39,22 +50,23 @@ for n, entry, score, upcoming, meta, flags, run_ids, limits, unfired in entries(
             local size = #moved
             moved[size + 1], moved[size + 2] = upcoming, entry
         end
-        local fired = redis.call('HGET', entry, 'fired') or ''
+        local last = redis.call('HGET', entry, 'fired') or ''
         local state = flags == '' and plain or write_state(PENDING, 1, flags, '')
         for _, run_id in each_run_ids(run_ids) do
-            if fired == '' or older(fired, run_id) then
+            if last == '' or older(last, run_id) then
                 local size = #opened + 1
-                opened[size], states[size], predecessors[size] = run_id, state, fired
-                fired = run_id
+                opened[size], states[size], predecessors[size] = run_id, state, last
+                last = run_id
             else
                 refused[#refused + 1] = run_id
             end
         end
-        redis.call('HSET', entry, 'meta', meta, 'fired', fired)
+        redis.call('HSET', entry, 'meta', meta, 'fired', last)
         for _, run_id, limit in each_limits(limits) do expectations[run_id] = limit end
-        for _, job_id, fire_time, record, skip, queue, message in each_unfired(unfired) do
+        for _, job_id, fire_time, record, skip, queue, message, counts in each_unfired(unfired) do
             record_unfired(job_id, fire_time, record, skip, queue, message)
             records[#records + 1] = record
+            counted[counts] = (counted[counts] or 0) + 1
         end
     else
         for _, run_id in each_run_ids(run_ids) do refused[#refused + 1] = run_id end
@@ -73,4 +85,5 @@ for first = 1, #opened, 1000 do
 end
 for _, run_id in ipairs(refused) do expectations[run_id] = nil end
 for run_id, limit in pairs(expectations) do redis.call('ZADD', expected, limit, run_id) end
+add_to_counters(counted)
 return refused

@@ -5,13 +5,14 @@
 -- must not be followed by another, each with the reason. Both changed nothing.
 --
 -- `at` is when the next attempt is due, or the fire time of a run that ended. For `day` and `tally`
--- see account_for. `suppressed` is '' unless the notification of this end was too old. `reporting`
--- is '' unless the REST service wants reports.
+-- see account_for. `suppressed` is '' unless the notification of this end was too old. `counted_as`
+-- is the line of `counts` that it adds to the counters: most runs have the same one. `reporting` is ''
+-- unless the REST service wants reports.
 --! keys open failed failing untold going stop reports wake pings
 --! prefixes job_entry history count
---! args now history_runs history_ttl account_ttl reporting
---! rows outcomes(run_id job_id held record status at day tally suppressed messages(queue payload condition) heartbeats(ping))
---! uses store/prepend store/notify store/wake ledger/state ledger/count_failures ledger/is_wanted ledger/schedule_retry ledger/why_not_again ledger/account_for ledger/release ledger/close
+--! args now history_runs history_ttl account_ttl reporting counts
+--! rows outcomes(run_id job_id held record status at day tally suppressed counted_as messages(queue payload condition) heartbeats(ping))
+--! uses store/prepend store/notify store/wake store/add_to_counters ledger/state ledger/count_failures ledger/is_wanted ledger/schedule_retry ledger/why_not_again ledger/account_for ledger/release ledger/close
 local run_ids, entries = {}, {}
 for n, run_id, job_id in outcomes() do
     run_ids[n], entries[n] = run_id, job_entry_prefix .. job_id
@@ -26,7 +27,7 @@ local any_going = redis.call('EXISTS', going, stop) > 0
 local most_kept = tonumber(history_runs)
 local queues, days, reported = {}, {}, {}
 local closed, records, failures = {}, {}, {}
-local refused, not_again = {}, {}
+local refused, not_again, counted = {}, {}, {}
 local is_wake_due = false
 
 -- Return whether the earlier outcome of a run stands although it was run again and skipped: that
@@ -57,7 +58,7 @@ local function collect_messages(messages, failures_in_a_row)
     end
 end
 
-for n, run_id, job_id, held, record, status, at, day, tally, suppressed, messages, heartbeats in outcomes() do
+for n, run_id, job_id, held, record, status, at, day, tally, suppressed, counted_as, messages, heartbeats in outcomes() do
     local reason = nil
     if open_states[n] == held and status == 'retry' then
         reason = why_not_again(run_id, held, entries[n])
@@ -75,6 +76,7 @@ for n, run_id, job_id, held, record, status, at, day, tally, suppressed, message
         end
         collect_messages(messages, failures_in_a_row)
         keep_pings(heartbeats)
+        counted[counted_as] = (counted[counted_as] or 0) + 1
         if status == 'retry' then
             schedule_retry(run_id, held, record, at)
             is_wake_due = true
@@ -101,6 +103,7 @@ for n, run_id, job_id, held, record, status, at, day, tally, suppressed, message
     end
 end
 notify(queues)
+add_lines_to_counters(counts, counted)
 for day in pairs(days) do redis.call('EXPIRE', count_prefix .. day, account_ttl) end
 if is_wake_due then wake_beat(wake) end
 if #reported > 0 then redis.call('ZADD', reports, unpack(reported)) end

@@ -1,14 +1,14 @@
 -- List the fire times that an edit, a pause or a removal overtook like others that were missed, and
 -- notify of them. The script of the change has accounted for them with `line`. `record`, which has
--- their end, takes its place.
+-- their end, takes its place. The change has counted the first one, and `counts` are the others.
 -- Returns how many rows were listed. A row that was listed before changes nothing.
 --! keys recent undeliverable dropped
 --! prefixes job_entry history account
 --! args now history_runs history_ttl account_ttl stream notify_max
---! rows stretches(job_id first line record queue message)
---! uses store/prepend store/notify store/account
-local queues, listed = {}, 0
-for _, job_id, first, line, record, queue, message in stretches() do
+--! rows stretches(job_id first line record queue message counts)
+--! uses store/prepend store/notify store/account store/add_to_counters
+local queues, counted, listed = {}, {}, 0
+for _, job_id, first, line, record, queue, message, counts in stretches() do
     local key = account_prefix .. job_id
     if redis.call('ZREM', key, line) == 1 then
         account(key, first, record, tonumber(account_ttl), now)
@@ -21,8 +21,10 @@ for _, job_id, first, line, record, queue, message in stretches() do
             queues[queue] = queues[queue] or {}
             table.insert(queues[queue], message)
         end
+        counted[counts] = (counted[counts] or 0) + 1
         listed = listed + 1
     end
 end
 notify(queues)
+add_to_counters(counted)
 return listed

@@ -1,7 +1,8 @@
--- Look at open runs whose deadline has passed, the longest overdue first.
+-- Look at open runs whose deadline has passed, the longest overdue first. Runs in batches are left
+-- out (overdue_batches.lua).
 -- Returns rows of run id, state, the job's document, its failed attempts as JSON and why it should
 -- end, each '' for none.
---! keys deadlines open stop attempts
+--! keys deadlines open stop attempts batches
 --! prefixes job_entry
 --! args now most
 --! uses ledger/state
@@ -18,7 +19,7 @@ for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', now, 'LIM
         local reason = redis.call('HGET', stop, run_id) or paused or ''
         local failed = redis.call('HGET', attempts, run_id) or ''
         rows[#rows + 1] = {run_id, state, job[1] or '', failed, reason}
-    else
+    elseif redis.call('HEXISTS', batches, run_id) == 0 then
         -- The deadline of a run that has ended is left over from a loss of data.
         redis.call('ZREM', deadlines, run_id)
     end

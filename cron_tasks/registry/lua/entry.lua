@@ -2,14 +2,15 @@
 -- Times are seconds since the epoch.
 --! keys schedule
 --! args now
---! uses registry/parse_last_run
+--! uses registry/parse_last_run ledger/settle_fired
 local clock = tonumber(now)
 -- Times in JSON have microseconds, and pass through floating point.
 local microsecond = 0.000001
 
 -- Return the fields of an entry by name, each false where it is missing.
 -- A key that is not a hash has no fields, and `is_broken`.
-local function read_entry(key)
+local function read_entry(job_id, key)
+    settle_fired(job_id, key)
     local fields = redis.pcall('HMGET', key, 'definition', 'since', 'paused', 'meta', 'ticked')
     if fields.err then return {is_broken = true} end
     local definition, since, paused, meta, ticked = unpack(fields, 1, 5)

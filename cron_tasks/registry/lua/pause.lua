@@ -4,7 +4,7 @@
 --! args job_id pause
 --! uses registry/supersede registry/count_edit registry/note_change
 local key = job_entry_prefix .. job_id
-local entry = read_entry(key)
+local entry = read_entry(job_id, key)
 if not entry.definition then return 0 end
 if not entry.paused then
     -- A pause changes when the job fires, like an edit.
@@ -13,6 +13,7 @@ if not entry.paused then
     store_since(key, from, last_tick(key, entry))
     redis.call('ZREM', schedule, key)
 end
-redis.call('HSET', key, 'paused', pause)
-note_change(job_id, 'paused', count_edit())
+local edit = count_edit()
+redis.call('HSET', key, 'paused', pause, 'edit', edit)
+note_change(job_id, 'paused', edit)
 return overtaken

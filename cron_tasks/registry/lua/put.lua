@@ -55,7 +55,7 @@ end
 local fingerprints, due, ended, written, stale = {}, {}, {}, {}, {}
 for n, job_id, fingerprint, definition, document, upcoming, nominal, after in listed() do
     local key = keys[n]
-    local entry = none_exists and nothing or read_entry(key)
+    local entry = none_exists and nothing or read_entry(job_id, key)
     if entry.is_broken then redis.call('DEL', key) end
     local has_new_timing = changes_timing(entry, definition)
     local is_scheduled = not has_new_timing and redis.call('ZSCORE', schedule, key)

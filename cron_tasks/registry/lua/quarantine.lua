@@ -1,9 +1,10 @@
 -- Take a broken entry out of the schedule, and account for its ticks from now on as missed.
--- `job_id` is '' for an entry that does not belong to a job.
+-- `job_id` is '' for an entry that does not belong to a job. `counts` is what its first tick adds to
+-- the counters.
 --! keys schedule set_aside jobs source
 --! prefixes account
---! args key reason job_id audit_ttl
---! uses registry/count_edit registry/note_change
+--! args key reason job_id audit_ttl counts
+--! uses registry/count_edit registry/note_change store/add_to_counters
 redis.call('HSET', set_aside, key, reason)
 local due = redis.call('ZSCORE', schedule, key)
 redis.call('ZREM', schedule, key)
@@ -12,6 +13,7 @@ if job_id ~= '' then
         local line = '{"from": ' .. due .. ', "status": "missed", "reason": "set_aside"}'
         redis.call('ZADD', account_prefix .. job_id, due, line)
         redis.call('EXPIRE', account_prefix .. job_id, audit_ttl)
+        add_to_counters({[counts] = 1})
     end
     -- Without a fingerprint, and with a doubt about the registry, the next sync reads the list and
     -- writes the job again, or removes it. A sync that runs now may have looked at it before.

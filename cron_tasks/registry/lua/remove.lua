@@ -11,7 +11,7 @@ if refusal then return refusal end
 local edit = count_edit()
 for _, job_id in gone() do
     local key = job_entry_prefix .. job_id
-    local entry = read_entry(key)
+    local entry = read_entry(job_id, key)
     local from = effective_from(settled_until(entry))
     supersede(job_id, entry, from)
     redis.call('ZADD', removed, from, job_id)

@@ -1,18 +1,22 @@
 -- Store a version of a job that a change replaces, and account for the ticks that it overtakes.
--- `overtaken_tail` is how the record of overtaken ticks ends, as JSON after its `from`.
+-- `overtaken_tail` is how the record of overtaken ticks ends, as JSON after its `from`. The first of
+-- the ticks adds `overtaken_counts` to the counters, one that was to be skipped `skip_counts`.
 --! keys schedule skips
 --! prefixes job_entry versions account
---! args now audit_ttl overtaken_tail
---! uses registry/entry registry/trim_versions store/account
+--! args now audit_ttl overtaken_tail overtaken_counts skip_counts
+--! uses registry/entry registry/trim_versions store/account store/add_to_counters
 
 -- All times are seconds since the epoch, as text.
 
 -- The ticks that the changes of this call overtake: for each job its id, the first tick, until when
--- they were due, its document, and their record in the account. The caller lists them as missed.
+-- they were due, its document, their record in the account, and how many of them are counted. The
+-- caller lists them as missed, and counts the others.
 local overtaken = {}
 
--- Account for the ticks of a job that were to be skipped, and that the change overtakes.
+-- Account for the ticks of a job that were to be skipped, and that the change overtakes. Return how
+-- many these are, and whether the first tick is one of them.
 local function account_skips(job_id, from, to)
+    local skipped, is_first_skipped = 0, false
     for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', skips, from, to)) do
         if string.match(run_id, '^(.*)@') == job_id then
             local record = '{"run_id":' .. cjson.encode(run_id) .. ',"status":"skipped",'
@@ -21,8 +25,12 @@ local function account_skips(job_id, from, to)
             local fire_time = redis.call('ZSCORE', skips, run_id)
             account(account_prefix .. job_id, fire_time, record, tonumber(audit_ttl), now)
             redis.call('ZREM', skips, run_id)
+            skipped = skipped + 1
+            is_first_skipped = is_first_skipped or tonumber(fire_time) == tonumber(from)
         end
     end
+    add_to_counters({[skip_counts] = skipped})
+    return skipped, is_first_skipped
 end
 
 -- Store what counted until `to`: the audit expects ticks by it.
@@ -49,7 +57,11 @@ local function supersede(job_id, entry, to)
         local record = '{"from": ' .. due .. ', ' .. overtaken_tail
         account(account_prefix .. job_id, due, record, tonumber(audit_ttl), now)
         local document = redis.call('HGET', key, 'job') or ''
-        overtaken[#overtaken + 1] = {job_id, due, to, document, record}
-        account_skips(job_id, due, to)
+        local counted, is_first_skipped = account_skips(job_id, due, to)
+        if not is_first_skipped then
+            add_to_counters({[overtaken_counts] = 1})
+            counted = counted + 1
+        end
+        overtaken[#overtaken + 1] = {job_id, due, to, document, record, tostring(counted)}
     end
 end

@@ -4,10 +4,12 @@
 --! keys jobs schedule set_aside
 --! prefixes job_entry
 --! args cursor count
+--! uses ledger/settle_fired
 
 -- Return the row of a job that should be scheduled, or nil.
 local function lacking_job(job_id, key)
     if redis.call('HEXISTS', set_aside, key) == 1 then return nil end
+    settle_fired(job_id, key)
     local fields = redis.pcall('HMGET', key, 'definition', 'meta', 'since', 'edit', 'paused')
     -- A key that is not a hash is listed like an empty entry: Python finds it unreadable.
     if fields.err then fields = {} end

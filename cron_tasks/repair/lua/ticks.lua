@@ -1,7 +1,8 @@
--- Look at a page of open runs for those without a deadline, which nobody would look after.
+-- Look at a page of open runs for those without a deadline, which nobody would look after. All open
+-- batches belong to the first page.
 -- With `mend` they get one, as if they had come into their state now.
 -- Returns the next cursor and how many there are.
---! keys open deadlines
+--! keys open deadlines batches
 --! prefixes job_entry
 --! args cursor count mend now patience lease default_timeout
 
@@ -26,6 +27,12 @@ for n = 1, #page, 2 do
     if not redis.call('ZSCORE', deadlines, run_id) then
         untimed = untimed + 1
         if mend ~= '' then redis.call('ZADD', deadlines, deadline_of(run_id, state), run_id) end
+    end
+end
+for _, batch in ipairs(cursor == '0' and redis.call('HKEYS', batches) or {}) do
+    if not redis.call('ZSCORE', deadlines, batch) then
+        untimed = untimed + 1
+        if mend ~= '' then redis.call('ZADD', deadlines, now + patience, batch) end
     end
 end
 return {next_cursor, untimed}

@@ -1,6 +1,6 @@
 -- Put notifications into their queues: `queues` is a table of lists of payloads by queue.
--- A queue holds at most `notify_max`. The oldest are dropped beyond that, and counted.
---! keys undeliverable dropped
+-- A queue holds at most `notify_max`. The oldest are dropped beyond that. All are counted.
+--! keys undeliverable dropped metrics
 --! args stream notify_max
 --! uses store/prepend
 
@@ -31,6 +31,7 @@ local function notify(queues)
                 prepend(undeliverable, 1000, 604800, queue .. ' ' .. payload)
             end
         else
+            redis.pcall('HINCRBY', metrics, 'notifications_total|' .. queue, #payloads)
             local over = bound_queue(queue, reply)
             if over > 0 then redis.call('HINCRBY', dropped, queue, over) end
         end

@@ -1,0 +1,136 @@
+"""Knows plain jobs from one tick to the next, so that beat reads only what was edited since.
+
+While the registry's number of edits stands still, nothing is read of a known job. What beat knows
+is only a proposal: `advance_batch` ignores entries that were edited, moved or removed since.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from redis import Redis
+
+from cron_tasks.beat.plain import is_on_time, is_plain
+from cron_tasks.beat.rows import Row, parse_definition, parse_object, read_rows
+from cron_tasks.ledger.batch import Departure
+from cron_tasks.schedules import Schedule
+from cron_tasks.schedules.catchup import next_fire_time
+from cron_tasks.store import keys
+
+#: Most jobs that are known. Each takes about 300 bytes.
+MOST = 200_000
+#: So many ticks of one time, or fewer, go as single runs, so that Flower shows each of them.
+FEW = 10
+
+
+@dataclass(slots=True)
+class KnownJob:
+    """A plain job as of the registry's edit `seen`. Its own last edit was `edit`."""
+
+    job_id: str
+    schedule: Schedule
+    options: Mapping[str, Any]
+    #: The options as a value that can be a key.
+    route: tuple[Any, ...]
+    edit: str
+    seen: int
+
+
+class KnownJobs:
+    """The plain jobs that were due lately, by the keys of their entries."""
+
+    def __init__(self, grace: float) -> None:
+        self._grace = grace
+        self._jobs: dict[str, KnownJob] = {}
+        self._edits = 0
+
+    def depart(
+        self, redis: Redis, due: Mapping[str, str], edits: int, now: float, others: Iterable[str]
+    ) -> tuple[list[Departure], list[Row]]:
+        """Split due entries into plain ticks, and rows that have to be judged by themselves.
+
+        `due` are entries with their scores, `edits` is the number of edits of the registry when
+        they were read, and `others` are ids of jobs whose ticks are not plain this time.
+        """
+        if edits < self._edits:
+            # Redis lost its newest writes, so the same number will stand for another edit.
+            self._jobs.clear()
+        self._edits = edits
+        read = self._look_up(redis, due, edits)
+        departures, left = self._group(due, now, set(others)), set(due)
+        for departure in departures:
+            for job_ids in departure.moves.values():
+                left.difference_update(map(keys.entry_key, job_ids))
+        unread = {key: due[key] for key in due if key in left and key not in read}
+        read |= {row.key: row for row in read_rows(redis, unread)}
+        return departures, [read[key] for key in due if key in left]
+
+    def forget(self, job_ids: Iterable[str]) -> None:
+        """Read these jobs the next time."""
+        for job_id in job_ids:
+            self._jobs.pop(keys.entry_key(job_id), None)
+
+    def _look_up(self, redis: Redis, due: Mapping[str, str], edits: int) -> dict[str, Row]:
+        """Make all plain jobs among the entries known. Return the rows that were read for it."""
+        asked = {}
+        for key, score in due.items():
+            known = self._jobs.get(key)
+            if known is None or known.seen != edits:
+                asked[key] = score
+        read: dict[str, Row] = {}
+        edit_of = {key: known.edit for key in asked if (known := self._jobs.get(key))}
+        for row in read_rows(redis, asked, edit_of):
+            if row.is_unchanged:
+                self._jobs[row.key].seen = edits
+            else:
+                read[row.key] = row
+                self._learn(row, edits)
+        return read
+
+    def _learn(self, row: Row, edits: int) -> None:
+        """Know the job of a row if it is plain. A row that is broken is judged by itself."""
+        self._jobs.pop(row.key, None)
+        if row.job_id is None or not row.edit:
+            return
+        try:
+            row.key.encode()  # as in judge_row
+            if not is_plain(parse_object(row.job, "job")):
+                return
+            schedule, options = parse_definition(row.definition)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return
+        route = tuple(options.items())
+        self._jobs[row.key] = KnownJob(row.job_id, schedule, options, route, row.edit, edits)
+        if len(self._jobs) > MOST:
+            del self._jobs[next(iter(self._jobs))]
+
+    def _group(self, due: Mapping[str, str], now: float, others: set[str]) -> list[Departure]:
+        """Return the plain ticks by their time and the options of their message."""
+        groups: dict[tuple[str, tuple[Any, ...]], list[KnownJob]] = defaultdict(list)
+        for key, score in due.items():
+            if (known := self._jobs.get(key)) and known.job_id not in others:
+                groups[score, known.route].append(known)
+        return [
+            self._make_departure(score, jobs)
+            for (score, _), jobs in groups.items()
+            if len(jobs) > FEW and is_on_time(float(score), now, self._grace)
+        ]
+
+    def _make_departure(self, score: str, jobs: list[KnownJob]) -> Departure:
+        when = float(score)
+        # Many jobs share a schedule, which is then the same object.
+        upcoming: dict[int, str] = {}
+        moves: dict[str, list[str]] = defaultdict(list)
+        for known in jobs:
+            schedule = known.schedule
+            following = upcoming.get(id(schedule))
+            if following is None:
+                try:
+                    found = next_fire_time(schedule, when)
+                except ValueError:
+                    self.forget([known.job_id])
+                    continue  # Judged by itself, the entry is found to be broken.
+                following = upcoming[id(schedule)] = "" if found is None else repr(found)
+            moves[following].append(known.job_id)
+        return Departure(score, moves, jobs[0].options)

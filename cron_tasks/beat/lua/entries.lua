@@ -1,0 +1,21 @@
+-- Read the entries of jobs that are due.
+-- `edit` is the number of the last edit that beat knows of an entry, '' for none. Returns for each
+-- entry 0 where it has that number, else its definition, meta, job and edit.
+--! prefixes job_entry
+--! rows entries(entry edit)
+--! uses ledger/settle_fired
+local found = {}
+for n, entry, edit in entries() do
+    local known = edit ~= '' and redis.pcall('HGET', entry, 'edit')
+    if known and known == edit then
+        found[n] = 0
+    else
+        if string.sub(entry, 1, #job_entry_prefix) == job_entry_prefix then
+            settle_fired(string.sub(entry, #job_entry_prefix + 1), entry)
+        end
+        local fields = redis.pcall('HMGET', entry, 'definition', 'meta', 'job', 'edit')
+        -- A key that is not a hash is judged like an empty entry: it is broken.
+        found[n] = fields.err and {} or fields
+    end
+end
+return found

@@ -1,0 +1,88 @@
+"""Due entries as stored, and how their parts are parsed."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, cast
+
+import orjson
+from redis import Redis
+
+from cron_tasks.registry import entries
+from cron_tasks.schedules import Schedule
+from cron_tasks.store import keys
+from cron_tasks.store.paging import pages
+from cron_tasks.store.scripts import Script, script
+
+_OPTIONS = {"queue": str, "priority": int}
+_read: Script[list[Any]] = script("beat/entries")
+
+
+@dataclass(slots=True)
+class Row:
+    """A due entry as stored. The score is text, exactly as Redis has it.
+
+    `edit` is the number of its last edit. If it `is_unchanged` since the edit that the reader knew,
+    the rest of it was not read.
+    """
+
+    key: str
+    score: str
+    definition: str | None
+    meta: str | None
+    job: str | None
+    edit: str | None = None
+    is_unchanged: bool = False
+
+    @property
+    def job_id(self) -> str | None:
+        return keys.job_id_of(self.key)
+
+
+def read_rows(
+    redis: Redis, due: Mapping[str, str], known: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Row]:
+    """Yield the entries of `due`, which has their scores. `known` has edits that are known."""
+    for page in pages(due.items()):
+        # A key that somebody else wrote may be no UTF-8.
+        asked = [(key.encode(errors="surrogateescape"), known.get(key, "")) for key, _ in page]
+        found = _read(redis, entries=asked)
+        for (key, score), fields in zip(page, found, strict=True):
+            if fields == 0:
+                yield Row(key, score, None, None, None, known[key], is_unchanged=True)
+            else:
+                yield Row(key, score, *(fields or (None, None, None, None)))
+
+
+def parse_object(text: str | None, field: str) -> dict[str, Any]:
+    """Parse the JSON object in a field of an entry. Raises ValueError."""
+    value = orjson.loads(text or "null")
+    if not isinstance(value, dict):
+        raise ValueError(f"its field {field} holds no JSON object")  # noqa: TRY004
+    return value
+
+
+def parse_definition(definition: str | None) -> tuple[Schedule, dict[str, Any]]:
+    """Return the schedule and the options of a definition. Raises ValueError.
+
+    Many jobs share what follows their options, so it is parsed once. What precedes it is about
+    this job alone.
+    """
+    return _parse_tail("{" + "".join((definition or "").partition('"options": ')[1:]))
+
+
+@lru_cache(maxsize=16384)
+def _parse_tail(definition: str) -> tuple[Schedule, dict[str, Any]]:
+    fields = parse_object(definition, "definition")
+    return entries.read_schedule(fields), _check_options(fields.get("options") or {})
+
+
+def _check_options(options: Any) -> dict[str, Any]:
+    """Return the options of an entry's message. Raises ValueError for any that we do not write."""
+    known = isinstance(options, dict) and all(
+        isinstance(value, _OPTIONS.get(name, ())) for name, value in options.items()
+    )
+    if not known:
+        raise ValueError("its options are not a `queue` and a `priority`")
+    return cast("dict[str, Any]", options)

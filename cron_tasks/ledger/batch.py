@@ -1,0 +1,117 @@
+"""A batch: runs of plain jobs with one fire time, which the ledger opens and ends together. Pure.
+
+It is one record in the ledger, and its id is "<moment>#<random>" (in Lua: lua/batch.lua). A member
+that is no longer plain leaves it and becomes a pending run like any other. The last function reads
+the short record that each run of a batch leaves in the history.
+"""
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.schedules.iso8601 import iso_utc
+
+#: The state that a reader of open runs finds for a member of a batch: its first attempt is pending.
+STATE = "p|1||"
+
+
+@dataclass(slots=True)
+class Departure:
+    """Plain jobs that are due at one time, as beat has judged them: what `advance_batch` takes.
+
+    `score` is that time exactly as Redis has it. `moves` are the ids of the jobs by their next due
+    time ("" for none), and `options` those of the batch's message.
+    """
+
+    score: str
+    moves: Mapping[str, Sequence[str]]
+    options: Mapping[str, Any]
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.moves.values()))
+
+    def split(self, size: int) -> "Iterator[Departure]":
+        """Yield departures of at most `size` jobs each."""
+        moves, room = dict[str, Sequence[str]](), size
+        for upcoming, job_ids in self.moves.items():
+            first = 0
+            while first < len(job_ids):
+                moves[upcoming] = part = job_ids[first : first + room]
+                first, room = first + len(part), room - len(part)
+                if room == 0:
+                    yield Departure(self.score, moves, self.options)
+                    moves, room = {}, size
+        if moves:
+            yield Departure(self.score, moves, self.options)
+
+    def make_id(self) -> str:
+        """Return a new id for a batch of this time."""
+        return f"{iso_utc(float(self.score))}#{secrets.token_hex(8)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """An open batch. `edits` is the edit of the registry that its jobs were judged at.
+
+    `seen` is the first line of its record, which names what can change: as long as it is the same,
+    the batch has the same members. `queue` is that of its message (None: the default one).
+    """
+
+    id: str
+    seen: str
+    edits: int
+    fire_time: float
+    queue: str | None
+    job_ids: Sequence[str]
+
+    @classmethod
+    def parse(cls, batch_id: str, record: str) -> "Batch":
+        seen, _, job_ids = record.partition("\n")
+        _, edits, fire_time, queue = seen.split(" ")
+        found = float(fire_time)
+        return cls(batch_id, seen, int(edits), found, queue or None, orjson.loads(job_ids))
+
+    @property
+    def run_ids(self) -> list[RunId]:
+        return [RunId(job_id, self.fire_time) for job_id in self.job_ids]
+
+
+def write_line(fire_time: float, started_at: float, finished_at: float, worker: str) -> bytes:
+    """Write the short record of all runs of a batch. They ended ok at the first attempt."""
+    return orjson.dumps([iso_utc(fire_time), started_at, finished_at, worker])
+
+
+def read_line(line: str, job_id: str = "") -> str:
+    """Return the whole record of a line of the history, or of the newest runs of all jobs.
+
+    A short record does not name its job. In the history that is `job_id`, and in the list of all
+    jobs its id follows on a line of its own. Any other line is a whole record.
+    """
+    if not line.startswith('["'):
+        return line
+    short, _, own_job = line.partition("\n")
+    moment, started_at, finished_at, worker = _read_short(short)
+    record = {
+        "run_id": f"{own_job or job_id}@{moment}",
+        "scheduled_for": moment,
+        "status": "ok",
+        "reason": None,
+        "attempt": 1,
+        "started_at": started_at,
+        "finished_at": finished_at,
+        "worker": worker,
+        "error": None,
+    }
+    return orjson.dumps(record).decode()
+
+
+@lru_cache(maxsize=1024)
+def _read_short(short: str) -> tuple[Any, ...]:
+    """Parse a short record. It is kept, since all runs of a batch have the same."""
+    return tuple(orjson.loads(short))

@@ -1,0 +1,153 @@
+"""The steps of the ledger that concern batches (batch.py)."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, cast
+
+from redis import Redis
+
+from cron_tasks.errors import WriteRefused
+from cron_tasks.ledger import steps
+from cron_tasks.ledger.batch import STATE, Batch, Departure
+from cron_tasks.ledger.counting import count_end, count_told
+from cron_tasks.ledger.day_count import count_one
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import State
+from cron_tasks.schedules.durations import DAY
+from cron_tasks.settings import Settings
+from cron_tasks.store import keys
+
+#: Seconds after which beat looks after a pending run, or a batch, that no worker has taken.
+PATIENCE = 5.0
+
+
+class LockLost(Exception):
+    """Another beat leads by now. Nothing was changed."""
+
+
+class Batches:
+    """The batches in one Redis."""
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self.redis = redis
+        # A day more than is audited, since counts are kept by the day.
+        self.audited = int((settings.audit_days + 1) * DAY)
+        # The settings that scripts need which write outcomes.
+        self._kept = {
+            "history_runs": settings.history_runs,
+            "history_ttl": int(settings.history_days * DAY),
+            "account_ttl": self.audited,
+        }
+        self._queues = {
+            "stream": settings.notify_transport == "stream",
+            "notify_max": settings.notify_max,
+        }
+        self._reporting = bool(settings.rest_report_path)
+
+    def advance_batch(
+        self, token: str, now: float, batch_id: str, due: Departure, edits: int
+    ) -> list[str]:
+        """Move entries to their next fire time, and open their runs as one batch.
+
+        Returns the ids of the jobs that have no run in it, as `advance` does. A call takes at most
+        2,000 entries. Raises LockLost if `token` does not hold the leader's lock.
+        """
+        try:
+            return steps.advance_batch(
+                self.redis,
+                token=token,
+                pending_until=now + PATIENCE,
+                read_edit=edits,
+                batch=batch_id,
+                score=due.score,
+                moment=batch_id.partition("#")[0],
+                queue=due.options.get("queue", ""),
+                moves=[
+                    (upcoming, [(each,) for each in ids]) for upcoming, ids in due.moves.items()
+                ],
+            )
+        except WriteRefused:
+            raise LockLost from None
+
+    def read_batch(self, batch_id: str) -> tuple[Batch, int] | None:
+        """Return an open batch, and the registry's edit by now. None if it is not open any more."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            pipe.hget(keys.BATCHES, batch_id)
+            pipe.get(keys.EDITS)
+            record, edits = pipe.execute()
+        return None if record is None else (Batch.parse(batch_id, record), int(edits or 0))
+
+    def conclude(
+        self,
+        batch: Batch,
+        edits: int,
+        started: float,
+        now: float,
+        line: bytes,
+        told: Mapping[str, Sequence[tuple[str, bytes]]],
+    ) -> list[RunId] | None:
+        """End all runs of a batch as ok, and write history, account and notifications.
+
+        They began at `started` and ended `now`.
+
+        `line` is the record of each (batch.py). `told` has, by queue, each job with its message, as
+        jobs were at the registry's edit `edits`. For runs without a message the queue is "".
+        Returns the runs that are pending by themselves from now on, since their job was edited,
+        paused or removed, or failed before. Returns None, and changes nothing, if the batch is not
+        open any more, or has lost members.
+        """
+        lag, took = int((started - batch.fire_time) * 1000), int((now - started) * 1000)
+        left = steps.conclude(
+            self.redis,
+            batch=batch.id,
+            seen=batch.seen,
+            read_edit=edits,
+            now=now,
+            day=int(batch.fire_time // DAY),
+            tally=count_one(batch.fire_time),
+            line=line,
+            counts=count_end("ok", None, "notify", lag, took, attempted=True),
+            told_counts=count_told(int((now - batch.fire_time) * 1000)),
+            reporting=self._reporting,
+            queues=told.items(),
+            **self._kept,
+            **self._queues,
+        )
+        return None if isinstance(left, int) else [RunId.stored(each) for each in left]
+
+    def overdue_batches(self, now: float) -> list[Batch]:
+        """Return the open batches whose deadline has passed."""
+        return [Batch.parse(*row) for row in steps.overdue_batches(self.redis, now=now)]
+
+    def wait_for(self, batch: Batch, now: float) -> None:
+        """Look after a batch later, since its message still waits for a worker."""
+        self.redis.zadd(keys.DEADLINES, {batch.id: now + PATIENCE}, xx=True)
+
+    def take_out(self, run_ids: Collection[str]) -> None:
+        """Make those of the runs that are in a batch pending by themselves.
+
+        Beat looks after them at once.
+        """
+        if run_ids and self.redis.exists(keys.BATCHES):
+            parts = (run_id.rpartition("@") for run_id in run_ids)
+            runs = [(moment, job_id) for job_id, _, moment in parts]
+            steps.take_out(self.redis, now=0, runs=runs)
+
+
+def read_batched(redis: Redis, job_id: str | None = None) -> dict[RunId, State]:
+    """Return the runs that are in a batch, of one job or of all, each with its state.
+
+    Runs only ever go from a batch to the other open runs. So whoever reads both reads this first.
+    """
+    return parse_batched(redis.hgetall(keys.BATCHES), job_id)
+
+
+def parse_batched(records: Any, job_id: str | None = None) -> dict[RunId, State]:
+    """Return the runs of batches as stored (`cron_tasks:batches`), each with its state."""
+    found: dict[RunId, State] = {}
+    for batch_id, record in cast("dict[str, str]", records).items():
+        batch = Batch.parse(batch_id, record)
+        if job_id is None:
+            found |= dict.fromkeys(batch.run_ids, State.parse(STATE))
+        elif job_id in batch.job_ids:
+            found[RunId(job_id, batch.fire_time)] = State.parse(STATE)
+    return found

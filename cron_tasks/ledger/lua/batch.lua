@@ -1,0 +1,26 @@
+-- The record of a batch: "<members> <edit> <fire time> <queue>", a newline, and the ids of its jobs
+-- as a JSON list. The id of a batch is "<moment>#<random>". ledger/batch.py reads the same.
+-- A batch is changed only by members that leave it, so its first line says which members it has.
+--! keys batches deadlines
+
+-- Return the moment at which the runs of a batch are due, as run ids spell it.
+local function moment_of(batch)
+    return string.match(batch, '^([^#]*)#')
+end
+
+-- Return the first line of a record without its number of members, and the ids of its jobs.
+local function read_batch(record)
+    local rest, members = string.match(record, '^%d+ ([^\n]*)\n(.*)$')
+    return rest, cjson.decode(members)
+end
+
+-- Store a batch. Without members it is gone, and so is its deadline.
+local function write_batch(batch, rest, job_ids)
+    if #job_ids == 0 then
+        redis.call('HDEL', batches, batch)
+        redis.call('ZREM', deadlines, batch)
+    else
+        local record = #job_ids .. ' ' .. rest .. '\n' .. cjson.encode(job_ids)
+        redis.call('HSET', batches, batch, record)
+    end
+end

@@ -1,0 +1,81 @@
+-- End the runs of a batch as ok, and write history, account and notifications, all in one step.
+-- It does what `finish` does for runs that had no other state than pending.
+--
+-- Returns 0 where the batch is not the one that was `seen`, which is the first line of its record:
+-- it was concluded, or members left it. Otherwise returns the run ids of the members that leave it
+-- only now, since their job was edited, paused or removed, or failed before.
+--
+-- `read_edit` is the registry's edit for which the messages were written. `line` is the short record
+-- of each run, `tally` what each adds to the count of `day`. Of the runs of a row, `queue` is that of
+-- their messages, '' for none. Each run that ends adds `counts` to the counters, and each that has a
+-- message `told_counts`.
+--! keys batches open recent failing untold edits reports
+--! prefixes job_entry history count
+--! args batch seen read_edit now day tally line counts told_counts history_runs history_ttl account_ttl reporting
+--! rows queues(queue told(job_id payload))
+--! uses store/prepend store/notify ledger/batch ledger/leave store/add_to_counters
+local record = redis.call('HGET', batches, batch)
+if not record or string.sub(record, 1, #seen + 1) ~= seen .. '\n' then return 0 end
+local judged_at = tonumber(string.match(seen, '^%d+ (%S+)'))
+local is_edited = (tonumber(redis.call('GET', edits) or 0) or 0) ~= tonumber(read_edit)
+local any_failing = redis.call('EXISTS', failing, untold) > 0
+local all_stay = not (is_edited or any_failing)
+
+-- Return whether a job may be told of as it was when its run was opened.
+local function may_stay(job_id)
+    if is_edited then
+        local fields = redis.call('HMGET', job_entry_prefix .. job_id, 'job', 'edit')
+        if not fields[1] or tonumber(fields[2] or 0) > judged_at then return false end
+    end
+    return not any_failing or (redis.call('HEXISTS', failing, job_id) == 0
+        and redis.call('HEXISTS', untold, job_id) == 0)
+end
+
+local count_key, most_kept = count_prefix .. day, tonumber(history_runs)
+
+-- Write the end of a run to the history and the count of its job.
+-- Commands for each job cost the most here. So the history is cut only every 16 runs. And it expires
+-- a day later than that of other runs, so that its time to live is set only with the first run of a
+-- day. One run is 10^13 in a count (day_count.py).
+local function write_end(job_id)
+    local counted = redis.call('HINCRBY', count_key, job_id, tally)
+    local history = history_prefix .. job_id
+    local length = redis.pcall('LPUSH', history, line)
+    if type(length) ~= 'number' then
+        if not string.find(length.err, 'WRONGTYPE', 1, true) then error(length) end
+        return
+    end
+    if length > most_kept + 16 then redis.call('LTRIM', history, 0, most_kept - 1) end
+    if length == 1 or counted < 2e13 then redis.call('EXPIRE', history, history_ttl + 86400) end
+end
+
+local notifications, ended, leaving, reported, told_runs = {}, {}, {}, {}, 0
+for _, queue, told in queues() do
+    local payloads = {}
+    for _, job_id, payload in each_told(told) do
+        if all_stay or may_stay(job_id) then
+            write_end(job_id)
+            payloads[#payloads + 1] = payload
+            ended[#ended + 1] = line .. '\n' .. job_id
+            if reporting ~= '' then
+                reported[#reported + 1] = now
+                reported[#reported + 1] = job_id
+            end
+        else
+            leaving[#leaving + 1] = job_id
+        end
+    end
+    if queue ~= '' and #payloads > 0 then
+        notifications[queue] = payloads
+        told_runs = told_runs + #payloads
+    end
+end
+notify(notifications)
+add_to_counters({[counts] = #ended, [told_counts] = told_runs})
+if #ended > 0 then
+    prepend(recent, 10000, history_ttl, unpack(ended))
+    redis.call('EXPIRE', count_key, account_ttl)
+end
+if #reported > 0 then redis.call('ZADD', reports, unpack(reported)) end
+write_batch(batch, '', {})
+return leave(batch, leaving)

@@ -1,0 +1,33 @@
+-- Write what batches have fired of a job into its entry: its last fire time, and RedBeat's meta.
+-- Until then it counts in the hash `fired`, as "<moment> <runs since then>" (advance_batch.lua).
+--! keys fired
+
+-- Return the number in a text as JSON has it: without zeros in front.
+local function plain_number(text)
+    return string.format('%.0f', tonumber(text))
+end
+
+-- Return RedBeat's JSON of a moment such as 2026-11-23T09:00:00.500Z.
+local function format_moment(moment)
+    local year, month, day, hour, minute, second, fraction =
+        string.match(moment, '^(%d+)-(%d+)-(%d+)T(%d+):(%d+):(%d+)%.?(%d*)Z$')
+    return '{"__type__": "datetime", "year": ' .. plain_number(year) .. ', "month": '
+        .. plain_number(month) .. ', "day": ' .. plain_number(day) .. ', "hour": '
+        .. plain_number(hour) .. ', "minute": ' .. plain_number(minute) .. ', "second": '
+        .. plain_number(second) .. ', "microsecond": '
+        .. plain_number(string.sub(fraction .. '000000', 1, 6)) .. ', "timezone": "UTC"}'
+end
+
+local function settle_fired(job_id, entry)
+    local last = redis.call('HGET', fired, job_id)
+    if not last then return end
+    redis.call('HDEL', fired, job_id)
+    local meta = redis.pcall('HGET', entry, 'meta')
+    -- An entry that somebody deleted or wrote over is written again by the next sync.
+    if type(meta) ~= 'string' then return end
+    local moment, runs = string.match(last, '^(%S+) (%d+)$')
+    local before = string.match(meta, '"total_run_count": (%d+)') or 0
+    redis.call('HSET', entry, 'fired', job_id .. '@' .. moment, 'meta',
+        '{"last_run_at": ' .. format_moment(moment) .. ', "total_run_count": '
+        .. plain_number(before + runs) .. '}')
+end

@@ -1,0 +1,155 @@
+"""Reads the metrics of the whole system from Redis. Every beat, and Flower, serve the same ones."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import structlog
+from prometheus_client import Metric as Family
+from prometheus_client.registry import Collector
+from redis import Redis
+from redis.exceptions import RedisError
+
+from cron_tasks.metrics.catalogue import BUILD, READ
+from cron_tasks.metrics.families import Value, make_family, read_counters
+from cron_tasks.metrics.queues import read_queues
+from cron_tasks.metrics.version import read_version
+from cron_tasks.registry.wanted import KEPT
+from cron_tasks.settings import Settings
+from cron_tasks.store import keys
+from cron_tasks.store.client import is_wrong_type
+from cron_tasks.store.scripts import script
+
+log = structlog.get_logger("cron_tasks.metrics")
+
+#: Open runs that are looked at in one step of Redis.
+PAGE = 5_000
+KINDS = ("pending", "running", "delegated", "waiting", "queued")
+SYNC_STATES = ("ok", "failing", "refused")
+_count_open = script("metrics/count_open")
+
+
+class RedisCollector(Collector):
+    """Collects what Redis holds at the moment of a scrape."""
+
+    def __init__(
+        self, redis: Redis, settings: Settings, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.redis = redis
+        self.settings = settings
+        self.clock = clock
+
+    def describe(self) -> list[Family]:
+        """Return nothing, so that registering reads nothing."""
+        return []
+
+    def collect(self) -> Iterator[Family]:
+        values: dict[str, list[Value]] = {}
+        counters: dict[str, str] = {}
+        try:
+            counters = self._read(values)
+            values["redis_up"] = [((), 1)]
+        except (RedisError, ValueError) as error:
+            log.warning("metrics.unread", error=str(error))
+            values = {"redis_up": [((), 0)]}
+        yield make_family(BUILD, [((read_version(),), 1)])
+        yield from (make_family(each, values[each.name]) for each in READ if each.name in values)
+        if counters or len(values) > 1:
+            yield from read_counters(counters)
+
+    def _read(self, values: dict[str, list[Value]]) -> dict[str, str]:
+        """Read all values, and return the counters. Raises RedisError."""
+        now, redis = self.clock(), self.redis
+        with redis.pipeline(transaction=False) as pipe:
+            pipe.hgetall(keys.METRICS)
+            pipe.hgetall(keys.DROPPED)
+            pipe.hget(keys.SOURCE, "last_success")
+            pipe.get(keys.LOST)
+            pipe.zrangebyscore(keys.SCHEDULE, 0, now, 0, 1, withscores=True)
+            pipe.hlen(keys.JOBS)
+            pipe.zcard(keys.SCHEDULE)
+            pipe.scard(keys.STATICS)
+            pipe.hlen(keys.SET_ASIDE)
+            pipe.hlen(keys.REJECTED)
+            pipe.hlen(keys.FAILING)
+            pipe.exists(keys.LEADER_LOCK)
+            pipe.zcount(keys.BEATS, now, "+inf")
+            pipe.zrangebyscore(keys.WORKERS, now, "+inf")
+            pipe.hget(keys.SOURCE, "state")
+            pipe.pttl(keys.SYNC_WANTED)
+            pipe.pttl(keys.SYNC_TAKEN)
+            answers = [_or_nothing(each) for each in pipe.execute(raise_on_error=False)]
+        counters, dropped, success, lost, *state = answers
+        # A rate needs a value from before the first one is dropped.
+        dropped = {self.settings.notify_queue: 0} | (dropped or {})
+        counters = counters or {}
+        values |= _describe_state(now, *state)
+        values |= {
+            "notifications_dropped_total": [((name,), int(n)) for name, n in dropped.items()],
+            "open_ticks": [((kind,), number) for kind, number in self._count_open().items()],
+        }
+        if success:
+            values["sync_success_timestamp_seconds"] = [((), float(success))]
+        if lost is not None:
+            values["ticks_lost"] = [((), int(lost))]
+        values |= read_queues(redis, self.settings, counters, now)
+        return counters
+
+    def _count_open(self) -> dict[str, int]:
+        """Return the open runs by state. Each step of Redis is short, however many there are."""
+        counts, cursor = Counter(dict.fromkeys(KINDS, 0)), "0"
+        while True:
+            cursor, *pairs = _count_open(self.redis, cursor=cursor, page_size=PAGE)
+            counts.update(dict(zip(pairs[::2], pairs[1::2], strict=True)))
+            if cursor == "0":
+                return counts
+
+
+def _describe_state(
+    now: float,
+    due: list[tuple[str, float]] | None,
+    jobs: int | None,
+    members: int | None,
+    statics: int | None,
+    set_aside: int | None,
+    rejected: int | None,
+    failing: int | None,
+    leads: int | None,
+    beats: int | None,
+    workers: list[str] | None,
+    sync_state: str | None,
+    *waiting: int | None,
+) -> dict[str, list[Value]]:
+    """Return the gauges of the registry, of beat, of the workers and of the sync.
+
+    The values are the answers of Redis, None for a key of another type. `members` are those of the
+    schedule, `waiting` how many milliseconds the requests for a sync still live.
+    """
+    scheduled = min(max((members or 0) - (statics or 0), 0), jobs or 0)
+    by_state = {
+        "scheduled": scheduled,
+        "unscheduled": max((jobs or 0) - scheduled - (set_aside or 0), 0),
+        "set_aside": set_aside or 0,
+        "rejected": rejected or 0,
+    }
+    ages = [KEPT - left / 1000 for left in waiting if left and left > 0]
+    return {
+        "due_oldest_age_seconds": [((), max(now - due[0][1], 0.0) if due else 0.0)],
+        "jobs": [((name,), number) for name, number in by_state.items()],
+        "jobs_failing": [((), failing or 0)],
+        "leader": [((), int(bool(leads)))],
+        "beats": [((), beats or 0)],
+        "workers": [((), len({each.rpartition("|")[0] for each in workers or ()}))],
+        "sync_state": [((name,), int(name == sync_state)) for name in SYNC_STATES],
+        "edit_lag_seconds": [((), max([0.0, *ages]))],
+    }
+
+
+def _or_nothing(answer: Any) -> Any:
+    """Return an answer, or None for a key of another type. Raises any other error."""
+    if isinstance(answer, Exception):
+        if not is_wrong_type(answer):
+            raise answer
+        return None
+    return answer

@@ -1,0 +1,89 @@
+"""Values as Prometheus reads them: families of samples, from the counters in Redis. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+from prometheus_client import Metric as Family
+
+from cron_tasks.ledger.counting import ABOVE, BOUNDS, SUM
+from cron_tasks.metrics.catalogue import COUNTED, Metric
+from cron_tasks.text.display import printable
+
+#: The most queues that are labels. Jobs name queues freely, so the others are one.
+MOST_QUEUES = 50
+OTHER_QUEUES = "_other"
+#: Names of queues may be long, and hold anything.
+LABEL_SHOWN = 200
+
+#: A value and its labels, in the order of the metric.
+Value = tuple[tuple[str, ...], float]
+#: A rate needs a value from before the first event.
+_ZERO: dict[str, list[Value]] = {
+    "ticks_total": [((outcome, ""), 0) for outcome in ("failed", "missed", "skipped")]
+}
+
+
+def make_family(metric: Metric, values: Iterable[Value]) -> Family:
+    """Return the samples of a counter or gauge. A label without a value is left out."""
+    family = Family(metric.full_name.removesuffix("_total"), metric.meaning, metric.kind)
+    for labels, value in _group_queues(metric, values):
+        given = zip(metric.labels, labels, strict=True)
+        family.add_sample(
+            metric.full_name,
+            {name: printable(each, LABEL_SHOWN) for name, each in given if each},
+            value,
+        )
+    return family
+
+
+def read_counters(stored: Mapping[str, str]) -> Iterator[Family]:
+    """Yield the families of the hash `cron_tasks:metrics`. Unknown fields are ignored: another
+    version may have written them."""
+    found: dict[str, list[Value]] = defaultdict(list)
+    widths = {each.name: len(each.labels) + (each.kind == "histogram") for each in COUNTED}
+    for counter, text in stored.items():
+        name, _, labels = counter.partition("|")
+        if text.isdecimal():
+            # The last label may hold the separator: queues have any name.
+            found[name].append((tuple(labels.split("|", widths.get(name, 1) - 1)), int(text)))
+    for metric in COUNTED:
+        values = found[metric.name]
+        if metric.kind == "histogram":
+            width = len(metric.labels) + 1
+            yield _make_histogram(metric, [each for each in values if len(each[0]) == width])
+        elif metric.labels:
+            fitting = [each for each in values if len(each[0]) == len(metric.labels)]
+            yield make_family(metric, [*_ZERO.get(metric.name, ()), *fitting])
+        else:
+            yield make_family(metric, [((), sum(n for _, n in values))])
+
+
+def _make_histogram(metric: Metric, values: Iterable[Value]) -> Family:
+    """Return the cumulative buckets of a histogram. Those of another version's bounds are added to
+    the next bound of ours."""
+    family = Family(metric.full_name, metric.meaning, "histogram")
+    groups: dict[tuple[str, ...], dict[str, float]] = defaultdict(dict)
+    if not metric.labels:
+        groups[()] = {}
+    for (*labels, bound), value in values:
+        groups[tuple(labels)][bound] = value
+    for of, counts in groups.items():
+        given = dict(zip(metric.labels, of, strict=True))
+        by_bound = {float(bound): n for bound, n in counts.items() if bound != SUM}
+        for bound in (*BOUNDS, ABOVE):
+            below = sum(n for each, n in by_bound.items() if each <= float(bound))
+            family.add_sample(f"{metric.full_name}_bucket", {**given, "le": bound}, below)
+        family.add_sample(f"{metric.full_name}_count", given, sum(by_bound.values()))
+        family.add_sample(f"{metric.full_name}_sum", given, counts.get(SUM, 0) / 1000)
+    return family
+
+
+def _group_queues(metric: Metric, values: Iterable[Value]) -> list[Value]:
+    """Return the values with at most MOST_QUEUES values of the label `queue`."""
+    values = sorted(values)
+    if metric.labels[:1] != ("queue",) or len(values) <= MOST_QUEUES:
+        return values
+    rest: dict[tuple[str, ...], float] = defaultdict(float)
+    for labels, value in values[MOST_QUEUES:]:
+        rest[OTHER_QUEUES, *labels[1:]] += value
+    return [*values[:MOST_QUEUES], *rest.items()]

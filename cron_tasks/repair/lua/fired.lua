@@ -1,0 +1,10 @@
+-- Write a page of what batches have fired into the entries of the jobs: RedBeat's meta.
+-- Returns the next cursor and how many entries were written.
+--! keys fired
+--! prefixes job_entry
+--! args cursor count
+--! uses ledger/settle_fired
+local next_cursor, page = unpack(redis.call('HSCAN', fired, cursor, 'COUNT', count))
+-- HSCAN returns each job id and its value in turn.
+for n = 1, #page, 2 do settle_fired(page[n], job_entry_prefix .. page[n]) end
+return {next_cursor, #page / 2}

@@ -1,0 +1,244 @@
+"""All events that are logged: names, levels, meanings and values. Pure.
+
+docs/logs.md shows them. `python -m cron_tasks.telemetry.events` prints the table, and with
+`--template` the index template for Elasticsearch.
+"""
+
+import json
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event: its name, the levels at which it is logged, its meaning, and its values."""
+
+    name: str
+    levels: str
+    meaning: str
+    values: tuple[str, ...]
+
+
+def _event(name: str, levels: str, meaning: str, values: str = "") -> Event:
+    return Event(name, levels, meaning, tuple(values.split()))
+
+
+#: The values of events: their type in Elasticsearch, and their meaning.
+VALUES: dict[str, tuple[str, str]] = {
+    "added": ("long", "jobs that are new"),
+    "address": ("keyword", "where reports go, or the feed is"),
+    "cause": ("keyword", "why a report was not accepted"),
+    "changed": ("keyword", "jobs that were changed, or `nothing`"),
+    "chat": ("keyword", "id of a chat"),
+    "closed": ("long", "overdue runs that ended"),
+    "detail": ("text", "a sentence that says why"),
+    "duration": ("double", "seconds of the attempt (ECS: `event.duration`)"),
+    "entries": ("long", "how many lines, by job and reason"),
+    "entry": ("keyword", "key of an entry in Redis"),
+    "error": ("text", "what went wrong (ECS: `error.message`)"),
+    "errors": ("text", "all errors of a row"),
+    "failed": ("long", "runs that failed"),
+    "hint": ("text", "what to do"),
+    "job_id": ("keyword", "a job"),
+    "job_ids": ("keyword", "the first jobs"),
+    "jobs": ("long", "how many jobs"),
+    "kept": ("keyword", "for how long reports are kept"),
+    "left_waiting": ("long", "pending runs whose messages wait in their queue"),
+    "message": ("text", "a message, shortened"),
+    "missed": ("long", "runs that were missed"),
+    "name": ("keyword", "name of a bot"),
+    "ok": ("long", "runs that ended ok"),
+    "origin": ("keyword", "scheme and host of a URL"),
+    "pid": ("long", "a process"),
+    "pings": ("long", "how many pings"),
+    "place": ("keyword", "place of a row in the list"),
+    "port": ("long", "a port"),
+    "queue": ("keyword", "a queue"),
+    "reason": ("text", "why"),
+    "rejected": ("long", "rows that are rejected"),
+    "removed": ("long", "jobs that were removed"),
+    "run_id": ("keyword", "a run"),
+    "runs": ("long", "how many runs"),
+    "seconds": ("double", "seconds"),
+    "sent_again": ("long", "runs whose message was lost and sent again"),
+    "served": ("keyword", "what is served instead"),
+    "since": ("double", "since when, in seconds since 1970"),
+    "skipped": ("long", "runs that were skipped"),
+    "status": ("keyword", "how a run ended: `ok`, `failed`, `skipped`, `missed`, `retry`"),
+    "task_id": ("keyword", "id of a Celery task"),
+    "thread": ("keyword", "name of a thread"),
+    "ticks": ("long", "how many ticks"),
+    "to": ("keyword", "the new id of the chat"),
+    "type": ("keyword", "type of an action"),
+    "unchanged": ("long", "jobs that stayed as they were"),
+    "warning": ("text", "a sentence that says what to look at"),
+    "was": ("keyword", "the state before"),
+    "why": ("text", "why"),
+    "worker_died": ("long", "notifications whose worker died"),
+}
+#: Values with names of their own, one for each kind of difference.
+OPEN_ENDED = "registry.mended"
+
+EVENTS = (
+    _event(
+        "audit.failed", "warning", "The audit for the metrics failed. It is tried again", "error"
+    ),
+    _event("audit.lost", "error", "Ticks of the last two hours have no end", "ticks hint"),
+    _event("beat.beside_raised", "error", "A thread beside beat failed. It goes on", "thread"),
+    _event("beat.leading", "info", "This beat leads from now on", "was"),
+    _event("beat.lock_not_released", "warning", "Another beat leads only 6 s later", "error"),
+    _event("beat.lost_lead", "warning", "Another beat leads, or Redis lost the lock"),
+    _event("beat.standing_by", "info", "Another beat leads. This one waits", "was"),
+    _event("beat.waiting", "error", "Redis or the broker does not answer. Beat waits", "was error"),
+    _event("bot.chat_moved", "info", "A Telegram group became a supergroup", "chat to"),
+    _event("bot.dead", "error", "A notification is a dead letter", "message reason run_id"),
+    _event("bot.may_repeat", "warning", "A notification may come twice", "message run_id"),
+    _event("bot.name_taken", "warning", "Another bot has this name", "error"),
+    _event(
+        "bot.put_off", "warning", "A notification is sent later", "message reason run_id seconds"
+    ),
+    _event("bot.waiting", "info", "The bot waits for notifications", "queue name"),
+    _event("clock.stepped", "warning", "The clock of this machine was stepped", "seconds"),
+    _event(
+        "digest.told", "info", "The digest of the day was sent, or had nothing to tell", "entries"
+    ),
+    _event("entry.set_aside", "error", "An entry is broken and in quarantine", "entry reason"),
+    _event("feed.cursor_gone", "info", "The service forgot the place in its feed", "hint"),
+    _event("feed.failing", "warning", "The feed of changes cannot be read", "detail hint"),
+    _event("feed.followed", "info", "The feed of changes is followed", "address"),
+    _event("feed.left", "info", "The list does not name a feed any more", "hint"),
+    _event("feed.not_answering", "warning", "The feed did not answer in time", "detail"),
+    _event("feed.raised", "error", "Following the feed failed unexpectedly. It goes on"),
+    _event("feed.recovered", "info", "The feed can be read again", "was"),
+    _event("feed.refused", "warning", "The feed that the list names is not followed", "detail"),
+    _event(
+        "feed.removals_left_to_the_list",
+        "warning",
+        "The feed would remove too many jobs. The list decides",
+        "detail",
+    ),
+    _event("feed.waiting", "warning", "Redis does not answer the follower of the feed", "error"),
+    _event("heartbeat.failed", "warning", "HEARTBEAT_URL does not answer with 2xx", "reason"),
+    _event("heartbeat.sent", "info", "HEARTBEAT_URL is requested again"),
+    _event("heartbeat.withheld", "warning", "HEARTBEAT_URL is not requested", "reason"),
+    _event("job.rejected", "warning", "A row is rejected", "job_id place errors"),
+    _event("job.unknown", "error", "A message asks for a job that does not exist", "job_id error"),
+    _event("job.unreadable", "warning", "The stored job cannot be read", "job_id error"),
+    _event("job.warning", "warning", "Something in a row has no effect", "job_id warning"),
+    _event("jobs.broken_file", "warning", "Demo: its file of jobs is broken", "error served"),
+    _event("lease.not_renewed", "warning, error", "A lease could not be renewed in time", "error"),
+    _event("message.dropped", "error", "A message is not one of ours", "message reason hint"),
+    _event("metrics.not_served", "error", "The port for metrics is taken", "port error hint"),
+    _event("metrics.served", "info", "Metrics are served", "port"),
+    _event("metrics.unread", "warning", "Redis did not answer to a scrape", "error"),
+    _event("ping.lost", "warning", "Pings of a job were not sent", "job_id origin reason pings"),
+    _event("pings.raised", "error", "The sender of pings failed. It goes on"),
+    _event("pings.waiting", "warning", "Redis does not answer, so pings wait", "error"),
+    _event("plugin.unusable", "error", "A plug-in cannot be loaded", "type reason"),
+    _event("poke.failed", "warning", "Demo: its poke did not reach Redis", "error"),
+    _event("queue.full", "error", "A queue gets no more messages", "queue why hint"),
+    _event("redis.away", "warning", "Redis does not answer the bot", "error"),
+    _event(
+        "registry.mended",
+        "warning",
+        "Keys differed from one another and were mended. There is a number for each kind",
+        "hint",
+    ),
+    _event("registry.missing", "info", "Redis holds no registry. A sync builds it", "hint"),
+    _event("report.raised", "error", "Reporting failed unexpectedly"),
+    _event("report.refused", "warning", "The service refuses reports", "cause jobs job_ids"),
+    _event("report.retried", "info", "Refused reports are sent again", "jobs address"),
+    _event("report.service_away", "error", "The service takes no reports", "cause kept"),
+    _event("report.service_back", "info", "The service takes reports again"),
+    _event("report.unknown_job", "warning", "The service knows none of our jobs", "hint"),
+    _event("report.waiting", "warning", "Redis does not answer the reporter", "error"),
+    _event(
+        "run.finished",
+        "info, warning",
+        "A run ended. Runs of one message that ended ok share the line `runs.finished`",
+        "job_id run_id status reason error duration",
+    ),
+    _event("run.handed_over", "info", "A Celery task does the run", "job_id run_id task_id"),
+    _event("run.killed", "error", "A process was killed: its run did not end", "run_id pid"),
+    _event("run.lease_lost", "warning", "An outcome came after the lease ended", "run_id status"),
+    _event("run.not_dead", "error", "A killed process hangs in the kernel", "run_id pid hint"),
+    _event("run.outcome_ignored", "info", "A task ended that nobody waited for", "run_id why"),
+    _event("run.raised", "error", "An action raised an unexpected error", "job_id run_id"),
+    _event("runs.finished", "info", "Runs of one message ended", "ok failed skipped missed"),
+    _event("runs.late", "warning", "Runs did not end within expect_within", "runs job_ids"),
+    _event(
+        "sweep.done",
+        "info, warning",
+        "Beat looked after overdue runs",
+        "closed sent_again left_waiting worker_died",
+    ),
+    _event("sync.busy", "warning", "Too many jobs are due at once", "warning"),
+    _event("sync.done", "info", "The registry changed", "added changed removed unchanged rejected"),
+    _event("sync.failing", "error", "The list cannot be read", "detail changed"),
+    _event("sync.left_out", "warning", "Faulty fields of rows are left out", "warning jobs job_id"),
+    _event("sync.no_recipient", "warning", "Notifications name no chat", "warning jobs job_id"),
+    _event("sync.overtaken", "warning", "This sync was frozen. It starts again", "reason"),
+    _event("sync.queue_unread", "warning, error", "The queue of the sync cannot be read", "error"),
+    _event("sync.recovered", "info", "The list can be read again", "was since"),
+    _event("sync.refused", "error", "The list is refused", "detail changed"),
+    _event("sync.rows_not_read", "info", "Single rows cannot be read", "detail hint"),
+    _event("sync.unknown_fields", "warning", "Rows have unknown fields", "warning jobs job_id"),
+    _event("task.in_doubt", "warning", "The broker may have a task's message", "task_id error"),
+    _event("watchdog.failed", "error", "The watchdog failed unexpectedly. It goes on"),
+    _event("worker.leaves", "error", "A process takes no more runs and ends", "reason pid"),
+)
+
+
+def render_markdown() -> str:
+    """Return the tables of docs/logs.md."""
+    lines = ["| event | level | meaning | values |", "|---|---|---|---|"]
+    for each in EVENTS:
+        values = ", ".join(f"`{value}`" for value in each.values) or "-"
+        lines.append(f"| `{each.name}` | {each.levels} | {each.meaning} | {values} |")
+    lines += ["", "| value | type | meaning |", "|---|---|---|"]
+    lines += [f"| `{name}` | {kind} | {text} |" for name, (kind, text) in VALUES.items()]
+    return "\n".join(lines) + "\n"
+
+
+def make_index_template() -> dict[str, Any]:
+    """Return the index template for Elasticsearch: ECS fields, and the values of our events.
+
+    Other values, such as those that plug-ins log, are kept and not indexed. So no value can be of
+    the wrong type, and their number has no limit.
+    """
+    keyword, text = {"type": "keyword", "ignore_above": 1024}, {"type": "text"}
+    own = {name: {"type": kind} for name, (kind, _) in VALUES.items() if name != "error"}
+    fields = {
+        "@timestamp": {"type": "date"},
+        "message": text,
+        "log": _object(level=keyword, logger=keyword),
+        "ecs": _object(version=keyword),
+        "event": _object(
+            action=keyword, dataset=keyword, outcome=keyword, duration={"type": "long"}
+        ),
+        "error": _object(type=keyword, message=text, stack_trace={"type": "wildcard"}),
+        "service": _object(name=keyword, type=keyword, version=keyword),
+        "host": _object(name=keyword),
+        "process": _object(pid={"type": "long"}),
+        "trace": _object(id=keyword),
+        "cron_tasks": {"dynamic": False, "properties": own},
+    }
+    mappings = {"dynamic": True, "date_detection": False, "properties": fields}
+    return {
+        "index_patterns": ["cron_tasks-*"],
+        "priority": 200,
+        "template": {"mappings": mappings},
+        "_meta": {"description": "Logs of cron_tasks with CRON_TASKS_LOG_FORMAT=ecs"},
+    }
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {"properties": properties}
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--template"]:
+        print(json.dumps(make_index_template(), indent=2))
+    else:
+        print(render_markdown(), end="")

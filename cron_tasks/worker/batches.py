@@ -1,0 +1,62 @@
+"""Batches of the ledger on a worker: write the notifications, and conclude (ledger/batch.py).
+
+A notification has no effect before its run is concluded. So no claim guards a batch: whoever
+concludes it first has run it.
+"""
+
+from redis import Redis
+
+from cron_tasks.ledger.batch import Batch, write_line
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.worker.conclusions import log_ok
+from cron_tasks.worker.runner import Runner
+from cron_tasks.worker.templates import Templates
+
+
+class BatchRunner:
+    """Runs batches in one worker process. Members that are no longer plain go to its runner."""
+
+    def __init__(self, runner: Runner, redis: Redis) -> None:
+        self._runner = runner
+        self._ledger = runner.ledger
+        self._templates = Templates(redis, runner.settings)
+
+    def run(self, batch_id: str) -> str:
+        """Run a batch, and return what became of it. Without an open batch nothing happens."""
+        singly: list[RunId] = []
+        ended = 0
+        while found := self._runner.wait_for_redis(lambda: self._ledger.read_batch(batch_id)):
+            batch, edits = found
+            gone = self._find_special(batch, edits)
+            if gone:
+                self._ledger.take_out(gone)
+                singly += gone
+                continue
+            left = self._conclude(batch, edits)
+            if left is not None:
+                ended = len(batch.job_ids) - len(left)
+                singly += left
+                break
+        log_ok(ended)
+        if singly:
+            self._runner.run(singly)
+        return f"{ended} ended as a batch, {len(singly)} as single runs"
+
+    def _find_special(self, batch: Batch, edits: int) -> list[RunId]:
+        """Return the runs that must not end as they were judged: all of them if it is too late."""
+        late = self._runner.clock() - batch.fire_time
+        if late > self._runner.settings.misfire_grace:
+            return batch.run_ids
+        return self._templates.look_up(batch, edits)
+
+    def _conclude(self, batch: Batch, edits: int) -> list[RunId] | None:
+        """Conclude a batch. Return the runs that left it, or None if it is another one by now."""
+        started = self._runner.clock()
+        told = self._templates.write(batch, started)
+        now = self._runner.clock()
+        line = write_line(batch.fire_time, started, now, self._runner.worker)
+        left = self._runner.wait_for_redis(
+            lambda: self._ledger.conclude(batch, edits, started, now, line, told)
+        )
+        self._templates.forget_oldest()
+        return left

@@ -1,0 +1,140 @@
+"""Knows the notifications of plain jobs from one batch to the next.
+
+While the registry's number of edits stands still, nothing is read of a known job.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import orjson
+from redis import Redis
+
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.run import Run
+from cron_tasks.ledger.batch import Batch
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.registry.documents import read_documents
+from cron_tasks.runs.notifications import (
+    fill_templates,
+    make_default_template,
+    make_template,
+    write_notification,
+)
+from cron_tasks.settings import Settings
+
+#: Most jobs that are known. Each takes about a kilobyte.
+MOST = 100_000
+
+
+@dataclass(slots=True)
+class Known:
+    """What a job notifies of when it ends ok, as of the registry's edit `seen`.
+
+    Its own last edit was `edit`. The queue is "" if nobody is notified. A job whose text depends on
+    the fire time in more than one way has no template: its notifications are written one by one.
+    """
+
+    edit: str
+    seen: int
+    queue: str
+    template: bytes
+    job: Job | None
+
+
+class Templates:
+    """The notifications of the jobs that were in a batch lately, by job id."""
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self._redis = redis
+        self._settings = settings
+        self._known: dict[str, Known] = {}
+        self._edits = 0
+
+    def look_up(self, batch: Batch, edits: int) -> list[RunId]:
+        """Know all jobs of a batch as of the registry's edit `edits`.
+
+        Returns the runs of those that were edited since the batch was opened, or cannot be read.
+        """
+        if edits < self._edits:
+            # Redis lost its newest writes, so the same number will stand for another edit.
+            self._known.clear()
+        self._edits = edits
+        asked = [
+            (job_id, known.edit if known else "")
+            for job_id in batch.job_ids
+            if (known := self._known.get(job_id)) is None or known.seen != edits
+        ]
+        gone = set()
+        for job_id, found in read_documents(self._redis, asked):
+            if found is None:
+                self._known[job_id].seen = edits
+            elif not self._learn(job_id, *found, edits):
+                gone.add(job_id)
+        if batch.edits != edits:
+            gone |= {each for each in batch.job_ids if self._is_newer(each, batch.edits)}
+        return [RunId(job_id, batch.fire_time) for job_id in gone]
+
+    def write(self, batch: Batch, now: float) -> Mapping[str, Sequence[tuple[str, bytes]]]:
+        """Write the notifications of a batch whose jobs are known, each with its job, by queue."""
+        groups: dict[str, list[str]] = defaultdict(list)
+        for job_id in batch.job_ids:
+            groups[self._known[job_id].queue].append(job_id)
+        return {
+            queue: list(zip(ids, self._write_all(ids, batch, now), strict=True))
+            for queue, ids in groups.items()
+        }
+
+    def _write_all(self, job_ids: Sequence[str], batch: Batch, now: float) -> Iterable[bytes]:
+        known = [self._known[job_id] for job_id in job_ids]
+        payloads = fill_templates([each.template for each in known], batch.fire_time, now)
+        for n, each in enumerate(known):
+            if each.job is not None:
+                run = Run(each.job, RunId(each.job.id, batch.fire_time), batch.fire_time, 1)
+                message = write_notification(run, "success", None, now, self._settings)
+                payloads[n] = message.payload
+        return payloads
+
+    def _is_newer(self, job_id: str, edits: int) -> bool:
+        known = self._known.get(job_id)
+        return known is not None and int(known.edit or 0) > edits
+
+    def _learn(self, job_id: str, document: str, edit: str, edits: int) -> bool:
+        """Know a job by its document. Return False if it cannot be read."""
+        self._known.pop(job_id, None)
+        queue, template, kept = self._settings.notify_queue, self._make_simple(document), None
+        if not template:
+            try:
+                job = Job.from_document(document)
+            except ValueError:
+                return False
+            if "success" in job.notify.on:
+                queue = job.notify.queue or queue
+                template = make_template(job, self._settings)
+                kept = None if template else job
+            else:
+                queue = ""
+        self._known[job_id] = Known(edit, edits, queue, template, kept)
+        return True
+
+    def _make_simple(self, document: str) -> bytes:
+        """Return the template of a job that has no wishes about notifications, else b"".
+
+        That takes a fraction of the time of reading the whole job.
+        """
+        try:
+            fields = orjson.loads(document)
+        except orjson.JSONDecodeError:
+            return b""
+        if not isinstance(fields, dict) or "notify" in fields:
+            return b""
+        job_id, name = fields.get("id"), fields.get("name")
+        chat_id = fields.get("chat_id", self._settings.chat_id)
+        if not (isinstance(job_id, str) and isinstance(name, str)):
+            return b""
+        return make_default_template(job_id, name, chat_id)
+
+    def forget_oldest(self) -> None:
+        """Forget the jobs beyond MOST that came first."""
+        while len(self._known) > MOST:
+            del self._known[next(iter(self._known))]

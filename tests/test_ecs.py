@@ -1,0 +1,320 @@
+"""Logs as ECS documents: what a line becomes, the table of events, and a real shipper."""
+
+import ast
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from helpers import wait_until
+from live import Live
+from plug_ins import install
+from programs import find_libraries, find_program
+from rest_server import reply
+from test_logs import EVERYBODY, HOSTILE, SECRET, SECRETS, logged, parsed
+
+from cron_tasks.telemetry import events
+
+ROOT = Path(__file__).parents[1]
+RUN = "7@2026-11-23T09:00:00Z"
+TEMPLATE = events.make_index_template()["template"]["mappings"]
+#: Python types that Elasticsearch takes for a type of its own, in strict terms.
+TYPES: dict[str, tuple[type, ...]] = {
+    "long": (int,),
+    "double": (int, float),
+    "date": (str,),
+    "text": (str, list),
+    "wildcard": (str,),
+    "keyword": (str, int, list),
+}
+
+
+def trace_of(run_id: str) -> str:
+    return sha256(run_id.encode()).hexdigest()[:32]
+
+
+TRACE = trace_of(RUN)
+
+
+def documents(code: str) -> list[dict[str, Any]]:
+    found = parsed(logged(code, "ecs"))
+    for document in found:
+        check(document)
+    return found
+
+
+def check(document: dict[str, Any]) -> None:
+    """A document is ECS: what is not in the template stands under `cron_tasks`."""
+    needed = {"@timestamp", "log", "message", "ecs", "event", "service", "host", "process"}
+    assert needed <= document.keys() <= TEMPLATE["properties"].keys()
+    _check_fields(document, TEMPLATE["properties"])
+
+
+def _check_fields(values: dict[str, Any], properties: dict[str, Any]) -> None:
+    for name, value in values.items():
+        if name not in properties:
+            assert properties is TEMPLATE["properties"]["cron_tasks"]["properties"], name
+        elif "properties" in properties[name]:
+            _check_fields(value, properties[name]["properties"])
+        else:
+            assert isinstance(value, TYPES[properties[name]["type"]]), (name, value)
+
+
+def test_a_line_of_any_library_becomes_a_document_with_the_trace_of_its_run() -> None:
+    found = documents(EVERYBODY)
+    assert len(found) == 7
+    for document in found[:6]:
+        assert document["trace"] == {"id": TRACE}
+        assert document["cron_tasks"]["run_id"] == RUN
+    ours, guest = found[:2]
+    assert ours["log"] == {"level": "info", "logger": "cron_tasks.probe"}
+    assert ours["event"] == {
+        "dataset": "cron_tasks.log",
+        "action": "run.finished",
+        "outcome": "success",
+        "duration": 1_500_000_000,
+    }
+    assert ours["cron_tasks"]["tags"] == ["a", "b"]
+    assert (guest["message"], guest["log"]["logger"]) == ("task says hello", "guest.tasks")
+    assert "action" not in guest["event"]
+    assert ours["service"]["name"] == "cron_tasks"
+    assert "trace" not in found[6]
+
+
+def test_the_json_format_has_the_same_trace() -> None:
+    lines = parsed(logged(EVERYBODY))
+    assert [line.get("trace_id") for line in lines] == [TRACE] * 6 + [None]
+
+
+def test_errors_have_type_message_and_stack_trace() -> None:
+    raised, said, failed = documents(
+        "try: raise ValueError('first\\nsecond')\n"
+        "except ValueError: log.exception('run.raised')\n"
+        "logging.getLogger('x').error('bad', exc_info=KeyError('k'))\n"
+        "log.error('run.finished', status='failed', error='HTTP 503')\n"
+    )
+    assert raised["error"]["type"] == "ValueError"
+    assert raised["error"]["message"] == "first\nsecond"
+    assert raised["error"]["stack_trace"].startswith("Traceback (most recent call last):\n")
+    assert said["error"]["type"] == "KeyError"
+    assert failed["error"] == {"message": "HTTP 503"}
+    assert failed["event"]["outcome"] == "failure"
+
+
+def test_values_of_any_kind_stay_under_our_name() -> None:
+    code = (
+        "log.info('x.y', message='m', log='l', event_id=1, host={'a': 1}, when={1: HOSTILE}, "
+        "pid=5, trace={'id': 'x'}, run_id=7, duration='long', service=None)\n"
+        "log.info(HOSTILE, **{'@timestamp': 'x', 'a.b': 1})\n"
+        "logging.getLogger(HOSTILE).warning('%s', HOSTILE)\n"
+    )
+    named, hostile, foreign = documents(code.replace("run_id=7, duration='long', ", ""))
+    own = named["cron_tasks"]
+    assert (own["message"], own["log"], own["host"]) == ("m", "l", {"a": 1})
+    assert hostile["cron_tasks"] == {"@timestamp": "x", "a.b": 1}
+    assert foreign["message"] == HOSTILE
+
+
+def test_no_document_contains_a_secret() -> None:
+    text = "\n".join(logged(SECRETS, "ecs"))
+    for secret in (SECRET, 'w"d', "other-password", "third"):
+        assert secret not in text
+    assert text.count("refused ***") >= 3
+
+
+# The table of events
+
+
+def calls() -> Iterator[tuple[str, str, set[str]]]:
+    """Where our code logs which event, with which values. `**` is not followed."""
+    for path in sorted((ROOT / "cron_tasks").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            match node.func:
+                case ast.Attribute(
+                    value=ast.Name("log"),
+                    attr="debug" | "info" | "warning" | "error" | "exception",
+                ) | ast.Name("write"):
+                    values = {each.arg for each in node.keywords if each.arg}
+                    for name in _names(node.args[0]):
+                        yield f"{path.name}:{node.lineno}", name, values
+                case ast.Attribute(attr="_log_trouble"):
+                    for name in _names(node.args[0]):
+                        yield f"{path.name}:{node.lineno}", name, set()
+
+
+def _names(node: ast.expr) -> list[str]:
+    """The events that an expression may be. A name in the middle of a text may be anything."""
+    match node:
+        case ast.Constant(value=str(name)):
+            return [name] if name else []
+        case ast.JoinedStr(values=[ast.Constant(value=str(start)), *_]):
+            return [each.name for each in events.EVENTS if each.name.startswith(start)]
+        case ast.Name("trouble"):  # bot/loop.py, whose calls name it
+            return []
+    raise AssertionError(f"the event of a log line is not to be read: {ast.unparse(node)}")
+
+
+def test_every_event_of_the_code_is_in_the_table_and_no_other() -> None:
+    known = {each.name: each for each in events.EVENTS}
+    assert len(known) == len(events.EVENTS)
+    seen = set()
+    for place, name, values in calls():
+        assert name in known, f"{place} logs {name}: add it to telemetry/events.py"
+        dynamic = name.startswith(("beat.", "sync.")) and place.startswith(("scheduler", "outcome"))
+        if not dynamic:
+            assert values <= set(known[name].values), (place, name)
+        seen.add(name)
+    assert known.keys() == seen
+    assert {value for each in events.EVENTS for value in each.values} == events.VALUES.keys()
+
+
+def test_the_docs_have_the_table_of_events() -> None:
+    assert events.render_markdown() in (ROOT / "docs" / "logs.md").read_text("utf-8")
+
+
+def test_the_index_template_is_that_of_the_code() -> None:
+    path = ROOT / "monitoring" / "elasticsearch" / "index-template.json"
+    assert json.loads(path.read_text()) == events.make_index_template()
+
+
+# Shipping
+
+
+class Sink(ThreadingHTTPServer):
+    """Takes `_bulk` requests as Elasticsearch does, and checks each document."""
+
+    def __init__(self) -> None:
+        self.documents: list[dict[str, Any]] = []
+        self.indices: set[str] = set()
+        self.faults: list[str] = []
+        super().__init__(("127.0.0.1", 0), _Bulk)
+
+    def take(self, body: str) -> None:
+        lines = body.splitlines()
+        for action, document in zip(lines[::2], lines[1::2], strict=True):
+            self.indices.add(json.loads(action)["index"]["_index"])
+            parsed_document = json.loads(document)
+            try:
+                check(parsed_document)
+            except AssertionError as fault:
+                self.faults.append(f"{fault}: {document}")
+            self.documents.append(parsed_document)
+
+
+class _Bulk(BaseHTTPRequestHandler):
+    server: Sink
+
+    def do_GET(self) -> None:
+        self._answer({"version": {"number": "8.11.0"}})
+
+    def do_HEAD(self) -> None:
+        self._answer({})
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.server.take(body)
+        items = [{"index": {"status": 201}} for _ in body.splitlines()[::2]]
+        self._answer({"took": 1, "errors": False, "items": items})
+
+    def _answer(self, body: dict[str, Any]) -> None:
+        text = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def shipping(folder: Path, log: Path) -> Iterator[Sink]:
+    """Ship a log with rsyslog, with the configuration that we document, into a sink."""
+    daemon, sink = find_program("rsyslogd"), Sink()
+    threading.Thread(target=sink.serve_forever, daemon=True).start()
+    text = (ROOT / "monitoring" / "rsyslog" / "cron-tasks.conf").read_text()
+    text = text.replace("/var/log/cron-tasks.log", str(log))
+    text = text.replace("/var/log/cron-tasks-rejected.log", str(folder / "rejected.log"))
+    text = text.replace('serverport="9200"', f'serverport="{sink.server_address[1]}"')
+    config = folder / "rsyslog.conf"
+    config.write_text(f'global(workDirectory="{folder}")\n{text}')
+    command, env = [daemon, "-n", "-f", str(config), "-i", str(folder / "pid")], dict(os.environ)
+    if libraries := find_libraries("libestr.so.0"):
+        env["LD_LIBRARY_PATH"] = libraries
+        command += ["-M", f"{libraries}/rsyslog"]
+    with (folder / "rsyslog.out").open("wb") as out:
+        process = subprocess.Popen(command, env=env, stdout=out, stderr=out)
+    try:
+        yield sink
+    finally:
+        process.terminate()
+        process.wait(10)
+        sink.shutdown()
+        sink.server_close()
+
+
+def test_a_real_shipper_takes_every_line_of_a_real_system(live: Live, tmp_path: Path) -> None:
+    log = tmp_path / "all.log"
+    log.touch()
+    live.celery.env["CRON_TASKS_LOG_FORMAT"] = "ecs"
+    live.service.answers["bad"] = reply(503)
+    # All processes append to one file, as a container's log driver does.
+    live.celery.folder = tmp_path
+    live.start({"id": "good", "every": 1}, {"id": "bad", "every": 1}, slots=1)
+    wait_until(lambda: len(live.service.of("bad")) >= 2, "calls", 40)
+    live.ends()
+    written = [
+        line for process in live.celery.processes for line in process.output.splitlines() if line
+    ]
+    log.write_text("".join(f"{line}\n" for line in written))
+    with shipping(tmp_path, log) as sink:
+        wait_until(lambda: len(sink.documents) >= len(written), "every document", 30)
+    assert sink.faults == []
+    assert sink.documents == [json.loads(line) for line in written]
+    assert {index.partition("-")[0] for index in sink.indices} == {"cron_tasks"}
+    for call in live.service.calls:
+        trace = trace_of(call.run_id)
+        (end,) = [each for each in sink.documents if _is_end_of(each, trace)]
+        assert end["cron_tasks"]["run_id"] == call.run_id
+        assert end["event"]["outcome"] == ("success" if call.job_id == "good" else "failure")
+        assert end["event"]["duration"] > 0
+
+
+def _is_end_of(document: dict[str, Any], trace: str) -> bool:
+    is_end = document["event"].get("action") == "run.finished"
+    return is_end and document.get("trace", {}).get("id") == trace
+
+
+TALKING = """
+import logging
+from cron_tasks.plugins import CustomAction
+
+class Talk(CustomAction):
+    def perform(self, run, settings):
+        logging.getLogger("guest").warning("from the action")
+"""
+
+
+def test_what_a_library_logs_during_an_action_carries_the_run(live: Live, tmp_path: Path) -> None:
+    """Runs that share a message do so, too."""
+    install(tmp_path, "talking", TALKING, "talk = talking:Talk")
+    live.celery.env["PYTHONPATH"] = str(tmp_path)
+    ids = [f"job {number}" for number in range(12)]
+    action = {"type": "talk"}
+    live.rest.jobs = [{"id": each, "name": each, "every": 1, "action": action} for each in ids]
+    worker = live.celery.worker(2)
+    live.celery.beat()
+    wait_until(lambda: worker.output.count("from the action") >= 24, "what the actions say", 40)
+    lines = map(json.loads, worker.output.splitlines())
+    said = [line for line in lines if line["event"] == "from the action"]
+    assert {line["job_id"] for line in said} == set(ids)
+    assert all(line["trace_id"] == trace_of(line["run_id"]) for line in said)
