@@ -10,6 +10,7 @@ from driven import Beat
 from redis import Redis
 
 from cron_tasks.beat.late import tell_late_runs
+from cron_tasks.beat.plain import is_plain
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.validation import validate_row
 from cron_tasks.ledger.alarms import Alarms
@@ -175,3 +176,11 @@ def test_jobs_show_shows_the_limit_and_masks_the_url(
     fields = cli.json("jobs", "show", "a")["fields"]
     assert (fields["expect_within"], fields["heartbeat_url"]) == (600, "https://ping.example/***")
     assert "s3cr3t" not in cli.run("jobs", "show", "a").stdout
+
+
+@pytest.mark.parametrize("field", [{"expect_within": 60}, {"heartbeat_url": "https://p.example/x"}])
+def test_a_job_whose_single_runs_count_is_not_plain(field: dict[str, Any]) -> None:
+    job = validate_row({"id": 1, "name": "a", "every": 60} | field, timezone="UTC")
+    assert isinstance(job, Job)
+    assert not is_plain(json.loads(job.to_document()))
+    assert is_plain({"name": "a"})
