@@ -113,7 +113,7 @@ class World:
         assert isinstance(valid, Job), valid
         self.redis.hset(
             keys.entry_key(job),
-            mapping={"definition": "{}", "meta": "{}", "job": valid.to_document()},
+            mapping={"definition": "{}", "meta": "{}", "job": valid.to_document(), "edit": 0},
         )
 
     def remove(self, job: str) -> None:
@@ -146,10 +146,10 @@ class World:
         found = self.ledger.read_batch(batch_id)
         if found is None:
             return None
-        batch, edits = found
+        batch, _ = found
         line = write_line(batch.fire_time, self.now, self.now, "w")
         told = {"queue:x": [(job_id, b"told") for job_id in batch.job_ids]}
-        return self.ledger.conclude(batch, edits, self.now, self.now, line, told)
+        return self.ledger.conclude(batch, self.now, self.now, line, told)
 
     def claim(self, run_id: RunId, holder: str = "w#1") -> Claim | None:
         found = self.ledger.claim(holder, self.now, [run_id])

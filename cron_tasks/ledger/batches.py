@@ -79,7 +79,6 @@ class Batches:
     def conclude(
         self,
         batch: Batch,
-        edits: int,
         started: float,
         now: float,
         line: bytes,
@@ -90,7 +89,7 @@ class Batches:
         They began at `started` and ended `now`.
 
         `line` is the record of each (batch.py). `told` has, by queue, each job with its message, as
-        jobs were at the registry's edit `edits`. For runs without a message the queue is "".
+        the job was when the batch was judged or later. For runs without a message the queue is "".
         Returns the runs that are pending by themselves from now on, since their job was edited,
         paused or removed, or failed before. Returns None, and changes nothing, if the batch is not
         open any more, or has lost members.
@@ -100,7 +99,6 @@ class Batches:
             self.redis,
             batch=batch.id,
             seen=batch.seen,
-            read_edit=edits,
             now=now,
             day=int(batch.fire_time // DAY),
             tally=count_one(batch.fire_time),

@@ -32,7 +32,7 @@ class BatchRunner:
                 self._ledger.take_out(gone)
                 singly += gone
                 continue
-            left = self._conclude(batch, edits)
+            left = self._conclude(batch)
             if left is not None:
                 ended = len(batch.job_ids) - len(left)
                 singly += left
@@ -49,14 +49,14 @@ class BatchRunner:
             return batch.run_ids
         return self._templates.look_up(batch, edits)
 
-    def _conclude(self, batch: Batch, edits: int) -> list[RunId] | None:
+    def _conclude(self, batch: Batch) -> list[RunId] | None:
         """Conclude a batch. Return the runs that left it, or None if it is another one by now."""
         started = self._runner.clock()
         told = self._templates.write(batch, started)
         now = self._runner.clock()
         line = write_line(batch.fire_time, started, now, self._runner.worker)
         left = self._runner.wait_for_redis(
-            lambda: self._ledger.conclude(batch, edits, started, now, line, told)
+            lambda: self._ledger.conclude(batch, started, now, line, told)
         )
         self._templates.forget_oldest()
         return left

@@ -54,7 +54,8 @@ class Templates:
     def look_up(self, batch: Batch, edits: int) -> list[RunId]:
         """Know all jobs of a batch as of the registry's edit `edits`.
 
-        Returns the runs of those that were edited since the batch was opened, or cannot be read.
+        Returns the runs of those that are gone or cannot be read. A job that was edited since the
+        batch was judged has a newer notification, and leaves the batch when that is concluded.
         """
         if edits < self._edits:
             # Redis lost its newest writes, so the same number will stand for another edit.
@@ -71,8 +72,6 @@ class Templates:
                 self._known[job_id].seen = edits
             elif not self._learn(job_id, *found, edits):
                 gone.add(job_id)
-        if batch.edits != edits:
-            gone |= {each for each in batch.job_ids if self._is_newer(each, batch.edits)}
         return [RunId(job_id, batch.fire_time) for job_id in gone]
 
     def write(self, batch: Batch, now: float) -> Mapping[str, Sequence[tuple[str, bytes]]]:
@@ -94,10 +93,6 @@ class Templates:
                 message = write_notification(run, "success", None, now, self._settings)
                 payloads[n] = message.payload
         return payloads
-
-    def _is_newer(self, job_id: str, edits: int) -> bool:
-        known = self._known.get(job_id)
-        return known is not None and int(known.edit or 0) > edits
 
     def _learn(self, job_id: str, document: str, edit: str, edits: int) -> bool:
         """Know a job by its document. Return False if it cannot be read."""

@@ -5,27 +5,27 @@
 -- it was concluded, or members left it. Otherwise returns the run ids of the members that leave it
 -- only now, since their job was edited, paused or removed, or failed before.
 --
--- `read_edit` is the registry's edit for which the messages were written. `line` is the short record
--- of each run, `tally` what each adds to the count of `day`. Of the runs of a row, `queue` is that of
--- their messages, '' for none. Each run that ends adds `counts` to the counters, and each that has a
--- message `told_counts`.
+-- The messages are those of the jobs as they were when the batch was judged. `line` is the short
+-- record of each run, `tally` what each adds to the count of `day`. Of the runs of a row, `queue` is
+-- that of their messages, '' for none. Each run that ends adds `counts` to the counters, and each that
+-- has a message `told_counts`.
 --! keys batches open recent failing untold edits reports
 --! prefixes job_entry history count
---! args batch seen read_edit now day tally line counts told_counts history_runs history_ttl account_ttl reporting
+--! args batch seen now day tally line counts told_counts history_runs history_ttl account_ttl reporting
 --! rows queues(queue told(job_id payload))
 --! uses store/prepend store/notify ledger/batch ledger/leave store/add_to_counters
 local record = redis.call('HGET', batches, batch)
 if not record or string.sub(record, 1, #seen + 1) ~= seen .. '\n' then return 0 end
 local judged_at = tonumber(string.match(seen, '^%d+ (%S+)'))
-local is_edited = (tonumber(redis.call('GET', edits) or 0) or 0) ~= tonumber(read_edit)
+local is_edited = (tonumber(redis.call('GET', edits) or 0) or 0) ~= judged_at
 local any_failing = redis.call('EXISTS', failing, untold) > 0
 local all_stay = not (is_edited or any_failing)
 
 -- Return whether a job may be told of as it was when its run was opened.
 local function may_stay(job_id)
     if is_edited then
-        local fields = redis.call('HMGET', job_entry_prefix .. job_id, 'job', 'edit')
-        if not fields[1] or tonumber(fields[2] or 0) > judged_at then return false end
+        local edit = redis.pcall('HGET', job_entry_prefix .. job_id, 'edit')
+        if type(edit) ~= 'string' or tonumber(edit) > judged_at then return false end
     end
     return not any_failing or (redis.call('HEXISTS', failing, job_id) == 0
         and redis.call('HEXISTS', untold, job_id) == 0)
