@@ -20,6 +20,7 @@ from cron_tasks.errors import UnknownJob
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
+from cron_tasks.report.pings import install_pinger
 from cron_tasks.report.reporter import Reporter, keep_reporting
 from cron_tasks.rest.files import path_of
 from cron_tasks.runs.outcomes import Result
@@ -169,6 +170,7 @@ def _make_concluder() -> Concluder:
 
 presence.announce_from_signals(_connect_redis())
 watchdog.install_watchdog(_make_concluder)
+install_pinger(lambda: connect(settings.redis_url.get_secret_value()), settings)
 
 
 @cache

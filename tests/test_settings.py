@@ -144,6 +144,13 @@ WRONG = [
     ("rest_report_path", "api/{id}", "expected a path with {id} in it, such as /api/cronjobs/{id}"),
     ("rest_token", "grün s3cret", "expected a token of visible ASCII characters, got ***"),
     ("telegram_token", "1:s 3cret", "expected a token of visible ASCII characters, got ***"),
+    ("heartbeat_url", "https://me:s3cret@ping.io/tok3n", "an http or https URL, got ***: it has"),
+    ("heartbeat_url", "hc-ping.com/tok3n", "expected an http or https URL, got ***: it has"),
+    ("heartbeat_url", "https://ping.io/t ken", "got ***: it contains a space"),
+    ("heartbeat_interval", "0", "expected a number of seconds from 1 to 86400, got '0'"),
+    ("digest", "100", "got '100': it has to name a chat and an hour from 0 to 23"),
+    ("digest", "100,24", "a chat and an hour such as 100,8, got '100,24'"),
+    ("digest", ",8", "it has to name a chat"),
     ("telegram_url", "api.telegram.org", "it has to start with http:// or https:// and a host"),
     ("notify_transport", "stack", "expected list or stream, got 'stack'"),
     ("rest_timeout", "0", "expected a number of seconds from 0.1 to 600, got '0'"),
@@ -438,3 +445,17 @@ def test_the_error_for_a_redis_url_explains_it_without_the_password(
 )
 def test_passwords_in_urls_are_masked(url: str, expected: str) -> None:
     assert mask_passwords(url) == expected
+
+
+def test_the_heartbeat_url_and_its_tokens_are_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "https://ping.io/a/0123-4567-89ab?key=abcdefghijkl&x=1"
+    given_values(monkeypatch, heartbeat_url=url, digest=" -100 , 08 ")
+    found = load()
+    views = repr(found) + str(found) + str(found.rows())
+    assert "0123-4567-89ab" not in views
+    assert "abcdefghijkl" not in views
+    assert found.secrets() == {url, "0123-4567-89ab", "abcdefghijkl"}
+    assert (found.digest.chat_id, found.digest.hour) == (-100, 8)
+    shown = {row.variable: row.value for row in found.rows()}
+    assert shown["CRON_TASKS_HEARTBEAT_URL"] == "***"
+    assert shown["CRON_TASKS_DIGEST"] == "-100,8"

@@ -159,6 +159,7 @@ def judge_row(
         run_ids=[tick.run_id for tick in ticks],
         job_id=job_id,
         in_turn=in_turn,
+        expect_within=document.get("expect_within"),
     )
     if firing.missed:
         job, missed = Job.from_document(row.job or ""), firing.missed

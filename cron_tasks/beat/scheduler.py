@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -9,10 +10,12 @@ import structlog
 from kombu.exceptions import BatchPublishError, OperationalError  # type: ignore[attr-defined]
 from redis.exceptions import RedisError
 
+from cron_tasks.beat.beside import start_threads
 from cron_tasks.beat.due import Judged, Page, judge_page, read_page
 from cron_tasks.beat.files import EVERY as FILES_EVERY
 from cron_tasks.beat.files import FileWatch
 from cron_tasks.beat.known import KnownJobs
+from cron_tasks.beat.late import tell_late_runs
 from cron_tasks.beat.leadership import Leadership
 from cron_tasks.beat.lookahead import Lookahead
 from cron_tasks.beat.pokes import Pokes
@@ -22,6 +25,7 @@ from cron_tasks.beat.rows import Row
 from cron_tasks.beat.sweeper import sweep_overdue
 from cron_tasks.broker.presence import BeatPresence, count_slots
 from cron_tasks.celery import LEADER_TTL, settings, touch_alive_file
+from cron_tasks.ledger.alarms import Alarms
 from cron_tasks.ledger.ledger import LEASE, Ledger, LockLost
 from cron_tasks.metrics.queues import note_run_queue
 from cron_tasks.registry.quarantine import quarantine_entry
@@ -30,6 +34,7 @@ from cron_tasks.rest.files import path_of
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect, is_wrong_type
 from cron_tasks.store.paging import pages
+from cron_tasks.vitals.signs import BeatSigns
 
 log = structlog.get_logger("cron_tasks.beat")
 
@@ -64,6 +69,10 @@ class Scheduler(EntryScheduler):
         self._pokes = Pokes(url, lambda: self._publisher.request_sync())
         self.leadership = Leadership(self.redis, LEADER_TTL)
         self.ledger = Ledger(self.redis, settings)
+        self._alarms = Alarms(self.redis, settings)
+        self._signs = BeatSigns(self.redis, lambda: self.clock())
+        leads = lambda: self.leadership.token is not None  # noqa: E731
+        self._beside = start_threads(settings, leads, lambda: self.clock())
         self._lookahead = Lookahead()
         self._presence = BeatPresence(self.redis)
         self._known = KnownJobs(settings.misfire_grace)
@@ -82,7 +91,7 @@ class Scheduler(EntryScheduler):
         Whatever Redis or the broker does, beat waits for it and goes on.
         """
         try:
-            is_leading = self.leadership.hold()
+            is_leading = self._hold_lead()
             touch_alive_file()
             self._presence.announce(self.clock())
             if is_leading:
@@ -96,7 +105,11 @@ class Scheduler(EntryScheduler):
         return STANDBY_WAIT
 
     def close(self) -> None:
+        for thread in self._beside:
+            thread.end()
         self.leadership.release()
+        with suppress(RedisError):
+            self._signs.withdraw()
         self._presence.leave()
         super().close()
         self._pokes.close()
@@ -120,7 +133,8 @@ class Scheduler(EntryScheduler):
         self._compare()
         if self._files and self._files.has_changed():
             self._poke()
-        if not self._sweep(now) and not self._judge_ahead(page.next_due):
+        is_more_late = tell_late_runs(self._alarms, now, settings)
+        if not self._sweep(now) and not is_more_late and not self._judge_ahead(page.next_due):
             self._wait(min(page.next_due, page.next_deadline))
         return 0.0
 
@@ -197,8 +211,14 @@ class Scheduler(EntryScheduler):
                 self._keep_lead()
 
     def _keep_lead(self) -> None:
-        if not self.leadership.hold():
+        if not self._hold_lead():
             raise LockLost
+
+    def _hold_lead(self) -> bool:
+        """Return whether this beat leads, and show that its loop goes on."""
+        is_leading = self.leadership.hold()
+        self._signs.give(is_leading)
+        return is_leading
 
     def _judge_ahead(self, due: float) -> bool:
         """Judge a page of what is due next, if there is time for it. Return whether there was."""

@@ -14,6 +14,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from cron_tasks.store import keys
+from cron_tasks.vitals.signs import request_sign
 
 #: Seconds for which a sign of life counts. Workers give one with each of Celery's heartbeats.
 ALIVE = 15.0
@@ -46,6 +47,7 @@ def announce_worker(
         pipe.zadd(keys.WORKERS, {f"{hostname}|{concurrency}": now + ALIVE})
         pipe.zremrangebyscore(keys.WORKERS, "-inf", now - ALIVE)
         pipe.expire(keys.WORKERS, int(ALIVE * 4))
+        request_sign(pipe, now, "worker")
         pipe.execute()
 
 

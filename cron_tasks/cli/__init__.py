@@ -26,6 +26,7 @@ COMMANDS: Commands = {
     "audit": ("audit:audit_command", "Check that every tick that was due ended, once."),
     "backfill": ("backfill:backfill", "Run the ticks of a past period that did not run."),
     "next": ("next:next_ticks", "Show the next ticks of an expression or a job."),
+    "health": ("health:health", "Tell in one line whether it works, for probes."),
     "settings": ("settings:settings", "Show all settings and where each value comes from."),
     "doctor": ("doctor:doctor", "Check the whole system, and say how to mend it."),
 }

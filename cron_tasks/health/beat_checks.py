@@ -2,9 +2,7 @@
 
 from cron_tasks.health.system import Result, System, expect_none
 from cron_tasks.store import keys
-
-#: Seconds by which a due entry or the deadline of a tick may be late.
-LATE = 30.0
+from cron_tasks.vitals.judgement import LATE
 
 
 def check_beat(system: System) -> Result:

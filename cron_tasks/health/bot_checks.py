@@ -4,13 +4,13 @@ import json
 from datetime import datetime
 from typing import cast
 
-from cron_tasks.health.beat_checks import LATE
 from cron_tasks.health.system import Result, System, expect_none
 from cron_tasks.rest.client import strip_credentials
 from cron_tasks.schedules.human import format_duration
 from cron_tasks.store import keys
 from cron_tasks.text.display import printable
 from cron_tasks.text.english import none_or, number_of
+from cron_tasks.vitals.judgement import LATE
 
 #: A queue that holds more than this share of NOTIFY_MAX does not seem to have a reader.
 NEARLY_FULL = 0.8

@@ -1,6 +1,7 @@
 """Check the REST service, the syncs with it, and the registry that they write."""
 
 import time
+from dataclasses import asdict
 from math import inf
 from typing import cast
 
@@ -9,13 +10,13 @@ from cron_tasks.registry.plan import Changes, compare_list
 from cron_tasks.registry.registry import Registry
 from cron_tasks.repair.comparison import Comparison
 from cron_tasks.rest.listing import Source
-from cron_tasks.schedules.human import format_duration
 from cron_tasks.store import keys
 from cron_tasks.sync.feed_state import WAIT, describe_feed, load_position
 from cron_tasks.sync.feed_state import load_status as load_feed_status
-from cron_tasks.sync.reconciler import Reconciler, make_policy
+from cron_tasks.sync.reconciler import make_policy
 from cron_tasks.sync.state import RIVAL_SHOWN, load_status, load_validators, service_of
 from cron_tasks.text.english import number_of
+from cron_tasks.vitals.judgement import judge_sync
 
 #: Seconds to wait for the REST service: for one response, and for the whole list.
 REST_PATIENCE = {"rest_timeout": 3.0, "rest_deadline": 5.0}
@@ -61,16 +62,11 @@ def check_rest_service(system: System) -> Result:
 
 
 def check_last_sync(system: System) -> Result:
-    status = Reconciler(system.redis, system.settings).status()
-    if status.state is None:
-        return Result(False, "No sync has run yet")
-    if status.state != "ok":
-        lasting = format_duration(system.now - (status.since or system.now))
-        unchanged = "Current jobs stay unchanged until a sync succeeds"
-        return Result(False, f"{status.state} for {lasting}: {status.detail}", unchanged)
-    age = system.now - (status.last_success or 0)
-    is_recent = age <= 3 * system.settings.sync_interval + 10
-    return Result(is_recent, f"The last sync succeeded {format_duration(age)} ago")
+    source = asdict(load_status(system.redis))
+    verdict = judge_sync(source, system.now, system.settings.sync_interval)
+    failed = source["state"] not in (None, "ok")
+    unchanged = "Current jobs stay unchanged until a sync succeeds" if failed else ""
+    return Result(*verdict, unchanged)
 
 
 def check_owner(system: System) -> Result:

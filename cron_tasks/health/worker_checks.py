@@ -1,12 +1,12 @@
 """Check the workers and their queues."""
 
 from cron_tasks.broker.depth import QUEUE_FULL, age_of_oldest, read_backlogs
-from cron_tasks.health.beat_checks import LATE
 from cron_tasks.health.system import Result, System
 from cron_tasks.schedules.human import format_duration
 from cron_tasks.store import keys
 from cron_tasks.text.display import printable
 from cron_tasks.text.english import number_of
+from cron_tasks.vitals.judgement import LATE
 
 
 def check_workers(system: System) -> Result:

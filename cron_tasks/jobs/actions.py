@@ -35,7 +35,8 @@ _OWN_HEADERS = frozenset(
 )
 
 
-def _check_url(url: str) -> str:
+def check_url(url: str) -> str:
+    """Return `url` if it is an http or https URL with a host. Raises ValueError."""
     try:
         parts = urlsplit(url)
         host = host_of_url(parts)
@@ -104,7 +105,7 @@ class HttpAction(JobPart):
     url: Annotated[
         str,
         word_field(2000, "a URL"),
-        AfterValidator(_check_url),
+        AfterValidator(check_url),
         AfterValidator(_check_request_text),
     ]
     headers: Annotated[

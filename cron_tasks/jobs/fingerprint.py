@@ -11,7 +11,7 @@ from cron_tasks.text.display import printable_key
 from cron_tasks.text.stored_json import to_storable
 
 #: Part of every fingerprint. It is raised when the same row would make another document.
-FORMAT = b"3"
+FORMAT = b"4"
 #: Fields that do not define a job: our own reports (report/), and when its row was last saved.
 REMARKS = frozenset(
     {"last_run_at", "last_status", "last_error", "next_run_at", "config_error"}

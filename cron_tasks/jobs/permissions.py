@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from urllib.parse import urlsplit
 
 from cron_tasks.http.addresses import explain_host_refusal
+from cron_tasks.http.hosts import host_of_url
 from cron_tasks.jobs.actions import AnyAction, HttpAction, TaskAction
 from cron_tasks.text.display import short_repr
 from cron_tasks.text.suggestions import find_nearest
@@ -48,6 +50,11 @@ class Permissions:
                 for field, name in dict.fromkeys(action.secret_references):
                     if name not in self.secrets:
                         yield f"action.{field}", self._describe_unknown_secret(name)
+
+    def find_heartbeat_faults(self, url: str) -> Iterator[tuple[str, str]]:
+        """Yield (field, message) if pings may not reach the host of a `heartbeat_url`."""
+        if why := explain_host_refusal(host_of_url(urlsplit(url)), self.http):
+            yield "heartbeat_url", f"{why}, which CRON_TASKS_HTTP_ALLOW does not allow"
 
     def _describe_unknown_secret(self, name: str) -> str:
         near = find_nearest(name, self.secrets)

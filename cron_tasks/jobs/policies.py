@@ -25,7 +25,7 @@ TEMPLATE_FIELDS = (
     *("name", "id", "run_id", "scheduled_for", "created_at", "attempt", "status", "error", "time"),
 )
 
-_EventName = Literal["success", "failure", "retry", "skipped", "missed", "recovered"]
+_EventName = Literal["success", "failure", "retry", "skipped", "missed", "late", "recovered"]
 _EVENT_LIST = ", ".join(get_args(_EventName))
 Event = Annotated[_EventName, Field(description=f"one of {_EVENT_LIST}")]
 

@@ -88,6 +88,8 @@ def validate_row(
         job = _make_job(options)
         if "action" in options:
             found += permissions.find_faults(job.action)
+        if job.heartbeat_url:
+            found += permissions.find_heartbeat_faults(job.heartbeat_url)
     except ValidationError as error:
         wrong = explain_errors(error, EXPECTED)
         found += [item for item in wrong.items() if item[0] not in ("id", "schedule")]

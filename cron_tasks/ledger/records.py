@@ -76,7 +76,8 @@ class Advance:
     begin at `missed_from` (seconds since the epoch), or where that is None at the score, and add
     `missed_counts` to the counters.
     `skipped` are the outcomes of single fire times that a person had skipped. With `in_turn` the
-    runs go one after the other, whatever the overlap policy.
+    runs go one after the other, whatever the overlap policy. `expect_within` are the seconds after
+    its fire time within which a run should end, if anybody wants to know.
     """
 
     key: str
@@ -90,6 +91,7 @@ class Advance:
     in_turn: bool = False
     skipped: "Sequence[Outcome]" = ()
     missed_from: float | None = None
+    expect_within: float | None = None
     missed_counts: str = ""
 
 
@@ -198,6 +200,7 @@ class Outcome:
     status is "retry", the next attempt is due at `retry_at` and the record is the failed attempts
     so far, as JSON. Then `otherwise` returns how the run ends if the retry is not wanted, for a
     cancel reason. `counts` is what the end adds to the counters, if more is known than the status.
+    `pings` are for the job's `heartbeat_url`.
     """
 
     run_id: RunId
@@ -209,6 +212,7 @@ class Outcome:
     retry_at: float | None = None
     otherwise: Callable[[str], "Outcome"] | None = None
     counts: str = ""
+    pings: Sequence[bytes] = ()
 
     @property
     def tag(self) -> tuple[float | str, int | str, int | bytes | str]:

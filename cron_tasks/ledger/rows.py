@@ -1,6 +1,6 @@
 """Values of the ledger as rows of its scripts. The headers in lua/ name the columns. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cron_tasks.ledger.counting import count_end
@@ -14,7 +14,10 @@ def entry_row(entry: Advance) -> tuple[Any, ...]:
     unfired = _unfired_rows(entry) if entry.missed or entry.skipped else ()
     flags = Flag.IN_TURN.value if entry.in_turn else ""
     run_ids = [(run_id,) for run_id in entry.run_ids]
-    return (entry.key, entry.score, upcoming, entry.meta, flags, run_ids, unfired)
+    limits: Sequence[tuple[Any, ...]] = ()
+    if within := entry.expect_within:
+        limits = [(run_id, run_id.scheduled_for + within) for run_id in entry.run_ids]
+    return (entry.key, entry.score, upcoming, entry.meta, flags, run_ids, limits, unfired)
 
 
 def _unfired_rows(entry: Advance) -> list[tuple[Any, ...]]:
@@ -55,4 +58,5 @@ def _outcome_row(outcome: Outcome, line: int) -> tuple[Any, ...]:
         "1" if suppressed else "",
         line,
         messages,
+        [(ping,) for ping in outcome.pings],
     )

@@ -23,6 +23,7 @@ _TEXTS = {
     "retry": "⚠️ {name} failed ({time}) and will be retried: {error}",
     "skipped": "⏭️ {name} was skipped ({time}){error}",
     "missed": "⚠️ {name} was missed ({time}){error}",
+    "late": "⏰ {name} is late ({time}){error}",
 }
 #: Characters that stand for times in a template: the fire time, the time of the end, and the fire
 #: time in the zone of a job, which no template has. Between two templates stands another one.
@@ -165,7 +166,7 @@ def _write_text(run: Run, event: str, error: str | None, now: float, zone: str) 
     if event == "success":
         # The commonest event by far, and the only one without a time.
         return _TEXTS[event].format(name=run.job.name)
-    if event in ("skipped", "missed"):
+    if event in ("skipped", "missed", "late"):
         # The error begins with the event, which the text has already: "skipped: the job was …".
         error = (error or "").removeprefix(event)
     time = _format_fire_time(run.scheduled_for, now, zone or run.job.timezone)

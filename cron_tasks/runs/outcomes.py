@@ -13,6 +13,7 @@ from cron_tasks.ledger.counting import count_end
 from cron_tasks.ledger.records import SUPPRESSED, Message, OpenRun, Outcome, Status, split_reason
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs.notifications import write_notification
+from cron_tasks.runs.pings import write_pings
 from cron_tasks.runs.reasons import explain_reason
 from cron_tasks.runs.telling import (
     describe_recipient,
@@ -91,8 +92,11 @@ def conclude(
     told = bool(messages) and messages is not SUPPRESSED and not messages[0].condition
     action = run.job.action.type
     counts = _count(result.status, result.reason, tick, by, action, told, untold != "")
+    pings = write_pings(run.job, tick.run_id, result.status, now)
     return Outcome(
-        tick.run_id, run.job.id, tick.state, line, messages, result.status, counts=counts
+        *(tick.run_id, run.job.id, tick.state, line, messages, result.status),
+        counts=counts,
+        pings=pings,
     )
 
 

@@ -14,10 +14,11 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from cron_tasks.errors import SettingsError
 from cron_tasks.settings import values
+from cron_tasks.settings.alarms import AlarmSettings
 from cron_tasks.settings.declaring import seconds as _seconds
 from cron_tasks.settings.declaring import setting as _setting
 from cron_tasks.settings.display import PREFIX, Row, format_value, variable_name
@@ -28,7 +29,7 @@ from cron_tasks.text.urls import mask_passwords
 SECRETS_DIR = Path("/run/secrets")
 
 
-class Settings(BaseSettings):
+class Settings(AlarmSettings):
     """All settings, validated.
 
     `Settings(name=value)` uses only its arguments. `load` reads all sources.
@@ -224,14 +225,6 @@ class Settings(BaseSettings):
         "Redis answers",
         "a file in a folder that exists",
     )
-    metrics_port: int = _setting(
-        0,
-        "Port at which a beat or a worker serves its metrics for Prometheus, on every interface "
-        "and without a login. `0` is off. Each of them on a machine needs its own",
-        "a port from 1 to 65535, or 0 for off",
-        ge=0,
-        le=65_535,
-    )
     secrets_dir: DirectoryPath | None = _setting(
         lambda: SECRETS_DIR if SECRETS_DIR.is_dir() else None,
         "Folder of secret files: those named after a variable, such as `CRON_TASKS_REST_TOKEN`, "
@@ -281,15 +274,17 @@ class Settings(BaseSettings):
         given = (self.rest_token, self.telegram_token, *self.rest_headers.values())
         tokens = {each.get_secret_value() for each in given if each}
         redis_url = parse_redis_url(self.redis_url.get_secret_value())
-        return frozenset(tokens | redis_url.spellings_of_password)
+        return frozenset(tokens | redis_url.spellings_of_password | self.secrets_of_heartbeat())
 
     def rows(self) -> list[Row]:
         """Return all settings in the order of the documentation."""
-        shown = {name: format_value(getattr(self, name)) for name in type(self).model_fields}
+        fields = dict(type(self).model_fields)
+        fields |= {name: fields.pop(name) for name in AlarmSettings.model_fields}
+        shown = {name: format_value(getattr(self, name)) for name in fields}
         shown["redis_url"] = self.masked_redis_url
         return [
             Row(variable_name(name), shown[name], self.origins[name], field.description or "")
-            for name, field in type(self).model_fields.items()
+            for name, field in fields.items()
         ]
 
 

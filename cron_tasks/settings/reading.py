@@ -99,7 +99,7 @@ def _explain_errors(error: ValidationError, given: Given) -> Iterator[str]:
     for name in filter(details.__contains__, Settings.model_fields):
         # A default may be wrong beside another setting.
         value, origin = given.get(name) or (str(Settings.model_fields[name].default), "default")
-        secret = name.endswith(("_token", "_headers"))
+        secret = name.endswith(("_token", "_headers", "heartbeat_url"))
         got = "***" if secret else short_repr(mask_passwords(value), 100)
         context = details[name].get("ctx", {})
         why = f": {context['error']}" if "error" in context else ""

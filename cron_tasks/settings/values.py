@@ -25,6 +25,7 @@ MAPPABLE = (
     *("jobs", "next", "id", "name", "cron_expression", "every", "run_at", "rrule", "timezone"),
     *("enabled", "is_active", "start_at", "end_at", "exclude", "jitter", "action", "chat_id"),
     *("notify", "retry", "timeout", "overlap", "catchup", "queue", "priority", "tags"),
+    *("expect_within", "heartbeat_url"),
 )
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import count
 
 import structlog
+from redis.exceptions import RedisError
 
 from cron_tasks.actions import find_place, is_coroutine
 from cron_tasks.errors import describe_error
@@ -14,6 +15,7 @@ from cron_tasks.jobs.actions import TaskAction
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.jobs.run import Run
+from cron_tasks.ledger.alarms import keep_pings
 from cron_tasks.ledger.ledger import LEASE, Ledger
 from cron_tasks.ledger.records import Claim, Outcome, split_reason
 from cron_tasks.ledger.run_id import RunId
@@ -28,6 +30,7 @@ from cron_tasks.runs.outcomes import (
     count_earlier_attempts,
     give_up_retry,
 )
+from cron_tasks.runs.pings import write_pings
 from cron_tasks.schedules.catchup import late_reason
 from cron_tasks.settings import Settings
 from cron_tasks.store.leases import keep_calling
@@ -172,6 +175,8 @@ class Runner(Concluder):
             ticks = [(claim.run_id, claim.state)]
             self.wait_for_redis(lambda: self.ledger.hand_back(self.clock(), ticks))
             return None
+        if refused is None and not quick:
+            self._ping_start(run, started)
         if refused is None and is_coroutine(job):
             return Flight(run, claim, holder, find_place(job))
         if refused is None and isinstance(job.action, TaskAction):
@@ -185,6 +190,15 @@ class Runner(Concluder):
             else self._watch(run, holder, claim, started)
         )
         return self._conclude_attempt(run, claim, started if begun else None, result), result
+
+    def _ping_start(self, run: Run, now: float) -> None:
+        """Tell the job's `heartbeat_url` that the first attempt begins, if Redis takes that."""
+        pings = write_pings(run.job, run.run_id, "start", now) if run.attempt == 1 else ()
+        if pings:
+            try:
+                keep_pings(self.ledger.redis, pings)
+            except RedisError as error:
+                log.warning("ping.lost", job_id=run.job.id, reason=str(error), pings=1)
 
     def _hand_over(
         self, run: Run, claim: Claim, action: TaskAction, started: float

@@ -5,11 +5,12 @@
 -- entry's score says, and a run that is open already.
 -- Returns the run ids that were not opened.
 --
+-- A run with a limit is expected to have ended by then (tell_late.lua).
 -- `upcoming` is '' for an entry without a further fire time. `flags` are those of its runs.
---! keys leader_lock schedule open deadlines recent edits fired
+--! keys leader_lock schedule open deadlines recent edits fired expected
 --! prefixes job_entry
 --! args token pending_until read_edit history_ttl
---! rows entries(entry score upcoming meta flags run_ids(run_id) unfired(job_id fire_time record skip queue message counts))
+--! rows entries(entry score upcoming meta flags run_ids(run_id) limits(run_id limit) unfired(job_id fire_time record skip queue message counts))
 --! uses ledger/state ledger/older ledger/open_pending ledger/record_unfired ledger/settle_fired
 --! uses store/add_to_counters
 if redis.call('GET', leader_lock) ~= token then
@@ -39,9 +40,9 @@ local function is_current(n, entry, score)
 end
 
 local moved, finished, records, refused, counted = {}, {}, {}, {}, {}
-local opened, states, predecessors = {}, {}, {}
+local opened, states, predecessors, expectations = {}, {}, {}, {}
 local plain = write_state(PENDING, 1, '', '')
-for n, entry, score, upcoming, meta, flags, run_ids, unfired in entries() do
+for n, entry, score, upcoming, meta, flags, run_ids, limits, unfired in entries() do
     if is_current(n, entry, score) then
         if upcoming == '' then
             finished[#finished + 1] = entry
@@ -61,6 +62,7 @@ for n, entry, score, upcoming, meta, flags, run_ids, unfired in entries() do
             end
         end
         redis.call('HSET', entry, 'meta', meta, 'fired', last)
+        for _, run_id, limit in each_limits(limits) do expectations[run_id] = limit end
         for _, job_id, fire_time, record, skip, queue, message, counts in each_unfired(unfired) do
             record_unfired(job_id, fire_time, record, skip, queue, message)
             records[#records + 1] = record
@@ -81,5 +83,7 @@ for first = 1, #opened, 1000 do
     local last = math.min(first + 999, #opened)
     open_pending(opened, states, predecessors, first, last, refused)
 end
+for _, run_id in ipairs(refused) do expectations[run_id] = nil end
+for run_id, limit in pairs(expectations) do redis.call('ZADD', expected, limit, run_id) end
 add_to_counters(counted)
 return refused

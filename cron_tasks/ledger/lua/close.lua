@@ -1,8 +1,18 @@
 -- Take runs that ended out of all that is kept of open runs. `records` are theirs, `failures` a flat
 -- list of time and run id for those that failed: the dead list, until they are run again.
---! keys open deadlines recent failed attempts before
---! args history_ttl
+--! keys open deadlines recent failed attempts before expected
+--! args now history_ttl
 --! uses store/prepend
+
+-- Those that ended in time are no longer expected. Beat tells of the others (tell_late.lua).
+local function meet_expectations(run_ids)
+    local in_time = {}
+    for n, limit in ipairs(redis.call('ZMSCORE', expected, unpack(run_ids))) do
+        if limit and tonumber(limit) >= tonumber(now) then in_time[#in_time + 1] = run_ids[n] end
+    end
+    if #in_time > 0 then redis.call('ZREM', expected, unpack(in_time)) end
+end
+
 local function close(run_ids, records, failures)
     if #failures > 0 then
         redis.call('ZADD', failed, unpack(failures))
@@ -14,4 +24,5 @@ local function close(run_ids, records, failures)
     redis.call('ZREM', deadlines, unpack(run_ids))
     redis.call('HDEL', attempts, unpack(run_ids))
     redis.call('HDEL', before, unpack(run_ids))
+    if redis.call('EXISTS', expected) == 1 then meet_expectations(run_ids) end
 end

@@ -8,10 +8,10 @@
 -- see account_for. `suppressed` is '' unless the notification of this end was too old. `counted_as`
 -- is the line of `counts` that it adds to the counters: most runs have the same one. `reporting` is ''
 -- unless the REST service wants reports.
---! keys open failed failing untold going stop reports wake
+--! keys open failed failing untold going stop reports wake pings
 --! prefixes job_entry history count
 --! args now history_runs history_ttl account_ttl reporting counts
---! rows outcomes(run_id job_id held record status at day tally suppressed counted_as messages(queue payload condition))
+--! rows outcomes(run_id job_id held record status at day tally suppressed counted_as messages(queue payload condition) heartbeats(ping))
 --! uses store/prepend store/notify store/wake store/add_to_counters ledger/state ledger/count_failures ledger/is_wanted ledger/schedule_retry ledger/why_not_again ledger/account_for ledger/release ledger/close
 local run_ids, entries = {}, {}
 for n, run_id, job_id in outcomes() do
@@ -38,6 +38,16 @@ local function keeps_earlier_outcome(run_id, state, record)
     return not did_run or redis.call('ZSCORE', failed, run_id)
 end
 
+-- Keep the pings of a run for the worker that sends them. A list that nobody empties takes no more.
+local function keep_pings(heartbeats)
+    for _, ping in each_heartbeats(heartbeats) do
+        if redis.call('LLEN', pings) < 10000 then
+            redis.call('RPUSH', pings, ping)
+            redis.call('EXPIRE', pings, 86400)
+        end
+    end
+end
+
 local function collect_messages(messages, failures_in_a_row)
     for _, queue, payload, condition in each_messages(messages) do
         if condition == '' or is_wanted(condition, failures_in_a_row) then
@@ -48,7 +58,7 @@ local function collect_messages(messages, failures_in_a_row)
     end
 end
 
-for n, run_id, job_id, held, record, status, at, day, tally, suppressed, counted_as, messages in outcomes() do
+for n, run_id, job_id, held, record, status, at, day, tally, suppressed, counted_as, messages, heartbeats in outcomes() do
     local reason = nil
     if open_states[n] == held and status == 'retry' then
         reason = why_not_again(run_id, held, entries[n])
@@ -65,6 +75,7 @@ for n, run_id, job_id, held, record, status, at, day, tally, suppressed, counted
             failures_in_a_row = count_failures(job_id, status, suppressed ~= '')
         end
         collect_messages(messages, failures_in_a_row)
+        keep_pings(heartbeats)
         counted[counted_as] = (counted[counted_as] or 0) + 1
         if status == 'retry' then
             schedule_retry(run_id, held, record, at)

@@ -1,0 +1,51 @@
+"""Tells of runs that did not end in time (`expect_within`)."""
+
+import structlog
+
+from cron_tasks.jobs.job import Job
+from cron_tasks.ledger.alarms import Alarms
+from cron_tasks.ledger.records import Message
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import State
+from cron_tasks.runs.late import write_late_message
+from cron_tasks.settings import Settings
+from cron_tasks.store import keys
+
+log = structlog.get_logger("cron_tasks.beat")
+
+#: Late runs that are told of in one go.
+PAGE = 500
+
+
+def tell_late_runs(alarms: Alarms, now: float, settings: Settings) -> bool:
+    """Tell of one page of late runs. Return whether there may be more.
+
+    The script tells of each run once, whoever else calls it at the same time.
+    """
+    run_ids = alarms.expected(now, PAGE)
+    if not run_ids:
+        return False
+    with alarms.redis.pipeline(transaction=False) as pipe:
+        pipe.hmget(keys.OPEN, run_ids)
+        for run_id in run_ids:
+            pipe.hget(keys.entry_key(run_id.job_id), "job")
+        states, *documents = pipe.execute(raise_on_error=False)
+    rows = [
+        _judge(run_id, state, document, now, settings)
+        for run_id, state, document in zip(run_ids, states, documents, strict=True)
+    ]
+    if told := alarms.tell_late(now, rows):
+        log.warning("runs.late", runs=told, job_ids=[each.job_id for each in run_ids[:5]])
+    return len(run_ids) == PAGE
+
+
+def _judge(
+    run_id: RunId, state: str | None, document: object, now: float, settings: Settings
+) -> tuple[RunId, bool, Message | None]:
+    """Return a row for `tell_late`. A job that was removed, or cannot be read, is not told of."""
+    try:
+        job = Job.from_document(document if isinstance(document, str) else "")
+    except ValueError:
+        return run_id, False, None
+    known = State.parse(state) if state else None
+    return run_id, True, write_late_message(job, run_id, known, now, settings)

@@ -1,0 +1,154 @@
+"""Ping a URL that counts signs of life, such as a check of Healthchecks.
+
+The path of such a URL is a secret, so no text from here contains more than its origin. A ping is
+small and rare. It opens a connection of its own, to the very address that was checked, and follows
+no redirect. Neither a proxy nor .netrc has an influence.
+"""
+
+import http.client
+import os
+import socket
+import ssl
+import time
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from cron_tasks.http.addresses import explain_refusal, is_host_allowed, parse_address
+from cron_tasks.http.deadline import LimitedResponse, seconds_left
+from cron_tasks.http.failures import CAUSES, Cause, describe_detail, describe_status, find_cause
+from cron_tasks.http.hosts import DEFAULT_PORTS, host_of_url, to_ascii_host
+
+#: Seconds that a ping may take. The resolution of the host's name has timeouts of its own.
+TIMEOUT = 10.0
+_ASCII = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
+
+
+class PingRefused(Exception):
+    """The settings do not allow the host of a ping. The text explains why."""
+
+
+_CAUSES = (
+    Cause(PingRefused, "{detail}, which CRON_TASKS_HTTP_ALLOW does not allow"),
+    *CAUSES,
+    Cause(TimeoutError, "no answer within {timeout:g} s"),
+    Cause(OSError, "{detail}"),
+    Cause(ValueError, "its URL cannot be used"),
+)
+
+
+def add_to_path(url: str, suffix: str, query: str) -> str:
+    """Return `url` with `suffix` at the end of its path, and with a further query."""
+    parts = urlsplit(url)
+    path = parts.path.rstrip("/") + suffix
+    queries = "&".join(filter(None, (parts.query, query)))
+    return urlunsplit((parts.scheme, parts.netloc, path, queries, ""))
+
+
+def origin_of(url: str) -> str:
+    """Return scheme and host of a URL, which may be shown."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def send_ping(
+    url: str, method: str, rules: Sequence[str] = ("*",), timeout: float = TIMEOUT
+) -> str | None:
+    """Send one request. Return why it failed, or None if it was answered with 2xx. Never raises.
+
+    `rules` are those of CRON_TASKS_HTTP_ALLOW.
+    """
+    try:
+        status = _request(url, method, tuple(rules), time.monotonic() + timeout)
+    except Exception as error:
+        found = find_cause((error,), _CAUSES)
+        detail = found and found.explain(describe_detail(error), timeout)
+        return detail or type(error).__name__
+    return None if 200 <= status < 300 else f"answered {describe_status(status)}"
+
+
+def _request(url: str, method: str, rules: tuple[str, ...], until: float) -> int:
+    parts = urlsplit(url)
+    host = to_ascii_host(host_of_url(parts)) if "[" not in parts.netloc else host_of_url(parts)
+    target = quote(parts.path or "/", safe=_ASCII)
+    if parts.query:
+        target += "?" + quote(parts.query, safe=_ASCII)
+    port = parts.port or DEFAULT_PORTS[parts.scheme]
+    connection = _Connection(host, port, parts.scheme == "https", rules, until)
+    try:
+        length = {"Content-Length": "0"} if method == "POST" else {}
+        connection.request(method, target, headers={"User-Agent": "cron-tasks"} | length)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+class _Connection(http.client.HTTPConnection):
+    """A connection to an address that `rules` allow, which ends at `until` (monotonic)."""
+
+    def __init__(self, host: str, port: int, tls: bool, rules: Sequence[str], until: float) -> None:
+        super().__init__(host, port)
+        self.default_port = 443 if tls else 80
+        self._tls, self._rules, self._until = tls, rules, until
+
+    def _make_response(self, *args: Any, **kwargs: Any) -> LimitedResponse:
+        return LimitedResponse(*args, until=self._until, **kwargs)
+
+    #: Overrides http.client's class.
+    response_class: Any = _make_response
+
+    def connect(self) -> None:
+        sock = _connect_to_any(_find_addresses(self.host, self.port, self._rules), self._until)
+        try:
+            if self._tls:
+                name = self.host.removesuffix(".")
+                sock = _tls_context().wrap_socket(sock, server_hostname=name)
+            sock.settimeout(seconds_left(self._until))
+            self.sock = sock
+        except BaseException:
+            sock.close()
+            raise
+
+
+def _find_addresses(host: str, port: int, rules: Sequence[str]) -> list[tuple[str, int]]:
+    """Return the allowed addresses of a host. Raises PingRefused if there is none."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
+    if is_host_allowed(host, rules):
+        return [(address, port) for address in addresses]
+    refusals = []
+    allowed = []
+    for address in addresses:
+        parsed = parse_address(address.partition("%")[0])
+        why = explain_refusal(parsed, rules) if parsed else "its address is unknown"
+        if why:
+            refusals.append(why)
+        else:
+            allowed.append((address, port))
+    if not allowed:
+        raise PingRefused(refusals[0])
+    return allowed
+
+
+def _connect_to_any(addresses: Sequence[tuple[str, int]], until: float) -> socket.socket:
+    """Return a socket that is connected to the first address that answers."""
+    for number, address in enumerate(addresses, 1):
+        share = seconds_left(until) / (len(addresses) - number + 1)
+        try:
+            return socket.create_connection(address, timeout=share)
+        except OSError:
+            if number == len(addresses):
+                raise
+    raise OSError("the host has no address")
+
+
+@cache
+def _tls_context() -> ssl.SSLContext:
+    """Return a context that trusts the same authorities as the REST client."""
+    from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
+    authorities = os.environ.get("REQUESTS_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
+    if os.path.isdir(authorities):
+        return ssl.create_default_context(capath=authorities)
+    return ssl.create_default_context(cafile=authorities)

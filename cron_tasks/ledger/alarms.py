@@ -1,0 +1,67 @@
+"""What the ledger keeps and tells beside the ends of runs: late runs, the digest, and pings."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from redis import Redis
+
+from cron_tasks.ledger import steps
+from cron_tasks.ledger.records import Message
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.schedules.durations import DAY
+from cron_tasks.settings import Settings
+from cron_tasks.store import keys
+
+_NOTHING = Message("", b"")
+
+
+def keep_pings(redis: Redis, pings: Sequence[bytes]) -> None:
+    """Keep pings for the worker that sends them, as `finish` does at the end of a run."""
+    with redis.pipeline(transaction=False) as pipe:
+        pipe.rpush(keys.PINGS, *pings)
+        pipe.expire(keys.PINGS, int(DAY))
+        pipe.execute()
+
+
+class Alarms:
+    """Tells once what has to be told once, whoever else tries to at the same time."""
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self.redis = redis
+        #: Seconds for which late runs are kept.
+        self.kept = int((settings.audit_days + 1) * DAY)
+        self._queues = {
+            "stream": settings.notify_transport == "stream",
+            "notify_max": settings.notify_max,
+        }
+
+    def expected(self, now: float, limit: int) -> list[RunId]:
+        """Return runs that should have ended before `now`, the earliest limit first."""
+        found: Any = self.redis.zrangebyscore(keys.EXPECTED, "-inf", f"({now}", 0, limit)
+        return [RunId.stored(text) for text in found]
+
+    def tell_late(self, now: float, rows: Sequence[tuple[RunId, bool, Message | None]]) -> int:
+        """Tell of runs that did not end in time, once each, and no longer expect them.
+
+        A row is the run id, whether its job is known, and the notification. Returns how many of
+        them nobody had told of.
+        """
+        runs = [
+            (run_id, "1" if is_known else "", (each or _NOTHING).queue, (each or _NOTHING).payload)
+            for run_id, is_known, each in rows
+        ]
+        return steps.tell_late(self.redis, now=now, late_ttl=self.kept, runs=runs, **self._queues)
+
+    def digest_until(self) -> float | None:
+        """Return the end of the time that the last digest was about. None if there was none."""
+        text = cast("str | None", self.redis.get(keys.DIGEST))
+        return float(text) if text else None
+
+    def tell_digest(self, end: float, message: Message | None) -> bool:
+        """Send the digest of the time until `end`, if there is anything to tell.
+
+        Returns whether nobody had done so.
+        """
+        queue, payload = (message.queue, message.payload) if message else ("", b"")
+        told = steps.tell_digest(self.redis, ends=end, queue=queue, message=payload, **self._queues)
+        return bool(told)

@@ -1,0 +1,9 @@
+-- Note that the digest of the time until `ends` was told, and send it. Without a queue there was
+-- nothing to tell. Returns 0, and changes nothing, if it was told before.
+--! keys digest
+--! args ends queue message
+--! uses store/notify
+if (tonumber(redis.call('GET', digest) or 0) or 0) >= tonumber(ends) then return 0 end
+redis.call('SET', digest, ends, 'EX', 2592000)
+if queue ~= '' then notify({[queue] = {message}}) end
+return 1

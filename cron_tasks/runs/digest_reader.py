@@ -1,0 +1,118 @@
+"""Read from Redis what the digest tells of, page by page."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any, cast
+
+import orjson
+from redis import Redis
+
+from cron_tasks.jobs.job import Job
+from cron_tasks.ledger.day_count import DayCount
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.runs.digest import Entry
+from cron_tasks.schedules.durations import DAY, HOUR
+from cron_tasks.store import keys
+from cron_tasks.store.paging import pages
+
+#: Jobs in one page, and seconds between two pages, in which other threads of beat go on.
+PAGE, PAUSE = 250, 0.005
+#: Most fire times that are counted of one stretch of missed ones.
+MOST_COUNTED = 1000
+_KINDS = ("missed", "skipped")
+
+
+def read_digest(redis: Redis, since: float, until: float) -> tuple[Counter[Entry], dict[str, str]]:
+    """Count what was late, missed or skipped, and return the names of these jobs by their ids.
+
+    What was recorded with since <= time < until counts. A run that ended more than a day after its
+    fire time is not found. Of a job with more than 1,000 records a day, the oldest ones count by
+    their hour.
+    """
+    late: Any = redis.zrangebyscore(keys.LATE, since, f"({until}")
+    counts = Counter(Entry("late", RunId.stored(text).job_id, "") for text in late)
+    removed = cast("list[str]", redis.zrange(keys.REMOVED, 0, -1))
+    job_ids = dict.fromkeys([*cast("list[str]", redis.hkeys(keys.JOBS)), *removed])
+    for page in pages(job_ids, PAGE):
+        for job_id, records, folded, document in _read_page(redis, page, since, until):
+            counts.update(_count_records(job_id, records, document, since, until))
+            counts.update(_count_folded(job_id, folded, since, until))
+        time.sleep(PAUSE)
+    names = dict(_read_names(redis, {entry.job_id for entry in counts}))
+    return counts, names
+
+
+def _read_page(
+    redis: Redis, job_ids: list[str], since: float, until: float
+) -> Iterator[tuple[str, list[tuple[str, float]], dict[str, str], str]]:
+    """Yield each job with records: records with fire times, counts of old ones, the document."""
+    with redis.pipeline(transaction=False) as pipe:
+        for job_id in job_ids:
+            key = keys.ACCOUNT_PREFIX + job_id
+            pipe.zrangebyscore(key, since - DAY, until, withscores=True)
+        found = zip(job_ids, pipe.execute(raise_on_error=False), strict=True)
+        recorded = [(job_id, rows) for job_id, rows in found if rows and isinstance(rows, list)]
+        for job_id, _ in recorded:
+            pipe.hgetall(keys.FOLDED_PREFIX + job_id)
+            pipe.hget(keys.entry_key(job_id), "job")
+        rest = pipe.execute(raise_on_error=False) if recorded else []
+    for (job_id, rows), folded, document in zip(recorded, rest[::2], rest[1::2], strict=True):
+        counts = folded if isinstance(folded, dict) else {}
+        yield job_id, rows, counts, document if isinstance(document, str) else ""
+
+
+def _count_records(
+    job_id: str,
+    records: Iterable[tuple[str, float]],
+    document: str,
+    since: float,
+    until: float,
+) -> Counter[Entry]:
+    counts = Counter[Entry]()
+    for text, fire_time in records:
+        record: dict[str, Any] = orjson.loads(text)
+        if record.get("status") not in _KINDS:
+            continue
+        if since <= (record.get("finished_at") or fire_time) < until:
+            entry = Entry(record["status"], job_id, record.get("reason") or "")
+            counts[entry] += _count_ticks(record, fire_time, document)
+    return counts
+
+
+def _count_ticks(record: Mapping[str, Any], first: float, document: str) -> int:
+    """Return how many fire times a record stands for, at least one."""
+    if "until" not in record or not document:
+        return 1
+    last = datetime.fromisoformat(record["until"]) + timedelta(milliseconds=1)
+    try:
+        schedule = Job.from_document(document).schedule
+        ticks = schedule.between(datetime.fromtimestamp(first, UTC), last)
+        return max(1, sum(1 for _ in islice(ticks, MOST_COUNTED)))
+    except ValueError:
+        return 1
+
+
+def _count_folded(
+    job_id: str, folded: Mapping[str, str], since: float, until: float
+) -> Counter[Entry]:
+    counts = Counter[Entry]()
+    for name, value in folded.items():
+        hour, _, ended = name.partition(":")
+        status, _, reason = ended.partition(":")
+        if hour.isdecimal() and status in _KINDS and since <= int(hour) * HOUR < until:
+            counts[Entry(status, job_id, reason)] += DayCount.unpack(int(value)).runs
+    return counts
+
+
+def _read_names(redis: Redis, job_ids: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for page in pages(job_ids, PAGE):
+        with redis.pipeline(transaction=False) as pipe:
+            for job_id in page:
+                pipe.hget(keys.entry_key(job_id), "job")
+            documents = pipe.execute(raise_on_error=False)
+        for job_id, document in zip(page, documents, strict=True):
+            if isinstance(document, str):
+                yield job_id, str(orjson.loads(document).get("name", job_id))

@@ -1,0 +1,83 @@
+"""The settings by which the system itself tells that something did not run."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import unquote
+
+from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic_settings import BaseSettings, NoDecode
+
+from cron_tasks.settings.declaring import seconds, setting
+from cron_tasks.text.urls import split_url
+
+#: Parts of a URL that have at least so many characters are taken for tokens.
+_TOKEN = 12
+
+
+@dataclass(frozen=True, slots=True)
+class DigestPlan:
+    """Who gets the digest, and at which hour of the day in TIMEZONE (0 to 23)."""
+
+    chat_id: int | str
+    hour: int
+
+    def __str__(self) -> str:
+        return f"{self.chat_id},{self.hour}"
+
+
+def _read_digest(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    chat, _, hour = (part.strip() for part in value.rpartition(","))
+    if not chat or not (hour.isascii() and hour.isdecimal() and int(hour) < 24):
+        raise ValueError("it has to name a chat and an hour from 0 to 23, with a comma between")
+    if not chat.isprintable() or len(chat) > 200:
+        raise ValueError("the chat has more than 200 characters, or an unprintable one")
+    is_number = chat.isascii() and chat.removeprefix("-").isdecimal() and len(chat) < 20
+    return DigestPlan(int(chat) if is_number else chat, int(hour))
+
+
+def _check_heartbeat_url(url: SecretStr) -> SecretStr:
+    text = url.get_secret_value()
+    parts = split_url(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise ValueError("it has to start with http:// or https:// and a host, without a user")
+    if not all("!" <= char <= "~" for char in text):
+        raise ValueError("it contains a space, a line break or a character beyond ASCII")
+    return url
+
+
+class AlarmSettings(BaseSettings):
+    """What others watch, the heartbeat, and the digest."""
+
+    metrics_port: int = setting(
+        0,
+        "Port at which a beat or a worker serves its metrics for Prometheus, on every interface "
+        "and without a login. `0` is off. Each of them on a machine needs its own",
+        "a port from 1 to 65535, or 0 for off",
+        ge=0,
+        le=65_535,
+    )
+    heartbeat_url: Annotated[SecretStr, AfterValidator(_check_heartbeat_url)] | None = setting(
+        None,
+        "URL that the leading beat requests (GET) only while everything fires, workers are present "
+        "and the list is fresh, e.g. of a check at Healthchecks. Never logged and never shown",
+        "an http or https URL",
+    )
+    heartbeat_interval: float = seconds(60, "Seconds between two of these requests", 1, 86_400)
+    digest: Annotated[DigestPlan | None, NoDecode, BeforeValidator(_read_digest)] = setting(
+        None,
+        "Chat and hour of a daily notification of what was late, missed or skipped, e.g. `100,8` "
+        "for the chat 100 at 08:00 in `TIMEZONE`. There is none if there was nothing",
+        "a chat and an hour such as 100,8",
+    )
+
+    def secrets_of_heartbeat(self) -> frozenset[str]:
+        """Return what no log may contain of the heartbeat's URL: all of it, and its tokens."""
+        if self.heartbeat_url is None:
+            return frozenset()
+        url = self.heartbeat_url.get_secret_value()
+        parts = split_url(url)
+        pieces = f"{parts.path}/{parts.query}".replace("=", "/").replace("&", "/").split("/")
+        tokens = {each for piece in pieces for each in (piece, unquote(piece))}
+        return frozenset({url, *(each for each in tokens if len(each) >= _TOKEN)})

@@ -1,0 +1,87 @@
+"""Signs of life in the sorted set `cron_tasks:signs`, one member for each process.
+
+A member is `<part>|<host>|<process id>`, scored with the time of the last sign. A beat gives its
+sign in its loop. A worker gives one with each of Celery's heartbeats, which end with the broker. So
+the sign of a process that hangs becomes old, while the process still lives.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from redis import Redis
+
+from cron_tasks.store import keys
+
+#: Seconds between two signs of a beat.
+EVERY = 2.0
+#: Seconds for which a sign counts.
+FRESH = 15.0
+#: Seconds after which the sign of a process is forgotten.
+FORGOTTEN = 3600
+
+
+class Sign(NamedTuple):
+    """The last sign of life of a process. `part` is "beat", "leader" or "worker"."""
+
+    part: str
+    host: str
+    pid: int
+    at: float
+
+    def is_fresh(self, now: float) -> bool:
+        """Return whether the process works at `now`."""
+        return now - self.at <= FRESH
+
+
+def this_host() -> str:
+    """Return the name of this host. In a container it is that of the container."""
+    return socket.gethostname().replace("|", "")
+
+
+def request_sign(pipe: Any, now: float, *parts: str) -> None:
+    """Give a sign of life of this process for each of `parts`, by a pipeline."""
+    name = f"{this_host()}|{os.getpid()}"
+    pipe.zadd(keys.SIGNS, {f"{part}|{name}": now for part in parts})
+    pipe.zremrangebyscore(keys.SIGNS, "-inf", now - FORGOTTEN)
+    pipe.expire(keys.SIGNS, FORGOTTEN)
+
+
+def withdraw_signs(redis: Redis, *parts: str) -> None:
+    """Remove the signs of this process, which ends in order."""
+    redis.zrem(keys.SIGNS, *(f"{part}|{this_host()}|{os.getpid()}" for part in parts))
+
+
+def parse_signs(rows: list[tuple[str, float]]) -> list[Sign]:
+    """Parse the members of the set with their scores."""
+    signs = []
+    for member, at in rows:
+        part, host, pid = member.split("|")
+        signs.append(Sign(part, host, int(pid), at))
+    return signs
+
+
+class BeatSigns:
+    """The signs of a beat, one in EVERY seconds. `clock` returns seconds since the epoch."""
+
+    def __init__(self, redis: Redis, clock: Callable[[], float]) -> None:
+        self._redis = redis
+        self._clock = clock
+        self._next = 0.0
+
+    def give(self, is_leading: bool) -> None:
+        """Give a sign if it is time. Raises RedisError."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + EVERY
+        parts = ("beat", "leader") if is_leading else ("beat",)
+        with self._redis.pipeline(transaction=False) as pipe:
+            request_sign(pipe, self._clock(), *parts)
+            pipe.execute()
+
+    def withdraw(self) -> None:
+        """Remove the signs. Raises RedisError."""
+        withdraw_signs(self._redis, "beat", "leader")
