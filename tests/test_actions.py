@@ -23,6 +23,7 @@ def dump(redis: Redis) -> str:
         "zset": lambda key: redis.zrange(key, 0, -1),
         "set": redis.smembers,
         "string": redis.get,
+        "stream": redis.xrange,
     }
     return str([(key, commands[redis.type(key)](key)) for key in redis.scan_iter(count=1000)])
 

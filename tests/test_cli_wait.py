@@ -5,11 +5,12 @@ import threading
 import time
 from collections.abc import Callable
 
+import psutil
 import pytest
 from celery import Celery as App
 from command_line import CommandLine
 from helpers import wait_until
-from live import Live, Service
+from live import Live
 from processes import Celery
 from redis import Redis
 
@@ -39,18 +40,18 @@ def test_a_run_in_a_queue_that_nobody_consumes_is_explained(
     redis.delete("slow")
 
 
-def test_a_run_that_waits_for_a_busy_worker_is_explained(
-    live: Live, service: Service, cli: CommandLine
-) -> None:
+def test_a_run_that_waits_for_a_busy_worker_is_explained(live: Live, cli: CommandLine) -> None:
     never = {"run_at": "2099-01-01T00:00:00Z"}
-    live.start({"id": "7", **never}, {"id": "8", **never}, slots=1)
-    service.held.add("7")
-    cli.run("jobs", "run", "7")
-    wait_until(service.going, "the run that takes the only slot")
+    live.start({"id": "8", **never}, slots=1)
+    # A call waits on the event loop and keeps no slot busy. So the slots are stopped.
+    slots = psutil.Process(live.celery.processes[0].pid).children()
+    for slot in slots:
+        slot.suspend()
     with cli.start("jobs", "run", "8", "--wait") as process:
         assert process.stderr
         note = process.stderr.readline()
-        service.held.clear()
+        for slot in slots:
+            slot.resume()
         out, err = process.communicate(timeout=30)
     assert note == (
         "Note: No worker has taken the run yet. w0@test, which consumes cron_tasks, could: "

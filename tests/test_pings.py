@@ -92,7 +92,7 @@ def test_which_pings_a_run_leaves(
     rest.answer = status(code)
     stage = Stage(redis, rest, **({"heartbeat_url": "http://ping.example/x"} | fields))
     stage.fire()
-    stage.runner.run([TICK])
+    stage.run()
     assert waiting(redis) == pinged
 
 
@@ -100,11 +100,11 @@ def test_attempts_share_one_start_and_one_end(redis: Redis, rest: RestServer) ->
     rest.answer = status(500)
     stage = Stage(redis, rest, heartbeat_url="http://ping.example/x")
     stage.fire()
-    stage.runner.run([TICK])
+    stage.run()
     assert waiting(redis) == ["/start"]
     rest.answer = reply(200)
     redis.hset(keys.OPEN, TICK, "p|2||")
-    stage.runner.run([TICK])
+    stage.run()
     assert waiting(redis) == ["/start", ""]
 
 

@@ -13,6 +13,7 @@ import pytest
 from celery import Celery as App
 from helpers import wait_until
 from live import Live
+from plug_ins import install
 from processes import Celery, Process, Valkey, celery_processes
 from redis import Redis
 from redis.exceptions import RedisError
@@ -95,19 +96,35 @@ def one_job(redis: Redis, rest: RestServer, celery: Celery, *options: str) -> Pr
     return worker
 
 
+CALLING = """
+import requests
+from cron_tasks.plugins import CustomAction
+
+class Call(CustomAction):
+    url: str
+
+    def perform(self, run, settings):
+        requests.post(self.url, headers={"Idempotency-Key": run.run_id}, timeout=60)
+"""
+
+
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
-def test_an_edit_counts_while_every_slot_is_busy(
-    live: Live, redis: Redis, rest: RestServer, pool: str
-) -> None:
-    live.celery.env["CRON_TASKS_HTTP_ALLOW"] = "127.0.0.1"
+def test_an_edit_counts_while_every_slot_is_busy(live: Live, tmp_path: Path, pool: str) -> None:
+    """A call waits on the event loop. An ordinary function keeps its slot."""
+    install(tmp_path, "calling", CALLING, "call = calling:Call")
+    live.celery.env |= {"PYTHONPATH": str(tmp_path), "CRON_TASKS_HTTP_ALLOW": "127.0.0.1"}
     live.celery.worker(1, "-P", pool)
     live.celery.beat()
     live.service.held.add("busy")
-    busy = {"id": "busy", "every": 1, "overlap": "allow"}
-    live.lists(busy)
+    call = {"type": "call", "url": f"{live.service.url}/busy"}
+    busy = {"id": "busy", "name": "x", "every": 1, "overlap": "allow", "action": call}
+    live.rest.jobs = [busy]
     wait_until(lambda: live.service.going(), "the call that keeps the only slot busy", 40)
     for number in range(2):
-        live.lists(busy, LATER | {"id": f"edit-{number}"})
+        edit = f"edit-{number}"
+        live.rest.jobs = [busy, LATER | {"id": edit}]
+        ask(live.celery.env["CRON_TASKS_REDIS_URL"])
+        wait_until(knows(live.redis, "busy", edit), "the edit")
     assert len(live.service.going()) == 1
     live.service.held.clear()
 
