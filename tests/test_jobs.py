@@ -323,8 +323,8 @@ def test_errors_of_a_schedule(fields: dict[str, Any], found: tuple[str, ...]) ->
         ({"notify": {"on": "failure"}}, "`notify.on`: expected a list of any of success, failure"),
         (
             {"notify": {"on": ["fail"]}},
-            "`notify.on[0]`: expected one of success, failure, retry, skipped, missed, late, recovered, "
-            "got 'fail'",
+            "`notify.on[0]`: expected one of success, failure, retry, skipped, missed, late, "
+            "recovered, got 'fail'",
         ),
         (
             {"notify": {"template": "Hi $nme"}},
