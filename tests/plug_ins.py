@@ -2,6 +2,18 @@
 
 from pathlib import Path
 
+#: An action that keeps its slot during a call, as ordinary functions do.
+CALLING = """
+import requests
+from cron_tasks.plugins import CustomAction
+
+class Call(CustomAction):
+    url: str
+
+    def perform(self, run, settings):
+        requests.post(self.url, headers={"Idempotency-Key": run.run_id}, timeout=60)
+"""
+
 
 def install(folder: Path, name: str, code: str, *points: str) -> None:
     """A distribution of one module, as an installer leaves it."""
@@ -10,3 +22,9 @@ def install(folder: Path, name: str, code: str, *points: str) -> None:
     metadata.mkdir()
     (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text("\n".join(["[cron_tasks.actions]", *points]) + "\n")
+
+
+def install_calls(folder: Path) -> dict[str, str]:
+    """Offer the action `call`, which posts to its `url`. Return the environment for it."""
+    install(folder, "calling", CALLING, "call = calling:Call")
+    return {"PYTHONPATH": str(folder)}

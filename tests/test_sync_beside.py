@@ -13,7 +13,7 @@ import pytest
 from celery import Celery as App
 from helpers import wait_until
 from live import Live
-from plug_ins import install
+from plug_ins import install_calls
 from processes import Celery, Process, Valkey, celery_processes
 from redis import Redis
 from redis.exceptions import RedisError
@@ -96,23 +96,11 @@ def one_job(redis: Redis, rest: RestServer, celery: Celery, *options: str) -> Pr
     return worker
 
 
-CALLING = """
-import requests
-from cron_tasks.plugins import CustomAction
-
-class Call(CustomAction):
-    url: str
-
-    def perform(self, run, settings):
-        requests.post(self.url, headers={"Idempotency-Key": run.run_id}, timeout=60)
-"""
-
-
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
 def test_an_edit_counts_while_every_slot_is_busy(live: Live, tmp_path: Path, pool: str) -> None:
     """A call waits on the event loop. An ordinary function keeps its slot."""
-    install(tmp_path, "calling", CALLING, "call = calling:Call")
-    live.celery.env |= {"PYTHONPATH": str(tmp_path), "CRON_TASKS_HTTP_ALLOW": "127.0.0.1"}
+    live.celery.env |= install_calls(tmp_path)
+    live.celery.env["CRON_TASKS_HTTP_ALLOW"] = "127.0.0.1"
     live.celery.worker(1, "-P", pool)
     live.celery.beat()
     live.service.held.add("busy")
