@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cron_tasks.jobs.fingerprint import REMARKS, fingerprint_row
@@ -728,6 +728,7 @@ def test_any_object_beside_a_job(more: dict[str, Any]) -> None:
 
 @settings(deadline=None)
 @given(ROWS)
+@example({"catchup": {"": float("inf")}})
 def test_any_value_in_any_field(row: dict[str, Any]) -> None:
     check(row)
     check(SMALLEST | row)

@@ -55,6 +55,11 @@ def test_our_files_are_served(world: World, name: str) -> None:
     assert world.read_only.get(f"/cron-tasks/static/{name}").status == 200
 
 
+def test_the_address_of_actions_is_not_a_page(world: World) -> None:
+    assert world.flower.get("/cron-tasks/act").status == 405
+    assert world.flower.get("/cron-tasks/act", Authorization="").status in (401, 405)
+
+
 def test_an_action_needs_the_login_the_token_and_our_own_page(world: World) -> None:
     flower = world.flower
     refused = [

@@ -80,10 +80,11 @@ class JobPart(BaseModel):
     def _drop_nulls(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if not isinstance(value, dict):
             return handler(value)
-        given = {name: each for name, each in value.items() if each is not None}
         known = names_in_json(cls)
-        unknown = {name: given.pop(name) for name in list(given) if name not in known}
-        fields = to_storable_fields(unknown) | given
+        unknown = {name: each for name, each in value.items() if name not in known}
+        # JSON has no infinity: a field with it is stored as null, and then counts as not given.
+        fields = to_storable_fields(unknown) | {n: value[n] for n in value if n in known}
+        fields = {name: each for name, each in fields.items() if each is not None}
         try:
             return handler(fields)
         except ValidationError as error:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cron_tasks.errors import CronTasksError
 from cron_tasks.local.child import Part
@@ -62,7 +63,9 @@ def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Lay
     if settings.log_level != "DEBUG":
         environment[variable_name("log_level")] = "INFO"
     redis_url = settings.redis_url.get_secret_value()
-    store, rest, readers = [], [], []
+    store: list[Part] = []
+    rest: list[Part] = []
+    readers: list[Part] = []
     exports: dict[str, str] = {}
     if embeds_valkey(settings):
         store = [valkey_part(port := find_free_port(), home)]
@@ -72,25 +75,16 @@ def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Lay
     environment |= exports
     exports |= {variable_name("rest_url"): settings.rest_url} if settings.rest_url else {}
     exports |= export_path()
+    owner = None
     if demo:
-        port, jobs = find_free_port(), home.folder / "jobs.json"
-        url = f"http://127.0.0.1:{port}"
-        places |= {
-            "rest": f"{url}/docs",
-            "jobs": f"{jobs}: edit it; changes apply at once",
-        }
-        # These replace the settings of any other service.
-        given = {"rest_url": url, "rest_jobs_path": "/api/cronjobs/", "rest_mapping": "{}"}
-        given["rest_report_path"] = "/api/cronjobs/{id}"
-        given |= {"chat_id": str(settings.chat_id or 100)}
-        environment |= {variable_name(name): value for name, value in given.items()}
-        shown = ("rest_url", "chat_id")
-        exports |= {variable_name(name): given[name] for name in shown}
-        command = [*_PYTHON, "cron_tasks.demo.rest_service", f"--port={port}", f"--jobs={jobs}"]
-        rest = [Part("rest", command, "Uvicorn running on", environment)]
-        command = [*_PYTHON, "cron_tasks.demo.bot", "--color"]
-        seen = environment | screen_environment()
-        readers = [Part("bot", command, r'"bot\.waiting"', seen, prints_for_people=True)]
+        jobs = home.folder / "jobs.json"
+        url = f"http://127.0.0.1:{find_free_port()}"
+        places |= {"rest": f"{url}/docs", "jobs": f"{jobs}: edit it; changes apply at once"}
+        given = demo_settings(url, settings)
+        environment |= given
+        exports |= {name: given[name] for name in map(variable_name, ("rest_url", "chat_id"))}
+        rest, readers = demo_parts(url, jobs, environment)
+        owner = f"{url}/api/cronjobs/"
     web, login = f"127.0.0.1:{find_free_port(5555)}", flower_login(home)
     places["flower"] = f"http://{login}@{web}" if login else f"http://{web}"
     beat, first, *others = celery_parts(workers, environment, settings.metrics_port)
@@ -104,8 +98,30 @@ def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Lay
         stages=[store, [*readers, *rest, first, beat], [*others, flower]],
         endings=[[beat, flower, first, *others], [*readers, *rest], store],
         example=EXAMPLE if demo else "",
-        claim=f"{url}/api/cronjobs/" if demo else None,
+        claim=owner,
     )
+
+
+def demo_settings(url: str, settings: Settings) -> dict[str, str]:
+    """Return the variables for the demo REST service at `url`.
+
+    They replace the settings of any other service.
+    """
+    given = {"rest_url": url, "rest_jobs_path": "/api/cronjobs/", "rest_mapping": "{}"}
+    given |= {"rest_report_path": "/api/cronjobs/{id}", "chat_id": str(settings.chat_id or 100)}
+    return {variable_name(name): value for name, value in given.items()}
+
+
+def demo_parts(
+    url: str, jobs: Path, environment: Mapping[str, str]
+) -> tuple[list[Part], list[Part]]:
+    """Return the demo REST service, which serves the file `jobs` at `url`, and the bot."""
+    port = f"--port={urlsplit(url).port}"
+    command = [*_PYTHON, "cron_tasks.demo.rest_service", port, f"--jobs={jobs}"]
+    rest = Part("rest", command, "Uvicorn running on", environment)
+    command = [*_PYTHON, "cron_tasks.demo.bot", "--color"]
+    seen = {**environment, **screen_environment()}
+    return [rest], [Part("bot", command, r'"bot\.waiting"', seen, prints_for_people=True)]
 
 
 def export_path() -> dict[str, str]:

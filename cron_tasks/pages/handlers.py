@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -41,8 +42,8 @@ FORECAST_PATIENCE = 0.2
 T = TypeVar("T")
 
 
-class Page(FlowerHandler):
-    """A page. `tab` is its name in the navigation."""
+class Framed(FlowerHandler):
+    """Answers with our templates. `tab` is the name of the page in the navigation."""
 
     tab = ""
 
@@ -78,6 +79,17 @@ class Page(FlowerHandler):
             why_no_actions=self.why_no_actions,
         )
 
+    def show_fault(self, error: Exception) -> None:
+        """Say what keeps this page from being shown."""
+        is_unknown = isinstance(error, UnknownJob)
+        self.set_status(404 if is_unknown else 503)
+        text = describe_failure(error) or str(error)
+        self.show("cron_fault.html", headline=Headline("fail", text[:1].upper() + text[1:]))
+
+
+class Page(Framed, ABC):
+    """A page that is read."""
+
     @authenticated
     async def get(self, of: str = "") -> None:
         try:
@@ -85,16 +97,9 @@ class Page(FlowerHandler):
         except (RedisError, OSError, CronTasksError) as error:
             self.show_fault(error)
 
+    @abstractmethod
     async def answer(self, of: str) -> None:
         """Write the page, of the job with this id if the path names one."""
-        raise NotImplementedError
-
-    def show_fault(self, error: Exception) -> None:
-        """Say what keeps this page from being shown."""
-        is_unknown = isinstance(error, UnknownJob)
-        self.set_status(404 if is_unknown else 503)
-        text = describe_failure(error) or str(error)
-        self.show("cron_fault.html", headline=Headline("fail", text[:1].upper() + text[1:]))
 
 
 class Health(Page):

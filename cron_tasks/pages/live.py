@@ -45,12 +45,12 @@ class Look:
         ids: set[str] = set()
         if self.edited != before.edited and self.changes[:1] == before.changes[:1]:
             return None
-        for now, seen in ((self.newest, before.newest), (self.changes, before.changes)):
-            if now[:1] == seen[:1]:
+        for lines, seen in ((self.newest, before.newest), (self.changes, before.changes)):
+            if lines[:1] == seen[:1]:
                 continue
-            if not seen or seen[0] not in now:
+            if not seen or seen[0] not in lines:
                 return None
-            new = now[: now.index(seen[0])]
+            new = lines[: lines.index(seen[0])]
             ids.update(each[1] if isinstance(each, tuple) else _job_of(each) for each in new)
         return sorted(ids)
 

@@ -9,7 +9,7 @@ from cron_tasks.errors import CronTasksError
 from cron_tasks.health.failures import describe_failure
 from cron_tasks.pages.actions import VERBS, Outcome, Request, find_targets, perform
 from cron_tasks.pages.context import Context, get_context
-from cron_tasks.pages.handlers import Page
+from cron_tasks.pages.handlers import Framed
 from cron_tasks.runs.trail import record_action
 from cron_tasks.text.english import number_of
 
@@ -21,7 +21,7 @@ MESSAGE = 400
 NAMED = 10
 
 
-class Act(Page):
+class Act(Framed):
     """Performs an action, and goes back to the page from which it came.
 
     A POST needs Flower's login, our token, and to come from our own page (`check_xsrf_cookie`).
