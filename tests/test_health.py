@@ -190,6 +190,11 @@ def test_a_worker_gives_its_signs_with_its_heartbeats(
     wait_until(lambda: redis.zscore(keys.SIGNS, name) > time.time() - 10, "the next heartbeat")
 
 
+def test_a_key_of_another_type_holds_up_no_beat(redis: Redis, celery: Celery) -> None:
+    redis.set(keys.SIGNS, "text", ex=60)
+    celery.beat().wait_for("beat.leading")
+
+
 def test_health_imports_little() -> None:
     code = "import sys, cron_tasks.cli.health; print(*sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

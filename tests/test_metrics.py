@@ -147,7 +147,11 @@ def test_a_port_that_is_taken_costs_only_the_metrics(celery: Celery, redis: Redi
     port = free_port()
     beats = [celery.beat(**{PORT: str(port)}) for _ in range(2)]
     wait_until(lambda: any("metrics.not_served" in each.output for each in beats), "the error", 40)
-    wait_until(lambda: redis.zcard(keys.BEATS) == 2, "both beats", 40)
+
+    def both_signed() -> bool:
+        return str(redis.zrange(keys.SIGNS, 0, -1)).count("'beat|") == 2
+
+    wait_until(both_signed, "both beats", 40)
     (line,) = [
         json.loads(text)
         for each in beats
@@ -169,7 +173,7 @@ def test_without_redis_there_is_one_metric_that_says_so(tmp_path: Path) -> None:
 
 
 def test_keys_of_another_type_hide_only_themselves(redis: Redis) -> None:
-    for key in (keys.METRICS, keys.DROPPED, keys.SCHEDULE, keys.SOURCE, keys.BEATS, "cron_tasks"):
+    for key in (keys.METRICS, keys.DROPPED, keys.SCHEDULE, keys.SOURCE, keys.SIGNS, "cron_tasks"):
         redis.set(key, "text", ex=60)
     redis.zadd(keys.WORKERS, {"w@h|4": 2000.0})
     redis.expire(keys.WORKERS, 60)

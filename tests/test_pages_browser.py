@@ -117,6 +117,7 @@ def test_keys(browser: Browser, world: World, opened: list[BrowserContext]) -> N
     tab.locator("#search").fill("of many 1")
     tab.keyboard.press("Enter")
     expect(tab.locator("tbody tr")).to_have_count(15)
+    tab.wait_for_load_state()  # The rows are there before the script that listens to keys.
     rows = tab.locator("[data-open]")
     for key, number in (("j", 0), ("j", 1), ("j", 2), ("k", 1)):
         tab.keyboard.press(key)

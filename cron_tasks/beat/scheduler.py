@@ -23,7 +23,7 @@ from cron_tasks.beat.publisher import Publisher
 from cron_tasks.beat.redbeat import EntryScheduler
 from cron_tasks.beat.rows import Row
 from cron_tasks.beat.sweeper import sweep_overdue
-from cron_tasks.broker.presence import BeatPresence, count_slots
+from cron_tasks.broker.presence import count_slots
 from cron_tasks.celery import LEADER_TTL, settings, touch_alive_file
 from cron_tasks.ledger.alarms import Alarms
 from cron_tasks.ledger.ledger import LEASE, Ledger, LockLost
@@ -74,7 +74,6 @@ class Scheduler(EntryScheduler):
         leads = lambda: self.leadership.token is not None  # noqa: E731
         self._beside = start_threads(settings, leads, lambda: self.clock())
         self._lookahead = Lookahead()
-        self._presence = BeatPresence(self.redis)
         self._known = KnownJobs(settings.misfire_grace)
         self._state = "starting"
         self._clock_offset = self.clock() - time.monotonic()
@@ -93,7 +92,6 @@ class Scheduler(EntryScheduler):
         try:
             is_leading = self._hold_lead()
             touch_alive_file()
-            self._presence.announce(self.clock())
             if is_leading:
                 return self._lead()
             self._enter("standing_by")
@@ -110,7 +108,6 @@ class Scheduler(EntryScheduler):
         self.leadership.release()
         with suppress(RedisError):
             self._signs.withdraw()
-        self._presence.leave()
         super().close()
         self._pokes.close()
 

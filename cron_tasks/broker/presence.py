@@ -1,12 +1,9 @@
-"""Keep track of the beats, of the workers, and of how many runs each worker performs at once.
+"""Keep track of the workers, and of how many runs each performs at once.
 
 Beat divides a burst of due ticks by that number.
 """
 
-import os
-import socket
 import time
-from contextlib import suppress
 from typing import Any, cast
 
 from celery.signals import heartbeat_sent, worker_ready, worker_shutting_down
@@ -49,32 +46,6 @@ def announce_worker(
         pipe.expire(keys.WORKERS, int(ALIVE * 4))
         request_sign(pipe, now, "worker")
         pipe.execute()
-
-
-class BeatPresence:
-    """Gives the signs of life of this beat, whether it leads or stands by."""
-
-    def __init__(self, redis: Redis) -> None:
-        self.redis = redis
-        self._name = f"{socket.gethostname()}/{os.getpid()}"
-        self._announced = -ALIVE
-
-    def announce(self, now: float) -> None:
-        """Give a sign of life at `now` if the last one is some seconds old. Raises RedisError."""
-        if time.monotonic() < self._announced + ALIVE / 3:
-            return
-        self._announced = time.monotonic()
-        with self.redis.pipeline(transaction=False) as pipe:
-            pipe.zadd(keys.BEATS, {self._name: now + ALIVE})
-            pipe.zremrangebyscore(keys.BEATS, "-inf", now - ALIVE)
-            pipe.expire(keys.BEATS, int(ALIVE * 4))
-            # Only metrics need this. A key of another type must not hold up beat.
-            pipe.execute(raise_on_error=False)
-
-    def leave(self) -> None:
-        """Take the sign of life back, because this beat ends."""
-        with suppress(RedisError):
-            self.redis.zrem(keys.BEATS, self._name)
 
 
 def announce_from_signals(redis: Redis) -> None:

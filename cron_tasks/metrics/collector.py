@@ -20,6 +20,7 @@ from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.store.client import is_wrong_type
 from cron_tasks.store.scripts import script
+from cron_tasks.vitals.signs import request_fresh_signs
 
 log = structlog.get_logger("cron_tasks.metrics")
 
@@ -74,7 +75,7 @@ class RedisCollector(Collector):
             pipe.hlen(keys.REJECTED)
             pipe.hlen(keys.FAILING)
             pipe.exists(keys.LEADER_LOCK)
-            pipe.zcount(keys.BEATS, now, "+inf")
+            request_fresh_signs(pipe, now)
             pipe.zrangebyscore(keys.WORKERS, now, "+inf")
             pipe.hget(keys.SOURCE, "state")
             pipe.pttl(keys.SYNC_WANTED)
@@ -116,7 +117,7 @@ def _describe_state(
     rejected: int | None,
     failing: int | None,
     leads: int | None,
-    beats: int | None,
+    signs: list[str] | None,
     workers: list[str] | None,
     sync_state: str | None,
     *waiting: int | None,
@@ -139,7 +140,7 @@ def _describe_state(
         "jobs": [((name,), number) for name, number in by_state.items()],
         "jobs_failing": [((), failing or 0)],
         "leader": [((), int(bool(leads)))],
-        "beats": [((), beats or 0)],
+        "beats": [((), sum(sign.startswith("beat|") for sign in signs or ()))],
         "workers": [((), len({each.rpartition("|")[0] for each in workers or ()}))],
         "sync_state": [((name,), int(name == sync_state)) for name in SYNC_STATES],
         "edit_lag_seconds": [((), max([0.0, *ages]))],

@@ -53,7 +53,6 @@ WAKE = "cron_tasks:wake"
 WORKERS = "cron_tasks:workers"
 ACTIONS = "cron_tasks:actions"
 SIGNS = "cron_tasks:signs"
-BEATS = "cron_tasks:beats"
 #: The lost ticks that the last audit found, and whose turn it is to audit.
 LOST = "cron_tasks:lost"
 LOST_TURN = "cron_tasks:lost:turn"

@@ -49,6 +49,11 @@ def request_sign(pipe: Any, now: float, *parts: str) -> None:
     pipe.expire(keys.SIGNS, FORGOTTEN)
 
 
+def request_fresh_signs(pipe: Any, now: float) -> None:
+    """Request the members that are fresh at `now`, by a pipeline."""
+    pipe.zrangebyscore(keys.SIGNS, now - FRESH, "+inf")
+
+
 def withdraw_signs(redis: Redis, *parts: str) -> None:
     """Remove the signs of this process, which ends in order."""
     redis.zrem(keys.SIGNS, *(f"{part}|{this_host()}|{os.getpid()}" for part in parts))
@@ -80,7 +85,8 @@ class BeatSigns:
         parts = ("beat", "leader") if is_leading else ("beat",)
         with self._redis.pipeline(transaction=False) as pipe:
             request_sign(pipe, self._clock(), *parts)
-            pipe.execute()
+            # Only probes and metrics need this. A key of another type must not hold up beat.
+            pipe.execute(raise_on_error=False)
 
     def withdraw(self) -> None:
         """Remove the signs. Raises RedisError."""
