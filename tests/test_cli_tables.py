@@ -93,12 +93,12 @@ def test_a_list_without_entries_says_none(quick: Quick, synced: Callable[..., No
 
 @pytest.fixture
 def several(redis: Redis, synced: Callable[..., None]) -> None:
-    never = {"run_at": "2099-01-01T00:00:00Z"}
+    never, later = {"run_at": "2099-01-01T00:00:00Z"}, {"start_at": "2098-01-01T00:00:00Z"}
     synced(
-        {"id": 10, "name": "beta", "every": "1h", "timezone": "Asia/Tokyo"},
+        {"id": 10, "name": "beta", "every": "1h", "timezone": "Asia/Tokyo", **later},
         {"id": 9, "name": "Alpha", **never},
         {"id": UUID, "name": "Straße", "every": "1h", "enabled": False},
-        {"id": "x", "name": "gamma", "every": "10m"},
+        {"id": "x", "name": "gamma", "run_at": "2097-01-01T00:00:00Z"},
     )
     for job_id, ended in (("9", 5.0), ("x", 9.0)):
         by = Attempt(1, ended, ended, "w")
