@@ -28,7 +28,7 @@ def compare(verdict: Verdict, audit: Mapping[str, Any], asked: Asked) -> None:
     rewritten = set(asked.rewritten)
     in_hand = rewritten | set(map(job_of, verdict.in_hand))
     for kind, runs, allowed in (
-        ("lost", verdict.lost, set()),
+        ("lost", filter(asked.is_sure, verdict.lost), set()),
         ("doubled", verdict.ended_twice, rewritten),
         ("unasked", verdict.wrong["unasked"], in_hand),
     ):
