@@ -81,7 +81,7 @@ def test_redis_comes_back_empty(tmp_path: Path) -> None:
             server.start()
             messages = wait_until(lambda: len(found := told()) > 60 and found, "them to run on", 40)
             assert all(process.alive for process in processes)
-            # Beat asks for the rebuild at once; its own sync may by chance have come before.
+            # At its start, and when it finds Redis empty, unless a sync has come before.
             assert processes[1].output.count("registry.missing") in (1, 2)
         server.stop()
     due = [datetime.fromisoformat(message["scheduled_for"]).timestamp() for message in messages]
