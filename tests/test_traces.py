@@ -16,7 +16,7 @@ from live import Live, Service, once, soon
 from otlp_sink import OtlpSink, Seen
 from processes import Celery, Process
 from redis import Redis
-from rest_server import RestServer, status
+from rest_server import redirect, status
 from test_policies import run
 
 from cron_tasks.ledger.run_id import RunId
@@ -199,8 +199,8 @@ def test_live_no_secret_is_in_a_span(
             **NEVER_DUE,
             "action": {
                 "type": "http",
-                "url": url + "/7/{secret:TOKEN}?key=qu3ry&t={secret:TOKEN}",
-                "headers": {"X-Key": "{secret:TOKEN}"},
+                "url": url + "/7/${secret:TOKEN}?key=qu3ry&t=${secret:TOKEN}",
+                "headers": {"X-Key": "${secret:TOKEN}"},
             },
         },
         {"id": "8", **NEVER_DUE, "action": {"type": "http", "url": f"{url}/8?key=qu3ry#fr4g"}},
@@ -223,10 +223,9 @@ def test_live_what_follows_a_redirect_with_a_secret_is_not_shown(
     (tmp_path / "TOKEN").write_text("s3cret-token")
     traced.celery.env["CRON_TASKS_SECRETS_DIR"] = str(tmp_path)
     elsewhere = service.url.replace("127.0.0.1", "localhost") + "/8/s3cret-token"
-    service.answers["7"] = status(302, Location=elsewhere)
-    traced.celery.env["CRON_TASKS_HTTP_ALLOW"] = "*"
+    service.answers["7"] = redirect(elsewhere)
     traced.start(HTTP_ALLOW="*")
-    action = {"type": "http", "url": f"{service.url}/7", "headers": {"X": "{secret:TOKEN}"}}
+    action = {"type": "http", "url": f"{service.url}/7", "headers": {"X": "${secret:TOKEN}"}}
     traced.lists({"id": "7", **NEVER_DUE, "action": action})
     run(redis, "7")
     traced.settles()
@@ -375,7 +374,7 @@ def test_live_standard_variables_switch_traces_off(
 
 
 def test_live_a_traceparent_of_the_job_itself_is_kept(
-    traced: Live, service: Service, redis: Redis, rest: RestServer, sink: OtlpSink
+    traced: Live, service: Service, redis: Redis
 ) -> None:
     own = f"00-{'ab' * 16}-{'cd' * 8}-00"
     traced.start()
