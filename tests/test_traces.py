@@ -373,6 +373,25 @@ def test_live_standard_variables_switch_traces_off(
     assert "traceparent" not in json.loads(message)
 
 
+def test_live_a_delegated_task_gets_the_traceparent_of_its_attempt(
+    traced: Live, redis: Redis, sink: OtlpSink
+) -> None:
+    """No worker reads the queue of the task, so the attempt ends at its timeout."""
+    traced.start(TASKS_ALLOW="other.*")
+    action = {"type": "task", "name": "other.work"}
+    traced.lists({"id": "7", **NEVER_DUE, "action": action, "timeout": 2})
+    run(redis, "7")
+    message = json.loads(wait_until(lambda: redis.lindex("celery", 0), "the message"))
+    traced.settles()
+    line = json.loads(redis.lindex(keys.HISTORY_PREFIX + "7", 0))
+    trace = trace_of(line["run_id"])
+    spans = sink.wait_for(trace, "run", "attempt")
+    [attempt] = named(spans, "attempt")
+    assert message["headers"]["traceparent"] == f"00-{trace}-{attempt.id}-01"
+    assert attempt.status == "error"
+    assert "no outcome of task other.work" in attempt.error
+
+
 def test_live_a_traceparent_of_the_job_itself_is_kept(
     traced: Live, service: Service, redis: Redis
 ) -> None:
