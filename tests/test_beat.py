@@ -17,7 +17,8 @@ from cron_tasks.registry.registry import Registry
 from cron_tasks.store import keys
 
 QUEUE = "queue:to_telegram"
-SECONDLY = {"id": "healthy", "name": "healthy", "every": 1}
+#: Each of its ticks runs, however busy the machine is and however long no worker is there.
+SECONDLY = {"id": "healthy", "name": "healthy", "every": 1, "catchup": {"policy": "all"}}
 
 
 def told(redis: Redis, job_id: str) -> list[dict[str, Any]]:

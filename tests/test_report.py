@@ -493,6 +493,7 @@ def test_workers_report_without_delaying_runs(
     wait_for_progress(
         lambda: redis.llen("queue:to_telegram"), lambda: len(rest.patches), "runs during one report"
     )
+    worker.wait_for("report.service_away")
 
     def poke(_: answers.Handler) -> bool:
         redis.lpush(keys.POKE, "*")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import wait_until
+from helpers import PATIENCE, wait_until
 from live import Live
 from processes import Celery
 from redis import Redis
@@ -19,6 +19,7 @@ from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.registry.wanted import is_anything_wanted, take_wanted
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
+from cron_tasks.sync import meanwhile
 from cron_tasks.sync.outcome import Report
 from cron_tasks.sync.reconciler import Reconciler
 from cron_tasks.sync.state import find_drift
@@ -255,8 +256,12 @@ def test_another_installation_reads_nothing(redis: Redis, rest: RestServer) -> N
     assert another.requests == []
 
 
-def test_a_poke_during_a_read_leads_to_another(system: System) -> None:
+def test_a_poke_during_a_read_leads_to_another(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The list was read before the edit, and does not undo it."""
+    # The row is not read beside the list.
+    monkeypatch.setattr(meanwhile, "LOOK_EVERY", PATIENCE)
     edits, busy = iter([job(1, name="edited")]), []
 
     def edit(handler: Handler) -> bool:
