@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -116,11 +116,15 @@ class Process:
         os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """kill -9 of the process and all its children."""
-        family = [psutil.Process(self.pid)]
-        family += family[0].children(recursive=True)
+        """kill -9 of the process and all its children, any of which may end at the same time."""
+        family = []
+        with suppress(psutil.NoSuchProcess):
+            family = psutil.Process(self.pid).children(recursive=True)
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
         for member in family:
-            member.kill()
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
         self.popen.wait()
 
     def terminate(self) -> int:
@@ -128,9 +132,8 @@ class Process:
         return self.popen.wait(PATIENCE)
 
     def end(self) -> None:
-        if self.alive:
-            self.signal(signal.SIGCONT)
-            self.kill()
+        """End the process, also if it is stopped or has ended and left children."""
+        self.kill()
 
 
 class Celery:
