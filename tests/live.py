@@ -149,6 +149,29 @@ class Live:
         wait_until(lambda: self.state(run_id) in states, f"{run_id} as one of {states}")
 
 
+def waits_for_pokes(client: dict[str, str]) -> bool:
+    """Return whether a client, as CLIENT LIST shows it, is a beat that waits."""
+    return client["cmd"] == "blpop" and "b" in client["flags"]
+
+
+def wait_for_syncs(redis: Redis) -> None:
+    """Wait until every sync that was asked for has ended.
+
+    A poke that beat has taken out of its list and not yet noted is in no key. Beat does not
+    wait for the next one then.
+    """
+
+    def have_ended() -> bool:
+        with redis.pipeline() as pipe:
+            pipe.exists(keys.POKE, keys.SYNC_WANTED, keys.SYNC_TAKEN)
+            pipe.exists(keys.SYNC_QUEUE, keys.SYNC_LOCK)
+            pipe.client_list(_type="normal")
+            is_wanted, is_coming, clients = pipe.execute()
+        return not is_wanted and not is_coming and any(map(waits_for_pokes, clients))
+
+    wait_until(have_ended, "the end of all syncs")
+
+
 def as_if_away(redis: Redis, job_id: str, known: float, due: float) -> None:
     """Have beat find a job as if it had been known since `known`, and not fired since `due`."""
     key = keys.entry_key(job_id)
