@@ -63,8 +63,8 @@ class World:
             stack.callback(each.process.end)
         for each in (self.flower, self.read_only, self.open):
             each.wait_ready()
-        wait_until(lambda: self.redis.hlen(keys.FAILING) == 2, "two failing jobs", 40)
-        wait_until(lambda: self.redis.llen(keys.HISTORY_PREFIX + "often") > 2, "runs", 40)
+        wait_until(lambda: self.redis.hlen(keys.FAILING) == 2, "two failing jobs")
+        wait_until(lambda: self.redis.llen(keys.HISTORY_PREFIX + "often") > 2, "runs")
 
     def _rows(self) -> list[dict[str, Any]]:
         quiet = {"notify": {"on": []}}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from command_line import CommandLine, Quick
-from helpers import wait_until
+from helpers import PATIENCE, wait_until
 from processes import Celery, Valkey
 from redis import Redis
 
@@ -391,7 +391,7 @@ def _follow(cli: CommandLine, world: World, own: Valkey) -> None:
         push(range(2000, 2002))
         read(2)
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=20) == ("", "")
+        assert process.communicate(timeout=PATIENCE) == ("", "")
     assert process.returncode == 130
     assert seen == [RunId("7", NOON + number) for number in range(1, 2002)]
 

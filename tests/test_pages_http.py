@@ -187,7 +187,7 @@ def test_what_stands_still_is_the_sentence(world: World) -> None:
 
     assert says("fail")
     world.beat.kill()
-    wait_until(lambda: says("no beat leads"), "the missing beat on the page", 40)
+    wait_until(lambda: says("no beat leads"), "the missing beat on the page")
     assert re.search(r"Nothing has fired for \d+ s: no beat leads", headline(world.flower))
     world.valkey.kill()
     try:
@@ -196,4 +196,4 @@ def test_what_stands_still_is_the_sentence(world: World) -> None:
         assert world.flower.get("/jobs").status == 503
     finally:
         world.valkey.start()
-    wait_until(lambda: says("no beat leads"), "the page with Redis", 40)
+    wait_until(lambda: says("no beat leads"), "the page with Redis")
