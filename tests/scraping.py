@@ -54,4 +54,4 @@ def wait_for_scrape(port: int) -> Scrape:
         except OSError:
             return None
 
-    return wait_until(answer, f"metrics at port {port}", 60)
+    return wait_until(answer, f"metrics at port {port}")

@@ -63,8 +63,8 @@ def test_beats_worker_and_flower_serve_what_the_ledger_counted(
         {"id": "held", "every": 1},
         {"id": "bad", "every": 1, "retry": {"max_attempts": 2, "backoff": 0.1}},
     )
-    wait_until(lambda: live.redis.llen("queue:other") >= 3, "three notifications", 40)
-    wait_until(lambda: len(live.service.of("bad")) >= 4, "attempts", 40)
+    wait_until(lambda: live.redis.llen("queue:other") >= 3, "three notifications")
+    wait_until(lambda: len(live.service.of("bad")) >= 4, "attempts")
     live.service.held.clear()
     live.ends()
     records = [json.loads(line) for line in live.redis.lrange(keys.RECENT, 0, -1)]
@@ -115,7 +115,7 @@ def test_a_slot_that_is_kept_is_busy(live: Live, tmp_path: Path) -> None:
     live.service.held.add("held")
     call = {"type": "call", "url": f"{live.service.url}/held"}
     live.rest.jobs = [{"id": "held", "name": "x", "every": 1, "action": call}]
-    wait_until(lambda: wait_for_scrape(port).total("slots_busy") == 1, "a busy slot", 40)
+    wait_until(lambda: wait_for_scrape(port).total("slots_busy") == 1, "a busy slot")
     live.service.held.clear()
 
 
@@ -146,12 +146,12 @@ def _check_shape(scrape: Scrape, *metrics: catalogue.Metric) -> None:
 def test_a_port_that_is_taken_costs_only_the_metrics(celery: Celery, redis: Redis) -> None:
     port = free_port()
     beats = [celery.beat(**{PORT: str(port)}) for _ in range(2)]
-    wait_until(lambda: any("metrics.not_served" in each.output for each in beats), "the error", 40)
+    wait_until(lambda: any("metrics.not_served" in each.output for each in beats), "the error")
 
     def both_signed() -> bool:
         return str(redis.zrange(keys.SIGNS, 0, -1)).count("'beat|") == 2
 
-    wait_until(both_signed, "both beats", 40)
+    wait_until(both_signed, "both beats")
     (line,) = [
         json.loads(text)
         for each in beats

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from helpers import wait_until
+from helpers import PATIENCE, wait_until
 from redis import Redis
 from rest_server import RestServer, envelope, html, status, truncated
 
@@ -231,7 +231,7 @@ def test_the_running_one_of_two_syncs_repeats(
     rest.answer = hold
     thread = threading.Thread(target=reconciler.sync, args=(clock,))
     thread.start()
-    assert asked.wait(10)
+    assert asked.wait(PATIENCE)
     assert reconciler.sync(clock) is None
     go_on.set()
     thread.join()

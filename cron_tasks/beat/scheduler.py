@@ -126,7 +126,7 @@ class Scheduler(EntryScheduler):
             self._known = KnownJobs(settings.misfire_grace)
         now = self.clock()
         page = self._fire_due(now)
-        if not page.is_complete:
+        if page.lacks_sync:
             self._rebuild()
         self._compare()
         if self._files and self._files.has_changed():
@@ -138,6 +138,8 @@ class Scheduler(EntryScheduler):
 
     def _set_up(self) -> None:
         """Write the sync's own entry, again where it cannot be read, and ask for a sync."""
+        if not self.redis.exists(keys.GENERATION):
+            log.info("registry.missing", hint="asking for a sync")
         try:
             self.write_configured_entries()
         except Exception as error:
@@ -259,7 +261,6 @@ class Scheduler(EntryScheduler):
         if time.monotonic() < self._rebuild_at:
             return
         self._rebuild_at = time.monotonic() + REBUILD_EVERY
-        log.info("registry.missing", hint="asking for a sync")
         self._set_up()
 
     def _wait(self, upcoming: float) -> None:
