@@ -198,6 +198,11 @@ def soon(seconds: float = 1.0) -> float:
     return float(int(time.time() + seconds) + 1)
 
 
+def once(job_id: str, tick: float, **fields: Any) -> dict[str, Any]:
+    """A job with a single tick."""
+    return {"id": job_id, "run_at": iso_utc(tick), **fields}
+
+
 class Hourly:
     """A job of every hour, whose last tick was half an hour ago."""
 

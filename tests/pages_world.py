@@ -50,6 +50,7 @@ class World:
             "CRON_TASKS_REST_URL": self.rest.url,
             "CRON_TASKS_CHAT_ID": "100",
             "CRON_TASKS_HTTP_ALLOW": "127.0.0.1",
+            "CRON_TASKS_TRACE_URL": "https://traces.example/t?id={trace_id}&view=a",
         }
         celery: Celery = stack.enter_context(celery_processes(env, folder))
         self.beat = celery.beat()

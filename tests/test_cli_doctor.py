@@ -74,7 +74,7 @@ def test_a_system_without_beat_and_workers_fails(cli: CommandLine, rest: RestSer
     assert found["beat"].startswith("fail  beat               No beat is leading")
     mend = lines[lines.index(found["beat"]) + 1]
     assert mend.strip() == "Start one with `celery -A cron_tasks beat`, or read its log"
-    assert found["workers"].startswith("fail  workers            No worker is running")
+    assert found["workers"].startswith("fail  workers            No worker of cron_tasks answers")
     assert found["last sync"].startswith("fail  last sync          No sync has run yet")
 
 

@@ -78,7 +78,7 @@ def test_a_foreign_worker_that_takes_our_messages(
     path = {"PYTHONPATH": str(tmp_path)}
     celery.launch("-A", "foreign", "worker", *options, **path).wait_for("ready")
     found = findings(cli)
-    assert found["workers"]["detail"] == "No worker is running"
+    assert found["workers"]["detail"] == "No worker of cron_tasks answers"
     celery.worker().wait_for("ready")
     found = findings(cli)
     assert found["workers"]["detail"] == "1 worker is running; queues: cron_tasks"

@@ -23,6 +23,7 @@ from cron_tasks.runs import queries
 from cron_tasks.runs.outcomes import Attempt, Result, conclude, write_record
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
+from cron_tasks.text.trace_ids import trace_id_of
 
 NOON = 1_772_452_800.0  # 2026-03-02T12:00:00Z
 HOUR = 3600.0
@@ -266,6 +267,30 @@ def test_runs_show_of_skipped_missed_and_open_runs(quick: Quick, world: World) -
     world.ledger.stop([at(6)], "cancelled|")
     running = quick.json("runs", "show", at(6))
     assert (running["holder"], running["stopping"]) == (f"{WORKER}#0", "cancelled")
+
+
+def test_commands_link_to_the_trace_of_a_run(quick: Quick, world: World) -> None:
+    """Fire times that were missed together have the trace of the first one."""
+    fill(world)
+    address = {"TRACE_URL": "https://traces.example/{trace_id}"}
+    for tick, traced in ((at(0, "8"), at(0, "8")), (at(3), "7@2026-03-02T14:00:00Z")):
+        trace_id = trace_id_of(traced)
+        shown = quick.json("runs", "show", tick, **address)
+        assert shown["trace_id"] == trace_id
+        assert shown["trace_url"] == f"https://traces.example/{trace_id}"
+        lines = quick.lines("runs", "show", tick, **address)
+        assert f"trace_url          https://traces.example/{trace_id}" in lines
+    assert quick.json("runs", "show", at(0, "8"))["trace_url"] is None
+
+    job_id, _, moment = at(0, "8").rpartition("@")
+    trace_id = trace_id_of(at(0, "8"))
+    told = quick.json("why", job_id, "--at", moment, **address)
+    assert (told["trace_id"], told["trace_url"][-32:]) == (trace_id, trace_id)
+    lines = quick.lines("why", job_id, "--at", moment, **address)
+    assert lines == [told["sentence"], f"Trace: https://traces.example/{trace_id}"]
+    assert quick.lines("why", job_id, "--at", moment) == [told["sentence"]]
+    none = quick.json("why", job_id, "--at", "2020-01-01", **address)
+    assert (none["trace_id"], none["trace_url"]) == (None, None)
 
 
 def test_runs_of_a_removed_job_can_still_be_shown(

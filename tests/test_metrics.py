@@ -202,12 +202,22 @@ def test_the_gauges_read_the_state_of_the_system(redis: Redis) -> None:
     assert scrape.value("jobs", state="set_aside") == 1
     assert scrape.value("leader") == 0
     assert scrape.value("sync_state", state="refused") == 1
+    assert scrape.value("sync_state", state="ok") == 0
     assert scrape.value("sync_success_timestamp_seconds") == 800.5
     labels = {"queue": "queue:to_telegram"}
     assert scrape.value("queue_messages", kind="notifications", **labels) == 1
     assert scrape.value("queue_oldest_age_seconds", kind="notifications", **labels) == 100
     assert scrape.value("notifications_dropped_total", **labels) == 5
     assert scrape.value("ticks_lost") == 2
+
+
+def test_another_installation_that_syncs_into_this_redis_counts_as_refused(redis: Redis) -> None:
+    """Its syncs are refused. Ours succeed meanwhile, so the state of the last one is ok."""
+    redis.hset(keys.SOURCE, mapping={"state": "ok", "rival": "http://other", "rival_at": 900.0})
+    for now, refused in ((1000.0, 1), (1600.0, 0)):
+        scrape = collect(redis, now)
+        assert scrape.value("sync_state", state="ok") == 1
+        assert scrape.value("sync_state", state="refused") == refused
 
 
 def test_many_and_hostile_queues_are_few_and_harmless_labels(redis: Redis) -> None:
