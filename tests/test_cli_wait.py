@@ -9,7 +9,7 @@ import psutil
 import pytest
 from celery import Celery as App
 from command_line import CommandLine
-from helpers import wait_until
+from helpers import PATIENCE, wait_until
 from live import Live
 from processes import Celery
 from redis import Redis
@@ -52,7 +52,7 @@ def test_a_run_that_waits_for_a_busy_worker_is_explained(live: Live, cli: Comman
         note = process.stderr.readline()
         for slot in slots:
             slot.resume()
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=PATIENCE)
     assert note == (
         "Note: No worker has taken the run yet. w0@test, which consumes cron_tasks, could: "
         "`cron-tasks runs --status running` shows what occupies it\n"
@@ -94,9 +94,9 @@ def test_a_run_by_celery_of_an_unknown_job_is_an_error(
         thread.start()
         call = celery.run("call", "cron_tasks.run_job", '--args=["wrong"]')
         assert call.returncode == 0
-        wait_until(lambda: failed, "the failure that Flower shows", 30)
+        wait_until(lambda: failed, "the failure that Flower shows")
         receiver.should_stop = True
-        thread.join(20)
+        thread.join(PATIENCE)
     assert failed[0]["uuid"] == call.stdout.strip()
     assert "no job has the id 'wrong'" in failed[0]["exception"]
     lines = [json.loads(line) for line in worker.output.splitlines() if "job.unknown" in line]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import rest_server as answers
-from helpers import wait_until
+from helpers import wait_for_progress, wait_until
 from processes import Celery
 from reading import TOKEN, settings
 from redis import Redis
@@ -486,12 +486,14 @@ def test_workers_report_without_delaying_runs(
     """The service first hangs, and then pokes after each report, as it may."""
     rest.jobs = [{"id": 7, "name": "x", "every": 1}, dict(BAD)]
     rest.answer_patch = answers.silent()
-    env = {"CRON_TASKS_REST_REPORT_PATH": PATH, "CRON_TASKS_REST_TIMEOUT": "1", "NO_PROXY": "*"}
+    env = {"CRON_TASKS_REST_REPORT_PATH": PATH, "CRON_TASKS_REST_TIMEOUT": "5", "NO_PROXY": "*"}
     worker = celery.worker(1, **env)
     celery.beat(**env)
     wait_until(lambda: rest.patches, "a report of the rejected row")
-    runs = redis.llen("queue:to_telegram")
-    wait_until(lambda: redis.llen("queue:to_telegram") > runs + 2, "runs to go on", 5)
+    wait_for_progress(
+        lambda: redis.llen("queue:to_telegram"), lambda: len(rest.patches), "runs during one report"
+    )
+    worker.wait_for("report.service_away")
 
     def poke(_: answers.Handler) -> bool:
         redis.lpush(keys.POKE, "*")

@@ -32,7 +32,6 @@ def socket_url(tmp_path: Path) -> Iterator[str]:
         server.stop()
 
 
-@pytest.mark.timeout(200)
 def test_the_whole_system_on_a_unix_socket(
     tmp_path: Path, socket_url: str, rest: RestServer
 ) -> None:

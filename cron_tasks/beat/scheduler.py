@@ -34,6 +34,7 @@ from cron_tasks.rest.files import path_of
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect, is_wrong_type
 from cron_tasks.store.paging import pages
+from cron_tasks.vitals.leaders import request_note
 from cron_tasks.vitals.signs import BeatSigns
 
 log = structlog.get_logger("cron_tasks.beat")
@@ -121,7 +122,7 @@ class Scheduler(EntryScheduler):
             self._enter("leading")
         if self._lookahead.token != self.leadership.token:
             self._lookahead = Lookahead(self.leadership.token)
-            self.ledger.add_to_counters({"leader_changes_total": 1})
+            self._note_leader()
             self._known = KnownJobs(settings.misfire_grace)
         now = self.clock()
         page = self._fire_due(now)
@@ -148,6 +149,14 @@ class Scheduler(EntryScheduler):
             self.redis.delete(keys.SYNC_ENTRY)
             self.write_configured_entries()
         self._pokes.request_sync()
+
+    def _note_leader(self) -> None:
+        """Note for people that this beat leads from now on."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            pipe.hincrby(keys.METRICS, "leader_changes_total", 1)
+            request_note(pipe, self.clock())
+            # A key of another type must not hold up beat.
+            pipe.execute(raise_on_error=False)
 
     def _sweep(self, now: float, has_overdue: bool) -> bool:
         """Look after overdue runs, if there are any. Return whether there may be more.
