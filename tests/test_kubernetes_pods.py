@@ -1,4 +1,4 @@
-"""Pods of kubernetes/ start, stop and read secrets as the manifests say, tried with our programs."""
+"""Pods of kubernetes/ start, stop and read secrets as their manifests say, tried with our code."""
 
 import json
 import socket
