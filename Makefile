@@ -3,8 +3,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# A machine may set this. Then each process that is started compiles the whole program again.
+export PYTHONDONTWRITEBYTECODE :=
 # Those that images and `make demo` install. `dev` has all extras, and its pins are in requirements.txt.
-EXTRAS := flower up demo
+EXTRAS := flower up demo otel
 UPGRADE ?= --upgrade
 
 .DEFAULT_GOAL := help
