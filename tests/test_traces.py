@@ -256,7 +256,7 @@ def test_live_a_collector_in_trouble_delays_no_run(
         traced.settles()
         assert time.monotonic() - begun < 10
     processes = traced.celery.processes
-    wait_until(lambda: any('"traces.lost"' in each.output for each in processes), "the line", 40)
+    wait_until(lambda: any('"traces.lost"' in each.output for each in processes), "the line")
     lines = [line for each in processes for line in each.output.splitlines() if "traces." in line]
     pids = Counter(json.loads(line)["event"] for line in lines)
     assert pids["traces.lost"] <= 3
@@ -274,7 +274,7 @@ def test_live_spans_come_again_once_the_collector_does(
     traced.start({"id": "7", **NEVER_DUE}, slots=1)
     worker = traced.celery.processes[0]
     run(redis, "7")
-    worker.wait_for('"traces.lost"', 40)
+    worker.wait_for('"traces.lost"')
     sink.status = 200
 
     def has_come() -> bool:
@@ -282,7 +282,7 @@ def test_live_spans_come_again_once_the_collector_does(
         traced.settles()
         return bool(sink.spans)
 
-    wait_until(has_come, "a span", 40)
+    wait_until(has_come, "a span")
     worker.wait_for('"traces.sent"')
 
 
@@ -315,7 +315,7 @@ def test_live_a_process_that_is_replaced_sends_its_last_spans(
     for _ in range(3):
         run(redis, "7")
         traced.settles()
-    wait_until(lambda: len([each for each in sink.spans if each.name == "run"]) >= 2, "spans", 40)
+    wait_until(lambda: len([each for each in sink.spans if each.name == "run"]) >= 2, "spans")
     pids = {each.resource["process.pid"] for each in sink.spans}
     assert len(pids) >= 2
 
