@@ -94,8 +94,8 @@ def test_the_base_image_may_have_a_digest(name: str) -> None:
     assert f"\nARG PYTHON_IMAGE={default}\n" in dockerfile
     assert re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE) == ["${PYTHON_IMAGE}"] * 2
     assert "ARG EXTRAS" in dockerfile
-    extra = build["args"].get("EXTRAS", "runtime")
-    assert (ROOT / "requirements" / f"{extra}.txt").exists()
+    for extra in build["args"].get("EXTRAS", "runtime").split(","):
+        assert (ROOT / "requirements" / f"{extra}.txt").exists()
 
 
 def test_prometheus_scrapes_beats_workers_and_flower() -> None:

@@ -287,19 +287,21 @@ def test_live_spans_come_again_once_the_collector_does(
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
-def test_live_a_worker_that_ends_sends_its_last_spans(
+def test_live_processes_that_end_send_their_last_spans(
     traced: Live, redis: Redis, sink: OtlpSink, pool: str
 ) -> None:
     traced.celery.env["OTEL_BSP_SCHEDULE_DELAY"] = "600000"
     traced.celery.env["CRON_TASKS_HTTP_ALLOW"] = "127.0.0.1"
     worker = traced.celery.worker(1, "--pool", pool)
-    traced.celery.beat()
-    traced.lists({"id": "7", **NEVER_DUE})
-    run(redis, "7")
-    traced.settles()
+    beat = traced.celery.beat()
+    traced.lists()
+    traced.lists(once("7", soon()))
+    wait_until(lambda: redis.exists(keys.HISTORY_PREFIX + "7"), "the run", 40)
     assert sink.spans == []
     worker.terminate()
-    assert {"run", "attempt", "POST"} <= {each.name for each in sink.spans}
+    wait_until(lambda: len(sink.spans) == 3, "the spans of the worker")
+    beat.terminate()
+    assert {each.name for each in sink.spans} == {"run", "attempt", "POST", "fire"}
 
 
 def test_live_a_process_that_is_replaced_sends_its_last_spans(
