@@ -8,6 +8,7 @@ from typing import Any
 import click
 from celery.bin.base import CLIContext
 from celery.bin.celery import celery as celery_command
+from opentelemetry.sdk import environment_variables
 
 from cron_tasks.celery import app
 from cron_tasks.cli import main as our_command
@@ -19,6 +20,7 @@ FLOWER_PORT = 5555
 SETTINGS = {variable_name(name) for name in Settings.model_fields}
 #: Variables of containers that are not settings of ours.
 OTHER_VARIABLES = {"FLOWER_BASIC_AUTH", "FLOWER_MAX_TASKS"}
+OTHER_VARIABLES |= {name for name in dir(environment_variables) if name.startswith("OTEL_")}
 
 
 def parse_command(arguments: Sequence[str]) -> click.Context:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import psutil
 import pytest
 from celery import Celery as App
-from command_line import CommandLine
+from command_line import CommandLine, Quick
 from helpers import PATIENCE, wait_until
 from live import Live
 from processes import Celery
@@ -73,10 +73,10 @@ def test_a_run_that_is_taken_at_once_needs_no_note(
 
 
 @pytest.mark.parametrize("command", [("jobs", "run", "7"), ("runs", "retry", "7@2099")])
-def test_a_timeout_is_for_waiting(cli: CommandLine, command: tuple[str, ...]) -> None:
-    assert "--timeout limits the waiting" in cli.error(*command, "--timeout", "5", code=2)
+def test_a_timeout_is_for_waiting(quick: Quick, command: tuple[str, ...]) -> None:
+    assert "--timeout limits the waiting" in quick.error(*command, "--timeout", "5", code=2)
     for wrong in ("0", "-1", "x"):
-        assert "--timeout" in cli.error(*command, "--wait", "--timeout", wrong, code=2)
+        assert "--timeout" in quick.error(*command, "--wait", "--timeout", wrong, code=2)
 
 
 def test_a_run_by_celery_of_an_unknown_job_is_an_error(

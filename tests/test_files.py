@@ -11,7 +11,7 @@ import pytest
 from helpers import settings_error, wait_until
 from processes import Celery
 from redis import Redis
-from test_stack import START, running
+from test_stack import running
 
 from cron_tasks.beat import files as watching
 from cron_tasks.beat.files import FileWatch
@@ -202,8 +202,8 @@ def test_up_runs_jobs_from_a_file(tmp_path: Path) -> None:
     url = (tmp_path / "jobs.json").as_uri()
     given = {"CRON_TASKS_REST_URL": url, "CRON_TASKS_REST_REPORT_PATH": "/{id}"}
     with running(tmp_path, "--workers=1", **given, CRON_TASKS_CHAT_ID="1") as system:
-        system.wait_for("All ready", START)
-        system.wait_for("From a file", START)
+        system.wait_for("All ready")
+        system.wait_for("From a file")
         assert f"rest      {url}" in system.output or url in system.output
         assert "CRON_TASKS_REST_REPORT_PATH (environment) has no effect" in system.output
 

@@ -186,5 +186,6 @@ def test_a_registry_that_is_about_to_be_built_is_not_asked_for_again(beat: Beat)
     beat.tick()
     assert requests() == 1, "a worker reads the list"
     redis.delete(keys.SYNC_TAKEN)
+    beat.scheduler._rebuild_at = 0.0
     beat.tick()
     assert requests() == 2, "nobody does, and there still is no registry"

@@ -126,8 +126,8 @@ class Scheduler(EntryScheduler):
             self._known = KnownJobs(settings.misfire_grace)
         now = self.clock()
         page = self._fire_due(now)
-        if page.lacks_sync:
-            self._rebuild()
+        if not page.is_complete:
+            self._rebuild(page.is_sync_coming)
         self._compare()
         if self._files and self._files.has_changed():
             self._poke()
@@ -138,9 +138,14 @@ class Scheduler(EntryScheduler):
         return 0.0
 
     def _set_up(self) -> None:
-        """Write the sync's own entry, again where it cannot be read, and ask for a sync."""
+        """Write the sync's own entry, and ask for a sync."""
         if not self.redis.exists(keys.GENERATION):
             log.info("registry.missing", hint="asking for a sync")
+        self._write_own_entry()
+        self._pokes.request_sync()
+
+    def _write_own_entry(self) -> None:
+        """Write the sync's own entry, again where it cannot be read."""
         try:
             self.write_configured_entries()
         except Exception as error:
@@ -148,7 +153,6 @@ class Scheduler(EntryScheduler):
                 raise
             self.redis.delete(keys.SYNC_ENTRY)
             self.write_configured_entries()
-        self._pokes.request_sync()
 
     def _note_leader(self) -> None:
         """Note for people that this beat leads from now on."""
@@ -260,12 +264,15 @@ class Scheduler(EntryScheduler):
             if row.job_id is not None:
                 self._poke()
 
-    def _rebuild(self) -> None:
+    def _rebuild(self, is_sync_coming: bool) -> None:
         """Have the registry, which is gone or never was, built from the REST service."""
         if time.monotonic() < self._rebuild_at:
             return
         self._rebuild_at = time.monotonic() + REBUILD_EVERY
-        self._set_up()
+        if is_sync_coming:
+            self._write_own_entry()
+        else:
+            self._set_up()
 
     def _wait(self, upcoming: float) -> None:
         """Sleep until the next tick, an edit or a poke, and at most LONGEST_WAIT.
