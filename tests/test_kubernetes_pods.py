@@ -68,7 +68,6 @@ def test_probes_of_beat_and_worker_exit_as_they_promise(
                 each.startswith(start) for each in redis.zrange(keys.SIGNS, 0, -1)
             ),
             f"the first sign of {part}",
-            60,
         )
         assert run_probe(cli, command) == 0
     for process in (beat, worker):

@@ -14,7 +14,6 @@ from cron_tasks.broker.presence import list_workers
 from cron_tasks.health.checks import run_check
 from cron_tasks.health.system import Finding, System
 from cron_tasks.pages.causes import Cause, Failure, group_failures
-from cron_tasks.pages.charts import clock
 from cron_tasks.pages.index import Snapshot
 from cron_tasks.pages.keepers import Surveyed
 from cron_tasks.pages.sentence import LATE, Headline, Situation, say
@@ -115,7 +114,6 @@ def read_health(
         failing=failing,
         causes=len(causes),
         lost=len(audit.tally.lost) if audit else None,
-        audited_since=f"{clock(audit.since)[:5]} UTC" if audit else "",
         other_faults=[each.detail for each in findings if each.status == "fail"],
         other_warnings=[each.detail for each in findings if each.status == "warn"],
     )
