@@ -23,6 +23,9 @@ BATCHES = "cron_tasks:batches"
 FIRED = "cron_tasks:fired"
 DEADLINES = "cron_tasks:deadlines"
 HISTORY_PREFIX = "cron_tasks:history:"
+#: The ok runs of quick jobs, by the minute: the one in progress of all jobs, and the past ones.
+MINUTE = "cron_tasks:minute"
+MINUTES_PREFIX = "cron_tasks:minutes:"
 ACCOUNT_PREFIX = "cron_tasks:account:"
 COUNT_PREFIX = "cron_tasks:ran:"
 #: Counts of the version before, whose sum is that of the milliseconds. They are only read.
