@@ -54,6 +54,7 @@ UNDELIVERABLE = "cron_tasks:undeliverable"
 POKE = "cron_tasks:poke"
 WAKE = "cron_tasks:wake"
 WORKERS = "cron_tasks:workers"
+RATES = "cron_tasks:rates"
 ACTIONS = "cron_tasks:actions"
 SIGNS = "cron_tasks:signs"
 #: The lost ticks that the last audit found, and whose turn it is to audit.
