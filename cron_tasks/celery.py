@@ -30,8 +30,8 @@ from cron_tasks.text.display import printable
 
 log = structlog.get_logger("cron_tasks.plugins")
 
-#: Seconds that a leading beat keeps its lock without a sign of life. It extends the lock three
-#: times in that time.
+#: Seconds that a leading beat keeps its lock without a sign of life. It extends the lock at least
+#: twice in that time.
 LEADER_TTL = 6
 
 

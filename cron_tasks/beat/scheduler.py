@@ -34,6 +34,7 @@ from cron_tasks.rest.files import path_of
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect, is_wrong_type
 from cron_tasks.store.paging import pages
+from cron_tasks.vitals.leaders import request_note
 from cron_tasks.vitals.signs import BeatSigns
 
 log = structlog.get_logger("cron_tasks.beat")
@@ -121,22 +122,30 @@ class Scheduler(EntryScheduler):
             self._enter("leading")
         if self._lookahead.token != self.leadership.token:
             self._lookahead = Lookahead(self.leadership.token)
-            self.ledger.add_to_counters({"leader_changes_total": 1})
+            self._note_leader()
             self._known = KnownJobs(settings.misfire_grace)
         now = self.clock()
         page = self._fire_due(now)
         if not page.is_complete:
-            self._rebuild()
+            self._rebuild(page.is_sync_coming)
         self._compare()
         if self._files and self._files.has_changed():
             self._poke()
-        is_more_late = tell_late_runs(self._alarms, now, settings)
-        if not self._sweep(now) and not is_more_late and not self._judge_ahead(page.next_due):
+        is_more_late = page.has_late and tell_late_runs(self._alarms, now, settings)
+        is_more_overdue = self._sweep(now, page.has_overdue)
+        if not is_more_late and not is_more_overdue and not self._judge_ahead(page.next_due):
             self._wait(min(page.next_due, page.next_deadline))
         return 0.0
 
     def _set_up(self) -> None:
-        """Write the sync's own entry, again where it cannot be read, and ask for a sync."""
+        """Write the sync's own entry, and ask for a sync."""
+        if not self.redis.exists(keys.GENERATION):
+            log.info("registry.missing", hint="asking for a sync")
+        self._write_own_entry()
+        self._pokes.request_sync()
+
+    def _write_own_entry(self) -> None:
+        """Write the sync's own entry, again where it cannot be read."""
         try:
             self.write_configured_entries()
         except Exception as error:
@@ -144,10 +153,17 @@ class Scheduler(EntryScheduler):
                 raise
             self.redis.delete(keys.SYNC_ENTRY)
             self.write_configured_entries()
-        self._pokes.request_sync()
 
-    def _sweep(self, now: float) -> bool:
-        """Look after overdue runs. Return whether there may be more.
+    def _note_leader(self) -> None:
+        """Note for people that this beat leads from now on."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            pipe.hincrby(keys.METRICS, "leader_changes_total", 1)
+            request_note(pipe, self.clock())
+            # A key of another type must not hold up beat.
+            pipe.execute(raise_on_error=False)
+
+    def _sweep(self, now: float, has_overdue: bool) -> bool:
+        """Look after overdue runs, if there are any. Return whether there may be more.
 
         A clock that was stepped makes leases look expired. Their holders first get the time to
         renew them.
@@ -157,7 +173,7 @@ class Scheduler(EntryScheduler):
             log.warning("clock.stepped", seconds=round(offset - self._clock_offset, 1))
             self._sweep_after = time.monotonic() + LEASE
         self._clock_offset = offset
-        if time.monotonic() < self._sweep_after:
+        if not has_overdue or time.monotonic() < self._sweep_after:
             return False
         publisher = self._publisher
         ways = publisher.count_waiting, publisher.send_ticks, publisher.revoke
@@ -207,23 +223,26 @@ class Scheduler(EntryScheduler):
                     self._publisher.send_batch(batch_id, part.options)
                 self._keep_lead()
 
-    def _keep_lead(self) -> None:
-        if not self._hold_lead():
+    def _keep_lead(self, early: bool = False) -> None:
+        if not self._hold_lead(early):
             raise LockLost
 
-    def _hold_lead(self) -> bool:
-        """Return whether this beat leads, and show that its loop goes on."""
-        is_leading = self.leadership.hold()
-        self._signs.give(is_leading)
+    def _hold_lead(self, early: bool = False) -> bool:
+        """Return whether this beat leads, and show that its loop goes on.
+
+        With `early` it also does what would otherwise be necessary when the next tick is due.
+        """
+        is_leading = self.leadership.hold(early)
+        self._signs.give(is_leading, early or not is_leading)
         return is_leading
 
     def _judge_ahead(self, due: float) -> bool:
-        """Judge a page of what is due next, if there is time for it. Return whether there was."""
+        """Judge a page of what is due next, if there is time for it. Return whether more follow."""
         if not self._lookahead.prepare(due, self.clock()):
             return False
         page = read_page(self.redis, due, self._lookahead.last, self._known)
         self._lookahead.add(page, judge_page(page, due, settings, self._keep_lead))
-        return True
+        return not self._lookahead.is_complete
 
     def _fire_foreign(self, row: Row, now: float) -> None:
         try:
@@ -245,13 +264,15 @@ class Scheduler(EntryScheduler):
             if row.job_id is not None:
                 self._poke()
 
-    def _rebuild(self) -> None:
+    def _rebuild(self, is_sync_coming: bool) -> None:
         """Have the registry, which is gone or never was, built from the REST service."""
         if time.monotonic() < self._rebuild_at:
             return
         self._rebuild_at = time.monotonic() + REBUILD_EVERY
-        log.info("registry.missing", hint="asking for a sync")
-        self._set_up()
+        if is_sync_coming:
+            self._write_own_entry()
+        else:
+            self._set_up()
 
     def _wait(self, upcoming: float) -> None:
         """Sleep until the next tick, an edit or a poke, and at most LONGEST_WAIT.
@@ -262,6 +283,10 @@ class Scheduler(EntryScheduler):
         if (pause := until - self.clock()) > COARSE:
             if self._pokes.wait(pause - COARSE):
                 return
+            # Now, so that no round trip for them delays the next tick.
+            self._keep_lead(early=True)
+            if until == upcoming:
+                self._publisher.look_at(self._lookahead.queues)
         else:
             # Where ticks are always this close together, beat would never wait for a poke.
             self._pokes.check()

@@ -7,12 +7,13 @@ from cron_tasks.store import keys
 from cron_tasks.text.display import printable
 from cron_tasks.text.english import number_of
 from cron_tasks.vitals.judgement import LATE
+from cron_tasks.vitals.signs import read_signs
 
 
 def check_workers(system: System) -> Result:
     ours = [worker for worker in system.workers if worker.is_ours]
     if not ours:
-        return Result(False, "No worker is running")
+        return _explain_absence(system)
     consumed = system.queues_of_our_workers
     default, count = system.settings.default_queue, len(ours)
     running = f"{number_of(count, 'worker')} {'is' if count == 1 else 'are'} running"
@@ -20,6 +21,20 @@ def check_workers(system: System) -> Result:
     if default not in consumed:
         return Result(False, f"{running}, but none consumes {default}; queues: {queues}")
     return Result(True, f"{running}; queues: {queues}")
+
+
+def _explain_absence(system: System) -> Result:
+    """Say that no worker answers, and which one gave a sign of life last."""
+    detail, start = "No worker of cron_tasks answers", "`celery -A cron_tasks worker`"
+    workers = [sign for sign in read_signs(system.redis) if sign.part == "worker"]
+    if not workers:
+        return Result(False, detail, f"Start one with {start}")
+    last = max(workers, key=lambda sign: sign.at)
+    where, silent = printable(last.host, 100), format_duration(system.now - last.at)
+    detail += f". The last one, on {where} (process {last.pid}), has been silent for {silent}"
+    return Result(
+        False, detail, f"If that process hangs, `kill -9` ends it. Start one with {start}"
+    )
 
 
 def check_job_queues(system: System) -> Result:

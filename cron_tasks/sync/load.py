@@ -1,9 +1,9 @@
 """Warn of the minutes in which more jobs are due at once than this installation soon performs.
 
 What it performs was measured while runs waited (broker/rates.py). Before that, figures are assumed
-(docs/performance.md): a slot of a worker performs 12,000 notifications or 2,000 HTTP calls a second,
-and all slots 40,000 or 10,000. The number of slots is what the workers announce. Up to a half of
-that leaves room for retries, manual runs, and a worker that is gone.
+(docs/performance.md): a slot of a worker performs 12,000 notifications or 2,000 HTTP calls, and all
+slots 40,000 or 10,000. The number of slots is what the workers announce. Up to half of that leaves
+room for retries, manual runs, and a worker that is gone.
 """
 
 from collections import Counter
