@@ -8,9 +8,10 @@ from redis import Redis
 
 from cron_tasks.errors import WriteRefused
 from cron_tasks.ledger import steps
-from cron_tasks.ledger.batch import STATE, Batch, Departure
+from cron_tasks.ledger.batch import STATE, Batch, Departure, write_rest
 from cron_tasks.ledger.counting import count_end, count_told
 from cron_tasks.ledger.day_count import count_one
+from cron_tasks.ledger.minutes import make_brief
 from cron_tasks.ledger.recording import find_recorder
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
@@ -91,6 +92,7 @@ class Batches:
         now: float,
         line: bytes,
         told: Mapping[str, Sequence[tuple[str, bytes]]],
+        quick: Collection[str] = (),
     ) -> list[RunId] | None:
         """End all runs of a batch as ok, and write history, account and notifications.
 
@@ -98,11 +100,13 @@ class Batches:
 
         `line` is the record of each (batch.py). `told` has, by queue, each job with its message, as
         the job was when the batch was judged or later. For runs without a message the queue is "".
+        The jobs in `quick` have more than one fire time in a minute (minutes.py).
         Returns the runs that are pending by themselves from now on, since their job was edited,
         paused or removed, or failed before. Returns None, and changes nothing, if the batch is not
         open any more, or has lost members.
         """
         lag, took = int((started - batch.fire_time) * 1000), int((now - started) * 1000)
+        brief = make_brief(batch.fire_time, started, now, write_rest(line))
         left = steps.conclude(
             self.redis,
             batch=batch.id,
@@ -111,10 +115,13 @@ class Batches:
             day=int(batch.fire_time // DAY),
             tally=count_one(batch.fire_time),
             line=line,
+            number=brief.minute,
+            brief=brief.run,
+            opening=brief.opening,
             counts=count_end("ok", None, "notify", lag, took, attempted=True),
             told_counts=count_told(int((now - batch.fire_time) * 1000)),
             reporting=self._reporting,
-            queues=told.items(),
+            queues=_split_quick(told, quick) if quick else _mark_plain(told),
             **self._kept,
             **self._queues,
         )
@@ -142,6 +149,21 @@ class Batches:
             parts = (run_id.rpartition("@") for run_id in run_ids)
             runs = [(moment, job_id) for job_id, _, moment in parts]
             steps.take_out(self.redis, now=0, runs=runs)
+
+
+def _mark_plain(told: Mapping[str, Sequence[Any]]) -> list[tuple[str, str, Sequence[Any]]]:
+    return [(queue, "", rows) for queue, rows in told.items()]
+
+
+def _split_quick(
+    told: Mapping[str, Sequence[tuple[str, bytes]]], quick: Collection[str]
+) -> list[tuple[str, str, Sequence[tuple[str, bytes]]]]:
+    """Return the rows of `conclude`: those of quick jobs apart from the others."""
+    rows = []
+    for queue, each in told.items():
+        rows.append((queue, "", [row for row in each if row[0] not in quick]))
+        rows.append((queue, "1", [row for row in each if row[0] in quick]))
+    return [row for row in rows if row[2]]
 
 
 def read_batched(redis: Redis, job_id: str | None = None) -> dict[RunId, State]:

@@ -15,16 +15,16 @@ message of a pending run may be lost, when the lease of a running one ends, when
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import cast
 
+import orjson
 from redis import Redis
 
 from cron_tasks.errors import WriteRefused
 from cron_tasks.ledger import steps as steps
-from cron_tasks.ledger.batch import read_line
 from cron_tasks.ledger.batches import PATIENCE as PATIENCE
 from cron_tasks.ledger.batches import Batches, read_batched
 from cron_tasks.ledger.batches import LockLost as LockLost
+from cron_tasks.ledger.history import read_history, request_history, split_runs
 from cron_tasks.ledger.records import Advance, Claim, Outcome, Overdue
 from cron_tasks.ledger.rows import entry_row, outcome_rows
 from cron_tasks.ledger.run_id import RunId
@@ -275,20 +275,33 @@ class Ledger(Batches):
         return [(run, State.parse(state)) for run, state in runs if run.job_id in job_ids]
 
     def history(self, job_id: str) -> list[str]:
-        """Return the records of a job's past runs, newest first."""
-        rows = cast("list[str]", self.redis.lrange(keys.HISTORY_PREFIX + job_id, 0, -1))
-        return [read_line(row, job_id) for row in rows]
+        """Return the records of a job's past runs, and its minutes (minutes.py), newest first."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            request_history(pipe, job_id)
+            return read_history(pipe.execute(), job_id)
 
     def newest(self, job_ids: Sequence[str]) -> list[str | None]:
-        """Return the newest record of each of these jobs, or None, in one round trip."""
+        """Return the record of the newest run of each of these jobs, or None, in one round trip."""
         with self.redis.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
                 pipe.lindex(keys.HISTORY_PREFIX + job_id, 0)
-            rows = pipe.execute(raise_on_error=False)
+            if job_ids:
+                pipe.hmget(keys.MINUTE, job_ids)
+            *rows, minutes = pipe.execute(raise_on_error=False) or [[]]
+        if isinstance(minutes, Exception):
+            minutes = [None] * len(rows)
         return [
-            read_line(row, job_id) if isinstance(row, str) else None
-            for job_id, row in zip(job_ids, rows, strict=True)
+            _read_newest(row, minute, job_id)
+            for job_id, row, minute in zip(job_ids, rows, minutes, strict=True)
         ]
+
+
+def _read_newest(row: object, minute: str | None, job_id: str) -> str | None:
+    """Return the newer of the newest record of a job and the last run of its minute."""
+    lines = read_history(([row] if isinstance(row, str) else [], [], minute), job_id)
+    if minute is None:
+        return lines[0] if lines else None
+    return orjson.dumps(next(split_runs(lines))).decode()
 
 
 def _end_unretried(outcome: Outcome, why: str) -> Outcome:

@@ -40,7 +40,12 @@ from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.sync.garbage import pause_garbage_collection
-from cron_tasks.sync.load import warn_of_planned, warn_of_registered
+from cron_tasks.sync.load import (
+    warn_of_planned,
+    warn_of_planned_calls,
+    warn_of_registered,
+    warn_of_registered_calls,
+)
 from cron_tasks.sync.meanwhile import note_written, read_list_beside_rows
 from cron_tasks.sync.outcome import Report, log_changes, log_report, remark_on
 from cron_tasks.sync.refused_plan import dump_plan
@@ -87,8 +92,9 @@ class Reconciler:
             return Report("refused", Changes(unchanged=self.registry.count()), refusal)
         report = self._read_list(force, None)[0]
         zone = self.settings.timezone
-        warning = warn_of_planned(self.redis, report.changes, zone, time.time())
-        return replace(report, warning=warning)
+        plan = self.redis, report.changes, zone, time.time()
+        calls = warn_of_planned_calls(*plan)
+        return replace(report, warning=warn_of_planned(*plan), call_warning=calls)
 
     def sync(
         self,
@@ -206,8 +212,9 @@ class Reconciler:
             last_read = before.last_read if fence.generation else None
             self._apply_changes(report.changes, clock, last_read, progress, fence)
             if report.changes:
-                warning = warn_of_registered(self.redis, self.settings.timezone, clock())
-                report = replace(report, warning=warning)
+                jobs = self.redis, self.settings.timezone, clock()
+                calls = warn_of_registered_calls(*jobs)
+                report = replace(report, warning=warn_of_registered(*jobs), call_warning=calls)
         result = report.state, report.detail
         times = clock(), begun
         plan = dump_plan(report.changes) if report.state == "refused" else ""

@@ -22,6 +22,7 @@ from cron_tasks.runs.notifications import (
     make_template,
     write_notification,
 )
+from cron_tasks.schedules.quick import has_quick_rule
 from cron_tasks.settings import Settings
 from cron_tasks.tracing.tracer import find_tracer
 
@@ -35,6 +36,7 @@ class Known:
 
     Its own last edit was `edit`. The queue is "" if nobody is notified. A job whose text depends on
     the fire time in more than one way has no template: its notifications are written one by one.
+    A `quick` job has more than one fire time in a minute.
     """
 
     edit: str
@@ -42,6 +44,7 @@ class Known:
     queue: str
     template: bytes
     job: Job | None
+    quick: bool
 
 
 class Templates:
@@ -87,6 +90,10 @@ class Templates:
             for queue, ids in groups.items()
         }
 
+    def find_quick(self, batch: Batch) -> frozenset[str]:
+        """Return the quick jobs of a batch whose jobs are known."""
+        return frozenset(job_id for job_id in batch.job_ids if self._known[job_id].quick)
+
     def _write_all(self, job_ids: Sequence[str], batch: Batch, now: float) -> Iterable[bytes]:
         known = [self._known[job_id] for job_id in job_ids]
         payloads = fill_templates([each.template for each in known], batch.fire_time, now)
@@ -105,37 +112,40 @@ class Templates:
     def _learn(self, job_id: str, document: str, edit: str, edits: int) -> bool:
         """Know a job by its document. Return False if it cannot be read."""
         self._known.pop(job_id, None)
-        queue, template, kept = self._settings.notify_queue, self._make_simple(document), None
+        queue, kept = self._settings.notify_queue, None
+        template, quick = self._make_simple(document)
         if not template:
             try:
                 job = Job.from_document(document)
             except ValueError:
                 return False
+            quick = job.schedule.is_quick
             if "success" in job.notify.on:
                 queue = job.notify.queue or queue
                 template = make_template(job, self._settings)
                 kept = None if template else job
             else:
                 queue = ""
-        self._known[job_id] = Known(edit, edits, queue, template, kept)
+        self._known[job_id] = Known(edit, edits, queue, template, kept, quick)
         return True
 
-    def _make_simple(self, document: str) -> bytes:
-        """Return the template of a job that has no wishes about notifications, else b"".
+    def _make_simple(self, document: str) -> tuple[bytes, bool]:
+        """Return the template of a job that has no wishes about notifications, and if it is quick.
 
-        That takes a fraction of the time of reading the whole job.
+        The template of any other job is b"". That takes a fraction of the time of reading the whole
+        job.
         """
         try:
             fields = orjson.loads(document)
         except orjson.JSONDecodeError:
-            return b""
+            return b"", False
         if not isinstance(fields, dict) or "notify" in fields:
-            return b""
+            return b"", False
         job_id, name = fields.get("id"), fields.get("name")
         chat_id = fields.get("chat_id", self._settings.chat_id)
         if not (isinstance(job_id, str) and isinstance(name, str)):
-            return b""
-        return make_default_template(job_id, name, chat_id)
+            return b"", False
+        return make_default_template(job_id, name, chat_id), has_quick_rule(fields.get("schedule"))
 
     def forget_oldest(self) -> None:
         """Forget the jobs beyond MOST that came first."""

@@ -7,13 +7,15 @@
 --
 -- The messages are those of the jobs as they were when the batch was judged. `line` is the short
 -- record of each run, `tally` what each adds to the count of `day`. Of the runs of a row, `queue` is
--- that of their messages, '' for none. Each run that ends adds `counts` to the counters, and each that
--- has a message `told_counts`.
+-- that of their messages, '' for none, and `is_quick` is '' unless their jobs are quick. Such a run is
+-- added to minute `number` of its job as `brief`, and `opening` is what follows the run id in a record
+-- that begins with it. Each run that ends adds `counts` to the counters, and each that has a message
+-- `told_counts`.
 --! keys batches open recent failing untold edits reports
 --! prefixes job_entry history count
---! args batch seen now day tally line counts told_counts history_runs history_ttl account_ttl reporting
---! rows queues(queue told(job_id payload))
---! uses store/prepend store/notify ledger/batch ledger/leave store/add_to_counters
+--! args batch seen now day tally line number brief opening counts told_counts history_runs history_ttl account_ttl reporting
+--! rows queues(queue is_quick told(job_id payload))
+--! uses store/prepend store/notify ledger/batch ledger/leave store/add_to_counters ledger/keep_minute
 local record = redis.call('HGET', batches, batch)
 if not record or string.sub(record, 1, #seen + 1) ~= seen .. '\n' then return 0 end
 local judged_at = tonumber(string.match(seen, '^%d+ (%S+)'))
@@ -33,12 +35,31 @@ end
 
 local count_key, most_kept = count_prefix .. day, tonumber(history_runs)
 
+-- Add a run to the count of its job. Return the count of the day.
+local function count_run(job_id)
+    return redis.call('HINCRBY', count_key, job_id, tally)
+end
+
+-- Add runs of quick jobs to their minutes.
+local function write_briefs(job_ids)
+    local moment, open_minutes, fields = moment_of(batch), read_minutes(job_ids), {}
+    for n, job_id in ipairs(job_ids) do
+        local known, record = open_minutes[n], nil
+        count_run(job_id)
+        if not is_in_progress(known, number) then
+            record = '{"run_id":' .. cjson.encode(job_id .. '@' .. moment) .. opening
+        end
+        fields[2 * n - 1], fields[2 * n] = job_id, add_run(known, job_id, number, brief, record)
+    end
+    write_minutes(fields)
+end
+
 -- Write the end of a run to the history and the count of its job.
 -- Commands for each job cost the most here. So the history is cut only every 16 runs. And it expires
 -- a day later than that of other runs, so that its time to live is set only with the first run of a
 -- day. One run is 10^13 in a count (day_count.py).
 local function write_end(job_id)
-    local counted = redis.call('HINCRBY', count_key, job_id, tally)
+    local counted = count_run(job_id)
     local history = history_prefix .. job_id
     local length = redis.pcall('LPUSH', history, line)
     if type(length) ~= 'number' then
@@ -49,14 +70,19 @@ local function write_end(job_id)
     if length == 1 or counted < 2e13 then redis.call('EXPIRE', history, history_ttl + 86400) end
 end
 
-local notifications, ended, leaving, reported, told_runs = {}, {}, {}, {}, 0
-for _, queue, told in queues() do
-    local payloads = {}
+local notifications, ended, briefs, leaving, reported, told_runs = {}, {}, {}, {}, {}, 0
+for _, queue, is_quick, told in queues() do
+    local payloads = notifications[queue] or {}
+    local already = #payloads
     for _, job_id, payload in each_told(told) do
         if all_stay or may_stay(job_id) then
-            write_end(job_id)
+            if is_quick == '' then
+                write_end(job_id)
+                ended[#ended + 1] = line .. '\n' .. job_id
+            else
+                briefs[#briefs + 1] = job_id
+            end
             payloads[#payloads + 1] = payload
-            ended[#ended + 1] = line .. '\n' .. job_id
             if reporting ~= '' then
                 reported[#reported + 1] = now
                 reported[#reported + 1] = job_id
@@ -67,15 +93,14 @@ for _, queue, told in queues() do
     end
     if queue ~= '' and #payloads > 0 then
         notifications[queue] = payloads
-        told_runs = told_runs + #payloads
+        told_runs = told_runs + #payloads - already
     end
 end
 notify(notifications)
-add_to_counters({[counts] = #ended, [told_counts] = told_runs})
-if #ended > 0 then
-    prepend(recent, 10000, history_ttl, unpack(ended))
-    redis.call('EXPIRE', count_key, account_ttl)
-end
+add_to_counters({[counts] = #ended + #briefs, [told_counts] = told_runs})
+if #ended > 0 then prepend(recent, 10000, history_ttl, unpack(ended)) end
+if #briefs > 0 then write_briefs(briefs) end
+if #ended + #briefs > 0 then redis.call('EXPIRE', count_key, account_ttl) end
 if #reported > 0 then redis.call('ZADD', reports, unpack(reported)) end
 write_batch(batch, '', {})
 return leave(batch, leaving)
