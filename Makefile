@@ -3,9 +3,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SBOM := sbom.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench chaos test-docker lock clean
+.PHONY: help demo test lint format bench chaos test-docker lock sbom clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,8 +43,12 @@ lock: ## Pin the newest versions in requirements.txt
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	    pyproject.toml --output-file requirements.txt
 
+sbom: $(VENV)/.dev ## Write sbom.json, a CycloneDX list of all pinned packages
+	@$(BIN)/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml \
+	    --output-reproducible --output-format JSON --output-file $(SBOM) requirements.txt
+
 clean: ## Delete everything that was made
-	@rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) dist sbom.json .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Programs that tests run and PyPI does not have. Without them, their tests are skipped, and say so.
