@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
-from packaging.requirements import Requirement
+from test_repository import read_pins
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,8 +38,7 @@ def test_it_is_valid(text: str) -> None:
 
 
 def test_it_lists_each_pin(text: str) -> None:
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    pins = [pin for pin, _ in read_pins(ROOT / "requirements.txt")]
     document: dict[str, Any] = json.loads(text)
     listed = {(each["name"], f"=={each['version']}") for each in document["components"]}
     assert listed == {(pin.name, str(pin.specifier)) for pin in pins}
