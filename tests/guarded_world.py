@@ -15,6 +15,7 @@ import pytest
 from command_line import CommandLine
 from flower_process import Flower
 from helpers import NEVER_DUE, wait_until
+from otlp_sink import OtlpSink
 from processes import Celery, Process, Valkey, celery_processes
 from redis import Redis
 from rest_server import JOBS_PATH, Handler, RestServer, reply
@@ -22,6 +23,7 @@ from spellings import spellings
 from telegram_server import TelegramServer, error
 from tls_front import Authority, TlsFront
 
+from cron_tasks.settings import PREFIX
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect
 
@@ -56,6 +58,7 @@ class Canaries:
         self.header = make_plain_canary("header")
         self.cookie = make_plain_canary("cookie")
         self.query = make_plain_canary("query")
+        self.collector = make_plain_canary("collector")
         self.job_heartbeat = make_plain_canary("job-heartbeat")
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
@@ -95,6 +98,7 @@ class World:
         self.rest.answer_patch = lambda handler: reply(422, self._repeat(handler))(handler)
         self.rest_is_well = True
         self.telegram = stack.enter_context(TelegramServer())
+        self.spans = stack.enter_context(OtlpSink())
         self.env = self._environment(authority)
         self.celery: Celery = stack.enter_context(celery_processes(self.env, folder))
         self.beat = self.celery.start("beat", "-l", "DEBUG")
@@ -110,8 +114,10 @@ class World:
         self.env_of_bot = self.env | {"CRON_TASKS_REDIS_URL": self.url_of("cron_tasks_bot")}
         self.bot = Process(command, self.env_of_bot, folder / "bot.log")
         stack.callback(self.bot.end)
-        ours = {name.removeprefix("CRON_TASKS_"): value for name, value in self.env.items()}
-        stack.enter_context(patched_environment(REQUESTS_CA_BUNDLE=ours.pop("REQUESTS_CA_BUNDLE")))
+        others = {name: self.env[name] for name in self.env if not name.startswith(PREFIX)}
+        stack.enter_context(patched_environment(**others))
+        ours = {name.removeprefix(PREFIX): each for name, each in self.env.items()}
+        ours = {name: each for name, each in ours.items() if name not in others}
         self.cli = CommandLine(folder, **ours)
         stack.callback(self.cli.end)
 
@@ -143,6 +149,8 @@ class World:
             "CHAT_ID": "100",
         }
         env = {f"CRON_TASKS_{name}": value for name, value in settings.items()}
+        env |= {"CRON_TASKS_OTEL": "1", "OTEL_EXPORTER_OTLP_ENDPOINT": self.spans.url}
+        env |= {"OTEL_EXPORTER_OTLP_HEADERS": f"x-key={self.canaries.collector}"}
         return env | {"REQUESTS_CA_BUNDLE": str(authority.bundle)}
 
     def _rows(self) -> list[dict[str, Any]]:
@@ -242,6 +250,7 @@ class World:
         wait_until(lambda: len(self.rest.patches) > 3, "reports", 60)
         wait_until(lambda: len(self.telegram.sent) + len(self.telegram.refused) > 3, "posts", 60)
         wait_until(lambda: any("/ping/" in path for _, path, _ in self.service.requests), "pings")
+        wait_until(lambda: len(self.spans.spans) > 20, "spans", 60)
         wait_until(lambda: any("/hb/" in path for _, path, _ in self.service.requests), "heartbeat")
 
 

@@ -117,8 +117,15 @@ def read_messages(world: World) -> Iterator[Place]:
     yield "reports", str(world.rest.patches)
 
 
-#: What writes for people and programs. Traces belong here as soon as there are any.
-PLACES = (read_logs, read_redis, read_pages, read_commands, read_celery, read_messages)
+def read_spans(world: World) -> Iterator[Place]:
+    yield "spans", "\n".join(map(str, world.spans.spans))
+
+
+#: What writes for people and programs.
+PLACES = (
+    *(read_logs, read_redis, read_pages, read_commands, read_celery, read_messages),
+    read_spans,
+)
 
 
 @pytest.mark.timeout(300)
@@ -153,6 +160,7 @@ def test_the_secrets_were_sent(world: World) -> None:
     assert any(world.canaries.telegram in path for path in world.telegram.paths)
     asked = str([headers for _, _, headers in world.rest.requests])
     assert world.canaries.rest_header in asked
+    assert world.canaries.collector in str([dict(each) for each in world.spans.headers])
     assert world.admin.exists(keys.HISTORY_PREFIX + JOB)
 
 

@@ -231,7 +231,7 @@ def test_a_missing_password_is_named(
         ),
         (
             ("~cron_tasks*", "~redbeat:*", "~queue:*", "~_kombu*", "~unacked*", "&*", "+@all"),
-            "key probe.pidbox is denied",
+            "key probe.celery.pidbox is denied",
         ),
     ],
 )
