@@ -11,7 +11,7 @@ from redis import Redis
 
 from cron_tasks.cli import console
 from cron_tasks.cli.run_text import print_runs
-from cron_tasks.http.pings import origin_of
+from cron_tasks.jobs.confidential import mask_job
 from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.history import split_runs
 from cron_tasks.registry.registry import RegisteredJob, Registry
@@ -83,9 +83,7 @@ def _describe_job(found: RegisteredJob) -> dict[str, Any]:
     spec = fields.pop("schedule")
     fields = {name: fields[name] for name in fields if name not in (*facts, "written")}
     fields |= {name: spec[key] for key, name in _WINDOW.items() if key in spec}
-    if job.heartbeat_url:  # Its path is a secret.
-        fields["heartbeat_url"] = f"{origin_of(job.heartbeat_url)}/***"
-    return facts | {"fields": fields, "warnings": job.warnings}
+    return facts | {"fields": mask_job(fields), "warnings": job.warnings}
 
 
 def _read_obstacles(redis: Redis, found: RegisteredJob) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from cron_tasks.audit.account_reader import read_accounts
 from cron_tasks.audit.asking import explain_at
 from cron_tasks.audit.job_account import Version
 from cron_tasks.errors import UnknownJob
+from cron_tasks.jobs.confidential import mask_job
 from cron_tasks.ledger.history import REPLIES, read_history, request_history, split_runs
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.pages import charts
@@ -191,14 +192,11 @@ def _next_ticks(registered: RegisteredJob) -> list[tuple[float, bool]]:
 
 
 def _shown_fields(registered: RegisteredJob) -> dict[str, Any]:
-    """Return the fields of a job that are not defaults. Header values may hold secrets."""
+    """Return the fields of a job that are not defaults, without its secrets."""
     fields: dict[str, Any] = orjson.loads(registered.job.to_document())
     for name in ("schedule", "id", "name", "enabled", "written"):
         fields.pop(name, None)
-    action = fields.get("action", {})
-    if isinstance(action.get("headers"), dict):
-        action["headers"] = dict.fromkeys(action["headers"], "***")
-    return fields
+    return mask_job(fields)
 
 
 def explain(redis: Redis, job_id: str, at: str) -> tuple[str, RunId | None]:
