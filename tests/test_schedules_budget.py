@@ -143,7 +143,7 @@ def test_beat_quarantines_an_entry_beyond_the_budget_and_judges_the_others() -> 
         definition = entries.format_definition(job_id, timing, {})
         key, score = keys.entry_key(job_id), str(NOW.timestamp())
         rows.append(Row(key, score, definition, None, f'{{"id": "{job_id}"}}'))
-    page = Page(rows, 0, 0.0, 0.0, True)
+    page = Page(rows, 0, 0.0, 0.0, True, False)
     batch = judge_page(page, NOW.timestamp(), Settings(rest_url="http://127.0.0.1"))
     ((broken, error),) = batch.broken
     assert broken.key == keys.entry_key("1")

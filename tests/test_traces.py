@@ -254,7 +254,7 @@ def test_live_a_collector_in_trouble_delays_no_run(
         begun = time.monotonic()
         run(redis, *ids)
         traced.settles()
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < 40  # A second for each run, if they waited.
     processes = traced.celery.processes
     wait_until(lambda: any('"traces.lost"' in each.output for each in processes), "the line")
     lines = [line for each in processes for line in each.output.splitlines() if "traces." in line]
@@ -263,8 +263,8 @@ def test_live_a_collector_in_trouble_delays_no_run(
     assert not [each for each in processes if "Traceback" in each.output]
     for process in processes:
         begun = time.monotonic()
-        process.terminate(30)
-        assert time.monotonic() - begun < 20
+        process.terminate()
+        assert time.monotonic() - begun < 40
 
 
 def test_live_spans_come_again_once_the_collector_does(
