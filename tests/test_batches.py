@@ -18,6 +18,7 @@ from cron_tasks.audit.tally import audit_job
 from cron_tasks.beat.plain import is_plain
 from cron_tasks.beat.sweeper import sweep_overdue
 from cron_tasks.ledger.batches import read_batched
+from cron_tasks.ledger.day_count import DayCount, count_one
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry import skips
@@ -25,6 +26,7 @@ from cron_tasks.registry.plan import Changes
 from cron_tasks.registry.registry import Registry
 from cron_tasks.repair.comparison import Comparison
 from cron_tasks.runs import commands, queries
+from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.worker.batches import BatchRunner
@@ -506,3 +508,17 @@ def test_the_history_of_a_job_stays_short(thirty: World) -> None:
 )
 def test_what_is_plain(document: dict[str, Any], plain: bool) -> None:
     assert is_plain(document) == plain
+
+
+@pytest.mark.parametrize("earlier", [(1, 5), (900, 99), (86_399, 86_399 * 86_400_046), (0, 17)])
+def test_a_batch_adds_to_counts_exactly(thirty: World, earlier: tuple[int, int]) -> None:
+    """Counts of a day are larger than the whole numbers that Lua has."""
+    when, before = thirty.due, DayCount(*earlier)
+    day = f"{keys.COUNT_PREFIX}{int(when // DAY)}"
+    thirty.redis.hset(day, "7", before.packed)
+    thirty.fire()
+    thirty.work()
+    one = DayCount.unpack(count_one(when))
+    counts = {job: DayCount.unpack(int(n)) for job, n in thirty.redis.hgetall(day).items()}
+    assert counts.pop("7") == before + one
+    assert list(counts.values()) == [one] * 29

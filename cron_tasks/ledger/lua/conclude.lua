@@ -13,7 +13,8 @@
 --! prefixes job_entry history count
 --! args batch seen now day tally line counts told_counts history_runs history_ttl account_ttl reporting
 --! rows queues(queue told(job_id payload))
---! uses store/prepend store/notify ledger/batch ledger/leave store/add_to_counters
+--! uses store/prepend store/notify ledger/batch ledger/leave ledger/add_to_count
+--! uses store/add_to_counters
 local record = redis.call('HGET', batches, batch)
 if not record or string.sub(record, 1, #seen + 1) ~= seen .. '\n' then return 0 end
 local judged_at = tonumber(string.match(seen, '^%d+ (%S+)'))
@@ -31,51 +32,67 @@ local function may_stay(job_id)
         and redis.call('HEXISTS', untold, job_id) == 0)
 end
 
-local count_key, most_kept = count_prefix .. day, tonumber(history_runs)
+-- Add the runs of these jobs to the counts of the day. Return the new counts, in their order.
+-- Most jobs of a batch have the same count, so a sum serves many of them.
+local count_key = count_prefix .. day
+local function count_runs(job_ids)
+    local sums, counts, fields = {}, redis.call('HMGET', count_key, unpack(job_ids)), {}
+    for n, job_id in ipairs(job_ids) do
+        local count = counts[n] or '0'
+        local sum = sums[count]
+        if not sum then
+            sum = add_to_count(count, tally)
+            sums[count] = sum
+        end
+        counts[n], fields[2 * n - 1], fields[2 * n] = sum, job_id, sum
+    end
+    redis.call('HSET', count_key, unpack(fields))
+    return counts
+end
 
--- Write the end of a run to the history and the count of its job.
+-- Write the ends of runs to the histories and the counts of their jobs.
 -- Commands for each job cost the most here. So the history is cut only every 16 runs. And it expires
 -- a day later than that of other runs, so that its time to live is set only with the first run of a
 -- day. One run is 10^13 in a count (day_count.py).
-local function write_end(job_id)
-    local counted = redis.call('HINCRBY', count_key, job_id, tally)
-    local history = history_prefix .. job_id
-    local length = redis.pcall('LPUSH', history, line)
-    if type(length) ~= 'number' then
-        if not string.find(length.err, 'WRONGTYPE', 1, true) then error(length) end
-        return
+local function write_ends(job_ids)
+    local counts, most_kept, ttl = count_runs(job_ids), tonumber(history_runs), history_ttl + 86400
+    for n, job_id in ipairs(job_ids) do
+        local history = history_prefix .. job_id
+        local length = redis.pcall('LPUSH', history, line)
+        if type(length) == 'number' then
+            if length > most_kept + 16 then redis.call('LTRIM', history, 0, most_kept - 1) end
+            if length == 1 or tonumber(counts[n]) < 2e13 then redis.call('EXPIRE', history, ttl) end
+        elseif not string.find(length.err, 'WRONGTYPE', 1, true) then
+            error(length)
+        end
     end
-    if length > most_kept + 16 then redis.call('LTRIM', history, 0, most_kept - 1) end
-    if length == 1 or counted < 2e13 then redis.call('EXPIRE', history, history_ttl + 86400) end
 end
 
-local notifications, ended, leaving, reported, told_runs = {}, {}, {}, {}, 0
+local notifications, ended, ended_ids, leaving, reported, told_runs = {}, {}, {}, {}, {}, 0
+local n = 0
 for _, queue, told in queues() do
-    local payloads = {}
+    local payloads, size = {}, 0
     for _, job_id, payload in each_told(told) do
         if all_stay or may_stay(job_id) then
-            write_end(job_id)
-            payloads[#payloads + 1] = payload
-            ended[#ended + 1] = line .. '\n' .. job_id
-            if reporting ~= '' then
-                reported[#reported + 1] = now
-                reported[#reported + 1] = job_id
-            end
+            n, size = n + 1, size + 1
+            payloads[size], ended[n], ended_ids[n] = payload, line .. '\n' .. job_id, job_id
+            if reporting ~= '' then reported[2 * n - 1], reported[2 * n] = now, job_id end
         else
             leaving[#leaving + 1] = job_id
         end
     end
-    if queue ~= '' and #payloads > 0 then
+    if queue ~= '' and size > 0 then
         notifications[queue] = payloads
-        told_runs = told_runs + #payloads
+        told_runs = told_runs + size
     end
 end
-notify(notifications)
-add_to_counters({[counts] = #ended, [told_counts] = told_runs})
-if #ended > 0 then
+if n > 0 then
+    write_ends(ended_ids)
     prepend(recent, 10000, history_ttl, unpack(ended))
     redis.call('EXPIRE', count_key, account_ttl)
 end
+notify(notifications)
+add_to_counters({[counts] = n, [told_counts] = told_runs})
 if #reported > 0 then redis.call('ZADD', reports, unpack(reported)) end
 write_batch(batch, '', {})
 return leave(batch, leaving)
