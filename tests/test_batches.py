@@ -62,7 +62,7 @@ class World:
 
     def __init__(self, beat: Beat, **settings: Any) -> None:
         self.beat, self.redis, self.clock = beat, beat.redis, beat.clock
-        self.settings = Settings(chat_id="1", **settings)
+        self.settings = Settings(**{"chat_id": "1"} | settings)
         self.ledger = Ledger(beat.redis, self.settings)
         self.due = beat.clock.now // 60 * 60 + 60
         self.clock.now = self.due - 30
@@ -410,6 +410,23 @@ def test_nothing_is_read_of_known_jobs_until_they_are_edited(thirty: World) -> N
     thirty.fire()
     thirty.work()
     assert len(thirty.told()) == 29
+
+
+@pytest.mark.parametrize("chat", [1, "another"])
+def test_a_worker_reads_no_job_that_beat_has_just_read(beat: Beat, chat: Any) -> None:
+    """Beat makes their templates. Their default chat is 1, and the worker may have another."""
+    world = World(beat, chat_id=chat)
+    beat.register(*(row(number) for number in range(30)))
+    world.fire()
+    before = calls(world.redis)
+    world.work()
+    assert (calls(world.redis) - before < 15) == (chat == 1)
+    assert [message["chat_id"] for message in world.told()] == [chat] * 30
+    assert not list(world.redis.scan_iter(keys.PREPARED_PREFIX + "*"))
+    beat.register(row("7", name="edited"))
+    world.fire()
+    world.work()
+    assert sum(message["job_name"] == "edited" for message in world.told()) == 1
 
 
 def test_an_entry_that_somebody_deletes_is_noticed(thirty: World) -> None:

@@ -1,9 +1,10 @@
 """The notification that the bot reads (docs/contract.md, section 4). Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from string import Template
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import orjson
@@ -75,12 +76,18 @@ def write_notification(
     return Message(run.job.notify.queue or settings.notify_queue, orjson.dumps(body), condition)
 
 
-def make_default_template(job_id: str, name: str, chat_id: int | str | None) -> bytes:
+def make_default_template(document: Mapping[str, Any], default_chat: int | str | None) -> bytes:
     """Return what the notifications of success of a job have in common, for `fill_templates`.
 
-    They have the default text, and are of a first attempt. Returns b"" if the times cannot simply
-    be put into it.
+    `document` is what differs from the defaults of a job. It is not read as a whole, which takes
+    a multiple of the time. The notifications have the default text, and are of a first attempt.
+    Returns b"" for a job with wishes about notifications, for a document that cannot be read, and
+    if the times cannot simply be put into the text.
     """
+    job_id, name = document.get("id"), document.get("name")
+    if "notify" in document or not (isinstance(job_id, str) and isinstance(name, str)):
+        return b""
+    chat_id = document.get("chat_id", default_chat)
     body = _write_template(job_id, name, chat_id, _TEXTS["success"].format(name=name))
     # Three fire times and the time of the end. The job may have such a character itself.
     return _mark_times(body) if body.count(b"\\u000") == 4 else b""
