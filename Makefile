@@ -3,6 +3,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# A machine may set this. Then each process that is started compiles the whole program again.
+export PYTHONDONTWRITEBYTECODE :=
+# Those that images and `make demo` install. `dev` has all extras, and its pins are in requirements.txt.
+EXTRAS := flower up demo otel
+UPGRADE ?= --upgrade
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format bench chaos test-docker lock clean
@@ -33,14 +38,22 @@ bench: $(VENV)/.dev ## Measure speed and memory; BENCH="storm latency" for some
 chaos: $(VENV)/.dev ## Break it on purpose, and check every promise; CHAOS="--minutes 60"
 	@$(BIN)/python -m chaos $(CHAOS)
 
-test-docker: $(VENV)/.dev ## Build the containers, run them, break them (needs a Docker engine)
+test-docker: $(VENV)/.dev $(VENV)/.debian ## Build the containers, run them, break them (needs a Docker engine)
 	@tests/docker/engine $(BIN)/pytest tests/docker
 
-lock: ## Pin the newest versions in requirements.txt
+# `requirements/build.txt` has what a wheel, and an installation that follows the sources, is built with.
+# For each extra a file of its own, since pip takes hashes from a file only if it installs all of it.
+# All are cut from requirements.txt, which has every extra.
+lock: ## Pin the newest versions with hashes; UPGRADE= keeps those that are pinned
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
-	@uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --no-annotate \
-	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-	    pyproject.toml --output-file requirements.txt
+	@set -- uv pip compile --quiet --universal --python-version 3.11 --no-annotate --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"; \
+	"$$@" $(UPGRADE) --all-extras pyproject.toml --output-file requirements.txt && \
+	set -- "$$@" --constraint requirements.txt && \
+	"$$@" pyproject.toml --output-file requirements/runtime.txt && \
+	printf 'editables\nhatchling\n' | "$$@" - --output-file requirements/build.txt && \
+	for extra in $(EXTRAS); do \
+	    "$$@" --extra $$extra pyproject.toml --output-file requirements/$$extra.txt || exit; done
 
 clean: ## Delete everything that was made
 	@rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
@@ -52,7 +65,7 @@ $(VENV)/.debian: tests/debian/fetch | $(VENV)/.dev
 
 # The stamp of an extra. `dev` has all that `demo` has. Without pip there is no venv worth keeping.
 # uv is many times faster but reads no settings of pip; where it cannot install, pip can.
-$(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: pyproject.toml requirements.txt
+$(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: pyproject.toml requirements.txt $(wildcard requirements/*.txt)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	    version=$$($(PYTHON) --version 2>&1 | grep -o "^Python [0-9.]*"); \
 	    echo "cron-tasks needs Python 3.11 or newer, and $(PYTHON) is $${version:-not there}:" \
@@ -62,7 +75,9 @@ $(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: pyproject.toml requirements.txt
 	    echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu," \
 	        "apt install python3-venv mends that" >&2; exit 1; }
 	@echo "Installing cron-tasks[$*] into $(VENV)"
-	@set -- -c requirements.txt -e '.[$*]'; \
+	@set -- --require-hashes -r requirements/build.txt \
+	    -r $(if $(filter dev,$*),requirements.txt,requirements/$*.txt); \
 	    uv pip install --quiet --python $(BIN)/python "$$@" 2>/dev/null \
 	    || $(BIN)/python -m pip install -qq --disable-pip-version-check "$$@"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(VENV)/.demo $@

@@ -19,6 +19,7 @@ from chaos.asked import iso
 from chaos.audited import compare
 from chaos.calls import judge_calls, read_calls
 from chaos.checker import Verdict, judge
+from chaos.evidence import Evidence
 from chaos.faults import BROKER_FAULTS, FAULTS, LONG_FAULTS, OPENINGS, Fault
 from chaos.ledger import Ledger
 from chaos.syncs import check
@@ -50,17 +51,20 @@ def main() -> int:
     verdict = Verdict()
     with tempfile.TemporaryDirectory() as folder, RestServer() as rest:
         world = World(Path(folder), rest, seed, options.own_broker, options.stream)
+        evidence = Evidence(world, Path(folder))
         try:
-            attack(world, options.minutes * 60, options.fault or [""], verdict)
+            attack(world, evidence, options.minutes * 60, options.fault or [""], verdict)
         finally:
             if not (verdict.clean and verdict.expected):
-                keep_logs(Path(folder))
+                evidence.keep_logs()
             world.end()
     report(verdict)
     return 0 if verdict.clean else 1
 
 
-def attack(world: World, length: float, chosen: Sequence[str], verdict: Verdict) -> None:
+def attack(
+    world: World, evidence: Evidence, length: float, chosen: Sequence[str], verdict: Verdict
+) -> None:
     """Attack in rounds, and add what each one shows to the verdict."""
     world.begun = time.time()
     world.start()
@@ -71,7 +75,7 @@ def attack(world: World, length: float, chosen: Sequence[str], verdict: Verdict)
     print(f"faults in this order, as far as the time goes, and then again: {named}", flush=True)
     while (left := world.begun + length - time.time()) > 0:
         play_round(world, time.time() + min(left, ROUND), faults, openings)
-        settle(world, verdict)
+        settle(world, evidence, verdict)
 
 
 def _named(faults: tuple[Fault, ...], parts: Sequence[str]) -> tuple[Fault, ...]:
@@ -117,7 +121,7 @@ def _wait_until_it_runs(world: World, after: str) -> str:
         return "did not run again"
 
 
-def settle(world: World, verdict: Verdict) -> None:
+def settle(world: World, evidence: Evidence, verdict: Verdict) -> None:
     """Have all jobs end, wait for the last ticks to, and judge the round."""
     world.editor.end()
     check(world, "the round")
@@ -136,29 +140,30 @@ def settle(world: World, verdict: Verdict) -> None:
         except AssertionError as error:
             world.wrong["stuck"].append(str(error))
     check(world, "the end of all jobs")
-    found = judge(redis, world.rows, world.asked, world.told())
+    told, audited = world.told(), commands.audit(world)
     calls = read_calls(world.target_log)
+    found = judge(redis, world.rows, world.asked, told)
     for row in world.rows:
         if "action" in row:
             judge_calls(found, row, Ledger.read(redis, row["id"]), calls, world.asked)
-    compare(found, commands.audit(world), world.asked)
+    compare(found, audited, world.asked)
     for name, lines in (world.wrong | {"gave_up": world.gave_up}).items():
         found.wrong[name] += lines
     world.gave_up = []
     verdict.add(found)
-    wrong = {name: len(lines) for name, lines in found.wrong.items() if lines}
     at = time.time() - world.begun
+    if not found.clean:
+        read = {"asked": world.asked, "told": told, "audited": audited, "calls": calls}
+        evidence.keep_round(int(at), rows=world.rows, **read)
+    print_round(found, at)
+
+
+def print_round(found: Verdict, at: float) -> None:
+    wrong = {name: len(lines) for name, lines in found.wrong.items() if lines}
     print(f"{at:6.1f} s  judged: {found.expected} ticks, {wrong or 'nothing wrong'}", flush=True)
     for name, lines in found.wrong.items():
         for line in lines[:SHOWN]:
             print(f"          {name}: {line}", flush=True)
-
-
-def keep_logs(folder: Path) -> None:
-    kept = Path(tempfile.mkdtemp(prefix="chaos-"))
-    for log in (*folder.glob("*.log"), *folder.glob("*.jsonl")):
-        (kept / log.name).write_bytes(log.read_bytes())
-    print(f"logs kept in {kept}")
 
 
 def report(verdict: Verdict) -> None:

@@ -62,6 +62,11 @@ class Asked:
     def judges(self, run: str) -> bool:
         return seconds(run.rpartition("@")[2]) > self.since
 
+    def is_sure(self, run: str) -> bool:
+        """Whether the audit has to know the tick: the entry that says so was not deleted since."""
+        job, _, tick = run.rpartition("@")
+        return seconds(tick) > self.rewritten.get(job, 0)
+
     def ticks(self, job: str, every: int) -> Iterator[int]:
         versions = [(0.0, every), *self.edits[job], (self.until, 1)]
         for (begin, every), (end, _) in pairwise(versions):

@@ -25,11 +25,10 @@ def compare(verdict: Verdict, audit: Mapping[str, Any], asked: Asked) -> None:
     for what in sorted({*said, *found}):
         if not found[what] - unsure[what] <= said[what] <= found[what]:
             wrong.append(f"{what}: {said[what]}, and not {found[what]}")
-    rewritten = set(asked.rewritten)
-    in_hand = rewritten | set(map(job_of, verdict.in_hand))
+    in_hand = set(map(job_of, verdict.in_hand))
     for kind, runs, allowed in (
-        ("lost", verdict.lost, set()),
-        ("doubled", verdict.ended_twice, rewritten),
+        ("lost", filter(asked.is_sure, verdict.lost), set()),
+        ("doubled", verdict.ended_twice, set()),
         ("unasked", verdict.wrong["unasked"], in_hand),
     ):
         # An audit that does not look for a kind has no such field.

@@ -33,7 +33,7 @@ class Verdict:
     calls: int = 0
     given_up: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
-    #: Of those, the ticks that the audit may not know.
+    #: Of those, the ticks that the audit may not know. "lost" counts those without an end.
     unsure: Counter[str] = field(default_factory=Counter)
     #: Expected ticks without an end, those among them that are allowed to have none.
     lost: list[str] = field(default_factory=list)
@@ -110,9 +110,9 @@ def _judge_tick(verdict: Verdict, ledger: Ledger, run: str, tick: int, asked: As
         status = " ".join(filter(None, (last["status"], last["reason"])))
     elif missed:
         status = f"missed {missed[0]}"
+    verdict.unsure[status or "lost"] += not asked.is_sure(run)
     if status:
         verdict.statuses[status] += 1
-        verdict.unsure[status] += tick <= asked.rewritten.get(job_of(run), 0)
     else:
         verdict.lost.append(run)
     if times < wanted and run not in asked.forgotten:

@@ -31,6 +31,7 @@ from cron_tasks.sync.reconciler import Reconciler
 from cron_tasks.telemetry import logs
 from cron_tasks.text.display import printable
 from cron_tasks.text.output import render_output
+from cron_tasks.tracing.tracer import end_tracing, find_tracer
 from cron_tasks.worker import inflight, watchdog
 from cron_tasks.worker.batch import run_in_turn
 from cron_tasks.worker.batches import BatchRunner
@@ -220,7 +221,8 @@ def _process_runner(pid: int, hostname: str) -> Runner:
     redis = _connect_redis()
     ledger = Ledger(redis, settings)
     worker = f"{hostname}/{pid}/{secrets.token_hex(3)}"
-    to_app, slot = partial(send_task, app), inflight.find_slot()
+    to_app = partial(send_task, app, tracer=find_tracer(settings))
+    slot = inflight.find_slot()
     runner = Runner(ledger, Registry(redis), settings, worker, time.time, to_app, slot, _service)
     _runners.append((pid, runner))
     return runner
@@ -230,7 +232,8 @@ def _process_runner(pid: int, hostname: str) -> Runner:
 @worker_process_shutdown.connect
 @worker_shutdown.connect
 def _land_flights(**_: Any) -> None:
-    """Wait until no run of this process is in flight."""
+    """Wait until no run of this process is in flight, and send the spans that are left."""
     for pid, runner in _runners:
         if pid == os.getpid():
             runner.flights.drain()
+    end_tracing()

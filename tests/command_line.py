@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner
+from helpers import PATIENCE
 
 from cron_tasks.cli import main
 from cron_tasks.settings import PREFIX, load
@@ -61,7 +62,7 @@ class CommandLine:
     def run(self, *arguments: str, code: int = 0, **settings: str) -> Done:
         """Run to the end. Asserts the exit code `code`, and that there is no traceback."""
         with self.start(*arguments, **settings) as process:
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == code, f"{arguments}: {process.returncode}\n{out}\n{err}"
         assert "Traceback" not in err
         return Done(out, err)
@@ -100,7 +101,7 @@ class CommandLine:
             seen = b""
             while chunk := _read(ours):
                 seen += chunk
-            process.wait(60)
+            process.wait(PATIENCE)
         os.close(ours)
         return seen.decode()
 

@@ -24,7 +24,7 @@ from cron_tasks.sync.reconciler import Reconciler
 LASTING = re.compile(
     r"redbeat:.*|cron_tasks:(jobs|edits|changes|rejected|set_aside|source|generation|reports|reports:errors"
     r"|reports:refused|open|batches|fired|deadlines|poke|failing|untold|going|queued|attempts|dropped"
-    r"|metrics|expected)$"
+    r"|metrics|expected|leaders)$"
     r"|queue:.*|celery|cron_tasks(\.sync)?|_kombu\..*|unacked.*|(celery|cron_tasks)\x06.*"
 )
 

@@ -42,7 +42,7 @@ class Flower:
         self.process = Process(command, env, folder / f"flower-{self.port}.log")
 
     def wait_ready(self) -> "Flower":
-        self.process.wait_for("Visit me", 60)
+        self.process.wait_for("Visit me")
         return self
 
     def url(self, path: str) -> str:

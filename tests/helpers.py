@@ -20,8 +20,12 @@ T = TypeVar("T")
 NEVER_DUE: dict[str, Any] = {"run_at": "2099-01-01T00:00:00Z"}
 
 
+#: Seconds after which a test gives up. A busy machine takes many times as long as a quiet one.
+PATIENCE = 90.0
+
+
 def wait_until(
-    condition: Callable[[], T], description: str = "the condition", timeout: float = 20.0
+    condition: Callable[[], T], description: str = "the condition", timeout: float = PATIENCE
 ) -> T:
     """The first truthy value of `condition`; fails with `description` after `timeout` seconds."""
     deadline = time.monotonic() + timeout
@@ -31,6 +35,19 @@ def wait_until(
         if time.monotonic() > deadline:
             raise AssertionError(f"gave up after {timeout} s waiting for {description}")
         time.sleep(0.02)
+
+
+def wait_for_progress(
+    count_done: Callable[[], int], count_begun: Callable[[], int], description: str
+) -> None:
+    """Wait until three more things are done while one that has begun hangs."""
+    done_before: dict[int, int] = {}
+
+    def has_gone_on() -> bool:
+        done, begun = count_done(), count_begun()
+        return done >= done_before.setdefault(begun, done) + 3
+
+    wait_until(has_gone_on, description)
 
 
 def free_port() -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from command_line import CommandLine
-from helpers import wait_until
+from helpers import PATIENCE, wait_until
 from processes import Celery
 from redis import Redis
 from rest_server import Answer, Handler, RestServer, reply
@@ -116,18 +116,18 @@ class Live:
             found = Registry(self.redis).read_jobs(wanted)
             return all(each.job.tags == (mark,) for each in found)
 
-        wait_until(counts, "the sync", 40)
+        wait_until(counts, "the sync")
 
     def outage(self, seconds: float) -> None:
         """Let no beat run for some seconds."""
         self.beat.terminate()
         until = time.time() + seconds
-        wait_until(lambda: time.time() >= until, "the end of the outage", 60)
+        wait_until(lambda: time.time() >= until, "the end of the outage")
         self.beat = self.celery.beat()
 
     def settles(self) -> None:
         """Let all that is open end."""
-        wait_until(lambda: not self.redis.exists(keys.OPEN), "the end of all runs", 40)
+        wait_until(lambda: not self.redis.exists(keys.OPEN), "the end of all runs")
 
     def ends(self) -> None:
         """Have the jobs end in a moment, and let all that is due by then end."""
@@ -138,7 +138,7 @@ class Live:
             due = self.redis.zmscore(keys.SCHEDULE, entries)
             return all(score is None for score in due)
 
-        wait_until(over, "the last ticks", 40)
+        wait_until(over, "the last ticks")
         self.settles()
 
     def state(self, run_id: str) -> str:
@@ -146,7 +146,30 @@ class Live:
         return (self.redis.hget(keys.OPEN, run_id) or "")[:1]
 
     def reaches(self, run_id: str, *states: str) -> None:
-        wait_until(lambda: self.state(run_id) in states, f"{run_id} as one of {states}", 40)
+        wait_until(lambda: self.state(run_id) in states, f"{run_id} as one of {states}")
+
+
+def waits_for_pokes(client: dict[str, str]) -> bool:
+    """Return whether a client, as CLIENT LIST shows it, is a beat that waits."""
+    return client["cmd"] == "blpop" and "b" in client["flags"]
+
+
+def wait_for_syncs(redis: Redis) -> None:
+    """Wait until every sync that was asked for has ended.
+
+    A poke that beat has taken out of its list and not yet noted is in no key. Beat does not
+    wait for the next one then.
+    """
+
+    def have_ended() -> bool:
+        with redis.pipeline() as pipe:
+            pipe.exists(keys.POKE, keys.SYNC_WANTED, keys.SYNC_TAKEN)
+            pipe.exists(keys.SYNC_QUEUE, keys.SYNC_LOCK)
+            pipe.client_list(_type="normal")
+            is_wanted, is_coming, clients = pipe.execute()
+        return not is_wanted and not is_coming and any(map(waits_for_pokes, clients))
+
+    wait_until(have_ended, "the end of all syncs")
 
 
 def as_if_away(redis: Redis, job_id: str, known: float, due: float) -> None:
@@ -175,6 +198,11 @@ def soon(seconds: float = 1.0) -> float:
     return float(int(time.time() + seconds) + 1)
 
 
+def once(job_id: str, tick: float, **fields: Any) -> dict[str, Any]:
+    """A job with a single tick."""
+    return {"id": job_id, "run_at": iso_utc(tick), **fields}
+
+
 class Hourly:
     """A job of every hour, whose last tick was half an hour ago."""
 
@@ -200,7 +228,7 @@ class Hourly:
 
 def opened(command: "subprocess.Popen[str]") -> list[str]:
     """The runs that a command opened, once it has ended well."""
-    out, err = command.communicate(timeout=60)
+    out, err = command.communicate(timeout=PATIENCE)
     assert command.returncode == 0, out + err
     found: list[str] = json.loads(out)["opened"]
     return found

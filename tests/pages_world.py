@@ -50,6 +50,7 @@ class World:
             "CRON_TASKS_REST_URL": self.rest.url,
             "CRON_TASKS_CHAT_ID": "100",
             "CRON_TASKS_HTTP_ALLOW": "127.0.0.1",
+            "CRON_TASKS_TRACE_URL": "https://traces.example/t?id={trace_id}&view=a",
         }
         celery: Celery = stack.enter_context(celery_processes(env, folder))
         self.beat = celery.beat()
@@ -62,8 +63,8 @@ class World:
             stack.callback(each.process.end)
         for each in (self.flower, self.read_only, self.open):
             each.wait_ready()
-        wait_until(lambda: self.redis.hlen(keys.FAILING) == 2, "two failing jobs", 40)
-        wait_until(lambda: self.redis.llen(keys.HISTORY_PREFIX + "often") > 2, "runs", 40)
+        wait_until(lambda: self.redis.hlen(keys.FAILING) == 2, "two failing jobs")
+        wait_until(lambda: self.redis.llen(keys.HISTORY_PREFIX + "often") > 2, "runs")
 
     def _rows(self) -> list[dict[str, Any]]:
         quiet = {"notify": {"on": []}}

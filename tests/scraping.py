@@ -10,8 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 
-def scrape_text(port: int, path: str = "/metrics") -> str:
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+def scrape_text(port: int, path: str = "/metrics", timeout: float = 10) -> str:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)) as connection:
         connection.request("GET", path)
         answer = connection.getresponse()
         assert answer.status == 200, answer.status
@@ -54,4 +54,4 @@ def wait_for_scrape(port: int) -> Scrape:
         except OSError:
             return None
 
-    return wait_until(answer, f"metrics at port {port}", 60)
+    return wait_until(answer, f"metrics at port {port}")

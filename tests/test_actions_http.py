@@ -215,7 +215,7 @@ def test_a_failed_connection_may_be_tried_again(
     rest.answer, begin = answer, time.monotonic()
     error = failure(perform, timeout=0.3)
     assert (str(error), error.permanent) == (f"GET {rest.url}/hook: {cause}", False)
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 10
 
 
 def test_no_server(perform: Perform) -> None:

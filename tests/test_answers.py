@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import rest_server as answers
+from helpers import PATIENCE
 from helpers import perform as perform_action
 from reading import failure as sync_failure
 from reading import quick, read  # noqa: F401
@@ -87,7 +88,7 @@ def test_interim_answers_without_an_end(call: Call, rest: RestServer, code: int)
     begun = time.monotonic()
     assert call("/a", timeout=0.3).endswith("no whole answer within 0.3 s")
     assert "did not return its list within 0.4 s" in sync_failure(rest, rest_deadline=0.4)
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 10
 
 
 def test_a_switch_of_protocols_is_an_error(call: Call, rest: RestServer) -> None:
@@ -142,7 +143,7 @@ def test_bytes_after_an_answer_reach_nobody(
     rest.answer = before("/extra", extra)
     for n in range(10):
         call("/extra", expect_status=[200, 204, 304])
-        assert rest.written.wait(5)
+        assert rest.written.wait(PATIENCE)
         rest.written.clear()
         assert call(f"/{n}", method=method) == f"/{n}"
 
@@ -155,7 +156,7 @@ def test_the_body_of_an_answer_to_head_reaches_nobody(
     rest.answer = before("/extra", raw(*pieces) if length else raw(b"".join(pieces)))
     for n in range(10):
         assert call("/extra", method="HEAD") == "None"
-        assert rest.written.wait(5)
+        assert rest.written.wait(PATIENCE)
         rest.written.clear()
         assert call(f"/{n}", method="POST") == f"/{n}"
 

@@ -21,6 +21,7 @@ from cron_tasks.runs import commands, queries
 from cron_tasks.runs.outcomes import Result
 from cron_tasks.runs.outcomes import write_record as full
 from cron_tasks.schedules.durations import DAY
+from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.store import keys
 from cron_tasks.store.scripts import load
 
@@ -327,3 +328,29 @@ def test_versions_are_bounded_in_bytes_and_dropped_ones_are_reported(story: Stor
         story.sync(now + number, HOURLY | big | {"every": 3600 + number % 2})
     size = sum(map(len, story.redis.lrange(keys.VERSIONS_PREFIX + "7", 0, -1)))
     assert size < 150_000
+
+
+def test_ticks_from_before_an_entry_was_deleted_are_not_judged(story: Story) -> None:
+    story.run(3)
+    deleted = hours(3.5)
+    story.redis.delete(keys.entry_key("7"))
+    story.redis.zrem(keys.SCHEDULE, keys.entry_key("7"))
+    story.redis.hset(keys.JOBS, "7", "")  # The comparison asks for the job again.
+    story.sync(deleted, HOURLY)
+    story.run(2)
+    now = hours(5.5)
+    found = story.audit(START, now)
+    assert not found.has_faults
+    assert (found.expected, found.ok) == (2, 2)
+    assert found.known_from["7"] >= iso_utc(deleted)
+    assert story.audit(deleted, now).known_from == {}
+
+
+def test_a_job_that_is_new_or_comes_back_is_judged_from_its_beginning(story: Story) -> None:
+    story.run(2)
+    story.sync(hours(2.5))
+    story.sync(hours(4.5), HOURLY, HOURLY | {"id": 8})
+    story.run(1)
+    found = story.audit(START, hours(5.5))
+    assert not found.has_faults
+    assert (found.expected, found.known_from) == (3, {})

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from command_line import CommandLine, Quick
-from helpers import wait_until
+from helpers import PATIENCE, wait_until
 from processes import Celery
 from redis import Redis
 from rest_server import RestServer, reply
@@ -147,7 +147,7 @@ def test_two_backfills_at_once_run_each_tick_once(
         arguments = ["backfill", "7", "--from", "5h", "--to", "1s"]
         commands = [cli.start(*arguments) for _ in range(2)]
         for command in commands:
-            out, err = command.communicate(timeout=60)
+            out, err = command.communicate(timeout=PATIENCE)
             assert command.returncode == 0, out + err
         sent = [headers["idempotency-key"] for _, _, headers in target.requests]
     assert len(sent) == 5

@@ -17,7 +17,8 @@ from cron_tasks.registry.registry import Registry
 from cron_tasks.store import keys
 
 QUEUE = "queue:to_telegram"
-SECONDLY = {"id": "healthy", "name": "healthy", "every": 1}
+#: Each of its ticks runs, however busy the machine is and however long no worker is there.
+SECONDLY = {"id": "healthy", "name": "healthy", "every": 1, "catchup": {"policy": "all"}}
 
 
 def told(redis: Redis, job_id: str) -> list[dict[str, Any]]:
@@ -189,15 +190,15 @@ def test_one_beat_leads_and_the_next_takes_over(
     standby.wait_for("beat.standing_by")
     wait_until(lambda: told(redis, "healthy"), "the first run")
     leader.kill()
-    killed_at = time.time()
+    assert 0 < redis.pttl(keys.LEADER_LOCK) < 9000, "another one leads within 10 s"
     standby.wait_for("beat.leading")
-    assert time.time() - killed_at < 10
     third = celery.beat()
     third.wait_for("beat.standing_by")
-    stopped_at = time.time()
+    third.signal(signal.SIGSTOP)
     standby.terminate()
+    assert not redis.exists(keys.LEADER_LOCK), "whoever looks next leads"
+    third.signal(signal.SIGCONT)
     third.wait_for("beat.leading")
-    assert time.time() - stopped_at < 2.5
     before = len(told(redis, "healthy"))
     wait_until(lambda: len(told(redis, "healthy")) > before, "the job to go on")
     times = [message["scheduled_for"] for message in told(redis, "healthy")]
@@ -247,10 +248,10 @@ def test_a_broker_that_is_away_sets_no_entry_aside(
         wait_until(lambda: told(redis, "healthy"), "the first run")
         redis.zadd(keys.SCHEDULE, {f"{keys.ENTRY_PREFIX}{keys.SYNC_TASK}": time.time() + 1})
         broker.kill()
-        beat.wait_for("beat.waiting", 40)
+        beat.wait_for("beat.waiting")
         broker.start()
         before = len(told(redis, "healthy"))
-        wait_until(lambda: len(told(redis, "healthy")) > before + 1, "the job to go on", 40)
+        wait_until(lambda: len(told(redis, "healthy")) > before + 1, "the job to go on")
         assert redis.zscore(keys.SCHEDULE, f"{keys.ENTRY_PREFIX}{keys.SYNC_TASK}")
         assert not redis.exists(keys.SET_ASIDE)
         ids = [message["id"] for message in told(redis, "healthy")]

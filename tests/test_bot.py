@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import free_port, wait_until
+from helpers import PATIENCE, free_port, wait_until
 from processes import Process, Valkey
 from redis import Redis
 from redis.exceptions import RedisError
@@ -174,7 +174,7 @@ def test_it_survives_a_restart_of_redis(
             telegram.hold.set()
             bot.wait_for("redis.away")
             server.start()
-            wait_until(lambda: len(telegram.sent) == 2, "the other", 40)
+            wait_until(lambda: len(telegram.sent) == 2, "the other")
             telegram.hold.clear()
             put(redis, kind, message(3), message(4))
             wait_until(lambda: len(telegram.sent) == 3, "the third")
@@ -201,7 +201,7 @@ def test_a_signal_lets_it_finish_the_current_message(
     bot.signal(signal.SIGINT)
     assert bot.alive
     telegram.hold.set()
-    assert bot.popen.wait(10) == 0
+    assert bot.popen.wait(PATIENCE) == 0
     assert telegram.sent == [(1, "m1")]
     assert redis.lrange(QUEUE, 0, -1) == [message(2)]
     assert set(redis.scan_iter()) == {QUEUE, f"cron_tasks:bot:sent:{QUEUE}:1"}
@@ -220,7 +220,7 @@ def test_bad_input_is_one_sentence(bots: Bots, redis: Redis) -> None:
         bots.start(*arguments, ready=False, **settings) for arguments, settings, _, _ in BAD_INPUT
     ]
     for bot, (_, _, code, told) in zip(started, BAD_INPUT, strict=True):
-        assert bot.popen.wait(20) == code
+        assert bot.popen.wait(PATIENCE) == code
         assert told in bot.output
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from command_line import SCRIPT, CommandLine, Quick
-from helpers import NEVER_DUE, wait_until
+from helpers import NEVER_DUE, PATIENCE, wait_until
 from processes import Valkey
 from redis import Redis
 from rest_server import RestServer
@@ -101,7 +101,6 @@ class Following:
         wait_until(
             lambda: any(all(word in line for word in words) for line in self.lines),
             f"{words} in {self.lines} {self.errors}",
-            40,
         )
 
 
@@ -121,7 +120,7 @@ def following(cli: CommandLine, *options: str) -> Iterator[Following]:
         try:
             yield Following(process, out, err)
             process.send_signal(signal.SIGINT)
-            assert process.wait(20) == 130
+            assert process.wait(PATIENCE) == 130
         finally:
             process.kill()
             process.wait()

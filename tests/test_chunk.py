@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from threading import Event
 
+from helpers import PATIENCE
 from kombu.exceptions import OperationalError
 
 from cron_tasks.ledger.run_id import RunId
@@ -22,7 +23,7 @@ def test_those_behind_a_slow_run_are_sent_alone() -> None:
 
     def run(ticks: Sequence[RunId]) -> dict[str, str]:
         if ticks == [TICKS[1]]:
-            assert all_sent.wait(20)
+            assert all_sent.wait(PATIENCE)
         return {ticks[0][0]: "ok"}
 
     ended = run_in_turn(TICKS, run, send_alone)

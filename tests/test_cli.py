@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from command_line import SCRIPT, CommandLine, Quick
+from helpers import PATIENCE
 
 from cron_tasks.cli import COMMANDS, main
 
@@ -40,7 +41,7 @@ def next_of(*arguments: str) -> Result:
 def test_next_answers_at_once() -> None:
     code = [sys.executable, "-X", "importtime", SCRIPT, "next", "0 9 * * *"]
     with subprocess.Popen(code, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
-        out, imports = run.communicate(timeout=60)
+        out, imports = run.communicate(timeout=PATIENCE)
     assert out.startswith("At 09:00 every day (UTC)\n")
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in imports.splitlines()}
     assert not imported & set(HEAVY)

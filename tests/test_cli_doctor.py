@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from command_line import CommandLine, Quick
-from helpers import free_port, wait_until
+from helpers import PATIENCE, free_port, wait_until
 from processes import Celery, Valkey
 from redis import Redis
 from rest_server import RestServer, silent, status
@@ -74,7 +74,7 @@ def test_a_system_without_beat_and_workers_fails(cli: CommandLine, rest: RestSer
     assert found["beat"].startswith("fail  beat               No beat is leading")
     mend = lines[lines.index(found["beat"]) + 1]
     assert mend.strip() == "Start one with `celery -A cron_tasks beat`, or read its log"
-    assert found["workers"].startswith("fail  workers            No worker is running")
+    assert found["workers"].startswith("fail  workers            No worker of cron_tasks answers")
     assert found["last sync"].startswith("fail  last sync          No sync has run yet")
 
 
@@ -98,7 +98,7 @@ def test_a_frozen_redis_and_a_silent_service_are_reported_within_seconds(
         rows = quick.json("doctor", code=1, REDIS_URL=frozen.url, REST_DEADLINE="1")
     finally:
         frozen.stop()
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < PATIENCE
     assert [row["status"] for row in rows] == ["ok", "fail", "fail"]
     assert "Timeout" in rows[1]["detail"]
     late = "The service did not return its list within 5 s. Current jobs stay unchanged"

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 from command_line import CommandLine, Quick
-from helpers import free_port, wait_until
+from helpers import PATIENCE, free_port, wait_until
 from redis import Redis
 from rest_server import RestServer, silent, status
 
@@ -113,7 +113,7 @@ def test_ctrl_c_ends_quietly_and_frees_the_lock(
     with cli.start("sync") as process:
         wait_until(lambda: rest.requests, "the request")
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=20) == ("", "")
+        assert process.communicate(timeout=PATIENCE) == ("", "")
     assert process.returncode == 130
     assert not redis.exists(keys.SYNC_LOCK)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from command_line import CommandLine, Quick
-from helpers import wait_until
+from helpers import PATIENCE, wait_until
 from processes import Celery, Valkey
 from redis import Redis
 
@@ -23,6 +23,7 @@ from cron_tasks.runs import queries
 from cron_tasks.runs.outcomes import Attempt, Result, conclude, write_record
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
+from cron_tasks.text.trace_ids import trace_id_of
 
 NOON = 1_772_452_800.0  # 2026-03-02T12:00:00Z
 HOUR = 3600.0
@@ -268,6 +269,30 @@ def test_runs_show_of_skipped_missed_and_open_runs(quick: Quick, world: World) -
     assert (running["holder"], running["stopping"]) == (f"{WORKER}#0", "cancelled")
 
 
+def test_commands_link_to_the_trace_of_a_run(quick: Quick, world: World) -> None:
+    """Fire times that were missed together have the trace of the first one."""
+    fill(world)
+    address = {"TRACE_URL": "https://traces.example/{trace_id}"}
+    for tick, traced in ((at(0, "8"), at(0, "8")), (at(3), "7@2026-03-02T14:00:00Z")):
+        trace_id = trace_id_of(traced)
+        shown = quick.json("runs", "show", tick, **address)
+        assert shown["trace_id"] == trace_id
+        assert shown["trace_url"] == f"https://traces.example/{trace_id}"
+        lines = quick.lines("runs", "show", tick, **address)
+        assert f"trace_url          https://traces.example/{trace_id}" in lines
+    assert quick.json("runs", "show", at(0, "8"))["trace_url"] is None
+
+    job_id, _, moment = at(0, "8").rpartition("@")
+    trace_id = trace_id_of(at(0, "8"))
+    told = quick.json("why", job_id, "--at", moment, **address)
+    assert (told["trace_id"], told["trace_url"][-32:]) == (trace_id, trace_id)
+    lines = quick.lines("why", job_id, "--at", moment, **address)
+    assert lines == [told["sentence"], f"Trace: https://traces.example/{trace_id}"]
+    assert quick.lines("why", job_id, "--at", moment) == [told["sentence"]]
+    none = quick.json("why", job_id, "--at", "2020-01-01", **address)
+    assert (none["trace_id"], none["trace_url"]) == (None, None)
+
+
 def test_runs_of_a_removed_job_can_still_be_shown(
     quick: Quick, world: World, synced: Callable[..., None]
 ) -> None:
@@ -366,7 +391,7 @@ def _follow(cli: CommandLine, world: World, own: Valkey) -> None:
         push(range(2000, 2002))
         read(2)
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=20) == ("", "")
+        assert process.communicate(timeout=PATIENCE) == ("", "")
     assert process.returncode == 130
     assert seen == [RunId("7", NOON + number) for number in range(1, 2002)]
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import psutil
 import pytest
 from celery import Celery as App
-from command_line import CommandLine
-from helpers import wait_until
+from command_line import CommandLine, Quick
+from helpers import PATIENCE, wait_until
 from live import Live
 from processes import Celery
 from redis import Redis
@@ -52,7 +52,7 @@ def test_a_run_that_waits_for_a_busy_worker_is_explained(live: Live, cli: Comman
         note = process.stderr.readline()
         for slot in slots:
             slot.resume()
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=PATIENCE)
     assert note == (
         "Note: No worker has taken the run yet. w0@test, which consumes cron_tasks, could: "
         "`cron-tasks runs --status running` shows what occupies it\n"
@@ -73,10 +73,10 @@ def test_a_run_that_is_taken_at_once_needs_no_note(
 
 
 @pytest.mark.parametrize("command", [("jobs", "run", "7"), ("runs", "retry", "7@2099")])
-def test_a_timeout_is_for_waiting(cli: CommandLine, command: tuple[str, ...]) -> None:
-    assert "--timeout limits the waiting" in cli.error(*command, "--timeout", "5", code=2)
+def test_a_timeout_is_for_waiting(quick: Quick, command: tuple[str, ...]) -> None:
+    assert "--timeout limits the waiting" in quick.error(*command, "--timeout", "5", code=2)
     for wrong in ("0", "-1", "x"):
-        assert "--timeout" in cli.error(*command, "--wait", "--timeout", wrong, code=2)
+        assert "--timeout" in quick.error(*command, "--wait", "--timeout", wrong, code=2)
 
 
 def test_a_run_by_celery_of_an_unknown_job_is_an_error(
@@ -94,9 +94,9 @@ def test_a_run_by_celery_of_an_unknown_job_is_an_error(
         thread.start()
         call = celery.run("call", "cron_tasks.run_job", '--args=["wrong"]')
         assert call.returncode == 0
-        wait_until(lambda: failed, "the failure that Flower shows", 30)
+        wait_until(lambda: failed, "the failure that Flower shows")
         receiver.should_stop = True
-        thread.join(20)
+        thread.join(PATIENCE)
     assert failed[0]["uuid"] == call.stdout.strip()
     assert "no job has the id 'wrong'" in failed[0]["exception"]
     lines = [json.loads(line) for line in worker.output.splitlines() if "job.unknown" in line]

@@ -43,13 +43,13 @@ def test_a_foreign_app_on_the_same_redis_keeps_its_tasks(
     (tmp_path / "foreign.py").write_text(FOREIGN)
     ours = celery.worker(2)
     celery.beat()
-    wait_until(lambda: told(redis) > 1, "our runs", 40)
+    wait_until(lambda: told(redis) > 1, "our runs")
     with App("sender", broker=redis_url, set_as_current=False) as app:
         for number in range(20):
             app.send_task("foreign.note", [number])
     options = ["-c", "1", "-n", "foreign@test", "-l", "INFO"]
     other = celery.launch("-A", "foreign", "worker", *options, PYTHONPATH=str(tmp_path))
-    wait_until(lambda: len(redis.keys("noted:*")) == 20, "the tasks of the other app", 40)
+    wait_until(lambda: len(redis.keys("noted:*")) == 20, "the tasks of the other app")
     before = told(redis)
     wait_until(lambda: told(redis) > before + 2, "our runs beside it")
     assert "foreign.note" not in ours.output
@@ -72,7 +72,7 @@ def test_messages_that_an_upgrade_leaves_in_the_old_queue_are_no_loss(
     rest.jobs = [NEVER, NEVER | {"id": 2}]
     celery.worker(1)
     celery.beat()
-    wait_until(lambda: len(list(ledger.history("1"))) == 2, "the runs", 40)
+    wait_until(lambda: len(list(ledger.history("1"))) == 2, "the runs")
     assert {json.loads(record)["status"] for record in ledger.history("1")} == {"ok"}
     wait_until(lambda: Registry(redis).count() == 2, "the sync")
     assert redis.llen("celery") == 3
@@ -86,7 +86,7 @@ def test_another_default_queue_is_used_by_every_part(
     celery.env = {**with_default, "CRON_TASKS_DEFAULT_QUEUE": "plants"}
     worker = celery.worker(1)
     celery.beat()
-    wait_until(lambda: told(redis) > 1, "two runs", 40)
+    wait_until(lambda: told(redis) > 1, "two runs")
     assert worker.alive
     assert not redis.exists("_kombu.binding.cron_tasks")
     assert "queues: plants" in celery.run("cron-tasks", "doctor").stdout

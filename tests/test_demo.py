@@ -99,7 +99,7 @@ def served(tmp_path: Path, redis_url: str) -> Iterator[Served]:
     env = {"CRON_TASKS_REDIS_URL": redis_url, "CRON_TASKS_LOG_FORMAT": "json"}
     process = Process(command, env, tmp_path / "log")
     try:
-        process.wait_for("Uvicorn running", 90)
+        process.wait_for("Uvicorn running")
         yield Served(f"http://127.0.0.1:{port}", process)
     finally:
         process.end()
@@ -237,7 +237,7 @@ def test_a_request_that_waits_does_not_hold_up_the_end(served: Served) -> None:
         waiting = threads.submit(follow, served.url, cursor, 60)
         connected = lambda: len(psutil.Process(served.process.pid).net_connections()) > 1  # noqa: E731
         wait_until(lambda: connected() and waiting.running(), "the request")
-        assert served.process.terminate(20) in (0, -15)
+        assert served.process.terminate() in (0, -15)
         assert waiting.result(20)["changes"] == []
 
 

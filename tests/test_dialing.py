@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 import requests
-from helpers import event_loop, wait_until
+from helpers import PATIENCE, event_loop, wait_until
 from rest_server import RestServer
 
 from cron_tasks.actions.dialing import Dialer
@@ -75,6 +75,17 @@ def connect(request: pytest.FixtureRequest) -> Connect:
     return run
 
 
+@pytest.fixture
+def stagger(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Set the seconds between two attempts."""
+
+    def change(seconds: float) -> None:
+        monkeypatch.setattr("cron_tasks.http.dialing.STAGGER", seconds)
+        monkeypatch.setattr("cron_tasks.actions.dialing.STAGGER", seconds)
+
+    return change
+
+
 @pytest.mark.parametrize("others", [1, 3])
 def test_a_dead_first_address_costs_a_moment(
     connect: Connect, rest: RestServer, resolve: Resolve, dead: str, others: int
@@ -83,7 +94,7 @@ def test_a_dead_first_address_costs_a_moment(
     process = psutil.Process()
     begun, before = time.monotonic(), process.num_fds()
     assert connect(rest, seconds=20) == "127.0.0.1"
-    assert STAGGER * others <= time.monotonic() - begun < STAGGER * others + 2
+    assert STAGGER * others <= time.monotonic() - begun < 20
     wait_until(lambda: process.num_fds() <= before, "the other attempts to be closed")
 
 
@@ -96,9 +107,7 @@ def test_a_session_tries_the_next_address(rest: RestServer, resolve: Resolve, de
     resolve(dead, "127.0.0.1")
     with requests.Session() as session:
         session.mount("http://", LimitedAdapter(lambda: time.monotonic() + 20))
-        begun = time.monotonic()
         assert session.get(f"http://name.test:{rest.port}/", timeout=20).status_code == 404
-        assert time.monotonic() - begun < 10
         resolve("127.0.0.3")
         with pytest.raises(requests.ConnectionError, match="refused"):
             session.get(f"http://other.test:{rest.port}/", timeout=20)
@@ -108,21 +117,23 @@ def test_a_session_tries_the_next_address(rest: RestServer, resolve: Resolve, de
 
 
 def test_a_slow_address_may_still_win(
-    connect: Connect, rest: RestServer, resolve: Resolve, dead: str
+    connect: Connect,
+    rest: RestServer,
+    resolve: Resolve,
+    dead: str,
+    stagger: Callable[[float], None],
 ) -> None:
+    stagger(60)
     resolve("127.0.0.1", dead)
-    begun = time.monotonic()
-    assert connect(rest) == "127.0.0.1"
-    assert time.monotonic() - begun < STAGGER
+    assert connect(rest, seconds=20) == "127.0.0.1"
 
 
 def test_addresses_that_refuse_cost_nothing(
-    connect: Connect, rest: RestServer, resolve: Resolve
+    connect: Connect, rest: RestServer, resolve: Resolve, stagger: Callable[[float], None]
 ) -> None:
+    stagger(60)
     resolve("127.0.0.3", "255.255.255.255", "127.0.0.4", "127.0.0.1")
-    begun = time.monotonic()
-    assert connect(rest, rules=("127.0.0.0/8", "240.0.0.0/4")) == "127.0.0.1"
-    assert time.monotonic() - begun < STAGGER
+    assert connect(rest, seconds=20, rules=("127.0.0.0/8", "240.0.0.0/4")) == "127.0.0.1"
 
 
 def test_no_address_connects(
@@ -136,7 +147,7 @@ def test_no_address_connects(
     begun, before = time.monotonic(), process.num_fds()
     with pytest.raises(TimeoutError):
         connect(rest, seconds=0.4)
-    assert 0.4 <= time.monotonic() - begun < 2
+    assert 0.4 <= time.monotonic() - begun < PATIENCE
     wait_until(lambda: process.num_fds() <= before, "both attempts to be closed")
 
 
@@ -161,14 +172,19 @@ def test_families_alternate() -> None:
 
 
 def test_the_other_family_comes_second(
-    connect: Connect, rest: RestServer, resolve: Resolve, dead: str
+    connect: Connect,
+    rest: RestServer,
+    resolve: Resolve,
+    dead: str,
+    stagger: Callable[[float], None],
 ) -> None:
     """The second address to be tried is the first one of the other family (RFC 8305, section 4)."""
     with socket.create_server(("::1", rest.port), family=socket.AF_INET6):
         resolve(dead, dead, dead, dead, "::1")
+        stagger(2)
         begun = time.monotonic()
-        assert connect(rest, seconds=20, rules=("127.0.0.0/8", "::1/128")) == "::1"
-        assert STAGGER <= time.monotonic() - begun < 2 * STAGGER
+        assert connect(rest, seconds=3.9, rules=("127.0.0.0/8", "::1/128")) == "::1"
+        assert time.monotonic() - begun >= 2
 
 
 def test_a_name_that_is_not_resolved_holds_back_no_other(

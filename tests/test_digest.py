@@ -150,7 +150,7 @@ def test_the_leading_beat_tells_it(redis: Redis, celery: Celery) -> None:
     redis.expire(keys.REMOVED, 600)
     hour = datetime.fromtimestamp(now - 3600, UTC).hour
     beats = [celery.beat(CRON_TASKS_DIGEST=f"100,{hour}") for _ in range(2)]
-    wait_until(lambda: told(redis), "the digest", 40)
+    wait_until(lambda: told(redis), "the digest")
     for beat in beats:
         beat.terminate()
     celery.beat(CRON_TASKS_DIGEST=f"100,{hour}").wait_for("beat.leading")

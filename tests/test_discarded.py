@@ -167,7 +167,7 @@ def test_a_revoked_run_by_hand_ends(redis: Redis, celery: Celery, rest: RestServ
             redis.zadd(keys.DEADLINES, {asked_for: 0}, xx=True)
         return not redis.exists(keys.OPEN)
 
-    wait_until(ended, "the run to end", 60)
+    wait_until(ended, "the run to end")
     line = json.loads(redis.lindex(keys.HISTORY_PREFIX + "7", 0))
     assert (line["run_id"], line["status"], line["reason"]) == (asked_for, "skipped", "discarded")
     assert f"Discarding revoked task: {keys.RUN_TASK}[{asked_for}]" in worker.output

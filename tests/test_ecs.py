@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from helpers import wait_until
+from helpers import PATIENCE, wait_until
 from live import Live
 from plug_ins import install
 from programs import find_libraries, find_program
@@ -257,7 +257,7 @@ def shipping(folder: Path, log: Path) -> Iterator[Sink]:
         yield sink
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE)
         sink.shutdown()
         sink.server_close()
 
@@ -274,14 +274,14 @@ def test_a_real_shipper_takes_every_line_of_a_real_system(live: Live, tmp_path: 
     live.start(
         {"id": "good", "cron_expression": good}, {"id": "bad", "cron_expression": bad}, slots=1
     )
-    wait_until(lambda: len(live.service.of("bad")) >= 2, "calls", 40)
+    wait_until(lambda: len(live.service.of("bad")) >= 2, "calls")
     live.ends()
     written = [
         line for process in live.celery.processes for line in process.output.splitlines() if line
     ]
     log.write_text("".join(f"{line}\n" for line in written))
     with shipping(tmp_path, log) as sink:
-        wait_until(lambda: len(sink.documents) >= len(written), "every document", 30)
+        wait_until(lambda: len(sink.documents) >= len(written), "every document")
     assert sink.faults == []
     assert sink.documents == [json.loads(line) for line in written]
     assert {index.partition("-")[0] for index in sink.indices} == {"cron_tasks"}
@@ -317,7 +317,7 @@ def test_what_a_library_logs_during_an_action_carries_the_run(live: Live, tmp_pa
     live.rest.jobs = [{"id": each, "name": each, "every": 1, "action": action} for each in ids]
     worker = live.celery.worker(2)
     live.celery.beat()
-    wait_until(lambda: worker.output.count("from the action") >= 24, "what the actions say", 40)
+    wait_until(lambda: worker.output.count("from the action") >= 24, "what the actions say")
     lines = map(json.loads, worker.output.splitlines())
     said = [line for line in lines if line["event"] == "from the action"]
     assert {line["job_id"] for line in said} == set(ids)

@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 import pytest
 from feed_server import FeedServer
-from helpers import NEVER_DUE, wait_until
+from helpers import NEVER_DUE, PATIENCE, wait_until
 from live import Service
 from processes import Celery, Process, Valkey, celery_processes
 from redis import Redis
@@ -50,7 +50,7 @@ def named(redis: Redis, job_id: str, name: str) -> Callable[[], bool]:
 def edit_counts(redis: Redis, feed: FeedServer, name: str) -> None:
     """Edit a job, and check that it counts, though nobody reads the list."""
     feed.put(job(1, name))
-    wait_until(named(redis, "1", name), f"the edit {name}", 40)
+    wait_until(named(redis, "1", name), f"the edit {name}")
 
 
 def is_followed(feed: FeedServer) -> Callable[[], bool]:
@@ -60,7 +60,7 @@ def is_followed(feed: FeedServer) -> Callable[[], bool]:
 def started(redis: Redis, feed: FeedServer, fed: Celery, workers: int = 1) -> list[Process]:
     found = [fed.worker(1) for _ in range(workers)]
     fed.beat()
-    wait_until(is_followed(feed), "the feed to be followed", 60)
+    wait_until(is_followed(feed), "the feed to be followed")
     return found
 
 
@@ -90,7 +90,7 @@ def test_an_edit_counts_by_the_feed_while_every_slot_is_busy(
     service.held.add("busy")
     feed.jobs.append({"id": "busy", "name": "busy", "every": 1, "action": service.action("busy")})
     started(redis, feed, fed)
-    wait_until(lambda: service.going(), "the call that keeps the only slot busy", 40)
+    wait_until(lambda: service.going(), "the call that keeps the only slot busy")
     lists = len(feed.requests) - len(feed.polls)
     for number in range(3):
         edit_counts(redis, feed, f"edit {number}")
@@ -99,7 +99,6 @@ def test_an_edit_counts_by_the_feed_while_every_slot_is_busy(
     service.held.clear()
 
 
-@pytest.mark.timeout(200)
 @pytest.mark.parametrize("how", ["kill", "freeze", "kill the worker"])
 def test_another_process_follows_in_place_of_one_that_is_gone(
     redis: Redis, feed: FeedServer, fed: Celery, how: str
@@ -116,10 +115,9 @@ def test_another_process_follows_in_place_of_one_that_is_gone(
     if how == "freeze":
         follower.resume()
     edit_counts(redis, feed, "second")
-    wait_until(is_followed(feed), "one process to follow", 40)
+    wait_until(is_followed(feed), "one process to follow")
 
 
-@pytest.mark.timeout(200)
 def test_the_only_worker_follows_again_after_its_sync_was_killed(
     redis: Redis, feed: FeedServer, fed: Celery
 ) -> None:
@@ -130,20 +128,18 @@ def test_the_only_worker_follows_again_after_its_sync_was_killed(
     edit_counts(redis, feed, "after")
     assert len(feed.requests) - len(feed.polls) == lists
     workers[0].signal(signal.SIGTERM)
-    assert workers[0].popen.wait(30) == 0
+    assert workers[0].popen.wait(PATIENCE) == 0
 
 
-@pytest.mark.timeout(200)
 def test_an_emptied_redis_is_filled_and_the_feed_followed(
     redis: Redis, feed: FeedServer, fed: Celery
 ) -> None:
     started(redis, feed, fed)
     redis.flushall()
-    wait_until(named(redis, "2", "x"), "the registry", 60)
+    wait_until(named(redis, "2", "x"), "the registry")
     edit_counts(redis, feed, "after")
 
 
-@pytest.mark.timeout(200)
 def test_a_redis_that_restarts_is_followed_again(feed: FeedServer, tmp_path: Path) -> None:
     server = Valkey(tmp_path / "valkey", appendfsync="always")
     env = {"CRON_TASKS_REDIS_URL": server.url, "CRON_TASKS_REST_URL": feed.url}

@@ -11,7 +11,7 @@ import pytest
 from helpers import settings_error, wait_until
 from processes import Celery
 from redis import Redis
-from test_stack import START, running
+from test_stack import running
 
 from cron_tasks.beat import files as watching
 from cron_tasks.beat.files import FileWatch
@@ -186,7 +186,7 @@ def test_an_edit_counts_at_once(redis: Redis, celery: Celery, tmp_path: Path) ->
     celery.env |= {"CRON_TASKS_SYNC_INTERVAL": "3600"}
     worker = celery.worker(2)
     celery.beat()
-    wait_until(lambda: redis.llen("queue:to_telegram") > 1, "the runs", 40)
+    wait_until(lambda: redis.llen("queue:to_telegram") > 1, "the runs")
     path.write_text("- {id: 1, name: edited, every: 1}\n- {id: 2, name: two, every: 3600}")
     wait_until(lambda: known(redis) == {"1", "2"}, "the edit")
     wait_until(lambda: "edited" in redis.lindex("queue:to_telegram", -1), "a run with it")
@@ -197,14 +197,13 @@ def test_an_edit_counts_at_once(redis: Redis, celery: Celery, tmp_path: Path) ->
     assert known(redis) == {"1", "2"}
 
 
-@pytest.mark.timeout(200)
 def test_up_runs_jobs_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "jobs.json").write_text(json.dumps([ONE | {"every": 1, "name": "From a file"}]))
     url = (tmp_path / "jobs.json").as_uri()
     given = {"CRON_TASKS_REST_URL": url, "CRON_TASKS_REST_REPORT_PATH": "/{id}"}
     with running(tmp_path, "--workers=1", **given, CRON_TASKS_CHAT_ID="1") as system:
-        system.wait_for("All ready", START)
-        system.wait_for("From a file", START)
+        system.wait_for("All ready")
+        system.wait_for("From a file")
         assert f"rest      {url}" in system.output or url in system.output
         assert "CRON_TASKS_REST_REPORT_PATH (environment) has no effect" in system.output
 

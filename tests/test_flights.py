@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 from calls_server import CallsServer
-from helpers import NEVER_DUE, wait_until
+from helpers import NEVER_DUE, PATIENCE, wait_until
 from processes import Celery, Process
 from redis import Redis
 from rest_server import RestServer
@@ -60,14 +60,14 @@ class Crowd:
         ]
         self.worker = self.celery.worker(concurrency, *options)
         self.celery.beat()
-        wait_until(lambda: self.redis.hlen(keys.JOBS) == count, "the first sync", 40)
+        wait_until(lambda: self.redis.hlen(keys.JOBS) == count, "the first sync")
         self.worker.wait_for("ready")
         return self.worker
 
     def fly(self) -> None:
         """Run all jobs, and return once all their calls are going."""
         run(self.redis, *self.ids)
-        wait_until(lambda: len(self.service.going) == len(self.ids), "all calls", 40)
+        wait_until(lambda: len(self.service.going) == len(self.ids), "all calls")
 
     def pids(self) -> Counter[int]:
         """How many runs each process has in flight."""
@@ -123,7 +123,7 @@ def test_a_worker_that_is_to_end_lets_its_calls_end(
     assert len(service.going) == MANY
     service.release()
     crowd.settle()
-    assert worker.popen.wait(20) == 0
+    assert worker.popen.wait(PATIENCE) == 0
     assert Counter(line["status"] for line in crowd.ends().values()) == {"ok": MANY}
     assert service.ends() == {"answered": MANY}
 
@@ -178,7 +178,7 @@ def test_a_frozen_process_keeps_its_runs_until_it_is_killed(
     os.kill(frozen, signal.SIGSTOP)
     states = crowd.redis.hgetall(keys.OPEN).items()
     held = [RunId.stored(each).job_id for each, state in states if f"/{frozen}/" in state]
-    wait_until(lambda: '"run.killed"' in crowd.worker.output, "its death", 60)
+    wait_until(lambda: '"run.killed"' in crowd.worker.output, "its death")
     assert not service.overlapping
     service.release()
     crowd.settle(90)

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from helpers import free_port
+from helpers import PATIENCE, free_port
 from processes import Process
 
 from cron_tasks.flower.access import find_fault, is_loopback
@@ -69,7 +69,7 @@ def test_an_open_flower_does_not_start(
 ) -> None:
     port = free_port()
     process = start(f"--port={port}", *arguments, **env)
-    assert process.popen.wait(60) == 1, process.output
+    assert process.popen.wait(PATIENCE) == 1, process.output
     (sentence,) = process.output.splitlines()
     assert "--basic-auth=me:secret or FLOWER_BASIC_AUTH" in sentence
     assert "of the form user:password" in sentence or "--address=127.0.0.1" in sentence
@@ -107,12 +107,12 @@ def test_a_protected_flower_starts(
         name = "other.py" if arguments else "flowerconfig.py"
         (tmp_path / name).write_text(config)
     process = start("--port=0", *arguments, **env)
-    process.wait_for("Visit me", 60)
+    process.wait_for("Visit me")
 
 
 def test_behind_a_login_other_names_are_fine(start: Start) -> None:
     port = free_port()
-    start(f"--port={port}", "--basic-auth=me:secret").wait_for("Visit me", 60)
+    start(f"--port={port}", "--basic-auth=me:secret").wait_for("Visit me")
     assert status(port, "/workers") == 401
     assert status(port, "/workers", Host="flower.example.com", **LOGIN) == 200
 
@@ -121,7 +121,7 @@ def test_behind_a_login_other_names_are_fine(start: Start) -> None:
 def test_on_loopback_the_name_is_checked(start: Start, prefix: str) -> None:
     port = free_port()
     options = ["--address=127.0.0.1", f"--port={port}"]
-    start(*options, *([f"--url_prefix={prefix}"] if prefix else [])).wait_for("Visit me", 60)
+    start(*options, *([f"--url_prefix={prefix}"] if prefix else [])).wait_for("Visit me")
     for path in ("/workers", "/metrics", "/healthcheck"):
         for ours in ("127.0.0.1", f"localhost:{port}", f"LOCALHOST:{port}", "[::1]:80"):
             assert status(port, prefix + path, Host=ours) == 200
@@ -138,15 +138,15 @@ def test_a_reverse_proxy_may_pass_on_its_name(start: Start) -> None:
     port = free_port()
     options = ["--address=127.0.0.1", f"--port={port}", "--basic-auth=me:secret"]
     direct = start(*options)
-    direct.wait_for("Visit me", 60)
+    direct.wait_for("Visit me")
     assert status(port, "/workers", Host="flower.example.com", **LOGIN) == 403
     direct.kill()
-    start(*options, "--xheaders").wait_for("Visit me", 60)
+    start(*options, "--xheaders").wait_for("Visit me")
     assert status(port, "/workers", Host="flower.example.com", **LOGIN) == 200
 
 
 def test_its_help_needs_no_login(start: Start) -> None:
-    assert start("--help").popen.wait(60) == 0
+    assert start("--help").popen.wait(PATIENCE) == 0
 
 
 @pytest.mark.parametrize(

@@ -214,9 +214,7 @@ def test_live_each_missed_tick_is_asked_for_once_and_in_turn(
         celery.beat()
         ticks = {policy: [RunId(policy, hour - n * 3600) for n in range(6, -1, -1)]
                  for policy in policies}  # fmt: skip
-        wait_until(
-            lambda: all(len(asked.get(p, ())) >= 7 for p in policies), "the missed ticks", 40
-        )
+        wait_until(lambda: all(len(asked.get(p, ())) >= 7 for p in policies), "the missed ticks")
         wait_until(lambda: not redis.exists(keys.OPEN), "the end of the last run")
     assert asked == ticks
     assert overlapping == []

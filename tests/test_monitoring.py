@@ -2,21 +2,20 @@
 
 import json
 import re
-import subprocess
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import click
 import pytest
-import yaml
-from programs import find_program
+from alerting import ALERTS, RULES, expect_alerts, promtool, run_tests
+from guide import ANCHORS, Guide
 
+from cron_tasks.cli import main
 from cron_tasks.metrics import catalogue
+from cron_tasks.telemetry.events import EVENTS
 
 FOLDER = Path(__file__).parents[1] / "monitoring"
-DOCS = Path(__file__).parents[1] / "docs" / "monitoring.md"
-RULES = FOLDER / "prometheus" / "rules.yml"
-ALERTS = yaml.safe_load(RULES.read_text())["groups"][0]["rules"]
 DASHBOARD = json.loads((FOLDER / "grafana" / "dashboard.json").read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 EXPRESSIONS = [target["expr"] for panel in PANELS for target in panel["targets"]]
@@ -87,17 +86,7 @@ def write_test(series: dict[str, str], firing: dict[str, dict[str, int]]) -> dic
             for name, values in series.items()
             for instance in (("a",) if name.startswith(WORKERS_OWN) else ("a", "b"))
         ],
-        "promql_expr_test": [
-            {
-                "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
-                "eval_time": at,
-                "exp_samples": [
-                    {"labels": f'{{alertname="{name}"}}', "value": number}
-                    for name, number in {"Watchdog": 1, **expected}.items()
-                ],
-            }
-            for at, expected in firing.items()
-        ],
+        "promql_expr_test": [expect_alerts(at, expected) for at, expected in firing.items()],
     }
 
 
@@ -105,19 +94,6 @@ def _with_instance(name: str, instance: str) -> str:
     metric, _, labels = name.removesuffix("}").partition("{")
     every = [label for label in (labels, f'instance="{instance}"', 'job="cron_tasks"') if label]
     return f"cron_tasks_{metric}{{{', '.join(every)}}}"
-
-
-def run_tests(folder: Path, tests: list[dict[str, Any]]) -> None:
-    content = {"rule_files": [str(RULES)], "evaluation_interval": "15s", "tests": tests}
-    path = folder / "test.yml"
-    path.write_text(json.dumps(content))
-    promtool("test", "rules", str(path))
-
-
-def promtool(*arguments: str) -> None:
-    command = [find_program("promtool"), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_where_all_is_well_only_the_watchdog_fires(tmp_path: Path) -> None:
@@ -160,13 +136,34 @@ def test_a_rule_is_complete(rule: dict[str, Any]) -> None:
     notes = rule["annotations"]
     assert notes["command"].startswith("cron-tasks ")
     assert notes["page"].startswith(("/health", "/jobs"))
-    assert notes["runbook"] == f"docs/monitoring.md#{rule['alert'].lower()}"
-    text = DOCS.read_text("utf-8")
-    assert f"\n### {rule['alert']}\n" in text
-    assert notes["command"] in text
+    guide = Guide(rule["alert"])
+    assert notes["runbook"] == f"docs/operations.md#{guide.anchor}"
+    assert guide.parts.keys() == {"Cause", "Page", "Log", "Cure"}
+    assert notes["command"] in guide.commands
     if rule["alert"] != "Watchdog":
         assert "absent(" in rule["expr"]
         _check_expression(rule["expr"])
+
+
+def test_each_alert_has_a_section_of_the_guide_and_each_section_an_alert() -> None:
+    runbooks = [rule["annotations"]["runbook"] for rule in ALERTS]
+    assert runbooks == [f"docs/operations.md#{anchor}" for anchor in ANCHORS]
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
+def test_the_guide_names_commands_and_events_that_exist(rule: dict[str, Any]) -> None:
+    guide, known = Guide(rule["alert"]), {each.name for each in EVENTS}
+    assert set(guide.events) <= known
+    for command in guide.commands:
+        words, found = command.split()[1:], cast("click.Command", main)
+        while isinstance(found, click.Group) and words and not words[0].startswith("-"):
+            subcommand = found.get_command(click.Context(found), words.pop(0))
+            assert subcommand is not None, command
+            found = subcommand
+        if isinstance(found, click.Group):  # `runs --status …` is short for `runs list --status …`.
+            found = cast("click.Command", found.get_command(click.Context(found), "list"))
+        options = {name for each in found.params for name in each.opts}
+        assert {word for word in words if word.startswith("-")} <= options, command
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)

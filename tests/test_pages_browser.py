@@ -226,6 +226,6 @@ def test_flowers_own_list_shows_failed_runs(world: World) -> None:
             found.setdefault(RunId.stored(uuid).job_id, set()).add(state)
         return found
 
-    wait_until(lambda: "FAILURE" in states()["import"], "a failed run in Flower's list", 40)
+    wait_until(lambda: "FAILURE" in states()["import"], "a failed run in Flower's list")
     assert "SUCCESS" in states()["often"]
     assert "FAILURE" not in states()["often"]

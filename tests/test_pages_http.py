@@ -1,6 +1,7 @@
 """Requests to the pages without a browser: who may do what, and what is said when Redis is away."""
 
 import http.client
+import json
 import re
 import time
 from base64 import b64encode
@@ -14,6 +15,7 @@ from pages_world import World, make_world
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs.trail import read_actions
 from cron_tasks.store import keys
+from cron_tasks.text.trace_ids import trace_id_of
 
 PAUSE = (("action", "pause"), ("id", "manual"), ("reason", "tried"))
 
@@ -135,6 +137,16 @@ def test_runs_are_retried_and_made_up_for(world: World) -> None:
     assert read_actions(world.redis, 1)[0].what == "backfill"
 
 
+def test_the_runs_of_a_job_link_to_their_traces(world: World) -> None:
+    """Each past run does, and the answer to what happened at a time."""
+    line = json.loads(world.redis.lindex(keys.HISTORY_PREFIX + "import", 0) or "")
+    at, trace = line["scheduled_for"], trace_id_of(line["run_id"])
+    link = f'href="https://traces.example/t?id={trace}&amp;view=a" rel="noreferrer"'
+    page = world.flower.get(f"/jobs/import?at={at}").text
+    assert page.count(link) == 2
+    assert "traces.example" not in world.flower.get("/jobs/manual?at=09:00").text
+
+
 def test_an_unknown_job_names_the_nearest(world: World) -> None:
     page = world.flower.get("/jobs/plantz")
     assert page.status == 404
@@ -175,7 +187,7 @@ def test_what_stands_still_is_the_sentence(world: World) -> None:
 
     assert says("fail")
     world.beat.kill()
-    wait_until(lambda: says("no beat leads"), "the missing beat on the page", 40)
+    wait_until(lambda: says("no beat leads"), "the missing beat on the page")
     assert re.search(r"Nothing has fired for \d+ s: no beat leads", headline(world.flower))
     world.valkey.kill()
     try:
@@ -184,4 +196,4 @@ def test_what_stands_still_is_the_sentence(world: World) -> None:
         assert world.flower.get("/jobs").status == 503
     finally:
         world.valkey.start()
-    wait_until(lambda: says("no beat leads"), "the page with Redis", 40)
+    wait_until(lambda: says("no beat leads"), "the page with Redis")

@@ -23,7 +23,7 @@ from cron_tasks.store import keys
 
 #: A whole hour.
 NOON = 1_795_348_800.0
-STILL = "for 1 h 23 min now. The jobs run as they were"
+STILL = "for 1 h 23 min: the list is empty. The jobs run as they were"
 WELL = Situation(
     jobs=100_000,
     has_leader=True,
@@ -33,13 +33,13 @@ WELL = Situation(
     waiting=0,
     list="ok",
     list_since=5000.0,
-    list_detail="",
+    list_detail="the list is empty",
     failing=0,
     causes=0,
     lost=0,
     audited_since="02:00 UTC",
-    other_faults=0,
-    other_warnings=0,
+    other_faults=(),
+    other_warnings=(),
 )
 
 
@@ -106,16 +106,24 @@ def test_failures_are_grouped_by_cause() -> None:
         (
             {"workers": 0, "waiting": 7},
             "fail",
-            "No worker is running, so no run begins: 7 runs wait",
+            "No worker gives a sign of life, so no run begins: 7 runs wait",
         ),
         ({"lost": 2, "failing": 5}, "fail", "2 ticks were lost since 02:00 UTC"),
-        ({"list": "refused"}, "fail", f"The list of jobs is refused, {STILL}"),
-        ({"list": "failing"}, "fail", f"The list of jobs cannot be read, {STILL}"),
+        ({"list": "refused"}, "fail", f"The list of jobs has been refused {STILL}"),
+        ({"list": "failing"}, "fail", f"The list of jobs could not be read {STILL}"),
         ({"failing": 312, "causes": 1}, "fail", "312 jobs of 100,000 fail"),
         ({"failing": 1, "causes": 1}, "fail", "1 job of 100,000 fails"),
         ({"failing": 5, "causes": 2}, "fail", "5 jobs of 100,000 fail, for 2 causes"),
-        ({"other_faults": 1}, "fail", "All jobs fire, but 1 check below failed"),
-        ({"other_warnings": 2}, "warn", "All jobs fire. See 2 warnings below"),
+        (
+            {"other_faults": ["2 rows rejected"], "other_warnings": ["x"]},
+            "fail",
+            "All jobs fire, but: 2 rows rejected",
+        ),
+        (
+            {"other_warnings": ["7 messages waiting", "x", "y"]},
+            "warn",
+            "All jobs fire, but: 7 messages waiting. 2 more findings below",
+        ),
     ],
 )
 def test_the_sentence(changed: dict[str, Any], level: str, sentence: str) -> None:

@@ -58,9 +58,9 @@ def test_a_run_pings_its_start_and_its_end(
     ]
     live.start(*rows)
     ok = cli.json("jobs", "run", "ok")["run_id"]
-    wait_until(lambda: len(heard(check)) == 2, "two pings", 40)
+    wait_until(lambda: len(heard(check)) == 2, "two pings")
     bad = cli.json("jobs", "run", "bad")["run_id"]
-    wait_until(lambda: len(heard(check)) == 4, "four pings", 40)
+    wait_until(lambda: len(heard(check)) == 4, "four pings")
     first, second = (str(uuid5(NAMESPACE_URL, run_id)) for run_id in (ok, bad))
     assert heard(check) == [
         (f"/{SECRET}/ok/start", first),
@@ -140,10 +140,9 @@ def test_one_url_that_hangs_holds_up_no_other_for_long(
     with RestServer([]) as dead:
         dead.answer = silent()
         put(redis, *[f"{dead.url}/{number % 3}" for number in range(30)], f"{check.url}/well")
-        began = time.monotonic()
         pinger = Pinger(redis, Settings(http_allow="127.0.0.1"), time.time)
         assert pinger.send_page()
-        assert time.monotonic() - began < 5
+        assert len(dead.requests) <= 3, "no more than one for each URL"
     assert [path for path, _ in heard(check)] == ["/well"]
     assert not pinger.send_page()
 

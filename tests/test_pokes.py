@@ -3,10 +3,12 @@
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from driven import Beat
-from helpers import wait_until
+from helpers import PATIENCE, wait_until
+from live import wait_for_syncs, waits_for_pokes
 from processes import Celery
 from redis import Redis
 from rest_server import RestServer
@@ -28,13 +30,12 @@ def reads(rest: RestServer) -> int:
     return len(rest.requests)
 
 
-@pytest.mark.timeout(200)
 def test_a_storm_of_pokes_costs_few_reads(redis: Redis, rest: RestServer, celery: Celery) -> None:
     rest.jobs = [LATER]
     celery.worker()
     celery.beat()
-    wait_until(lambda: Registry(redis).count() == 1, "the first sync", 60)
-    wait_until(lambda: not redis.exists(keys.SYNC_LOCK), "its end")
+    wait_until(lambda: Registry(redis).count() == 1, "the first sync")
+    wait_for_syncs(redis)
     before, begun = reads(rest), time.monotonic()
     for number in range(3000):
         rest.jobs = [LATER | {"id": number}]
@@ -98,8 +99,11 @@ def test_a_poke_taken_by_a_connection_that_broke_counts(
     redis: Redis, pokes: Pokes, asked: list[float]
 ) -> None:
     assert not pokes.wait(0.01)
-    redis.client_kill_filter(_type="normal", skipme=True)
-    assert pokes.wait(5)
+    with ThreadPoolExecutor() as pool:
+        has_to_look = pool.submit(pokes.wait, PATIENCE)
+        wait_until(lambda: any(map(waits_for_pokes, redis.client_list())), "it to wait")
+        redis.client_kill_filter(_type="normal", skipme=True)
+        assert has_to_look.result(PATIENCE)
     assert len(asked) == 1
 
 
@@ -129,12 +133,12 @@ def test_who_leads_next_asks_for_a_sync(redis: Redis, rest: RestServer, celery: 
     rest.jobs = [LATER]
     celery.worker()
     beat = celery.beat()
-    wait_until(lambda: Registry(redis).count() == 1, "the first sync", 60)
+    wait_until(lambda: Registry(redis).count() == 1, "the first sync")
     rest.jobs = [LATER, LATER | {"id": 2}]
     redis.lpush(keys.POKE, "*")
     beat.kill()
     rest.jobs = [*rest.jobs, LATER | {"id": 3}]
     redis.lpush(keys.POKE, "*")
     celery.beat()
-    wait_until(lambda: Registry(redis).count() == 3, "both edits", 60)
+    wait_until(lambda: Registry(redis).count() == 3, "both edits")
     wait_until(lambda: not redis.exists(keys.POKE), "the end of the pokes")

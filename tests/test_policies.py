@@ -108,11 +108,9 @@ def run(redis: Redis, *job_ids: str) -> None:
     assert len(Ledger(redis, Settings()).open(ticks, now)) == len(ticks)
 
 
-def ended(redis: Redis, job_id: str, timeout: float = 20) -> dict[str, Any]:
+def ended(redis: Redis, job_id: str) -> dict[str, Any]:
     """The record of a job's newest run, once there is one."""
-    line = wait_until(
-        lambda: redis.lindex(keys.HISTORY_PREFIX + job_id, 0), f"{job_id} to end", timeout
-    )
+    line = wait_until(lambda: redis.lindex(keys.HISTORY_PREFIX + job_id, 0), f"{job_id} to end")
     found: dict[str, Any] = json.loads(line)
     return found
 
@@ -166,11 +164,11 @@ def test_timeouts_and_dead_children_are_bounded_attempts(
     assert (hang["status"], hang["attempt"]) == ("failed", 2)
     assert hang["error"] == "timed out after 0.5 s"
     assert hang["finished_at"] - hang["started_at"] < 10
-    stubborn = ended(redis, "stubborn", 30)
+    stubborn = ended(redis, "stubborn")
     assert (stubborn["status"], stubborn["error"]) == ("failed", "timed out after 0.5 s")
-    long = ended(redis, "long", 30)
+    long = ended(redis, "long")
     assert (long["status"], long["attempt"]) == ("ok", 1)
-    suicidal = ended(redis, "suicidal", 60)
+    suicidal = ended(redis, "suicidal")
     assert (suicidal["status"], suicidal["attempt"]) == ("failed", 2)
     assert suicidal["error"] == "its worker died"
     assert suicidal["worker"].startswith("w0@test/")
@@ -194,7 +192,7 @@ def test_one_that_hangs_or_dies_holds_up_none_of_its_message(
     run(redis, *every)
     for name in well:
         assert ended(redis, name)["status"] == "ok"
-    assert ended(redis, "die", 30)["error"] == "its worker died"
+    assert ended(redis, "die")["error"] == "its worker died"
     assert any(tick.startswith("well-2-hangs@") for tick in redis.hkeys(keys.OPEN))
     begun = [line.split()[0] for line in (tmp_path / "log").read_text().splitlines()]
     assert sorted(begun) == sorted(every)
@@ -228,7 +226,7 @@ def test_overlap(
         lines = map(json.loads, redis.lrange(keys.HISTORY_PREFIX + job_id, 0, -1))
         return [(line["status"], line["reason"]) for line in lines]
 
-    wait_until(lambda: not redis.exists(keys.OPEN), "all runs to end", 30)
+    wait_until(lambda: not redis.exists(keys.OPEN), "all runs to end")
     assert history("skip") == [("ok", None), ("skipped", "overlap")]
     assert history("queue") == [("ok", None), ("ok", None), ("skipped", "overlap")]
     assert history("replace") == [("ok", None), ("skipped", "replaced")]

@@ -258,10 +258,10 @@ def test_the_end_is_told_of_a_job_that_is_removed_meanwhile(
     rest.jobs, rest.answer = [row, {"id": "b", "name": "Another", **NEVER_DUE}], answer
     celery.worker(2, CRON_TASKS_HTTP_ALLOW="127.0.0.1")
     celery.beat(CRON_TASKS_HTTP_ALLOW="127.0.0.1")
-    wait_until(told, "the promise", 60)
+    wait_until(told, "the promise")
     rest.jobs = rest.jobs[1:]
     redis.lpush(keys.POKE, "*")
-    wait_until(lambda: not redis.exists(keys.ATTEMPTS), "the end of what waited", 60)
+    wait_until(lambda: not redis.exists(keys.ATTEMPTS), "the end of what waited")
     promised, *others = told()
     assert promised["event"] == "retry"
     runs = {message["run_id"]: message for message in others if message["event"] == "skipped"}

@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import pytest
+from helpers import PATIENCE
 from processes import Celery
 from redis import Redis
 from rest_server import RestServer
@@ -157,7 +158,7 @@ def test_a_setting_that_names_a_list_of_celery_is_refused(
 @pytest.mark.parametrize("queues", [NOTIFY, f"cron_tasks,{NOTIFY}", f"{NOTIFY}:dead"])
 def test_a_worker_that_would_read_notifications_does_not_start(celery: Celery, queues: str) -> None:
     worker = celery.worker(1, "-Q", queues)
-    assert worker.popen.wait(60) == 1
+    assert worker.popen.wait(PATIENCE) == 1
     sentence = worker.output.splitlines()[-1]
     assert sentence.startswith(f"`-Q`: '{queues.split(',')[-1]}' is ")
     assert "CRON_TASKS_NOTIFY_QUEUE" in sentence

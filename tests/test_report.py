@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import rest_server as answers
-from helpers import wait_until
+from helpers import wait_for_progress, wait_until
 from processes import Celery
 from reading import TOKEN, settings
 from redis import Redis
@@ -213,7 +213,8 @@ def test_a_thousand_at_once(
 def test_a_service_that_was_away_gets_the_latest_state_and_is_not_flooded(
     redis: Redis, rest: RestServer, clock: Clock, trouble: answers.Answer
 ) -> None:
-    reporter = Reporter(redis, settings(rest, rest_report_path=PATH, rest_timeout=1.0))
+    # Long enough for a busy machine to answer in, once it is back.
+    reporter = Reporter(redis, settings(rest, rest_report_path=PATH, rest_timeout=2.0))
     for number in range(100):
         finish(redis, rest, str(number))
     rest.answer_patch = trouble
@@ -486,12 +487,14 @@ def test_workers_report_without_delaying_runs(
     """The service first hangs, and then pokes after each report, as it may."""
     rest.jobs = [{"id": 7, "name": "x", "every": 1}, dict(BAD)]
     rest.answer_patch = answers.silent()
-    env = {"CRON_TASKS_REST_REPORT_PATH": PATH, "CRON_TASKS_REST_TIMEOUT": "1", "NO_PROXY": "*"}
+    env = {"CRON_TASKS_REST_REPORT_PATH": PATH, "CRON_TASKS_REST_TIMEOUT": "5", "NO_PROXY": "*"}
     worker = celery.worker(1, **env)
     celery.beat(**env)
     wait_until(lambda: rest.patches, "a report of the rejected row")
-    runs = redis.llen("queue:to_telegram")
-    wait_until(lambda: redis.llen("queue:to_telegram") > runs + 2, "runs to go on", 5)
+    wait_for_progress(
+        lambda: redis.llen("queue:to_telegram"), lambda: len(rest.patches), "runs during one report"
+    )
+    worker.wait_for("report.service_away")
 
     def poke(_: answers.Handler) -> bool:
         redis.lpush(keys.POKE, "*")

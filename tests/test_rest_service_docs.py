@@ -92,7 +92,7 @@ def test_jobs_of_a_service_of_the_page_run(url: str, redis: Redis, celery: Celer
     celery.beat()
     job_id = str(save(url))
     is_done = lambda: "Every second" in (redis.lindex("queue:to_telegram", -1) or "")  # noqa: E731
-    wait_until(is_done, "the first run", 60)
+    wait_until(is_done, "the first run")
     assert job_id in Registry(redis).read_fingerprints()
 
 
@@ -200,7 +200,7 @@ def test_edits_count_at_once_by_the_feed_alone(
         celery.worker(1)
         celery.beat()
         registry = Registry(redis)
-        wait_until(registry.read_fingerprints, "the first sync", 60)
+        wait_until(registry.read_fingerprints, "the first sync")
         wait_until(lambda: redis.exists(keys.FEED), "the feed to be followed")
         # SYNC_INTERVAL is a minute, and each edit has 20 seconds.
         save(url, id=7, name="edited", cron_expression="0 9 * * *")

@@ -145,7 +145,7 @@ def test_minutes_without_a_worker_are_bounded_and_accounted_for(
         told = {json.loads(each)["job_id"] for each in beat.redis.lrange(QUEUE, 0, -1)}
         return told == set(reach) and all(run.scheduled_for > end for run in waiting)
 
-    wait_until(worked_off, "the backlog to be worked off", 60)
+    wait_until(worked_off, "the backlog to be worked off")
     for policy, seconds in reach.items():
         history = beat.redis.lrange(keys.HISTORY_PREFIX + policy, 0, -1)
         records = map(json.loads, history)
@@ -173,3 +173,19 @@ def test_a_full_queue_gets_no_more_and_its_ticks_wait(
     assert beat.redis.llen("cron_tasks") == length
     beat.redis.delete("cron_tasks")
     wait_until(lambda: full() and beat.redis.llen("cron_tasks") > 0, "the ticks to be sent")
+
+
+def test_a_registry_that_is_about_to_be_built_is_not_asked_for_again(beat: Beat) -> None:
+    """The first turn has asked. To ask again would have the list read twice."""
+    redis = beat.redis
+    requests = lambda: redis.llen(keys.SYNC_QUEUE)  # noqa: E731
+    assert requests() == 1
+    redis.delete(keys.SYNC_WANTED)
+    redis.sadd(keys.SYNC_TAKEN, "*")
+    beat.scheduler._rebuild_at = 0.0
+    beat.tick()
+    assert requests() == 1, "a worker reads the list"
+    redis.delete(keys.SYNC_TAKEN)
+    beat.scheduler._rebuild_at = 0.0
+    beat.tick()
+    assert requests() == 2, "nobody does, and there still is no registry"

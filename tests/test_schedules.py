@@ -133,10 +133,10 @@ def test_long_exclusions_are_skipped_at_once() -> None:
     schedule = parse(
         cron_expression="* * * * * *", exclude=[{"from": "2000-01-01", "to": "2999-12-31"}]
     )
-    started = time.perf_counter()
+    started = time.thread_time()
     assert schedule.after(NOW) == at("3000-01-01T00:00+00:00")
     assert schedule.latest(NOW) == at("1999-12-31T23:59:59+00:00")
-    assert time.perf_counter() - started < 0.1
+    assert time.thread_time() - started < 0.1
 
 
 def test_jitter_is_constant_for_each_job() -> None:

@@ -80,9 +80,9 @@ def test_an_expensive_schedule_is_rejected_with_a_sentence(
     fields: dict[str, Any], fault: tuple[str, str]
 ) -> None:
     fields = {"start_at": "2026-01-01"} | fields if "rrule" in fields else fields
-    started = time.perf_counter()
+    started = time.thread_time()
     assert faults(**fields) == [fault]
-    assert time.perf_counter() - started < LONG
+    assert time.thread_time() - started < LONG
 
 
 @pytest.mark.parametrize(
@@ -109,11 +109,11 @@ def test_an_answer_costs_milliseconds_at_any_time(fields: dict[str, Any]) -> Non
     fields = {"start_at": "1990-01-01"} | fields if "rrule" in fields else fields
     spec = parse(**fields).to_spec()
     for year in (1, 3, 1969, 1999, 2026, 2099, 2400, 9997, 9999):
-        started = time.perf_counter()
+        started = time.thread_time()
         fresh = from_spec(spec)
         fresh.after(datetime(year, 6, 1, tzinfo=UTC))
         fresh.latest(datetime(year, 6, 1, tzinfo=UTC))
-        assert time.perf_counter() - started < LONG
+        assert time.thread_time() - started < LONG
 
 
 def test_a_stored_schedule_beyond_the_budget_raises_an_error_quickly() -> None:
@@ -123,11 +123,11 @@ def test_a_stored_schedule_beyond_the_budget_raises_an_error_quickly() -> None:
         "s": "2026-01-01T00:00:00Z",
     }
     schedule = from_spec(spec)
-    started = time.perf_counter()
+    started = time.thread_time()
     with pytest.raises(ScheduleError) as error:
         schedule.after(NOW)
     assert error.value.errors == [("schedule", TOO_MUCH)]
-    assert time.perf_counter() - started < LONG
+    assert time.thread_time() - started < LONG
 
 
 def test_beat_quarantines_an_entry_beyond_the_budget_and_judges_the_others() -> None:

@@ -144,14 +144,14 @@ def test_an_old_dtstart_costs_nothing(text: str) -> None:
     """dateutil needs seconds to minutes for the same question."""
     schedule = parse(rrule=text, start_at="1990-01-01T00:00:00Z")
     when = datetime(2026, 11, 23, 9, 0, 0, 1, tzinfo=UTC)
-    started = time.perf_counter()
+    started = time.thread_time()
     for minute in range(50):
         asked = when + timedelta(minutes=minute)
         tick, latest = schedule.after(asked), schedule.latest(asked)
         assert tick
         assert latest
         assert latest <= asked < tick
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 1
 
 
 @pytest.mark.parametrize(
@@ -170,11 +170,11 @@ def test_an_old_dtstart_costs_nothing(text: str) -> None:
     ],
 )
 def test_a_rule_that_never_fires_is_rejected_quickly(text: str) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     with pytest.raises(ScheduleError) as error:
         parse(rrule=text, start_at="2026-01-01T00:00")
     assert error.value.errors == [NEVER]
-    assert time.perf_counter() - started < 4
+    assert time.thread_time() - started < 4
 
 
 @pytest.mark.parametrize(

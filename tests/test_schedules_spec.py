@@ -122,7 +122,7 @@ def test_jobs_with_one_expression_share_one_answer() -> None:
     spec = parse(
         cron_expression="17 3 * * SUN", timezone="Europe/Berlin", jitter=600, identity="7"
     ).to_spec()
-    started = time.perf_counter()
+    started = time.thread_time()
     for microsecond in range(10_000):
         from_spec(spec).after(NOW + timedelta(microseconds=microsecond))
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 1

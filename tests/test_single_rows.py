@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import wait_until
-from live import Live
+from helpers import PATIENCE, wait_until
+from live import Live, wait_for_syncs
 from processes import Celery
 from redis import Redis
 from rest_server import JOBS_PATH, Handler, RestServer, reply, status
@@ -19,6 +19,7 @@ from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.registry.wanted import is_anything_wanted, take_wanted
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
+from cron_tasks.sync import meanwhile
 from cron_tasks.sync.outcome import Report
 from cron_tasks.sync.reconciler import Reconciler
 from cron_tasks.sync.state import find_drift
@@ -255,8 +256,12 @@ def test_another_installation_reads_nothing(redis: Redis, rest: RestServer) -> N
     assert another.requests == []
 
 
-def test_a_poke_during_a_read_leads_to_another(system: System) -> None:
+def test_a_poke_during_a_read_leads_to_another(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The list was read before the edit, and does not undo it."""
+    # The row is not read beside the list.
+    monkeypatch.setattr(meanwhile, "LOOK_EVERY", PATIENCE)
     edits, busy = iter([job(1, name="edited")]), []
 
     def edit(handler: Handler) -> bool:
@@ -297,10 +302,11 @@ def poked(live: Live, redis: Redis, rest: RestServer) -> Callable[..., list[str]
     """Pokes ids, and returns the paths that were read once a condition holds."""
 
     def poke(ids: Sequence[object], condition: Callable[[], object]) -> list[str]:
+        wait_for_syncs(redis)
         del rest.requests[:]
         redis.lpush(keys.POKE, *ids)
         wait_until(condition, "the edit")
-        wait_until(lambda: not is_anything_wanted(redis), "the end of the sync")
+        wait_for_syncs(redis)
         return [path.removeprefix(JOBS_PATH) for _, path, _ in rest.requests]
 
     return poke
@@ -310,13 +316,13 @@ def test_a_poked_edit_counts_at_once_while_every_slot_is_busy(
     live: Live, redis: Redis, poked: Callable[..., list[str]]
 ) -> None:
     live.service.held.add("busy")
-    live.start({"id": "busy", "every": 1}, *map(job, ("1", "2", "3")), slots=1)
-    wait_until(lambda: live.service.going(), "the call that keeps the only slot busy", 40)
+    row = {"id": "busy", "every": 1}
+    live.start(row, *map(job, ("1", "2", "3")), slots=1, SYNC_INTERVAL="3600")
+    wait_until(lambda: live.service.going(), "the call that keeps the only slot busy")
     registry = Registry(redis)
     (row,) = [row for row in live.rest.jobs if row["id"] == "2"]
     row["name"] = "edited"
     edited = lambda: registry.get_job("2").name == "edited"  # noqa: E731
-    wait_until(lambda: not redis.exists(keys.SYNC_LOCK), "the end of the sync")
     assert poked(["2"], edited) == ["2/"]
     live.rest.jobs.append(row | {"id": "4"})
     assert "" in poked(range(1000, 1250), lambda: "4" in registry.read_fingerprints())
@@ -332,11 +338,11 @@ def test_two_workers_read_a_poked_row_once(
     redis: Redis, rest: RestServer, celery: Celery, poked: Callable[..., list[str]]
 ) -> None:
     rest.jobs = [job(1), job(2)]
+    celery.env["CRON_TASKS_SYNC_INTERVAL"] = "3600"
     for _ in range(2):
         celery.worker(1).wait_for("ready")
     celery.beat()
-    wait_until(lambda: Registry(redis).count() == 2, "the first sync", 60)
-    wait_until(lambda: not is_anything_wanted(redis), "its end")
+    wait_until(lambda: Registry(redis).count() == 2, "the first sync")
     for number in range(3):
         rest.jobs[0] = job(1, name=f"edit {number}")
         edited = lambda n=number: Registry(redis).get_job("1").name == f"edit {n}"  # noqa: E731
@@ -348,8 +354,8 @@ def test_a_sync_whose_worker_died_is_asked_for_again(
 ) -> None:
     rest.jobs = [job(1), job(2)]
     first, _ = celery.worker(1), celery.beat()
-    wait_until(lambda: Registry(redis).count() == 2, "the first sync", 60)
-    wait_until(lambda: not is_anything_wanted(redis), "its end")
+    wait_until(lambda: Registry(redis).count() == 2, "the first sync")
+    wait_for_syncs(redis)
     rest.jobs[0], reading = job(1, name="edited"), []
 
     def hold(handler: Handler) -> bool:
@@ -361,5 +367,5 @@ def test_a_sync_whose_worker_died_is_asked_for_again(
     wait_until(lambda: reading, "the sync to read")
     first.kill()
     celery.worker(1)
-    wait_until(lambda: Registry(redis).get_job("1").name == "edited", "the edit", 40)
+    wait_until(lambda: Registry(redis).get_job("1").name == "edited", "the edit")
     assert reading == [f"{JOBS_PATH}1/"]

@@ -12,7 +12,7 @@ from command_line import CommandLine
 from helpers import wait_until
 from processes import Valkey
 from rest_server import RestServer
-from test_stack import START, running
+from test_stack import running
 
 from cron_tasks.store.client import connect
 
@@ -32,14 +32,13 @@ def socket_url(tmp_path: Path) -> Iterator[str]:
         server.stop()
 
 
-@pytest.mark.timeout(200)
 def test_the_whole_system_on_a_unix_socket(
     tmp_path: Path, socket_url: str, rest: RestServer
 ) -> None:
     rest.jobs = [{"id": 1, "name": "x", "every": 1}]
     given = {"CRON_TASKS_REDIS_URL": socket_url, "CRON_TASKS_REST_URL": rest.url}
     with running(tmp_path, **given, CRON_TASKS_CHAT_ID="1") as system:
-        system.wait_for("All ready", START)
+        system.wait_for("All ready")
         with connect(socket_url) as redis:
             wait_until(lambda: redis.llen("queue:to_telegram") > 2, "three runs")
             assert redis.connection_pool.connection_kwargs["db"] == 3

@@ -17,7 +17,7 @@ import psutil
 import pytest
 import requests
 from command_line import CommandLine
-from helpers import wait_until
+from helpers import PATIENCE, wait_until
 from processes import Process
 from redis import Redis
 from redis.exceptions import AuthenticationError
@@ -41,8 +41,6 @@ from cron_tasks.store import keys
 from cron_tasks.text.display import cell_width
 
 COMMAND = [str(Path(sys.executable).with_name("cron-tasks")), "up"]
-#: Seconds that the start of a whole system may take on a busy machine.
-START = 90
 HELLO = {"id": 1, "name": "Hello", "every": 1}
 
 
@@ -127,22 +125,23 @@ def edits_by_rest_count_at_once(demo: Process) -> None:
         wait_until(lambda n=before, text=done: demo.output.count(f"jobs      {text}") > n, done)
 
 
-@pytest.mark.timeout(300)
 def test_the_demo_from_the_first_notification_to_ctrl_c(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir(mode=0o755)
     jobs = data / "jobs.json"
     jobs.write_text(json.dumps([HELLO]))
     jobs.chmod(0o644)
-    with running(tmp_path, "--demo", f"--data={data}", COLUMNS="80") as demo:
-        demo.wait_for("Scheduled task: Hello", START)
-        demo.wait_for("All ready", START)
+    # No sync comes by itself, so an edit counts because of its poke.
+    env = {"COLUMNS": "80", "CRON_TASKS_SYNC_INTERVAL": "3600"}
+    with running(tmp_path, "--demo", f"--data={data}", **env) as demo:
+        demo.wait_for("Scheduled task: Hello")
+        demo.wait_for("All ready")
         demo.wait_for("Every second")
         doors_are_closed(demo, data)
         another_terminal_works(demo, tmp_path)
 
         jobs.write_text(json.dumps([HELLO | {"name": "Edited"}]))
-        demo.wait_for("Scheduled task: Edited", 45)  # the next sync is later
+        demo.wait_for("Scheduled task: Edited")
         edits_by_rest_count_at_once(demo)
         lines = demo.output.splitlines()
         shown = [line for line in lines if str(data) not in line and "PATH=" not in line]
@@ -153,9 +152,7 @@ def test_the_demo_from_the_first_notification_to_ctrl_c(tmp_path: Path) -> None:
         pool = worker.children()
         worker.kill()
         demo.wait_for("was killed (SIGKILL); starts again in 0.2 s")
-        wait_until(
-            lambda: demo.output.count("worker1   ready") == 2, "worker1's second life", START
-        )
+        wait_until(lambda: demo.output.count("worker1   ready") == 2, "worker1's second life")
         assert gone([worker, *pool])
 
         logs = {path.name for path in (data / "logs").iterdir()}
@@ -166,20 +163,19 @@ def test_the_demo_from_the_first_notification_to_ctrl_c(tmp_path: Path) -> None:
 
         members += family(demo)
         demo.signal(signal.SIGINT)
-        assert demo.popen.wait(START) == 0, demo.output
+        assert demo.popen.wait(PATIENCE) == 0, demo.output
         assert gone(members)
         assert list((tmp_path / "tmp").iterdir()) == []
 
 
-@pytest.mark.timeout(300)
 def test_with_given_servers_until_killed(
     tmp_path: Path, redis: Redis, redis_url: str, rest: RestServer
 ) -> None:
     rest.jobs = [HELLO]
     env = {"CRON_TASKS_REDIS_URL": redis_url, "CRON_TASKS_REST_URL": rest.url}
     with running(tmp_path, "--workers=1", **env) as process:
-        wait_until(lambda: redis.llen("queue:to_telegram"), "a notification", START)
-        process.wait_for("All ready", START)
+        wait_until(lambda: redis.llen("queue:to_telegram"), "a notification")
+        process.wait_for("All ready")
         process.wait_for("✓ Hello  ok after ")
         assert f"export CRON_TASKS_REST_URL={rest.url}\n" in process.output
         members = family(process)
@@ -321,8 +317,8 @@ def test_a_part_ends_by_sigterm_or_by_force(
     async def scenario() -> None:
         child = Child(shell(script, patience), place, Narrator())
         task = child.start()
-        await asyncio.wait_for(child.ready.wait(), 20)
-        await asyncio.wait_for(child.stop(), 20)
+        await asyncio.wait_for(child.ready.wait(), PATIENCE)
+        await asyncio.wait_for(child.stop(), PATIENCE)
         assert task.done()
 
     asyncio.run(scenario())
@@ -339,7 +335,7 @@ def test_a_log_stays_within_bounds(place: Home) -> None:
     async def scenario() -> None:
         child = Child(shell(f"({script}) ; sleep 60"), place, Narrator())
         child.start()
-        await asyncio.wait_for(child.ready.wait(), 20)
+        await asyncio.wait_for(child.ready.wait(), PATIENCE)
         await child.stop()
 
     asyncio.run(scenario())
@@ -354,7 +350,7 @@ def test_data_of_the_embedded_valkey_survives_a_restart(place: Home) -> None:
     async def life(act: Callable[[Redis], object]) -> object:
         child = Child(valkey_part(port, place), place, Narrator())
         child.start()
-        await asyncio.wait_for(child.ready.wait(), 90)
+        await asyncio.wait_for(child.ready.wait(), PATIENCE)
         password = place.password(REDIS_PASSWORD)
         with Redis(port=port, password=password, decode_responses=True) as redis:
             result = act(redis)

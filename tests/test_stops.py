@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from applying import apply
 from command_line import CommandLine
-from helpers import wait_until
+from helpers import PATIENCE, wait_until
 from processes import Celery
 from redis import Redis
 from rest_server import RestServer, reply
@@ -251,7 +251,7 @@ def test_live_a_cancel_counts_whatever_the_service_asks_for(
         celery.beat()
         wait_until(lambda: Registry(redis).count() == 1, "the first sync")
         first = cli.run("jobs", "run", "7").stdout.strip()
-        assert asked.wait(20)
+        assert asked.wait(PATIENCE)
         cli.run("runs", "cancel", first)
         answer.set()
         wait_until(lambda: not redis.exists(keys.OPEN), "the end of the run")

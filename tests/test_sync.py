@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from helpers import wait_until
+from helpers import PATIENCE, wait_until
 from redis import Redis
 from rest_server import RestServer, envelope, html, status, truncated
 
@@ -16,6 +16,7 @@ from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.sync.outcome import Report
 from cron_tasks.sync.reconciler import Reconciler
+from cron_tasks.sync.refused_plan import NAMED, load_plan
 
 NOW = 1_800_000_000.0  # 2027-01-15 08:00:00 UTC
 DAILY = {"id": 7, "name": "Water the plants", "cron_expression": "0 9 * * *"}
@@ -230,7 +231,7 @@ def test_the_running_one_of_two_syncs_repeats(
     rest.answer = hold
     thread = threading.Thread(target=reconciler.sync, args=(clock,))
     thread.start()
-    assert asked.wait(10)
+    assert asked.wait(PATIENCE)
     assert reconciler.sync(clock) is None
     go_on.set()
     thread.join()
@@ -259,3 +260,29 @@ def test_reading_back(sync: Sync, redis: Redis) -> None:
     found = {each.job.id: each for each in Registry(redis).read_jobs()}
     assert (found["7"].next, found["7"].runs) == (NINE, 0)
     assert (found["x y"].job.name, found["x y"].next) == (odd, None)
+
+
+def test_what_a_refused_list_would_change_is_kept_until_a_list_is_accepted(
+    sync: Sync, redis: Redis, reconciler: Reconciler
+) -> None:
+    """The numbers are exact, the first jobs are named, and nothing of it is applied."""
+    rows = [{"id": n, "name": f"Job {n}", "every": 3600} for n in range(60)]
+    sync(*rows)
+    assert load_plan(reconciler.status().refused_plan) is None
+    new = {"id": "new", "name": "New\x1b[31m", "every": 60}
+    assert sync(rows[0], {**rows[1], "every": 7200}, new).state == "refused"
+    plan = load_plan(reconciler.status().refused_plan)
+    assert plan is not None
+    assert (plan.removed.count, plan.changed.count, plan.added.count, plan.unchanged) == (
+        58,
+        1,
+        1,
+        1,
+    )
+    assert plan.removed.first[0] == ("2", "")
+    assert len(plan.removed.first) == NAMED
+    assert plan.changed.first == (("1", "Job 1"),)
+    assert plan.added.first == (("new", "New\\x1b[31m"),)
+    assert redis.hlen(keys.JOBS) == 60
+    sync(*rows)
+    assert load_plan(reconciler.status().refused_plan) is None

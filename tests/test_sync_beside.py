@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 from celery import Celery as App
-from helpers import wait_until
+from helpers import PATIENCE, wait_until
 from live import Live
 from plug_ins import install_calls
 from processes import Celery, Process, Valkey, celery_processes
@@ -107,7 +107,7 @@ def test_an_edit_counts_while_every_slot_is_busy(live: Live, tmp_path: Path, poo
     call = {"type": "call", "url": f"{live.service.url}/busy"}
     busy = {"id": "busy", "name": "x", "every": 1, "overlap": "allow", "action": call}
     live.rest.jobs = [busy]
-    wait_until(lambda: live.service.going(), "the call that keeps the only slot busy", 40)
+    wait_until(lambda: live.service.going(), "the call that keeps the only slot busy")
     for number in range(2):
         edit = f"edit-{number}"
         live.rest.jobs = [busy, LATER | {"id": edit}]
@@ -255,7 +255,7 @@ def test_a_warm_shutdown_lets_the_sync_end(
         worker.signal(signal.SIGTERM)
         worker.wait_for("Warm shutdown")
         held.goes_on = True
-        assert worker.popen.wait(30) == 0
+        assert worker.popen.wait(PATIENCE) == 0
     assert knows(redis, "later", "other")()
 
 
@@ -268,7 +268,7 @@ def test_a_second_signal_ends_a_sync_that_does_not_end(
         worker.signal(signal.SIGTERM)
         worker.wait_for("Warm shutdown")
         worker.signal(signal.SIGQUIT)
-        worker.popen.wait(60)
+        worker.popen.wait(PATIENCE)
     held.goes_on = True
 
 
@@ -279,7 +279,7 @@ def test_an_idle_worker_ends_at_once(
     with nothing_left_of(worker):
         begun = time.monotonic()
         assert worker.terminate() == 0
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < 25, "the time that runs in flight get"
 
 
 def test_inspect_shows_one_worker_and_its_slots(
@@ -311,5 +311,5 @@ def test_a_redis_that_restarts_is_read_again(rest: RestServer, tmp_path: Path) -
                 except RedisError:
                     return False
 
-            wait_until(known, "the sync", 40)
+            wait_until(known, "the sync")
         server.stop()

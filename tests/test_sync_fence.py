@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from helpers import PATIENCE
 from redis import Redis
 from rest_server import Handler, RestServer
 
@@ -167,7 +168,7 @@ def test_a_sync_that_was_frozen_does_not_write_over_a_newer_one(
     rest.jobs = rows(2)
     thread = threading.Thread(target=sync, args=(reconciler,))
     thread.start()
-    assert frozen.wait(20)
+    assert frozen.wait(PATIENCE)
     rest.jobs = rows(3)
     other = Reconciler(redis, reconciler.settings)
     sync(other)

@@ -242,7 +242,7 @@ def test_late_and_repeated_outcomes_change_nothing(world: World) -> None:
     tell(keys.FAILED_TASK, state, "an id")
     assert world.ended(tick)["output"] == "first"
     ignored = '"run.outcome_ignored"'
-    wait_until(lambda: world.ours.output.count(ignored) == 3, "the others", 20)
+    wait_until(lambda: world.ours.output.count(ignored) == 3, "the others")
     assert len(world.ledger.history("late")) == 1
     os.kill(world.pid("late"), 9)
 

@@ -7,6 +7,7 @@ from cron_tasks.actions.answers import Answer
 from cron_tasks.actions.client import find_client
 from cron_tasks.actions.request import RedirectRefused, follow_redirect, make_request
 from cron_tasks.actions.secrets import Secrets
+from cron_tasks.actions.traced import send_traced
 from cron_tasks.errors import ActionFailed
 from cron_tasks.http.failures import CAUSES, Cause, describe_detail, describe_status, find_cause
 from cron_tasks.http.retry_after import read_retry_after
@@ -50,7 +51,10 @@ async def perform_request(run: Run, settings: Settings) -> str | None:
 
     for hop in range(MOST_REDIRECTS + 1):
         try:
-            answer = await client.send(request, until, most)
+            if run.traceparent:
+                answer = await send_traced(client, request, until, most, run, settings, hop)
+            else:
+                answer = await client.send(request, until, most)
             location = answer.headers.get("location")
             if answer.status in expected or answer.status not in _REDIRECTS or not location:
                 break

@@ -62,6 +62,11 @@ class Request:
     def url(self) -> str:
         return f"{self.origin}{self.target}"
 
+    @property
+    def shown_url(self) -> str | None:
+        """The URL without query and secrets. None if a redirect may have put a secret into it."""
+        return None if self.shown.endswith(_REDIRECTED) else self.shown.partition(" ")[2]
+
 
 def make_request(action: HttpAction, run: Run, secrets: Secrets) -> Request:
     """Fill in the placeholders of a request. Raises ActionFailed if a secret is missing."""

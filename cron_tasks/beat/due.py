@@ -47,8 +47,9 @@ class Page:
     `rows` are judged by themselves, and `departures` are plain ticks. `edits` is the number of
     edits of the registry at that time. `next_due` and `next_deadline` are times in seconds,
     infinity where there is none. `is_complete` says whether there are a registry and the sync's own
-    entry. `skips` are the ticks among the rows that are to be skipped. The page has `size` entries,
-    of which `last` is the last one. More may follow if it `is_full`.
+    entry, and `is_sync_coming` whether a sync is wanted or running. `skips` are the ticks among the
+    rows that are to be skipped. The page has `size` entries, of which `last` is the last one. More
+    may follow if it `is_full`.
     """
 
     rows: list[Row]
@@ -56,6 +57,7 @@ class Page:
     next_due: float
     next_deadline: float
     is_complete: bool
+    is_sync_coming: bool
     skips: Skips = field(default_factory=dict)
     departures: Sequence[Departure] = ()
     size: int = 0
@@ -86,7 +88,7 @@ def read_page(redis: Redis, now: float, after: str = "", known: KnownJobs | None
     `known` jobs it is larger, and plain ticks come as departures.
     """
     most = PAGE if known is None else PLAIN_PAGE
-    flat, edits, next_due, next_deadline, is_complete, to_skip = _due(
+    flat, edits, next_due, next_deadline, is_complete, is_coming, to_skip = _due(
         redis, now=now, page_size=most, last_entry=after
     )
     due = dict(zip(flat[::2], flat[1::2], strict=True))
@@ -98,7 +100,9 @@ def read_page(redis: Redis, now: float, after: str = "", known: KnownJobs | None
     )
     times = float(next_due), float(next_deadline)
     size, last = len(due), flat[-2] if flat else ""
-    return Page(rows, edits, *times, bool(is_complete), skips, departures, size, last, size == most)
+    states = bool(is_complete), bool(is_coming)
+    is_full = size == most
+    return Page(rows, edits, *times, *states, skips, departures, size, last, is_full)
 
 
 def judge_page(

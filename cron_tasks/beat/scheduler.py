@@ -35,6 +35,7 @@ from cron_tasks.runs.prepared import write_prepared
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect, is_wrong_type
 from cron_tasks.store.paging import pages
+from cron_tasks.vitals.leaders import request_note
 from cron_tasks.vitals.signs import BeatSigns
 
 log = structlog.get_logger("cron_tasks.beat")
@@ -122,12 +123,12 @@ class Scheduler(EntryScheduler):
             self._enter("leading")
         if self._lookahead.token != self.leadership.token:
             self._lookahead = Lookahead(self.leadership.token)
-            self.ledger.add_to_counters({"leader_changes_total": 1})
+            self._note_leader()
             self._known = KnownJobs(settings)
         now = self.clock()
         page = self._fire_due(now)
         if not page.is_complete:
-            self._rebuild()
+            self._rebuild(page.is_sync_coming)
         self._compare()
         if self._files and self._files.has_changed():
             self._poke()
@@ -137,7 +138,14 @@ class Scheduler(EntryScheduler):
         return 0.0
 
     def _set_up(self) -> None:
-        """Write the sync's own entry, again where it cannot be read, and ask for a sync."""
+        """Write the sync's own entry, and ask for a sync."""
+        if not self.redis.exists(keys.GENERATION):
+            log.info("registry.missing", hint="asking for a sync")
+        self._write_own_entry()
+        self._pokes.request_sync()
+
+    def _write_own_entry(self) -> None:
+        """Write the sync's own entry, again where it cannot be read."""
         try:
             self.write_configured_entries()
         except Exception as error:
@@ -145,7 +153,14 @@ class Scheduler(EntryScheduler):
                 raise
             self.redis.delete(keys.SYNC_ENTRY)
             self.write_configured_entries()
-        self._pokes.request_sync()
+
+    def _note_leader(self) -> None:
+        """Note for people that this beat leads from now on."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            pipe.hincrby(keys.METRICS, "leader_changes_total", 1)
+            request_note(pipe, self.clock())
+            # A key of another type must not hold up beat.
+            pipe.execute(raise_on_error=False)
 
     def _sweep(self, now: float) -> bool:
         """Look after overdue runs. Return whether there may be more.
@@ -247,13 +262,15 @@ class Scheduler(EntryScheduler):
             if row.job_id is not None:
                 self._poke()
 
-    def _rebuild(self) -> None:
+    def _rebuild(self, is_sync_coming: bool) -> None:
         """Have the registry, which is gone or never was, built from the REST service."""
         if time.monotonic() < self._rebuild_at:
             return
         self._rebuild_at = time.monotonic() + REBUILD_EVERY
-        log.info("registry.missing", hint="asking for a sync")
-        self._set_up()
+        if is_sync_coming:
+            self._write_own_entry()
+        else:
+            self._set_up()
 
     def _wait(self, upcoming: float) -> None:
         """Sleep until the next tick, an edit or a poke, and at most LONGEST_WAIT.

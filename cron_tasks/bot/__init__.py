@@ -14,6 +14,7 @@ from cron_tasks.bot.pace import Pace
 from cron_tasks.bot.reader import Delivery, ListReader, Reader, StreamReader
 from cron_tasks.settings import Settings
 from cron_tasks.store.client import connect
+from cron_tasks.tracing.tracer import find_tracer
 
 __all__ = ["Bot", "Delivery", "Handler", "ListReader", "Pace", "Permanent", "Reader"]
 __all__ += ["StreamReader", "TryAgain", "reader", "serve"]
@@ -30,6 +31,7 @@ def reader(settings: Settings, queue: str | None = None, name: str | None = None
         redis, queue or settings.notify_queue, name or f"{socket.gethostname()}-{os.getpid()}"
     )
     made.remember = settings.bot_remember
+    made.tracer = find_tracer(settings)
     return made
 
 

@@ -17,6 +17,7 @@ import orjson
 import structlog
 from redis.exceptions import RedisError
 
+from cron_tasks.bot.deliveries import trace_delivery
 from cron_tasks.bot.pace import Pace
 from cron_tasks.bot.reader import Delivery, Reader
 from cron_tasks.store import keys
@@ -172,7 +173,7 @@ class Bot:
             return
         held.tries += 1
         try:
-            self._handler(held.body)
+            self._call_handler(held)
         except Permanent as error:
             self._drop_held(held, str(error))
         except TryAgain as error:
@@ -187,6 +188,13 @@ class Bot:
             self._finish_held(held)
         finally:
             self._pace.note_sent(held.chat, time.monotonic())
+
+    def _call_handler(self, held: _Held) -> None:
+        if (tracer := self._reader.tracer) is None:
+            self._handler(held.body)
+            return
+        with trace_delivery(tracer, self._reader.queue, held.body, held.tries):
+            self._handler(held.body)
 
     def _put_off(self, held: _Held, error: TryAgain) -> None:
         wait = min(2.0 ** (held.tries - 1), LONGEST_WAIT) if error.after is None else error.after

@@ -17,6 +17,7 @@ from cron_tasks.errors import CronTasksError
 from cron_tasks.store import keys
 from cron_tasks.store.leases import take_or_extend
 from cron_tasks.store.scripts import script
+from cron_tasks.tracing.tracer import Tracer
 
 #: Seconds after a reader's last sign of life until other readers take its messages.
 LEASE = 15.0
@@ -47,6 +48,8 @@ class Reader(ABC):
     kind: str
     #: Seconds for which the ID of a handled message is remembered.
     remember: float = 86_400.0
+    #: Records a span of each try to handle a message, unless it is None.
+    tracer: Tracer | None = None
 
     def __init__(self, redis: Redis, queue: str, name: str, scope: str, lease: float) -> None:
         self.redis, self.queue, self.name, self.scope, self.lease = redis, queue, name, scope, lease

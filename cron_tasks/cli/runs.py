@@ -29,6 +29,7 @@ from cron_tasks.schedules.human import format_local, format_runtime
 from cron_tasks.settings import load
 from cron_tasks.text.display import printable
 from cron_tasks.text.suggestions import find_nearest, suggest_nearest
+from cron_tasks.text.trace_ids import trace_id_of
 
 EVER = datetime.min.replace(tzinfo=UTC)
 #: Fields of a run that are times.
@@ -169,7 +170,11 @@ def show(run_id: str) -> None:
             name, zone = None, "UTC"
     if found is None:
         raise RunUnfit(commands.not_found(asked_for))
-    facts = {"run_id": asked_for, "job_id": asked_for.job_id, "job_name": name, **found}
+    trace_id = trace_id_of(queries.name_traced(asked_for, found))
+    facts = {
+        **{"run_id": asked_for, "job_id": asked_for.job_id, "job_name": name, **found},
+        **{"trace_id": trace_id, "trace_url": load().link_trace(trace_id)},
+    }
     console.show(facts, lambda: _print_details(facts, zone))
 
 

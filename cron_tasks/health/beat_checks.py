@@ -3,12 +3,12 @@
 from cron_tasks.health.system import Result, System, expect_none
 from cron_tasks.store import keys
 from cron_tasks.vitals.judgement import LATE
+from cron_tasks.vitals.leaders import read_leaders
 
 
 def check_beat(system: System) -> Result:
-    if system.redis.exists(keys.LEADER_LOCK):
-        return Result(True, "A beat is leading")
-    return Result(False, "No beat is leading, so no job fires")
+    found = read_leaders(system.redis, system.now)
+    return Result(found.has_leader, str(found))
 
 
 check_schedule = expect_none(

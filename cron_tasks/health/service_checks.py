@@ -14,9 +14,9 @@ from cron_tasks.store import keys
 from cron_tasks.sync.feed_state import WAIT, describe_feed, load_position
 from cron_tasks.sync.feed_state import load_status as load_feed_status
 from cron_tasks.sync.reconciler import make_policy
-from cron_tasks.sync.state import RIVAL_SHOWN, load_status, load_validators, service_of
+from cron_tasks.sync.state import load_status, load_validators, service_of
 from cron_tasks.text.english import number_of
-from cron_tasks.vitals.judgement import judge_sync
+from cron_tasks.vitals.judgement import RIVAL_SHOWN, judge_sync
 
 #: Seconds to wait for the REST service: for one response, and for the whole list.
 REST_PATIENCE = {"rest_timeout": 3.0, "rest_deadline": 5.0}

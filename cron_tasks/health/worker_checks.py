@@ -7,12 +7,13 @@ from cron_tasks.store import keys
 from cron_tasks.text.display import printable
 from cron_tasks.text.english import number_of
 from cron_tasks.vitals.judgement import LATE
+from cron_tasks.vitals.signs import read_signs
 
 
 def check_workers(system: System) -> Result:
     ours = [worker for worker in system.workers if worker.is_ours]
     if not ours:
-        return Result(False, "No worker is running")
+        return Result(False, "No worker of cron_tasks answers" + _describe_last_worker(system))
     consumed = system.queues_of_our_workers
     default, count = system.settings.default_queue, len(ours)
     running = f"{number_of(count, 'worker')} {'is' if count == 1 else 'are'} running"
@@ -20,6 +21,18 @@ def check_workers(system: System) -> Result:
     if default not in consumed:
         return Result(False, f"{running}, but none consumes {default}; queues: {queues}")
     return Result(True, f"{running}; queues: {queues}")
+
+
+def _describe_last_worker(system: System) -> str:
+    """Return the worker whose sign of life is the latest, as the rest of a sentence."""
+    workers = [sign for sign in read_signs(system.redis) if sign.part == "worker"]
+    if not workers:
+        return ""
+    last = max(workers, key=lambda sign: sign.at)
+    silent = format_duration(system.now - last.at)
+    return (
+        f". The last one on {printable(last.host, 100)} (process {last.pid}) is silent for {silent}"
+    )
 
 
 def check_job_queues(system: System) -> Result:

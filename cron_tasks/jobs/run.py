@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 class Run:
     """One attempt at a scheduled run: all that an action knows of it.
 
-    `scheduled_for` is the fire time in seconds since the epoch.
+    `scheduled_for` is the fire time in seconds since the epoch. `traceparent` is the header of W3C
+    Trace Context for requests of this attempt, and "" if runs are not traced.
     """
 
     job: "Job"
     run_id: str
     scheduled_for: float
     attempt: int
+    traceparent: str = ""
 
     @property
     def values(self) -> dict[str, str]:

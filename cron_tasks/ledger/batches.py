@@ -1,8 +1,9 @@
 """The steps of the ledger that concern batches (batch.py)."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
 
+import orjson
 from redis import Redis
 
 from cron_tasks.errors import WriteRefused
@@ -11,10 +12,12 @@ from cron_tasks.ledger.batch import STATE, Batch, Departure
 from cron_tasks.ledger.counting import count_end, count_told
 from cron_tasks.ledger.day_count import count_one
 from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.spans import span_of_fire, spans_of_batched
 from cron_tasks.ledger.state import State
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
+from cron_tasks.tracing.tracer import find_tracer
 
 #: Seconds after which beat looks after a pending run, or a batch, that no worker has taken.
 PATIENCE = 5.0
@@ -42,6 +45,7 @@ class Batches:
             "notify_max": settings.notify_max,
         }
         self._reporting = bool(settings.rest_report_path)
+        self._tracer = find_tracer(settings)
 
     def advance_batch(
         self,
@@ -59,7 +63,7 @@ class Batches:
         2,000 entries. Raises LockLost if `token` does not hold the leader's lock.
         """
         try:
-            return steps.advance_batch(
+            left = steps.advance_batch(
                 self.redis,
                 token=token,
                 pending_until=now + PATIENCE,
@@ -75,6 +79,19 @@ class Batches:
             )
         except WriteRefused:
             raise LockLost from None
+        if self._tracer is not None:
+            members = {job_id for ids in due.moves.values() for job_id in ids}.difference(left)
+            when = float(due.score)
+            self._record_fires((RunId(job_id, when) for job_id in members), now)
+        return left
+
+    def _record_fires(self, run_ids: Iterable[RunId], now: float) -> None:
+        """Record the spans of fire times whose runs were opened."""
+        assert self._tracer
+        for run_id in run_ids:
+            root = self._tracer.root_of(run_id)
+            if root.is_sampled:
+                self._tracer.record(span_of_fire(root, run_id, now))
 
     def read_batch(self, batch_id: str) -> tuple[Batch, int, str] | None:
         """Return an open batch, the registry's edit by now, and the notifications prepared for it.
@@ -124,7 +141,23 @@ class Batches:
             **self._kept,
             **self._queues,
         )
-        return None if isinstance(left, int) else [RunId.stored(each) for each in left]
+        if isinstance(left, int):
+            return None
+        if self._tracer is not None:
+            ended = set(batch.run_ids).difference(left)
+            self._record_batch(ended, started, now, orjson.loads(line)[3])
+        return [RunId.stored(each) for each in left]
+
+    def _record_batch(
+        self, ended: Iterable[RunId], started: float, now: float, worker: str
+    ) -> None:
+        """Record the spans of runs that ended ok in a batch."""
+        assert self._tracer
+        for run_id in ended:
+            root = self._tracer.root_of(run_id)
+            if root.is_sampled:
+                for span in spans_of_batched(root, run_id, started, now, worker):
+                    self._tracer.record(span)
 
     def overdue_batches(self, now: float) -> list[Batch]:
         """Return the open batches whose deadline has passed."""

@@ -14,9 +14,10 @@ sorted set `cron_tasks:deadlines`. Its score is the time at which beat looks aft
 message of a pending run may be lost, when the lease of a running one ends, when a retry is due.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import cast
 
+import orjson
 from redis import Redis
 
 from cron_tasks.errors import WriteRefused
@@ -28,6 +29,7 @@ from cron_tasks.ledger.batches import LockLost as LockLost
 from cron_tasks.ledger.records import Advance, Claim, Outcome, Overdue
 from cron_tasks.ledger.rows import entry_row, outcome_rows
 from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.spans import span_of_missed, spans_of_end
 from cron_tasks.ledger.state import Flag, Kind, State
 from cron_tasks.store import keys
 from cron_tasks.store.paging import pages
@@ -64,7 +66,12 @@ class Ledger(Batches):
             )
         except WriteRefused:
             raise LockLost from None
-        return [each for entry in page for each in entry.run_ids if each not in refused]
+        opened = [each for entry in page for each in entry.run_ids if each not in refused]
+        if self._tracer is not None:
+            self._record_fires(opened, now)
+            self._record_ends([each for entry in page for each in entry.skipped])
+            self._record_missed([entry.missed for entry in page if entry.missed])
+        return opened
 
     def open(
         self, run_ids: Sequence[RunId], due: float, again: bool = False, in_turn: bool = False
@@ -173,12 +180,33 @@ class Ledger(Batches):
             (outcome := outcomes[int(n) - 1], _end_unretried(outcome, why)) for n, why in reasons
         ]
         left = {*refused, *(each.run_id for each, _ in cut_short)}
-        closed = [each.run_id for each in outcomes if each.run_id not in left]
+        ended = [each for each in outcomes if each.run_id not in left]
+        if self._tracer is not None:
+            self._record_ends(ended)
+        closed = [each.run_id for each in ended]
         closed += self.finish(now, [end for _, end in cut_short])
         for outcome, end in cut_short:
             # Only now: if Redis did not answer, the caller gives the same outcome once more.
             outcome.status = end.status
         return closed
+
+    def _record_ends(self, outcomes: Iterable[Outcome]) -> None:
+        """Record the spans that outcomes end."""
+        assert self._tracer
+        for outcome in outcomes:
+            root = self._tracer.root_of(outcome.run_id)
+            if root.is_sampled:
+                for span in spans_of_end(root, outcome):
+                    self._tracer.record(span)
+
+    def _record_missed(self, records: Iterable[str | bytes]) -> None:
+        """Record the spans of missed fire times. Of a stretch, the first one has a span."""
+        assert self._tracer
+        for record in records:
+            end = orjson.loads(record)
+            root = self._tracer.root_of(end["run_id"])
+            if root.is_sampled:
+                self._tracer.record(span_of_missed(root, end))
 
     def stop(self, run_ids: Sequence[str], why: str) -> list[str]:
         """Ask open runs to end as skipped, for the cancel reason `why`.
@@ -233,9 +261,13 @@ class Ledger(Batches):
         """
         if not rows:
             return 0
-        return steps.list_overtaken(
+        listed = steps.list_overtaken(
             self.redis, now=now, stretches=rows, **self._kept, **self._queues
         )
+        # A second call lists again what the first one did not.
+        if self._tracer is not None and listed == len(rows):
+            self._record_missed([record for _, _, _, record, *_ in rows])
+        return listed
 
     def look_after(self, job_ids: Collection[str], now: float) -> None:
         """Have beat look after the open runs of these jobs now, since the jobs were paused.

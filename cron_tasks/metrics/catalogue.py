@@ -101,7 +101,12 @@ READ = (
     _gauge(
         "sync_success_timestamp_seconds", "When the list was last synced, in seconds since 1970"
     ),
-    _gauge("sync_state", "1 for the state of the last sync: `ok`, `failing` or `refused`", "state"),
+    _gauge(
+        "sync_state",
+        "1 for the state of the last sync: `ok`, `failing` or `refused`. `refused` is also 1 for "
+        "ten minutes after an installation that reads another service tried to sync",
+        "state",
+    ),
     _gauge(
         "edit_lag_seconds",
         "For how long the newest request for a sync has waited, or its sync has run. 0 if no "

@@ -20,6 +20,7 @@ from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.store.client import is_wrong_type
 from cron_tasks.store.scripts import script
+from cron_tasks.vitals.judgement import RIVAL_SHOWN
 from cron_tasks.vitals.signs import request_fresh_signs
 
 log = structlog.get_logger("cron_tasks.metrics")
@@ -77,7 +78,7 @@ class RedisCollector(Collector):
             pipe.exists(keys.LEADER_LOCK)
             request_fresh_signs(pipe, now)
             pipe.zrangebyscore(keys.WORKERS, now, "+inf")
-            pipe.hget(keys.SOURCE, "state")
+            pipe.hmget(keys.SOURCE, "state", "rival_at")
             pipe.pttl(keys.SYNC_WANTED)
             pipe.pttl(keys.SYNC_TAKEN)
             answers = [_or_nothing(each) for each in pipe.execute(raise_on_error=False)]
@@ -119,12 +120,13 @@ def _describe_state(
     leads: int | None,
     signs: list[str] | None,
     workers: list[str] | None,
-    sync_state: str | None,
+    source: list[str | None] | None,
     *waiting: int | None,
 ) -> dict[str, list[Value]]:
     """Return the gauges of the registry, of beat, of the workers and of the sync.
 
-    The values are the answers of Redis, None for a key of another type. `members` are those of the
+    `source` has the state of the last sync, and when another installation tried to sync. The values
+    are the answers of Redis, None for a key of another type. `members` are those of the
     schedule, `waiting` how many milliseconds the requests for a sync still live.
     """
     scheduled = min(max((members or 0) - (statics or 0), 0), jobs or 0)
@@ -134,6 +136,8 @@ def _describe_state(
         "set_aside": set_aside or 0,
         "rejected": rejected or 0,
     }
+    sync_state, rival_at = source or (None, None)
+    has_rival = bool(rival_at) and now - float(rival_at or 0) < RIVAL_SHOWN
     ages = [KEPT - left / 1000 for left in waiting if left and left > 0]
     return {
         "due_oldest_age_seconds": [((), max(now - due[0][1], 0.0) if due else 0.0)],
@@ -142,7 +146,10 @@ def _describe_state(
         "leader": [((), int(bool(leads)))],
         "beats": [((), sum(sign.startswith("beat|") for sign in signs or ()))],
         "workers": [((), len({each.rpartition("|")[0] for each in workers or ()}))],
-        "sync_state": [((name,), int(name == sync_state)) for name in SYNC_STATES],
+        "sync_state": [
+            ((name,), int(name == sync_state or (has_rival and name == "refused")))
+            for name in SYNC_STATES
+        ],
         "edit_lag_seconds": [((), max([0.0, *ages]))],
     }
 

@@ -26,7 +26,9 @@ from cron_tasks.schedules.human import format_runtime
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.store.paging import PAGE, pages
+from cron_tasks.sync.refused_plan import RefusedPlan, load_plan
 from cron_tasks.sync.state import load_status
+from cron_tasks.vitals.leaders import LeaderHistory, read_leaders
 
 #: Failing jobs whose causes are looked up. Of more, the page says so.
 MOST_FAILING = 5000
@@ -61,7 +63,8 @@ class Outgrown:
 class Health:
     """Everything on the health page, as of `at` (seconds).
 
-    `failing` is how many jobs fail, `causes` why, of up to MOST_FAILING of them.
+    `failing` is how many jobs fail, `causes` why, of up to MOST_FAILING of them. `refused_plan` is
+    what a list that is refused would change.
     """
 
     at: float
@@ -74,6 +77,8 @@ class Health:
     unrun: Sequence[Outgrown]
     unrun_count: int
     paused_long: Sequence[tuple[str, float]]
+    refused_plan: RefusedPlan | None
+    leaders: LeaderHistory
     findings: Sequence[Finding]
     done_by_hand: Sequence[HandAction]
     audit: Audit | None
@@ -111,8 +116,8 @@ def read_health(
         causes=len(causes),
         lost=len(audit.tally.lost) if audit else None,
         audited_since=f"{clock(audit.since)[:5]} UTC" if audit else "",
-        other_faults=sum(each.status == "fail" for each in findings),
-        other_warnings=sum(each.status == "warn" for each in findings),
+        other_faults=[each.detail for each in findings if each.status == "fail"],
+        other_warnings=[each.detail for each in findings if each.status == "warn"],
     )
     unrun = audit.unrun if audit else ()
     return Health(
@@ -126,6 +131,8 @@ def read_health(
         unrun=_add_remarks(redis, unrun[:SHOWN]),
         unrun_count=len(unrun),
         paused_long=_paused_long(index, now),
+        refused_plan=load_plan(status.refused_plan) if status.state == "refused" else None,
+        leaders=read_leaders(redis, now),
         findings=sorted(findings, key=lambda each: ("fail", "warn", "ok").index(each.status)),
         done_by_hand=read_actions(redis, SHOWN),
         audit=audit,

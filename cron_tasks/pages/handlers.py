@@ -19,6 +19,7 @@ from cron_tasks.pages.context import Context, get_context
 from cron_tasks.pages.index import select
 from cron_tasks.pages.sentence import Headline
 from cron_tasks.schedules.durations import HOUR, MINUTE
+from cron_tasks.text.trace_ids import trace_id_of
 
 #: Only our own files run, and no other site shows a page in a frame. Bootstrap's icons are data.
 CSP = (
@@ -159,9 +160,18 @@ class JobDetails(Page):
     async def answer(self, of: str) -> None:
         context, at = get_context(), self.read_argument("at")[:100]
         job = await self.call(job_facts.read_job, context.redis, of, time.time())
-        why = await self.call(job_facts.explain, context.redis, of, at) if at else ""
-        fields = orjson.dumps(job.fields, option=orjson.OPT_INDENT_2).decode()
-        self.show("cron_job.html", job_page=job, at=at, why=why, fields=fields)
+        why, asked_for = "", None
+        if at:
+            why, asked_for = await self.call(job_facts.explain, context.redis, of, at)
+        self.show(
+            "cron_job.html",
+            job_page=job,
+            at=at,
+            why=why,
+            asked_for=asked_for,
+            fields=orjson.dumps(job.fields, option=orjson.OPT_INDENT_2).decode(),
+            link_trace=lambda run_id: context.settings.link_trace(trace_id_of(run_id)),
+        )
 
 
 class Upcoming(Page):

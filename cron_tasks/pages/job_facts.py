@@ -187,13 +187,16 @@ def _shown_fields(registered: RegisteredJob) -> dict[str, Any]:
     return fields
 
 
-def explain(redis: Redis, job_id: str, at: str) -> str:
-    """Return what happened to a job at a time, or why that cannot be answered."""
+def explain(redis: Redis, job_id: str, at: str) -> tuple[str, RunId | None]:
+    """Return what happened to a job at a time, or why that cannot be answered.
+
+    If the time is a tick that fired, return its run, too.
+    """
     now = datetime.now(UTC)
     try:
-        _, answer = explain_at(
+        when, answer = explain_at(
             redis, job_id, lambda zone: parse_moment(at, zone, now).timestamp(), now.timestamp()
         )
     except ValueError as error:
-        return str(error)
-    return answer.sentence
+        return str(error), None
+    return answer.sentence, RunId(job_id, when) if answer.status else None

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 import structlog
@@ -29,8 +30,9 @@ log = structlog.get_logger("cron_tasks.pages")
 _FAILURES = (RedisError, OSError, subprocess.SubprocessError)
 #: Seconds after which a process that does not end is killed.
 PATIENCE = 600.0
-#: Seconds between two audits, and between two rounds of checks, while somebody looks.
-AUDIT_EVERY, CHECK_EVERY = 300.0, 30.0
+#: Seconds between two audits, and between two rounds of checks, while somebody looks. Checks that
+#: found something wrong are made again sooner, so that what is mended does not look broken.
+AUDIT_EVERY, CHECK_EVERY, CHECK_AGAIN = 300.0, 20.0, 10.0
 #: Seconds without a look after which the survey rests.
 LOOKED_WITHIN = 120.0
 #: Seconds after which a forecast is made again. After an edit it is made again, but only after this
@@ -81,7 +83,8 @@ class Survey:
         self._looked = 0.0
         self._surveyed = Surveyed()
         self._thread: threading.Thread | None = None
-        self._due: dict[str, float] = {"audit": 0.0, "checks": 0.0}
+        #: When each part was last begun, by the monotonic clock.
+        self._made = {"audit": -inf, "checks": -inf}
 
     def get(self) -> Surveyed:
         """Return what is known, and have it kept up to date for the next minutes."""
@@ -94,20 +97,21 @@ class Survey:
 
     def renew(self) -> None:
         """Make the audit again now, because somebody has changed what it found."""
-        self._due["audit"] = 0.0
+        self._made["audit"] = -inf
 
     def _run(self) -> None:
         while time.monotonic() - self._looked < LOOKED_WITHIN:
             try:
-                self._keep("checks", CHECK_EVERY, self._check)
+                is_well = all(each.status == "ok" for each in self._surveyed.findings)
+                self._keep("checks", CHECK_EVERY if is_well else CHECK_AGAIN, self._check)
                 self._keep("audit", AUDIT_EVERY, self._audit)
             except _FAILURES as error:
                 log.warning("survey.failed", error=str(error))
             time.sleep(0.5)
 
     def _keep(self, what: str, every: float, make: Callable[[], Mapping[str, Any]]) -> None:
-        if time.monotonic() >= self._due[what]:
-            self._due[what] = time.monotonic() + every
+        if time.monotonic() >= self._made[what] + every:
+            self._made[what] = time.monotonic()
             self._surveyed = replace(self._surveyed, **make())
 
     def _check(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cron_tasks.schedules.human import format_duration
+from cron_tasks.text.display import printable
 from cron_tasks.text.english import number_of
 
 Level = Literal["ok", "warn", "fail"]
@@ -28,6 +29,7 @@ class Situation:
     for longer than LATE. `waiting` is how many open runs are overdue, which no worker takes. `list`
     is the state of the list of jobs, and `list_since` how long it has been so. `lost` is how many
     ticks the last audit missed, None before the first audit. `audited_since` is a time of day.
+    `other_faults` and `other_warnings` are what the checks found wrong.
     """
 
     jobs: int
@@ -43,8 +45,8 @@ class Situation:
     causes: int
     lost: int | None
     audited_since: str
-    other_faults: int
-    other_warnings: int
+    other_faults: Sequence[str]
+    other_warnings: Sequence[str]
 
 
 def say(now: Situation) -> Headline:
@@ -68,7 +70,7 @@ def _say_what_stands_still(now: Situation) -> Sequence[Headline]:
         return [Headline("fail", f"{jobs} {verb} late by up to {lasting}: beat does not keep up")]
     if not now.workers and now.jobs:
         waiting = f": {number_of(now.waiting, 'run')} wait" if now.waiting else ""
-        return [Headline("fail", f"No worker is running, so no run begins{waiting}")]
+        return [Headline("fail", f"No worker gives a sign of life, so no run begins{waiting}")]
     return []
 
 
@@ -78,18 +80,17 @@ def _say_what_is_wrong(now: Situation) -> Sequence[Headline]:
         ticks, verb = number_of(now.lost, "tick"), "was" if now.lost == 1 else "were"
         found.append(Headline("fail", f"{ticks} {verb} lost since {now.audited_since}"))
     if now.list in ("refused", "failing"):
-        lasting = format_duration(now.list_since)
-        what = "is refused" if now.list == "refused" else "cannot be read"
-        text = f"The list of jobs {what}, for {lasting} now. The jobs run as they were"
-        found.append(Headline("fail", text))
+        what = "has been refused" if now.list == "refused" else "could not be read"
+        why = f": {printable(now.list_detail, 300)}" if now.list_detail else ""
+        text = f"The list of jobs {what} for {format_duration(now.list_since)}{why}"
+        found.append(Headline("fail", f"{text}. The jobs run as they were"))
     if now.failing:
         jobs, verb = number_of(now.failing, "job"), "fails" if now.failing == 1 else "fail"
         causes = f", for {number_of(now.causes, 'cause')}" if now.causes > 1 else ""
         found.append(Headline("fail", f"{jobs} of {now.jobs:,} {verb}{causes}"))
-    if now.other_faults:
-        parts = number_of(now.other_faults, "check")
-        found.append(Headline("fail", f"All jobs fire, but {parts} below failed"))
-    if now.other_warnings:
-        parts = number_of(now.other_warnings, "warning")
-        found.append(Headline("warn", f"All jobs fire. See {parts} below"))
+    levels: tuple[Level, ...] = ("fail", "warn")
+    for level, details in zip(levels, (now.other_faults, now.other_warnings), strict=True):
+        if details:
+            more = f". {number_of(len(details) - 1, 'more finding')} below" if details[1:] else ""
+            found.append(Headline(level, f"All jobs fire, but: {printable(details[0], 300)}{more}"))
     return found

@@ -15,6 +15,7 @@ from cron_tasks.ledger.records import Message
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import Settings
+from cron_tasks.tracing.tracer import find_tracer
 
 #: How a chat is told of an event: the name of the job, the time, and the error.
 _TEXTS = {
@@ -48,8 +49,28 @@ def write_notification(
 
     It goes to the queue and the chat of the job, or else of the settings. Its text shows times in
     the job's zone, or in `zone`. A rerun ends once more, so its notification has an id of its own.
-    Without an `error` the status is success.
+    Without an `error` the status is success. With traces on it has the `traceparent` of the run.
     """
+    payload = _write_payload(run, event, error, now, settings, is_rerun, zone)
+    if (tracer := find_tracer(settings)) is not None:
+        payload = add_traceparent(payload, tracer.traceparent_of(run.run_id))
+    return Message(run.job.notify.queue or settings.notify_queue, payload, condition)
+
+
+def add_traceparent(payload: bytes, traceparent: str) -> bytes:
+    """Return a notification with its last key, `traceparent`."""
+    return b'%b,"traceparent":"%b"}' % (payload[:-1], traceparent.encode())
+
+
+def _write_payload(
+    run: Run,
+    event: str,
+    error: str | None,
+    now: float,
+    settings: Settings,
+    is_rerun: bool = False,
+    zone: str = "",
+) -> bytes:
     status = "error" if error is not None else "success"
     created_at = _format_created_at(int(now * 1000))
     identity = f"{run.run_id}/{event}"
@@ -73,7 +94,7 @@ def write_notification(
     }
     if error is not None:
         body["error"] = error
-    return Message(run.job.notify.queue or settings.notify_queue, orjson.dumps(body), condition)
+    return orjson.dumps(body)
 
 
 def make_default_template(document: Mapping[str, Any], default_chat: int | str | None) -> bytes:
@@ -105,7 +126,7 @@ def make_template(job: Job, settings: Settings) -> bytes:
     body = _write_template(job.id, job.name, _choose_chat(job, settings), text)
     template = _mark_times(body)
     (filled,) = fill_templates([template], _PROBE, _PROBE)
-    same = filled == write_notification(run, "success", None, _PROBE, settings).payload
+    same = filled == _write_payload(run, "success", None, _PROBE, settings)
     return template if same else b""
 
 

@@ -223,6 +223,13 @@ def describe_run(redis: Redis, run_id: RunId) -> Shape | None:
     }
 
 
+def name_traced(run_id: RunId, run: Shape) -> RunId:
+    """Return the run whose trace shows a run. Fire times that were missed together share one."""
+    if "since" not in run:
+        return run_id
+    return RunId(run_id.job_id, datetime.fromisoformat(run["since"]).timestamp())
+
+
 class Tail:
     """The records of runs, as they end."""
 

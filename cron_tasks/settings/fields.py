@@ -22,6 +22,7 @@ from cron_tasks.settings.alarms import AlarmSettings
 from cron_tasks.settings.declaring import seconds as _seconds
 from cron_tasks.settings.declaring import setting as _setting
 from cron_tasks.settings.display import PREFIX, Row, format_value, variable_name
+from cron_tasks.settings.tracing import TraceSettings
 from cron_tasks.store.urls import parse_redis_url
 from cron_tasks.text.urls import mask_passwords
 
@@ -29,7 +30,7 @@ from cron_tasks.text.urls import mask_passwords
 SECRETS_DIR = Path("/run/secrets")
 
 
-class Settings(AlarmSettings):
+class Settings(AlarmSettings, TraceSettings):
     """All settings, validated.
 
     `Settings(name=value)` uses only its arguments. `load` reads all sources.
@@ -279,7 +280,8 @@ class Settings(AlarmSettings):
     def rows(self) -> list[Row]:
         """Return all settings in the order of the documentation."""
         fields = dict(type(self).model_fields)
-        fields |= {name: fields.pop(name) for name in AlarmSettings.model_fields}
+        last = (*AlarmSettings.model_fields, *TraceSettings.model_fields)
+        fields |= {name: fields.pop(name) for name in last}
         shown = {name: format_value(getattr(self, name)) for name in fields}
         shown["redis_url"] = self.masked_redis_url
         return [

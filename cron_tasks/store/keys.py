@@ -54,6 +54,7 @@ WAKE = "cron_tasks:wake"
 WORKERS = "cron_tasks:workers"
 ACTIONS = "cron_tasks:actions"
 SIGNS = "cron_tasks:signs"
+LEADERS = "cron_tasks:leaders"
 #: The lost ticks that the last audit found, and whose turn it is to audit.
 LOST = "cron_tasks:lost"
 LOST_TURN = "cron_tasks:lost:turn"

@@ -43,6 +43,7 @@ from cron_tasks.sync.garbage import pause_garbage_collection
 from cron_tasks.sync.load import warn_of_planned, warn_of_registered
 from cron_tasks.sync.meanwhile import note_written, read_list_beside_rows
 from cron_tasks.sync.outcome import Report, log_changes, log_report, remark_on
+from cron_tasks.sync.refused_plan import dump_plan
 from cron_tasks.sync.rows import count_scheduled, plan_rows
 from cron_tasks.sync.state import (
     SourceStatus,
@@ -210,8 +211,9 @@ class Reconciler:
                 report = replace(report, warning=warning)
         result = report.state, report.detail
         times = clock(), begun
+        plan = dump_plan(report.changes) if report.state == "refused" else ""
         store_outcome(
-            self.redis, self.settings, fence, *times, result, validators, doubts, before, feed
+            self.redis, self.settings, fence, *times, result, validators, doubts, before, feed, plan
         )
         if feed and feed.fault not in ("", before.feed_fault):
             log.warning("feed.refused", detail=feed.fault)

@@ -24,8 +24,6 @@ from cron_tasks.text.urls import mask_passwords
 
 State = Literal["ok", "failing", "refused"]
 
-#: Seconds for which another installation that tried to sync is shown.
-RIVAL_SHOWN = 600.0
 _store_outcome = script("sync/store_outcome")
 _adjust = script("sync/adjust")
 
@@ -36,7 +34,8 @@ class SourceStatus:
 
     `last_read` is when the read of the last good list began. `owner` is the service that the
     registry belongs to. `rival` is another service that tried to sync into it at `rival_at`.
-    `feed_fault` is why the feed of changes that the list names is not followed.
+    `feed_fault` is why the feed of changes that the list names is not followed. `refused_plan` is
+    what a refused list would have changed (refused_plan.py), "" if the last list was not refused.
     """
 
     state: State | None
@@ -49,6 +48,7 @@ class SourceStatus:
     rival: str | None
     rival_at: float | None
     feed_fault: str = ""
+    refused_plan: str = ""
 
 
 def load_permissions(settings: Settings) -> Permissions:
@@ -84,6 +84,7 @@ def load_status(redis: Redis) -> SourceStatus:
         owner=stored.get("owner") or _owner_before(stored.get("read_as", "")),
         rival=stored.get("rival"),
         feed_fault=stored.get("feed_fault", ""),
+        refused_plan=stored.get("refused_plan", ""),
         **times,
     )
 
@@ -146,15 +147,18 @@ def store_outcome(
     doubts: str,
     before: SourceStatus,
     feed: FeedLink | None = None,
+    refused_plan: str = "",
 ) -> None:
     """Store the outcome of a sync that ends at `now`.
 
     `last_read` is when its read began, if the read succeeded. `doubts` are those before the list
     was read, and `before` is the status before the sync. `feed` is what the list says about a feed,
-    or None if it says nothing new. Raises WriteRefused if `fence` no longer holds.
+    or None if it says nothing new. `refused_plan` is what a refused list would have changed.
+    Raises WriteRefused if `fence` no longer holds.
     """
     state, detail = status
     fields: dict[str, Any] = {"last_attempt": now, "state": state, "detail": detail}
+    fields["refused_plan"] = refused_plan
     if state != before.state:
         fields["since"] = now
     if state == "ok":

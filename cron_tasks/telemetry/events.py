@@ -69,6 +69,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "served": ("keyword", "what is served instead"),
     "since": ("double", "since when, in seconds since 1970"),
     "skipped": ("long", "runs that were skipped"),
+    "spans": ("long", "spans of traces that were lost"),
     "status": ("keyword", "how a run ended: `ok`, `failed`, `skipped`, `missed`, `retry`"),
     "task_id": ("keyword", "id of a Celery task"),
     "thread": ("keyword", "name of a thread"),
@@ -204,6 +205,9 @@ EVENTS = (
     _event("sync.rows_not_read", "info", "Single rows cannot be read", "detail hint"),
     _event("sync.unknown_fields", "warning", "Rows have unknown fields", "warning jobs job_id"),
     _event("task.in_doubt", "warning", "The broker may have a task's message", "task_id error"),
+    _event("traces.lost", "warning", "Spans were not sent to the collector", "reason spans hint"),
+    _event("traces.off", "error", "Spans cannot be sent as `OTEL_*` asks for", "reason hint"),
+    _event("traces.sent", "info", "Spans are sent again. So many were lost", "spans"),
     _event("watchdog.failed", "error", "The watchdog failed unexpectedly. It goes on"),
     _event("worker.leaves", "error", "A process takes no more runs and ends", "reason pid"),
 )

@@ -17,6 +17,8 @@ from cron_tasks.vitals.signs import Sign, parse_signs
 
 #: Seconds by which a due entry or the deadline of an open run may be late.
 LATE = 30.0
+#: Seconds for which another installation that tried to sync is shown.
+RIVAL_SHOWN = 600.0
 
 
 class Verdict(NamedTuple):

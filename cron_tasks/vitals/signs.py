@@ -9,7 +9,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from redis import Redis
 
@@ -57,6 +57,12 @@ def request_fresh_signs(pipe: Any, now: float) -> None:
 def withdraw_signs(redis: Redis, *parts: str) -> None:
     """Remove the signs of this process, which ends in order."""
     redis.zrem(keys.SIGNS, *(f"{part}|{this_host()}|{os.getpid()}" for part in parts))
+
+
+def read_signs(redis: Redis) -> list[Sign]:
+    """Read the last signs of all processes of the last hour that did not end in order."""
+    rows = redis.zrange(keys.SIGNS, 0, -1, withscores=True)
+    return parse_signs(cast("list[tuple[str, float]]", rows))
 
 
 def parse_signs(rows: list[tuple[str, float]]) -> list[Sign]:

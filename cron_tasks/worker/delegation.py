@@ -18,9 +18,12 @@ from cron_tasks.broker.transport import CELERY_QUEUE
 from cron_tasks.errors import ActionFailed, describe_error
 from cron_tasks.jobs.actions import TaskAction
 from cron_tasks.jobs.job import Job
+from cron_tasks.ledger.spans import attempt_of
 from cron_tasks.runs.outcomes import ERROR_SHOWN
 from cron_tasks.store import keys
 from cron_tasks.text.display import printable
+from cron_tasks.text.trace_ids import format_traceparent
+from cron_tasks.tracing.tracer import Tracer
 
 log = structlog.get_logger("cron_tasks.runs")
 
@@ -34,8 +37,18 @@ class Handed:
     started_at: float
 
 
-def send_task(app: Celery, job: Job, action: TaskAction, task_id: str, handed: Handed) -> None:
+def send_task(
+    app: Celery,
+    job: Job,
+    action: TaskAction,
+    task_id: str,
+    handed: Handed,
+    tracer: Tracer | None = None,
+) -> None:
     """Send the task of a job. It begins within the job's timeout or not at all.
+
+    With a `tracer`, the headers of the message have the `traceparent` of the attempt, which other
+    apps with OpenTelemetry continue.
 
     Raises ActionFailed if the queue is full because no worker empties it, kombu's OperationalError
     if the broker refuses the message, and the errors of the broker's client.
@@ -48,6 +61,9 @@ def send_task(app: Celery, job: Job, action: TaskAction, task_id: str, handed: H
         "serializer": "json",
     }
     routing: dict[str, Any] = {"queue": queue, "priority": job.priority}
+    if tracer is not None:
+        own = attempt_of(tracer.root_of(handed.run_id), handed.run_id, handed.state)
+        routing["headers"] = {"traceparent": format_traceparent(own)}
     with app.producer_or_acquire() as producer:
         if (there := count_messages(producer, queue)) > QUEUE_FULL:
             raise ActionFailed(f"{there} messages wait in its queue {queue}", permanent=False)

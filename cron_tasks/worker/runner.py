@@ -19,6 +19,7 @@ from cron_tasks.ledger.alarms import keep_pings
 from cron_tasks.ledger.ledger import LEASE, Ledger
 from cron_tasks.ledger.records import Claim, Outcome, split_reason
 from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.spans import attempt_of
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs.commands import open_by_hand
 from cron_tasks.runs.outcomes import (
@@ -36,6 +37,8 @@ from cron_tasks.settings import Settings
 from cron_tasks.store.leases import keep_calling
 from cron_tasks.telemetry.logs import bind
 from cron_tasks.text.display import printable
+from cron_tasks.text.trace_ids import format_traceparent
+from cron_tasks.tracing.tracer import find_tracer
 from cron_tasks.worker.conclusions import Concluder, log_ended
 from cron_tasks.worker.delegation import Handed
 from cron_tasks.worker.flight import Flight
@@ -83,6 +86,7 @@ class Runner(Concluder):
             ledger, settings, clock, self.service, self._finish_flights, flights_slot
         )
         self._claims = count()
+        self._tracer = find_tracer(settings)
 
     def run(self, run_ids: Sequence[RunId]) -> dict[str, str]:
         """Run those of the runs that wait to be run; return what became of each, by run id."""
@@ -168,6 +172,9 @@ class Runner(Concluder):
             by = count_earlier_attempts(claim, started)
             return conclude_without_job(claim, result, by, self.settings), result
         run = Run(job, claim.run_id, claim.run_id.scheduled_for, claim.attempt)
+        if self._tracer is not None:
+            own = attempt_of(self._tracer.root_of(claim.run_id), claim.run_id, claim.state)
+            run.traceparent = format_traceparent(own)
         refused = self._refuse_run(run, claim, started)
         begun = refused is None
         quick = job.action.type == "notify"

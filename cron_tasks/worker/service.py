@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import structlog
 
+from cron_tasks.tracing.tracer import end_tracing
 from cron_tasks.worker.inflight import in_pool
 
 log = structlog.get_logger("cron_tasks.service")
@@ -95,4 +96,5 @@ class Service:
 
     def end(self) -> None:
         """End this process now. Celery replaces a pool process, a supervisor a whole worker."""
+        end_tracing()
         os._exit(EX_SOFTWARE)

@@ -16,6 +16,7 @@ from cron_tasks.ledger.batch import Batch
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.documents import read_documents
 from cron_tasks.runs.notifications import (
+    add_traceparent,
     fill_templates,
     make_default_template,
     make_template,
@@ -23,6 +24,7 @@ from cron_tasks.runs.notifications import (
 )
 from cron_tasks.runs.prepared import read_prepared
 from cron_tasks.settings import Settings
+from cron_tasks.tracing.tracer import find_tracer
 
 #: Most jobs that are known. Each takes about a kilobyte.
 MOST = 100_000
@@ -51,6 +53,7 @@ class Templates:
         self._settings = settings
         self._known: dict[str, Known] = {}
         self._edits = 0
+        self._tracer = find_tracer(settings)
 
     def look_up(self, batch: Batch, edits: int, prepared: str) -> list[RunId]:
         """Know all jobs of a batch as of the registry's edit `edits`.
@@ -92,6 +95,11 @@ class Templates:
     def _write_all(self, job_ids: Sequence[str], batch: Batch, now: float) -> Iterable[bytes]:
         known = [self._known[job_id] for job_id in job_ids]
         payloads = fill_templates([each.template for each in known], batch.fire_time, now)
+        if self._tracer is not None:
+            payloads = [
+                add_traceparent(each, self._tracer.traceparent_of(RunId(job_id, batch.fire_time)))
+                for job_id, each in zip(job_ids, payloads, strict=True)
+            ]
         for n, each in enumerate(known):
             if each.job is not None:
                 run = Run(each.job, RunId(each.job.id, batch.fire_time), batch.fire_time, 1)

@@ -10,11 +10,13 @@ import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from helpers import wait_until
+from programs import find_program
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 ROOT = Path(__file__).parents[2]
 PROJECT = "cron-tasks-test"
@@ -22,13 +24,15 @@ PROJECT = "cron-tasks-test"
 SETTINGS = Path(__file__).with_name("compose.env")
 LOGIN = "tester:secret"
 OURS = ("beat", "worker", "flower", "rest_service", "bot")
+#: Seconds to wait for a condition. A machine that is busy builds, starts and checks slowly.
+WAIT = 300
 #: Seconds that a stopped worker has, as docker-compose.yml says.
 GRACE = 40
 
 
 def run(*command: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Settings of whoever runs this do not count."""
-    ours = ("CRON_TASKS_", "DEMO_", "FLOWER_", "WORKER_")
+    ours = ("CRON_TASKS_", "DEMO_", "FLOWER_", "PROMETHEUS_", "WORKER_")
     env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return subprocess.run(
         command, cwd=ROOT, env={**env, **settings}, capture_output=True, text=True
@@ -45,7 +49,8 @@ def docker(*arguments: str) -> str:
 def raw_compose(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     program = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
     files = ["-f", "docker-compose.yml", "-f", "docker-compose.test.yml"]
-    options = ["--env-file", str(SETTINGS), "--project-name", PROJECT, "--profile", "demo"]
+    options = ["--env-file", str(SETTINGS), "--project-name", PROJECT]
+    options += ["--profile", "demo", "--profile", "monitoring"]
     return run(*program, *files, *options, *arguments, **settings)
 
 
@@ -71,7 +76,32 @@ def health(container: str) -> str:
 def wait_healthy(*services: str) -> None:
     for service in services:
         for container in containers(service):
-            wait_until(lambda c=container: health(c) == "healthy", f"{service} to be healthy", 90)
+            wait_until(lambda c=container: health(c) == "healthy", f"{service} to be healthy", WAIT)
+
+
+def leads(beat: str) -> bool:
+    return "leads" in run("docker", "exec", beat, "cron-tasks", "health", "beat").stdout
+
+
+def metrics_of_a_beat() -> list[str]:
+    program = (
+        "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9100/').read().decode())"
+    )
+    return docker("exec", containers("beat")[0], "python", "-c", program).splitlines()
+
+
+def ask_prometheus(query: str) -> dict[str, float]:
+    """The answer to a query: its value by the label `instance`, or by that of an alert."""
+    address = compose("port", "prometheus", "9090")
+    parameters = urlencode({"query": query})
+    with urllib.request.urlopen(f"http://{address}/api/v1/query?{parameters}", timeout=10) as got:
+        found = json.load(got)["data"]["result"]
+    return {
+        each["metric"].get("alertname") or each["metric"].get("instance", ""): float(
+            each["value"][1]
+        )
+        for each in found
+    }
 
 
 def heard(what: str) -> int:
@@ -82,7 +112,7 @@ def heard(what: str) -> int:
 
 def wait_heard(what: str, *, more_than: int = 0) -> None:
     try:
-        wait_until(lambda: heard(what) > more_than, f"the bot to print {what!r}", 60)
+        wait_until(lambda: heard(what) > more_than, f"the bot to print {what!r}", WAIT)
     except AssertionError:
         print(compose("logs", "--no-color", "--tail", "40"))
         raise
@@ -102,7 +132,7 @@ def system() -> Iterator[None]:
     """Everything of docker-compose.yml, healthy; nothing of it is left afterwards."""
     try:
         compose("build", "--quiet")
-        compose("up", "-d")
+        compose("up", "-d", "valkey", *OURS)
         wait_healthy("valkey", "beat", "worker", "flower", "rest_service")
         yield
     finally:
@@ -118,16 +148,16 @@ def test_a_job_fires_and_the_bot_hears_of_it() -> None:
 
 @pytest.mark.parametrize("service", OURS)
 def test_a_part_is_not_root_and_cannot_write_but_to_tmp(service: str) -> None:
-    [container] = containers(service)
-    assert docker("exec", container, "id", "-u") == "10001"
-    assert run("docker", "exec", container, "touch", "/app/x", "/venv/x").returncode != 0
-    docker("exec", container, "touch", "/tmp/x")
+    for container in containers(service):
+        assert docker("exec", container, "id", "-u") == "10001"
+        assert run("docker", "exec", container, "touch", "/app/x", "/venv/x").returncode != 0
+        docker("exec", container, "touch", "/tmp/x")
 
 
 @pytest.mark.parametrize("service", ["beat", "worker"])
 def test_logs_are_json(service: str) -> None:
-    [container] = containers(service)
-    lines = [line for line in docker("logs", container).splitlines() if line]
+    logs = [docker("logs", container) for container in containers(service)]
+    lines = [line for log in logs for line in log.splitlines() if line]
     strangers = [line for line in lines if not line.startswith("{")]
     assert lines
     assert not strangers
@@ -167,6 +197,45 @@ def test_a_stopped_worker_ends_well_and_the_other_goes_on() -> None:
     assert health(second) == "healthy"
 
 
+def test_of_two_beats_the_other_leads_if_one_is_killed() -> None:
+    first, second = containers("beat")
+    wait_until(lambda: leads(first) or leads(second), "a beat to lead", WAIT)
+    leader, standby = (first, second) if leads(first) else (second, first)
+    assert not leads(standby)
+    docker("kill", "--signal", "KILL", leader)
+    wait_until(lambda: leads(standby), "the other beat to lead", WAIT)
+    wait_heard("✓", more_than=heard("✓"))
+    docker("start", leader)
+    wait_healthy("beat")
+    assert leads(standby)
+    assert not leads(leader)
+
+
+def test_workers_are_scaled_out_and_in_while_jobs_fire() -> None:
+    for count in (3, 1):
+        compose("up", "-d", "--no-recreate", "--scale", f"worker={count}", "worker")
+        wait_healthy("worker")
+        assert len(containers("worker")) == count
+        wanted = f"cron_tasks_workers {float(count)}"
+        wait_until(lambda text=wanted: text in metrics_of_a_beat(), f"{count} workers", WAIT)
+        wait_heard("✓", more_than=heard("✓"))
+
+
+def test_prometheus_finds_each_beat_and_worker_and_knows_our_alerts() -> None:
+    find_program("prometheus")
+    compose("up", "-d", "--no-recreate", "--scale", "worker=2", "worker", "prometheus")
+    wait_healthy("beat", "worker", "prometheus")
+
+    def scraped() -> list[float]:
+        return sorted(ask_prometheus('up{job="cron_tasks"}').values())
+
+    wait_until(lambda: scraped() == [1.0] * 5, "two beats, two workers and Flower", WAIT)
+    assert set(ask_prometheus("cron_tasks_beats").values()) == {2.0}
+    assert sum(ask_prometheus("cron_tasks_slots").values()) == 4
+    wait_until(lambda: "Watchdog" in ask_prometheus("ALERTS"), "the alerts to be judged", WAIT)
+    assert ask_prometheus('ALERTS{alertstate="firing"}').keys() == {"Watchdog"}
+
+
 @pytest.mark.parametrize("service", ["beat", "worker"])
 def test_the_main_process_is_told_to_stop_also_without_an_init(service: str) -> None:
     """As with a plain `docker run`, where it is process 1."""
@@ -175,7 +244,7 @@ def test_the_main_process_is_told_to_stop_also_without_an_init(service: str) -> 
     image = f"cron-tasks-test-{service}"
     alone = docker("run", "-d", "--network", f"{PROJECT}_default", *settings, image)
     try:
-        wait_until(lambda: health(alone) == "healthy", f"{service} to be healthy", 90)
+        wait_until(lambda: health(alone) == "healthy", f"{service} to be healthy", WAIT)
         assert "celery" in docker("exec", alone, "cat", "/proc/1/cmdline")
         docker("stop", "--time", str(GRACE), alone)
         assert state(alone)["ExitCode"] == 0
@@ -184,14 +253,14 @@ def test_the_main_process_is_told_to_stop_also_without_an_init(service: str) -> 
 
 
 def test_who_cannot_work_is_not_healthy() -> None:
-    [valkey], [beat] = containers("valkey"), containers("beat")
+    [valkey], beats = containers("valkey"), containers("beat")
     workers = [worker for worker in containers("worker") if state(worker)["Running"]]
     docker("pause", valkey)
     try:
-        for container in (beat, *workers):
-            wait_until(lambda c=container: health(c) == "unhealthy", "the health check", 90)
+        for container in (*beats, *workers):
+            wait_until(lambda c=container: health(c) == "unhealthy", "the health check", WAIT)
     finally:
         docker("unpause", valkey)
     wait_healthy("valkey", "beat")
     for worker in workers:
-        wait_until(lambda c=worker: health(c) == "healthy", "the worker to be healthy again", 90)
+        wait_until(lambda c=worker: health(c) == "healthy", "the worker to be healthy again", WAIT)

@@ -2,8 +2,9 @@
 -- `last_entry` is the last entry of the page before, or '' for the first page. The page is empty
 -- where that entry is gone: where the next page would begin is not known.
 -- Returns the entries and their scores in turn, the number of edits, the next due time, the next
--- deadline ('inf' for none), whether the registry is complete, and the skips among the due times.
---! keys schedule generation deadlines edits sync_entry skips
+-- deadline ('inf' for none), whether the registry is complete, whether a sync is wanted or running,
+-- and the skips among the due times.
+--! keys schedule generation deadlines edits sync_entry sync_wanted sync_taken skips
 --! args now page_size last_entry
 
 -- Return the first score of a sorted set after `now`.
@@ -30,9 +31,11 @@ local edit_count = tonumber(redis.call('GET', edits) or 0) or 0
 -- Without its generation the registry was emptied. Without its own entry a sync would never run.
 local is_complete = redis.call('EXISTS', generation, sync_entry) == 2
     and redis.call('ZSCORE', schedule, sync_entry)
+-- It completes the registry. To request another one would have the list read once more after that.
+local is_sync_coming = redis.call('EXISTS', sync_wanted, sync_taken) > 0
 local first_due = due[2]
 local due_skips = first_due and redis.pcall('ZRANGEBYSCORE', skips, first_due, now) or {}
 -- A key of another type must not keep beat from firing.
 if due_skips.err then due_skips = {} end
 return {due, edit_count, next_time(schedule), next_time(deadlines),
-    is_complete and 1 or 0, due_skips}
+    is_complete and 1 or 0, is_sync_coming and 1 or 0, due_skips}

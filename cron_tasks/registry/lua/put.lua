@@ -6,21 +6,25 @@
 -- A job is stale, and not written, when its next tick is not after what its entry has fired, or its
 -- fire time not after the last tick. So no tick fires twice, however old the caller's time is, and
 -- whatever the jitter was when it fired.
+-- The audit does not judge the ticks of a listed job from before its entry was deleted: only the
+-- entry said what its schedule was.
 -- Returns the stale jobs, each as id and the time from which its next tick has to be computed, and
 -- the ticks that the changes overtook (supersede.lua).
 --! keys schedule jobs set_aside wake removed source
 --! args stamp
 --! rows listed(job_id fingerprint definition document upcoming nominal after)
 --! uses registry/check_fence registry/supersede registry/fired_until registry/adopt_skips
---! uses registry/forget_quarantine registry/count_edit registry/note_change store/wake
+--! uses registry/forget_quarantine registry/note_forgotten registry/count_edit
+--! uses registry/note_change store/wake
 local refusal = check_fence()
 if refusal then return refusal end
 
-local keys = {}
-for n, job_id in listed() do keys[n] = job_entry_prefix .. job_id end
+local job_ids, keys = {}, {}
+for n, job_id in listed() do job_ids[n], keys[n] = job_id, job_entry_prefix .. job_id end
 -- In a first sync one call shows that there is nothing to read.
-local none_exists = #keys == 0 or redis.call('EXISTS', unpack(keys)) == 0
-local nothing = {}
+local existing = #keys == 0 and 0 or redis.call('EXISTS', unpack(keys))
+local none_exists, nothing = existing == 0, {}
+local index = existing < #keys and redis.call('HMGET', jobs, unpack(job_ids)) or nothing
 local any_quarantined = redis.call('EXISTS', set_aside) == 1
 local any_removed = redis.call('EXISTS', removed) == 1
 local edit = count_edit()
@@ -69,7 +73,12 @@ for n, job_id, fingerprint, definition, document, upcoming, nominal, after in li
         local is_quarantined = any_quarantined and redis.call('HEXISTS', set_aside, key) == 1
         local since, meta = entry.since or from, entry.meta
         if not is_scheduled and (entry.definition or any_removed) then adopt_skips(job_id, key) end
-        if is_quarantined then forget_quarantine(job_id, from) end
+        if is_quarantined then
+            forget_quarantine(job_id, from)
+        elseif index[n] and not entry.definition then
+            note_forgotten(versions_prefix .. job_id, from)
+            redis.call('EXPIRE', versions_prefix .. job_id, audit_ttl)
+        end
         if has_new_timing then
             meta = restart_meta(meta, settled)
             if entry.definition then

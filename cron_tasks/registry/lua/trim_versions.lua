@@ -1,6 +1,7 @@
 -- Bound the versions of a job, the newest of which is `line`, to about 128 kB.
 -- Where older ones are dropped, a last line holds until when they counted. So an audit knows that
 -- it does not know what was due before.
+--! uses registry/note_forgotten
 local function trim_versions(list, line)
     local length = redis.call('LLEN', list)
     -- Most lists are short. A look at every 32nd version, and at each that is long, is enough.
@@ -17,5 +18,5 @@ local function trim_versions(list, line)
     redis.call('LTRIM', list, 0, kept - 1)
     local forgotten_until = string.match(dropped, '"until": ([%d.]+)')
         or string.match(dropped, '"forgotten": ([%d.]+)')
-    redis.call('RPUSH', list, '{"forgotten": ' .. forgotten_until .. '}')
+    note_forgotten(list, forgotten_until)
 end

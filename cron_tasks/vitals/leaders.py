@@ -1,0 +1,101 @@
+"""Which beats have led: the stream `cron_tasks:leaders`, one entry for each change of leader."""
+
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from redis import Redis
+
+from cron_tasks.schedules.durations import DAY
+from cron_tasks.schedules.human import format_duration
+from cron_tasks.store import keys
+from cron_tasks.store.client import is_wrong_type
+from cron_tasks.text.display import printable
+from cron_tasks.text.english import number_of
+from cron_tasks.vitals.signs import parse_signs, this_host
+
+#: Changes of leader that are kept.
+KEPT = 100
+
+
+class Leader(NamedTuple):
+    """A beat that began to lead at `since` (seconds since the epoch)."""
+
+    host: str
+    pid: int
+    since: float
+
+    def __str__(self) -> str:
+        return f"the beat on {printable(self.host, 100)} (process {self.pid})"
+
+
+class LeaderHistory(NamedTuple):
+    """Who leads, or led last, at `now`.
+
+    `leaders` are the latest changes, newest first. `standbys` is how many other beats give signs
+    of life. `silent_for` is how many seconds ago the last leader gave its last sign. It is None if
+    that beat ended in order, or gave none within an hour.
+    """
+
+    now: float
+    has_leader: bool
+    leaders: Sequence[Leader]
+    standbys: int
+    silent_for: float | None
+
+    @property
+    def changes_of_day(self) -> int:
+        """Return how often a beat began to lead in the last day. KEPT means that or more."""
+        return sum(self.now - each.since <= DAY for each in self.leaders)
+
+    def __str__(self) -> str:
+        """Return who leads since when, or who led last, as a sentence without a full stop."""
+        last = self.leaders[0] if self.leaders else None
+        if not self.has_leader:
+            return "No beat is leading, so no job fires" + self._describe_last(last)
+        if last is None:
+            return "A beat is leading"  # It is of the version before, which notes nothing.
+        who, changes = str(last), self.changes_of_day
+        leads = f"{who[:1].upper()}{who[1:]} leads for {format_duration(self.now - last.since)}"
+        standbys = number_of(self.standbys, "beat")
+        others = f"{standbys} standing by" if self.standbys else "no other beat stands by"
+        more = "at least " if changes == KEPT else ""
+        lately = number_of(changes, "change")
+        return f"{leads}, {others}; {more}{lately} of leader in the last day"
+
+    def _describe_last(self, last: Leader | None) -> str:
+        if last is None:
+            return ""
+        silent = ""
+        if self.silent_for is not None:
+            silent = f", which has been silent for {format_duration(self.silent_for)}"
+        return f". The last to lead was {last}{silent}"
+
+
+def request_note(pipe: Any, now: float) -> None:
+    """Note that this process leads from now on, by a pipeline."""
+    fields = {"host": this_host(), "pid": os.getpid(), "at": repr(now)}
+    pipe.xadd(keys.LEADERS, fields, maxlen=KEPT, approximate=False)
+
+
+def read_leaders(redis: Redis, now: float) -> LeaderHistory:
+    """Read who leads and who led, in one round trip."""
+    with redis.pipeline(transaction=False) as pipe:
+        pipe.exists(keys.LEADER_LOCK)
+        pipe.xrevrange(keys.LEADERS, count=KEPT)
+        pipe.zrange(keys.SIGNS, 0, -1, withscores=True)
+        has_leader, rows, stored = pipe.execute(raise_on_error=False)
+    for answer in (has_leader, rows, stored):
+        if isinstance(answer, Exception) and not is_wrong_type(answer):
+            raise answer
+    rows, stored = (each if isinstance(each, list) else [] for each in (rows, stored))
+    leaders = [Leader(row["host"], int(row["pid"]), float(row["at"])) for _, row in rows]
+    signs = parse_signs(stored)
+    beats = sum(each.part == "beat" and each.is_fresh(now) for each in signs)
+    standbys = max(beats - bool(has_leader), 0)
+    last = [
+        now - each.at
+        for each in signs
+        if each.part == "leader" and leaders and (each.host, each.pid) == leaders[0][:2]
+    ]
+    return LeaderHistory(now, bool(has_leader), leaders, standbys, min(last, default=None))
