@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SBOM := sbom.json
 # A machine may set this. Then each process that is started compiles the whole program again.
 export PYTHONDONTWRITEBYTECODE :=
 # Those that images and `make demo` install. `dev` has all extras, and its pins are in requirements.txt.
@@ -10,7 +11,7 @@ EXTRAS := flower up demo otel
 UPGRADE ?= --upgrade
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench chaos test-docker lock clean
+.PHONY: help demo test lint format bench chaos test-docker lock sbom clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,8 +56,12 @@ lock: ## Pin the newest versions with hashes; UPGRADE= keeps those that are pinn
 	for extra in $(EXTRAS); do \
 	    "$$@" --extra $$extra pyproject.toml --output-file requirements/$$extra.txt || exit; done
 
+sbom: $(VENV)/.dev ## Write sbom.json, a CycloneDX list of all pinned packages
+	@$(BIN)/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml \
+	    --output-reproducible --output-format JSON --output-file $(SBOM) requirements.txt
+
 clean: ## Delete everything that was made
-	@rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) dist sbom.json .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Programs that tests run and PyPI does not have. Without them, their tests are skipped, and say so.

@@ -8,9 +8,11 @@ from typing import Any
 
 from redis import Redis
 
-from chaos.asked import seconds
+from chaos.asked import iso, seconds
 
 Record = Mapping[str, Any]
+#: The worker of a run that shares a record with others, which does not name it.
+IN_MINUTE = "a worker"
 
 
 @dataclass
@@ -30,10 +32,14 @@ class Ledger:
     def read(cls, redis: Redis, job: str) -> "Ledger":
         lines = redis.lrange(f"cron_tasks:history:{job}", 0, -1)
         history = [_record(job, json.loads(line)) for line in lines]
+        history += _minutes(redis, job)
         rows = redis.zrange(f"cron_tasks:account:{job}", 0, -1, withscores=True)
         account = [(json.loads(row), first) for row, first in rows]
         ends = defaultdict(list)
-        for record in reversed(history):
+        alone = {r["run_id"]: r for r, _ in account if "until" not in r and "run_id" in r}
+        for record in sorted(history, key=lambda record: record["finished_at"]):
+            if record["worker"] == IN_MINUTE and record["status"] == "skipped":
+                record = alone.get(record["run_id"], record)
             if "until" not in record:
                 ends[record["run_id"]].append(record)
         stretches = [(r, seconds(r["scheduled_for"])) for r in history if "until" in r]
@@ -43,7 +49,6 @@ class Ledger:
             (first, _last(record, first, starts), record["reason"], record.get("run_id", ""))
             for record, first in stretches
         }
-        alone = {r["run_id"]: r for r, _ in account if "until" not in r and "run_id" in r}
         return cls(ends, alone, missed, _unrun(redis, ends))
 
     def add_told(self, runs: Iterable[str]) -> None:
@@ -64,6 +69,28 @@ def _record(job: str, line: Record | list[Any]) -> Record:
     times = {"started_at": started, "finished_at": finished}
     run = {"run_id": f"{job}@{moment}", "scheduled_for": moment, "worker": worker, **times}
     return run | {"status": "ok", "reason": None, "attempt": 1, "error": None}
+
+
+def _minutes(redis: Redis, job: str) -> list[Record]:
+    """Return the runs of a job that fires more than once a minute, which share records."""
+    lines = redis.lrange(f"cron_tasks:minutes:{job}", 0, -1)
+    if now := redis.hget("cron_tasks:minute", job):
+        lines.append(now.partition(" ")[2] + '"}')
+    return [run for line in lines for run in _runs_of_minute(job, json.loads(line))]
+
+
+def _runs_of_minute(job: str, record: Record) -> Iterable[Record]:
+    number, *runs = record["minute"].split(" ")
+    for second, lag, took in (run.split(":") for run in runs):
+        at = round(int(number) * 60 + float(second), 6)
+        run = {"run_id": f"{job}@{iso(at)}", "worker": IN_MINUTE, "error": None}
+        begun = at + int(lag) / 1000
+        if took:
+            ended = {"status": "ok", "reason": None, "attempt": 1, "started_at": begun}
+            yield run | ended | {"finished_at": begun + int(took) / 1000}
+        else:
+            ended = {"status": "skipped", "reason": record["reason"] or "overlap", "attempt": 0}
+            yield run | ended | {"started_at": None, "finished_at": begun}
 
 
 def _unrun(redis: Redis, ends: Mapping[str, list[Record]]) -> Mapping[str, list[Record]]:

@@ -6,6 +6,7 @@ each deviation gives its reason.
 """
 
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -30,8 +31,8 @@ from cron_tasks.text.display import printable
 
 log = structlog.get_logger("cron_tasks.plugins")
 
-#: Seconds that a leading beat keeps its lock without a sign of life. It extends the lock three
-#: times in that time.
+#: Seconds that a leading beat keeps its lock without a sign of life. It extends the lock at least
+#: twice in that time.
 LEADER_TTL = 6
 
 
@@ -39,6 +40,7 @@ def make_configuration(settings: Settings) -> dict[str, object]:
     """Return Celery's configuration."""
     url = settings.redis_url.get_secret_value()
     broker_url, transport = _broker_options(url)
+    redbeat_url, redbeat_options = _redbeat_options(url)
     return {
         "broker_url": broker_url,
         "broker_transport_options": transport,
@@ -72,8 +74,8 @@ def make_configuration(settings: Settings) -> dict[str, object]:
         "beat_enable_remote_control": True,
         "beat_schedule": {keys.SYNC_TASK: _schedule_sync(settings.sync_interval)},
         # beat/ makes its own client. RedBeat only shows this URL, and warns where it has to guess.
-        "redbeat_redis_url": url if url.startswith("unix:") else broker_url,
-        "redbeat_redis_options": {"socket_timeout": TIMEOUT},
+        "redbeat_redis_url": redbeat_url,
+        "redbeat_redis_options": redbeat_options,
         "redbeat_lock_timeout": LEADER_TTL,
     }
 
@@ -101,6 +103,20 @@ def _broker_options(url: str) -> tuple[str, dict[str, object]]:
     if parts.scheme == "sentinel":
         transport["master_name"] = parts.options["master_name"]
     return parts.for_kombu, transport
+
+
+def _redbeat_options(url: str) -> tuple[str, dict[str, object]]:
+    """Return RedBeat's URL and options.
+
+    The login is among the options. Celery shows its configuration (`inspect conf`, `report`,
+    Flower), and masks an option named `password`, but not this URL.
+    """
+    parts = parse_redis_url(url)
+    login = {"username": parts.username, "password": parts.password}
+    options: dict[str, object] = {"socket_timeout": TIMEOUT}
+    options |= {name: each for name, each in login.items() if each}
+    bare = replace(parts, credentials="")
+    return str(bare) if parts.scheme == "unix" else bare.for_kombu, options
 
 
 def _load_settings() -> Settings:

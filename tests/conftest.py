@@ -29,6 +29,13 @@ LASTING = re.compile(
 )
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Refuse cases that come from a set: each process would collect them in an order of its own."""
+    for mark in metafunc.definition.iter_markers("parametrize"):
+        if any(isinstance(values, set | frozenset) for values in mark.args):
+            raise pytest.UsageError(f"{metafunc.definition.nodeid}: sort the set of cases")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def heeded_interrupts() -> Iterator[None]:
     """Have the processes that tests start heed SIGINT, also where the tests themselves ignore it.

@@ -8,11 +8,20 @@ from inspect import isawaitable
 from typing import Any, TypeVar
 
 import pytest
+from redis import Redis
 
 from cron_tasks.actions import find_performer
 from cron_tasks.errors import SettingsError
 from cron_tasks.jobs.run import Run
+from cron_tasks.ledger.batch import read_line
+from cron_tasks.ledger.history import (
+    read_history,
+    read_open_minutes,
+    request_history,
+    split_runs,
+)
 from cron_tasks.settings import PREFIX, Settings, load
+from cron_tasks.store import keys
 from cron_tasks.worker.event_loop import EventLoop
 
 T = TypeVar("T")
@@ -80,3 +89,16 @@ def perform(run: Run, settings: Settings) -> Any:
     """Perform the action of a run, and return its output."""
     output = find_performer(run.job)(run, settings)
     return event_loop().run(output) if isawaitable(output) else output
+
+
+def ended_runs(redis: Redis, job_id: str | None = None) -> list[dict[str, Any]]:
+    """Return a record for each run that has ended, of one job or of all, newest first.
+
+    Runs of a quick job share a record, so each of them has only what that says (ledger/minutes.py).
+    """
+    if job_id is None:
+        lines = [read_line(line) for line in redis.lrange(keys.RECENT, 0, -1)]
+        return list(split_runs(read_open_minutes(redis) + lines))
+    with redis.pipeline(transaction=False) as pipe:
+        request_history(pipe, job_id)
+        return list(split_runs(read_history(pipe.execute(), job_id)))

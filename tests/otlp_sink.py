@@ -116,7 +116,7 @@ class OtlpSink:
             found = [each.name for each in self.of(trace)]
             return all(found.count(name) >= names.count(name) for name in names)
 
-        wait_until(has_all, f"{names} in the trace {trace}", 60)
+        wait_until(has_all, f"{names} in the trace {trace}")
         return self.of(trace)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from flower_process import Flower
-from helpers import NEVER_DUE, wait_until
+from helpers import NEVER_DUE, ended_runs, wait_until
 from live import Service
 from processes import Celery, Valkey, celery_processes
 from redis import Redis
@@ -64,7 +64,7 @@ class World:
         for each in (self.flower, self.read_only, self.open):
             each.wait_ready()
         wait_until(lambda: self.redis.hlen(keys.FAILING) == 2, "two failing jobs")
-        wait_until(lambda: self.redis.llen(keys.HISTORY_PREFIX + "often") > 2, "runs")
+        wait_until(lambda: len(ended_runs(self.redis, "often")) > 2, "runs")
 
     def _rows(self) -> list[dict[str, Any]]:
         quiet = {"notify": {"on": []}}

@@ -222,12 +222,16 @@ def test_a_missing_password_is_named(
         (("~*", "&*", "+@all", "-publish"), "command PUBLISH is denied"),
         (("~*", "+@all", "resetchannels"), "channel cron_tasks:probe is denied"),
         (
-            ("~cron_tasks*", "~queue:*", "~_kombu*", "~unacked*", "&*", "+@all"),
+            ("~cron_tasks*", "~queue:*", "~_kombu*", "~unacked*", "~*.pidbox*", "&*", "+@all"),
             "key redbeat:probe is denied",
         ),
         (
-            ("~cron_tasks*", "~redbeat:*", "~_kombu*", "~unacked*", "&*", "+@all"),
+            ("~cron_tasks*", "~redbeat:*", "~_kombu*", "~unacked*", "~*.pidbox*", "&*", "+@all"),
             "key queue:to_telegram is denied, key queue:to_telegram:dead is denied",
+        ),
+        (
+            ("~cron_tasks*", "~redbeat:*", "~queue:*", "~_kombu*", "~unacked*", "&*", "+@all"),
+            "key probe.celery.pidbox is denied",
         ),
     ],
 )

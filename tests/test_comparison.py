@@ -21,7 +21,6 @@ from cron_tasks.schedules.catchup import next_fire_time
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.sync.reconciler import Reconciler
-from cron_tasks.sync.state import read_doubts
 
 SECONDLY = {"id": 7, "name": "Tick", "cron_expression": "* * * * * *"}
 KEY = keys.entry_key("7")
@@ -90,7 +89,7 @@ def test_an_entry_that_no_index_lists_goes_back_into_it(
     found = comparison.mend()
     assert (found.counts, found.needs_sync) == ({"unlisted": 1}, True)
     assert redis.hgetall(keys.JOBS) == {"7": ""}
-    assert read_doubts(redis) == "1"
+    assert redis.hget(keys.SOURCE, "doubts") == "1"
 
 
 @pytest.mark.parametrize(

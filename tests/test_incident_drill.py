@@ -253,6 +253,7 @@ def a_worker_freezes(drill: Drill) -> None:
     check_alerts(drill.folder, well, scrape(drill.ports), {60: {"Missed"}, 1200: set()})
     assert drill.does(guide, "cron-tasks audit --since 2h")
     missed = Guide("Missed")
+    wait_until(lambda: "× coalesced" in drill.page(), "the missed ticks on the page", PATIENCE)
     assert "coalesced" in drill.does(missed, "cron-tasks runs --status missed --since 1h")
     assert drill.commands.json("audit", "--since", "2h")["missed"]
     backfill(drill, missed, began, "orders", "stock")

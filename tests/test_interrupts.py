@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from rest_server import RestServer
 from test_policies import ended, run
 
 from cron_tasks.ledger.ledger import LEASE, Ledger
+from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 
@@ -327,7 +329,8 @@ def test_a_worker_of_threads_without_file_descriptors_ends(system: System) -> No
 def test_a_process_that_is_replaced_after_each_message_loses_no_run(
     redis: Redis, rest: RestServer, celery: Celery
 ) -> None:
-    rest.jobs = [{"id": 1, "name": "x", "every": 1}]
+    ticks = [time.time() + seconds for seconds in range(5, 14)]
+    rest.jobs = [{"id": n, "name": "x", "run_at": iso_utc(at)} for n, at in enumerate(ticks)]
     worker = celery.worker(2, "--max-tasks-per-child", "1", "--max-memory-per-child", "1")
     celery.beat()
     wait_until(lambda: redis.llen(keys.RECENT) >= 8, "eight runs")

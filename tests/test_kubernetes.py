@@ -4,17 +4,12 @@ they say about our programs is true."""
 import base64
 import json
 import re
-import socket
 import subprocess
-import sys
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
-from command_line import CommandLine
 from deployment import (
     FLOWER_PORT,
     METRICS_PORT,
@@ -23,64 +18,16 @@ from deployment import (
     one,
     parse_command,
 )
-from flower_process import Flower
-from helpers import wait_until
-from processes import Celery
+from kustomize import DEPLOYMENTS, FOLDER, build, container_of, find, pod_of, selects
 from programs import find_program
-from redis import Redis
 
-from cron_tasks.jobs.job import Job
 from cron_tasks.metrics import catalogue
 from cron_tasks.settings import Settings
-from cron_tasks.store import keys
 
 ROOT = Path(__file__).parents[1]
-FOLDER = ROOT / "kubernetes"
 KUSTOMIZATIONS = ["base", "overlays/example", "overlays/autoscaling"]
 #: The oldest version that the manifests are for, and the newest that the schemas know.
 VERSIONS = ["1.31", kubernetes_validate.latest_version()]
-KUBECTL = Path(sys.executable).with_name("kubectl")
-DEPLOYMENTS = ["cron-tasks-beat", "cron-tasks-worker", "cron-tasks-flower"]
-PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
-#: Seconds after its timeout until a run's process is killed, and until a message says so.
-AFTER_TIMEOUT = 12
-#: Seconds that a restart of Redis may take, with its whole file to read.
-REDIS_IS_AWAY = 300
-
-
-@cache
-def build(name: str) -> list[dict[str, Any]]:
-    """Build a kustomization as `kubectl apply -k` would, without a cluster."""
-    done = subprocess.run(
-        [KUBECTL, "kustomize", FOLDER / name], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert not done.stderr
-    return list(yaml.safe_load_all(done.stdout))
-
-
-def find(documents: list[dict[str, Any]], kind: str, name: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = one(
-        each
-        for each in documents
-        if each["kind"] == kind and each["metadata"]["name"].startswith(name)
-    )
-    return found
-
-
-def pod_of(name: str, kustomization: str = "base") -> dict[str, Any]:
-    spec: dict[str, Any] = find(build(kustomization), "Deployment", name)["spec"]["template"]
-    return spec
-
-
-def container_of(name: str) -> dict[str, Any]:
-    container: dict[str, Any] = one(pod_of(name)["spec"]["containers"])
-    return container
-
-
-def longest(probe: dict[str, Any]) -> int:
-    """Return after how many seconds of failures the probe counts."""
-    return int(probe["periodSeconds"] * probe.get("failureThreshold", 3))
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -164,25 +111,6 @@ def test_the_secret_has_what_pods_want() -> None:
                 assert reference["key"] in data
 
 
-def test_settings_are_read_from_a_secret_as_kubernetes_mounts_it(
-    cli: CommandLine, tmp_path: Path
-) -> None:
-    """A hidden folder for each version, a link to the present one, and a link for each key."""
-    mount = tmp_path / "mount"
-    version = mount / "..2026_11_28_07_00_00.1"
-    version.mkdir(parents=True)
-    (version / "CRON_TASKS_CHAT_ID").write_text("4711")
-    (version / "FLOWER_BASIC_AUTH").write_text("ann:secret")
-    (mount / "..data").symlink_to(version.name)
-    for name in ("CRON_TASKS_CHAT_ID", "FLOWER_BASIC_AUTH"):
-        (mount / name).symlink_to(f"..data/{name}")
-    with cli.start("settings", "--json", SECRETS_DIR=str(mount)) as process:
-        out, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (0, "")
-    rows = {row["variable"]: row for row in json.loads(out)}
-    assert rows["CRON_TASKS_CHAT_ID"]["value"] == "4711"
-
-
 @pytest.mark.parametrize("name", DEPLOYMENTS)
 def test_ports_are_those_of_our_programs(name: str) -> None:
     port = one(container_of(name)["ports"])
@@ -219,13 +147,6 @@ def test_every_selector_selects_pods_with_the_named_ports(kind: str) -> None:
                     assert port["port"] in names
 
 
-def selects(selector: dict[str, Any], pod: dict[str, Any]) -> bool:
-    labels = pod["metadata"]["labels"]
-    return selector.get("matchLabels", {}).items() <= labels.items() and all(
-        labels.get(each["key"]) in each["values"] for each in selector.get("matchExpressions", [])
-    )
-
-
 def test_two_beats_run_of_which_a_drain_takes_one_at_most() -> None:
     for name in ("cron-tasks-beat", "cron-tasks-worker"):
         deployment = find(build("base"), "Deployment", name)
@@ -233,65 +154,6 @@ def test_two_beats_run_of_which_a_drain_takes_one_at_most() -> None:
         budget = find(build("base"), "PodDisruptionBudget", name)["spec"]
         assert budget["maxUnavailable"] == 1
         assert budget["selector"] == deployment["spec"]["selector"]
-
-
-def test_a_worker_has_time_to_finish_its_runs() -> None:
-    timeout = Job.model_fields["timeout"].default
-    grace = pod_of("cron-tasks-worker")["spec"]["terminationGracePeriodSeconds"]
-    assert grace >= timeout + AFTER_TIMEOUT
-
-
-@pytest.mark.parametrize("name", ["cron-tasks-beat", "cron-tasks-worker"])
-def test_no_restart_comes_before_redis_may_be_back(name: str) -> None:
-    container = container_of(name)
-    assert longest(container["livenessProbe"]) > REDIS_IS_AWAY
-    assert longest(container["startupProbe"]) >= REDIS_IS_AWAY
-
-
-def run_probe(cli: CommandLine, command: list[str]) -> int:
-    program, *arguments = command
-    assert program == "cron-tasks"
-    with cli.start(*arguments) as process:
-        process.communicate(timeout=60)
-    return process.returncode
-
-
-def test_probes_of_beat_and_worker_exit_as_they_promise(
-    cli: CommandLine, redis: Redis, celery: Celery
-) -> None:
-    commands = {}
-    for part in ("beat", "worker"):
-        container = container_of(f"cron-tasks-{part}")
-        probes = [container[probe]["exec"]["command"] for probe in PROBES]
-        assert probes == [["cron-tasks", "health", part]] * 3
-        commands[part] = probes[0]
-        assert run_probe(cli, probes[0]) == 1
-    beat, worker = celery.beat(), celery.worker()
-    for part, command in commands.items():
-        host = f"{part}|{socket.gethostname()}|"
-        wait_until(
-            lambda start=host: any(
-                each.startswith(start) for each in redis.zrange(keys.SIGNS, 0, -1)
-            ),
-            f"the first sign of {part}",
-            60,
-        )
-        assert run_probe(cli, command) == 0
-    for process in (beat, worker):
-        process.terminate()
-    for command in commands.values():
-        assert run_probe(cli, command) == 1
-
-
-def test_probes_of_flower_are_answered_without_a_login(celery: Celery, tmp_path: Path) -> None:
-    container = container_of("cron-tasks-flower")
-    paths = {container[probe]["httpGet"]["path"] for probe in PROBES}
-    flower = Flower(celery.env, tmp_path, login="ann:secret").wait_ready()
-    try:
-        assert flower.get("/", Authorization="").status == 401
-        assert flower.get(one(paths), Authorization="").status == 200
-    finally:
-        flower.process.end()
 
 
 def test_keda_scales_the_workers_by_a_metric_of_ours() -> None:

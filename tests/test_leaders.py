@@ -20,12 +20,12 @@ ANN, BOB = Leader("ann", 7, NOW - 300), Leader("bob", 8, NOW - 2 * DAY)
         (LeaderHistory(NOW, True, [], 0, None), "A beat is leading"),
         (
             LeaderHistory(NOW, True, [ANN, BOB], 1, 0.5),
-            "The beat on ann (process 7) leads for 5 min, 1 beat standing by; "
+            "The beat on ann (process 7) has led for 5 min, 1 beat standing by; "
             "1 change of leader in the last day",
         ),
         (
             LeaderHistory(NOW, True, [ANN] * KEPT, 0, 0.5),
-            "The beat on ann (process 7) leads for 5 min, no other beat stands by; "
+            "The beat on ann (process 7) has led for 5 min, no other beat stands by; "
             "at least 100 changes of leader in the last day",
         ),
         (

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import free_port, wait_until
+from helpers import ended_runs, free_port, wait_until
 from live import Live
 from plug_ins import install_calls
 from processes import Celery, Process, Valkey
@@ -67,7 +67,7 @@ def test_beats_worker_and_flower_serve_what_the_ledger_counted(
     wait_until(lambda: len(live.service.of("bad")) >= 4, "attempts")
     live.service.held.clear()
     live.ends()
-    records = [json.loads(line) for line in live.redis.lrange(keys.RECENT, 0, -1)]
+    records = ended_runs(live.redis)
     told = live.redis.llen("queue:other") + live.redis.llen("queue:to_telegram")
     notified = sum(each["run_id"].startswith(("often", "also")) for each in records)
     bad = len(live.service.of("bad"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import NEVER_DUE, wait_until
+from helpers import NEVER_DUE, ended_runs, wait_until
 from processes import Celery
 from redis import Redis
 from rest_server import RestServer
@@ -110,9 +110,7 @@ def run(redis: Redis, *job_ids: str) -> None:
 
 def ended(redis: Redis, job_id: str) -> dict[str, Any]:
     """The record of a job's newest run, once there is one."""
-    line = wait_until(lambda: redis.lindex(keys.HISTORY_PREFIX + job_id, 0), f"{job_id} to end")
-    found: dict[str, Any] = json.loads(line)
-    return found
+    return wait_until(lambda: ended_runs(redis, job_id), f"{job_id} to end")[0]
 
 
 def told(redis: Redis, job_id: str) -> list[str]:

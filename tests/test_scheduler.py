@@ -5,7 +5,7 @@ import time
 
 import pytest
 from driven import Beat
-from helpers import wait_until
+from helpers import ended_runs, wait_until
 from processes import Celery
 from rest_server import RestServer
 
@@ -147,9 +147,8 @@ def test_minutes_without_a_worker_are_bounded_and_accounted_for(
 
     wait_until(worked_off, "the backlog to be worked off")
     for policy, seconds in reach.items():
-        history = beat.redis.lrange(keys.HISTORY_PREFIX + policy, 0, -1)
-        records = map(json.loads, history)
-        ended = {RunId.stored(each["run_id"]).scheduled_for: each for each in records}
+        history = ended_runs(beat.redis, policy)
+        ended = {RunId.stored(each["run_id"]).scheduled_for: each for each in history}
         assert len(ended) == len(history), "ended twice"
         assert set(ended) >= {start + n for n in range(1, outage + 1)}, "not accounted for"
         ran = {when for when, each in ended.items() if each["status"] == "ok"}

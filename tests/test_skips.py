@@ -9,7 +9,7 @@ import pytest
 from applying import apply
 from command_line import CommandLine, Quick
 from driven import Beat
-from helpers import wait_until
+from helpers import ended_runs, wait_until
 from processes import Celery
 from reading import settings
 from redis import Redis
@@ -502,5 +502,5 @@ def test_live_a_skipped_tick_runs_when_it_is_asked_for_again(
 
 
 def _ends(redis: Redis) -> dict[str, tuple[str, str]]:
-    lines = map(orjson.loads, reversed(redis.lrange(keys.RECENT, 0, -1)))
-    return {line["run_id"]: (line["status"], line["reason"]) for line in lines}
+    runs = reversed(ended_runs(redis))
+    return {run["run_id"]: (run["status"], run["reason"]) for run in runs}

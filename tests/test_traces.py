@@ -256,7 +256,7 @@ def test_live_a_collector_in_trouble_delays_no_run(
         traced.settles()
         assert time.monotonic() - begun < 10
     processes = traced.celery.processes
-    wait_until(lambda: any('"traces.lost"' in each.output for each in processes), "the line", 40)
+    wait_until(lambda: any('"traces.lost"' in each.output for each in processes), "the line")
     lines = [line for each in processes for line in each.output.splitlines() if "traces." in line]
     pids = Counter(json.loads(line)["event"] for line in lines)
     assert pids["traces.lost"] <= 3
@@ -274,7 +274,7 @@ def test_live_spans_come_again_once_the_collector_does(
     traced.start({"id": "7", **NEVER_DUE}, slots=1)
     worker = traced.celery.processes[0]
     run(redis, "7")
-    worker.wait_for('"traces.lost"', 40)
+    worker.wait_for('"traces.lost"')
     sink.status = 200
 
     def has_come() -> bool:
@@ -282,24 +282,26 @@ def test_live_spans_come_again_once_the_collector_does(
         traced.settles()
         return bool(sink.spans)
 
-    wait_until(has_come, "a span", 40)
+    wait_until(has_come, "a span")
     worker.wait_for('"traces.sent"')
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
-def test_live_a_worker_that_ends_sends_its_last_spans(
+def test_live_processes_that_end_send_their_last_spans(
     traced: Live, redis: Redis, sink: OtlpSink, pool: str
 ) -> None:
     traced.celery.env["OTEL_BSP_SCHEDULE_DELAY"] = "600000"
     traced.celery.env["CRON_TASKS_HTTP_ALLOW"] = "127.0.0.1"
     worker = traced.celery.worker(1, "--pool", pool)
-    traced.celery.beat()
-    traced.lists({"id": "7", **NEVER_DUE})
-    run(redis, "7")
-    traced.settles()
+    beat = traced.celery.beat()
+    traced.lists()
+    traced.lists(once("7", soon()))
+    wait_until(lambda: redis.exists(keys.HISTORY_PREFIX + "7"), "the run", 40)
     assert sink.spans == []
     worker.terminate()
-    assert {"run", "attempt", "POST"} <= {each.name for each in sink.spans}
+    wait_until(lambda: len(sink.spans) == 3, "the spans of the worker")
+    beat.terminate()
+    assert {each.name for each in sink.spans} == {"run", "attempt", "POST", "fire"}
 
 
 def test_live_a_process_that_is_replaced_sends_its_last_spans(
@@ -313,7 +315,7 @@ def test_live_a_process_that_is_replaced_sends_its_last_spans(
     for _ in range(3):
         run(redis, "7")
         traced.settles()
-    wait_until(lambda: len([each for each in sink.spans if each.name == "run"]) >= 2, "spans", 40)
+    wait_until(lambda: len([each for each in sink.spans if each.name == "run"]) >= 2, "spans")
     pids = {each.resource["process.pid"] for each in sink.spans}
     assert len(pids) >= 2
 

@@ -104,11 +104,12 @@ def _choose_output(answer: Answer, secrets: Secrets, most: int, keep: bool) -> s
     """Return what the history keeps of the response body.
 
     A service may repeat a secret in more encodings than anybody can list. So after a secret was
-    sent, the body is kept only if the operator asks for it (`keep`).
+    read and sent, the body is kept only if the operator asks for it (`keep`). A secret that the job
+    contains itself is masked.
     """
     if not answer.body:
         return None
-    if secrets and not keep:
+    if secrets.were_read and not keep:
         return NOT_KEPT
     encoding = answer.headers.get("content-encoding")
     if encoding is not None:  # It was not requested, and no secret could be found in it.

@@ -14,6 +14,7 @@ from cron_tasks.actions.secrets import Secrets
 from cron_tasks.errors import ActionFailed
 from cron_tasks.http.hosts import DEFAULT_PORTS, host_of_url, is_host_header
 from cron_tasks.jobs.actions import HttpAction
+from cron_tasks.jobs.confidential import find_literal_secrets, is_secret_name
 from cron_tasks.jobs.placeholders import fill_placeholders, find_secrets, map_texts
 from cron_tasks.jobs.run import Run
 
@@ -87,8 +88,10 @@ def make_request(action: HttpAction, run: Run, secrets: Secrets) -> Request:
     fields = {field for field, _ in action.secret_references}
     public = _parse_url(fill_url(lambda _: "***"))[1] if "url" in fields else target
     credentials = user and _basic_credentials(user)
-    if credentials and "url" in fields:
+    if credentials:
         secrets.hide(credentials)
+    for literal in find_literal_secrets(action.url, action.headers):
+        secrets.hide(literal)
     defaults = {
         "user-agent": "cron-tasks",
         "accept": "*/*",
@@ -97,8 +100,11 @@ def make_request(action: HttpAction, run: Run, secrets: Secrets) -> Request:
         "authorization": credentials and f"Basic {credentials}",
     }
     headers = _check_headers({name: text for name, text in defaults.items() if text} | headers)
-    with_secrets = (name for name, text in action.headers.items() if any(find_secrets(text)))
-    private = _PRIVATE.union(map(str.lower, with_secrets))
+    private = _PRIVATE.union(
+        name.lower()
+        for name, text in action.headers.items()
+        if is_secret_name(name) or any(find_secrets(text))
+    )
     confidential = not fields.isdisjoint({"body", "json"})
     shown = _format_request(action.effective_method, origin, public)
     return Request(

@@ -34,11 +34,15 @@ def _is_usable(name: str) -> bool:
 
 
 class Secrets(Mask):
-    """The secrets of one run. A secret is masked once it is read."""
+    """The secrets of one run. A secret is masked once it is read.
+
+    `were_read` tells whether any was read from a file. Others may be literals in the job.
+    """
 
     def __init__(self, folder: Path | None) -> None:
         super().__init__()
         self._folder = folder
+        self.were_read = False
 
     def read_value(self, name: str) -> str:
         """Return the value of a secret. Raises ActionFailed, permanent, if there is none."""
@@ -55,4 +59,5 @@ class Secrets(Mask):
             text = f"the secret {name} is empty or longer than {LONGEST} bytes"
             raise ActionFailed(text, permanent=True)
         self.hide(value)
+        self.were_read = True
         return value

@@ -13,9 +13,11 @@ from redis import Redis
 from cron_tasks.audit.day_check import Evidence
 from cron_tasks.audit.job_account import Folded, JobAccount, Version
 from cron_tasks.errors import ScheduleError
-from cron_tasks.ledger.batch import STATE, read_line
+from cron_tasks.ledger.batch import STATE
 from cron_tasks.ledger.batches import parse_batched
 from cron_tasks.ledger.day_count import DayCount
+from cron_tasks.ledger.history import REPLIES, read_history, request_history
+from cron_tasks.ledger.minutes import is_minute, split_minute
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
 from cron_tasks.registry import entries
@@ -27,6 +29,8 @@ from cron_tasks.store.paging import pages
 OpenTicks = dict[str, tuple[tuple[float, str], ...]]
 #: Accounts in one page.
 PAGE = 500
+#: Replies for a job that has records: the counts of old ones, and the history.
+_REST = 1 + REPLIES
 #: The version before kept so many versions of a job. It did not note when it dropped one.
 OLD_VERSIONS_KEPT = 999
 
@@ -56,7 +60,7 @@ def read_accounts(
 
 def _read_page(
     redis: Redis, page: Sequence[str], days: Sequence[int], opened: OpenTicks | None
-) -> tuple[list[Any], list[tuple[Any, ...]], OpenTicks, dict[str, tuple[Any, Any]]]:
+) -> tuple[list[Any], list[tuple[Any, ...]], OpenTicks, dict[str, tuple[Any, ...]]]:
     """Return for a page of jobs: two replies a day, and for each job its entry, score, versions and
     records. Then the open ticks by job, and the counts of old records and the history of those jobs
     that need them."""
@@ -74,21 +78,23 @@ def _read_page(
         replies = iter(pipe.execute(raise_on_error=False))
         counts, scores = list(islice(replies, 2 * len(days))), next(replies)
         found = list(islice(replies, len(page)))
-        past: list[tuple[Any, Any]] = [((), ())] * len(page)
+        past: list[tuple[Any, ...]] = [((), ())] * len(page)
         if opened is None:
-            past = _pairs(islice(replies, 2 * len(page)))
-            rest = dict(zip(page, _pairs(islice(replies, 2 * len(page))), strict=True))
+            past = list(_groups(islice(replies, 2 * len(page)), 2))
+            each_rest = _groups(islice(replies, _REST * len(page)), _REST)
+            rest = dict(zip(page, each_rest, strict=True))
             batches, singly = replies
             opened = group_by_job({**_list_batched(batches), **singly})
         else:
             if next(replies):
                 # Most jobs were not edited, and each of their ticks ended ok.
                 _request_past(pipe, page)
-                past = _pairs(pipe.execute(raise_on_error=False))
+                past = list(_groups(pipe.execute(raise_on_error=False), 2))
             # Only a job with records has counts of older ones.
             recorded = [job_id for job_id, (_, records) in zip(page, past, strict=True) if records]
             _request_rest(pipe, recorded)
-            rest = dict(zip(recorded, _pairs(pipe.execute(raise_on_error=False)), strict=True))
+            each_rest = _groups(pipe.execute(raise_on_error=False), _REST)
+            rest = dict(zip(recorded, each_rest, strict=True))
     rows = [(entry, score, *each) for entry, score, each in zip(found, scores, past, strict=True)]
     return counts, rows, opened, rest
 
@@ -114,12 +120,12 @@ def _request_rest(pipe: Any, job_ids: Iterable[str]) -> None:
     """Request what only few jobs have or need: counts of old records, and the history."""
     for job_id in job_ids:
         pipe.hgetall(keys.FOLDED_PREFIX + job_id)
-        pipe.lrange(keys.HISTORY_PREFIX + job_id, 0, -1)
+        request_history(pipe, job_id)
 
 
-def _pairs(replies: Iterable[Any]) -> list[tuple[Any, Any]]:
-    each = iter(replies)
-    return list(zip(each, each, strict=True))
+def _groups(replies: Iterable[Any], size: int) -> Iterator[tuple[Any, ...]]:
+    """Yield the replies of one job after the other, `size` for each."""
+    return zip(*[iter(replies)] * size, strict=True)
 
 
 def _build_account(
@@ -136,7 +142,7 @@ def _build_account(
     return JobAccount(job_id, versions, ended, ok, ticks, score, old_ok, unknown_before=forgotten)
 
 
-def _add_rest(account: JobAccount, folded: Any, past: Any) -> JobAccount:
+def _add_rest(account: JobAccount, folded: Any, *past: Any) -> JobAccount:
     """Return the account with the counts of its oldest records and the evidence of its history."""
     counts, by_hand, unknown = _read_folded_counts(folded if isinstance(folded, dict) else {})
     return replace(
@@ -144,7 +150,7 @@ def _add_rest(account: JobAccount, folded: Any, past: Any) -> JobAccount:
         records=account.records + by_hand,
         folded=counts,
         unknown_before=max(account.unknown_before, unknown),
-        evidence=_read_evidence(account.job_id, past if isinstance(past, list) else []),
+        evidence=_read_evidence(read_history(past, account.job_id)),
     )
 
 
@@ -181,18 +187,24 @@ def _read_folded_counts(
     return counts, by_hand, unknown
 
 
-def _read_evidence(job_id: str, lines: Sequence[str]) -> Evidence:
-    """Return the evidence in a job's history, whose records come newest first."""
-    ok, ended, since = Counter[float](), set[float](), float("inf")
+def _read_evidence(lines: Sequence[str]) -> Evidence:
+    """Return the evidence in a job's history, whose lines come newest first.
+
+    Records and minutes are kept in lists of their own. So the history is complete from the time on
+    that both reach back to.
+    """
+    ok, ended = Counter[float](), set[float]()
+    oldest: dict[bool, float] = {}
     for line in lines:
-        record = orjson.loads(read_line(line, job_id))
-        run = RunId.parse(record["run_id"])
-        if "until" in record or run is None:
-            continue
-        ended.add(run.scheduled_for)
-        since = record["finished_at"]
-        ok[run.scheduled_for] += record["status"] == "ok"
-    return Evidence(ok, frozenset(ended), since)
+        summarised = is_minute(line)
+        for record in split_minute(line) if summarised else [orjson.loads(line)]:
+            run = RunId.parse(record["run_id"])
+            if "until" in record or run is None:
+                continue
+            ended.add(run.scheduled_for)
+            ok[run.scheduled_for] += record["status"] == "ok"
+            oldest[summarised] = record["finished_at"]
+    return Evidence(ok, frozenset(ended), max(oldest.values(), default=float("inf")))
 
 
 def read_job_ids(redis: Redis) -> list[str]:

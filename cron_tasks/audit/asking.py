@@ -1,13 +1,12 @@
 """Answer what happened to a job at a time that a person names."""
 
-import json
 from collections.abc import Callable
-from typing import cast
 
 from redis import Redis
 
 from cron_tasks.audit.account_reader import days_between, read_accounts, read_open_ticks
 from cron_tasks.audit.explain import Answer, explain_tick
+from cron_tasks.ledger.history import read_history, request_history, split_runs
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.store import keys
@@ -29,7 +28,8 @@ def explain_at(
     when = read_time(zone)
     (found,) = read_accounts(redis, [job_id], days_between(when, when), read_open_ticks(redis))
     to_skip = redis.zscore(keys.SKIPS, RunId(job_id, when)) is not None
-    lines = cast("list[str]", redis.lrange(keys.HISTORY_PREFIX + job_id, 0, -1))
-    history = map(json.loads, lines)
-    runs = {run["run_id"]: run for run in history if "run_id" in run}
+    with redis.pipeline(transaction=False) as pipe:
+        request_history(pipe, job_id)
+        history = read_history(pipe.execute(), job_id)
+    runs = {run["run_id"]: run for run in split_runs(history)}
     return when, explain_tick(found, runs, when, now, zone, to_skip)

@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from cron_tasks.beat.digest import tell_digest
 from cron_tasks.beat.heartbeat import Heartbeat
+from cron_tasks.beat.rates import RateMeter
 from cron_tasks.settings import Settings
 from cron_tasks.store.client import connect
 
@@ -69,7 +70,7 @@ class Beside:
 def start_threads(
     settings: Settings, is_leading: Callable[[], bool], clock: Callable[[], float]
 ) -> list[Beside]:
-    """Start the threads that the settings ask for: the heartbeat and the digest.
+    """Start the measuring of rates, and what the settings ask for: the heartbeat and the digest.
 
     `clock` returns seconds since the epoch.
     """
@@ -78,7 +79,10 @@ def start_threads(
         tell_digest(redis, settings, clock())
         return DIGEST_EVERY
 
-    turns: dict[str, Callable[[Redis], float]] = {}
+    meter = RateMeter()
+    turns: dict[str, Callable[[Redis], float]] = {
+        "rates": lambda redis: meter.measure(redis, clock())
+    }
     if settings.heartbeat_url is not None:
         turns["heartbeat"] = Heartbeat(settings).beat_once
     if settings.digest is not None:

@@ -49,7 +49,8 @@ class Page:
     infinity where there is none. `is_complete` says whether there are a registry and the sync's own
     entry, and `is_sync_coming` whether a sync is wanted or running. `skips` are the ticks among the
     rows that are to be skipped. The page has `size` entries, of which `last` is the last one. More
-    may follow if it `is_full`.
+    may follow if it `is_full`. `has_overdue` says whether the deadline of an open run has passed,
+    and `has_late` whether a run did not end within its limit.
     """
 
     rows: list[Row]
@@ -63,6 +64,8 @@ class Page:
     size: int = 0
     last: str = ""
     is_full: bool = False
+    has_overdue: bool = False
+    has_late: bool = False
 
 
 @dataclass(slots=True)
@@ -88,7 +91,7 @@ def read_page(redis: Redis, now: float, after: str = "", known: KnownJobs | None
     `known` jobs it is larger, and plain ticks come as departures.
     """
     most = PAGE if known is None else PLAIN_PAGE
-    flat, edits, next_due, next_deadline, is_complete, is_coming, to_skip = _due(
+    flat, edits, next_due, next_deadline, is_complete, is_coming, to_skip, overdue, late = _due(
         redis, now=now, page_size=most, last_entry=after
     )
     due = dict(zip(flat[::2], flat[1::2], strict=True))
@@ -98,11 +101,21 @@ def read_page(redis: Redis, now: float, after: str = "", known: KnownJobs | None
         if known is None
         else known.depart(redis, due, edits, now, skips)
     )
-    times = float(next_due), float(next_deadline)
-    size, last = len(due), flat[-2] if flat else ""
-    states = bool(is_complete), bool(is_coming)
-    is_full = size == most
-    return Page(rows, edits, *times, *states, skips, departures, size, last, is_full)
+    return Page(
+        rows=rows,
+        edits=edits,
+        next_due=float(next_due),
+        next_deadline=float(next_deadline),
+        is_complete=bool(is_complete),
+        is_sync_coming=bool(is_coming),
+        skips=skips,
+        departures=departures,
+        size=len(due),
+        last=flat[-2] if flat else "",
+        is_full=len(due) == most,
+        has_overdue=bool(overdue),
+        has_late=bool(late),
+    )
 
 
 def judge_page(

@@ -107,7 +107,8 @@ class KnownJobs:
         except (ValueError, KeyError, TypeError, AttributeError):
             return
         route = tuple(options.items())
-        template = make_default_template(document, self._chat_id)
+        # Workers know quick jobs already: such a job was due within the minute.
+        template = b"" if schedule.is_quick else make_default_template(document, self._chat_id)
         self._jobs[row.key] = KnownJob(
             row.job_id, schedule, options, route, row.edit, edits, template
         )

@@ -32,11 +32,14 @@ class Leadership:
         token = self._lock.local.token
         return token.decode() if isinstance(token, bytes) else token
 
-    def hold(self) -> bool:
-        """Extend the lock when it is time, or try to get it. Return whether we lead from now on."""
+    def hold(self, early: bool = False) -> bool:
+        """Extend the lock when it is time, or try to get it. Return whether we lead from now on.
+
+        Call it with `early` when nothing is due. Then no extension delays what is due next.
+        """
         now = time.monotonic()
         if self.token is not None:
-            if now - self._extended < self._ttl / 3:
+            if now - self._extended < self._ttl / (6 if early else 2):
                 return True
             try:
                 self._lock.extend(self._ttl, replace_ttl=True)

@@ -9,6 +9,7 @@ is still due as if nothing had been judged. Quartz acquires its triggers ahead l
 from collections import deque
 from collections.abc import Iterator
 from math import inf
+from typing import Any
 
 from cron_tasks.beat.due import Judged, Page
 
@@ -24,7 +25,11 @@ STALE = 1.0
 
 
 class Lookahead:
-    """The pages of one instant, judged while leading with `token`, and their last entry."""
+    """The pages of one instant, judged while leading with `token`.
+
+    `last` is their last entry, `is_complete` says whether no more follow, and `queues` are those of
+    the messages for them (None: the default one).
+    """
 
     def __init__(self, token: str | None = None) -> None:
         self.token = token
@@ -33,9 +38,10 @@ class Lookahead:
     def _begin(self, due: float) -> None:
         self._due = due
         self._judged: deque[Judged] = deque()
-        self._is_complete = False
         self._rows = 0
+        self.is_complete = False
         self.last = ""
+        self.queues = set[str | None]()
 
     def prepare(self, due: float, now: float) -> bool:
         """Turn to the instant `due`. Return whether to judge one more page of it, after `last`.
@@ -44,14 +50,16 @@ class Lookahead:
         """
         if due != self._due or due - now > BEGIN:
             self._begin(due)
-        return TOO_LATE < due - now <= BEGIN and not self._is_complete
+        return TOO_LATE < due - now <= BEGIN and not self.is_complete
 
     def add(self, page: Page, judged: Judged) -> None:
         """Keep a page that was judged."""
         self._judged.append(judged)
         self._rows += page.size
-        self._is_complete = not page.is_full or self._rows >= MOST
+        self.is_complete = not page.is_full or self._rows >= MOST
         self.last = page.last
+        sent: list[Any] = [*judged.departures, *judged.ticks.values()]
+        self.queues.update(each.options.get("queue") for each in sent)
 
     def take(self, now: float) -> Iterator[Judged]:
         """Yield what was judged, once their time has come."""

@@ -4,7 +4,7 @@ Plain ticks are batches of the ledger (ledger/batch.py), and their message is th
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -24,8 +24,11 @@ FEW = 10
 #: Most ticks in one message. A batch of quick ones takes some ten milliseconds, as does launching
 #: those that wait. One of others saves most of what Celery takes for each message.
 QUICK, SLOW = 500, 10
-#: Most plain ticks in a batch of the ledger. One message of Celery costs as much as 1,000 of them.
-BATCH = 2000
+#: Most plain ticks in a batch of the ledger, and as many as are not split. One message of Celery
+#: costs as much as 1,000 of them.
+BATCH, SMALL_BATCH = 2000, 500
+#: Seconds for which it counts whether a queue was full, since a look costs a round trip.
+LOOK_EVERY = 1.0
 #: Seconds in which a worker that is busy, or whose clock is off, still obeys.
 REVOKE_WITHIN = 60.0
 
@@ -81,15 +84,24 @@ class Publisher:
             self._noted.add(queue)
 
     def split(self, departure: Departure) -> Iterator[Departure]:
-        """Split plain ticks into parts, one for each batch, so that every slot is busy."""
+        """Split plain ticks into parts, one for each batch. Of many, every slot gets some."""
+        if departure.size <= SMALL_BATCH:
+            return departure.split(SMALL_BATCH)
         share = -(-departure.size // self.count_slots())
-        return departure.split(min(share, BATCH))
+        return departure.split(min(max(share, SMALL_BATCH), BATCH))
 
     def send_batch(self, batch_id: str, options: Mapping[str, Any]) -> None:
         """Send a hint for a batch of the ledger, unless its queue is full."""
         self._note(queue := options.get("queue"))
         if not self._is_full(queue):
-            self._send(keys.BATCH_TASK, [batch_id], {**options, "task_id": batch_id})
+            # With the event for Flower in one round trip.
+            with self.producer.batch():  # type: ignore[attr-defined]
+                self._send(keys.BATCH_TASK, [batch_id], {**options, "task_id": batch_id})
+
+    def look_at(self, queues: Collection[str | None]) -> None:
+        """Look now whether queues are full to which ticks will be sent within a moment."""
+        for queue in queues:
+            self._is_full(queue, LOOK_EVERY / 2)
 
     def revoke(self, task_ids: Sequence[str]) -> None:
         """Have the workers of every app on the broker end these tasks, or not begin them."""
@@ -104,10 +116,10 @@ class Publisher:
         """Return how many of our messages wait in a Celery queue (None: the default one)."""
         return count_messages(self.producer, queue or self.app.conf.task_default_queue)
 
-    def _is_full(self, queue: str | None) -> bool:
-        """Return whether a queue is full, as of the last second: a look costs a round trip."""
+    def _is_full(self, queue: str | None, within: float = LOOK_EVERY) -> bool:
+        """Return whether a queue was full `within` the last seconds. None is the default queue."""
         looked_up, full = self._full.get(queue, (0.0, False))
-        if time.monotonic() - looked_up > 1:
+        if time.monotonic() - looked_up > within:
             was, full = full, self.count_waiting(queue) > QUEUE_FULL
             self._full[queue] = time.monotonic(), full
             if full and not was:

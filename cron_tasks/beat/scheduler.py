@@ -132,8 +132,9 @@ class Scheduler(EntryScheduler):
         self._compare()
         if self._files and self._files.has_changed():
             self._poke()
-        is_more_late = tell_late_runs(self._alarms, now, settings)
-        if not self._sweep(now) and not is_more_late and not self._judge_ahead(page.next_due):
+        is_more_late = page.has_late and tell_late_runs(self._alarms, now, settings)
+        is_more_overdue = self._sweep(now, page.has_overdue)
+        if not is_more_late and not is_more_overdue and not self._judge_ahead(page.next_due):
             self._wait(min(page.next_due, page.next_deadline))
         return 0.0
 
@@ -162,8 +163,8 @@ class Scheduler(EntryScheduler):
             # A key of another type must not hold up beat.
             pipe.execute(raise_on_error=False)
 
-    def _sweep(self, now: float) -> bool:
-        """Look after overdue runs. Return whether there may be more.
+    def _sweep(self, now: float, has_overdue: bool) -> bool:
+        """Look after overdue runs, if there are any. Return whether there may be more.
 
         A clock that was stepped makes leases look expired. Their holders first get the time to
         renew them.
@@ -173,7 +174,7 @@ class Scheduler(EntryScheduler):
             log.warning("clock.stepped", seconds=round(offset - self._clock_offset, 1))
             self._sweep_after = time.monotonic() + LEASE
         self._clock_offset = offset
-        if time.monotonic() < self._sweep_after:
+        if not has_overdue or time.monotonic() < self._sweep_after:
             return False
         publisher = self._publisher
         ways = publisher.count_waiting, publisher.send_ticks, publisher.revoke
@@ -224,23 +225,26 @@ class Scheduler(EntryScheduler):
                     self._publisher.send_batch(batch_id, part.options)
                 self._keep_lead()
 
-    def _keep_lead(self) -> None:
-        if not self._hold_lead():
+    def _keep_lead(self, early: bool = False) -> None:
+        if not self._hold_lead(early):
             raise LockLost
 
-    def _hold_lead(self) -> bool:
-        """Return whether this beat leads, and show that its loop goes on."""
-        is_leading = self.leadership.hold()
-        self._signs.give(is_leading)
+    def _hold_lead(self, early: bool = False) -> bool:
+        """Return whether this beat leads, and show that its loop goes on.
+
+        With `early` it also does what would otherwise be necessary when the next tick is due.
+        """
+        is_leading = self.leadership.hold(early)
+        self._signs.give(is_leading, early or not is_leading)
         return is_leading
 
     def _judge_ahead(self, due: float) -> bool:
-        """Judge a page of what is due next, if there is time for it. Return whether there was."""
+        """Judge a page of what is due next, if there is time for it. Return whether more follow."""
         if not self._lookahead.prepare(due, self.clock()):
             return False
         page = read_page(self.redis, due, self._lookahead.last, self._known)
         self._lookahead.add(page, judge_page(page, due, settings, self._keep_lead))
-        return True
+        return not self._lookahead.is_complete
 
     def _fire_foreign(self, row: Row, now: float) -> None:
         try:
@@ -281,6 +285,10 @@ class Scheduler(EntryScheduler):
         if (pause := until - self.clock()) > COARSE:
             if self._pokes.wait(pause - COARSE):
                 return
+            # Now, so that no round trip for them delays the next tick.
+            self._keep_lead(early=True)
+            if until == upcoming:
+                self._publisher.look_at(self._lookahead.queues)
         else:
             # Where ticks are always this close together, beat would never wait for a poke.
             self._pokes.check()

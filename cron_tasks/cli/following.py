@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at Redis.
 LOOK_EVERY = 0.5
-#: Fields of a run in a JSON list (docs/contract.md, section 5), and the end of a missed range.
+#: Fields of a run in a JSON list (docs/contract.md, section 5), the end of a missed range, and the
+#: figures of the runs of a minute.
 FIELDS = (
     *("run_id", "job_id", "scheduled_for", "status", "reason", "attempt", "started_at"),
-    *("finished_at", "duration", "worker", "error", "until"),
+    *("finished_at", "duration", "worker", "error", "until", "summary"),
 )
 #: Seconds after which a run that no worker has taken is explained.
 TAKEN_WITHIN = 5.0

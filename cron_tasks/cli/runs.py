@@ -24,7 +24,7 @@ from cron_tasks.cli.run_text import format_end, print_runs, read_jobs_of
 from cron_tasks.errors import CronTasksError, RunUnfit, UnknownJob
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import commands, queries
-from cron_tasks.runs.wording import whole_second
+from cron_tasks.runs.wording import describe_summary, whole_second
 from cron_tasks.schedules.human import format_local, format_runtime
 from cron_tasks.settings import load
 from cron_tasks.text.display import printable
@@ -36,6 +36,11 @@ EVER = datetime.min.replace(tzinfo=UTC)
 _TIMES = (
     *("scheduled_for", "since", "until", "started_at", "finished_at"),
     *("deadline", "retry_at"),
+)
+
+#: What is said of a run that ended ok, and of which a summary is kept, at most.
+_SUMMARISED = (
+    "The job fires more than once a minute, so its ok runs are kept as one summary a minute."
 )
 
 COMMANDS: Commands = {
@@ -163,13 +168,13 @@ def show(run_id: str) -> None:
         found = queries.describe_run(redis, asked_for)
         try:
             job = Registry(redis).get_job(asked_for.job_id)
-            name, zone = job.name, job.timezone
+            name, zone, is_quick = job.name, job.timezone, job.schedule.is_quick
         except CronTasksError:
             if found is None:
                 raise
-            name, zone = None, "UTC"
+            name, zone, is_quick = None, "UTC", False
     if found is None:
-        raise RunUnfit(commands.not_found(asked_for))
+        raise RunUnfit(commands.not_found(asked_for) + (f". {_SUMMARISED}" if is_quick else ""))
     trace_id = trace_id_of(queries.name_traced(asked_for, found))
     facts = {
         **{"run_id": asked_for, "job_id": asked_for.job_id, "job_name": name, **found},
@@ -179,7 +184,7 @@ def show(run_id: str) -> None:
 
 
 def _print_details(run: queries.Shape, zone: str) -> None:
-    facts = {name: run[name] for name in run if name not in ("attempts", "output")}
+    facts = {name: run[name] for name in run if name not in ("attempts", "output", "minute")}
     times = {
         name: format_local(datetime.fromisoformat(facts[name]), zone)
         for name in _TIMES
@@ -187,6 +192,8 @@ def _print_details(run: queries.Shape, zone: str) -> None:
     }
     lasted = format_runtime(run["duration"]) or None
     console.print_facts(facts | times | {"attempt": run["attempt"] or None, "duration": lasted})
+    if minute := run.get("minute"):
+        click.echo(f"\n{_SUMMARISED} That of this run: {describe_summary(minute)}.")
     if attempts := run["attempts"]:
         click.echo()
         heading = ("attempt", "started", "ended", "took", "worker", "error")

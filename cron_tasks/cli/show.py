@@ -11,11 +11,13 @@ from redis import Redis
 
 from cron_tasks.cli import console
 from cron_tasks.cli.run_text import print_runs
-from cron_tasks.http.pings import origin_of
+from cron_tasks.jobs.confidential import mask_job
 from cron_tasks.jobs.job import Job
+from cron_tasks.ledger.history import split_runs
 from cron_tasks.registry.registry import RegisteredJob, Registry
 from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.runs import queries
+from cron_tasks.runs.outgrown import find_outgrown
 from cron_tasks.schedules.human import format_local
 from cron_tasks.text.display import printable
 
@@ -40,10 +42,11 @@ def show(job_id: str) -> None:
             queries.describe_run(redis, run["run_id"]) or run
             for run in queries.list_open(redis, RUNS, job_id)
         ]
-        ended = [
-            queries.read_record(record) for record in console.open_ledger(redis).history(job_id)
-        ]
+        history = console.open_ledger(redis).history(job_id)
     job = found.job
+    ended = list(map(queries.read_record, history))
+    outgrown = find_outgrown(split_runs(history), job.schedule, time.time())
+    facts["warnings"] = [*facts["warnings"], *([outgrown.sentence] if outgrown else [])]
     now, zone = datetime.now(UTC), job.timezone
     ticks = []
     if found.due is not None:
@@ -80,9 +83,7 @@ def _describe_job(found: RegisteredJob) -> dict[str, Any]:
     spec = fields.pop("schedule")
     fields = {name: fields[name] for name in fields if name not in (*facts, "written")}
     fields |= {name: spec[key] for key, name in _WINDOW.items() if key in spec}
-    if job.heartbeat_url:  # Its path is a secret.
-        fields["heartbeat_url"] = f"{origin_of(job.heartbeat_url)}/***"
-    return facts | {"fields": fields, "warnings": job.warnings}
+    return facts | {"fields": mask_job(fields), "warnings": job.warnings}
 
 
 def _read_obstacles(redis: Redis, found: RegisteredJob) -> dict[str, Any]:

@@ -93,8 +93,8 @@ def _print(report: Report, dry_run: bool, feed: str) -> None:
         return
     for line in _changed_lines(report.changes):
         click.echo(line)
-    if report.warning:
-        click.secho(f"Warning: {report.warning}", fg="yellow", err=True)
+    for warning in report.warnings:
+        click.secho(f"Warning: {warning}", fg="yellow", err=True)
     is_plan = dry_run or report.state == "refused"
     click.echo(_plan_summary(report.changes) if is_plan else _summary(report.changes))
     if feed:

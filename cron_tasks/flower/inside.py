@@ -5,7 +5,7 @@ What it relies on, and `tests/test_flower.py` checks the version for:
 - `flower.urls.handlers` and `settings`, from which Flower makes its tornado application after it
   has imported the app. Only a `tornado.web.url` keeps its arguments under a `url_prefix`.
 - `BaseHandler`, which checks the login. Its check of cross-site requests is off without a login,
-  and its `get_argument` escapes HTML, so both are replaced.
+  and its `get_argument` escapes HTML, so both are replaced. `set_default_headers` of all its pages.
 - `navbar.html`, in which our links come before the end of the first list.
 - `options.format_task`, which changes how Flower shows a task.
 """
@@ -56,6 +56,18 @@ def extend_flower(
         given.format_task = _chain(given.format_task, format_task)
 
     import_modules.connect(before_start, weak=False)
+    _forbid_frames()
+
+
+def _forbid_frames() -> None:
+    """Have no site show a page of Flower in a frame, where a person would click on it unawares."""
+    set_flowers_headers = BaseHandler.set_default_headers
+
+    def set_default_headers(self: Any) -> None:
+        set_flowers_headers(self)
+        self.set_header("X-Frame-Options", "DENY")
+
+    BaseHandler.set_default_headers = set_default_headers
 
 
 def _chain(first: FormatTask | None, second: FormatTask) -> FormatTask:

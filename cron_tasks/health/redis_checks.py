@@ -76,7 +76,8 @@ def check_rights(system: System) -> Result:
 
     Redis names a command that it denies, but not a key. So each kind of key has a call of its own.
     """
-    unused = ("cron_tasks:probe", "redbeat:probe", "_kombu.probe", "unacked_probe")
+    unused = ["cron_tasks:probe", "redbeat:probe", "_kombu.probe", "unacked_probe"]
+    unused.append(f"probe.celery{keys.CELERY_CONTROL}")
     queues = (system.settings.notify_queue, system.settings.default_queue)
     calls: list[tuple[Any, ...]] = [("PERSIST", key) for key in unused]
     calls += [("EXISTS", key) for key in (*queues, queues[0] + keys.BOT_DEAD)]

@@ -46,7 +46,7 @@ def check_rest_service(system: System) -> Result:
     )
     registry = Registry(system.redis)
     jobs = registry.count() if system.is_reachable else 0
-    known = load_validators(system.redis, settings) if jobs > MANY else None
+    known = load_validators(system.redis, settings)[0] if jobs > MANY else None
     current = registry.read_fingerprints() if jobs and not known else {}
     with Source(hurried).open_list(known) as listing:
         if listing.not_modified:

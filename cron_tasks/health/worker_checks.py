@@ -13,7 +13,7 @@ from cron_tasks.vitals.signs import read_signs
 def check_workers(system: System) -> Result:
     ours = [worker for worker in system.workers if worker.is_ours]
     if not ours:
-        return Result(False, "No worker of cron_tasks answers" + _describe_last_worker(system))
+        return _explain_absence(system)
     consumed = system.queues_of_our_workers
     default, count = system.settings.default_queue, len(ours)
     running = f"{number_of(count, 'worker')} {'is' if count == 1 else 'are'} running"
@@ -23,15 +23,17 @@ def check_workers(system: System) -> Result:
     return Result(True, f"{running}; queues: {queues}")
 
 
-def _describe_last_worker(system: System) -> str:
-    """Return the worker whose sign of life is the latest, as the rest of a sentence."""
+def _explain_absence(system: System) -> Result:
+    """Say that no worker answers, and which one gave a sign of life last."""
+    detail, start = "No worker of cron_tasks answers", "`celery -A cron_tasks worker`"
     workers = [sign for sign in read_signs(system.redis) if sign.part == "worker"]
     if not workers:
-        return ""
+        return Result(False, detail, f"Start one with {start}")
     last = max(workers, key=lambda sign: sign.at)
-    silent = format_duration(system.now - last.at)
-    return (
-        f". The last one on {printable(last.host, 100)} (process {last.pid}) is silent for {silent}"
+    where, silent = printable(last.host, 100), format_duration(system.now - last.at)
+    detail += f". The last one, on {where} (process {last.pid}), has been silent for {silent}"
+    return Result(
+        False, detail, f"If that process hangs, `kill -9` ends it. Start one with {start}"
     )
 
 

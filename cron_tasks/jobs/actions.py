@@ -1,6 +1,6 @@
 """The actions that a job may name, and their fields (docs/contract.md, section 3). Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache, reduce
 from inspect import iscoroutinefunction
 from operator import or_
@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from cron_tasks.http.hosts import host_of_url, is_host_header
 from cron_tasks.jobs import plugins
+from cron_tasks.jobs.confidential import mask_path, mask_written_url
 from cron_tasks.jobs.fields import JobPart, integer_field, limit_items, text_field, word_field
 from cron_tasks.jobs.placeholders import (
     RequestTemplate,
@@ -35,8 +36,11 @@ _OWN_HEADERS = frozenset(
 )
 
 
-def check_url(url: str) -> str:
-    """Return `url` if it is an http or https URL with a host. Raises ValueError."""
+def check_url(url: str, mask: Callable[[str], str] = mask_written_url) -> str:
+    """Return `url` if it is an http or https URL with a host.
+
+    Raises ValueError, which shows the URL as `mask` returns it.
+    """
     try:
         parts = urlsplit(url)
         host = host_of_url(parts)
@@ -44,10 +48,17 @@ def check_url(url: str) -> str:
     except ValueError:
         usable = False
     if not usable:
-        raise ValueError(f"expected an http or https URL with a host, got {short_repr(url)}")
+        raise ValueError(f"expected an http or https URL with a host, got {short_repr(mask(url))}")
     if "$" in host:
-        raise ValueError(f"a placeholder cannot stand in the host of a URL, got {short_repr(url)}")
+        raise ValueError(
+            f"a placeholder cannot stand in the host of a URL, got {short_repr(mask(url))}"
+        )
     return url
+
+
+def check_heartbeat_url(url: str) -> str:
+    """Do the same for a URL whose path is a secret."""
+    return check_url(url, mask_path)
 
 
 def _check_request_text(text: str) -> str:

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from cron_tasks.errors import CronTasksError, ScheduleError
-from cron_tasks.jobs.actions import MODELS, Action, NotifyAction, check_url
+from cron_tasks.jobs.actions import MODELS, Action, NotifyAction, check_heartbeat_url
 from cron_tasks.jobs.fields import (
     JobPart,
     Text100,
@@ -88,9 +88,9 @@ class Job(BaseModel):
         Catchup, Field(description='an object such as {"policy": "one", "window": 3600}')
     ] = Catchup()
     expect_within: Annotated[float | None, seconds_field(WEEK, above=0)] = None
-    heartbeat_url: Annotated[str | None, word_field(2000, "a URL"), AfterValidator(check_url)] = (
-        None
-    )
+    heartbeat_url: Annotated[
+        str | None, word_field(2000, "a URL"), AfterValidator(check_heartbeat_url)
+    ] = None
     queue: Annotated[
         str | None, word_field(200, "a queue name"), AfterValidator(check_worker_queue)
     ] = None

@@ -12,6 +12,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from cron_tasks.jobs.confidential import mask_value
 from cron_tasks.text.display import printable, short_repr
 from cron_tasks.text.suggestions import find_nearest, suggest_nearest
 
@@ -49,6 +50,7 @@ def explain_errors(error: ValidationError, expected: Mapping[str, str]) -> dict[
     """Return one message for each path with a fault.
 
     pydantic reports a value of a union once for each member of the union. The first report counts.
+    No message shows what may be a secret.
     """
     messages: dict[str, str] = {}
     for detail in error.errors(include_url=False):
@@ -58,7 +60,8 @@ def explain_errors(error: ValidationError, expected: Mapping[str, str]) -> dict[
             kind = "missing" if got is None else "literal_error"
         wanted, place = _find_field(loc, expected)
         context = {"message": detail["msg"], **detail.get("ctx", {})}
-        messages.setdefault(place, _format_message(kind, wanted, got, context))
+        shown = mask_value(place, got)
+        messages.setdefault(place, _format_message(kind, wanted, shown, context))
     return messages
 
 

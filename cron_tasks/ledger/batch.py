@@ -109,9 +109,20 @@ def read_line(line: str, job_id: str = "") -> str:
     if not line.startswith('["'):
         return line
     short, _, own_job = line.partition("\n")
+    return orjson.dumps(_expand(short, own_job or job_id)).decode()
+
+
+def write_rest(line: bytes) -> bytes:
+    """Return the whole record of a short one, without the run id that it begins with."""
+    record = _expand(line.decode(), "")
+    del record["run_id"]
+    return b"," + orjson.dumps(record)[1:]
+
+
+def _expand(short: str, job_id: str) -> dict[str, Any]:
     moment, started_at, finished_at, worker = _read_short(short)
-    record = {
-        "run_id": f"{own_job or job_id}@{moment}",
+    return {
+        "run_id": f"{job_id}@{moment}",
         "scheduled_for": moment,
         "status": "ok",
         "reason": None,
@@ -121,7 +132,6 @@ def read_line(line: str, job_id: str = "") -> str:
         "worker": worker,
         "error": None,
     }
-    return orjson.dumps(record).decode()
 
 
 @lru_cache(maxsize=1024)

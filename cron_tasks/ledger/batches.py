@@ -1,6 +1,6 @@
 """The steps of the ledger that concern batches (batch.py)."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 import orjson
@@ -8,16 +8,16 @@ from redis import Redis
 
 from cron_tasks.errors import WriteRefused
 from cron_tasks.ledger import steps
-from cron_tasks.ledger.batch import STATE, Batch, Departure
+from cron_tasks.ledger.batch import STATE, Batch, Departure, write_rest
 from cron_tasks.ledger.counting import count_end, count_told
 from cron_tasks.ledger.day_count import count_one
+from cron_tasks.ledger.minutes import make_brief
+from cron_tasks.ledger.recording import find_recorder
 from cron_tasks.ledger.run_id import RunId
-from cron_tasks.ledger.spans import span_of_fire, spans_of_batched
 from cron_tasks.ledger.state import State
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
-from cron_tasks.tracing.tracer import find_tracer
 
 #: Seconds after which beat looks after a pending run, or a batch, that no worker has taken.
 PATIENCE = 5.0
@@ -45,7 +45,7 @@ class Batches:
             "notify_max": settings.notify_max,
         }
         self._reporting = bool(settings.rest_report_path)
-        self._tracer = find_tracer(settings)
+        self._recorder = find_recorder(settings)
 
     def advance_batch(
         self,
@@ -79,19 +79,11 @@ class Batches:
             )
         except WriteRefused:
             raise LockLost from None
-        if self._tracer is not None:
+        if self._recorder is not None:
             members = {job_id for ids in due.moves.values() for job_id in ids}.difference(left)
             when = float(due.score)
-            self._record_fires((RunId(job_id, when) for job_id in members), now)
+            self._recorder.record_fires((RunId(job_id, when) for job_id in members), now)
         return left
-
-    def _record_fires(self, run_ids: Iterable[RunId], now: float) -> None:
-        """Record the spans of fire times whose runs were opened."""
-        assert self._tracer
-        for run_id in run_ids:
-            root = self._tracer.root_of(run_id)
-            if root.is_sampled:
-                self._tracer.record(span_of_fire(root, run_id, now))
 
     def read_batch(self, batch_id: str) -> tuple[Batch, int, str] | None:
         """Return an open batch, the registry's edit by now, and the notifications prepared for it.
@@ -114,6 +106,7 @@ class Batches:
         now: float,
         line: bytes,
         told: Mapping[str, Sequence[tuple[str, bytes]]],
+        quick: Collection[str] = (),
     ) -> list[RunId] | None:
         """End all runs of a batch as ok, and write history, account and notifications.
 
@@ -121,11 +114,13 @@ class Batches:
 
         `line` is the record of each (batch.py). `told` has, by queue, each job with its message, as
         the job was when the batch was judged or later. For runs without a message the queue is "".
+        The jobs in `quick` have more than one fire time in a minute (minutes.py).
         Returns the runs that are pending by themselves from now on, since their job was edited,
         paused or removed, or failed before. Returns None, and changes nothing, if the batch is not
         open any more, or has lost members.
         """
         lag, took = int((started - batch.fire_time) * 1000), int((now - started) * 1000)
+        brief = make_brief(batch.fire_time, started, now, write_rest(line))
         left = steps.conclude(
             self.redis,
             batch=batch.id,
@@ -134,30 +129,22 @@ class Batches:
             day=int(batch.fire_time // DAY),
             tally=count_one(batch.fire_time),
             line=line,
+            number=brief.minute,
+            brief=brief.run,
+            opening=brief.opening,
             counts=count_end("ok", None, "notify", lag, took, attempted=True),
             told_counts=count_told(int((now - batch.fire_time) * 1000)),
             reporting=self._reporting,
-            queues=told.items(),
+            queues=_split_quick(told, quick) if quick else _mark_plain(told),
             **self._kept,
             **self._queues,
         )
         if isinstance(left, int):
             return None
-        if self._tracer is not None:
+        if self._recorder is not None:
             ended = set(batch.run_ids).difference(left)
-            self._record_batch(ended, started, now, orjson.loads(line)[3])
+            self._recorder.record_batch(ended, started, now, orjson.loads(line)[3])
         return [RunId.stored(each) for each in left]
-
-    def _record_batch(
-        self, ended: Iterable[RunId], started: float, now: float, worker: str
-    ) -> None:
-        """Record the spans of runs that ended ok in a batch."""
-        assert self._tracer
-        for run_id in ended:
-            root = self._tracer.root_of(run_id)
-            if root.is_sampled:
-                for span in spans_of_batched(root, run_id, started, now, worker):
-                    self._tracer.record(span)
 
     def overdue_batches(self, now: float) -> list[Batch]:
         """Return the open batches whose deadline has passed."""
@@ -176,6 +163,21 @@ class Batches:
             parts = (run_id.rpartition("@") for run_id in run_ids)
             runs = [(moment, job_id) for job_id, _, moment in parts]
             steps.take_out(self.redis, now=0, runs=runs)
+
+
+def _mark_plain(told: Mapping[str, Sequence[Any]]) -> list[tuple[str, str, Sequence[Any]]]:
+    return [(queue, "", rows) for queue, rows in told.items()]
+
+
+def _split_quick(
+    told: Mapping[str, Sequence[tuple[str, bytes]]], quick: Collection[str]
+) -> list[tuple[str, str, Sequence[tuple[str, bytes]]]]:
+    """Return the rows of `conclude`: those of quick jobs apart from the others."""
+    rows = []
+    for queue, each in told.items():
+        rows.append((queue, "", [row for row in each if row[0] not in quick]))
+        rows.append((queue, "1", [row for row in each if row[0] in quick]))
+    return [row for row in rows if row[2]]
 
 
 def read_batched(redis: Redis, job_id: str | None = None) -> dict[RunId, State]:

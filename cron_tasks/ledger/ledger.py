@@ -14,22 +14,20 @@ sorted set `cron_tasks:deadlines`. Its score is the time at which beat looks aft
 message of a pending run may be lost, when the lease of a running one ends, when a retry is due.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import cast
+from collections.abc import Collection, Mapping, Sequence
 
 import orjson
 from redis import Redis
 
 from cron_tasks.errors import WriteRefused
 from cron_tasks.ledger import steps as steps
-from cron_tasks.ledger.batch import read_line
 from cron_tasks.ledger.batches import PATIENCE as PATIENCE
 from cron_tasks.ledger.batches import Batches, read_batched
 from cron_tasks.ledger.batches import LockLost as LockLost
+from cron_tasks.ledger.history import read_history, request_history, split_runs
 from cron_tasks.ledger.records import Advance, Claim, Outcome, Overdue
 from cron_tasks.ledger.rows import entry_row, outcome_rows
 from cron_tasks.ledger.run_id import RunId
-from cron_tasks.ledger.spans import span_of_missed, spans_of_end
 from cron_tasks.ledger.state import Flag, Kind, State
 from cron_tasks.store import keys
 from cron_tasks.store.paging import pages
@@ -67,10 +65,10 @@ class Ledger(Batches):
         except WriteRefused:
             raise LockLost from None
         opened = [each for entry in page for each in entry.run_ids if each not in refused]
-        if self._tracer is not None:
-            self._record_fires(opened, now)
-            self._record_ends([each for entry in page for each in entry.skipped])
-            self._record_missed([entry.missed for entry in page if entry.missed])
+        if self._recorder is not None:
+            self._recorder.record_fires(opened, now)
+            self._recorder.record_ends([each for entry in page for each in entry.skipped])
+            self._recorder.record_missed([entry.missed for entry in page if entry.missed])
         return opened
 
     def open(
@@ -181,32 +179,14 @@ class Ledger(Batches):
         ]
         left = {*refused, *(each.run_id for each, _ in cut_short)}
         ended = [each for each in outcomes if each.run_id not in left]
-        if self._tracer is not None:
-            self._record_ends(ended)
+        if self._recorder is not None:
+            self._recorder.record_ends(ended)
         closed = [each.run_id for each in ended]
         closed += self.finish(now, [end for _, end in cut_short])
         for outcome, end in cut_short:
             # Only now: if Redis did not answer, the caller gives the same outcome once more.
             outcome.status = end.status
         return closed
-
-    def _record_ends(self, outcomes: Iterable[Outcome]) -> None:
-        """Record the spans that outcomes end."""
-        assert self._tracer
-        for outcome in outcomes:
-            root = self._tracer.root_of(outcome.run_id)
-            if root.is_sampled:
-                for span in spans_of_end(root, outcome):
-                    self._tracer.record(span)
-
-    def _record_missed(self, records: Iterable[str | bytes]) -> None:
-        """Record the spans of missed fire times. Of a stretch, the first one has a span."""
-        assert self._tracer
-        for record in records:
-            end = orjson.loads(record)
-            root = self._tracer.root_of(end["run_id"])
-            if root.is_sampled:
-                self._tracer.record(span_of_missed(root, end))
 
     def stop(self, run_ids: Sequence[str], why: str) -> list[str]:
         """Ask open runs to end as skipped, for the cancel reason `why`.
@@ -265,8 +245,8 @@ class Ledger(Batches):
             self.redis, now=now, stretches=rows, **self._kept, **self._queues
         )
         # A second call lists again what the first one did not.
-        if self._tracer is not None and listed == len(rows):
-            self._record_missed([record for _, _, _, record, *_ in rows])
+        if self._recorder is not None and listed == len(rows):
+            self._recorder.record_missed([record for _, _, _, record, *_ in rows])
         return listed
 
     def look_after(self, job_ids: Collection[str], now: float) -> None:
@@ -295,20 +275,33 @@ class Ledger(Batches):
         return [(run, State.parse(state)) for run, state in runs if run.job_id in job_ids]
 
     def history(self, job_id: str) -> list[str]:
-        """Return the records of a job's past runs, newest first."""
-        rows = cast("list[str]", self.redis.lrange(keys.HISTORY_PREFIX + job_id, 0, -1))
-        return [read_line(row, job_id) for row in rows]
+        """Return the records of a job's past runs, and its minutes (minutes.py), newest first."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            request_history(pipe, job_id)
+            return read_history(pipe.execute(), job_id)
 
     def newest(self, job_ids: Sequence[str]) -> list[str | None]:
-        """Return the newest record of each of these jobs, or None, in one round trip."""
+        """Return the record of the newest run of each of these jobs, or None, in one round trip."""
         with self.redis.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
                 pipe.lindex(keys.HISTORY_PREFIX + job_id, 0)
-            rows = pipe.execute(raise_on_error=False)
+            if job_ids:
+                pipe.hmget(keys.MINUTE, job_ids)
+            *rows, minutes = pipe.execute(raise_on_error=False) or [[]]
+        if isinstance(minutes, Exception):
+            minutes = [None] * len(rows)
         return [
-            read_line(row, job_id) if isinstance(row, str) else None
-            for job_id, row in zip(job_ids, rows, strict=True)
+            _read_newest(row, minute, job_id)
+            for job_id, row, minute in zip(job_ids, rows, minutes, strict=True)
         ]
+
+
+def _read_newest(row: object, minute: str | None, job_id: str) -> str | None:
+    """Return the newer of the newest record of a job and the last run of its minute."""
+    lines = read_history(([row] if isinstance(row, str) else [], [], minute), job_id)
+    if minute is None:
+        return lines[0] if lines else None
+    return orjson.dumps(next(split_runs(lines))).decode()
 
 
 def _end_unretried(outcome: Outcome, why: str) -> Outcome:

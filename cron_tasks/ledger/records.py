@@ -7,6 +7,7 @@ from typing import Any, Literal
 import orjson
 
 from cron_tasks.ledger.day_count import count_one
+from cron_tasks.ledger.minutes import Brief
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Flag, State
 from cron_tasks.schedules.durations import DAY
@@ -200,7 +201,8 @@ class Outcome:
     status is "retry", the next attempt is due at `retry_at` and the record is the failed attempts
     so far, as JSON. Then `otherwise` returns how the run ends if the retry is not wanted, for a
     cancel reason. `counts` is what the end adds to the counters, if more is known than the status.
-    `pings` are for the job's `heartbeat_url`.
+    `pings` are for the job's `heartbeat_url`. An ordinary run of a quick job has a `brief`, which
+    goes into the history in place of the record.
     """
 
     run_id: RunId
@@ -213,6 +215,7 @@ class Outcome:
     otherwise: Callable[[str], "Outcome"] | None = None
     counts: str = ""
     pings: Sequence[bytes] = ()
+    brief: Brief | None = None
 
     @property
     def tag(self) -> tuple[float | str, int | str, int | bytes | str]:

@@ -52,8 +52,9 @@ def outcome_rows(outcomes: Iterable[Outcome]) -> tuple[list[tuple[Any, ...]], st
 def _outcome_row(outcome: Outcome, line: int) -> tuple[Any, ...]:
     suppressed = outcome.messages is SUPPRESSED
     messages = [] if suppressed else [(m.queue, m.payload, m.condition) for m in outcome.messages]
+    record = outcome.brief.write() if outcome.brief else outcome.record
     return (
-        *(outcome.run_id, outcome.job_id, outcome.state, outcome.record, outcome.status),
+        *(outcome.run_id, outcome.job_id, outcome.state, record, outcome.status),
         *outcome.tag,
         "1" if suppressed else "",
         line,

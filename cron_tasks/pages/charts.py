@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from math import sqrt
 from typing import Any
 
+from cron_tasks.runs.wording import describe_minute
 from cron_tasks.schedules.durations import HOUR, MINUTE
 from cron_tasks.schedules.human import format_runtime
 
@@ -68,6 +69,8 @@ def strip_of_buckets(ends: Sequence[tuple[float, str]], since: float, now: float
 def title_of(run: Mapping[str, Any]) -> str:
     """Return a run in a line: `2026-11-23 09:00:00: failed after 2.5 s: HTTP 500`."""
     when = str(run["scheduled_for"])[:19].replace("T", " ")
+    if "summary" in run:
+        return f"{when[:10]} {describe_minute(run, 'UTC')}"
     lasting = f" after {format_runtime(run['duration'])}" if run.get("duration") else ""
     why = run.get("error") or run.get("reason")
     return f"{when}: {run['status']}{lasting}" + (f": {why}" if why else "")

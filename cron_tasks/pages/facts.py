@@ -1,11 +1,9 @@
 """What the health page shows, read from Redis with a fixed number of round trips."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from itertools import islice
-from statistics import median
-from typing import Any, cast
+from typing import Any
 
 import orjson
 from redis import Redis
@@ -13,16 +11,18 @@ from redis import Redis
 from cron_tasks.broker.presence import list_workers
 from cron_tasks.health.checks import run_check
 from cron_tasks.health.system import Finding, System
+from cron_tasks.ledger.batch import read_line
+from cron_tasks.ledger.history import REPLIES, read_history, request_history, split_runs
+from cron_tasks.ledger.minutes import OUTGROWN
 from cron_tasks.pages.causes import Cause, Failure, group_failures
-from cron_tasks.pages.charts import clock
 from cron_tasks.pages.index import Snapshot
 from cron_tasks.pages.keepers import Surveyed
 from cron_tasks.pages.sentence import LATE, Headline, Situation, say
 from cron_tasks.pages.survey import Audit, Unrun
 from cron_tasks.registry.registry import RegisteredJob, Registry
+from cron_tasks.runs.outgrown import find_outgrown
 from cron_tasks.runs.trail import HandAction, read_actions
 from cron_tasks.schedules.durations import DAY
-from cron_tasks.schedules.human import format_runtime
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.store.paging import PAGE, pages
@@ -52,7 +52,7 @@ class Late:
 
 
 @dataclass(frozen=True, slots=True)
-class Outgrown:
+class Remarked:
     """Ticks of a job that did not run, and for overlaps how long its runs take."""
 
     unrun: Unrun
@@ -74,7 +74,7 @@ class Health:
     causes: Sequence[Cause]
     late: Sequence[Late]
     late_count: int
-    unrun: Sequence[Outgrown]
+    unrun: Sequence[Remarked]
     unrun_count: int
     paused_long: Sequence[tuple[str, float]]
     refused_plan: RefusedPlan | None
@@ -115,7 +115,6 @@ def read_health(
         failing=failing,
         causes=len(causes),
         lost=len(audit.tally.lost) if audit else None,
-        audited_since=f"{clock(audit.since)[:5]} UTC" if audit else "",
         other_faults=[each.detail for each in findings if each.status == "fail"],
         other_warnings=[each.detail for each in findings if each.status == "warn"],
     )
@@ -128,7 +127,7 @@ def read_health(
         causes=causes,
         late=[Late(keys.job_id_of(key) or key, due) for key, due in late_rows],
         late_count=late,
-        unrun=_add_remarks(redis, unrun[:SHOWN]),
+        unrun=_add_remarks(redis, unrun[:SHOWN], now),
         unrun_count=len(unrun),
         paused_long=_paused_long(index, now),
         refused_plan=load_plan(status.refused_plan) if status.state == "refused" else None,
@@ -161,7 +160,8 @@ def _read_failure(job_id: str, lines: Any, nth: Any) -> Failure:
     It has failed n times in a row, so that is the first of them, or a later one if ticks were also
     skipped or missed.
     """
-    records = [orjson.loads(line) for line in lines] if isinstance(lines, list) else []
+    texts = lines if isinstance(lines, list) else []
+    records = [orjson.loads(read_line(line, job_id)) for line in texts]
     failed = next((each for each in records if each["status"] == "failed"), None)
     if failed is None:
         return Failure(job_id, 0.0, 0.0, "details are no longer kept")
@@ -177,43 +177,28 @@ def _paused_long(index: Snapshot, now: float) -> list[tuple[str, float]]:
     return sorted((each for each in paused if now - each[1] > DAY), key=lambda each: each[1])
 
 
-def _add_remarks(redis: Redis, unrun: Sequence[Unrun]) -> list[Outgrown]:
+def _add_remarks(redis: Redis, unrun: Sequence[Unrun], now: float) -> list[Remarked]:
     """Say of jobs that skip ticks by overlap when their runs take longer than their interval."""
-    overlapping = [each.job_id for each in unrun if each.reason == "overlap"]
+    overlapping = [each.job_id for each in unrun if each.reason in OUTGROWN]
     with redis.pipeline(transaction=False) as pipe:
         for job_id in overlapping:
-            pipe.lrange(keys.HISTORY_PREFIX + job_id, 0, -1)
-        histories = dict(zip(overlapping, pipe.execute(raise_on_error=False), strict=True))
+            request_history(pipe, job_id)
+        replies = pipe.execute(raise_on_error=False)
+    histories = {
+        job_id: read_history(replies[REPLIES * n : REPLIES * (n + 1)], job_id)
+        for n, job_id in enumerate(overlapping)
+    }
     present = {each.job.id: each for each in _read_present(redis, overlapping)}
-    found = [Outgrown(each) for each in unrun]
+    found = [Remarked(each) for each in unrun]
     for number, each in enumerate(unrun):
-        registered, lines = present.get(each.job_id), histories.get(each.job_id)
-        if registered and registered.next is not None and isinstance(lines, list):
-            took = _durations(lines)
-            every = _interval(registered)
-            if took and 0 < every < median(took):
-                span = f"median {format_runtime(median(took))}, every {format_runtime(every)}"
-                found[number] = replace(found[number], remark=f"outgrew its interval: {span}")
+        if registered := present.get(each.job_id):
+            runs = split_runs(histories[each.job_id])
+            outgrown = find_outgrown(runs, registered.job.schedule, now)
+            found[number] = replace(found[number], remark=outgrown.span if outgrown else "")
     return found
-
-
-def _interval(registered: RegisteredJob) -> float:
-    """Return the seconds between the next tick of a job and the one after it, or 0."""
-    upcoming = datetime.fromtimestamp(registered.next or 0, UTC)
-    after = registered.job.schedule.after(upcoming)
-    return (after - upcoming).total_seconds() if after else 0.0
 
 
 def _read_present(redis: Redis, job_ids: Sequence[str]) -> list[RegisteredJob]:
     if not job_ids:
         return []
     return list(Registry(redis).read_jobs(job_ids, on_unreadable=lambda *_: None))
-
-
-def _durations(lines: Sequence[str]) -> list[float]:
-    records: list[Mapping[str, Any]] = [orjson.loads(line) for line in lines]
-    return [
-        cast("float", each["finished_at"] - each["started_at"])
-        for each in records
-        if each.get("started_at")
-    ]

@@ -13,18 +13,23 @@ from cron_tasks.audit.account_reader import read_accounts
 from cron_tasks.audit.asking import explain_at
 from cron_tasks.audit.job_account import Version
 from cron_tasks.errors import UnknownJob
+from cron_tasks.jobs.confidential import mask_job
+from cron_tasks.ledger.history import REPLIES, read_history, request_history, split_runs
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.pages import charts
 from cron_tasks.pages.charts import Mark
 from cron_tasks.registry.registry import RegisteredJob, Registry
 from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.runs import queries
+from cron_tasks.runs.outgrown import find_outgrown
 from cron_tasks.schedules.human import parse_moment
 from cron_tasks.schedules.zones import MICROSECOND
 from cron_tasks.store import keys
 
 #: Of more open runs not all are looked through for those of one job.
 MOST_OPEN = 5000
+#: Replies for a row: its history, records, failures, and since when it is known.
+_ROW_REPLIES = REPLIES + 4
 #: Runs in the timeline, from the history and from the account, open runs, and next ticks shown.
 KEPT_RUNS, ACCOUNTED, OPEN_SHOWN, TICKS = 20, 40, 20, 10
 
@@ -41,7 +46,10 @@ class JobRow:
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """Everything about one job. `ticks` are the next ones, each with whether it is skipped."""
+    """Everything about one job. `ticks` are the next ones, each with whether it is skipped.
+
+    `remarks` are sentences about its runs, as that they take longer than its interval.
+    """
 
     row: JobRow
     fields: Mapping[str, Any]
@@ -51,6 +59,7 @@ class JobPage:
     runs: Sequence[Mapping[str, Any]]
     bars: Sequence[Mark]
     versions: Sequence[Version]
+    remarks: Sequence[str]
 
 
 def read_rows(redis: Redis, job_ids: Sequence[str], now: float) -> list[JobRow]:
@@ -59,7 +68,7 @@ def read_rows(redis: Redis, job_ids: Sequence[str], now: float) -> list[JobRow]:
     ids = [each.job.id for each in registered]
     with redis.pipeline(transaction=False) as pipe:
         for job_id in ids:
-            pipe.lrange(keys.HISTORY_PREFIX + job_id, 0, charts.STRIP - 1)
+            request_history(pipe, job_id, charts.STRIP)
             pipe.zrangebyscore(
                 keys.ACCOUNT_PREFIX + job_id, now - charts.STRIP_SPAN, now, withscores=True
             )
@@ -69,8 +78,9 @@ def read_rows(redis: Redis, job_ids: Sequence[str], now: float) -> list[JobRow]:
         replies = pipe.execute(raise_on_error=False)
     rows = []
     for number, each in enumerate(registered):
-        lines, ends, failing, since, oldest = replies[5 * number : 5 * number + 5]
-        runs = _read_records(lines)
+        own = replies[_ROW_REPLIES * number : _ROW_REPLIES * (number + 1)]
+        past, (ends, failing, since, oldest) = own[:REPLIES], own[REPLIES:]
+        runs = _read_records(past, each.job.id)
         strip = charts.strip_of_runs(runs)
         if _is_frequent(each):
             strip = _strip_of_hour(ends, _known_since(since, oldest), now)
@@ -78,8 +88,8 @@ def read_rows(redis: Redis, job_ids: Sequence[str], now: float) -> list[JobRow]:
     return rows
 
 
-def _read_records(lines: Any) -> list[queries.Shape]:
-    return [queries.read_record(line) for line in lines] if isinstance(lines, list) else []
+def _read_records(replies: Sequence[Any], job_id: str) -> list[queries.Shape]:
+    return [queries.read_record(line) for line in read_history(replies, job_id)]
 
 
 def _is_frequent(registered: RegisteredJob) -> bool:
@@ -115,7 +125,9 @@ def read_job(redis: Redis, job_id: str, now: float) -> JobPage:
         raise UnknownJob(f"job {job_id} was removed just now")
     row = rows[0]
     (account,) = read_accounts(redis, [job_id], range(0), {})
-    ended = {run["run_id"]: run for run in _list_ended(redis, job_id)}
+    history, others = _list_ended(redis, job_id)
+    ended = {run["run_id"]: run for run in [*map(queries.read_record, history), *others]}
+    outgrown = find_outgrown(split_runs(history), row.registered.job.schedule, now)
     newest_first = sorted(ended.values(), key=lambda run: str(run["scheduled_for"]), reverse=True)
     found = _find_open(redis, row.registered, now)
     opened = [run for run_id in found if (run := queries.describe_run(redis, run_id))]
@@ -129,6 +141,7 @@ def read_job(redis: Redis, job_id: str, now: float) -> JobPage:
         runs=newest_first,
         bars=charts.bars_of_durations(newest_first[:KEPT_RUNS]),
         versions=list(reversed(account.versions)),
+        remarks=[outgrown.sentence] if outgrown else [],
     )
 
 
@@ -154,17 +167,19 @@ def _find_open(redis: Redis, registered: RegisteredJob, now: float) -> list[RunI
     return [run_id for run_id, state in zip(candidates, states, strict=True) if state]
 
 
-def _list_ended(redis: Redis, job_id: str) -> list[queries.Shape]:
-    """Return the last runs, and the last ticks that did not end ok, which are kept for longer."""
+def _list_ended(redis: Redis, job_id: str) -> tuple[list[str], list[queries.Shape]]:
+    """Return the lines of the history, and the last ticks that did not end ok, which are kept for
+    longer."""
     with redis.pipeline(transaction=False) as pipe:
-        pipe.lrange(keys.HISTORY_PREFIX + job_id, 0, KEPT_RUNS - 1)
+        request_history(pipe, job_id, KEPT_RUNS)
         pipe.zrevrange(keys.ACCOUNT_PREFIX + job_id, 0, ACCOUNTED - 1)
-        past, lines = pipe.execute(raise_on_error=False)
-    history = _read_records(past)
+        *past, lines = pipe.execute(raise_on_error=False)
+    history = read_history(past, job_id)
     lines = lines if isinstance(lines, list) else []
-    known = {run["run_id"] for run in history}
+    # The skipped runs of a minute are in the account, too.
+    known = {run["run_id"] for run in split_runs(history)}
     others = map(queries.read_record, queries.skip_stretches(lines))
-    return history + [run for run in others if run["run_id"] not in known]
+    return history, [run for run in others if run["run_id"] not in known]
 
 
 def _next_ticks(registered: RegisteredJob) -> list[tuple[float, bool]]:
@@ -177,14 +192,11 @@ def _next_ticks(registered: RegisteredJob) -> list[tuple[float, bool]]:
 
 
 def _shown_fields(registered: RegisteredJob) -> dict[str, Any]:
-    """Return the fields of a job that are not defaults. Header values may hold secrets."""
+    """Return the fields of a job that are not defaults, without its secrets."""
     fields: dict[str, Any] = orjson.loads(registered.job.to_document())
     for name in ("schedule", "id", "name", "enabled", "written"):
         fields.pop(name, None)
-    action = fields.get("action", {})
-    if isinstance(action.get("headers"), dict):
-        action["headers"] = dict.fromkeys(action["headers"], "***")
-    return fields
+    return mask_job(fields)
 
 
 def explain(redis: Redis, job_id: str, at: str) -> tuple[str, RunId | None]:

@@ -30,9 +30,12 @@ log = structlog.get_logger("cron_tasks.pages")
 _FAILURES = (RedisError, OSError, subprocess.SubprocessError)
 #: Seconds after which a process that does not end is killed.
 PATIENCE = 600.0
-#: Seconds between two audits, and between two rounds of checks, while somebody looks. Checks that
-#: found something wrong are made again sooner, so that what is mended does not look broken.
-AUDIT_EVERY, CHECK_EVERY, CHECK_AGAIN = 300.0, 20.0, 10.0
+#: Least and most seconds between two audits while somebody looks. An audit that took long is made
+#: again only after this many times the seconds that it took.
+AUDIT_SOON, AUDIT_EVERY, AUDIT_REST = 15.0, 300.0, 100
+#: Seconds between two rounds of checks while somebody looks. Checks that found something wrong are
+#: made again sooner, so that what is mended does not look broken.
+CHECK_EVERY, CHECK_AGAIN = 20.0, 10.0
 #: Seconds without a look after which the survey rests.
 LOOKED_WITHIN = 120.0
 #: Seconds after which a forecast is made again. After an edit it is made again, but only after this
@@ -104,7 +107,9 @@ class Survey:
             try:
                 is_well = all(each.status == "ok" for each in self._surveyed.findings)
                 self._keep("checks", CHECK_EVERY if is_well else CHECK_AGAIN, self._check)
-                self._keep("audit", AUDIT_EVERY, self._audit)
+                took = self._surveyed.audit.took if self._surveyed.audit else 0.0
+                pause = min(max(AUDIT_REST * took, AUDIT_SOON), AUDIT_EVERY)
+                self._keep("audit", pause, self._audit)
             except _FAILURES as error:
                 log.warning("survey.failed", error=str(error))
             time.sleep(0.5)

@@ -12,6 +12,7 @@ from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, authenticated
 
 from cron_tasks.flower.inside import FlowerHandler
+from cron_tasks.ledger.batch import read_line
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.pages.context import Context, get_context
 from cron_tasks.store import keys
@@ -56,7 +57,7 @@ class Look:
 
 
 def _job_of(line: str) -> str:
-    return RunId.stored(orjson.loads(line)["run_id"]).job_id
+    return RunId.stored(orjson.loads(read_line(line))["run_id"]).job_id
 
 
 def look(context: Context) -> Look:

@@ -28,7 +28,7 @@ class Situation:
     `oldest_due` is how long the oldest due job has waited to fire, and `late` how many have waited
     for longer than LATE. `waiting` is how many open runs are overdue, which no worker takes. `list`
     is the state of the list of jobs, and `list_since` how long it has been so. `lost` is how many
-    ticks the last audit missed, None before the first audit. `audited_since` is a time of day.
+    ticks the last audit missed, None before the first audit.
     `other_faults` and `other_warnings` are what the checks found wrong.
     """
 
@@ -44,7 +44,6 @@ class Situation:
     failing: int
     causes: int
     lost: int | None
-    audited_since: str
     other_faults: Sequence[str]
     other_warnings: Sequence[str]
 
@@ -54,7 +53,7 @@ def say(now: Situation) -> Headline:
     faults = [*_say_what_stands_still(now), *_say_what_is_wrong(now)]
     if faults:
         return faults[0]
-    lost = "" if now.lost is None else f", none lost since {now.audited_since}"
+    lost = "" if now.lost is None else ", none lost in the last day"
     return Headline("ok", f"All is well: {number_of(now.jobs, 'job')}, nothing late{lost}")
 
 
@@ -78,7 +77,7 @@ def _say_what_is_wrong(now: Situation) -> Sequence[Headline]:
     found = []
     if now.lost:
         ticks, verb = number_of(now.lost, "tick"), "was" if now.lost == 1 else "were"
-        found.append(Headline("fail", f"{ticks} {verb} lost since {now.audited_since}"))
+        found.append(Headline("fail", f"{ticks} {verb} lost in the last day"))
     if now.list in ("refused", "failing"):
         what = "has been refused" if now.list == "refused" else "could not be read"
         why = f": {printable(now.list_detail, 300)}" if now.list_detail else ""

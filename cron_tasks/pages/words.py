@@ -7,6 +7,7 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from cron_tasks.pages.charts import Mark
+from cron_tasks.runs import wording
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.schedules.human import format_distance, format_duration, format_runtime
 from cron_tasks.text import english
@@ -19,6 +20,7 @@ _SIGNS |= {"pending": "…", "retrying": "↻", "warn": "!"}
 number_of = english.number_of
 runtime = format_runtime
 span = format_duration
+minute = wording.describe_minute
 
 
 def moment(at: float | None, zone: str = "UTC") -> str:

@@ -6,6 +6,7 @@ from typing import Any, cast
 import orjson
 from redis import Redis
 
+from cron_tasks.jobs.confidential import mask_job
 from cron_tasks.jobs.rejected import Rejected
 from cron_tasks.registry.fence import Fence, replace_hash
 from cron_tasks.store import keys
@@ -91,5 +92,6 @@ def store_errors_to_report(
 
 
 def _to_json(rejected: Rejected) -> str:
+    row = mask_job(rejected.row) if isinstance(rejected.row, dict) else rejected.row
     stored = {"id": rejected.id, "place": rejected.place, "errors": rejected.errors}
-    return orjson.dumps(stored | {"row": to_storable(rejected.row, ROW_SHOWN)}).decode()
+    return orjson.dumps(stored | {"row": to_storable(row, ROW_SHOWN)}).decode()

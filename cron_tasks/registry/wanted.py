@@ -13,7 +13,7 @@ from redis import Redis
 from cron_tasks.jobs.validation import row_id
 from cron_tasks.registry.fence import Fence
 from cron_tasks.store import keys
-from cron_tasks.store.scripts import script
+from cron_tasks.store.scripts import Script, script
 
 #: In place of an id: the whole list.
 ALL = "*"
@@ -22,7 +22,7 @@ MOST_ROWS = 200
 #: Seconds for which a request is kept. Long before, a sync has read the whole list.
 KEPT = 86_400
 
-_want = script("registry/want")
+_want: Script[list[int]] = script("registry/want")
 _take = script("registry/take")
 _settle = script("registry/settle")
 
@@ -32,8 +32,16 @@ def want_rows(redis: Redis, ids: Iterable[str]) -> int:
 
     Return how many ids that were, more than MOST_ROWS for the whole list.
     """
-    count = _want(redis, most=MOST_ROWS, all=ALL, kept=KEPT, ids=[(each,) for each in ids])
-    return int(count)
+    return _note(redis, ids)[0]
+
+
+def want_poked_rows(redis: Redis) -> set[str]:
+    """Note that the rows that the service has poked have to be read. Return all that is wanted."""
+    return peek_wanted(redis) if _note(redis, [])[1] else set()
+
+
+def _note(redis: Redis, ids: Iterable[str]) -> list[int]:
+    return _want(redis, most=MOST_ROWS, all=ALL, kept=KEPT, ids=[(each,) for each in ids])
 
 
 def is_anything_wanted(redis: Redis) -> bool:

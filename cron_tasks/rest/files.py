@@ -9,6 +9,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
@@ -96,7 +97,7 @@ class FileListing:
             self._check_size(before)
             for current in list_files(self._path):
                 place = "row" if current == self._path else f"{printable(current.name)}, row"
-                with _open_document(current) as body:
+                with _open_document(current, self._settings.rest_max_bytes) as body:
                     document, count = Document(body), 0
                     for count, row in enumerate(self._shape.find_rows(document), 1):
                         yield f"{place} {count}", self._shape.map_row(row, finds)
@@ -129,12 +130,14 @@ class FileListing:
         return SourceError(f"cannot read the jobs from {printable(str(path))}: {cause}")
 
 
-def _open_document(path: Path) -> IO[bytes]:
-    """Open a file as JSON. Raises Malformed, OSError."""
+def _open_document(path: Path, most: int) -> IO[bytes]:
+    """Open a file as JSON of about `most` bytes at most. Raises Malformed, OSError."""
     if path.suffix not in _YAML:
         return path.open("rb")
     try:
         value = yaml.load(path.read_bytes(), _Loader)  # noqa: S506  # It is a SafeLoader.
+        if _count_nodes(value, {}) > most:
+            raise Malformed("becomes too large by its aliases (CRON_TASKS_REST_MAX_BYTES)")
         return io.BytesIO(json.dumps(value, default=str).encode())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
@@ -142,3 +145,23 @@ def _open_document(path: Path) -> IO[bytes]:
         raise Malformed(f"is not YAML: {printable(error.problem or str(error))}{where}") from None
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise Malformed(f"is not YAML of plain values: {printable(str(error))}") from None
+
+
+def _count_nodes(value: Any, known: dict[int, int]) -> int:
+    """Return how many values, and characters of texts, JSON of `value` has, aliases written out.
+
+    `known` holds the counts of objects and arrays by their identity. Each alias is the very object
+    of its anchor, so each object is looked into once. Raises ValueError for one within itself.
+    """
+    if isinstance(value, str):
+        return len(value) + 1
+    if not isinstance(value, dict | list):
+        return 1
+    count = known.get(id(value))
+    if count is None:
+        known[id(value)] = -1
+        members = chain(value, value.values()) if isinstance(value, dict) else value
+        count = known[id(value)] = 1 + sum(_count_nodes(each, known) for each in members)
+    if count < 0:
+        raise ValueError("an alias stands within its own anchor")
+    return count

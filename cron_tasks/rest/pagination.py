@@ -14,7 +14,10 @@ from cron_tasks.rest.stated import Stated, find_more, find_total, list_stated, s
 from cron_tasks.rest.ways import find_address, find_cursor, has_ways
 
 #: One value of the header Link: the target, then its parameters (RFC 8288, section 3).
-_LINK = re.compile(r'<([^>]*)>((?:\s*;\s*[\w*!#$%&+.^`|~-]+\s*(?:=\s*(?:"[^"]*"|[^\s",;]*))?)*)')
+#: What was matched is not given back, so that no header takes quadratic time.
+_LINK = re.compile(
+    r'<([^<>]*+)>((?:\s*+;\s*+[\w*!#$%&+.^`|~-]++\s*+(?:=\s*+(?:"[^"]*+"|[^\s",;]*+))?+)*+)'
+)
 _RELATION = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s",;]*))', re.IGNORECASE)
 
 #: How to tell us that a full page is the only one.

@@ -10,6 +10,7 @@ import orjson
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.run import Run
 from cron_tasks.ledger.counting import count_end
+from cron_tasks.ledger.minutes import OUTGROWN, Brief, make_brief
 from cron_tasks.ledger.records import SUPPRESSED, Message, OpenRun, Outcome, Status, split_reason
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs.notifications import write_notification
@@ -97,7 +98,29 @@ def conclude(
         *(tick.run_id, run.job.id, tick.state, line, messages, result.status),
         counts=counts,
         pings=pings,
+        brief=_make_brief(run, tick, result, by, line) if run.job.schedule.is_quick else None,
     )
+
+
+def _make_brief(run: Run, tick: OpenRun, result: Result, by: Attempt, line: bytes) -> Brief | None:
+    """Return an ordinary run of a quick job for its minute. None if it keeps a record of its own.
+
+    Ordinary is a run that ended ok at its first attempt, or that was in the way of an earlier one.
+    A run that a person asked for, or whose notification was suppressed, is not.
+    """
+    is_ok = result.status == "ok" and by.number == 1 and by.started_at is not None
+    is_outgrown = result.status == "skipped" and result.reason in OUTGROWN and not tick.failures
+    if tick.state.by_hand or b'"untold":' in line or not (is_ok or is_outgrown):
+        return None
+    started = by.started_at if is_ok else None
+    return make_brief(run.scheduled_for, started, by.finished_at, _shorten(line))
+
+
+def _shorten(line: bytes) -> bytes:
+    """Return the record of a run without its output."""
+    record = orjson.loads(line)
+    record.pop("output", None)
+    return orjson.dumps(record)
 
 
 def _count(

@@ -13,7 +13,14 @@ from redis import Redis
 
 from cron_tasks.ledger.batch import read_line
 from cron_tasks.ledger.batches import read_batched
+from cron_tasks.ledger.history import (
+    merge_lines,
+    read_history,
+    read_open_minutes,
+    request_history,
+)
 from cron_tasks.ledger.ledger import read_open_run
+from cron_tasks.ledger.minutes import is_minute, split_minute, summarise_minute
 from cron_tasks.ledger.records import split_reason
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Kind, State
@@ -45,12 +52,19 @@ def read_record(line: str, job_id: str = "") -> Shape:
 
     Beside the fields of the contract it may have: `output`, `other` (the run that was in the way),
     `untold`, `until` (it stands for all fire times up to then), `attempts` (those that are known),
-    and `because`, which explains why a run was skipped or missed.
+    and `because`, which explains why a run was skipped or missed. If it stands for the runs of a
+    minute, it has their `summary` (ledger/minutes.py), and `duration` is the median.
     """
-    record = json.loads(read_line(line, job_id))
+    if is_minute(line):
+        return _read_shape(summarise_minute(line))
+    return _read_shape(json.loads(read_line(line, job_id)))
+
+
+def _read_shape(record: Shape) -> Shape:
     if record["status"] in ("skipped", "missed"):
         record["because"] = explain_end(record, record["reason"])
-    own = {"attempts": _attempts(record)} if record["attempt"] else {}
+    is_single = record["attempt"] and "summary" not in record
+    own = {"attempts": _attempts(record)} if is_single else {}
     return _headed(RunId.stored(record["run_id"])) | _timed(record) | own
 
 
@@ -58,6 +72,8 @@ def _timed(record: Mapping[str, Any]) -> Shape:
     """Return a record, or one of its attempts, with times as people and programs read them."""
     start, end = record["started_at"], record["finished_at"]
     duration = None if start is None else round(end - start, 3)
+    if "summary" in record:
+        duration = record["summary"]["median"]
     times = {
         "started_at": format_local(start),
         "finished_at": format_local(end),
@@ -72,20 +88,37 @@ def list_ended(
     """Yield the runs that have ended, of one job or of all, newest first.
 
     They are read from Redis page by page. Runs of one job that did not end ok are kept in its
-    account, for longer than in its history.
+    account, for longer than in its history. The ordinary runs of a quick job are one record a
+    minute (ledger/minutes.py).
     """
     if job_id is not None and status in (None, "ok"):
-        lines = _paged(partial(redis.lrange, keys.HISTORY_PREFIX + job_id))
+        lines = merge_lines(
+            (read_line(line, job_id) for line in _paged_history(redis, job_id)),
+            _read_minutes(redis, job_id),
+        )
     elif job_id is not None:
         lines = skip_stretches(_paged(partial(redis.zrevrange, keys.ACCOUNT_PREFIX + job_id)))
     elif status == "failed":
         lines = _dead(redis)
     else:
-        lines = _paged(partial(redis.lrange, keys.RECENT))
+        recent = map(read_line, _paged(partial(redis.lrange, keys.RECENT)))
+        lines = merge_lines(recent, read_open_minutes(redis))
     for line in lines:
         run = read_record(line, job_id or "")
         if status in (None, run["status"]):
             yield run
+
+
+def _paged_history(redis: Redis, job_id: str) -> Iterator[str]:
+    return _paged(partial(redis.lrange, keys.HISTORY_PREFIX + job_id))
+
+
+def _read_minutes(redis: Redis, job_id: str) -> list[str]:
+    """Return the minutes of a job, newest first."""
+    with redis.pipeline(transaction=False) as pipe:
+        request_history(pipe, job_id)
+        _, *minutes = pipe.execute(raise_on_error=False)
+    return read_history(([], *minutes), job_id)
 
 
 def _dead(redis: Redis) -> Iterator[str]:
@@ -139,14 +172,15 @@ def find_end(redis: Redis, run_id: RunId) -> Shape | None:
     known = _first(
         skip_stretches(redis.zrangebyscore(keys.ACCOUNT_PREFIX + job_id, when, when)), run_id
     )
-    history = keys.HISTORY_PREFIX + job_id
     # The newest records of all jobs include reruns that left an earlier outcome as it was.
     recent = _paged(partial(redis.lrange, keys.RECENT))
-    if redis.exists(history):
-        kept = _first(_paged(partial(redis.lrange, history)), run_id) or known
+    if redis.exists(keys.HISTORY_PREFIX + job_id):
+        kept = _first(_paged_history(redis, job_id), run_id) or known
     else:
         # If the job was removed, only those records have the attempts before the last one.
         kept = known and (_first(recent, run_id, known) or known)
+    if kept is None:
+        kept = _first(_read_minutes(redis, job_id), run_id)
     if kept is not None:
         return kept
     if (failed_at := redis.zscore(keys.FAILED, run_id)) is not None:
@@ -166,10 +200,28 @@ def find_last_end(redis: Redis, run_id: RunId) -> Shape | None:
 
 def _first(lines: Iterable[str], run_id: str, end: Shape | None = None) -> Shape | None:
     """Return the first record of a run, which does not stand for others; with `end`, of that."""
-    read = (read_record(line, RunId.stored(run_id).job_id) for line in lines)
+    job_id = RunId.stored(run_id).job_id
+    read = (run for line in lines if (run := _read_own(line, run_id, job_id)))
     own = (run for run in read if run["run_id"] == run_id and "until" not in run)
     same = ("status", "reason", "finished_at")
     return next((run for run in own if not end or all(run[n] == end[n] for n in same)), None)
+
+
+def _read_own(line: str, run_id: str, job_id: str) -> Shape | None:
+    """Read a record. Of a minute, return the run if it is one of its ok runs.
+
+    Such a run has the `minute` that it was summarised with. A skipped one has a record of its own
+    in the account.
+    """
+    if not is_minute(line):
+        return read_record(line, job_id)
+    if RunId.stored(json.loads(line)["run_id"]).job_id != job_id:
+        return None
+    ok = (run for run in split_minute(line) if run["status"] == "ok")
+    own = next((run for run in ok if run["run_id"] == run_id), None)
+    whole = summarise_minute(line)
+    minute = {"minute": whole["summary"]} if "summary" in whole else {}
+    return _read_shape(own) | minute if own else None
 
 
 def find_stretch(redis: Redis, job_id: str, when: float) -> Shape | None:

@@ -17,6 +17,7 @@ from cron_tasks.schedules.budget import Budget, TooMuchWork
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.schedules.exclusions import Exclusions
 from cron_tasks.schedules.iso8601 import wall_text
+from cron_tasks.schedules.quick import is_quick_rule
 from cron_tasks.schedules.zones import FIRST, LAST, MICROSECOND, SECOND, to_utc, to_wall_time
 from cron_tasks.text.english import join_words
 
@@ -138,6 +139,12 @@ class Schedule:
     def timezone(self) -> str:
         """Return the IANA name of the zone whose wall clock applies."""
         return self._series.tz.key
+
+    @property
+    def is_quick(self) -> bool:
+        """Return whether there may be more than one fire time in a minute."""
+        rule = self._series.rule
+        return is_quick_rule(rule.spec_key, rule.spec_value)
 
     def after(self, when: datetime) -> datetime | None:
         """Return the first fire time later than `when`, or None if there is none."""

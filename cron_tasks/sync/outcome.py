@@ -21,7 +21,8 @@ log = structlog.get_logger("cron_tasks.sync")
 class Report:
     """The outcome of a sync, or of a preview. In a state other than ok, nothing was changed.
 
-    `detail` then gives the reason. `warning` names the worst minutes, if there are any (load.py).
+    `detail` then gives the reason. `warning` names the worst minutes, if there are any (load.py),
+    and `call_warning` those with the most HTTP calls.
     """
 
     state: State
@@ -29,6 +30,11 @@ class Report:
     detail: str = ""
     not_modified: bool = False
     warning: str | None = None
+    call_warning: str | None = None
+
+    @property
+    def warnings(self) -> list[str]:
+        return [each for each in (self.warning, self.call_warning) if each]
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields of docs/contract.md, section 5, and `state` and `detail`."""
@@ -40,7 +46,7 @@ class Report:
             "changed": [desired.id for desired in changes.changed],
             "removed": changes.removed,
             "unchanged": changes.unchanged,
-            "warnings": [self.warning] if self.warning else [],
+            "warnings": self.warnings,
             "rejected": [{"id": each.id, "errors": each.errors} for each in changes.rejected],
         }
 
@@ -68,8 +74,8 @@ def log_report(report: Report, before: SourceStatus) -> None:
         if before.state not in (None, "ok"):
             log.info("sync.recovered", was=before.state, since=before.since)
         log_changes(report.changes)
-        if report.warning:
-            log.warning("sync.busy", warning=report.warning)
+        for warning in report.warnings:
+            log.warning("sync.busy", warning=warning)
     elif (report.state, report.detail) != (before.state, before.detail):
         log.error(f"sync.{report.state}", detail=report.detail, changed="nothing")
 

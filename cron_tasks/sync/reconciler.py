@@ -25,10 +25,10 @@ from cron_tasks.registry.report_requests import forget_refused, request_reports
 from cron_tasks.registry.wanted import (
     ALL,
     is_anything_wanted,
-    peek_wanted,
     select_rows,
     settle_wanted,
     take_wanted,
+    want_poked_rows,
     want_rows,
 )
 from cron_tasks.registry.writer import Writer
@@ -40,7 +40,12 @@ from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.sync.garbage import pause_garbage_collection
-from cron_tasks.sync.load import warn_of_planned, warn_of_registered
+from cron_tasks.sync.load import (
+    warn_of_planned,
+    warn_of_planned_calls,
+    warn_of_registered,
+    warn_of_registered_calls,
+)
 from cron_tasks.sync.meanwhile import note_written, read_list_beside_rows
 from cron_tasks.sync.outcome import Report, log_changes, log_report, remark_on
 from cron_tasks.sync.refused_plan import dump_plan
@@ -53,7 +58,6 @@ from cron_tasks.sync.state import (
     load_status,
     load_validators,
     note_rival,
-    read_doubts,
     service_of,
     store_outcome,
 )
@@ -88,8 +92,9 @@ class Reconciler:
             return Report("refused", Changes(unchanged=self.registry.count()), refusal)
         report = self._read_list(force, None)[0]
         zone = self.settings.timezone
-        warning = warn_of_planned(self.redis, report.changes, zone, time.time())
-        return replace(report, warning=warning)
+        plan = self.redis, report.changes, zone, time.time()
+        calls = warn_of_planned_calls(*plan)
+        return replace(report, warning=warn_of_planned(*plan), call_warning=calls)
 
     def sync(
         self,
@@ -107,19 +112,18 @@ class Reconciler:
         and takes over a registry that belongs to another service. `progress` gets the number of
         changes that are written, and of all changes.
         """
-        if ids is None and not force:
-            # Rows that are wanted come first, because the list takes longer.
-            want_rows(self.redis, [])
-            if select_rows(peek_wanted(self.redis) or {ALL}):
-                self.sync(clock, ids=[])
+        is_list = ids is None and not force
+        # Rows that are wanted come first, because the list takes longer.
+        if is_list and select_rows(want_poked_rows(self.redis) or {ALL}):
+            self.sync(clock, ids=[])
         # Noted before the lock is tried and read after each sync, so the holder cannot miss it.
         want_rows(self.redis, [ALL] if ids is None else map(str, ids))
         report = None
-        while is_anything_wanted(self.redis):
+        while True:
             with sync_lock(self.redis) as fence:
-                if fence is None:
+                # Nothing is wanted if another sync has read it meanwhile.
+                if fence is None or not (wanted := take_wanted(self.redis)):
                     return report
-                wanted = take_wanted(self.redis)
                 try:
                     rows = select_rows(wanted)
                     changed = self.sync_rows(rows, clock, fence, progress) if rows else None
@@ -130,7 +134,8 @@ class Reconciler:
                     # This process was frozen, or Redis was emptied. What it read may be outdated.
                     log.warning("sync.overtaken", reason=str(refused))
                     want_rows(self.redis, wanted)
-        return report
+            if not is_anything_wanted(self.redis):
+                return report
 
     def status(self) -> SourceStatus:
         return load_status(self.redis)
@@ -190,8 +195,8 @@ class Reconciler:
                 log.error("sync.refused", detail=refusal, changed="nothing")
             return Report("refused", Changes(unchanged=self.registry.count()), refusal)
         repaired = self._repair_registry(clock).counts
-        doubts = read_doubts(self.redis)
-        known = None if repaired or force else load_validators(self.redis, self.settings)
+        validators, doubts = load_validators(self.redis, self.settings)
+        known = None if repaired or force else validators
         with read_list_beside_rows(
             self.redis, fence, lambda ids: self.sync_rows(ids, clock, fence)
         ) as reading:
@@ -207,8 +212,9 @@ class Reconciler:
             last_read = before.last_read if fence.generation else None
             self._apply_changes(report.changes, clock, last_read, progress, fence)
             if report.changes:
-                warning = warn_of_registered(self.redis, self.settings.timezone, clock())
-                report = replace(report, warning=warning)
+                jobs = self.redis, self.settings.timezone, clock()
+                calls = warn_of_registered_calls(*jobs)
+                report = replace(report, warning=warn_of_registered(*jobs), call_warning=calls)
         result = report.state, report.detail
         times = clock(), begun
         plan = dump_plan(report.changes) if report.state == "refused" else ""

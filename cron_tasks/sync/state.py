@@ -95,35 +95,30 @@ def _owner_before(read_as: str) -> str | None:
     return _normalize_url(url, more.partition(" ")[0]) if url.startswith("http") else None
 
 
-def load_validators(redis: Redis, settings: Settings) -> Validators | None:
-    """Return the validators of the list that the registry holds.
+def load_validators(redis: Redis, settings: Settings) -> tuple[Validators | None, str]:
+    """Return the validators of the list that the registry holds, and its doubts.
 
-    Return None where a conditional request could leave the registry wrong: if a sync did not
-    finish, if the same list would be judged differently by now, or if part of the registry is gone.
+    The validators are None where a conditional request could leave the registry wrong: if a sync
+    did not finish, if the same list would be judged differently by now, or if part of the registry
+    is gone.
+    The doubts are how often the registry was changed by anything but a sync ("" for never). Each of
+    these changes needs a sync that reads the list. A sync that ran meanwhile may not have seen it,
+    so its validators do not count.
     """
-    stored = cast("dict[str, str]", redis.hgetall(keys.SOURCE))
-    etag, modified = stored.get("etag") or None, stored.get("last_modified") or None
-    if not (etag or modified) or stored.get("read_as") != _read_as(settings):
-        return None
-    if stored.get("vouched", "") != stored.get("doubts", ""):
-        return None
     with redis.pipeline(transaction=False) as pipe:
+        pipe.hgetall(keys.SOURCE)
         pipe.exists(keys.GENERATION)
         pipe.exists(keys.SCHEDULE)
         pipe.hlen(keys.JOBS)
         pipe.hlen(keys.REJECTED)
-        generation, schedule, jobs, rejected = pipe.execute()
+        stored, generation, schedule, jobs, rejected = pipe.execute()
+    etag, modified = stored.get("etag") or None, stored.get("last_modified") or None
+    doubts = stored.get("doubts", "")
     whole = [stored.get("jobs"), stored.get("rejected")] == [str(jobs), str(rejected)]
-    return Validators(etag, modified) if generation and schedule and whole else None
-
-
-def read_doubts(redis: Redis) -> str:
-    """Return how often the registry was changed by anything but a sync ("" for never).
-
-    Each of these changes needs a sync that reads the list. A sync that ran meanwhile may not have
-    seen it, so its validators do not count.
-    """
-    return cast("str | None", redis.hget(keys.SOURCE, "doubts")) or ""
+    is_same = stored.get("vouched", "") == doubts and stored.get("read_as") == _read_as(settings)
+    if (etag or modified) and is_same and generation and schedule and whole:
+        return Validators(etag, modified), doubts
+    return None, doubts
 
 
 def find_drift(redis: Redis) -> tuple[bool, bool]:

@@ -26,12 +26,15 @@ from structlog.stdlib import ProcessorFormatter
 from cron_tasks.settings import load
 from cron_tasks.telemetry.ecs import to_document
 from cron_tasks.text.display import printable
+from cron_tasks.text.masking import spell_secret
 from cron_tasks.text.trace_ids import trace_id_of
 
 Event = MutableMapping[str, Any]
 Clean = Callable[[str], str]
 
 _FIRST = ("timestamp", "level", "event", "logger")
+#: Their lines have whole URLs, those of redirects too. Our own lines report what fails.
+_LOGS_URLS = ("urllib3.connectionpool", "urllib3.poolmanager", "urllib3.util.retry")
 #: Where a line keeps type and message of its exception.
 _FAULT = "_fault"
 #: Shorter texts are not masked, because that would hide ordinary words and numbers.
@@ -80,6 +83,8 @@ def configure(
         old.close()
     root.addHandler(handler)
     root.setLevel(level)
+    for name in _LOGS_URLS:
+        logging.getLogger(name).setLevel(logging.ERROR)
     logging.captureWarnings(True)
     structlog.configure(
         processors=[*_CHAIN, ProcessorFormatter.wrap_for_formatter],
@@ -233,9 +238,9 @@ def _describe_fault(_: Any, __: str, event: Event) -> Event:
 
 
 def _make_mask(secrets: Iterable[str]) -> Clean:
-    """Make a function that masks secrets, also within a `repr`, and passwords in URLs."""
+    """Make a function that masks secrets in usual spellings, and passwords in URLs."""
     known = {secret for secret in secrets if len(secret) >= _LEAST_SECRET}
-    known |= {repr(secret)[1:-1] for secret in known}
+    known |= {spelling for secret in known for spelling in spell_secret(secret)}
     longest_first = sorted(known, key=len, reverse=True)
     pattern = re.compile("|".join(map(re.escape, longest_first)))
 

@@ -20,6 +20,8 @@ _MAX_PER_CHARACTER = 12
 _DEPTH = 3
 #: Shorter pieces of base64 occur in any text.
 _MIN_BASE64 = 4
+#: The base64 of a shorter secret may occur in any other base64.
+_LEAST_SPELLED = 8
 #: Escapes of JSON, JavaScript, C and escape(): `\\u0026`, `\\u{26}`, `\\x26`, `%u0026`, `\\/`.
 _ESCAPE = re.compile(
     r"[\\%]u([0-9a-f]{4})|\\u\{([0-9a-f]{1,6})\}|\\x([0-9a-f]{2})|\\(.)", re.IGNORECASE | re.DOTALL
@@ -85,6 +87,13 @@ def _encode_secret(value: str) -> Iterator[str]:
     for ascii_only in (True, False):
         written = json.dumps(value, ensure_ascii=ascii_only)[1:-1]
         yield from (written, written.replace("/", "\\/"))  # as PHP writes it
+
+
+def spell_secret(value: str) -> Iterator[str]:
+    """Yield the common encodings of a secret, base64 of longer texts included."""
+    yield from _encode_secret(value)
+    if len(value) >= _LEAST_SPELLED:
+        yield from _encode_base64_pieces(value)
 
 
 def _encode_base64_pieces(value: str) -> Iterator[str]:

@@ -56,7 +56,7 @@ class LeaderHistory(NamedTuple):
         if last is None:
             return "A beat is leading"  # It is of the version before, which notes nothing.
         who, changes = str(last), self.changes_of_day
-        leads = f"{who[:1].upper()}{who[1:]} leads for {format_duration(self.now - last.since)}"
+        leads = f"{who[:1].upper()}{who[1:]} has led for {format_duration(self.now - last.since)}"
         standbys = number_of(self.standbys, "beat")
         others = f"{standbys} standing by" if self.standbys else "no other beat stands by"
         more = "at least " if changes == KEPT else ""

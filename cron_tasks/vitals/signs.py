@@ -9,6 +9,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from math import inf
 from typing import Any, NamedTuple, cast
 
 from redis import Redis
@@ -75,19 +76,22 @@ def parse_signs(rows: list[tuple[str, float]]) -> list[Sign]:
 
 
 class BeatSigns:
-    """The signs of a beat, one in EVERY seconds. `clock` returns seconds since the epoch."""
+    """The signs of a beat. `clock` returns seconds since the epoch."""
 
     def __init__(self, redis: Redis, clock: Callable[[], float]) -> None:
         self._redis = redis
         self._clock = clock
-        self._next = 0.0
+        self._given = -inf
 
-    def give(self, is_leading: bool) -> None:
-        """Give a sign if it is time. Raises RedisError."""
+    def give(self, is_leading: bool, early: bool) -> None:
+        """Give a sign if it is time, which is EVERY seconds after the last one. Raises RedisError.
+
+        Without `early` it may wait twice as long for a moment in which nothing is due.
+        """
         now = time.monotonic()
-        if now < self._next:
+        if now < self._given + (EVERY if early else 2 * EVERY):
             return
-        self._next = now + EVERY
+        self._given = now
         parts = ("beat", "leader") if is_leading else ("beat",)
         with self._redis.pipeline(transaction=False) as pipe:
             request_sign(pipe, self._clock(), *parts)

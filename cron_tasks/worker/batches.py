@@ -55,8 +55,9 @@ class BatchRunner:
         told = self._templates.write(batch, started)
         now = self._runner.clock()
         line = write_line(batch.fire_time, started, now, self._runner.worker)
+        quick = self._templates.find_quick(batch)
         left = self._runner.wait_for_redis(
-            lambda: self._ledger.conclude(batch, started, now, line, told)
+            lambda: self._ledger.conclude(batch, started, now, line, told, quick)
         )
         self._templates.forget_oldest()
         return left

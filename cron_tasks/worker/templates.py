@@ -23,6 +23,7 @@ from cron_tasks.runs.notifications import (
     write_notification,
 )
 from cron_tasks.runs.prepared import read_prepared
+from cron_tasks.schedules.quick import has_quick_rule
 from cron_tasks.settings import Settings
 from cron_tasks.tracing.tracer import find_tracer
 
@@ -36,6 +37,7 @@ class Known:
 
     Its own last edit was `edit`. The queue is "" if nobody is notified. A job whose text depends on
     the fire time in more than one way has no template: its notifications are written one by one.
+    A `quick` job has more than one fire time in a minute.
     """
 
     edit: str
@@ -43,6 +45,7 @@ class Known:
     queue: str
     template: bytes
     job: Job | None
+    quick: bool
 
 
 class Templates:
@@ -59,6 +62,7 @@ class Templates:
         """Know all jobs of a batch as of the registry's edit `edits`.
 
         Beat may have `prepared` the notifications of some, as of the edit that it judged them at.
+        None of these jobs is quick.
         Returns the runs of those that are gone or cannot be read. A job that was edited since the
         batch was judged has a newer notification, and leaves the batch when that is concluded.
         """
@@ -68,7 +72,7 @@ class Templates:
         self._edits = edits
         queue = self._settings.notify_queue
         for job_id, (edit, template) in read_prepared(prepared, self._settings.chat_id).items():
-            self._known[job_id] = Known(edit, batch.edits, queue, template, None)
+            self._known[job_id] = Known(edit, batch.edits, queue, template, None, False)
         asked = [
             (job_id, known.edit if known else "")
             for job_id in batch.job_ids
@@ -92,6 +96,10 @@ class Templates:
             for queue, ids in groups.items()
         }
 
+    def find_quick(self, batch: Batch) -> frozenset[str]:
+        """Return the quick jobs of a batch whose jobs are known."""
+        return frozenset(job_id for job_id in batch.job_ids if self._known[job_id].quick)
+
     def _write_all(self, job_ids: Sequence[str], batch: Batch, now: float) -> Iterable[bytes]:
         known = [self._known[job_id] for job_id in job_ids]
         payloads = fill_templates([each.template for each in known], batch.fire_time, now)
@@ -110,30 +118,36 @@ class Templates:
     def _learn(self, job_id: str, document: str, edit: str, edits: int) -> bool:
         """Know a job by its document. Return False if it cannot be read."""
         self._known.pop(job_id, None)
-        queue, template, kept = self._settings.notify_queue, self._make_simple(document), None
+        queue, kept = self._settings.notify_queue, None
+        template, quick = self._make_simple(document)
         if not template:
             try:
                 job = Job.from_document(document)
             except ValueError:
                 return False
+            quick = job.schedule.is_quick
             if "success" in job.notify.on:
                 queue = job.notify.queue or queue
                 template = make_template(job, self._settings)
                 kept = None if template else job
             else:
                 queue = ""
-        self._known[job_id] = Known(edit, edits, queue, template, kept)
+        self._known[job_id] = Known(edit, edits, queue, template, kept, quick)
         return True
 
-    def _make_simple(self, document: str) -> bytes:
-        """Return the template of a job that has no wishes about notifications, else b""."""
+    def _make_simple(self, document: str) -> tuple[bytes, bool]:
+        """Return the template of a job that has no wishes about notifications, and if it is quick.
+
+        The template of any other job is b"".
+        """
         try:
             fields = orjson.loads(document)
         except orjson.JSONDecodeError:
-            return b""
+            return b"", False
         if not isinstance(fields, dict):
-            return b""
-        return make_default_template(fields, self._settings.chat_id)
+            return b"", False
+        template = make_default_template(fields, self._settings.chat_id)
+        return template, has_quick_rule(fields.get("schedule"))
 
     def forget_oldest(self) -> None:
         """Forget the jobs beyond MOST that came first."""

@@ -186,7 +186,7 @@ def test_without_a_login_for_flower_nothing_starts() -> None:
 
 
 def test_a_stopped_worker_ends_well_and_the_other_goes_on() -> None:
-    compose("up", "-d", "--no-recreate", "--scale", "worker=2")
+    compose("up", "-d", "--no-recreate", "--scale", "worker=2", "worker")
     wait_healthy("worker")
     first, second = containers("worker")
     begun = time.monotonic()

@@ -3,8 +3,9 @@
 -- where that entry is gone: where the next page would begin is not known.
 -- Returns the entries and their scores in turn, the number of edits, the next due time, the next
 -- deadline ('inf' for none), whether the registry is complete, whether a sync is wanted or running,
--- and the skips among the due times.
---! keys schedule generation deadlines edits sync_entry sync_wanted sync_taken skips
+-- the skips among the due times, whether the deadline of an open run has passed, and whether a run
+-- did not end within its limit.
+--! keys schedule generation deadlines edits sync_entry sync_wanted sync_taken skips expected
 --! args now page_size last_entry
 
 -- Return the first score of a sorted set after `now`.
@@ -12,6 +13,12 @@ local function next_time(sorted_set)
     local first =
         redis.call('ZRANGEBYSCORE', sorted_set, '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
     return first[2] or 'inf'
+end
+
+-- Return 1 if a sorted set has scores up to `most`, else 0. A key of another type has none.
+local function has_scores(sorted_set, most)
+    local count = redis.pcall('ZCOUNT', sorted_set, '-inf', most)
+    return type(count) == 'number' and count > 0 and 1 or 0
 end
 
 local function read_due()
@@ -38,4 +45,5 @@ local due_skips = first_due and redis.pcall('ZRANGEBYSCORE', skips, first_due, n
 -- A key of another type must not keep beat from firing.
 if due_skips.err then due_skips = {} end
 return {due, edit_count, next_time(schedule), next_time(deadlines),
-    is_complete and 1 or 0, is_sync_coming and 1 or 0, due_skips}
+    is_complete and 1 or 0, is_sync_coming and 1 or 0, due_skips,
+    has_scores(deadlines, now), has_scores(expected, '(' .. now)}

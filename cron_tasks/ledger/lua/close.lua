@@ -1,5 +1,6 @@
--- Take runs that ended out of all that is kept of open runs. `records` are theirs, `failures` a flat
--- list of time and run id for those that failed: the dead list, until they are run again.
+-- Take runs that ended out of all that is kept of open runs. `records` are those that go into the
+-- newest runs of all jobs, `failures` a flat list of time and run id for those that failed: the dead
+-- list, until they are run again.
 --! keys open deadlines recent failed attempts before expected
 --! args now history_ttl
 --! uses store/prepend
@@ -19,7 +20,7 @@ local function close(run_ids, records, failures)
         redis.call('ZREMRANGEBYRANK', failed, 0, -10001)
         redis.call('EXPIRE', failed, history_ttl)
     end
-    prepend(recent, 10000, history_ttl, unpack(records))
+    if #records > 0 then prepend(recent, 10000, history_ttl, unpack(records)) end
     redis.call('HDEL', open, unpack(run_ids))
     redis.call('ZREM', deadlines, unpack(run_ids))
     redis.call('HDEL', attempts, unpack(run_ids))

@@ -7,14 +7,16 @@
 --
 -- The messages are those of the jobs as they were when the batch was judged. `line` is the short
 -- record of each run, `tally` what each adds to the count of `day`. Of the runs of a row, `queue` is
--- that of their messages, '' for none. Each run that ends adds `counts` to the counters, and each that
--- has a message `told_counts`.
+-- that of their messages, '' for none, and `is_quick` is '' unless their jobs are quick. Such a run is
+-- added to minute `number` of its job as `brief`, and `opening` is what follows the run id in a record
+-- that begins with it. Each run that ends adds `counts` to the counters, and each that has a message
+-- `told_counts`.
 --! keys batches open recent failing untold edits reports
 --! prefixes job_entry history count
---! args batch seen now day tally line counts told_counts history_runs history_ttl account_ttl reporting
---! rows queues(queue told(job_id payload))
+--! args batch seen now day tally line number brief opening counts told_counts history_runs history_ttl account_ttl reporting
+--! rows queues(queue is_quick told(job_id payload))
 --! uses store/prepend store/notify ledger/batch ledger/leave ledger/add_to_count
---! uses store/add_to_counters
+--! uses store/add_to_counters ledger/keep_minute
 local record = redis.call('HGET', batches, batch)
 if not record or string.sub(record, 1, #seen + 1) ~= seen .. '\n' then return 0 end
 local judged_at = tonumber(string.match(seen, '^%d+ (%S+)'))
@@ -68,31 +70,57 @@ local function write_ends(job_ids)
     end
 end
 
-local notifications, ended, ended_ids, leaving, reported, told_runs = {}, {}, {}, {}, {}, 0
-local n = 0
-for _, queue, told in queues() do
-    local payloads, size = {}, 0
+-- Add runs of quick jobs to their minutes, and to the counts of the day.
+local function write_briefs(job_ids)
+    local moment, open_minutes, fields = moment_of(batch), read_minutes(job_ids), {}
+    count_runs(job_ids)
+    for n, job_id in ipairs(job_ids) do
+        local known, record = open_minutes[n], nil
+        if not is_in_progress(known, number) then
+            record = '{"run_id":' .. cjson.encode(job_id .. '@' .. moment) .. opening
+        end
+        fields[2 * n - 1], fields[2 * n] = job_id, add_run(known, job_id, number, brief, record)
+    end
+    write_minutes(fields)
+end
+
+local notifications, ended, ended_ids, briefs, leaving, reported = {}, {}, {}, {}, {}, {}
+local told_runs = 0
+for _, queue, is_quick, told in queues() do
+    local payloads = notifications[queue] or {}
+    local already = #payloads
+    local size = already
     for _, job_id, payload in each_told(told) do
         if all_stay or may_stay(job_id) then
-            n, size = n + 1, size + 1
-            payloads[size], ended[n], ended_ids[n] = payload, line .. '\n' .. job_id, job_id
-            if reporting ~= '' then reported[2 * n - 1], reported[2 * n] = now, job_id end
+            size = size + 1
+            payloads[size] = payload
+            if is_quick == '' then
+                local n = #ended + 1
+                ended[n], ended_ids[n] = line .. '\n' .. job_id, job_id
+            else
+                briefs[#briefs + 1] = job_id
+            end
+            if reporting ~= '' then
+                reported[#reported + 1] = now
+                reported[#reported + 1] = job_id
+            end
         else
             leaving[#leaving + 1] = job_id
         end
     end
     if queue ~= '' and size > 0 then
         notifications[queue] = payloads
-        told_runs = told_runs + size
+        told_runs = told_runs + size - already
     end
 end
-if n > 0 then
+if #ended > 0 then
     write_ends(ended_ids)
     prepend(recent, 10000, history_ttl, unpack(ended))
-    redis.call('EXPIRE', count_key, account_ttl)
 end
+if #briefs > 0 then write_briefs(briefs) end
+if #ended + #briefs > 0 then redis.call('EXPIRE', count_key, account_ttl) end
 notify(notifications)
-add_to_counters({[counts] = n, [told_counts] = told_runs})
+add_to_counters({[counts] = #ended + #briefs, [told_counts] = told_runs})
 if #reported > 0 then redis.call('ZADD', reports, unpack(reported)) end
 write_batch(batch, '', {})
 return leave(batch, leaving)

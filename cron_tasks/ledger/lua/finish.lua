@@ -7,12 +7,13 @@
 -- `at` is when the next attempt is due, or the fire time of a run that ended. For `day` and `tally`
 -- see account_for. `suppressed` is '' unless the notification of this end was too old. `counted_as`
 -- is the line of `counts` that it adds to the counters: most runs have the same one. `reporting` is ''
--- unless the REST service wants reports.
+-- unless the REST service wants reports. An ordinary run of a quick job has a brief in place of its
+-- record: "<minute> <run> <opening>" (keep_minute.lua).
 --! keys open failed failing untold going stop reports wake pings
 --! prefixes job_entry history count
 --! args now history_runs history_ttl account_ttl reporting counts
 --! rows outcomes(run_id job_id held record status at day tally suppressed counted_as messages(queue payload condition) heartbeats(ping))
---! uses store/prepend store/notify store/wake store/add_to_counters ledger/state ledger/count_failures ledger/is_wanted ledger/schedule_retry ledger/why_not_again ledger/account_for ledger/release ledger/close
+--! uses store/prepend store/notify store/wake store/add_to_counters ledger/state ledger/count_failures ledger/is_wanted ledger/schedule_retry ledger/why_not_again ledger/account_for ledger/release ledger/close ledger/keep_minute
 local run_ids, entries = {}, {}
 for n, run_id, job_id in outcomes() do
     run_ids[n], entries[n] = run_id, job_entry_prefix .. job_id
@@ -29,6 +30,21 @@ local queues, days, reported = {}, {}, {}
 local closed, records, failures = {}, {}, {}
 local refused, not_again, counted = {}, {}, {}
 local is_wake_due = false
+local brief_jobs, briefs = {}, {}
+
+-- Add the ordinary runs of quick jobs to their minutes. Several may be of one job.
+local function keep_briefs()
+    local open_minutes, fields = {}, {}
+    for n, known in ipairs(read_minutes(brief_jobs)) do open_minutes[brief_jobs[n]] = known end
+    for n, job_id in ipairs(brief_jobs) do
+        local number, run, opening = string.match(briefs[n], '^(%d+) (%S+) (.*)$')
+        open_minutes[job_id] = add_run(open_minutes[job_id], job_id, number, run, opening)
+    end
+    for job_id, known in pairs(open_minutes) do
+        fields[#fields + 1], fields[#fields + 2] = job_id, known
+    end
+    write_minutes(fields)
+end
 
 -- Return whether the earlier outcome of a run stands although it was run again and skipped: that
 -- rerun did not begin, or it was stopped and the run had failed before.
@@ -81,7 +97,15 @@ for n, run_id, job_id, held, record, status, at, day, tally, suppressed, counted
             schedule_retry(run_id, held, record, at)
             is_wake_due = true
         else
-            if status ~= 'skipped' or not keeps_earlier_outcome(run_id, held, record) then
+            local is_brief = string.find(record, '^%d+ ')
+            if is_brief then
+                if exists then
+                    brief_jobs[#brief_jobs + 1], briefs[#briefs + 1] = job_id, record
+                else
+                    records[#records + 1] = string.match(record, '^%d+ %S+ (.*)$') .. '"}'
+                end
+                account_for(job_id, at, day, tally, days)
+            elseif status ~= 'skipped' or not keeps_earlier_outcome(run_id, held, record) then
                 if exists then
                     prepend(history_prefix .. job_id, most_kept, history_ttl, record)
                 end
@@ -93,7 +117,8 @@ for n, run_id, job_id, held, record, status, at, day, tally, suppressed, counted
             elseif any_dead and status == 'ok' and has_flag(held, RERUN) then
                 redis.call('ZREM', failed, run_id)
             end
-            closed[#closed + 1], records[#records + 1] = run_id, record
+            closed[#closed + 1] = run_id
+            if not is_brief then records[#records + 1] = record end
             if reporting ~= '' then
                 reported[#reported + 1] = now
                 reported[#reported + 1] = job_id
@@ -108,4 +133,5 @@ for day in pairs(days) do redis.call('EXPIRE', count_prefix .. day, account_ttl)
 if is_wake_due then wake_beat(wake) end
 if #reported > 0 then redis.call('ZADD', reports, unpack(reported)) end
 if #closed > 0 then close(closed, records, failures) end
+if #brief_jobs > 0 then keep_briefs() end
 return {refused, not_again}

@@ -2,8 +2,8 @@
 -- Their versions keep what they were, and `removed` until when. So a job that comes back does not
 -- fire a tick a second time.
 -- Returns the ticks that this overtook (supersede.lua).
---! keys schedule jobs set_aside removed failing source untold
---! prefixes history
+--! keys schedule jobs set_aside removed failing source untold minute
+--! prefixes history minutes
 --! rows gone(job_id)
 --! uses registry/check_fence registry/supersede registry/count_edit registry/note_change
 local refusal = check_fence()
@@ -16,7 +16,8 @@ for _, job_id in gone() do
     supersede(job_id, entry, from)
     redis.call('ZADD', removed, from, job_id)
     redis.call('ZREM', schedule, key)
-    redis.call('DEL', key, history_prefix .. job_id)
+    redis.call('DEL', key, history_prefix .. job_id, minutes_prefix .. job_id)
+    redis.pcall('HDEL', minute, job_id)
     redis.call('HDEL', jobs, job_id)
     redis.call('HDEL', set_aside, key)
     redis.call('HDEL', failing, job_id)

@@ -1,6 +1,7 @@
 -- Note which rows the next sync has to read: `ids`, and those that the service has poked.
 -- `all` in place of an id is the whole list. More than `most` rows become the whole list.
--- Returns how many ids and pokes these are, more than `most` for the whole list.
+-- Returns how many ids and pokes these are, more than `most` for the whole list, and how many ids are
+-- wanted by now.
 --! keys poke sync_wanted
 --! args most all kept
 --! rows ids(id)
@@ -26,5 +27,6 @@ if redis.call('SCARD', sync_wanted) > tonumber(most) then
     redis.call('SADD', sync_wanted, all)
 end
 redis.call('EXPIRE', sync_wanted, kept)
-if redis.call('SISMEMBER', sync_wanted, all) == 1 then return most + 1 end
-return count + (type(length) == 'number' and length or 0)
+local wanted = redis.call('SCARD', sync_wanted)
+if redis.call('SISMEMBER', sync_wanted, all) == 1 then return {most + 1, wanted} end
+return {count + (type(length) == 'number' and length or 0), wanted}

@@ -1,11 +1,28 @@
 --! uses store/checksum
--- Turn the oldest 100 records of a long account into counts, in a hash beside it.
+-- Return 100 records of a long account to fold, as a flat list of record and fire time: the oldest
+-- skipped ones, and then the oldest others. A job that outgrew its interval skips thousands of fire
+-- times. They must not push out the failures.
+local function choose_foldable(key)
+    local all, chosen, others = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES'), {}, {}
+    for i = 1, #all, 2 do
+        local is_skipped = string.find(all[i], '"status":"skipped"', 1, true)
+            and not string.find(all[i], '"until":', 1, true)
+        local list = is_skipped and chosen or others
+        if #list < 200 then
+            list[#list + 1], list[#list + 2] = all[i], all[i+1]
+        end
+    end
+    for n = 1, math.min(#others, 200 - #chosen) do chosen[#chosen + 1] = others[n] end
+    return chosen
+end
+
+-- Turn 100 records of a long account into counts, in a hash beside it.
 -- A field is an hour, a status and a reason. Its value is the number of runs times 10^13 plus the
 -- sum of their checksums (ledger/day_count.py). A run by hand keeps its time, since no schedule
 -- can name it. Only the end of a stretch is kept: before that, little is known.
 local function fold(key, ttl, now)
     local counts = string.gsub(key, ':account:', ':folded:', 1)
-    local oldest, folded = redis.call('ZRANGE', key, 0, 99, 'WITHSCORES'), {}
+    local oldest, folded = choose_foldable(key), {}
     for i = 1, #oldest, 2 do
         local readable, record = pcall(cjson.decode, oldest[i])
         local fire_time = tonumber(oldest[i+1])

@@ -1,0 +1,74 @@
+"""Read the history of jobs: single records, past minutes, and the minute in progress.
+
+Only a quick job has minutes (minutes.py). The caller decides how many round trips it takes: for
+each job `request_history` adds a fixed number of commands to a pipeline.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import merge
+from typing import Any, cast
+
+import orjson
+from redis import Redis
+
+from cron_tasks.ledger.batch import read_line
+from cron_tasks.ledger.minutes import close_minute, is_minute, split_minute
+from cron_tasks.store import keys
+from cron_tasks.store.paging import PAGE
+
+#: The replies to `request_history`.
+REPLIES = 3
+
+
+def request_history(pipe: Any, job_id: str, most: int = 0) -> None:
+    """Request the history of a job, or up to `most` of its newest records and of its minutes."""
+    pipe.lrange(keys.HISTORY_PREFIX + job_id, 0, most - 1)
+    pipe.lrange(keys.MINUTES_PREFIX + job_id, 0, most - 1)
+    pipe.hget(keys.MINUTE, job_id)
+
+
+def read_history(replies: Sequence[Any], job_id: str) -> list[str]:
+    """Return the lines of a history, newest first. Each is a whole record, or a minute.
+
+    A reply that is an error counts as empty: that key is of another type.
+    """
+    records, past, stored = replies
+    lines = [read_line(line, job_id) for line in records] if isinstance(records, list) else []
+    minutes = list(past) if isinstance(past, list) else []
+    if isinstance(stored, str):
+        minutes.insert(0, close_minute(stored))
+    return list(merge_lines(lines, minutes)) if minutes else lines
+
+
+def merge_lines(lines: Iterable[str], minutes: Iterable[str]) -> Iterator[str]:
+    """Yield the lines of two lists, newest first."""
+    return merge(lines, minutes, key=_ended_at, reverse=True)
+
+
+def _ended_at(line: str) -> float:
+    """Return when a run ended, or the last run of a minute. Other text comes last."""
+    try:
+        record = split_minute(line)[-1] if is_minute(line) else orjson.loads(line)
+        return float(record["finished_at"])
+    except (ValueError, LookupError, TypeError):
+        return 0.0
+
+
+def split_runs(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Yield a record for each run: the runs of a minute, latest first, have one each."""
+    for line in lines:
+        if is_minute(line):
+            yield from reversed(split_minute(line))
+        else:
+            yield orjson.loads(line)
+
+
+def read_open_minutes(redis: Redis) -> list[str]:
+    """Return the minutes in progress of all jobs, newest first.
+
+    Returns none of more than a thousand jobs: too much to read for a list.
+    """
+    if redis.hlen(keys.MINUTE) > PAGE:
+        return []
+    stored = cast("list[str]", redis.hvals(keys.MINUTE))
+    return sorted(map(close_minute, stored), key=_ended_at, reverse=True)

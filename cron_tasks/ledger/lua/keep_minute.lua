@@ -1,0 +1,69 @@
+-- Keep the ordinary runs of quick jobs as one record a minute (ledger/minutes.py).
+--
+-- The minute in progress of each job is a field of `minute`: "<number of the minute> <record>", whose
+-- record is still without its end. The first run of a later minute closes it: it goes into the past
+-- minutes of its job, and into the newest runs of all jobs.
+--! keys minute recent
+--! prefixes minutes
+--! args history_runs history_ttl
+--! uses store/prepend
+local closed_minutes = {}
+
+local function close_minute(known)
+    return string.match(known, '^%d+ (.*)$') .. '"}'
+end
+
+local function keep_past(job_id, line)
+    local key = minutes_prefix .. job_id
+    prepend(key, tonumber(history_runs), history_ttl, line)
+    closed_minutes[#closed_minutes + 1] = line
+end
+
+-- Add a run to a past minute. It ended after the first run of a later minute.
+local function add_late(job_id, number, run, opening)
+    local key, ending = minutes_prefix .. job_id, '"minute":"' .. number .. ' '
+    local found = redis.pcall('LRANGE', key, 0, 4)
+    for n, line in ipairs(found.err and {} or found) do
+        if string.find(line, ending, 1, true) then
+            redis.call('LSET', key, n - 1, string.sub(line, 1, -3) .. ' ' .. run .. '"}')
+            closed_minutes[#closed_minutes + 1] = opening .. '"}'
+            return
+        end
+    end
+    keep_past(job_id, opening .. '"}')
+end
+
+-- Return whether a run of minute `number` only has to be appended to the minute in progress.
+-- A minute has at most 60 fire times of a schedule. A longer record shows that somebody edits a lot.
+local function is_in_progress(known, number)
+    return known and #known < 4000 and string.sub(known, 1, #number + 1) == number .. ' '
+end
+
+-- Return the minute in progress of a job with one more run in it. `known` is what it was, or false.
+-- `opening` begins a record with this run. It is not needed if the minute is in progress.
+local function add_run(known, job_id, number, run, opening)
+    if is_in_progress(known, number) then return known .. ' ' .. run end
+    if known then
+        if tonumber(string.match(known, '^%d+')) > tonumber(number) then
+            add_late(job_id, number, run, opening)
+            return known
+        end
+        keep_past(job_id, close_minute(known))
+    end
+    return number .. ' ' .. opening
+end
+
+-- Read the minutes in progress of these jobs. A key of another type must not hold up the ledger.
+local function read_minutes(job_ids)
+    local found = redis.pcall('HMGET', minute, unpack(job_ids))
+    return found.err and {} or found
+end
+
+-- Write the minutes in progress: `fields` is a flat list of job and minute.
+local function write_minutes(fields)
+    if #fields > 0 then
+        redis.pcall('HSET', minute, unpack(fields))
+        redis.pcall('EXPIRE', minute, history_ttl)
+    end
+    if #closed_minutes > 0 then prepend(recent, 10000, history_ttl, unpack(closed_minutes)) end
+end

@@ -1,0 +1,141 @@
+"""The minutes of a quick job, which fires more than once a minute. Pure.
+
+The ledger keeps one record for all of its ordinary runs of a minute: those that ended ok at the
+first attempt, and those that were skipped since an earlier run was in the way. Every other run has
+a record of its own, as the runs of any job.
+
+A minute is a whole record, that of its first run, with one more field. `minute` has the number of
+the minute since 1970, and for each run its second, the milliseconds from the fire time to the
+start, and how many it took: `29404140 0:4:12 1:3:11`. A skipped run took nothing, and has its end
+in place of the start: `2:5:`. lua/keep_minute.lua adds runs, and leaves the text open at the end.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import orjson
+
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.schedules.durations import MINUTE
+from cron_tasks.schedules.iso8601 import iso_utc
+
+#: Why an ordinary run is skipped.
+OUTGROWN = ("overlap", "replaced")
+#: What the record of a minute ends with.
+_END = b'"}'
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """A run as it is added to its minute: the number of the minute, and the text of the run.
+
+    If the run is the first one, `opening` begins the record. It has no end yet.
+    """
+
+    minute: int
+    run: str
+    opening: bytes
+
+    def write(self) -> bytes:
+        """Return the text that `finish` takes in place of a record."""
+        return f"{self.minute} {self.run} ".encode() + self.opening
+
+
+def make_brief(
+    fire_time: float, started_at: float | None, finished_at: float, record: bytes
+) -> Brief:
+    """Return a run as its minute has it. Times are in seconds since the epoch.
+
+    `record` is its whole record, or all of it that follows the run id. Without `started_at` the run
+    was skipped.
+    """
+    minute = int(fire_time // MINUTE)
+    second = f"{round(fire_time - minute * MINUTE, 6):.8g}"
+    begun = finished_at if started_at is None else started_at
+    took = "" if started_at is None else max(round((finished_at - started_at) * 1000), 0)
+    run = f"{second}:{round((begun - fire_time) * 1000)}:{took}"
+    return Brief(minute, run, record[:-1] + f',"minute":"{minute} {run}'.encode())
+
+
+def is_minute(line: str) -> bool:
+    """Return whether a line of the history is a minute."""
+    return line.endswith('"}') and ',"minute":"' in line
+
+
+def close_minute(stored: str) -> str:
+    """Return a minute in progress, as `cron_tasks:minute` has it, as a line of the history."""
+    return stored.partition(" ")[2] + _END.decode()
+
+
+def split_minute(line: str) -> list[dict[str, Any]]:
+    """Return the records of the runs of a minute, by fire time.
+
+    Their workers are not known, except if there is only one run.
+    """
+    head: dict[str, Any] = orjson.loads(line)
+    job_id = RunId.stored(head["run_id"]).job_id
+    number, *runs = head.pop("minute").split(" ")
+    worker = head["worker"] if len(runs) == 1 else None
+    base = {"worker": worker, "error": None}
+    found = []
+    for text in runs:
+        second, begun, took = text.split(":")
+        fire_time = round(int(number) * MINUTE + float(second), 6)
+        found.append(_build_record(RunId(job_id, fire_time), begun, took, head) | base)
+    return sorted(found, key=lambda record: record["run_id"].scheduled_for)
+
+
+def _build_record(run_id: RunId, begun: str, took: str, head: Mapping[str, Any]) -> dict[str, Any]:
+    at = round(run_id.scheduled_for + int(begun) / 1000, 3)
+    record = {"run_id": run_id, "scheduled_for": iso_utc(run_id.scheduled_for)}
+    if took:
+        ended = {"status": "ok", "reason": None, "attempt": 1, "started_at": at}
+        return record | ended | {"finished_at": round(at + int(took) / 1000, 3)}
+    reason = head["reason"] or OUTGROWN[0]
+    ended = {"status": "skipped", "reason": reason, "attempt": 0, "started_at": None}
+    return record | ended | {"finished_at": at}
+
+
+def summarise_minute(line: str) -> dict[str, Any]:
+    """Return one record for all runs of a minute: that of the run, if there is only one.
+
+    It is named after its first run, and `until` is the fire time of the last one. `summary` has the
+    figures of the ok runs, `ok` (their number), `median` and `slowest` (seconds, None without ok
+    runs), and the number of those that were `skipped`.
+    """
+    runs = split_minute(line)
+    if len(runs) == 1:
+        return runs[0]
+    ok = [run for run in runs if run["status"] == "ok"]
+    first, last = runs[0], max(runs, key=lambda run: run["finished_at"])
+    started = min((run["started_at"] for run in ok), default=None)
+    return first | {
+        "status": "ok" if ok else "skipped",
+        "reason": None if ok else first["reason"],
+        "attempt": 1 if ok else 0,
+        "started_at": started,
+        "finished_at": last["finished_at"],
+        "until": runs[-1]["scheduled_for"],
+        "summary": summarise(durations_of(ok), len(runs) - len(ok)),
+    }
+
+
+def summarise(durations: Sequence[float], skipped: int) -> dict[str, Any]:
+    """Return the figures of ok runs, by their durations in seconds, and of skipped ones."""
+    return {
+        "ok": len(durations),
+        "median": round(median(durations), 3) if durations else None,
+        "slowest": max(durations, default=None),
+        "skipped": skipped,
+    }
+
+
+def durations_of(records: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Return how long the runs of these records took that have begun, in seconds."""
+    return [
+        round(each["finished_at"] - each["started_at"], 3)
+        for each in records
+        if each.get("started_at") is not None
+    ]

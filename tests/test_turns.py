@@ -1,0 +1,42 @@
+"""The round trips of a turn of beat. Each one before the message delays the run."""
+
+import time
+
+import pytest
+from driven import Beat
+
+from cron_tasks.store import keys
+
+ADVANCE = DUE = ENTRIES = "EVALSHA"
+SEND = ["LPUSH cron_tasks", "PUBLISH /0.celeryev/task.sent"]
+WAIT = "BLPOP"
+
+
+def turn(beat: Beat) -> list[str]:
+    """The commands that beat sends in its next turn, without those that scripts call."""
+    beat.redis.lpush(keys.WAKE, "now")
+    sent: list[str] = []
+    with beat.redis.monitor() as monitor:
+        beat.scheduler.tick()
+        beat.scheduler.redis.echo("end")
+        while (command := monitor.next_command())["command"] != "ECHO end":
+            words = command["command"].split()
+            if command["client_type"] != "lua":
+                sent.append(" ".join(words[: 2 if words[0] in ("LPUSH", "PUBLISH") else 1]))
+    beat.redis.delete(keys.WAKE)
+    return sent
+
+
+@pytest.mark.parametrize(
+    ("jobs", "ahead"), [(1, [DUE, ENTRIES]), (20, [DUE])], ids=["alone", "as a batch"]
+)
+def test_nothing_delays_a_tick_that_is_due(beat: Beat, jobs: int, ahead: list[str]) -> None:
+    """Lock, sign of life and depth of the queue are looked after while beat waits for the tick."""
+    scheduler = beat.scheduler
+    beat.register(*({"id": n, "name": "x", "every": 1} for n in range(jobs)))
+    beat.run(2)
+    scheduler.leadership._extended = time.monotonic() - 2.5
+    scheduler._signs._given = time.monotonic() - 3.5
+    scheduler.tick()
+    beat.clock.now += 1
+    assert turn(beat) == [ADVANCE, *SEND, DUE, *ahead, WAIT]
