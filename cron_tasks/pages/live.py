@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -33,17 +34,19 @@ FAILED_KNOWN = 10_000
 class Look:
     """What a look found: the newest lines, and numbers that tell whether anything has changed.
 
-    `edited` is the number of the last edit, and the last action of a person.
+    `edited` is the number of the last edit, and the last action of a person. `minutes` are those in
+    progress of quick jobs, by job. Of more than READ such jobs, only past minutes are looked at.
     """
 
     state: tuple[Any, ...]
     edited: tuple[Any, ...]
     newest: tuple[str, ...]
     changes: tuple[tuple[str, str], ...]
+    minutes: Mapping[str, str]
 
     def changed_since(self, before: "Look") -> list[str] | None:
         """Return the ids of the jobs that have changed, or None if they may be any."""
-        ids: set[str] = set()
+        ids = {job_id for job_id in self.minutes if self._has_new_run(job_id, before)}
         if self.edited != before.edited and self.changes[:1] == before.changes[:1]:
             return None
         for lines, seen in ((self.newest, before.newest), (self.changes, before.changes)):
@@ -55,13 +58,16 @@ class Look:
             ids.update(each[1] if isinstance(each, tuple) else _job_of(each) for each in new)
         return sorted(ids)
 
+    def _has_new_run(self, job_id: str, before: "Look") -> bool:
+        return self.minutes[job_id] != before.minutes.get(job_id)
+
 
 def _job_of(line: str) -> str:
     return RunId.stored(orjson.loads(read_line(line))["run_id"]).job_id
 
 
 def look(context: Context) -> Look:
-    """Look at what pages show, in one round trip."""
+    """Look at what pages show, in two round trips at most."""
     with context.redis.pipeline(transaction=False) as pipe:
         pipe.lrange(keys.RECENT, 0, READ - 1)
         pipe.xrevrange(keys.CHANGES, count=READ)
@@ -70,13 +76,16 @@ def look(context: Context) -> Look:
         pipe.hlen(keys.OPEN)
         pipe.hlen(keys.FAILING)
         pipe.xrevrange(keys.ACTIONS, count=1)
-        recent, changes, edits, *state, action = pipe.execute()
+        pipe.hlen(keys.MINUTE)
+        recent, changes, edits, *state, action, quick = pipe.execute()
+    minutes = context.redis.hgetall(keys.MINUTE) if 0 < quick <= READ else {}
     newest_change = tuple((stamp, fields.get("id", "")) for stamp, fields in changes)
     return Look(
         state=tuple(state),
         edited=(edits, action[0][0] if action else ""),
         newest=tuple(recent),
         changes=newest_change,
+        minutes=cast("dict[str, str]", minutes),
     )
 
 
