@@ -18,6 +18,7 @@ from cron_tasks.audit.tally import audit_job
 from cron_tasks.beat.plain import is_plain
 from cron_tasks.beat.sweeper import sweep_overdue
 from cron_tasks.ledger.batches import read_batched
+from cron_tasks.ledger.day_count import DayCount, count_one
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry import skips
@@ -25,6 +26,7 @@ from cron_tasks.registry.plan import Changes
 from cron_tasks.registry.registry import Registry
 from cron_tasks.repair.comparison import Comparison
 from cron_tasks.runs import commands, queries
+from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.worker.batches import BatchRunner
@@ -60,7 +62,7 @@ class World:
 
     def __init__(self, beat: Beat, **settings: Any) -> None:
         self.beat, self.redis, self.clock = beat, beat.redis, beat.clock
-        self.settings = Settings(chat_id="1", **settings)
+        self.settings = Settings(**{"chat_id": "1"} | settings)
         self.ledger = Ledger(beat.redis, self.settings)
         self.due = beat.clock.now // 60 * 60 + 60
         self.clock.now = self.due - 30
@@ -410,6 +412,23 @@ def test_nothing_is_read_of_known_jobs_until_they_are_edited(thirty: World) -> N
     assert len(thirty.told()) == 29
 
 
+@pytest.mark.parametrize("chat", [1, "another"])
+def test_a_worker_reads_no_job_that_beat_has_just_read(beat: Beat, chat: Any) -> None:
+    """Beat makes their templates. Their default chat is 1, and the worker may have another."""
+    world = World(beat, chat_id=chat)
+    beat.register(*(row(number) for number in range(30)))
+    world.fire()
+    before = calls(world.redis)
+    world.work()
+    assert (calls(world.redis) - before < 15) == (chat == 1)
+    assert [message["chat_id"] for message in world.told()] == [chat] * 30
+    assert not list(world.redis.scan_iter(keys.PREPARED_PREFIX + "*"))
+    beat.register(row("7", name="edited"))
+    world.fire()
+    world.work()
+    assert sum(message["job_name"] == "edited" for message in world.told()) == 1
+
+
 def test_an_entry_that_somebody_deletes_is_noticed(thirty: World) -> None:
     thirty.fire()
     thirty.work()
@@ -506,3 +525,17 @@ def test_the_history_of_a_job_stays_short(thirty: World) -> None:
 )
 def test_what_is_plain(document: dict[str, Any], plain: bool) -> None:
     assert is_plain(document) == plain
+
+
+@pytest.mark.parametrize("earlier", [(1, 5), (900, 99), (86_399, 86_399 * 86_400_046), (0, 17)])
+def test_a_batch_adds_to_counts_exactly(thirty: World, earlier: tuple[int, int]) -> None:
+    """Counts of a day are larger than the whole numbers that Lua has."""
+    when, before = thirty.due, DayCount(*earlier)
+    day = f"{keys.COUNT_PREFIX}{int(when // DAY)}"
+    thirty.redis.hset(day, "7", before.packed)
+    thirty.fire()
+    thirty.work()
+    one = DayCount.unpack(count_one(when))
+    counts = {job: DayCount.unpack(int(n)) for job, n in thirty.redis.hgetall(day).items()}
+    assert counts.pop("7") == before + one
+    assert list(counts.values()) == [one] * 29

@@ -124,7 +124,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """By a worker that read it at any time before."""
         if not self.read:
             return
-        batch, _ = data.draw(st.sampled_from(self.read))
+        batch, _, _ = data.draw(st.sampled_from(self.read))
         members = set(self.ledger.read_batch(batch.id)[0].job_ids if self.is_open(batch) else ())
         told = {QUEUE: [(tick.job_id, tick.encode()) for tick in batch.run_ids]}
         left = self.ledger.conclude(batch, self.now, self.now, b'["x",0,0,"w"]', told)

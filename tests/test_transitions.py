@@ -146,7 +146,7 @@ class World:
         found = self.ledger.read_batch(batch_id)
         if found is None:
             return None
-        batch, _ = found
+        batch, _, _ = found
         line = write_line(batch.fire_time, self.now, self.now, "w")
         told = {"queue:x": [(job_id, b"told") for job_id in batch.job_ids]}
         return self.ledger.conclude(batch, self.now, self.now, line, told)

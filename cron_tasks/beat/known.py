@@ -14,11 +14,13 @@ from redis import Redis
 from cron_tasks.beat.plain import is_on_time, is_plain
 from cron_tasks.beat.rows import Row, parse_definition, parse_object, read_rows
 from cron_tasks.ledger.batch import Departure
+from cron_tasks.runs.notifications import make_default_template
 from cron_tasks.schedules import Schedule
 from cron_tasks.schedules.catchup import next_fire_time
+from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 
-#: Most jobs that are known. Each takes about 300 bytes.
+#: Most jobs that are known. Each takes about 300 bytes, and twice that until it was due.
 MOST = 200_000
 #: So many ticks of one time, or fewer, go as single runs, so that Flower shows each of them.
 FEW = 10
@@ -35,13 +37,16 @@ class KnownJob:
     route: tuple[Any, ...]
     edit: str
     seen: int
+    #: That of its notifications, until the workers have it. b"" if they have to read the job.
+    template: bytes
 
 
 class KnownJobs:
     """The plain jobs that were due lately, by the keys of their entries."""
 
-    def __init__(self, grace: float) -> None:
-        self._grace = grace
+    def __init__(self, settings: Settings) -> None:
+        self._grace = settings.misfire_grace
+        self._chat_id = settings.chat_id
         self._jobs: dict[str, KnownJob] = {}
         self._edits = 0
 
@@ -95,13 +100,18 @@ class KnownJobs:
             return
         try:
             row.key.encode()  # as in judge_row
-            if not is_plain(parse_object(row.job, "job")):
+            document = parse_object(row.job, "job")
+            if not is_plain(document):
                 return
             schedule, options = parse_definition(row.definition)
         except (ValueError, KeyError, TypeError, AttributeError):
             return
         route = tuple(options.items())
-        self._jobs[row.key] = KnownJob(row.job_id, schedule, options, route, row.edit, edits)
+        # Workers know quick jobs already: such a job was due within the minute.
+        template = b"" if schedule.is_quick else make_default_template(document, self._chat_id)
+        self._jobs[row.key] = KnownJob(
+            row.job_id, schedule, options, route, row.edit, edits, template
+        )
         if len(self._jobs) > MOST:
             del self._jobs[next(iter(self._jobs))]
 
@@ -122,6 +132,7 @@ class KnownJobs:
         # Many jobs share a schedule, which is then the same object.
         upcoming: dict[int, str] = {}
         moves: dict[str, list[str]] = defaultdict(list)
+        templates: dict[str, tuple[str, bytes]] = {}
         for known in jobs:
             schedule = known.schedule
             following = upcoming.get(id(schedule))
@@ -133,4 +144,7 @@ class KnownJobs:
                     continue  # Judged by itself, the entry is found to be broken.
                 following = upcoming[id(schedule)] = "" if found is None else repr(found)
             moves[following].append(known.job_id)
-        return Departure(score, moves, jobs[0].options)
+            if known.template:
+                templates[known.job_id] = known.edit, known.template
+                known.template = b""
+        return Departure(score, moves, jobs[0].options, templates)

@@ -31,6 +31,7 @@ from cron_tasks.metrics.queues import note_run_queue
 from cron_tasks.registry.quarantine import quarantine_entry
 from cron_tasks.repair.comparison import Comparison
 from cron_tasks.rest.files import path_of
+from cron_tasks.runs.prepared import write_prepared
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect, is_wrong_type
 from cron_tasks.store.paging import pages
@@ -75,7 +76,7 @@ class Scheduler(EntryScheduler):
         leads = lambda: self.leadership.token is not None  # noqa: E731
         self._beside = start_threads(settings, leads, lambda: self.clock())
         self._lookahead = Lookahead()
-        self._known = KnownJobs(settings.misfire_grace)
+        self._known = KnownJobs(settings)
         self._state = "starting"
         self._clock_offset = self.clock() - time.monotonic()
         self._sweep_after = 0.0
@@ -123,7 +124,7 @@ class Scheduler(EntryScheduler):
         if self._lookahead.token != self.leadership.token:
             self._lookahead = Lookahead(self.leadership.token)
             self._note_leader()
-            self._known = KnownJobs(settings.misfire_grace)
+            self._known = KnownJobs(settings)
         now = self.clock()
         page = self._fire_due(now)
         if not page.is_complete:
@@ -216,7 +217,8 @@ class Scheduler(EntryScheduler):
         for departure in judged.departures:
             for part in self._publisher.split(departure):
                 batch_id = part.make_id()
-                left = self.ledger.advance_batch(token, now, batch_id, part, judged.edits)
+                prepared = write_prepared(part.templates, settings.chat_id)
+                left = self.ledger.advance_batch(token, now, batch_id, part, judged.edits, prepared)
                 # Their entries are not as they were known.
                 self._known.forget(left)
                 if len(left) < part.size:

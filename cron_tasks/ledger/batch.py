@@ -7,7 +7,7 @@ the short record that each run of a batch leaves in the history.
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -25,12 +25,15 @@ class Departure:
     """Plain jobs that are due at one time, as beat has judged them: what `advance_batch` takes.
 
     `score` is that time exactly as Redis has it. `moves` are the ids of the jobs by their next due
-    time ("" for none), and `options` those of the batch's message.
+    time ("" for none), and `options` those of the batch's message. `templates` are those of the
+    notifications of jobs that were just read, by job id with its last edit: most of these jobs, the
+    workers do not know either.
     """
 
     score: str
     moves: Mapping[str, Sequence[str]]
     options: Mapping[str, Any]
+    templates: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -45,10 +48,20 @@ class Departure:
                 moves[upcoming] = part = job_ids[first : first + room]
                 first, room = first + len(part), room - len(part)
                 if room == 0:
-                    yield Departure(self.score, moves, self.options)
+                    yield self._take_part(moves)
                     moves, room = {}, size
         if moves:
-            yield Departure(self.score, moves, self.options)
+            yield self._take_part(moves)
+
+    def _take_part(self, moves: Mapping[str, Sequence[str]]) -> "Departure":
+        known = self.templates
+        templates = known and {
+            job_id: known[job_id]
+            for job_ids in moves.values()
+            for job_id in job_ids
+            if job_id in known
+        }
+        return Departure(self.score, moves, self.options, templates)
 
     def make_id(self) -> str:
         """Return a new id for a batch of this time."""

@@ -48,10 +48,17 @@ class Batches:
         self._recorder = find_recorder(settings)
 
     def advance_batch(
-        self, token: str, now: float, batch_id: str, due: Departure, edits: int
+        self,
+        token: str,
+        now: float,
+        batch_id: str,
+        due: Departure,
+        edits: int,
+        notifications: bytes = b"",
     ) -> list[str]:
         """Move entries to their next fire time, and open their runs as one batch.
 
+        `notifications` are those that were prepared for its worker, b"" for none.
         Returns the ids of the jobs that have no run in it, as `advance` does. A call takes at most
         2,000 entries. Raises LockLost if `token` does not hold the leader's lock.
         """
@@ -65,6 +72,7 @@ class Batches:
                 score=due.score,
                 moment=batch_id.partition("#")[0],
                 queue=due.options.get("queue", ""),
+                notifications=notifications,
                 moves=[
                     (upcoming, [(each,) for each in ids]) for upcoming, ids in due.moves.items()
                 ],
@@ -77,13 +85,19 @@ class Batches:
             self._recorder.record_fires((RunId(job_id, when) for job_id in members), now)
         return left
 
-    def read_batch(self, batch_id: str) -> tuple[Batch, int] | None:
-        """Return an open batch, and the registry's edit by now. None if it is not open any more."""
+    def read_batch(self, batch_id: str) -> tuple[Batch, int, str] | None:
+        """Return an open batch, the registry's edit by now, and the notifications prepared for it.
+
+        Returns None if the batch is not open any more.
+        """
         with self.redis.pipeline(transaction=False) as pipe:
             pipe.hget(keys.BATCHES, batch_id)
             pipe.get(keys.EDITS)
-            record, edits = pipe.execute()
-        return None if record is None else (Batch.parse(batch_id, record), int(edits or 0))
+            pipe.get(keys.PREPARED_PREFIX + batch_id)
+            record, edits, prepared = pipe.execute()
+        if record is None:
+            return None
+        return Batch.parse(batch_id, record), int(edits or 0), prepared or ""
 
     def conclude(
         self,

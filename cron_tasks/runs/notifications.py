@@ -1,9 +1,10 @@
 """The notification that the bot reads (docs/contract.md, section 4). Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from string import Template
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import orjson
@@ -30,6 +31,8 @@ _TEXTS = {
 #: time in the zone of a job, which no template has. Between two templates stands another one.
 _MOMENT, _CREATED, _OTHER = "\x01", "\x02", "\x03"
 _MARK, _CREATED_MARK, _END = b"\x01", b"\x02", b"\x00"
+#: What stands for the id and the name of a job in what all default templates have in common.
+_ID, _NAME = b"\x04", b"\x05"
 #: A time for which a template is compared with the notification that it stands for.
 _PROBE = 1_800_000_000.5
 
@@ -96,15 +99,34 @@ def _write_payload(
     return orjson.dumps(body)
 
 
-def make_default_template(job_id: str, name: str, chat_id: int | str | None) -> bytes:
+def make_default_template(document: Mapping[str, Any], default_chat: int | str | None) -> bytes:
     """Return what the notifications of success of a job have in common, for `fill_templates`.
 
-    They have the default text, and are of a first attempt. Returns b"" if the times cannot simply
-    be put into it.
+    `document` is what differs from the defaults of a job. It is not read as a whole, which takes
+    a multiple of the time. The notifications have the default text, and are of a first attempt.
+    Returns b"" for a job with wishes about notifications, for a document that cannot be read, and
+    if the times cannot simply be put into the text.
     """
-    body = _write_template(job_id, name, chat_id, _TEXTS["success"].format(name=name))
-    # Three fire times and the time of the end. The job may have such a character itself.
-    return _mark_times(body) if body.count(b"\\u000") == 4 else b""
+    job_id, name = document.get("id"), document.get("name")
+    if "notify" in document or not (isinstance(job_id, str) and isinstance(name, str)):
+        return b""
+    chat_id = document.get("chat_id", default_chat)
+    job_id_text, name_text = orjson.dumps(job_id)[1:-1], orjson.dumps(name)[1:-1]
+    if b"\\u000" in job_id_text or b"\\u000" in name_text:
+        return b""
+    return _make_shape(chat_id).replace(_ID, job_id_text).replace(_NAME, name_text)
+
+
+@lru_cache(maxsize=64, typed=True)
+def _make_shape(chat_id: int | str | None) -> bytes:
+    """Return what all default templates of a chat have in common, b"" for a chat with marks."""
+    name = _NAME.decode()
+    body = _write_template(_ID.decode(), name, chat_id, _TEXTS["success"].format(name=name))
+    # Three ids and fire times, two names and the time of the end.
+    if body.count(b"\\u000") != 9:
+        return b""
+    marked = _mark_times(body)
+    return marked.replace(b"\\u0004", _ID).replace(b"\\u0005", _NAME)
 
 
 def make_template(job: Job, settings: Settings) -> bytes:

@@ -26,8 +26,8 @@ class BatchRunner:
         singly: list[RunId] = []
         ended = 0
         while found := self._runner.wait_for_redis(lambda: self._ledger.read_batch(batch_id)):
-            batch, edits = found
-            gone = self._find_special(batch, edits)
+            batch, edits, prepared = found
+            gone = self._find_special(batch, edits, prepared)
             if gone:
                 self._ledger.take_out(gone)
                 singly += gone
@@ -42,12 +42,12 @@ class BatchRunner:
             self._runner.run(singly)
         return f"{ended} ended as a batch, {len(singly)} as single runs"
 
-    def _find_special(self, batch: Batch, edits: int) -> list[RunId]:
+    def _find_special(self, batch: Batch, edits: int, prepared: str) -> list[RunId]:
         """Return the runs that must not end as they were judged: all of them if it is too late."""
         late = self._runner.clock() - batch.fire_time
         if late > self._runner.settings.misfire_grace:
             return batch.run_ids
-        return self._templates.look_up(batch, edits)
+        return self._templates.look_up(batch, edits, prepared)
 
     def _conclude(self, batch: Batch) -> list[RunId] | None:
         """Conclude a batch. Return the runs that left it, or None if it is another one by now."""

@@ -22,6 +22,7 @@ from cron_tasks.runs.notifications import (
     make_template,
     write_notification,
 )
+from cron_tasks.runs.prepared import read_prepared
 from cron_tasks.schedules.quick import has_quick_rule
 from cron_tasks.settings import Settings
 from cron_tasks.tracing.tracer import find_tracer
@@ -57,9 +58,11 @@ class Templates:
         self._edits = 0
         self._tracer = find_tracer(settings)
 
-    def look_up(self, batch: Batch, edits: int) -> list[RunId]:
+    def look_up(self, batch: Batch, edits: int, prepared: str) -> list[RunId]:
         """Know all jobs of a batch as of the registry's edit `edits`.
 
+        Beat may have `prepared` the notifications of some, as of the edit that it judged them at.
+        None of these jobs is quick.
         Returns the runs of those that are gone or cannot be read. A job that was edited since the
         batch was judged has a newer notification, and leaves the batch when that is concluded.
         """
@@ -67,6 +70,9 @@ class Templates:
             # Redis lost its newest writes, so the same number will stand for another edit.
             self._known.clear()
         self._edits = edits
+        queue = self._settings.notify_queue
+        for job_id, (edit, template) in read_prepared(prepared, self._settings.chat_id).items():
+            self._known[job_id] = Known(edit, batch.edits, queue, template, None, False)
         asked = [
             (job_id, known.edit if known else "")
             for job_id in batch.job_ids
@@ -132,20 +138,16 @@ class Templates:
     def _make_simple(self, document: str) -> tuple[bytes, bool]:
         """Return the template of a job that has no wishes about notifications, and if it is quick.
 
-        The template of any other job is b"". That takes a fraction of the time of reading the whole
-        job.
+        The template of any other job is b"".
         """
         try:
             fields = orjson.loads(document)
         except orjson.JSONDecodeError:
             return b"", False
-        if not isinstance(fields, dict) or "notify" in fields:
+        if not isinstance(fields, dict):
             return b"", False
-        job_id, name = fields.get("id"), fields.get("name")
-        chat_id = fields.get("chat_id", self._settings.chat_id)
-        if not (isinstance(job_id, str) and isinstance(name, str)):
-            return b"", False
-        return make_default_template(job_id, name, chat_id), has_quick_rule(fields.get("schedule"))
+        template = make_default_template(fields, self._settings.chat_id)
+        return template, has_quick_rule(fields.get("schedule"))
 
     def forget_oldest(self) -> None:
         """Forget the jobs beyond MOST that came first."""

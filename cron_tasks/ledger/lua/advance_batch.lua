@@ -7,13 +7,15 @@
 --
 -- `score` is the fire time as all entries have it, and `moment` the same as run ids spell it. Of the
 -- entries of a row, `upcoming` is the next fire time, '' for none. `queue` is that of the message.
+-- `notifications` were prepared for the worker of the batch, '' for none (runs/prepared.py). Later than
+-- in a minute nobody needs them: a batch that old is taken apart.
 --
 -- The last fire time of each entry goes into `fired`, a hash for all jobs, with the number of runs
 -- since the entry was written. It counts until the entry is written again (settle_fired.lua). One
 -- command for all of them takes a fraction of the time of one for each entry.
 --! keys leader_lock schedule open batches deadlines edits fired
 --! prefixes job_entry
---! args token pending_until read_edit batch score moment queue
+--! args token pending_until read_edit batch score moment queue notifications
 --! rows moves(upcoming members(job_id))
 --! uses ledger/older ledger/batch
 if redis.call('GET', leader_lock) ~= token then
@@ -101,5 +103,8 @@ if #opened > 0 then
     redis.call('HSET', fired, unpack(fires))
     write_batch(batch, read_edit .. ' ' .. score .. ' ' .. queue, opened)
     redis.call('ZADD', deadlines, pending_until, batch)
+    if notifications ~= '' then
+        redis.call('SET', prepared_prefix .. batch, notifications, 'EX', 60)
+    end
 end
 return refused

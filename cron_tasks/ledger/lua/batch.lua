@@ -2,6 +2,7 @@
 -- as a JSON list. The id of a batch is "<moment>#<random>". ledger/batch.py reads the same.
 -- A batch is changed only by members that leave it, so its first line says which members it has.
 --! keys batches deadlines
+--! prefixes prepared
 
 -- Return the moment at which the runs of a batch are due, as run ids spell it.
 local function moment_of(batch)
@@ -14,11 +15,12 @@ local function read_batch(record)
     return rest, cjson.decode(members)
 end
 
--- Store a batch. Without members it is gone, and so is its deadline.
+-- Store a batch. Without members it is gone, and so are its deadline and what was prepared for it.
 local function write_batch(batch, rest, job_ids)
     if #job_ids == 0 then
         redis.call('HDEL', batches, batch)
         redis.call('ZREM', deadlines, batch)
+        redis.call('UNLINK', prepared_prefix .. batch)
     else
         local record = #job_ids .. ' ' .. rest .. '\n' .. cjson.encode(job_ids)
         redis.call('HSET', batches, batch, record)

@@ -15,7 +15,8 @@
 --! prefixes job_entry history count
 --! args batch seen now day tally line number brief opening counts told_counts history_runs history_ttl account_ttl reporting
 --! rows queues(queue is_quick told(job_id payload))
---! uses store/prepend store/notify ledger/batch ledger/leave store/add_to_counters ledger/keep_minute
+--! uses store/prepend store/notify ledger/batch ledger/leave ledger/add_to_count
+--! uses store/add_to_counters ledger/keep_minute
 local record = redis.call('HGET', batches, batch)
 if not record or string.sub(record, 1, #seen + 1) ~= seen .. '\n' then return 0 end
 local judged_at = tonumber(string.match(seen, '^%d+ (%S+)'))
@@ -33,19 +34,48 @@ local function may_stay(job_id)
         and redis.call('HEXISTS', untold, job_id) == 0)
 end
 
-local count_key, most_kept = count_prefix .. day, tonumber(history_runs)
-
--- Add a run to the count of its job. Return the count of the day.
-local function count_run(job_id)
-    return redis.call('HINCRBY', count_key, job_id, tally)
+-- Add the runs of these jobs to the counts of the day. Return the new counts, in their order.
+-- Most jobs of a batch have the same count, so a sum serves many of them.
+local count_key = count_prefix .. day
+local function count_runs(job_ids)
+    local sums, counts, fields = {}, redis.call('HMGET', count_key, unpack(job_ids)), {}
+    for n, job_id in ipairs(job_ids) do
+        local count = counts[n] or '0'
+        local sum = sums[count]
+        if not sum then
+            sum = add_to_count(count, tally)
+            sums[count] = sum
+        end
+        counts[n], fields[2 * n - 1], fields[2 * n] = sum, job_id, sum
+    end
+    redis.call('HSET', count_key, unpack(fields))
+    return counts
 end
 
--- Add runs of quick jobs to their minutes.
+-- Write the ends of runs to the histories and the counts of their jobs.
+-- Commands for each job cost the most here. So the history is cut only every 16 runs. And it expires
+-- a day later than that of other runs, so that its time to live is set only with the first run of a
+-- day. One run is 10^13 in a count (day_count.py).
+local function write_ends(job_ids)
+    local counts, most_kept, ttl = count_runs(job_ids), tonumber(history_runs), history_ttl + 86400
+    for n, job_id in ipairs(job_ids) do
+        local history = history_prefix .. job_id
+        local length = redis.pcall('LPUSH', history, line)
+        if type(length) == 'number' then
+            if length > most_kept + 16 then redis.call('LTRIM', history, 0, most_kept - 1) end
+            if length == 1 or tonumber(counts[n]) < 2e13 then redis.call('EXPIRE', history, ttl) end
+        elseif not string.find(length.err, 'WRONGTYPE', 1, true) then
+            error(length)
+        end
+    end
+end
+
+-- Add runs of quick jobs to their minutes, and to the counts of the day.
 local function write_briefs(job_ids)
     local moment, open_minutes, fields = moment_of(batch), read_minutes(job_ids), {}
+    count_runs(job_ids)
     for n, job_id in ipairs(job_ids) do
         local known, record = open_minutes[n], nil
-        count_run(job_id)
         if not is_in_progress(known, number) then
             record = '{"run_id":' .. cjson.encode(job_id .. '@' .. moment) .. opening
         end
@@ -54,35 +84,22 @@ local function write_briefs(job_ids)
     write_minutes(fields)
 end
 
--- Write the end of a run to the history and the count of its job.
--- Commands for each job cost the most here. So the history is cut only every 16 runs. And it expires
--- a day later than that of other runs, so that its time to live is set only with the first run of a
--- day. One run is 10^13 in a count (day_count.py).
-local function write_end(job_id)
-    local counted = count_run(job_id)
-    local history = history_prefix .. job_id
-    local length = redis.pcall('LPUSH', history, line)
-    if type(length) ~= 'number' then
-        if not string.find(length.err, 'WRONGTYPE', 1, true) then error(length) end
-        return
-    end
-    if length > most_kept + 16 then redis.call('LTRIM', history, 0, most_kept - 1) end
-    if length == 1 or counted < 2e13 then redis.call('EXPIRE', history, history_ttl + 86400) end
-end
-
-local notifications, ended, briefs, leaving, reported, told_runs = {}, {}, {}, {}, {}, 0
+local notifications, ended, ended_ids, briefs, leaving, reported = {}, {}, {}, {}, {}, {}
+local told_runs = 0
 for _, queue, is_quick, told in queues() do
     local payloads = notifications[queue] or {}
     local already = #payloads
+    local size = already
     for _, job_id, payload in each_told(told) do
         if all_stay or may_stay(job_id) then
+            size = size + 1
+            payloads[size] = payload
             if is_quick == '' then
-                write_end(job_id)
-                ended[#ended + 1] = line .. '\n' .. job_id
+                local n = #ended + 1
+                ended[n], ended_ids[n] = line .. '\n' .. job_id, job_id
             else
                 briefs[#briefs + 1] = job_id
             end
-            payloads[#payloads + 1] = payload
             if reporting ~= '' then
                 reported[#reported + 1] = now
                 reported[#reported + 1] = job_id
@@ -91,16 +108,19 @@ for _, queue, is_quick, told in queues() do
             leaving[#leaving + 1] = job_id
         end
     end
-    if queue ~= '' and #payloads > 0 then
+    if queue ~= '' and size > 0 then
         notifications[queue] = payloads
-        told_runs = told_runs + #payloads - already
+        told_runs = told_runs + size - already
     end
 end
-notify(notifications)
-add_to_counters({[counts] = #ended + #briefs, [told_counts] = told_runs})
-if #ended > 0 then prepend(recent, 10000, history_ttl, unpack(ended)) end
+if #ended > 0 then
+    write_ends(ended_ids)
+    prepend(recent, 10000, history_ttl, unpack(ended))
+end
 if #briefs > 0 then write_briefs(briefs) end
 if #ended + #briefs > 0 then redis.call('EXPIRE', count_key, account_ttl) end
+notify(notifications)
+add_to_counters({[counts] = #ended + #briefs, [told_counts] = told_runs})
 if #reported > 0 then redis.call('ZADD', reports, unpack(reported)) end
 write_batch(batch, '', {})
 return leave(batch, leaving)
