@@ -350,6 +350,26 @@ def test_a_skip_of_the_version_before_is_honoured(beat: Beat, minute: float, nam
     assert audit_job(account, minute - 1, minute + 1, beat.clock.now).skipped == BY_HAND
 
 
+@pytest.mark.parametrize("behind", [0.0, 0.2, 5.0])
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_skip_that_beat_has_come_to_stays_whatever_clock_a_change_has(
+    beat: Beat, minute: float, name: str, behind: float
+) -> None:
+    skip(beat, minute)
+    beat.run(int(minute - beat.clock.now))
+    assert records(beat) == skipped_at(minute)
+    beat.clock.now -= behind
+    CHANGES[name](beat)
+    beat.clock.now += behind
+    fired = beat.run(61)["7"]
+    assert minute not in fired
+    assert fired[-1] == minute + 60
+    (account,) = read_accounts(
+        beat.redis, ["7"], days_between(minute, minute), read_open_ticks(beat.redis)
+    )
+    assert audit_job(account, minute - 1, minute + 1, beat.clock.now).skipped == BY_HAND
+
+
 @pytest.mark.parametrize("change", [{"name": "y"}, {"tags": ["ops"]}, {"end_at": "2999-01-01"}, {}])
 def test_the_last_tick_skipped_by_the_version_before_stays_skipped(
     beat: Beat, change: dict[str, Any]

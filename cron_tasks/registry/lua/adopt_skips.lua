@@ -1,19 +1,30 @@
 -- Turn the skips of a job that the version before stored into those of this version.
 -- That version wrote the record of a skipped fire time at once, and moved the score of the entry
 -- on. So the record is taken out of the account, and the score moves back to the first skip.
+-- A skip that beat has come to stays in the account, even if the caller's clock is behind.
 --! keys schedule
---! prefixes account
+--! prefixes account versions
 --! args now
---! uses registry/store_skip
+--! uses registry/entry registry/store_skip
+
+-- Return the last time that the entry of a job, or the version before it, has come to.
+local function come_to(job_id, key)
+    local version = redis.pcall('LINDEX', versions_prefix .. job_id, 0)
+    local ticked = type(version) == 'string' and string.match(version, '"ticked": ([%d.]+)')
+    return math.max(settled_until(read_entry(job_id, key)), tonumber(ticked or 0))
+end
+
 local function adopt_skips(job_id, key)
     local account_key = account_prefix .. job_id
     -- Where the account is a key of another type, there is nothing to adopt.
     local coming = redis.pcall('ZRANGEBYSCORE', account_key, '(' .. now, '+inf', 'WITHSCORES')
-    local first_skip
+    if coming.err or #coming == 0 then return end
+    local settled, first_skip = come_to(job_id, key), nil
     for n = 1, #coming, 2 do
         local line, fire_time = coming[n], coming[n+1]
         local is_json, record = pcall(cjson.decode, line)
-        if is_json and record.run_id and record.reason == 'by_hand' then
+        local is_skip = is_json and record.run_id and record.reason == 'by_hand'
+        if is_skip and tonumber(fire_time) > settled then
             redis.call('ZREM', account_key, line)
             store_skip(record.run_id, fire_time)
             first_skip = first_skip or tonumber(fire_time)

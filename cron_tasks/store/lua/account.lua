@@ -1,17 +1,20 @@
 --! uses store/fold
+-- Return whether a record speaks of a stretch of fire times.
+local function is_stretch(record)
+    return string.find(record, '"until":', 1, true) or string.find(record, '^{"from":')
+end
+
 -- Write a record of its own, for the audit, of a fire time that did not end ok.
 -- The last record of a fire time replaces the one before. It says so (`twice`) when the run ended
 -- twice and nobody had asked for that by hand. The record of a stretch of fire times stays, since it
--- speaks of the others, too.
+-- speaks of the others, too, and replaces none.
 local function account(key, fire_time, record, ttl, now)
     local known = redis.pcall('ZRANGEBYSCORE', key, fire_time, fire_time)
     if known.err then return end
+    if is_stretch(record) then known = {} end
     local is_run = string.find(record, '^{"run_id":')
-        and not string.find(record, '"until":', 1, true)
     for _, earlier in ipairs(known) do
-        local is_stretch = string.find(earlier, '"until":', 1, true)
-            or string.find(earlier, '^{"from":')
-        if not is_stretch then
+        if not is_stretch(earlier) then
             redis.call('ZREM', key, earlier)
             if is_run and not string.find(record, '"by_hand":true', 1, true) then
                 record = string.sub(record, 1, -2) .. ',"twice":true}'
