@@ -72,3 +72,11 @@ def read_open_minutes(redis: Redis) -> list[str]:
         return []
     stored = cast("list[str]", redis.hvals(keys.MINUTE))
     return sorted(map(close_minute, stored), key=_ended_at, reverse=True)
+
+
+def read_newest(row: object, minute: str | None, job_id: str) -> str | None:
+    """Return the newer of the newest record of a job and the last run of its minute."""
+    lines = read_history(([row] if isinstance(row, str) else [], [], minute), job_id)
+    if minute is None:
+        return lines[0] if lines else None
+    return orjson.dumps(next(split_runs(lines))).decode()

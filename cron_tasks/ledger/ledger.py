@@ -16,15 +16,12 @@ message of a pending run may be lost, when the lease of a running one ends, when
 
 from collections.abc import Collection, Mapping, Sequence
 
-import orjson
-from redis import Redis
-
 from cron_tasks.errors import WriteRefused
 from cron_tasks.ledger import steps as steps
 from cron_tasks.ledger.batches import PATIENCE as PATIENCE
 from cron_tasks.ledger.batches import Batches, read_batched
 from cron_tasks.ledger.batches import LockLost as LockLost
-from cron_tasks.ledger.history import read_history, request_history, split_runs
+from cron_tasks.ledger.history import read_history, read_newest, request_history
 from cron_tasks.ledger.records import Advance, Claim, Outcome, Overdue
 from cron_tasks.ledger.rows import entry_row, outcome_rows
 from cron_tasks.ledger.run_id import RunId
@@ -291,39 +288,12 @@ class Ledger(Batches):
         if isinstance(minutes, Exception):
             minutes = [None] * len(rows)
         return [
-            _read_newest(row, minute, job_id)
+            read_newest(row, minute, job_id)
             for job_id, row, minute in zip(job_ids, rows, minutes, strict=True)
         ]
-
-
-def _read_newest(row: object, minute: str | None, job_id: str) -> str | None:
-    """Return the newer of the newest record of a job and the last run of its minute."""
-    lines = read_history(([row] if isinstance(row, str) else [], [], minute), job_id)
-    if minute is None:
-        return lines[0] if lines else None
-    return orjson.dumps(next(split_runs(lines))).decode()
 
 
 def _end_unretried(outcome: Outcome, why: str) -> Outcome:
     """Return how a run ends whose retry is not wanted."""
     assert outcome.otherwise
     return outcome.otherwise(why)
-
-
-def read_open_run(redis: Redis, run_id: RunId) -> Overdue | None:
-    """Return an open run as it is now, with why it should end. None if it is not open."""
-    with redis.pipeline(transaction=False) as pipe:
-        pipe.hget(keys.OPEN, run_id)
-        pipe.hget(keys.entry_key(run_id.job_id), "job")
-        pipe.hget(keys.ATTEMPTS, run_id)
-        pipe.hget(keys.STOP, run_id)
-        state, document, trace, unwanted = pipe.execute(raise_on_error=False)
-    if isinstance(state, Exception):
-        raise state
-    document = document if isinstance(document, str) else ""
-    # It may leave its batch between the two looks.
-    batched = read_batched(redis, run_id.job_id) if state is None else {}
-    state = state or batched.get(run_id) or redis.hget(keys.OPEN, run_id)
-    if not state:
-        return None
-    return Overdue(run_id, State.parse(state), document, trace or "", unwanted or "")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from redis import Redis
@@ -84,10 +84,19 @@ class Health:
     audit: Audit | None
 
 
-def read_health(
-    redis: Redis, settings: Settings, index: Snapshot, surveyed: Surveyed, now: float
-) -> Health:
-    """Read how everything is at `now` (seconds since the epoch)."""
+class _Counts(NamedTuple):
+    """What is counted at one time. `late_rows` are the first entries that are late."""
+
+    leads: int
+    first: list[tuple[str, float]]
+    late: int
+    late_rows: list[tuple[str, float]]
+    waiting: int
+    failing: int
+    jobs: int
+
+
+def _count(redis: Redis, now: float) -> _Counts:
     with redis.pipeline(transaction=False) as pipe:
         pipe.exists(keys.LEADER_LOCK)
         pipe.zrange(keys.SCHEDULE, 0, 0, withscores=True)
@@ -96,23 +105,29 @@ def read_health(
         pipe.zcount(keys.DEADLINES, 0, now - LATE)
         pipe.hlen(keys.FAILING)
         pipe.hlen(keys.JOBS)
-        leads, first, late, late_rows, waiting, failing, jobs = pipe.execute()
-    causes = group_failures(read_failures(redis))
+        return _Counts(*pipe.execute())
+
+
+def read_health(
+    redis: Redis, settings: Settings, index: Snapshot, surveyed: Surveyed, now: float
+) -> Health:
+    """Read how everything is at `now` (seconds since the epoch)."""
+    counts, causes = _count(redis, now), group_failures(read_failures(redis))
     system, status = System(settings, redis, now), load_status(redis)
     names = [name for name in QUICK_CHECKS if name != "owner" or settings.rest_url]
     findings = [*(run_check(name, system) for name in names), *surveyed.findings]
     audit = surveyed.audit
     situation = Situation(
-        jobs=jobs,
-        has_leader=bool(leads),
+        jobs=counts.jobs,
+        has_leader=bool(counts.leads),
         workers=len(list_workers(redis, now)),
-        oldest_due=max(now - first[0][1], 0.0) if first else 0.0,
-        late=late,
-        waiting=waiting,
+        oldest_due=max(now - counts.first[0][1], 0.0) if counts.first else 0.0,
+        late=counts.late,
+        waiting=counts.waiting,
         list=status.state,
         list_since=now - (status.since or now),
         list_detail=status.detail,
-        failing=failing,
+        failing=counts.failing,
         causes=len(causes),
         lost=len(audit.tally.lost) if audit else None,
         other_faults=[each.detail for each in findings if each.status == "fail"],
@@ -122,11 +137,11 @@ def read_health(
     return Health(
         at=now,
         headline=say(situation),
-        jobs=jobs,
-        failing=failing,
+        jobs=counts.jobs,
+        failing=counts.failing,
         causes=causes,
-        late=[Late(keys.job_id_of(key) or key, due) for key, due in late_rows],
-        late_count=late,
+        late=[Late(keys.job_id_of(key) or key, due) for key, due in counts.late_rows],
+        late_count=counts.late,
         unrun=_add_remarks(redis, unrun[:SHOWN], now),
         unrun_count=len(unrun),
         paused_long=_paused_long(index, now),

@@ -7,7 +7,8 @@ from redis import Redis
 
 from cron_tasks.errors import RunUnfit
 from cron_tasks.jobs.job import Job
-from cron_tasks.ledger.ledger import PATIENCE, Ledger, read_open_run
+from cron_tasks.ledger.ledger import PATIENCE, Ledger
+from cron_tasks.ledger.open_runs import read_open_run
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import queries

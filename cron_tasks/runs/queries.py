@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import partial
 from heapq import nlargest
@@ -19,12 +19,14 @@ from cron_tasks.ledger.history import (
     read_open_minutes,
     request_history,
 )
-from cron_tasks.ledger.ledger import read_open_run
 from cron_tasks.ledger.minutes import is_minute, split_minute, summarise_minute
+from cron_tasks.ledger.open_runs import read_open_run
 from cron_tasks.ledger.records import split_reason
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Kind, State
-from cron_tasks.runs.reasons import explain_end
+from cron_tasks.runs.shapes import Shape as Shape
+from cron_tasks.runs.shapes import add_times, name_status, shape_open, shape_record
+from cron_tasks.runs.shapes import read_record as read_record
 from cron_tasks.schedules.human import format_local
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.store import keys
@@ -36,50 +38,6 @@ ENDED = ("ok", "failed", "skipped", "missed")
 PAGE = 1000
 #: How many of the newest records a `Tail` reads. If all of them are new, it reads ten times more.
 WINDOW = 100
-
-#: Fields of accounts and failed attempts that only the audit, `why` and notifications need.
-_INNER = ("began", "by_hand", "twice", "tried", "announced")
-_ATTEMPT = ("attempt", "started_at", "finished_at", "worker", "error")
-
-#: A run: the fields of docs/contract.md, section 5, and further ones.
-Shape = dict[str, Any]
-
-
-def read_record(line: str, job_id: str = "") -> Shape:
-    """Read a record of the ledger, with times as ISO 8601 and durations in seconds.
-
-    A short line of the history does not name its job, which is `job_id` (ledger/batch.py).
-
-    Beside the fields of the contract it may have: `output`, `other` (the run that was in the way),
-    `untold`, `until` (it stands for all fire times up to then), `attempts` (those that are known),
-    and `because`, which explains why a run was skipped or missed. If it stands for the runs of a
-    minute, it has their `summary` (ledger/minutes.py), and `duration` is the median.
-    """
-    if is_minute(line):
-        return _read_shape(summarise_minute(line))
-    return _read_shape(json.loads(read_line(line, job_id)))
-
-
-def _read_shape(record: Shape) -> Shape:
-    if record["status"] in ("skipped", "missed"):
-        record["because"] = explain_end(record, record["reason"])
-    is_single = record["attempt"] and "summary" not in record
-    own = {"attempts": _attempts(record)} if is_single else {}
-    return _headed(RunId.stored(record["run_id"])) | _timed(record) | own
-
-
-def _timed(record: Mapping[str, Any]) -> Shape:
-    """Return a record, or one of its attempts, with times as people and programs read them."""
-    start, end = record["started_at"], record["finished_at"]
-    duration = None if start is None else round(end - start, 3)
-    if "summary" in record:
-        duration = record["summary"]["median"]
-    times = {
-        "started_at": format_local(start),
-        "finished_at": format_local(end),
-        "duration": duration,
-    }
-    return {name: value for name, value in record.items() if name not in _INNER} | times
 
 
 def list_ended(
@@ -154,12 +112,13 @@ def list_open(
     found = {
         run_id: state
         for run_id, state in opened.items()
-        if job_id in (None, run_id.job_id) and status in (None, _status(state))
+        if job_id in (None, run_id.job_id) and status in (None, name_status(state))
     }
     newest = nlargest(most, found, key=lambda run_id: run_id.scheduled_for)
     traces = cast("list[str | None]", redis.hmget(keys.ATTEMPTS, newest) if newest else [])
     return [
-        _open(run_id, found[run_id], trace) for run_id, trace in zip(newest, traces, strict=True)
+        shape_open(run_id, found[run_id], trace)
+        for run_id, trace in zip(newest, traces, strict=True)
     ]
 
 
@@ -221,7 +180,7 @@ def _read_own(line: str, run_id: str, job_id: str) -> Shape | None:
     own = next((run for run in ok if run["run_id"] == run_id), None)
     whole = summarise_minute(line)
     minute = {"minute": whole["summary"]} if "summary" in whole else {}
-    return _read_shape(own) | minute if own else None
+    return shape_record(own) | minute if own else None
 
 
 def find_stretch(redis: Redis, job_id: str, when: float) -> Shape | None:
@@ -265,10 +224,10 @@ def describe_run(redis: Redis, run_id: RunId) -> Shape | None:
         if "until" in run:
             own |= {"scheduled_for": iso_utc(run_id.scheduled_for), "since": run["scheduled_for"]}
         return run | own
-    run = _open(run_id, tick.state, tick.trace)
+    run = shape_open(run_id, tick.state, tick.trace)
     waits = tick.state.kind is Kind.WAITING and run["status"] == "retrying"
     return run | {
-        "attempts": list(map(_timed, json.loads(tick.trace or "[]"))),
+        "attempts": list(map(add_times, json.loads(tick.trace or "[]"))),
         "holder": (tick.state.in_flight and tick.state.holder) or None,
         "retry_at" if waits else "deadline": format_local(redis.zscore(keys.DEADLINES, run_id)),
         "stopping": split_reason(tick.unwanted)[0] or None,
@@ -313,43 +272,3 @@ def _paged(read: Callable[[int, int], Any]) -> Iterator[Any]:
         yield from page
         if len(page) < PAGE:
             return
-
-
-def _status(state: State) -> str:
-    if state.in_flight:
-        return "running"
-    return "pending" if state.attempt == 1 else "retrying"
-
-
-def _open(run_id: RunId, state: State, trace: str | None) -> Shape:
-    """Return an open run. Its error is that of its last attempt."""
-    last = json.loads(trace)[-1] if trace else {"error": None}
-    return _headed(run_id) | {
-        "status": _status(state),
-        "reason": "queued" if state.kind is Kind.QUEUED else None,
-        "attempt": state.attempt,
-        "started_at": None,
-        "finished_at": None,
-        "duration": None,
-        "worker": state.holder.rpartition("#")[0] or None,
-        "error": last["error"],
-    }
-
-
-def _headed(run_id: RunId) -> Shape:
-    return {
-        "run_id": run_id,
-        "job_id": run_id.job_id,
-        "scheduled_for": iso_utc(run_id.scheduled_for),
-    }
-
-
-def _attempts(record: Mapping[str, Any]) -> list[Shape]:
-    """Return the attempts of a run that has ended: the failed ones, and the one that ended it.
-
-    If the run ended while it waited for its next attempt, there is no such one.
-    """
-    before = record.get("attempts", [])
-    last = {name: record[name] for name in _ATTEMPT}
-    ended_with = record["attempt"] > record.get("tried", len(before))
-    return list(map(_timed, [*before, last] if ended_with else before))

@@ -12,7 +12,8 @@ from redis.exceptions import RedisError
 
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.run import Run
-from cron_tasks.ledger.ledger import LEASE, Ledger, read_open_run
+from cron_tasks.ledger.ledger import LEASE, Ledger
+from cron_tasks.ledger.open_runs import read_open_run
 from cron_tasks.ledger.records import OpenRun, Outcome
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs.outcomes import Attempt, Result, conclude, conclude_without_job

@@ -1,0 +1,28 @@
+"""Read one open run, whether it is open by itself or in a batch."""
+
+from redis import Redis
+
+from cron_tasks.ledger.batches import read_batched
+from cron_tasks.ledger.records import Overdue
+from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import State
+from cron_tasks.store import keys
+
+
+def read_open_run(redis: Redis, run_id: RunId) -> Overdue | None:
+    """Return an open run as it is now, with why it should end. None if it is not open."""
+    with redis.pipeline(transaction=False) as pipe:
+        pipe.hget(keys.OPEN, run_id)
+        pipe.hget(keys.entry_key(run_id.job_id), "job")
+        pipe.hget(keys.ATTEMPTS, run_id)
+        pipe.hget(keys.STOP, run_id)
+        state, document, trace, unwanted = pipe.execute(raise_on_error=False)
+    if isinstance(state, Exception):
+        raise state
+    document = document if isinstance(document, str) else ""
+    # It may leave its batch between the two looks.
+    batched = read_batched(redis, run_id.job_id) if state is None else {}
+    state = state or batched.get(run_id) or redis.hget(keys.OPEN, run_id)
+    if not state:
+        return None
+    return Overdue(run_id, State.parse(state), document, trace or "", unwanted or "")
