@@ -329,10 +329,12 @@ def test_a_worker_of_threads_without_file_descriptors_ends(system: System) -> No
 def test_a_process_that_is_replaced_after_each_message_loses_no_run(
     redis: Redis, rest: RestServer, celery: Celery
 ) -> None:
-    ticks = [time.time() + seconds for seconds in range(5, 14)]
-    rest.jobs = [{"id": n, "name": "x", "run_at": iso_utc(at)} for n, at in enumerate(ticks)]
     worker = celery.worker(2, "--max-tasks-per-child", "1", "--max-memory-per-child", "1")
     celery.beat()
+    wait_until(lambda: redis.exists(keys.GENERATION), "the first sync")
+    ticks = [time.time() + seconds for seconds in range(5, 14)]
+    rest.jobs = [{"id": n, "name": "x", "run_at": iso_utc(at)} for n, at in enumerate(ticks)]
+    redis.lpush(keys.POKE, "*")
     wait_until(lambda: redis.llen(keys.RECENT) >= 8, "eight runs")
     lines = [json.loads(line) for line in redis.lrange(keys.RECENT, 0, -1)]
     assert {line["status"] for line in lines} == {"ok"}

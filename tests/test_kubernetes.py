@@ -5,6 +5,7 @@ import base64
 import json
 import re
 import subprocess
+from operator import itemgetter
 from pathlib import Path
 
 import kubernetes_validate
@@ -217,7 +218,7 @@ def test_prometheus_scrapes_our_pods_and_adds_no_label(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     kept = [each["labels"] for each in json.loads(done.stdout) if each.get("labels")]
     shown = [{k: v for k, v in each.items() if not k.startswith("__")} for each in kept]
-    assert shown == [
+    assert sorted(shown, key=itemgetter("instance")) == [
         {"instance": name, "job": "cron_tasks"} for name in ("cron-tasks-beat", "cron-tasks-worker")
     ]
 

@@ -485,6 +485,33 @@ def test_a_removed_job_leaves_no_minutes(quickly: Quickly) -> None:
     assert (newest[0]["run_id"], newest[0]["status"]) == (claim.run_id, "ok")
 
 
+def test_runs_are_followed_one_by_one(quickly: Quickly) -> None:
+    quickly.beat.register(row(7, every=1, action=CALL))
+    tail, seen = queries.Tail(quickly.redis), []
+    assert tail.read() == []
+    for second in range(1, 122):
+        quickly.fire_until(second)
+        quickly.end(quickly.claim(second)[0], Result("ok"), 0.01)
+        if second % 7 == 0:
+            seen += [run["run_id"] for run in tail.read()]
+    seen += [run["run_id"] for run in tail.read()]
+    assert seen == [RunId("7", quickly.begun + second) for second in range(1, 122)]
+    late = queries.Tail(quickly.redis).read()
+    assert [run["run_id"] for run in late if "summary" not in run] == seen[-2:]
+    assert sum(run["summary"]["ok"] for run in late if "summary" in run) == 119
+    assert tail.read() == []
+
+
+def test_the_last_minute_of_a_removed_job_is_shown(quickly: Quickly) -> None:
+    quickly.beat.register(row(7, every=1, action=CALL))
+    quickly.fire_until(3)
+    for second in (1, 2, 3):
+        quickly.end(quickly.claim(second)[0], Result("ok"), 0.01)
+    apply(quickly.redis, Changes(removed=["7"]), quickly.clock.now)
+    run_id = RunId("7", quickly.begun + 2)
+    assert queries.describe_run(quickly.redis, run_id)["status"] == "ok"
+
+
 def test_a_minute_keeps_what_clocks_say(quickly: Quickly) -> None:
     """Workers whose clocks are minutes apart share the minutes of the fire times."""
     quickly.beat.register(row(7, every=1, action=CALL, overlap="allow"))

@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 from heapq import nlargest
 from itertools import count, takewhile
+from operator import itemgetter
 from typing import Any, cast
 
 from redis import Redis
@@ -247,9 +248,31 @@ class Tail:
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
         self._seen: frozenset[str] = frozenset()
+        #: The runs of minutes that were returned, by themselves or with their minute.
+        self._of_minutes: frozenset[str] = frozenset()
 
     def read(self) -> list[Shape]:
         """Return the records since the last call, oldest first. The first call returns all.
+
+        The runs of a minute in progress come one by one. A minute of which none has come is one
+        record: there were too many jobs.
+        """
+        fresh, minutes = self._read_fresh(), read_open_minutes(self.redis)
+        ended = [read_record(line) for line in fresh if not is_minute(line)]
+        of_minutes = set[str]()
+        for line in (*minutes, *filter(is_minute, self._seen)):
+            runs = {str(run["run_id"]): run for run in split_minute(line)}
+            new = runs.keys() - self._of_minutes
+            of_minutes.update(runs)
+            if line in fresh and new == runs.keys():
+                ended.append(read_record(line))
+            else:
+                ended += [shape_record(runs[run_id]) for run_id in new]
+        self._of_minutes = frozenset(of_minutes)
+        return sorted(ended, key=itemgetter("finished_at"))
+
+    def _read_fresh(self) -> list[str]:
+        """Return the newest records of all jobs that the last call has not seen.
 
         A call compares with all records that the last one saw, since a Redis that was killed may
         have lost the newest.
@@ -262,7 +285,7 @@ class Tail:
                 break
             most *= 10
         self._seen = frozenset(lines)
-        return [read_record(line) for line in reversed(fresh)]
+        return fresh
 
 
 def _paged(read: Callable[[int, int], Any]) -> Iterator[Any]:

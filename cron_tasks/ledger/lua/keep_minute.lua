@@ -6,12 +6,8 @@
 --! keys minute recent
 --! prefixes minutes
 --! args history_runs history_ttl
---! uses store/prepend
+--! uses store/prepend ledger/close_minute
 local closed_minutes = {}
-
-local function close_minute(known)
-    return string.match(known, '^%d+ (.*)$') .. '"}'
-end
 
 local function keep_past(job_id, line)
     local key = minutes_prefix .. job_id

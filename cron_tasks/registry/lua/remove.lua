@@ -1,14 +1,25 @@
 -- Remove a page of jobs.
 -- Their versions keep what they were, and `removed` until when. So a job that comes back does not
 -- fire a tick a second time.
+-- The minute in progress goes to the newest runs of all jobs, as other runs have.
 -- Returns the ticks that this overtook (supersede.lua).
---! keys schedule jobs set_aside removed failing source untold minute
+--! keys schedule jobs set_aside removed failing source untold minute recent
 --! prefixes history minutes
 --! rows gone(job_id)
 --! uses registry/check_fence registry/supersede registry/count_edit registry/note_change
+--! uses store/prepend ledger/close_minute
 local refusal = check_fence()
 if refusal then return refusal end
 local edit = count_edit()
+
+local function end_minute(job_id)
+    -- A key of another type holds no minutes.
+    local known = redis.pcall('HGET', minute, job_id)
+    if type(known) ~= 'string' then return end
+    prepend(recent, 10000, audit_ttl, close_minute(known))
+    redis.call('HDEL', minute, job_id)
+end
+
 for _, job_id in gone() do
     local key = job_entry_prefix .. job_id
     local entry = read_entry(job_id, key)
@@ -17,7 +28,7 @@ for _, job_id in gone() do
     redis.call('ZADD', removed, from, job_id)
     redis.call('ZREM', schedule, key)
     redis.call('DEL', key, history_prefix .. job_id, minutes_prefix .. job_id)
-    redis.pcall('HDEL', minute, job_id)
+    end_minute(job_id)
     redis.call('HDEL', jobs, job_id)
     redis.call('HDEL', set_aside, key)
     redis.call('HDEL', failing, job_id)
