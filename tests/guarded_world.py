@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from command_line import CommandLine
 from flower_process import Flower
-from helpers import NEVER_DUE, wait_until
+from helpers import NEVER_DUE, ended_runs, wait_until
 from otlp_sink import OtlpSink
 from processes import Celery, Process, Valkey, celery_processes
 from redis import Redis
@@ -24,7 +24,6 @@ from telegram_server import TelegramServer, error
 from tls_front import Authority, TlsFront
 
 from cron_tasks.settings import PREFIX
-from cron_tasks.store import keys
 from cron_tasks.store.client import connect
 
 ROOT = Path(__file__).parents[1]
@@ -244,7 +243,7 @@ class World:
         ids = [row["id"] for row in self.rest.jobs if row.get("every") == 3]
 
         def have_ended() -> bool:
-            return all(self.admin.exists(keys.HISTORY_PREFIX + each) for each in ids)
+            return all(ended_runs(self.admin, each) for each in ids)
 
         wait_until(have_ended, "runs of all jobs", 60)
         wait_until(lambda: len(self.rest.patches) > 3, "reports", 60)

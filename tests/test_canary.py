@@ -8,7 +8,7 @@ from html import unescape
 
 import pytest
 from guarded_world import World, make_world
-from helpers import wait_until
+from helpers import ended_runs, wait_until
 from kombu import Connection
 from processes import Process
 from redis.exceptions import RedisError
@@ -161,7 +161,7 @@ def test_the_secrets_were_sent(world: World) -> None:
     asked = str([headers for _, _, headers in world.rest.requests])
     assert world.canaries.rest_header in asked
     assert world.canaries.collector in str([dict(each) for each in world.spans.headers])
-    assert world.admin.exists(keys.HISTORY_PREFIX + JOB)
+    assert ended_runs(world.admin, JOB)
 
 
 def test_the_rights_of_the_users_suffice(world: World) -> None:

@@ -258,7 +258,7 @@ class Tail:
         record: there were too many jobs.
         """
         fresh, minutes = self._read_fresh(), read_open_minutes(self.redis)
-        ended = [read_record(line) for line in fresh if not is_minute(line)]
+        ended = [read_record(line) for line in reversed(fresh) if not is_minute(line)]
         of_minutes = set[str]()
         for line in (*minutes, *filter(is_minute, self._seen)):
             runs = {str(run["run_id"]): run for run in split_minute(line)}
