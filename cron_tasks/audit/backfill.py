@@ -7,6 +7,7 @@ from functools import cache
 from itertools import islice
 
 from redis import Redis
+from redis.lock import Lock
 
 from cron_tasks.audit.account_reader import days_between, read_accounts, read_open_ticks
 from cron_tasks.audit.job_account import JobAccount, expect_ticks, recorded_end, status_of
@@ -19,10 +20,13 @@ from cron_tasks.schedules import Schedule
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.schedules.zones import MICROSECOND
+from cron_tasks.store import keys
 from cron_tasks.store.paging import pages
 
 #: Most ticks in one backfill.
 MOST = 10_000
+#: Seconds for which a backfill may look at ticks before it opens them.
+LOCKED = 30.0
 
 
 @dataclass(slots=True)
@@ -78,6 +82,16 @@ class Backfill:
 def must_run_in_turn(job: Job) -> bool:
     """Return whether each run has to wait for the end of the one before, or it would be skipped."""
     return job.action.type != "notify" and job.overlap != "allow"
+
+
+def lock_backfills(redis: Redis, job_id: str) -> Lock:
+    """Return a lock to hold from the look at the ticks of a job until those missing are opened.
+
+    Without it, another backfill could open a tick in between, which would end and run once more.
+    """
+    key = keys.BACKFILL_LOCK_PREFIX + job_id
+    lock: Lock = redis.lock(key, timeout=LOCKED, sleep=0.02, blocking_timeout=2 * LOCKED)
+    return lock
 
 
 def plan_backfill(redis: Redis, job: Job, start: float, end: float, now: float) -> Backfill:

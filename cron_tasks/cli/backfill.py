@@ -2,16 +2,17 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import partial
 
 import click
 from redis import Redis
 
-from cron_tasks.audit.backfill import Backfill, must_run_in_turn, plan_backfill
+from cron_tasks.audit.backfill import Backfill, lock_backfills, must_run_in_turn, plan_backfill
 from cron_tasks.cli import console, options
 from cron_tasks.cli.following import ask_patiently, send_run, wait_for_end
 from cron_tasks.jobs.job import Job
-from cron_tasks.ledger.ledger import PATIENCE
+from cron_tasks.ledger.ledger import PATIENCE, Ledger
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs.wording import describe_outcome
@@ -42,11 +43,12 @@ def backfill(job_id: str, start: str, end: str, dry_run: bool) -> None:
         last = options.read_moment(end, job.timezone, "--to").timestamp()
         if last < first:
             raise click.BadParameter("it is before --from", param_hint="'--to'")
-        found = plan_backfill(redis, job, first, last, now)
         in_turn = not dry_run and must_run_in_turn(job)
+        with nullcontext() if dry_run or in_turn else lock_backfills(redis, job.id):
+            found = plan_backfill(redis, job, first, last, now)
+            opened = [] if dry_run or in_turn else found.open_all(console.open_ledger(redis), now)
         if not dry_run and found.missing:
             console.record_action(redis, "backfill", job.id, f"{start} to {end}")
-        opened = [] if dry_run or in_turn else found.open_all(console.open_ledger(redis), now)
         if not console.wants_json():
             to_run = len(found.missing) if dry_run or in_turn else len(opened)
             _print(found, job, to_run, dry_run)
@@ -100,9 +102,18 @@ def _run_in_turn(redis: Redis, job: Job, found: Backfill) -> Iterator[RunId]:
     ledger = console.open_ledger(redis)
     for run_id in found.missing:
         now = time.time()
-        is_missing = ask_patiently(partial(found.is_still_missing, redis, job, run_id, now))
-        if is_missing and ask_patiently(partial(found.open_some, ledger, [run_id], now + PATIENCE)):
+        if ask_patiently(partial(_open_missing, redis, ledger, job, found, run_id, now)):
             send_run(job, run_id)
             yield run_id
         run = wait_for_end(redis, run_id)
         console.print_text(f"{run_id}  {describe_outcome(run, job.timezone)}")
+
+
+def _open_missing(
+    redis: Redis, ledger: Ledger, job: Job, found: Backfill, run_id: RunId, now: float
+) -> bool:
+    """Open a tick unless another command has run or opened it. Return whether this one did."""
+    with lock_backfills(redis, job.id):
+        if not found.is_still_missing(redis, job, run_id, now):
+            return False
+        return bool(found.open_some(ledger, [run_id], now + PATIENCE))

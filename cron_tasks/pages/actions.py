@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import cast
 
-from cron_tasks.audit.backfill import must_run_in_turn, plan_backfill
+from cron_tasks.audit.backfill import lock_backfills, must_run_in_turn, plan_backfill
 from cron_tasks.errors import CronTasksError, RunUnfit, UnknownJob
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.routing import routing_options
@@ -160,13 +160,13 @@ def _backfill(context: Context, request: Request, targets: Sequence[str]) -> Out
         raise CronTasksError(f"{error}. Examples: 2h (ago), 1d, 2026-11-23T09:00") from None
     if last < first:
         raise CronTasksError("The end of the period is before its start")
-    found = plan_backfill(context.redis, job, first, last, now)
-    if must_run_in_turn(job) and len(found.missing) > MOST_IN_TURN:
-        command = f"`cron-tasks backfill {job.id} --from … --to …`"
-        raise CronTasksError(
-            f"{number_of(len(found.missing), 'tick')} would run one after the other: use {command}"
-        )
-    opened = found.open_all(Ledger(context.redis, context.settings), now)
+    with lock_backfills(context.redis, job.id):
+        found = plan_backfill(context.redis, job, first, last, now)
+        if must_run_in_turn(job) and len(found.missing) > MOST_IN_TURN:
+            ticks = number_of(len(found.missing), "tick")
+            command = f"`cron-tasks backfill {job.id} --from … --to …`"
+            raise CronTasksError(f"{ticks} would run one after the other: use {command}")
+        opened = found.open_all(Ledger(context.redis, context.settings), now)
     parts = [f"{number_of(len(opened), 'tick')} of job {job.id} will run", f"{found.ok:,} ran ok"]
     parts += [f"{found.unsure:,} left alone, as it is unsure whether they ran"] * bool(found.unsure)
     span = f"{request.start} to {request.end or 'now'}"
@@ -180,7 +180,8 @@ def _recover(context: Context, _: Request, targets: Sequence[str]) -> Outcome:
     def recover(text: str) -> None:
         run_id = RunId.stored(text)
         job, when, now = registry.get_job(run_id.job_id), run_id.scheduled_for, time.time()
-        plan_backfill(context.redis, job, when, when, now).open_all(ledger, now)
+        with lock_backfills(context.redis, job.id):
+            plan_backfill(context.redis, job, when, when, now).open_all(ledger, now)
 
     outcome = _each(_at_most(targets), "lost tick", "will run", recover)
     context.survey.renew()
