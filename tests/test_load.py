@@ -13,17 +13,15 @@ from cron_tasks.broker.rates import Rate, Sample, note_rate, read_rate, take_sam
 from cron_tasks.registry.plan import Changes, Policy, plan_changes
 from cron_tasks.schedules import parse
 from cron_tasks.store import keys
-from cron_tasks.sync import load
+from cron_tasks.sync import capacity, load
+from cron_tasks.sync.capacity import assume_capacity
 from cron_tasks.sync.load import (
     Peak,
     count_due,
     describe_peaks,
-    find_capacity,
     find_peaks,
     warn_of_planned,
-    warn_of_planned_calls,
     warn_of_registered,
-    warn_of_registered_calls,
 )
 
 NINE = 1_800_003_600.0  # 2027-01-15 09:00:00 UTC
@@ -37,7 +35,8 @@ def test_the_worst_second_of_each_minute_counts() -> None:
 
 
 def test_redis_is_the_limit_of_many_slots() -> None:
-    assert [find_capacity(slots) for slots in (1, 2, 4, 100)] == [12_000, 24_000, 40_000, 40_000]
+    able = [assume_capacity("jobs", slots).per_second for slots in (1, 2, 4, 100)]
+    assert able == [12_000, 24_000, 40_000, 40_000]
 
 
 def test_ticks_of_a_day_are_counted_by_the_second() -> None:
@@ -49,11 +48,11 @@ def test_ticks_of_a_day_are_counted_by_the_second() -> None:
 
 def test_the_sentence_names_the_worst_minutes_in_the_zone() -> None:
     peaks = [Peak(int(NINE), 12_000), Peak(int(NINE) + 60, 11_000)]
-    assert describe_peaks(peaks, 1, "Europe/Berlin") == (
+    assert describe_peaks(peaks, assume_capacity("jobs", 1), "Europe/Berlin") == (
         "at 10:00 12,000 jobs are due at once (and 11,000 at 10:01); 1 slot of workers performs "
         "about 12,000 a second: spread them with `jitter`, or start more workers"
     )
-    assert describe_peaks([], 1, "UTC") is None
+    assert describe_peaks([], assume_capacity("jobs", 1), "UTC") is None
 
 
 def listed(count: int, expression: str = "0 9 * * *") -> list[tuple[str, Any]]:
@@ -64,32 +63,32 @@ def listed(count: int, expression: str = "0 9 * * *") -> list[tuple[str, Any]]:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load, "PER_SLOT", 20)
+    monkeypatch.setattr(capacity, "PER_SLOT", 20)
 
 
 @pytest.mark.usefixtures("small")
 def test_a_plan_and_a_registry_are_warned_of(redis: Redis) -> None:
     few = plan_changes({}, listed(10), Policy())
-    assert warn_of_planned(redis, few, "UTC", NOW) is None
+    assert warn_of_planned(redis, few, "UTC", NOW).jobs is None
     many = plan_changes({}, listed(11), Policy())
-    warning = warn_of_planned(redis, many, "UTC", NOW)
+    warning = warn_of_planned(redis, many, "UTC", NOW).jobs
     assert warning is not None
     assert warning.startswith("at 09:00 11 jobs are due at once; 1 slot of workers")
     apply(redis, many, NOW)
-    assert warn_of_registered(redis, "UTC", NOW) == warning
+    assert warn_of_registered(redis, "UTC", NOW).jobs == warning
     # A job that is in the schedule and stays counts, and one that is removed does not.
-    assert warn_of_planned(redis, Changes(), "UTC", NOW) == warning
-    assert warn_of_planned(redis, Changes(removed=["3"]), "UTC", NOW) is None
+    assert warn_of_planned(redis, Changes(), "UTC", NOW).jobs == warning
+    assert warn_of_planned(redis, Changes(removed=["3"]), "UTC", NOW).jobs is None
     # An edit that moves a job counts at its new time alone.
     moved = plan_changes(
         dict.fromkeys(map(str, range(11)), "old"), listed(11, "5 9 * * *"), Policy()
     )
     assert Counter(len(each) for each in (moved.added, moved.changed)) == {0: 1, 11: 1}
-    planned = warn_of_planned(redis, moved, "UTC", NOW)
+    planned = warn_of_planned(redis, moved, "UTC", NOW).jobs
     assert planned is not None
     assert planned.startswith("at 09:05 11 jobs")
     announce_worker(redis, "w", 2, NOW)
-    assert warn_of_registered(redis, "UTC", NOW) is None
+    assert warn_of_registered(redis, "UTC", NOW).jobs is None
 
 
 CALL = {"type": "http", "url": "http://example.org/"}
@@ -97,7 +96,7 @@ CALL = {"type": "http", "url": "http://example.org/"}
 
 @pytest.fixture
 def few_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load, "CALLS_PER_SLOT", 20)
+    monkeypatch.setattr(capacity, "CALLS_PER_SLOT", 20)
 
 
 def calls(count: int, others: int = 0) -> list[tuple[str, Any]]:
@@ -110,40 +109,40 @@ def calls(count: int, others: int = 0) -> list[tuple[str, Any]]:
 @pytest.mark.usefixtures("few_calls")
 def test_a_plan_and_a_registry_are_warned_of_calls(redis: Redis) -> None:
     few = plan_changes({}, calls(10, others=50), Policy())
-    assert warn_of_planned_calls(redis, few, "UTC", NOW) is None
+    assert warn_of_planned(redis, few, "UTC", NOW).calls is None
     many = plan_changes({}, calls(11, others=50), Policy())
-    warning = warn_of_planned_calls(redis, many, "UTC", NOW)
+    warning = warn_of_planned(redis, many, "UTC", NOW).calls
     assert warning == (
         "at 09:00 11 HTTP calls are due at once; 1 slot of workers performs about 20 calls "
         "a second (assumed, not measured yet): spread them with `jitter`, or start more workers"
     )
     apply(redis, many, NOW)
-    assert warn_of_registered_calls(redis, "UTC", NOW) == warning
-    assert warn_of_registered(redis, "UTC", NOW) is None
-    assert warn_of_planned_calls(redis, Changes(), "UTC", NOW) == warning
-    assert warn_of_planned_calls(redis, Changes(removed=["3"]), "UTC", NOW) is None
+    assert warn_of_registered(redis, "UTC", NOW).calls == warning
+    assert warn_of_registered(redis, "UTC", NOW).jobs is None
+    assert warn_of_planned(redis, Changes(), "UTC", NOW).calls == warning
+    assert warn_of_planned(redis, Changes(removed=["3"]), "UTC", NOW).calls is None
     announce_worker(redis, "w", 2, NOW)
-    assert warn_of_registered_calls(redis, "UTC", NOW) is None
+    assert warn_of_registered(redis, "UTC", NOW).calls is None
 
 
 @pytest.mark.usefixtures("few_calls")
 def test_of_very_many_jobs_a_sample_is_read(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load, "SAMPLED", 30)
     apply(redis, plan_changes({}, calls(60), Policy()), NOW)
-    warning = warn_of_registered_calls(redis, "UTC", NOW)
+    warning = warn_of_registered(redis, "UTC", NOW).calls
     assert warning is not None
     assert "60 HTTP calls" in warning
 
 
 def test_a_measured_rate_takes_the_place_of_the_assumed_one(redis: Redis) -> None:
     apply(redis, plan_changes({}, listed(40), Policy()), NOW)
-    assert warn_of_registered(redis, "UTC", NOW) is None
+    assert warn_of_registered(redis, "UTC", NOW).jobs is None
     note_rate(redis, "notify", Rate(60.0, 1, NOW - 60))
-    warning = warn_of_registered(redis, "UTC", NOW)
+    warning = warn_of_registered(redis, "UTC", NOW).jobs
     assert warning is not None
     assert "1 slot of workers performs about 60 a second (measured on 2027-01-15)" in warning
     announce_worker(redis, "w", 2, NOW)
-    assert warn_of_registered(redis, "UTC", NOW) is None
+    assert warn_of_registered(redis, "UTC", NOW).jobs is None
     assert read_rate(redis, "notify", NOW + 8 * 86_400) is None
 
 

@@ -35,7 +35,7 @@ from cron_tasks.runs.prepared import write_prepared
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect, is_wrong_type
 from cron_tasks.store.paging import pages
-from cron_tasks.vitals.leaders import request_note
+from cron_tasks.vitals.leaders import note_leader
 from cron_tasks.vitals.signs import BeatSigns
 
 log = structlog.get_logger("cron_tasks.beat")
@@ -123,7 +123,7 @@ class Scheduler(EntryScheduler):
             self._enter("leading")
         if self._lookahead.token != self.leadership.token:
             self._lookahead = Lookahead(self.leadership.token)
-            self._note_leader()
+            note_leader(self.redis, self.clock())
             self._known = KnownJobs(settings)
         now = self.clock()
         page = self._fire_due(now)
@@ -154,14 +154,6 @@ class Scheduler(EntryScheduler):
                 raise
             self.redis.delete(keys.SYNC_ENTRY)
             self.write_configured_entries()
-
-    def _note_leader(self) -> None:
-        """Note for people that this beat leads from now on."""
-        with self.redis.pipeline(transaction=False) as pipe:
-            pipe.hincrby(keys.METRICS, "leader_changes_total", 1)
-            request_note(pipe, self.clock())
-            # A key of another type must not hold up beat.
-            pipe.execute(raise_on_error=False)
 
     def _sweep(self, now: float, has_overdue: bool) -> bool:
         """Look after overdue runs, if there are any. Return whether there may be more.

@@ -13,7 +13,7 @@ from cron_tasks.rest.listing import Source
 from cron_tasks.store import keys
 from cron_tasks.sync.feed_state import WAIT, describe_feed, load_position
 from cron_tasks.sync.feed_state import load_status as load_feed_status
-from cron_tasks.sync.reconciler import make_policy
+from cron_tasks.sync.policy import make_policy
 from cron_tasks.sync.state import load_status, load_validators, service_of
 from cron_tasks.text.english import number_of
 from cron_tasks.vitals.judgement import RIVAL_SHOWN, judge_sync

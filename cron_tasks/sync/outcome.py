@@ -21,20 +21,14 @@ log = structlog.get_logger("cron_tasks.sync")
 class Report:
     """The outcome of a sync, or of a preview. In a state other than ok, nothing was changed.
 
-    `detail` then gives the reason. `warning` names the worst minutes, if there are any (load.py),
-    and `call_warning` those with the most HTTP calls.
+    `detail` then gives the reason. `warnings` name the worst minutes, if there are any (load.py).
     """
 
     state: State
     changes: Changes
     detail: str = ""
     not_modified: bool = False
-    warning: str | None = None
-    call_warning: str | None = None
-
-    @property
-    def warnings(self) -> list[str]:
-        return [each for each in (self.warning, self.call_warning) if each]
+    warnings: Sequence[str] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields of docs/contract.md, section 5, and `state` and `detail`."""
@@ -46,7 +40,7 @@ class Report:
             "changed": [desired.id for desired in changes.changed],
             "removed": changes.removed,
             "unchanged": changes.unchanged,
-            "warnings": self.warnings,
+            "warnings": list(self.warnings),
             "rejected": [{"id": each.id, "errors": each.errors} for each in changes.rejected],
         }
 

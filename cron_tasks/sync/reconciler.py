@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import structlog
@@ -14,7 +13,7 @@ from cron_tasks.jobs.rejected import Rejected
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Overtaken
 from cron_tasks.registry.fence import Fence, sync_lock
-from cron_tasks.registry.plan import Changes, Policy, plan_changes
+from cron_tasks.registry.plan import Changes, plan_changes
 from cron_tasks.registry.registry import Registry
 from cron_tasks.registry.rejections import (
     read_rejected_rows,
@@ -40,21 +39,16 @@ from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.sync.garbage import pause_garbage_collection
-from cron_tasks.sync.load import (
-    warn_of_planned,
-    warn_of_planned_calls,
-    warn_of_registered,
-    warn_of_registered_calls,
-)
+from cron_tasks.sync.load import warn_of_planned, warn_of_registered
 from cron_tasks.sync.meanwhile import note_written, read_list_beside_rows
-from cron_tasks.sync.outcome import Report, log_changes, log_report, remark_on
+from cron_tasks.sync.outcome import Report, log_changes, log_report
+from cron_tasks.sync.policy import make_policy
 from cron_tasks.sync.refused_plan import dump_plan
 from cron_tasks.sync.rows import count_scheduled, plan_rows
 from cron_tasks.sync.state import (
     SourceStatus,
     adjust_counts,
     find_drift,
-    load_permissions,
     load_status,
     load_validators,
     note_rival,
@@ -66,15 +60,6 @@ log = structlog.get_logger("cron_tasks.sync")
 
 #: Seconds within which a new job is reported, even if the sync that added it does not end.
 REPORTED_WITHIN = 60.0
-
-
-def make_policy(settings: Settings, force: bool = False) -> Policy:
-    """Return how a list is judged. `force` accepts a list that is empty or has shrunk."""
-    permissions = load_permissions(settings)
-    zone, share = settings.timezone, settings.shrink_limit
-    queues = settings.notify_queue, settings.default_queue
-    remark = partial(remark_on, settings=settings)
-    return Policy(zone, share, force, permissions, *queues, remark_on=remark)
 
 
 class Reconciler:
@@ -92,9 +77,8 @@ class Reconciler:
             return Report("refused", Changes(unchanged=self.registry.count()), refusal)
         report = self._read_list(force, None)[0]
         zone = self.settings.timezone
-        plan = self.redis, report.changes, zone, time.time()
-        calls = warn_of_planned_calls(*plan)
-        return replace(report, warning=warn_of_planned(*plan), call_warning=calls)
+        warnings = warn_of_planned(self.redis, report.changes, zone, time.time())
+        return replace(report, warnings=warnings.sentences)
 
     def sync(
         self,
@@ -212,9 +196,8 @@ class Reconciler:
             last_read = before.last_read if fence.generation else None
             self._apply_changes(report.changes, clock, last_read, progress, fence)
             if report.changes:
-                jobs = self.redis, self.settings.timezone, clock()
-                calls = warn_of_registered_calls(*jobs)
-                report = replace(report, warning=warn_of_registered(*jobs), call_warning=calls)
+                warnings = warn_of_registered(self.redis, self.settings.timezone, clock())
+                report = replace(report, warnings=warnings.sentences)
         result = report.state, report.detail
         times = clock(), begun
         plan = dump_plan(report.changes) if report.state == "refused" else ""

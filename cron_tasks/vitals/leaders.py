@@ -72,10 +72,14 @@ class LeaderHistory(NamedTuple):
         return f". The last to lead was {last}{silent}"
 
 
-def request_note(pipe: Any, now: float) -> None:
-    """Note that this process leads from now on, by a pipeline."""
-    fields = {"host": this_host(), "pid": os.getpid(), "at": repr(now)}
-    pipe.xadd(keys.LEADERS, fields, maxlen=KEPT, approximate=False)
+def note_leader(redis: Redis, now: float) -> None:
+    """Note that this process leads from now on, and count the change."""
+    fields: Any = {"host": this_host(), "pid": os.getpid(), "at": repr(now)}
+    with redis.pipeline(transaction=False) as pipe:
+        pipe.hincrby(keys.METRICS, "leader_changes_total", 1)
+        pipe.xadd(keys.LEADERS, fields, maxlen=KEPT, approximate=False)
+        # A key of another type must not hold up beat.
+        pipe.execute(raise_on_error=False)
 
 
 def read_leaders(redis: Redis, now: float) -> LeaderHistory:

@@ -53,17 +53,14 @@ def send_task(
     Raises ActionFailed if the queue is full because no worker empties it, kombu's OperationalError
     if the broker refuses the message, and the errors of the broker's client.
     """
-    queue = job.queue or CELERY_QUEUE  # where the other app reads if it names no queue
+    routing = _route(job, handed, tracer)
+    queue = routing["queue"]
     # Our app reads JSON, whatever the serializer of the other app is.
     back = {
         "kwargs": {"handed": asdict(handed)},
         "queue": app.conf.task_default_queue,
         "serializer": "json",
     }
-    routing: dict[str, Any] = {"queue": queue, "priority": job.priority}
-    if tracer is not None:
-        own = attempt_of(tracer.root_of(handed.run_id), handed.run_id, handed.state)
-        routing["headers"] = {"traceparent": format_traceparent(own)}
     with app.producer_or_acquire() as producer:
         if (there := count_messages(producer, queue)) > QUEUE_FULL:
             raise ActionFailed(f"{there} messages wait in its queue {queue}", permanent=False)
@@ -79,13 +76,25 @@ def send_task(
                 expires=job.timeout,
                 link=app.signature(keys.DONE_TASK, **back),
                 link_error=app.signature(keys.FAILED_TASK, **back),
-                **{option: value for option, value in routing.items() if value is not None},
+                **routing,
             )
         except OperationalError as error:
             if isinstance(error.__cause__, ResponseError):
                 raise
             # The broker was there a moment ago, so it may have the message: see the outcome.
             log.warning("task.in_doubt", task_id=task_id, error=str(error))
+
+
+def _route(job: Job, handed: Handed, tracer: Tracer | None) -> dict[str, Any]:
+    """Return where the message goes, and its headers."""
+    # Where the other app reads if it names no queue.
+    routing: dict[str, Any] = {"queue": job.queue or CELERY_QUEUE}
+    if job.priority is not None:
+        routing["priority"] = job.priority
+    if tracer is not None:
+        own = attempt_of(tracer.root_of(handed.run_id), handed.run_id, handed.state)
+        routing["headers"] = {"traceparent": format_traceparent(own)}
+    return routing
 
 
 def describe_task_error(task_id: str, error: BaseException | None) -> str:
