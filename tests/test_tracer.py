@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -22,6 +23,11 @@ from cron_tasks.tracing.tracer import FLUSH, Tracer
 
 RUN = "7@2026-11-23T09:00:00Z"
 QUEUE = "queue:to_telegram"
+
+
+def test_the_version_of_the_sdk_whose_insides_we_know() -> None:
+    """tracing/export.py makes its spans, and names the loggers of its modules."""
+    assert version("opentelemetry-sdk").startswith("1.45.")
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ class Publisher:
             self._noted.add(queue)
 
     def split(self, departure: Departure) -> Iterator[Departure]:
-        """Split plain ticks into parts, one for each batch. Of many, every slot gets some."""
+        """Split plain ticks into parts, one for each batch. Every slot gets some of many."""
         if departure.size <= SMALL_BATCH:
             return departure.split(SMALL_BATCH)
         share = -(-departure.size // self.count_slots())
