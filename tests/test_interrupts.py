@@ -54,8 +54,9 @@ class Misbehave(CustomAction):
     def sleep(self):
         time.sleep(100)
 
-    def quarter(self):
-        time.sleep(15)
+    def hold(self):
+        while not Path(self.pids, "released").exists():
+            time.sleep(0.02)
 
     def stubborn(self):
         while True:
@@ -178,6 +179,10 @@ class System:
         path = self.folder / "pids" / job_id
         return int(wait_until(lambda: path.exists() and path.read_text(), f"{job_id} to run"))
 
+    def release(self) -> None:
+        """Let the runs end that hold."""
+        (self.folder / "pids" / "released").touch()
+
     def ended(self, job_id: str) -> tuple[str, str | None]:
         line = ended(self.redis, job_id)
         return line["status"], line["error"] or line["reason"]
@@ -248,12 +253,15 @@ def test_whatever_an_action_raises_ends_its_run(
 
 def test_a_worker_of_threads_leaves_service_when_one_hangs(redis: Redis, system: System) -> None:
     """What else it runs ends well before; the run that hangs is open as long as its thread runs."""
-    worker = system.start(2, "--pool", "threads", stubborn={"timeout": 1}, quarter={})
-    assert system.ended("quarter") == ("ok", None)
+    worker = system.start(2, "--pool", "threads", stubborn={"timeout": 1}, hold={})
+    worker.wait_for('"worker.leaves"')
+    system.release()
+    assert system.ended("hold") == ("ok", None)
     assert system.ended("stubborn") == ("failed", "timed out after 1 s")
     assert worker.popen.wait(PATIENCE) == 70
-    first, second = map(json.loads, redis.lrange(keys.RECENT, 0, -1))
-    assert (first["run_id"][:8], second["run_id"][:7]) == ("stubborn", "quarter")
+    records = map(json.loads, redis.lrange(keys.RECENT, 0, -1))
+    jobs = [record["run_id"].partition("@")[0] for record in records]
+    assert jobs == ["stubborn", "hold"]
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])

@@ -48,8 +48,9 @@ class Behave(CustomAction):
     def refuse(self, run):
         raise ActionFailed("no such thing", permanent=True)
 
-    def slow(self, run):
-        time.sleep(2.2)
+    def hold(self, run):
+        while not Path(self.log + ".released").exists():
+            time.sleep(0.02)
 
     def long(self, run):
         time.sleep(17)  # a lease lasts 15 s
@@ -204,7 +205,7 @@ def test_overlap(
     tmp_path: Path,
 ) -> None:
     policies = ("skip", "queue", "replace", "allow")
-    system(*(job(name, "slow", overlap=name) for name in policies))
+    system(*(job(name, "hold", overlap=name) for name in policies))
     run(redis, *policies)
 
     def begun(count: int) -> Callable[[], bool]:
@@ -219,6 +220,9 @@ def test_overlap(
     assert (skipped["status"], skipped["reason"]) == ("skipped", "overlap")
     assert skipped["other"] in redis.hgetall(keys.OPEN)
     run(redis, "queue")
+    assert ended(redis, "queue")["status"] == "skipped"
+    assert ended(redis, "replace")["reason"] == "replaced"
+    (tmp_path / "log.released").touch()
 
     def history(job_id: str) -> list[tuple[str, str | None]]:
         lines = map(json.loads, redis.lrange(keys.HISTORY_PREFIX + job_id, 0, -1))
