@@ -12,12 +12,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from helpers import PATIENCE, wait_until
+from helpers import NEVER_DUE, PATIENCE, ended_runs, wait_until
 from live import Live
 from plug_ins import install
 from programs import find_libraries, find_program
 from rest_server import reply
 from test_logs import EVERYBODY, HOSTILE, SECRET, SECRETS, logged, parsed
+from test_policies import run
 
 from cron_tasks.telemetry import events
 
@@ -269,13 +270,13 @@ def test_a_real_shipper_takes_every_line_of_a_real_system(live: Live, tmp_path: 
     live.service.answers["bad"] = reply(503)
     # All processes append to one file, as a container's log driver does.
     live.celery.folder = tmp_path
-    # Ok runs that end together share a line, so they come in turns.
-    good, bad = "0-58/2 * * * * *", "1-59/2 * * * * *"
-    live.start(
-        {"id": "good", "cron_expression": good}, {"id": "bad", "cron_expression": bad}, slots=1
-    )
-    wait_until(lambda: len(live.service.of("bad")) >= 2, "calls")
-    live.ends()
+    live.start({"id": "good", **NEVER_DUE}, {"id": "bad", **NEVER_DUE}, slots=1)
+    # Ok runs that end together share a line, so they come one after the other.
+    for number, job_id in enumerate(("good", "bad", "good", "bad"), 1):
+        run(live.redis, job_id)
+        wait_until(lambda n=number: len(ended_runs(live.redis)) == n, f"run {number} to end")
+    assert len(live.service.calls) == 4
+    live.settles()
     written = [
         line for process in live.celery.processes for line in process.output.splitlines() if line
     ]
