@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cron_tasks.jobs.job import DISPLAYED, LEFT_OUT, MAPPED_TO_NULL
 from cron_tasks.jobs.rejected import Unreadable
+from cron_tasks.jobs.row import DISPLAYED, LEFT_OUT, MAPPED_TO_NULL, SWITCHES
 from cron_tasks.rest.rows import CONTRACT_PLACES, Document, Malformed, refuse_deep
 from cron_tasks.schedules.parse import RULE_FIELDS
 from cron_tasks.settings.expressions import compile_expression, find_plain_key
@@ -20,7 +20,6 @@ from cron_tasks.text.english import number_of
 
 #: Every job needs one field of each group.
 _NEEDED = (("id",), ("name",), RULE_FIELDS)
-_SWITCHES = ("enabled", "is_active")
 _SETTING = "CRON_TASKS_REST_MAPPING"
 #: The most fields of a row that a message names.
 _NAMED = 12
@@ -151,7 +150,7 @@ class Shape:
             if name not in self._moved and name not in mapped
         }
         known = {name: each for name, each in mapped.items() if each is not None}
-        if silent := [name for name in _SWITCHES if name in mapped.keys() - known.keys()]:
+        if silent := [name for name in SWITCHES if name in mapped.keys() - known.keys()]:
             notes[MAPPED_TO_NULL] = silent
         found = rest | known | notes
         finds.note_mapped(row, found)
