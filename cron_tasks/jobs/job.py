@@ -104,6 +104,10 @@ class Job(BaseModel):
     def timezone(self) -> str:
         return self.schedule.timezone
 
+    def lacks_recipient(self, default_chat: object) -> bool:
+        """Return whether its notifications reach nobody, because none names a chat."""
+        return self.chat_id is None and default_chat is None and bool(self.notify.on)
+
     @property
     def unknown_fields(self) -> tuple[str, ...]:
         """Return the fields of the row that no job has, such as `retry.max_atempts`."""

@@ -39,11 +39,6 @@ def describe_recipient(job: Job, settings: Settings) -> dict[str, Any]:
     }
 
 
-def lacks_recipient(job: Job, settings: Settings) -> bool:
-    """Return whether the notifications of a job reach nobody, because they name no chat."""
-    return job.chat_id is None and settings.chat_id is None and bool(job.notify.on)
-
-
 def write_end_messages(
     run: Run, tick: OpenRun, result: "Result", now: float, settings: Settings
 ) -> tuple[tuple[Message, ...], str]:

@@ -32,27 +32,27 @@ from cron_tasks.registry.wanted import (
 )
 from cron_tasks.registry.writer import Writer
 from cron_tasks.repair.comparison import Comparison, Differences
-from cron_tasks.rest.listing import Source, Validators
+from cron_tasks.rest.listing import Source
 from cron_tasks.rest.pagination import FeedLink
 from cron_tasks.rest.single import read_jobs
+from cron_tasks.rest.validators import Validators
 from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.settings import Settings
-from cron_tasks.store import keys
 from cron_tasks.sync.garbage import pause_garbage_collection
 from cron_tasks.sync.load import warn_of_planned, warn_of_registered
 from cron_tasks.sync.meanwhile import note_written, read_list_beside_rows
 from cron_tasks.sync.outcome import Report, log_changes, log_report
-from cron_tasks.sync.policy import make_policy
+from cron_tasks.sync.owner import explain_refusal, note_rival, service_of
+from cron_tasks.sync.policy import describe_judging, make_policy
 from cron_tasks.sync.refused_plan import dump_plan
 from cron_tasks.sync.rows import count_scheduled, plan_rows
 from cron_tasks.sync.state import (
+    Ending,
     SourceStatus,
     adjust_counts,
     find_drift,
     load_status,
     load_validators,
-    note_rival,
-    service_of,
     store_outcome,
 )
 
@@ -70,6 +70,7 @@ class Reconciler:
         self.registry = Registry(redis, settings.audit_days)
         self.ledger = Ledger(redis, settings)
         self.settings = settings
+        self.service = service_of(settings)
 
     def preview(self, force: bool = False) -> Report:
         """Return what `sync` would do now. Changes nothing."""
@@ -174,12 +175,13 @@ class Reconciler:
         """Read the list, plan the changes, and write them while this process holds the lock."""
         before, begun = self.status(), clock()
         if refusal := self._refusal_of_another(before, force):
-            note_rival(self.redis, self.settings, begun)
-            if before.rival != service_of(self.settings):
+            note_rival(self.redis, self.service, begun)
+            if before.rival != self.service:
                 log.error("sync.refused", detail=refusal, changed="nothing")
             return Report("refused", Changes(unchanged=self.registry.count()), refusal)
         repaired = self._repair_registry(clock).counts
-        validators, doubts = load_validators(self.redis, self.settings)
+        judging = describe_judging(self.settings)
+        validators, doubts = load_validators(self.redis, judging)
         known = None if repaired or force else validators
         with read_list_beside_rows(
             self.redis, fence, lambda ids: self.sync_rows(ids, clock, fence)
@@ -198,12 +200,19 @@ class Reconciler:
             if report.changes:
                 warnings = warn_of_registered(self.redis, self.settings.timezone, clock())
                 report = replace(report, warnings=warnings.sentences)
-        result = report.state, report.detail
-        times = clock(), begun
-        plan = dump_plan(report.changes) if report.state == "refused" else ""
-        store_outcome(
-            self.redis, self.settings, fence, *times, result, validators, doubts, before, feed, plan
+        ending = Ending(
+            begun=begun,
+            at=clock(),
+            state=report.state,
+            detail=report.detail,
+            service=self.service,
+            judging=judging,
+            doubts=doubts,
+            validators=validators,
+            feed=feed,
+            refused_plan=dump_plan(report.changes) if report.state == "refused" else "",
         )
+        store_outcome(self.redis, fence, ending, before)
         if feed and feed.fault not in ("", before.feed_fault):
             log.warning("feed.refused", detail=feed.fault)
         log_report(report, before)
@@ -211,13 +220,7 @@ class Reconciler:
 
     def _refusal_of_another(self, before: SourceStatus, force: bool) -> str | None:
         """Return why this installation must not sync: the registry belongs to another service."""
-        ours = service_of(self.settings)
-        if force or before.owner in (None, ours) or not self.redis.exists(keys.GENERATION):
-            return None
-        return (
-            f"this Redis holds the jobs of {before.owner}, but this installation reads {ours}: "
-            "give each its own database in CRON_TASKS_REDIS_URL"
-        )
+        return None if force else explain_refusal(self.redis, before.owner, self.service)
 
     def _repair_registry(self, clock: Callable[[], float]) -> Differences:
         """Repair the registry if it is not as the last sync left it. Return what differed."""
@@ -288,11 +291,8 @@ class Reconciler:
                 changes = plan_changes(self.registry.read_fingerprints(), listing, policy)
                 validators = listing.validators
         except SourceError as error:
-            return (
-                Report("failing", Changes(unchanged=self.registry.count()), str(error)),
-                None,
-                None,
-            )
+            changes = Changes(unchanged=self.registry.count())
+            return Report("failing", changes, str(error)), None, None
         if changes.refusal:
             return Report("refused", changes, changes.refusal), None, None
         return Report("ok", changes), validators, feed
