@@ -23,7 +23,7 @@ from cron_tasks.registry.registry import Registry
 from cron_tasks.report.pings import install_pinger
 from cron_tasks.report.reporter import Reporter, keep_reporting
 from cron_tasks.rest.files import path_of
-from cron_tasks.runs.outcomes import Result
+from cron_tasks.runs.result import Result
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect
 from cron_tasks.sync.follower import Follower, keep_following

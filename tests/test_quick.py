@@ -24,8 +24,9 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Kind, State
 from cron_tasks.registry.plan import Changes
 from cron_tasks.runs import commands, queries
-from cron_tasks.runs.outcomes import Attempt, Result, conclude
+from cron_tasks.runs.outcomes import conclude
 from cron_tasks.runs.outgrown import find_outgrown
+from cron_tasks.runs.result import Attempt, Result
 from cron_tasks.runs.wording import describe_minute
 from cron_tasks.store import keys
 

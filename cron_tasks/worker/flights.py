@@ -17,7 +17,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from cron_tasks.ledger.ledger import LEASE, Ledger
-from cron_tasks.runs.outcomes import Result
+from cron_tasks.runs.result import Result
 from cron_tasks.settings import Settings
 from cron_tasks.store.leases import LOOK_EVERY
 from cron_tasks.store.paging import pages

@@ -12,7 +12,7 @@ from cron_tasks.actions import find_performer
 from cron_tasks.errors import ActionFailed, CronTasksError, Stopped, describe_error
 from cron_tasks.jobs.run import Run
 from cron_tasks.ledger.records import split_reason
-from cron_tasks.runs.outcomes import ERROR_SHOWN, Result
+from cron_tasks.runs.result import ERROR_SHOWN, Result
 from cron_tasks.settings import Settings
 from cron_tasks.store.leases import LOOK_EVERY
 from cron_tasks.text.output import render_output

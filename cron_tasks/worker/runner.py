@@ -23,15 +23,13 @@ from cron_tasks.ledger.spans import attempt_of
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs.commands import open_by_hand
 from cron_tasks.runs.outcomes import (
-    ERROR_SHOWN,
-    Attempt,
-    Result,
     conclude,
     conclude_without_job,
     count_earlier_attempts,
     give_up_retry,
 )
 from cron_tasks.runs.pings import write_pings
+from cron_tasks.runs.result import ERROR_SHOWN, Attempt, Result
 from cron_tasks.schedules.catchup import late_reason
 from cron_tasks.settings import Settings
 from cron_tasks.store.leases import keep_calling
