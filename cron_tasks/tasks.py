@@ -33,10 +33,10 @@ from cron_tasks.text.display import printable
 from cron_tasks.text.output import render_output
 from cron_tasks.tracing.tracer import end_tracing, find_tracer
 from cron_tasks.worker import inflight, watchdog
-from cron_tasks.worker.batch import run_in_turn
 from cron_tasks.worker.batches import BatchRunner
 from cron_tasks.worker.conclusions import Concluder
 from cron_tasks.worker.delegation import Handed, describe_task_error, send_task
+from cron_tasks.worker.in_turn import run_in_turn
 from cron_tasks.worker.runner import Runner
 from cron_tasks.worker.service import Service
 

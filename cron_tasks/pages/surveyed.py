@@ -1,4 +1,4 @@
-"""What a survey of the system found: the slow parts of the health page. Pure."""
+"""What a survey of the system found: the slow parts of the health page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

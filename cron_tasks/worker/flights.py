@@ -26,9 +26,8 @@ from cron_tasks.worker.conclusions import RETRY_EVERY
 from cron_tasks.worker.event_loop import EventLoop
 from cron_tasks.worker.flight import Flight
 from cron_tasks.worker.inflight import Posted, Slot
-from cron_tasks.worker.interrupts import GRACE
+from cron_tasks.worker.interrupts import GRACE, HARD
 from cron_tasks.worker.performing import (
-    HARD,
     await_action,
     end_of_error,
     end_of_stop,

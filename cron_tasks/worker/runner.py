@@ -9,9 +9,9 @@ from itertools import count
 import structlog
 from redis.exceptions import RedisError
 
-from cron_tasks.actions import find_place, is_coroutine
+from cron_tasks.actions import find_place
 from cron_tasks.errors import describe_error
-from cron_tasks.jobs.actions import TaskAction
+from cron_tasks.jobs.actions import TaskAction, waits_on_loop
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.jobs.run import Run
@@ -182,7 +182,7 @@ class Runner(Concluder):
             return None
         if refused is None and not quick:
             self._ping_start(run, started)
-        if refused is None and is_coroutine(job):
+        if refused is None and waits_on_loop(job.action.type):
             return Flight(run, claim, holder, find_place(job))
         if refused is None and isinstance(job.action, TaskAction):
             refused, claim = self._hand_over(run, claim, job.action, started)
