@@ -86,7 +86,7 @@ def perform(context: Context, request: Request, targets: Sequence[str]) -> Outco
         raise CronTasksError(f"There is no action {printable(request.action, 40)}")
     outcome = ACTIONS[request.action](context, request, targets)
     context.index.refresh({RunId.stored(each).job_id or each for each in outcome.ids})
-    context.has_changed()
+    context.forget_health()
     return outcome
 
 

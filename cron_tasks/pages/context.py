@@ -59,7 +59,7 @@ class Context:
                 self._health = read_health(self.redis, self.settings, index, surveyed, now)
             return self._health
 
-    def has_changed(self) -> None:
+    def forget_health(self) -> None:
         """Read everything anew for the next page, because an action has changed it."""
         self._health = None
 

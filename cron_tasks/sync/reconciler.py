@@ -13,7 +13,7 @@ from cron_tasks.jobs.rejected import Rejected
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Overtaken
 from cron_tasks.registry.fence import Fence, sync_lock
-from cron_tasks.registry.plan import Changes, plan_changes
+from cron_tasks.registry.plan import Changes
 from cron_tasks.registry.registry import Registry
 from cron_tasks.registry.rejections import (
     read_rejected_rows,
@@ -32,8 +32,6 @@ from cron_tasks.registry.wanted import (
 )
 from cron_tasks.registry.writer import Writer
 from cron_tasks.repair.comparison import Comparison, Differences
-from cron_tasks.rest.listing import Source
-from cron_tasks.rest.pagination import FeedLink
 from cron_tasks.rest.single import read_jobs
 from cron_tasks.rest.validators import Validators
 from cron_tasks.runs.overtaken import list_overtaken
@@ -55,6 +53,7 @@ from cron_tasks.sync.state import (
     load_validators,
     store_outcome,
 )
+from cron_tasks.sync.whole_list import ListRead, read_list
 
 log = structlog.get_logger("cron_tasks.sync")
 
@@ -76,7 +75,7 @@ class Reconciler:
         """Return what `sync` would do now. Changes nothing."""
         if refusal := self._refusal_of_another(self.status(), force):
             return Report("refused", Changes(unchanged=self.registry.count()), refusal)
-        report = self._read_list(force, None)[0]
+        report = read_list(self.registry, self.settings, force, None).report
         zone = self.settings.timezone
         warnings = warn_of_planned(self.redis, report.changes, zone, time.time())
         return replace(report, warnings=warnings.sentences)
@@ -183,16 +182,8 @@ class Reconciler:
         judging = describe_judging(self.settings)
         validators, doubts = load_validators(self.redis, judging)
         known = None if repaired or force else validators
-        with read_list_beside_rows(
-            self.redis, fence, lambda ids: self.sync_rows(ids, clock, fence)
-        ) as reading:
-            report, validators, feed = self._read_list(force, known)
-        if reading.written:
-            # The rows of the list may be older. The registry is not the list that these name.
-            report.changes.leave_out(reading.written)
-            validators = None
-        if reading.is_feed_ahead:
-            feed = None
+        read = self._read_list(force, known, clock, fence)
+        report = read.report
         if report.state == "ok" and not report.not_modified:
             # A registry that is built for the first time, or again, runs no one-offs late.
             last_read = before.last_read if fence.generation else None
@@ -208,15 +199,33 @@ class Reconciler:
             service=self.service,
             judging=judging,
             doubts=doubts,
-            validators=validators,
-            feed=feed,
+            validators=read.validators,
+            feed=read.feed,
             refused_plan=dump_plan(report.changes) if report.state == "refused" else "",
         )
         store_outcome(self.redis, fence, ending, before)
-        if feed and feed.fault not in ("", before.feed_fault):
-            log.warning("feed.refused", detail=feed.fault)
+        if read.feed and read.feed.fault not in ("", before.feed_fault):
+            log.warning("feed.refused", detail=read.feed.fault)
         log_report(report, before)
         return report
+
+    def _read_list(
+        self,
+        force: bool,
+        known: Validators | None,
+        clock: Callable[[], float],
+        fence: Fence,
+    ) -> ListRead:
+        """Read the list, and meanwhile sync the rows that are poked."""
+        with read_list_beside_rows(
+            self.redis, fence, lambda ids: self.sync_rows(ids, clock, fence)
+        ) as reading:
+            read = read_list(self.registry, self.settings, force, known)
+        if reading.written:
+            # The rows of the list may be older. The registry is not the list that these name.
+            read.report.changes.leave_out(reading.written)
+            read = replace(read, validators=None)
+        return replace(read, feed=None) if reading.is_feed_ahead else read
 
     def _refusal_of_another(self, before: SourceStatus, force: bool) -> str | None:
         """Return why this installation must not sync: the registry belongs to another service."""
@@ -267,32 +276,3 @@ class Reconciler:
             # The service learns when a new job first runs.
             request_reports(self.redis, added, clock())
             store_errors_to_report(self.redis, rejected, clock(), fence)
-
-    def _read_list(
-        self, force: bool, validators: Validators | None
-    ) -> tuple[Report, Validators | None, FeedLink | None]:
-        """Read the list and plan the changes. Return the plan, and the version of the list.
-
-        The last result is what the list says about a feed, None if it says nothing about it.
-
-        `validators` are those of the list that the registry holds. If the list is still the same,
-        there is nothing to change.
-        """
-        try:
-            with Source(self.settings).open_list(validators) as listing:
-                feed: FeedLink | None = listing.feed
-                if listing.not_modified:
-                    changes = Changes(unchanged=self.registry.count())
-                    # A 304 may leave out the header Link (RFC 9110, section 15.4.5).
-                    said = feed if feed != FeedLink() else None
-                    return Report("ok", changes, not_modified=True), validators, said
-                policy = make_policy(self.settings, force)
-                # No name for the fingerprints: a plan drops them one by one.
-                changes = plan_changes(self.registry.read_fingerprints(), listing, policy)
-                validators = listing.validators
-        except SourceError as error:
-            changes = Changes(unchanged=self.registry.count())
-            return Report("failing", changes, str(error)), None, None
-        if changes.refusal:
-            return Report("refused", changes, changes.refusal), None, None
-        return Report("ok", changes), validators, feed

@@ -49,7 +49,6 @@ def send_task(
 
     With a `tracer`, the headers of the message have the `traceparent` of the attempt, which other
     apps with OpenTelemetry continue.
-
     Raises ActionFailed if the queue is full because no worker empties it, kombu's OperationalError
     if the broker refuses the message, and the errors of the broker's client.
     """
