@@ -29,14 +29,11 @@ def make_family(metric: Metric, values: Iterable[Value]) -> Family:
     Each combination of labels is one sample. Prometheus keeps only the first of two.
     """
     family = Family(metric.full_name.removesuffix("_total"), metric.meaning, metric.kind)
-    for labels, value in _merge(metric, (_show(metric, *each) for each in values)):
+    shown = ((tuple(printable(each, LABEL_SHOWN) for each in labels), n) for labels, n in values)
+    for labels, value in _merge(metric, shown):
         given = zip(metric.labels, labels, strict=True)
         family.add_sample(metric.full_name, {name: each for name, each in given if each}, value)
     return family
-
-
-def _show(metric: Metric, labels: tuple[str, ...], value: float) -> Value:
-    return tuple(printable(each, LABEL_SHOWN) for each in labels), value
 
 
 def read_counters(stored: Mapping[str, str]) -> Iterator[Family]:
