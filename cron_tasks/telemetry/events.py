@@ -77,6 +77,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "to": ("keyword", "the new id of the chat"),
     "type": ("keyword", "type of an action"),
     "unchanged": ("long", "jobs that stayed as they were"),
+    "waiting": ("long", "messages that a worker has taken, and no process has begun"),
     "warning": ("text", "a sentence that says what to look at"),
     "was": ("keyword", "the state before"),
     "who": ("keyword", "the name of a person"),
@@ -216,6 +217,7 @@ EVENTS = (
     _event("traces.sent", "info", "Spans are sent again. So many were lost", "spans"),
     _event("watchdog.failed", "error", "The watchdog failed unexpectedly. It goes on"),
     _event("worker.leaves", "error", "A process takes no more runs and ends", "reason pid"),
+    _event("worker.stuck", "error", "The pool takes no messages", "waiting hint"),
 )
 
 
