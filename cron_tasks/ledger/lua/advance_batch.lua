@@ -7,6 +7,7 @@
 --
 -- `score` is the fire time as all entries have it, and `moment` the same as run ids spell it. Of the
 -- entries of a row, `upcoming` is the next fire time, '' for none. `queue` is that of the message.
+-- `are_new` is '' unless beat read all entries after its last tick, and none had fired.
 -- `notifications` were prepared for the worker of the batch, '' for none (runs/prepared.py). Later than
 -- in a minute nobody needs them: a batch that old is taken apart.
 --
@@ -15,7 +16,7 @@
 -- command for all of them takes a fraction of the time of one for each entry.
 --! keys leader_lock schedule open batches deadlines edits fired
 --! prefixes job_entry
---! args token pending_until read_edit batch score moment queue notifications
+--! args token pending_until read_edit batch score moment queue are_new notifications
 --! rows moves(upcoming members(job_id))
 --! uses ledger/older ledger/batch
 if redis.call('GET', leader_lock) ~= token then
@@ -58,6 +59,7 @@ end
 -- its last run.
 local function read_last(n)
     if last_fired[n] then return last_fired[n] end
+    if are_new ~= '' then return ' 0' end
     local run_id = redis.pcall('HGET', keys[n], 'fired')
     return (type(run_id) == 'string' and string.match(run_id, '@([^@]*)$') or '') .. ' 0'
 end
