@@ -113,5 +113,8 @@ def _last(record: Record, first: float, starts: Iterable[float]) -> float:
 def _starts(redis: Redis, job: str) -> list[float]:
     """Return the times from which the versions of a job count."""
     now = redis.hget(f"redbeat:cron_tasks:{job}", "since")
-    past = map(json.loads, redis.lrange(f"cron_tasks:versions:{job}", 0, -1))
-    return [float(since) for since in (now, *(line["since"] for line in past)) if since]
+    # A line without it states up to when versions were lost.
+    past = (
+        json.loads(line).get("since") for line in redis.lrange(f"cron_tasks:versions:{job}", 0, -1)
+    )
+    return [float(since) for since in (now, *past) if since]
