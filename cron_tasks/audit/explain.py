@@ -1,4 +1,4 @@
-"""Say in one true sentence what happened to a job at a time. Pure."""
+"""Explain in one true sentence what happened to a job at a time. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Commands of people about runs: start one, retry one, cancel one."""
+"""Manual commands for runs: start, retry and cancel."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -45,7 +45,7 @@ def read_run_id(text: str) -> RunId:
 
 
 def not_found(run_id: str) -> str:
-    """Say that nothing is known of a run."""
+    """Return a sentence for a run that is not known."""
     reasons = "It may have expired, or is not due yet"
     return f"Run {run_id} was not found. {reasons}. Try `cron-tasks why`"
 

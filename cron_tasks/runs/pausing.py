@@ -1,4 +1,4 @@
-"""Commands of people about jobs: pause one, resume it, or skip one of its ticks."""
+"""Manual commands for jobs: pause, resume, and skip a tick."""
 
 from collections.abc import Iterable
 from contextlib import suppress

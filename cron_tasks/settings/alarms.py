@@ -67,8 +67,8 @@ class AlarmSettings(BaseSettings):
     heartbeat_interval: float = seconds(60, "Seconds between two of these requests", 1, 86_400)
     digest: Annotated[DigestPlan | None, NoDecode, BeforeValidator(_read_digest)] = setting(
         None,
-        "Chat and hour of a daily notification of what was late, missed or skipped, e.g. `100,8` "
-        "for the chat 100 at 08:00 in `TIMEZONE`. There is none if there was nothing",
+        "Chat and hour of a daily notification of late, missed and skipped runs, e.g. `100,8` "
+        "for the chat 100 at 08:00 in `TIMEZONE`. Not sent if there were none",
         "a chat and an hour such as 100,8",
     )
 

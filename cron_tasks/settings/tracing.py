@@ -94,13 +94,13 @@ class TraceSettings(BaseSettings):
 
     otel: Annotated[bool, AfterValidator(_check_usable)] = setting(
         False,
-        "Whether spans of runs are sent to OpenTelemetry, as the standard variables `OTEL_*` say. "
+        "Whether spans of runs are sent to OpenTelemetry, as the standard variables `OTEL_*` define. "
         "Needs the extra `otel`",
         "1 or 0",
     )
     trace_url: Annotated[str, AfterValidator(_check_trace_url)] | None = setting(
         None,
-        "Where people look at a trace, e.g. `https://jaeger.example/trace/{trace_id}`. `why`, "
+        "Address of a trace for people, e.g. `https://jaeger.example/trace/{trace_id}`. `why`, "
         "`runs show` and the pages link to it",
         "a URL with {trace_id} in it, such as https://jaeger.example/trace/{trace_id}",
     )
