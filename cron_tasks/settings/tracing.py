@@ -90,12 +90,12 @@ def _check_trace_url(url: str) -> str:
 
 
 class TraceSettings(BaseSettings):
-    """Whether runs are traced, and where people look at their traces."""
+    """Whether runs are traced, and the address of their traces for people."""
 
     otel: Annotated[bool, AfterValidator(_check_usable)] = setting(
         False,
-        "Whether spans of runs are sent to OpenTelemetry, as the standard variables `OTEL_*` define. "
-        "Needs the extra `otel`",
+        "Whether spans of runs are sent to OpenTelemetry, as the standard variables `OTEL_*` "
+        "define. Needs the extra `otel`",
         "1 or 0",
     )
     trace_url: Annotated[str, AfterValidator(_check_trace_url)] | None = setting(

@@ -31,7 +31,7 @@ class Report:
     warnings: Sequence[str] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Return the fields of docs/contract.md, section 5, and `state` and `detail`."""
+        """Return the fields of docs/contract.md, section 5, including `state` and `detail`."""
         changes = self.changes
         return {
             "state": self.state,
@@ -46,7 +46,7 @@ class Report:
 
 
 class Remark(NamedTuple):
-    """What the log says about a job that is written, apart from its id."""
+    """The remarks for the log about a written job, apart from its id."""
 
     unknown_fields: tuple[str, ...]
     lost_switches: tuple[str, ...]
@@ -55,7 +55,7 @@ class Remark(NamedTuple):
 
 
 def remark_on(job: Job, settings: Settings) -> Remark | None:
-    """Return what the log has to say about a job, or None."""
+    """Return the remarks for the log about a job, or None."""
     faults = (job.lost_switches, job.left_out) if job.extra else ((), ())
     lonely = job.enabled and lacks_recipient(job, settings)
     remark = Remark(job.unknown_fields, *faults, lonely)
@@ -113,5 +113,6 @@ def _log_unknown_fields(remarks: Mapping[Remark, Sequence[str]]) -> None:
 
 
 def _remark_fields(warning: str, job_ids: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """Return the fields of one log line with a warning about many jobs: their number, the first."""
+    """Return the fields of one log line about many jobs: their number, the warning and the first
+    job."""
     return {"warning": warning, "jobs": sum(map(len, job_ids)), "job_id": job_ids[0][0]}

@@ -1,4 +1,4 @@
-"""How a list is judged, by the settings of this installation."""
+"""The policy for judging a list, from the settings of this installation."""
 
 from functools import partial
 
@@ -9,7 +9,7 @@ from cron_tasks.sync.state import load_permissions
 
 
 def make_policy(settings: Settings, force: bool = False) -> Policy:
-    """Return how a list is judged. `force` accepts a list that is empty or has shrunk."""
+    """Return the policy for judging a list. `force` accepts a list that is empty or has shrunk."""
     permissions = load_permissions(settings)
     zone, share = settings.timezone, settings.shrink_limit
     queues = settings.notify_queue, settings.default_queue

@@ -32,10 +32,10 @@ _adjust = script("sync/adjust")
 class SourceStatus:
     """The outcome of the last sync. Times are in seconds since the epoch.
 
-    `last_read` is when the read of the last good list began. `owner` is the service that the
-    registry belongs to. `rival` is another service that tried to sync into it at `rival_at`.
-    `feed_fault` is why the feed of changes that the list names is not followed. `refused_plan` is
-    what a refused list would have changed (refused_plan.py), "" if the last list was not refused.
+    `last_read` is the start of the last successful read of the list. `owner` is the service that
+    the registry belongs to. `rival` is another service that tried to sync at `rival_at`.
+    `feed_fault` is why a feed that the list names is not followed. `refused_plan` are the changes
+    of a refused list (refused_plan.py), "" if the last list was not refused.
     """
 
     state: State | None
@@ -98,12 +98,11 @@ def _owner_before(read_as: str) -> str | None:
 def load_validators(redis: Redis, settings: Settings) -> tuple[Validators | None, str]:
     """Return the validators of the list that the registry holds, and its doubts.
 
-    The validators are None where a conditional request could leave the registry wrong: if a sync
-    did not finish, if the same list would be judged differently by now, or if part of the registry
-    is gone.
-    The doubts are how often the registry was changed by anything but a sync ("" for never). Each of
-    these changes needs a sync that reads the list. A sync that ran meanwhile may not have seen it,
-    so its validators do not count.
+    The validators are None if a conditional request could leave the registry wrong: a sync did not
+    finish, the same list would be judged differently now, or part of the registry is gone. The
+    doubts are how often something other than a sync changed the registry ("" for never). Each of
+    these changes needs a sync that reads the list. A sync that ran meanwhile may not have seen the
+    change, so its validators are not used.
     """
     with redis.pipeline(transaction=False) as pipe:
         pipe.hgetall(keys.SOURCE)
@@ -122,7 +121,8 @@ def load_validators(redis: Redis, settings: Settings) -> tuple[Validators | None
 
 
 def find_drift(redis: Redis) -> tuple[bool, bool]:
-    """Return whether the number of jobs, and that of scheduled ones, differs from the last sync."""
+    """Return whether the number of jobs, or of scheduled jobs, differs from that after the last
+    sync."""
     with redis.pipeline(transaction=False) as pipe:
         pipe.hmget(keys.SOURCE, "jobs", "scheduled")
         pipe.hlen(keys.JOBS)
@@ -146,10 +146,10 @@ def store_outcome(
 ) -> None:
     """Store the outcome of a sync that ends at `now`.
 
-    `last_read` is when its read began, if the read succeeded. `doubts` are those before the list
-    was read, and `before` is the status before the sync. `feed` is what the list says about a feed,
-    or None if it says nothing new. `refused_plan` is what a refused list would have changed.
-    Raises WriteRefused if `fence` no longer holds.
+    `last_read` is the start of its read, if the read succeeded. `doubts` are those before the list
+    was read, and `before` is the status before the sync. `feed` is the feed that the list names, or
+    None if there is no news about it. `refused_plan` are the changes of a refused list. Raises
+    WriteRefused if `fence` no longer holds.
     """
     state, detail = status
     fields: dict[str, Any] = {"last_attempt": now, "state": state, "detail": detail}
@@ -163,7 +163,7 @@ def store_outcome(
         fields["last_modified"] = (validators and validators.last_modified) or ""
         fields["vouched"] = doubts
     if feed:
-        # All changes before the cursor of the list are in the list.
+        # The list contains all changes before its cursor.
         fields |= {"feed": feed.address, "feed_fault": feed.fault, "feed_removed": 0}
     built_at = repr(now) if state == "ok" else ""
     _store_outcome(redis, built_at=built_at, fields=list(fields.items()), **fence.values)
@@ -179,7 +179,7 @@ def adjust_counts(redis: Redis, fence: Fence, jobs: int, scheduled: int, rejecte
 
 
 def note_rival(redis: Redis, settings: Settings, now: float) -> None:
-    """Note that another installation tried to sync, so that the owner's `doctor` names it."""
+    """Record that another installation tried to sync, so that the owner's `doctor` names it."""
     redis.hset(keys.SOURCE, mapping={"rival": service_of(settings), "rival_at": now})
 
 
@@ -189,7 +189,7 @@ def take_over(redis: Redis, service: str) -> None:
 
 
 def _read_as(settings: Settings) -> str:
-    """Return everything besides the list that decides the outcome of a sync.
+    """Return everything besides the list that affects the outcome of a sync.
 
     If it has changed, a 304 does not mean that the registry is up to date.
     """
