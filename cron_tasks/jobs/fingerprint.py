@@ -10,7 +10,7 @@ from cron_tasks.jobs.job import LEFT_OUT, MAPPED_TO_NULL, OPTIONS, TIMING
 from cron_tasks.text.display import printable_key
 from cron_tasks.text.stored_json import to_storable
 
-#: Part of every fingerprint. It is raised when the same row would make another document.
+#: Part of every fingerprint. It is raised when the same row would give another document.
 FORMAT = b"4"
 #: Fields that do not define a job: our own reports (report/), and when its row was last saved.
 REMARKS = frozenset(

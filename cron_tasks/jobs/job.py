@@ -38,15 +38,15 @@ from cron_tasks.schedules import Schedule, from_spec, parse
 from cron_tasks.schedules.durations import WEEK
 from cron_tasks.text.display import printable
 
-#: The field that rest/mapping.py adds to a row: the switches for which REST_MAPPING found null.
+#: The field that rest/mapping.py adds to a row: switches for which REST_MAPPING found null.
 MAPPED_TO_NULL = "mapped_to_null"
-#: The field in which rest/mapping.py and validation note why a field of DISPLAYED is left out.
+#: The field in which rest/mapping.py and validation store why a field of DISPLAYED is left out.
 LEFT_OUT = "left_out"
 #: The fields that are only shown to people. A fault in one of them does not reject the job.
 DISPLAYED = frozenset({"tags"})
-#: The most faults that are noted there.
+#: The most faults that are stored there.
 MOST_LEFT_OUT = 3
-#: The fields that a row has from us and not from the service.
+#: The fields that we add to a row.
 _NOTES = frozenset({MAPPED_TO_NULL, LEFT_OUT})
 _SWITCHES = ("enabled", "is_active")
 _NULL = "CRON_TASKS_REST_MAPPING finds null in this row, so the job is enabled"
@@ -60,7 +60,7 @@ class Job(BaseModel):
     """A valid row. docs/contract.md, section 3, fixes its fields, their types and their defaults.
 
     The fields of the schedule have become `schedule`. `written` is the rule as its owner wrote it,
-    where `schedule` words it differently. Unknown fields are kept in `extra`. Durations are in
+    if `schedule` spells it differently. Unknown fields are kept in `extra`. Durations are in
     seconds.
     """
 
@@ -209,6 +209,6 @@ def _schedule_spec(schedule: Schedule) -> orjson.Fragment:
 
 @lru_cache(maxsize=16384)
 def rule_text(schedule: Schedule) -> str:
-    """Return the rule of a schedule in the words of `schedule` itself."""
+    """Return the rule of a schedule as `schedule` itself spells it."""
     spec = schedule.to_spec()
     return str(next(spec[kind] for kind in "cetr" if kind in spec))
