@@ -1,12 +1,17 @@
--- Write a page of jobs: their entries, fingerprints and next ticks. Columns: `upcoming` is the next
--- tick, '' for none. `nominal` is its fire time without jitter, '' if that is the same. `after` is
--- the time after which the tick was computed, '' if that is the caller's time. `stamp` is now, in
--- RedBeat's spelling for the meta of an entry. A job is stale, and not written, if its next tick is
--- not after the last tick that its entry has fired, or its fire time not after that tick's. So no
--- tick fires twice, however old the caller's time is, and whatever the jitter was when it fired. If
--- the entry of a listed job was deleted, the audit does not check ticks from before that, because
--- only the entry had the schedule. Returns the stale jobs, each as id and the time from which its
--- next tick has to be computed, and the ticks that the changes overtook (supersede.lua).
+-- Write a page of jobs: their entries, fingerprints and next ticks.
+--
+-- Columns: `upcoming` is the next tick, '' for none. `nominal` is its fire time without jitter, ''
+-- if that is the same. `after` is the time after which the tick was computed, '' if that is the
+-- caller's time. `stamp` is now, in RedBeat's spelling for the meta of an entry.
+--
+-- A job is stale, and not written, if its next tick is not after the last tick that its entry has
+-- fired, or its fire time not after that tick's. So no tick fires twice, however old the caller's
+-- time is, and whatever the jitter was when it fired.
+-- If the entry of a listed job was deleted, the audit does not check ticks from before that,
+-- because only the entry had the schedule.
+--
+-- Returns the stale jobs, each as id and the time from which its next tick has to be computed, and
+-- the ticks that the changes overtook (supersede.lua).
 --! keys schedule jobs set_aside wake removed source
 --! args stamp
 --! rows listed(job_id fingerprint definition document upcoming nominal after)
@@ -70,9 +75,8 @@ for n, job_id, fingerprint, definition, document, upcoming, nominal, after in li
         local is_quarantined = any_quarantined and redis.call('HEXISTS', set_aside, key) == 1
         local since, meta = entry.since or from, entry.meta
         if not is_scheduled and (entry.definition or any_removed) then adopt_skips(job_id, key) end
-        if is_quarantined then
-            forget_quarantine(job_id, from)
-        elseif index[n] and not entry.definition then
+        if is_quarantined then forget_quarantine(job_id, from) end
+        if index[n] and not entry.definition then
             note_forgotten(versions_prefix .. job_id, from)
             redis.call('EXPIRE', versions_prefix .. job_id, audit_ttl)
         end
