@@ -19,12 +19,12 @@ _OPEN = {
     Kind.DELEGATED: "is running",
     Kind.WAITING: "waits for its turn",
 }
-#: The same for a run that comes to a further attempt, where it is another text.
+#: The same for a run before a further attempt, if the text differs.
 _OPEN_AGAIN = {
     Kind.PENDING: "waits for a worker for its next attempt",
     Kind.WAITING: "waits for its next attempt",
 }
-#: Reasons why a run that failed was not retried.
+#: Reasons for which a failed run was not retried.
 _NOT_RETRIED = ("paused", "disabled", "discarded")
 #: The latest runs of a job, by run id.
 History = Mapping[str, Mapping[str, Any]]
