@@ -1,10 +1,10 @@
-"""Make the slow parts of pages, with many jobs in a process of its own.
+"""Make the slow parts of pages. With many jobs this runs in a separate process.
 
     python -m cron_tasks.pages.beside audit
 
-The process writes what it has made to its standard output. It has the environment and the folder of
+The process writes its result to its standard output. It has the environment and the folder of
 Flower, and so the same settings. It runs with a low priority, and ends when it is done, so that its
-memory is free again.
+memory is freed.
 """
 
 import os
@@ -22,7 +22,7 @@ from cron_tasks.pages.survey import make_audit, run_checks
 from cron_tasks.settings import Settings, load
 from cron_tasks.store.client import connect
 
-#: What it adds to the niceness of Flower.
+#: The increase of the niceness compared with Flower.
 NICER = 5
 
 

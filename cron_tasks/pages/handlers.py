@@ -1,4 +1,5 @@
-"""The handlers of pages. They read in threads, since Flower's event loop also digests events."""
+"""The handlers of pages. They read in threads, because Flower's event loop also processes
+events."""
 
 import asyncio
 import time
@@ -28,7 +29,7 @@ CSP = (
 )
 #: Jobs on a page of the list.
 ROWS = 50
-#: States to filter the list by, and their texts.
+#: The states by which the list can be filtered, and their texts.
 STATES = {
     "": "All",
     "failing": "Failing",
@@ -81,7 +82,7 @@ class Framed(FlowerHandler):
         )
 
     def show_fault(self, error: Exception) -> None:
-        """Say what keeps this page from being shown."""
+        """Show the reason why this page cannot be shown."""
         is_unknown = isinstance(error, UnknownJob)
         self.set_status(404 if is_unknown else 503)
         text = describe_failure(error) or str(error)
@@ -89,7 +90,7 @@ class Framed(FlowerHandler):
 
 
 class Page(Framed, ABC):
-    """A page that is read."""
+    """A page that people read."""
 
     @authenticated
     async def get(self, of: str = "") -> None:
@@ -153,7 +154,7 @@ def _read_list(context: Context, query: str, tag: str, state: str, number: int) 
 
 
 class JobDetails(Page):
-    """One job: what it does, what became of its runs, and what comes next."""
+    """One job: its definition, its past runs, and its next ticks."""
 
     tab = "cron-jobs"
 
@@ -175,7 +176,7 @@ class JobDetails(Page):
 
 
 class Upcoming(Page):
-    """How many ticks fall into each minute of the next day."""
+    """The number of ticks in each minute of the next day."""
 
     tab = "cron-upcoming"
 

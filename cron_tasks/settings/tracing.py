@@ -1,4 +1,4 @@
-"""The settings of traces. The standard variables `OTEL_*` say where the spans go."""
+"""The settings of traces. The standard variables `OTEL_*` define where the spans are sent."""
 
 import os
 from collections.abc import Mapping
@@ -12,8 +12,8 @@ from cron_tasks.settings.declaring import setting
 from cron_tasks.text.display import short_repr
 from cron_tasks.text.urls import split_url
 
-#: The samplers of OpenTelemetry that decide by the trace id alone. We begin each trace, so the
-#: parent-based ones decide as those that they are based on.
+#: The samplers of OpenTelemetry that decide by the trace id alone. We begin each trace, so a
+#: parent-based sampler decides like its root sampler.
 _SAMPLERS = ("always_on", "always_off", "traceidratio")
 _EXTRA = "opentelemetry.exporter.otlp.proto.http"
 _HELD = "trace_id"
