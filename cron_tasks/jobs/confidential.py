@@ -29,7 +29,7 @@ _REFERENCE = "${secret:"
 
 
 def is_secret_name(name: str) -> bool:
-    """Return whether the name of a field or a header says that its value is a secret."""
+    """Return whether the name of a field or a header is that of a secret."""
     return bool(_SECRET_NAME.search(name))
 
 

@@ -1,6 +1,6 @@
-"""The list of jobs of the REST service, read whole or not at all.
+"""The list of jobs of the REST service, read completely or not at all.
 
-Every fault of the service ends in one SourceError, whose text a person can act on. The rows
+Every fault of the service ends in one SourceError, whose text shows a person what to do. The rows
 themselves are validated in jobs/.
 """
 
@@ -38,7 +38,7 @@ _SET_PAGINATION = "where is the next page? Set CRON_TASKS_REST_PAGINATION, e.g. 
 
 @dataclass(frozen=True, slots=True)
 class Validators:
-    """The names that a service gives to the version of its list (RFC 9110, section 8.8)."""
+    """The validators that a service gives to the version of its list (RFC 9110, section 8.8)."""
 
     etag: str | None = None
     last_modified: str | None = None
@@ -69,13 +69,14 @@ class Listing:
         self._page = fetcher.fetch_page(self._first_url, known.as_headers() if known else {})
         self.not_modified = self._page.status_code == 304
         self.validators = known if self.not_modified else None
-        #: What the first page says about a feed of changes. Its cursor is older than the rows.
+        #: The feed of changes that the first page names, if any. Its cursor is older than the rows.
         self.feed = find_feed(fetcher, self._page.headers)
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         """Yield each row once, with its place: `("row 17", {…})` or `("page 2, row 3", {…})`.
 
-        Raises SourceError if the list cannot be read whole. The rows until then are not the list.
+        Raises SourceError if the list cannot be read completely. The rows until then are not the
+        list.
         """
         seen, before = {self._first_url}, None
         page: Response | None = self._page
@@ -110,7 +111,7 @@ class Listing:
             self.validators = _reliable_validators(self._page.headers)
 
     def _find_next(self, page: Page) -> tuple[str | None, bool]:
-        """Return the reference to the next page, or None, and whether there may be no such page.
+        """Return the reference to the next page, or None, and whether that page may not exist.
 
         Raises SourceError, Malformed, Incomplete.
         """
@@ -161,7 +162,7 @@ class Listing:
 
 
 class Source:
-    """The REST service of the settings."""
+    """The REST service in the settings."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -1,7 +1,7 @@
-"""Where the next page of a list is, and whether the whole list has arrived. Pure.
+"""Find the next page of a list, and check that the whole list has arrived. Pure.
 
-Services show the way in many forms. Each form below is one function from a page to the address of
-the next one. A page that shows none of them, and does not state that more exists, is the last.
+Services link pages in many forms. Each form below is one function from a page to the address of the
+next one. A page that has none of them, and does not state that more rows exist, is the last.
 """
 
 import re
@@ -13,28 +13,28 @@ from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 from cron_tasks.rest.stated import Stated, find_more, find_total, list_stated, spell
 from cron_tasks.rest.ways import find_address, find_cursor, has_ways
 
-#: One value of the header Link: the target, then its parameters (RFC 8288, section 3).
-#: What was matched is not given back, so that no header takes quadratic time.
+#: One value of the header Link: the target, then its parameters (RFC 8288, section 3). The groups
+#: are possessive, so that no header takes quadratic time.
 _LINK = re.compile(
     r'<([^<>]*+)>((?:\s*+;\s*+[\w*!#$%&+.^`|~-]++\s*+(?:=\s*+(?:"[^"]*+"|[^\s",;]*+))?+)*+)'
 )
 _RELATION = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s",;]*))', re.IGNORECASE)
 
-#: How to tell us that a full page is the only one.
+#: The hint on how to mark a full page as the only one.
 ONLY_PAGE = 'if there are no more, set CRON_TASKS_REST_MAPPING={"next": "`null`"}'
-#: Relations that a service gives beside the next page, or in place of it on the last one.
+#: Link relations that a service gives besides the next page, or instead of it on the last one.
 _OTHER_PAGES = ("first", "last", "prev", "previous", "self")
 #: Query parameters for the number of a page, as `spell` makes them.
 _NUMBERS = ("page", "p", "pageno", "pagenumber", "currentpage", "paginationpage")
-#: Those of them that are asked for by the name in use.
+#: Those of these parameters that keep the spelling of the request.
 _PAGE_NAMES = ("page", "current_page", "currentPage", "page_number", "pageNumber", "number")
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page that was read: where from, how many rows, and what stands beside them.
+    """A page that was read: its address, its number of rows, and the data beside them.
 
-    `first` tells how many rows the pages before it had.
+    `first` is the number of rows on the pages before it.
     """
 
     url: str
@@ -50,7 +50,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class FeedLink:
-    """What the answer with the list says about a feed: its address, or why that is refused.
+    """The feed that the answer with the list names: its address, or why it is refused.
 
     Both are empty if the list names no feed.
     """
@@ -60,7 +60,7 @@ class FeedLink:
 
 
 class Incomplete(Exception):
-    """A page states that more rows exist than arrived, and shows no way to them."""
+    """A page states that more rows exist than arrived, and has no link to them."""
 
 
 class Changed(Exception):
@@ -68,7 +68,7 @@ class Changed(Exception):
 
 
 def find_next(page: Page) -> str | None:
-    """Return the address of the next page as the page gives it, relative or absolute; None at the
+    """Return the address of the next page as the page gives it, relative or absolute. None at the
     end of the list.
 
     Raises Incomplete.
@@ -86,9 +86,9 @@ def find_next(page: Page) -> str | None:
 
 
 def guess_next(page: Page) -> str | None:
-    """Return where more rows may be, after a full page that does not say whether it is the last.
+    """Return where more rows may be, after a full page that does not state whether it is the last.
 
-    Such a page states its size, but no total and no way. Raises Incomplete if it does not even
+    Such a page states its size, but no total and no link. Raises Incomplete if it does not even
     state a position.
     """
     if not page.rows or _states_an_end(page):
@@ -121,7 +121,8 @@ def check_complete(page: Page) -> None:
 def check_unchanged(before: Page, page: Page) -> None:
     """Raise Changed if the list became shorter between two pages that are found by position.
 
-    The rows behind a removed one have moved forward by one, so the first of this page is missing.
+    The rows behind a removed one have moved forward by one, so the first row of this page is
+    missing.
     """
     known, total = stated_total(before), stated_total(page)
     if known is None or total is None or known <= before.rows or not _is_by_position(page.url):
@@ -131,7 +132,7 @@ def check_unchanged(before: Page, page: Page) -> None:
 
 
 def stated_total(page: Page) -> int | None:
-    """Return how many rows the whole list has, by the page's own account."""
+    """Return the number of rows in the whole list, as the page states it."""
     return find_total(page.envelope, page.headers)
 
 
@@ -152,9 +153,9 @@ def find_link(header: str, relation: str) -> str | None:
 
 
 def proxy_hint(asked: str, following: str) -> str:
-    """Return a hint for a next address that leaves the origin that was asked; "" if it does not.
+    """Return a hint for a next address on another origin than the request, otherwise "".
 
-    A service behind a proxy that is not told of it builds addresses with its own scheme or port.
+    A service that does not know of its proxy builds addresses with its own scheme or port.
     """
     asked_parts, parts = urlsplit(urljoin(asked, "/")), urlsplit(urljoin(asked, following))
     if asked_parts[:2] == parts[:2]:
@@ -185,7 +186,7 @@ def _by_cursor(page: Page) -> str | None:
 
 
 def _by_page_number(page: Page) -> str | None:
-    """Follow the number of a page, where the page also states how many there are, or the total."""
+    """Follow the number of a page, if the page also states the number of pages or the total."""
     total = stated_total(page)
     for stated in list_stated(page.envelope):
         if stated.number is None or not page.rows:
@@ -203,7 +204,7 @@ def _by_page_number(page: Page) -> str | None:
 
 
 def _by_offset(page: Page) -> str | None:
-    """Follow `offset` and `limit`, where a page states both and a total."""
+    """Follow `offset` and `limit`, if a page states both and a total."""
     total = stated_total(page)
     for stated in list_stated(page.envelope):
         if stated.offset is not None and stated.limit and total is not None and page.rows:
@@ -220,15 +221,17 @@ def _after_offset(page: Page, stated: Stated) -> str:
 
 
 def _page_name(page: Page, stated: Stated) -> str:
-    """Return the query parameter of the page's number: as asked for, else `page`."""
-    if stated.place == ("meta", "pagination"):  # Strapi
+    """Return the query parameter of the page's number: the one of the request, by default
+    `page`."""
+    if stated.place == ("meta", "pagination"):  # This spelling is Strapi's.
         return "pagination[page]"
     asked = dict(parse_qsl(urlsplit(page.url).query))
     return next((name for name in _PAGE_NAMES if name in asked), "page")
 
 
 def _states_an_end(page: Page) -> bool:
-    """Return whether a page without a next one says so: by a total, or by ways to other pages."""
+    """Return whether a page without a next one states that it is the last: by a total, or by links
+    to other pages."""
     link = page.headers.get("Link", "")
     return (
         stated_total(page) is not None

@@ -1,4 +1,4 @@
-"""What a page states about itself and about the whole list: numbers, sizes, totals. Pure.
+"""The numbers, sizes and totals that a page states about itself and about the whole list. Pure.
 
 Services put these beside the rows, in an object there, or in headers. Names are compared without
 case and punctuation: `totalCount`, `total_count` and `TotalCount` are one name.
@@ -24,7 +24,7 @@ _TOTAL = (
 _MORE = ("hasmore", "hasnext", "hasnextpage")
 _LAST = ("last", "islast", "islastpage")
 _OFFSET = ("offset", "skip", "startat", "start")
-#: Names of the most rows that a page has. `size` may also be the number of rows that it has.
+#: Names for the page size. `size` may also be the number of rows on the page.
 _LIMIT = ("limit", "perpage", "pagesize", "pagelimit", "itemsperpage", "maxresults")
 #: Headers with the number of rows of the whole list.
 _TOTAL_HEADERS = (
@@ -71,7 +71,7 @@ class Stated:
 
 
 def list_stated(envelope: Mapping[str, Any]) -> Iterator[Stated]:
-    """Yield what each object of a page states."""
+    """Yield the statements of each object of a page."""
     for place, spelled in _list_objects(envelope):
         yield Stated(
             place,
@@ -85,7 +85,7 @@ def list_stated(envelope: Mapping[str, Any]) -> Iterator[Stated]:
 
 
 def find_total(envelope: Mapping[str, Any], headers: Mapping[str, str]) -> int | None:
-    """Return how many rows the whole list has, by the page's own account."""
+    """Return the number of rows in the whole list, as the page states it."""
     if stated := _RANGE.fullmatch(headers.get("Content-Range", "")):
         return int(stated[3])
     for name in _TOTAL_HEADERS:
@@ -96,7 +96,7 @@ def find_total(envelope: Mapping[str, Any], headers: Mapping[str, str]) -> int |
 
 
 def find_more(envelope: Mapping[str, Any]) -> bool | None:
-    """Return whether the page says that more rows follow. None if it does not say."""
+    """Return whether the page states that more rows follow. None if it does not state this."""
     said = [
         spelled[name] is (name in _MORE)
         for _, spelled in _list_objects(envelope)

@@ -139,7 +139,7 @@ class Watch(logging.Handler):
             log.warning("traces.lost", reason=reason, spans=self.lost, hint=hint)
 
     def note_sent(self) -> None:
-        """Log that spans are sent again, if the log says that they were not."""
+        """Log that spans are sent again, if a loss was logged."""
         if self._has_logged:
             log.info("traces.sent", spans=self.lost)
         self.lost, self._has_logged = 0, False
