@@ -19,8 +19,8 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Flag, Kind, State
 from cron_tasks.registry.quarantine import quarantine_entry
 from cron_tasks.runs import commands, queries
-from cron_tasks.runs.outcomes import Result
 from cron_tasks.runs.outcomes import write_record as full
+from cron_tasks.runs.result import Result
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.store import keys

@@ -1,6 +1,6 @@
 """The end of an attempt: its record in the ledger, and the notifications for the bot. Pure."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import Any
@@ -16,6 +16,7 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs.notifications import write_notification
 from cron_tasks.runs.pings import write_pings
 from cron_tasks.runs.reasons import explain_reason
+from cron_tasks.runs.result import Attempt, Result
 from cron_tasks.runs.telling import (
     describe_recipient,
     is_too_old,
@@ -26,42 +27,6 @@ from cron_tasks.runs.telling import (
 from cron_tasks.schedules.catchup import Missed, next_fire_time
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import Settings
-
-#: The most characters of an error that are kept and sent. They are on one line.
-ERROR_SHOWN = 500
-
-
-@dataclass(slots=True)
-class Result:
-    """The result of an attempt: a status, with the error of a failure or the reason of a skip or
-    miss.
-
-    `other` is the blocking run. A failure that is not `final` may be retried, at the earliest
-    `retry_after` seconds from now. `duration` is the duration of the attempt, in seconds.
-    """
-
-    status: Status
-    reason: str | None = None
-    error: str | None = None
-    output: str | None = None
-    other: str | None = None
-    final: bool = False
-    retry_after: float = 0.0
-    duration: float | None = None
-
-
-@dataclass(slots=True)
-class Attempt:
-    """The start and end of an attempt (seconds since the epoch), and its worker.
-
-    `number` is the number of attempts, including this one. If a run ends before its next attempt,
-    `number` counts the earlier attempts, and `started_at` is None.
-    """
-
-    number: int
-    started_at: float | None
-    finished_at: float
-    worker: str | None
 
 
 def conclude(

@@ -19,7 +19,7 @@ from cron_tasks.errors import ActionFailed, describe_error
 from cron_tasks.jobs.actions import TaskAction
 from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.spans import attempt_of
-from cron_tasks.runs.outcomes import ERROR_SHOWN
+from cron_tasks.runs.result import ERROR_SHOWN
 from cron_tasks.store import keys
 from cron_tasks.text.display import printable
 from cron_tasks.text.trace_ids import format_traceparent

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from billiard import current_process
 
-from cron_tasks.runs.outcomes import Result
+from cron_tasks.runs.result import Result
 
 #: The most processes of a pool that are watched.
 PROCESSES = 1024

@@ -13,6 +13,9 @@ from cron_tasks.store.leases import LOOK_EVERY, keep_calling
 
 #: Seconds that an action has to end after it was asked to.
 GRACE = 10.0
+#: Seconds from asking an action to end until its process is killed: the grace period and two
+#: checks.
+HARD = GRACE + 2 * LOOK_EVERY
 
 
 class Interruptible:
