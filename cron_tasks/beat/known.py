@@ -119,7 +119,7 @@ class KnownJobs:
     def _group(
         self, due: Mapping[str, str], now: float, others: set[str], read: Mapping[str, Row]
     ) -> list[Departure]:
-        """Return the plain ticks by their time and the options of their message.
+        """Return the plain ticks grouped by their time and the options of their message.
 
         `read` are the rows that were read just now.
         """

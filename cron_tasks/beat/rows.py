@@ -24,7 +24,7 @@ class Row:
     """A due entry as stored. The score is text, exactly as Redis has it.
 
     `edit` is the number of its last edit, and `fired` the run that it last fired (None: none yet).
-    If it `is_unchanged` since the edit that the reader knew, the rest of it was not read.
+    If it `is_unchanged` since the edit that the reader knew, the other fields were not read.
     """
 
     key: str

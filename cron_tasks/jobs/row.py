@@ -1,4 +1,5 @@
-"""A row of the list before it is a job: its id, and the fields that do not define the job. Pure."""
+"""The parts of a row that are needed before it is a job: its id, and fields that do not define the
+job. Pure."""
 
 from typing import Any
 

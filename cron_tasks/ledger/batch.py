@@ -25,9 +25,10 @@ class Departure:
     """Plain jobs that are due at one time, as beat has judged them: the input of `advance_batch`.
 
     `score` is that time exactly as Redis has it. `moves` are the ids of the jobs by their next due
-    time ("" for none), and `options` those of the batch's message. `templates` are those of the
-    notifications of jobs that were just read, by job id with its last edit: most of these jobs, the
-    workers do not know either. `are_new` says that all of them were just read, and none has fired.
+    time ("" for none), and `options` are the message options of the batch. `templates` are the
+    notification templates of jobs that were just read, by job id, each with the job's last edit.
+    Most of these jobs are not in the caches of the workers either. `are_new` is whether all of them
+    were just read, and none has fired.
     """
 
     score: str

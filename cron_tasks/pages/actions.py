@@ -57,7 +57,7 @@ class Outcome:
 
 
 def find_targets(context: Context, request: Request) -> list[str]:
-    """Return the ids that a request is about: of runs for `retry` and `cancel`, else of jobs.
+    """Return the ids of a request: of runs for `retry` and `cancel`, otherwise of jobs.
 
     Raises CronTasksError if there is no such action.
     """

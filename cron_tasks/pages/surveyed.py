@@ -1,4 +1,4 @@
-"""What a survey of the system found: the slow parts of the health page."""
+"""The results of a survey of the system: the slow parts of the health page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

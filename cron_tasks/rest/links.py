@@ -1,4 +1,4 @@
-"""Addresses of pages: the header Link, query parameters, and what a proxy does to them. Pure."""
+"""Addresses of pages: the header Link, query parameters, and the effects of a proxy. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 _LINK = re.compile(
     r'<([^<>]*+)>((?:\s*+;\s*+[\w*!#$%&+.^`|~-]++\s*+(?:=\s*+(?:"[^"]*+"|[^\s",;]*+))?+)*+)'
 )
-#: One parameter. Only the first `rel` counts.
+#: One parameter. Only the first `rel` is used.
 _PARAMETER = re.compile(r';\s*([^\s=;]+)(?:\s*=\s*(?:"([^"]*)"|([^\s",;]*)))?')
 
 
@@ -46,7 +46,7 @@ def proxy_hint(asked: str, following: str) -> str:
 
 
 def with_parameters(url: str, parameters: Mapping[str, str]) -> str:
-    """Return an address whose query has these parameters, beside those that it had."""
+    """Return an address whose query has these parameters, in addition to those that it had."""
     parts = urlsplit(url)
     known = parse_qsl(parts.query, keep_blank_values=True)
     query = [each for each in known if each[0] not in parameters]

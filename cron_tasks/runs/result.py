@@ -1,4 +1,4 @@
-"""How an attempt ended, as a worker or the sweeper found it. Pure."""
+"""The end of an attempt, as a worker or the sweeper found it. Pure."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,7 @@
 """Recognize schedules in the syntax of other schedulers, and suggest a translation. Pure.
 
 systemd.time(7) defines OnCalendar, the documentation of Quartz its CronTrigger, and that of Amazon
-EventBridge `cron(…)` and `rate(…)`. The caller says which expressions are valid here, so that no
+EventBridge `cron(…)` and `rate(…)`. The caller decides which expressions are valid here, so that no
 suggestion is refused itself.
 """
 

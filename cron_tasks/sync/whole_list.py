@@ -15,7 +15,8 @@ from cron_tasks.sync.policy import make_policy
 
 @dataclass(frozen=True, slots=True)
 class ListRead:
-    """What a list changes, its version, and what it says about a feed: None if nothing new."""
+    """The changes of a list, its version, and the feed that it names (None without news about
+    it)."""
 
     report: Report
     validators: Validators | None = None

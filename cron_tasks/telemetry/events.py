@@ -156,7 +156,7 @@ EVENTS = (
     _event(
         "registry.foreign_keys",
         "warning",
-        "Keys of another type, or locks without an end, were deleted",
+        "Keys of another type, or locks without an expiry, were deleted",
         "keys hint",
     ),
     _event(
@@ -219,7 +219,7 @@ EVENTS = (
     _event("traces.sent", "info", "Spans are sent again. `spans` were lost", "spans"),
     _event("watchdog.failed", "error", "The watchdog failed unexpectedly. It continues"),
     _event("worker.leaves", "error", "A process takes no more runs and ends", "reason pid"),
-    _event("worker.stuck", "error", "The pool takes no messages", "waiting hint"),
+    _event("worker.stuck", "error", "The pool of a worker takes no messages", "waiting hint"),
 )
 
 

@@ -1,6 +1,6 @@
--- Read the entries of jobs that are due.
--- `edit` is the number of the last edit that beat knows of an entry, '' for none. Returns for each
--- entry 0 where it has that number, else its definition, meta, job, edit and fired.
+-- Read the entries of due jobs. `edit` is the number of the last edit of an entry that beat knows,
+-- '' for none. Returns for each entry 0 if its number is still the same, otherwise its definition,
+-- meta, job, edit and fired.
 --! prefixes job_entry
 --! rows entries(entry edit)
 --! uses ledger/settle_fired

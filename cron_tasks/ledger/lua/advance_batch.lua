@@ -5,11 +5,11 @@
 -- or whose run is open already, moves on without a run. Returns the ids of the jobs that have no
 -- run in the batch.
 --
--- `score` is the fire time as all entries have it, and `moment` the same as run ids spell it. Of the
--- entries of a row, `upcoming` is the next fire time, '' for none. `queue` is that of the message.
--- `are_new` is '' unless beat read all entries after its last tick, and none had fired.
--- `notifications` were prepared for the worker of the batch, '' for none (runs/prepared.py). Later than
--- in a minute nobody needs them: a batch that old is taken apart.
+-- `score` is the fire time as all entries have it, and `moment` is the same time in the spelling of
+-- run ids. `upcoming` is the next fire time of the entries of a row, '' for none. `queue` is the
+-- queue of the message. `are_new` is '' unless beat read all entries after its last tick, and none
+-- had fired. `notifications` are the prepared templates for the worker of the batch, '' for none
+-- (runs/prepared.py). They expire after a minute, because a batch that old is dissolved.
 --
 -- The last fire time of each entry goes into `fired`, a hash for all jobs, with the number of runs
 -- since the entry was written. It is valid until the entry is written again (settle_fired.lua). One
