@@ -110,10 +110,10 @@ class JobAccount:
         return next((v for v in self.versions if v.since < when <= v.until), None)
 
     def spans(self, start: float, end: float) -> list[tuple[float, float, Schedule]]:
-        """Return the schedules in force from `start` to `end`, each with its first and last second
-        in that period."""
+        """Return the schedules in force from `start` to `end`, each with the first and the last
+        moment in that period at which its ticks are due."""
         return [
-            (max(v.since + 0.001, start), min(v.until, end), v.schedule)
+            (max(_just_after(v.since), start), min(v.until, end), v.schedule)
             for v in self.versions
             if v.schedule and v.since < end and v.until > start
         ]
@@ -195,6 +195,11 @@ def status_of(account: JobAccount, tick: float) -> tuple[str, str | None]:
         ((status, reason),) = counts
         return status, reason
     return "unsure", None
+
+
+def _just_after(moment: float) -> float:
+    """Return the next microsecond. Schedules round a moment to one, so this is what they do."""
+    return (round(moment * 1e6) + 1) / 1e6
 
 
 def _old_count(ticks: Iterable[float]) -> DayCount:
