@@ -149,7 +149,8 @@ class Feed(Fetcher):
                 self._add_change(entry, read)
             cursor = _read_cursor(document.envelope.get("cursor"))
         except Malformed as error:
-            cause = str(error).replace("array of jobs at changes", "array `changes`")
+            # The rest of the sentence explains how to find the jobs of a list.
+            cause = str(error).split(";")[0].replace("array of jobs at changes", "array `changes`")
             expected = '{"changes": […], "cursor": "…"}'
             raise self.make_error(f"the answer is not {expected}: it {cause}") from None
         return read, cursor

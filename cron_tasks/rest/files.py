@@ -118,7 +118,7 @@ class FileListing:
             current = self._path
             self._check_unchanged(before)
         except NoArray as error:
-            raise self._make_error(current, f"it {error}; {_EXPECTED}") from None
+            raise self._make_error(current, f"it {error.finding}; {_EXPECTED}") from None
         except (Malformed, Incomplete) as error:
             raise self._make_error(current, f"it {error}") from None
         except OSError as error:

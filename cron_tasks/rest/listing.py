@@ -27,16 +27,12 @@ from cron_tasks.rest.pagination import (
     find_next,
     guess_next,
 )
-from cron_tasks.rest.rows import Document, Malformed, NoArray
+from cron_tasks.rest.rows import Document, Malformed
 from cron_tasks.settings import Settings
 
 _SET_PAGINATION = (
     "where is the next page? Set CRON_TASKS_REST_PAGINATION, e.g. page=1&size=100, or `next` of "
     "CRON_TASKS_REST_MAPPING"
-)
-_CHECK_ADDRESS = (
-    "is it HTML? Check CRON_TASKS_REST_URL and CRON_TASKS_REST_JOBS_PATH; if the jobs are "
-    'elsewhere in it, say where, e.g. CRON_TASKS_REST_MAPPING={"jobs": "path.to.them"}'
 )
 
 
@@ -100,8 +96,6 @@ class Listing:
                 following, is_guess = self._find_next(
                     read, self._shape.find_next(document.envelope)
                 )
-            except NoArray as error:
-                raise self._fetcher.make_error(f"the answer {error}; {_CHECK_ADDRESS}") from None
             except Malformed as error:
                 raise self._fetcher.make_error(f"the answer {error}") from None
             except Incomplete as error:

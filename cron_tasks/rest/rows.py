@@ -44,7 +44,15 @@ class Malformed(Exception):
 
 
 class NoArray(Malformed):
-    """A page has no array of jobs. The reader adds how to mend that."""
+    """A page has no array of jobs. `finding` is the text without what to check in a service."""
+
+    def __init__(self, finding: str) -> None:
+        super().__init__(
+            f"{finding}; is it HTML? Check CRON_TASKS_REST_URL and CRON_TASKS_REST_JOBS_PATH; "
+            "if the jobs are elsewhere in it, say where, "
+            'e.g. CRON_TASKS_REST_MAPPING={"jobs": "path.to.them"}'
+        )
+        self.finding = finding
 
 
 def _parse_integer(digits: str) -> int | float:
