@@ -54,6 +54,19 @@ def usage_in_one_sentence() -> Iterator[None]:
         raise WrongUsage(text) from None
 
 
+@contextmanager
+def failures_in_one_sentence() -> Iterator[None]:
+    """Raise ClickException with one sentence for a failure that can be explained."""
+    try:
+        yield
+    except Exception as error:
+        from cron_tasks.health.failures import describe_failure
+
+        if (text := describe_failure(error)) is None:
+            raise
+        raise click.ClickException(text) from None
+
+
 class LazyGroup(click.Group):
     """A group that imports a command when it is called, and prints failures as sentences."""
 
@@ -93,7 +106,7 @@ class LazyGroup(click.Group):
         ctx.fail(f"No such command {short_repr(name)}{hint}")
 
     def make_context(self, *args: Any, **options: Any) -> click.Context:
-        with usage_in_one_sentence():
+        with failures_in_one_sentence(), usage_in_one_sentence():
             return super().make_context(*args, **options)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -102,16 +115,10 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with usage_in_one_sentence():
+            with failures_in_one_sentence(), usage_in_one_sentence():
                 return super().invoke(ctx)
         except KeyboardInterrupt:
             ctx.exit(130)
-        except Exception as error:
-            from cron_tasks.health.failures import describe_failure
-
-            if (text := describe_failure(error)) is None:
-                raise
-            raise click.ClickException(text) from None
 
 
 @click.group(
@@ -133,6 +140,8 @@ def main(ctx: click.Context) -> None:
     """
     if os.environ.get("NO_COLOR"):
         ctx.color = False
+    if sys.stdout is None:  # closed by who started us, as `>&-` does
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -7,7 +7,7 @@ timeouts.
 
 import re
 import time
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -108,10 +108,17 @@ def secret_headers(settings: Settings) -> dict[str, str]:
     headers = {name: value.get_secret_value() for name, value in settings.rest_headers.items()}
     if settings.rest_token:
         token, scheme = settings.rest_token.get_secret_value(), settings.rest_auth_scheme
-        if scheme.lower() == "basic":  # RFC 7617
+        if scheme.lower() == "basic" and not _is_encoded(token):  # RFC 7617
             token = b64encode(token.encode()).decode()
         headers["Authorization"] = f"{scheme} {token}"
     return headers
+
+
+def _is_encoded(token: str) -> bool:
+    """Return whether a token is `user:password` in base64."""
+    with suppress(ValueError):
+        return ":" not in token and b":" in b64decode(token, validate=True)
+    return False
 
 
 def strip_credentials(url: str) -> str:

@@ -20,14 +20,15 @@ from cron_tasks.errors import SourceError
 from cron_tasks.rest.mapping import Shape
 from cron_tasks.rest.page import Incomplete, Page
 from cron_tasks.rest.pagination import FeedLink, check_complete
-from cron_tasks.rest.rows import Document, Malformed
+from cron_tasks.rest.rows import Document, Malformed, NoArray
 from cron_tasks.settings import Settings
-from cron_tasks.text.display import printable
+from cron_tasks.text.display import printable, short_repr
 
 #: The state of a file: its time, size and inode.
 Stamp = tuple[str, int, int, int]
 _YAML = (".yaml", ".yml")
 _SUFFIXES = (".json", *_YAML)
+_EXPECTED = "a file is a list of jobs, or has one under `jobs` (docs/files.md)"
 
 
 #: The loader in C, if PyYAML was built with it, because it is ten times as fast.
@@ -37,10 +38,21 @@ _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 class _Loader(_SafeLoader):  # type: ignore[misc]
     """Reads the plain values of YAML 1.2, like JSON.
 
-    In YAML 1.1, `on:` is true, `22:00` is 1320, and a date is not a text.
+    In YAML 1.1, `on:` is true, `22:00` is 1320, and a date is not a text. PyYAML keeps the last of
+    two equal keys, so the jobs under a first `jobs:` would be lost.
     """
 
     yaml_implicit_resolvers: Any = {}  # noqa: RUF012
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        known = set()
+        for key, _ in node.value:
+            name = key.value if isinstance(key, yaml.ScalarNode) else ""
+            if name in known:
+                fault = f"the key {short_repr(name)} stands twice in an object"
+                raise yaml.MarkedYAMLError(problem=fault, problem_mark=key.start_mark)
+            known.add(name)
+        return super().construct_mapping(node, deep)
 
 
 for _tag, _pattern, _first in (
@@ -66,7 +78,7 @@ def list_files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     names = sorted(os.listdir(path))
-    return [path / name for name in names if name.endswith(_SUFFIXES) and name[0] != "."]
+    return [path / name for name in names if name.lower().endswith(_SUFFIXES) and name[0] != "."]
 
 
 def stamp_files(path: Path) -> list[Stamp]:
@@ -106,9 +118,12 @@ class FileListing:
                     self._check_whole(document, count)
             current = self._path
             self._check_unchanged(before)
+        except NoArray as error:
+            raise self._make_error(current, f"it {error.finding}; {_EXPECTED}") from None
         except (Malformed, Incomplete) as error:
             raise self._make_error(current, f"it {error}") from None
         except OSError as error:
+            current = Path(error.filename or current)
             raise self._make_error(current, error.strerror or str(error)) from None
         if fault := finds.explain_fault():
             raise self._make_error(self._path, fault)
@@ -135,7 +150,7 @@ class FileListing:
 
 def _open_document(path: Path, most: int) -> IO[bytes]:
     """Open a file as JSON of about `most` bytes at most. Raises Malformed, OSError."""
-    if path.suffix not in _YAML:
+    if path.suffix.lower() not in _YAML:
         return path.open("rb")
     try:
         value = yaml.load(path.read_bytes(), _Loader)  # noqa: S506  # It is a SafeLoader.

@@ -18,6 +18,7 @@ from cron_tasks.settings.expressions import (
     compile_expression,
     find_leading_keys,
     find_plain_key,
+    list_compared_fields,
 )
 from cron_tasks.text.display import printable, printable_key
 from cron_tasks.text.english import number_of
@@ -94,6 +95,9 @@ class Shape:
         if fields:
             fields = {"id": "id"} | fields
         self._fields = {name: compile_expression(text) for name, text in fields.items()}
+        self._compared = {
+            name: list_compared_fields(fields[name]) for name in _SWITCHES if name in fields
+        }
         self._moved = {find_plain_key(text) for text in fields.values()}
 
     def start_list(self) -> Finds:
@@ -153,8 +157,9 @@ class Shape:
         """Return a row under the contract's names, and add the results to `finds`.
 
         A field that is mapped by a plain key does not also stay under its old name. A result of
-        null leaves the field out. If that silently enables a job, the row names the switch under
-        MAPPED_TO_NULL, and the job gets a warning. If an expression fails, such as a function on a
+        null leaves the field out. If that, or the comparison of a field that is not there, silently
+        enables a job, the row names the switch under MAPPED_TO_NULL, and the job gets a warning. If an
+        expression fails, such as a function on a
         wrong type, the row becomes an Unreadable with its id and the reason. A field that is only
         shown is then left out, with the reason under LEFT_OUT.
         """
@@ -178,11 +183,16 @@ class Shape:
             if name not in self._moved and name not in mapped
         }
         known = {name: each for name, each in mapped.items() if each is not None}
-        if silent := [name for name in SWITCHES if name in mapped.keys() - known.keys()]:
+        if silent := [name for name in self._compared if self._is_lost(name, mapped, row)]:
             notes[MAPPED_TO_NULL] = silent
         found = rest | known | notes
         finds.note_mapped(row, found)
         return Unreadable(found, row.reason) if isinstance(row, Unreadable) else found
+
+    def _is_lost(self, switch: str, mapped: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+        """Return whether a switch is null, or is true since it compares a missing field."""
+        compared = self._compared[switch]
+        return mapped[switch] is None or (mapped[switch] is True and not compared <= row.keys())
 
 
 def _evaluate_on(find: Callable[[Any], Any], name: str, value: Any) -> Any:

@@ -6,12 +6,14 @@ from urllib.parse import parse_qsl, urlsplit
 from cron_tasks.rest.links import with_parameters
 from cron_tasks.rest.page import Page, stated_total
 from cron_tasks.rest.pagination import check_complete
-from cron_tasks.rest.positions import counts_rows
+from cron_tasks.rest.positions import counts_rows, is_position
 
 
 @dataclass(frozen=True, slots=True)
 class Numbering:
     """Query parameters, the first of which moves from page to page.
+
+    read_numbering puts it there.
 
     `offset=0&limit=100` moves by the rows of a page, `page=1&size=100` by one.
     """
@@ -53,5 +55,13 @@ class Numbering:
 
 
 def read_numbering(setting: str) -> Numbering | None:
-    """Return how the setting numbers pages; None for `auto`."""
-    return None if setting == "auto" else Numbering(tuple(parse_qsl(setting)))
+    """Return how the setting numbers pages; None for `auto`.
+
+    The parameter that moves is known by its name, such as `page` or `offset`. It may stand behind
+    the size of a page. If none is known, the first one moves.
+    """
+    if setting == "auto":
+        return None
+    parameters = parse_qsl(setting)
+    parameters.sort(key=lambda each: not (is_position(each[0]) and each[1].isdecimal()))
+    return Numbering(tuple(parameters))

@@ -81,9 +81,13 @@ def counts_rows(parameter: str) -> bool:
     return spell(parameter).endswith(("offset", "skip", "start", "from", "startat", "startindex"))
 
 
+def is_position(parameter: str) -> bool:
+    """Return whether a query parameter is the number of a page, or of the rows before it."""
+    return counts_rows(parameter) or spell(parameter) in _NUMBERS
+
+
 def is_by_position(url: str) -> bool:
     """Return whether a page is asked for by its number, or by the number of rows before it."""
     return any(
-        value.isdecimal() and (counts_rows(name) or spell(name) in _NUMBERS)
-        for name, value in parse_qsl(urlsplit(url).query)
+        value.isdecimal() and is_position(name) for name, value in parse_qsl(urlsplit(url).query)
     )

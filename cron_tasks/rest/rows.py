@@ -43,6 +43,18 @@ class Malformed(Exception):
     """A page is not the JSON of the contract. The text completes the sentence "the answer …"."""
 
 
+class NoArray(Malformed):
+    """A page has no array of jobs. `finding` is the text without what to check in a service."""
+
+    def __init__(self, finding: str) -> None:
+        super().__init__(
+            f"{finding}; is it HTML? Check CRON_TASKS_REST_URL and CRON_TASKS_REST_JOBS_PATH; "
+            "if the jobs are elsewhere in it, say where, "
+            'e.g. CRON_TASKS_REST_MAPPING={"jobs": "path.to.them"}'
+        )
+        self.finding = finding
+
+
 def _parse_integer(digits: str) -> int | float:
     # Python refuses to convert thousands of digits. No field accepts such a number anyway.
     return int(digits) if len(digits) < 640 else float(digits)
@@ -82,11 +94,8 @@ class Document:
         elif mark == "{":
             yield from self._read_object(places)
         if not self._found:
-            raise Malformed(
-                f"starts with {short_repr(start)} and has no array of jobs at {', '.join(places)}; "
-                "is it HTML? Check CRON_TASKS_REST_URL and CRON_TASKS_REST_JOBS_PATH; "
-                "if the jobs are elsewhere in it, say where, "
-                'e.g. CRON_TASKS_REST_MAPPING={"jobs": "path.to.them"}'
+            raise NoArray(
+                f"starts with {short_repr(start)} and has no array of jobs at {', '.join(places)}"
             )
         if self._peek_mark():
             raise Malformed("continues after the end of its JSON")

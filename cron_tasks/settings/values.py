@@ -97,8 +97,8 @@ def _normalize_pagination(text: str) -> str:
     if text.lower() == "auto":
         return "auto"
     parameters = parse_qsl(text, keep_blank_values=True)
-    if not parameters or not parameters[0][1].isdecimal():
-        raise ValueError("the first parameter has to have a number, which counts from page to page")
+    if not any(value.isdecimal() for _, value in parameters):
+        raise ValueError("a parameter has to have a number, which counts from page to page")
     return text
 
 
