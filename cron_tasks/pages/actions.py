@@ -89,7 +89,7 @@ def perform(context: Context, request: Request, targets: Sequence[str]) -> Outco
         raise CronTasksError("Nothing was selected, so nothing was done")
     outcome = ACTIONS[request.action](context, request, targets)
     context.index.refresh({RunId.stored(each).job_id or each for each in outcome.ids})
-    context.has_changed()
+    context.forget_health()
     return outcome
 
 

@@ -156,6 +156,12 @@ EVENTS = (
     _event("queue.full", "error", "A queue gets no more messages", "queue why hint"),
     _event("redis.away", "warning", "Redis does not answer the bot", "error"),
     _event(
+        "registry.foreign_keys",
+        "warning",
+        "Keys of another type, or locks without an end, were deleted",
+        "keys hint",
+    ),
+    _event(
         "registry.mended",
         "warning",
         "Keys differed from one another and were mended. There is a number for each kind",
