@@ -182,10 +182,10 @@ def test_a_page_that_is_not_up_to_date_says_so(
 ) -> None:
     """It does not look as if it were of now while Redis hangs, or when nothing comes any more."""
     tab = open_tab(browser, world, opened, "/health")
-    unheard = open_tab(browser, world, opened, "about:blank")
+    unheard = open_tab(browser, world, opened, "/upcoming")
     unheard.clock.install()
     unheard.route("**/cron-tasks/live", lambda route: route.fulfill(status=503))
-    unheard.goto(world.flower.url("/upcoming"), wait_until="load")
+    unheard.reload(wait_until="load")
     unheard.clock.fast_forward(12_000)
     expect(unheard.locator("#live-state")).to_have_text("Updated every 10 s")
     unheard.route("**/upcoming", lambda route: None)
@@ -194,14 +194,16 @@ def test_a_page_that_is_not_up_to_date_says_so(
     frozen = time.time()
     world.valkey.freeze()
     try:
-        expect(tab.locator("#stale")).to_contain_text("Not up to date: Redis at")
+        expect(tab.locator("#stale")).to_contain_text(
+            "Not up to date: Redis at", timeout=PATIENCE
+        )
         shown = tab.locator("#as-of time").get_attribute("datetime")
         tab.goto(world.flower.url("/jobs"), wait_until="load")
         expect(tab.get_by_role("heading", level=1)).to_contain_text("Redis at")
     finally:
         world.valkey.thaw()
     assert datetime.fromisoformat(shown or "").timestamp() < frozen + 1
-    expect(tab.get_by_role("heading", level=1)).to_have_text("Jobs")
+    expect(tab.get_by_role("heading", level=1)).to_have_text("Jobs", timeout=PATIENCE)
     expect(tab.locator("#stale")).to_be_hidden()
 
 

@@ -162,4 +162,14 @@ def _is_alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    return not _has_ended(pid)
+
+
+def _has_ended(pid: int) -> bool:
+    """Return whether a process has ended, and its parent has not asked for its exit code yet."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            state = file.read().rpartition(b")")[2].split()[0]
+    except OSError:  # There is no /proc.
+        return False
+    return state in (b"Z", b"X")
