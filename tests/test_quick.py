@@ -18,7 +18,7 @@ from cron_tasks import schedules
 from cron_tasks.audit.asking import explain_at
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.run import Run
-from cron_tasks.ledger.minutes import close_minute, make_brief, split_minute
+from cron_tasks.ledger.minutes import close_minute, make_brief, split_minute, write_rest
 from cron_tasks.ledger.records import Advance, Claim, Outcome
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Kind, State
@@ -63,12 +63,14 @@ def test_which_jobs_are_quick(fields: dict[str, Any], quick: bool) -> None:
 
 
 def test_the_text_of_a_run_can_be_read_back() -> None:
-    opening = b'{"run_id":"7@1970-01-01T00:01:00.500Z","status":"ok","reason":null,"worker":"w"}'
+    due = "1970-01-01T00:01:00.500Z"
+    record = {"run_id": "", "scheduled_for": due, "status": "ok", "reason": None, "worker": "w"}
     for lag, took in [(0.004, 0.012), (-0.3, 0.0), (3600.25, 59.999)]:
         started = 60.5 + lag
-        brief = make_brief(60.5, started, started + took, opening)
-        (run,) = split_minute(close_minute(brief.write().decode().replace(f" {brief.run}", "", 1)))
-        assert run["run_id"] == "7@1970-01-01T00:01:00.500Z"
+        brief = make_brief(60.5, started, started + took, write_rest(record))
+        stored = brief.write().decode().replace(f" {brief.run}", "", 1)
+        (run,) = split_minute(close_minute('7"', stored))
+        assert run["run_id"] == f'7"@{due}'
         assert run["started_at"] == pytest.approx(started, abs=0.001)
         assert run["finished_at"] == pytest.approx(started + took, abs=0.002)
         assert run["worker"] == "w"

@@ -36,7 +36,7 @@ def read_history(replies: Sequence[Any], job_id: str) -> list[str]:
     lines = [read_line(line, job_id) for line in records] if isinstance(records, list) else []
     minutes = list(past) if isinstance(past, list) else []
     if isinstance(stored, str):
-        minutes.insert(0, close_minute(stored))
+        minutes.insert(0, close_minute(job_id, stored))
     return list(merge_lines(lines, minutes)) if minutes else lines
 
 
@@ -70,8 +70,9 @@ def read_open_minutes(redis: Redis) -> list[str]:
     """
     if redis.hlen(keys.MINUTE) > PAGE:
         return []
-    stored = cast("list[str]", redis.hvals(keys.MINUTE))
-    return sorted(map(close_minute, stored), key=_ended_at, reverse=True)
+    stored = cast("dict[str, str]", redis.hgetall(keys.MINUTE))
+    lines = (close_minute(job_id, minute) for job_id, minute in stored.items())
+    return sorted(lines, key=_ended_at, reverse=True)
 
 
 def read_newest(row: object, minute: str | None, job_id: str) -> str | None:

@@ -24,14 +24,14 @@ from cron_tasks.schedules.iso8601 import iso_utc
 #: Why an ordinary run is skipped.
 OUTGROWN = ("overlap", "replaced")
 #: What the record of a minute ends with.
-_END = b'"}'
+_END = '"}'
 
 
 @dataclass(frozen=True, slots=True)
 class Brief:
     """A run as it is added to its minute: the number of the minute, and the text of the run.
 
-    If the run is the first one, `opening` begins the record. It has no end yet.
+    If the run is the first one, `opening` begins the record. It has no run id and no end yet.
     """
 
     minute: int
@@ -43,12 +43,17 @@ class Brief:
         return f"{self.minute} {self.run} ".encode() + self.opening
 
 
+def write_rest(record: Mapping[str, Any]) -> bytes:
+    """Return the text of a record that follows its run id."""
+    return b"," + orjson.dumps({name: record[name] for name in record if name != "run_id"})[1:]
+
+
 def make_brief(
     fire_time: float, started_at: float | None, finished_at: float, record: bytes
 ) -> Brief:
     """Return a run as its minute has it. Times are in seconds since the epoch.
 
-    `record` is its whole record, or all of it that follows the run id. Without `started_at` the run
+    `record` is all of its record that follows the run id (write_rest). Without `started_at` the run
     was skipped.
     """
     minute = int(fire_time // MINUTE)
@@ -64,9 +69,12 @@ def is_minute(line: str) -> bool:
     return line.endswith('"}') and ',"minute":"' in line
 
 
-def close_minute(stored: str) -> str:
+def close_minute(job_id: str, stored: str) -> str:
     """Return a minute in progress, as `cron_tasks:minute` has it, as a line of the history."""
-    return stored.partition(" ")[2] + _END.decode()
+    record = stored.partition(" ")[2]
+    moment = record.partition('"scheduled_for":"')[2].partition('"')[0]
+    run_id = orjson.dumps(f"{job_id}@{moment}").decode()
+    return f'{{"run_id":{run_id}{record}{_END}'
 
 
 def split_minute(line: str) -> list[dict[str, Any]]:

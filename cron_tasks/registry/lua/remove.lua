@@ -16,7 +16,7 @@ local function end_minute(job_id)
     -- A key of another type holds no minutes.
     local known = redis.pcall('HGET', minute, job_id)
     if type(known) ~= 'string' then return end
-    prepend(recent, 10000, audit_ttl, close_minute(known))
+    prepend(recent, 10000, audit_ttl, close_minute(job_id, known))
     redis.call('HDEL', minute, job_id)
 end
 
