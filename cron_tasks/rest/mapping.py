@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cron_tasks.jobs.rejected import Unreadable
-from cron_tasks.jobs.row import DISPLAYED, LEFT_OUT, MAPPED_TO_NULL
+from cron_tasks.jobs.row import DISPLAYED, LEFT_OUT, MAPPED_TO_NULL, SWITCHES
 from cron_tasks.rest.rows import CONTRACT_PLACES, Document, Malformed, refuse_deep
 from cron_tasks.schedules.parse import RULE_FIELDS
 from cron_tasks.settings.expressions import (
@@ -156,9 +156,9 @@ class Shape:
     def map_row(self, row: Any, finds: Finds | None = None) -> Any:
         """Return a row under the contract's names, and add the results to `finds`.
 
-        A field that is mapped by a plain key does not also stay under its old name. A result of null
-        leaves the field out. If that silently enables a job, or the comparison of a field that is
-        not there does, the row names the switch under MAPPED_TO_NULL, and the job gets a warning.
+        A field that is mapped by a plain key does not also stay under its old name. A result of
+        null leaves the field out. If that silently enables a job, or a comparison of a field that
+        is missing does, the row names the switch under MAPPED_TO_NULL, and the job gets a warning.
         If an expression fails, such as a function on a wrong type, the row becomes an Unreadable
         with its id and the reason. A field that is only shown is then left out, with the reason
         under LEFT_OUT.
