@@ -111,7 +111,6 @@ class Batches:
         """End all runs of a batch as ok, and write history, account and notifications.
 
         They began at `started` and ended `now`.
-
         `line` is the record of each (batch.py). `told` has, by queue, each job with its message, as
         the job was when the batch was judged or later. For runs without a message the queue is "".
         The jobs in `quick` have more than one fire time in a minute (minutes.py).
