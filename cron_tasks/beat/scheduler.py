@@ -31,6 +31,7 @@ from cron_tasks.ledger.ledger import Ledger, LockLost
 from cron_tasks.metrics.queues import note_run_queue
 from cron_tasks.registry.quarantine import quarantine_entry
 from cron_tasks.repair.comparison import Comparison
+from cron_tasks.repair.foreign import find_foreign
 from cron_tasks.rest.files import path_of
 from cron_tasks.runs.prepared import write_prepared
 from cron_tasks.store import keys
@@ -98,9 +99,16 @@ class Scheduler(EntryScheduler):
         except LockLost:
             self.leadership.note_lost()
         except TROUBLE as error:
-            self._enter("waiting", error=str(error))
-            self.forget_connections()
+            if not self._mend_foreign_keys(error):
+                self._enter("waiting", error=str(error))
+                self.forget_connections()
         return STANDBY_WAIT
+
+    def _mend_foreign_keys(self, error: BaseException) -> bool:
+        """Delete keys of ours that hold another type. Return whether that may end this trouble."""
+        with suppress(RedisError):
+            return is_wrong_type(error) and bool(find_foreign(self.redis, self.clock(), mend=True))
+        return False
 
     def close(self) -> None:
         for thread in self._beside:

@@ -9,6 +9,7 @@ from cron_tasks.health.system import Result, System, expect_none
 from cron_tasks.registry.plan import Changes, compare_list
 from cron_tasks.registry.registry import Registry
 from cron_tasks.repair.comparison import Comparison
+from cron_tasks.repair.foreign import find_foreign
 from cron_tasks.rest.listing import Source
 from cron_tasks.store import keys
 from cron_tasks.sync.feed_state import WAIT, describe_feed, load_position
@@ -31,6 +32,7 @@ FEED_GRACE = 30.0
 
 #: Meaning of each kind of difference in the registry: what is counted, and what is wrong with it.
 DIFFERENCES = {
+    "foreign": ("key", "that somebody else wrote"),
     "unscheduled": ("job", "with a next tick, but not in the schedule"),
     "unreadable": ("job", "without a readable entry"),
     "unlisted": ("entry", "not in the index of jobs"),
@@ -84,6 +86,9 @@ def check_owner(system: System) -> Result:
 
 
 def check_registry(system: System) -> Result:
+    if foreign := find_foreign(system.redis, system.now, mend=False):
+        about = "of another type than ours, or a lock without an end"
+        return Result(False, f"{number_of(len(foreign), 'key')} {about}: {', '.join(foreign)}")
     comparison, end = Comparison(system.redis, system.settings, lambda: system.now), None
     if Registry(system.redis).count() > MANY:
         end = time.monotonic() + COMPARED_FOR

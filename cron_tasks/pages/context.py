@@ -16,6 +16,7 @@ from cron_tasks.pages.beside import Maker
 from cron_tasks.pages.facts import Health, read_health
 from cron_tasks.pages.index import Index
 from cron_tasks.pages.keepers import Forecaster, Survey
+from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.settings import Settings, load
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect
@@ -74,6 +75,8 @@ class Context:
                     RunId.stored(text) for text, state in opened if State.parse(state).in_flight
                 ]
                 return {run_id.job_id for run_id in runs}
+            case "rejected":
+                return {each.id for each in read_rejected(self.redis) if each.id}
         return None
 
 

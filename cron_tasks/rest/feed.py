@@ -13,9 +13,10 @@ from cron_tasks.jobs.rejected import Unreadable
 from cron_tasks.jobs.row import row_id
 from cron_tasks.rest.client import REQUEST_ERRORS, strip_credentials
 from cron_tasks.rest.failures import FEED_HINTS, explain_failure, explain_status
+from cron_tasks.rest.links import find_link, proxy_hint, with_parameters
 from cron_tasks.rest.mapping import Shape
 from cron_tasks.rest.pages import Fetcher
-from cron_tasks.rest.pagination import FeedLink, find_link, proxy_hint, with_parameters
+from cron_tasks.rest.pagination import FeedLink
 from cron_tasks.rest.rows import Document, Malformed
 from cron_tasks.rest.single import find_row
 from cron_tasks.settings import Settings

@@ -18,7 +18,8 @@ import yaml
 
 from cron_tasks.errors import SourceError
 from cron_tasks.rest.mapping import Shape
-from cron_tasks.rest.pagination import FeedLink, Incomplete, Page, check_complete
+from cron_tasks.rest.page import Incomplete, Page
+from cron_tasks.rest.pagination import FeedLink, check_complete
 from cron_tasks.rest.rows import Document, Malformed
 from cron_tasks.settings import Settings
 from cron_tasks.text.display import printable
@@ -124,7 +125,7 @@ class FileListing:
         """Refuse a saved answer of a service that has more pages. Raises Malformed, Incomplete."""
         if self._shape.find_next(document.envelope):
             raise Malformed("names a next page, but a file holds all of its jobs")
-        check_complete(Page("", count, 0, document.envelope, {}))
+        check_complete(Page("", count, 0, self._shape.find_beside(document.envelope), {}))
 
     def _make_error(self, path: Path, cause: str) -> SourceError:
         return SourceError(f"cannot read the jobs from {printable(str(path))}: {cause}")

@@ -12,26 +12,26 @@ from requests import Response
 
 from cron_tasks.rest.feed import find_feed
 from cron_tasks.rest.files import FileListing, path_of
+from cron_tasks.rest.links import find_link
 from cron_tasks.rest.mapping import Shape
 from cron_tasks.rest.numbering import Numbering, read_numbering
+from cron_tasks.rest.page import Changed, Incomplete, Page, stated_total
 from cron_tasks.rest.pages import Fetcher
 from cron_tasks.rest.pagination import (
     ONLY_PAGE,
-    Changed,
-    Incomplete,
-    Page,
     check_complete,
     check_unchanged,
-    find_link,
     find_next,
     guess_next,
-    stated_total,
 )
 from cron_tasks.rest.rows import Document, Malformed
 from cron_tasks.rest.validators import Validators, find_validators
 from cron_tasks.settings import Settings
 
-_SET_PAGINATION = "where is the next page? Set CRON_TASKS_REST_PAGINATION, e.g. page=1&size=100"
+_SET_PAGINATION = (
+    "where is the next page? Set CRON_TASKS_REST_PAGINATION, e.g. page=1&size=100, or `next` of "
+    "CRON_TASKS_REST_MAPPING"
+)
 
 
 class Listing:
@@ -74,10 +74,13 @@ class Listing:
                 for count, row in enumerate(self._shape.find_rows(document), 1):
                     yield f"{place} {count}", self._shape.map_row(row, finds)
                 arrived = before.arrived if before else 0
-                read = Page(self._fetcher.url, count, arrived, document.envelope, page.headers)
+                beside = self._shape.find_beside(document.envelope)
+                read = Page(self._fetcher.url, count, arrived, beside, page.headers)
                 if before:
                     check_unchanged(before, read)
-                following, is_guess = self._find_next(read)
+                following, is_guess = self._find_next(
+                    read, self._shape.find_next(document.envelope)
+                )
             except Malformed as error:
                 raise self._fetcher.make_error(f"the answer {error}") from None
             except Incomplete as error:
@@ -94,15 +97,12 @@ class Listing:
         if self._fetcher.page == 1:
             self.validators = find_validators(self._page.headers)
 
-    def _find_next(self, page: Page) -> tuple[str | None, bool]:
+    def _find_next(self, page: Page, named: Any) -> tuple[str | None, bool]:
         """Return the reference to the next page, or None, and whether there may be no such page.
 
-        Raises SourceError, Malformed, Incomplete.
+        `named` is the value of `next`. Raises SourceError, Malformed, Incomplete.
         """
-        following = self._shape.find_next(page.envelope)
-        if following not in (None, ""):
-            if not isinstance(following, str):
-                raise self._fetcher.make_error("`next` is neither a URL nor null")
+        if following := self._read_next(named):
             return following, False
         if self._numbering:
             return self._numbering.following(page), stated_total(page) is None
@@ -114,6 +114,14 @@ class Listing:
         if (following := find_next(page)) is not None:
             return following, False
         return guess_next(page), True
+
+    def _read_next(self, named: Any) -> str | None:
+        """Return the reference in `next`, or None without one. Raises SourceError."""
+        if named in (None, "") or isinstance(named, str):
+            return named or None
+        if self._numbering or self._shape.is_end(named):
+            return None
+        raise self._fetcher.make_error(f"`next` is neither a URL nor null; {_SET_PAGINATION}")
 
     def _fetch_next(
         self, reference: str, before: Page, is_guess: bool, seen: set[str]

@@ -14,7 +14,11 @@ from cron_tasks.jobs.rejected import Unreadable
 from cron_tasks.jobs.row import DISPLAYED, LEFT_OUT, MAPPED_TO_NULL, SWITCHES
 from cron_tasks.rest.rows import CONTRACT_PLACES, Document, Malformed, refuse_deep
 from cron_tasks.schedules.parse import RULE_FIELDS
-from cron_tasks.settings.expressions import compile_expression, find_plain_key
+from cron_tasks.settings.expressions import (
+    compile_expression,
+    find_leading_keys,
+    find_plain_key,
+)
 from cron_tasks.text.display import printable, printable_key
 from cron_tasks.text.english import number_of
 
@@ -84,6 +88,7 @@ class Shape:
         key = find_plain_key(self._jobs) if self._jobs else None
         self._places = (key,) if key else CONTRACT_PLACES
         self._in_memory = bool(self._jobs) and key is None
+        self._around = find_leading_keys(self._jobs)[:-1] if self._in_memory else ()
         groups = ({name: fields[name] for name in names if name in fields} for names in _NEEDED)
         self._needed = [group for group in groups if group]
         if fields:
@@ -113,9 +118,31 @@ class Shape:
             raise Malformed(f"has no array at the place of `jobs` in {_SETTING}")
         yield from map(refuse_deep, found)
 
+    def find_beside(self, envelope: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what stands beside the jobs, in each of the objects around them.
+
+        `data.list` is beside `data.total`. Inner fields take precedence.
+        """
+        beside, found = dict(envelope), envelope
+        for key in self._around:
+            found = found.get(key) or {}
+            if not isinstance(found, Mapping):
+                break
+            beside |= found
+        return beside
+
     def find_next(self, envelope: Mapping[str, Any]) -> Any:
         """Return the reference to the next page, once the rows are read. Raises Malformed."""
+        if self._next == "next":
+            return self.find_beside(envelope).get("next")
         return _evaluate_on(compile_expression(self._next), "next", envelope)
+
+    def is_end(self, named: Any) -> bool:
+        """Return whether `next` is mapped, and says that there is no next page.
+
+        `has_more && …` is false on the last page.
+        """
+        return self._next != "next" and named is False
 
     def states_the_end(self, envelope: Mapping[str, Any]) -> bool:
         """Tell whether a page without a next one says so itself: by `next`, or by its mapping."""

@@ -3,13 +3,10 @@
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
-from cron_tasks.rest.pagination import (
-    Page,
-    check_complete,
-    counts_rows,
-    stated_total,
-    with_parameters,
-)
+from cron_tasks.rest.links import with_parameters
+from cron_tasks.rest.page import Page, stated_total
+from cron_tasks.rest.pagination import check_complete
+from cron_tasks.rest.positions import counts_rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from cron_tasks.rest.failures import (
     explain_status,
     read_words,
 )
-from cron_tasks.rest.pagination import proxy_hint
+from cron_tasks.rest.links import proxy_hint
 from cron_tasks.settings import Settings
 
 CHUNK = 1 << 16

@@ -38,6 +38,27 @@ def find_plain_key(text: str) -> str | None:
     return node["value"] if node["type"] == "field" else None
 
 
+def find_leading_keys(text: str) -> tuple[str, ...]:
+    """Return the keys that the expression begins with: `("hits", "hits")` of `hits.hits[].job`."""
+    tree: Any = jmespath.compile(text).parsed
+    return _find_keys(tree)[0]
+
+
+def _find_keys(node: dict[str, Any]) -> tuple[tuple[str, ...], bool]:
+    """Return the leading keys of a node, and whether the node is nothing else."""
+    if node["type"] == "field":
+        return (node["value"],), True
+    if not node["children"] or not isinstance(node["children"][0], dict):
+        return (), False
+    keys, is_whole = _find_keys(node["children"][0])
+    for child in node["children"][1:]:
+        if node["type"] != "subexpression" or not is_whole:
+            return keys, False
+        more, is_whole = _find_keys(child)
+        keys += more
+    return keys, is_whole
+
+
 def explain_fault(text: str) -> str | None:
     """Return what is wrong with an expression, or None."""
     try:

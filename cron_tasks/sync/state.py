@@ -67,7 +67,7 @@ def load_status(redis: Redis) -> SourceStatus:
     """Read the outcome of the last sync."""
     stored = cast("dict[str, str]", redis.hgetall(keys.SOURCE))
     times = {
-        name: float(stored[name]) if stored.get(name) else None
+        name: _read_time(stored.get(name))
         for name in ("since", "last_attempt", "last_success", "last_read", "rival_at")
     }
     return SourceStatus(
@@ -79,6 +79,14 @@ def load_status(redis: Redis) -> SourceStatus:
         refused_plan=stored.get("refused_plan", ""),
         **times,
     )
+
+
+def _read_time(text: str | None) -> float | None:
+    """Return a time as stored. A text that is not a time, written by others, counts as none."""
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
 
 
 def load_validators(redis: Redis, judging: str) -> tuple[Validators | None, str]:

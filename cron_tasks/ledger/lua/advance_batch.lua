@@ -57,7 +57,8 @@ end
 -- Return what `fired` has of a job. Before the first batch since its entry was written, the entry has
 -- its last run.
 local function read_last(n)
-    if last_fired[n] then return last_fired[n] end
+    local known = last_fired[n]
+    if known and string.match(known, '^%d%S*Z %d+$') then return known end
     local run_id = redis.pcall('HGET', keys[n], 'fired')
     return (type(run_id) == 'string' and string.match(run_id, '@([^@]*)$') or '') .. ' 0'
 end
