@@ -9,7 +9,6 @@ local function ask_to_end(run_id, state, reason)
     redis.call('EXPIRE', stop, 86400)
     -- A run that is in flight when its job is removed goes on, and is only kept from a retry.
     -- A worker ends what it runs itself. What a Celery task does, the sweep ends.
-    local delegated = string.find(state, '^r|%d+|%a*|task:')
-    if is_kind(state, RUNNING) and (removed or not delegated) then return end
+    if is_kind(state, RUNNING) and (removed or not is_delegated(state)) then return end
     redis.call('ZADD', deadlines, 0, run_id)
 end
