@@ -194,7 +194,7 @@ def parse_batched(records: Any, job_id: str | None = None) -> dict[RunId, State]
     for batch_id, record in cast("dict[str, str]", records).items():
         batch = Batch.parse(batch_id, record)
         if job_id is None:
-            found |= dict.fromkeys(batch.run_ids, State.parse(STATE))
+            found |= dict.fromkeys(batch.run_ids, STATE)
         elif job_id in batch.job_ids:
-            found[RunId(job_id, batch.fire_time)] = State.parse(STATE)
+            found[RunId(job_id, batch.fire_time)] = STATE
     return found
