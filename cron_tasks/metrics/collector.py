@@ -26,7 +26,7 @@ from cron_tasks.vitals.signs import request_fresh_signs
 
 log = structlog.get_logger("cron_tasks.metrics")
 
-#: Open runs that are looked at in one step of Redis.
+#: Open runs that one step of Redis reads.
 PAGE = 5_000
 KINDS = tuple(kind.value for kind in Kind)
 SYNC_STATES = ("ok", "failing", "refused")
@@ -61,7 +61,7 @@ class _Found(NamedTuple):
 
 
 class RedisCollector(Collector):
-    """Collects what Redis holds at the moment of a scrape."""
+    """Collects the values in Redis at the moment of a scrape."""
 
     def __init__(
         self, redis: Redis, settings: Settings, clock: Callable[[], float] = time.time
@@ -111,7 +111,7 @@ class RedisCollector(Collector):
             pipe.pttl(keys.SYNC_TAKEN)
             answers = pipe.execute(raise_on_error=False)
         found = _Found(*map(_or_nothing, answers))
-        # A rate needs a value from before the first one is dropped.
+        # A rate needs a value from before the first drop.
         dropped = {self.settings.notify_queue: 0} | (found.dropped or {})
         counters = found.counters or {}
         values |= _describe_state(now, found)

@@ -11,7 +11,8 @@ from cron_tasks.ledger.minutes import is_minute, split_minute
 from cron_tasks.runs.shapes import Shape, read_record, shape_record
 from cron_tasks.store import keys
 
-#: How many of the newest records a `Tail` reads. If all of them are new, it reads ten times more.
+#: The number of the newest records that a `Tail` reads. If all of them are new, it reads ten times
+#: more.
 WINDOW = 100
 
 
@@ -21,14 +22,14 @@ class Tail:
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
         self._seen: frozenset[str] = frozenset()
-        #: The runs of minutes that were returned, by themselves or with their minute.
+        #: The runs of minutes that were returned, either single or with their minute.
         self._of_minutes: frozenset[str] = frozenset()
 
     def read(self) -> list[Shape]:
         """Return the records since the last call, oldest first. The first call returns all.
 
-        The runs of a minute in progress come one by one. A minute of which none has come is one
-        record: there were too many jobs.
+        The runs of a minute in progress come one by one. A minute whose runs did not come one by
+        one is one record, because there were too many jobs.
         """
         fresh, minutes = self._read_fresh(), read_open_minutes(self.redis)
         ended = [read_record(line) for line in reversed(fresh) if not is_minute(line)]
@@ -47,7 +48,7 @@ class Tail:
     def _read_fresh(self) -> list[str]:
         """Return the newest records of all jobs that the last call has not seen.
 
-        A call compares with all records that the last one saw, since a Redis that was killed may
+        A call compares them with all records of the last call, because a Redis that was killed may
         have lost the newest.
         """
         most = WINDOW

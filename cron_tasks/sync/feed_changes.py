@@ -19,9 +19,9 @@ from cron_tasks.sync.reconciler import Reconciler
 
 log = structlog.get_logger("cron_tasks.sync")
 
-#: What became of changes.
-#: `busy`: another sync is running. `void`: the feed stands elsewhere by now. `behind`: something
-#: else was written, which may be newer. `unchanged`, `changed`: they are written.
+#: The outcome of changes. `busy`: another sync is running. `void`: the position of the feed has
+#: changed. `behind`: something else was written, which may be newer. `unchanged`, `changed`: the
+#: changes are written.
 Outcome = Literal["busy", "void", "behind", "unchanged", "changed"]
 
 
@@ -29,8 +29,8 @@ Outcome = Literal["busy", "void", "behind", "unchanged", "changed"]
 class FeedChanges:
     """Changes of jobs, which came after `start` and lead to `address`.
 
-    `edits` is the number of edits before they were asked for. Another number makes the
-    changes `behind`, if they `may_be_behind`. With `needs_list` they do not suffice.
+    `edits` is the number of edits before they were requested. If the number is different now, the
+    changes are `behind`, if they `may_be_behind`. With `needs_list` they are not enough.
     """
 
     start: str
@@ -44,10 +44,10 @@ class FeedChanges:
 def write_changes(
     reconciler: Reconciler, changes: FeedChanges, clock: Callable[[], float]
 ) -> tuple[Outcome, str | None]:
-    """Write changes, and then where the feed stands. Return the outcome and the number of edits.
+    """Write changes, and then the position of the feed. Return the outcome and the number of edits.
 
-    The lock of the sync keeps others from writing meanwhile. Whatever asked for a sync meanwhile is
-    served afterwards.
+    The lock of the sync keeps others from writing meanwhile. Syncs that were requested meanwhile
+    follow afterwards.
     """
     redis = reconciler.redis
     with lock_for_feed(redis) as fence:
@@ -79,7 +79,7 @@ def _apply_changes(
     position: Position,
     clock: Callable[[], float],
 ) -> int | None:
-    """Return how many jobs were removed, or None if the list has to be read instead."""
+    """Return the number of removed jobs, or None if the list has to be read instead."""
     if not changes.by_id:
         return 0
     rows = _collect_rows(reconciler, changes.by_id)
