@@ -61,12 +61,11 @@ class CommandLine:
                 process.communicate()
 
     def attempt(self, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-        """Run a command to its end, with any exit code."""
+        """Run to the end, with any exit code."""
         return run_process([SCRIPT, *arguments], self.env(settings), self.folder)
 
     def run(self, *arguments: str, code: int = 0, **settings: str) -> Done:
-        """Run a command to its end. Asserts the exit code `code`, and that there is no
-        traceback."""
+        """Run to the end. Asserts the exit code `code`, and that there is no traceback."""
         done = self.attempt(*arguments, **settings)
         out, err = done.stdout, done.stderr
         assert done.returncode == code, f"{arguments}: {done.returncode}\n{out}\n{err}"

@@ -8,10 +8,10 @@ from redis import Redis
 
 from cron_tasks.errors import WriteRefused
 from cron_tasks.ledger import steps
-from cron_tasks.ledger.batch import STATE, Batch, Departure, write_rest
+from cron_tasks.ledger.batch import STATE, Batch, Departure, read_rest
 from cron_tasks.ledger.counting import count_end, count_told
 from cron_tasks.ledger.day_count import count_one
-from cron_tasks.ledger.minutes import make_brief
+from cron_tasks.ledger.minutes import make_brief, write_rest
 from cron_tasks.ledger.recording import find_recorder
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
@@ -121,7 +121,7 @@ class Batches:
         longer open, or has lost members.
         """
         lag, took = int((started - batch.fire_time) * 1000), int((now - started) * 1000)
-        brief = make_brief(batch.fire_time, started, now, write_rest(line))
+        brief = make_brief(batch.fire_time, started, now, write_rest(read_rest(line)))
         left = steps.conclude(
             self.redis,
             batch=batch.id,
