@@ -472,6 +472,20 @@ def test_a_key_of_another_type_holds_up_no_run(quickly: Quickly, key: str) -> No
     assert quickly.audit("7", quickly.begun).ok == 62
 
 
+@pytest.mark.parametrize("jobs", [1, 12])
+def test_garbage_about_one_job_holds_up_no_run(quickly: Quickly, jobs: int) -> None:
+    quickly.beat.register(*(row(7 + number, every=1) for number in range(jobs)))
+    quickly.run_alone(3)
+    quickly.redis.hset(keys.MINUTE, "7", "garbage")
+    assert quickly.ended() == []
+    assert quickly.ledger.newest(["7"]) == [None]
+    quickly.run_alone(3)
+    assert quickly.audit("7", quickly.begun).ok == 6
+    assert summaries(quickly.ended()) == [(3, 0)]
+    quickly.redis.hset(keys.MINUTE, "7", "1 garbage")
+    apply(quickly.redis, Changes(removed=["7"]), quickly.clock.now)
+
+
 def test_a_removed_job_leaves_no_minutes(quickly: Quickly) -> None:
     quickly.beat.register(row(7, every=1, action=CALL))
     quickly.fire_until(62)

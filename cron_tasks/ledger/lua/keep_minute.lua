@@ -36,10 +36,11 @@ local function is_in_progress(known, number)
 end
 
 -- Return the minute in progress of a job with one more run in it. `known` is what it was, or false.
+-- What nobody of ours has written there is replaced.
 -- `opening` begins a record with this run. It is not needed if the minute is in progress.
 local function add_run(known, job_id, number, run, opening)
     if is_in_progress(known, number) then return known .. ' ' .. run end
-    if known then
+    if known and string.find(known, '^%d+ {') then
         if tonumber(string.match(known, '^%d+')) > tonumber(number) then
             add_late(job_id, number, run, opening)
             return known

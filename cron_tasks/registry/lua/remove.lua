@@ -16,7 +16,9 @@ local function end_minute(job_id)
     -- A key of another type holds no minutes.
     local known = redis.pcall('HGET', minute, job_id)
     if type(known) ~= 'string' then return end
-    prepend(recent, 10000, audit_ttl, close_minute(known))
+    if string.find(known, '^%d+ {') then
+        prepend(recent, 10000, audit_ttl, close_minute(known))
+    end
     redis.call('HDEL', minute, job_id)
 end
 
