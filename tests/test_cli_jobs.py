@@ -16,7 +16,8 @@ from rest_server import RestServer, silent, status
 
 from cron_tasks.cli.tables import fit_columns
 from cron_tasks.ledger.run_id import RunId
-from cron_tasks.runs.outcomes import Attempt, Result, write_record
+from cron_tasks.runs.outcomes import write_record
+from cron_tasks.runs.result import Attempt, Result
 from cron_tasks.store import keys
 
 PLANTS = {"id": 7, "name": "Water the plants", "cron_expression": "0 9 * * *"}
@@ -260,7 +261,7 @@ def test_jobs_show_lists_open_runs_and_obstacles(
     text = quick.run("jobs", "show", "7").stdout
     for expected in (
         r"^paused +since 20[\d:T-]+\+00:00: moving the database$",
-        r"^rejected +the current row, so the last good version is in force: `cron_expression`: min",
+        r"^rejected +the current row. The last good version stays in force: `cron_expression`: min",
         r"^skips +\[\"20..-..-..T09:00:00\+00:00\"\]$",
         r"^7@2026-11-23T09:00:00Z +running +1 +- +- +w2 +-$",
         r"HTTP 500 \(next attempt at 20[\d:T-]+\+00:00\)$",

@@ -18,14 +18,15 @@ from cron_tasks import schedules
 from cron_tasks.audit.asking import explain_at
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.run import Run
-from cron_tasks.ledger.minutes import close_minute, make_brief, split_minute
+from cron_tasks.ledger.minutes import close_minute, make_brief, split_minute, write_rest
 from cron_tasks.ledger.records import Advance, Claim, Outcome
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Kind, State
 from cron_tasks.registry.plan import Changes
 from cron_tasks.runs import commands, queries
-from cron_tasks.runs.outcomes import Attempt, Result, conclude
+from cron_tasks.runs.outcomes import conclude
 from cron_tasks.runs.outgrown import find_outgrown
+from cron_tasks.runs.result import Attempt, Result
 from cron_tasks.runs.wording import describe_minute
 from cron_tasks.store import keys
 
@@ -63,12 +64,16 @@ def test_which_jobs_are_quick(fields: dict[str, Any], quick: bool) -> None:
 
 
 def test_the_text_of_a_run_can_be_read_back() -> None:
-    opening = b'{"run_id":"7@1970-01-01T00:01:00.500Z","status":"ok","reason":null,"worker":"w"}'
+    due = "1970-01-01T00:01:00.500Z"
+    record = {"run_id": "", "scheduled_for": due, "status": "ok", "reason": None, "worker": "w"}
     for lag, took in [(0.004, 0.012), (-0.3, 0.0), (3600.25, 59.999)]:
         started = 60.5 + lag
-        brief = make_brief(60.5, started, started + took, opening)
-        (run,) = split_minute(close_minute(brief.write().decode().replace(f" {brief.run}", "", 1)))
-        assert run["run_id"] == "7@1970-01-01T00:01:00.500Z"
+        brief = make_brief(60.5, started, started + took, write_rest(record))
+        stored = brief.write().decode().replace(f" {brief.run}", "", 1)
+        line = close_minute('7"', stored)
+        assert line
+        (run,) = split_minute(line)
+        assert run["run_id"] == f'7"@{due}'
         assert run["started_at"] == pytest.approx(started, abs=0.001)
         assert run["finished_at"] == pytest.approx(started + took, abs=0.002)
         assert run["worker"] == "w"
@@ -82,7 +87,7 @@ class Quickly(World):
         self.clock.now = self.due
         self.begun = self.due
         # Runs that wait until a test claims them are not overdue.
-        beat.scheduler._sweep_after = math.inf
+        beat.scheduler._clock_watch._trusted_after = math.inf
 
     def run_alone(self, seconds: int) -> None:
         """Fire what is due each second. Each run takes 10 ms."""
@@ -472,18 +477,32 @@ def test_a_key_of_another_type_holds_up_no_run(quickly: Quickly, key: str) -> No
     assert quickly.audit("7", quickly.begun).ok == 62
 
 
-@pytest.mark.parametrize("jobs", [1, 12])
-def test_garbage_about_one_job_holds_up_no_run(quickly: Quickly, jobs: int) -> None:
-    quickly.beat.register(*(row(7 + number, every=1) for number in range(jobs)))
-    quickly.run_alone(3)
-    quickly.redis.hset(keys.MINUTE, "7", "garbage")
-    assert quickly.ended() == []
+@pytest.mark.parametrize("jobs", [ALONE, MANY])
+@pytest.mark.parametrize("text", ["garbage", "99 garbage", "99999999 garbage", "99 {", ""])
+def test_garbage_in_the_minute_of_a_job_holds_up_no_run(
+    quickly: Quickly, jobs: int, text: str
+) -> None:
+    quickly.beat.register(*(row(7 + n, every=1) for n in range(jobs)))
+    quickly.redis.hset(keys.MINUTE, "7", text)
     assert quickly.ledger.newest(["7"]) == [None]
+    assert quickly.ended() == quickly.ended(None) == []
     quickly.run_alone(3)
-    assert quickly.audit("7", quickly.begun).ok == 6
+    assert quickly.audit("7", quickly.begun).ok == 3
+
+
+@pytest.mark.parametrize("jobs", [ALONE, MANY])
+def test_a_minute_in_progress_of_the_previous_version(quickly: Quickly, jobs: int) -> None:
+    """It stored the run id of the first run, too."""
+    quickly.beat.register(*(row(7 + n, every=1) for n in range(jobs)))
+    quickly.run_alone(3)
+    number, _, record = quickly.redis.hget(keys.MINUTE, "7").partition(" ")
+    run_id = RunId("7", quickly.begun + 1)
+    stored = f'{number} {{"run_id":"{run_id}"{record}'
+    quickly.redis.hset(keys.MINUTE, "7", stored)
     assert summaries(quickly.ended()) == [(3, 0)]
-    quickly.redis.hset(keys.MINUTE, "7", "1 garbage")
-    apply(quickly.redis, Changes(removed=["7"]), quickly.clock.now)
+    quickly.run_alone(60)
+    assert summaries(quickly.ended()) == [(4, 0), (59, 0)]
+    assert quickly.ended()[-1]["run_id"] == run_id
 
 
 def test_a_removed_job_leaves_no_minutes(quickly: Quickly) -> None:
