@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from cron_tasks.actions import http
 from cron_tasks.errors import ActionFailed, Stopped
+from cron_tasks.http.hosts import DEFAULT_PORTS
 from cron_tasks.jobs.actions import HttpAction
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.plugins import CustomAction
@@ -52,7 +53,9 @@ def find_performer(job: Job) -> Performer:
 def find_place(job: Job) -> str:
     """Return what an action waits for, such as a host. Each place has room for so many runs."""
     if isinstance(job.action, HttpAction):
-        return urlsplit(job.action.url).netloc.rpartition("@")[2]
+        parts = urlsplit(job.action.url)
+        host = job.action.host.lower().removesuffix(".")
+        return f"{host}:{parts.port or DEFAULT_PORTS[parts.scheme]}"
     return job.action.type
 
 
