@@ -23,6 +23,7 @@ from typing import Any, Literal
 import structlog
 from structlog.stdlib import ProcessorFormatter
 
+from cron_tasks.errors import read_text
 from cron_tasks.settings import load
 from cron_tasks.telemetry.ecs import to_document
 from cron_tasks.text.display import printable
@@ -35,6 +36,8 @@ Clean = Callable[[str], str]
 _FIRST = ("timestamp", "level", "event", "logger")
 #: Their lines have whole URLs, including those of redirects. Our own lines report failures.
 _LOGS_URLS = ("urllib3.connectionpool", "urllib3.poolmanager", "urllib3.util.retry")
+#: The most characters of the text of an exception that are logged, and of its traceback.
+_MOST_OF_EXCEPTION = 32_768
 #: The fields in which a line keeps type and message of its exception.
 _FAULT = "_fault"
 #: Shorter texts are not masked, because that would hide ordinary words and numbers.
@@ -210,9 +213,10 @@ def _make_formatter(format: str, colors: bool, mask: Clean) -> logging.Formatter
             event["trace_id"] = trace_id_of(str(event["run_id"]))
         out: Event = _clean_value(first | dict(event), clean)
         if traceback and is_json:
-            out["exception"] = clean(traceback)
+            out["exception"] = _shorten(clean(traceback))
         elif traceback:
-            out["exception"] = "\n".join("  " + clean(line) for line in traceback.splitlines())
+            lines = _shorten(traceback).splitlines()
+            out["exception"] = "\n".join("  " + clean(line) for line in lines)
         return to_document(out, _clean_value(fault, clean)) if format == "ecs" else out
 
     return _Formatter(
@@ -234,8 +238,16 @@ def _describe_fault(_: Any, __: str, event: Event) -> Event:
         exc_info = sys.exc_info()
     error = exc_info[1] if isinstance(exc_info, tuple) else exc_info
     if isinstance(error, BaseException):
-        event[_FAULT] = {"type": type(error).__qualname__, "message": str(error)}
+        event[_FAULT] = {"type": type(error).__qualname__, "message": _shorten(read_text(error))}
     return event
+
+
+def _shorten(text: str) -> str:
+    """Return the text of an exception, or its traceback, without its middle if it is long."""
+    if len(text) <= _MOST_OF_EXCEPTION:
+        return text
+    half = _MOST_OF_EXCEPTION // 2
+    return f"{text[:half]}\n…\n{text[-half:]}"
 
 
 def _make_mask(secrets: Iterable[str]) -> Clean:
