@@ -134,12 +134,8 @@ app.steps["worker"].add("cron_tasks.broker.beside:SyncBeside")
 logs.install_for_celery()
 serving.serve_from_signals(settings)
 if (command := click.get_current_context(silent=True)) and command.invoked_subcommand == "flower":
-    from cron_tasks.flower.metrics import serve_metrics
-
-    serve_metrics(settings)
-    # By name, since the pages are built on the app and on all that it uses. What is added last
-    # comes first: the check of who may reach Flower.
-    symbol_by_name("cron_tasks.pages.install:install_pages")()
+    # By name, since the pages are built on the app and on all that it uses.
+    symbol_by_name("cron_tasks.pages.install:install_into_flower")(settings)
 
 
 @celeryd_init.connect

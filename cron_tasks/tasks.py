@@ -23,7 +23,7 @@ from cron_tasks.registry.registry import Registry
 from cron_tasks.report.pings import install_pinger
 from cron_tasks.report.reporter import Reporter, keep_reporting
 from cron_tasks.rest.files import path_of
-from cron_tasks.runs.outcomes import Result
+from cron_tasks.runs.result import Result
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect
 from cron_tasks.sync.follower import Follower, keep_following
@@ -33,10 +33,10 @@ from cron_tasks.text.display import printable
 from cron_tasks.text.output import render_output
 from cron_tasks.tracing.tracer import end_tracing, find_tracer
 from cron_tasks.worker import inflight, watchdog
-from cron_tasks.worker.batch import run_in_turn
 from cron_tasks.worker.batches import BatchRunner
 from cron_tasks.worker.conclusions import Concluder
 from cron_tasks.worker.delegation import Handed, describe_task_error, send_task
+from cron_tasks.worker.in_turn import run_in_turn
 from cron_tasks.worker.runner import Runner
 from cron_tasks.worker.service import Service
 

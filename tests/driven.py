@@ -99,7 +99,7 @@ def driven_beat(redis: Redis, url: str, monkeypatch: pytest.MonkeyPatch) -> Iter
     # The first turn asks for a sync, after which beat would be deaf to pokes for a second.
     monkeypatch.setattr(pokes, "SYNC_EVERY", 0.02)
     # Between two turns, a busy machine lets more time pass than this clock.
-    monkeypatch.setattr(scheduler, "STEP", 300.0)
+    monkeypatch.setattr("cron_tasks.beat.clock.STEP", 300.0)
     scheduler, clock = scheduler.Scheduler(app, lazy=True), Clock()
     scheduler.clock = clock
     driven = Beat(redis, scheduler, clock)

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -12,6 +11,7 @@ from policy_known import Known
 from policy_service import Seen, Working
 from redis import Redis
 
+from cron_tasks.beat.clock import ClockWatch
 from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.run_id import RunId
@@ -56,7 +56,7 @@ class Workers:
     def tick(self) -> None:
         """Let beat look once: for it time passed, and no clock was stepped. It asks for no sync."""
         scheduler = self.beat.scheduler
-        scheduler._clock_offset = self.clock.now - time.monotonic()
+        scheduler._clock_watch = ClockWatch(self.clock.now)
         scheduler._compare_at = scheduler._rebuild_at = float("inf")
         self.beat.tick()
         for name, state in self.opened().items():

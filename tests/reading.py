@@ -8,7 +8,8 @@ from rest_server import RestServer
 
 from cron_tasks.errors import SourceError
 from cron_tasks.rest import client
-from cron_tasks.rest.listing import Source, Validators
+from cron_tasks.rest.listing import Source
+from cron_tasks.rest.validators import Validators
 from cron_tasks.settings import Settings
 
 TOKEN = "t0ken-s3cret"

@@ -1,6 +1,7 @@
 """Scrapes of metrics, as Prometheus makes them."""
 
 import http.client
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -25,6 +26,9 @@ class Scrape:
         self.text = text
         self.families: list[Metric] = list(text_string_to_metric_families(text))
         self.samples = [sample for family in self.families for sample in family.samples]
+        # Of two samples with the same labels, Prometheus keeps the first.
+        series = Counter((s.name, frozenset(s.labels.items())) for s in self.samples)
+        assert [each for each, times in series.items() if times > 1] == []
 
     @classmethod
     def of(cls, port: int) -> "Scrape":

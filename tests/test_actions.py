@@ -1,14 +1,18 @@
 """An action on a real worker: its request, its outcome, and the secret that is stored nowhere."""
 
 import json
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any
 
+import pytest
 from helpers import wait_until
 from processes import Celery
 from redis import Redis
 from rest_server import Handler, RestServer, reply
 
+from cron_tasks.actions import BUILT_IN_PERFORMERS
+from cron_tasks.jobs.actions import waits_on_loop
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.settings import Settings
 
@@ -67,3 +71,9 @@ def test_a_job_calls_a_service_and_its_secret_stays_between_them(
     assert SECRET not in dump(redis)
     assert "${secret:KEY}" in dump(redis)
     assert SECRET not in worker.output + beat.output
+
+
+@pytest.mark.parametrize("kind", BUILT_IN_PERFORMERS)
+def test_what_waits_is_a_coroutine(kind: str) -> None:
+    """By this, beat puts runs into messages, and a worker launches them on its event loop."""
+    assert waits_on_loop(kind) == iscoroutinefunction(BUILT_IN_PERFORMERS[kind])

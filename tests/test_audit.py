@@ -17,9 +17,10 @@ from cron_tasks.ledger.day_count import DayCount, checksum_of, count_one, invert
 from cron_tasks.ledger.records import Advance, Outcome
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Flag, Kind, State
+from cron_tasks.registry.quarantine import quarantine_entry
 from cron_tasks.runs import commands, queries
-from cron_tasks.runs.outcomes import Result
 from cron_tasks.runs.outcomes import write_record as full
+from cron_tasks.runs.result import Result
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.store import keys
@@ -330,12 +331,16 @@ def test_versions_are_bounded_in_bytes_and_dropped_ones_are_reported(story: Stor
     assert size < 150_000
 
 
-def test_ticks_from_before_an_entry_was_deleted_are_not_judged(story: Story) -> None:
+@pytest.mark.parametrize("finder", ["comparison", "beat"])
+def test_ticks_from_before_an_entry_was_deleted_are_not_judged(story: Story, finder: str) -> None:
     story.run(3)
     deleted = hours(3.5)
     story.redis.delete(keys.entry_key("7"))
-    story.redis.zrem(keys.SCHEDULE, keys.entry_key("7"))
-    story.redis.hset(keys.JOBS, "7", "")  # The comparison asks for the job again.
+    if finder == "beat":
+        quarantine_entry(story.redis, keys.entry_key("7"), "broken", 10**6)
+    else:
+        story.redis.zrem(keys.SCHEDULE, keys.entry_key("7"))
+        story.redis.hset(keys.JOBS, "7", "")  # The comparison asks for the job again.
     story.sync(deleted, HOURLY)
     story.run(2)
     now = hours(5.5)

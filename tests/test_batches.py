@@ -429,6 +429,14 @@ def test_a_worker_reads_no_job_that_beat_has_just_read(beat: Beat, chat: Any) ->
     assert sum(message["job_name"] == "edited" for message in world.told()) == 1
 
 
+def test_a_batch_of_new_jobs_does_not_ask_each_entry_when_it_fired(thirty: World) -> None:
+    asked = lambda: thirty.redis.info("commandstats").get("cmdstat_hget", {"calls": 0})["calls"]  # noqa: E731
+    before = asked()
+    thirty.fire()
+    assert asked() - before < 50, "30 of them were read"
+    thirty.work()
+
+
 def test_an_entry_that_somebody_deletes_is_noticed(thirty: World) -> None:
     thirty.fire()
     thirty.work()

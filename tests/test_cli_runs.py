@@ -20,7 +20,8 @@ from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Advance, Claim
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs import queries
-from cron_tasks.runs.outcomes import Attempt, Result, conclude, write_record
+from cron_tasks.runs.outcomes import conclude, write_record
+from cron_tasks.runs.result import Attempt, Result
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.text.trace_ids import trace_id_of

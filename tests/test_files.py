@@ -17,8 +17,8 @@ from cron_tasks.beat import files as watching
 from cron_tasks.beat.files import FileWatch
 from cron_tasks.registry.registry import Registry
 from cron_tasks.settings import Settings
+from cron_tasks.sync.owner import service_of
 from cron_tasks.sync.reconciler import Reconciler
-from cron_tasks.sync.state import service_of
 
 DOCS = (Path(__file__).parent.parent / "docs" / "files.md").read_text("utf-8")
 ONE = {"id": 1, "name": "one", "every": 60}

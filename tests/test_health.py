@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from command_line import CommandLine
 from helpers import PATIENCE, wait_until
@@ -127,7 +128,7 @@ def test_parts_that_freeze_turn_unhealthy(
 ) -> None:
     assert not is_healthy(cli, "worker")
     assert not is_healthy(cli)
-    rest.jobs = [{"id": 1, "name": "a", "every": 3600}]
+    rest.jobs = [{"id": 1, "name": "a", "every": 3600}, {"id": 2, "name": "b", "every": 1}]
     worker, beat = celery.worker(), celery.beat()
     wait_until(lambda: redis.exists(keys.JOBS), "the first sync")
     awaits(redis, True, "beat", "worker")
@@ -146,6 +147,15 @@ def test_parts_that_freeze_turn_unhealthy(
         process.signal(signal.SIGCONT)
     awaits(redis, True, "beat", "worker")
     assert is_healthy(cli, "worker")
+    pool = psutil.Process(worker.pid).children()
+    for process in pool:
+        process.suspend()
+    awaits(redis, False, "worker")
+    assert not is_healthy(cli)
+    worker.wait_for('"worker.stuck"')
+    for process in pool:
+        process.resume()
+    awaits(redis, True, "worker")
     beat.terminate()
     assert not is_healthy(cli, "beat")
 

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cron_tasks.jobs.fingerprint import REMARKS, fingerprint_row
+from cron_tasks.jobs.fingerprint import fingerprint_row
 from cron_tasks.jobs.job import BrokenDocument, Job
 from cron_tasks.jobs.policies import TEMPLATE_FIELDS
 from cron_tasks.jobs.rejected import Rejected
-from cron_tasks.jobs.validation import row_id, validate_row
+from cron_tasks.jobs.row import REMARKS, row_id
+from cron_tasks.jobs.validation import validate_row
 
 SMALLEST = {"id": 7, "name": "Water the plants", "cron_expression": "0 9 * * *"}
 EVERYTHING = {

@@ -13,6 +13,7 @@ from guide import ANCHORS, Guide
 
 from cron_tasks.cli import main
 from cron_tasks.metrics import catalogue
+from cron_tasks.pages.index import STATES
 from cron_tasks.telemetry.events import EVENTS
 
 FOLDER = Path(__file__).parents[1] / "monitoring"
@@ -135,7 +136,9 @@ def test_a_rule_is_complete(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in ("critical", "warning", "none")
     notes = rule["annotations"]
     assert notes["command"].startswith("cron-tasks ")
-    assert notes["page"].startswith(("/health", "/jobs"))
+    path, _, query = notes["page"].partition("?")
+    assert path in ("/health", "/jobs")
+    assert query.removeprefix("state=") in STATES
     guide = Guide(rule["alert"])
     assert notes["runbook"] == f"docs/operations.md#{guide.anchor}"
     assert guide.parts.keys() == {"Cause", "Page", "Log", "Cure"}

@@ -1,7 +1,9 @@
 """The pages in headless Chromium, with a real Flower, Redis, beat and worker."""
 
 import re
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -173,6 +175,34 @@ def test_two_tabs(browser: Browser, world: World, opened: list[BrowserContext]) 
     first.evaluate("Object.defineProperty(document, 'hidden', {value: true})")
     first.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     assert first.evaluate("source") is None, "a hidden tab holds no connection"
+
+
+def test_a_page_that_is_not_up_to_date_says_so(
+    browser: Browser, world: World, opened: list[BrowserContext]
+) -> None:
+    """It does not look as if it were of now while Redis hangs, or when nothing comes any more."""
+    tab = open_tab(browser, world, opened, "/health")
+    unheard = open_tab(browser, world, opened, "about:blank")
+    unheard.clock.install()
+    unheard.route("**/cron-tasks/live", lambda route: route.fulfill(status=503))
+    unheard.goto(world.flower.url("/upcoming"), wait_until="load")
+    unheard.clock.fast_forward(12_000)
+    expect(unheard.locator("#live-state")).to_have_text("Updated every 10 s")
+    unheard.route("**/upcoming", lambda route: None)
+    unheard.clock.fast_forward(45_000)
+    expect(unheard.locator("#stale")).to_have_text(re.compile("Not up to date: no news for"))
+    frozen = time.time()
+    world.valkey.freeze()
+    try:
+        expect(tab.locator("#stale")).to_contain_text("Not up to date: Redis at")
+        shown = tab.locator("#as-of time").get_attribute("datetime")
+        tab.goto(world.flower.url("/jobs"), wait_until="load")
+        expect(tab.get_by_role("heading", level=1)).to_contain_text("Redis at")
+    finally:
+        world.valkey.thaw()
+    assert datetime.fromisoformat(shown or "").timestamp() < frozen + 1
+    expect(tab.get_by_role("heading", level=1)).to_have_text("Jobs")
+    expect(tab.locator("#stale")).to_be_hidden()
 
 
 def test_many_jobs_at_once(browser: Browser, world: World, opened: list[BrowserContext]) -> None:

@@ -160,6 +160,24 @@ def test_odd_arguments_are_no_errors(world: World, query: str) -> None:
     assert world.flower.get(f"/jobs?{query}").status == 200
 
 
+def test_a_state_that_is_unknown_selects_no_job(world: World) -> None:
+    """An action on all that match would else be one on all jobs."""
+    assert "No job matches" in world.flower.get("/jobs?state=odd").text
+    before = world.redis.xlen(keys.ACTIONS)
+    fields = (("action", "resume"), ("every", "yes"), ("state", "odd"))
+    assert world.flower.post(*fields).status == 303
+    assert world.redis.xlen(keys.ACTIONS) == before
+
+
+def test_rejected_rows_are_listed_with_their_errors(world: World) -> None:
+    row = {"id": "wrong", "place": "row 9", "errors": ["`every`: is <b>wrong</b>"], "row": None}
+    world.redis.hset(keys.REJECTED, "row 9", json.dumps(row))
+    page = world.flower.get("/jobs?state=rejected").text
+    world.redis.hdel(keys.REJECTED, "row 9")
+    assert "1 row of the list is rejected" in page
+    assert "`every`: is &lt;b&gt;wrong&lt;/b&gt;" in page
+
+
 def test_the_stream_tells_open_tabs(world: World) -> None:
     """Each message names the jobs that have changed."""
     connection = http.client.HTTPConnection("127.0.0.1", world.flower.port, timeout=20)

@@ -24,8 +24,9 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Kind, State
 from cron_tasks.registry.plan import Changes
 from cron_tasks.runs import commands, queries
-from cron_tasks.runs.outcomes import Attempt, Result, conclude
+from cron_tasks.runs.outcomes import conclude
 from cron_tasks.runs.outgrown import find_outgrown
+from cron_tasks.runs.result import Attempt, Result
 from cron_tasks.runs.wording import describe_minute
 from cron_tasks.store import keys
 
@@ -82,7 +83,7 @@ class Quickly(World):
         self.clock.now = self.due
         self.begun = self.due
         # Runs that wait until a test claims them are not overdue.
-        beat.scheduler._sweep_after = math.inf
+        beat.scheduler._clock_watch._trusted_after = math.inf
 
     def run_alone(self, seconds: int) -> None:
         """Fire what is due each second. Each run takes 10 ms."""

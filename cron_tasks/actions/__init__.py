@@ -49,13 +49,6 @@ def find_performer(job: Job) -> Performer:
         raise ActionFailed(text, permanent=True) from None
 
 
-def is_coroutine(job: Job) -> bool:
-    """Return whether the action of a job is a coroutine, which waits on an event loop."""
-    if isinstance(job.action, CustomAction):
-        return iscoroutinefunction(job.action.perform)
-    return iscoroutinefunction(BUILT_IN_PERFORMERS.get(job.action.type))
-
-
 def find_place(job: Job) -> str:
     """Return what an action waits for, such as a host. Each place has room for so many runs."""
     if isinstance(job.action, HttpAction):

@@ -5,9 +5,9 @@ over, how much of it is read, and whether another request may follow over the co
 """
 
 import http.client
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.message import Message
 
 import httptools
 
@@ -16,6 +16,10 @@ from cron_tasks.http.deadline import MAX_INTERIM, NoFinalAnswer, is_clearly_fram
 #: Bytes of an answer, interim answers included, until enough of its body has come.
 MOST = 1 << 20
 _SWITCHING = 101
+#: The charset in a Content-Type (RFC 9110, section 8.3.1). Its length bounds what is looked up.
+_CHARSET = re.compile(r";[ \t]*charset=\"?([\w.:+-]{1,40})(?:[\";\s]|$)", re.IGNORECASE | re.ASCII)
+#: Characters of a Content-Type that are read.
+_MOST_OF_TYPE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +33,14 @@ class Answer:
     @property
     def charset(self) -> str:
         """The charset that Content-Type names, or utf-8."""
-        kind = self.headers.get("content-type", "")
-        if "charset" not in kind.lower():
-            return "utf-8"
-        message = Message()
-        message["Content-Type"] = kind
-        return message.get_content_charset("utf-8")
+        found = _CHARSET.search(self.headers.get("content-type", "")[:_MOST_OF_TYPE])
+        return found[1] if found else "utf-8"
+
+    @property
+    def coding(self) -> str | None:
+        """The coding that Content-Encoding names, or None if the body is as it is."""
+        coding = self.headers.get("content-encoding", "").strip().lower()
+        return None if coding in ("", "identity") else coding
 
 
 class AnswerReader:
@@ -57,6 +63,7 @@ class AnswerReader:
         self._parser.set_dangerous_leniencies(
             lenient_headers=True,
             lenient_chunked_length=True,
+            lenient_keep_alive=True,  # An interim answer may say that the connection closes.
             lenient_optional_cr_before_lf=True,
             lenient_spaces_after_chunk_size=True,
         )
@@ -131,6 +138,8 @@ class AnswerReader:
         self._status = self._parser.get_status_code()
         if self._status == _SWITCHING:
             self._fail_for_upgrade()
+        elif self._status < 100:
+            self._failure = http.client.BadStatusLine(str(self._status))
         elif self._status < 200:
             self._headers.clear()
             self._interim += 1

@@ -111,9 +111,8 @@ def _choose_output(answer: Answer, secrets: Secrets, most: int, keep: bool) -> s
         return None
     if secrets.were_read and not keep:
         return NOT_KEPT
-    encoding = answer.headers.get("content-encoding")
-    if encoding is not None:  # It was not requested, and no secret could be found in it.
-        return trim_output(f"(a body in {encoding}, which is not kept)")
+    if answer.coding:  # It was not requested, and no secret could be found in it.
+        return trim_output(f"(a body in {answer.coding[:40]}, which is not kept)")
     plain = answer.body.decode("utf-8", "replace")
     try:
         text = answer.body.decode(answer.charset, "replace")

@@ -5,7 +5,7 @@ is only a proposal: `advance_batch` ignores entries that were edited, moved or r
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +63,7 @@ class KnownJobs:
             self._jobs.clear()
         self._edits = edits
         read = self._look_up(redis, due, edits)
-        departures, left = self._group(due, now, set(others)), set(due)
+        departures, left = self._group(due, now, set(others), read), set(due)
         for departure in departures:
             for job_ids in departure.moves.values():
                 left.difference_update(map(keys.entry_key, job_ids))
@@ -115,19 +115,27 @@ class KnownJobs:
         if len(self._jobs) > MOST:
             del self._jobs[next(iter(self._jobs))]
 
-    def _group(self, due: Mapping[str, str], now: float, others: set[str]) -> list[Departure]:
-        """Return the plain ticks by their time and the options of their message."""
+    def _group(
+        self, due: Mapping[str, str], now: float, others: set[str], read: Mapping[str, Row]
+    ) -> list[Departure]:
+        """Return the plain ticks by their time and the options of their message.
+
+        `read` are the rows that were read just now.
+        """
+        new = {row.job_id for row in read.values() if row.fired is None}
         groups: dict[tuple[str, tuple[Any, ...]], list[KnownJob]] = defaultdict(list)
         for key, score in due.items():
             if (known := self._jobs.get(key)) and known.job_id not in others:
                 groups[score, known.route].append(known)
         return [
-            self._make_departure(score, jobs)
+            self._make_departure(score, jobs, new)
             for (score, _), jobs in groups.items()
             if len(jobs) > FEW and is_on_time(float(score), now, self._grace)
         ]
 
-    def _make_departure(self, score: str, jobs: list[KnownJob]) -> Departure:
+    def _make_departure(
+        self, score: str, jobs: list[KnownJob], new: Container[str | None]
+    ) -> Departure:
         when = float(score)
         # Many jobs share a schedule, which is then the same object.
         upcoming: dict[int, str] = {}
@@ -147,4 +155,5 @@ class KnownJobs:
             if known.template:
                 templates[known.job_id] = known.edit, known.template
                 known.template = b""
-        return Departure(score, moves, jobs[0].options, templates)
+        are_new = all(known.job_id in new for known in jobs)
+        return Departure(score, moves, jobs[0].options, templates, are_new)

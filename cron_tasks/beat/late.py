@@ -22,7 +22,7 @@ def tell_late_runs(alarms: Alarms, now: float, settings: Settings) -> bool:
 
     The script tells of each run once, whoever else calls it at the same time.
     """
-    run_ids = alarms.expected(now, PAGE)
+    run_ids = alarms.list_expected(now, PAGE)
     if not run_ids:
         return False
     with alarms.redis.pipeline(transaction=False) as pipe:

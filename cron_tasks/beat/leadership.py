@@ -11,9 +11,11 @@ import time
 
 import structlog
 from redis import Redis
-from redis.exceptions import LockError, RedisError
+from redis.exceptions import LockError, RedisError, ResponseError
 
+from cron_tasks.repair.foreign import free_lock
 from cron_tasks.store import keys
+from cron_tasks.store.client import is_wrong_type
 
 log = structlog.get_logger("cron_tasks.beat")
 
@@ -22,6 +24,7 @@ class Leadership:
     """The leader's lock, held for `ttl` seconds after the last sign of life."""
 
     def __init__(self, redis: Redis, ttl: float) -> None:
+        self._redis = redis
         self._ttl = ttl
         self._lock = redis.lock(keys.LEADER_LOCK, timeout=ttl, thread_local=False)
         self._extended = 0.0
@@ -45,12 +48,18 @@ class Leadership:
                 self._lock.extend(self._ttl, replace_ttl=True)
             except LockError:
                 self.note_lost()
+            except ResponseError as error:
+                if not is_wrong_type(error):
+                    raise
+                self.note_lost()
             else:
                 self._extended = now
                 return True
         if self._lock.acquire(blocking=False):
             self._extended = now
             return True
+        # A lock that would never end belongs to nobody. Nobody would lead any more.
+        free_lock(self._redis, keys.LEADER_LOCK)
         return False
 
     def note_lost(self) -> None:

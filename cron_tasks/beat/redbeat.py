@@ -46,14 +46,14 @@ class JobSchedule(BaseSchedule):
         return f"<{self.schedule.describe()}>"
 
 
-class _Decoder(RedBeatJSONDecoder):  # type: ignore[misc]
+class _Decoder(RedBeatJSONDecoder):
     def dict_to_object(self, d: dict[str, Any]) -> Any:
         if d.get("__type__") != SCHEDULE_TYPE:
             return super().dict_to_object(d)
         return JobSchedule(from_spec({key: d[key] for key in d if key != "__type__"}))
 
 
-class Entry(RedBeatSchedulerEntry):  # type: ignore[misc]
+class Entry(RedBeatSchedulerEntry):
     """A RedBeat entry whose schedule may be that of a job. A job's entry cannot be saved.
 
     The REST service decides about jobs, so whoever wants to change one has to do it there.
@@ -77,7 +77,7 @@ class Entry(RedBeatSchedulerEntry):  # type: ignore[misc]
         return self
 
 
-class EntryScheduler(RedBeatScheduler):  # type: ignore[misc]
+class EntryScheduler(RedBeatScheduler):
     """RedBeat's scheduler without its loop and its lock: its entries and Celery's producer."""
 
     Entry = Entry

@@ -23,8 +23,8 @@ _read: Script[list[Any]] = script("beat/entries")
 class Row:
     """A due entry as stored. The score is text, exactly as Redis has it.
 
-    `edit` is the number of its last edit. If it `is_unchanged` since the edit that the reader knew,
-    the rest of it was not read.
+    `edit` is the number of its last edit, and `fired` the run that it last fired (None: none yet).
+    If it `is_unchanged` since the edit that the reader knew, the rest of it was not read.
     """
 
     key: str
@@ -33,6 +33,7 @@ class Row:
     meta: str | None
     job: str | None
     edit: str | None = None
+    fired: str | None = None
     is_unchanged: bool = False
 
     @property
@@ -52,7 +53,7 @@ def read_rows(
             if fields == 0:
                 yield Row(key, score, None, None, None, known[key], is_unchanged=True)
             else:
-                yield Row(key, score, *(fields or (None, None, None, None)))
+                yield Row(key, score, *(fields or (None,) * 5))
 
 
 def parse_object(text: str | None, field: str) -> dict[str, Any]:

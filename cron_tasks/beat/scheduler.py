@@ -11,6 +11,7 @@ from kombu.exceptions import BatchPublishError, OperationalError  # type: ignore
 from redis.exceptions import RedisError
 
 from cron_tasks.beat.beside import start_threads
+from cron_tasks.beat.clock import ClockWatch
 from cron_tasks.beat.due import Judged, Page, judge_page, read_page
 from cron_tasks.beat.files import EVERY as FILES_EVERY
 from cron_tasks.beat.files import FileWatch
@@ -26,10 +27,11 @@ from cron_tasks.beat.sweeper import sweep_overdue
 from cron_tasks.broker.presence import count_slots
 from cron_tasks.celery import LEADER_TTL, settings, touch_alive_file
 from cron_tasks.ledger.alarms import Alarms
-from cron_tasks.ledger.ledger import LEASE, Ledger, LockLost
+from cron_tasks.ledger.ledger import Ledger, LockLost
 from cron_tasks.metrics.queues import note_run_queue
 from cron_tasks.registry.quarantine import quarantine_entry
 from cron_tasks.repair.comparison import Comparison
+from cron_tasks.repair.foreign import find_foreign
 from cron_tasks.rest.files import path_of
 from cron_tasks.runs.prepared import write_prepared
 from cron_tasks.store import keys
@@ -50,8 +52,6 @@ COARSE = 0.1
 REBUILD_EVERY = 5.0
 #: Errors of a Redis or broker that is away, full or read-only. Beat waits until it is back.
 TROUBLE = (RedisError, OperationalError, BatchPublishError, OSError)
-#: A clock that moved this many seconds against the monotonic one was stepped.
-STEP = 2.0
 
 
 def _is_away(error: BaseException) -> bool:
@@ -78,8 +78,7 @@ class Scheduler(EntryScheduler):
         self._lookahead = Lookahead()
         self._known = KnownJobs(settings)
         self._state = "starting"
-        self._clock_offset = self.clock() - time.monotonic()
-        self._sweep_after = 0.0
+        self._clock_watch = ClockWatch(self.clock())
         self._rebuild_at = self._compare_at = 0.0
         self._comparison = Comparison(self.redis, settings, lambda: self.clock())
         path = path_of(settings)
@@ -100,9 +99,16 @@ class Scheduler(EntryScheduler):
         except LockLost:
             self.leadership.note_lost()
         except TROUBLE as error:
-            self._enter("waiting", error=str(error))
-            self.forget_connections()
+            if not self._mend_foreign_keys(error):
+                self._enter("waiting", error=str(error))
+                self.forget_connections()
         return STANDBY_WAIT
+
+    def _mend_foreign_keys(self, error: BaseException) -> bool:
+        """Delete keys of ours that hold another type. Return whether that may end this trouble."""
+        with suppress(RedisError):
+            return is_wrong_type(error) and bool(find_foreign(self.redis, self.clock(), mend=True))
+        return False
 
     def close(self) -> None:
         for thread in self._beside:
@@ -158,15 +164,9 @@ class Scheduler(EntryScheduler):
     def _sweep(self, now: float, has_overdue: bool) -> bool:
         """Look after overdue runs, if there are any. Return whether there may be more.
 
-        A clock that was stepped makes leases look expired. Their holders first get the time to
-        renew them.
+        After the clock was stepped, the holders of leases first get the time to renew them.
         """
-        offset = now - time.monotonic()
-        if abs(offset - self._clock_offset) > STEP:
-            log.warning("clock.stepped", seconds=round(offset - self._clock_offset, 1))
-            self._sweep_after = time.monotonic() + LEASE
-        self._clock_offset = offset
-        if not has_overdue or time.monotonic() < self._sweep_after:
+        if not self._clock_watch.is_trusted(now) or not has_overdue:
             return False
         publisher = self._publisher
         ways = publisher.count_waiting, publisher.send_ticks, publisher.revoke

@@ -7,7 +7,8 @@ from cron_tasks.jobs.run import Run
 from cron_tasks.ledger.records import OpenRun, Outcome
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Kind, State
-from cron_tasks.runs.outcomes import Attempt, Result, conclude
+from cron_tasks.runs.outcomes import conclude
+from cron_tasks.runs.result import Attempt, Result
 from cron_tasks.settings import Settings
 
 

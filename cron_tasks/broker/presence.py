@@ -10,6 +10,7 @@ from celery.signals import heartbeat_sent, worker_ready, worker_shutting_down
 from redis import Redis
 from redis.exceptions import RedisError
 
+from cron_tasks.broker.pool_watch import PoolWatch
 from cron_tasks.store import keys
 from cron_tasks.vitals.signs import request_sign
 
@@ -49,9 +50,13 @@ def announce_worker(
 
 
 def announce_from_signals(redis: Redis) -> None:
-    """Announce this process at each heartbeat if it becomes a Celery worker."""
+    """Announce this process at each heartbeat if it becomes a Celery worker.
+
+    A worker whose pool is stuck gives no sign of life.
+    """
     worker: Any = None
     announced = 0
+    watch = PoolWatch()
 
     def start_announcing(sender: Any, **_: Any) -> None:
         nonlocal worker
@@ -63,6 +68,8 @@ def announce_from_signals(redis: Redis) -> None:
         if worker is None:
             return
         size = worker.pool.num_processes or 1
+        if watch.is_stuck(*_list_messages(), size, time.monotonic()):
+            return
         try:
             announce_worker(redis, worker.hostname, size, time.time(), before=announced)
         except RedisError:
@@ -77,3 +84,16 @@ def announce_from_signals(redis: Redis) -> None:
     worker_ready.connect(start_announcing, weak=False)
     heartbeat_sent.connect(announce_now, weak=False)
     worker_shutting_down.connect(stop_announcing, weak=False)
+
+
+def _list_messages() -> tuple[set[str], set[str]]:
+    """Return the ids of the messages that this worker has taken, and of those it has begun."""
+    from celery.worker import state
+
+    try:
+        return (
+            {each.id for each in state.reserved_requests},
+            {each.id for each in state.active_requests},
+        )
+    except RuntimeError:  # Another thread has added one meanwhile.
+        return set(), set()

@@ -1,4 +1,4 @@
-"""Choose which jobs `jobs list` shows, and their order. Pure."""
+"""Choose which jobs `jobs list` shows, and their order."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping

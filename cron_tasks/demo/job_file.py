@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from fastapi import HTTPException
 
-from cron_tasks.jobs.validation import row_id as identity
+from cron_tasks.jobs.row import row_id as identity
 
 log = structlog.get_logger("cron_tasks.demo.rest")
 

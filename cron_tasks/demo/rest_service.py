@@ -23,8 +23,8 @@ from redis.exceptions import RedisError
 
 from cron_tasks.demo.change_feed import ChangeFeed
 from cron_tasks.demo.job_file import JobFile
-from cron_tasks.jobs.fingerprint import REMARKS
-from cron_tasks.jobs.validation import row_id as identity
+from cron_tasks.jobs.row import REMARKS
+from cron_tasks.jobs.row import row_id as identity
 from cron_tasks.settings import load
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect

@@ -100,7 +100,7 @@ class _Templates(Loader):
         return Template(text, name=name, loader=self)
 
 
-class FlowerHandler(BaseHandler):  # type: ignore[misc]
+class FlowerHandler(BaseHandler):
     """A handler of Flower, behind its login."""
 
     @property

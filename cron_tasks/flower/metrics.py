@@ -17,7 +17,7 @@ def serve_metrics(settings: Settings) -> None:
     # Flower has one event loop, which must not wait for Redis.
     executor = ThreadPoolExecutor(1, "metrics")
 
-    class Metrics(monitor.Metrics):  # type: ignore[misc]
+    class Metrics(monitor.Metrics):
         async def get(self) -> None:
             await super().get()
             self.write(await asyncio.get_running_loop().run_in_executor(executor, render))

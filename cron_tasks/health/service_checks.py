@@ -9,12 +9,14 @@ from cron_tasks.health.system import Result, System, expect_none
 from cron_tasks.registry.plan import Changes, compare_list
 from cron_tasks.registry.registry import Registry
 from cron_tasks.repair.comparison import Comparison
+from cron_tasks.repair.foreign import find_foreign
 from cron_tasks.rest.listing import Source
 from cron_tasks.store import keys
 from cron_tasks.sync.feed_state import WAIT, describe_feed, load_position
 from cron_tasks.sync.feed_state import load_status as load_feed_status
-from cron_tasks.sync.policy import make_policy
-from cron_tasks.sync.state import load_status, load_validators, service_of
+from cron_tasks.sync.owner import service_of
+from cron_tasks.sync.policy import describe_judging, make_policy
+from cron_tasks.sync.state import load_status, load_validators
 from cron_tasks.text.english import number_of
 from cron_tasks.vitals.judgement import RIVAL_SHOWN, judge_sync
 
@@ -30,6 +32,7 @@ FEED_GRACE = 30.0
 
 #: Meaning of each kind of difference in the registry: what is counted, and what is wrong with it.
 DIFFERENCES = {
+    "foreign": ("key", "that somebody else wrote"),
     "unscheduled": ("job", "with a next tick, but not in the schedule"),
     "unreadable": ("job", "without a readable entry"),
     "unlisted": ("entry", "not in the index of jobs"),
@@ -46,7 +49,7 @@ def check_rest_service(system: System) -> Result:
     )
     registry = Registry(system.redis)
     jobs = registry.count() if system.is_reachable else 0
-    known = load_validators(system.redis, settings)[0] if jobs > MANY else None
+    known = load_validators(system.redis, describe_judging(settings))[0] if jobs > MANY else None
     current = registry.read_fingerprints() if jobs and not known else {}
     with Source(hurried).open_list(known) as listing:
         if listing.not_modified:
@@ -83,6 +86,9 @@ def check_owner(system: System) -> Result:
 
 
 def check_registry(system: System) -> Result:
+    if foreign := find_foreign(system.redis, system.now, mend=False):
+        about = "of another type than ours, or a lock without an end"
+        return Result(False, f"{number_of(len(foreign), 'key')} {about}: {', '.join(foreign)}")
     comparison, end = Comparison(system.redis, system.settings, lambda: system.now), None
     if Registry(system.redis).count() > MANY:
         end = time.monotonic() + COMPARED_FOR

@@ -7,16 +7,17 @@ no redirect. Neither a proxy nor .netrc has an influence.
 
 import http.client
 import os
-import socket
 import ssl
 import time
 from collections.abc import Sequence
 from functools import cache
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from cron_tasks.http.addresses import explain_refusal, is_host_allowed, parse_address
+from cron_tasks.http.addresses import explain_refusal, is_host_allowed
 from cron_tasks.http.deadline import LimitedResponse, seconds_left
+from cron_tasks.http.dialing import SocketAddress, connect_to_first, find_addresses
 from cron_tasks.http.failures import CAUSES, Cause, describe_detail, describe_status, find_cause
 from cron_tasks.http.hosts import DEFAULT_PORTS, host_of_url, to_ascii_host
 
@@ -99,8 +100,10 @@ class _Connection(http.client.HTTPConnection):
     response_class: Any = _make_response
 
     def connect(self) -> None:
-        sock = _connect_to_any(_find_addresses(self.host, self.port, self._rules), self._until)
+        allowed = _find_allowed(self.host, self.port, self._rules)
+        sock = connect_to_first(allowed, self._until)
         try:
+            sock.settimeout(seconds_left(self._until))
             if self._tls:
                 name = self.host.removesuffix(".")
                 sock = _tls_context().wrap_socket(sock, server_hostname=name)
@@ -111,36 +114,16 @@ class _Connection(http.client.HTTPConnection):
             raise
 
 
-def _find_addresses(host: str, port: int, rules: Sequence[str]) -> list[tuple[str, int]]:
+def _find_allowed(host: str, port: int, rules: Sequence[str]) -> list[SocketAddress]:
     """Return the allowed addresses of a host. Raises PingRefused if there is none."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
+    found = find_addresses(host, port)
     if is_host_allowed(host, rules):
-        return [(address, port) for address in addresses]
-    refusals = []
-    allowed = []
-    for address in addresses:
-        parsed = parse_address(address.partition("%")[0])
-        why = explain_refusal(parsed, rules) if parsed else "its address is unknown"
-        if why:
-            refusals.append(why)
-        else:
-            allowed.append((address, port))
+        return found
+    reasons = [explain_refusal(ip_address(each.where[0]), rules) for each in found]
+    allowed = [each for each, why in zip(found, reasons, strict=True) if why is None]
     if not allowed:
-        raise PingRefused(refusals[0])
+        raise PingRefused(reasons[0])
     return allowed
-
-
-def _connect_to_any(addresses: Sequence[tuple[str, int]], until: float) -> socket.socket:
-    """Return a socket that is connected to the first address that answers."""
-    for number, address in enumerate(addresses, 1):
-        share = seconds_left(until) / (len(addresses) - number + 1)
-        try:
-            return socket.create_connection(address, timeout=share)
-        except OSError:
-            if number == len(addresses):
-                raise
-    raise OSError("the host has no address")
 
 
 @cache

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from cron_tasks.jobs.fingerprint import REMARKS
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.rejected import Rejected
+from cron_tasks.jobs.row import REMARKS
 
 #: The longest valid name.
 LONGEST_NAME = 1000

@@ -8,21 +8,15 @@ from typing import Any
 import orjson
 
 from cron_tasks.jobs.actions import HttpAction, NotifyAction, TaskAction
-from cron_tasks.jobs.job import LEFT_OUT, MAPPED_TO_NULL, OPTIONS, TIMING
+from cron_tasks.jobs.job import OPTIONS, TIMING
 from cron_tasks.jobs.messages import names_in_json
 from cron_tasks.jobs.policies import Catchup, Notify, Retry
+from cron_tasks.jobs.row import LEFT_OUT, MAPPED_TO_NULL
 from cron_tasks.text.display import printable_key
 from cron_tasks.text.stored_json import to_storable
 
 #: Part of every fingerprint. It is raised when the same row would make another document.
 FORMAT = b"4"
-#: Fields that do not define a job: our own reports (report/), and when its row was last saved.
-REMARKS = frozenset(
-    {"last_run_at", "last_status", "last_error", "next_run_at", "config_error"}
-    | {"updated_at", "updated", "modified_at", "modified"}
-)
-
-
 #: The fields that count: those of a job, and what rest/mapping.py adds to a row.
 _COUNTED = frozenset({*TIMING, *OPTIONS, LEFT_OUT, MAPPED_TO_NULL})
 #: The fields that count in nested objects, and in actions by their type. Those of plug-ins all do.

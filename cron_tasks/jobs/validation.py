@@ -11,20 +11,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from cron_tasks.errors import ScheduleError
-from cron_tasks.jobs.fingerprint import REMARKS
-from cron_tasks.jobs.job import (
-    DISPLAYED,
-    EXPECTED,
-    LEFT_OUT,
-    MOST_LEFT_OUT,
-    OPTIONS,
-    TIMING,
-    Job,
-    rule_text,
-)
+from cron_tasks.jobs.job import EXPECTED, OPTIONS, TIMING, Job, rule_text
 from cron_tasks.jobs.messages import explain_errors, format_faults
 from cron_tasks.jobs.permissions import NO_PERMISSIONS, Permissions
 from cron_tasks.jobs.rejected import Rejected, Unreadable
+from cron_tasks.jobs.row import DISPLAYED, LEFT_OUT, MOST_LEFT_OUT, REMARKS, row_id
 from cron_tasks.jobs.rule_hints import suggest_rule
 from cron_tasks.schedules import Schedule, parse
 from cron_tasks.schedules.parse import RULE_FIELDS
@@ -37,22 +28,7 @@ MOST_ERRORS = 50
 _OBJECTS = ("notify", "retry", "catchup")
 #: The most bytes of JSON in one field of a schedule.
 _LONGEST = 65_536
-#: The least number of 200 digits. Ids are shorter.
-_LONG_ID = 10**199
 _ID = "a whole number, or text of 1 to 200 printable characters"
-
-
-def row_id(row: Any) -> str | None:
-    """Return the id of a row as text, or None if it has no valid id.
-
-    7 and "7" are the same job.
-    """
-    identity = row.get("id") if isinstance(row, dict) else None
-    if isinstance(identity, str):
-        return identity if 0 < len(identity) <= 200 and identity.isprintable() else None
-    if isinstance(identity, int) and not isinstance(identity, bool):
-        return str(identity) if abs(identity) < _LONG_ID else None
-    return None
 
 
 def validate_row(

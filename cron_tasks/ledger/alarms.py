@@ -35,7 +35,7 @@ class Alarms:
             "notify_max": settings.notify_max,
         }
 
-    def expected(self, now: float, limit: int) -> list[RunId]:
+    def list_expected(self, now: float, limit: int) -> list[RunId]:
         """Return runs that should have ended before `now`, the earliest limit first."""
         found: Any = self.redis.zrangebyscore(keys.EXPECTED, "-inf", f"({now}", 0, limit)
         return [RunId.stored(text) for text in found]

@@ -27,13 +27,14 @@ class Departure:
     `score` is that time exactly as Redis has it. `moves` are the ids of the jobs by their next due
     time ("" for none), and `options` those of the batch's message. `templates` are those of the
     notifications of jobs that were just read, by job id with its last edit: most of these jobs, the
-    workers do not know either.
+    workers do not know either. `are_new` says that all of them were just read, and none has fired.
     """
 
     score: str
     moves: Mapping[str, Sequence[str]]
     options: Mapping[str, Any]
     templates: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)
+    are_new: bool = False
 
     @property
     def size(self) -> int:
@@ -61,7 +62,7 @@ class Departure:
             for job_id in job_ids
             if job_id in known
         }
-        return Departure(self.score, moves, self.options, templates)
+        return Departure(self.score, moves, self.options, templates, self.are_new)
 
     def make_id(self) -> str:
         """Return a new id for a batch of this time."""

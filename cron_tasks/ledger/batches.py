@@ -72,6 +72,7 @@ class Batches:
                 score=due.score,
                 moment=batch_id.partition("#")[0],
                 queue=due.options.get("queue", ""),
+                are_new=due.are_new,
                 notifications=notifications,
                 moves=[
                     (upcoming, [(each,) for each in ids]) for upcoming, ids in due.moves.items()

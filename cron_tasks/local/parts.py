@@ -58,10 +58,7 @@ def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Lay
     note = " (deleted at the end; keep it with --data)" if home.folder == home.scratch else ""
     places = {"data": f"{home.folder}{note}", "logs": f"{home.folder}/logs"}
     places |= {"redis": settings.masked_redis_url, "rest": settings.rest_url or ""}
-    environment = {variable_name("log_format"): "json", "PYTHONUNBUFFERED": "1"}
-    environment["TMPDIR"] = str(home.scratch)
-    if settings.log_level != "DEBUG":
-        environment[variable_name("log_level")] = "INFO"
+    environment = _make_environment(settings, home)
     redis_url = settings.redis_url.get_secret_value()
     store: list[Part] = []
     rest: list[Part] = []
@@ -100,6 +97,15 @@ def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Lay
         example=EXAMPLE if demo else "",
         claim=owner,
     )
+
+
+def _make_environment(settings: Settings, home: Home) -> dict[str, str]:
+    """Return the variables of every part."""
+    environment = {variable_name("log_format"): "json", "PYTHONUNBUFFERED": "1"}
+    environment["TMPDIR"] = str(home.scratch)
+    if settings.log_level != "DEBUG":
+        environment[variable_name("log_level")] = "INFO"
+    return environment
 
 
 def demo_settings(url: str, settings: Settings) -> dict[str, str]:

@@ -19,7 +19,8 @@ from cron_tasks.registry.registry import RegisteredJob, Registry
 from cron_tasks.settings import Settings, variable_name
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect
-from cron_tasks.sync.state import load_status, take_over
+from cron_tasks.sync.owner import take_over
+from cron_tasks.sync.state import load_status
 
 #: Ticks to show once all is ready, and seconds to wait for the first sync before that.
 NEXT_SHOWN, FIRST_SYNC = 5, 20.0

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from redis import Redis
 from redis.exceptions import RedisError
 
+from cron_tasks.ledger.state import Kind
 from cron_tasks.metrics.catalogue import BUILD, READ
 from cron_tasks.metrics.families import Value, make_family, read_counters
 from cron_tasks.metrics.queues import read_queues
@@ -27,7 +28,7 @@ log = structlog.get_logger("cron_tasks.metrics")
 
 #: Open runs that are looked at in one step of Redis.
 PAGE = 5_000
-KINDS = ("pending", "running", "delegated", "waiting", "queued")
+KINDS = tuple(kind.value for kind in Kind)
 SYNC_STATES = ("ok", "failing", "refused")
 _count_open = script("metrics/count_open")
 

@@ -24,15 +24,15 @@ _ZERO: dict[str, list[Value]] = {
 
 
 def make_family(metric: Metric, values: Iterable[Value]) -> Family:
-    """Return the samples of a counter or gauge. A label without a value is left out."""
+    """Return the samples of a counter or gauge. A label without a value is left out.
+
+    Each combination of labels is one sample. Prometheus keeps only the first of two.
+    """
     family = Family(metric.full_name.removesuffix("_total"), metric.meaning, metric.kind)
-    for labels, value in _group_queues(metric, values):
+    shown = ((tuple(printable(each, LABEL_SHOWN) for each in labels), n) for labels, n in values)
+    for labels, value in _merge(metric, shown):
         given = zip(metric.labels, labels, strict=True)
-        family.add_sample(
-            metric.full_name,
-            {name: printable(each, LABEL_SHOWN) for name, each in given if each},
-            value,
-        )
+        family.add_sample(metric.full_name, {name: each for name, each in given if each}, value)
     return family
 
 
@@ -78,12 +78,16 @@ def _make_histogram(metric: Metric, values: Iterable[Value]) -> Family:
     return family
 
 
-def _group_queues(metric: Metric, values: Iterable[Value]) -> list[Value]:
-    """Return the values with at most MOST_QUEUES values of the label `queue`."""
-    values = sorted(values)
-    if metric.labels[:1] != ("queue",) or len(values) <= MOST_QUEUES:
-        return values
-    rest: dict[tuple[str, ...], float] = defaultdict(float)
-    for labels, value in values[MOST_QUEUES:]:
-        rest[OTHER_QUEUES, *labels[1:]] += value
-    return [*values[:MOST_QUEUES], *rest.items()]
+def _merge(metric: Metric, values: Iterable[Value]) -> list[Value]:
+    """Return one value for each combination of labels, with at most MOST_QUEUES queues.
+
+    The oldest of several ages counts. Other values are added up.
+    """
+    groups: dict[tuple[str, ...], list[float]] = defaultdict(list)
+    for labels, value in values:
+        groups[labels].append(value)
+    if metric.labels[:1] == ("queue",):
+        for labels in sorted(groups)[MOST_QUEUES:]:
+            groups[OTHER_QUEUES, *labels[1:]] += groups.pop(labels)
+    combine = max if metric.name.endswith("_age_seconds") else sum
+    return [(labels, combine(found)) for labels, found in groups.items()]

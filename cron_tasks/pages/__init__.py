@@ -1,6 +1,6 @@
 """The pages in Flower: health, jobs, a job, and what is upcoming.
 
-install         adds the pages to Flower
+install         adds the pages and our metrics to Flower
 handlers        answers requests for pages, away from Flower's event loop
 posts           answers requests for actions, and notes who made them
 context         what all pages share
@@ -9,6 +9,7 @@ live            tells open tabs that something has changed
 index           what pages filter jobs by, kept in memory
 facts           what the health page shows, read from Redis
 survey          the slow part of it: audit, doctor's checks, missed ticks
+surveyed        what a survey found
 beside          a process that makes the survey and the forecast, so that Flower answers meanwhile
 keepers         has them made again when it is time
 forecast        how many ticks fall into each minute of the next day

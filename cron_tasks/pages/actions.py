@@ -56,7 +56,12 @@ class Outcome:
 
 
 def find_targets(context: Context, request: Request) -> list[str]:
-    """Return the ids that a request is about: of runs for `retry` and `cancel`, else of jobs."""
+    """Return the ids that a request is about: of runs for `retry` and `cancel`, else of jobs.
+
+    Raises CronTasksError if there is no such action.
+    """
+    if request.action not in ACTIONS:
+        raise CronTasksError(f"There is no action {printable(request.action, 40)}")
     if not request.every:
         return list(dict.fromkeys(request.ids))
     if request.action == "recover":
@@ -82,11 +87,9 @@ def perform(context: Context, request: Request, targets: Sequence[str]) -> Outco
     """Do what a person asked for. Raises CronTasksError if nothing can be done."""
     if not targets:
         raise CronTasksError("Nothing was selected, so nothing was done")
-    if request.action not in ACTIONS:
-        raise CronTasksError(f"There is no action {printable(request.action, 40)}")
     outcome = ACTIONS[request.action](context, request, targets)
     context.index.refresh({RunId.stored(each).job_id or each for each in outcome.ids})
-    context.has_changed()
+    context.forget_health()
     return outcome
 
 
@@ -200,7 +203,8 @@ def _each(targets: Sequence[str], noun: str, done: str, act: Callable[[str], obj
     if not ids and left:
         raise CronTasksError(left[0] + (f" (and {len(left) - 1:,} more)" if left[1:] else ""))
     name = f"{noun.capitalize()} {ids[0]}" if len(ids) == 1 else number_of(len(ids), noun)
-    rest = f". {len(left):,} were left out: {left[0]}" if left else ""
+    were = "was" if len(left) == 1 else "were"
+    rest = f". {len(left):,} {were} left out: {left[0]}" if left else ""
     return Outcome(f"{name}: {done}{rest}", ids, left)
 
 

@@ -12,9 +12,11 @@ from redis.exceptions import RedisError
 
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
+from cron_tasks.pages.beside import Maker
 from cron_tasks.pages.facts import Health, read_health
 from cron_tasks.pages.index import Index
-from cron_tasks.pages.keepers import Forecaster, Maker, Survey
+from cron_tasks.pages.keepers import Forecaster, Survey
+from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.settings import Settings, load
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect
@@ -35,8 +37,8 @@ class Context:
         self.settings = settings
         self.redis = connect(settings.redis_url.get_secret_value(), retries=0)
         self.index = Index(self.redis)
-        maker = Maker(self.redis, settings)
-        self.survey, self.forecaster = Survey(maker), Forecaster(maker)
+        make = Maker(self.redis, settings).make
+        self.survey, self.forecaster = Survey(make), Forecaster(make)
         self.threads = ThreadPoolExecutor(THREADS, "pages")
         #: The ids of the latest failed runs, as the last look found them (live.py).
         self.failed_runs: frozenset[str] = frozenset()
@@ -58,7 +60,7 @@ class Context:
                 self._health = read_health(self.redis, self.settings, index, surveyed, now)
             return self._health
 
-    def has_changed(self) -> None:
+    def forget_health(self) -> None:
         """Read everything anew for the next page, because an action has changed it."""
         self._health = None
 
@@ -73,6 +75,8 @@ class Context:
                     RunId.stored(text) for text, state in opened if State.parse(state).in_flight
                 ]
                 return {run_id.job_id for run_id in runs}
+            case "rejected":
+                return {each.id for each in read_rejected(self.redis) if each.id}
         return None
 
 

@@ -16,9 +16,8 @@ from cron_tasks.ledger.history import REPLIES, read_history, request_history, sp
 from cron_tasks.ledger.minutes import OUTGROWN
 from cron_tasks.pages.causes import Cause, Failure, group_failures
 from cron_tasks.pages.index import Snapshot
-from cron_tasks.pages.keepers import Surveyed
 from cron_tasks.pages.sentence import LATE, Headline, Situation, say
-from cron_tasks.pages.survey import Audit, Unrun
+from cron_tasks.pages.surveyed import Audit, Surveyed, Unrun
 from cron_tasks.registry.registry import RegisteredJob, Registry
 from cron_tasks.runs.outgrown import find_outgrown
 from cron_tasks.runs.trail import HandAction, read_actions

@@ -16,8 +16,9 @@ from cron_tasks.flower.inside import FlowerHandler
 from cron_tasks.health.failures import describe_failure
 from cron_tasks.pages import charts, job_facts, words
 from cron_tasks.pages.context import Context, get_context
-from cron_tasks.pages.index import select
+from cron_tasks.pages.index import STATES, select
 from cron_tasks.pages.sentence import Headline
+from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.schedules.durations import HOUR, MINUTE
 from cron_tasks.text.trace_ids import trace_id_of
 
@@ -28,14 +29,6 @@ CSP = (
 )
 #: Jobs on a page of the list.
 ROWS = 50
-#: States to filter the list by, and their texts.
-STATES = {
-    "": "All",
-    "failing": "Failing",
-    "running": "Running",
-    "paused": "Paused",
-    "disabled": "Disabled",
-}
 #: Seconds for which a page waits for the index after Flower's start.
 INDEX_PATIENCE = 0.2
 #: Seconds for which a page waits for the first forecast.
@@ -135,7 +128,6 @@ class Jobs(Page):
 
     async def answer(self, _: str) -> None:
         query, tag, state = (self.read_argument(name)[:200] for name in ("q", "tag", "state"))
-        state = state if state in STATES else ""
         given = self.read_argument("page")
         number = int(given) if given.isascii() and given.isdigit() and len(given) < 7 else 1
         found = await self.call(_read_list, get_context(), query, tag, state, number)
@@ -149,7 +141,14 @@ def _read_list(context: Context, query: str, tag: str, state: str, number: int) 
     number = min(max(number, 1), last)
     ids = [job.id for job in matching[(number - 1) * ROWS : number * ROWS]]
     rows = job_facts.read_rows(context.redis, ids, time.time())
-    return {"rows": rows, "total": len(matching), "number": number, "last": last, "index": index}
+    return {
+        "rows": rows,
+        "total": len(matching),
+        "number": number,
+        "last": last,
+        "index": index,
+        "rejected": read_rejected(context.redis) if state == "rejected" else (),
+    }
 
 
 class JobDetails(Page):

@@ -30,6 +30,15 @@ LOOK_EVERY = 1.0
 MANY, LOOK_EVERY_OF_MANY = 5000, 5.0
 #: Words of a search that count.
 MOST_WORDS = 10
+#: States to filter the list by, and their texts.
+STATES = {
+    "": "All",
+    "failing": "Failing",
+    "running": "Running",
+    "paused": "Paused",
+    "disabled": "Disabled",
+    "rejected": "Rejected",
+}
 #: Tags that the page offers.
 TAGS_SHOWN = 30
 
@@ -206,9 +215,9 @@ def select(
     state: str = "",
     ids: Collection[str] | None = None,
 ) -> Sequence[IndexedJob]:
-    """Return the jobs that match, in order. With `ids` only those.
+    """Return the jobs that match, in order. With `ids`, which other states need, only those.
 
-    Every word of `query` has to occur in the id or the name.
+    Every word of `query` has to occur in the id or the name. No job is in a state that is unknown.
     """
     found: Iterable[IndexedJob] = _search(snapshot, query.casefold().split()[:MOST_WORDS])
     if ids is not None and query:
@@ -223,6 +232,8 @@ def select(
             found = [job for job in found if job.paused is not None]
         case "disabled":
             found = [job for job in found if not job.enabled]
+        case other if other and ids is None:
+            found = ()
     return tuple(found)
 
 

@@ -3,33 +3,26 @@
 With many jobs another process makes them (beside.py), so that Flower answers meanwhile.
 """
 
-import pickle
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from math import inf
 from typing import Any
 
 import structlog
-from redis import Redis
 from redis.exceptions import RedisError
 
-from cron_tasks.health.system import Finding
-from cron_tasks.pages import beside
 from cron_tasks.pages.forecast import Forecast
-from cron_tasks.pages.index import MANY, Snapshot
-from cron_tasks.pages.survey import Audit
-from cron_tasks.settings import Settings
-from cron_tasks.store import keys
+from cron_tasks.pages.index import Snapshot
+from cron_tasks.pages.surveyed import Surveyed
 
 log = structlog.get_logger("cron_tasks.pages")
 
 _FAILURES = (RedisError, OSError, subprocess.SubprocessError)
-#: Seconds after which a process that does not end is killed.
-PATIENCE = 600.0
+#: Makes "audit", "checks" or "forecast". Raises one of _FAILURES.
+Make = Callable[[str], Any]
 #: Least and most seconds between two audits while somebody looks. An audit that took long is made
 #: again only after this many times the seconds that it took.
 AUDIT_SOON, AUDIT_EVERY, AUDIT_REST = 15.0, 300.0, 100
@@ -43,45 +36,11 @@ LOOKED_WITHIN = 120.0
 STALE, REST = 600.0, 10
 
 
-class Maker:
-    """Makes "audit", "checks" or "forecast" for one Redis.
-
-    With few jobs that is done in the thread that asks. With many, another process does it.
-    """
-
-    def __init__(self, redis: Redis, settings: Settings) -> None:
-        self._redis = redis
-        self._settings = settings
-
-    def make(self, what: str) -> Any:
-        """Return what was made. Raises RedisError, OSError or SubprocessError."""
-        if self._redis.hlen(keys.JOBS) <= MANY:
-            return beside.PARTS[what](self._redis, self._settings)
-        command = [sys.executable, "-P", "-m", beside.__name__, what]
-        done = subprocess.run(  # noqa: S603
-            command, capture_output=True, timeout=PATIENCE, check=False
-        )
-        if done.returncode:
-            last_line = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-            raise OSError(f"{what}: {last_line or f'exit code {done.returncode}'}")
-        return pickle.loads(done.stdout)  # noqa: S301  # Our own process wrote it.
-
-
-@dataclass(frozen=True, slots=True)
-class Surveyed:
-    """What is known so far. `checked_at` is when the checks were made (seconds)."""
-
-    audit: Audit | None = None
-    findings: Sequence[Finding] = ()
-    checked_at: float | None = None
-    workers: int | None = None
-
-
 class Survey:
     """Keeps a survey up to date while somebody looks."""
 
-    def __init__(self, maker: Maker) -> None:
-        self._maker = maker
+    def __init__(self, make: Make) -> None:
+        self._make_part = make
         self._lock = threading.Lock()
         self._looked = 0.0
         self._surveyed = Surveyed()
@@ -120,18 +79,18 @@ class Survey:
             self._surveyed = replace(self._surveyed, **make())
 
     def _check(self) -> dict[str, Any]:
-        findings, workers = self._maker.make("checks")
+        findings, workers = self._make_part("checks")
         return {"findings": findings, "workers": workers, "checked_at": time.time()}
 
     def _audit(self) -> dict[str, Any]:
-        return {"audit": self._maker.make("audit")}
+        return {"audit": self._make_part("audit")}
 
 
 class Forecaster:
     """Makes forecasts in the background, when one is asked for and the jobs have changed."""
 
-    def __init__(self, maker: Maker) -> None:
-        self._maker = maker
+    def __init__(self, make: Make) -> None:
+        self._make_part = make
         self._lock = threading.Lock()
         self._forecast: Forecast | None = None
         self._of: object = None
@@ -158,7 +117,7 @@ class Forecaster:
             return
         began = time.monotonic()
         try:
-            self._forecast = self._maker.make("forecast")
+            self._forecast = self._make_part("forecast")
             self._of = snapshot.seen
         except _FAILURES as error:
             log.warning("forecast.failed", error=str(error))

@@ -77,7 +77,8 @@ class Act(Framed):
         )
 
     def _go_back(self, back: str, level: str, text: str) -> None:
-        message = orjson.dumps([level, text[:MESSAGE]])
+        text = text[:1].upper() + text[1:MESSAGE]
+        message = orjson.dumps([level, text])
         path = f"{self.prefix}/"
         self.set_signed_cookie(
             "cron_flash", message, expires_days=None, path=path, httponly=True, samesite="Strict"

@@ -6,7 +6,6 @@ checks of `cron-tasks doctor` that ask the workers or read every job.
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from redis import Redis
@@ -17,6 +16,7 @@ from cron_tasks.audit.job_account import JobAccount
 from cron_tasks.audit.tally import Tally
 from cron_tasks.health.checks import run_check
 from cron_tasks.health.system import Finding, System
+from cron_tasks.pages.surveyed import Audit, Unrun
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
 from cron_tasks.store.paging import pages
@@ -34,28 +34,6 @@ _UNWANTED = {
     ("skipped", "overlap"),
     ("skipped", "discarded"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Unrun:
-    """Ticks of one job that did not run: how many, for which status and reason, and the latest."""
-
-    job_id: str
-    status: str
-    reason: str
-    ticks: int
-    latest: float
-
-
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """An audit from `since` to `until` (seconds), and the ticks that did not run."""
-
-    since: float
-    until: float
-    tally: Tally
-    unrun: Sequence[Unrun]
-    took: float
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ _SIGNS |= {"pending": "…", "retrying": "↻", "warn": "!"}
 number_of = english.number_of
 runtime = format_runtime
 span = format_duration
-minute = wording.describe_minute
+figures = wording.describe_summary
 
 
 def moment(at: float | None, zone: str = "UTC") -> str:

@@ -13,7 +13,8 @@ from cron_tasks.jobs.permissions import NO_PERMISSIONS, Permissions
 from cron_tasks.jobs.queues import QueuesInUse, QueueUse, find_queue_uses
 from cron_tasks.jobs.rejected import Rejected, Unreadable
 from cron_tasks.jobs.routing import routing_options
-from cron_tasks.jobs.validation import row_id, validate_row
+from cron_tasks.jobs.row import row_id
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.schedules import Schedule
 
 #: A list may lack this many known jobs without being taken for a broken one.

@@ -7,7 +7,7 @@ tick as skipped (beat/due.py) and removes the skip.
 
 from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
-from typing import cast
+from typing import Any, cast
 
 from redis import Redis
 
@@ -61,26 +61,15 @@ def add_skip(redis: Redis, job_id: str, tick: float, now: float, report: bool = 
 
     With `report` the job's next tick is reported to the REST service.
     """
-    added = _skip(
-        redis,
-        key=keys.entry_key(job_id),
-        job_id=job_id,
-        run_id=RunId(job_id, tick),
-        fire_time=tick,
-        now=now,
-        report=report,
-    )
-    return bool(added)
+    return bool(_skip(redis, fire_time=tick, **_skip_values(job_id, tick, now, report)))
 
 
 def remove_skip(redis: Redis, job_id: str, tick: float, now: float, report: bool = False) -> bool:
     """Let a skipped tick run after all. Return False if it is not, or not any more, skipped."""
-    removed = _unskip(
-        redis,
-        key=keys.entry_key(job_id),
-        job_id=job_id,
-        run_id=RunId(job_id, tick),
-        now=now,
-        report=report,
-    )
-    return bool(removed)
+    return bool(_unskip(redis, **_skip_values(job_id, tick, now, report)))
+
+
+def _skip_values(job_id: str, tick: float, now: float, report: bool) -> dict[str, Any]:
+    """Return what the scripts of a skip and of its undo have in common."""
+    about = {"key": keys.entry_key(job_id), "job_id": job_id, "run_id": RunId(job_id, tick)}
+    return {**about, "now": now, "report": report}

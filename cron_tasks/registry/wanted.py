@@ -10,7 +10,7 @@ from typing import cast
 
 from redis import Redis
 
-from cron_tasks.jobs.validation import row_id
+from cron_tasks.jobs.row import row_id
 from cron_tasks.registry.fence import Fence
 from cron_tasks.store import keys
 from cron_tasks.store.scripts import Script, script

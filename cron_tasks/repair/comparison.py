@@ -25,6 +25,7 @@ from cron_tasks.ledger.ledger import LEASE, PATIENCE
 from cron_tasks.registry import entries
 from cron_tasks.registry.quarantine import quarantine_entry
 from cron_tasks.registry.registry import Registry
+from cron_tasks.repair.foreign import find_foreign
 from cron_tasks.schedules.catchup import next_fire_time
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
@@ -64,9 +65,11 @@ class Differences:
 
     `unscheduled` jobs have a next tick but are not in the schedule. `unreadable` ones have no entry
     that can be read. `unlisted` entries are not in the index. `untimed` runs are open but have no
-    deadline, so nobody looks after them. `leftovers` belong to runs that have ended.
+    deadline, so nobody looks after them. `leftovers` belong to runs that have ended. `foreign` keys
+    hold what somebody else wrote.
     """
 
+    foreign: int = 0
     unscheduled: int = 0
     unreadable: int = 0
     unlisted: int = 0
@@ -104,6 +107,7 @@ class Comparison:
         self.clock = clock
         self._audited = Registry(redis, settings.audit_days).audited
         self._looks: list[Look] = [
+            self._find_foreign_keys,
             self._find_jobs,
             self._find_entries,
             self._find_ticks,
@@ -159,6 +163,10 @@ class Comparison:
                 pipe.expire(keys.MENDED, 7 * DAY)
                 pipe.execute()
         return found
+
+    def _find_foreign_keys(self, mend: bool) -> Iterator[Differences]:
+        """Find keys that hold what somebody else wrote. This comes first: other looks read them."""
+        yield Differences(foreign=len(find_foreign(self.redis, self.clock(), mend)))
 
     def _find_jobs(self, mend: bool) -> Iterator[Differences]:
         """Find jobs that have no entry, and those that should be in the schedule and are not."""

@@ -10,7 +10,7 @@ import requests
 from cron_tasks.errors import SourceError
 from cron_tasks.http.retry_after import read_retry_after
 from cron_tasks.jobs.rejected import Unreadable
-from cron_tasks.jobs.validation import row_id
+from cron_tasks.jobs.row import row_id
 from cron_tasks.rest.client import REQUEST_ERRORS, strip_credentials
 from cron_tasks.rest.failures import FEED_HINTS, explain_failure, explain_status
 from cron_tasks.rest.links import find_link, proxy_hint, with_parameters

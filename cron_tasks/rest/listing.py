@@ -4,11 +4,8 @@ Every fault of the service ends in one SourceError, whose text a person can act 
 themselves are validated in jobs/.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import timedelta
-from email.utils import parsedate_to_datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from requests import Response
@@ -28,25 +25,13 @@ from cron_tasks.rest.pagination import (
     guess_next,
 )
 from cron_tasks.rest.rows import Document, Malformed
+from cron_tasks.rest.validators import Validators, find_validators
 from cron_tasks.settings import Settings
 
 _SET_PAGINATION = (
     "where is the next page? Set CRON_TASKS_REST_PAGINATION, e.g. page=1&size=100, or `next` of "
     "CRON_TASKS_REST_MAPPING"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Validators:
-    """The names that a service gives to the version of its list (RFC 9110, section 8.8)."""
-
-    etag: str | None = None
-    last_modified: str | None = None
-
-    def as_headers(self) -> dict[str, str]:
-        """Return the headers of a request for the list on condition that it has changed."""
-        named = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
-        return {name: value for name, value in named.items() if value}
 
 
 class Listing:
@@ -110,7 +95,7 @@ class Listing:
         if fault := finds.explain_fault():
             raise self._fetcher.make_error(fault)
         if self._fetcher.page == 1:
-            self.validators = _reliable_validators(self._page.headers)
+            self.validators = find_validators(self._page.headers)
 
     def _find_next(self, page: Page, named: Any) -> tuple[str | None, bool]:
         """Return the reference to the next page, or None, and whether there may be no such page.
@@ -191,17 +176,3 @@ class Source:
             yield Listing(fetcher, self._shape, validators, self._numbering)
         finally:
             fetcher.close()
-
-
-def _reliable_validators(headers: Mapping[str, str]) -> Validators | None:
-    """Return the validators that can be relied on, or None.
-
-    A Last-Modified in the same second as the answer is weak. The list may change again within that
-    second and keep the same Last-Modified (RFC 9110, section 8.8.2.2).
-    """
-    etag, modified = headers.get("ETag", "").strip() or None, None
-    with suppress(KeyError, ValueError, TypeError, OverflowError):
-        stamp = headers["Last-Modified"]
-        age = parsedate_to_datetime(headers["Date"]) - parsedate_to_datetime(stamp)
-        modified = stamp if age >= timedelta(seconds=1) else None
-    return Validators(etag, modified) if etag or modified else None

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cron_tasks.jobs.job import DISPLAYED, LEFT_OUT, MAPPED_TO_NULL
 from cron_tasks.jobs.rejected import Unreadable
+from cron_tasks.jobs.row import DISPLAYED, LEFT_OUT, MAPPED_TO_NULL, SWITCHES
 from cron_tasks.rest.rows import CONTRACT_PLACES, Document, Malformed, refuse_deep
 from cron_tasks.schedules.parse import RULE_FIELDS
 from cron_tasks.settings.expressions import (
@@ -25,7 +25,6 @@ from cron_tasks.text.english import number_of
 
 #: Every job needs one field of each group.
 _NEEDED = (("id",), ("name",), RULE_FIELDS)
-_SWITCHES = ("enabled", "is_active")
 _SETTING = "CRON_TASKS_REST_MAPPING"
 #: The most fields of a row that a message names.
 _NAMED = 12
@@ -97,7 +96,7 @@ class Shape:
             fields = {"id": "id"} | fields
         self._fields = {name: compile_expression(text) for name, text in fields.items()}
         self._compared = {
-            name: list_compared_fields(fields[name]) for name in _SWITCHES if name in fields
+            name: list_compared_fields(fields[name]) for name in SWITCHES if name in fields
         }
         self._moved = {find_plain_key(text) for text in fields.values()}
 

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 from cron_tasks.errors import SourceError
-from cron_tasks.jobs.validation import row_id
+from cron_tasks.jobs.row import row_id
 from cron_tasks.rest.failures import JOB_HINTS
 from cron_tasks.rest.files import path_of
 from cron_tasks.rest.mapping import Shape

@@ -1,6 +1,6 @@
 """How an attempt ends: what the ledger keeps of it, and what the bot sends. Pure."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import Any
@@ -16,6 +16,7 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs.notifications import write_notification
 from cron_tasks.runs.pings import write_pings
 from cron_tasks.runs.reasons import explain_reason
+from cron_tasks.runs.result import Attempt, Result
 from cron_tasks.runs.telling import (
     describe_recipient,
     is_too_old,
@@ -26,41 +27,6 @@ from cron_tasks.runs.telling import (
 from cron_tasks.schedules.catchup import Missed, next_fire_time
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import Settings
-
-#: The most characters of an error that are kept and sent. They are on one line.
-ERROR_SHOWN = 500
-
-
-@dataclass(slots=True)
-class Result:
-    """How an attempt ended: a status, with the error of a failure or the reason of a skip or miss.
-
-    `other` is the run that was in the way. A failure that is not `final` may be retried, at the
-    earliest `retry_after` seconds from now. `duration` is how long the attempt took, in seconds.
-    """
-
-    status: Status
-    reason: str | None = None
-    error: str | None = None
-    output: str | None = None
-    other: str | None = None
-    final: bool = False
-    retry_after: float = 0.0
-    duration: float | None = None
-
-
-@dataclass(slots=True)
-class Attempt:
-    """When an attempt began and ended (seconds since the epoch), and who made it.
-
-    `number` is how many attempts were made, including this one. If a run ends before its next
-    attempt, `number` counts the earlier attempts, and `started_at` is None.
-    """
-
-    number: int
-    started_at: float | None
-    finished_at: float
-    worker: str | None
 
 
 def conclude(

@@ -14,13 +14,12 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Kind, State
 from cron_tasks.ledger.tick import Due
 from cron_tasks.runs.outcomes import (
-    Attempt,
-    Result,
     conclude,
     conclude_without_job,
     count_earlier_attempts,
     give_up_retry,
 )
+from cron_tasks.runs.result import Attempt, Result
 from cron_tasks.schedules.catchup import late_reason
 from cron_tasks.settings import Settings
 from cron_tasks.text.display import printable

@@ -5,7 +5,7 @@ however late that is, and even if the job has been removed by then.
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.policies import Notify
@@ -13,16 +13,14 @@ from cron_tasks.jobs.run import Run
 from cron_tasks.ledger.records import SUPPRESSED, Message, OpenRun
 from cron_tasks.runs.notifications import write_notification
 from cron_tasks.runs.reasons import explain_reason
+from cron_tasks.runs.result import Result
 from cron_tasks.settings import Settings
-
-if TYPE_CHECKING:
-    from cron_tasks.runs.outcomes import Result
 
 _EVENTS = {"ok": "success", "failed": "failure"}
 
 
 def write_retry_messages(
-    run: Run, tick: OpenRun, result: "Result", now: float, settings: Settings
+    run: Run, tick: OpenRun, result: Result, now: float, settings: Settings
 ) -> tuple[Message, ...]:
     """Write the notifications of an attempt that failed and will be retried."""
     if "retry" not in run.job.notify.on or is_too_old(run.job, run.scheduled_for, now):
@@ -39,13 +37,8 @@ def describe_recipient(job: Job, settings: Settings) -> dict[str, Any]:
     }
 
 
-def lacks_recipient(job: Job, settings: Settings) -> bool:
-    """Return whether the notifications of a job reach nobody, because they name no chat."""
-    return job.chat_id is None and settings.chat_id is None and bool(job.notify.on)
-
-
 def write_end_messages(
-    run: Run, tick: OpenRun, result: "Result", now: float, settings: Settings
+    run: Run, tick: OpenRun, result: Result, now: float, settings: Settings
 ) -> tuple[tuple[Message, ...], str]:
     """Write the notifications of the end of a run. Return also why they were suppressed, or ""."""
     promised = tick.trace != "" and tick.announced is not None
@@ -60,7 +53,7 @@ def write_end_messages(
 
 
 def write_messages_without_job(
-    tick: OpenRun, result: "Result", attempts: int, now: float, settings: Settings
+    tick: OpenRun, result: Result, attempts: int, now: float, settings: Settings
 ) -> tuple[Message, ...]:
     """Write the notifications of the end of a run whose job was removed or cannot be read."""
     to = tick.announced
@@ -87,7 +80,7 @@ def _write_messages(
     run: Run,
     tick: OpenRun,
     event: str,
-    result: "Result",
+    result: Result,
     now: float,
     settings: Settings,
     promised: bool,
@@ -106,7 +99,7 @@ def _write_messages(
         )
 
 
-def _error_text(event: str, result: "Result", attempts: int, tick: OpenRun) -> str:
+def _error_text(event: str, result: Result, attempts: int, tick: OpenRun) -> str:
     if event == "failure":
         return result.error or result.status
     about = f" ({result.other})" if result.other else ""

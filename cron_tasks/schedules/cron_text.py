@@ -5,10 +5,11 @@ Quartz writes in another way, and has a sentence for each thing that cronsim rej
 """
 
 import re
+from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-from cronsim import CronSimError
+from cronsim import CronSim, CronSimError
 from cronsim.cronsim import SYMBOLIC_DAYS, SYMBOLIC_MONTHS, Field
 
 from cron_tasks.schedules.cron_foreign import explain_amazon, suggest_syntax
@@ -89,12 +90,12 @@ def normalize_expression(expression: str, stored: bool) -> str:
             hint = _suggest_nickname(nickname)
             raise Fault(f"unknown nickname {short_repr(' '.join(parts))}{hint}")
         return _NICKNAMES[nickname]
-    if amazon := explain_amazon(expression):
+    if amazon := explain_amazon(expression, _is_valid):
         raise Fault(amazon)
     if len(parts) not in (5, 6):
         count = number_of(len(parts), "field")
         expected = f"expected 5 ({_FIELDS}) or 6 (second first)"
-        raise Fault(f"has {count}; {expected}{suggest_syntax(expression)}")
+        raise Fault(f"has {count}; {expected}{suggest_syntax(expression, _is_valid)}")
     if stored:
         return " ".join(parts).upper()
     fields = list(enumerate(" ".join(parts).upper().split(), 6 - len(parts)))
@@ -104,8 +105,17 @@ def normalize_expression(expression: str, stored: bool) -> str:
         terms += [(at, text) for at, text in fields if text == "?" and at not in _DAY_FIELDS]
         faults = (_find_odd(*each) or _find_fault(*each) for each in sorted(terms))
         *others, last = filter(None, faults)
-        raise Fault(*others, last + suggest_syntax(expression))
+        raise Fault(*others, last + suggest_syntax(expression, _is_valid))
     return " ".join(filter(None, normalized))
+
+
+def _is_valid(expression: str) -> bool:
+    """Return whether an expression of five or six fields can be suggested: it fires, too."""
+    try:
+        next(CronSim(normalize_expression(expression, stored=False), datetime(2000, 1, 1)))
+    except (Fault, CronSimError, StopIteration):
+        return False
+    return True
 
 
 @lru_cache(maxsize=4096)
@@ -116,7 +126,8 @@ def _normalize_field(at: int, text: str) -> str | None:
     terms = text.split(",")
     if any(_find_odd(at, term) for term in terms):
         return None
-    return ",".join(map(_end_on_saturday, terms)) if _GRAMMAR[at].name == "weekday" else text
+    terms = [_end_single_range(at, term) for term in terms]
+    return ",".join(map(_end_on_saturday, terms) if _GRAMMAR[at].name == "weekday" else terms)
 
 
 def _suggest_nickname(nickname: str) -> str:
@@ -135,8 +146,19 @@ def _find_odd(at: int, term: str) -> str | None:
     if ".." in term:
         instead = short_repr(term.replace("..", "-"))
         return f"{_GRAMMAR[at].name} {short_repr(term)}: a range has '-'; write {instead}"
+    if re.match("LW?/", term):
+        return f"{_GRAMMAR[at].name} {short_repr(term)}: a step follows *, a number or a range"
     step = _STEP.fullmatch(term)
     return _find_large_step(at, term, step) if step else None
+
+
+def _end_single_range(at: int, term: str) -> str:
+    """Return `5` for `5-5/1`, which cronsim would continue to the end of the field."""
+    step = _STEP.fullmatch(term)
+    if not step or not step[3]:
+        return term
+    first, last = (_parse_number(_GRAMMAR[at], step[group]) for group in (2, 3))
+    return step[2] if first == last else term
 
 
 def _find_large_step(at: int, term: str, step: re.Match[str]) -> str | None:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_settings import BaseSettings, NoDecode
 
 from cron_tasks.settings.declaring import seconds, setting
-from cron_tasks.text.urls import split_url
+from cron_tasks.text.urls import check_web_url, split_url
 
 #: Parts of a URL that have at least so many characters are taken for tokens.
 _TOKEN = 12
@@ -38,12 +38,7 @@ def _read_digest(value: Any) -> Any:
 
 
 def _check_heartbeat_url(url: SecretStr) -> SecretStr:
-    text = url.get_secret_value()
-    parts = split_url(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        raise ValueError("it has to start with http:// or https:// and a host, without a user")
-    if not all("!" <= char <= "~" for char in text):
-        raise ValueError("it contains a space, a line break or a character beyond ASCII")
+    check_web_url(url.get_secret_value())
     return url
 
 

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings
 
 from cron_tasks.settings.declaring import setting
 from cron_tasks.text.display import short_repr
-from cron_tasks.text.urls import split_url
+from cron_tasks.text.urls import check_web_url
 
 #: The samplers of OpenTelemetry that decide by the trace id alone. We begin each trace, so the
 #: parent-based ones decide as those that they are based on.
@@ -81,11 +81,7 @@ def _check_trace_url(url: str) -> str:
     marked = url.count("{")
     if f"{{{_HELD}}}" not in url or marked != url.count(f"{{{_HELD}}}") or marked != url.count("}"):
         raise ValueError("{trace_id} has to mark the place of the trace id, and no other braces")
-    parts = split_url(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        raise ValueError("it has to start with http:// or https:// and a host, without a user")
-    if not all("!" <= char <= "~" for char in url):
-        raise ValueError("it contains a space, a line break or a character beyond ASCII")
+    check_web_url(url)
     return url
 
 

@@ -59,8 +59,8 @@ def is_wrong_type(error: BaseException) -> bool:
 def _connect_sentinel(url: str, options: dict[str, Any]) -> Redis:
     parts = parse_redis_url(url)
     timeouts = {key: value for key, value in options.items() if key.startswith("socket_")}
-    sentinel = Sentinel(parts.nodes, sentinel_kwargs=timeouts)  # type: ignore[no-untyped-call]
-    master: Redis = sentinel.master_for(  # type: ignore[no-untyped-call]
+    sentinel = Sentinel(parts.nodes, sentinel_kwargs=timeouts)
+    master: Redis = sentinel.master_for(
         parts.options["master_name"],
         db=parts.database,
         username=parts.username,

@@ -32,8 +32,8 @@ from cron_tasks.sync.feed_state import (
     load_status,
     store_status,
 )
+from cron_tasks.sync.owner import service_of
 from cron_tasks.sync.reconciler import Reconciler
-from cron_tasks.sync.state import service_of
 
 log = structlog.get_logger("cron_tasks.sync")
 

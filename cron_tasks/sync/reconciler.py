@@ -13,7 +13,7 @@ from cron_tasks.jobs.rejected import Rejected
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Overtaken
 from cron_tasks.registry.fence import Fence, sync_lock
-from cron_tasks.registry.plan import Changes, plan_changes
+from cron_tasks.registry.plan import Changes
 from cron_tasks.registry.registry import Registry
 from cron_tasks.registry.rejections import (
     read_rejected_rows,
@@ -32,29 +32,28 @@ from cron_tasks.registry.wanted import (
 )
 from cron_tasks.registry.writer import Writer
 from cron_tasks.repair.comparison import Comparison, Differences
-from cron_tasks.rest.listing import Source, Validators
-from cron_tasks.rest.pagination import FeedLink
 from cron_tasks.rest.single import read_jobs
+from cron_tasks.rest.validators import Validators
 from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.settings import Settings
-from cron_tasks.store import keys
 from cron_tasks.sync.garbage import pause_garbage_collection
 from cron_tasks.sync.load import warn_of_planned, warn_of_registered
 from cron_tasks.sync.meanwhile import note_written, read_list_beside_rows
 from cron_tasks.sync.outcome import Report, log_changes, log_report
-from cron_tasks.sync.policy import make_policy
+from cron_tasks.sync.owner import explain_refusal, note_rival, service_of
+from cron_tasks.sync.policy import describe_judging, make_policy
 from cron_tasks.sync.refused_plan import dump_plan
 from cron_tasks.sync.rows import count_scheduled, plan_rows
 from cron_tasks.sync.state import (
+    Ending,
     SourceStatus,
     adjust_counts,
     find_drift,
     load_status,
     load_validators,
-    note_rival,
-    service_of,
     store_outcome,
 )
+from cron_tasks.sync.whole_list import ListRead, read_list
 
 log = structlog.get_logger("cron_tasks.sync")
 
@@ -70,12 +69,13 @@ class Reconciler:
         self.registry = Registry(redis, settings.audit_days)
         self.ledger = Ledger(redis, settings)
         self.settings = settings
+        self.service = service_of(settings)
 
     def preview(self, force: bool = False) -> Report:
         """Return what `sync` would do now. Changes nothing."""
         if refusal := self._refusal_of_another(self.status(), force):
             return Report("refused", Changes(unchanged=self.registry.count()), refusal)
-        report = self._read_list(force, None)[0]
+        report = read_list(self.registry, self.settings, force, None).report
         zone = self.settings.timezone
         warnings = warn_of_planned(self.redis, report.changes, zone, time.time())
         return replace(report, warnings=warnings.sentences)
@@ -174,23 +174,16 @@ class Reconciler:
         """Read the list, plan the changes, and write them while this process holds the lock."""
         before, begun = self.status(), clock()
         if refusal := self._refusal_of_another(before, force):
-            note_rival(self.redis, self.settings, begun)
-            if before.rival != service_of(self.settings):
+            note_rival(self.redis, self.service, begun)
+            if before.rival != self.service:
                 log.error("sync.refused", detail=refusal, changed="nothing")
             return Report("refused", Changes(unchanged=self.registry.count()), refusal)
         repaired = self._repair_registry(clock).counts
-        validators, doubts = load_validators(self.redis, self.settings)
+        judging = describe_judging(self.settings)
+        validators, doubts = load_validators(self.redis, judging)
         known = None if repaired or force else validators
-        with read_list_beside_rows(
-            self.redis, fence, lambda ids: self.sync_rows(ids, clock, fence)
-        ) as reading:
-            report, validators, feed = self._read_list(force, known)
-        if reading.written:
-            # The rows of the list may be older. The registry is not the list that these name.
-            report.changes.leave_out(reading.written)
-            validators = None
-        if reading.is_feed_ahead:
-            feed = None
+        read = self._read_list(force, known, clock, fence)
+        report = read.report
         if report.state == "ok" and not report.not_modified:
             # A registry that is built for the first time, or again, runs no one-offs late.
             last_read = before.last_read if fence.generation else None
@@ -198,26 +191,45 @@ class Reconciler:
             if report.changes:
                 warnings = warn_of_registered(self.redis, self.settings.timezone, clock())
                 report = replace(report, warnings=warnings.sentences)
-        result = report.state, report.detail
-        times = clock(), begun
-        plan = dump_plan(report.changes) if report.state == "refused" else ""
-        store_outcome(
-            self.redis, self.settings, fence, *times, result, validators, doubts, before, feed, plan
+        ending = Ending(
+            begun=begun,
+            at=clock(),
+            state=report.state,
+            detail=report.detail,
+            service=self.service,
+            judging=judging,
+            doubts=doubts,
+            validators=read.validators,
+            feed=read.feed,
+            refused_plan=dump_plan(report.changes) if report.state == "refused" else "",
         )
-        if feed and feed.fault not in ("", before.feed_fault):
-            log.warning("feed.refused", detail=feed.fault)
+        store_outcome(self.redis, fence, ending, before)
+        if read.feed and read.feed.fault not in ("", before.feed_fault):
+            log.warning("feed.refused", detail=read.feed.fault)
         log_report(report, before)
         return report
 
+    def _read_list(
+        self,
+        force: bool,
+        known: Validators | None,
+        clock: Callable[[], float],
+        fence: Fence,
+    ) -> ListRead:
+        """Read the list, and meanwhile sync the rows that are poked."""
+        with read_list_beside_rows(
+            self.redis, fence, lambda ids: self.sync_rows(ids, clock, fence)
+        ) as reading:
+            read = read_list(self.registry, self.settings, force, known)
+        if reading.written:
+            # The rows of the list may be older. The registry is not the list that these name.
+            read.report.changes.leave_out(reading.written)
+            read = replace(read, validators=None)
+        return replace(read, feed=None) if reading.is_feed_ahead else read
+
     def _refusal_of_another(self, before: SourceStatus, force: bool) -> str | None:
         """Return why this installation must not sync: the registry belongs to another service."""
-        ours = service_of(self.settings)
-        if force or before.owner in (None, ours) or not self.redis.exists(keys.GENERATION):
-            return None
-        return (
-            f"this Redis holds the jobs of {before.owner}, but this installation reads {ours}: "
-            "give each its own database in CRON_TASKS_REDIS_URL"
-        )
+        return None if force else explain_refusal(self.redis, before.owner, self.service)
 
     def _repair_registry(self, clock: Callable[[], float]) -> Differences:
         """Repair the registry if it is not as the last sync left it. Return what differed."""
@@ -264,35 +276,3 @@ class Reconciler:
             # The service learns when a new job first runs.
             request_reports(self.redis, added, clock())
             store_errors_to_report(self.redis, rejected, clock(), fence)
-
-    def _read_list(
-        self, force: bool, validators: Validators | None
-    ) -> tuple[Report, Validators | None, FeedLink | None]:
-        """Read the list and plan the changes. Return the plan, and the version of the list.
-
-        The last result is what the list says about a feed, None if it says nothing about it.
-
-        `validators` are those of the list that the registry holds. If the list is still the same,
-        there is nothing to change.
-        """
-        try:
-            with Source(self.settings).open_list(validators) as listing:
-                feed: FeedLink | None = listing.feed
-                if listing.not_modified:
-                    changes = Changes(unchanged=self.registry.count())
-                    # A 304 may leave out the header Link (RFC 9110, section 15.4.5).
-                    said = feed if feed != FeedLink() else None
-                    return Report("ok", changes, not_modified=True), validators, said
-                policy = make_policy(self.settings, force)
-                # No name for the fingerprints: a plan drops them one by one.
-                changes = plan_changes(self.registry.read_fingerprints(), listing, policy)
-                validators = listing.validators
-        except SourceError as error:
-            return (
-                Report("failing", Changes(unchanged=self.registry.count()), str(error)),
-                None,
-                None,
-            )
-        if changes.refusal:
-            return Report("refused", changes, changes.refusal), None, None
-        return Report("ok", changes), validators, feed

@@ -6,7 +6,7 @@ from typing import Any, cast
 from redis import Redis
 
 from cron_tasks.jobs.queues import find_queue_uses
-from cron_tasks.jobs.validation import row_id
+from cron_tasks.jobs.row import row_id
 from cron_tasks.registry.plan import Changes, Policy, plan_changes
 from cron_tasks.registry.registry import Registry
 from cron_tasks.store import keys

@@ -77,6 +77,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "to": ("keyword", "the new id of the chat"),
     "type": ("keyword", "type of an action"),
     "unchanged": ("long", "jobs that stayed as they were"),
+    "waiting": ("long", "messages that a worker has taken, and no process has begun"),
     "warning": ("text", "a sentence that says what to look at"),
     "was": ("keyword", "the state before"),
     "who": ("keyword", "the name of a person"),
@@ -155,6 +156,12 @@ EVENTS = (
     _event("queue.full", "error", "A queue gets no more messages", "queue why hint"),
     _event("redis.away", "warning", "Redis does not answer the bot", "error"),
     _event(
+        "registry.foreign_keys",
+        "warning",
+        "Keys of another type, or locks without an end, were deleted",
+        "keys hint",
+    ),
+    _event(
         "registry.mended",
         "warning",
         "Keys differed from one another and were mended. There is a number for each kind",
@@ -210,6 +217,7 @@ EVENTS = (
     _event("traces.sent", "info", "Spans are sent again. So many were lost", "spans"),
     _event("watchdog.failed", "error", "The watchdog failed unexpectedly. It goes on"),
     _event("worker.leaves", "error", "A process takes no more runs and ends", "reason pid"),
+    _event("worker.stuck", "error", "The pool takes no messages", "waiting hint"),
 )
 
 

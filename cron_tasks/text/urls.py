@@ -1,4 +1,4 @@
-"""Split and mask URLs that may contain a password. Pure."""
+"""Split, check and mask URLs that may contain a password. Pure."""
 
 import re
 from urllib.parse import SplitResult, urlsplit
@@ -20,6 +20,15 @@ def split_url(url: str) -> SplitResult:
             "in a password, write / as %2F, @ as %40, # as %23, ; as %3B"
         )
     return parts
+
+
+def check_web_url(url: str) -> None:
+    """Raise ValueError, whose text has nothing of `url`, unless it names a server and no user."""
+    parts = split_url(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise ValueError("it has to start with http:// or https:// and a host, without a user")
+    if not all("!" <= char <= "~" for char in url):
+        raise ValueError("it contains a space, a line break or a character beyond ASCII")
 
 
 def mask_passwords(url: str) -> str:

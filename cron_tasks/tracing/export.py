@@ -108,7 +108,7 @@ class Pipeline:
 
     def _wait_for_end(self) -> None:
         self._is_ending.wait()
-        self._processor.shutdown()  # type: ignore[no-untyped-call]
+        self._processor.shutdown()
         self._has_ended.set()
 
 
@@ -163,7 +163,7 @@ class WatchedExporter(SpanExporter):
         return result
 
     def shutdown(self) -> None:
-        self._exporter.shutdown()  # type: ignore[no-untyped-call]
+        self._exporter.shutdown()
 
 
 def _context(own: Parent) -> SpanContext:

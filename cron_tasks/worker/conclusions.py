@@ -16,7 +16,8 @@ from cron_tasks.ledger.ledger import LEASE, Ledger
 from cron_tasks.ledger.open_runs import read_open_run
 from cron_tasks.ledger.records import OpenRun, Outcome
 from cron_tasks.ledger.run_id import RunId
-from cron_tasks.runs.outcomes import Attempt, Result, conclude, conclude_without_job
+from cron_tasks.runs.outcomes import conclude, conclude_without_job
+from cron_tasks.runs.result import Attempt, Result
 from cron_tasks.settings import Settings
 from cron_tasks.worker.delegation import Handed
 from cron_tasks.worker.inflight import Posted

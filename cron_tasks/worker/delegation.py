@@ -19,7 +19,7 @@ from cron_tasks.errors import ActionFailed, describe_error
 from cron_tasks.jobs.actions import TaskAction
 from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.spans import attempt_of
-from cron_tasks.runs.outcomes import ERROR_SHOWN
+from cron_tasks.runs.result import ERROR_SHOWN
 from cron_tasks.store import keys
 from cron_tasks.text.display import printable
 from cron_tasks.text.trace_ids import format_traceparent
@@ -49,7 +49,6 @@ def send_task(
 
     With a `tracer`, the headers of the message have the `traceparent` of the attempt, which other
     apps with OpenTelemetry continue.
-
     Raises ActionFailed if the queue is full because no worker empties it, kombu's OperationalError
     if the broker refuses the message, and the errors of the broker's client.
     """

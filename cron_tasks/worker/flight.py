@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from cron_tasks.jobs.run import Run
 from cron_tasks.ledger.records import Claim
-from cron_tasks.runs.outcomes import Result
-from cron_tasks.worker.performing import HARD
+from cron_tasks.runs.result import Result
+from cron_tasks.worker.interrupts import HARD
 
 
 @dataclass(slots=True, eq=False)

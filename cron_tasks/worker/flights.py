@@ -17,7 +17,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from cron_tasks.ledger.ledger import LEASE, Ledger
-from cron_tasks.runs.outcomes import Result
+from cron_tasks.runs.result import Result
 from cron_tasks.settings import Settings
 from cron_tasks.store.leases import LOOK_EVERY
 from cron_tasks.store.paging import pages
@@ -26,9 +26,8 @@ from cron_tasks.worker.conclusions import RETRY_EVERY
 from cron_tasks.worker.event_loop import EventLoop
 from cron_tasks.worker.flight import Flight
 from cron_tasks.worker.inflight import Posted, Slot
-from cron_tasks.worker.interrupts import GRACE
+from cron_tasks.worker.interrupts import GRACE, HARD
 from cron_tasks.worker.performing import (
-    HARD,
     await_action,
     end_of_error,
     end_of_stop,

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from billiard import current_process
 
-from cron_tasks.runs.outcomes import Result
+from cron_tasks.runs.result import Result
 
 #: How many processes of a pool are watched at most.
 PROCESSES = 1024

@@ -13,6 +13,8 @@ from cron_tasks.store.leases import LOOK_EVERY, keep_calling
 
 #: Seconds that an action has to end after it was asked to.
 GRACE = 10.0
+#: Seconds from asking an action to end until its process is killed: its grace and two looks.
+HARD = GRACE + 2 * LOOK_EVERY
 
 
 class Interruptible:

@@ -12,17 +12,13 @@ from cron_tasks.actions import find_performer
 from cron_tasks.errors import ActionFailed, CronTasksError, Stopped, describe_error
 from cron_tasks.jobs.run import Run
 from cron_tasks.ledger.records import split_reason
-from cron_tasks.runs.outcomes import ERROR_SHOWN, Result
+from cron_tasks.runs.result import ERROR_SHOWN, Result
 from cron_tasks.settings import Settings
-from cron_tasks.store.leases import LOOK_EVERY
 from cron_tasks.text.output import render_output
 from cron_tasks.worker.inflight import Posted, Slot
-from cron_tasks.worker.interrupts import GRACE, interruptible
+from cron_tasks.worker.interrupts import HARD, interruptible
 
 log = structlog.get_logger("cron_tasks.runs")
-
-#: Seconds from asking an action to end until its process is killed: its grace and two looks.
-HARD = GRACE + 2 * LOOK_EVERY
 
 
 @dataclass(frozen=True, slots=True)

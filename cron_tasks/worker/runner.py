@@ -9,9 +9,9 @@ from itertools import count
 import structlog
 from redis.exceptions import RedisError
 
-from cron_tasks.actions import find_place, is_coroutine
+from cron_tasks.actions import find_place
 from cron_tasks.errors import describe_error
-from cron_tasks.jobs.actions import TaskAction
+from cron_tasks.jobs.actions import TaskAction, waits_on_loop
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.jobs.run import Run
@@ -23,15 +23,13 @@ from cron_tasks.ledger.spans import attempt_of
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs.commands import open_by_hand
 from cron_tasks.runs.outcomes import (
-    ERROR_SHOWN,
-    Attempt,
-    Result,
     conclude,
     conclude_without_job,
     count_earlier_attempts,
     give_up_retry,
 )
 from cron_tasks.runs.pings import write_pings
+from cron_tasks.runs.result import ERROR_SHOWN, Attempt, Result
 from cron_tasks.schedules.catchup import late_reason
 from cron_tasks.settings import Settings
 from cron_tasks.store.leases import keep_calling
@@ -184,7 +182,7 @@ class Runner(Concluder):
             return None
         if refused is None and not quick:
             self._ping_start(run, started)
-        if refused is None and is_coroutine(job):
+        if refused is None and waits_on_loop(job.action.type):
             return Flight(run, claim, holder, find_place(job))
         if refused is None and isinstance(job.action, TaskAction):
             refused, claim = self._hand_over(run, claim, job.action, started)

@@ -22,7 +22,8 @@ from cron_tasks.ledger.ledger import LEASE
 from cron_tasks.store.leases import LOOK_EVERY
 from cron_tasks.worker.conclusions import Concluder
 from cron_tasks.worker.inflight import Board, Posted, is_alive, share_board
-from cron_tasks.worker.performing import HARD, end_of_stop
+from cron_tasks.worker.interrupts import HARD
+from cron_tasks.worker.performing import end_of_stop
 
 log = structlog.get_logger("cron_tasks.runs")
 

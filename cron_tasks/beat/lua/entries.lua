@@ -1,6 +1,6 @@
 -- Read the entries of jobs that are due.
 -- `edit` is the number of the last edit that beat knows of an entry, '' for none. Returns for each
--- entry 0 where it has that number, else its definition, meta, job and edit.
+-- entry 0 where it has that number, else its definition, meta, job, edit and fired.
 --! prefixes job_entry
 --! rows entries(entry edit)
 --! uses ledger/settle_fired
@@ -13,7 +13,7 @@ for n, entry, edit in entries() do
         if string.sub(entry, 1, #job_entry_prefix) == job_entry_prefix then
             settle_fired(string.sub(entry, #job_entry_prefix + 1), entry)
         end
-        local fields = redis.pcall('HMGET', entry, 'definition', 'meta', 'job', 'edit')
+        local fields = redis.pcall('HMGET', entry, 'definition', 'meta', 'job', 'edit', 'fired')
         -- A key that is not a hash is judged like an empty entry: it is broken.
         found[n] = fields.err and {} or fields
     end

@@ -7,6 +7,7 @@
 --
 -- `score` is the fire time as all entries have it, and `moment` the same as run ids spell it. Of the
 -- entries of a row, `upcoming` is the next fire time, '' for none. `queue` is that of the message.
+-- `are_new` is '' unless beat read all entries after its last tick, and none had fired.
 -- `notifications` were prepared for the worker of the batch, '' for none (runs/prepared.py). Later than
 -- in a minute nobody needs them: a batch that old is taken apart.
 --
@@ -15,7 +16,7 @@
 -- command for all of them takes a fraction of the time of one for each entry.
 --! keys leader_lock schedule open batches deadlines edits fired
 --! prefixes job_entry
---! args token pending_until read_edit batch score moment queue notifications
+--! args token pending_until read_edit batch score moment queue are_new notifications
 --! rows moves(upcoming members(job_id))
 --! uses ledger/older ledger/batch
 if redis.call('GET', leader_lock) ~= token then
@@ -54,10 +55,15 @@ local function is_current(n)
     return type(edit) ~= 'table' and tonumber(edit or 0) <= read
 end
 
+-- Most jobs fired together the last time too, so an answer serves many of them.
+local answers = {}
+
 -- Return what `fired` has of a job. Before the first batch since its entry was written, the entry has
 -- its last run.
 local function read_last(n)
-    if last_fired[n] then return last_fired[n] end
+    local known = last_fired[n]
+    if known and (answers[known] ~= nil or string.match(known, '^%d%S*Z %d+$')) then return known end
+    if are_new ~= '' then return ' 0' end
     local run_id = redis.pcall('HGET', keys[n], 'fired')
     return (type(run_id) == 'string' and string.match(run_id, '@([^@]*)$') or '') .. ' 0'
 end
@@ -68,9 +74,6 @@ local function fire(last)
     if last_moment ~= '' and not older(last_moment, moment) then return false end
     return moment .. ' ' .. runs + 1
 end
-
--- Most jobs fired together the last time too, so an answer serves many of them.
-local answers = {}
 
 local moved, finished, fires, opened, refused = {}, {}, {}, {}, {}
 local n = 0

@@ -73,9 +73,8 @@ for n, job_id, fingerprint, definition, document, upcoming, nominal, after in li
         local is_quarantined = any_quarantined and redis.call('HEXISTS', set_aside, key) == 1
         local since, meta = entry.since or from, entry.meta
         if not is_scheduled and (entry.definition or any_removed) then adopt_skips(job_id, key) end
-        if is_quarantined then
-            forget_quarantine(job_id, from)
-        elseif index[n] and not entry.definition then
+        if is_quarantined then forget_quarantine(job_id, from) end
+        if index[n] and not entry.definition then
             note_forgotten(versions_prefix .. job_id, from)
             redis.call('EXPIRE', versions_prefix .. job_id, audit_ttl)
         end
