@@ -194,9 +194,7 @@ def test_a_page_that_is_not_up_to_date_says_so(
     frozen = time.time()
     world.valkey.freeze()
     try:
-        expect(tab.locator("#stale")).to_contain_text(
-            "Not up to date: Redis at", timeout=PATIENCE
-        )
+        expect(tab.locator("#stale")).to_contain_text("Not up to date: Redis at", timeout=PATIENCE)
         shown = tab.locator("#as-of time").get_attribute("datetime")
         tab.goto(world.flower.url("/jobs"), wait_until="load")
         expect(tab.get_by_role("heading", level=1)).to_contain_text("Redis at")
