@@ -30,7 +30,7 @@ class UnknownJob(CronTasksError):
 
 
 class RunUnfit(CronTasksError):
-    """A run is unknown, or its state does not allow what was asked."""
+    """A run is unknown, or its state does not allow the command."""
 
 
 class ActionFailed(CronTasksError):
@@ -70,7 +70,7 @@ def describe_error(error: BaseException, limit: int = 500) -> str:
 
 
 class WriteRefused(Exception):
-    """A script changed nothing, because its caller no longer holds what its write needs."""
+    """A script changed nothing, because its caller no longer holds the lock for writing."""
 
 
 class Stopped(BaseException):

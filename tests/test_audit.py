@@ -52,6 +52,14 @@ def test_a_tick_that_ran_twice_is_named(story: Story) -> None:
     assert story.audit(hours(5), hours(20.5)).doubled == []
 
 
+@pytest.mark.parametrize("before", [0.0009, 0.0001, 0.000002])
+def test_a_tick_just_after_an_edit_was_asked_for(story: Story, before: float) -> None:
+    story.run(4)
+    story.sync(hours(5) - before, {"id": 7, "name": "Tick", "cron_expression": "0 * * * *"})
+    story.run(4)
+    assert story.audit(START, hours(8.5)) == Tally(expected=8, ok=8)
+
+
 @pytest.mark.parametrize(
     ("lost", "doubled"),
     [((3,), (7,)), ((1, 4), (2, 3)), ((1, 6), (2, 5)), (range(1, 10), range(10, 19))],

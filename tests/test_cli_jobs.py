@@ -261,7 +261,7 @@ def test_jobs_show_lists_open_runs_and_obstacles(
     text = quick.run("jobs", "show", "7").stdout
     for expected in (
         r"^paused +since 20[\d:T-]+\+00:00: moving the database$",
-        r"^rejected +the current row, so the last good version is in force: `cron_expression`: min",
+        r"^rejected +the current row. The last good version stays in force: `cron_expression`: min",
         r"^skips +\[\"20..-..-..T09:00:00\+00:00\"\]$",
         r"^7@2026-11-23T09:00:00Z +running +1 +- +- +w2 +-$",
         r"HTTP 500 \(next attempt at 20[\d:T-]+\+00:00\)$",

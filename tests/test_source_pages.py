@@ -107,7 +107,16 @@ def plain(handler: Handler) -> bool:
     return send(handler, ROWS[first : first + (size or limit)])
 
 
-@pytest.mark.parametrize("setting", ["page=1&size=3", "offset=0&limit=3", "page=1&size=7"])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "page=1&size=3",
+        "offset=0&limit=3",
+        "page=1&size=7",
+        "limit=3&offset=0",
+        "o=id&size=3&page=1",
+    ],
+)
 def test_pages_are_numbered_by_the_setting(rest: RestServer, setting: str) -> None:
     rest.answer = plain
     assert [row for _, row in read(rest, rest_pagination=setting)] == ROWS

@@ -16,7 +16,7 @@ from cron_tasks.text.output import render_output
 
 
 class Performer(Protocol):
-    """Does the work of a run, and returns the output to keep: printable, at most 4 kB.
+    """Performs the work of a run, and returns the output to keep: printable, at most 4 kB.
 
     It may be a coroutine function. Raises ActionFailed, or anything else, if the work could not be
     done.
@@ -27,8 +27,8 @@ class Performer(Protocol):
     ) -> str | Coroutine[Any, Any, str | None] | None: ...
 
 
-#: `notify` has no work to do. The ledger sends a notification in the same step in which it finishes
-#: the run, so that no notification is sent twice or without the outcome of its run.
+#: `notify` has no work to do. The ledger sends the notification in the step that finishes the run,
+#: so that no notification is sent twice or without the outcome of its run.
 BUILT_IN_PERFORMERS: Mapping[str, Performer] = {
     "notify": lambda *_: None,
     "http": http.perform_request,
@@ -36,7 +36,7 @@ BUILT_IN_PERFORMERS: Mapping[str, Performer] = {
 
 
 def find_performer(job: Job) -> Performer:
-    """Return what performs the action of a job.
+    """Return the function that performs the action of a job.
 
     Raises ActionFailed for a type that this version does not have.
     """
@@ -50,7 +50,8 @@ def find_performer(job: Job) -> Performer:
 
 
 def find_place(job: Job) -> str:
-    """Return what an action waits for, such as a host. Each place has room for so many runs."""
+    """Return the place that an action waits for, such as a host. Each place has a limited number of
+    runs."""
     if isinstance(job.action, HttpAction):
         return urlsplit(job.action.url).netloc.rpartition("@")[2]
     return job.action.type

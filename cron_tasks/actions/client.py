@@ -1,9 +1,8 @@
 """An HTTP/1.1 client on an event loop, which keeps connections for the next request.
 
-No client library keeps all that jobs need (docs/performance.md compares them): an address is
-checked where it is connected to, an answer never reaches another request, and thousands of
-requests a second cost little. httptools parses answers. The environment has no influence: no proxy,
-no .netrc.
+No client library meets all requirements of jobs (docs/performance.md compares them): the connected
+address is the checked one, an answer never reaches another request, and thousands of requests a
+second cost little. httptools parses answers. The environment has no influence: no proxy, no .netrc.
 """
 
 import asyncio
@@ -22,7 +21,7 @@ from cron_tasks.http.deadline import seconds_left
 
 #: Methods that may be sent again when a kept connection turns out closed (RFC 9110, 9.2.2).
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
-#: Methods whose requests say that they have no body (RFC 9110, section 8.6).
+#: Methods whose requests state that they have no body (RFC 9110, section 8.6).
 _WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
 #: The errors of a request on a connection that the server has closed.
 _CONNECTION_CLOSED = (

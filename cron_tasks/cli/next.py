@@ -34,10 +34,10 @@ def _check_zone(_: click.Context, __: click.Parameter, name: str | None) -> str 
     "--timezone",
     metavar="ZONE",
     callback=_check_zone,
-    help="IANA time zone: of an expression that names none (default: CRON_TASKS_TIMEZONE), "
-    "or to show the ticks of a job in (default: its own).",
+    help="IANA time zone. For an expression without a zone (default: CRON_TASKS_TIMEZONE), "
+    "or for showing the ticks of a job (default: the zone of the job).",
 )
-@options.time_option("--from", "start", text="From when on; default now.")
+@options.time_option("--from", "start", text="Start of the period; default now.")
 @console.json_option
 def next_ticks(what: str, count: int, timezone: str | None, start: str | None) -> None:
     """Show the next ticks of an expression or of a job.

@@ -38,7 +38,7 @@ _TIMES = (
     *("deadline", "retry_at"),
 )
 
-#: What is said of a run that ended ok, and of which a summary is kept, at most.
+#: The note about a run of which at most a summary is kept.
 _SUMMARISED = (
     "The job fires more than once a minute, so its ok runs are kept as one summary a minute."
 )
@@ -47,7 +47,7 @@ COMMANDS: Commands = {
     "list": ("runs:list_runs", "List the runs, newest first. The default."),
     "show": ("runs:show", "Show everything about one run."),
     "retry": ("runs:retry", "Run a failed, skipped or missed run again."),
-    "cancel": ("runs:cancel", "Cancel a run that waits, or stop one that runs."),
+    "cancel": ("runs:cancel", "Cancel a waiting run, or stop a running one."),
 }
 
 
@@ -90,7 +90,7 @@ def runs() -> None:
     type=options.Name([*queries.OPEN, *queries.ENDED]),
     help="Only runs with this status.",
 )
-@options.time_option("--since", text="Only runs that ended since.")
+@options.time_option("--since", text="Only runs that ended after this time.")
 @click.option(
     "--follow", is_flag=True, help="Also show runs as they end, newest last, until Ctrl-C."
 )
@@ -193,7 +193,7 @@ def _print_details(run: queries.Shape, zone: str) -> None:
     lasted = format_runtime(run["duration"]) or None
     console.print_facts(facts | times | {"attempt": run["attempt"] or None, "duration": lasted})
     if minute := run.get("minute"):
-        click.echo(f"\n{_SUMMARISED} That of this run: {describe_summary(minute)}.")
+        click.echo(f"\n{_SUMMARISED} The summary for this run: {describe_summary(minute)}.")
     if attempts := run["attempts"]:
         click.echo()
         heading = ("attempt", "started", "ended", "took", "worker", "error")
@@ -227,9 +227,10 @@ def retry(run_id: str, wait: bool, timeout: float | None) -> None:
 @click.argument("run_id", metavar="RUN_ID")
 @console.json_option
 def cancel(run_id: str) -> None:
-    """Cancel a run that waits for its time or a worker, or ask one that runs to stop.
+    """Cancel a run that waits for its time or a worker, or ask a running one to stop.
 
-    A run that runs ends within seconds. Either way it is then skipped, with the reason cancelled.
+    A running run ends within seconds. In both cases the run is then skipped, with the reason
+    cancelled.
     """
     with console.open_redis() as redis:
         ledger = console.open_ledger(redis)

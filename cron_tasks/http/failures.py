@@ -1,7 +1,7 @@
-"""Explain why an HTTP request failed, in words, in place of a nested exception.
+"""Explain why an HTTP request failed, instead of showing a nested exception.
 
 The causes here are exceptions of the standard library. A client adds its own causes before and
-after them. Timeouts are among those, since each client limits something else.
+after them. Timeouts are among those, because each client limits something else.
 """
 
 import http.client

@@ -1,8 +1,8 @@
-"""Ping a URL that counts signs of life, such as a check of Healthchecks.
+"""Ping a URL of a monitoring service, such as a check of Healthchecks.
 
-The path of such a URL is a secret, so no text from here contains more than its origin. A ping is
-small and rare. It opens a connection of its own, to the very address that was checked, and follows
-no redirect. Neither a proxy nor .netrc has an influence.
+The path of such a URL is a secret, so texts from here contain only its origin. A ping is small and
+rare. It opens a separate connection, to the same address that was checked, and follows no redirect.
+Proxies and .netrc have no influence.
 """
 
 import http.client
@@ -56,7 +56,8 @@ def origin_of(url: str) -> str:
 def send_ping(
     url: str, method: str, rules: Sequence[str] = ("*",), timeout: float = TIMEOUT
 ) -> str | None:
-    """Send one request. Return why it failed, or None if it was answered with 2xx. Never raises.
+    """Send one request. Return None if it was answered with 2xx, otherwise the reason. Never
+    raises.
 
     `rules` are those of CRON_TASKS_HTTP_ALLOW.
     """

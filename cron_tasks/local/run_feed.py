@@ -1,4 +1,4 @@
-"""Show each run as it ends, as the demo's bot shows each notification."""
+"""Show each run as it ends, like the notifications of the demo's bot."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from cron_tasks.registry.registry import Registry
 from cron_tasks.runs.queries import Shape, Tail
 from cron_tasks.store.client import connect
 
-#: Seconds between two looks, and most runs shown for each.
+#: Seconds between two reads, and the most runs that each shows.
 LOOK_EVERY, MOST = 0.5, 20
 
 

@@ -26,7 +26,7 @@ from cron_tasks.vitals.signs import request_fresh_signs
 
 log = structlog.get_logger("cron_tasks.metrics")
 
-#: Open runs that are looked at in one step of Redis.
+#: Open runs that one step of Redis reads.
 PAGE = 5_000
 KINDS = tuple(kind.value for kind in Kind)
 SYNC_STATES = ("ok", "failing", "refused")
@@ -34,7 +34,7 @@ _count_open = script("metrics/count_open")
 
 
 class RedisCollector(Collector):
-    """Collects what Redis holds at the moment of a scrape."""
+    """Collects the values in Redis at the moment of a scrape."""
 
     def __init__(
         self, redis: Redis, settings: Settings, clock: Callable[[], float] = time.time
@@ -84,7 +84,7 @@ class RedisCollector(Collector):
             pipe.pttl(keys.SYNC_TAKEN)
             answers = [_or_nothing(each) for each in pipe.execute(raise_on_error=False)]
         counters, dropped, success, lost, *state = answers
-        # A rate needs a value from before the first one is dropped.
+        # A rate needs a value from before the first drop.
         dropped = {self.settings.notify_queue: 0} | (dropped or {})
         counters = counters or {}
         values |= _describe_state(now, *state)
@@ -127,8 +127,8 @@ def _describe_state(
     """Return the gauges of the registry, of beat, of the workers and of the sync.
 
     `source` has the state of the last sync, and when another installation tried to sync. The values
-    are the answers of Redis, None for a key of another type. `members` are those of the
-    schedule, `waiting` how many milliseconds the requests for a sync still live.
+    are the answers of Redis, None for a key of another type. `members` are those of the schedule,
+    `waiting` the remaining milliseconds of the requests for a sync.
     """
     scheduled = min(max((members or 0) - (statics or 0), 0), jobs or 0)
     by_state = {

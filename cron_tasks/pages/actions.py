@@ -1,4 +1,4 @@
-"""The actions of people on the pages: on one job or run, or on all that a filter finds."""
+"""The actions of people on the pages: on one job or run, or on all that a filter selects."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -22,15 +22,16 @@ from cron_tasks.store import keys
 from cron_tasks.text.display import printable
 from cron_tasks.text.english import number_of
 
-#: Most runs that one action starts, and most ticks of a backfill that run one after the other.
+#: The most runs that one action starts, and the most ticks of a backfill that run in turn.
 MOST_RUNS, MOST_IN_TURN = 1000, 100
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a person asked for. `ids` are jobs, or runs where the action is about runs.
+    """A request of a person. `ids` are jobs, or runs if the action is about runs.
 
-    `every` is for all that the filter finds (`query`, `tag`, `state`) or that fail for `cause`.
+    `every` means all jobs that the filter selects (`query`, `tag`, `state`), or that fail for
+    `cause`.
     """
 
     action: str
@@ -47,7 +48,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was done to which ids, as a sentence. `left` says what was not done, and why."""
+    """The affected ids of an action, as a sentence. `left` names the others, with the reasons."""
 
     text: str
     ids: Sequence[str] = ()
@@ -56,7 +57,7 @@ class Outcome:
 
 
 def find_targets(context: Context, request: Request) -> list[str]:
-    """Return the ids that a request is about: of runs for `retry` and `cancel`, else of jobs.
+    """Return the ids of a request: of runs for `retry` and `cancel`, otherwise of jobs.
 
     Raises CronTasksError if there is no such action.
     """
@@ -78,13 +79,13 @@ def find_targets(context: Context, request: Request) -> list[str]:
 
 
 def _failed_runs_of(context: Context, job_ids: set[str]) -> list[str]:
-    """Return the failed runs of these jobs that no rerun has made good, oldest first."""
+    """Return the failed runs of these jobs that no rerun has ended ok, oldest first."""
     failed = map(RunId.stored, cast("list[str]", context.redis.zrange(keys.FAILED, 0, -1)))
     return [run_id for run_id in failed if run_id.job_id in job_ids]
 
 
 def perform(context: Context, request: Request, targets: Sequence[str]) -> Outcome:
-    """Do what a person asked for. Raises CronTasksError if nothing can be done."""
+    """Perform the action of a request. Raises CronTasksError if it is impossible."""
     if not targets:
         raise CronTasksError("Nothing was selected, so nothing was done")
     outcome = ACTIONS[request.action](context, request, targets)
@@ -152,7 +153,7 @@ def _cancel(context: Context, _: Request, targets: Sequence[str]) -> Outcome:
 
 
 def _backfill(context: Context, request: Request, targets: Sequence[str]) -> Outcome:
-    """Run what did not run from `start` to `end`, of one job."""
+    """Run the missing ticks of one job from `start` to `end`."""
     job, now = Registry(context.redis).get_job(targets[0]), time.time()
     try:
         first, last = (
@@ -177,7 +178,7 @@ def _backfill(context: Context, request: Request, targets: Sequence[str]) -> Out
 
 
 def _recover(context: Context, _: Request, targets: Sequence[str]) -> Outcome:
-    """Run ticks that an audit found to be lost."""
+    """Run the ticks that an audit found to be lost."""
     ledger, registry = Ledger(context.redis, context.settings), Registry(context.redis)
 
     def recover(text: str) -> None:
@@ -192,7 +193,7 @@ def _recover(context: Context, _: Request, targets: Sequence[str]) -> Outcome:
 
 
 def _each(targets: Sequence[str], noun: str, done: str, act: Callable[[str], object]) -> Outcome:
-    """Do the same to each target. A target to which it cannot be done does not stop the others."""
+    """Perform the same action on each target. A target that fails does not stop the others."""
     ids, left = [], []
     for each in targets:
         try:
@@ -219,7 +220,7 @@ def _at_most(targets: Sequence[str]) -> Sequence[str]:
 
 def _send(job: Job, run_id: RunId) -> None:
     """Send the message of an open run. If it is lost, beat sends it again."""
-    from cron_tasks.celery import app  # It imports this package.
+    from cron_tasks.celery import app  # That module imports this package.
 
     with suppress(OSError):
         app.send_task(keys.RUN_TASK, [job.id], task_id=run_id, **routing_options(job))
@@ -236,7 +237,7 @@ ACTIONS: dict[str, Callable[[Context, Request, Sequence[str]], Outcome]] = {
     "backfill": _backfill,
     "recover": _recover,
 }
-#: What an action does to its targets, for the question before one on many.
+#: The text of each action in the question before it is performed on many targets.
 VERBS = {
     "pause": "Pause",
     "resume": "Resume",

@@ -1,4 +1,5 @@
-"""The handlers of pages. They read in threads, since Flower's event loop also digests events."""
+"""The handlers of pages. They read in threads, because Flower's event loop also processes
+events."""
 
 import asyncio
 import time
@@ -74,7 +75,7 @@ class Framed(FlowerHandler):
         )
 
     def show_fault(self, error: Exception) -> None:
-        """Say what keeps this page from being shown."""
+        """Show the reason why this page cannot be shown."""
         is_unknown = isinstance(error, UnknownJob)
         self.set_status(404 if is_unknown else 503)
         text = describe_failure(error) or str(error)
@@ -82,7 +83,7 @@ class Framed(FlowerHandler):
 
 
 class Page(Framed, ABC):
-    """A page that is read."""
+    """A page that people read."""
 
     @authenticated
     async def get(self, of: str = "") -> None:
@@ -152,7 +153,7 @@ def _read_list(context: Context, query: str, tag: str, state: str, number: int) 
 
 
 class JobDetails(Page):
-    """One job: what it does, what became of its runs, and what comes next."""
+    """One job: its definition, its past runs, and its next ticks."""
 
     tab = "cron-jobs"
 
@@ -174,7 +175,7 @@ class JobDetails(Page):
 
 
 class Upcoming(Page):
-    """How many ticks fall into each minute of the next day."""
+    """The number of ticks in each minute of the next day."""
 
     tab = "cron-upcoming"
 

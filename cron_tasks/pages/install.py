@@ -39,7 +39,7 @@ def _mark(task: Any) -> Any:
 
 
 def _warm_up(**_: object) -> None:
-    """Begin to read, so that the first page does not have to wait for the index."""
+    """Start reading, so that the first page does not have to wait for the index."""
     context = get_context()
     for target in (context.warm_up, lambda: keep_failed_runs(context)):
         threading.Thread(target=target, daemon=True).start()

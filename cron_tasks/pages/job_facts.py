@@ -1,4 +1,4 @@
-"""What the pages of jobs show: rows of a list, and everything about one job."""
+"""The data of the pages of jobs: rows of a list, and everything about one job."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,11 +26,12 @@ from cron_tasks.schedules.human import parse_moment
 from cron_tasks.schedules.zones import MICROSECOND
 from cron_tasks.store import keys
 
-#: Of more open runs not all are looked through for those of one job.
+#: With more open runs than this, not all are searched for those of one job.
 MOST_OPEN = 5000
-#: Replies for a row: its history, records, failures, and since when it is known.
+#: The replies for a row: its history, records, failures, and since when the job is known.
 _ROW_REPLIES = REPLIES + 4
-#: Runs in the timeline, from the history and from the account, open runs, and next ticks shown.
+#: The numbers of runs in the timeline, from the history and from the account, of open runs, and of
+#: next ticks.
 KEPT_RUNS, ACCOUNTED, OPEN_SHOWN, TICKS = 20, 40, 20, 10
 
 
@@ -48,7 +49,7 @@ class JobRow:
 class JobPage:
     """Everything about one job. `ticks` are the next ones, each with whether it is skipped.
 
-    `remarks` are sentences about its runs, as that they take longer than its interval.
+    `remarks` are sentences about its runs, for example that they take longer than its interval.
     """
 
     row: JobRow
@@ -93,7 +94,7 @@ def _read_records(replies: Sequence[Any], job_id: str) -> list[queries.Shape]:
 
 
 def _is_frequent(registered: RegisteredJob) -> bool:
-    """Return whether a job fires so often that its last runs say nothing about the last hour."""
+    """Return whether a job fires so often that its last runs do not cover the last hour."""
     if registered.next is None:
         return False
     first = datetime.fromtimestamp(registered.next, UTC)
@@ -110,7 +111,7 @@ def _strip_of_hour(ends: Any, since: float, now: float) -> list[Mark]:
 
 
 def _known_since(since: Any, oldest: Any) -> float:
-    """Return when a job became known: with its oldest version, or with the present one."""
+    """Return when a job became known: with its oldest version, or with the current one."""
     try:
         return float(orjson.loads(oldest).get("since", 0.0) if oldest else since)
     except (TypeError, ValueError, AttributeError):
@@ -121,7 +122,7 @@ def read_job(redis: Redis, job_id: str, now: float) -> JobPage:
     """Read everything about a job. Raises UnknownJob."""
     rows = read_rows(redis, [job_id], now)
     if not rows:
-        Registry(redis).get_job(job_id)  # It raises UnknownJob, or says what cannot be read.
+        Registry(redis).get_job(job_id)  # It raises UnknownJob, or that the job is unreadable.
         raise UnknownJob(f"job {job_id} was removed just now")
     row = rows[0]
     (account,) = read_accounts(redis, [job_id], range(0), {})
@@ -148,8 +149,8 @@ def read_job(redis: Redis, job_id: str, now: float) -> JobPage:
 def _find_open(redis: Redis, registered: RegisteredJob, now: float) -> list[RunId]:
     """Return open runs of a job, the latest first.
 
-    Amid very many open runs, only those are found that have the job's place, wait for it, or belong
-    to one of its last ticks.
+    If there are very many open runs, only those are found that have the job's place, wait for it,
+    or belong to one of its last ticks.
     """
     job_id, schedule = registered.job.id, registered.job.schedule
     if redis.hlen(keys.OPEN) <= MOST_OPEN:
@@ -168,7 +169,7 @@ def _find_open(redis: Redis, registered: RegisteredJob, now: float) -> list[RunI
 
 
 def _list_ended(redis: Redis, job_id: str) -> tuple[list[str], list[queries.Shape]]:
-    """Return the lines of the history, and the last ticks that did not end ok, which are kept for
+    """Return the lines of the history, and the last ticks that did not end ok, which are kept
     longer."""
     with redis.pipeline(transaction=False) as pipe:
         request_history(pipe, job_id, KEPT_RUNS)
@@ -200,7 +201,7 @@ def _shown_fields(registered: RegisteredJob) -> dict[str, Any]:
 
 
 def explain(redis: Redis, job_id: str, at: str) -> tuple[str, RunId | None]:
-    """Return what happened to a job at a time, or why that cannot be answered.
+    """Return what happened to a job at a time, or why this is not known.
 
     If the time is a tick that fired, return its run, too.
     """

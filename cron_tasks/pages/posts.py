@@ -1,4 +1,4 @@
-"""Requests for actions: who may make them, the question before many, and the trail after."""
+"""Requests for actions: the permission, the question before an action on many, and the trail."""
 
 import orjson
 import structlog
@@ -15,16 +15,17 @@ from cron_tasks.text.english import number_of
 
 log = structlog.get_logger("cron_tasks.pages")
 
-#: Most characters of a message that is shown on the next page. It travels in a cookie.
+#: The most characters of a message that is shown on the next page. It travels in a cookie.
 MESSAGE = 400
-#: Targets that the question before an action names.
+#: The most targets that the question before an action names.
 NAMED = 10
 
 
 class Act(Framed):
-    """Performs an action, and goes back to the page from which it came.
+    """Performs an action, and returns to the page from which the request came.
 
-    A POST needs Flower's login, our token, and to come from our own page (`check_xsrf_cookie`).
+    A POST needs Flower's login and our token, and has to come from our own page
+    (`check_xsrf_cookie`).
     """
 
     @authenticated
@@ -58,7 +59,7 @@ class Act(Framed):
         )
 
     def _read_way_back(self) -> str:
-        """Return the path of the page to go back to, which is one of ours."""
+        """Return the path of the page to return to, which is one of ours."""
         back = self.read_argument("back")
         ours = tuple(f"{self.prefix}/{name}" for name in ("health", "jobs", "upcoming"))
         is_ours = back.startswith(ours) and back.isprintable() and "\\" not in back
@@ -87,7 +88,7 @@ class Act(Framed):
 
 
 def _perform(context: Context, request: Request, targets: list[str], who: str) -> Outcome:
-    """Perform an action, and note who did it."""
+    """Perform an action, and record who requested it."""
     outcome = perform(context, request, targets)
     record_action(context.redis, who, "flower", request.action, outcome.ids, outcome.detail)
     log.info(

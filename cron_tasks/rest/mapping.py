@@ -18,6 +18,7 @@ from cron_tasks.settings.expressions import (
     compile_expression,
     find_leading_keys,
     find_plain_key,
+    list_compared_fields,
 )
 from cron_tasks.text.display import printable, printable_key
 from cron_tasks.text.english import number_of
@@ -31,11 +32,11 @@ _NAMED = 12
 
 @dataclass(slots=True)
 class Finds:
-    """The results of a mapping: which expressions found something in the rows of one list.
+    """The results of a mapping: the expressions that found something in the rows of one list.
 
-    `missing` are the groups of needed fields of which no row had one so far, each with the
-    expressions of its mapped fields. `failure` is why the first row was not mapped. `fields` are
-    those of that row, or of the first one.
+    `missing` are the groups of needed fields that no row had so far, each with the expressions of
+    its mapped fields. `failure` is why the first row was not mapped. `fields` are the fields of
+    that row, or of the first one.
     """
 
     missing: list[dict[str, str]] = field(default_factory=list)
@@ -94,17 +95,20 @@ class Shape:
         if fields:
             fields = {"id": "id"} | fields
         self._fields = {name: compile_expression(text) for name, text in fields.items()}
+        self._compared = {
+            name: list_compared_fields(fields[name]) for name in SWITCHES if name in fields
+        }
         self._moved = {find_plain_key(text) for text in fields.values()}
 
     def start_list(self) -> Finds:
-        """Return an empty account of what the mapping finds in a list."""
+        """Return an empty record of the results of a mapping in a list."""
         return Finds(list(self._needed))
 
     @property
     def maps_rows_alone(self) -> bool:
-        """Return whether a row is the same in the list and by itself.
+        """Return whether a row in the list is the same as the row alone.
 
-        An expression for `jobs` may leave rows out, or take them from inside of others.
+        An expression for `jobs` may leave rows out, or take them from inside other rows.
         """
         return not self._in_memory
 
@@ -145,17 +149,19 @@ class Shape:
         return self._next != "next" and named is False
 
     def states_the_end(self, envelope: Mapping[str, Any]) -> bool:
-        """Tell whether a page without a next one says so itself: by `next`, or by its mapping."""
+        """Return whether a page without a next one states that it is the last: by `next`, or by its
+        mapping."""
         return self._next != "next" or "next" in envelope
 
     def map_row(self, row: Any, finds: Finds | None = None) -> Any:
-        """Return a row under the contract's names, and note in `finds` what was found.
+        """Return a row under the contract's names, and add the results to `finds`.
 
         A field that is mapped by a plain key does not also stay under its old name. A result of
-        null leaves the field out. Where that silently enables a job, the row names the switch under
-        MAPPED_TO_NULL, and the job gets a warning. If an expression fails, such as a function on a
-        wrong type, the row becomes an Unreadable with its id and the reason. A field that is only
-        shown is then left out, with the reason under LEFT_OUT.
+        null leaves the field out. If that, or the comparison of a field that is not there, silently
+        enables a job, the row names the switch under MAPPED_TO_NULL, and the job gets a warning. If
+        an expression fails, such as a function on a wrong type, the row becomes an Unreadable with
+        its id and the reason. A field that is only shown is then left out, with the reason under
+        LEFT_OUT.
         """
         if not self._fields or not isinstance(row, dict):
             return row
@@ -177,11 +183,16 @@ class Shape:
             if name not in self._moved and name not in mapped
         }
         known = {name: each for name, each in mapped.items() if each is not None}
-        if silent := [name for name in SWITCHES if name in mapped.keys() - known.keys()]:
+        if silent := [name for name in self._compared if self._is_lost(name, mapped, row)]:
             notes[MAPPED_TO_NULL] = silent
         found = rest | known | notes
         finds.note_mapped(row, found)
         return Unreadable(found, row.reason) if isinstance(row, Unreadable) else found
+
+    def _is_lost(self, switch: str, mapped: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+        """Return whether a switch is null, or is true since it compares a missing field."""
+        compared = self._compared[switch]
+        return mapped[switch] is None or (mapped[switch] is True and not compared <= row.keys())
 
 
 def _evaluate_on(find: Callable[[Any], Any], name: str, value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Commands of people about jobs: pause one, resume it, or skip one of its ticks."""
+"""Manual commands for jobs: pause, resume, and skip a tick."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -14,12 +14,12 @@ from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.settings import Settings
 from cron_tasks.text.display import printable
 
-#: Most characters of a reason. A longer one is cut.
+#: The most characters of a reason. A longer one is cut.
 MAX_REASON = 200
 
 
 def clean_reason(text: str) -> str:
-    """Return the reason of a pause as it is stored and shown."""
+    """Return the reason of a pause in the form in which it is stored and shown."""
     return printable(text.strip(), MAX_REASON)
 
 

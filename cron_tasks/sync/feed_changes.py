@@ -19,9 +19,9 @@ from cron_tasks.sync.reconciler import Reconciler
 
 log = structlog.get_logger("cron_tasks.sync")
 
-#: What became of a batch.
-#: `busy`: another sync is running. `void`: the feed stands elsewhere by now. `behind`: something
-#: else was written, which may be newer. `unchanged`, `changed`: it is written.
+#: The outcome of a batch. `busy`: another sync is running. `void`: the position of the feed has
+#: changed. `behind`: something else was written, which may be newer. `unchanged`, `changed`: the
+#: batch is written.
 Outcome = Literal["busy", "void", "behind", "unchanged", "changed"]
 
 
@@ -29,8 +29,8 @@ Outcome = Literal["busy", "void", "behind", "unchanged", "changed"]
 class Batch:
     """Changes by job id, which came after `start` and lead to `address`.
 
-    `edits` is the number of edits before they were asked for. Another number makes the batch
-    `behind`, if it `may_be_behind`. With `needs_list` the changes do not suffice.
+    `edits` is the number of edits before they were requested. If the number is different now, the
+    batch is `behind`, if it `may_be_behind`. With `needs_list` the changes are not enough.
     """
 
     start: str
@@ -44,10 +44,10 @@ class Batch:
 def write_batch(
     reconciler: Reconciler, batch: Batch, clock: Callable[[], float]
 ) -> tuple[Outcome, str | None]:
-    """Write a batch, and then where the feed stands. Return the outcome and the number of edits.
+    """Write a batch, and then the position of the feed. Return the outcome and the number of edits.
 
-    The lock of the sync keeps others from writing meanwhile. Whatever asked for a sync meanwhile is
-    served afterwards.
+    The lock of the sync keeps others from writing meanwhile. Syncs that were requested meanwhile
+    follow afterwards.
     """
     redis = reconciler.redis
     with lock_for_feed(redis) as fence:
@@ -79,7 +79,7 @@ def _write_changes(
     position: Position,
     clock: Callable[[], float],
 ) -> int | None:
-    """Return how many jobs were removed, or None if the list has to be read instead."""
+    """Return the number of removed jobs, or None if the list has to be read instead."""
     if not batch.changes:
         return 0
     rows = _collect_rows(reconciler, batch.changes)

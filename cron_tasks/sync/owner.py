@@ -18,9 +18,9 @@ def service_of(settings: Settings) -> str:
 
 
 def explain_refusal(redis: Redis, owner: str | None, ours: str) -> str | None:
-    """Return why the installation that reads `ours` must not sync a registry of `owner`, or None.
+    """Return why an installation that reads `ours` must not sync a registry of `owner`, or None.
 
-    A registry that is gone belongs to nobody.
+    A registry that is gone has no owner.
     """
     if owner in (None, ours) or not redis.exists(keys.GENERATION):
         return None
@@ -31,7 +31,7 @@ def explain_refusal(redis: Redis, owner: str | None, ours: str) -> str | None:
 
 
 def note_rival(redis: Redis, service: str, now: float) -> None:
-    """Note that another installation tried to sync, so that the owner's `doctor` names it."""
+    """Record that another installation tried to sync, so that the owner's `doctor` names it."""
     redis.hset(keys.SOURCE, mapping={"rival": service, "rival_at": now})
 
 

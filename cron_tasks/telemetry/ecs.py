@@ -1,6 +1,6 @@
 """Log lines as documents of the Elastic Common Schema, version 8.11.
 
-What is not in ECS stands under `cron_tasks`.
+Fields that are not in ECS are under `cron_tasks`.
 """
 
 import os
@@ -24,7 +24,7 @@ _OUTCOMES = {"ok": "success", "failed": "failure"}
 def to_document(event: Mapping[str, Any], error: Mapping[str, str]) -> dict[str, Any]:
     """Return a line as an ECS document.
 
-    `event` is the line as the format `json` has it, `error` the type and message of its exception.
+    `event` is the line in the format `json`, and `error` the type and message of its exception.
     """
     own = dict(event)
     name, logger = str(own.pop("event", "")), str(own.pop("logger", ""))

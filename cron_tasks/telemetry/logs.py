@@ -34,9 +34,9 @@ Event = MutableMapping[str, Any]
 Clean = Callable[[str], str]
 
 _FIRST = ("timestamp", "level", "event", "logger")
-#: Their lines have whole URLs, those of redirects too. Our own lines report what fails.
+#: Their lines have whole URLs, including those of redirects. Our own lines report failures.
 _LOGS_URLS = ("urllib3.connectionpool", "urllib3.poolmanager", "urllib3.util.retry")
-#: Where a line keeps type and message of its exception.
+#: The fields in which a line keeps type and message of its exception.
 _FAULT = "_fault"
 #: Shorter texts are not masked, because that would hide ordinary words and numbers.
 _LEAST_SECRET = 4
@@ -119,22 +119,22 @@ def _configure_celery(
     from celery import current_app
 
     _configure_program(loglevel, logfile, colorize)
-    # billiard's logger does not propagate its lines, and would print them without a format.
-    # Anything below an error is noise.
+    # billiard's logger does not propagate its lines, and would print them without a format. Lines
+    # below the level of an error are noise.
     multiprocessing = util.get_logger()
     multiprocessing.propagate = True
     multiprocessing.setLevel(logging.ERROR)
     # For each revoked task, every worker without a result backend logs this error.
     control = logging.getLogger("celery.worker.control")
     control.addFilter(lambda line: not str(line.msg).startswith("Failed to mark task"))
-    # At each loss of the connection, Celery recommends another value for a setting that we chose.
+    # Each time the connection is lost, Celery recommends another value for a setting that we chose.
     python = logging.getLogger("py.warnings")
     python.addFilter(lambda line: "In Celery 5.1 we introduced" not in line.getMessage())
-    # Our tasks log their outcome in a line of their own. "received" and "succeeded" around it take
-    # a sixth of a worker's time when there are many runs.
+    # Our tasks log their outcome themselves. "received" and "succeeded" around it take a sixth of a
+    # worker's time when there are many runs.
     for name in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(name).addFilter(_is_not_about_our_tasks)
-    # Celery leaves this to the program that sets up logging in its place.
+    # Celery leaves this to the program that replaces its set-up of logging.
     if current_app.conf.worker_redirect_stdouts:
         current_app.log.redirect_stdouts(current_app.conf.worker_redirect_stdouts_level)
 
@@ -185,7 +185,7 @@ class _Formatter(ProcessorFormatter):
         try:
             return super().format(record)
         except Exception as error:
-            # A wrong call, such as too few arguments, must not break into the stream.
+            # A wrong call, such as too few arguments, must not break the stream.
             text = f"a line cannot be formatted: {type(error).__name__}: {error}"
             return super().format(
                 logging.LogRecord(record.name, record.levelno, "", 0, text, None, None)
@@ -196,7 +196,8 @@ def _make_formatter(format: str, colors: bool, mask: Clean) -> logging.Formatter
     is_json = format != "console"
     if is_json:
         clean = lambda text: _encodable(mask(text))  # noqa: E731
-        # ASCII only, so that anything with a meaning to a terminal or a line reader is escaped.
+        # ASCII only, so that every character with a meaning to a terminal or a line reader is
+        # escaped.
         render: structlog.typing.Processor = structlog.processors.JSONRenderer()
     else:
         clean = lambda text: printable(mask(text), sys.maxsize)  # noqa: E731

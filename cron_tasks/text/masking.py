@@ -14,7 +14,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
-#: The most characters that one character of a secret becomes, e.g. `&#x00000041;`.
+#: The most characters with which one character of a secret is encoded, e.g. `&#x00000041;`.
 _MAX_PER_CHARACTER = 12
 #: Layers of encodings that are decoded, e.g. those of `%2526amp%253B`.
 _DEPTH = 3
@@ -97,7 +97,8 @@ def spell_secret(value: str) -> Iterator[str]:
 
 
 def _encode_base64_pieces(value: str) -> Iterator[str]:
-    """Yield what the base64 of any text around `value` contains, one piece for each alignment."""
+    """Yield the pieces that the base64 of any text around `value` contains, one for each
+    alignment."""
     data = value.encode()
     for before in range(3):
         whole = b64encode(bytes(before) + data).decode()
@@ -113,7 +114,8 @@ def _normalize(text: str) -> str:
 
 
 def _decode_all(text: str) -> set[str]:
-    """Return `text` and what it decodes to as URL, HTML, JSON and quoted-printable, also nested."""
+    """Return `text` and its decodings as URL, HTML, JSON and quoted-printable, including nested
+    ones."""
     found, newest = {text}, {text}
     for _ in range(_DEPTH):
         newest = {decode(each) for each in newest for decode in _DECODERS} - found

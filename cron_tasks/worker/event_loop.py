@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class EventLoop:
-    """An event loop that runs from now on, for as long as this process lives."""
+    """An event loop that runs as soon as it is made, for as long as this process lives."""
 
     def __init__(self) -> None:
         _collect_less_often()
@@ -22,7 +22,7 @@ class EventLoop:
         self._thread.start()
 
     def call(self, function: Callable[..., object], *args: Any) -> None:
-        """Have the loop call a function soon. May be called by any thread."""
+        """Schedule a function on the loop. Any thread may call this."""
         self._loop.call_soon_threadsafe(function, *args)
 
     def start(self, coroutine: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
@@ -39,17 +39,17 @@ class EventLoop:
 
 
 def _make_loop() -> asyncio.AbstractEventLoop:
-    """Return a loop. In a pool of greenlets, uvloop would hold all of them up."""
+    """Return a loop. In a pool of greenlets, uvloop would block all of them."""
     if detect_environment() == "default":
         return uvloop.new_event_loop()
     return asyncio.new_event_loop()
 
 
 def _collect_less_often() -> None:
-    """Have Python look for garbage less often.
+    """Make Python's garbage collector run less often.
 
-    Thousands of runs in flight are as many objects that each look would visit: it took a third of
-    the time of a run. What was there before stays there.
+    Thousands of runs in flight are as many objects that each collection would visit. That took a
+    third of the time of a run. Objects that exist already are excluded.
     """
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)

@@ -1,8 +1,8 @@
 -- Keep the ordinary runs of quick jobs as one record a minute (ledger/minutes.py).
 --
--- The minute in progress of each job is a field of `minute`: "<number of the minute> <record>", whose
--- record is still without its end. The first run of a later minute closes it: it goes into the past
--- minutes of its job, and into the newest runs of all jobs.
+-- The minute in progress of each job is a field of `minute`: "<number of the minute> <record>". The
+-- record has no end yet. The first run of a later minute closes it: it goes into the past minutes
+-- of its job, and into the newest runs of all jobs.
 --! keys minute recent
 --! prefixes minutes
 --! args history_runs history_ttl
@@ -29,13 +29,13 @@ local function add_late(job_id, number, run, opening)
     keep_past(job_id, opening .. '"}')
 end
 
--- Return whether a run of minute `number` only has to be appended to the minute in progress.
--- A minute has at most 60 fire times of a schedule. A longer record shows that somebody edits a lot.
+-- Return whether a run of minute `number` can be appended to the minute in progress. A schedule has
+-- at most 60 fire times in a minute. A longer record means that the job is edited very often.
 local function is_in_progress(known, number)
     return known and #known < 4000 and string.sub(known, 1, #number + 1) == number .. ' '
 end
 
--- Return the minute in progress of a job with one more run in it. `known` is what it was, or false.
+-- Return the minute in progress of a job with one more run. `known` is the minute so far, or false.
 -- `opening` begins a record with this run. It is not needed if the minute is in progress.
 local function add_run(known, job_id, number, run, opening)
     if is_in_progress(known, number) then return known .. ' ' .. run end
@@ -49,7 +49,7 @@ local function add_run(known, job_id, number, run, opening)
     return number .. ' ' .. opening
 end
 
--- Read the minutes in progress of these jobs. A key of another type must not hold up the ledger.
+-- Read the minutes in progress of these jobs. A key of another type must not block the ledger.
 local function read_minutes(job_ids)
     local found = redis.pcall('HMGET', minute, unpack(job_ids))
     return found.err and {} or found
