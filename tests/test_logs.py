@@ -123,7 +123,7 @@ def test_no_value_can_break_a_line_or_control_a_terminal(format: str) -> None:
         assert unsafe <= {"\u200d"}
         assert ("Gr\\u00fc\\u00dfe" if format == "json" else "Grüße") in line
     if format == "json":
-        shown = HOSTILE
+        shown = HOSTILE.replace("\ud800", "\\ud800")
         assert parsed(lines)[0]["name"] == shown
         assert parsed(lines)[0]["rows"] == [{shown: [shown]}]
         assert parsed(lines)[1]["event"] == shown

@@ -16,6 +16,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from contextlib import AbstractContextManager
+from itertools import islice
 from logging.handlers import WatchedFileHandler
 from math import isfinite
 from typing import Any, Literal
@@ -36,12 +37,12 @@ Clean = Callable[[str], str]
 _FIRST = ("timestamp", "level", "event", "logger")
 #: Their lines have whole URLs, including those of redirects. Our own lines report failures.
 _LOGS_URLS = ("urllib3.connectionpool", "urllib3.poolmanager", "urllib3.util.retry")
-#: The most characters of the text of an exception that are logged, and of its traceback.
-_MOST_OF_EXCEPTION = 32_768
 #: The fields in which a line keeps type and message of its exception.
 _FAULT = "_fault"
 #: Shorter texts are not masked, because that would hide ordinary words and numbers.
 _LEAST_SECRET = 4
+#: The most characters of a text, and values of a collection, in a line. Shippers cut long lines.
+LONGEST, MOST = 16_000, 1_000
 _URL_PASSWORD = re.compile(r"(://[^\s:@/]*):[^\s@/]+@")
 
 _CHAIN: list[structlog.typing.Processor] = [
@@ -195,7 +196,7 @@ class _Formatter(ProcessorFormatter):
 def _make_formatter(format: str, colors: bool, mask: Clean) -> logging.Formatter:
     is_json = format != "console"
     if is_json:
-        clean = mask
+        clean = lambda text: _encodable(mask(text))  # noqa: E731
         # ASCII only, so that every character with a meaning to a terminal or a line reader is
         # escaped.
         render: structlog.typing.Processor = structlog.processors.JSONRenderer()
@@ -213,7 +214,7 @@ def _make_formatter(format: str, colors: bool, mask: Clean) -> logging.Formatter
             event["trace_id"] = trace_id_of(str(event["run_id"]))
         out: Event = _clean_value(first | dict(event), clean)
         if traceback and is_json:
-            out["exception"] = _shorten(clean(traceback))
+            out["exception"] = clean(traceback)
         elif traceback:
             lines = _shorten(traceback).splitlines()
             out["exception"] = "\n".join("  " + clean(line) for line in lines)
@@ -238,16 +239,8 @@ def _describe_fault(_: Any, __: str, event: Event) -> Event:
         exc_info = sys.exc_info()
     error = exc_info[1] if isinstance(exc_info, tuple) else exc_info
     if isinstance(error, BaseException):
-        event[_FAULT] = {"type": type(error).__qualname__, "message": _shorten(read_text(error))}
+        event[_FAULT] = {"type": type(error).__qualname__, "message": read_text(error)}
     return event
-
-
-def _shorten(text: str) -> str:
-    """Return the text of an exception, or its traceback, without its middle if it is long."""
-    if len(text) <= _MOST_OF_EXCEPTION:
-        return text
-    half = _MOST_OF_EXCEPTION // 2
-    return f"{text[:half]}\n…\n{text[-half:]}"
 
 
 def _make_mask(secrets: Iterable[str]) -> Clean:
@@ -260,9 +253,28 @@ def _make_mask(secrets: Iterable[str]) -> Clean:
     def clean(text: str) -> str:
         if known:
             text = pattern.sub("***", text)
-        return _URL_PASSWORD.sub(r"\1:***@", text) if "://" in text else text
+        return _shorten(_URL_PASSWORD.sub(r"\1:***@", text) if "://" in text else text)
 
     return clean
+
+
+def _shorten(text: str) -> str:
+    """Return a text of at most LONGEST characters. The end of a traceback has the error."""
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 + 3 :]}"
+
+
+def _encodable(text: str) -> str:
+    """Return a text with halves of surrogate pairs escaped, which many readers of JSON refuse."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def _to_text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception as error:
+        return f"a {type(value).__name__} whose text cannot be shown: {type(error).__name__}"
 
 
 def _clean_value(value: Any, clean: Clean, depth: int = 6) -> Any:
@@ -274,8 +286,9 @@ def _clean_value(value: Any, clean: Clean, depth: int = 6) -> Any:
             return value
         case Mapping() if depth:
             return {
-                clean(str(k)): _clean_value(each, clean, depth - 1) for k, each in value.items()
+                clean(_to_text(k)): _clean_value(each, clean, depth - 1)
+                for k, each in islice(value.items(), MOST)
             }
         case list() | tuple() | set() | frozenset() if depth:
-            return [_clean_value(each, clean, depth - 1) for each in value]
-    return clean(str(value))
+            return [_clean_value(each, clean, depth - 1) for each in islice(value, MOST)]
+    return clean(_to_text(value))
