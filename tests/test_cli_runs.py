@@ -23,6 +23,7 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs import queries
 from cron_tasks.runs.outcomes import conclude, write_record
 from cron_tasks.runs.result import Attempt, Result
+from cron_tasks.runs.shapes import Shape
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.text.trace_ids import trace_id_of
@@ -439,5 +440,5 @@ def test_manual_runs_with_beat_and_workers(
     assert [line.split()[:2] for line in ends] == [[at(n, "a*b"), "failed"] for n in range(3)]
 
 
-def ran_ok(redis: Redis) -> list[queries.Shape]:
+def ran_ok(redis: Redis) -> list[Shape]:
     return list(queries.list_ended(redis, "7", "ok"))
