@@ -30,6 +30,7 @@ from cron_tasks.runs.wording import describe_summary, whole_second
 from cron_tasks.schedules.human import format_local, format_runtime
 from cron_tasks.settings import load
 from cron_tasks.text.display import printable
+from cron_tasks.text.english import join_words
 from cron_tasks.text.suggestions import find_nearest, suggest_nearest
 from cron_tasks.text.trace_ids import trace_id_of
 
@@ -113,8 +114,8 @@ def list_runs(
     With --follow it lists only runs that have ended. With --json it then prints one object a line.
     """
     if follow and status in queries.OPEN:
-        statuses = ", ".join(queries.ENDED)
-        raise click.UsageError(f"--follow shows only runs that end: --status is one of {statuses}")
+        statuses = join_words(queries.ENDED, "or")
+        raise click.UsageError(f"--follow shows only runs that have ended. Use --status {statuses}")
     with console.open_redis() as redis:
         zone = load().timezone if job_id is None else _zone_of(redis, job_id)
         start = options.read_past(since, zone, "--since") if since else EVER

@@ -128,7 +128,7 @@ class JobsPage(Page):
     tab = "cron-jobs"
 
     async def answer(self, _: str) -> None:
-        query, tag, state = (self.read_argument(name)[:200] for name in ("q", "tag", "state"))
+        query, tag, state = (self.read_name(name)[:200] for name in ("q", "tag", "state"))
         given = self.read_argument("page")
         number = int(given) if given.isascii() and given.isdigit() and len(given) < 7 else 1
         found = await self.call(_read_list, get_context(), query, tag, state, number)

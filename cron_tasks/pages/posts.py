@@ -47,12 +47,12 @@ class Act(Framed):
     def _read_request(self) -> Request:
         return Request(
             action=self.read_argument("action"),
-            ids=[each for each in self.read_arguments("id") if each],
+            ids=[each for each in self.read_names("id") if each],
             every=self.read_argument("every") == "yes",
             query=self.read_argument("q"),
-            tag=self.read_argument("tag"),
+            tag=self.read_name("tag"),
             state=self.read_argument("state"),
-            cause=self.read_argument("cause"),
+            cause=self.read_name("cause"),
             reason=self.read_argument("reason"),
             start=self.read_argument("start"),
             end=self.read_argument("end"),
