@@ -19,7 +19,8 @@ from cron_tasks.text.stored_json import to_storable
 FORMAT = b"4"
 #: The fields that count: those of a job, and what rest/mapping.py adds to a row.
 _COUNTED = frozenset({*TIMING, *OPTIONS, LEFT_OUT, MAPPED_TO_NULL})
-#: The fields that count in nested objects, and in actions by their type. Those of plug-ins all do.
+#: The relevant fields of nested objects, and of actions by their type. All fields of plug-ins are
+#: relevant.
 _PARTS = {
     name: names_in_json(part).keys()
     for name, part in (("notify", Notify), ("retry", Retry), ("catchup", Catchup))
@@ -33,8 +34,9 @@ _ACTIONS = {
 def fingerprint_row(row: Any, salt: str) -> str:
     """Return 16 characters that depend on the row, on `salt` and on the format of this version.
 
-    Only the fields of a job count, also in its nested objects. Services keep counters and times in
-    the same row (`n_pings`, `last_ping`), and our reports come back in the next list.
+    Only the fields of a job are relevant, including those of its nested objects. Services keep
+    counters and times in the same row (`n_pings`, `last_ping`), and our reports come back in the
+    next list.
     """
     if isinstance(row, dict):
         row = _keep_counted(row)
