@@ -35,13 +35,13 @@ class Scrape:
         return cls(scrape_text(port))
 
     def value(self, name: str, **labels: str) -> float | None:
-        """The value of the sample with just these labels; None if there is none."""
+        """Return the value of the sample with exactly these labels. None if there is none."""
         found = [s.value for s in self._named(name) if s.labels == labels]
         assert len(found) < 2
         return found[0] if found else None
 
     def total(self, name: str, **labels: str) -> float:
-        """The sum of all samples with at least these labels."""
+        """Return the sum of all samples with at least these labels."""
         return sum(s.value for s in self._named(name) if s.labels.items() >= labels.items())
 
     def names(self) -> set[str]:

@@ -61,7 +61,7 @@ WRONG = {
     "ListStale": ("sync_success_timestamp_seconds", "0x240", "12m"),
     "ListRefused": ('sync_state{state="refused"}', "0x20 1x220", "7m"),
     "Failing": ("jobs_failing", "0x20 3x220", "16m"),
-    "Missed": ('ticks_total{outcome="missed", reason="outside_window"}', "_x20 1x220", "6m"),
+    "Missed": ('ticks_total{outcome="missed", reason="outside_window"}', "_x20 1x220", "7m"),
     "OutgrewInterval": ('ticks_total{outcome="skipped", reason="overlap"}', "0+1x240", "25m"),
     "WorkersBusy": ('slots_busy{worker="b"}', "3x20 4x220", "16m"),
     "NoWorkers": ("workers", "1x20 0x220", "7m"),
@@ -70,7 +70,7 @@ WRONG = {
         "0+15x240",
         "8m",
     ),
-    "NotificationsDropped": ('notifications_dropped_total{queue="q"}', "7x20 8x220", "6m"),
+    "NotificationsDropped": ('notifications_dropped_total{queue="q"}', "7x20 8x220", "7m"),
     "JobsRejected": ('jobs{state="rejected"}', "0x20 2x220", "16m"),
     "LeaderFlaps": ("leader_changes_total", "1x20 2x4 3x4 4x4 5x4 6x200", "12m"),
 }
@@ -122,6 +122,16 @@ def test_one_instance_that_is_gone_fires_nothing(tmp_path: Path) -> None:
         if 'instance="b"' in series["series"]:
             series["values"] = "0x4"
     # At the first minute both show other numbers; later the one that is left counts.
+    run_tests(tmp_path, [test])
+
+
+def test_a_redis_that_restarts_fires_nothing(tmp_path: Path) -> None:
+    """Nobody shows a metric of the system meanwhile."""
+    test = write_test(WELL, {at: {} for at in ("5m15s", "5m30s", "6m")})
+    for series in test["input_series"]:
+        start, step = re.match(r"(\d+)(\+\d+)?x", series["values"]).groups(default="+0")
+        after = int(start) + 22 * int(step)
+        series["values"] = f"{start}{step}x20 stale _ {after}{step}x200"
     run_tests(tmp_path, [test])
 
 

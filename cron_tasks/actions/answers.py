@@ -1,7 +1,7 @@
-"""Reading an answer out of the bytes of a connection. Pure.
+"""Parse an answer from the bytes of a connection. Pure.
 
-httptools (llhttp, the parser of Node.js) takes the bytes apart. This module says when the answer is
-over, how much of it is read, and whether another request may follow over the connection.
+httptools (llhttp, the parser of Node.js) parses the bytes. This module decides when the answer
+ends, how much of it is read, and whether another request may follow over the connection.
 """
 
 import http.client
@@ -13,7 +13,7 @@ import httptools
 
 from cron_tasks.http.deadline import MAX_INTERIM, NoFinalAnswer, is_clearly_framed
 
-#: Bytes of an answer, interim answers included, until enough of its body has come.
+#: The most bytes of an answer, including interim answers, before enough of its body has come.
 MOST = 1 << 20
 _SWITCHING = 101
 #: The charset in a Content-Type (RFC 9110, section 8.3.1). Its length bounds what is looked up.
@@ -46,8 +46,8 @@ class Answer:
 class AnswerReader:
     """Reads the answer to one request, and at most about `most` bytes of its body.
 
-    `has_begun` tells whether any byte has come, `is_clean` whether another answer may follow.
-    The methods `on_…` are called by the parser.
+    `has_begun` is whether any byte has come, and `is_clean` whether another answer may follow. The
+    methods `on_…` are called by the parser.
     """
 
     def __init__(self, method: str, most: int) -> None:
@@ -59,7 +59,7 @@ class AnswerReader:
         self._has_head = self._is_over = False
         self._failure: http.client.HTTPException | None = None
         self._parser = httptools.HttpResponseParser(self)
-        # Such answers exist. Where the end of one is not certain, its connection is not kept.
+        # Such answers exist. If the end of one is not certain, its connection is not kept.
         self._parser.set_dangerous_leniencies(
             lenient_headers=True,
             lenient_chunked_length=True,
@@ -69,7 +69,7 @@ class AnswerReader:
         )
 
     def feed(self, data: bytes) -> Answer | None:
-        """Take bytes. Return the answer once it is over, or long enough. Raises HTTPException."""
+        """Add bytes. Return the answer once it is over, or long enough. Raises HTTPException."""
         self.has_begun = True
         self._received += len(data)
         try:
@@ -77,7 +77,7 @@ class AnswerReader:
         except httptools.HttpParserUpgrade:
             self._fail_for_upgrade()
         except httptools.HttpParserError as error:
-            # What follows the end of an answer is not a part of it.
+            # Bytes after the end of an answer are not part of it.
             self.is_clean = False
             if not self._is_over and self._failure is None:
                 self._failure = http.client.BadStatusLine(str(error))
@@ -90,7 +90,7 @@ class AnswerReader:
         return None
 
     def end(self) -> Answer:
-        """Return the answer that the end of the connection ends. Raises HTTPException."""
+        """Return the answer, which ends with the connection. Raises HTTPException."""
         if not self.has_begun:
             raise http.client.RemoteDisconnected("")
         if not self._status:

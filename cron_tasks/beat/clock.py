@@ -1,4 +1,4 @@
-"""Notices that the clock of the machine was stepped, which makes leases look expired."""
+"""Notices steps of the machine's clock, after which leases look expired."""
 
 import time
 
@@ -8,7 +8,7 @@ from cron_tasks.ledger.ledger import LEASE
 
 log = structlog.get_logger("cron_tasks.beat")
 
-#: A clock that moved this many seconds against the monotonic one was stepped.
+#: A clock that moved by this many seconds against the monotonic one was stepped.
 STEP = 2.0
 
 
@@ -20,7 +20,8 @@ class ClockWatch:
         self._trusted_after = 0.0
 
     def is_trusted(self, now: float) -> bool:
-        """Return whether the holders of leases have had the time to renew them since a step."""
+        """Return whether the holders of leases have had the time to renew them since the last
+        step."""
         offset = now - time.monotonic()
         if abs(offset - self._offset) > STEP:
             log.warning("clock.stepped", seconds=round(offset - self._offset, 1))

@@ -31,14 +31,14 @@ class Leadership:
 
     @property
     def token(self) -> str | None:
-        """Return what the lock holds while we lead, None when we do not."""
+        """The value of the lock while this beat leads, otherwise None."""
         token = self._lock.local.token
         return token.decode() if isinstance(token, bytes) else token
 
     def hold(self, early: bool = False) -> bool:
-        """Extend the lock when it is time, or try to get it. Return whether we lead from now on.
+        """Extend the lock when it is time, or try to get it. Return whether this beat now leads.
 
-        Call it with `early` when nothing is due. Then no extension delays what is due next.
+        Call it with `early` when nothing is due, so that no extension delays the next tick.
         """
         now = time.monotonic()
         if self.token is not None:
@@ -63,12 +63,13 @@ class Leadership:
         return False
 
     def note_lost(self) -> None:
-        """Stop to lead: another beat may lead by now."""
+        """Stop leading, because another beat may lead by now."""
         log.warning("beat.lost_lead")
         self._lock.local.token = None
 
     def release(self) -> None:
-        """Let the next beat lead at once. Do nothing when we do not lead."""
+        """Release the lock, so that the next beat leads at once. Do nothing if this beat does not
+        lead."""
         if self.token is None:
             return
         try:

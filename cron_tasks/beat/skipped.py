@@ -15,7 +15,7 @@ from cron_tasks.settings import Settings
 def conclude_skipped(
     job: Job, ticks: Iterable[float], now: float, settings: Settings
 ) -> list[Outcome]:
-    """Return the ends of ticks (seconds) that somebody had skipped."""
+    """Return the ends of ticks (seconds) that a person had skipped."""
     result, attempt = Result("skipped", "by_hand"), Attempt(0, None, now, None)
     ends = []
     for tick in ticks:

@@ -1,4 +1,4 @@
-"""Keep track of the workers, and of how many runs each performs at once.
+"""Keep track of the workers, and of the number of runs that each performs at once.
 
 Beat divides a burst of due ticks by that number.
 """
@@ -14,13 +14,14 @@ from cron_tasks.broker.pool_watch import PoolWatch
 from cron_tasks.store import keys
 from cron_tasks.vitals.signs import request_sign
 
-#: Seconds for which a sign of life counts. Workers give one with each of Celery's heartbeats.
+#: Seconds for which a sign of life is valid. Workers give one with each of Celery's heartbeats.
 ALIVE = 15.0
 
 
 def count_slots(redis: Redis, now: float) -> int:
-    """Return how many runs all workers together perform at once, at least 1."""
-    # The order is that of the signs of life, so the newest entry of a restarted worker counts.
+    """Return the number of runs that all workers together perform at once, at least 1."""
+    # Entries are in the order of the signs of life, so the newest entry of a restarted worker is
+    # used.
     members = cast("list[str]", redis.zrangebyscore(keys.WORKERS, now, "+inf"))
     sizes = {host: int(size) for host, _, size in (each.rpartition("|") for each in members)}
     return max(sum(sizes.values()), 1)
@@ -35,7 +36,7 @@ def list_workers(redis: Redis, now: float) -> list[str]:
 def announce_worker(
     redis: Redis, hostname: str, concurrency: int, now: float, before: int = 0
 ) -> None:
-    """Give a sign of life, and remove workers that have given none for long.
+    """Give a sign of life, and remove workers whose last one is too old.
 
     `before` is the concurrency at the last sign of life, because a pool grows and shrinks.
     """
@@ -73,7 +74,7 @@ def announce_from_signals(redis: Redis) -> None:
         try:
             announce_worker(redis, worker.hostname, size, time.time(), before=announced)
         except RedisError:
-            # Celery's own connection reports that Redis is gone. This is only a hint.
+            # Celery's own connection reports that Redis is away. This is only a hint.
             return
         announced = size
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-#: By the name of a command: where it is in this package, and its line in `--help`.
+#: Command names, each with its place in this package and its line in `--help`.
 Commands = Mapping[str, tuple[str, str]]
 
 COMMANDS: Commands = {
@@ -23,12 +23,12 @@ COMMANDS: Commands = {
     "jobs": ("jobs:jobs", "Show the jobs, run one now, or pause one."),
     "runs": ("runs:runs", "Show the runs, retry one, or cancel one."),
     "why": ("why:why_command", "Explain what happened to a job at a time."),
-    "audit": ("audit:audit_command", "Check that every tick that was due ended, once."),
+    "audit": ("audit:audit_command", "Check that every tick that was due ended exactly once."),
     "backfill": ("backfill:backfill", "Run the ticks of a past period that did not run."),
     "next": ("next:next_ticks", "Show the next ticks of an expression or a job."),
-    "health": ("health:health", "Tell in one line whether it works, for probes."),
+    "health": ("health:health", "Print one line for probes: whether the system works."),
     "settings": ("settings:settings", "Show all settings and where each value comes from."),
-    "doctor": ("doctor:doctor", "Check the whole system, and say how to mend it."),
+    "doctor": ("doctor:doctor", "Check the whole system, and show how to fix problems."),
 }
 #: Other names of commands, which `--help` does not list.
 ALIASES = {"ls": "list"}
@@ -134,7 +134,8 @@ class LazyGroup(click.Group):
 def main(ctx: click.Context) -> None:
     """Run the cron jobs of a REST service with Celery and RedBeat.
 
-    Settings are environment variables CRON_TASKS_…; `cron-tasks settings` shows them all.
+    A tick is a job and one of its fire times. Settings are environment variables CRON_TASKS_…, and
+    `cron-tasks settings` shows all of them.
 
     Exit codes: 0 success, 1 failure, 2 wrong usage, 3 `sync --dry-run` found changes.
     """

@@ -22,5 +22,5 @@ def serve_metrics(settings: Settings) -> None:
             await super().get()
             self.write(await asyncio.get_running_loop().run_in_executor(executor, render))
 
-    # The first handler that matches counts, and Flower has one for the same path.
+    # The first matching handler is used, and Flower has one for the same path.
     handlers.insert(0, url(r"/metrics", Metrics))

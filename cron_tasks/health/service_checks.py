@@ -23,21 +23,22 @@ from cron_tasks.vitals.judgement import RIVAL_SHOWN, judge_sync
 #: Seconds to wait for the REST service: for one response, and for the whole list.
 REST_PATIENCE = {"rest_timeout": 3.0, "rest_deadline": 5.0}
 
-#: With more jobs than this, a list is read only if it has changed, and a part of Redis is compared.
+#: With more jobs than this, the list is read only if it has changed, and only a part of the
+#: registry is compared.
 MANY = 100_000
 #: Seconds for which that part is compared.
 COMPARED_FOR = 0.3
 #: Seconds beyond the longest wait after which a feed without an answer is a finding.
 FEED_GRACE = 30.0
 
-#: Meaning of each kind of difference in the registry: what is counted, and what is wrong with it.
+#: Each kind of difference in the registry: the noun that is counted, and the fault.
 DIFFERENCES = {
     "foreign": ("key", "that somebody else wrote"),
     "unscheduled": ("job", "with a next tick, but not in the schedule"),
     "unreadable": ("job", "without a readable entry"),
     "unlisted": ("entry", "not in the index of jobs"),
     "untimed": ("open tick", "without a deadline"),
-    "leftovers": ("note", "about ticks that have ended"),
+    "leftovers": ("leftover", "of ticks that have ended"),
 }
 
 
@@ -53,7 +54,9 @@ def check_rest_service(system: System) -> Result:
     current = registry.read_fingerprints() if jobs and not known else {}
     with Source(hurried).open_list(known) as listing:
         if listing.not_modified:
-            return Result(True, f"The list is as the last sync read it: {number_of(jobs, 'job')}")
+            return Result(
+                True, f"The list has not changed since the last sync: {number_of(jobs, 'job')}"
+            )
         policy = make_policy(settings)
         found = Changes(policy, policy.queues())
         compare_list(current, listing, found, found.add_candidate)
@@ -101,7 +104,7 @@ def check_registry(system: System) -> Result:
     agree = "Jobs, schedule and open ticks agree"
     if not is_whole:
         agree += f", as far as {COMPARED_FOR:g} s show. The leading beat compares all"
-    before = f"; {number_of(mended, 'difference')} mended in the last 7 days" if mended else ""
+    before = f"; {number_of(mended, 'difference')} repaired in the last 7 days" if mended else ""
     return Result(not texts, (", ".join(texts) or agree) + before)
 
 
@@ -111,7 +114,7 @@ def check_feed(system: System) -> Result:
         return Result(False, f"T{fault[1:]}", "Name a feed on the origin of the service itself")
     if not position.address:
         return Result(
-            True, "The list names no feed of changes, so edits count by pokes or the list"
+            True, "The list names no feed of changes, so edits apply by pokes or with the list"
         )
     status = load_feed_status(system.redis)
     age = system.now - status.answered if status.answered else inf

@@ -1,16 +1,13 @@
-"""Ping a URL that counts signs of life, such as a check of Healthchecks.
+"""Ping a URL of a monitoring service, such as a check of Healthchecks.
 
-The path of such a URL is a secret, so no text from here contains more than its origin. A ping is
-small and rare. It opens a connection of its own, to the very address that was checked, and follows
-no redirect. Neither a proxy nor .netrc has an influence.
+The path of such a URL is a secret, so texts from here contain only its origin. A ping is small and
+rare. It opens a separate connection, to the same address that was checked, and follows no redirect.
+Proxies and .netrc have no influence.
 """
 
 import http.client
-import os
-import ssl
 import time
 from collections.abc import Sequence
-from functools import cache
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -20,6 +17,7 @@ from cron_tasks.http.deadline import LimitedResponse, seconds_left
 from cron_tasks.http.dialing import SocketAddress, connect_to_first, find_addresses
 from cron_tasks.http.failures import CAUSES, Cause, describe_detail, describe_status, find_cause
 from cron_tasks.http.hosts import DEFAULT_PORTS, host_of_url, to_ascii_host
+from cron_tasks.http.tls import tls_context
 
 #: Seconds that a ping may take. The resolution of the host's name has timeouts of its own.
 TIMEOUT = 10.0
@@ -56,7 +54,8 @@ def origin_of(url: str) -> str:
 def send_ping(
     url: str, method: str, rules: Sequence[str] = ("*",), timeout: float = TIMEOUT
 ) -> str | None:
-    """Send one request. Return why it failed, or None if it was answered with 2xx. Never raises.
+    """Send one request. Return None if it was answered with 2xx, otherwise the reason. Never
+    raises.
 
     `rules` are those of CRON_TASKS_HTTP_ALLOW.
     """
@@ -106,7 +105,7 @@ class _Connection(http.client.HTTPConnection):
             sock.settimeout(seconds_left(self._until))
             if self._tls:
                 name = self.host.removesuffix(".")
-                sock = _tls_context().wrap_socket(sock, server_hostname=name)
+                sock = tls_context().wrap_socket(sock, server_hostname=name)
             sock.settimeout(seconds_left(self._until))
             self.sock = sock
         except BaseException:
@@ -124,14 +123,3 @@ def _find_allowed(host: str, port: int, rules: Sequence[str]) -> list[SocketAddr
     if not allowed:
         raise PingRefused(reasons[0])
     return allowed
-
-
-@cache
-def _tls_context() -> ssl.SSLContext:
-    """Return a context that trusts the same authorities as the REST client."""
-    from requests.utils import DEFAULT_CA_BUNDLE_PATH
-
-    authorities = os.environ.get("REQUESTS_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
-    if os.path.isdir(authorities):
-        return ssl.create_default_context(capath=authorities)
-    return ssl.create_default_context(cafile=authorities)

@@ -1,8 +1,8 @@
-"""Decide what of a job may be a secret, and show jobs without it. Pure.
+"""Decide which parts of a job may be secrets, and show jobs without them. Pure.
 
-A job should name its secrets (`${secret:NAME}`), but may also contain them. These are taken for
-secrets: users, passwords and queries in URLs, the path of a `heartbeat_url`, the values of headers,
-and the values of fields whose names say so. A reference to a secret is shown.
+A job should name its secrets (`${secret:NAME}`), but may also contain them. These count as secrets:
+users, passwords and queries in URLs, the path of a `heartbeat_url`, the values of headers, and the
+values of fields with the name of a secret. A reference to a secret is shown.
 """
 
 import re
@@ -43,7 +43,7 @@ _BLANK = "\0"
 
 
 def is_secret_name(name: str) -> bool:
-    """Return whether the name of a field or a header says that its value is a secret."""
+    """Return whether the name of a field or a header is that of a secret."""
     return bool(_SECRET_NAME.search(name))
 
 
@@ -53,7 +53,7 @@ def mask_url(text: str) -> str:
 
 
 def mask_written_url(text: str) -> str:
-    """Do the same for a text that should be a URL, also if it is not written correctly."""
+    """Do the same for a text that should be a URL, even if it is malformed."""
     if "://" in text:
         return mask_url(text)
     return mask_url(f"://{text}").removeprefix("://")
@@ -107,7 +107,7 @@ def mask_job(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def mask_path(url: str) -> str:
-    """Return a URL with `***` for all but its scheme and host."""
+    """Return a URL with `***` for everything but its scheme and host."""
     try:
         parts = urlsplit(url)
     except ValueError:

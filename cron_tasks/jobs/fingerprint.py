@@ -15,7 +15,7 @@ from cron_tasks.jobs.row import LEFT_OUT, MAPPED_TO_NULL
 from cron_tasks.text.display import printable_key
 from cron_tasks.text.stored_json import to_storable
 
-#: Part of every fingerprint. It is raised when the same row would make another document.
+#: Part of every fingerprint. It is raised when the same row would give another document.
 FORMAT = b"4"
 #: The fields that count: those of a job, and what rest/mapping.py adds to a row.
 _COUNTED = frozenset({*TIMING, *OPTIONS, LEFT_OUT, MAPPED_TO_NULL})

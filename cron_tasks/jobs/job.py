@@ -50,7 +50,7 @@ class Job(BaseModel):
     """A valid row. docs/contract.md, section 3, fixes its fields, their types and their defaults.
 
     The fields of the schedule have become `schedule`. `written` is the rule as its owner wrote it,
-    where `schedule` words it differently. Unknown fields are kept in `extra`. Durations are in
+    if `schedule` spells it differently. Unknown fields are kept in `extra`. Durations are in
     seconds.
     """
 
@@ -203,6 +203,6 @@ def _schedule_spec(schedule: Schedule) -> orjson.Fragment:
 
 @lru_cache(maxsize=16384)
 def rule_text(schedule: Schedule) -> str:
-    """Return the rule of a schedule in the words of `schedule` itself."""
+    """Return the rule of a schedule as `schedule` itself spells it."""
     spec = schedule.to_spec()
     return str(next(spec[kind] for kind in "cetr" if kind in spec))

@@ -1,4 +1,5 @@
-"""A row of the list before it is a job: its id, and the fields that do not define the job. Pure."""
+"""The parts of a row that are needed before it is a job: its id, and fields that do not define the
+job. Pure."""
 
 from typing import Any
 
@@ -7,13 +8,13 @@ REMARKS = frozenset(
     {"last_run_at", "last_status", "last_error", "next_run_at", "config_error"}
     | {"updated_at", "updated", "modified_at", "modified"}
 )
-#: The field that rest/mapping.py adds to a row: the switches for which REST_MAPPING found null.
+#: The field that rest/mapping.py adds to a row: switches for which REST_MAPPING found null.
 MAPPED_TO_NULL = "mapped_to_null"
-#: The field in which rest/mapping.py and validation note why a field of DISPLAYED is left out.
+#: The field in which rest/mapping.py and validation store why a field of DISPLAYED is left out.
 LEFT_OUT = "left_out"
-#: The most faults that are noted there.
+#: The most faults that are stored there.
 MOST_LEFT_OUT = 3
-#: The fields that a row has from us and not from the service.
+#: The fields that we add to a row.
 NOTES = frozenset({MAPPED_TO_NULL, LEFT_OUT})
 #: The fields that are only shown to people. A fault in one of them does not reject the job.
 DISPLAYED = frozenset({"tags"})

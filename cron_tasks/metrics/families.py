@@ -1,4 +1,4 @@
-"""Values as Prometheus reads them: families of samples, from the counters in Redis. Pure."""
+"""Convert counters in Redis to families of samples, the form of Prometheus. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,10 +9,11 @@ from cron_tasks.ledger.counting import ABOVE, BOUNDS, SUM
 from cron_tasks.metrics.catalogue import COUNTED, Metric
 from cron_tasks.text.display import printable
 
-#: The most queues that are labels. Jobs name queues freely, so the others are one.
+#: The most queues with a separate label. Jobs may name any queue, so further queues share one
+#: label.
 MOST_QUEUES = 50
 OTHER_QUEUES = "_other"
-#: Names of queues may be long, and hold anything.
+#: Names of queues may be long, and contain any characters.
 LABEL_SHOWN = 200
 
 #: A value and its labels, in the order of the metric.
@@ -44,7 +45,7 @@ def read_counters(stored: Mapping[str, str]) -> Iterator[Family]:
     for counter, text in stored.items():
         name, _, labels = counter.partition("|")
         if text.isdecimal():
-            # The last label may hold the separator: queues have any name.
+            # The last label may contain the separator, because queues may have any name.
             found[name].append((tuple(labels.split("|", widths.get(name, 1) - 1)), int(text)))
     for metric in COUNTED:
         values = found[metric.name]
@@ -59,8 +60,8 @@ def read_counters(stored: Mapping[str, str]) -> Iterator[Family]:
 
 
 def _make_histogram(metric: Metric, values: Iterable[Value]) -> Family:
-    """Return the cumulative buckets of a histogram. Those of another version's bounds are added to
-    the next bound of ours."""
+    """Return the cumulative buckets of a histogram. Buckets with the bounds of another version are
+    added to our next bound."""
     family = Family(metric.full_name, metric.meaning, "histogram")
     groups: dict[tuple[str, ...], dict[str, float]] = defaultdict(dict)
     if not metric.labels:

@@ -1,10 +1,10 @@
-"""Make the slow parts of pages, with many jobs in a process of its own.
+"""Make the slow parts of pages. With many jobs this runs in a separate process.
 
     python -m cron_tasks.pages.beside audit
 
-The process writes what it has made to its standard output. It has the environment and the folder of
+The process writes its result to its standard output. It has the environment and the folder of
 Flower, and so the same settings. It runs with a low priority, and ends when it is done, so that its
-memory is free again.
+memory is freed.
 """
 
 import os
@@ -24,7 +24,7 @@ from cron_tasks.settings import Settings, load
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect
 
-#: What it adds to the niceness of Flower.
+#: The increase of the niceness compared with Flower.
 NICER = 5
 #: Seconds after which a process that does not end is killed.
 PATIENCE = 600.0
@@ -52,7 +52,7 @@ PARTS: dict[str, Callable[[Redis, Settings], Any]] = {
 class Maker:
     """Makes "audit", "checks" or "forecast" for one Redis.
 
-    With few jobs that is done in the thread that asks. With many, another process does it.
+    With few jobs, the calling thread makes it. With many, a separate process does.
     """
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
@@ -60,7 +60,7 @@ class Maker:
         self._settings = settings
 
     def make(self, what: str) -> Any:
-        """Return what was made. Raises RedisError, OSError or SubprocessError."""
+        """Return the result. Raises RedisError, OSError or SubprocessError."""
         if self._redis.hlen(keys.JOBS) <= MANY:
             return PARTS[what](self._redis, self._settings)
         command = [sys.executable, "-P", "-m", __name__, what]

@@ -1,4 +1,4 @@
-"""What all pages of one Flower share: Redis, the index, the survey, threads."""
+"""The objects that all pages of one Flower share: Redis, the index, the survey, threads."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -22,11 +22,11 @@ from cron_tasks.store import keys
 from cron_tasks.store.client import connect
 from cron_tasks.store.paging import PAGE
 
-#: Pages that are read at the same time.
+#: The most pages that are read at the same time.
 THREADS = 4
-#: Open runs that are looked through for the jobs that run.
+#: The most open runs that are searched for the running jobs.
 MOST_OPEN = 20_000
-#: Seconds for which what the health page shows is kept, however many tabs show it.
+#: Seconds for which the data of the health page are cached, however many tabs show it.
 HEALTH_KEPT = 1.0
 
 
@@ -40,7 +40,7 @@ class Context:
         make = Maker(self.redis, settings).make
         self.survey, self.forecaster = Survey(make), Forecaster(make)
         self.threads = ThreadPoolExecutor(THREADS, "pages")
-        #: The ids of the latest failed runs, as the last look found them (live.py).
+        #: The ids of the latest failed runs, as last read (live.py).
         self.failed_runs: frozenset[str] = frozenset()
         self._health: Health | None = None
         self._reading = Lock()
@@ -51,7 +51,7 @@ class Context:
             self.index.get()
 
     def health(self) -> Health:
-        """Return how everything is, at most a second old."""
+        """Return the state of the whole system, at most a second old."""
         with self._reading:
             now = time.time()
             if self._health is None or not 0 <= now - self._health.at < HEALTH_KEPT:
@@ -61,7 +61,7 @@ class Context:
             return self._health
 
     def forget_health(self) -> None:
-        """Read everything anew for the next page, because an action has changed it."""
+        """Read everything again for the next page, because an action has changed it."""
         self._health = None
 
     def ids_in_state(self, state: str) -> set[str] | None:

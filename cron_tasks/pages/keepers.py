@@ -1,6 +1,6 @@
-"""Keep the survey and the forecast up to date while somebody looks at pages.
+"""Keep the survey and the forecast up to date while somebody has a page open.
 
-With many jobs another process makes them (beside.py), so that Flower answers meanwhile.
+With many jobs a separate process makes them (beside.py), so that Flower stays responsive.
 """
 
 import subprocess
@@ -23,21 +23,21 @@ log = structlog.get_logger("cron_tasks.pages")
 _FAILURES = (RedisError, OSError, subprocess.SubprocessError)
 #: Makes "audit", "checks" or "forecast". Raises one of _FAILURES.
 Make = Callable[[str], Any]
-#: Least and most seconds between two audits while somebody looks. An audit that took long is made
-#: again only after this many times the seconds that it took.
+#: The least and most seconds between two audits while somebody has a page open. A long audit is
+#: repeated only after this many times its duration.
 AUDIT_SOON, AUDIT_EVERY, AUDIT_REST = 15.0, 300.0, 100
-#: Seconds between two rounds of checks while somebody looks. Checks that found something wrong are
-#: made again sooner, so that what is mended does not look broken.
+#: Seconds between two rounds of checks while somebody has a page open. Checks that found a problem
+#: are repeated sooner, so that a fixed part does not look broken.
 CHECK_EVERY, CHECK_AGAIN = 20.0, 10.0
-#: Seconds without a look after which the survey rests.
+#: Seconds without a request after which the survey pauses.
 LOOKED_WITHIN = 120.0
-#: Seconds after which a forecast is made again. After an edit it is made again, but only after this
-#: many times the seconds that the last one took.
+#: Seconds after which a forecast is made again. It is also made again after an edit, but only after
+#: this many times the duration of the last one.
 STALE, REST = 600.0, 10
 
 
 class Survey:
-    """Keeps a survey up to date while somebody looks."""
+    """Keeps a survey up to date while somebody has a page open."""
 
     def __init__(self, make: Make) -> None:
         self._make_part = make
@@ -45,11 +45,11 @@ class Survey:
         self._looked = 0.0
         self._surveyed = Surveyed()
         self._thread: threading.Thread | None = None
-        #: When each part was last begun, by the monotonic clock.
+        #: When each part was last started, by the monotonic clock.
         self._made = {"audit": -inf, "checks": -inf}
 
     def get(self) -> Surveyed:
-        """Return what is known, and have it kept up to date for the next minutes."""
+        """Return the results so far, and keep them up to date for the next minutes."""
         self._looked = time.monotonic()
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
@@ -58,7 +58,7 @@ class Survey:
         return self._surveyed
 
     def renew(self) -> None:
-        """Make the audit again now, because somebody has changed what it found."""
+        """Audit again now, because somebody has changed something that the audit found."""
         self._made["audit"] = -inf
 
     def _run(self) -> None:
@@ -97,13 +97,13 @@ class Forecaster:
         self._took = 0.0
 
     def get(self, snapshot: Snapshot, patience: float) -> Forecast | None:
-        """Return the latest forecast. None if the first one is not made after `patience` seconds.
+        """Return the latest forecast. None if the first one is not ready after `patience` seconds.
 
         If the jobs have changed since, the next one is made in the background.
         """
         known = self._forecast
         age = time.time() - known.made if known else STALE
-        # A forecast that took long is not made again at every edit.
+        # A forecast that took long is not repeated at every edit.
         is_due = known is None or age >= STALE or self._of is not snapshot.seen
         if is_due and age > REST * self._took:
             thread = threading.Thread(target=self._make, args=[snapshot], daemon=True)

@@ -1,7 +1,7 @@
 """The slow part of the health page, which takes seconds with very many jobs.
 
-It audits the last day, and notes on the way which ticks were missed or skipped. And it runs those
-checks of `cron-tasks doctor` that ask the workers or read every job.
+It audits the last day, and collects the ticks that were missed or skipped. It also runs the checks
+of `cron-tasks doctor` that ask the workers or read every job.
 """
 
 import time
@@ -21,13 +21,13 @@ from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
 from cron_tasks.store.paging import pages
 
-#: Checks that ask the workers or read every job. Those that the health page makes itself are not
-#: here, nor is the REST service: a page does not send it requests.
+#: Checks that ask the workers or read every job. The other checks run with the health page itself.
+#: The REST service is not checked, because a page does not send it requests.
 SLOW_CHECKS = (
     *("workers", "job queues", "task queues", "foreign workers", "waiting messages"),
     *("dead letters", "recipients", "redis eviction", "redis persistence", "clock"),
 )
-#: Ends of ticks that were not asked for by anybody, and so belong on the health page.
+#: Outcomes of ticks that nobody asked for, so that they belong on the health page.
 _UNWANTED = {
     *(("missed", reason) for reason in ("outside_window", "no_catchup", "discarded", "set_aside")),
     ("missed", "coalesced"),

@@ -1,4 +1,4 @@
-"""What a survey of the system found: the slow parts of the health page."""
+"""The results of a survey of the system: the slow parts of the health page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from cron_tasks.health.system import Finding
 
 @dataclass(frozen=True, slots=True)
 class Unrun:
-    """Ticks of one job that did not run: how many, for which status and reason, and the latest."""
+    """Ticks of one job that did not run: their number, status and reason, and the latest one."""
 
     job_id: str
     status: str
@@ -31,7 +31,7 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Surveyed:
-    """What is known so far. `checked_at` is when the checks were made (seconds)."""
+    """The results so far. `checked_at` is when the checks were made (seconds)."""
 
     audit: Audit | None = None
     findings: Sequence[Finding] = ()

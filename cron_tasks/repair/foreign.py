@@ -1,7 +1,8 @@
-"""Keys of ours that somebody else has written: those of another type, and locks without an end.
+"""Our keys that another program has overwritten: those of another type, and locks without an
+expiry.
 
-Every command on a key of another type fails, so beat, workers or syncs would wait for ever. What
-such a key holds is of no use to anybody, so it is deleted, as if it had been lost.
+Every command on a key of another type fails, so beat, workers or syncs would wait forever. The
+value of such a key is of no use, so the key is deleted, as if it had been lost.
 """
 
 from collections.abc import Iterable
@@ -26,7 +27,7 @@ LOCKS = (
     keys.PINGS_LOCK,
     keys.LOST_TURN,
 )
-#: The types of the other keys that there is one of.
+#: The types of the other keys of which only one exists.
 _NAMES_BY_KIND = {
     "hash": (
         *(keys.JOBS, keys.FIRED, keys.REJECTED, keys.SET_ASIDE, keys.SOURCE, keys.MENDED),
@@ -47,9 +48,10 @@ KINDS = {name: kind for kind, names in _NAMES_BY_KIND.items() for name in names}
 
 
 def find_foreign(redis: Redis, now: float, mend: bool) -> list[str]:
-    """Return the keys of another type, and the locks without an end. Delete them with `mend`.
+    """Return the keys of another type, and the locks without an expiry. Delete them with `mend`.
 
-    These are all keys of which there is one, and the counts of the days around `now` (seconds).
+    The check covers all keys of which only one exists, and the counts of the days around `now`
+    (seconds).
     """
     today = int(now // DAY)
     counts = [f"{keys.COUNT_PREFIX}{day}" for day in (today - 1, today, today + 1)]
@@ -57,7 +59,7 @@ def find_foreign(redis: Redis, now: float, mend: bool) -> list[str]:
 
 
 def free_lock(redis: Redis, name: str) -> None:
-    """Delete a lock that would never expire, or is no lock."""
+    """Delete a lock that would never expire, or that is not a lock."""
     _look(redis, [name], mend=True)
 
 

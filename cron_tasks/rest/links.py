@@ -1,15 +1,15 @@
-"""Addresses of pages: the header Link, query parameters, and what a proxy does to them. Pure."""
+"""Addresses of pages: the header Link, query parameters, and the effects of a proxy. Pure."""
 
 import re
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
-#: One value of the header Link: the target, then its parameters (RFC 8288, section 3).
-#: What was matched is not given back, so that no header takes quadratic time.
+#: One value of the header Link: the target, then its parameters (RFC 8288, section 3). The groups
+#: are possessive, so that no header takes quadratic time.
 _LINK = re.compile(
     r'<([^<>]*+)>((?:\s*+;\s*+[\w*!#$%&+.^`|~-]++\s*+(?:=\s*+(?:"[^"]*+"|[^\s",;]*+))?+)*+)'
 )
-#: One parameter. Only the first `rel` counts.
+#: One parameter. Only the first `rel` is used.
 _PARAMETER = re.compile(r';\s*([^\s=;]+)(?:\s*=\s*(?:"([^"]*)"|([^\s",;]*)))?')
 
 
@@ -31,9 +31,9 @@ def find_link(header: str, relation: str) -> str | None:
 
 
 def proxy_hint(asked: str, following: str) -> str:
-    """Return a hint for a next address that leaves the origin that was asked; "" if it does not.
+    """Return a hint for a next address on another origin than the request, otherwise "".
 
-    A service behind a proxy that is not told of it builds addresses with its own scheme or port.
+    A service that does not know of its proxy builds addresses with its own scheme or port.
     """
     asked_parts, parts = urlsplit(urljoin(asked, "/")), urlsplit(urljoin(asked, following))
     if asked_parts[:2] == parts[:2]:
@@ -46,7 +46,7 @@ def proxy_hint(asked: str, following: str) -> str:
 
 
 def with_parameters(url: str, parameters: Mapping[str, str]) -> str:
-    """Return an address whose query has these parameters, beside those that it had."""
+    """Return an address whose query has these parameters, in addition to those that it had."""
     parts = urlsplit(url)
     known = parse_qsl(parts.query, keep_blank_values=True)
     query = [each for each in known if each[0] not in parameters]

@@ -1,6 +1,6 @@
-"""The list of jobs of the REST service, read whole or not at all.
+"""The list of jobs of the REST service, read completely or not at all.
 
-Every fault of the service ends in one SourceError, whose text a person can act on. The rows
+Every fault of the service ends in one SourceError, whose text shows a person what to do. The rows
 themselves are validated in jobs/.
 """
 
@@ -54,13 +54,14 @@ class Listing:
         self._page = fetcher.fetch_page(self._first_url, known.as_headers() if known else {})
         self.not_modified = self._page.status_code == 304
         self.validators = known if self.not_modified else None
-        #: What the first page says about a feed of changes. Its cursor is older than the rows.
+        #: The feed of changes that the first page names, if any. Its cursor is older than the rows.
         self.feed = find_feed(fetcher, self._page.headers)
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         """Yield each row once, with its place: `("row 17", {…})` or `("page 2, row 3", {…})`.
 
-        Raises SourceError if the list cannot be read whole. The rows until then are not the list.
+        Raises SourceError if the list cannot be read completely. The rows until then are not the
+        list.
         """
         seen, before = {self._first_url}, None
         page: Response | None = self._page
@@ -154,7 +155,7 @@ class Listing:
 
 
 class Source:
-    """The REST service of the settings."""
+    """The REST service in the settings."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -32,11 +32,11 @@ _NAMED = 12
 
 @dataclass(slots=True)
 class Finds:
-    """The results of a mapping: which expressions found something in the rows of one list.
+    """The results of a mapping: the expressions that found something in the rows of one list.
 
-    `missing` are the groups of needed fields of which no row had one so far, each with the
-    expressions of its mapped fields. `failure` is why the first row was not mapped. `fields` are
-    those of that row, or of the first one.
+    `missing` are the groups of needed fields that no row had so far, each with the expressions of
+    its mapped fields. `failure` is why the first row was not mapped. `fields` are the fields of
+    that row, or of the first one.
     """
 
     missing: list[dict[str, str]] = field(default_factory=list)
@@ -101,14 +101,14 @@ class Shape:
         self._moved = {find_plain_key(text) for text in fields.values()}
 
     def start_list(self) -> Finds:
-        """Return an empty account of what the mapping finds in a list."""
+        """Return an empty record of the results of a mapping in a list."""
         return Finds(list(self._needed))
 
     @property
     def maps_rows_alone(self) -> bool:
-        """Return whether a row is the same in the list and by itself.
+        """Return whether a row in the list is the same as the row alone.
 
-        An expression for `jobs` may leave rows out, or take them from inside of others.
+        An expression for `jobs` may leave rows out, or take them from inside other rows.
         """
         return not self._in_memory
 
@@ -149,18 +149,19 @@ class Shape:
         return self._next != "next" and named is False
 
     def states_the_end(self, envelope: Mapping[str, Any]) -> bool:
-        """Tell whether a page without a next one says so itself: by `next`, or by its mapping."""
+        """Return whether a page without a next one states that it is the last: by `next`, or by its
+        mapping."""
         return self._next != "next" or "next" in envelope
 
     def map_row(self, row: Any, finds: Finds | None = None) -> Any:
-        """Return a row under the contract's names, and note in `finds` what was found.
+        """Return a row under the contract's names, and add the results to `finds`.
 
         A field that is mapped by a plain key does not also stay under its old name. A result of
-        null leaves the field out. Where that, or the comparison of a field that is not there,
-        silently enables a job, the row names the switch under MAPPED_TO_NULL, and the job gets a
-        warning. If an expression fails, such as a function on a
-        wrong type, the row becomes an Unreadable with its id and the reason. A field that is only
-        shown is then left out, with the reason under LEFT_OUT.
+        null leaves the field out. If that silently enables a job, or a comparison of a field that
+        is missing does, the row names the switch under MAPPED_TO_NULL, and the job gets a warning.
+        If an expression fails, such as a function on a wrong type, the row becomes an Unreadable
+        with its id and the reason. A field that is only shown is then left out, with the reason
+        under LEFT_OUT.
         """
         if not self._fields or not isinstance(row, dict):
             return row

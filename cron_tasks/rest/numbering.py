@@ -22,12 +22,12 @@ class Numbering:
 
     @property
     def size(self) -> int | None:
-        """Return how many rows a full page has, where the parameters tell."""
+        """Return the number of rows of a full page, if the parameters contain it."""
         sizes = [int(value) for _, value in self.parameters[1:] if value.isdecimal()]
         return sizes[0] if sizes else None
 
     def is_short(self, page: Page) -> bool:
-        """Return whether a page has fewer rows than were asked for."""
+        """Return whether a page has fewer rows than were requested."""
         return self.size is not None and page.rows < self.size
 
     def first(self, url: str) -> str:
@@ -37,7 +37,7 @@ class Numbering:
         """Return the address of the next page, or None at the end of the list. Raises Incomplete.
 
         A short page is the last one only if the pages before it were full. Otherwise the service
-        may give smaller pages than it was asked for.
+        may return smaller pages than requested.
         """
         if not page.rows:
             check_complete(page)

@@ -9,9 +9,9 @@ from cron_tasks.rest.stated import Stated, find_total, list_stated
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page that was read: where from, how many rows, and what stands beside them.
+    """A page that was read: its address, its number of rows, and the data beside them.
 
-    `first` tells how many rows the pages before it had.
+    `first` is the number of rows on the pages before it.
     """
 
     url: str
@@ -30,7 +30,7 @@ class Page:
 
 
 class Incomplete(Exception):
-    """A page states that more rows exist than arrived, and shows no way to them."""
+    """A page states that more rows exist than arrived, and has no link to them."""
 
 
 class Changed(Exception):
@@ -38,7 +38,7 @@ class Changed(Exception):
 
 
 def stated_total(page: Page) -> int | None:
-    """Return how many rows the whole list has, by the page's own account."""
+    """Return the number of rows in the whole list, as the page states it."""
     return find_total(page.envelope, page.headers)
 
 

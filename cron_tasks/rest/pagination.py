@@ -1,4 +1,4 @@
-"""Where the next page of a list is, and whether the whole list has arrived. Pure.
+"""Find the next page of a list, and check that the whole list has arrived. Pure.
 
 Services show the way in many forms. Each form is one function from a page to the address of the
 next one. A page that shows none of them, and does not state that more exists, is the last.
@@ -20,15 +20,15 @@ from cron_tasks.rest.stated import find_more
 from cron_tasks.rest.ways import find_address, find_cursor, find_unknown_way, has_ways, is_address
 from cron_tasks.text.display import printable_key
 
-#: How to tell us that a full page is the only one.
+#: The hint on how to mark a full page as the only one.
 ONLY_PAGE = 'if there are no more, set CRON_TASKS_REST_MAPPING={"next": "`null`"}'
-#: Relations that a service gives beside the next page, or in place of it on the last one.
+#: Link relations that a service gives besides the next page, or instead of it on the last one.
 _OTHER_PAGES = ("first", "last", "prev", "previous", "self")
 
 
 @dataclass(frozen=True, slots=True)
 class FeedLink:
-    """What the answer with the list says about a feed: its address, or why that is refused.
+    """The feed that the answer with the list names: its address, or why it is refused.
 
     Both are empty if the list names no feed.
     """
@@ -38,7 +38,7 @@ class FeedLink:
 
 
 def find_next(page: Page) -> str | None:
-    """Return the address of the next page as the page gives it, relative or absolute; None at the
+    """Return the address of the next page as the page gives it, relative or absolute. None at the
     end of the list.
 
     Raises Incomplete.
@@ -59,9 +59,9 @@ def find_next(page: Page) -> str | None:
 
 
 def guess_next(page: Page) -> str | None:
-    """Return where more rows may be, after a full page that does not say whether it is the last.
+    """Return where more rows may be, after a full page that does not state whether it is the last.
 
-    Such a page states its size, but no total and no way. Raises Incomplete if it does not even
+    Such a page states its size, but no total and no link. Raises Incomplete if it does not even
     state a position.
     """
     if not page.rows or _states_an_end(page):
@@ -94,7 +94,8 @@ def check_complete(page: Page) -> None:
 def check_unchanged(before: Page, page: Page) -> None:
     """Raise Changed if the list became shorter between two pages that are found by position.
 
-    The rows behind a removed one have moved forward by one, so the first of this page is missing.
+    The rows behind a removed one have moved forward by one, so the first row of this page is
+    missing.
     """
     known, total = stated_total(before), stated_total(page)
     if known is None or total is None or known <= before.rows or not is_by_position(page.url):
@@ -123,7 +124,8 @@ def _check_unknown_way(page: Page) -> None:
 
 
 def _states_an_end(page: Page) -> bool:
-    """Return whether a page without a next one says so: by a total, or by ways to other pages."""
+    """Return whether a page without a next one states that it is the last: by a total, or by links
+    to other pages."""
     link = page.headers.get("Link", "")
     return (
         states_a_number(page)

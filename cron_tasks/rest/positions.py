@@ -9,14 +9,13 @@ from cron_tasks.rest.stated import Stated, find_more, spell
 
 #: Query parameters for the number of a page, as `spell` makes them.
 _NUMBERS = ("page", "p", "pageno", "pagenumber", "currentpage", "paginationpage")
-#: Those of them that are asked for by the name in use.
+#: Those of these parameters that keep the spelling of the request.
 _PAGE_NAMES = ("page", "current_page", "currentPage", "page_number", "pageNumber", "number")
 
 
 def by_page_number(page: Page) -> str | None:
-    """Follow the number of a page, where the page also states how many there are, the total, or
-    that there is more.
-    """
+    """Follow the number of a page, if the page also states the number of pages, the total, or that
+    more rows follow."""
     total, more = stated_total(page), find_more(page.envelope, page.headers)
     for stated in page.stated:
         if stated.number is None or not page.rows:
@@ -36,7 +35,7 @@ def by_page_number(page: Page) -> str | None:
 
 
 def by_offset(page: Page) -> str | None:
-    """Follow `offset` and `limit`, where a page states both and a total, or that there is more."""
+    """Follow `offset` and `limit`, if a page states both and a total, or that more rows follow."""
     total, more = stated_total(page), find_more(page.envelope, page.headers)
     for stated in page.stated:
         if stated.offset is None or not stated.limit or not page.rows:
@@ -49,7 +48,7 @@ def by_offset(page: Page) -> str | None:
 
 
 def by_next_number(page: Page) -> str | None:
-    """Follow the number of the next page, where the page has only that."""
+    """Follow the number of the next page, if the page has only that."""
     if states_a_number(page):
         return None
     for stated in page.stated:
@@ -59,13 +58,14 @@ def by_next_number(page: Page) -> str | None:
 
 
 def address_page(page: Page, number: int, place: Sequence[str]) -> str:
-    """Return the address of a page by its number. The query parameter is that asked for, or `page`.
+    """Return the address of a page by its number. The query parameter is the one of the request, by
+    default `page`.
 
-    `place` is where the numbers of pages stand.
+    `place` is the path to the object with the numbers of pages.
     """
     asked = dict(parse_qsl(urlsplit(page.url).query))
     name = next((name for name in _PAGE_NAMES if name in asked), "page")
-    if tuple(place) == ("meta", "pagination"):  # Strapi
+    if tuple(place) == ("meta", "pagination"):  # This spelling is Strapi's.
         name = "pagination[page]"
     return with_parameters(page.url, {name: str(number)})
 

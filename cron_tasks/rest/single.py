@@ -23,7 +23,7 @@ def read_jobs(settings: Settings, ids: Sequence[str]) -> list[tuple[str, Any]]:
     """Return the rows with these ids under the contract's names, each as `("job 42", {…})`.
 
     REST_DEADLINE applies to all of them together. Raises SourceError at the first one that does not
-    arrive, for whatever reason. A missing row is one of the reasons.
+    arrive. A missing row is such a case.
     """
     if path_of(settings) is not None:
         raise SourceError("jobs from files are read as a whole")

@@ -1,4 +1,4 @@
-"""What a page states about itself and about the whole list: numbers, sizes, totals. Pure.
+"""The numbers, sizes and totals that a page states about itself and about the whole list. Pure.
 
 Services put these beside the rows, in an object there, or in headers. Names are compared without
 case and punctuation: `totalCount`, `total_count` and `TotalCount` are one name. PHP writes numbers
@@ -31,7 +31,7 @@ _MORE = (
 )
 _LAST = ("last", "islast", "islastpage", "done")
 _OFFSET = ("offset", "skip", "startat", "start")
-#: Names of the most rows that a page has. `size` may also be the number of rows that it has.
+#: Names for the page size. `size` may also be the number of rows on the page.
 _LIMIT = ("limit", "perpage", "pagesize", "pagelimit", "itemsperpage", "maxresults")
 _NEXT_NUMBER = ("nextpage", "nextpagenumber")
 #: What headers may state, after `X-`: `X-Total-Count`, `X-WP-TotalPages`, `X-Next-Page`.
@@ -102,7 +102,7 @@ def list_stated(envelope: Mapping[str, Any], headers: Mapping[str, str]) -> Iter
 
 
 def find_total(envelope: Mapping[str, Any], headers: Mapping[str, str]) -> int | None:
-    """Return how many rows the whole list has, by the page's own account."""
+    """Return the number of rows in the whole list, as the page states it."""
     if stated := _RANGE.fullmatch(headers.get("Content-Range", "")):
         return int(stated[3])
     totals = (_find_number(spelled, _TOTAL) for _, _, spelled in _list_objects(envelope, headers))
@@ -110,7 +110,7 @@ def find_total(envelope: Mapping[str, Any], headers: Mapping[str, str]) -> int |
 
 
 def find_more(envelope: Mapping[str, Any], headers: Mapping[str, str]) -> bool | None:
-    """Return whether the page says that more rows follow. None if it does not say."""
+    """Return whether the page states that more rows follow. None if it does not state this."""
     said = [
         flag is (name in _MORE)
         for _, _, spelled in _list_objects(envelope, headers)

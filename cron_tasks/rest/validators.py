@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 
 @dataclass(frozen=True, slots=True)
 class Validators:
-    """The names that a service gives to the version of its list (RFC 9110, section 8.8)."""
+    """The validators that a service gives to the version of its list (RFC 9110, section 8.8)."""
 
     etag: str | None = None
     last_modified: str | None = None

@@ -66,7 +66,7 @@ def find_cursor(envelope: Mapping[str, Any]) -> dict[str, str]:
     for path, parameter in _CURSORS:
         cursor = find_in(envelope, path)
         if path == ("next_page",) and not isinstance(cursor, str):
-            continue  # the number of a page
+            continue  # This is the number of a page.
         if isinstance(cursor, str | int) and not isinstance(cursor, bool) and cursor:
             return {parameter: str(cursor)}
     return {}
@@ -85,7 +85,7 @@ def find_unknown_way(envelope: Mapping[str, Any], headers: Mapping[str, str]) ->
 
 
 def has_ways(envelope: Mapping[str, Any]) -> bool:
-    """Return whether a page has a field for the way to the next one, even if it is empty."""
+    """Return whether a page has a field for the link to the next one, even if it is empty."""
     paths = (*_ADDRESSES, *(path for path, _ in _CURSORS))
     return any(_has(envelope, path) for path in paths) or any(
         isinstance(envelope.get(name), Mapping | list) for name in _LINKS

@@ -1,4 +1,4 @@
-"""How an attempt ends: what the ledger keeps of it, and what the bot sends. Pure."""
+"""The end of an attempt: its record in the ledger, and the notifications for the bot. Pure."""
 
 from dataclasses import replace
 from functools import partial
@@ -10,7 +10,7 @@ import orjson
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.run import Run
 from cron_tasks.ledger.counting import count_end
-from cron_tasks.ledger.minutes import OUTGROWN, Brief, make_brief
+from cron_tasks.ledger.minutes import OUTGROWN, Brief, make_brief, write_rest
 from cron_tasks.ledger.records import SUPPRESSED, Message, OpenRun, Outcome, Status, split_reason
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs.notifications import write_notification
@@ -69,10 +69,10 @@ def conclude(
 
 
 def _make_brief(run: Run, tick: OpenRun, result: Result, by: Attempt, line: bytes) -> Brief | None:
-    """Return an ordinary run of a quick job for its minute. None if it keeps a record of its own.
+    """Return an ordinary run of a quick job for its minute. None if it has a separate record.
 
-    Ordinary is a run that ended ok at its first attempt, or that was in the way of an earlier one.
-    A run that a person asked for, or whose notification was suppressed, is not.
+    A run is ordinary if it ended ok at its first attempt, or was skipped because of an earlier run.
+    A manual run, or a run whose notification was suppressed, is not ordinary.
     """
     is_ok = result.status == "ok" and by.number == 1 and by.started_at is not None
     is_outgrown = result.status == "skipped" and result.reason in OUTGROWN and not tick.failures
@@ -83,10 +83,10 @@ def _make_brief(run: Run, tick: OpenRun, result: Result, by: Attempt, line: byte
 
 
 def _shorten(line: bytes) -> bytes:
-    """Return the record of a run without its output."""
+    """Return what follows the run id in a record, without the output."""
     record = orjson.loads(line)
     record.pop("output", None)
-    return orjson.dumps(record)
+    return write_rest(record)
 
 
 def _count(
@@ -98,9 +98,9 @@ def _count(
     told: bool = False,
     suppressed: bool = False,
 ) -> str:
-    """Return what the end of an attempt adds to the counters (ledger/counting.py).
+    """Return the counter additions for the end of an attempt (ledger/counting.py).
 
-    A run that a person asked for has no lag: it is not meant to be on time.
+    A manual run has no lag, because it has no fire time.
     """
     state, started, finished = tick.state, by.started_at, by.finished_at
     lag = duration = notified = None
@@ -113,7 +113,7 @@ def _count(
     if started is not None:
         duration = int((finished - started) * 1000)
     attempted = by.number == state.attempt
-    # This is called for each run of a storm: names of arguments would cost more than the answer.
+    # This is called for each run of a storm. Keyword arguments would cost more than the function.
     return count_end(
         outcome, reason, action, lag, duration, notified, attempted, state.is_manual, suppressed
     )
@@ -135,7 +135,7 @@ def _end_unretried(
 def _cap_retry_after(job: Job, retry_after: float, now: float) -> float:
     """Return the seconds for which the Retry-After of a service delays the next attempt.
 
-    A service may not silence a job: the delay is at most `retry.max_backoff`, and ends with the
+    A service must not silence a job: the delay is at most `retry.max_backoff`, and ends with the
     next fire time of the job.
     """
     if not retry_after:
@@ -158,12 +158,13 @@ def conclude_without_job(tick: OpenRun, result: Result, by: Attempt, settings: S
 
 
 def count_earlier_attempts(tick: OpenRun, now: float) -> Attempt:
-    """Return the attempts that a run has made which ends before its next one."""
+    """Return the number of attempts of a run that ends before its next one."""
     return Attempt(tick.attempt - 1, None, now, None)
 
 
 def give_up_retry(tick: OpenRun, reason: str) -> Result:
-    """Return how a run ends without its next attempt: failed if one was made, else skipped."""
+    """Return the end of a run without its next attempt: failed if one was made, otherwise
+    skipped."""
     if tick.attempt == 1:
         return Result("skipped", reason)
     failures = tick.failures
@@ -198,7 +199,7 @@ def _describe_attempt(result: Result, by: Attempt) -> dict[str, Any]:
 
 
 def _read_attempts(trace: str) -> list[dict[str, Any]]:
-    """Read failed attempts, without what is kept to notify of the end."""
+    """Parse failed attempts, without the data for notifying about the end."""
     own = "announced"
     return [{k: v for k, v in each.items() if k != own} for each in orjson.loads(trace)]
 
@@ -215,8 +216,8 @@ def write_record(
 
     With `until` (seconds since the epoch), the line stands for all fire times from that of `run_id`
     up to then. `trace` is the earlier failed attempts as JSON, `untold` why the notification was
-    suppressed. A line of a skipped or failed run has `tried`, how many attempts had failed before
-    the run ended.
+    suppressed. A line of a skipped or failed run has `tried`, the number of attempts that had
+    failed before.
     """
     line: dict[str, Any] = {
         "run_id": run_id,

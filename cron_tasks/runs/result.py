@@ -1,4 +1,4 @@
-"""How an attempt ended, as a worker or the sweeper found it. Pure."""
+"""The end of an attempt, as a worker or the sweeper found it. Pure."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,11 @@ ERROR_SHOWN = 500
 
 @dataclass(slots=True)
 class Result:
-    """How an attempt ended: a status, with the error of a failure or the reason of a skip or miss.
+    """The result of an attempt: a status, with the error of a failure or the reason of a skip or
+    miss.
 
-    `other` is the run that was in the way. A failure that is not `final` may be retried, at the
-    earliest `retry_after` seconds from now. `duration` is how long the attempt took, in seconds.
+    `other` is the blocking run. A failure that is not `final` may be retried, at the earliest
+    `retry_after` seconds from now. `duration` is the duration of the attempt, in seconds.
     """
 
     status: Status
@@ -28,10 +29,10 @@ class Result:
 
 @dataclass(slots=True)
 class Attempt:
-    """When an attempt began and ended (seconds since the epoch), and who made it.
+    """The start and end of an attempt (seconds since the epoch), and its worker.
 
-    `number` is how many attempts were made, including this one. If a run ends before its next
-    attempt, `number` counts the earlier attempts, and `started_at` is None.
+    `number` is the number of attempts, including this one. If a run ends before its next attempt,
+    `number` counts the earlier attempts, and `started_at` is None.
     """
 
     number: int

@@ -1,7 +1,7 @@
-"""Which notifications a run sends, and which are suppressed. Pure.
+"""Decide which notifications a run sends, and which are suppressed. Pure.
 
-A chat to which a retry was promised is notified of the end of the run, whatever `notify.on` says,
-however late that is, and even if the job has been removed by then.
+A chat to which a retry was promised is notified about the end of the run: even if `notify.on` does
+not include it, however late it is, and even if the job has been removed by then.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def write_retry_messages(
 
 
 def describe_recipient(job: Job, settings: Settings) -> dict[str, Any]:
-    """Return the recipient of a promised retry, as it is kept (`OpenRun.announced`)."""
+    """Return the recipient of a promised retry, in its stored form (`OpenRun.announced`)."""
     return {
         "queue": job.notify.queue or settings.notify_queue,
         "chat_id": job.chat_id if job.chat_id is not None else settings.chat_id,
@@ -48,7 +48,7 @@ def write_end_messages(
         return messages, ""
     on = run.job.notify.on
     counts = event == "failure" or (event == "success" and "recovered" in on)
-    # Nobody misses a success that only might have been a recovery.
+    # Nobody needs a success that might only have been a recovery.
     return (SUPPRESSED if counts else ()), "too old" if event in on else ""
 
 
@@ -60,7 +60,7 @@ def write_messages_without_job(
     if to is None:
         return ()
     job_id, scheduled_for = tick.run_id.job_id, tick.run_id.scheduled_for
-    # Only what a notification shows is known of the job.
+    # Only the data that a notification shows is known of the job.
     notify = Notify(queue=to["queue"])
     job = Job.model_construct(id=job_id, name=to["job_name"], chat_id=to["chat_id"], notify=notify)
     run = Run(job, tick.run_id, scheduled_for, attempts)

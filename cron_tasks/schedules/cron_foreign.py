@@ -1,7 +1,7 @@
-"""Recognize schedules in the syntax of other schedulers, and say what to write instead. Pure.
+"""Recognize schedules in the syntax of other schedulers, and suggest a translation. Pure.
 
 systemd.time(7) defines OnCalendar, the documentation of Quartz its CronTrigger, and that of Amazon
-EventBridge `cron(…)` and `rate(…)`. The caller says which expressions are valid here, so that no
+EventBridge `cron(…)` and `rate(…)`. The caller decides which expressions are valid here, so that no
 suggestion is refused itself.
 """
 
@@ -15,7 +15,7 @@ _SYSTEMD_WORDS = {"minutely": "* * * * *"} | {
     word: f"@{word}" for word in ("hourly", "daily", "weekly", "monthly", "yearly", "annually")
 }
 _DAY = "(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*"
-#: Weekdays, any date, and a time of day, which is what most OnCalendar texts are.
+#: Weekdays, any date, and a time of day: the form of most OnCalendar texts.
 _COMMON = re.compile(
     rf"(?:(?P<days>{_DAY}(?:(?:\.\.|,){_DAY})*)\s+)?(?:\*-\*-(?P<day>\*|\d\d?)\s+)?"
     r"(?P<hour>\*|\d\d?):(?P<minute>\d\d?)(?::00?)?",
@@ -28,7 +28,7 @@ _FIVE_FIELDS = "five fields, such as '0 9 * * MON-FRI'"
 
 
 def suggest_syntax(expression: str, is_valid: IsValid) -> str:
-    """Return the end of a sentence that says what to write instead, or an empty string."""
+    """Return a suggestion as the end of a sentence, or an empty string."""
     text = expression.strip()
     if _TIME.fullmatch(text):
         return "; the time of a job that runs once is its `run_at`"
@@ -85,5 +85,5 @@ def _translate_systemd(text: str) -> str | None:
     day = found["day"] or "*"
     day = day if day == "*" else str(int(day))
     if "*" not in (day, days):
-        return None  # systemd wants both to match, cron either one.
+        return None  # In systemd both have to match, in cron either one.
     return f"{int(found['minute'])} {hour} {day} * {days.replace('..', '-')}"

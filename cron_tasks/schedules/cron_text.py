@@ -1,7 +1,7 @@
-"""Normalize the text of a cron expression, and explain what is wrong with it.
+"""Normalize the text of a cron expression, and explain its faults.
 
-cronsim knows the grammar. This module handles what cronsim accepts but no person means and what
-Quartz writes in another way, and has a sentence for each thing that cronsim rejects.
+cronsim parses the grammar. This module handles terms that cronsim accepts but no person means, and
+the spellings of Quartz. It has a sentence for each fault that cronsim rejects.
 """
 
 import re
@@ -41,7 +41,7 @@ _FIELDS = "minute hour day-of-month month weekday"
 
 
 class _Grammar(NamedTuple):
-    """The grammar of a field: its lowest and highest number, its words, and what else it allows.
+    """The grammar of a field: its lowest and highest number, its words, and its special characters.
 
     `last` is the number at the end of the field, since weekday 7 is Sunday again. `unit` is the
     unit of `every` that equals a step of the field. A month has none.
@@ -70,7 +70,7 @@ _GRAMMAR = (
 )
 _DAY_FIELDS = (3, 5)
 _STEP = re.compile(r"(?:(\*)|([0-9A-Z]+)(?:-([0-9A-Z]+))?)/([0-9]+)")
-#: People who look for a date that never comes may want a job that is only run by hand.
+#: A person who writes a date that never comes may want a job for manual runs only.
 _MANUAL_HINT = (
     "; a job that is only run by hand has `enabled: false` and any schedule, "
     "and `cron-tasks jobs run` runs it"
@@ -189,7 +189,7 @@ def _parse_number(field: _Grammar, text: str) -> int | None:
 
 
 def _end_on_saturday(term: str) -> str:
-    """Let a weekday with a step end on Saturday, so that 1/2 is Monday, Wednesday and Friday.
+    """Make a weekday with a step end on Saturday, so that 1/2 is Monday, Wednesday and Friday.
 
     The number 7 is Sunday again, and cronsim would continue to it.
     """
@@ -202,7 +202,7 @@ def _end_on_saturday(term: str) -> str:
 
 
 def explain_faults(parts: list[str]) -> list[str]:
-    """Return what a person has to correct in an expression that cronsim rejects."""
+    """Return the corrections that an expression needs if cronsim rejects it."""
     terms = [(at, term) for at, text in enumerate(parts) for term in text.split(",")]
     found = [fault for at, term in terms if (fault := _find_fault(at, term))]
     day, month, weekday = parts[3:]

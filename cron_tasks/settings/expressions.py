@@ -1,8 +1,8 @@
 """Compile and check the expressions of `CRON_TASKS_REST_MAPPING`. Pure.
 
 An expression is JMESPath (https://jmespath.org/specification.html) with the functions of
-functions.py. JMESPath looks for a function only when it evaluates the expression, on a row. A wrong
-call is therefore looked for here, so that it stops the start and not each row.
+functions.py. JMESPath looks up a function only when it evaluates the expression, on a row. So wrong
+calls are found here, where they stop the start and not each row.
 """
 
 from collections.abc import Callable, Iterator

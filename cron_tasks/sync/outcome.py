@@ -27,7 +27,7 @@ class Report:
     warnings: Sequence[str] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Return the fields of docs/contract.md, section 5, and `state` and `detail`."""
+        """Return the fields of docs/contract.md, section 5, including `state` and `detail`."""
         changes = self.changes
         return {
             "state": self.state,

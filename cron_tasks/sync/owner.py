@@ -18,20 +18,20 @@ def service_of(settings: Settings) -> str:
 
 
 def explain_refusal(redis: Redis, owner: str | None, ours: str) -> str | None:
-    """Return why the installation that reads `ours` must not sync a registry of `owner`, or None.
+    """Return why an installation that reads `ours` must not sync a registry of `owner`, or None.
 
-    A registry that is gone belongs to nobody.
+    A registry that is gone has no owner.
     """
     if owner in (None, ours) or not redis.exists(keys.GENERATION):
         return None
     return (
-        f"this Redis holds the jobs of {owner}, but this installation reads {ours}: "
-        "give each its own database in CRON_TASKS_REDIS_URL"
+        f"this Redis holds the jobs of {owner}, but this installation reads {ours}. "
+        "Give each installation its own database in CRON_TASKS_REDIS_URL"
     )
 
 
 def note_rival(redis: Redis, service: str, now: float) -> None:
-    """Note that another installation tried to sync, so that the owner's `doctor` names it."""
+    """Record that another installation tried to sync, so that the owner's `doctor` names it."""
     redis.hset(keys.SOURCE, mapping={"rival": service, "rival_at": now})
 
 

@@ -1,4 +1,4 @@
-"""How a list is judged, by the settings of this installation."""
+"""The policy for judging a list, from the settings of this installation."""
 
 from functools import cache, partial
 from importlib.metadata import version
@@ -15,7 +15,7 @@ from cron_tasks.sync.remarks import remark_on
 
 
 def make_policy(settings: Settings, force: bool = False) -> Policy:
-    """Return how a list is judged. `force` accepts a list that is empty or has shrunk."""
+    """Return the policy for judging a list. `force` accepts a list that is empty or has shrunk."""
     permissions = _load_permissions(settings)
     zone, share = settings.timezone, settings.shrink_limit
     queues = settings.notify_queue, settings.default_queue
@@ -24,7 +24,7 @@ def make_policy(settings: Settings, force: bool = False) -> Policy:
 
 
 def describe_judging(settings: Settings) -> str:
-    """Return everything besides the list that decides the outcome of a sync.
+    """Return everything besides the list that affects the outcome of a sync.
 
     If it has changed, a 304 does not mean that the registry is up to date.
     """

@@ -72,7 +72,7 @@ class Reconciler:
         self.service = service_of(settings)
 
     def preview(self, force: bool = False) -> Report:
-        """Return what `sync` would do now. Changes nothing."""
+        """Return what `sync` would do now, without changing anything."""
         if refusal := self._refusal_of_another(self.status(), force):
             return Report("refused", Changes(unchanged=self.registry.count()), refusal)
         report = read_list(self.registry, self.settings, force, None).report
@@ -89,18 +89,18 @@ class Reconciler:
     ) -> Report | None:
         """Make the registry equal to the list of the REST service.
 
-        With `ids`, only these jobs, and those that the service has poked. The whole list is read
-        where single rows do not suffice.
-        Return None if there is nothing to do, or if another sync is running. That sync repeats, so
-        what is wanted meanwhile is read. `force` accepts a list that is empty or has shrunk, once,
-        and takes over a registry that belongs to another service. `progress` gets the number of
-        changes that are written, and of all changes.
+        With `ids`, only these jobs are synced, and those that the service has poked. If single rows
+        are not enough, the whole list is read. Return None if there is nothing to do, or if another
+        sync is running. That sync repeats, so rows that are requested meanwhile are read. `force`
+        accepts once a list that is empty or has shrunk, and takes over a registry that belongs to
+        another service. `progress` gets the number of changes that are written, and of all changes.
         """
         is_list = ids is None and not force
-        # Rows that are wanted come first, because the list takes longer.
+        # Wanted rows come first, because the list takes longer.
         if is_list and select_rows(want_poked_rows(self.redis) or {ALL}):
             self.sync(clock, ids=[])
-        # Noted before the lock is tried and read after each sync, so the holder cannot miss it.
+        # The request is stored before trying the lock, and read after each sync, so the holder
+        # cannot miss it.
         want_rows(self.redis, [ALL] if ids is None else map(str, ids))
         report = None
         while True:
@@ -115,7 +115,7 @@ class Reconciler:
                     report = changed or self._sync_once(clock, forced, progress, fence)
                     settle_wanted(self.redis, fence)
                 except WriteRefused as refused:
-                    # This process was frozen, or Redis was emptied. What it read may be outdated.
+                    # This process was frozen, or Redis was emptied. Its data may be outdated.
                     log.warning("sync.overtaken", reason=str(refused))
                     want_rows(self.redis, wanted)
             if not is_anything_wanted(self.redis):
@@ -133,11 +133,11 @@ class Reconciler:
         sent: Sequence[tuple[str, Any]] | None = None,
         may_remove: Callable[[int], bool] = lambda _: False,
     ) -> Report | None:
-        """Read single rows and write what has changed. Return None if the list has to be read.
+        """Read single rows and write the changes. Return None if the list has to be read.
 
-        A row that is missing removes nothing, because the list has limits for removals. The feed
-        has `sent` the rows, and the ids that have none are removed if `may_remove` accepts their
-        number.
+        A missing row removes nothing, because removals have limits that only the list can check.
+        For the feed, `sent` are its rows, and the other ids are removed if `may_remove` accepts
+        their number.
         """
         before = self.status()
         if not fence.generation or self._refusal_of_another(before, False):
@@ -185,7 +185,7 @@ class Reconciler:
         read = self._read_list(force, known, clock, fence)
         report = read.report
         if report.state == "ok" and not report.not_modified:
-            # A registry that is built for the first time, or again, runs no one-offs late.
+            # A registry that is built for the first time, or again, runs no late one-offs.
             last_read = before.last_read if fence.generation else None
             self._apply_changes(report.changes, clock, last_read, progress, fence)
             if report.changes:
@@ -222,7 +222,8 @@ class Reconciler:
         ) as reading:
             read = read_list(self.registry, self.settings, force, known)
         if reading.written:
-            # The rows of the list may be older. The registry is not the list that these name.
+            # The rows of the list may be older, and the registry no longer equals the list of these
+            # validators.
             read.report.changes.leave_out(reading.written)
             read = replace(read, validators=None)
         return replace(read, feed=None) if reading.is_feed_ahead else read
@@ -232,7 +233,8 @@ class Reconciler:
         return None if force else explain_refusal(self.redis, before.owner, self.service)
 
     def _repair_registry(self, clock: Callable[[], float]) -> Differences:
-        """Repair the registry if it is not as the last sync left it. Return what differed."""
+        """Repair the registry if it differs from the state after the last sync. Return the
+        differences."""
         jobs, scheduled = find_drift(self.redis)
         if jobs or scheduled:
             return Comparison(self.redis, self.settings, clock).mend(all_keys=jobs)
@@ -247,9 +249,9 @@ class Reconciler:
         fence: Fence,
         others: Sequence[Rejected] = (),
     ) -> None:
-        """Write the changes, and notify of the ticks that they overtook.
+        """Write the changes, and notify about the ticks that they overtook.
 
-        `others` are rejected rows that this sync has not read, and which stay rejected.
+        `others` are rejected rows that this sync has not read. They stay rejected.
         """
         total, done = len(changes.added) + len(changes.changed) + len(changes.removed), 0
 
@@ -273,6 +275,6 @@ class Reconciler:
             log.warning("job.rejected", job_id=row.id, place=row.place, errors=row.errors)
         forget_refused(self.redis, changes.removed)
         if reporting:
-            # The service learns when a new job first runs.
+            # The service learns the first fire time of a new job.
             request_reports(self.redis, added, clock())
             store_errors_to_report(self.redis, rejected, clock(), fence)

@@ -14,7 +14,7 @@ log = structlog.get_logger("cron_tasks.sync")
 
 
 class Remark(NamedTuple):
-    """What the log says about a job that is written, apart from its id."""
+    """The remarks for the log about a written job, apart from its id."""
 
     unknown_fields: tuple[str, ...]
     lost_switches: tuple[str, ...]
@@ -23,7 +23,7 @@ class Remark(NamedTuple):
 
 
 def remark_on(job: Job, settings: Settings) -> Remark | None:
-    """Return what the log has to say about a job, or None."""
+    """Return the remarks for the log about a job, or None."""
     faults = (job.lost_switches, job.left_out) if job.extra else ((), ())
     lonely = job.enabled and job.lacks_recipient(settings.chat_id)
     remark = Remark(job.unknown_fields, *faults, lonely)
@@ -59,5 +59,6 @@ def _log_unknown_fields(remarks: Mapping[Remark, Sequence[str]]) -> None:
 
 
 def _remark_fields(warning: str, job_ids: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """Return the fields of one log line with a warning about many jobs: their number, the first."""
+    """Return the fields of one log line about many jobs: their number, the warning and the first
+    job."""
     return {"warning": warning, "jobs": sum(map(len, job_ids)), "job_id": job_ids[0][0]}

@@ -22,10 +22,10 @@ _adjust = script("sync/adjust")
 class SourceStatus:
     """The outcome of the last sync. Times are in seconds since the epoch.
 
-    `last_read` is when the read of the last good list began. `owner` is the service that the
-    registry belongs to. `rival` is another service that tried to sync into it at `rival_at`.
-    `feed_fault` is why the feed of changes that the list names is not followed. `refused_plan` is
-    what a refused list would have changed (refused_plan.py), "" if the last list was not refused.
+    `last_read` is the start of the last successful read of the list. `owner` is the service that
+    the registry belongs to. `rival` is another service that tried to sync at `rival_at`.
+    `feed_fault` is why a feed that the list names is not followed. `refused_plan` are the changes
+    of a refused list (refused_plan.py), "" if the last list was not refused.
     """
 
     state: State | None
@@ -43,12 +43,12 @@ class SourceStatus:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a sync ended that began at `begun` and ended at `at` (seconds since the epoch).
+    """The end of a sync that began at `begun` and ended at `at` (seconds since the epoch).
 
-    `judging` is what decided beside the list (policy.py), and `service` is whose list it was.
-    `doubts` are those before the list was read. `validators` are those of the list that the
-    registry now holds, or None. `feed` is what the list says about a feed, or None if it says
-    nothing new. `refused_plan` is what a refused list would have changed.
+    `judging` is everything besides the list that affects the outcome (policy.py), and `service` is
+    the service of the list. `doubts` are those before the list was read. `validators` are those of
+    the list that the registry now holds, or None. `feed` is the feed that the list names, or None
+    without news about it. `refused_plan` are the changes of a refused list.
     """
 
     begun: float
@@ -82,7 +82,7 @@ def load_status(redis: Redis) -> SourceStatus:
 
 
 def _read_time(text: str | None) -> float | None:
-    """Return a time as stored. A text that is not a time, written by others, counts as none."""
+    """Return a time as stored, or None for text that is not a time, which another program wrote."""
     try:
         return float(text) if text else None
     except ValueError:
@@ -92,14 +92,13 @@ def _read_time(text: str | None) -> float | None:
 def load_validators(redis: Redis, judging: str) -> tuple[Validators | None, str]:
     """Return the validators of the list that the registry holds, and its doubts.
 
-    `judging` is what decides beside the list now (policy.py).
+    `judging` is everything besides the list that affects the outcome now (policy.py).
 
-    The validators are None where a conditional request could leave the registry wrong: if a sync
-    did not finish, if the same list would be judged differently by now, or if part of the registry
-    is gone.
-    The doubts are how often the registry was changed by anything but a sync ("" for never). Each of
-    these changes needs a sync that reads the list. A sync that ran meanwhile may not have seen it,
-    so its validators do not count.
+    The validators are None if a conditional request could leave the registry wrong: a sync did not
+    finish, the same list would be judged differently now, or part of the registry is gone. The
+    doubts are how often something other than a sync changed the registry ("" for never). Each of
+    these changes needs a sync that reads the list. A sync that ran meanwhile may not have seen the
+    change, so its validators are not used.
     """
     with redis.pipeline(transaction=False) as pipe:
         pipe.hgetall(keys.SOURCE)
@@ -118,7 +117,8 @@ def load_validators(redis: Redis, judging: str) -> tuple[Validators | None, str]
 
 
 def find_drift(redis: Redis) -> tuple[bool, bool]:
-    """Return whether the number of jobs, and that of scheduled ones, differs from the last sync."""
+    """Return whether the number of jobs, or of scheduled jobs, differs from that after the last
+    sync."""
     with redis.pipeline(transaction=False) as pipe:
         pipe.hmget(keys.SOURCE, "jobs", "scheduled")
         pipe.hlen(keys.JOBS)
@@ -143,7 +143,7 @@ def store_outcome(redis: Redis, fence: Fence, ending: Ending, before: SourceStat
         fields |= {"etag": validators.etag or "", "last_modified": validators.last_modified or ""}
         fields["vouched"] = ending.doubts
     if feed := ending.feed:
-        # All changes before the cursor of the list are in the list.
+        # The list contains all changes before its cursor.
         fields |= {"feed": feed.address, "feed_fault": feed.fault, "feed_removed": 0}
     built_at = repr(ending.at) if ending.state == "ok" else ""
     _store_outcome(redis, built_at=built_at, fields=list(fields.items()), **fence.values)

@@ -15,7 +15,8 @@ from cron_tasks.sync.policy import make_policy
 
 @dataclass(frozen=True, slots=True)
 class ListRead:
-    """What a list changes, its version, and what it says about a feed: None if nothing new."""
+    """The changes of a list, its version, and the feed that it names (None without news about
+    it)."""
 
     report: Report
     validators: Validators | None = None
@@ -38,7 +39,7 @@ def read_list(
                 # A 304 may leave out the header Link (RFC 9110, section 15.4.5).
                 return ListRead(report, validators, feed if feed != FeedLink() else None)
             policy = make_policy(settings, force)
-            # No name for the fingerprints: a plan drops them one by one.
+            # The fingerprints have no local name here, so that a plan can free them one by one.
             changes = plan_changes(registry.read_fingerprints(), listing, policy)
             validators = listing.validators
     except SourceError as error:

@@ -32,6 +32,6 @@ def check_web_url(url: str) -> None:
 
 
 def mask_passwords(url: str) -> str:
-    """Return `url` with `***` for every password, also if it is not written correctly."""
+    """Return `url` with `***` for every password, even if it is malformed."""
     url = re.sub(r"(://[^:@/]*):(?:(?!;[a-z+]+://).)*@", r"\1:***@", url, flags=re.DOTALL)
     return re.sub(r"(://[^:@/[]*):(?!\d{1,5}(?:[/;?#]|$))[^@]*$", r"\1:***", url)

@@ -1,8 +1,8 @@
--- Write what batches have fired of a job into its entry: its last fire time, and RedBeat's meta.
--- Until then it counts in the hash `fired`, as "<moment> <runs since then>" (advance_batch.lua).
+-- Move the last fire time of a job from the hash `fired`, where batches store it as "<moment> <runs
+-- since then>" (advance_batch.lua), into its entry, with RedBeat's meta.
 --! keys fired
 
--- Return the number in a text as JSON has it: without zeros in front.
+-- Return a number as JSON spells it: without leading zeros.
 local function plain_number(text)
     return string.format('%.0f', tonumber(text))
 end
@@ -25,7 +25,7 @@ local function settle_fired(job_id, entry)
     if not last then return end
     redis.call('HDEL', fired, job_id)
     local meta = redis.pcall('HGET', entry, 'meta')
-    -- An entry that somebody deleted or wrote over is written again by the next sync.
+    -- The next sync writes an entry again that was deleted or overwritten.
     if type(meta) ~= 'string' then return end
     local moment, runs = string.match(last, '^(%S+) (%d+)$')
     -- What nobody of ours has written says nothing. The entry has the last run before.
