@@ -13,6 +13,7 @@ BENCHES = (
     "reconcile",
     "million",
     "storm",
+    "steady",
     "latency",
     "changes",
     "scale",

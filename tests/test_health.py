@@ -109,11 +109,10 @@ def test_a_sync_is_judged_by_its_state_and_its_age() -> None:
 
 
 def is_healthy(cli: CommandLine, *part: str) -> bool:
-    with cli.start("health", *part) as process:
-        out, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode in (0, 1), err
-    assert len((out + err).splitlines()) == 1
-    return process.returncode == 0
+    done = cli.attempt("health", *part)
+    assert done.returncode in (0, 1), done.stderr
+    assert len((done.stdout + done.stderr).splitlines()) == 1
+    return done.returncode == 0
 
 
 def awaits(redis: Redis, healthy: bool, *parts: str) -> None:

@@ -186,6 +186,20 @@ def test_a_traceback_is_one_field_in_json_and_indented_on_the_console() -> None:
     assert all(line.startswith("  ") for line in rest)
 
 
+@pytest.mark.parametrize("format", ["json", "ecs", "console"])
+def test_an_exception_may_have_any_text(format: str) -> None:
+    """A long one loses its middle, and one that raises does not break into its caller."""
+    code = (
+        "class Odd(Exception):\n  def __str__(self): raise SystemExit\n"
+        "for error in (Odd(), ValueError('x' * 1_000_000 + 'end')):\n"
+        "  try: raise error\n  except Exception: log.exception('run.failed')\n"
+    )
+    text = "\n".join(logged(code, format))
+    assert text.count("run.failed") >= 2
+    assert "end" in text
+    assert len(text) < 200_000
+
+
 def test_a_wrong_call_of_a_library_is_a_line_too() -> None:
     (line,) = parsed(logged("logging.getLogger('kombu').error('%s and %s', 1)\n"))
     assert line["logger"] == "kombu"

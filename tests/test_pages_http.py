@@ -109,7 +109,7 @@ def test_an_action_leads_back_to_one_of_our_pages(world: World, back: str) -> No
         ([("action", "retry"), ("id", "not a run")], "is not a run ID"),
         ([("action", "cancel"), ("id", "manual@2026-01-01T00:00:00Z")], "was not found"),
         ([("action", "backfill"), ("id", "plants"), ("start", "soon")], "Examples: 2h (ago)"),
-        ([("action", "undo skip"), ("id", "plants")], "no coming tick"),
+        ([("action", "undo skip"), ("id", "plants")], "no upcoming skip"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(

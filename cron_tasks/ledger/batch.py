@@ -14,10 +14,11 @@ from typing import Any
 import orjson
 
 from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import Kind, State
 from cron_tasks.schedules.iso8601 import iso_utc
 
 #: The state that a reader of open runs sees for a member of a batch: its first attempt is pending.
-STATE = "p|1||"
+STATE = State(Kind.PENDING)
 
 
 @dataclass(slots=True)
@@ -114,11 +115,9 @@ def read_line(line: str, job_id: str = "") -> str:
     return orjson.dumps(_expand(short, own_job or job_id)).decode()
 
 
-def write_rest(line: bytes) -> bytes:
-    """Return the whole record for a short one, without the run id at its beginning."""
-    record = _expand(line.decode(), "")
-    del record["run_id"]
-    return b"," + orjson.dumps(record)[1:]
+def read_rest(line: bytes) -> dict[str, Any]:
+    """Return the whole record of a short one, without a job."""
+    return _expand(line.decode(), "")
 
 
 def _expand(short: str, job_id: str) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from redis import Redis
 
 from cron_tasks.errors import WriteRefused
 from cron_tasks.ledger import steps
-from cron_tasks.ledger.batch import STATE, Batch, Departure, write_rest
+from cron_tasks.ledger.batch import STATE, Batch, Departure, read_rest
 from cron_tasks.ledger.counting import count_end, count_told
 from cron_tasks.ledger.day_count import count_one
-from cron_tasks.ledger.minutes import make_brief
+from cron_tasks.ledger.minutes import make_brief, write_rest
 from cron_tasks.ledger.recording import find_recorder
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
@@ -112,7 +112,6 @@ class Batches:
         """End all runs of a batch as ok, and write history, account and notifications.
 
         The runs began at `started` and ended at `now`.
-
         `line` is the record of each run (batch.py). `told` has the jobs and their messages by
         queue, as the jobs were when the batch was judged or later. The queue "" is for runs without
         a message. The jobs in `quick` have more than one fire time in a minute (minutes.py).
@@ -121,7 +120,7 @@ class Batches:
         longer open, or has lost members.
         """
         lag, took = int((started - batch.fire_time) * 1000), int((now - started) * 1000)
-        brief = make_brief(batch.fire_time, started, now, write_rest(line))
+        brief = make_brief(batch.fire_time, started, now, write_rest(read_rest(line)))
         left = steps.conclude(
             self.redis,
             batch=batch.id,
@@ -196,7 +195,7 @@ def parse_batched(records: Any, job_id: str | None = None) -> dict[RunId, State]
     for batch_id, record in cast("dict[str, str]", records).items():
         batch = Batch.parse(batch_id, record)
         if job_id is None:
-            found |= dict.fromkeys(batch.run_ids, State.parse(STATE))
+            found |= dict.fromkeys(batch.run_ids, STATE)
         elif job_id in batch.job_ids:
-            found[RunId(job_id, batch.fire_time)] = State.parse(STATE)
+            found[RunId(job_id, batch.fire_time)] = STATE
     return found

@@ -35,8 +35,8 @@ def read_history(replies: Sequence[Any], job_id: str) -> list[str]:
     records, past, stored = replies
     lines = [read_line(line, job_id) for line in records] if isinstance(records, list) else []
     minutes = list(past) if isinstance(past, list) else []
-    if isinstance(stored, str):
-        minutes.insert(0, close_minute(stored))
+    if isinstance(stored, str) and (minute := close_minute(job_id, stored)):
+        minutes.insert(0, minute)
     return list(merge_lines(lines, minutes)) if minutes else lines
 
 
@@ -70,13 +70,14 @@ def read_open_minutes(redis: Redis) -> list[str]:
     """
     if redis.hlen(keys.MINUTE) > PAGE:
         return []
-    stored = cast("list[str]", redis.hvals(keys.MINUTE))
-    return sorted(map(close_minute, stored), key=_ended_at, reverse=True)
+    stored = cast("dict[str, str]", redis.hgetall(keys.MINUTE))
+    lines = (close_minute(job_id, minute) for job_id, minute in stored.items())
+    return sorted(filter(None, lines), key=_ended_at, reverse=True)
 
 
 def read_newest(row: object, minute: str | None, job_id: str) -> str | None:
     """Return the newer of the newest record of a job and the last run of its minute."""
     lines = read_history(([row] if isinstance(row, str) else [], [], minute), job_id)
-    if minute is None:
+    if minute is None or not lines:
         return lines[0] if lines else None
     return orjson.dumps(next(split_runs(lines))).decode()

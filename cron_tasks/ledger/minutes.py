@@ -25,14 +25,15 @@ from cron_tasks.schedules.iso8601 import iso_utc
 #: The reasons for which an ordinary run is skipped.
 OUTGROWN = ("overlap", "replaced")
 #: The end of the record of a minute.
-_END = b'"}'
+_END = '"}'
 
 
 @dataclass(frozen=True, slots=True)
 class Brief:
     """A run as it is added to its minute: the number of the minute, and the text of the run.
 
-    If the run is the first one of its minute, `opening` begins the record, which has no end yet.
+    If the run is the first one of its minute, `opening` begins the record, which has no run id and
+    no end yet.
     """
 
     minute: int
@@ -44,13 +45,18 @@ class Brief:
         return f"{self.minute} {self.run} ".encode() + self.opening
 
 
+def write_rest(record: Mapping[str, Any]) -> bytes:
+    """Return the text of a record that follows its run id."""
+    return b"," + orjson.dumps({name: record[name] for name in record if name != "run_id"})[1:]
+
+
 def make_brief(
     fire_time: float, started_at: float | None, finished_at: float, record: bytes
 ) -> Brief:
     """Return a run in the form in which its minute stores it. Times are in seconds since the epoch.
 
-    `record` is its whole record, or the part after the run id. Without `started_at` the run was
-    skipped.
+    `record` is the part of its whole record after the run id (write_rest). Without `started_at` the
+    run was skipped.
     """
     minute = int(fire_time // MINUTE)
     second = f"{round(fire_time - minute * MINUTE, 6):.8g}"
@@ -65,9 +71,19 @@ def is_minute(line: str) -> bool:
     return line.endswith('"}') and ',"minute":"' in line
 
 
-def close_minute(stored: str) -> str:
-    """Return a minute in progress, as stored in `cron_tasks:minute`, as a line of the history."""
-    return stored.partition(" ")[2] + _END.decode()
+def close_minute(job_id: str, stored: str) -> str | None:
+    """Return a minute in progress, as stored in `cron_tasks:minute`, as a line of the history.
+
+    The previous version stored the run id too. None for a text that is not a minute.
+    """
+    record = stored.partition(" ")[2]
+    moment = record.partition('"scheduled_for":"')[2].partition('"')[0]
+    if not moment:
+        return None
+    if record.startswith("{"):
+        return record + _END
+    run_id = orjson.dumps(f"{job_id}@{moment}").decode()
+    return f'{{"run_id":{run_id}{record}{_END}'
 
 
 def split_minute(line: str) -> list[dict[str, Any]]:

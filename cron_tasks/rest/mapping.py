@@ -157,11 +157,11 @@ class Shape:
         """Return a row under the contract's names, and add the results to `finds`.
 
         A field that is mapped by a plain key does not also stay under its old name. A result of
-        null leaves the field out. If that, or the comparison of a field that is not there, silently
-        enables a job, the row names the switch under MAPPED_TO_NULL, and the job gets a warning. If
-        an expression fails, such as a function on a wrong type, the row becomes an Unreadable with
-        its id and the reason. A field that is only shown is then left out, with the reason under
-        LEFT_OUT.
+        null leaves the field out. If that silently enables a job, or a comparison of a field that
+        is missing does, the row names the switch under MAPPED_TO_NULL, and the job gets a warning.
+        If an expression fails, such as a function on a wrong type, the row becomes an Unreadable
+        with its id and the reason. A field that is only shown is then left out, with the reason
+        under LEFT_OUT.
         """
         if not self._fields or not isinstance(row, dict):
             return row

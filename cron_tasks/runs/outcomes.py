@@ -10,7 +10,7 @@ import orjson
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.run import Run
 from cron_tasks.ledger.counting import count_end
-from cron_tasks.ledger.minutes import OUTGROWN, Brief, make_brief
+from cron_tasks.ledger.minutes import OUTGROWN, Brief, make_brief, write_rest
 from cron_tasks.ledger.records import SUPPRESSED, Message, OpenRun, Outcome, Status, split_reason
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs.notifications import write_notification
@@ -83,10 +83,10 @@ def _make_brief(run: Run, tick: OpenRun, result: Result, by: Attempt, line: byte
 
 
 def _shorten(line: bytes) -> bytes:
-    """Return the record of a run without its output."""
+    """Return what follows the run id in a record, without the output."""
     record = orjson.loads(line)
     record.pop("output", None)
-    return orjson.dumps(record)
+    return write_rest(record)
 
 
 def _count(

@@ -142,6 +142,12 @@ EVENTS = (
     _event("job.warning", "warning", "Something in a row has no effect", "job_id warning"),
     _event("jobs.broken_file", "warning", "Demo: the file of jobs is broken", "error served"),
     _event("lease.not_renewed", "warning, error", "A lease could not be renewed in time", "error"),
+    _event(
+        "loop.interrupted",
+        "error",
+        "A task of an action ended the event loop. It continues",
+        "error",
+    ),
     _event("message.dropped", "error", "A message was not valid", "message reason hint"),
     _event("metrics.not_served", "error", "The port for metrics is taken", "port error hint"),
     _event("metrics.served", "info", "Metrics are served", "port"),
@@ -238,8 +244,8 @@ def render_markdown() -> str:
 def make_index_template() -> dict[str, Any]:
     """Return the index template for Elasticsearch: ECS fields, and the values of our events.
 
-    Other values, such as those that plug-ins log, are kept and not indexed, and so are values with
-    one of our names that are too long or no number. So no value can be of the wrong type, and their
+    Other values, such as those that plug-ins log, are kept and not indexed. So are values with one
+    of our names that are too long or not a number. So no value can be of the wrong type, and their
     number has no limit.
     """
     keyword: dict[str, Any] = {"type": "keyword", "ignore_above": 1024}

@@ -24,6 +24,7 @@ from typing import Any, Literal
 import structlog
 from structlog.stdlib import ProcessorFormatter
 
+from cron_tasks.errors import read_text
 from cron_tasks.settings import load
 from cron_tasks.telemetry.ecs import to_document
 from cron_tasks.text.display import printable
@@ -40,7 +41,7 @@ _LOGS_URLS = ("urllib3.connectionpool", "urllib3.poolmanager", "urllib3.util.ret
 _FAULT = "_fault"
 #: Shorter texts are not masked, because that would hide ordinary words and numbers.
 _LEAST_SECRET = 4
-#: Characters of a text, and values of a collection, that a line shows. Shippers cut long lines.
+#: The most characters of a text, and values of a collection, in a line. Shippers cut long lines.
 LONGEST, MOST = 16_000, 1_000
 _URL_PASSWORD = re.compile(r"(://[^\s:@/]*):[^\s@/]+@")
 
@@ -193,7 +194,7 @@ class _Formatter(ProcessorFormatter):
 
 
 def _make_formatter(format: str, colors: bool, mask: Clean) -> logging.Formatter:
-    is_json = format != "console"
+    is_json, clean = format != "console", mask
     if is_json:
         clean = lambda text: _encodable(mask(text))  # noqa: E731
         # ASCII only, so that every character with a meaning to a terminal or a line reader is
@@ -215,7 +216,8 @@ def _make_formatter(format: str, colors: bool, mask: Clean) -> logging.Formatter
         if traceback and is_json:
             out["exception"] = clean(traceback)
         elif traceback:
-            out["exception"] = "\n".join("  " + clean(line) for line in traceback.splitlines())
+            lines = _shorten(traceback).splitlines()
+            out["exception"] = "\n".join("  " + clean(line) for line in lines)
         return to_document(out, _clean_value(fault, clean)) if format == "ecs" else out
 
     return _Formatter(
@@ -237,7 +239,7 @@ def _describe_fault(_: Any, __: str, event: Event) -> Event:
         exc_info = sys.exc_info()
     error = exc_info[1] if isinstance(exc_info, tuple) else exc_info
     if isinstance(error, BaseException):
-        event[_FAULT] = {"type": type(error).__qualname__, "message": _to_text(error)}
+        event[_FAULT] = {"type": type(error).__qualname__, "message": read_text(error)}
     return event
 
 
@@ -257,7 +259,7 @@ def _make_mask(secrets: Iterable[str]) -> Clean:
 
 
 def _shorten(text: str) -> str:
-    """Return a text of at most LONGEST characters. The end of a traceback says what was raised."""
+    """Return a text of at most LONGEST characters. The end of a traceback has the error."""
     if len(text) <= LONGEST:
         return text
     return f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 + 3 :]}"

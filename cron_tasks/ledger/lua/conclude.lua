@@ -71,16 +71,19 @@ local function write_ends(job_ids)
     end
 end
 
--- Add runs of quick jobs to their minutes, and to the counts of the day.
+-- Add runs of quick jobs to their minutes, and to the counts of the day. Most jobs of a batch have the
+-- same text in progress.
 local function write_briefs(job_ids)
-    local moment, open_minutes, fields = moment_of(batch), read_minutes(job_ids), {}
+    local open_minutes, longer, fields = read_minutes(job_ids), {}, {}
     count_runs(job_ids)
     for n, job_id in ipairs(job_ids) do
-        local known, record = open_minutes[n], nil
-        if not is_in_progress(known, number) then
-            record = '{"run_id":' .. cjson.encode(job_id .. '@' .. moment) .. opening
+        local known = open_minutes[n]
+        local text = longer[known]
+        if not text then
+            text = add_run(known, job_id, number, brief, opening)
+            if is_in_progress(known, number) then longer[known] = text end
         end
-        fields[2 * n - 1], fields[2 * n] = job_id, add_run(known, job_id, number, brief, record)
+        fields[2 * n - 1], fields[2 * n] = job_id, text
     end
     write_minutes(fields)
 end

@@ -103,7 +103,8 @@ for n, run_id, job_id, held, record, status, at, day, tally, suppressed, counted
                 if exists then
                     brief_jobs[#brief_jobs + 1], briefs[#briefs + 1] = job_id, record
                 else
-                    records[#records + 1] = string.match(record, '^%d+ %S+ (.*)$') .. '"}'
+                    local number, opening = string.match(record, '^(%d+) %S+ (.*)$')
+                    records[#records + 1] = close_minute(job_id, number .. ' ' .. opening)
                 end
                 account_for(job_id, at, day, tally, days)
             elseif status ~= 'skipped' or not keeps_earlier_outcome(run_id, held, record) then

@@ -1,8 +1,9 @@
 -- Keep the ordinary runs of quick jobs as one record a minute (ledger/minutes.py).
 --
 -- The minute in progress of each job is a field of `minute`: "<number of the minute> <record>". The
--- record has no end yet. The first run of a later minute closes it: it goes into the past minutes
--- of its job, and into the newest runs of all jobs.
+-- record has no run id and no end yet. So it is the same text for all jobs that have run in the same
+-- batches. The first run of a later minute closes it: it goes into the past minutes of its job, and
+-- into the newest runs of all jobs.
 --! keys minute recent
 --! prefixes minutes
 --! args history_runs history_ttl
@@ -10,6 +11,7 @@
 local closed_minutes = {}
 
 local function keep_past(job_id, line)
+    if not line then return end
     local key = minutes_prefix .. job_id
     prepend(key, tonumber(history_runs), history_ttl, line)
     closed_minutes[#closed_minutes + 1] = line
@@ -22,11 +24,11 @@ local function add_late(job_id, number, run, opening)
     for n, line in ipairs(found.err and {} or found) do
         if string.find(line, ending, 1, true) then
             redis.call('LSET', key, n - 1, string.sub(line, 1, -3) .. ' ' .. run .. '"}')
-            closed_minutes[#closed_minutes + 1] = opening .. '"}'
+            closed_minutes[#closed_minutes + 1] = close_minute(job_id, number .. ' ' .. opening)
             return
         end
     end
-    keep_past(job_id, opening .. '"}')
+    keep_past(job_id, close_minute(job_id, number .. ' ' .. opening))
 end
 
 -- Return whether a run of minute `number` can be appended to the minute in progress. A schedule has
@@ -36,15 +38,15 @@ local function is_in_progress(known, number)
 end
 
 -- Return the minute in progress of a job with one more run. `known` is the minute so far, or false.
--- `opening` begins a record with this run. It is not needed if the minute is in progress.
+-- `opening` begins a record with this run.
 local function add_run(known, job_id, number, run, opening)
     if is_in_progress(known, number) then return known .. ' ' .. run end
     if known then
-        if tonumber(string.match(known, '^%d+')) > tonumber(number) then
+        if tonumber(string.match(known, '^%d+') or 0) > tonumber(number) then
             add_late(job_id, number, run, opening)
             return known
         end
-        keep_past(job_id, close_minute(known))
+        keep_past(job_id, close_minute(job_id, known))
     end
     return number .. ' ' .. opening
 end

@@ -14,7 +14,8 @@ local function end_minute(job_id)
     -- A key of another type holds no minutes.
     local known = redis.pcall('HGET', minute, job_id)
     if type(known) ~= 'string' then return end
-    prepend(recent, 10000, audit_ttl, close_minute(known))
+    local line = close_minute(job_id, known)
+    if line then prepend(recent, 10000, audit_ttl, line) end
     redis.call('HDEL', minute, job_id)
 end
 

@@ -1,0 +1,160 @@
+"""`notify` jobs that are due all the time: of every second, and a million of every 30 seconds.
+
+Another process empties the queue, as a bot does. It counts each tick of each job, and how late it
+came. CRON_TASKS_BENCH_SECONDS is another duration of the last measurement.
+"""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+
+import orjson
+from helpers import wait_until
+from redis import Redis
+
+from bench.report import cpu_seconds, seconds, table
+from bench.stage import Stage, register, stage
+
+QUEUE = "queue:to_telegram"
+#: Jobs, seconds from one tick of a job to the next, seconds of measurement, appendfsync.
+CASES = (
+    (50_000, 1, 30, "everysec"),
+    (100_000, 1, 30, None),
+    (1_000_000, 30, int(os.environ.get("CRON_TASKS_BENCH_SECONDS", "300")), None),
+)
+#: Seconds that are not measured: beat and the workers do not know the jobs yet.
+WARM_UP = 5
+#: Messages that the reader takes at a time.
+TAKEN = 5_000
+
+
+@dataclass
+class Seen:
+    """The ticks of one time: whose, how many came twice, and their delays in milliseconds."""
+
+    jobs: bytearray
+    count: int = 0
+    twice: int = 0
+    delays: dict[int, int] = field(default_factory=dict)
+
+    def add(self, job: int, delay: float) -> None:
+        self.twice += self.jobs[job]
+        self.count += 1 - self.jobs[job]
+        self.jobs[job] = 1
+        milliseconds = int(delay * 1000)
+        self.delays[milliseconds] = self.delays.get(milliseconds, 0) + 1
+
+
+def read(url: str, jobs: int, pipe: Connection) -> None:
+    """Take messages until somebody asks for what was seen, which is sent by fire time."""
+    found: dict[str, Seen] = {}
+    with Redis.from_url(url) as redis:
+        while not pipe.poll():
+            messages = redis.lpop(QUEUE, TAKEN)
+            now = time.time()
+            if not messages:
+                time.sleep(0.005)
+                continue
+            late: dict[str, tuple[Seen, float]] = {}
+            for message in map(orjson.loads, messages):
+                at = message["scheduled_for"]
+                if at not in late:
+                    seen = found.setdefault(at, Seen(bytearray(jobs)))
+                    late[at] = seen, now - datetime.fromisoformat(at).timestamp()
+                seen, delay = late[at]
+                seen.add(int(message["job_id"]), delay)
+    pipe.send(
+        {
+            datetime.fromisoformat(at).timestamp(): (seen.count, seen.twice, seen.delays)
+            for at, seen in found.items()
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Figures:
+    expected: int
+    seen: int
+    twice: int
+    p50: float
+    p99: float
+    cpu: float
+
+
+def measure(on: Stage, jobs: int, every: int, lasts: int) -> Figures:
+    """Ticks of `lasts` seconds. A tick is late by the time at which the reader has taken it."""
+    on.redis.flushall()
+    begin = int(time.time() + 20 + jobs / 10_000) // every * every
+    register(on.redis, _rows(jobs, every, begin))
+    worker, beat = on.celery.worker(2), on.celery.beat()
+    worker.wait_for("ready")
+    beat.wait_for("beat.leading")
+    assert time.time() < begin, "registering took longer than the head start"
+    ours, theirs = multiprocessing.Pipe()
+    reader = multiprocessing.Process(target=read, args=(on.url, jobs, theirs), daemon=True)
+    reader.start()
+    pids = (worker.popen.pid, beat.popen.pid, on.redis.info("server")["process_id"])
+    first = begin + max(WARM_UP, every)
+    time.sleep(first - time.time())
+    before = cpu_seconds(*pids)
+    time.sleep(first + lasts - time.time())
+    spent = cpu_seconds(*pids) - before
+    time.sleep(3)
+    wait_until(lambda: not on.redis.llen(QUEUE), "the last messages", 60)
+    ours.send("what was seen?")
+    found = ours.recv()
+    for process in (worker, beat):
+        process.kill()
+    reader.join()
+    inside = [seen for at, seen in found.items() if first <= at < first + lasts]
+    return _sum_up(inside, jobs * lasts // every, spent)
+
+
+def _rows(jobs: int, every: int, begin: int) -> Iterator[dict[str, object]]:
+    # The jobs of each second of an interval have a start of their own.
+    starts = [datetime.fromtimestamp(begin + n, UTC).isoformat() for n in range(every)]
+    for n in range(jobs):
+        yield {"id": n, "name": f"job {n}", "every": every, "start_at": starts[n % every]}
+
+
+def _sum_up(seen: list[tuple[int, int, dict[int, int]]], expected: int, cpu: float) -> Figures:
+    delays: dict[int, int] = {}
+    for _, _, each in seen:
+        for delay, count in each.items():
+            delays[delay] = delays.get(delay, 0) + count
+    total = sum(delays.values())
+    at: list[float] = []
+    for share in (0.5, 0.99):
+        left = total * share
+        for delay, count in sorted(delays.items()):
+            left -= count
+            if left <= 0:
+                at.append(delay / 1000)
+                break
+    count, twice = sum(each[0] for each in seen), sum(each[1] for each in seen)
+    return Figures(expected, count, twice, at[0], at[1], cpu / total * 1e6)
+
+
+def main() -> None:
+    rows = []
+    for jobs, every, lasts, appendfsync in CASES:
+        with stage(appendfsync) as on:
+            found = measure(on, jobs, every, lasts)
+        rows.append(
+            (
+                f"{jobs:,} every {every} s, for {lasts} s",
+                appendfsync or "off",
+                f"{found.expected:,}",
+                f"{found.expected - found.seen:,}",
+                f"{found.twice:,}",
+                seconds(found.p50),
+                seconds(found.p99),
+                f"{found.cpu:.1f} µs",
+            )
+        )
+    head = ("jobs", "AOF", "ticks", "missing", "twice", "p50", "p99", "CPU of a tick")
+    table(head, rows)
