@@ -5,10 +5,13 @@ may share this lock to write rows that were poked, or that the feed sent. The li
 out, because its own may be older. Rows that were poked are read once more after the list.
 """
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import lru_cache
 
 import structlog
 from redis import Redis
@@ -65,17 +68,22 @@ def read_list_beside_rows(
     """Let rows be written while the block reads the list. `sync_rows` reads and writes some."""
     global _reading
     _reading = reading = Reading(fence)
-    thread = threading.Thread(target=_serve_wanted, args=[redis, reading, sync_rows], daemon=True)
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_EVERY)
-    thread.start()
+    serving = _thread_of(os.getpid()).submit(_serve_wanted, redis, reading, sync_rows)
     try:
         yield reading
     finally:
         reading.end()
         _reading = None
-        thread.join()
+        serving.result()
         sys.setswitchinterval(before)
+
+
+@lru_cache(maxsize=1)
+def _thread_of(_pid: int) -> ThreadPoolExecutor:
+    """Return the thread of this process. A new one would take as long as half a 304."""
+    return ThreadPoolExecutor(1, "rows beside the list")
 
 
 @contextmanager
