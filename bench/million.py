@@ -17,12 +17,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
 
-from processes import Valkey
 from redis import Redis
 
 from bench.account import live_a_day
 from bench.reconcile import serve
 from bench.report import seconds, table
+from bench.stage import start_valkey
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect
 
@@ -117,7 +117,7 @@ def main() -> None:
     ours.send_bytes(list_of_jobs())
     ours.recv()
     with tempfile.TemporaryDirectory() as folder:
-        valkey = Valkey(Path(folder), appendfsync=None)
+        valkey = start_valkey(Path(folder))
         try:
             with connect(valkey.url, timeout=60) as redis:
                 heading = ("what", "first page", "time", "CPU", "CPU of Redis", "peak memory")
