@@ -1,4 +1,4 @@
-"""Run the attack and print what it did and what became of every tick."""
+"""Run the attack, and print the faults and the outcome of every tick."""
 
 import argparse
 import random
@@ -25,15 +25,16 @@ from chaos.ledger import Ledger
 from chaos.syncs import check
 from chaos.world import World
 
-#: Seconds in which the edit that ends all jobs has arrived.
+#: Seconds within which the edit that ends all jobs has been applied.
 EDIT = 10
 #: Seconds from which on an attack is a long one.
 LONG = 300
-#: Most seconds of a round: then all jobs end, everything is judged, and Redis is emptied again.
+#: The most seconds of a round. Then all jobs end, everything is checked, and Redis is emptied
+#: again.
 ROUND = 300
-#: How many findings of one kind are printed.
+#: The number of printed findings of one kind.
 SHOWN = 20
-#: What holds open runs, by themselves and in batches.
+#: The keys of open runs, single ones and batches.
 OPEN_RUNS = ("cron_tasks:open", "cron_tasks:batches")
 
 
@@ -65,7 +66,7 @@ def main() -> int:
 def attack(
     world: World, evidence: Evidence, length: float, chosen: Sequence[str], verdict: Verdict
 ) -> None:
-    """Attack in rounds, and add what each one shows to the verdict."""
+    """Attack in rounds, and add the findings of each to the verdict."""
     world.begun = time.time()
     world.start()
     known = FAULTS + (BROKER_FAULTS if world.broker else ())
@@ -102,7 +103,7 @@ def play_round(
 
 
 def strike(world: World, fault: Fault) -> None:
-    """Make one fault, and wait until ticks are told again."""
+    """Cause one fault, and wait until ticks are notified again."""
     found = {name: len(lines) for name, lines in world.wrong.items()}
     at = time.time() - world.begun
     said = fault(world)
@@ -122,7 +123,7 @@ def _wait_until_it_runs(world: World, after: str) -> str:
 
 
 def settle(world: World, evidence: Evidence, verdict: Verdict) -> None:
-    """Have all jobs end, wait for the last ticks to, and judge the round."""
+    """End all jobs, wait for the last ticks, and check the round."""
     world.editor.end()
     check(world, "the round")
     world.asked.until = int(time.time()) + EDIT + 0.5

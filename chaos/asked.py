@@ -1,6 +1,7 @@
-"""What was asked of the system by hand or broken on purpose, and what of that may cost something.
+"""The manual actions and the deliberate damage, and what each of them may cost.
 
-Every allowance of the checker is a field here, with its words. What no field allows is a fault.
+Every allowance of the checker is a field here, with its explanation. Anything that no field allows
+is a fault.
 """
 
 from collections import Counter, defaultdict
@@ -9,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
 
-#: Seconds for which a tick may still fire after its job was paused, edited or removed: the beat had
-#: it in hand by then.
+#: Seconds for which a tick may still fire after its job was paused, edited or removed, because beat
+#: had already sent it.
 IN_HAND = 1.0
 
 
@@ -28,10 +29,10 @@ def job_of(run: str) -> str:
 
 @dataclass
 class Asked:
-    """The stretch that is judged (both ends between two ticks), and what was done by hand in it.
+    """The period that is checked (both ends lie between two ticks), and the manual actions in it.
 
-    A pause, or the absence of a job that came back, is from one time up to the first tick after it;
-    an edit is the time from which a job comes every so many seconds.
+    A pause, or the absence of a job that came back, lasts from one time up to the first tick after
+    it. An edit is the time from which a job has another interval.
     """
 
     since: float = float("inf")
@@ -41,18 +42,18 @@ class Asked:
     skipped: set[str] = field(default_factory=set)
     by_hand: set[str] = field(default_factory=set)
     again: Counter[str] = field(default_factory=Counter)
-    #: Runs that were open when `cron_tasks:open` was deleted. They may end or have no end: nothing
-    #: else says that they are open. Each may overlap another run of its job.
+    #: Runs that were open when `cron_tasks:open` was deleted. They may end or have no end, because
+    #: no other key shows that they are open. Each may overlap another run of its job.
     forgotten: set[str] = field(default_factory=set)
     #: Runs in `cron_tasks:going` when it was deleted, each with its attempt at that time. Another
-    #: run of the job may overlap that attempt, even if its request is only made later: nothing else
-    #: says that it is going.
+    #: run of the job may overlap that attempt, even if its request is made only later, because no
+    #: other key shows that it is in flight.
     unguarded: set[tuple[str, int]] = field(default_factory=set)
-    #: Jobs whose entry was deleted, and from when the entry that replaced it counts. The audit may
-    #: not know their ticks before, since only the entry said what the schedule was.
+    #: Jobs whose entry was deleted, and from when on the new entry is valid. The audit may not know
+    #: their earlier ticks, because only the entry had the schedule.
     rewritten: dict[str, float] = field(default_factory=dict)
-    #: The largest difference in seconds between the clocks of two processes. What a clock decides
-    #: may come out earlier or later by so much.
+    #: The largest difference in seconds between the clocks of two processes. Decisions that depend
+    #: on a clock may come this much earlier or later.
     apart: float = 0.0
 
     @property
@@ -63,7 +64,8 @@ class Asked:
         return seconds(run.rpartition("@")[2]) > self.since
 
     def is_sure(self, run: str) -> bool:
-        """Whether the audit has to know the tick: the entry that says so was not deleted since."""
+        """Whether the audit has to know the tick: the entry with its schedule was not deleted
+        since."""
         job, _, tick = run.rpartition("@")
         return seconds(tick) > self.rewritten.get(job, 0)
 
@@ -76,9 +78,9 @@ class Asked:
                     yield tick
 
     def in_hand(self, job: str, tick: float) -> bool:
-        """Whether the beat may have had the tick in hand when the job was paused or removed.
+        """Whether beat may have sent the tick already when the job was paused or removed.
 
-        With clocks apart a beat that is ahead may also have fired a tick of the version before an
+        If clocks differ, a beat that is ahead may also have fired a tick of the version before an
         edit.
         """
         ended = [since for since, _ in self.pauses[job]]

@@ -1,4 +1,4 @@
-"""Whether `cron-tasks audit` says the same as the checker."""
+"""Check that `cron-tasks audit` agrees with the checker."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,8 @@ from chaos.checker import Verdict
 def compare(verdict: Verdict, audit: Mapping[str, Any], asked: Asked) -> None:
     """Compare the counts, and the jobs with lost and doubled ticks.
 
-    Of jobs whose entry was deleted the audit may know fewer ticks: `verdict.unsure` counts them.
+    If the entry of a job was deleted, the audit may know fewer of its ticks: `verdict.unsure`
+    counts them.
     """
     said = _said(audit)
     found = Counter[str]()
@@ -31,7 +32,7 @@ def compare(verdict: Verdict, audit: Mapping[str, Any], asked: Asked) -> None:
         ("doubled", verdict.ended_twice, set()),
         ("unasked", verdict.wrong["unasked"], in_hand),
     ):
-        # An audit that does not look for a kind has no such field.
+        # An audit that does not check a kind has no such field.
         if kind in audit:
             _compare_jobs(wrong, kind, audit[kind], runs, allowed)
 
@@ -51,9 +52,9 @@ def _merged(status: str) -> str:
 def _compare_jobs(
     wrong: list[str], what: str, said: Iterable[Any], found: Iterable[str], allowed: set[str]
 ) -> None:
-    """Compare by job: the audit names a tick alone, or says how many of a job and a day.
+    """Compare by job: the audit names a single tick, or the number of ticks of a job and a day.
 
-    `allowed` are jobs of which either may say more.
+    `allowed` are jobs for which either side may report more.
     """
     jobs_found = {job_of(run) for run in found}
     jobs_said = set[str]()

@@ -1,9 +1,10 @@
-"""What the target saw, against what was promised: how often an action is begun, and beside whom.
+"""Compare the calls that the target saw with the promises: how often an action begins, and which
+other run it overlaps.
 
-An attempt at a run is begun at most once, so a run at most `max_attempts` times (each time that it
-is asked for). While a run is at it, another of its job begins only if the policy is `allow`, or if
-the ledger had given the attempt up before: its worker was dead, or was frozen or without Redis for
-longer than its lease, or its task did not end when it was told to. Such an attempt has ended
+An attempt at a run begins at most once, so a run begins at most `max_attempts` times for each
+request. While a run is in flight, another run of its job begins only if the policy is `allow`, or
+if the ledger had given up the attempt before: its worker was dead, or was frozen or without Redis
+for longer than its lease, or its task did not end when it was asked to. Such an attempt has ended
 without a worker in the history.
 """
 
@@ -18,14 +19,13 @@ from chaos.asked import Asked, job_of
 from chaos.checker import Verdict
 from chaos.ledger import Ledger
 
-#: Seconds between the end of a request and its being noted, on a machine that is busy.
+#: Seconds between the end of a request and its log line, on a busy machine.
 SLACK = 0.5
 
 
 @dataclass
 class Call:
-    """A request; one that the target's own death ended has no status, nor has one that the client
-    gave up."""
+    """A request. It has no status if the target died, or if the client gave up."""
 
     run: str
     attempt: int
@@ -51,7 +51,7 @@ def read_calls(log: Path) -> list[Call]:
 def judge_calls(
     verdict: Verdict, row: Mapping[str, Any], ledger: Ledger, calls: Sequence[Call], asked: Asked
 ) -> None:
-    """All that one job asked of the target."""
+    """Check all calls of one job."""
     own = [c for c in calls if job_of(c.run) == row["id"] and asked.judges(c.run)]
     given_up = _given_up(ledger)
     verdict.calls += len(own)
@@ -71,7 +71,7 @@ def judge_calls(
 
 
 def _given_up(ledger: Ledger) -> dict[tuple[str, int], float]:
-    """When attempts ended without their worker."""
+    """Return when attempts were given up without their worker."""
     return {
         (run, attempt["attempt"]): attempt["finished_at"]
         for run, ends in ledger.ends.items()
@@ -82,7 +82,7 @@ def _given_up(ledger: Ledger) -> dict[tuple[str, int], float]:
 
 
 def _attempts(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the attempts of a run; it ended with the last one, or before its next one."""
+    """Return the attempts of a run. It ended with the last one, or before its next one."""
     before = record.get("attempts", [])
     return [*before, record] if record["attempt"] > len(before) else before
 

@@ -1,7 +1,8 @@
-"""The independent judge: every expected tick against the ledger, the bot's queue and the target.
+"""The independent checker: compares every expected tick with the ledger, the bot's queue and the
+target.
 
-It computes the ticks of an interval by itself, reads the records as plain JSON, and knows what was
-asked for by hand only from the answers to the commands.
+It computes the ticks of a period itself, reads the records as plain JSON, and knows the manual
+actions only from the answers to the commands.
 """
 
 from collections import Counter
@@ -15,9 +16,9 @@ from redis import Redis
 from chaos.asked import Asked, iso, job_of, seconds
 from chaos.ledger import Ledger, Record
 
-#: Hashes in which a run stands only as long as it is open.
+#: Hashes that contain a run only as long as it is open.
 PASSING = ("open", "batches", "going", "queued", "stop", "attempts", "before")
-#: What may be found wrong; docs/operations.md says what each means.
+#: The kinds of findings. docs/operations.md explains them.
 PROMISES = (
     *("lost", "doubled", "unasked", "untold", "repeated", "overlapping", "untrue", "left_over"),
     *("audit", "registry", "stuck", "gave_up"),
@@ -27,18 +28,18 @@ ENDS = {"ok": "success", "failed": "failure"}
 
 @dataclass
 class Verdict:
-    """Ticks by how they ended, and by promise what was found to break it."""
+    """The ticks by outcome, and the findings by broken promise."""
 
     expected: int = 0
     calls: int = 0
     given_up: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
-    #: Of those, the ticks that the audit may not know. "lost" counts those without an end.
+    #: The number of those ticks that the audit may not know. "lost" counts those without an end.
     unsure: Counter[str] = field(default_factory=Counter)
-    #: Expected ticks without an end, those among them that are allowed to have none.
+    #: Expected ticks without an end, and those of them that may have none.
     lost: list[str] = field(default_factory=list)
     ended_twice: list[str] = field(default_factory=list)
-    #: Runs without a tick that are excused: the beat had them in hand.
+    #: Runs without a tick that are allowed, because beat had already sent them.
     in_hand: list[str] = field(default_factory=list)
     wrong: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in PROMISES})
 
@@ -59,7 +60,7 @@ class Verdict:
 def judge(
     redis: Redis, rows: Sequence[Mapping[str, Any]], asked: Asked, messages: Sequence[Record]
 ) -> Verdict:
-    """What became of every tick of the jobs, and of everything asked for by hand."""
+    """Check the outcome of every tick of the jobs, and of every manual action."""
     verdict = Verdict()
     for name in PASSING:
         left = redis.hgetall(f"cron_tasks:{name}")
@@ -72,7 +73,7 @@ def judge(
     for row in rows:
         job, ledger = row["id"], Ledger.read(redis, row["id"])
         if job.startswith("flap-"):
-            # Removing a job deletes its history, so what was told stands for its ends.
+            # Removing a job deletes its history, so its notifications stand for its ends.
             ledger.add_told(run_of(each) for each in events if each.startswith(f"{job}@"))
         expected = {f"{job}@{iso(tick)}": tick for tick in asked.ticks(job, row["every"])}
         for run, tick in expected.items():
@@ -94,9 +95,9 @@ def _judge_tick(verdict: Verdict, ledger: Ledger, run: str, tick: int, asked: As
     missed = ledger.missed_at(tick)
     ends = ledger.ends.get(run, [])
     last = ends[-1] if ends else ledger.alone.get(run)
-    # A tick ends where it ran, or where it was passed over before; each rerun adds an end.
+    # A tick ends where it ran, or where it was left out before. Each rerun adds an end.
     if run in asked.skipped:
-        # Beat ended it, unless all that is left of it is a record in the account.
+        # Beat ended it, unless only a record in the account is left.
         passed_over = all(end["worker"] for end in ends)
     else:
         passed_over = bool(missed) or (not ends and last is not None)
@@ -122,7 +123,7 @@ def _judge_tick(verdict: Verdict, ledger: Ledger, run: str, tick: int, asked: As
 def _judge_unasked(
     verdict: Verdict, ledger: Ledger, job: str, expected: Iterable[str], asked: Asked
 ) -> None:
-    """Of what was asked for by hand each is an end; beyond that only ticks have one."""
+    """Check that each end belongs to a tick or to a manual action."""
     for run in asked.by_hand - asked.forgotten:
         ends = len(ledger.ends.get(run, []))
         if job_of(run) == job and ends != 1 + asked.again[run] - len(ledger.unrun[run]):
@@ -135,7 +136,7 @@ def _judge_unasked(
 
 
 def _wanted(row: Mapping[str, Any], ledger: Ledger) -> Iterator[str]:
-    """The events that are to be told, by run; each as often as it happened."""
+    """Return the events that have to be notified, by run, each as often as it happened."""
     on = row.get("notify", {}).get("on", ("success", "failure"))
     for run, ends in ledger.ends.items():
         for record in ends:
@@ -151,11 +152,11 @@ def _wanted(row: Mapping[str, Any], ledger: Ledger) -> Iterator[str]:
 
 
 def _event(message: str) -> str:
-    """The id of a notification without the time that one of a run done again by hand has."""
+    """Return the id of a notification without the time that a rerun adds."""
     event, _, last = message.rpartition("/")
     return event if last.endswith("Z") and "T" in last else message
 
 
 def run_of(message: str) -> str:
-    """Return the run that a notification is about."""
+    """Return the run of a notification."""
     return message.partition("/")[0]

@@ -1,4 +1,4 @@
-"""What somebody asks for by hand meanwhile; each leaves what it did in `world.asked`."""
+"""Manual commands during the attack. Each adds its effect to `world.asked`."""
 
 import json
 import math
@@ -13,14 +13,14 @@ from chaos.asked import iso, job_of, seconds
 from chaos.jobs import ENTRY
 from chaos.world import World
 
-#: Seconds that a backfill reaches back.
+#: Seconds that a backfill looks back.
 BACKFILLED = 90
 Command = Callable[[World], str]
 CRON_TASKS = str(Path(sys.executable).with_name("cron-tasks"))
 
 
 def pause(world: World) -> str:
-    """Ended by `resume_all`; of a job that nobody edits or removes meanwhile."""
+    """Pause a job that nobody edits or removes meanwhile. `resume_all` ends the pause."""
     edited = ("edited-", "flap-")
     jobs = [row["id"] for row in world.rows if not row["id"].startswith(edited)]
     job = world.random.choice(jobs)
@@ -32,7 +32,7 @@ def pause(world: World) -> str:
 def resume_all(world: World) -> None:
     for job, since in world.paused.items():
         _answer(world, "jobs", "resume", job)
-        # `next` of the answer may be later than the first tick, which beat may have fired by then.
+        # `next` in the answer may be later than the first tick, which beat may have fired by then.
         resumed = float(world.redis.hget(ENTRY + job, "since"))
         world.asked.pauses[job].append((since, math.nextafter(resumed, math.inf)))
     world.paused.clear()
@@ -48,7 +48,7 @@ def skip_next(world: World) -> str:
 
 
 def cancel(world: World) -> str:
-    """A slow one, whatever it is at."""
+    """Cancel a slow run, in any state."""
     slow = {row["id"] for row in world.rows if "action" in row}
     waiting = world.redis.hkeys("cron_tasks:open")
     if not (runs := sorted(run for run in waiting if run.rpartition("@")[0] in slow)):
@@ -79,10 +79,10 @@ def run_now(world: World) -> str:
 
 
 def backfill(world: World) -> str:
-    """Run again what did not run well of a job whose runs need not wait for each other.
+    """Rerun the failed ticks of a job whose runs need not wait for each other.
 
-    A tick that is reported as one that never ran is a lost one, unless the job was paused. A job
-    whose entry was deleted is left alone: nobody knows which ticks it had before.
+    A tick that is reported as never run is a lost one, unless the job was paused. A job whose entry
+    was deleted is left alone, because its earlier ticks are unknown.
     """
     edited = ("edited-", "flap-")
     free = [row["id"] for row in world.rows if row.get("overlap", "allow") == "allow"]

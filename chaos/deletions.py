@@ -1,8 +1,8 @@
-"""Single keys deleted, and what each deletion may cost.
+"""Deletions of single keys, and what each may cost.
 
-Within `MENDED` seconds after each of them all jobs fire again and the registry equals the list. No
-tick is lost, but for those that `Asked.forgotten` holds; those that were late may have been missed,
-if the ledger says so.
+Within `MENDED` seconds after each deletion, all jobs fire again and the registry equals the list.
+No tick is lost, except those in `Asked.forgotten`. Late ticks may have been missed, if the ledger
+records that.
 """
 
 import json
@@ -21,13 +21,13 @@ from chaos.syncs import check
 from chaos.world import World
 
 SCHEDULE = "redbeat::schedule"
-#: Notifications looked through for a sign of each job.
+#: Notifications that are searched for a sign of each job.
 RECENT = 1000
 
 
 @dataclass(frozen=True)
 class Deletion:
-    """Delete something, then see that everything goes on."""
+    """Delete something, then check that everything continues."""
 
     what: str
     delete: Callable[[World], str]
@@ -57,14 +57,15 @@ def _key(name: str) -> Callable[[World], str]:
 
 
 def _deadlines(world: World) -> str:
-    """Delete the deadlines, and kill a worker: nothing else says when its ticks are overdue."""
+    """Delete the deadlines, and kill a worker, because no other key shows when its ticks are
+    overdue."""
     world.members[name := world.any_worker()].kill()
     world.redis.delete("cron_tasks:deadlines")
     return f"kill -9 {name}, and cron_tasks:deadlines deleted"
 
 
 def _jobs_index(world: World) -> str:
-    """Delete the index in the moment in which a job is removed, so nothing names that job."""
+    """Delete the index just when a job is removed, so that nothing names that job."""
     with world.listing.edit() as listing:
         listing.absent = {gone for gone in listing.absent if not gone.startswith("filler-")}
         listing.absent.add(job := f"filler-{world.random.randrange(FILLERS)}")
@@ -73,7 +74,7 @@ def _jobs_index(world: World) -> str:
 
 
 def _open(world: World) -> str:
-    """Forget the open ticks: those may have no end."""
+    """Delete the open ticks, which may then have no end."""
     with world.redis.pipeline() as pipe:
         pipe.hkeys("cron_tasks:open")
         pipe.delete("cron_tasks:open")
@@ -83,7 +84,7 @@ def _open(world: World) -> str:
 
 
 def _batches(world: World) -> str:
-    """Forget the open batches: their runs may have no end."""
+    """Delete the open batches, whose runs may then have no end."""
     with world.redis.pipeline() as pipe:
         pipe.hgetall("cron_tasks:batches")
         pipe.delete("cron_tasks:batches")
@@ -98,7 +99,7 @@ def _batches(world: World) -> str:
 
 
 def _going(world: World) -> str:
-    """Forget which runs are going: another run may begin beside each of those."""
+    """Delete the runs in flight. Another run may begin beside each of them."""
     with world.redis.pipeline() as pipe:
         pipe.hvals("cron_tasks:going")
         pipe.hgetall("cron_tasks:open")
@@ -110,20 +111,20 @@ def _going(world: World) -> str:
 
 
 def _members(world: World) -> str:
-    """Delete some jobs' places in the schedule."""
+    """Remove some jobs from the schedule."""
     jobs = [*world.random.sample(_entries(world), 3), f"filler-{world.random.randrange(FILLERS)}"]
     world.redis.zrem(SCHEDULE, *(ENTRY + job for job in jobs))
     return f"{', '.join(jobs)} deleted from {SCHEDULE}"
 
 
 def _sync_member(world: World) -> str:
-    """Delete the place of the sync itself in the schedule."""
+    """Remove the sync itself from the schedule."""
     world.redis.zrem(SCHEDULE, "redbeat:cron_tasks.sync_jobs")
     return f"the sync deleted from {SCHEDULE}"
 
 
 def _some_entries(world: World) -> str:
-    """Delete entries: what the schedule was before the next sync is then in no key."""
+    """Delete entries, so that no key has the schedules from before the next sync."""
     jobs = [*world.random.sample(_entries(world), 2), f"filler-{world.random.randrange(FILLERS)}"]
     world.redis.delete(*(ENTRY + job for job in jobs))
     said = f"the entries of {', '.join(jobs)} deleted"
@@ -133,7 +134,7 @@ def _some_entries(world: World) -> str:
             left = max(deadline - time.time(), 0)
             since = wait_until(lambda job=job: _since(world, job), job, left)
         except AssertionError:
-            # Whatever writes the entry later, the audit cannot know what was before.
+            # Whoever writes the entry later, the audit cannot know the earlier ticks.
             since = float("inf")
         world.asked.rewritten[job] = since
     return said
@@ -147,14 +148,14 @@ def _since(world: World, job: str) -> float | None:
 
 
 def _entries(world: World) -> list[str]:
-    """Return jobs whose past the checker needs from nowhere else."""
+    """Return jobs whose past the checker does not need from elsewhere."""
     apart = ("edited-", "flap-")
     jobs = [row["id"] for row in world.rows if not row["id"].startswith(apart)]
     return [job for job in jobs if job not in world.paused]
 
 
 def _wait_until_all_fire(world: World, said: str, begun: float) -> None:
-    """Wait until each job that tells every tick has told one that was due after `begun`."""
+    """Wait until each job that notifies every tick has notified one that was due after `begun`."""
     plain = {row["id"]: row["every"] for row in world.rows if "action" not in row}
     waited = {job for job in plain if job not in world.paused and not job.startswith("edited-")}
 
@@ -173,7 +174,7 @@ def _wait_until_all_fire(world: World, said: str, begun: float) -> None:
 
 
 def _wait_for_a_sync(world: World, said: str, begun: float) -> None:
-    """Wait until the list is read again although nobody pokes."""
+    """Wait until the list is read again without a poke."""
 
     def read() -> bool:
         with suppress(RedisError, OSError):

@@ -1,4 +1,4 @@
-"""Somebody who edits jobs all the time, whatever else happens to them."""
+"""Edit jobs all the time, during all other faults."""
 
 import json
 import random
@@ -19,10 +19,10 @@ PAUSE = 5.0
 
 
 class Editor:
-    """A thread that gives the edited jobs one interval and then the other.
+    """A thread that switches the edited jobs between two intervals.
 
-    Each edit arrives before the next is made, and `asked.edits` has when. It rests while a fault
-    holds `listing.quiet`.
+    Each edit is applied before the next is made, and `asked.edits` has the times. It pauses while a
+    fault holds `listing.quiet`.
     """
 
     def __init__(self, world: "World") -> None:
@@ -34,7 +34,7 @@ class Editor:
         self._thread.start()
 
     def end(self) -> None:
-        """Waits until the last edit has arrived."""
+        """Wait until the last edit has been applied."""
         self._ended.set()
         self._thread.join()
 
@@ -57,7 +57,7 @@ class Editor:
                     self.world.asked.edits[job].append((since, every))
 
     def _arrived(self, job: str, every: int) -> float:
-        """When the edit began to count."""
+        """Return when the edit took effect."""
         since: list[float] = []
 
         def arrived() -> bool:

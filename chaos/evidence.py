@@ -1,4 +1,5 @@
-"""Keep what a wrong round was judged by, so that it can be judged again and understood."""
+"""Keep the data by which a faulty round was judged, so that it can be judged again and
+understood."""
 
 import pickle
 import tempfile
@@ -7,12 +8,12 @@ from typing import Any
 
 from chaos.world import World
 
-#: What each file of a kept round is named by; the number is the round's time in seconds.
+#: The name of each file of a kept round. The number is the round's time in seconds.
 ROUND, DATABASE = "round-{}.pickle", "round-{}.rdb"
 
 
 class Evidence:
-    """A folder of logs, databases and what the checker read; made when first needed."""
+    """A folder of logs, databases and the data of the checker. It is created when first needed."""
 
     def __init__(self, world: World, logs: Path) -> None:
         self.world, self.logs = world, logs
@@ -24,7 +25,7 @@ class Evidence:
         return self._kept
 
     def keep_round(self, at: int, **judged: Any) -> None:
-        """Save Redis as it is, and the values that the checker compared with it.
+        """Save Redis, and the values that the checker compared with it.
 
         Args:
             at: seconds since the attack began, which name the files.
@@ -38,7 +39,7 @@ class Evidence:
         (self.kept / ROUND.format(at)).write_bytes(pickle.dumps(judged))
 
     def keep_logs(self) -> None:
-        """Copy the logs of all processes, and say where they are."""
+        """Copy the logs of all processes, and print where they are."""
         for log in (*self.logs.glob("*.log"), *self.logs.glob("*.jsonl")):
             (self.kept / log.name).write_bytes(log.read_bytes())
         print(f"logs and wrong rounds kept in {self.kept}")

@@ -1,4 +1,4 @@
-"""Every fault, by when it comes. Each mends itself before it returns."""
+"""All faults, grouped by when they come. Each repairs its damage before it returns."""
 
 from collections.abc import Callable
 
@@ -7,11 +7,12 @@ from chaos.deletions import DELETIONS
 from chaos.world import World
 
 Fault = Callable[[World], str]
-#: What the attack, and in a long one each round, begins with. Nobody can judge what was before.
+#: The faults with which an attack, and each round of a long one, begins. Earlier runs cannot be
+#: checked.
 OPENINGS: tuple[Fault, ...] = (servers.lose_everything, syncs.lose_everything_in_a_sync)
-#: Where the broker is a server of its own.
+#: Faults for a broker on a separate server.
 BROKER_FAULTS: tuple[Fault, ...] = (servers.restart_the_broker, servers.freeze_the_broker)
-#: What takes so long that only long attacks have the time.
+#: Faults that take so long that only long attacks have time for them.
 LONG_FAULTS: tuple[Fault, ...] = (servers.freeze_redis_long,)
 FAULTS: tuple[Fault, ...] = (
     members.beat_dies_at_an_instant,

@@ -3,35 +3,35 @@
 from datetime import UTC, datetime
 from typing import Any
 
-#: The key of a job's entry begins with this.
+#: The beginning of the key of a job's entry.
 ENTRY = "redbeat:cron_tasks:"
-#: Seconds between the ticks of the plain jobs; each interval has JOBS_EACH of them. In most seconds
-#: they are so many that they are fired as a batch, and in the others they are single runs.
+#: Seconds between the ticks of the plain jobs. Each interval has JOBS_EACH of them. In most seconds
+#: so many are due that they fire as a batch, and in the other seconds they are single runs.
 INTERVALS = (1, 2, 3, 5, 7)
 JOBS_EACH = 8
 #: Catch-up policies in turn.
 POLICIES = ("one", "all", "none")
 EVENTS = ("success", "failure", "retry", "skipped", "missed", "recovered")
-#: Seconds between the ticks of the jobs that are edited all the time, in turn: both often come at
-#: the same instant, but not the next time.
+#: Seconds between the ticks of the jobs that are edited all the time, in turn. Both intervals often
+#: have a common instant, but not the next one.
 EDITED, EDITS = 4, (2, 3)
-#: Seconds of an attempt; what the target takes is shorter, but for the impatient.
+#: The timeout of an attempt in seconds. The target is quicker, except for the impatient jobs.
 PATIENT, IMPATIENT = 10, 3
 
-#: Idle hourly jobs at the head of the list, which make it long.
+#: Idle hourly jobs at the head of the list, which make the list long.
 FILLERS = 4000
-#: Jobs at the end of the list. Their timing is written in one way and then in another that has the
-#: same ticks, so an edit must neither lose nor double one.
+#: Jobs at the end of the list. Their timing is written in one way and then in another with the same
+#: ticks, so an edit must neither lose nor double a tick.
 FLIPS = ((1, 4), (2, 2))
 #: Jobs that are removed from the list and come back.
 FLAPS = ((1, 2), (3, 1))
-#: A rule that takes seconds to be refused, and one that takes seconds to be accepted.
+#: A rule that takes seconds to reject, and one that takes seconds to accept.
 COSTLY = (
     "FREQ=YEARLY;BYYEARDAY=366;BYSETPOS=2",
     "FREQ=MONTHLY;BYDAY=FR;BYMONTHDAY=13;COUNT=7900",
 )
 
-#: Jobs that take time: (id, seconds between ticks, overlap policy, attempts, timeout).
+#: Slow jobs: (id, seconds between ticks, overlap policy, attempts, timeout).
 SLOW = (
     ("http-skip", 3, "skip", 3, PATIENT),
     ("http-queue", 3, "queue", 3, PATIENT),
@@ -46,13 +46,13 @@ SLOW = (
     ("http-once-allow", 7, "allow", 1, PATIENT),
     ("task-replace", 7, "replace", 3, PATIENT),
     ("task-allow", 7, "allow", 2, PATIENT),
-    # Together they are more than there are slots, so some share a message.
+    # Together they exceed the number of slots, so some share a message.
     *((f"http-many-{number}", 10, "queue", 2, PATIENT) for number in range(10)),
 )
 
 
 def job_rows(target: str) -> list[dict[str, Any]]:
-    """The list of the REST service; `target` is the URL that the slow jobs ask."""
+    """Return the list of the REST service. `target` is the URL that the slow jobs call."""
     edited = [
         {"id": f"edited-{number}", "name": "edited", "every": EDITS[0], "catchup": {"window": 60}}
         for number in range(EDITED)
@@ -74,14 +74,14 @@ def flip(row: dict[str, Any], swapped: bool) -> dict[str, Any]:
 
 
 def filler(number: int, idle_until: float, swapped: bool) -> dict[str, Any]:
-    """Return an hourly job, every two hours when swapped, that does not tick before a time."""
+    """Return an hourly job, every two hours if swapped, that does not tick before a time."""
     start = datetime.fromtimestamp(idle_until + number, UTC).isoformat()
     every = 7200 if swapped else 3600
     return {"id": f"filler-{number}", "name": "filler", "every": every, "start_at": start}
 
 
 def costly() -> list[dict[str, Any]]:
-    """Return rows whose rules take seconds to judge; the valid one fires on a Friday the 13th."""
+    """Return rows whose rules take seconds to judge. The valid one fires on a Friday the 13th."""
     start = "2005-01-01T03:00:00Z"
     return [
         {"id": f"costly-{n}", "name": "costly", "rrule": rule, "start_at": start}

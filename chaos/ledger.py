@@ -1,4 +1,4 @@
-"""What the ledger in Redis has of one job, read as plain JSON."""
+"""Read the ledger of one job as plain JSON."""
 
 import json
 from collections import defaultdict
@@ -11,7 +11,7 @@ from redis import Redis
 from chaos.asked import iso, seconds
 
 Record = Mapping[str, Any]
-#: The worker of a run that shares a record with others, which does not name it.
+#: The worker of a run in a shared record, which does not name it.
 IN_MINUTE = "a worker"
 
 
@@ -20,7 +20,7 @@ class Ledger:
     """Ends by run (oldest first), single records of the account, and stretches of missed ticks.
 
     A stretch is (first tick, last tick, reason, run id of a notification about it or ""). `unrun`
-    has by run the records of its reruns that were skipped, which leaves its end as it was.
+    has, by run, the records of its reruns that were skipped, which do not change its end.
     """
 
     ends: dict[str, list[Record]]
@@ -52,12 +52,12 @@ class Ledger:
         return cls(ends, alone, missed, _unrun(redis, ends))
 
     def add_told(self, runs: Iterable[str]) -> None:
-        """Take notifications for the ends that went with the history of a removed job."""
+        """Add notifications that replace the ends in the deleted history of a removed job."""
         for run in set(runs) - self.ends.keys():
             self.ends[run].append({"status": "ok", "reason": None, "worker": "", "attempt": 1})
 
     def missed_at(self, tick: float) -> list[str]:
-        """Reasons of the stretches that hold the tick."""
+        """Return the reasons of the stretches that contain the tick."""
         return [reason for first, last, reason, _ in self.missed if first <= tick <= last]
 
 
@@ -104,14 +104,18 @@ def _unrun(redis: Redis, ends: Mapping[str, list[Record]]) -> Mapping[str, list[
 
 
 def _last(record: Record, first: float, starts: Iterable[float]) -> float:
-    """Return the end of a stretch; one without an end lasts until the next version of the job."""
+    """Return the end of a stretch. A stretch without an end lasts until the next version of the
+    job."""
     if "until" in record:
         return seconds(record["until"])
     return min((start for start in starts if start > first), default=float("inf"))
 
 
 def _starts(redis: Redis, job: str) -> list[float]:
-    """Return the times from which the versions of a job count."""
+    """Return the times from which the versions of a job are valid."""
     now = redis.hget(f"redbeat:cron_tasks:{job}", "since")
-    past = map(json.loads, redis.lrange(f"cron_tasks:versions:{job}", 0, -1))
-    return [float(since) for since in (now, *(line["since"] for line in past)) if since]
+    # A line without it states up to when versions were lost.
+    past = (
+        json.loads(line).get("since") for line in redis.lrange(f"cron_tasks:versions:{job}", 0, -1)
+    )
+    return [float(since) for since in (now, *past) if since]

@@ -1,7 +1,7 @@
 """The list of the REST service, and the edits that chaos makes to it.
 
 The order of the list matters: thousands of filler jobs come first, so the fast jobs at its end are
-in the last page that a sync writes. A list that is set back has its old ETag again.
+in the last page that a sync writes. A restored list has its old ETag again.
 """
 
 import threading
@@ -19,9 +19,9 @@ Row = dict[str, Any]
 
 @dataclass
 class Listing:
-    """What the service lists now; change it only inside `edit`.
+    """The current list of the service. Change it only inside `edit`.
 
-    `quiet` is held by whoever must not be disturbed by another editor until its edit has arrived.
+    A fault holds `quiet` to keep the other editor away until its own edit has been applied.
     """
 
     rest: RestServer

@@ -1,4 +1,4 @@
-"""What is done to beats and workers. The supervisor starts again whoever dies."""
+"""Faults of beats and workers. The supervisor restarts dead processes."""
 
 import signal
 import time
@@ -23,7 +23,7 @@ def stop_beat(world: World) -> str:
 
 
 def freeze_beat(world: World) -> str:
-    """Past its lock, so that the other leads when it thaws."""
+    """Freeze a beat for longer than its lock, so that the other one leads when it continues."""
     name = world.leader()
     process = world.members[name]
     seconds = world.random.uniform(2, 9)
@@ -46,7 +46,7 @@ def stop_worker(world: World) -> str:
 
 
 def freeze_worker(world: World) -> str:
-    """The whole group, beyond its leases."""
+    """Freeze the whole process group of a worker for longer than its leases."""
     import psutil
 
     name = world.any_worker()
@@ -84,16 +84,16 @@ def _victim(world: World, name: str, instants: tuple[str, ...]) -> tuple[Process
 def _wait_for_death(victim: Process, instant: str, name: str) -> str:
     try:
         wait_until(lambda: not victim.alive, instant, 30)
-    except AssertionError:  # chance had the others do all that
+    except AssertionError:  # By chance, other processes made all the steps.
         victim.end()
         return f"kill -9 {name}, not {instant}, which did not come"
     return f"kill -9 {name} {instant}"
 
 
 def shift_a_clock(world: World) -> str:
-    """Start a beat or a worker again with a clock that is ahead or behind by up to half a second.
+    """Restart a beat or a worker with a clock that is ahead or behind by up to half a second.
 
-    So two processes are apart by up to one second. It keeps its clock until it is shifted again.
+    So two processes differ by up to one second. The clock stays until it is shifted again.
     """
     name = world.random.choice(list(world.members))
     world.clocks[name] = round(world.random.uniform(-0.5, 0.5), 3)

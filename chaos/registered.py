@@ -1,8 +1,9 @@
-"""Whether the registry equals the list, exactly.
+"""Check that the registry equals the list exactly.
 
-The measure is the registry that a sync builds from the same list in an empty database (number 1 of
-the same Valkey): it has the same jobs, fingerprints and documents, and a place in the schedule for
-each job that has a next tick. Left out is what depends on the past: counters, and since when.
+The reference is the registry that a sync builds from the same list in an empty database (number 1
+of the same Valkey): it has the same jobs, fingerprints and documents, and a place in the schedule
+for each job that has a next tick. Values that depend on the past are left out: counters, and since
+when.
 """
 
 import subprocess
@@ -22,13 +23,14 @@ from chaos.jobs import ENTRY
 if TYPE_CHECKING:
     from chaos.world import World
 
-#: Seconds within which a fault must be mended: SYNC_INTERVAL and ten more, for a dead sync's lock.
+#: Seconds within which a fault must be repaired: SYNC_INTERVAL, and ten more for a dead sync's
+#: lock.
 MENDED = 15.0
-#: Seconds more on a machine that is busy.
+#: Further seconds on a busy machine.
 BUSY = 10.0
 #: Seconds within which a job may fire while it is compared.
 SOON = 60.0
-#: Jobs shown of each kind of difference.
+#: The jobs that are shown for each kind of difference.
 SHOWN = 5
 
 
@@ -57,10 +59,10 @@ class Registry:
 
 
 def differences(found: Registry, wanted: Registry, paused: Iterable[str]) -> list[str]:
-    """Return what of the registry is missing, left over or different: a line for each kind."""
+    """Return the missing, surplus or different parts of the registry: a line for each kind."""
     there, known = found.entries.keys(), wanted.entries.keys()
     same = there & known
-    # A job that may have fired meanwhile is due later than the measure says.
+    # A job that may have fired meanwhile is due later than in the reference.
     soon = time.time() + SOON
     due, to_be_due = found.schedule.keys(), wanted.schedule.keys() - set(paused)
     kinds = {
@@ -88,7 +90,7 @@ def _line(kind: str, jobs: Collection[str]) -> str:
 
 
 def wrong_with(world: "World", paused: Iterable[str] = (), timeout: float = MENDED) -> list[str]:
-    """Wait until the registry equals the list; return what differs when the time is over.
+    """Wait until the registry equals the list. Return the differences when the time is over.
 
     The list must not be edited meanwhile. A registry that stays wrong is then built again, so that
     one fault does not hide the next.
@@ -118,7 +120,7 @@ def _built_afresh(world: "World") -> Registry:
         redis.flushdb()
         env = world.celery.env | {"CRON_TASKS_REDIS_URL": url}
         subprocess.run(
-            [CRON_TASKS, "sync", "--json"], env=env, capture_output=True, timeout=60, check=True
+            [CRON_TASKS, "sync", "--json"], env=env, capture_output=True, timeout=300, check=True
         )
         built = Registry.read(redis)
         redis.flushdb()
@@ -126,7 +128,7 @@ def _built_afresh(world: "World") -> Registry:
 
 
 def _build_again(world: "World", wanted: Registry) -> None:
-    """Have the next sync write every job, and beat write its own entry."""
+    """Make the next sync write every job, and beat write the sync's own entry."""
     redis = world.redis
     with suppress(RedisError, OSError):
         for job in Registry.read(redis).entries.keys() - wanted.entries.keys():

@@ -1,4 +1,4 @@
-"""What is done to Redis, to the broker and to the services. Each fault mends itself."""
+"""Faults of Redis, of the broker and of the services. Each repairs its damage."""
 
 import json
 import time
@@ -19,7 +19,7 @@ def freeze_redis(world: World) -> str:
 
 
 def freeze_redis_long(world: World) -> str:
-    """For longer than any lease, and than the jobs' catch-up window."""
+    """Freeze Redis for longer than any lease, and than the jobs' catch-up window."""
     seconds = world.deal((30, 70))
     world.valkey.freeze()
     time.sleep(seconds)
@@ -38,7 +38,7 @@ def restart_redis(world: World) -> str:
 
 def read_only_redis(world: World) -> str:
     seconds = world.random.uniform(1, 6)
-    # A replica of nobody: it refuses writes and keeps its data.
+    # A replica without a master refuses writes and keeps its data.
     world.redis.config_set("replica-read-only", "yes")
     world.redis.replicaof("127.0.0.1", "1")
     time.sleep(seconds)
@@ -65,7 +65,7 @@ def cut_connections(world: World) -> str:
 
 
 def write_garbage(world: World) -> str:
-    """Where workers read their messages; over the last of it Celery fails when it has begun."""
+    """Write garbage into the lists of workers. On the last item Celery fails after it has begun."""
     misshapen = {
         "headers": {"task": "cron_tasks.sync_jobs", "id": "garbage", "timelimit": 5},
         "properties": {"delivery_tag": "garbage", "delivery_info": {}},
@@ -84,7 +84,7 @@ def lose_the_lock(world: World) -> str:
 
 
 def kill_the_target(world: World) -> str:
-    """With all requests that are under way."""
+    """Kill the target with all requests in flight."""
     seconds = world.random.uniform(0, 4)
     world.target.kill()
     time.sleep(seconds)
@@ -100,7 +100,7 @@ def break_the_rest_service(world: World) -> str:
 
 
 def restart_the_broker(world: World) -> str:
-    """It comes back without its last messages, or with none at all."""
+    """Restart the broker. It comes back without its last messages, or with none at all."""
     assert world.broker
     seconds = world.random.uniform(0, 12)
     world.broker.kill()
@@ -122,6 +122,7 @@ def freeze_the_broker(world: World) -> str:
 
 
 def lose_everything(world: World) -> str:
-    """What was before this nobody can tell, so it comes first, and is not among the others."""
+    """Empty Redis. Earlier runs cannot be checked, so this fault comes first, and not among the
+    others."""
     world.redis.flushall()
     return "Redis emptied"

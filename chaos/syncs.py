@@ -1,4 +1,5 @@
-"""Faults of syncs: large edits, lists that flap, and syncs that die or freeze half-way."""
+"""Faults of syncs: large edits, lists that change back and forth, and syncs that die or freeze
+half-way."""
 
 import json
 import os
@@ -15,27 +16,28 @@ from chaos.jobs import ENTRY
 from chaos.registered import MENDED, wrong_with
 from chaos.world import World
 
-#: Seconds that a sync stays frozen: beyond its lock of 10 s.
+#: Seconds that a sync stays frozen: longer than its lock of 10 s.
 FROZEN = (11.0, 16.0)
-#: Seconds in which a sync must reach the step at which it is to die.
+#: Seconds within which a sync must reach the step at which it is to die.
 REACHED = 30.0
 
 
 def swap(world: World) -> None:
-    """Change the timing of the long list and of the jobs at its end, or set it back."""
+    """Change the timing of the long list and of the jobs at its end, or restore it."""
     with world.listing.edit() as listing:
         listing.swapped = not listing.swapped
     world.poke()
 
 
 def check(world: World, after: str, timeout: float = MENDED) -> None:
-    """Note what of the registry is not as listed when the time is over."""
+    """Record the differences between registry and list when the time is over."""
     found = wrong_with(world, world.paused, timeout)
     world.wrong["registry"] += [f"after {after}: {each}" for each in found]
 
 
 def edit_the_long_list(world: World) -> str:
-    """Swap it in one sync and swap it back, while its last jobs come every second."""
+    """Swap the long list in one sync and back in the next, while its last jobs are due every
+    second."""
     times = world.random.randint(1, 3)
     with world.listing.quiet:
         for _ in range(2 * times):
@@ -46,7 +48,7 @@ def edit_the_long_list(world: World) -> str:
 
 
 def flap_the_list(world: World) -> str:
-    """Remove jobs, and list them again when they are gone."""
+    """Remove jobs, and list them again once they are gone."""
     flaps = [row["id"] for row in world.rows if row["id"].startswith("flap-")]
     gone = world.random.sample(flaps, world.random.randint(1, len(flaps)))
     with world.listing.quiet:
@@ -93,7 +95,7 @@ def add_costly_rows(world: World) -> str:
         with world.listing.edit() as listing:
             listing.costly, listing.swapped = True, not listing.swapped
         world.poke()
-        # Each comparison judges the rows once more.
+        # Each comparison judges the rows again.
         check(world, "costly rows", MENDED + 15)
         with world.listing.edit() as listing:
             listing.costly, listing.swapped = False, not listing.swapped
@@ -103,7 +105,8 @@ def add_costly_rows(world: World) -> str:
 
 
 def kill_a_sync(world: World) -> str:
-    """Kill the process that syncs, and set the list back at once, so its ETag is the old one."""
+    """Kill the process that syncs, and restore the list at once, so that its ETag is the old
+    one."""
     step = world.deal(traps.STEPS)
     act = world.random.choice(("kill", "kill_worker"))
     with world.listing.quiet:
@@ -115,7 +118,8 @@ def kill_a_sync(world: World) -> str:
 
 
 def freeze_a_sync(world: World) -> str:
-    """Freeze a sync beyond its lock; another one has set the list back when it goes on."""
+    """Freeze a sync for longer than its lock. When it continues, another sync has restored the
+    list."""
     step = world.deal(traps.STEPS[::-1])
     seconds = world.random.uniform(*FROZEN)
     with world.listing.quiet:
@@ -138,7 +142,7 @@ def lose_everything_in_a_sync(world: World) -> str:
 
 
 def _caught(world: World, step: str, act: str) -> str:
-    """Swap the list, and have the sync that sees it act at a step."""
+    """Swap the list, and make the sync that reads it act at a step."""
     taken, order = world.orders / "taken.json", world.orders / "order.json"
     taken.unlink(missing_ok=True)
     unfinished = world.orders / "new.json"

@@ -1,7 +1,8 @@
-"""The service that slow jobs ask: `python -m chaos.target PORT LOG SEED`.
+"""The service that slow jobs call: `python -m chaos.target PORT LOG SEED`.
 
-It answers at once, after some seconds, or with 503, as the seed has it for each attempt, and notes
-in LOG (JSON lines) when a request came and when it ended: it was answered, or the client went away.
+It answers at once, after some seconds, or with 503, as the seed determines for each attempt. It
+records in LOG (JSON lines) when a request came and when it ended: with an answer, or because the
+client closed the connection.
 """
 
 import json
@@ -31,12 +32,12 @@ class Handler(BaseHTTPRequestHandler):
         chance = random.Random(f"{sys.argv[3]} {run} {attempt}")
         seconds = chance.choice((0, 0, 0, chance.uniform(2, 4), chance.uniform(2, 4)))
         status = 503 if chance.random() < 0.2 else 200
-        # The client sends nothing more, so there is only its end to be read.
+        # The client sends nothing more, so the next read is its end.
         if select.select([self.connection], [], [], seconds)[0]:
             note(call=call, status=0)
             self.close_connection = True
             return
-        # Before the client can know, so that what it does next is later.
+        # Before the client gets the answer, so that its next request is later.
         note(call=call, status=status)
         with suppress(OSError):
             self.send_response(status)
@@ -44,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """All is in LOG."""
+        """Log nothing, because LOG has everything."""
 
 
 def note(**facts: Any) -> None:

@@ -1,10 +1,11 @@
 """Traps in the workers: one sync dies, freezes or empties Redis at a named step.
 
 Workers import this module (`--include`). Chaos sets a trap by writing `order.json` into the folder
-CHAOS_ORDERS; the first process that reaches the step takes the order by renaming the file to
+CHAOS_ORDERS. The first process that reaches the step takes the order by renaming the file to
 `taken.json`, with its process id in it, and carries it out.
 
-The pages of a sync are told by the jobs in them, as their order and size are the product's affair.
+The pages of a sync are recognised by their jobs, because the product decides about their order and
+size.
 """
 
 import json
@@ -34,7 +35,7 @@ STEPS = (
 READ, BEFORE_FIRST, AFTER_FIRST, MIDDLE, BEFORE_LAST, AFTER_LAST, VALIDATORS = STEPS
 #: Ids of the jobs that an edit of the long list changes.
 LONG = re.compile("(filler|flip)-[^ ]+")
-#: Those that the sync of this process has written or begun to write.
+#: The ids that the sync of this process has written or begun to write.
 seen: set[str] = set()
 
 

@@ -1,6 +1,6 @@
 """A `celery` process that dies at a named instant: `python -m chaos.victim INSTANT NTH celery …`.
 
-The code that runs is the product's; only a call of the step is watched, and at the NTH one the
+The process runs the product's code. Only a call of the step is watched, and at the NTH one the
 whole process group gets SIGKILL, before or after the step.
 """
 
@@ -19,7 +19,8 @@ from cron_tasks.worker.runner import Runner
 
 
 def _anything(args: Any, _result: Any) -> bool:
-    """A sweep that has nothing to close, or a page without ticks, is no instant worth dying at."""
+    """Return whether a step did something. A sweep without runs, or a page without ticks, is not
+    counted."""
     return bool(args[-1])
 
 
@@ -48,7 +49,7 @@ def _another_queued(args: Any, _result: Any) -> bool:
 
 @dataclass(frozen=True)
 class Instant:
-    """Before or after a call of a method that is worth dying at; a result there is only after."""
+    """A step before or after which a process dies. Only after it there is a result."""
 
     owner: type
     method: str
@@ -77,7 +78,7 @@ INSTANTS = {
 }
 BEAT_INSTANTS = tuple(INSTANTS)[:5]
 WORKER_INSTANTS = tuple(INSTANTS)[5:]
-#: Those that do not come often.
+#: The rare instants.
 RARE = ("between a retry's turn and its publish", *tuple(INSTANTS)[11:])
 
 

@@ -1,4 +1,4 @@
-"""The Celery task of chaos' task actions, which asks the target as http actions do."""
+"""The Celery task of chaos' task actions, which calls the target like http actions."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from celery import Task, shared_task
 
 @shared_task(name="chaos.work", bind=True)
 def work(self: Task) -> int:
-    """The status of the answer. Raises HTTPError where that is 503."""
+    """Return the status of the answer. Raises HTTPError for a 503."""
     run, attempt = re.fullmatch(r"(.+)#(\d+)-\w+", self.request.id).groups()
     headers = {"Idempotency-Key": run, "Attempt": attempt}
     with urlopen(Request(os.environ["CHAOS_TARGET"], b"", headers)) as answer:

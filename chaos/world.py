@@ -1,5 +1,5 @@
-"""The system under attack: Valkey, a REST service, two beats and two workers, kept alive, and a
-service that jobs ask."""
+"""The system under attack: Valkey, a REST service, two beats, two workers, and a service that jobs
+call. A supervisor restarts all of them."""
 
 import json
 import os
@@ -24,9 +24,9 @@ from chaos.jobs import EDITS, flip_rows, job_rows
 from chaos.listing import Listing
 from chaos.victim import BEAT_INSTANTS
 
-#: What a worker runs at a time; actions that take seconds must not hold up all others.
+#: The runs that a worker performs at a time. Actions that take seconds must not block all others.
 SLOTS = 4
-#: Modules that a worker of chaos has beside the product's.
+#: Modules that a worker of chaos includes besides the product's.
 INCLUDED = "chaos.work,chaos.traps"
 SYNC_INTERVAL = 5
 #: Seconds in which no filler is due.
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class World:
-    """Two beats and two workers that a supervisor starts again whenever they are gone."""
+    """Two beats and two workers, which a supervisor restarts whenever they are gone."""
 
     def __init__(
         self, folder: Path, rest: RestServer, seed: int, own_broker: bool, stream: bool
@@ -53,11 +53,11 @@ class World:
             pass
         self.orders = folder / "orders"
         self.orders.mkdir()
-        #: By how much the clock of a member is off, in seconds.
+        #: The offset of each member's clock, in seconds.
         self.clocks: dict[str, float] = {}
         self.begin_round()
         self._decks: dict[tuple[Any, ...], list[Any]] = {}
-        #: Jobs that are paused, and since when.
+        #: Paused jobs, and since when.
         self.paused: dict[str, float] = {}
         here = Path(__file__).parent
         self.valkey = Valkey(folder / "valkey", appendfsync="always")
@@ -92,7 +92,7 @@ class World:
         self._supervisor = threading.Thread(target=self._supervise)
 
     def begin_round(self) -> None:
-        """Forget what was asked for and what was found; the clocks stay as they are."""
+        """Forget the manual actions and the findings. The clocks keep their offsets."""
         self.asked = Asked(apart=1.0 if any(self.clocks.values()) else 0.0)
         self.editor = Editor(self)
         self.wrong: dict[str, list[str]] = {"registry": [], "stuck": []}
@@ -109,7 +109,8 @@ class World:
         return {"CHAOS_CLOCK": str(self.clocks.get(name, 0.0))}
 
     def poke(self) -> None:
-        """Tell the system that the list changed; without Redis its own syncs see it."""
+        """Poke the system, because the list changed. Without Redis, its own syncs notice the
+        change."""
         with suppress(RedisError, OSError):
             self.redis.lpush("cron_tasks:poke", "*")
 
@@ -129,7 +130,8 @@ class World:
         while not self._ended.wait(0.3):
             for name, process in list(self.members.items()):
                 if not process.alive:
-                    # A SIGTERM heeded, or come before anybody could; -9 is ours; all else gave up.
+                    # A SIGTERM that was obeyed, or came too early for a handler. -9 is ours. Any
+                    # other status is a failure.
                     if (code := process.popen.returncode) not in (0, -15, -9):
                         self.gave_up.append(f"{name} exited with {code}: see {process.log.name}")
                     self.members[name] = self._starts[name]()
@@ -145,7 +147,7 @@ class World:
             self.broker.stop()
 
     def replace(self, name: str, instant: str, nth: int) -> Process:
-        """Put a victim in the member's place, which dies at `instant` and is then replaced."""
+        """Replace the member by a victim that dies at `instant` and is then replaced itself."""
         kind = "beat" if instant in BEAT_INSTANTS else "worker"
         member, old = name, self.members[name]
         arguments = [sys.executable, "-m", "chaos.victim", instant, str(nth), "celery"]
@@ -161,11 +163,11 @@ class World:
         return victim
 
     def deal(self, cards: tuple[T, ...]) -> T:
-        """One of them, and none again before each has come."""
+        """Return one of them. None comes again before all have come."""
         return self._deck(cards).pop()
 
     def order(self, cards: tuple[T, ...]) -> list[T]:
-        """The order in which they will come next."""
+        """Return the order in which they come next."""
         return self._deck(cards)[::-1]
 
     def _deck(self, cards: tuple[T, ...]) -> list[T]:
@@ -174,7 +176,7 @@ class World:
         return left
 
     def leader(self) -> str:
-        """The beat that seems to lead; a guess is good enough to hurt somebody."""
+        """Return the beat that seems to lead. A guess is good enough for a fault."""
         leading = [
             name
             for name in ("beat 1", "beat 2")
@@ -186,7 +188,7 @@ class World:
         return self.random.choice(["worker 1", "worker 2"])
 
     def messages(self) -> list[str]:
-        """The lists and hashes of the broker that hold messages which nobody has done yet."""
+        """Return the lists and hashes of the broker with messages that nobody has handled."""
         url = (self.broker or self.valkey).url
         with Redis.from_url(url, decode_responses=True, socket_timeout=5) as broker:
             ours = "cron_tasks:", "redbeat:", "queue:"
@@ -200,7 +202,7 @@ class World:
             return False
 
     def wait_until_it_runs(self, timeout: float = 60) -> float:
-        """Seconds until a tick that is due after now has been told."""
+        """Return the seconds until a tick that is due from now on has been notified."""
         begun = time.time()
 
         def told() -> bool:
@@ -214,7 +216,7 @@ class World:
         return time.time() - begun
 
     def told(self, last: int | None = None) -> list[dict[str, Any]]:
-        """The notifications on the bot's queue, all or the last of them."""
+        """Return the notifications on the bot's queue, all or the last ones."""
         if self.stream:
             entries = self.redis.xrevrange("queue:to_telegram", count=last)
             messages = [fields["data"] for _, fields in entries]

@@ -1,8 +1,8 @@
 """The Celery app: `celery -A cron_tasks worker | beat | flower | call | inspect`.
 
-Celery's messages are only hints, and the ledger has the truth (ledger/). So the settings below keep
-the broker simple instead of careful. The effect of the default settings on Redis was measured, and
-each deviation gives its reason.
+Celery's messages are only hints, and the ledger is the source of truth (ledger/). So the settings
+below make the broker simple, and not careful. The effect of the default settings on Redis was
+measured, and each deviation has its reason.
 """
 
 import sys
@@ -73,7 +73,7 @@ def make_configuration(settings: Settings) -> dict[str, object]:
         "beat_max_loop_interval": 2,
         "beat_enable_remote_control": True,
         "beat_schedule": {keys.SYNC_TASK: _schedule_sync(settings.sync_interval)},
-        # beat/ makes its own client. RedBeat only shows this URL, and warns where it has to guess.
+        # beat/ makes its own client. RedBeat only shows this URL, and warns if it has to guess.
         "redbeat_redis_url": redbeat_url,
         "redbeat_redis_options": redbeat_options,
         "redbeat_lock_timeout": LEADER_TTL,
@@ -134,12 +134,8 @@ app.steps["worker"].add("cron_tasks.broker.beside:SyncBeside")
 logs.install_for_celery()
 serving.serve_from_signals(settings)
 if (command := click.get_current_context(silent=True)) and command.invoked_subcommand == "flower":
-    from cron_tasks.flower.metrics import serve_metrics
-
-    serve_metrics(settings)
-    # By name, since the pages are built on the app and on all that it uses. What is added last
-    # comes first: the check of who may reach Flower.
-    symbol_by_name("cron_tasks.pages.install:install_pages")()
+    # By name, since the pages are built on the app and on all that it uses.
+    symbol_by_name("cron_tasks.pages.install:install_into_flower")(settings)
 
 
 @celeryd_init.connect
@@ -161,7 +157,7 @@ def _log_unusable_plugins(**_: object) -> None:
 
 @celeryd_init.connect
 def _leave_notifications_to_bots(options: dict[str, Any], **_: object) -> None:
-    """Refuse a worker that would read the notification queue, because it would drop the
+    """Refuse to start a worker that would read the notification queue, because it would drop the
     notifications."""
     notifications = QueuesInUse()
     notifications.add([QueueUse(settings.notify_queue, "notify.queue", "CRON_TASKS_NOTIFY_QUEUE")])

@@ -30,7 +30,7 @@ class UnknownJob(CronTasksError):
 
 
 class RunUnfit(CronTasksError):
-    """A run is unknown, or its state does not allow what was asked."""
+    """A run is unknown, or its state does not allow the command."""
 
 
 class ActionFailed(CronTasksError):
@@ -39,6 +39,11 @@ class ActionFailed(CronTasksError):
     Unless it is `permanent`, the action may be tried again, after `retry_after` seconds at the
     earliest. `output` is what the action produced.
     """
+
+    # A plug-in's subclass may not call this `__init__`.
+    permanent = False
+    retry_after: float | None = None
+    output: str | None = None
 
     def __init__(
         self,
@@ -59,18 +64,22 @@ def describe_error(error: BaseException, limit: int = 500) -> str:
 
     The errors of this module are sentences, so their type is left out.
     """
-    kind = type(error).__name__
-    try:
-        text = str(error)
-    except BaseException:
-        text = "its text cannot be shown"
+    kind, text = type(error).__name__, read_text(error)
     if isinstance(error, CronTasksError) and text:
         return printable(text, limit)
     return printable(f"{kind}: {text}" if text else kind, limit)
 
 
+def read_text(error: BaseException) -> str:
+    """Return the text of any error, also of one whose `__str__` raises."""
+    try:
+        return str(error)
+    except BaseException:
+        return "its text cannot be shown"
+
+
 class WriteRefused(Exception):
-    """A script changed nothing, because its caller no longer holds what its write needs."""
+    """A script changed nothing, because its caller no longer holds the lock for writing."""
 
 
 class Stopped(BaseException):

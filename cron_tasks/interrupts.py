@@ -1,4 +1,4 @@
-"""The former place of Stopped, for plug-ins that import it from here: see `cron_tasks.plugins`."""
+"""The former module of Stopped, for plug-ins that import it from here. Use `cron_tasks.plugins`."""
 
 from cron_tasks.errors import Stopped
 

@@ -23,7 +23,7 @@ from cron_tasks.registry.registry import Registry
 from cron_tasks.report.pings import install_pinger
 from cron_tasks.report.reporter import Reporter, keep_reporting
 from cron_tasks.rest.files import path_of
-from cron_tasks.runs.outcomes import Result
+from cron_tasks.runs.result import Result
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect
 from cron_tasks.sync.follower import Follower, keep_following
@@ -33,28 +33,29 @@ from cron_tasks.text.display import printable
 from cron_tasks.text.output import render_output
 from cron_tasks.tracing.tracer import end_tracing, find_tracer
 from cron_tasks.worker import inflight, watchdog
-from cron_tasks.worker.batch import run_in_turn
 from cron_tasks.worker.batches import BatchRunner
 from cron_tasks.worker.conclusions import Concluder
 from cron_tasks.worker.delegation import Handed, describe_task_error, send_task
+from cron_tasks.worker.in_turn import run_in_turn
 from cron_tasks.worker.runner import Runner
 from cron_tasks.worker.service import Service
 
 log = structlog.get_logger("cron_tasks.tasks")
 
-#: Seconds that a sync may take beside reading. Then its process is killed.
+#: Seconds that a sync may take besides reading. After that, its process is killed.
 SYNC_LIMIT = 600
 
 _service = Service()
-#: The Runners of this process, and of the one that it was forked from, with the process id.
+#: The Runners of this process, and of the process that forked it, by process id.
 _runners: list[tuple[int, Runner]] = []
 
 
 # A plug-in's validator may hang while it holds Python's lock. Without a limit, no later sync would
-# begin. The deadline counts twice: single rows are read first, and then, if need be, the list.
+# begin. The deadline counts twice, because single rows are read first, and then the list if
+# necessary.
 @app.task(name=keys.SYNC_TASK, time_limit=2 * int(settings.rest_deadline) + SYNC_LIMIT)
 def sync_jobs(ids: list[str | int] | str | int | None = None) -> dict[str, Any]:
-    """Reconcile the registry with the REST service. Return what changed.
+    """Reconcile the registry with the REST service. Return the changes.
 
     With `ids`, a list or one id, only the rows with these ids are read, and those that were poked.
     """
@@ -91,8 +92,8 @@ def run_job(self: Task[..., Any], job_id: str | int) -> str:
 def run_chunk(self: Task[..., Any], run_ids: list[str], quick: bool | None = True) -> str:
     """Run a batch of ticks.
 
-    Those of quick actions run together (True). Those that wait are launched together (None, with
-    which a worker of the version before runs them in turn). Others run one after the other (False).
+    Quick actions run together (True). Actions that wait are launched together (None, for which a
+    worker of the previous version runs them in turn). Others run one after the other (False).
     """
     runs = [run_id for text in run_ids if (run_id := RunId.parse(text))]
     run = _get_runner(self.request.hostname or "").run
@@ -126,7 +127,7 @@ def _in_service() -> Iterator[None]:
 
 
 def _send_alone(request: Any, run_id: RunId) -> None:
-    """Send a run of a batch by itself, to the queue and with the priority of the batch."""
+    """Send a run of a batch separately, to the queue and with the priority of the batch."""
     delivery = request.delivery_info
     routing = {"queue": delivery["routing_key"], "priority": delivery["priority"]}
     app.send_task(keys.RUN_TASK, [run_id.job_id], task_id=run_id, **routing)
@@ -139,7 +140,7 @@ def task_done(self: Task[..., Any], output: Any, handed: dict[str, Any]) -> str:
 
 
 # An app that also has this task calls it in the process of the failed task, with the request and
-# the exception of that task. Any other app only sends the task's ID. With `bind`, all apps would
+# the exception of that task. Any other app only sends the task's ID. With `bind`, every app would
 # only send the ID.
 @app.task(name=keys.FAILED_TASK)
 def task_failed(
@@ -211,7 +212,7 @@ def _get_batches(hostname: str) -> BatchRunner:
 
 @cache
 def _process_batches(pid: int, hostname: str) -> BatchRunner:
-    """Make one for each process, as `_process_runner` does."""
+    """Make one for each process, like `_process_runner`."""
     return BatchRunner(_process_runner(pid, hostname), _connect_redis())
 
 
@@ -228,11 +229,11 @@ def _process_runner(pid: int, hostname: str) -> Runner:
     return runner
 
 
-# At a warm shutdown, and when Celery replaces a process of the pool. No more messages come then.
+# At a warm shutdown, and when Celery replaces a process of the pool. No further messages come then.
 @worker_process_shutdown.connect
 @worker_shutdown.connect
 def _land_flights(**_: Any) -> None:
-    """Wait until no run of this process is in flight, and send the spans that are left."""
+    """Wait until no run of this process is in flight, and send the remaining spans."""
     for pid, runner in _runners:
         if pid == os.getpid():
             runner.flights.drain()

@@ -19,7 +19,7 @@ ALERTS = yaml.safe_load(RULES.read_text())["groups"][0]["rules"]
 NAMED = set(re.findall(r"\bcron_tasks_\w+", RULES.read_text()))
 #: Seconds between two scrapes.
 STEP = 15
-#: Scrapes of a system that is well, before the incident, and scrapes from then on.
+#: The scrapes of a healthy system before the incident, and the scrapes from then on.
 BEFORE, AFTER = 120, 120
 #: Metrics whose value is a time.
 TIMES = "cron_tasks_sync_success_timestamp_seconds"
@@ -40,7 +40,7 @@ def run_tests(folder: Path, tests: list[dict[str, Any]]) -> None:
 
 
 def expect_alerts(at: str, expected: Mapping[str, int]) -> dict[str, Any]:
-    """Expect that these alerts, each so many times, and the watchdog fire at a time."""
+    """Expect that these alerts, each this many times, and the watchdog fire at a time."""
     return {
         "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
         "eval_time": at,
@@ -52,7 +52,7 @@ def expect_alerts(at: str, expected: Mapping[str, int]) -> dict[str, Any]:
 
 
 def scrape(ports: Mapping[str, int]) -> dict[str, float]:
-    """Scrape instances as Prometheus does. What does not answer has no samples.
+    """Scrape instances like Prometheus. An instance that does not answer has no samples.
 
     A time becomes the number of seconds since then.
     """
@@ -73,9 +73,9 @@ def scrape(ports: Mapping[str, int]) -> dict[str, float]:
 def check_alerts(
     folder: Path, well: Samples, then: Samples, expected: Mapping[int, set[str]]
 ) -> None:
-    """Check which alerts fire if what was scraped `then` lasts, after a time as in `well`.
+    """Check which alerts fire if the values scraped `then` last, after a time as in `well`.
 
-    `expected` are the names of alerts by the seconds after which they fire, and no others do.
+    `expected` are the names of alerts by the seconds after which they fire. No others may fire.
     """
     is_synced = any("sync_state" in name and '"ok"' in name and then[name] for name in then)
     series = [

@@ -1,4 +1,4 @@
-"""A service that holds hundreds of calls at a time, and knows what became of each."""
+"""A service that holds hundreds of calls at a time, and records how each ended."""
 
 import asyncio
 import re
@@ -14,7 +14,7 @@ _PATH = re.compile(rb"[A-Z]+ /([^ ]*) ")
 
 
 class Call(asyncio.Protocol):
-    """A connection, over which one call comes after the other."""
+    """A connection, over which one call follows the other."""
 
     def __init__(self, service: "CallsServer") -> None:
         self.service = service
@@ -44,8 +44,8 @@ class Call(asyncio.Protocol):
 class CallsServer:
     """Answers calls unless their path is in `held`. `release` answers those that are held.
 
-    `saw` has, by run id, how each call of it ended. `overlapping` has the run ids of calls that
-    came while another call of the same run was going.
+    `saw` has the ends of the calls of each run. `overlapping` has the run ids of calls that came
+    while another call of the same run was in flight.
     """
 
     def __init__(self) -> None:
@@ -81,17 +81,17 @@ class CallsServer:
 
     @property
     def going(self) -> list[str]:
-        """The run ids of the calls that are going."""
+        """Return the run ids of the calls in flight."""
         with self._lock:
             return list(self._going.values())
 
     def ends(self) -> Counter[str]:
-        """How many calls ended in which way."""
+        """Return the number of calls by their kind of end."""
         with self._lock:
             return Counter(how for ends in self.saw.values() for how in ends)
 
     def release(self) -> None:
-        """Answer what is held, and hold nothing more."""
+        """Answer the held calls, and hold no more."""
         self.held.clear()
         self._loop.call(lambda: [call.answer(self.body) for call in list(self._going)])
 

@@ -1,5 +1,5 @@
-"""Run `cron-tasks` as people do, in a process of its own. If that only costs time, call the same
-group in this process."""
+"""Run `cron-tasks` in a separate process, as people do. If a process would only cost time, call the
+same group in this process."""
 
 import json
 import os
@@ -14,6 +14,7 @@ from typing import Any
 
 from click.testing import CliRunner
 from helpers import PATIENCE
+from processes import run_process
 
 from cron_tasks.cli import main
 from cron_tasks.settings import PREFIX, load
@@ -53,17 +54,22 @@ class CommandLine:
         return process
 
     def end(self) -> None:
-        """Kill the commands that a test which failed has left."""
+        """Kill the commands that a failed test has left."""
         for process in self._started:
             if process.poll() is None:
                 process.kill()
                 process.communicate()
 
+    def attempt(self, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+        """Run to the end, with any exit code."""
+        return run_process([SCRIPT, *arguments], self.env(settings), self.folder)
+
     def run(self, *arguments: str, code: int = 0, **settings: str) -> Done:
-        """Run to the end. Asserts the exit code `code`, and that there is no traceback."""
-        with self.start(*arguments, **settings) as process:
-            out, err = process.communicate(timeout=PATIENCE)
-        assert process.returncode == code, f"{arguments}: {process.returncode}\n{out}\n{err}"
+        """Run a command to its end. Asserts the exit code `code`, and that there is no
+        traceback."""
+        done = self.attempt(*arguments, **settings)
+        out, err = done.stdout, done.stderr
+        assert done.returncode == code, f"{arguments}: {done.returncode}\n{out}\n{err}"
         assert "Traceback" not in err
         return Done(out, err)
 
@@ -74,19 +80,19 @@ class CommandLine:
         return json.loads(self.run(*arguments, "--json", code=code, **settings).stdout)
 
     def error(self, *arguments: str, code: int = 1, **settings: str) -> str:
-        """Return what is printed to stderr. Asserts that stdout is empty."""
+        """Return the output on stderr. Asserts that stdout is empty."""
         done = self.run(*arguments, code=code, **settings)
         assert done.stdout == ""
         return done.stderr
 
     def complete(self, question: Mapping[str, str]) -> str:
-        """Return what the program answers to the completion of a shell."""
+        """Return the program's answer to the completion of a shell."""
         env = {**self.env({}), **question}
         done = subprocess.run([SCRIPT], cwd=self.folder, env=env, capture_output=True, text=True)
         return done.stdout
 
     def on_terminal(self, *arguments: str, **environment: str) -> str:
-        """Return what a terminal shows."""
+        """Return the output on a terminal."""
         ours, theirs = pty.openpty()
         env = {**self.env({}), "TERM": "xterm-256color", **environment}
         with subprocess.Popen(
@@ -107,8 +113,8 @@ class CommandLine:
 
 
 class Quick(CommandLine):
-    """The same without a process. Not for commands that import the Celery app: in one process it
-    keeps the settings of its first import."""
+    """The same without a process. Not for commands that import the Celery app: within one process
+    it keeps the settings of its first import."""
 
     def run(self, *arguments: str, code: int = 0, **settings: str) -> Done:
         env: dict[str, str | None] = {name: None for name in os.environ if name.startswith(PREFIX)}
@@ -125,5 +131,5 @@ class Quick(CommandLine):
 def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 65536)
-    except OSError:  # on Linux: the other side is closed
+    except OSError:  # On Linux this means that the other side is closed.
         return b""

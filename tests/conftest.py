@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import processes
 import pytest
 from command_line import CommandLine, Quick
 from driven import Beat, driven_beat
 from live import Live, Service
+from preloaded import Preloaded
 from processes import Celery, Valkey, celery_processes
 from redis import Redis
 from rest_server import RestServer
@@ -30,7 +32,8 @@ LASTING = re.compile(
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Refuse cases that come from a set: each process would collect them in an order of its own."""
+    """Refuse cases that come from a set, because each process would collect them in another
+    order."""
     for mark in metafunc.definition.iter_markers("parametrize"):
         if any(isinstance(values, set | frozenset) for values in mark.args):
             raise pytest.UsageError(f"{metafunc.definition.nodeid}: sort the set of cases")
@@ -38,10 +41,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def heeded_interrupts() -> Iterator[None]:
-    """Have the processes that tests start heed SIGINT, also where the tests themselves ignore it.
+    """Make the processes that tests start obey SIGINT, even if the tests themselves ignore it.
 
-    A shell without job control has what it starts in the background ignore SIGINT, and a child
-    inherits that. It does not inherit a handler, so the tests ignore SIGINT by one.
+    A shell without job control starts background processes with SIGINT ignored, and a child
+    inherits that. It does not inherit a handler, so the tests ignore SIGINT with a handler.
     """
     before = signal.getsignal(signal.SIGINT)
     if before is signal.SIG_IGN:
@@ -50,9 +53,18 @@ def heeded_interrupts() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def preloaded(heeded_interrupts: None) -> Iterator[None]:
+    """Have the Python programs that tests start forked, which saves their imports."""
+    processes.preloaded = Preloaded()
+    yield
+    processes.preloaded.end()
+    processes.preloaded = None
+
+
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """One Valkey for all tests of a process; tests that hurt theirs make their own."""
+    """One Valkey for all tests of a process. Tests that damage theirs start another one."""
     server = Valkey(tmp_path_factory.mktemp("valkey"))
     yield server
     server.stop()
@@ -60,7 +72,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 
 @pytest.fixture
 def redis_url(valkey: Valkey) -> Iterator[str]:
-    """The URL of an empty Redis; fails a test that leaves a key without a time to live."""
+    """The URL of an empty Redis. Fails a test that leaves a key without a time to live."""
     with connect(valkey.url) as redis:
         redis.flushall()
         yield valkey.url
@@ -102,7 +114,7 @@ def quick(cli: CommandLine) -> Quick:
 
 @pytest.fixture
 def synced(redis: Redis, rest: RestServer) -> Callable[..., None]:
-    """Makes the rest service list these rows, and the registry hold them."""
+    """Make the REST service list these rows, and the registry contain them."""
 
     def sync(*rows: dict[str, Any]) -> None:
         rest.jobs = list(rows)

@@ -1,4 +1,4 @@
-"""What the files for containers and Kubernetes say must be true: commands, settings, ports."""
+"""Check that the files for containers and Kubernetes are true: commands, settings, ports."""
 
 import importlib
 import re
@@ -14,7 +14,7 @@ from cron_tasks.celery import app
 from cron_tasks.cli import main as our_command
 from cron_tasks.settings import PREFIX, Settings, variable_name
 
-#: Where beats and workers serve metrics in containers, and Flower everything.
+#: The port of metrics of beats and workers in containers, and the port of Flower.
 METRICS_PORT = 9100
 FLOWER_PORT = 5555
 SETTINGS = {variable_name(name) for name in Settings.model_fields}
@@ -24,7 +24,7 @@ OTHER_VARIABLES |= {name for name in dir(environment_variables) if name.startswi
 
 
 def parse_command(arguments: Sequence[str]) -> click.Context:
-    """Parse a command as its program would. Raises click.ClickException if it is wrong."""
+    """Parse a command like its program. Raises click.ClickException if it is wrong."""
     program, *rest = arguments
     if program == "python":
         assert rest[0] == "-m"

@@ -1,6 +1,6 @@
-"""Beat's scheduler in this process, on a clock that stands still unless a test moves it.
+"""Beat's scheduler in this process, on a clock that moves only when a test moves it.
 
-The code that runs is beat's own, against a real Redis; minutes pass in moments.
+The code is beat's own, with a real Redis. Minutes pass in moments.
 """
 
 import json
@@ -35,20 +35,20 @@ class Clock:
 
 @dataclass
 class Beat:
-    """A leading scheduler and what it did."""
+    """A leading scheduler, and its effects."""
 
     redis: Redis
     scheduler: Any
     clock: Clock
 
     def tick(self) -> None:
-        """One turn, without the wait at its end."""
+        """Make one turn, without the wait at its end."""
         self.redis.lpush(keys.WAKE, "now")
         self.scheduler.tick()
         self.redis.delete(keys.WAKE)
 
     def run(self, seconds: int) -> dict[str, list[float]]:
-        """So many turns, a second apart; the ticks that were open after them."""
+        """Make this many turns, a second apart. Return the ticks that were open afterwards."""
         for _ in range(seconds):
             self.clock.now += 1
             self.tick()
@@ -66,7 +66,7 @@ class Beat:
         return list(self.redis.zrangebyscore(keys.SCHEDULE, 0, self.clock.now))
 
     def fired(self) -> dict[str, list[float]]:
-        """The ticks that wait in the ledger, by job and in their order; takes them out of it."""
+        """Remove the ticks that wait in the ledger, and return them by job, in order."""
         found: dict[str, list[float]] = {}
         for run_id in sorted({*map(RunId.stored, self.redis.hkeys(keys.OPEN)), *self.batched()}):
             found.setdefault(run_id.job_id, []).append(run_id.scheduled_for)
@@ -74,11 +74,11 @@ class Beat:
         return found
 
     def batched(self) -> list[RunId]:
-        """The runs that are open in batches."""
+        """Return the runs that are open in batches."""
         return list(read_batched(self.redis))
 
     def messages(self) -> list[str]:
-        """The run ids for which a message of their own waits in Celery's queue."""
+        """Return the run ids with a separate message in Celery's queue."""
         rows = self.redis.lrange("cron_tasks", 0, -1)
         ids = [json.loads(message)["headers"]["id"] for message in rows]
         return [run_id for run_id in ids if RunId.parse(run_id)]
@@ -96,15 +96,15 @@ def driven_beat(redis: Redis, url: str, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setattr(scheduler, "settings", settings)
     app = App("test", set_as_current=False)
     app.conf.update(celery.make_configuration(settings))
-    # The first turn asks for a sync, after which beat would be deaf to pokes for a second.
+    # The first turn requests a sync, after which beat would ignore pokes for a second.
     monkeypatch.setattr(pokes, "SYNC_EVERY", 0.02)
-    # Between two turns, a busy machine lets more time pass than this clock.
-    monkeypatch.setattr(scheduler, "STEP", 300.0)
+    # On a busy machine, more time passes between two turns than on this clock.
+    monkeypatch.setattr("cron_tasks.beat.clock.STEP", 300.0)
     scheduler, clock = scheduler.Scheduler(app, lazy=True), Clock()
     scheduler.clock = clock
     driven = Beat(redis, scheduler, clock)
     driven.tick()
-    # By the real clock. Tests that want a comparison say when.
+    # By the real clock. Tests that need a comparison start it themselves.
     scheduler._compare_at = math.inf
     yield driven
     scheduler.close()

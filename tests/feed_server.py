@@ -43,7 +43,7 @@ class FeedServer(RestServer):
         return f"{self.era}-{len(self.changes)}"
 
     def put(self, row: dict[str, Any], **change: Any) -> None:
-        """Add or replace a row, and tell the feed so, by `change` if that is given."""
+        """Add or replace a row, and add this to the feed, as `change` if that is given."""
         with self.changed:
             self.jobs = [*(each for each in self.jobs if each["id"] != row["id"]), row]
             self.tell(change or {"id": row["id"], "job": row})
@@ -55,7 +55,7 @@ class FeedServer(RestServer):
                 self.tell({"id": each, "deleted": True})
 
     def tell(self, *changes: Any) -> None:
-        """Put changes into the feed only."""
+        """Add changes to the feed only."""
         with self.changed:
             self.changes += changes
             self.changed.notify_all()

@@ -52,7 +52,7 @@ class Flower:
         return self._request("GET", path, None, headers)
 
     def post(self, *fields: tuple[str, str], token: bool = True, **headers: str) -> Reply:
-        """Post a form to the address of actions. With `token` as our own forms do."""
+        """Post a form to the address of actions. With `token`, like our own forms."""
         body = list(fields)
         if token:
             page = self.get("/jobs")

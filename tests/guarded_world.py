@@ -1,4 +1,4 @@
-"""A whole system with TLS, a Redis user of few rights, and a secret in every place for one.
+"""A whole system with TLS, a Redis user with few rights, and a secret in every place for one.
 
 Redis and the REST service are behind TLS with a certificate authority of our own. Every service
 repeats the secrets that it gets, in many spellings, in answers of all kinds.
@@ -38,12 +38,12 @@ def make_canary(place: str) -> str:
 
 
 def make_plain_canary(place: str) -> str:
-    """The same for a place that takes no such characters, such as the path of a URL."""
+    """Return the same for a place that accepts no such characters, such as the path of a URL."""
     return f"kanarie-{place}-Zx9y8w7v6"
 
 
 class Canaries:
-    """The secrets, by the place in which they stand."""
+    """The secrets, by the place in which they are used."""
 
     def __init__(self) -> None:
         self.rest_token = make_canary("rest-token")
@@ -65,7 +65,7 @@ class Canaries:
 
 
 def read_acl() -> dict[str, list[str]]:
-    """The rules of each user in docs/users.acl, without those of `default`."""
+    """Return the rules of each user in docs/users.acl, without those of `default`."""
     users = [line.split()[1:] for line in (ROOT / "docs" / "users.acl").read_text().splitlines()]
     return {name: rules for name, *rules in users if name != "default"}
 
@@ -78,7 +78,7 @@ def create_users(redis: Redis, password: str) -> None:
 
 
 class World:
-    """The processes, the servers around them, and what reads all that they wrote."""
+    """The processes, the servers around them, and the outputs that they wrote."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder, self.canaries = folder, Canaries()
@@ -121,7 +121,7 @@ class World:
         stack.callback(self.cli.end)
 
     def url_of(self, user: str) -> str:
-        """The URL of Redis for another of the users in docs/users.acl."""
+        """Return the URL of Redis for another user of docs/users.acl."""
         return self.redis_url.replace("//cron_tasks:", f"//{user}:")
 
     def _environment(self, authority: Authority) -> dict[str, str]:
@@ -188,7 +188,8 @@ class World:
         return rows
 
     def _repeat(self, handler: Handler) -> bytes:
-        """What a service says that repeats what it got, and all spellings of what it knows."""
+        """Return the answer of a service that repeats its input, and all spellings of its
+        secrets."""
         known = SERVICE_KNOWS if handler.rest is self.service else REST_KNOWS
         found = [f"{handler.path} {handler.headers}"]
         for name in known:
@@ -216,7 +217,7 @@ class World:
         return reply(503, said, Content_Type="text/html")(handler)
 
     def _answer_list(self, handler: Handler) -> bool:
-        """Answer well at first. Then fail in a way that differs from sync to sync."""
+        """Answer well at first. Then fail differently from sync to sync."""
         if self.rest_is_well:
             return False
         said = self._repeat(handler)
@@ -234,7 +235,7 @@ class World:
         return answers[count](handler)
 
     def refuse_notifications(self) -> None:
-        """Have Telegram answer with the token, as a proxy in front of it may."""
+        """Make Telegram answer with the token, like a proxy in front of it might."""
         spelled = spellings(self.canaries.telegram).values()
         self.telegram.answer = lambda _: error(400, "\n".join(spelled))
 

@@ -1,4 +1,4 @@
-"""docs/operations.md as somebody follows it at night: a section for each alert."""
+"""docs/operations.md as an operator follows it at night: a section for each alert."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ _TEXT = (Path(__file__).parents[1] / "docs" / "operations.md").read_text("utf-8"
 _ALERTS = _TEXT.partition("\n## Alerts: cause and cure\n")[2].partition("\n## ")[0]
 _SECTIONS = re.split(r"^### (\w+)\n", _ALERTS, flags=re.MULTILINE)[1:]
 SECTIONS = dict(zip(_SECTIONS[::2], _SECTIONS[1::2], strict=True))
-#: The anchors that a browser makes of the headings.
+#: The anchors of the headings, as a browser makes them.
 ANCHORS = [name.lower() for name in SECTIONS]
 #: A span such as `3 min 20 s`, and a time of day or a number.
 _SPAN = re.compile(r"\d+ (?:d|h|min|s)(?: \d+ (?:h|min|s))?")
@@ -30,18 +30,18 @@ class Guide:
 
     @property
     def events(self) -> list[str]:
-        """The events of the log that the section names."""
+        """The log events that the section names."""
         return [each for each in re.findall("`([a-z_.]+)`", self.parts["Log"]) if "." in each]
 
     def command(self, text: str, **values: str) -> list[str]:
-        """The words of a command that the section gives, with `values` for its placeholders."""
+        """Return the words of a command in the section, with `values` for its placeholders."""
         assert text in self._quoted, f"{self.anchor} does not give the command {text!r}"
         return [values.get(word, word) for word in text.split()]
 
     def finds(self, shown: str) -> bool:
-        """Whether a page shows one of the sentences that the section quotes.
+        """Return whether a page shows one of the sentences that the section quotes.
 
-        Numbers, spans, times of day and hosts may be others. `…` is anything.
+        Numbers, spans, times of day and hosts may differ. `…` stands for any text.
         """
         return any(re.search(_as_pattern(each), shown) for each in self.sentences)
 

@@ -1,4 +1,4 @@
-"""What several tests need: waiting for a condition, free ports, settings that are wrong."""
+"""Shared helpers: waiting for a condition, free ports, the errors of wrong settings."""
 
 import socket
 import time
@@ -25,7 +25,7 @@ from cron_tasks.store import keys
 from cron_tasks.worker.event_loop import EventLoop
 
 T = TypeVar("T")
-#: The schedule of a job that does not fire while tests run, whatever the time of day is.
+#: The schedule of a job that does not fire while tests run, at any time of day.
 NEVER_DUE: dict[str, Any] = {"run_at": "2099-01-01T00:00:00Z"}
 
 
@@ -36,7 +36,8 @@ PATIENCE = 90.0
 def wait_until(
     condition: Callable[[], T], description: str = "the condition", timeout: float = PATIENCE
 ) -> T:
-    """The first truthy value of `condition`; fails with `description` after `timeout` seconds."""
+    """Return the first truthy value of `condition`. Fail with `description` after `timeout`
+    seconds."""
     deadline = time.monotonic() + timeout
     while True:
         if value := condition():
@@ -49,7 +50,7 @@ def wait_until(
 def wait_for_progress(
     count_done: Callable[[], int], count_begun: Callable[[], int], description: str
 ) -> None:
-    """Wait until three more things are done while one that has begun hangs."""
+    """Wait until three more things are done while another one hangs."""
     done_before: dict[int, int] = {}
 
     def has_gone_on() -> bool:
@@ -67,7 +68,8 @@ def free_port() -> int:
 
 
 def settings_error(monkeypatch: pytest.MonkeyPatch, **given: str) -> str:
-    """The sentence with which these settings, by their fields, stop a process at its start."""
+    """Return the sentence with which these settings, by their fields, stop a process at its
+    start."""
     for name, value in given.items():
         monkeypatch.setenv(PREFIX + name.upper(), value)
     load.cache_clear()
@@ -94,7 +96,8 @@ def perform(run: Run, settings: Settings) -> Any:
 def ended_runs(redis: Redis, job_id: str | None = None) -> list[dict[str, Any]]:
     """Return a record for each run that has ended, of one job or of all, newest first.
 
-    Runs of a quick job share a record, so each of them has only what that says (ledger/minutes.py).
+    Runs of a quick job share a record, so each of them has only the data of that record
+    (ledger/minutes.py).
     """
     if job_id is None:
         lines = [read_line(line) for line in redis.lrange(keys.RECENT, 0, -1)]

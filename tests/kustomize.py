@@ -16,7 +16,7 @@ DEPLOYMENTS = ["cron-tasks-beat", "cron-tasks-worker", "cron-tasks-flower"]
 
 @cache
 def build(name: str) -> list[dict[str, Any]]:
-    """Build a kustomization as `kubectl apply -k` would, without a cluster."""
+    """Build a kustomization like `kubectl apply -k`, without a cluster."""
     done = subprocess.run(
         [KUBECTL, "kustomize", FOLDER / name], capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""Real processes, and a service that their jobs call: its own log is the judge of what ran."""
+"""Real processes, and a service that their jobs call. The service's log shows what ran."""
 
 import json
 import select
@@ -24,9 +24,9 @@ HOUR = 3600
 
 @dataclass(slots=True)
 class Call:
-    """A request as the service saw it: going, answered, or cut off by the caller.
+    """A request as the service saw it: in flight, answered, or cut off by the caller.
 
-    `alone` tells whether no other call of the job was going when it came.
+    `alone` is whether no other call of the job was in flight when it came.
     """
 
     job_id: str
@@ -41,10 +41,10 @@ class Call:
 
 
 class Service(RestServer):
-    """Takes the calls of jobs, each at its own path.
+    """Takes the calls of jobs, each at a separate path.
 
-    The calls of jobs in `held` are not answered yet. `answers` are those other than 200, by job or
-    run id.
+    Calls of jobs in `held` are not answered yet. `answers` are those other than 200, by job or run
+    id.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Service(RestServer):
         return [call.run_id for call in self.calls if call.how == "going"]
 
     def saw(self, run_id: str) -> list[str]:
-        """How the calls of a run ended."""
+        """Return how the calls of a run ended."""
         return [call.how for call in self.calls if call.run_id == run_id]
 
     def of(self, job_id: str) -> list[Call]:
@@ -84,7 +84,7 @@ class Service(RestServer):
 
 
 class Live:
-    """A worker and a beat, and the jobs that they are told of; all call `service`."""
+    """A worker and a beat, and the jobs of their list, which all call `service`."""
 
     def __init__(self, redis: Redis, rest: RestServer, celery: Celery, service: Service) -> None:
         self.redis, self.rest, self.celery, self.service = redis, rest, celery, service
@@ -92,7 +92,7 @@ class Live:
         self._lists = 0
 
     def start(self, *rows: dict[str, Any], slots: int = 4, **settings: str) -> None:
-        """Start both with these jobs; `settings` are names without prefix."""
+        """Start both with these jobs. `settings` are names without prefix."""
         self.celery.env["CRON_TASKS_HTTP_ALLOW"] = "127.0.0.1"
         self.celery.env |= {f"CRON_TASKS_{name}": value for name, value in settings.items()}
         self.celery.worker(slots)
@@ -100,7 +100,7 @@ class Live:
         self.lists(*rows)
 
     def lists(self, *rows: dict[str, Any]) -> None:
-        """Have the REST service list these jobs, and return once that counts."""
+        """Make the REST service list these jobs, and return once they are registered."""
         self._rows, self._lists = rows, self._lists + 1
         mark = f"list {self._lists}"
         self.rest.jobs = [
@@ -126,11 +126,11 @@ class Live:
         self.beat = self.celery.beat()
 
     def settles(self) -> None:
-        """Let all that is open end."""
+        """Let all open runs end."""
         wait_until(lambda: not self.redis.exists(keys.OPEN), "the end of all runs")
 
     def ends(self) -> None:
-        """Have the jobs end in a moment, and let all that is due by then end."""
+        """End the jobs in a moment, and let all runs that are due until then end."""
         self.lists(*(row | {"end_at": iso_utc(soon(2))} for row in self._rows))
         entries = [keys.entry_key(row["id"]) for row in self._rows]
 
@@ -142,7 +142,8 @@ class Live:
         self.settles()
 
     def state(self, run_id: str) -> str:
-        """Where an open run is: p(ending), r(unning), w(aiting) or q(ueued); "" is nowhere."""
+        """Return the state of an open run: p(ending), r(unning), w(aiting) or q(ueued). "" means
+        that it is not open."""
         return (self.redis.hget(keys.OPEN, run_id) or "")[:1]
 
     def reaches(self, run_id: str, *states: str) -> None:
@@ -150,15 +151,15 @@ class Live:
 
 
 def waits_for_pokes(client: dict[str, str]) -> bool:
-    """Return whether a client, as CLIENT LIST shows it, is a beat that waits."""
+    """Return whether a client in CLIENT LIST is a beat that waits."""
     return client["cmd"] == "blpop" and "b" in client["flags"]
 
 
 def wait_for_syncs(redis: Redis) -> None:
     """Wait until every sync that was asked for has ended.
 
-    A poke that beat has taken out of its list and not yet noted is in no key. Beat does not
-    wait for the next one then.
+    A poke that beat has taken out of its list and not yet recorded is in no key. Meanwhile beat
+    does not wait for the next one.
     """
 
     def have_ended() -> bool:
@@ -173,7 +174,7 @@ def wait_for_syncs(redis: Redis) -> None:
 
 
 def as_if_away(redis: Redis, job_id: str, known: float, due: float) -> None:
-    """Have beat find a job as if it had been known since `known`, and not fired since `due`."""
+    """Make beat find a job that has been known since `known`, and has not fired since `due`."""
     key = keys.entry_key(job_id)
     redis.hset(key, "since", repr(known))
     redis.hset(key, "meta", '{"last_run_at": null, "total_run_count": 1}')
@@ -181,7 +182,7 @@ def as_if_away(redis: Redis, job_id: str, known: float, due: float) -> None:
 
 
 def outcomes(commands: CommandLine, run_id: str) -> set[str]:
-    """What the commands that know single runs say of the end of one."""
+    """Return the end of a run as each command for single runs shows it."""
     job_id, _, at = run_id.rpartition("@")
     listed = commands.json("runs", job_id, "-n", "1000")
     of_job = commands.json("jobs", "show", job_id)["runs"]
@@ -194,17 +195,17 @@ def outcomes(commands: CommandLine, run_id: str) -> set[str]:
 
 
 def soon(seconds: float = 1.0) -> float:
-    """A whole second that comes at least so many seconds from now."""
+    """Return a whole second that is at least this many seconds from now."""
     return float(int(time.time() + seconds) + 1)
 
 
 def once(job_id: str, tick: float, **fields: Any) -> dict[str, Any]:
-    """A job with a single tick."""
+    """Return a job with a single tick."""
     return {"id": job_id, "run_at": iso_utc(tick), **fields}
 
 
 class Hourly:
-    """A job of every hour, whose last tick was half an hour ago."""
+    """A job that is due every hour, and whose last tick was half an hour ago."""
 
     def __init__(self, job_id: str, **fields: Any) -> None:
         self.id, self.last = job_id, float(int(time.time())) - HOUR / 2
@@ -212,7 +213,7 @@ class Hourly:
         self.row = {"id": job_id, "every": HOUR, "start_at": start, "overlap": "replace", **fields}
 
     def tick(self, number: int) -> RunId:
-        """The run id of a tick; the last one is number 0, those before count down."""
+        """Return the run id of a tick. The last one is number 0, and those before count down."""
         return RunId(self.id, self.last + number * HOUR)
 
     def ticks(self, first: int, last: int) -> list[RunId]:
@@ -222,12 +223,12 @@ class Hourly:
         redis.hset(keys.entry_key(self.id), "since", repr(self.last - 20 * HOUR))
 
     def backfill(self, cli: CommandLine, hours: int) -> "subprocess.Popen[str]":
-        """Start to make up for the ticks of the last hours, the last tick included."""
+        """Start a backfill of the last hours, including the last tick."""
         return cli.start("backfill", self.id, "--from", f"{hours}h", "--to", "1s", "--json")
 
 
 def opened(command: "subprocess.Popen[str]") -> list[str]:
-    """The runs that a command opened, once it has ended well."""
+    """Return the runs that a command opened, once it has ended with success."""
     out, err = command.communicate(timeout=PATIENCE)
     assert command.returncode == 0, out + err
     found: list[str] = json.loads(out)["opened"]

@@ -1,4 +1,4 @@
-"""Which globals a Lua script reads and assigns, read from the byte code that the server compiles.
+"""Find the globals that a Lua script reads and assigns, in the byte code that the server compiles.
 
 An assignment to a global raises in Redis, but only when the line runs. A misspelled local is read
 as a global, and is nil. Byte code shows both without running a line.
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 
 from redis import Redis
 
-#: What Redis offers to a script, as far as ours may use it.
+#: The globals that Redis gives to a script, as far as ours may use them.
 OFFERED = {
     *("ARGV", "KEYS", "cjson", "error", "ipairs", "math", "pairs", "pcall", "redis", "string"),
     *("table", "tonumber", "tostring", "type", "unpack"),
 }
-#: Instructions of Lua 5.1, in the lowest 6 bits; bits 14 to 31 are the number of a constant.
+#: Instructions of Lua 5.1 are the lowest 6 bits. Bits 14 to 31 are the number of a constant.
 _GET_GLOBAL, _SET_GLOBAL = 5, 7
 _NIL, _BOOLEAN, _NUMBER, _STRING = 0, 1, 3, 4
 
@@ -27,7 +27,7 @@ class Globals:
 
 
 def find_globals(redis: Redis, source: str) -> Globals:
-    """Return the globals of a script; `redis` must not decode replies."""
+    """Return the globals of a script. `redis` must not decode replies."""
     dump = "return string.dump(assert(loadstring(ARGV[1])))"
     chunk = redis.eval(dump, 0, source)  # type: ignore[no-untyped-call]
     found = Globals()
@@ -56,7 +56,7 @@ class _Chunk:
 
     def function(self, found: Globals) -> None:
         self.text()
-        self.at += 4 + 4 + 4  # first and last line; upvalues, parameters, varargs and stack
+        self.at += 4 + 4 + 4  # First and last line, then upvalues, parameters, varargs and stack.
         instructions = [self.take("I") for _ in range(self.take("I"))]
         constants = list(self.constants())
         for _ in range(self.take("I")):
@@ -65,12 +65,12 @@ class _Chunk:
             if instruction & 0x3F in (_GET_GLOBAL, _SET_GLOBAL):
                 is_read = instruction & 0x3F == _GET_GLOBAL
                 (found.read if is_read else found.assigned).add(constants[instruction >> 14])
-        for _ in range(self.take("I")):  # the line of each instruction
+        for _ in range(self.take("I")):  # The line of each instruction.
             self.at += 4
-        for _ in range(self.take("I")):  # names of locals
+        for _ in range(self.take("I")):  # The names of locals.
             self.text()
             self.at += 8
-        for _ in range(self.take("I")):  # names of upvalues
+        for _ in range(self.take("I")):  # The names of upvalues.
             self.text()
 
     def constants(self) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A collector of traces: takes OTLP over HTTP as protobuf, and keeps every span."""
+"""A collector of traces: accepts OTLP over HTTP as protobuf, and keeps every span."""
 
 import gzip
 import threading
@@ -18,7 +18,7 @@ KINDS = {1: "internal", 2: "server", 3: "client", 4: "producer", 5: "consumer"}
 
 @dataclass(frozen=True)
 class Seen:
-    """A span as it came. Ids are in hex, times in seconds, `parent` of a root is ""."""
+    """A span as received. Ids are in hex, times in seconds, and the `parent` of a root is ""."""
 
     name: str
     kind: str
@@ -36,7 +36,8 @@ class Seen:
 class OtlpSink:
     """Serves `/v1/traces` on a free port. `spans` are in the order in which they came.
 
-    While `status` is not 200, it refuses. While `is_stuck`, it takes requests and does not answer.
+    While `status` is not 200, it refuses requests. While `is_stuck`, it accepts requests and does
+    not answer.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -102,7 +103,7 @@ class OtlpSink:
             self.spans.extend(read_spans(data))
 
     def of(self, trace: str, name: str = "") -> list[Seen]:
-        """The spans of a trace, by their start; with `name` those of that name."""
+        """Return the spans of a trace, by their start. With `name`, only those of that name."""
         with self._lock:
             found = [each for each in self.spans if each.trace == trace]
         return sorted(
@@ -121,7 +122,7 @@ class OtlpSink:
 
 
 def read_spans(data: bytes) -> Iterator[Seen]:
-    """The spans of a request."""
+    """Return the spans of a request."""
     for group in ExportTraceServiceRequest.FromString(data).resource_spans:
         resource = _read(group.resource.attributes)
         for scope in group.scope_spans:

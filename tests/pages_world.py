@@ -1,4 +1,4 @@
-"""A whole system with jobs that run and fail, and the Flowers that show it."""
+"""A whole system with jobs that run and fail, and Flowers that show it."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ LOGIN = "ann:secret"
 
 
 def find_chromium() -> str:
-    """The path of a Chromium. Without one, the test is skipped; in CI it fails."""
+    """Return the path of a Chromium. Without one, skip the test, or fail it in CI."""
     names = ("chromium", "chromium-browser", "google-chrome")
     found = next(filter(None, map(shutil.which, names)), None)
     if found is None and not os.environ.get("CI"):

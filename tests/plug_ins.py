@@ -1,8 +1,8 @@
-"""Installing a distribution that offers actions."""
+"""Install a distribution with actions."""
 
 from pathlib import Path
 
-#: An action that keeps its slot during a call, as ordinary functions do.
+#: An action that keeps its slot during a call, like any plain function.
 CALLING = """
 import requests
 from cron_tasks.plugins import CustomAction
@@ -16,7 +16,7 @@ class Call(CustomAction):
 
 
 def install(folder: Path, name: str, code: str, *points: str) -> None:
-    """A distribution of one module, as an installer leaves it."""
+    """Install a distribution of one module, as an installer leaves it."""
     (folder / f"{name}.py").write_text(code)
     metadata = folder / f"{name}-1.0.dist-info"
     metadata.mkdir()

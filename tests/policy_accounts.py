@@ -1,6 +1,6 @@
-"""What each command says of the runs of a world, and whether they say the same as the service saw.
+"""Compare the outputs of all commands about the runs of a world with the log of the service.
 
-Each function yields sentences about what is wrong; a good world yields none.
+Each function yields sentences about differences. A correct world yields none.
 """
 
 import json
@@ -30,7 +30,7 @@ GRACE = SETTINGS.misfire_grace
 
 @dataclass
 class Told:
-    """What the commands say of one job."""
+    """The outputs of the commands about one job."""
 
     world: World
     job_id: str
@@ -52,7 +52,7 @@ def told(world: World, job_id: str) -> Told:
 
 
 def audit_agrees(it: Told) -> Iterator[str]:
-    """`audit` has nothing lost, doubled or unasked, and counts what `why` says."""
+    """Check that `audit` has nothing lost, doubled or unasked, and has the same counts as `why`."""
     tally = it.tally
     if tally.has_faults:
         yield f"audit: lost {tally.lost}, doubled {tally.doubled}, unasked {tally.unasked}"
@@ -67,7 +67,8 @@ def audit_agrees(it: Told) -> Iterator[str]:
 
 
 def going_agrees(world: World) -> Iterator[str]:
-    """What the service sees going is shown as running, and nothing is due of a job that rests."""
+    """Check that runs in flight are shown as running, and that a paused or disabled job has nothing
+    due."""
     for work in world.working:
         shown = queries.describe_run(world.redis, RunId.stored(work.run_id)) or {}
         if work.seen and (shown["status"], shown["attempt"]) != ("running", work.seen.attempt):
@@ -86,7 +87,7 @@ def going_agrees(world: World) -> Iterator[str]:
 
 
 def ends_agree(it: Told) -> Iterator[str]:
-    """When nothing is open, all say the same of each run."""
+    """Check that all outputs agree about each run, once nothing is open."""
     by_reason: Counter[tuple[str, str | None]] = Counter()
     ended = {}
     for run in queries.list_ended(it.world.redis, it.job_id):
@@ -113,7 +114,7 @@ def ends_agree(it: Told) -> Iterator[str]:
 
 
 def _others(it: Told) -> set[float]:
-    """Runs that no schedule asked for."""
+    """Return the runs that no schedule asked for."""
     known = {seen.run_id for seen in it.world.log} | it.world.asked.keys()
     parsed = filter(None, map(RunId.parse, known))
     return {run_id.scheduled_for for run_id in parsed if run_id.job_id == it.job_id}
@@ -134,7 +135,7 @@ def _dead(world: World, name: str, status: str) -> Iterator[str]:
 
 
 def _as_seen(world: World, name: str, found: dict[str, Any]) -> Iterator[str]:
-    """What the service saw of a run, against how it ended and its attempts."""
+    """Compare the calls of a run with its end and its attempts."""
     seen = [each for each in world.log if each.run_id == name]
     how = [each.how for each in seen]
     if ("ok" in how) != (found["status"] == "ok"):
@@ -154,7 +155,7 @@ def _as_seen(world: World, name: str, found: dict[str, Any]) -> Iterator[str]:
     yield from _attempts(world, name, found, seen)
 
 
-#: Why a run is skipped that had begun.
+#: Reasons of skipped runs that had begun.
 STOPS = ("cancelled", "replaced", "removed", "disabled")
 
 
@@ -164,7 +165,7 @@ def _attempts(world: World, name: str, found: dict[str, Any], seen: list[Seen]) 
     numbers = [attempt["attempt"] for attempt in shown]
     begun = seen and seen[-1]
     if world.jobs[RunId.stored(name).job_id].removed:
-        return  # The account that a removed job leaves has no attempts but the last.
+        return  # The account of a removed job has only the last attempt.
     if not begun and "attempts that never were" in LEFT_OUT:
         return
     if begun and begun.how == "died" and "died and stopped" in LEFT_OUT:
@@ -176,7 +177,7 @@ def _attempts(world: World, name: str, found: dict[str, Any], seen: list[Seen]) 
 
 
 def _reasons(it: Told, name: str, tick: float, found: dict[str, Any]) -> Iterator[str]:
-    """Whether the policies allowed what became of a tick."""
+    """Check that the policies allow the outcome of a tick."""
     status, reason = found["status"], found["reason"]
     late = it.world.finished_at(found) - tick
     if status == "missed" and reason not in OTHERS and late <= GRACE:
@@ -195,12 +196,13 @@ def _reasons(it: Told, name: str, tick: float, found: dict[str, Any]) -> Iterato
         yield f"{name} was replaced by {found['other']}, which is older"
 
 
-#: Why a tick is missed whatever its job's policy.
+#: Reasons of missed ticks that do not depend on the policy of the job.
 OTHERS = {"edited", "paused", "removed", "set_aside"}
 
 
 def messages_agree(world: World) -> Iterator[str]:
-    """Each is told once; the last word on a run is how it ended, and no end is left out."""
+    """Check that each event is notified once, that the last message of a run has its end, and that
+    no end is missing."""
     messages = [json.loads(line) for line in world.redis.lrange(MESSAGES, 0, -1)]
     doubled = [each for each, n in Counter(m["id"] for m in messages).items() if n > 1]
     if doubled:
@@ -219,9 +221,9 @@ def messages_agree(world: World) -> Iterator[str]:
             if "end told" not in LEFT_OUT and world.jobs[RunId.stored(name).job_id].listed:
                 yield f"{name} was told to be tried again, and not that it ended {found['status']}"
         elif said == "skipped" and name in world.repeated:
-            continue  # It was to be done again, which leaves what is known of it as it was.
+            continue  # This is a skipped rerun, which does not change the earlier outcome.
         elif found["reason"] == "removed":
-            continue  # Of that nobody is told who was promised nothing.
+            continue  # Without a promise, nobody is notified of it.
         elif said != found["status"] and "untold" not in found:
             yield f"{name} was told as {said}, runs show says {found['status']}"
     yield from _untold(world, last)

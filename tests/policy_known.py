@@ -1,4 +1,4 @@
-"""What was asked of a job, and its schedules as they were; nothing here reads the registry."""
+"""The requests about a job, and its schedules over time. Nothing here reads the registry."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass
 class Known:
-    """What was asked of a job: its row, and its timing as it was: (since, until, seconds)."""
+    """The requests about a job: its row, and its timing over time as (since, until, seconds)."""
 
     row: dict[str, Any]
     listed: bool = True
@@ -24,7 +24,7 @@ class Known:
         return self.paused or not self.listed or not self.row.get("enabled", True)
 
     def retime(self, now: float) -> None:
-        """From now on the job has the timing of its row, if it has one."""
+        """Apply the timing of the row from now on, if there is one."""
         catchup = {"policy": "one", "window": 3600} | self.row.get("catchup", {})
         self.catchups.add(catchup["policy"])
         self.windows.add(catchup["window"])
@@ -36,7 +36,7 @@ class Known:
             self.counts = now, every
 
     def expected(self, until: float) -> Iterator[float]:
-        """Every tick that the schedules, as they were, asked for."""
+        """Return every tick that the schedules of the time asked for."""
         last = (self.counts[0], until, self.counts[1]) if self.counts else (0.0, 0.0, 0)
         for since, to, every in (*self.spans, last):
             if every:

@@ -1,7 +1,7 @@
-"""A service on the other side of an action, and workers whose attempts end when a test says so.
+"""A service that actions call, and workers whose attempts end when a test decides.
 
-The workers are the real Runner, each run on a thread of its own that moves only while the test
-waits for it. So any number of attempts are under way at once, and a walk is the same each time.
+The workers are the real Runner, each run on a separate thread that moves only while the test waits
+for it. So any number of attempts are in flight at once, and a walk is reproducible.
 """
 
 import threading
@@ -23,7 +23,7 @@ from cron_tasks.settings import Settings
 from cron_tasks.worker import performing, runner
 from cron_tasks.worker.runner import Runner
 
-#: Seconds within which a thread moves on, or the test fails.
+#: Seconds within which a thread has to move on, or the test fails.
 PATIENCE = 20.0
 _local = threading.local()
 
@@ -34,7 +34,7 @@ class Died(BaseException):
 
 @dataclass(slots=True)
 class Seen:
-    """An attempt as the service saw it: `round` counts how often the run was done again before."""
+    """An attempt as the service saw it. `round` is the number of earlier reruns."""
 
     run_id: str
     round: int
@@ -52,7 +52,7 @@ class Seen:
 class Working:
     """A worker that was given the message of a run.
 
-    `began` tells whether the service was called. Then `end` ends the attempt.
+    `began` is whether the service was called. If so, `end` ends the attempt.
     """
 
     def __init__(self, of: Runner, run_id: str, on_begin: Callable[[Run], Seen]) -> None:
@@ -73,7 +73,7 @@ class Working:
         return not self._thread.is_alive()
 
     def end(self, how: str, now: float, retry_after: float = 0.0) -> None:
-        """End the attempt: ok, failed, final (a failure that no attempt mends) or died."""
+        """End the attempt: ok, failed, final (a failure that is not retried) or died."""
         assert self.seen is not None
         self.seen.how, self.seen.ended = how.replace("final", "failed"), now
         self._orders.put((how, retry_after))
@@ -81,7 +81,8 @@ class Working:
         assert self.over
 
     def obey(self, now: float) -> None:
-        """Look whether the attempt should end, as each second, and cut it off if so."""
+        """Check whether the attempt should end, as a worker does each second, and interrupt it if
+        so."""
         self._orders.put(("look", 0.0))
         self._answer()
         if self.over and self.seen:
@@ -138,7 +139,7 @@ def _perform(run: Run, settings: Settings) -> str:
 
 @contextmanager
 def _interruptible(look: Callable[[], bool], give_up: Any) -> Iterator[Any]:
-    """Stand for a thread that looks each second: the test's time is not the machine's."""
+    """Replace the thread that checks each second, because the test's time is not the machine's."""
     working: Working = _local.working
     working.look = look
     yield working.action
@@ -152,7 +153,7 @@ def _renewed(renew: Callable[[], object], every: float) -> Iterator[None]:
 
 
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have HTTP actions call the service, and nothing be renewed by the machine's time."""
+    """Make HTTP actions call the service, and renew nothing by the machine's time."""
     monkeypatch.setitem(actions.BUILT_IN_PERFORMERS, "http", _perform)  # type: ignore[arg-type]
     monkeypatch.setattr(performing, "interruptible", _interruptible)
     monkeypatch.setattr(runner, "keep_calling", _renewed)

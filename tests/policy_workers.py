@@ -1,8 +1,7 @@
-"""The real beat, ledger and workers without processes, on one clock; time passes in moments."""
+"""The real beat, ledger and workers without processes, on one clock. Time passes in moments."""
 
 import base64
 import json
-import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -12,6 +11,7 @@ from policy_known import Known
 from policy_service import Seen, Working
 from redis import Redis
 
+from cron_tasks.beat.clock import ClockWatch
 from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.run_id import RunId
@@ -44,7 +44,7 @@ class Workers:
         self.working: list[Working] = []
         self.log: list[Seen] = []
         self.wrong: list[str] = []
-        self.asked: dict[str, float] = {}  # runs that people opened, since when
+        self.asked: dict[str, float] = {}  # Runs that people opened, and since when.
         self.rounds: dict[str, int] = {}
         self.repeated: set[str] = set()
         self.cancelled: set[str] = set()
@@ -54,9 +54,10 @@ class Workers:
     # Time and beat
 
     def tick(self) -> None:
-        """Let beat look once: for it time passed, and no clock was stepped. It asks for no sync."""
+        """Make one turn of beat, for which time passed and no clock was stepped. It requests no
+        sync."""
         scheduler = self.beat.scheduler
-        scheduler._clock_offset = self.clock.now - time.monotonic()
+        scheduler._clock_watch = ClockWatch(self.clock.now)
         scheduler._compare_at = scheduler._rebuild_at = float("inf")
         self.beat.tick()
         for name, state in self.opened().items():
@@ -67,7 +68,8 @@ class Workers:
         return dict(self.redis.hgetall(keys.OPEN))
 
     def passes(self, seconds: float, beat: bool = True) -> None:
-        """Let time pass; beat looks whenever it has something to do, and workers each second."""
+        """Let time pass. Beat makes a turn whenever it has something to do, and workers check each
+        second."""
         until = self.clock.now + seconds
         while beat and (upcoming := self._upcoming()) < until:
             self.clock.now = upcoming
@@ -89,7 +91,7 @@ class Workers:
     # Workers
 
     def hints(self) -> list[str]:
-        """Take the next message; the runs that it names."""
+        """Take the next message, and return its runs."""
         if (message := self.redis.rpop(QUEUE)) is None:
             return []
         whole = json.loads(message)
@@ -99,7 +101,7 @@ class Workers:
         return list(ids)
 
     def take(self, name: str) -> Working | None:
-        """Give a worker the message of a run; its attempt, if that has begun."""
+        """Give a worker the message of a run. Return its attempt, if that has begun."""
         work = Working(self.runner, name, lambda run: self._began(run.run_id, run.attempt))
         if work.over:
             return None
@@ -115,7 +117,7 @@ class Workers:
         return seen
 
     def _forbidden(self, seen: Seen, job: Known) -> Iterator[str]:
-        """Why an attempt must not begin now."""
+        """Return why an attempt must not begin now."""
         name, by_hand = seen.run_id, seen.run_id in self.asked
         tick = RunId.stored(name).scheduled_for
         since = self.asked.get(name, tick - 0.001)
@@ -140,14 +142,14 @@ class Workers:
         work.end(how, self.clock.now, retry_after)
 
     def workers_look(self) -> None:
-        """Have each worker renew its lease and cut off what nobody wants any more."""
+        """Make each worker renew its lease and interrupt attempts that should end."""
         for work in list(self.working):
             work.obey(self.clock.now)
             if work.over:
                 self.working.remove(work)
 
     def works_off(self) -> None:
-        """Let workers take every message, and all attempts end well."""
+        """Make workers take every message, and all attempts end ok."""
         for _ in range(1000):
             for work in list(self.working):
                 self.end(work, "ok")

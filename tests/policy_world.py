@@ -1,7 +1,7 @@
 """A world of jobs without processes: the real beat, ledger, registry and workers, on one clock.
 
-It does what people, services and outages do, and keeps two logs of its own: what the service on
-the other side saw, and the schedules as they were. Nothing in it reads what the commands say.
+It performs the actions of people, services and outages, and keeps two logs of its own: the calls
+that the service saw, and the schedules over time. Nothing in it reads the outputs of commands.
 """
 
 import json
@@ -34,14 +34,14 @@ from cron_tasks.store import keys
 
 
 class World(Workers):
-    """All of it."""
+    """The whole world."""
 
     def __init__(self, redis: Redis, beat: Beat) -> None:
         super().__init__(redis, beat)
         self.backfills: list[tuple[Job, Backfill, list[str]]] = []
 
     def runs_out(self) -> None:
-        """Let all that is open come to its end."""
+        """Let all open runs come to their end."""
         for _ in range(300):
             self.tick()
             self.works_off()
@@ -52,7 +52,8 @@ class World(Workers):
         raise AssertionError(f"open for ever: {self.opened()}")
 
     def ended(self) -> list[str]:
-        """Runs that might be done again: those that began, and those that were to."""
+        """Return the runs that could be rerun: those that began, and those that should have
+        begun."""
         last = {name for name, _ in self.redis.zrange(keys.FAILED, 0, -1, withscores=True)}
         expected = {
             RunId(job_id, tick)
@@ -80,7 +81,7 @@ class World(Workers):
 
     def run(self, job_id: str) -> str:
         if (job_id, self.clock.now) in self.pressed:
-            return ""  # Two people, within a millisecond.
+            return ""  # Two people act within a millisecond.
         self.pressed.add((job_id, self.clock.now))
         name = commands.open_by_hand(self.ledger, self.registry.get_job(job_id), self.clock.now)
         if name not in self.asked:
@@ -102,11 +103,11 @@ class World(Workers):
         self.send(RunId.stored(name).job_id, name)
 
     def _a_moment_passes(self) -> None:
-        """Let time pass before a run is done again: messages of its ends differ by their time."""
+        """Let time pass before a rerun, because messages of its ends differ by their time."""
         self.passes(1, beat=False)
 
     def _again(self, name: str, ended: str | None) -> None:
-        """Note that a person opened a run, which has ended before or has never been."""
+        """Record that a person opened a run that has ended before or has never run."""
         if ended:
             self.repeated.add(name)
         self.asked[name] = self.clock.now
@@ -114,7 +115,7 @@ class World(Workers):
         self.cancelled.discard(name)
 
     def backfill(self, job_id: str, seconds: float) -> None:
-        """As the command does: all at once, or one after the other while it waits."""
+        """Run a backfill like the command: all at once, or one after the other while it waits."""
         self._a_moment_passes()
         job, now = self.registry.get_job(job_id), self.clock.now
         found = backfill.plan_backfill(self.redis, job, now - seconds, now, now)
@@ -126,7 +127,7 @@ class World(Workers):
                 self._again(name, found.missing[name])
 
     def go_on(self) -> None:
-        """Each command of a backfill opens its next run once the one before has ended."""
+        """Continue the backfills: each opens its next run once the previous one has ended."""
         for job, found, left in self.backfills:
             while left and not self.redis.hexists(keys.OPEN, left[0]):
                 left.pop(0)
@@ -186,7 +187,7 @@ class World(Workers):
 
 @contextmanager
 def driven(redis: Redis, url: str) -> Iterator[Beat]:
-    """A beat for any number of worlds, one after the other."""
+    """A beat for several worlds, one after the other."""
     with pytest.MonkeyPatch.context() as patch:
         install(patch)
         with driven_beat(redis, url, patch) as beat:
@@ -195,7 +196,7 @@ def driven(redis: Redis, url: str) -> Iterator[Beat]:
 
 @contextmanager
 def world(redis: Redis, beat: Beat) -> Iterator[World]:
-    """An empty world; leaves an empty Redis."""
+    """Start an empty world, and leave an empty Redis."""
     redis.flushall()
     beat.scheduler.leadership.note_lost()
     beat.clock.now = START

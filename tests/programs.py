@@ -1,4 +1,4 @@
-"""Programs of Debian's packages that tests run (tests/debian/fetch brings them)."""
+"""Programs from Debian's packages that tests run (tests/debian/fetch downloads them)."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ FOLDER = Path(__file__).parents[1] / ".venv" / "debian"
 
 
 def find_program(name: str) -> str:
-    """The path of a program. Without it the test is skipped, and in CI it fails."""
+    """Return the path of a program. Without it, skip the test, or fail it in CI."""
     if found := shutil.which(name):
         return found
     for place in ("usr/bin", "usr/sbin"):
@@ -23,6 +23,6 @@ def find_program(name: str) -> str:
 
 
 def find_libraries(pattern: str) -> str:
-    """The folder of the libraries that fit, for programs that were only extracted."""
+    """Return the folder of the matching libraries, for programs that were only extracted."""
     found = [path.parent for path in FOLDER.glob(f"usr/lib/*/{pattern}")]
     return str(found[0]) if found else ""

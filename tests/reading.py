@@ -1,4 +1,4 @@
-"""How the tests of the REST client read a list; importing `quick` makes their retries quick."""
+"""Helpers for reading a list with the REST client. Importing `quick` makes its retries quick."""
 
 import json
 from typing import Any
@@ -8,7 +8,8 @@ from rest_server import RestServer
 
 from cron_tasks.errors import SourceError
 from cron_tasks.rest import client
-from cron_tasks.rest.listing import Source, Validators
+from cron_tasks.rest.listing import Source
+from cron_tasks.rest.validators import Validators
 from cron_tasks.settings import Settings
 
 TOKEN = "t0ken-s3cret"
@@ -29,7 +30,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def settings(rest: RestServer | str, **changes: Any) -> Settings:
-    """Settings for `rest`; `changes` may be below what is allowed, to keep the tests quick."""
+    """Return settings for `rest`. `changes` may be outside the allowed range, to keep the tests
+    quick."""
     url = rest if isinstance(rest, str) else rest.url
     given = {"rest_token": TOKEN, "rest_timeout": 2, "rest_deadline": 10}
     return Settings(**given, rest_url=url).model_copy(update=changes)

@@ -28,11 +28,11 @@ JOBS_PATH = "/api/cronjobs/"
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection. `reply` answers whole and well; `wfile` is there to do it badly."""
+    """One connection. `reply` sends a complete answer. `wfile` is for faulty ones."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    rest: "RestServer"  # set on the subclass each server makes for itself
+    rest: "RestServer"  # Each server sets it on a separate subclass.
 
     def do_GET(self) -> None:
         self.rest.requests.append((self.command, self.path, dict(self.headers)))
@@ -81,7 +81,7 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(404, b'{"detail": "Not Found"}')
 
     def reply(self, code: int, body: bytes = b"", **headers: str) -> None:
-        """Send an answer; `Content_Type="text/html"` becomes the header Content-Type."""
+        """Send an answer. `Content_Type="text/html"` becomes the header Content-Type."""
         sent = {"Date": self.date_time_string(), "Content-Type": "application/json"}
         sent["Content-Length"] = str(len(body))
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
@@ -102,16 +102,16 @@ class Handler(BaseHTTPRequestHandler):
         self.connection.close()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Requests are in `RestServer.requests`; stderr stays empty."""
+        """Log nothing, because `RestServer.requests` has the requests."""
 
 
 Answer = Callable[[Handler], bool]
 
 
 class _Server(ThreadingHTTPServer):
-    """Knows its open connections, so that leaving ends every thread at once."""
+    """Knows its open connections, so that all threads end at once."""
 
-    daemon_threads = False  # server_close() waits for them
+    daemon_threads = False  # Otherwise server_close() waits for them.
     request_queue_size = 128
 
     def __init__(self, handler: type[Handler], port: int) -> None:
@@ -127,7 +127,7 @@ class _Server(ThreadingHTTPServer):
         self._open.discard(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up early is part of the tests."""
+        """Ignore a client that hangs up early, because tests do that on purpose."""
 
     def stop(self) -> None:
         self.shutdown()
@@ -187,7 +187,7 @@ def first(times: int, answer: Answer) -> Answer:
 
 
 def reply(code: int, body: bytes = b"", **headers: str) -> Answer:
-    """Any well-formed answer, e.g. `reply(200, b"[]", Last_Modified=...)`."""
+    """Return any well-formed answer, e.g. `reply(200, b"[]", Last_Modified=...)`."""
 
     def answer(handler: Handler) -> bool:
         handler.reply(code, body, **headers)
@@ -197,18 +197,18 @@ def reply(code: int, body: bytes = b"", **headers: str) -> Answer:
 
 
 def status(code: int, retry_after: str | None = None) -> Answer:
-    """An error status, e.g. 503 with `Retry-After: 1`."""
+    """Return an error status, e.g. 503 with `Retry-After: 1`."""
     headers = {} if retry_after is None else {"Retry_After": retry_after}
     return reply(code, b'{"detail": "no"}', **headers)
 
 
 def html() -> Answer:
-    """A login page in place of the list."""
+    """Return a login page in place of the list."""
     return reply(200, b"<!DOCTYPE html><title>Sign in</title>", Content_Type="text/html")
 
 
 def redirect(location: str, code: int = 302) -> Answer:
-    """Send every request elsewhere, also to another server."""
+    """Redirect every request, possibly to another server."""
     return reply(code, b"", Location=location)
 
 
@@ -219,7 +219,8 @@ def _page_of(handler: Handler) -> int:
 def envelope(
     pages: Sequence[Sequence[Any]], key: str = "results", absolute: bool = False, **extra: Any
 ) -> Answer:
-    """Pages of `{key: [...], "next": URL or null}` at `?page=N`; `extra` goes in each object."""
+    """Return pages of `{key: [...], "next": URL or null}` at `?page=N`. `extra` goes in each
+    object."""
 
     def answer(handler: Handler) -> bool:
         number = _page_of(handler)
@@ -233,7 +234,7 @@ def envelope(
 
 
 def linked(pages: Sequence[Sequence[Any]]) -> Answer:
-    """Plain arrays at `?page=N`, joined by `Link: <...>; rel="next"`."""
+    """Return plain arrays at `?page=N`, joined by `Link: <...>; rel="next"`."""
 
     def answer(handler: Handler) -> bool:
         number = _page_of(handler)
@@ -247,7 +248,7 @@ def linked(pages: Sequence[Sequence[Any]]) -> Answer:
 
 
 def truncated(body: bytes, keep: int, chunked: bool = False) -> Answer:
-    """Promise the whole `body`, by length or in chunks, send `keep` bytes and hang up."""
+    """Announce the whole `body`, by length or in chunks, send `keep` bytes and hang up."""
 
     def answer(handler: Handler) -> bool:
         handler.send_response(200)
@@ -267,7 +268,7 @@ def truncated(body: bytes, keep: int, chunked: bool = False) -> Answer:
 
 
 def drip(data: bytes, pause: float, headers: bool = False) -> Answer:
-    """`data` byte by byte, over and over, `pause` seconds apart, never ending.
+    """Send `data` byte by byte, over and over, `pause` seconds apart, without an end.
 
     With `headers` the bytes are part of a header line, so that the body never begins.
     """
@@ -299,7 +300,7 @@ def silent() -> Answer:
 
 
 def huge(size: int, compressed: bool = False) -> Answer:
-    """A valid list of `size` bytes of JSON; `compressed`: a gzip bomb."""
+    """Return a valid list of `size` bytes of JSON. With `compressed`, a gzip bomb."""
     body = b"[" + b" " * (size - 2) + b"]"
     if compressed:
         return reply(200, gzip.compress(body), Content_Encoding="gzip")
@@ -329,13 +330,13 @@ def interim(codes: Iterable[int], answer: Answer, pause: float = 0.0) -> Answer:
 
 
 def raw(*pieces: bytes) -> Answer:
-    """Send these bytes, each in a segment of its own, and keep the connection open.
+    """Send these bytes, each in a separate segment, and keep the connection open.
 
-    `RestServer.written` is set when all are out.
+    `RestServer.written` is set when all are sent.
     """
 
     def answer(handler: Handler) -> bool:
-        with suppress(OSError):  # the client may have seen through it
+        with suppress(OSError):  # The client may have refused the bytes already.
             for piece in pieces:
                 handler.wfile.write(piece)
         handler.rest.written.set()

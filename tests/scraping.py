@@ -1,6 +1,7 @@
 """Scrapes of metrics, as Prometheus makes them."""
 
 import http.client
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -25,19 +26,22 @@ class Scrape:
         self.text = text
         self.families: list[Metric] = list(text_string_to_metric_families(text))
         self.samples = [sample for family in self.families for sample in family.samples]
+        # Of two samples with the same labels, Prometheus keeps the first.
+        series = Counter((s.name, frozenset(s.labels.items())) for s in self.samples)
+        assert [each for each, times in series.items() if times > 1] == []
 
     @classmethod
     def of(cls, port: int) -> "Scrape":
         return cls(scrape_text(port))
 
     def value(self, name: str, **labels: str) -> float | None:
-        """The value of the sample with just these labels; None if there is none."""
+        """Return the value of the sample with exactly these labels. None if there is none."""
         found = [s.value for s in self._named(name) if s.labels == labels]
         assert len(found) < 2
         return found[0] if found else None
 
     def total(self, name: str, **labels: str) -> float:
-        """The sum of all samples with at least these labels."""
+        """Return the sum of all samples with at least these labels."""
         return sum(s.value for s in self._named(name) if s.labels.items() >= labels.items())
 
     def names(self) -> set[str]:

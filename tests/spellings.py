@@ -1,4 +1,4 @@
-"""How services repeat a secret."""
+"""The spellings in which services repeat a secret."""
 
 import base64
 import html
@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 
 def spellings(secret: str) -> dict[str, str]:
-    """How services repeat a secret, by name."""
+    """Return the spellings of a secret by services, by name."""
     data = secret.encode()
 
     def entities(form: str) -> str:
@@ -51,6 +51,14 @@ def spellings(secret: str) -> dict[str, str]:
         "base64 in lines": "\n".join(in_base64(5)[at : at + 8] for at in range(0, 48, 8)),
         "base64 in JSON": json.dumps(in_base64(5)).replace("/", "\\/"),
         "base64 in a URL": quote(in_base64(5), safe=""),
+        "base64 of the URL": base64.b64encode(b"k=" + quote(secret, safe="").encode()).decode(),
+        "base64 of JSON": base64.b64encode(json.dumps({"k": secret}).encode()).decode(),
+        "SQL": secret.replace("'", "''"),
+        "CSV": secret.replace('"', '""'),
+        "shell": secret.replace("'", "'\\''"),
+        "an array": json.dumps(list(secret)),
+        "zero-width spaces": "\u200b".join(secret),
+        "hex with colons": data.hex(":").upper(),
         "hex": data.hex(),
         "HEX": data.hex().upper(),
         "quoted-printable": quopri.encodestring(data).decode(),

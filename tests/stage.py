@@ -1,6 +1,6 @@
 """One job, a worker and a sweep in this process, on a clock that a test moves.
 
-The job calls a real HTTP server, whose log says which attempts were made.
+The job calls a real HTTP server, whose log shows the attempts.
 """
 
 import json
@@ -19,6 +19,7 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.plan import Changes, Policy, plan_changes
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import queries
+from cron_tasks.runs.shapes import Shape
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.worker.runner import Runner
@@ -29,7 +30,7 @@ QUEUE = "queue:to_telegram"
 
 
 class Stage:
-    """The tick NOW of a job that comes every hour."""
+    """The tick NOW of an hourly job."""
 
     def __init__(self, redis: Redis, rest: RestServer, **fields: Any) -> None:
         self.redis, self.rest, self.now = redis, rest, NOW
@@ -62,7 +63,7 @@ class Stage:
         return tick
 
     def run(self, tick: str = TICK) -> str:
-        """What becomes of the tick when its message comes."""
+        """Return the outcome of the tick when its message comes."""
         became = self.runner.run([tick]).get(tick, "")
         if became != "in flight":
             return became
@@ -71,14 +72,14 @@ class Stage:
         return "retry" if self.redis.hexists(keys.OPEN, tick) else found["status"] if found else ""
 
     def sweep(self) -> None:
-        """Look after all that waits; no message arrives."""
+        """Sweep all waiting runs. No message arrives."""
         self.now += LEASE + 1
         sweep_overdue(
             self.ledger, self.now, self.settings, lambda _: 0, lambda _: None, lambda _: None
         )
 
     def fails(self, times: int = 1) -> None:
-        """Make so many attempts that fail; the next one waits."""
+        """Make this many attempts fail. The next one waits."""
         for _ in range(times):
             if (self.redis.hget(keys.OPEN, TICK) or "").startswith("w"):
                 self.ledger.hand_back(self.now, [(TICK, self.redis.hget(keys.OPEN, TICK) or "")])
@@ -86,7 +87,7 @@ class Stage:
 
     @property
     def asked(self) -> int:
-        """How many requests the server got."""
+        """Return the number of requests that the server got."""
         return len([path for _, path, _ in self.rest.requests if path == "/hook"])
 
     @property
@@ -97,8 +98,8 @@ class Stage:
     def events(self) -> list[str]:
         return [message["event"] for message in self.told]
 
-    def shown(self, tick: str = TICK) -> queries.Shape:
-        """All that `runs show` knows."""
+    def shown(self, tick: str = TICK) -> Shape:
+        """Return everything that `runs show` prints."""
         found = queries.describe_run(self.redis, tick)
         assert found is not None
         return found

@@ -27,7 +27,7 @@ class _Handler(BaseHTTPRequestHandler):
         message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         code, body = self.telegram.receive(self.path, message)
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        with suppress(OSError):  # the bot may be dead
+        with suppress(OSError):  # The bot may be dead.
             for interim in self.telegram.interim:
                 self.wfile.write(b"HTTP/1.1 %d Wait\r\n\r\n" % interim)
             self.send_response(code)
@@ -36,7 +36,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """stderr stays empty."""
+        """Log nothing, so that stderr stays empty."""
 
 
 class TelegramServer:
@@ -50,7 +50,7 @@ class TelegramServer:
         self.hold.set()
         handler = type("BoundHandler", (_Handler,), {"telegram": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True  # a bot keeps its connection open
+        self._server.daemon_threads = True  # A bot keeps its connection open.
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 

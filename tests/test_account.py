@@ -18,7 +18,8 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry import skips
 from cron_tasks.registry.plan import Policy, plan_changes
 from cron_tasks.registry.registry import Registry
-from cron_tasks.runs.outcomes import Attempt, Result, write_record
+from cron_tasks.runs.outcomes import write_record
+from cron_tasks.runs.result import Attempt, Result
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys

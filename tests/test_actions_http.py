@@ -348,6 +348,7 @@ def test_redirects_are_followed_as_requests_does(perform: Perform, rest: RestSer
         ("//2130706434:{port}/", "127.0.0.2 is a loopback address, which CRON_TASKS_HTTP_ALLOW"),
         ("file:///etc/passwd", "redirected to something that is not an http or https URL"),
         ("http://[", "redirected to something that is not an http or https URL"),
+        ("http://127.0.0.1:0/", "redirected to something that is not an http or https URL"),
     ],
 )
 def test_each_hop_is_checked(perform: Perform, rest: RestServer, location: str, cause: str) -> None:

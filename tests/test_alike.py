@@ -7,7 +7,8 @@ import pytest
 from cron_tasks.jobs.alike import Alike
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.rejected import Rejected
-from cron_tasks.jobs.validation import row_id, validate_row
+from cron_tasks.jobs.row import row_id
+from cron_tasks.jobs.validation import validate_row
 
 SETTINGS: list[dict[str, Any]] = [
     {"every": 60},

@@ -65,6 +65,26 @@ def test_interim_answers_are_skipped(call: Call, rest: RestServer, codes: tuple[
     assert len(rest.clients) == 1, "such a connection can be kept"
 
 
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 103 Early Hints\r\nConnection: close", b"HTTP/1.0 100 Continue"]
+)
+def test_an_interim_answer_is_not_the_last_whatever_it_says(
+    call: Call, rest: RestServer, head: bytes
+) -> None:
+    rest.answer = lambda handler: raw(head + b"\r\n\r\n")(handler) and path_of(handler)
+    assert [call("/a"), call("/b", method="POST")] == ["/a", "/b"]
+    rest.answer = raw(head + b"\r\n\r\n" + HEAD_OF % (b"200 OK", 2) + b"[]")
+    assert read(rest) == []
+
+
+@pytest.mark.parametrize("status", [b"000", b"099"])
+def test_a_status_below_100_is_not_an_interim_answer(
+    call: Call, rest: RestServer, status: bytes
+) -> None:
+    rest.answer = raw(HEAD_OF % (status, 0))
+    assert call("/a", timeout=60).endswith("the answer is not HTTP")
+
+
 @pytest.mark.parametrize("codes", CODES, ids=str)
 def test_interim_answers_do_not_stop_a_sync(rest: RestServer, codes: tuple[int, ...]) -> None:
     body = json.dumps([{"id": 1}]).encode()
@@ -185,3 +205,33 @@ def test_pages_in_chunks_share_a_connection(rest: RestServer) -> None:
     rest.answer = answer
     assert [row for _, row in read(rest)] == [1, 2, 3, 4]
     assert len(rest.clients) == 1
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "text/plain; charset*=utf-8''%00",
+        "text/plain; charset=a\0b",
+        "text/plain; charset=" + ";a*0*=x" * 100_000,
+        "text/plain; charset=" + "x" * 500_000,
+    ],
+    ids=len,
+)
+def test_a_hostile_content_type_costs_nothing(call: Call, rest: RestServer, kind: str) -> None:
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: 2\r\n\r\nok".encode()
+    rest.answer = raw(head)
+    begun = time.process_time()
+    assert call("/a", timeout=60) == "ok"
+    assert time.process_time() - begun < 1
+
+
+def test_a_charset_is_read(call: Call, rest: RestServer) -> None:
+    for kind in ("text/plain;charset=latin-1", 'text/plain; a=b; Charset="ISO-8859-1"; c=d'):
+        rest.answer = reply(200, "ü".encode("latin-1"), Content_Type=kind)
+        assert call("/a") == "ü"
+
+
+@pytest.mark.parametrize("coding", ["identity", ""])
+def test_a_body_without_a_coding_is_kept(call: Call, rest: RestServer, coding: str) -> None:
+    rest.answer = reply(200, b"fine", Content_Encoding=coding)
+    assert call("/a") == "fine"

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -11,15 +12,17 @@ from test_account import HOURLY, START, Story, _by, hours
 
 from cron_tasks.audit.account_reader import days_between, read_accounts, read_open_ticks
 from cron_tasks.audit.backfill import plan_backfill
+from cron_tasks.audit.day_check import DayCheck, Evidence
 from cron_tasks.audit.tally import Tally, audit_job
 from cron_tasks.errors import RunUnfit
 from cron_tasks.ledger.day_count import DayCount, checksum_of, count_one, invert_checksum
 from cron_tasks.ledger.records import Advance, Outcome
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Flag, Kind, State
+from cron_tasks.registry.quarantine import quarantine_entry
 from cron_tasks.runs import commands, queries
-from cron_tasks.runs.outcomes import Result
 from cron_tasks.runs.outcomes import write_record as full
+from cron_tasks.runs.result import Result
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.store import keys
@@ -49,6 +52,14 @@ def test_a_tick_that_ran_twice_is_named(story: Story) -> None:
         expected=20, ok=20, doubled=[RunId("7", hours(5))]
     )
     assert story.audit(hours(5), hours(20.5)).doubled == []
+
+
+@pytest.mark.parametrize("before", [0.0009, 0.0001, 0.000002])
+def test_a_tick_just_after_an_edit_was_asked_for(story: Story, before: float) -> None:
+    story.run(4)
+    story.sync(hours(5) - before, {"id": 7, "name": "Tick", "cron_expression": "0 * * * *"})
+    story.run(4)
+    assert story.audit(START, hours(8.5)) == Tally(expected=8, ok=8)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +97,30 @@ def test_faults_that_the_history_shows_are_named(story: Story) -> None:
     assert sorted(found.lost) == sorted(RunId("7", hours(20 - nth)) for nth in (3, 5, 6))
     assert sorted(found.doubled) == sorted(RunId("7", hours(20 - nth)) for nth in (8, 11, 14))
     assert found.ok == 17
+
+
+@pytest.mark.parametrize(
+    ("lost", "doubled", "said"),
+    [
+        ((190,), (), (["7@1970-01-01T00:03:10Z"], [])),
+        ((), (50,), ([], ["7@1970-01-01T00:00:50Z"])),
+        ((190,), (50,), (["7@1970-01-01T00:03:10Z"], ["7@1970-01-01T00:00:50Z"])),
+        ((170, 180, 190), (), (["3 of the 200 ticks of 7 on 1970-01-01"], [])),
+    ],
+)
+def test_a_part_of_the_history_that_is_gone_was_not_lost(
+    lost: Any, doubled: Any, said: Any
+) -> None:
+    """A minute of a quick job can be deleted. Its runs still count."""
+    ticks = [float(second) for second in range(1, 201)]
+    counted = [*(tick for tick in ticks if tick not in lost), *doubled]
+    known = [tick for tick in counted if not 120 <= tick < 150]
+    evidence = Evidence(Counter(set(known)), frozenset(known), 1.0)
+    checksums = sum(map(checksum_of, counted))
+    check = DayCheck("7", 0, ticks, {}, len(counted), checksums)
+    found = check.find_faults(evidence)
+    names = [[each.name for each in found if each.kind == kind] for kind in ("lost", "doubled")]
+    assert tuple(names) == said
 
 
 def test_several_doubled_ticks_are_counted(story: Story) -> None:
@@ -330,12 +365,16 @@ def test_versions_are_bounded_in_bytes_and_dropped_ones_are_reported(story: Stor
     assert size < 150_000
 
 
-def test_ticks_from_before_an_entry_was_deleted_are_not_judged(story: Story) -> None:
+@pytest.mark.parametrize("finder", ["comparison", "beat"])
+def test_ticks_from_before_an_entry_was_deleted_are_not_judged(story: Story, finder: str) -> None:
     story.run(3)
     deleted = hours(3.5)
     story.redis.delete(keys.entry_key("7"))
-    story.redis.zrem(keys.SCHEDULE, keys.entry_key("7"))
-    story.redis.hset(keys.JOBS, "7", "")  # The comparison asks for the job again.
+    if finder == "beat":
+        quarantine_entry(story.redis, keys.entry_key("7"), "broken", 10**6)
+    else:
+        story.redis.zrem(keys.SCHEDULE, keys.entry_key("7"))
+        story.redis.hset(keys.JOBS, "7", "")  # The comparison asks for the job again.
     story.sync(deleted, HOURLY)
     story.run(2)
     now = hours(5.5)

@@ -16,7 +16,7 @@ from cron_tasks.audit import backfill
 from cron_tasks.audit.backfill import Backfill, plan_backfill
 from cron_tasks.errors import RunUnfit
 from cron_tasks.ledger.run_id import RunId
-from cron_tasks.runs.outcomes import Result
+from cron_tasks.runs.result import Result
 from cron_tasks.schedules.human import format_local
 from cron_tasks.store import keys
 

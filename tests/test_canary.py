@@ -98,10 +98,9 @@ def read_pages(world: World) -> Iterator[Place]:
 
 def read_commands(world: World) -> Iterator[Place]:
     for command in COMMANDS:
-        with world.cli.start(*command, "--json") as process:
-            out, err = process.communicate(timeout=60)
-        assert "Traceback" not in err, err
-        yield f"command {' '.join(command)} --json", out + err
+        done = world.cli.attempt(*command, "--json")
+        assert "Traceback" not in done.stderr, done.stderr
+        yield f"command {' '.join(command)} --json", done.stdout + done.stderr
         if command[:2] in IN_TEXT:
             yield f"command {' '.join(command)}", world.cli.on_terminal(*command)
 
@@ -183,8 +182,7 @@ def test_the_rights_of_the_users_suffice(world: World) -> None:
         world.cli.run(*command)
     (failed, *_) = world.cli.json("runs", "--status", "failed")
     world.cli.json("runs", "retry", failed["run_id"])
-    with world.cli.start("runs", "cancel", failed["run_id"]) as cancel:  # It may have ended.
-        cancel.communicate(timeout=60)
+    world.cli.attempt("runs", "cancel", failed["run_id"])  # It may have ended.
     assert world.flower.post(("action", "pause"), ("id", "never"), ("reason", "x")).status == 303
     assert world.flower.post(("action", "resume"), ("id", "never")).status == 303
     read_a_stream(world)

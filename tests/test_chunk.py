@@ -7,7 +7,7 @@ from helpers import PATIENCE
 from kombu.exceptions import OperationalError
 
 from cron_tasks.ledger.run_id import RunId
-from cron_tasks.worker.batch import run_in_turn
+from cron_tasks.worker.in_turn import run_in_turn
 
 TICKS = [(f"{job}@2026-11-23T09:00:00Z", str(job)) for job in range(5)]
 

@@ -203,6 +203,22 @@ def test_a_closed_pipe_is_not_an_error(cli: CommandLine) -> None:
         assert process.stderr.read() == ""
 
 
+def test_an_output_that_takes_nothing_is_one_sentence(cli: CommandLine) -> None:
+    for command in (["settings"], ["next", "* * * * *"], ["-h"]):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                [SCRIPT, *command], stdout=full, stderr=subprocess.PIPE, env=cli.env({})
+            )
+        assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
+        assert b"No space left on device" in done.stderr
+
+
+def test_a_closed_output_is_not_an_error(cli: CommandLine) -> None:
+    command = ["sh", "-c", '"$0" next "0 9 * * *" >&-', SCRIPT]
+    done = subprocess.run(command, stderr=subprocess.PIPE, env=cli.env({}))
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_colour_and_tables_are_for_terminals(cli: CommandLine) -> None:
     plain = cli.run("next", "0 9 * * *", "-n", "2").stdout
     assert plain.isascii()

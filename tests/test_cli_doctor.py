@@ -125,7 +125,7 @@ def test_wrong_settings_end_the_checks(cli: CommandLine, quick: Quick) -> None:
             "hash-max-listpack-value",
             "64",
             "warn",
-            "hash-max-listpack-value is 64: a job takes 910 bytes and not 700",
+            "hash-max-listpack-value is 64: a job takes 910 bytes instead of 700",
         ),
     ],
 )

@@ -16,7 +16,8 @@ from rest_server import RestServer, silent, status
 
 from cron_tasks.cli.tables import fit_columns
 from cron_tasks.ledger.run_id import RunId
-from cron_tasks.runs.outcomes import Attempt, Result, write_record
+from cron_tasks.runs.outcomes import write_record
+from cron_tasks.runs.result import Attempt, Result
 from cron_tasks.store import keys
 
 PLANTS = {"id": 7, "name": "Water the plants", "cron_expression": "0 9 * * *"}
@@ -260,7 +261,7 @@ def test_jobs_show_lists_open_runs_and_obstacles(
     text = quick.run("jobs", "show", "7").stdout
     for expected in (
         r"^paused +since 20[\d:T-]+\+00:00: moving the database$",
-        r"^rejected +the current row, so the last good version is in force: `cron_expression`: min",
+        r"^rejected +the current row. The last good version stays in force: `cron_expression`: min",
         r"^skips +\[\"20..-..-..T09:00:00\+00:00\"\]$",
         r"^7@2026-11-23T09:00:00Z +running +1 +- +- +w2 +-$",
         r"HTTP 500 \(next attempt at 20[\d:T-]+\+00:00\)$",
@@ -271,7 +272,7 @@ def test_jobs_show_lists_open_runs_and_obstacles(
     assert "This run goes ahead" in cli.run("jobs", "run", "7").stderr
     assert quick.json("jobs", "resume", "7")["next"] == quick.json("next", "7")[0]
     error = quick.error("jobs", "show", "11")
-    assert error.endswith("its row is rejected; see `cron-tasks jobs rejected`\n")
+    assert error.endswith("its row is rejected. See `cron-tasks jobs rejected`\n")
 
 
 @pytest.mark.parametrize(
@@ -295,7 +296,7 @@ def test_a_narrow_terminal_loses_columns_before_anything_is_cut_off(
 def test_an_unknown_job_is_one_sentence(quick: Quick, synced: Callable[..., None]) -> None:
     synced(PLANTS)
     assert quick.error("jobs", "show", "77") == (
-        "Error: no job has the id '77'; did you mean '7'?\n"
+        "Error: No job has the ID '77'; did you mean '7'?\n"
     )
     error = quick.error("next", "plants")
     assert error.startswith("Error: 'plants' is not an expression. As a job ID: no job has ")
@@ -333,7 +334,7 @@ def test_jobs_run_opens_a_tick_and_sends_its_message(
     message = json.loads(redis.lpop("slow"))
     assert message["headers"]["id"] == run_id
     assert message["headers"]["task"] == "cron_tasks.run_job"
-    assert quick.error("jobs", "run", "8").startswith("Error: no job has the id '8'")
+    assert quick.error("jobs", "run", "8").startswith("Error: No job has the ID '8'")
     assert redis.hlen(keys.OPEN) == 1
     # A disabled job runs when a person asks for it.
     off = cli.run("jobs", "run", "9").stdout.strip()

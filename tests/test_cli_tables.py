@@ -11,7 +11,8 @@ from rich.cells import cell_len
 
 from cron_tasks.cli.tables import lay_out, lay_out_plain
 from cron_tasks.ledger.run_id import RunId
-from cron_tasks.runs.outcomes import Attempt, Result, write_record
+from cron_tasks.runs.outcomes import write_record
+from cron_tasks.runs.result import Attempt, Result
 from cron_tasks.store import keys
 
 UUID = "3fa85f64-5717-4562-b3fc-2c963f66afa6"

@@ -35,7 +35,7 @@ def test_a_run_in_a_queue_that_nobody_consumes_is_explained(
         "Start one with `celery -A cron_tasks worker -Q slow`"
     )
     run_id = done.stdout.strip()
-    assert error.startswith(f"Error: Run {run_id} has not ended within 8 s, and goes on. ")
+    assert error.startswith(f"Error: Run {run_id} has not ended within 8 s, and continues. ")
     assert redis.hexists(keys.OPEN, run_id)
     redis.delete("slow")
 
@@ -54,7 +54,7 @@ def test_a_run_that_waits_for_a_busy_worker_is_explained(live: Live, cli: Comman
             slot.resume()
         out, err = process.communicate(timeout=PATIENCE)
     assert note == (
-        "Note: No worker has taken the run yet. w0@test, which consumes cron_tasks, could: "
+        "Note: No worker has taken the run yet. w0@test consumes cron_tasks. "
         "`cron-tasks runs --status running` shows what occupies it\n"
     )
     assert err == ""
@@ -98,7 +98,7 @@ def test_a_run_by_celery_of_an_unknown_job_is_an_error(
         receiver.should_stop = True
         thread.join(PATIENCE)
     assert failed[0]["uuid"] == call.stdout.strip()
-    assert "no job has the id 'wrong'" in failed[0]["exception"]
+    assert "No job has the ID 'wrong'" in failed[0]["exception"]
     lines = [json.loads(line) for line in worker.output.splitlines() if "job.unknown" in line]
     assert [(line["level"], line["job_id"]) for line in lines] == [("error", "wrong")]
     assert "Traceback" not in worker.output

@@ -52,6 +52,12 @@ def test_names_of_other_things(name: str) -> None:
         ("https://a.example/?day=$time&k=${secret:KEY}", None),
         (f"see https://x:{SECRET}@a and http://y:{SECRET}@b", "see https://***@a and http://***@b"),
         ("ann@a.example asks: a?b=c", None),
+        (f"https://a.example/?{SECRET}", "https://a.example/?***"),
+        (f"https://a.example/?={SECRET}&{SECRET}", "https://a.example/?=***&***"),
+        (f"https://a.example/?{'n' * 200}={SECRET}", f"https://a.example/?{'n' * 200}=***"),
+        (f"https://a.example/?k=$${SECRET}", "https://a.example/?k=***"),
+        (f"https://a.example/?k=$id-{SECRET}", "https://a.example/?k=***"),
+        (f"https://a.example/?k={SECRET}${{secret:KEY}}", "https://a.example/?k=***"),
     ],
 )
 def test_a_url_is_shown_without_its_secrets(text: str, shown: str | None) -> None:
@@ -64,7 +70,12 @@ def test_a_job_is_shown_without_its_secrets() -> None:
         "heartbeat_url": f"https://hc.example/{SECRET}",
         "action": {
             "url": f"https://u:{SECRET}@a.example/b?c={SECRET}",
-            "headers": {"X.Any": SECRET, "Accept": "text/plain", "X-Key": "A ${secret:KEY}"},
+            "headers": {
+                "X.Any": SECRET,
+                "Accept": "text/plain",
+                "X-Key": "A ${secret:KEY}",
+                "Cookie": f"a={SECRET}; b=${{secret:KEY}}",
+            },
             "json": {"password": SECRET, "day": "monday", "n": [{"token": 12345678}]},
         },
         "extra": {"client_secret": SECRET, "colour": "red", "callback": f"http://{SECRET}@b"},
@@ -76,7 +87,12 @@ def test_a_job_is_shown_without_its_secrets() -> None:
         "heartbeat_url": "https://hc.example/***",
         "action": {
             "url": "https://***@a.example/b?c=***",
-            "headers": {"X.Any": "***", "Accept": "***", "X-Key": "A ${secret:KEY}"},
+            "headers": {
+                "X.Any": "***",
+                "Accept": "***",
+                "X-Key": "A ${secret:KEY}",
+                "Cookie": "***${secret:KEY}",
+            },
             "json": {"password": "***", "day": "monday", "n": [{"token": "***"}]},
         },
         "extra": {"client_secret": "***", "colour": "red", "callback": "http://***@b"},
@@ -120,6 +136,13 @@ def test_no_error_of_a_row_shows_a_secret(more: dict[str, Any]) -> None:
         {"headers": {"Authorization": f"Bearer {SECRET}"}},
         {"headers": {"Cookie": f"a=b; session={SECRET}"}},
         {"headers": {"X-Api-Key": SECRET}},
+        {"url": f"http://127.0.0.1:PORT/a?{SECRET}"},
+        {"url": f"http://127.0.0.1:PORT/a?%74oken={SECRET}"},
+        {"url": f"http://127.0.0.1:PORT/a?token=${{id}}{SECRET}"},
+        {"headers": {"X-Api-Key": f"${{id}}{SECRET}"}},
+        {"headers": {"X-Api-Key": f"{SECRET} "}},
+        {"headers": {"Cookie": f'session="{SECRET}"'}},
+        {"headers": {"Authorization": f'Digest response="{SECRET}", realm="x"'}},
     ],
 )
 def test_an_answer_that_repeats_a_secret_of_the_job_is_masked(
@@ -137,6 +160,20 @@ def test_an_answer_that_repeats_a_secret_of_the_job_is_masked(
     assert perform(run, settings) == "you sent ***; all is well"
     rest.answer = reply(200, "".join(f"\\u{ord(char):04x}" for char in SECRET).encode())
     assert perform(run, settings) == REPEATED
+
+
+@pytest.mark.parametrize(
+    ("url", "headers"),
+    [
+        ("http://ann:pa$$$$w0rd@127.0.0.1/", {}),
+        ("http://${secret:USER}:pa$$$$w0rd@127.0.0.1/", {}),
+        ("http://127.0.0.1/?token=pa$$$$w0rd", {}),
+        ("http://127.0.0.1/", {"X-Api-Key": "pa$$$$w0rd"}),
+        ("http://127.0.0.1/", {"Cookie": "a=pa$$$$w0rd; b=$id"}),
+    ],
+)
+def test_a_dollar_in_a_secret_of_the_job(url: str, headers: dict[str, str]) -> None:
+    assert "pa$$w0rd" in set(find_literal_secrets(url, headers))
 
 
 def test_short_and_public_parts_of_a_request_are_not_masked() -> None:

@@ -19,6 +19,7 @@ from cron_tasks.actions.dialing import Dialer
 from cron_tasks.http.adapter import LimitedAdapter
 from cron_tasks.http.addresses import AddressRefused
 from cron_tasks.http.dialing import STAGGER, SocketAddress, alternate_families, open_connection
+from cron_tasks.http.pings import send_ping
 
 Resolve = Callable[..., None]
 Connect = Callable[..., str]
@@ -114,6 +115,18 @@ def test_a_session_tries_the_next_address(rest: RestServer, resolve: Resolve, de
         resolve(dead)
         with pytest.raises(requests.ConnectTimeout, match="timed out"):
             session.get(f"http://third.test:{rest.port}/", timeout=0.4)
+
+
+def test_a_ping_tries_the_next_address(rest: RestServer, resolve: Resolve, dead: str) -> None:
+    resolve(dead, dead, "127.0.0.1")
+    begun = time.monotonic()
+    why = send_ping(f"http://name.test:{rest.port}/", "GET", ("127.0.0.0/8",), 60)
+    assert why == "answered 404 Not Found"
+    assert time.monotonic() - begun < 20
+    rules = (f"{dead}/32",)
+    assert send_ping(f"http://name.test:{rest.port}/", "GET", rules, 0.4) == (
+        "no answer within 0.4 s"
+    )
 
 
 def test_a_slow_address_may_still_win(

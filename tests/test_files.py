@@ -17,8 +17,8 @@ from cron_tasks.beat import files as watching
 from cron_tasks.beat.files import FileWatch
 from cron_tasks.registry.registry import Registry
 from cron_tasks.settings import Settings
+from cron_tasks.sync.owner import service_of
 from cron_tasks.sync.reconciler import Reconciler
-from cron_tasks.sync.state import service_of
 
 DOCS = (Path(__file__).parent.parent / "docs" / "files.md").read_text("utf-8")
 ONE = {"id": 1, "name": "one", "every": 60}
@@ -105,7 +105,21 @@ def test_a_folder_is_read_in_the_order_of_names(redis: Redis, tmp_path: Path) ->
         ("jobs.json", '{"items": [], "total": 5}', "0 of 5 jobs arrived"),
         ("jobs.yaml", "- {id: 1, name: [", "it is not YAML: "),
         ("jobs.yaml", "- id: 1\n  name: x\n bad\n", "in line 3"),
-        ("jobs.yaml", "", "has no array of jobs"),
+        (
+            "jobs.yaml",
+            "",
+            "has no array of jobs at @, results, items, jobs, data; a file is a list",
+        ),
+        (
+            "jobs.yaml",
+            "jobs: []\njobs:\n- id: 2\n",
+            "the key 'jobs' stands twice in an object in line 2",
+        ),
+        (
+            "jobs.YAML",
+            "- {id: 1, name: x, id: 2}",
+            "the key 'id' stands twice in an object in line 1",
+        ),
         ("jobs.yaml", "- !!python/object/apply:os.system ['true']", "it is not YAML: "),
         ("jobs.yaml", "[]\n---\n[]", "it is not YAML: "),
         ("jobs.json", None, "No such file or directory"),
@@ -126,7 +140,7 @@ def test_a_file_that_is_not_whole_changes_nothing(
     report = sync_again(redis, bad.parent if in_folder else bad, good)
     assert report.state in ("failing", "refused")
     assert words in report.detail
-    assert in_folder is (name not in report.detail) or "jobs" in report.detail
+    assert str(bad) in report.detail or report.state == "refused"
     assert known(redis) == {"1"}
 
 

@@ -22,7 +22,7 @@ from cron_tasks.jobs.validation import validate_row
 from cron_tasks.ledger.ledger import LEASE, Ledger
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
-from cron_tasks.runs.outcomes import Result
+from cron_tasks.runs.result import Result
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.worker import delegation

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from command_line import CommandLine
 from helpers import PATIENCE, wait_until
@@ -76,6 +77,10 @@ def test_a_process_that_ended_is_not_a_process_that_hangs() -> None:
     assert not judge_beat(facts(sign("beat", 1, ended)), HOST).is_healthy
     assert judge_worker(facts(sign("worker"), sign("worker", 60, ended)), HOST).is_healthy
     assert not judge_worker(facts(sign("worker", FRESH + 1)), HOST).is_healthy
+    with subprocess.Popen(["true"]) as process:
+        # Its parent has not asked how it ended, so it still has its id.
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert judge_beat(facts(sign("beat"), sign("beat", 60, process.pid)), HOST).is_healthy
 
 
 @pytest.mark.parametrize(
@@ -104,11 +109,10 @@ def test_a_sync_is_judged_by_its_state_and_its_age() -> None:
 
 
 def is_healthy(cli: CommandLine, *part: str) -> bool:
-    with cli.start("health", *part) as process:
-        out, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode in (0, 1), err
-    assert len((out + err).splitlines()) == 1
-    return process.returncode == 0
+    done = cli.attempt("health", *part)
+    assert done.returncode in (0, 1), done.stderr
+    assert len((done.stdout + done.stderr).splitlines()) == 1
+    return done.returncode == 0
 
 
 def awaits(redis: Redis, healthy: bool, *parts: str) -> None:
@@ -127,7 +131,7 @@ def test_parts_that_freeze_turn_unhealthy(
 ) -> None:
     assert not is_healthy(cli, "worker")
     assert not is_healthy(cli)
-    rest.jobs = [{"id": 1, "name": "a", "every": 3600}]
+    rest.jobs = [{"id": 1, "name": "a", "every": 3600}, {"id": 2, "name": "b", "every": 1}]
     worker, beat = celery.worker(), celery.beat()
     wait_until(lambda: redis.exists(keys.JOBS), "the first sync")
     awaits(redis, True, "beat", "worker")
@@ -146,6 +150,15 @@ def test_parts_that_freeze_turn_unhealthy(
         process.signal(signal.SIGCONT)
     awaits(redis, True, "beat", "worker")
     assert is_healthy(cli, "worker")
+    pool = psutil.Process(worker.pid).children()
+    for process in pool:
+        process.suspend()
+    awaits(redis, False, "worker")
+    assert not is_healthy(cli)
+    worker.wait_for('"worker.stuck"')
+    for process in pool:
+        process.resume()
+    awaits(redis, True, "worker")
     beat.terminate()
     assert not is_healthy(cli, "beat")
 

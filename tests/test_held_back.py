@@ -12,8 +12,9 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import queries
-from cron_tasks.runs.outcomes import Attempt, Result, conclude, write_record
+from cron_tasks.runs.outcomes import conclude, write_record
 from cron_tasks.runs.overdue import decide_overdue
+from cron_tasks.runs.result import Attempt, Result
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 

@@ -20,7 +20,7 @@ from cron_tasks.registry.fence import sync_lock
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.registry.registry import Registry
 from cron_tasks.registry.writer import Writer
-from cron_tasks.runs.outcomes import Result
+from cron_tasks.runs.result import Result
 from cron_tasks.schedules.catchup import next_fire_time
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.store import keys

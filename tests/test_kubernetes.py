@@ -5,10 +5,11 @@ import base64
 import json
 import re
 import subprocess
+from importlib import import_module
 from operator import itemgetter
 from pathlib import Path
+from types import ModuleType
 
-import kubernetes_validate
 import pytest
 import yaml
 from deployment import (
@@ -27,22 +28,31 @@ from cron_tasks.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 KUSTOMIZATIONS = ["base", "overlays/example", "overlays/autoscaling"]
-#: The oldest version that the manifests are for, and the newest that the schemas know.
-VERSIONS = ["1.31", kubernetes_validate.latest_version()]
+#: The oldest version that the manifests are for.
+OLDEST = "1.31"
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_the_schemas_of_kubernetes_accept_every_document(version: str) -> None:
+@pytest.fixture(scope="module")
+def schemas() -> ModuleType:
+    """The schemas of Kubernetes. Their import takes longer than that of all other modules."""
+    return import_module("kubernetes_validate")
+
+
+@pytest.mark.parametrize("is_newest", [False, True])
+def test_the_schemas_of_kubernetes_accept_every_document(
+    is_newest: bool, schemas: ModuleType
+) -> None:
     """The other kustomizations make no further ones, but for KEDA's."""
+    version = schemas.latest_version() if is_newest else OLDEST
     for document in build("overlays/example"):
-        kubernetes_validate.validate(document, version, strict=True)
+        schemas.validate(document, version, strict=True)
 
 
-def test_the_schemas_notice_a_wrong_field() -> None:
+def test_the_schemas_notice_a_wrong_field(schemas: ModuleType) -> None:
     wrong = json.loads(json.dumps(find(build("base"), "Deployment", "cron-tasks-beat")))
     wrong["spec"]["template"]["spec"]["containers"][0]["livenessProbe"]["period"] = 3
-    with pytest.raises(kubernetes_validate.ValidationError):
-        kubernetes_validate.validate(wrong, VERSIONS[-1], strict=True)
+    with pytest.raises(schemas.ValidationError):
+        schemas.validate(wrong, schemas.latest_version(), strict=True)
 
 
 @pytest.mark.parametrize("name", DEPLOYMENTS)
@@ -157,7 +167,7 @@ def test_two_beats_run_of_which_a_drain_takes_one_at_most() -> None:
         assert budget["selector"] == deployment["spec"]["selector"]
 
 
-def test_keda_scales_the_workers_by_a_metric_of_ours() -> None:
+def test_keda_scales_the_workers_by_a_metric_of_ours(schemas: ModuleType) -> None:
     """The fields are those of KEDA's manual: "ScaledObject specification", "Prometheus"."""
     documents = build("overlays/autoscaling")
     scaled = find(documents, "ScaledObject")
@@ -171,9 +181,8 @@ def test_keda_scales_the_workers_by_a_metric_of_ours() -> None:
     scaler = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler"}
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}
     body = {"behavior": behavior, "maxReplicas": 16, "scaleTargetRef": target}
-    kubernetes_validate.validate(
-        {**scaler, "metadata": {"name": "x"}, "spec": body}, VERSIONS[-1], strict=True
-    )
+    document = {**scaler, "metadata": {"name": "x"}, "spec": body}
+    schemas.validate(document, schemas.latest_version(), strict=True)
     trigger = one(spec["triggers"])
     assert trigger["type"] == "prometheus"
     metadata = trigger["metadata"]

@@ -45,9 +45,7 @@ def test_no_restart_comes_before_redis_may_be_back(name: str) -> None:
 def run_probe(cli: CommandLine, command: list[str]) -> int:
     program, *arguments = command
     assert program == "cron-tasks"
-    with cli.start(*arguments) as process:
-        process.communicate(timeout=60)
-    return process.returncode
+    return cli.attempt(*arguments).returncode
 
 
 def test_probes_of_beat_and_worker_exit_as_they_promise(
@@ -99,8 +97,7 @@ def test_settings_are_read_from_a_secret_as_kubernetes_mounts_it(
     (mount / "..data").symlink_to(version.name)
     for name in ("CRON_TASKS_CHAT_ID", "FLOWER_BASIC_AUTH"):
         (mount / name).symlink_to(f"..data/{name}")
-    with cli.start("settings", "--json", SECRETS_DIR=str(mount)) as process:
-        out, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (0, "")
-    rows = {row["variable"]: row for row in json.loads(out)}
+    done = cli.run("settings", "--json", SECRETS_DIR=str(mount))
+    assert done.stderr == ""
+    rows = {row["variable"]: row for row in json.loads(done.stdout)}
     assert rows["CRON_TASKS_CHAT_ID"]["value"] == "4711"

@@ -100,7 +100,7 @@ def test_two_beats_tell_once(beat: Beat) -> None:
     now = run_id.scheduled_for + 700
     settings = Settings()
     first, second = Alarms(beat.redis, settings), Alarms(beat.redis, settings)
-    seen = first.expected(now, 10)
+    seen = first.list_expected(now, 10)
     assert seen == [run_id]
     tell_late_runs(second, now, settings)
     assert first.tell_late(now, [(each, True, None) for each in seen]) == 0

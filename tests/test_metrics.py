@@ -232,6 +232,23 @@ def test_many_and_hostile_queues_are_few_and_harmless_labels(redis: Redis) -> No
     assert "_other" in labels
 
 
+def test_each_combination_of_labels_is_one_sample(redis: Redis) -> None:
+    """Failed ticks are counted on from the zero that every scrape has. Long names look the same."""
+    redis.hset(keys.METRICS, "ticks_total|failed|", 3)
+    for number, end in enumerate("ab"):
+        name = "q" * 300 + end
+        redis.hset(keys.METRICS, f"notifications_total|{name}", 5)
+        written = json.dumps({"created_at": f"1970-01-01T00:0{number}:40Z"})
+        redis.rpush(name, written)
+        redis.expire(name, 60)
+    scrape = collect(redis)
+    assert scrape.value("ticks_total", outcome="failed") == 3
+    labels = {"queue": "q" * 199 + "…"}
+    assert scrape.value("notifications_total", **labels) == 10
+    assert scrape.value("queue_messages", kind="notifications", **labels) == 2
+    assert scrape.value("queue_oldest_age_seconds", kind="notifications", **labels) == 960
+
+
 def test_an_audit_in_turn_finds_lost_ticks(
     redis: Redis, redis_url: str, synced: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

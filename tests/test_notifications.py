@@ -17,7 +17,8 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
 from cron_tasks.registry.plan import Policy, plan_changes
 from cron_tasks.runs.notifications import write_notification
-from cron_tasks.runs.outcomes import Attempt, Result, conclude
+from cron_tasks.runs.outcomes import conclude
+from cron_tasks.runs.result import Attempt, Result
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 

@@ -10,7 +10,8 @@ from cron_tasks.jobs.validation import validate_row
 from cron_tasks.ledger.records import OpenRun
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
-from cron_tasks.runs.outcomes import Attempt, Result, conclude
+from cron_tasks.runs.outcomes import conclude
+from cron_tasks.runs.result import Attempt, Result
 from cron_tasks.settings import Settings
 
 NOW = 1_795_424_400.0  # 2026-11-23T09:00:00Z

@@ -9,8 +9,9 @@ from rest_server import RestServer
 
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
+from cron_tasks.sync.owner import service_of
 from cron_tasks.sync.reconciler import Reconciler
-from cron_tasks.sync.state import load_status, service_of
+from cron_tasks.sync.state import load_status
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """The pages in headless Chromium, with a real Flower, Redis, beat and worker."""
 
 import re
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -136,7 +138,7 @@ def test_without_javascript(browser: Browser, world: World, opened: list[Browser
     tab.locator("#search").fill("plants")
     tab.get_by_role("button", name="Search").click()
     tab.get_by_role("link", name="Water the plants").click()
-    tab.get_by_label("Reason of the pause").fill("moving house")
+    tab.get_by_label("Reason for the pause").fill("moving house")
     tab.get_by_role("button", name="Pause").click()
     expect(tab.get_by_role("status").first).to_contain_text("Job plants is paused: moving house")
     assert tab.url.endswith("/jobs/plants")
@@ -161,8 +163,8 @@ def test_two_tabs(browser: Browser, world: World, opened: list[BrowserContext]) 
     first = open_tab(browser, world, opened, "/jobs?q=by+hand")
     second = open_tab(browser, world, opened, "/jobs/manual")
     third = open_tab(browser, world, opened, "/jobs/manual")
-    second.get_by_label("Reason of the pause").fill("two tabs")
-    third.get_by_label("Reason of the pause").fill("later")
+    second.get_by_label("Reason for the pause").fill("two tabs")
+    third.get_by_label("Reason for the pause").fill("later")
     second.get_by_role("button", name="Pause").click()
     expect(first.get_by_text("paused: two tabs")).to_be_visible(timeout=PATIENCE)
     # The third tab keeps its form, because somebody writes in it.
@@ -175,12 +177,40 @@ def test_two_tabs(browser: Browser, world: World, opened: list[BrowserContext]) 
     assert first.evaluate("source") is None, "a hidden tab holds no connection"
 
 
+def test_a_page_that_is_not_up_to_date_says_so(
+    browser: Browser, world: World, opened: list[BrowserContext]
+) -> None:
+    """It does not look as if it were of now while Redis hangs, or when nothing comes any more."""
+    tab = open_tab(browser, world, opened, "/health")
+    unheard = open_tab(browser, world, opened, "/upcoming")
+    unheard.clock.install()
+    unheard.route("**/cron-tasks/live", lambda route: route.fulfill(status=503))
+    unheard.reload(wait_until="load")
+    unheard.clock.fast_forward(12_000)
+    expect(unheard.locator("#live-state")).to_have_text("Updated every 10 s")
+    unheard.route("**/upcoming", lambda route: None)
+    unheard.clock.fast_forward(45_000)
+    expect(unheard.locator("#stale")).to_have_text(re.compile("Not up to date: no news for"))
+    frozen = time.time()
+    world.valkey.freeze()
+    try:
+        expect(tab.locator("#stale")).to_contain_text("Not up to date: Redis at", timeout=PATIENCE)
+        shown = tab.locator("#as-of time").get_attribute("datetime")
+        tab.goto(world.flower.url("/jobs"), wait_until="load")
+        expect(tab.get_by_role("heading", level=1)).to_contain_text("Redis at")
+    finally:
+        world.valkey.thaw()
+    assert datetime.fromisoformat(shown or "").timestamp() < frozen + 1
+    expect(tab.get_by_role("heading", level=1)).to_have_text("Jobs", timeout=PATIENCE)
+    expect(tab.locator("#stale")).to_be_hidden()
+
+
 def test_many_jobs_at_once(browser: Browser, world: World, opened: list[BrowserContext]) -> None:
     """A filter's jobs are paused together, after a question, under the name of who did it."""
     tab = open_tab(browser, world, opened, "/jobs?tag=many")
     tab.get_by_text("Change many jobs").click()
     tab.get_by_label("All 60 that match").check()
-    tab.get_by_label("Reason of the pause").fill("maintenance")
+    tab.get_by_label("Reason for the pause").fill("maintenance")
     tab.get_by_role("button", name="Pause").click()
     expect(tab.get_by_role("heading", level=1)).to_have_text("Pause 60 jobs?")
     tab.get_by_role("button", name="Yes").click()

@@ -4,17 +4,10 @@ from typing import Any
 
 import pytest
 
+from cron_tasks.rest.links import find_link, proxy_hint
 from cron_tasks.rest.numbering import Numbering
-from cron_tasks.rest.pagination import (
-    Changed,
-    Incomplete,
-    Page,
-    check_unchanged,
-    find_link,
-    find_next,
-    guess_next,
-    proxy_hint,
-)
+from cron_tasks.rest.page import Changed, Incomplete, Page
+from cron_tasks.rest.pagination import check_unchanged, find_next, guess_next
 
 URL = "http://service:8000/api/jobs/?tag=x"
 
@@ -65,6 +58,18 @@ def page(
         ({"response_metadata": {"next_cursor": "dXNl"}}, f"{URL}&cursor=dXNl"),
         ({"has_more": True, "next_cursor": "c2"}, f"{URL}&cursor=c2"),
         ({"nextPageToken": "t"}, f"{URL}&pageToken=t"),
+        # Numbers as texts (PHP), Cloudflare, Salesforce, and the number of the next page alone.
+        ({"current_page": "1", "last_page": "3", "total": "6"}, f"{URL}&page=2"),
+        (
+            {"result_info": {"page": 1, "total_pages": 3, "count": 2, "total_count": 6}},
+            f"{URL}&page=2",
+        ),
+        ({"totalSize": 6, "done": False, "nextRecordsUrl": "/query/2"}, "/query/2"),
+        ({"info": {"count": 6, "pages": 3, "next_url": "/?page=2"}}, "/?page=2"),
+        ({"next_page": 2}, f"{URL}&page=2"),
+        # A position, and that there is more: PagerDuty, Spring's Slice.
+        ({"limit": 9, "offset": 0, "more": True}, f"{URL}&offset=2&limit=9"),
+        ({"number": 0, "last": False}, f"{URL}&page=1"),
     ],
 )
 def test_the_next_page_is_found(envelope: dict[str, Any], following: str) -> None:
@@ -114,6 +119,14 @@ def test_the_last_of_several_pages_is_the_last() -> None:
         ({"@odata.count": 6}, {}, "2 of 6 jobs arrived"),
         ({"pageInfo": {"hasNextPage": True}}, {}, "more jobs exist"),
         ({"meta": {"pagination": {"total": 3}}}, {}, "2 of 3 jobs arrived"),
+        ({"total": {"value": 6, "relation": "eq"}}, {}, "2 of 6 jobs arrived"),
+        ({"total": "6"}, {}, "2 of 6 jobs arrived"),
+        ({}, {"Content_Range": "0-1/6"}, "2 of 6 jobs arrived"),
+        ({"IsTruncated": True}, {}, "more jobs exist"),
+        ({"next_offset": 2}, {}, "names another one in `next_offset`"),
+        ({"NextMarker": "m"}, {}, "names another one in `NextMarker`"),
+        ({}, {"X_Next_Cursor": "c"}, "names another one in `X-Next-Cursor`"),
+        ({}, {"x_ms_continuation": "c"}, "names another one in `x-ms-continuation`"),
     ],
 )
 def test_a_list_that_is_not_whole_and_shows_no_way_is_refused(
@@ -121,6 +134,42 @@ def test_a_list_that_is_not_whole_and_shows_no_way_is_refused(
 ) -> None:
     with pytest.raises(Incomplete, match=reason):
         find_next(page(envelope, **headers))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X_Next_Page": "2", "X_Page": "1", "X_Per_Page": "2"},
+        {"X_Page": "1", "X_Total_Pages": "3"},
+        {"current_page": "1", "page_items": "2", "total_pages": "3", "total_count": "6"},
+        {"X_Pagination": '{"TotalCount": 6, "PageSize": 2, "CurrentPage": 1, "TotalPages": 3}'},
+    ],
+)
+def test_headers_say_where_the_next_page_is(headers: dict[str, str]) -> None:
+    """GitLab and Kaminari, api-pagination, Pagy, ASP.NET."""
+    assert find_next(page({}, **headers)) == f"{URL}&page=2"
+
+
+def test_pages_that_begin_with_0() -> None:
+    def ask(number: int, rows: int = 2) -> str | None:
+        stated = {"page": number, "size": 2, "pages": 3}
+        return find_next(page(stated, rows=rows, first=2 * number))
+
+    assert [ask(0), ask(1), ask(2, rows=1)] == [f"{URL}&page=1", f"{URL}&page=2", None]
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        {"total": 2, "next_offset": 2},
+        {"has_more": False, "next_offset": 2},
+        {"page": 1, "pages": 1, "next_page": 1},
+        {"next_offset": None, "nextMarker": "", "next_key": -1},
+        {"nextSyncToken": "t", "next_run_at": "2027-01-01"},
+    ],
+)
+def test_a_field_that_looks_like_a_way_after_the_end(envelope: dict[str, Any]) -> None:
+    assert find_next(page(envelope)) is None
 
 
 @pytest.mark.parametrize(
@@ -133,6 +182,8 @@ def test_a_list_that_is_not_whole_and_shows_no_way_is_refused(
         ("<?q=\u00c3\u00a4>; rel=next", "?q=\u00e4"),
         ('<?page=2>; rel="nextish"', None),
         ('<?page=2>; title="rel=next"', None),
+        ('<?page=2>; title="x; rel=next"; rel=prev', None),
+        ("<?page=2>; rel=prev; rel=next", None),
         ("", None),
     ],
 )

@@ -24,8 +24,11 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Kind, State
 from cron_tasks.registry.plan import Changes
 from cron_tasks.runs import commands, queries
-from cron_tasks.runs.outcomes import Attempt, Result, conclude
+from cron_tasks.runs.outcomes import conclude
 from cron_tasks.runs.outgrown import find_outgrown
+from cron_tasks.runs.result import Attempt, Result
+from cron_tasks.runs.shapes import Shape
+from cron_tasks.runs.tail import Tail
 from cron_tasks.runs.wording import describe_minute
 from cron_tasks.store import keys
 
@@ -69,7 +72,9 @@ def test_the_text_of_a_run_can_be_read_back() -> None:
         started = 60.5 + lag
         brief = make_brief(60.5, started, started + took, write_rest(record))
         stored = brief.write().decode().replace(f" {brief.run}", "", 1)
-        (run,) = split_minute(close_minute('7"', stored))
+        line = close_minute('7"', stored)
+        assert line
+        (run,) = split_minute(line)
         assert run["run_id"] == f'7"@{due}'
         assert run["started_at"] == pytest.approx(started, abs=0.001)
         assert run["finished_at"] == pytest.approx(started + took, abs=0.002)
@@ -84,7 +89,7 @@ class Quickly(World):
         self.clock.now = self.due
         self.begun = self.due
         # Runs that wait until a test claims them are not overdue.
-        beat.scheduler._sweep_after = math.inf
+        beat.scheduler._clock_watch._trusted_after = math.inf
 
     def run_alone(self, seconds: int) -> None:
         """Fire what is due each second. Each run takes 10 ms."""
@@ -132,7 +137,7 @@ class Quickly(World):
         assert self.ledger.advance("me", after, [step], edits) == run_ids
         self.clock.now = after - 1
 
-    def ended(self, job_id: str | None = "7", status: str | None = None) -> list[queries.Shape]:
+    def ended(self, job_id: str | None = "7", status: str | None = None) -> list[Shape]:
         return list(queries.list_ended(self.redis, job_id, status))
 
     def describe(self, run: Mapping[str, Any]) -> str:
@@ -144,7 +149,7 @@ def quickly(beat: Beat) -> Quickly:
     return Quickly(beat)
 
 
-def summaries(runs: list[queries.Shape]) -> list[tuple[int, int]]:
+def summaries(runs: list[Shape]) -> list[tuple[int, int]]:
     """Return the numbers of ok and of skipped runs of each record that stands for a minute."""
     return [(run["summary"]["ok"], run["summary"]["skipped"]) for run in runs if "summary" in run]
 
@@ -474,6 +479,34 @@ def test_a_key_of_another_type_holds_up_no_run(quickly: Quickly, key: str) -> No
     assert quickly.audit("7", quickly.begun).ok == 62
 
 
+@pytest.mark.parametrize("jobs", [ALONE, MANY])
+@pytest.mark.parametrize("text", ["garbage", "99 garbage", "99999999 garbage", "99 {", ""])
+def test_garbage_in_the_minute_of_a_job_holds_up_no_run(
+    quickly: Quickly, jobs: int, text: str
+) -> None:
+    quickly.beat.register(*(row(7 + n, every=1) for n in range(jobs)))
+    quickly.redis.hset(keys.MINUTE, "7", text)
+    assert quickly.ledger.newest(["7"]) == [None]
+    assert quickly.ended() == quickly.ended(None) == []
+    quickly.run_alone(3)
+    assert quickly.audit("7", quickly.begun).ok == 3
+
+
+@pytest.mark.parametrize("jobs", [ALONE, MANY])
+def test_a_minute_in_progress_of_the_previous_version(quickly: Quickly, jobs: int) -> None:
+    """It stored the run id of the first run, too."""
+    quickly.beat.register(*(row(7 + n, every=1) for n in range(jobs)))
+    quickly.run_alone(3)
+    number, _, record = quickly.redis.hget(keys.MINUTE, "7").partition(" ")
+    run_id = RunId("7", quickly.begun + 1)
+    stored = f'{number} {{"run_id":"{run_id}"{record}'
+    quickly.redis.hset(keys.MINUTE, "7", stored)
+    assert summaries(quickly.ended()) == [(3, 0)]
+    quickly.run_alone(60)
+    assert summaries(quickly.ended()) == [(4, 0), (59, 0)]
+    assert quickly.ended()[-1]["run_id"] == run_id
+
+
 def test_a_removed_job_leaves_no_minutes(quickly: Quickly) -> None:
     quickly.beat.register(row(7, every=1, action=CALL))
     quickly.fire_until(62)
@@ -489,7 +522,7 @@ def test_a_removed_job_leaves_no_minutes(quickly: Quickly) -> None:
 
 def test_runs_are_followed_one_by_one(quickly: Quickly) -> None:
     quickly.beat.register(row(7, every=1, action=CALL))
-    tail, seen = queries.Tail(quickly.redis), []
+    tail, seen = Tail(quickly.redis), []
     assert tail.read() == []
     for second in range(1, 122):
         quickly.fire_until(second)
@@ -498,7 +531,7 @@ def test_runs_are_followed_one_by_one(quickly: Quickly) -> None:
             seen += [run["run_id"] for run in tail.read()]
     seen += [run["run_id"] for run in tail.read()]
     assert seen == [RunId("7", quickly.begun + second) for second in range(1, 122)]
-    late = queries.Tail(quickly.redis).read()
+    late = Tail(quickly.redis).read()
     assert [run["run_id"] for run in late if "summary" not in run] == seen[-2:]
     assert sum(run["summary"]["ok"] for run in late if "summary" in run) == 119
     assert tail.read() == []

@@ -21,7 +21,8 @@ from structlog.testing import capture_logs
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.report import reporter as module
 from cron_tasks.report.reporter import Reporter
-from cron_tasks.runs.outcomes import Attempt, Result, write_record
+from cron_tasks.runs.outcomes import write_record
+from cron_tasks.runs.result import Attempt, Result
 from cron_tasks.store import keys
 from cron_tasks.sync.reconciler import Reconciler
 

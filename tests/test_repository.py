@@ -1,5 +1,6 @@
 """What the files of the repository say of one another holds."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -17,7 +18,8 @@ PATH = re.compile(r"`((?:[\w.-]+/)+[\w-]+\.(?:py|lua|md|toml))`")
 LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
 
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
 #: Each file of pins, and the extras that it is for. `dev` has all of them.
 LOCKS = {
     ROOT / "requirements.txt": ["dev"],
@@ -130,3 +132,12 @@ def anchors(page: Path) -> set[str]:
     """Return the anchors that GitHub gives to the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings}
+
+
+def test_a_module_that_says_it_is_pure_is_in_the_contract() -> None:
+    contracts = PYPROJECT["tool"]["importlinter"]["contracts"]
+    [pure] = [each["source_modules"] for each in contracts if "are pure" in each["name"]]
+    for path in sorted((ROOT / "cron_tasks").rglob("*.py")):
+        if re.search(r"\bPure\b", ast.get_docstring(ast.parse(path.read_text())) or ""):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            assert any(name == each or name.startswith(f"{each}.") for each in pure), name

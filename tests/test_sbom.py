@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
+from helpers import PATIENCE
 from test_repository import read_pins
 
 ROOT = Path(__file__).parents[1]
@@ -18,7 +17,7 @@ def make_sbom(path: Path) -> str:
     folder = Path(sys.executable).parent
     command = ["make", "-o", f"{folder.parent}/.dev", "sbom", f"SBOM={path}"]
     command += [f"VENV={folder.parent}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return path.read_text("utf-8")
@@ -31,6 +30,10 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.filterwarnings("ignore")
 def test_it_is_valid(text: str) -> None:
+    # Their import takes seconds, which each process of the tests would spend.
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
     version = json.loads(text)["specVersion"]
     validator = JsonStrictValidator(SchemaVersion.from_version(version))
     assert validator.validate_str(text) is None

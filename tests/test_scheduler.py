@@ -58,7 +58,7 @@ def test_a_clock_put_back_fires_nothing_twice(beat: Beat) -> None:
 def test_a_step_leaves_workers_the_time_to_renew_their_leases(
     beat: Beat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cron_tasks.beat.scheduler.LEASE", 1.0)
+    monkeypatch.setattr("cron_tasks.beat.clock.LEASE", 1.0)
     beat.register(SECONDLY | {"id": "at work"}, SECONDLY | {"id": "dead"})
     ledger = beat.scheduler.ledger
     ticks = [(RunId(job, beat.clock.now), job) for job in ("at work", "dead")]
@@ -126,7 +126,7 @@ def test_a_sync_every_second_keeps_an_interval_of_four(beat: Beat, rest: RestSer
 def test_minutes_without_a_worker_are_bounded_and_accounted_for(
     beat: Beat, celery: Celery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cron_tasks.beat.scheduler.LEASE", 0.0)
+    monkeypatch.setattr("cron_tasks.beat.clock.LEASE", 0.0)
     window, outage = 60, 120
     end = beat.clock.now
     beat.clock.now = start = end - outage

@@ -47,6 +47,27 @@ def test_a_step_beyond_its_range_is_rejected(expression: str, fault: str) -> Non
         assert parse(**{hint[1]: hint[2]}, start_at="2026-01-01")
 
 
+@pytest.mark.parametrize("term", ["L/2", "LW/3"])
+def test_a_step_after_the_last_day_is_rejected(term: str) -> None:
+    assert faults(cron_expression=f"0 0 {term} * *") == [
+        ("cron_expression", f"day-of-month '{term}': a step follows *, a number or a range")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("expression", "same"),
+    [
+        ("5-5/1 * * * *", "5 * * * *"),
+        ("0 0 5-5/1 * *", "0 0 5 * *"),
+        ("0 0 1 JAN-1/1 *", "0 0 1 JAN *"),
+        ("0 0 * * MON-MON/1,7-7/1", "0 0 * * MON,7"),
+    ],
+)
+def test_a_range_of_one_with_a_step_is_one(expression: str, same: str) -> None:
+    """Unlike `5/1`, which continues to the end of the field."""
+    assert parse(cron_expression=expression).to_spec() == {"c": same}
+
+
 @pytest.mark.parametrize(
     "expression",
     ["*/59 * * * *", "0 */23 * * *", "10-20/10 * * * *", "0 0 */30 * *", "59/1 * * * *"],
@@ -214,6 +235,8 @@ def test_an_impossible_window_is_rejected(fields: dict[str, Any], field: str) ->
         ("CEST", "Europe/Berlin"),
         ("BST", "Europe/London"),
         ("IST", "Asia/Kolkata"),
+        ("SST", "Pacific/Pago_Pago"),
+        ("CAT", "Africa/Maputo"),
         ("Z", "UTC"),
         ("UTC+1", "Etc/GMT-1"),
         ("-05:00", "Etc/GMT+5"),
@@ -270,15 +293,41 @@ def test_a_suggestion_never_repeats_the_input(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "cron(0 9 ? * MON-FRI *)", "cron(0 9 L-3 * ? *)", "cron(0 9 ? * L *)", "cron(99 9 * * ? *)",
+        "cron(0 0 31 2 ? *)", "cron(0 9 * *)", "cron()", "cron(abc)", "rate(5 minutes)",
+        "rate(5 months)", "rate(1 fortnight)", "rate(0 minutes)", "rate(99999 days)", "rate(x y)",
+        "Mon..Fri 25:00", "*-*-99 4:00", "9:60", "*:99", "Mon..Sun 9:00", "sun 9:00",
+        "0 0 32 1 ? *", "0 0 L-1 * ? *", "0 0 1 1 ? *",
+    ],
+)  # fmt: skip
+def test_a_suggestion_in_place_of_another_syntax_is_accepted(text: str) -> None:
+    (*_, (_, message)) = faults(cron_expression=text)
+    for meant in re.findall("(?:write|such as|it is) '(.*?)'", message):
+        assert parse(cron_expression=meant)
+    for meant in re.findall("`every: (.*?)`", message):
+        assert parse(every=meant).to_spec() == {"e": 300}
+
+
+def test_a_time_in_lower_case() -> None:
+    """RFC 3339, section 5.6, allows it."""
+    assert parse(run_at="2027-03-01t09:00:00z") == parse(run_at="2027-03-01T09:00:00Z")
+
+
+@pytest.mark.parametrize(
     ("every", "seconds"),
     [("90m", 5400), ("5min", 300), ("5 min", 300), ("40d", 3_456_000), ("1d12h", 129_600),
-     ("2w", 1_209_600), ("30s", 30), ("1h30m", 5400), ("PT90M", 5400)],
+     ("2w", 1_209_600), ("30s", 30), ("1h30m", 5400), ("PT90M", 5400),
+     ("1,5m", 90)],
 )  # fmt: skip
 def test_every_accepts_the_units_of_the_command_line(every: str, seconds: int) -> None:
     assert parse(every=every).to_spec() == {"e": seconds}
 
 
-@pytest.mark.parametrize("every", ["m", "1M30H", "5 months", "P5M", "1h30", "1 1m"])
+@pytest.mark.parametrize(
+    "every", ["m", "1M30H", "5 months", "P5M", "1h30", "1 1m", "1,000", "1,500s"]
+)
 def test_every_rejects_other_units(every: str) -> None:
     with pytest.raises(ScheduleError, match="neither seconds nor an ISO 8601 duration"):
         parse(every=every)

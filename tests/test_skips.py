@@ -25,7 +25,8 @@ from cron_tasks.registry.plan import Changes
 from cron_tasks.registry.registry import Registry
 from cron_tasks.repair.comparison import Comparison
 from cron_tasks.report.reporter import Reporter
-from cron_tasks.runs.outcomes import Attempt, Result, write_record
+from cron_tasks.runs.outcomes import write_record
+from cron_tasks.runs.result import Attempt, Result
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import Settings
@@ -451,7 +452,7 @@ def test_the_commands_say_what_is_skipped(
     synced(DAILY)
     first, second, third, *_ = quick.json("next", "7")
     assert quick.error("jobs", "skip-next", "7", "--undo").startswith(
-        "Error: Job 7 has no coming tick that is to be skipped"
+        "Error: Job 7 has no upcoming skip to undo"
     )
     said = quick.json("jobs", "skip-next", "7")
     assert (said["skipped"], said["next"]) == (f"7@{first[:19]}Z", second)
@@ -495,7 +496,7 @@ def test_a_job_without_a_next_tick_has_none_to_skip(
             "is no longer skipped. Next tick: never, because the job is paused"
             in quick.lines("jobs", "skip-next", "7", "--undo")[0]
         )
-    assert "no job has the id '8'" in quick.error("jobs", "skip-next", "8", "--undo")
+    assert "No job has the ID '8'" in quick.error("jobs", "skip-next", "8", "--undo")
 
 
 def test_live_a_skipped_tick_runs_when_it_is_asked_for_again(

@@ -22,7 +22,8 @@ from reading import (
 from rest_server import JOBS_PATH, RestServer
 
 from cron_tasks.errors import SourceError
-from cron_tasks.rest.listing import Source, Validators
+from cron_tasks.rest.listing import Source
+from cron_tasks.rest.validators import Validators
 
 # The list, whole
 

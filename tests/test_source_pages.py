@@ -107,7 +107,16 @@ def plain(handler: Handler) -> bool:
     return send(handler, ROWS[first : first + (size or limit)])
 
 
-@pytest.mark.parametrize("setting", ["page=1&size=3", "offset=0&limit=3", "page=1&size=7"])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "page=1&size=3",
+        "offset=0&limit=3",
+        "page=1&size=7",
+        "limit=3&offset=0",
+        "o=id&size=3&page=1",
+    ],
+)
 def test_pages_are_numbered_by_the_setting(rest: RestServer, setting: str) -> None:
     rest.answer = plain
     assert [row for _, row in read(rest, rest_pagination=setting)] == ROWS
@@ -127,6 +136,38 @@ def test_half_a_list_is_refused_in_words(rest: RestServer, document: Any, reason
     text = failure(rest)
     assert reason in text
     assert "where is the next page? Set CRON_TASKS_REST_PAGINATION, e.g. page=1&size=100" in text
+
+
+@pytest.mark.parametrize(
+    ("expression", "document", "reason"),
+    [
+        ("data.list", {"data": {"list": ROWS[:3], "total": 7}}, "3 of 7 jobs arrived"),
+        ("hits.hits[]", {"hits": {"hits": ROWS[:3], "total": {"value": 7}}}, "3 of 7 jobs"),
+        (
+            "data.jobs.edges[].node",
+            {"data": {"jobs": {"edges": [{"node": ROWS[0]}], "pageInfo": {"hasNextPage": True}}}},
+            "more jobs exist",
+        ),
+    ],
+)
+def test_what_stands_beside_mapped_jobs_counts(
+    rest: RestServer, expression: str, document: Any, reason: str
+) -> None:
+    rest.answer = answers.reply(200, json.dumps(document).encode())
+    assert reason in failure(rest, rest_mapping={"jobs": expression})
+
+
+def test_a_next_that_is_mapped_to_false_is_the_end(rest: RestServer) -> None:
+    """Stripe's lists: `&&` of JMESPath gives false on the last page."""
+
+    def by_last_id(handler: Handler) -> bool:
+        at = asked(handler, "starting_after", 0)
+        return send(handler, {"data": ROWS[at : at + SIZE], "has_more": at + SIZE < len(ROWS)})
+
+    rest.answer = by_last_id
+    following = "has_more && join('', ['?starting_after=', to_string(data[-1].id)])"
+    rows = read(rest, rest_mapping={"jobs": "data[]", "next": following})
+    assert [row for _, row in rows] == ROWS
 
 
 def test_a_content_range_that_ends_early_is_refused(rest: RestServer) -> None:

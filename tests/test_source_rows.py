@@ -347,6 +347,11 @@ def test_fields_of_a_row(fields: dict[str, str], expected: dict[str, Any] | None
         ({"enabled": "timeout > `5`"}, []),
         ({"enabled": "timeout > `100`"}, []),
         ({"tags": "missing"}, []),
+        # Comparisons of fields that are not there, one of them written like a text.
+        ({"enabled": "stats != 'paused'"}, ["enabled"]),
+        ({"enabled": 'uuid != "paused"'}, ["enabled"]),
+        ({"enabled": "stats == 'on'"}, []),
+        ({"enabled": "uuid != 'paused' && !archived && deleted_at == `null`"}, []),
     ],
 )
 def test_a_switch_that_the_mapping_does_not_find_is_a_warning(

@@ -221,10 +221,10 @@ def test_validators_do_not_outlive_their_list(
 def test_an_upgrade_that_validates_differently_reads_the_list_again(
     reconciler: Reconciler, rest: RestServer, monkeypatch: pytest.MonkeyPatch, constant: str
 ) -> None:
-    from cron_tasks.sync import state
+    from cron_tasks.sync import policy
 
     rest.jobs = rows(1)
     sync(reconciler)
     assert sync(reconciler).not_modified
-    monkeypatch.setattr(state, constant, b"99" if constant == "FORMAT" else ())
+    monkeypatch.setattr(policy, constant, b"99" if constant == "FORMAT" else ())
     assert not sync(reconciler).not_modified

@@ -20,8 +20,9 @@ Logs = list[dict[str, Any]]
 def rows(pings: int) -> list[dict[str, Any]]:
     """A list of a service that keeps counters beside its jobs."""
     moving = {"n_pings": pings, "last_ping": f"2026-11-27T00:{pings:02}:00Z", "created_at": "2020"}
-    job = {"name": "x", "cron_expression": "0 9 * * *", "retry": {"max_attempts": 2}}
-    return [{"id": number, **job, **moving} for number in range(COUNT)]
+    job = {"name": "x", "cron_expression": "0 9 * * *"}
+    nested = {"retry": {"max_attempts": 2, "n": pings}, "action": {"type": "notify", "n": pings}}
+    return [{"id": number, **job, **nested, **moving} for number in range(COUNT)]
 
 
 def sync(redis: Redis, rest: RestServer, listed: list[dict[str, Any]]) -> tuple[Any, Logs]:

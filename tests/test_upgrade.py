@@ -25,7 +25,8 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Flag, Kind, State
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import commands, queries
-from cron_tasks.runs.outcomes import Attempt, Result, conclude, conclude_without_job
+from cron_tasks.runs.outcomes import conclude, conclude_without_job
+from cron_tasks.runs.result import Attempt, Result
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 

@@ -1,7 +1,7 @@
-"""TLS for servers of tests: a certificate authority of our own, and a front that ends TLS.
+"""TLS for servers of tests: a certificate authority of our own, and a front that terminates TLS.
 
-The Valkey that tests run has no TLS built in. A front in its place, as managed services have one,
-decrypts each connection and passes it on.
+The Valkey of the tests has no TLS built in. Like managed services, a front decrypts each connection
+and forwards it.
 """
 
 import select
@@ -47,7 +47,7 @@ class Authority:
 
 
 class TlsFront:
-    """Listens with TLS on a free port of `host`, and passes each connection on to `port`."""
+    """Listens with TLS on a free port of `host`, and forwards each connection to `port`."""
 
     def __init__(self, context: ssl.SSLContext, port: int, host: str = "127.0.0.1") -> None:
         self._context, self._target = context, port
@@ -83,7 +83,7 @@ class TlsFront:
 
 
 def _relay(secure: ssl.SSLSocket, server: socket.socket) -> None:
-    """Pass bytes on in both directions until one side ends.
+    """Forward bytes in both directions until one side ends.
 
     One thread does both, because an SSLSocket may not be read and written at the same time.
     """

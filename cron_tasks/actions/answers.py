@@ -1,21 +1,25 @@
-"""Reading an answer out of the bytes of a connection. Pure.
+"""Parse an answer from the bytes of a connection. Pure.
 
-httptools (llhttp, the parser of Node.js) takes the bytes apart. This module says when the answer is
-over, how much of it is read, and whether another request may follow over the connection.
+httptools (llhttp, the parser of Node.js) parses the bytes. This module decides when the answer
+ends, how much of it is read, and whether another request may follow over the connection.
 """
 
 import http.client
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.message import Message
 
 import httptools
 
 from cron_tasks.http.deadline import MAX_INTERIM, NoFinalAnswer, is_clearly_framed
 
-#: Bytes of an answer, interim answers included, until enough of its body has come.
+#: The most bytes of an answer, including interim answers, before enough of its body has come.
 MOST = 1 << 20
 _SWITCHING = 101
+#: The charset in a Content-Type (RFC 9110, section 8.3.1). Its length bounds what is looked up.
+_CHARSET = re.compile(r";[ \t]*charset=\"?([\w.:+-]{1,40})(?:[\";\s]|$)", re.IGNORECASE | re.ASCII)
+#: Characters of a Content-Type that are read.
+_MOST_OF_TYPE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +33,21 @@ class Answer:
     @property
     def charset(self) -> str:
         """The charset that Content-Type names, or utf-8."""
-        kind = self.headers.get("content-type", "")
-        if "charset" not in kind.lower():
-            return "utf-8"
-        message = Message()
-        message["Content-Type"] = kind
-        return message.get_content_charset("utf-8")
+        found = _CHARSET.search(self.headers.get("content-type", "")[:_MOST_OF_TYPE])
+        return found[1] if found else "utf-8"
+
+    @property
+    def coding(self) -> str | None:
+        """The coding that Content-Encoding names, or None if the body is as it is."""
+        coding = self.headers.get("content-encoding", "").strip().lower()
+        return None if coding in ("", "identity") else coding
 
 
 class AnswerReader:
     """Reads the answer to one request, and at most about `most` bytes of its body.
 
-    `has_begun` tells whether any byte has come, `is_clean` whether another answer may follow.
-    The methods `on_…` are called by the parser.
+    `has_begun` is whether any byte has come, and `is_clean` whether another answer may follow. The
+    methods `on_…` are called by the parser.
     """
 
     def __init__(self, method: str, most: int) -> None:
@@ -53,16 +59,17 @@ class AnswerReader:
         self._has_head = self._is_over = False
         self._failure: http.client.HTTPException | None = None
         self._parser = httptools.HttpResponseParser(self)
-        # Such answers exist. Where the end of one is not certain, its connection is not kept.
+        # Such answers exist. If the end of one is not certain, its connection is not kept.
         self._parser.set_dangerous_leniencies(
             lenient_headers=True,
             lenient_chunked_length=True,
+            lenient_keep_alive=True,  # An interim answer may say that the connection closes.
             lenient_optional_cr_before_lf=True,
             lenient_spaces_after_chunk_size=True,
         )
 
     def feed(self, data: bytes) -> Answer | None:
-        """Take bytes. Return the answer once it is over, or long enough. Raises HTTPException."""
+        """Add bytes. Return the answer once it is over, or long enough. Raises HTTPException."""
         self.has_begun = True
         self._received += len(data)
         try:
@@ -70,7 +77,7 @@ class AnswerReader:
         except httptools.HttpParserUpgrade:
             self._fail_for_upgrade()
         except httptools.HttpParserError as error:
-            # What follows the end of an answer is not a part of it.
+            # Bytes after the end of an answer are not part of it.
             self.is_clean = False
             if not self._is_over and self._failure is None:
                 self._failure = http.client.BadStatusLine(str(error))
@@ -83,7 +90,7 @@ class AnswerReader:
         return None
 
     def end(self) -> Answer:
-        """Return the answer that the end of the connection ends. Raises HTTPException."""
+        """Return the answer, which ends with the connection. Raises HTTPException."""
         if not self.has_begun:
             raise http.client.RemoteDisconnected("")
         if not self._status:
@@ -131,6 +138,8 @@ class AnswerReader:
         self._status = self._parser.get_status_code()
         if self._status == _SWITCHING:
             self._fail_for_upgrade()
+        elif self._status < 100:
+            self._failure = http.client.BadStatusLine(str(self._status))
         elif self._status < 200:
             self._headers.clear()
             self._interim += 1

@@ -45,7 +45,7 @@ class Connection(asyncio.Protocol):
         return sock.fileno() if sock else -1
 
     def close(self) -> None:
-        """End the connection now. What is left of it belongs to no request."""
+        """Close the connection now. Remaining bytes belong to no request."""
         self._is_open = False
         self._transport.abort()
 

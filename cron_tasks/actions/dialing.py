@@ -1,8 +1,8 @@
 """Connect to an allowed address of a host, on the event loop.
 
-A request is connected to the very address that was checked, so a name that resolves to another
-address a moment later (DNS rebinding) changes nothing. If a host has several addresses, each is
-tried STAGGER seconds after the one before, or as soon as one fails (Happy Eyeballs, RFC 8305).
+A request is sent to the same address that was checked, so a name that resolves to another address a
+moment later (DNS rebinding) has no effect. If a host has several addresses, each is tried STAGGER
+seconds after the one before, or as soon as one fails (Happy Eyeballs, RFC 8305).
 """
 
 import asyncio
@@ -21,7 +21,8 @@ from cron_tasks.http.dialing import STAGGER
 
 #: Seconds for which the addresses of a name are used again, as an idle connection is.
 REMEMBERED = 1.0
-#: Names that are resolved at the same time. Each takes a thread until the resolver gives up.
+#: The most names that are resolved at the same time. Each takes a thread until the resolver gives
+#: up.
 MOST_LOOKUPS = 64
 #: What getaddrinfo(3) returns: family, type, protocol, canonical name, address.
 _Found = tuple[int, int, int, str, Any]

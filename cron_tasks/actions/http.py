@@ -30,7 +30,7 @@ _CAUSES = (
     Cause(OSError, "{detail}"),
     Cause(ValueError, "{detail}", may_pass=False),
 )
-#: The history has these in place of a response body.
+#: The history has these texts in place of a response body.
 NOT_KEPT = "<not kept: the request carried a secret>"
 REPEATED = "<not kept: it repeats a secret of the request in another spelling>"
 
@@ -79,7 +79,7 @@ async def perform_request(run: Run, settings: Settings) -> str | None:
 def _find_cause(
     error: Exception, timeout: float, secret: bool, redirected: bool
 ) -> tuple[str | None, bool]:
-    """Return what went wrong (None if unknown), and whether another attempt may help.
+    """Return the cause of an error (None if unknown), and whether another attempt may help.
 
     After a secret was sent, the text of an exception is used only if it cannot quote the service.
     """
@@ -90,7 +90,7 @@ def _find_cause(
     # The text of a certificate error quotes the host, which a redirect may have chosen.
     if secret and isinstance(error, ValueError) and (redirected or not isinstance(error, OSError)):
         detail = type(error).__name__
-    if isinstance(error, TimeoutError) and error.errno:  # The system's own, before our deadline.
+    if isinstance(error, TimeoutError) and error.errno:  # It came before our deadline.
         return detail, True
     return found.explain(detail, timeout), found.may_pass
 
@@ -101,25 +101,24 @@ def _describe_answer(answer: Answer, expected: tuple[int, ...]) -> str:
 
 
 def _choose_output(answer: Answer, secrets: Secrets, most: int, keep: bool) -> str | None:
-    """Return what the history keeps of the response body.
+    """Return the part of the response body for the history.
 
     A service may repeat a secret in more encodings than anybody can list. So after a secret was
     read and sent, the body is kept only if the operator asks for it (`keep`). A secret that the job
-    contains itself is masked.
+    itself contains is masked.
     """
     if not answer.body:
         return None
     if secrets.were_read and not keep:
         return NOT_KEPT
-    encoding = answer.headers.get("content-encoding")
-    if encoding is not None:  # It was not requested, and no secret could be found in it.
-        return trim_output(f"(a body in {encoding}, which is not kept)")
+    if answer.coding:  # The operator did not ask for it, and a secret cannot be ruled out.
+        return trim_output(f"(a body in {answer.coding[:40]}, which is not kept)")
     plain = answer.body.decode("utf-8", "replace")
     try:
         text = answer.body.decode(answer.charset, "replace")
     except (LookupError, UnicodeError):
         text = plain
-    # The text may end in the beginning of a secret, which nothing would mask.
+    # The text may end with the beginning of a secret, which nothing would mask.
     safe = len(text) if len(answer.body) < most else max(0, len(text) - secrets.longest)
     if secrets and (
         secrets.occurs_in(secrets.mask_text(text)) or (plain != text and secrets.occurs_in(plain))

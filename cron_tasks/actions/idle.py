@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 #: Seconds that an idle connection is kept. Servers close theirs after 2 s (gunicorn) or more.
 IDLE = 1.0
-#: Connections that are kept at most, unless the process may have few descriptors: one in eight.
+#: The most connections that are kept, unless the process may have few descriptors: one in eight.
 MOST_IDLE = 1024
 #: Seconds after an answer in which bytes that do not belong to it may still be in transit.
 SETTLE = 0.001

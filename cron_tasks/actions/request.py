@@ -187,7 +187,7 @@ def _parse_url(url: str) -> tuple[Origin, str, str | None]:
     """Split a URL into its origin, its target and its user. Raises ValueError."""
     parts = urlsplit(url)
     host = host_of_url(parts)
-    if parts.scheme not in DEFAULT_PORTS or not host:
+    if parts.scheme not in DEFAULT_PORTS or not host or parts.port == 0:
         raise ValueError("not an http or https URL with a host")
     target = quote(parts.path or "/", safe=_ASCII)
     if parts.query:

@@ -1,4 +1,4 @@
-"""Secrets that jobs use by name: files in CRON_TASKS_SECRETS_DIR, which each run reads again.
+"""Secrets that jobs reference by name: files in CRON_TASKS_SECRETS_DIR, which each run reads again.
 
 The values go into the request and nowhere else.
 """
@@ -36,7 +36,7 @@ def _is_usable(name: str) -> bool:
 class Secrets(Mask):
     """The secrets of one run. A secret is masked once it is read.
 
-    `were_read` tells whether any was read from a file. Others may be literals in the job.
+    `were_read` is whether any was read from a file. Others may be literals in the job.
     """
 
     def __init__(self, folder: Path | None) -> None:

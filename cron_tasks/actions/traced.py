@@ -30,8 +30,8 @@ async def send_traced(
 ) -> Answer:
     """Send a request as `Client.send` does, and record its span.
 
-    `redirects` is how many requests of this attempt came before. A `traceparent` that the job
-    defines itself is sent as it is.
+    `redirects` is the number of earlier requests of this attempt. If the job defines a
+    `traceparent`, that one is sent.
     """
     tracer, parent = find_tracer(settings), parse_traceparent(run.traceparent)
     assert tracer

@@ -1,4 +1,4 @@
-"""Read from Redis what is known of the ticks of jobs, page by page."""
+"""Read the accounts of the ticks of jobs from Redis, page by page."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,13 +25,14 @@ from cron_tasks.schedules.durations import DAY
 from cron_tasks.store import keys
 from cron_tasks.store.paging import pages
 
-#: The open ticks of jobs, each with its time and its state as it is stored.
+#: The open ticks of jobs, each with its time and its stored state.
 OpenTicks = dict[str, tuple[tuple[float, str], ...]]
 #: Accounts in one page.
 PAGE = 500
 #: Replies for a job that has records: the counts of old ones, and the history.
 _REST = 1 + REPLIES
-#: The version before kept so many versions of a job. It did not note when it dropped one.
+#: The number of versions of a job that the previous version of this program kept. It did not record
+#: that it dropped some.
 OLD_VERSIONS_KEPT = 999
 
 
@@ -44,8 +45,8 @@ def read_accounts(
     """Yield the accounts of these jobs, with the counts of some `days` since 1970.
 
     Each page takes a fixed number of round trips. `opened` are the open ticks of all jobs. Without
-    it each page is read in one transaction, together with the open ticks and the histories. Then
-    everything in an account was true at one instant.
+    it each page is read in one transaction, together with the open ticks and the histories. Then an
+    account is consistent.
     """
     for page in pages(job_ids, PAGE):
         counts, rows, by_job, rest = _read_page(redis, page, days, opened)
@@ -61,7 +62,7 @@ def read_accounts(
 def _read_page(
     redis: Redis, page: Sequence[str], days: Sequence[int], opened: OpenTicks | None
 ) -> tuple[list[Any], list[tuple[Any, ...]], OpenTicks, dict[str, tuple[Any, ...]]]:
-    """Return for a page of jobs: two replies a day, and for each job its entry, score, versions and
+    """Return for a page of jobs two replies a day, and for each job its entry, score, versions and
     records. Then the open ticks by job, and the counts of old records and the history of those jobs
     that need them."""
     with redis.pipeline(transaction=opened is None) as pipe:
@@ -69,7 +70,7 @@ def _read_page(
         if opened is None:
             _request_past(pipe, page)
             _request_rest(pipe, page)
-            # Runs only ever go from a batch to the other open runs.
+            # A run only ever moves from a batch to the other open runs.
             pipe.hgetall(keys.BATCHES)
             pipe.hgetall(keys.OPEN)
         else:
@@ -87,7 +88,7 @@ def _read_page(
             opened = group_by_job({**_list_batched(batches), **singly})
         else:
             if next(replies):
-                # Most jobs were not edited, and each of their ticks ended ok.
+                # Most jobs were not edited, and all of their ticks ended ok.
                 _request_past(pipe, page)
                 past = list(_groups(pipe.execute(raise_on_error=False), 2))
             # Only a job with records has counts of older ones.
@@ -117,7 +118,7 @@ def _request_past(pipe: Any, job_ids: Iterable[str]) -> None:
 
 
 def _request_rest(pipe: Any, job_ids: Iterable[str]) -> None:
-    """Request what only few jobs have or need: counts of old records, and the history."""
+    """Request the data that only few jobs have or need: counts of old records, and the history."""
     for job_id in job_ids:
         pipe.hgetall(keys.FOLDED_PREFIX + job_id)
         request_history(pipe, job_id)
@@ -190,8 +191,8 @@ def _read_folded_counts(
 def _read_evidence(lines: Sequence[str]) -> Evidence:
     """Return the evidence in a job's history, whose lines come newest first.
 
-    Records and minutes are kept in lists of their own. So the history is complete from the time on
-    that both reach back to.
+    Records and minutes are in separate lists. So the history is complete from the later of their
+    two beginnings.
     """
     ok, ended = Counter[float](), set[float]()
     oldest: dict[bool, float] = {}
@@ -214,7 +215,7 @@ def read_job_ids(redis: Redis) -> list[str]:
 
 
 def _read_versions(entry: Any, past: Sequence[str]) -> tuple[list[Version], float]:
-    """Return a job's versions, oldest first, and when the last dropped one ended (0: none was).
+    """Return a job's versions, oldest first, and when the last dropped one ended (0 for none).
 
     A version that cannot be read is left out. Beat has put its entry into quarantine, so it fires
     no ticks.
@@ -264,7 +265,7 @@ def _read_record(
 
 def read_open_ticks(redis: Redis) -> OpenTicks:
     """Return the open ticks of all jobs."""
-    # Runs only ever go from a batch to the other open runs.
+    # A run only ever moves from a batch to the other open runs.
     opened = _list_batched(redis.hgetall(keys.BATCHES))
     opened.update(redis.hscan_iter(keys.OPEN, count=PAGE))
     return group_by_job(opened)
@@ -276,5 +277,5 @@ def _list_batched(batches: Any) -> dict[str, str]:
 
 
 def days_between(since: float, until: float) -> range:
-    """Return the days since 1970 that the time from `since` to `until` touches."""
+    """Return the days since 1970 that the period from `since` to `until` includes."""
     return range(int(since // DAY), int(until // DAY) + 1)

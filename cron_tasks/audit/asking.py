@@ -1,4 +1,4 @@
-"""Answer what happened to a job at a time that a person names."""
+"""Explain what happened to a job at a time that a person names."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ def explain_at(
     """Explain what happened to a job at a time, or what will happen. Return the time too.
 
     `read_time` returns the time (seconds since the epoch) that a person has named, for the zone of
-    the job. Raises UnknownJob, and what `read_time` raises.
+    the job. Raises UnknownJob, and the errors of `read_time`.
     """
     (found,) = read_accounts(redis, [job_id], range(0), read_open_ticks(redis))
     if not found.versions:

@@ -20,9 +20,9 @@ def audit_page(
 ) -> Tally:
     """Audit a page of jobs from `begin` to `until` (seconds since the epoch).
 
-    `opened` is what `cron_tasks:open` holds. `look` is called with each account. A tick that ends
-    while its job is read may look lost, or as if it had run twice. So a job with a fault is read
-    again, in one transaction.
+    `opened` are the open ticks. `look` is called with each account. A tick that ends while its job
+    is read may look as if it were lost or had run twice. So a job with a fault is read again, in
+    one transaction.
     """
     total, suspects, days = Tally(), list[str](), days_between(begin, until)
     now = float(int(time.time()))

@@ -23,9 +23,9 @@ from cron_tasks.schedules.zones import MICROSECOND
 from cron_tasks.store import keys
 from cron_tasks.store.paging import pages
 
-#: Most ticks in one backfill.
+#: The most ticks in one backfill.
 MOST = 10_000
-#: Seconds for which a backfill may look at ticks before it opens them.
+#: Seconds between checking the ticks and opening them, at most.
 LOCKED = 30.0
 
 
@@ -56,8 +56,8 @@ class Backfill:
     def is_still_missing(self, redis: Redis, job: Job, run_id: RunId, now: float) -> bool:
         """Look up again how one of the missing ticks ended, and return whether to run it.
 
-        Another command may have run it meanwhile. If other ticks of its day ran, its count may have
-        made it unsure. It is missing all the same, because a manual run has a record of its own.
+        Another command may have run it meanwhile. If other ticks of its day ran, its status may be
+        unsure by the count. It is still missing, because a manual run would have a separate record.
         """
         when = run_id.scheduled_for
         found = plan_backfill(redis, job, when, when, now)
@@ -80,12 +80,14 @@ class Backfill:
 
 
 def must_run_in_turn(job: Job) -> bool:
-    """Return whether each run has to wait for the end of the one before, or it would be skipped."""
+    """Return whether each run has to wait for the end of the previous one, because it would be
+    skipped."""
     return job.action.type != "notify" and job.overlap != "allow"
 
 
 def lock_backfills(redis: Redis, job_id: str) -> Lock:
-    """Return a lock to hold from the look at the ticks of a job until those missing are opened.
+    """Return a lock for the time from checking the ticks of a job until the missing ones are
+    opened.
 
     Without it, another backfill could open a tick in between, which would end and run once more.
     """

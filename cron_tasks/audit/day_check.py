@@ -1,9 +1,9 @@
-"""Check the ticks of one job and day against the count that the ledger kept of them. Pure.
+"""Check the ticks of one job and day against the count in the ledger. Pure.
 
 A count is a number and a checksum, so it shows at once whether the day is right. If it is not, a
 lost tick must not hide behind a tick that ran twice. So the check first names the ticks that the
-history shows to be wrong, then those that the count allows to be named. It reports how many others
-there are at least.
+history shows to be wrong, then those that follow from the count. It reports the least number of the
+others.
 """
 
 from collections import Counter
@@ -15,8 +15,10 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.schedules.iso8601 import iso_utc
 
-#: With at most so many ticks, it is unlikely (1 in 1,000) that a pair explains a count by chance.
+#: With at most this many ticks, a pair is unlikely (1 in 1,000) to explain a count by chance.
 PAIRS = 300
+#: If the count holds so many ticks more than the history, a part of the history was lost.
+SURPLUS = 5
 #: Seconds by which the clocks of workers may differ.
 SKEW = 60.0
 
@@ -25,8 +27,8 @@ SKEW = 60.0
 class Evidence:
     """The evidence in the history of a job.
 
-    `ok` is how often each tick ended ok, and `ended` holds every tick that ended. The history is
-    complete from `since` on (seconds since the epoch).
+    `ok` is the number of times that each tick ended ok, and `ended` holds every tick that ended.
+    The history is complete from `since` on (seconds since the epoch).
     """
 
     ok: Counter[float] = field(default_factory=Counter)
@@ -36,7 +38,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something wrong with a day: one `tick`, or at least `times` ticks that cannot be named.
+    """A fault of a day: one `tick`, or at least `times` ticks that cannot be named.
 
     `kind` is "lost", "doubled" or "unasked". `name` is a run id or, without a `tick`, a sentence.
     """
@@ -51,7 +53,7 @@ class Finding:
 class DayCheck:
     """One day of a job, `number` days after the epoch.
 
-    `ticks` are those that the day's count should hold. `others` are ticks with an end of their own
+    `ticks` are those that the day's count should include. `others` are ticks with a separate record
     (True: it was ok). The count holds `count` ticks, whose checksums add up to `sum` (None: the sum
     is not known).
     """
@@ -64,20 +66,36 @@ class DayCheck:
     sum: int | None
 
     def find_faults(self, evidence: Evidence) -> list[Finding]:
-        """Return what is wrong, or an empty list if the count is that of the ticks."""
+        """Return the faults, or an empty list if the count is that of the ticks."""
         more, rest = self.count - len(self.ticks), None
         if self.sum is not None:
             rest = self.sum - sum(map(checksum_of, self.ticks))
         if more == 0 and not rest:
             return []
         found = self._name_by_history(evidence)
-        more -= sum(-1 if each.kind == "lost" else 1 for each in found)
-        if rest is not None:
-            signed = ((each.tick, -1 if each.kind == "lost" else 1) for each in found)
-            rest -= sum(sign * checksum_of(tick) for tick, sign in signed if tick is not None)
-        if more == 0 and not rest:
-            return found
-        return found + (self._name_by_count(more, rest) or self._report_numbers(more, rest))
+        # A run that the history holds twice ran twice. A run that it lacks was lost, unless a part
+        # of the history was: then the count says something else.
+        doubled = [each for each in found if each.kind == "doubled"]
+        for certain in (found, doubled):
+            left = self._subtract(certain, more, rest)
+            if left in ((0, 0), (0, None)):
+                return certain
+            if named := self._name_by_count(*left):
+                return certain + named
+        surplus, _ = self._subtract(found, more, rest)
+        certain = doubled if surplus > SURPLUS else found
+        return certain + self._report_numbers(*self._subtract(certain, more, rest))
+
+    def _subtract(
+        self, found: Sequence[Finding], more: int, rest: int | None
+    ) -> tuple[int, int | None]:
+        """Return what is left of a surplus of ticks and of their checksums without these faults."""
+        for each in found:
+            sign = -1 if each.kind == "lost" else 1
+            more -= sign
+            if rest is not None and each.tick is not None:
+                rest -= sign * checksum_of(each.tick)
+        return more, rest
 
     def _name_by_history(self, evidence: Evidence) -> list[Finding]:
         """Return the faults that the history shows."""
@@ -92,7 +110,8 @@ class DayCheck:
         return found
 
     def _name_by_count(self, more: int, rest: int | None) -> list[Finding]:
-        """Return the faults that the count names: one tick, all ticks, or one lost and one doubled.
+        """Return the faults that follow from the count: one tick, all ticks, or one lost and one
+        doubled.
 
         The count has `more` ticks than it should, and `rest` is the surplus of its checksums.
         """
@@ -113,7 +132,7 @@ class DayCheck:
         return []
 
     def _name_surplus(self, rest: int) -> list[Finding]:
-        """Return the one tick too many in the count, which may be one that was not asked for."""
+        """Return the one tick too many in the count. It may be one that was not asked for."""
         in_day = invert_checksum(rest)
         if in_day is None:
             return []
@@ -123,7 +142,7 @@ class DayCheck:
         return [self._finding("unasked", tick)] if in_day % 1000 == 0 else []
 
     def _report_numbers(self, more: int, rest: int | None) -> list[Finding]:
-        """Return how many faults there are at least, if none can be named.
+        """Return the least number of faults, if none can be named.
 
         A single fault would have been named. So there are several, which partly cancel out.
         """

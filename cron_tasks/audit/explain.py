@@ -1,4 +1,4 @@
-"""Say in one true sentence what happened to a job at a time. Pure."""
+"""Explain in one true sentence what happened to a job at a time. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ _OPEN = {
     Kind.DELEGATED: "is running",
     Kind.WAITING: "waits for its turn",
 }
-#: The same for a run that comes to a further attempt, where it is another text.
+#: The same for a run before a further attempt, if the text differs.
 _OPEN_AGAIN = {
     Kind.PENDING: "waits for a worker for its next attempt",
     Kind.WAITING: "waits for its next attempt",
 }
-#: Reasons why a run that failed was not retried.
+#: Reasons for which a failed run was not retried.
 _NOT_RETRIED = ("paused", "disabled", "discarded")
 #: The latest runs of a job, by run id.
 History = Mapping[str, Mapping[str, Any]]
@@ -50,7 +50,7 @@ def explain_tick(
     """Return what happened, or will happen, to a job at the time `at`.
 
     `at` and `now` are in seconds since the epoch. The sentence shows times in `zone`. With
-    `to_skip` somebody asked to skip this tick, and beat has not come to it yet.
+    `to_skip`, a person asked to skip this tick, and beat has not processed it yet.
     """
     name, when = f"Job {account.job_id}", format_local(at, zone)
     if any(at == first for first, _, _ in account.records) or at in account.open:
@@ -122,7 +122,8 @@ def _explain_end(account: JobAccount, history: History, at: float, now: float, z
 
 
 def _explain_open(state: State) -> str:
-    """Return what an open run does. It has failed so far only if it comes to a further attempt."""
+    """Return the state of an open run as text. It has failed so far only if a further attempt
+    follows."""
     kind = state.kind
     if not state.in_flight and state.attempt > 1:
         return f"failed and {_OPEN_AGAIN.get(kind, _OPEN[kind])}"
@@ -159,7 +160,7 @@ def _describe_run(record: Mapping[str, Any], zone: str) -> str:
 def _explain_overlap(
     record: Mapping[str, Any], account: JobAccount, history: History, zone: str
 ) -> str | None:
-    """Return which run was in the way of this one and how it ended, or None if there was none."""
+    """Return which run blocked this one and how it ended, or None if there was none."""
     if not record.get("other"):
         return None
     when = RunId.stored(record["other"]).scheduled_for
@@ -172,7 +173,7 @@ def _explain_overlap(
     if found is None or found.get("finished_at") is None:
         is_queued = _was_queued(account, when)
         return f"{start} {'waited for its turn' if is_queued else 'was still running'}"
-    # It may have waited itself: for its turn or, if it was a rerun, for a person.
+    # That run may have waited itself: for its turn or, if it was a rerun, for a person.
     first = (found.get("attempts") or [found])[0].get("started_at")
     began = found.get("began") or first
     verb = "was still running" if began and began <= record["finished_at"] else "had not ended"
@@ -181,6 +182,6 @@ def _explain_overlap(
 
 
 def _was_queued(account: JobAccount, tick: float) -> bool:
-    """Return whether an open run is or was queued. Only such a run is waited behind."""
+    """Return whether an open run is or was queued. Other runs wait only behind such a run."""
     state = account.open.get(tick)
     return state is not None and (state.kind is Kind.QUEUED or Flag.WAS_QUEUED in state.flags)

@@ -1,4 +1,4 @@
-"""Hold what is known of the ticks of one job, and answer how each of them ended. Pure."""
+"""The account of the ticks of one job, which shows how each of them ended. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ class Version:
 
 @dataclass(slots=True)
 class JobAccount:
-    """All that is known of one job's ticks. Times are in seconds since the epoch.
+    """The known facts about one job's ticks. Times are in seconds since the epoch.
 
     - `versions`: the versions of the job, oldest first.
     - `records`: the ticks that did not simply end ok, as (first, last, record).
@@ -66,12 +66,12 @@ class JobAccount:
         return {*self.ok, *self.old_ok}
 
     def is_plain(self, end: float) -> bool:
-        """Return whether up to `end` only the counts of this version have to be looked at."""
+        """Return whether only the counts of this version have to be checked up to `end`."""
         special = self.records or self.open or self.old_ok or self.folded
         return not (special or (self.next and self.next <= end))
 
     def known_from(self, since: float) -> float:
-        """Return the time from `since` on after which it is known how each tick ended.
+        """Return the time from `since` on after which the end of each tick is known.
 
         If only counts are left of the hour of `since`, that is just before the next hour.
         """
@@ -85,15 +85,15 @@ class JobAccount:
         return (since // HOUR + 1) * HOUR - 0.001
 
     def counts_in_hour(self, tick: float) -> dict[tuple[str, str | None], int]:
-        """Return the counts that are left of a tick's hour, by status and reason."""
+        """Return the counts that are left for a tick's hour, by status and reason."""
         hour = int(tick // HOUR)
         return {(s, r): count.runs for (h, s, r), count in self.folded.items() if h == hour}
 
     def count_of_day(self, day: int, ticks: Iterable[float]) -> tuple[int, int | None]:
-        """Return how many ticks of a day were counted, and the sum of their checksums.
+        """Return the number of counted ticks of a day, and the sum of their checksums.
 
-        The sum is None if the version before counted a part of them, as on the day of the upgrade.
-        If it counted exactly `ticks`, the sum is computed from these.
+        The sum is None if the previous version counted a part of them, as on the day of the
+        upgrade. If it counted exactly `ticks`, the sum is computed from these.
         """
         count = DayCount.unpack(self.ok.get(day, 0))
         for (hour, *_), folded in self.folded.items():
@@ -110,10 +110,10 @@ class JobAccount:
         return next((v for v in self.versions if v.since < when <= v.until), None)
 
     def spans(self, start: float, end: float) -> list[tuple[float, float, Schedule]]:
-        """Return the schedules in force from `start` to `end`, each with its first and last second
-        in that time."""
+        """Return the schedules in force from `start` to `end`, each with the first and the last
+        moment in that period at which its ticks are due."""
         return [
-            (max(v.since + 0.001, start), min(v.until, end), v.schedule)
+            (max(_just_after(v.since), start), min(v.until, end), v.schedule)
             for v in self.versions
             if v.schedule and v.since < end and v.until > start
         ]
@@ -121,8 +121,8 @@ class JobAccount:
     def record_of(self, tick: float) -> dict[str, Any] | None:
         """Return the record of a tick, or None if it simply ended ok.
 
-        A record of the tick alone comes before a record of a stretch, and of two stretches the
-        shorter one counts.
+        A record of the tick alone takes precedence over a record of a stretch, and a shorter
+        stretch over a longer one.
         """
         if tick in self._single:
             return self._single[tick]
@@ -132,7 +132,7 @@ class JobAccount:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The ticks of a time, how many of them are asked for, and their count by day."""
+    """The ticks of a period, the number of them that are requested, and their count by day."""
 
     ticks: tuple[float, ...]
     asked: int
@@ -145,7 +145,7 @@ def expect_ticks(
 ) -> Expected:
     """Return the ticks with start <= tick <= end.
 
-    The ticks with since < tick <= until are asked for.
+    The requested ticks are those with since < tick <= until.
     """
     ticks, by_day = [], dict[int, int]()
     moment = datetime.fromtimestamp(start, UTC)
@@ -197,7 +197,12 @@ def status_of(account: JobAccount, tick: float) -> tuple[str, str | None]:
     return "unsure", None
 
 
+def _just_after(moment: float) -> float:
+    """Return the next microsecond. Schedules round a moment to one, so this is what they do."""
+    return (round(moment * 1e6) + 1) / 1e6
+
+
 def _old_count(ticks: Iterable[float]) -> DayCount:
-    """Return the count of the version before, which adds up milliseconds in place of checksums."""
+    """Return the count of the previous version, which adds up milliseconds instead of checksums."""
     found = list(map(milliseconds_in_day, ticks))
     return DayCount(len(found), sum(found))

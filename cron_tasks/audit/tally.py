@@ -1,9 +1,9 @@
 """Count how the ticks of a job ended, and find those that were lost or ran twice. Pure.
 
 The ledger counts ok ticks by day, as their number and the sum of their checksums
-(`ledger.records`). It records every other tick by itself, and folds the oldest of many records into
-counts by the hour. So one comparison checks a day. Only a day that does not match is checked tick
-by tick (`day_check`).
+(`ledger.records`). Every other tick has a separate record, and the oldest of many records are
+folded into counts by the hour. So one comparison checks a day. Only a day that does not match is
+checked tick by tick (`day_check`).
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,8 @@ IN_HAND = 1.0
 
 
 class Window(NamedTuple):
-    """The time to audit: after `since` up to and including `until`, in seconds since the epoch."""
+    """The period of an audit: after `since` up to and including `until`, in seconds since the
+    epoch."""
 
     since: float
     until: float
@@ -33,7 +34,7 @@ class Window(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """How many ticks ended how.
+    """The numbers of ticks by outcome.
 
     Ticks in `lost` should have ended and did not. Ticks in `doubled` ran twice. Ticks in `unasked`
     ran ok although no schedule asked for them. Each list holds run ids or, for ticks that cannot be
@@ -79,7 +80,7 @@ class Tally:
 class _Days:
     """The expected ticks by day: those that only the day's count covers, and the others.
 
-    Each other tick has an end of its own (True: it ended ok).
+    The others have a separate record (True: it ended ok).
     """
 
     counted: dict[int, list[float]] = field(default_factory=dict)
@@ -143,7 +144,7 @@ def _count_ticks(
 
 
 def _count_folded_records(tally: Tally, account: JobAccount, window: Window) -> None:
-    """Move the ticks that are left only as counts by the hour from ok to how they ended."""
+    """Move the ticks of which only counts by the hour are left from ok to their outcomes."""
     for (hour, status, reason), folded in account.folded.items():
         if window.since <= hour * HOUR < window.until:
             tally.count(status, reason, folded.runs)
@@ -151,9 +152,9 @@ def _count_folded_records(tally: Tally, account: JobAccount, window: Window) -> 
 
 
 def _check_day(account: JobAccount, day: int, days: _Days, known_from: float) -> list[Finding]:
-    """Return what is wrong with a day.
+    """Return the faults of a day.
 
-    If only a part of the day is known, its count also holds ticks that nobody can list any more.
+    If only a part of the day is known, its count also holds ticks that can no longer be listed.
     Then only a count below the number of known ticks is wrong.
     """
     ticks = days.counted.get(day, [])

@@ -1,10 +1,10 @@
-"""The beat process: it fires jobs when they are due, and looks after overdue runs."""
+"""The beat process: it fires jobs when they are due, and handles overdue runs."""
 
 from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """Import `Scheduler` only when Celery asks for it, since it configures the app."""
+    """Import `Scheduler` only when Celery asks for it, because importing it configures the app."""
     if name == "Scheduler":
         from cron_tasks.beat.scheduler import Scheduler
 

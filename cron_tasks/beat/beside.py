@@ -1,4 +1,5 @@
-"""A thread beside beat's loop, for what must not delay a tick. It has a connection of its own."""
+"""A thread beside beat's loop, for work that must not delay a tick. It has a separate
+connection."""
 
 import threading
 import time
@@ -16,19 +17,19 @@ from cron_tasks.store.client import connect
 
 log = structlog.get_logger("cron_tasks.beat")
 
-#: Seconds between two looks at whether this beat leads.
+#: Seconds between two checks whether this beat leads.
 LOOK_EVERY = 1.0
-#: Seconds between two looks at whether the digest is due.
+#: Seconds between two checks whether the digest is due.
 DIGEST_EVERY = 5.0
 #: Seconds to wait for Redis.
 PATIENCE = 2.0
 
 
 class Beside:
-    """Calls `turn` while this beat leads. `turn` returns the seconds until it is called again.
+    """Calls `turn` while this beat leads. `turn` returns the seconds until the next call.
 
-    `is_leading` returns whether this beat leads. An error of Redis is left to beat's loop to
-    report, and `turn` is called again.
+    `is_leading` returns whether this beat leads. Beat's loop reports errors of Redis, so they are
+    ignored here, and `turn` is called again.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Beside:
         self._thread.start()
 
     def end(self) -> None:
-        """Take no further turn. The present one is not waited for."""
+        """Take no further turn. Do not wait for the current one."""
         self._ended.set()
 
     def _run(self) -> None:
@@ -70,7 +71,8 @@ class Beside:
 def start_threads(
     settings: Settings, is_leading: Callable[[], bool], clock: Callable[[], float]
 ) -> list[Beside]:
-    """Start the measuring of rates, and what the settings ask for: the heartbeat and the digest.
+    """Start the thread that measures rates, and those that the settings ask for: heartbeat and
+    digest.
 
     `clock` returns seconds since the epoch.
     """

@@ -1,4 +1,4 @@
-"""Tells the digest at its hour (`CRON_TASKS_DIGEST`)."""
+"""Sends the digest at its hour (`CRON_TASKS_DIGEST`)."""
 
 import structlog
 from redis import Redis
@@ -12,9 +12,10 @@ log = structlog.get_logger("cron_tasks.beat")
 
 
 def tell_digest(redis: Redis, settings: Settings, now: float) -> bool:
-    """Tell the digest if it is due and nobody has told it. Return whether this call has done so.
+    """Send the digest if it is due and was not sent yet. Return whether this call has sent it.
 
-    It begins where the last one ended, so an outage leaves nothing out. The first one is of a day.
+    It begins where the last one ended, so an outage leaves nothing out. The first digest covers a
+    day.
     """
     plan, zone = settings.digest, settings.timezone
     if plan is None:

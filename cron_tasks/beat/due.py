@@ -1,4 +1,5 @@
-"""Reads due entries in pages and judges each by itself, so that a broken one harms only itself."""
+"""Reads due entries in pages and judges each separately, so that a broken one affects only
+itself."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -33,24 +34,24 @@ from cron_tasks.settings import Settings
 from cron_tasks.store.scripts import script
 
 PAGE = 1000
-#: Entries in a page of which most are known to be plain, which takes a fraction of the time.
+#: Entries in a page if most are known to be plain. Such entries take a fraction of the time.
 PLAIN_PAGE = 4000
-#: Rows that are judged in one go. Each takes some ten milliseconds at the most.
+#: Rows that are judged in one go. Each takes at most some ten milliseconds.
 FEW = 50
 _due = script("beat/due")
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of what is due, and what beat needs to know with it.
+    """A page of due entries, and further facts that beat needs.
 
-    `rows` are judged by themselves, and `departures` are plain ticks. `edits` is the number of
-    edits of the registry at that time. `next_due` and `next_deadline` are times in seconds,
-    infinity where there is none. `is_complete` says whether there are a registry and the sync's own
-    entry, and `is_sync_coming` whether a sync is wanted or running. `skips` are the ticks among the
-    rows that are to be skipped. The page has `size` entries, of which `last` is the last one. More
-    may follow if it `is_full`. `has_overdue` says whether the deadline of an open run has passed,
-    and `has_late` whether a run did not end within its limit.
+    `rows` are judged one by one, and `departures` are plain ticks. `edits` is the number of edits
+    of the registry when the page was read. `next_due` and `next_deadline` are times in seconds,
+    infinity if there is none. `is_complete` is whether the registry and the sync's own entry exist,
+    and `is_sync_coming` whether a sync is wanted or running. `skips` are the ticks among the rows
+    that are to be skipped. The page has `size` entries, and ends with `last`. If it `is_full`, more
+    may follow. `has_overdue` is whether the deadline of an open run has passed, and `has_late`
+    whether a run did not end within its limit.
     """
 
     rows: list[Row]
@@ -72,8 +73,9 @@ class Page:
 class Judged:
     """A page of rows after they were judged.
 
-    `departures` are plain ticks, which fire in batches. `advances` are how other entries move on,
-    and `ticks` what this fires, by run id. `foreign` are an operator's own entries.
+    `departures` are plain ticks, which fire in batches. `advances` are the next fire times of the
+    other entries, and `ticks` the runs that they open, by run id. `foreign` are an operator's own
+    entries.
     """
 
     edits: int
@@ -85,10 +87,10 @@ class Judged:
 
 
 def read_page(redis: Redis, now: float, after: str = "", known: KnownJobs | None = None) -> Page:
-    """Read what is due at `now`, the longest overdue first.
+    """Read the entries that are due at `now`, the longest overdue first.
 
-    With `after` the page begins behind that entry. It is empty where the entry is gone. With
-    `known` jobs it is larger, and plain ticks come as departures.
+    With `after`, the page begins behind that entry, and is empty if that entry is gone. With
+    `known` jobs the page is larger, and plain ticks come as departures.
     """
     most = PAGE if known is None else PLAIN_PAGE
     flat, edits, next_due, next_deadline, is_complete, is_coming, to_skip, overdue, late = _due(
@@ -121,9 +123,9 @@ def read_page(redis: Redis, now: float, after: str = "", known: KnownJobs | None
 def judge_page(
     page: Page, now: float, settings: Settings, between: Callable[[], object] = lambda: None
 ) -> Judged:
-    """Judge each row by itself, so that a broken one harms no other.
+    """Judge each row separately, so that a broken one does not affect the others.
 
-    `between` is called after every few rows, since a page of costly schedules takes seconds.
+    `between` is called after every few rows, because a page of costly schedules takes seconds.
     """
     judged = Judged(page.edits, page.departures)
     for number, row in enumerate(page.rows, 1):
@@ -146,13 +148,12 @@ def judge_page(
 def judge_row(
     row: Row, now: float, settings: Settings, skips: Skips = NO_SKIPS
 ) -> tuple[Advance, list[Due]]:
-    """Return how a due row of ours moves on, and the ticks that this fires.
+    """Return the next fire time of a due row, and the ticks that it fires.
 
-    A tick that is to be skipped neither fires nor is missed, however late it is.
-    Raises ValueError (ScheduleError, BrokenDocument among them), KeyError or TypeError when the
-    row is broken.
+    A tick that is to be skipped neither fires nor is missed, however late it is. Raises ValueError
+    (including ScheduleError and BrokenDocument), KeyError or TypeError if the row is broken.
     """
-    row.key.encode()  # a key that is not UTF-8 cannot be part of a run id
+    row.key.encode()  # A key that is not UTF-8 cannot be part of a run id.
     job_id = row.job_id or ""
     document = parse_object(row.job, "job")
     schedule, options = parse_definition(row.definition)
@@ -166,7 +167,7 @@ def judge_row(
         last = max(firing.ticks, default=firing.missed.last)
     if to_skip:
         last = max(last, to_skip[-1])
-    # Several ticks at once were meant to run one after the other.
+    # Several ticks at once are meant to run one after the other.
     in_turn = len(ticks) > 1 and not quick and document.get("overlap") != "allow"
     advance = Advance(
         key=row.key,
@@ -191,7 +192,7 @@ def judge_row(
 def _fire(
     row: Row, schedule: Schedule, now: float, grace: float, times: Sequence[float]
 ) -> tuple[Firing, list[float]]:
-    """Return what a due row fires as if `times` did not exist, and which of them it skips."""
+    """Return the ticks of a due row as if `times` did not exist, and which of these it skips."""
     due: float | None = float(row.score)
     kept: FireTimes = schedule
     to_skip: list[float] = []
@@ -209,6 +210,6 @@ def _fire(
 
 
 def _count(schedule: Schedule, missed: Missed, to_skip: Sequence[float]) -> int:
-    """Return how many fire times are missed. Those that are skipped count by themselves."""
+    """Return the number of missed fire times. Skipped fire times are counted separately."""
     skipped = sum(missed.first <= tick <= missed.last for tick in to_skip)
     return count_fire_times(schedule, missed.first, missed.last) - skipped

@@ -1,4 +1,4 @@
-"""Notice that the files with the jobs were edited, where CRON_TASKS_REST_URL is `file:///…`."""
+"""Notice edits of the files with the jobs, if CRON_TASKS_REST_URL is `file:///…`."""
 
 import time
 from pathlib import Path
@@ -15,11 +15,12 @@ class FileWatch:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._look_at = 0.0
-        # The first look finds a change, because an edit may have come just before it.
+        # The first check always finds a change, because an edit may have come just before it.
         self._seen: list[Stamp] | None = None
 
     def has_changed(self) -> bool:
-        """Return whether the files differ from the last look, or the first one has to be read."""
+        """Return whether the files have changed since the last check. The first check returns
+        True."""
         if time.monotonic() < self._look_at:
             return False
         self._look_at = time.monotonic() + EVERY
@@ -31,4 +32,4 @@ def _stamp(path: Path) -> list[Stamp]:
     try:
         return stamp_files(path)
     except OSError:
-        return []  # The sync that follows says what is wrong.
+        return []  # The sync that follows reports the problem.

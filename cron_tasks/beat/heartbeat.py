@@ -1,7 +1,7 @@
 """The heartbeat: the leading beat requests a URL only while everything works.
 
-Whoever counts the requests alarms when they stop: when a job does not fire, when no worker is
-present, when the list is old, and when all of this machine is gone.
+The service at that URL raises an alarm when the requests stop: when a job does not fire, when no
+worker is present, when the list is old, and when the whole machine is down.
 """
 
 import time
@@ -16,7 +16,7 @@ from cron_tasks.vitals.judgement import Verdict, judge_system, read_facts
 
 log = structlog.get_logger("cron_tasks.beat")
 
-#: Seconds after which the system is judged again that was not healthy.
+#: Seconds after which an unhealthy system is checked again.
 JUDGE_AGAIN = 5.0
 
 

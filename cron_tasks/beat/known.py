@@ -1,7 +1,7 @@
-"""Knows plain jobs from one tick to the next, so that beat reads only what was edited since.
+"""Caches plain jobs from one tick to the next, so that beat reads only the edited ones.
 
-While the registry's number of edits stands still, nothing is read of a known job. What beat knows
-is only a proposal: `advance_batch` ignores entries that were edited, moved or removed since.
+As long as the registry's number of edits does not change, known jobs are not read. The cache is not
+trusted: `advance_batch` ignores entries that were edited, moved or removed since.
 """
 
 from collections import defaultdict
@@ -20,9 +20,9 @@ from cron_tasks.schedules.catchup import next_fire_time
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 
-#: Most jobs that are known. Each takes about 300 bytes, and twice that until it was due.
+#: The most jobs that are known. Each takes about 300 bytes, and twice that until it was due.
 MOST = 200_000
-#: So many ticks of one time, or fewer, go as single runs, so that Flower shows each of them.
+#: Up to this many ticks of one time run as single runs, so that Flower shows each of them.
 FEW = 10
 
 
@@ -33,16 +33,17 @@ class KnownJob:
     job_id: str
     schedule: Schedule
     options: Mapping[str, Any]
-    #: The options as a value that can be a key.
+    #: The options as a hashable value.
     route: tuple[Any, ...]
     edit: str
     seen: int
-    #: That of its notifications, until the workers have it. b"" if they have to read the job.
+    #: The template of its notifications, until the workers have it. b"" if they have to read the
+    #: job.
     template: bytes
 
 
 class KnownJobs:
-    """The plain jobs that were due lately, by the keys of their entries."""
+    """The plain jobs that were due recently, by the keys of their entries."""
 
     def __init__(self, settings: Settings) -> None:
         self._grace = settings.misfire_grace
@@ -72,12 +73,12 @@ class KnownJobs:
         return departures, [read[key] for key in due if key in left]
 
     def forget(self, job_ids: Iterable[str]) -> None:
-        """Read these jobs the next time."""
+        """Read these jobs again the next time."""
         for job_id in job_ids:
             self._jobs.pop(keys.entry_key(job_id), None)
 
     def _look_up(self, redis: Redis, due: Mapping[str, str], edits: int) -> dict[str, Row]:
-        """Make all plain jobs among the entries known. Return the rows that were read for it."""
+        """Make all plain jobs among the entries known. Return the rows that were read for this."""
         asked = {}
         for key, score in due.items():
             known = self._jobs.get(key)
@@ -94,7 +95,7 @@ class KnownJobs:
         return read
 
     def _learn(self, row: Row, edits: int) -> None:
-        """Know the job of a row if it is plain. A row that is broken is judged by itself."""
+        """Add the job of a row to the cache if it is plain. A broken row is judged separately."""
         self._jobs.pop(row.key, None)
         if row.job_id is None or not row.edit:
             return
@@ -107,7 +108,7 @@ class KnownJobs:
         except (ValueError, KeyError, TypeError, AttributeError):
             return
         route = tuple(options.items())
-        # Workers know quick jobs already: such a job was due within the minute.
+        # Workers know quick jobs already, because such a job was due within the minute.
         template = b"" if schedule.is_quick else make_default_template(document, self._chat_id)
         self._jobs[row.key] = KnownJob(
             row.job_id, schedule, options, route, row.edit, edits, template
@@ -118,7 +119,7 @@ class KnownJobs:
     def _group(
         self, due: Mapping[str, str], now: float, others: set[str], read: Mapping[str, Row]
     ) -> list[Departure]:
-        """Return the plain ticks by their time and the options of their message.
+        """Return the plain ticks grouped by their time and the options of their message.
 
         `read` are the rows that were read just now.
         """
@@ -149,7 +150,7 @@ class KnownJobs:
                     found = next_fire_time(schedule, when)
                 except ValueError:
                     self.forget([known.job_id])
-                    continue  # Judged by itself, the entry is found to be broken.
+                    continue  # A separate judgement of the entry will find that it is broken.
                 following = upcoming[id(schedule)] = "" if found is None else repr(found)
             moves[following].append(known.job_id)
             if known.template:

@@ -1,4 +1,4 @@
-"""Tells of runs that did not end in time (`expect_within`)."""
+"""Notifies about runs that did not end in time (`expect_within`)."""
 
 import structlog
 
@@ -13,16 +13,16 @@ from cron_tasks.store import keys
 
 log = structlog.get_logger("cron_tasks.beat")
 
-#: Late runs that are told of in one go.
+#: The most late runs that are handled in one go.
 PAGE = 500
 
 
 def tell_late_runs(alarms: Alarms, now: float, settings: Settings) -> bool:
-    """Tell of one page of late runs. Return whether there may be more.
+    """Notify about one page of late runs. Return whether there may be more.
 
-    The script tells of each run once, whoever else calls it at the same time.
+    The script notifies about each run once, even if several beats call it at the same time.
     """
-    run_ids = alarms.expected(now, PAGE)
+    run_ids = alarms.list_expected(now, PAGE)
     if not run_ids:
         return False
     with alarms.redis.pipeline(transaction=False) as pipe:
@@ -42,7 +42,8 @@ def tell_late_runs(alarms: Alarms, now: float, settings: Settings) -> bool:
 def _judge(
     run_id: RunId, state: str | None, document: object, now: float, settings: Settings
 ) -> tuple[RunId, bool, Message | None]:
-    """Return a row for `tell_late`. A job that was removed, or cannot be read, is not told of."""
+    """Return a row for `tell_late`. There is no notification for a job that was removed or is
+    unreadable."""
     try:
         job = Job.from_document(document if isinstance(document, str) else "")
     except ValueError:

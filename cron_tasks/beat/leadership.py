@@ -11,9 +11,11 @@ import time
 
 import structlog
 from redis import Redis
-from redis.exceptions import LockError, RedisError
+from redis.exceptions import LockError, RedisError, ResponseError
 
+from cron_tasks.repair.foreign import free_lock
 from cron_tasks.store import keys
+from cron_tasks.store.client import is_wrong_type
 
 log = structlog.get_logger("cron_tasks.beat")
 
@@ -22,20 +24,21 @@ class Leadership:
     """The leader's lock, held for `ttl` seconds after the last sign of life."""
 
     def __init__(self, redis: Redis, ttl: float) -> None:
+        self._redis = redis
         self._ttl = ttl
         self._lock = redis.lock(keys.LEADER_LOCK, timeout=ttl, thread_local=False)
         self._extended = 0.0
 
     @property
     def token(self) -> str | None:
-        """Return what the lock holds while we lead, None when we do not."""
+        """The value of the lock while this beat leads, otherwise None."""
         token = self._lock.local.token
         return token.decode() if isinstance(token, bytes) else token
 
     def hold(self, early: bool = False) -> bool:
-        """Extend the lock when it is time, or try to get it. Return whether we lead from now on.
+        """Extend the lock when it is time, or try to get it. Return whether this beat now leads.
 
-        Call it with `early` when nothing is due. Then no extension delays what is due next.
+        Call it with `early` when nothing is due, so that no extension delays the next tick.
         """
         now = time.monotonic()
         if self.token is not None:
@@ -45,21 +48,28 @@ class Leadership:
                 self._lock.extend(self._ttl, replace_ttl=True)
             except LockError:
                 self.note_lost()
+            except ResponseError as error:
+                if not is_wrong_type(error):
+                    raise
+                self.note_lost()
             else:
                 self._extended = now
                 return True
         if self._lock.acquire(blocking=False):
             self._extended = now
             return True
+        # A lock that would never end belongs to nobody. Nobody would lead any more.
+        free_lock(self._redis, keys.LEADER_LOCK)
         return False
 
     def note_lost(self) -> None:
-        """Stop to lead: another beat may lead by now."""
+        """Stop leading, because another beat may lead by now."""
         log.warning("beat.lost_lead")
         self._lock.local.token = None
 
     def release(self) -> None:
-        """Let the next beat lead at once. Do nothing when we do not lead."""
+        """Release the lock, so that the next beat leads at once. Do nothing if this beat does not
+        lead."""
         if self.token is None:
             return
         try:

@@ -1,9 +1,9 @@
-"""The lookahead: what is due next is judged before its time, so that only the ledger is left.
+"""The lookahead: the next ticks are judged before their time, so that only the ledger call is left.
 
-It only reads, and fires nothing. What was judged may be out of date when its time comes. So
-`Ledger.advance` ignores entries that were edited, moved or removed since, and beat then reads what
-is still due as if nothing had been judged. Quartz acquires its triggers ahead likewise
-(`batchTriggerAcquisitionFireAheadTimeWindow`).
+The lookahead only reads, and fires nothing. Its results may be out of date when the time comes. So
+`Ledger.advance` ignores entries that were edited, moved or removed since, and beat then reads the
+entries that are still due as if nothing had been judged. Quartz acquires its triggers ahead in the
+same way (`batchTriggerAcquisitionFireAheadTimeWindow`).
 """
 
 from collections import deque
@@ -13,22 +13,22 @@ from typing import Any
 
 from cron_tasks.beat.due import Judged, Page
 
-#: Seconds before its time from which an instant is judged. A beat that sleeps looks every two
+#: Seconds before an instant from which its ticks are judged. A beat that sleeps checks every two
 #: seconds, so it has three.
 BEGIN = 5.0
-#: Seconds before its time in which no further page is judged: it would not be ready.
+#: Seconds before an instant in which no further page is judged, because it would not be ready.
 TOO_LATE = 0.05
-#: Most entries that are judged ahead. Each takes half a kilobyte of beat's memory.
+#: The most entries that are judged ahead. Each takes half a kilobyte of beat's memory.
 MOST = 100_000
-#: Seconds after which a page is dropped and its entries are judged again: they may be late.
+#: Seconds after which a page is dropped and its entries are judged again, because they may be late.
 STALE = 1.0
 
 
 class Lookahead:
     """The pages of one instant, judged while leading with `token`.
 
-    `last` is their last entry, `is_complete` says whether no more follow, and `queues` are those of
-    the messages for them (None: the default one).
+    `last` is their last entry, `is_complete` is whether no more follow, and `queues` are the queues
+    of their messages (None: the default one).
     """
 
     def __init__(self, token: str | None = None) -> None:
@@ -44,7 +44,7 @@ class Lookahead:
         self.queues = set[str | None]()
 
     def prepare(self, due: float, now: float) -> bool:
-        """Turn to the instant `due`. Return whether to judge one more page of it, after `last`.
+        """Switch to the instant `due`. Return whether to judge one more page of it, after `last`.
 
         Pages of another instant are dropped.
         """
@@ -53,7 +53,7 @@ class Lookahead:
         return TOO_LATE < due - now <= BEGIN and not self.is_complete
 
     def add(self, page: Page, judged: Judged) -> None:
-        """Keep a page that was judged."""
+        """Keep a judged page."""
         self._judged.append(judged)
         self._rows += page.size
         self.is_complete = not page.is_full or self._rows >= MOST
@@ -62,7 +62,7 @@ class Lookahead:
         self.queues.update(each.options.get("queue") for each in sent)
 
     def take(self, now: float) -> Iterator[Judged]:
-        """Yield what was judged, once their time has come."""
+        """Yield the judged pages, once their time has come."""
         if self._due > now:
             return
         while self._judged:

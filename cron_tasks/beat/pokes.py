@@ -1,8 +1,8 @@
 """Waits for an edit or a poke, and requests the sync that a poke asks for.
 
-A poke is an element of a Redis list. It is the id of a job whose row has to be read again, or `*`
-for the whole list. One or two pokes count at once. A flood of them costs one sync per SYNC_EVERY
-seconds, and so does the whole list. A sync that begins after the last poke always follows.
+A poke is an element of a Redis list: the id of a job whose row has to be read again, or `*` for the
+whole list. One or two pokes take effect at once. A flood of them costs one sync every SYNC_EVERY
+seconds, and so does the whole list. A sync always begins after the last poke.
 """
 
 import time
@@ -16,35 +16,35 @@ from cron_tasks.registry.wanted import ALL, want_rows
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect
 
-#: Seconds from one sync of the whole list that is requested to the next.
+#: Seconds between two requested syncs of the whole list.
 SYNC_EVERY = 1.0
-#: The shortest time from one sync of a few rows to the next, in seconds.
+#: The shortest time between two syncs of a few rows, in seconds.
 ROWS_EVERY = 0.05
 #: More pokes than this are a flood.
 FEW = 2
-#: Seconds after which a sync is requested again that has not begun, or that died.
+#: Seconds after which a sync that has not begun, or that died, is requested again.
 REQUEST_AGAIN = 5.0
 
 
 class Pokes:
     """The list of pokes, as the leading beat sees it. `send_request` requests a sync now.
 
-    A beat that takes a poke and dies loses nothing: the beat that leads next begins with a sync of
-    the whole list, and so does this one after any trouble with Redis.
+    If a beat takes a poke and dies, nothing is lost: the next leader begins with a sync of the
+    whole list. So does this beat after any trouble with Redis.
     """
 
     def __init__(self, url: str, send_request: Callable[[], None]) -> None:
         self._send_request = send_request
         self._quiet_until = self._requested_at = self._served_at = 0.0
         self._quiet = ROWS_EVERY
-        # Without retries: a repeated BLPOP would lose the poke that the first one took.
+        # No retries: a repeated BLPOP would lose the poke that the first one took.
         self._redis: Redis = connect(url, retries=0)
 
     def close(self) -> None:
         self._redis.close()
 
     def request_sync(self, *ids: str) -> None:
-        """Request a sync, which serves all the pokes until now, and reads these rows.
+        """Request a sync that serves all the pokes until now, and reads these rows.
 
         Without `ids` it reads the whole list.
         """
@@ -62,10 +62,11 @@ class Pokes:
         self._send_request()
 
     def request_again(self) -> None:
-        """Request the sync again that was requested, if it died or its message was lost.
+        """Request a sync again if the sync died or its message was lost.
 
-        Also request one, which reads nothing, if no process follows the feed: the process that gets
-        it does. Does nothing while a sync runs, or while a message waits for a worker.
+        If no process follows the feed, also request a sync that reads nothing: the process that
+        gets the message then follows. Does nothing while a sync runs, or while a message waits for
+        a worker.
         """
         if time.monotonic() < self._requested_at + REQUEST_AGAIN:
             return
@@ -80,7 +81,8 @@ class Pokes:
             self._send_request()
 
     def wait(self, longest: float) -> bool:
-        """Wait up to `longest` seconds for an edit or a poke. Return whether to look again.
+        """Wait up to `longest` seconds for an edit or a poke. Return whether to check the schedule
+        again.
 
         For a moment after a sync was requested, pokes stay in their list.
         """
@@ -91,7 +93,7 @@ class Pokes:
         try:
             woken = self._redis.blpop(lists, timeout=timeout)
         except (ConnectionError, TimeoutError):
-            # The reply that was lost may have been a poke.
+            # The lost reply may have been a poke.
             self.request_sync()
             return True
         if woken and woken[0] == keys.POKE:
@@ -99,7 +101,7 @@ class Pokes:
         return bool(woken) or 0 < quiet < longest
 
     def _notice_flood(self) -> None:
-        """Let pokes wait for each other if many have come since a few were served."""
+        """Delay the next pokes if many have come since a few were served."""
         next_list = self._served_at + SYNC_EVERY
         if self._quiet_until <= time.monotonic() < next_list and self._count_pokes() > FEW:
             self._quiet_until = next_list
@@ -107,11 +109,11 @@ class Pokes:
     def _count_pokes(self) -> int:
         try:
             return self._redis.llen(keys.POKE)
-        except ResponseError:  # A key of another type. To serve it deletes it.
+        except ResponseError:  # The key has another type. Serving it deletes it.
             return 1
 
     def check(self) -> None:
-        """Look for pokes without waiting, at most once in ROWS_EVERY seconds."""
+        """Check for pokes without waiting, at most once in ROWS_EVERY seconds."""
         self._notice_flood()
         if time.monotonic() >= self._quiet_until:
             self._quiet_until = time.monotonic() + ROWS_EVERY

@@ -1,4 +1,4 @@
-"""Sends Celery messages for the ticks in the ledger: one each, or in a storm many to a message.
+"""Sends Celery messages for the ticks in the ledger: one for each tick, or one for many in a storm.
 
 Plain ticks are batches of the ledger (ledger/batch.py), and their message is the id of the batch.
 """
@@ -19,15 +19,16 @@ from cron_tasks.store.paging import pages
 
 log = structlog.get_logger("cron_tasks.beat")
 
-#: Up to this many ticks at once go out one to a message, so that Flower shows every run.
+#: Up to this many ticks at once have a separate message each, so that Flower shows every run.
 FEW = 10
-#: Most ticks in one message. A batch of quick ones takes some ten milliseconds, as does launching
-#: those that wait. One of others saves most of what Celery takes for each message.
+#: The most ticks in one message. Running a batch of quick ticks, and launching a batch of waiting
+#: ones, takes some ten milliseconds. A batch of others saves most of Celery's cost for each
+#: message.
 QUICK, SLOW = 500, 10
-#: Most plain ticks in a batch of the ledger, and as many as are not split. One message of Celery
-#: costs as much as 1,000 of them.
+#: The most plain ticks in a batch of the ledger, and the largest batch that is not split. One
+#: Celery message costs as much as 1,000 of them.
 BATCH, SMALL_BATCH = 2000, 500
-#: Seconds for which it counts whether a queue was full, since a look costs a round trip.
+#: Seconds for which the check of a full queue is valid, because a check costs a round trip.
 LOOK_EVERY = 1.0
 #: Seconds in which a worker that is busy, or whose clock is off, still obeys.
 REVOKE_WITHIN = 60.0
@@ -36,8 +37,8 @@ REVOKE_WITHIN = 60.0
 class Publisher:
     """Publishes through one kombu producer, in batches.
 
-    `count_slots` returns how many runs the workers can do at the same time. `note_queue` is called
-    with each queue that a job names, once.
+    `count_slots` returns how many runs the workers can perform at the same time. `note_queue` is
+    called once for each queue that a job names.
     """
 
     def __init__(
@@ -55,16 +56,16 @@ class Publisher:
         self._full: dict[str | None, tuple[float, bool]] = {}
 
     def request_sync(self) -> None:
-        """Send the message that has a worker sync what is wanted (registry/wanted.py) now."""
+        """Send the message that makes a worker sync the wanted rows (registry/wanted.py) now."""
         every = self.app.conf.beat_schedule[keys.SYNC_TASK]["options"]["expires"]
         self._send(keys.SYNC_TASK, [[]], {"expires": every})
 
     def send_ticks(self, due: Sequence[Due]) -> None:
-        """Send a hint for each tick. The sweep sends those again that nobody receives.
+        """Send a hint for each tick. The sweep sends a hint again if nobody receives it.
 
-        A queue that is full gets none.
+        A full queue gets none.
         """
-        # As many slots as there are ticks make a message of each.
+        # With at least as many slots as ticks, each tick gets a separate message.
         slots = self.count_slots() if len(due) > FEW else len(due)
         alike: dict[tuple[Any, ...], list[Due]] = {}
         for tick in due:
@@ -84,7 +85,8 @@ class Publisher:
             self._noted.add(queue)
 
     def split(self, departure: Departure) -> Iterator[Departure]:
-        """Split plain ticks into parts, one for each batch. Every slot gets some of many."""
+        """Split plain ticks into parts, one for each batch, so that every slot gets some of
+        many."""
         if departure.size <= SMALL_BATCH:
             return departure.split(SMALL_BATCH)
         share = -(-departure.size // self.count_slots())
@@ -94,17 +96,17 @@ class Publisher:
         """Send a hint for a batch of the ledger, unless its queue is full."""
         self._note(queue := options.get("queue"))
         if not self._is_full(queue):
-            # With the event for Flower in one round trip.
+            # In one round trip with the event for Flower.
             with self.producer.batch():  # type: ignore[attr-defined]
                 self._send(keys.BATCH_TASK, [batch_id], {**options, "task_id": batch_id})
 
     def look_at(self, queues: Collection[str | None]) -> None:
-        """Look now whether queues are full to which ticks will be sent within a moment."""
+        """Check now whether the queues are full to which ticks will be sent within a moment."""
         for queue in queues:
             self._is_full(queue, LOOK_EVERY / 2)
 
     def revoke(self, task_ids: Sequence[str]) -> None:
-        """Have the workers of every app on the broker end these tasks, or not begin them."""
+        """Tell the workers of every app on the broker to end these tasks, or not to begin them."""
         self.app.control.revoke(
             list(task_ids),
             terminate=True,
@@ -113,7 +115,7 @@ class Publisher:
         )
 
     def count_waiting(self, queue: str | None) -> int:
-        """Return how many of our messages wait in a Celery queue (None: the default one)."""
+        """Return the number of our messages that wait in a Celery queue (None: the default one)."""
         return count_messages(self.producer, queue or self.app.conf.task_default_queue)
 
     def _is_full(self, queue: str | None, within: float = LOOK_EVERY) -> bool:
@@ -142,6 +144,7 @@ class Publisher:
 
 
 def _batch_size(alike: Sequence[Due], slots: int) -> int:
-    """Return how many ticks of the same options share a message, so that every slot is busy."""
+    """Return the number of ticks with the same options that share a message, so that all slots are
+    busy."""
     together = alike[0].quick or alike[0].waits
     return min(-(-len(alike) // slots), QUICK if together else SLOW)

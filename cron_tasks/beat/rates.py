@@ -1,11 +1,11 @@
-"""Measures how many runs a second the workers perform when more are waiting (broker/rates.py)."""
+"""Measures how many runs a second the workers perform while more runs wait (broker/rates.py)."""
 
 from redis import Redis
 
 from cron_tasks.broker.presence import count_slots
 from cron_tasks.broker.rates import Rate, Sample, note_rate, take_sample
 
-#: Seconds between two samples: beat looks about once a second.
+#: Seconds between two samples. Beat takes one about once a second.
 SAMPLE_EVERY = 0.5
 
 
@@ -16,7 +16,8 @@ class RateMeter:
         self._last: Sample | None = None
 
     def measure(self, redis: Redis, now: float) -> float:
-        """Take a sample, and keep the rates that it shows. Return the seconds until the next."""
+        """Take a sample, and store the rates that it shows. Return the seconds until the next
+        sample."""
         sample = take_sample(redis, now)
         rates = sample.rates_since(self._last) if self._last else {}
         self._last = sample

@@ -1,4 +1,4 @@
-"""Everything that knows the insides of RedBeat (2.4).
+"""Everything that uses the internals of RedBeat (2.4).
 
 These are its Scheduler, its Entry, its codec, and the attribute of the app in which it keeps its
 Redis client.
@@ -19,9 +19,9 @@ from cron_tasks.registry.entries import SCHEDULE_TYPE
 from cron_tasks.schedules import Schedule, from_spec
 from cron_tasks.store import keys
 
-#: Seconds after which an entry that is never due again is looked at again.
+#: Seconds after which an entry that is never due again is checked again.
 NEVER_DUE_WAIT = 2.0
-#: Seconds for which an operator's entry that has just fired is at least left alone.
+#: Seconds for which an operator's entry that has just fired is left alone at least.
 SHORTEST_PAUSE = 0.1
 
 
@@ -46,17 +46,17 @@ class JobSchedule(BaseSchedule):
         return f"<{self.schedule.describe()}>"
 
 
-class _Decoder(RedBeatJSONDecoder):  # type: ignore[misc]
+class _Decoder(RedBeatJSONDecoder):
     def dict_to_object(self, d: dict[str, Any]) -> Any:
         if d.get("__type__") != SCHEDULE_TYPE:
             return super().dict_to_object(d)
         return JobSchedule(from_spec({key: d[key] for key in d if key != "__type__"}))
 
 
-class Entry(RedBeatSchedulerEntry):  # type: ignore[misc]
+class Entry(RedBeatSchedulerEntry):
     """A RedBeat entry whose schedule may be that of a job. A job's entry cannot be saved.
 
-    The REST service decides about jobs, so whoever wants to change one has to do it there.
+    The REST service defines the jobs, so changes belong there.
     """
 
     @staticmethod
@@ -77,7 +77,7 @@ class Entry(RedBeatSchedulerEntry):  # type: ignore[misc]
         return self
 
 
-class EntryScheduler(RedBeatScheduler):  # type: ignore[misc]
+class EntryScheduler(RedBeatScheduler):
     """RedBeat's scheduler without its loop and its lock: its entries and Celery's producer."""
 
     Entry = Entry
@@ -90,19 +90,20 @@ class EntryScheduler(RedBeatScheduler):  # type: ignore[misc]
         self.lock_key = None
 
     def setup_schedule(self) -> None:
-        """Do nothing: Redis may be away when the process starts, and another beat may lead."""
+        """Do nothing, because Redis may be away when the process starts, and another beat may
+        lead."""
 
     def write_configured_entries(self) -> None:
-        """Write the entries of Celery's configuration, which is the one of the sync.
+        """Write the entries of Celery's configuration: the entry of the sync.
 
-        Raises whatever an entry in Redis that cannot be read leads to.
+        Raises the error of an entry in Redis that cannot be read.
         """
         super().setup_schedule()
 
     def fire_operators_entry(self, key: str, now: float) -> None:
-        """Fire an entry of an operator as stock RedBeat does, and keep it from spinning.
+        """Fire an entry of an operator as stock RedBeat does, and keep it from firing in a loop.
 
-        Raises whatever an entry that cannot be read, or a broker that is away, leads to.
+        Raises the error of an entry that cannot be read, or of a broker that is away.
         """
         entry = self.Entry.from_key(key, app=self.app)
         if entry.key != key:
@@ -112,7 +113,7 @@ class EntryScheduler(RedBeatScheduler):  # type: ignore[misc]
             try:
                 self.apply_async(entry, producer=self.producer)
             except SchedulingError as error:
-                # Celery wraps whatever goes wrong when it publishes.
+                # Celery wraps every error of publishing.
                 raise error.__context__ or error from None
         score = self.redis.zscore(keys.SCHEDULE, key)
         if score is not None and 0 <= score <= now:
@@ -120,7 +121,8 @@ class EntryScheduler(RedBeatScheduler):  # type: ignore[misc]
             self.redis.zadd(keys.SCHEDULE, {key: later}, xx=True)
 
     def forget_connections(self) -> None:
-        """Drop the producer and its connection. One that failed may be half-way through a batch."""
+        """Drop the producer and its connection. A failed connection may be in the middle of a
+        batch."""
         self.__dict__.pop("producer", None)
         connection = self.__dict__.pop("connection", None)
         if connection is not None:

@@ -1,4 +1,4 @@
-"""Due entries as stored, and how their parts are parsed."""
+"""Due entries as stored, and the parsing of their parts."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Row:
     """A due entry as stored. The score is text, exactly as Redis has it.
 
     `edit` is the number of its last edit, and `fired` the run that it last fired (None: none yet).
-    If it `is_unchanged` since the edit that the reader knew, the rest of it was not read.
+    If it `is_unchanged` since the edit that the reader knew, the other fields were not read.
     """
 
     key: str
@@ -44,9 +44,10 @@ class Row:
 def read_rows(
     redis: Redis, due: Mapping[str, str], known: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[Row]:
-    """Yield the entries of `due`, which has their scores. `known` has edits that are known."""
+    """Yield the entries of `due`, a mapping to their scores. `known` has edits that the reader
+    knows."""
     for page in pages(due.items()):
-        # A key that somebody else wrote may be no UTF-8.
+        # Another program may have written a key that is not UTF-8.
         asked = [(key.encode(errors="surrogateescape"), known.get(key, "")) for key, _ in page]
         found = _read(redis, entries=asked)
         for (key, score), fields in zip(page, found, strict=True):
@@ -67,8 +68,8 @@ def parse_object(text: str | None, field: str) -> dict[str, Any]:
 def parse_definition(definition: str | None) -> tuple[Schedule, dict[str, Any]]:
     """Return the schedule and the options of a definition. Raises ValueError.
 
-    Many jobs share what follows their options, so it is parsed once. What precedes it is about
-    this job alone.
+    Many jobs have the same text from the options on, so that part is parsed once. The part before
+    it belongs to one job.
     """
     return _parse_tail("{" + "".join((definition or "").partition('"options": ')[1:]))
 
@@ -80,7 +81,8 @@ def _parse_tail(definition: str) -> tuple[Schedule, dict[str, Any]]:
 
 
 def _check_options(options: Any) -> dict[str, Any]:
-    """Return the options of an entry's message. Raises ValueError for any that we do not write."""
+    """Return the options of an entry's message. Raises ValueError for options that we do not
+    write."""
     known = isinstance(options, dict) and all(
         isinstance(value, _OPTIONS.get(name, ())) for name, value in options.items()
     )

@@ -7,10 +7,10 @@ from functools import cached_property
 from typing import Any
 
 import structlog
-from kombu.exceptions import BatchPublishError, OperationalError  # type: ignore[attr-defined]
 from redis.exceptions import RedisError
 
 from cron_tasks.beat.beside import start_threads
+from cron_tasks.beat.clock import ClockWatch
 from cron_tasks.beat.due import Judged, Page, judge_page, read_page
 from cron_tasks.beat.files import EVERY as FILES_EVERY
 from cron_tasks.beat.files import FileWatch
@@ -23,13 +23,15 @@ from cron_tasks.beat.publisher import Publisher
 from cron_tasks.beat.redbeat import EntryScheduler
 from cron_tasks.beat.rows import Row
 from cron_tasks.beat.sweeper import sweep_overdue
+from cron_tasks.beat.trouble import TROUBLE, is_away
 from cron_tasks.broker.presence import count_slots
 from cron_tasks.celery import LEADER_TTL, settings, touch_alive_file
 from cron_tasks.ledger.alarms import Alarms
-from cron_tasks.ledger.ledger import LEASE, Ledger, LockLost
+from cron_tasks.ledger.ledger import Ledger, LockLost
 from cron_tasks.metrics.queues import note_run_queue
 from cron_tasks.registry.quarantine import quarantine_entry
 from cron_tasks.repair.comparison import Comparison
+from cron_tasks.repair.foreign import find_foreign
 from cron_tasks.rest.files import path_of
 from cron_tasks.runs.prepared import write_prepared
 from cron_tasks.store import keys
@@ -40,29 +42,21 @@ from cron_tasks.vitals.signs import BeatSigns
 
 log = structlog.get_logger("cron_tasks.beat")
 
-#: Longest wait in seconds; a leader looks after lock, registry and overdue ticks this often.
+#: The longest wait in seconds. A leader checks lock, registry and overdue ticks this often.
 LONGEST_WAIT = 2.0
-#: How often a beat that stands by tries to lead.
+#: Seconds between two attempts of a standby beat to lead.
 STANDBY_WAIT = 0.5
-#: Seconds before a tick in which beat sleeps: Redis' own timeout is coarse (3 to 75 ms late).
+#: Seconds before a tick in which beat sleeps itself, because the timeout of Redis is coarse (3 to
+#: 75 ms late).
 COARSE = 0.1
 #: Seconds between two requests for a sync while the registry is missing.
 REBUILD_EVERY = 5.0
-#: Errors of a Redis or broker that is away, full or read-only. Beat waits until it is back.
-TROUBLE = (RedisError, OperationalError, BatchPublishError, OSError)
-#: A clock that moved this many seconds against the monotonic one was stepped.
-STEP = 2.0
-
-
-def _is_away(error: BaseException) -> bool:
-    """Return whether the server is at fault. A key of a wrong type is a broken entry instead."""
-    return isinstance(error, TROUBLE) and not is_wrong_type(error)
 
 
 class Scheduler(EntryScheduler):
-    """RedBeat's scheduler with a loop of its own, which loses no tick and doubles none."""
+    """RedBeat's scheduler with our own loop, which loses no tick and doubles none."""
 
-    #: The wall clock, in seconds since the epoch; Redis scores are its times.
+    #: The wall clock, in seconds since the epoch. The scores in Redis are its times.
     clock: Callable[[], float] = staticmethod(time.time)
 
     def __init__(self, app: Any, **kwargs: Any) -> None:
@@ -78,8 +72,7 @@ class Scheduler(EntryScheduler):
         self._lookahead = Lookahead()
         self._known = KnownJobs(settings)
         self._state = "starting"
-        self._clock_offset = self.clock() - time.monotonic()
-        self._sweep_after = 0.0
+        self._clock_watch = ClockWatch(self.clock())
         self._rebuild_at = self._compare_at = 0.0
         self._comparison = Comparison(self.redis, settings, lambda: self.clock())
         path = path_of(settings)
@@ -89,7 +82,7 @@ class Scheduler(EntryScheduler):
     def tick(self, *_: Any, **__: Any) -> float:
         """Lead or stand by for a moment. Return the seconds to sleep before the next call.
 
-        Whatever Redis or the broker does, beat waits for it and goes on.
+        If Redis or the broker fails in any way, beat waits for it and continues.
         """
         try:
             is_leading = self._hold_lead()
@@ -100,9 +93,16 @@ class Scheduler(EntryScheduler):
         except LockLost:
             self.leadership.note_lost()
         except TROUBLE as error:
-            self._enter("waiting", error=str(error))
-            self.forget_connections()
+            if not self._mend_foreign_keys(error):
+                self._enter("waiting", error=str(error))
+                self.forget_connections()
         return STANDBY_WAIT
+
+    def _mend_foreign_keys(self, error: BaseException) -> bool:
+        """Delete keys of ours that hold another type. Return whether that may end this trouble."""
+        with suppress(RedisError):
+            return is_wrong_type(error) and bool(find_foreign(self.redis, self.clock(), mend=True))
+        return False
 
     def close(self) -> None:
         for thread in self._beside:
@@ -114,7 +114,7 @@ class Scheduler(EntryScheduler):
         self._pokes.close()
 
     def forget_connections(self) -> None:
-        self.__dict__.pop("_publisher", None)  # it holds the producer
+        self.__dict__.pop("_publisher", None)  # It holds the producer.
         super().forget_connections()
 
     def _lead(self) -> float:
@@ -146,34 +146,28 @@ class Scheduler(EntryScheduler):
         self._pokes.request_sync()
 
     def _write_own_entry(self) -> None:
-        """Write the sync's own entry, again where it cannot be read."""
+        """Write the sync's own entry. Replace it if it cannot be read."""
         try:
             self.write_configured_entries()
         except Exception as error:
-            if _is_away(error):
+            if is_away(error):
                 raise
             self.redis.delete(keys.SYNC_ENTRY)
             self.write_configured_entries()
 
     def _sweep(self, now: float, has_overdue: bool) -> bool:
-        """Look after overdue runs, if there are any. Return whether there may be more.
+        """Handle overdue runs, if there are any. Return whether there may be more.
 
-        A clock that was stepped makes leases look expired. Their holders first get the time to
-        renew them.
+        After the clock was stepped, the holders of leases first get the time to renew them.
         """
-        offset = now - time.monotonic()
-        if abs(offset - self._clock_offset) > STEP:
-            log.warning("clock.stepped", seconds=round(offset - self._clock_offset, 1))
-            self._sweep_after = time.monotonic() + LEASE
-        self._clock_offset = offset
-        if not has_overdue or time.monotonic() < self._sweep_after:
+        if not self._clock_watch.is_trusted(now) or not has_overdue:
             return False
         publisher = self._publisher
         ways = publisher.count_waiting, publisher.send_ticks, publisher.revoke
         return sweep_overdue(self.ledger, now, settings, *ways)
 
     def _compare(self) -> None:
-        """Compare a page of what Redis holds with itself, from time to time."""
+        """Compare a page of the keys in Redis with one another, from time to time."""
         if time.monotonic() < self._compare_at:
             return
         self._compare_at = time.monotonic() + LONGEST_WAIT
@@ -182,11 +176,11 @@ class Scheduler(EntryScheduler):
             self._poke()
 
     def _poke(self) -> None:
-        """Have the list read again, as a service does whose list has changed."""
+        """Have the list read again, like a service whose list has changed."""
         self.redis.lpush(keys.POKE, "*")
 
     def _fire_due(self, now: float) -> Page:
-        """Fire all that is due. Return the last page that was read, which is empty."""
+        """Fire everything that is due. Return the last page that was read, which is empty."""
         for judged in self._lookahead.take(now):
             self._advance(judged, now)
         while True:
@@ -211,7 +205,7 @@ class Scheduler(EntryScheduler):
                 batch_id = part.make_id()
                 prepared = write_prepared(part.templates, settings.chat_id)
                 left = self.ledger.advance_batch(token, now, batch_id, part, judged.edits, prepared)
-                # Their entries are not as they were known.
+                # Their entries have changed.
                 self._known.forget(left)
                 if len(left) < part.size:
                     self._publisher.send_batch(batch_id, part.options)
@@ -222,16 +216,16 @@ class Scheduler(EntryScheduler):
             raise LockLost
 
     def _hold_lead(self, early: bool = False) -> bool:
-        """Return whether this beat leads, and show that its loop goes on.
+        """Return whether this beat leads, and show that its loop works.
 
-        With `early` it also does what would otherwise be necessary when the next tick is due.
+        With `early` it also does the work that would otherwise be needed when the next tick is due.
         """
         is_leading = self.leadership.hold(early)
         self._signs.give(is_leading, early or not is_leading)
         return is_leading
 
     def _judge_ahead(self, due: float) -> bool:
-        """Judge a page of what is due next, if there is time for it. Return whether more follow."""
+        """Judge a page of the next ticks, if there is time for it. Return whether more follow."""
         if not self._lookahead.prepare(due, self.clock()):
             return False
         page = read_page(self.redis, due, self._lookahead.last, self._known)
@@ -242,7 +236,7 @@ class Scheduler(EntryScheduler):
         try:
             self.fire_operators_entry(row.key, now)
         except Exception as error:
-            if _is_away(error):
+            if is_away(error):
                 raise
             self._quarantine(row, error)
 
@@ -259,7 +253,7 @@ class Scheduler(EntryScheduler):
                 self._poke()
 
     def _rebuild(self, is_sync_coming: bool) -> None:
-        """Have the registry, which is gone or never was, built from the REST service."""
+        """Have the registry built from the REST service, because it is missing."""
         if time.monotonic() < self._rebuild_at:
             return
         self._rebuild_at = time.monotonic() + REBUILD_EVERY
@@ -271,18 +265,18 @@ class Scheduler(EntryScheduler):
     def _wait(self, upcoming: float) -> None:
         """Sleep until the next tick, an edit or a poke, and at most LONGEST_WAIT.
 
-        If the jobs are in files, look at these once a second.
+        If the jobs are in files, check these once a second.
         """
         until = min(upcoming, self.clock() + self._longest_wait)
         if (pause := until - self.clock()) > COARSE:
             if self._pokes.wait(pause - COARSE):
                 return
-            # Now, so that no round trip for them delays the next tick.
+            # Do it now, so that no round trip for them delays the next tick.
             self._keep_lead(early=True)
             if until == upcoming:
                 self._publisher.look_at(self._lookahead.queues)
         else:
-            # Where ticks are always this close together, beat would never wait for a poke.
+            # If ticks are always this close together, beat would never wait for a poke.
             self._pokes.check()
         if (pause := until - self.clock()) > 0:
             time.sleep(min(pause, 2 * COARSE))

@@ -7,14 +7,15 @@ from cron_tasks.jobs.run import Run
 from cron_tasks.ledger.records import OpenRun, Outcome
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Kind, State
-from cron_tasks.runs.outcomes import Attempt, Result, conclude
+from cron_tasks.runs.outcomes import conclude
+from cron_tasks.runs.result import Attempt, Result
 from cron_tasks.settings import Settings
 
 
 def conclude_skipped(
     job: Job, ticks: Iterable[float], now: float, settings: Settings
 ) -> list[Outcome]:
-    """Return the ends of ticks (seconds) that somebody had skipped."""
+    """Return the ends of ticks (seconds) that a person had skipped."""
     result, attempt = Result("skipped", "by_hand"), Attempt(0, None, now, None)
     ends = []
     for tick in ticks:

@@ -1,7 +1,7 @@
-"""Looks after runs whose deadline has passed: a lost message, a dead worker, a backlog.
+"""Handles runs whose deadline has passed: a lost message, a dead worker, a backlog.
 
-A pending run is sent again only when its queue is empty. As long as messages wait there, workers
-are slow or gone, and more messages would help nobody.
+A pending run is sent again only if its queue is empty. As long as messages wait there, workers are
+slow or gone, and more messages would not help.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from cron_tasks.settings import Settings
 
 log = structlog.get_logger("cron_tasks.beat")
 
-#: Overdue runs that are looked after in one go.
+#: Overdue runs that are handled in one go.
 PAGE = 500
 
 
@@ -30,7 +30,7 @@ def sweep_overdue(
     publish: Callable[[Sequence[Due]], None],
     revoke: Callable[[Sequence[str]], None],
 ) -> bool:
-    """Look after one page of overdue runs. Return whether there may be more.
+    """Handle one page of overdue runs. Return whether there may be more.
 
     `count_waiting` returns how many messages wait in a queue (None: the default one), `publish`
     sends messages for runs, and `revoke` ends Celery tasks by their ids.
@@ -53,11 +53,11 @@ def sweep_overdue(
     again = {run_id: state for run_id, state in decisions.again if run_id not in closed}
     sent = [(tick.run_id, again.pop(tick.run_id)) for tick in lost if tick.run_id in again]
     ledger.hand_back(now, list(again.items()))
-    # Only notifications are delivered once more (runs/overdue.py).
+    # Only notifications are delivered again (runs/overdue.py).
     lost_one = count_lost_delivery("notify")
     ledger.hand_back(now, decisions.further_attempt, attempt_more=True, counts=lost_one)
     publish([*decisions.due, *lost])
-    # Counted afterwards, since a message that could not be sent was not discarded.
+    # Counted after sending, because a message that could not be sent was not discarded.
     ledger.hand_back(now, sent, sent_again=True)
     _note(ledger, decisions, len(lost))
     return len(page) == PAGE
@@ -79,7 +79,8 @@ def _await_outcomes(
     count_waiting: Callable[[str | None], int],
     revoke: Callable[[Sequence[str]], None],
 ) -> list[Overdue]:
-    """End the tasks that do overdue runs. Return the runs whose outcome may wait in our queue."""
+    """End the tasks of overdue delegated runs. Return the runs whose outcome may wait in our
+    queue."""
     task_ids = [task_id for tick in page if (task_id := tick.state.task_id)]
     if not task_ids:
         return []
@@ -90,7 +91,7 @@ def _await_outcomes(
 
 
 def _note(ledger: Ledger, decisions: Decisions, sent_again: int) -> None:
-    """Log and count what was done. Retries that are due are nothing to warn of."""
+    """Log and count the handled runs. Due retries are not worth a warning."""
     closed = {outcome.run_id for outcome in decisions.close}
     about = {
         "closed": len(decisions.close),

@@ -1,4 +1,4 @@
-"""The span of a delivery: a try to handle a notification continues the trace of its run."""
+"""The span of a delivery: each try to handle a notification continues the trace of its run."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -14,10 +14,10 @@ from cron_tasks.tracing.tracer import Tracer
 def trace_delivery(
     tracer: Tracer, queue: str, message: Mapping[str, Any], tries: int
 ) -> Iterator[None]:
-    """Record the span of what happens within, if the message has a valid `traceparent`.
+    """Record the span of the block, if the message has a valid `traceparent`.
 
-    It is OpenTelemetry's current span meanwhile, so other libraries continue it. An exception sets
-    the status of the span.
+    The span is OpenTelemetry's current one during the block, so other libraries continue it. An
+    exception sets the status of the span.
     """
     parent = parse_traceparent(str(message.get("traceparent")))
     if parent is None:

@@ -28,7 +28,7 @@ log = structlog.get_logger("cron_tasks.bot")
 
 #: The most messages that are received and delayed. No more are received then.
 MOST_HELD = 1_000
-#: The number of tries if the reason of a failure is unknown, and the longest pause between tries.
+#: The number of tries if the cause of a failure is unknown, and the longest pause between tries.
 MOST_TRIES, LONGEST_WAIT = 10, 60.0
 #: The most dead letters, and the seconds for which they are kept after the last one.
 DEAD_KEPT, DEAD_FOR = 1_000, 7 * 86_400
@@ -239,7 +239,7 @@ class Bot:
 
 
 def _describe(delivery: Delivery) -> dict[str, str]:
-    """Return what a log line says of a message: its beginning, and the run that it is about."""
+    """Return the log values of a message: its beginning, and its run."""
     about = {"message": printable(delivery.data, 120)}
     with suppress(ValueError, RecursionError):
         message = json.loads(delivery.data)

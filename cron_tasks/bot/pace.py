@@ -1,4 +1,5 @@
-"""Limit how fast messages are sent. Pure: the time is an argument, in seconds of any clock."""
+"""Limit the rate at which messages are sent. Pure: the time is an argument, in seconds of any
+clock."""
 
 from math import inf
 
@@ -18,7 +19,7 @@ class Pace:
     def note_sent(self, chat: str, now: float) -> None:
         """Note that a message for `chat` was sent."""
         self._next = max(self._next, now + self._gap)
-        # A chat that may be sent to again is forgotten, so this keeps about a second of chats.
+        # A chat that may be sent to again is forgotten, so only about a second of chats is kept.
         self._chats = {other: at for other, at in self._chats.items() if at > now}
         self._chats[chat] = now + self._chat_gap
 

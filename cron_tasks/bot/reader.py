@@ -31,7 +31,7 @@ _claim = script("bot/claim")
 
 
 class Delivery(NamedTuple):
-    """A message as it was in the queue, and the key to acknowledge it by."""
+    """A message as it was in the queue, and the key for acknowledging it."""
 
     key: str
     data: str
@@ -40,8 +40,8 @@ class Delivery(NamedTuple):
 class Reader(ABC):
     """The base of the readers of both transports.
 
-    `redis` must not retry a call by itself, because a second read would abandon what the first one
-    took. `connect(url, retries=0)` makes such a client. Within `scope`, a name is unique and a
+    `redis` must not retry a call itself, because a second read would abandon the messages of the
+    first one. `connect(url, retries=0)` makes such a client. Within `scope`, a name is unique and a
     message is handled once.
     """
 
@@ -117,7 +117,7 @@ class Reader(ABC):
 
 
 class ListReader(Reader):
-    """Moves messages from the left of a list into a list of its own.
+    """Moves messages from the left of a list into a separate list of the reader.
 
     Bots that only use BLPOP may read the same list.
     """

@@ -5,10 +5,9 @@ could not switch off the very job that keeps the workers busy. So each worker ha
 which only syncs, and a thread that reads the queue of the sync and hands its messages over, one at
 a time. Neither the pool nor the main loop of the worker takes part.
 
-The process is a pool of Celery of its own. So the sync stays a task: it has the time limit of
-Celery, which kills a process that hangs, a lost process is replaced, and Flower shows its events.
-It is the pool with threads, because a kombu event loop has room for one asynchronous pool only
-(`Hub.consolidate_callback`).
+The process is a separate Celery pool. So the sync stays a task: Celery's time limit kills a process
+that hangs, a lost process is replaced, and Flower shows its events. It is the pool with threads,
+because a kombu event loop has room for only one asynchronous pool (`Hub.consolidate_callback`).
 """
 
 import threading
@@ -29,7 +28,7 @@ from cron_tasks.text.display import short_repr
 
 log = structlog.get_logger("cron_tasks.broker")
 
-#: Seconds for which the thread waits for a message until it looks whether the worker ends.
+#: Seconds for which the thread waits for a message before it checks whether the worker ends.
 LOOK_EVERY = 1.0
 #: Seconds until a sync counts as lost whose process is gone. Its result may still be in the pipe.
 LOST_AFTER = 1.0
@@ -87,7 +86,7 @@ class SyncBeside(StartStopStep):
         self._pool.terminate()
 
     def _read(self, worker: Any) -> None:
-        """Run what arrives in the queue until the worker ends. Wait for a broker that is away."""
+        """Run the messages of the queue until the worker ends. Wait for a broker that is away."""
         while not self._closing.is_set():
             try:
                 with (
@@ -103,7 +102,7 @@ class SyncBeside(StartStopStep):
                     log.warning("sync.queue_unread", error=str(error))
                 self._is_connected = False
             except Exception:
-                # Without this thread, nothing would sync here any more.
+                # Without this thread, this worker would no longer sync.
                 log.exception("sync.queue_unread")
             self._closing.wait(LOOK_EVERY)
 
@@ -117,7 +116,7 @@ class SyncBeside(StartStopStep):
             except UNREADABLE_ERRORS as error:
                 _log_dropped(message, f"{type(error).__name__}: {error}")
                 return
-            if result:  # A pool that ends takes no more.
+            if result:  # A pool that ends accepts no more.
                 result.wait()
 
         queue = make_worker_queue(SYNC_QUEUE)
@@ -129,7 +128,7 @@ class SyncBeside(StartStopStep):
 
 
 def _make_request(message: Any, worker: Any, dispatcher: Any, errors: Any) -> Request | None:
-    """Return a sync that was asked for, or log why the message is dropped."""
+    """Return a requested sync, or log why the message is dropped."""
     if message.headers.get("task") != SYNC_TASK:
         _log_dropped(message, f"it does not call {SYNC_TASK}")
         return None

@@ -80,8 +80,8 @@ def age_of_oldest(backlog: Backlog, now: float, sync_interval: float) -> float |
 def _time_of(text: str, sync_interval: float) -> float | None:
     """Return when a message was due, in seconds since the epoch.
 
-    Celery's messages hold no time of their own. Ours name a run, and thereby its fire time, or
-    expire `sync_interval` after they were sent.
+    Celery's messages have no time. Ours name a run, and thereby its fire time, or expire
+    `sync_interval` after they were sent.
     """
     with suppress(ValueError, LookupError, TypeError, AttributeError):
         headers: dict[str, Any] = orjson.loads(text)["headers"]

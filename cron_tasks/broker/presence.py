@@ -1,4 +1,4 @@
-"""Keep track of the workers, and of how many runs each performs at once.
+"""Keep track of the workers, and of the number of runs that each performs at once.
 
 Beat divides a burst of due ticks by that number.
 """
@@ -10,16 +10,18 @@ from celery.signals import heartbeat_sent, worker_ready, worker_shutting_down
 from redis import Redis
 from redis.exceptions import RedisError
 
+from cron_tasks.broker.pool_watch import PoolWatch
 from cron_tasks.store import keys
 from cron_tasks.vitals.signs import request_sign
 
-#: Seconds for which a sign of life counts. Workers give one with each of Celery's heartbeats.
+#: Seconds for which a sign of life is valid. Workers give one with each of Celery's heartbeats.
 ALIVE = 15.0
 
 
 def count_slots(redis: Redis, now: float) -> int:
-    """Return how many runs all workers together perform at once, at least 1."""
-    # The order is that of the signs of life, so the newest entry of a restarted worker counts.
+    """Return the number of runs that all workers together perform at once, at least 1."""
+    # Entries are in the order of the signs of life, so the newest entry of a restarted worker is
+    # used.
     members = cast("list[str]", redis.zrangebyscore(keys.WORKERS, now, "+inf"))
     sizes = {host: int(size) for host, _, size in (each.rpartition("|") for each in members)}
     return max(sum(sizes.values()), 1)
@@ -34,7 +36,7 @@ def list_workers(redis: Redis, now: float) -> list[str]:
 def announce_worker(
     redis: Redis, hostname: str, concurrency: int, now: float, before: int = 0
 ) -> None:
-    """Give a sign of life, and remove workers that have given none for long.
+    """Give a sign of life, and remove workers whose last one is too old.
 
     `before` is the concurrency at the last sign of life, because a pool grows and shrinks.
     """
@@ -49,9 +51,13 @@ def announce_worker(
 
 
 def announce_from_signals(redis: Redis) -> None:
-    """Announce this process at each heartbeat if it becomes a Celery worker."""
+    """Announce this process at each heartbeat if it becomes a Celery worker.
+
+    A worker whose pool is stuck gives no sign of life.
+    """
     worker: Any = None
     announced = 0
+    watch = PoolWatch()
 
     def start_announcing(sender: Any, **_: Any) -> None:
         nonlocal worker
@@ -63,10 +69,12 @@ def announce_from_signals(redis: Redis) -> None:
         if worker is None:
             return
         size = worker.pool.num_processes or 1
+        if watch.is_stuck(*_list_messages(), size, time.monotonic()):
+            return
         try:
             announce_worker(redis, worker.hostname, size, time.time(), before=announced)
         except RedisError:
-            # Celery's own connection reports that Redis is gone. This is only a hint.
+            # Celery's own connection reports that Redis is away. This is only a hint.
             return
         announced = size
 
@@ -77,3 +85,16 @@ def announce_from_signals(redis: Redis) -> None:
     worker_ready.connect(start_announcing, weak=False)
     heartbeat_sent.connect(announce_now, weak=False)
     worker_shutting_down.connect(stop_announcing, weak=False)
+
+
+def _list_messages() -> tuple[set[str], set[str]]:
+    """Return the ids of the messages that this worker has taken, and of those it has begun."""
+    from celery.worker import state
+
+    try:
+        return (
+            {each.id for each in state.reserved_requests},
+            {each.id for each in state.active_requests},
+        )
+    except RuntimeError:  # Another thread has added one meanwhile.
+        return set(), set()

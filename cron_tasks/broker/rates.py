@@ -1,6 +1,7 @@
 """The highest rates at which this installation has ended runs while more were waiting.
 
-Only such a second shows what the workers can do. In a second without a queue they do what there is.
+Only such a second shows the capacity of the workers. Without a backlog, the rate is that of the due
+runs.
 """
 
 from dataclasses import dataclass
@@ -12,20 +13,21 @@ from redis import Redis
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.store import keys
 
-#: Seconds for which a measured rate counts.
+#: Seconds for which a measured rate is valid.
 KEPT = int(7 * DAY)
-#: A pending run has a deadline at most so many seconds ahead. That of a run in flight is later.
+#: The deadline of a pending run is at most this many seconds ahead. That of a run in flight is
+#: later.
 PENDING_WITHIN = 5.0
-#: The kinds of actions that are measured, with the fewest ends in a second that say something.
+#: The measured kinds of actions, each with the fewest ends in a second that are significant.
 LEAST = {"notify": 1000, "http": 100}
-#: How long a second may be that counts.
+#: The longest interval, in seconds, between two samples that can be compared.
 _SPAN = (0.8, 1.6)
 _OUTCOMES = ("ok", "failed")
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Runs a second that so many slots of workers performed at `at` (seconds since the epoch)."""
+    """The runs a second of a number of slots, measured at `at` (seconds since the epoch)."""
 
     per_second: float
     slots: int
@@ -49,9 +51,9 @@ class Sample:
     pending: int
 
     def rates_since(self, before: "Sample") -> dict[str, float]:
-        """Return the rates of the kinds that the workers could not have performed faster.
+        """Return the rates of the kinds for which the workers were at their limit.
 
-        That is so if at least as many runs were left pending as had ended.
+        They were if at least as many runs were left pending as had ended.
         """
         span = self.at - before.at
         if not _SPAN[0] <= span <= _SPAN[1]:
@@ -82,7 +84,7 @@ def take_sample(redis: Redis, now: float) -> Sample:
 
 
 def note_rate(redis: Redis, kind: str, rate: Rate) -> None:
-    """Keep a rate, unless the same slots have shown a higher one within KEPT seconds."""
+    """Store a rate, unless the same slots have shown a higher one within KEPT seconds."""
     known = read_rate(redis, kind, rate.at)
     if known and known.slots == rate.slots and known.per_second >= rate.per_second:
         return
@@ -93,7 +95,7 @@ def note_rate(redis: Redis, kind: str, rate: Rate) -> None:
 
 
 def read_rate(redis: Redis, kind: str, now: float) -> Rate | None:
-    """Return the rate that was measured lately for a kind of action, or None."""
+    """Return the recently measured rate of a kind of action, or None."""
     stored: Any = redis.hget(keys.RATES, kind)
     try:
         per_second, slots, at = map(float, (stored or "").split(" "))

@@ -1,7 +1,7 @@
-"""A pool of Celery with one process, which any death of that process leaves usable.
+"""A Celery pool with one process, which stays usable however that process dies.
 
 The processes of billiard's pool share a lock for reading their pipe, and an idle one holds it while
-it waits. If such a process is killed, for example for want of memory, the lock is never released,
+it waits. If such a process is killed, for example for lack of memory, the lock is never released,
 and the process that replaces it waits forever. A single process needs no lock.
 """
 
@@ -12,7 +12,7 @@ from celery.concurrency.prefork import TaskPool
 
 
 class _NoLock:
-    """Has the methods of a lock, and excludes nobody."""
+    """Has the methods of a lock, but does not lock."""
 
     def acquire(self, *_: Any) -> bool:
         return True

@@ -22,8 +22,8 @@ from cron_tasks.text.display import short_repr
 
 log = structlog.get_logger("cron_tasks.broker")
 
-#: The queue of a Celery app that names none. Workers of other apps on the same Redis read it, and
-#: would discard our messages, as ours would theirs.
+#: The default queue of a Celery app. Workers of other apps on the same Redis read it, and would
+#: discard our messages, as ours would discard theirs.
 CELERY_QUEUE = "celery"
 #: Seconds for which a worker collects its events for Flower.
 EVENTS_EVERY = 0.1
@@ -77,7 +77,7 @@ class _Channel:
             _log_dropped_message(getattr(error, "doc", None), f"it is not JSON: {error}")
 
     def basic_ack(self, *_: Any, **__: Any) -> None:
-        """Do nothing. Celery acknowledges every message, which would cost a round trip."""
+        """Do nothing. Celery acknowledges every message, which costs a round trip."""
 
 
 @cache
@@ -87,7 +87,7 @@ def _harden_transport(transport: Any) -> Any:
 
 
 def _is_message(message: Any) -> bool:
-    """Return whether it has the parts that kombu's Message and Celery's consumer rely on."""
+    """Return whether it has the parts that kombu's Message and Celery's consumer need."""
     return (
         isinstance(message, dict)
         and isinstance(message.get("headers") or {}, dict)
@@ -103,7 +103,7 @@ def _log_dropped_message(message: Any, reason: str) -> None:
 
 
 class Unacknowledged(AMQP):
-    """Celery's AMQP without acknowledgments, also for queues named by `-Q` or by a job."""
+    """Celery's AMQP without acknowledgments, including queues named by `-Q` or by a job."""
 
     Connection = _Connection
     queues_cls = _Queues
@@ -112,7 +112,7 @@ class Unacknowledged(AMQP):
 class EventsTogether(StartStopStep):
     """Sends the events of a tenth of a second as one message.
 
-    Celery sends each event by itself, which takes half the time of the worker's main process.
+    Celery sends each event separately, which takes half the time of the worker's main process.
     """
 
     requires = ("celery.worker.consumer.events:Events",)

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-#: By the name of a command: where it is in this package, and its line in `--help`.
+#: Command names, each with its place in this package and its line in `--help`.
 Commands = Mapping[str, tuple[str, str]]
 
 COMMANDS: Commands = {
@@ -23,12 +23,12 @@ COMMANDS: Commands = {
     "jobs": ("jobs:jobs", "Show the jobs, run one now, or pause one."),
     "runs": ("runs:runs", "Show the runs, retry one, or cancel one."),
     "why": ("why:why_command", "Explain what happened to a job at a time."),
-    "audit": ("audit:audit_command", "Check that every tick that was due ended, once."),
+    "audit": ("audit:audit_command", "Check that every tick that was due ended exactly once."),
     "backfill": ("backfill:backfill", "Run the ticks of a past period that did not run."),
     "next": ("next:next_ticks", "Show the next ticks of an expression or a job."),
-    "health": ("health:health", "Tell in one line whether it works, for probes."),
+    "health": ("health:health", "Print one line for probes: whether the system works."),
     "settings": ("settings:settings", "Show all settings and where each value comes from."),
-    "doctor": ("doctor:doctor", "Check the whole system, and say how to mend it."),
+    "doctor": ("doctor:doctor", "Check the whole system, and show how to fix problems."),
 }
 #: Other names of commands, which `--help` does not list.
 ALIASES = {"ls": "list"}
@@ -52,6 +52,19 @@ def usage_in_one_sentence() -> Iterator[None]:
         if error.ctx and not text.endswith("?"):
             text = f"{text}. See `{error.ctx.command_path} --help`"
         raise WrongUsage(text) from None
+
+
+@contextmanager
+def failures_in_one_sentence() -> Iterator[None]:
+    """Raise ClickException with one sentence for a failure that can be explained."""
+    try:
+        yield
+    except Exception as error:
+        from cron_tasks.health.failures import describe_failure
+
+        if (text := describe_failure(error)) is None:
+            raise
+        raise click.ClickException(text) from None
 
 
 class LazyGroup(click.Group):
@@ -93,7 +106,7 @@ class LazyGroup(click.Group):
         ctx.fail(f"No such command {short_repr(name)}{hint}")
 
     def make_context(self, *args: Any, **options: Any) -> click.Context:
-        with usage_in_one_sentence():
+        with failures_in_one_sentence(), usage_in_one_sentence():
             return super().make_context(*args, **options)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -102,16 +115,10 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with usage_in_one_sentence():
+            with failures_in_one_sentence(), usage_in_one_sentence():
                 return super().invoke(ctx)
         except KeyboardInterrupt:
             ctx.exit(130)
-        except Exception as error:
-            from cron_tasks.health.failures import describe_failure
-
-            if (text := describe_failure(error)) is None:
-                raise
-            raise click.ClickException(text) from None
 
 
 @click.group(
@@ -127,12 +134,15 @@ class LazyGroup(click.Group):
 def main(ctx: click.Context) -> None:
     """Run the cron jobs of a REST service with Celery and RedBeat.
 
-    Settings are environment variables CRON_TASKS_…; `cron-tasks settings` shows them all.
+    A tick is a job and one of its fire times. Settings are environment variables CRON_TASKS_…, and
+    `cron-tasks settings` shows all of them.
 
     Exit codes: 0 success, 1 failure, 2 wrong usage, 3 `sync --dry-run` found changes.
     """
     if os.environ.get("NO_COLOR"):
         ctx.color = False
+    if sys.stdout is None:  # closed by who started us, as `>&-` does
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

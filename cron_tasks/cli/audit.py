@@ -17,20 +17,22 @@ from cron_tasks.store.paging import pages
 from cron_tasks.text.display import printable
 from cron_tasks.text.english import number_of
 
-#: Most faults shown of each kind. JSON has all.
+#: The most faults of each kind that are shown. JSON has all.
 SHOWN = 50
 FAULTS = ("lost", "doubled", "unasked")
 
 
 @click.command("audit")
-@options.time_option("--since", "start", default="24h", show_default=True, text="From when on.")
+@options.time_option(
+    "--since", "start", default="24h", show_default=True, text="Start of the period."
+)
 @console.json_option
 @click.pass_context
 def audit_command(ctx: click.Context, start: str) -> None:
-    """Check that every tick that was due ended, once. Exits 1 if one is lost or ran twice.
+    """Check that every tick that was due ended exactly once. Exits 1 if any did not.
 
-    The ticks that were due follow from the schedules in force at the time, with every edit and
-    pause. `lost` ticks never ended, `doubled` ticks ran twice, and `unasked` ticks ran although no
+    The ticks are computed from the schedules in force at the time, with every edit and pause.
+    `lost` ticks never ended, `doubled` ticks ran twice, and `unasked` ticks ran although no
     schedule asked for them.
     """
     until, zone = float(int(time.time())), load().timezone

@@ -29,13 +29,13 @@ from cron_tasks.text.english import number_of
 def backfill(job_id: str, start: str, end: str, dry_run: bool) -> None:
     """Run the ticks of a job in a past period that did not run, or did not end ok.
 
-    The ticks that were due follow from the schedules in force at the time. While the job was paused
-    or disabled, no tick was due.
+    The ticks are computed from the schedules in force at the time. While the job was paused or
+    disabled, no tick was due.
 
     The runs keep their run IDs. Ticks that ran ok or are still open are left alone. All runs are
     opened at once, and beat sends them when workers have time for them. If runs of the job must not
-    overlap, they run one after the other while this command waits. Ctrl-C then lets the current run
-    end, and starts no further one.
+    overlap, they run one after the other while this command waits. After Ctrl-C the current run
+    continues, and no further run starts.
     """
     with console.open_redis() as redis:
         job, now = Registry(redis).get_job(job_id), time.time()
@@ -71,7 +71,7 @@ def _print(found: Backfill, job: Job, to_run: int, dry_run: bool) -> None:
     if found.open:
         parts.append(f"{found.open:,} still open")
     if found.unsure:
-        unsure = "left alone, because some of them ran and the records no longer show which"
+        unsure = "left alone, because some of them ran, and the records do not show which"
         parts.append(f"{found.unsure:,} {unsure}")
     click.echo(f"{number_of(found.ticks, 'tick')}: " + ", ".join(parts))
 

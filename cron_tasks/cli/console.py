@@ -1,9 +1,9 @@
-"""Share between the commands how they print, what they open, and which answer `--json` gives.
+"""Functions that all commands share: printing, opening Redis, and `--json`.
 
-A command computes what it shows and calls `show` once. Tables and colour are for a person at a
+A command computes its result and calls `show` once. Tables and colour are for a person at a
 terminal. A program gets a heading and one row a line. Text from outside goes through `printable`
-before it gets here. Modules that take long to import are imported where they are used, because
-`cron-tasks next` has to answer at once.
+before it gets here. Slow modules are imported where they are used, because `cron-tasks next` has to
+answer at once.
 """
 
 import getpass
@@ -160,7 +160,7 @@ def print_facts(facts: Mapping[str, Any]) -> None:
 def list_ticks(
     schedule: Schedule, start: datetime, most: int, skipped: Collection[float] = ()
 ) -> list[datetime]:
-    """Return the ticks from `start` on, of which `most` will run, and `skipped` ones will not."""
+    """Return the ticks from `start` on, until `most` of them are not among the `skipped` ones."""
     ticks, run = list[datetime](), 0
     for tick in schedule.between(start, datetime.max.replace(tzinfo=UTC)):
         ticks.append(tick)
@@ -229,7 +229,7 @@ def open_ledger(redis: "Redis") -> "Ledger":
 
 
 def record_action(redis: "Redis", what: str, of: str, detail: str = "") -> None:
-    """Note in the trail of actions by hand that this command did `what` to a job or run."""
+    """Record in the trail of manual actions that this command did `what` to a job or run."""
     from cron_tasks.runs import trail
 
     trail.record_action(redis, _user_name(), "command line", what, [of], detail)

@@ -19,7 +19,7 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 @console.json_option
 @click.pass_context
 def doctor(ctx: click.Context) -> None:
-    """Check settings, Redis, REST service, beat, workers and clock, and say how to mend them.
+    """Check settings, Redis, REST service, beat, workers and clock, and show how to fix problems.
 
     Exits 1 if a check failed. Warnings do not count.
     """

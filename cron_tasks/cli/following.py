@@ -15,6 +15,7 @@ from cron_tasks.jobs.routing import routing_options
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Kind, State
 from cron_tasks.runs import queries
+from cron_tasks.runs.shapes import Shape
 from cron_tasks.runs.wording import describe_outcome
 from cron_tasks.schedules.durations import read_duration
 from cron_tasks.store import keys
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at Redis.
 LOOK_EVERY = 0.5
-#: Fields of a run in a JSON list (docs/contract.md, section 5), the end of a missed range, and the
-#: figures of the runs of a minute.
+#: Fields of a run in a JSON list (docs/contract.md, section 5).
 FIELDS = (
     *("run_id", "job_id", "scheduled_for", "status", "reason", "attempt", "started_at"),
     *("finished_at", "duration", "worker", "error", "until", "summary"),
@@ -47,7 +47,7 @@ def _read_timeout(ctx: click.Context, _: click.Parameter, text: str | None) -> f
     if text is None:
         return None
     if not ctx.params.get("wait"):
-        raise click.UsageError("--timeout limits the waiting of --wait: give both")
+        raise click.UsageError("--timeout needs --wait, because it limits the wait")
     try:
         seconds = read_duration(text)
     except ValueError:
@@ -63,7 +63,7 @@ timeout_option = click.option(
     "--timeout",
     metavar="DURATION",
     callback=_read_timeout,
-    help="End the waiting after this time with exit code 1: 90 (seconds), 5m. The run goes on.",
+    help="Stop waiting after this time, with exit code 1: 90 (seconds), 5m. The run continues.",
 )
 
 
@@ -76,10 +76,10 @@ def send_run(job: Job, run_id: str) -> None:
 
 
 def ask_patiently(ask: Callable[[], T], until: float = inf) -> T:
-    """Return what Redis answers. While it is away, wait for it and print so once.
+    """Return the answer of Redis. While Redis is away, wait for it, and print a note once.
 
-    What waiting does not mend is raised, and so is any failure after `until`, a time of the
-    monotonic clock.
+    Raise errors that waiting does not fix, and any error after `until`, a time of the monotonic
+    clock.
     """
     from redis.exceptions import AuthenticationError, ConnectionError, TimeoutError
 
@@ -101,7 +101,7 @@ def wait_for_end(
     run_id: RunId,
     timeout: float = inf,
     explain: Callable[[], str] | None = None,
-) -> queries.Shape:
+) -> Shape:
     """Wait until an open run has ended, and return it.
 
     If no worker has taken the run after a few seconds, print what `explain` returns, once. Raises
@@ -113,8 +113,8 @@ def wait_for_end(
         now = time.monotonic()
         if now >= until:
             raise RunUnfit(
-                f"Run {run_id} has not ended within {timeout:g} s, and goes on. "
-                f"`cron-tasks runs show {run_id}` shows it"
+                f"Run {run_id} has not ended within {timeout:g} s, and continues. "
+                f"See `cron-tasks runs show {run_id}`"
             )
         is_taken = State.parse(cast("str", state)).kind != Kind.PENDING
         if explain and not is_taken and now >= began + TAKEN_WITHIN:
@@ -145,8 +145,8 @@ def explain_not_taken(redis: "Redis", job: Job) -> str:
     more = [f"{len(able) - SHOWN} more"] if len(able) > SHOWN else []
     named = join_words([*(printable(name, 100) for name in able[:SHOWN]), *more])
     verb, them = ("consumes", "it") if len(able) == 1 else ("consume", "them")
-    busy = f"`cron-tasks runs --status running` shows what occupies {them}"
-    return f"No worker has taken the run yet. {named}, which {verb} {queue}, could: {busy}"
+    busy = f"`cron-tasks runs --status running` shows which runs occupy {them}"
+    return f"No worker has taken the run yet. {named} {verb} {queue}. {busy}"
 
 
 def start_run(
@@ -165,6 +165,6 @@ def start_run(
         click.get_current_context().exit(1)
 
 
-def select_fields(run: queries.Shape) -> queries.Shape:
+def select_fields(run: Shape) -> Shape:
     """Return a run as JSON lists show it."""
     return {name: run[name] for name in FIELDS if name in run}

@@ -20,10 +20,10 @@ PATIENCE = 2.0
 @console.json_option
 @click.pass_context
 def health(ctx: click.Context, part: str | None) -> None:
-    """Tell in one line whether the system works, or PART of it. Exits 1 if it does not.
+    """Print one line: whether the system, or a part of it, works. Exits 1 if it does not.
 
-    `beat` and `worker` are those of this host. `sync` is the last sync. Without PART: everything
-    fires, workers are present, and the list is fresh.
+    `beat` and `worker` check those of this host, and `sync` checks the last sync. Without a part,
+    it checks that everything fires, workers are present, and the list is fresh.
     """
     settings = load()
     with connect(settings.redis_url.get_secret_value(), timeout=PATIENCE, retries=0) as redis:

@@ -1,4 +1,4 @@
-"""Choose which jobs `jobs list` shows, and their order. Pure."""
+"""Choose which jobs `jobs list` shows, and their order."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -41,8 +41,8 @@ by_id = display.sort_key
 def sort_lazily(job_ids: Iterable[str]) -> Iterator[str]:
     """Yield ids in their order. The first page comes before the rest is sorted.
 
-    Sorting a million ids takes seconds. Numbers are first told apart by their length, because a
-    longer number comes later.
+    Sorting a million ids takes seconds. Numbers are first grouped by their length, because a longer
+    number comes later.
     """
     groups: dict[int, list[str]] = {}
     names: list[str] = []

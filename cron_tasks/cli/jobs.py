@@ -54,8 +54,8 @@ def jobs() -> None:
 def list_jobs(tag: str | None, search: str | None, sort: str, follow: bool) -> None:
     """List the jobs with their next tick and the status of their last run.
 
-    With --follow, a line for each change comes after the list. With --json it then prints one
-    object a line, each with `what`: `listed` for those of the list.
+    With --follow, the list is followed by a line for each change. With --follow and --json, each
+    line is an object with `what`, which is `listed` for the jobs of the list.
     """
     wanted = job_order.Filter(tag, search)
     with console.open_redis() as redis:
@@ -172,7 +172,7 @@ def run(job_id: str, wait: bool, timeout: float | None) -> None:
         job = found.job
         if found.paused:
             paused = f"Job {job_id} is paused ({printable(found.paused.reason)})"
-            click.echo(f"Note: {paused}. This run goes ahead anyway", err=True)
+            click.echo(f"Note: {paused}. This run starts anyway", err=True)
         run_id = open_by_hand(console.open_ledger(redis), job, time.time())
         console.record_action(redis, "run", run_id)
         start_run(redis, job, run_id, wait, timeout)

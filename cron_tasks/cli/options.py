@@ -1,4 +1,4 @@
-"""Options and their values: times, and names of which the nearest is suggested."""
+"""Options and their values: times, and names with a suggestion for a wrong one."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -41,7 +41,7 @@ def read_moment(text: str, zone: str, option: str) -> datetime:
 
 
 def read_past(text: str, zone: str, option: str) -> datetime:
-    """Return the same for a time that has to be over, or click.BadParameter is raised."""
+    """Return the time as `read_moment` does. Raise click.BadParameter if it is in the future."""
     moment = read_moment(text, zone, option)
     if moment > datetime.now(UTC):
         future = f"{short_repr(text)} is {format_local(moment, zone)}, which is in the future"
@@ -59,7 +59,7 @@ def time_option(name: str, *names: str, text: str, **options: Any) -> Callable[[
 
 
 def _check(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
-    """Refuse what is a TIME in no zone, before anything is asked."""
+    """Refuse text that is not a TIME in any zone, before Redis is asked."""
     try:
         if text is not None:
             parse_moment(text, "UTC", datetime.now(UTC))

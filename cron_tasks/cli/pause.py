@@ -20,9 +20,8 @@ from cron_tasks.settings import load
 def pause(job_id: str, reason: str) -> None:
     """Pause a job until it is resumed.
 
-    A run that is running goes on to its end. A run that waits for a worker is skipped, and a run
-    that waits for a further attempt fails. A pause survives every sync, and ends when the job is
-    removed.
+    A running run continues to its end. A run that waits for a worker is skipped, and a run that
+    waits for its next attempt fails. A pause survives every sync, and ends when the job is removed.
     """
     now, reason = time.time(), clean_reason(reason)
     with console.open_redis() as redis:
@@ -38,7 +37,7 @@ def pause(job_id: str, reason: str) -> None:
 @click.argument("job_id", metavar="ID")
 @console.json_option
 def resume(job_id: str) -> None:
-    """End the pause of a job. It fires at its next tick, and catches up on none before."""
+    """End the pause of a job. It fires at its next tick, and does not catch up on earlier ticks."""
     now = time.time()
     with console.open_redis() as redis:
         registry = console.open_registry(redis)

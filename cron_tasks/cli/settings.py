@@ -12,7 +12,7 @@ def settings() -> None:
     """Show all settings: value (secrets masked), origin and meaning.
 
     Settings are read from the environment, then from .env, then from a folder of secret files. All
-    wrong ones are reported at once.
+    wrong settings are reported at once.
     """
     loaded = load()
     for warning in loaded.warnings:

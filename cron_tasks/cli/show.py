@@ -18,12 +18,13 @@ from cron_tasks.registry.registry import RegisteredJob, Registry
 from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.runs import queries
 from cron_tasks.runs.outgrown import find_outgrown
+from cron_tasks.runs.shapes import read_record
 from cron_tasks.schedules.human import format_local
 from cron_tasks.text.display import printable
 
-#: Next ticks shown.
+#: How many of the next ticks are shown.
 TICKS = 5
-#: Most open runs shown.
+#: The most open runs that are shown.
 RUNS = 20
 #: Parts of a schedule's spec that its text does not show.
 _WINDOW = {"s": "start_at", "u": "end_at", "x": "exclude", "j": "shifted_by"}
@@ -44,7 +45,7 @@ def show(job_id: str) -> None:
         ]
         history = console.open_ledger(redis).history(job_id)
     job = found.job
-    ended = list(map(queries.read_record, history))
+    ended = list(map(read_record, history))
     outgrown = find_outgrown(split_runs(history), job.schedule, time.time())
     facts["warnings"] = [*facts["warnings"], *([outgrown.sentence] if outgrown else [])]
     now, zone = datetime.now(UTC), job.timezone
@@ -109,5 +110,5 @@ def _print_facts(facts: Mapping[str, Any]) -> None:
         shown["paused"] = f"since {pause['since'][:19]}{pause['since'][-6:]}: {pause['reason']}"
     if facts["rejected"]:
         errors = "; ".join(facts["rejected"])
-        shown["rejected"] = f"the current row, so the last good version is in force: {errors}"
+        shown["rejected"] = f"the current row. The last good version stays in force: {errors}"
     console.print_facts(shown | facts["fields"])

@@ -19,7 +19,7 @@ from cron_tasks.sync.reconciler import Reconciler
 from cron_tasks.sync.state import load_status as load_source_status
 from cron_tasks.text.display import printable
 
-#: Most jobs shown for each kind of change.
+#: The most jobs shown for each kind of change.
 SHOWN = 50
 #: Exit code of `--dry-run` when there are changes.
 CHANGES_FOUND = 3

@@ -1,7 +1,7 @@
 """Lay out tables as lines of text. Pure.
 
-A terminal gets lines that fit its width. An id is never cut, so that it can be copied. A program
-gets one line for each row, with nothing left out.
+Lines for a terminal fit its width. An id is never cut, so that it can be copied. A program gets one
+complete line for each row.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,7 +11,7 @@ import click
 
 from cron_tasks.text.display import cell_width, wrap
 
-#: In a text for programs, a cell wider than this does not widen its column.
+#: A cell wider than this does not widen its column in a text for programs.
 WIDEST = 40
 #: Spaces between two columns, and before the second line of a row.
 GAP, INDENT = 2, 2
@@ -21,7 +21,7 @@ _PROSE = frozenset(("name", "schedule", "error", "row", "value", "meaning", "rea
 #: Columns that are left out, in this order, before prose gets a smaller one of the widths below.
 _LESSER = ("worker", "row", "timezone", "attempt", "ended")
 _SLIM = (32, 20, 14)
-#: Most characters of a cell on a terminal. `next` may be why a job is paused.
+#: The most characters of a cell on a terminal. `next` may hold the reason of a pause.
 _LONGEST = dict.fromkeys(_PROSE, 200) | {"name": 60, "schedule": 60, "next": 60}
 _COLOURS = {"ok": "green", "failed": "red", "missed": "yellow", "skipped": "yellow"}
 
@@ -34,7 +34,7 @@ def lay_out_plain(heading: Row, rows: Iterable[Row]) -> Iterator[str]:
 
 
 def lay_out_pages(heading: Row, pages: Iterable[Sequence[Row]]) -> Iterator[list[str]]:
-    """Yield the lines of each page. The first page decides the widths, and has the heading."""
+    """Yield the lines of each page. The first page sets the widths, and has the heading."""
     widths: list[int] = []
     for page in pages:
         table = page
@@ -67,8 +67,8 @@ def fit_columns(
 ) -> list[int]:
     """Return the columns that fit into `width` without cutting anything off.
 
-    Prose gets at least one of the widths `slims`, or what it needs. Return an empty list if not
-    even the most important columns fit.
+    Prose gets at least one of the widths `slims`, or the width that it needs. Return an empty list
+    if not even the most important columns fit.
     """
     widest = _measure(heading, rows)
     for slim in slims:

@@ -25,7 +25,7 @@ Entry = tuple[str, dict[str, str]]
 
 
 class Stream:
-    """The stream of changes, read on from where it ends at first."""
+    """The stream of changes, read from its present end on."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -60,9 +60,9 @@ def watch(
 ) -> NoReturn:
     """List the jobs, then print a line for each change, until Ctrl-C.
 
-    `list_jobs` prints the list, and returns the names of the jobs by their ids. `matches` tells
-    whether a change of a job that is not in the list is wanted; None is one that is gone. After
-    changes were missed, it lists again.
+    `list_jobs` prints the list, and returns the names of the jobs by their ids. `matches` returns
+    whether to print a change of a job that is not in the list. It gets None for a removed job. If
+    changes were missed, the jobs are listed again.
     """
     stream = Stream(redis)
     while True:
@@ -72,7 +72,7 @@ def watch(
         for entries in _read_on(stream):
             for entry_id, fields in entries:
                 _print_change(redis, entry_id, fields, names, matches)
-        click.echo("Changes were missed, because the stream was trimmed: the list again", err=True)
+        click.echo("Changes were missed, because the stream was trimmed. New list:", err=True)
 
 
 def _read_on(stream: Stream) -> Iterator[list[Entry]]:

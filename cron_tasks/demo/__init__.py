@@ -1,1 +1,1 @@
-"""Provide what `cron-tasks up --demo` adds: a REST service with sample jobs, and a printing bot."""
+"""The additions of `cron-tasks up --demo`: a REST service with sample jobs, and a printing bot."""

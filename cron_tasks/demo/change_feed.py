@@ -1,4 +1,4 @@
-"""The feed of changes: which jobs changed since a cursor. docs/rest-service.md explains it."""
+"""The feed of changes: the jobs that changed since a cursor. docs/rest-service.md explains it."""
 
 import asyncio
 import time
@@ -6,17 +6,17 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from uuid import uuid4
 
-#: The most changes that are remembered. Whoever asks for older ones reads the list again.
+#: The most changes that are remembered. A reader with an older cursor reads the list again.
 REMEMBERED = 1_000
-#: Seconds after which a request that waits looks whether it still should.
+#: Seconds after which a waiting request checks whether it should still wait.
 LOOK_AFTER = 0.25
 
 
 class ChangeFeed:
     """Remembers the ids of changed jobs, in memory.
 
-    A cursor counts the changes before it. It begins with a name of this memory, so that a cursor
-    of an earlier process is recognized.
+    A cursor counts the changes before it. It begins with a name of this memory, so that a cursor of
+    an earlier process is recognized.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class ChangeFeed:
         return f"{self._name}-{self._count}"
 
     def add(self, ids: Iterable[str]) -> None:
-        """Note that these jobs changed, and wake whoever waits."""
+        """Add changed jobs, and wake waiting requests."""
         for job_id in ids:
             self._ids.append(job_id)
             self._count += 1
@@ -44,7 +44,7 @@ class ChangeFeed:
     def ids_since(self, cursor: str) -> list[str] | None:
         """Return the ids of the jobs that changed since `cursor`, each once.
 
-        None if that is not known: the cursor is too old, or of another process.
+        None if that is not known: the cursor is too old, or from another process.
         """
         name, _, number = cursor.partition("-")
         if name != self._name or not number.isdecimal():

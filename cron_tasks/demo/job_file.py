@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from fastapi import HTTPException
 
-from cron_tasks.jobs.validation import row_id as identity
+from cron_tasks.jobs.row import row_id as identity
 
 log = structlog.get_logger("cron_tasks.demo.rest")
 
@@ -47,7 +47,7 @@ class JobFile:
         """Read the file if it was saved since the last time."""
         try:
             text = self.path.read_bytes()
-        except FileNotFoundError:  # an editor is about to put the new one in its place
+        except FileNotFoundError:  # An editor is about to put the new file in its place.
             return
         if text == self._text:
             return
@@ -76,14 +76,15 @@ class JobFile:
         self.refresh()
 
     def rows_with_reports(self) -> list[Any]:
-        """Return the rows, each with what was last reported about its job."""
+        """Return the rows, each with the last report about its job."""
         return [
             row | self.reports.get(identity(row) or "", {}) if isinstance(row, dict) else row
             for row in self.rows
         ]
 
     def rows_by_id(self) -> dict[str, Any]:
-        """Return the rows that have an id, by id. If two have the same one, the first counts."""
+        """Return the rows that have an id, by id. If two rows have the same id, the first one is
+        used."""
         return _by_id(self.rows_with_reports())
 
     def find(self, given: str) -> tuple[int, str]:

@@ -1,9 +1,9 @@
 """Serve jobs by REST, as cron_tasks reads them, for trying things out.
 
-It does all that a service can do (docs/rest-service.md): a list with an ETag, single rows, a feed
-of changes, reports, and pokes after each change. The jobs are in a file, which may be edited while
-the service runs. Clients can create, change and delete jobs. The service checks only the ids of
-jobs, and leaves all else to cron_tasks.
+It has all parts that a service can have (docs/rest-service.md): a list with an ETag, single rows, a
+feed of changes, reports, and pokes after each change. The jobs are in a file, which may be edited
+while the service runs. Clients can create, change and delete jobs. The service checks only the ids
+of jobs, and leaves everything else to cron_tasks.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ from redis.exceptions import RedisError
 
 from cron_tasks.demo.change_feed import ChangeFeed
 from cron_tasks.demo.job_file import JobFile
-from cron_tasks.jobs.fingerprint import REMARKS
-from cron_tasks.jobs.validation import row_id as identity
+from cron_tasks.jobs.row import REMARKS
+from cron_tasks.jobs.row import row_id as identity
 from cron_tasks.settings import load
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect
@@ -63,7 +63,8 @@ Known = Annotated[str | None, Header(alias="If-None-Match")]
 
 @app.get(JOBS, summary="All jobs", response_model=list[Row])
 async def list_jobs(file: File, feed: Feed, known: Known = None) -> Response:
-    # Before the rows are read: a change between the two then comes twice, and never not at all.
+    # The cursor is taken before the rows are read. A change in between then comes twice, and is
+    # never lost.
     cursor = feed.cursor
     if file.fault and not file.rows:
         raise HTTPException(503, file.fault)
@@ -149,7 +150,7 @@ class Announcer:
         self._redis = redis
 
     def announce(self, ids: list[str] | None) -> None:
-        """Announce that jobs changed. It is not known which ones if `ids` is None."""
+        """Announce that jobs changed. `ids` is None if it is not known which ones."""
         if ids == []:
             return
         if ids is None:
@@ -159,7 +160,7 @@ class Announcer:
         poked = ids if ids and len(ids) <= MOST_POKED else ["*"]
         try:
             self._redis.lpush(keys.POKE, *poked)
-        except RedisError as error:  # the next sync reads the change anyway
+        except RedisError as error:  # The next sync reads the change anyway.
             log.warning("poke.failed", error=str(error))
 
 

@@ -1,1 +1,1 @@
-"""Flower: who may reach it, and where our pages are added to it."""
+"""Flower: its access rules, our pages in it, and our metrics in it."""

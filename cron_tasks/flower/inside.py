@@ -1,6 +1,6 @@
 """Add our pages and rules to Flower 2.2. This is the only module that reaches inside Flower.
 
-What it relies on, and `tests/test_flower.py` checks the version for:
+It relies on the following internals. `tests/test_flower.py` checks the version for them:
 
 - `flower.urls.handlers` and `settings`, from which Flower makes its tornado application after it
   has imported the app. Only a `tornado.web.url` keeps its arguments under a `url_prefix`.
@@ -40,8 +40,8 @@ def extend_flower(
     `templates` and `static`. `links` are the names of the pages in the navigation, with their
     texts. `format_task` gets each task that Flower shows, after the operator's own function.
 
-    Flower parses its options after it has imported the app and before it imports the app's tasks.
-    The latter comes before it listens, so that is when the options are checked.
+    Flower parses its options after it has imported the app, and then imports the app's tasks before
+    it listens. So the options are checked when the tasks are imported.
     """
     static = {"path": str(folder / "static")}
     ours = [url(pattern, handler, name=name) for pattern, handler, name in pages]
@@ -60,7 +60,8 @@ def extend_flower(
 
 
 def _forbid_frames() -> None:
-    """Have no site show a page of Flower in a frame, where a person would click on it unawares."""
+    """Forbid all sites to show a page of Flower in a frame, where a person might click on it
+    unawares."""
     set_flowers_headers = BaseHandler.set_default_headers
 
     def set_default_headers(self: Any) -> None:
@@ -100,18 +101,18 @@ class _Templates(Loader):
         return Template(text, name=name, loader=self)
 
 
-class FlowerHandler(BaseHandler):  # type: ignore[misc]
+class FlowerHandler(BaseHandler):
     """A handler of Flower, behind its login."""
 
     @property
     def prefix(self) -> str:
-        """Return what every path of this Flower begins with: "" or `/flower`."""
+        """The prefix of every path of this Flower: "" or `/flower`."""
         stripped = (given.url_prefix or "").strip("/")
         return f"/{stripped}" if stripped else ""
 
     @property
     def why_no_actions(self) -> str:
-        """Return why this Flower changes nothing for anybody, or an empty string."""
+        """Why this Flower allows no actions to anybody, or an empty string."""
         if given.read_only:
             return "This Flower is read-only (--read-only)"
         if not has_login(given):
@@ -120,7 +121,7 @@ class FlowerHandler(BaseHandler):  # type: ignore[misc]
 
     @property
     def person(self) -> str:
-        """Return the name of who makes this request. Call it behind the login only."""
+        """The name of the person who makes this request. Use it only behind the login."""
         if isinstance(self.current_user, str):
             return self.current_user
         try:
@@ -133,9 +134,13 @@ class FlowerHandler(BaseHandler):  # type: ignore[misc]
         """Return an argument of the request as it came, without surrounding white space."""
         return RequestHandler.get_argument(self, name, default)
 
-    def read_arguments(self, name: str) -> list[str]:
-        """Return all values of an argument of the request."""
-        return RequestHandler.get_arguments(self, name)
+    def read_name(self, name: str) -> str:
+        """Return an argument of the request as it came: a name that a page has shown."""
+        return RequestHandler.get_argument(self, name, "", strip=False)
+
+    def read_names(self, name: str) -> list[str]:
+        """Return all values of an argument of the request, as they came."""
+        return RequestHandler.get_arguments(self, name, strip=False)
 
     def check_xsrf_cookie(self) -> None:
         """Refuse a POST from another site, or without our token, whatever login Flower has."""

@@ -17,10 +17,10 @@ def serve_metrics(settings: Settings) -> None:
     # Flower has one event loop, which must not wait for Redis.
     executor = ThreadPoolExecutor(1, "metrics")
 
-    class Metrics(monitor.Metrics):  # type: ignore[misc]
+    class Metrics(monitor.Metrics):
         async def get(self) -> None:
             await super().get()
             self.write(await asyncio.get_running_loop().run_in_executor(executor, render))
 
-    # The first handler that matches counts, and Flower has one for the same path.
+    # The first matching handler is used, and Flower has one for the same path.
     handlers.insert(0, url(r"/metrics", Metrics))

@@ -1,4 +1,4 @@
-"""Check beat, and what it left undone."""
+"""Check beat, and jobs and runs that are overdue."""
 
 from cron_tasks.health.system import Result, System, expect_none
 from cron_tasks.store import keys

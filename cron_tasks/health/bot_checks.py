@@ -1,4 +1,4 @@
-"""Check what waits for the bot, and what cannot reach it."""
+"""Check the notifications that wait for the bot, and those that cannot reach it."""
 
 import json
 from datetime import datetime
@@ -36,7 +36,7 @@ check_messages = expect_none(lambda s: s.redis.llen(keys.UNDELIVERABLE), "undeli
 
 
 def check_dead_letters(system: System) -> Result:
-    """Count what bots could not handle, in the list beside each notification queue."""
+    """Count the dead letters of each notification queue, which bots could not handle."""
     names = sorted(system.needs.notify_queues)
     with system.redis.pipeline(transaction=False) as pipe:
         for name in names:
@@ -58,7 +58,7 @@ def check_recipients(system: System) -> Result:
 
 
 def check_reports(system: System) -> Result:
-    """Find reports that the service did not take, and those that it refused."""
+    """Find overdue reports, and reports that the service refused."""
     with system.redis.pipeline(transaction=False) as pipe:
         pipe.zcount(keys.REPORTS, "-inf", system.now - LATE)
         pipe.hlen(keys.REFUSED_REPORTS)

@@ -1,4 +1,4 @@
-"""Check every part of a running system. Each check knows how to mend what it finds wrong."""
+"""Check every part of a running system. Each check has advice for the problem that it finds."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -87,7 +87,7 @@ CHECKS: Mapping[str, Check] = {
         redis_checks.check_memory,
         "warn",
         "Set it in the configuration of Redis, and with `CONFIG SET`. "
-        "It counts for jobs that are written afterwards",
+        "It affects jobs that are written afterwards",
     ),
     "clock": Check(redis_checks.check_clock, "warn", "Synchronise the clocks by NTP"),
     "rest service": Check(
@@ -104,8 +104,8 @@ CHECKS: Mapping[str, Check] = {
     "feed": Check(
         service_checks.check_feed,
         "warn",
-        "Edits count by pokes and with each read of the list all the same. Read the log of the "
-        "workers. A proxy has to let a request wait for 30 s",
+        "Edits still apply by pokes and with each read of the list. Read the log of the workers. "
+        "A proxy has to let a request wait for 30 s",
     ),
     "rows": Check(service_checks.check_rows, "warn", _REASONS),
     "jobs": Check(
@@ -120,8 +120,8 @@ CHECKS: Mapping[str, Check] = {
     "registry": Check(
         service_checks.check_registry,
         "fail",
-        "The leading beat mends this within seconds, or minutes if there are very many jobs. "
-        "`cron-tasks sync` mends jobs at once",
+        "The leading beat repairs this within seconds, or minutes if there are very many jobs. "
+        "`cron-tasks sync` repairs jobs at once",
     ),
     "beat": Check(
         beat_checks.check_beat,
@@ -139,7 +139,7 @@ CHECKS: Mapping[str, Check] = {
         bot_checks.check_queue,
         "warn",
         "Check that the bot is reading. Beyond CRON_TASKS_NOTIFY_MAX the oldest are dropped. "
-        f"`DEL {keys.DROPPED}` resets the number of dropped ones",
+        f"`DEL {keys.DROPPED}` resets the number of dropped notifications",
     ),
     "messages": Check(
         bot_checks.check_messages,

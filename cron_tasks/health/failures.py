@@ -1,4 +1,4 @@
-"""Explain the failures that a user can mend. Imports nothing that takes long to import."""
+"""Explain the failures that a user can fix. Imports nothing that takes long to import."""
 
 import errno
 
@@ -9,7 +9,7 @@ from cron_tasks.text.display import printable
 def describe_failure(error: Exception) -> str | None:
     """Return a sentence for a person, or None if the error is a bug or a closed pipe.
 
-    A pipe is closed by a reader that has seen enough, such as `head`, and click then ends quietly.
+    A reader such as `head` closes the pipe when it has read enough. click then ends quietly.
     """
     if isinstance(error, CronTasksError):
         return str(error)
@@ -27,7 +27,7 @@ def describe_failure(error: Exception) -> str | None:
 
 
 def _advise(error: BaseException | None) -> str:
-    """Return what to do about a failure of Redis. A kombu error may have one of Redis as cause."""
+    """Return advice about a failure of Redis. A kombu error may have a Redis error as its cause."""
     while error is not None:
         match type(error).__name__:
             case "AuthenticationError":

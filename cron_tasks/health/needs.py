@@ -1,4 +1,4 @@
-"""What the registered jobs need in order to run and to notify."""
+"""The queues and recipients that the registered jobs need in order to run and to notify."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ SHOWN = 3
 
 @dataclass
 class Named:
-    """Some jobs: how many, and the first ids. A finding names these alone."""
+    """The number of some jobs, and the first ids. A finding names only these ids."""
 
     count: int = 0
     first: list[str] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Needs:
     unaddressed: Named = field(default_factory=Named)
 
     def add(self, job_id: str, document: dict[str, Any], settings: Settings) -> None:
-        """Note what a job needs. `document` holds the fields that differ from their defaults."""
+        """Add the needs of a job. `document` holds the fields that differ from their defaults."""
         if not document.get("enabled", True):
             return
         queue, notify = document.get("queue"), document.get("notify", {})
@@ -71,12 +71,12 @@ class Needs:
             self.unaddressed.add([job_id])
 
     def worker_queues(self, settings: Settings) -> set[str]:
-        """Return all queues that need a worker, of whatever app."""
+        """Return all queues that need a worker, of any app."""
         return {settings.default_queue, *self.run_queues, *self.task_queues}
 
 
 def read_needs(redis: Redis, settings: Settings) -> Needs:
-    """Read what all jobs need. A job that cannot be read is left out."""
+    """Read the needs of all jobs. A job that cannot be read is left out."""
     needs = Needs(notify_queues={settings.notify_queue})
     for special, without_chat, first in read_special_jobs(redis, SHOWN):
         if settings.chat_id is None:

@@ -13,7 +13,7 @@ from cron_tasks.text.display import printable
 
 #: ZMSCORE came with Redis 6.2. Every Valkey has it.
 OLDEST_REDIS = (6, 2)
-#: Seconds that clocks may differ: the clocks of several machines name and judge ticks.
+#: Seconds that clocks may differ. Several machines compare fire times with their clocks.
 SKEW = 2.0
 #: Commands without effect, one for each kind of value that we store.
 READING = ("LLEN", "HLEN", "ZCARD", "SCARD", "XLEN", "GET", "TTL")
@@ -39,7 +39,9 @@ def check_eviction(system: System) -> Result:
 
 def check_persistence(system: System) -> Result:
     if not system.info.get("aof_enabled"):
-        return Result(False, "AOF is off: a restart of Redis loses all since its last snapshot")
+        return Result(
+            False, "AOF is off: a restart of Redis loses everything since its last snapshot"
+        )
     if system.info.get("aof_last_write_status", "ok") != "ok":
         disk = "Check that the disk of Redis is not full"
         return Result(False, "AOF is on, but its last write failed", disk)
@@ -59,8 +61,8 @@ def check_memory(system: System) -> Result:
     if int(value) >= LONGEST_VALUE:
         return Result(True, f"{name} is {value}")
     mend = f"Run `CONFIG SET {name} {LONGEST_VALUE}` in Redis, and set it in its configuration. "
-    mend += "It counts for jobs that are written afterwards"
-    return Result(False, f"{name} is {value}: a job takes 910 bytes and not 700", mend)
+    mend += "It affects jobs that are written afterwards"
+    return Result(False, f"{name} is {value}: a job takes 910 bytes instead of 700", mend)
 
 
 def check_clock(system: System) -> Result:
@@ -74,7 +76,7 @@ def check_clock(system: System) -> Result:
 def check_rights(system: System) -> Result:
     """Find the commands and the keys that Redis denies to our user, by calls without effect.
 
-    Redis names a command that it denies, but not a key. So each kind of key has a call of its own.
+    Redis names a command that it denies, but not a key. So each kind of key has a separate call.
     """
     unused = ["cron_tasks:probe", "redbeat:probe", "_kombu.probe", "unacked_probe"]
     unused.append(f"probe.celery{keys.CELERY_CONTROL}")
@@ -86,7 +88,7 @@ def check_rights(system: System) -> Result:
     calls += [("PUBLISH", unused[0], "")]
     with system.redis.pipeline(transaction=False) as pipe:
         for call in calls:
-            pipe.execute_command(*call)  # type: ignore[no-untyped-call]
+            pipe.execute_command(*call)
         answers = pipe.execute(raise_on_error=False)
     denied = [
         _name_denied(call, str(answer))

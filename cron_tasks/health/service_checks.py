@@ -9,32 +9,36 @@ from cron_tasks.health.system import Result, System, expect_none
 from cron_tasks.registry.plan import Changes, compare_list
 from cron_tasks.registry.registry import Registry
 from cron_tasks.repair.comparison import Comparison
+from cron_tasks.repair.foreign import find_foreign
 from cron_tasks.rest.listing import Source
 from cron_tasks.store import keys
 from cron_tasks.sync.feed_state import WAIT, describe_feed, load_position
 from cron_tasks.sync.feed_state import load_status as load_feed_status
-from cron_tasks.sync.policy import make_policy
-from cron_tasks.sync.state import load_status, load_validators, service_of
+from cron_tasks.sync.owner import service_of
+from cron_tasks.sync.policy import describe_judging, make_policy
+from cron_tasks.sync.state import load_status, load_validators
 from cron_tasks.text.english import number_of
 from cron_tasks.vitals.judgement import RIVAL_SHOWN, judge_sync
 
 #: Seconds to wait for the REST service: for one response, and for the whole list.
 REST_PATIENCE = {"rest_timeout": 3.0, "rest_deadline": 5.0}
 
-#: With more jobs than this, a list is read only if it has changed, and a part of Redis is compared.
+#: With more jobs than this, the list is read only if it has changed, and only a part of the
+#: registry is compared.
 MANY = 100_000
 #: Seconds for which that part is compared.
 COMPARED_FOR = 0.3
 #: Seconds beyond the longest wait after which a feed without an answer is a finding.
 FEED_GRACE = 30.0
 
-#: Meaning of each kind of difference in the registry: what is counted, and what is wrong with it.
+#: Each kind of difference in the registry: the noun that is counted, and the fault.
 DIFFERENCES = {
+    "foreign": ("key", "that somebody else wrote"),
     "unscheduled": ("job", "with a next tick, but not in the schedule"),
     "unreadable": ("job", "without a readable entry"),
     "unlisted": ("entry", "not in the index of jobs"),
     "untimed": ("open tick", "without a deadline"),
-    "leftovers": ("note", "about ticks that have ended"),
+    "leftovers": ("leftover", "of ticks that have ended"),
 }
 
 
@@ -46,11 +50,13 @@ def check_rest_service(system: System) -> Result:
     )
     registry = Registry(system.redis)
     jobs = registry.count() if system.is_reachable else 0
-    known = load_validators(system.redis, settings)[0] if jobs > MANY else None
+    known = load_validators(system.redis, describe_judging(settings))[0] if jobs > MANY else None
     current = registry.read_fingerprints() if jobs and not known else {}
     with Source(hurried).open_list(known) as listing:
         if listing.not_modified:
-            return Result(True, f"The list is as the last sync read it: {number_of(jobs, 'job')}")
+            return Result(
+                True, f"The list has not changed since the last sync: {number_of(jobs, 'job')}"
+            )
         policy = make_policy(settings)
         found = Changes(policy, policy.queues())
         compare_list(current, listing, found, found.add_candidate)
@@ -83,6 +89,9 @@ def check_owner(system: System) -> Result:
 
 
 def check_registry(system: System) -> Result:
+    if foreign := find_foreign(system.redis, system.now, mend=False):
+        about = "of another type than ours, or a lock without an end"
+        return Result(False, f"{number_of(len(foreign), 'key')} {about}: {', '.join(foreign)}")
     comparison, end = Comparison(system.redis, system.settings, lambda: system.now), None
     if Registry(system.redis).count() > MANY:
         end = time.monotonic() + COMPARED_FOR
@@ -95,7 +104,7 @@ def check_registry(system: System) -> Result:
     agree = "Jobs, schedule and open ticks agree"
     if not is_whole:
         agree += f", as far as {COMPARED_FOR:g} s show. The leading beat compares all"
-    before = f"; {number_of(mended, 'difference')} mended in the last 7 days" if mended else ""
+    before = f"; {number_of(mended, 'difference')} repaired in the last 7 days" if mended else ""
     return Result(not texts, (", ".join(texts) or agree) + before)
 
 
@@ -105,7 +114,7 @@ def check_feed(system: System) -> Result:
         return Result(False, f"T{fault[1:]}", "Name a feed on the origin of the service itself")
     if not position.address:
         return Result(
-            True, "The list names no feed of changes, so edits count by pokes or the list"
+            True, "The list names no feed of changes, so edits apply by pokes or with the list"
         )
     status = load_feed_status(system.redis)
     age = system.now - status.answered if status.answered else inf

@@ -1,4 +1,4 @@
-"""The system that the checks look at, and what a check finds."""
+"""The system to check, and the result of a check."""
 
 import time
 from collections.abc import Callable
@@ -67,7 +67,7 @@ class Result(NamedTuple):
 
 
 class Check(NamedTuple):
-    """A probe, the status if it does not find all well ("warn" or "fail"), and what to do then."""
+    """A probe, its status if it finds a problem ("warn" or "fail"), and advice for that case."""
 
     probe: Callable[[System], Result]
     wrong: str
@@ -75,7 +75,7 @@ class Check(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """The result of a check. `mend` is what to do, unless the status is "ok"."""
+    """The result of a check. `mend` is advice on how to fix the problem, "" if there is none."""
 
     check: str
     status: str
@@ -86,7 +86,7 @@ class Finding(NamedTuple):
 def expect_none(
     count: Callable[[System], int], noun: str, about: str = ""
 ) -> Callable[[System], Result]:
-    """Return a probe that finds all well if there is none: "No jobs overdue"."""
+    """Return a probe that finds a problem unless the count is 0: "No jobs overdue"."""
 
     def probe(system: System) -> Result:
         found = count(system)

@@ -24,7 +24,7 @@ def check_workers(system: System) -> Result:
 
 
 def _explain_absence(system: System) -> Result:
-    """Say that no worker answers, and which one gave a sign of life last."""
+    """Return that no worker answers, and which one gave a sign of life last."""
     detail, start = "No worker of cron_tasks answers", "`celery -A cron_tasks worker`"
     workers = [sign for sign in read_signs(system.redis) if sign.part == "worker"]
     if not workers:
@@ -48,7 +48,7 @@ def check_job_queues(system: System) -> Result:
 
 
 def check_task_queues(system: System) -> Result:
-    """Find queues of the tasks that jobs call that no worker of any app consumes."""
+    """Find queues of `task` actions that no worker of any app consumes."""
     consumed = {queue for worker in system.workers for queue in worker.queues}
     unread = sorted(system.needs.task_queues.keys() - consumed)
     if not unread:

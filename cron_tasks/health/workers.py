@@ -1,4 +1,4 @@
-"""Ask the workers what they consume and which tasks they have."""
+"""Ask the workers for their queues and tasks."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +8,7 @@ from cron_tasks.store import keys
 
 #: Seconds to wait for a worker that has given a sign of life.
 PATIENCE = 2.0
-#: Seconds to wait for the next answer of workers of which nothing is known, such as foreign ones.
+#: Seconds to wait for the next answer of unknown workers, such as those of other apps.
 SURPRISE = 0.2
 
 
@@ -21,12 +21,13 @@ class Worker(NamedTuple):
 
 
 def ask_workers(present: Sequence[str], needed: Callable[[], Collection[str]]) -> list[Worker]:
-    """Return all workers on the broker. `present` are the names of ours that are known to live.
+    """Return all workers on the broker. `present` are the names of our workers that are alive.
 
-    Celery cannot know who will answer a question to all, so it waits until nobody has answered for
-    a while. The workers that are present are asked by name, which ends with the last answer. So a
-    system where all is well takes a short while, and a slow worker is still waited for. If nobody
-    consumes one of the queues that `needed` returns, all workers are asked again, patiently.
+    Celery cannot know how many workers will answer a broadcast, so it waits until no answer has
+    come for a while. The workers that are present are asked by name, which ends with the last
+    answer. So a healthy system answers quickly, and a slow worker still gets its time. If nobody
+    consumes one of the queues that `needed` returns, all workers are asked again with a longer
+    wait.
     """
     workers = _ask_once(present, SURPRISE) if present else []
     if not set(needed()) <= {queue for worker in workers for queue in worker.queues}:
@@ -57,6 +58,6 @@ def _ask_once(present: Sequence[str], surprise: float) -> list[Worker]:
 
 
 def _has_our_tasks(tasks: Iterable[str] | None) -> bool:
-    """Return whether our task is registered. A worker that did not answer gets the benefit."""
+    """Return whether our task is registered. Assume so for a worker that did not answer."""
     # Celery shows a task with a rate limit as `name [rate_limit=…]`.
     return tasks is None or keys.RUN_TASK in {task.partition(" ")[0] for task in tasks}

@@ -1,1 +1,1 @@
-"""The shared parts of all HTTP clients: addresses, deadlines, failures in words, Retry-After."""
+"""Shared by all HTTP clients: addresses, deadlines, causes of failures, Retry-After."""

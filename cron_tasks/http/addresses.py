@@ -22,7 +22,7 @@ class AddressRefused(Exception):
 
 
 _HOST = re.compile(r"(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_-]{1,63}")
-#: Networks that are not public, with the kind that messages name. The first match counts. The
+#: Networks that are not public, with the kind that messages name. The first match is used. The
 #: sources are the IANA registries of special-purpose addresses
 #: (https://www.iana.org/assignments/iana-ipv4-special-registry/ and
 #: https://www.iana.org/assignments/iana-ipv6-special-registry/), multicast and deprecated networks.

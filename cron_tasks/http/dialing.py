@@ -9,7 +9,7 @@ import selectors
 import socket
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain, zip_longest
 from typing import Any, NamedTuple, cast
 
@@ -31,9 +31,13 @@ def open_connection(host: str, port: int, until: float) -> socket.socket:
 
     `until` is on the monotonic clock, in seconds. Raises TimeoutError at `until`, and OSError.
     """
+    return connect_to_first(find_addresses(host, port), until)
+
+
+def find_addresses(host: str, port: int) -> list[SocketAddress]:
+    """Return the addresses of `host`. Raises socket.gaierror."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = [SocketAddress(each[0], each[4]) for each in found]
-    return _first_to_connect(alternate_families(addresses), until)
+    return [SocketAddress(each[0], each[4]) for each in found]
 
 
 def alternate_families(addresses: Sequence[SocketAddress]) -> list[SocketAddress]:
@@ -43,12 +47,13 @@ def alternate_families(addresses: Sequence[SocketAddress]) -> list[SocketAddress
     return [each for each in chain.from_iterable(zip_longest(*lists)) if each]
 
 
-def _first_to_connect(addresses: Iterable[SocketAddress], until: float) -> socket.socket:
+def connect_to_first(addresses: Sequence[SocketAddress], until: float) -> socket.socket:
     """Return the first socket that connects, and close the others.
 
-    An attempt starts every STAGGER seconds, or as soon as one fails.
+    An attempt starts every STAGGER seconds, or as soon as one fails. Raises TimeoutError at
+    `until`, and OSError.
     """
-    waiting, next_at = deque(addresses), 0.0
+    waiting, next_at = deque(alternate_families(addresses)), 0.0
     failure = OSError()
     with selectors.DefaultSelector() as trying:
         try:

@@ -1,7 +1,7 @@
-"""Explain why an HTTP request failed, in words, in place of a nested exception.
+"""Explain why an HTTP request failed, instead of showing a nested exception.
 
 The causes here are exceptions of the standard library. A client adds its own causes before and
-after them. Timeouts are among those, since each client limits something else.
+after them. Timeouts are among those, because each client limits something else.
 """
 
 import http.client
@@ -63,8 +63,8 @@ def find_cause(errors: Sequence[BaseException], causes: Iterable[Cause] = CAUSES
 def describe_detail(error: BaseException) -> str:
     """Return the most readable text of an exception. OpenSSL writes `WRONG_VERSION_NUMBER`."""
     texts = (getattr(error, name, None) for name in ("verify_message", "reason", "strerror"))
-    text = str(next(filter(None, texts), error)).replace("_", " ")
-    return text.lower() if text.isupper() else text
+    text = str(next(filter(None, texts), error))
+    return text.lower().replace("_", " ") if text.isupper() else text
 
 
 def describe_status(code: int) -> str:

@@ -1,24 +1,23 @@
-"""Ping a URL that counts signs of life, such as a check of Healthchecks.
+"""Ping a URL of a monitoring service, such as a check of Healthchecks.
 
-The path of such a URL is a secret, so no text from here contains more than its origin. A ping is
-small and rare. It opens a connection of its own, to the very address that was checked, and follows
-no redirect. Neither a proxy nor .netrc has an influence.
+The path of such a URL is a secret, so texts from here contain only its origin. A ping is small and
+rare. It opens a separate connection, to the same address that was checked, and follows no redirect.
+Proxies and .netrc have no influence.
 """
 
 import http.client
-import os
-import socket
-import ssl
 import time
 from collections.abc import Sequence
-from functools import cache
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from cron_tasks.http.addresses import explain_refusal, is_host_allowed, parse_address
+from cron_tasks.http.addresses import explain_refusal, is_host_allowed
 from cron_tasks.http.deadline import LimitedResponse, seconds_left
+from cron_tasks.http.dialing import SocketAddress, connect_to_first, find_addresses
 from cron_tasks.http.failures import CAUSES, Cause, describe_detail, describe_status, find_cause
 from cron_tasks.http.hosts import DEFAULT_PORTS, host_of_url, to_ascii_host
+from cron_tasks.http.tls import tls_context
 
 #: Seconds that a ping may take. The resolution of the host's name has timeouts of its own.
 TIMEOUT = 10.0
@@ -55,7 +54,8 @@ def origin_of(url: str) -> str:
 def send_ping(
     url: str, method: str, rules: Sequence[str] = ("*",), timeout: float = TIMEOUT
 ) -> str | None:
-    """Send one request. Return why it failed, or None if it was answered with 2xx. Never raises.
+    """Send one request. Return None if it was answered with 2xx, otherwise the reason. Never
+    raises.
 
     `rules` are those of CRON_TASKS_HTTP_ALLOW.
     """
@@ -99,11 +99,13 @@ class _Connection(http.client.HTTPConnection):
     response_class: Any = _make_response
 
     def connect(self) -> None:
-        sock = _connect_to_any(_find_addresses(self.host, self.port, self._rules), self._until)
+        allowed = _find_allowed(self.host, self.port, self._rules)
+        sock = connect_to_first(allowed, self._until)
         try:
+            sock.settimeout(seconds_left(self._until))
             if self._tls:
                 name = self.host.removesuffix(".")
-                sock = _tls_context().wrap_socket(sock, server_hostname=name)
+                sock = tls_context().wrap_socket(sock, server_hostname=name)
             sock.settimeout(seconds_left(self._until))
             self.sock = sock
         except BaseException:
@@ -111,44 +113,13 @@ class _Connection(http.client.HTTPConnection):
             raise
 
 
-def _find_addresses(host: str, port: int, rules: Sequence[str]) -> list[tuple[str, int]]:
+def _find_allowed(host: str, port: int, rules: Sequence[str]) -> list[SocketAddress]:
     """Return the allowed addresses of a host. Raises PingRefused if there is none."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
+    found = find_addresses(host, port)
     if is_host_allowed(host, rules):
-        return [(address, port) for address in addresses]
-    refusals = []
-    allowed = []
-    for address in addresses:
-        parsed = parse_address(address.partition("%")[0])
-        why = explain_refusal(parsed, rules) if parsed else "its address is unknown"
-        if why:
-            refusals.append(why)
-        else:
-            allowed.append((address, port))
+        return found
+    reasons = [explain_refusal(ip_address(each.where[0]), rules) for each in found]
+    allowed = [each for each, why in zip(found, reasons, strict=True) if why is None]
     if not allowed:
-        raise PingRefused(refusals[0])
+        raise PingRefused(reasons[0])
     return allowed
-
-
-def _connect_to_any(addresses: Sequence[tuple[str, int]], until: float) -> socket.socket:
-    """Return a socket that is connected to the first address that answers."""
-    for number, address in enumerate(addresses, 1):
-        share = seconds_left(until) / (len(addresses) - number + 1)
-        try:
-            return socket.create_connection(address, timeout=share)
-        except OSError:
-            if number == len(addresses):
-                raise
-    raise OSError("the host has no address")
-
-
-@cache
-def _tls_context() -> ssl.SSLContext:
-    """Return a context that trusts the same authorities as the REST client."""
-    from requests.utils import DEFAULT_CA_BUNDLE_PATH
-
-    authorities = os.environ.get("REQUESTS_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
-    if os.path.isdir(authorities):
-        return ssl.create_default_context(capath=authorities)
-    return ssl.create_default_context(cafile=authorities)

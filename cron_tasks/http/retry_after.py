@@ -5,9 +5,9 @@ from email.utils import parsedate_to_datetime
 
 
 def read_retry_after(header: str | None, now: float) -> float | None:
-    """Return how many seconds to wait from `now` on, or None if the header is missing or wrong.
+    """Return the seconds to wait from `now` on, or None if the header is missing or wrong.
 
-    `now` is in seconds since the epoch, since the header may contain a date.
+    `now` is in seconds since the epoch, because the header may contain a date.
     """
     if header is None:
         return None

@@ -207,8 +207,12 @@ Action = Annotated[
 ]
 
 
+#: Built-in actions that are coroutines.
+_COROUTINES = frozenset({"http"})
+
+
 @cache
 def waits_on_loop(kind: str) -> bool:
     """Return whether actions of this type are coroutines, which wait on an event loop."""
     model = plugins.load_models().get(kind)
-    return kind == "http" or iscoroutinefunction(getattr(model, "perform", None))
+    return kind in _COROUTINES or iscoroutinefunction(getattr(model, "perform", None))

@@ -1,4 +1,4 @@
-"""Validate the rows of a long list, of which most differ only in id and name. Pure.
+"""Validate the rows of a long list in which most rows differ only in id and name. Pure.
 
 100,000 rows usually have a few hundred schedules and settings among them. Validating each row by
 itself would take most of the time of a first sync.
@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from cron_tasks.jobs.fingerprint import REMARKS
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.rejected import Rejected
+from cron_tasks.jobs.row import REMARKS
 
 #: The longest valid name.
 LONGEST_NAME = 1000
-#: The patterns that are remembered. A list with more has few rows that are alike.
+#: The most patterns that are remembered. A list with more has few rows that are alike.
 PATTERNS_KEPT = 16_384
 _OWN = frozenset({"id", "name"}) | REMARKS
 #: Characters in place of an id and a name, which JSON escapes and so never contains as they are.
@@ -25,7 +25,7 @@ _ID, _NAME = b"\0", b"\1"
 class Valid(NamedTuple):
     """A valid row: its document, and a job that is the same except for `id` and `name`.
 
-    `remark` is what `Alike` was told to note about such jobs.
+    `remark` is the result of `remark_on` for such jobs.
     """
 
     job: Job
@@ -68,7 +68,8 @@ class Alike:
         return found
 
     def _remember(self, common: bytes, found: Valid) -> None:
-        """Remember the second row with the same key as a pattern. Most keys come once or often."""
+        """Remember the second row with the same key as a pattern. Most keys occur either once or
+        often."""
         if len(self._patterns) >= PATTERNS_KEPT:
             self._patterns.clear()
         is_second = common in self._patterns
@@ -92,10 +93,10 @@ class _Pattern:
 
 
 def _find_common(row: Any) -> bytes | None:
-    """Return what a row has besides id and name, as a key.
+    """Return everything in a row besides id and name, as a key.
 
-    Return None if the row has to be validated by itself: if it is not a plain object, the name may
-    be wrong, the schedule depends on the id, or JSON does not tell its values apart (NaN, null).
+    Return None if the row has to be validated separately: it is not a plain object, the name may be
+    wrong, the schedule depends on the id, or JSON cannot distinguish its values (NaN, null).
     """
     if type(row) is not dict or "jitter" in row:
         return None

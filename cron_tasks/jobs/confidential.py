@@ -1,8 +1,8 @@
-"""Decide what of a job may be a secret, and show jobs without it. Pure.
+"""Decide which parts of a job may be secrets, and show jobs without them. Pure.
 
-A job should name its secrets (`${secret:NAME}`), but may also contain them. These are taken for
-secrets: users, passwords and queries in URLs, the path of a `heartbeat_url`, the values of headers,
-and the values of fields whose names say so. A reference to a secret is shown.
+A job should name its secrets (`${secret:NAME}`), but may also contain them. These count as secrets:
+users, passwords and queries in URLs, the path of a `heartbeat_url`, the values of headers, and the
+values of fields with the name of a secret. A reference to a secret is shown.
 """
 
 import re
@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from cron_tasks.jobs.placeholders import fill_placeholders
 
 HIDDEN = "***"
 #: Members of an object or an array, and levels, of a row that is stored for display.
@@ -24,12 +26,24 @@ _SECRET_NAME = re.compile(
 )
 _URL = re.compile(r"://\S+")
 _USER = re.compile(r"^://[^/?#]*@")
-_QUERY = re.compile(r"([?&;][^=&;#]{1,100}=)(?!\$)[^&;#]+")
+_QUERY = re.compile(r"([?&;])([^=&;#]*=)?([^&;#]+)")
+#: A value that a run fills in.
+_FILLED = re.compile(r"(?:\$[a-z_]+|\$\{[^}]*\})+", re.IGNORECASE)
 _REFERENCE = "${secret:"
+#: The parts of a text around its references, and the scheme before a token ("Bearer ").
+_AROUND = re.compile(
+    r"^[a-z-]+ (?=\$\{secret:)|\$\{secret:[^}]*\}|((?:(?!\$\{secret:[^}]*\}).)+)",
+    re.IGNORECASE | re.DOTALL,
+)
+#: The values of the parameters in a header, such as `response="…"`.
+_PARAMETER = re.compile(r"=\s*\"?([^\",;\s=]+)")
+_SCHEMES = frozenset({"basic", "bearer", "token"})
+#: Stands where a run fills a value in.
+_BLANK = "\0"
 
 
 def is_secret_name(name: str) -> bool:
-    """Return whether the name of a field or a header says that its value is a secret."""
+    """Return whether the name of a field or a header is that of a secret."""
     return bool(_SECRET_NAME.search(name))
 
 
@@ -39,14 +53,19 @@ def mask_url(text: str) -> str:
 
 
 def mask_written_url(text: str) -> str:
-    """Do the same for a text that should be a URL, also if it is not written correctly."""
+    """Do the same for a text that should be a URL, even if it is malformed."""
     if "://" in text:
         return mask_url(text)
     return mask_url(f"://{text}").removeprefix("://")
 
 
 def _mask_match(url: re.Match[str]) -> str:
-    return _QUERY.sub(rf"\1{HIDDEN}", _USER.sub(f"://{HIDDEN}@", url[0]))
+    return _QUERY.sub(_mask_pair, _USER.sub(f"://{HIDDEN}@", url[0]))
+
+
+def _mask_pair(pair: re.Match[str]) -> str:
+    mark, name, value = pair.groups(default="")
+    return f"{mark}{name}{value if _FILLED.fullmatch(value) else HIDDEN}"
 
 
 def mask_value(path: str, value: Any, most: int = 8, levels: int = 7) -> Any:
@@ -73,12 +92,12 @@ def _is_secret_path(path: str, value: Any) -> bool:
 
 def _mask_text(path: str, text: str) -> str:
     name = path.rpartition(".")[2]
-    if _REFERENCE in text:
-        return mask_url(text)
     if name == "heartbeat_url":
         return mask_path(text)
     if _is_secret_path(path, text):
-        return HIDDEN
+        return _AROUND.sub(lambda part: HIDDEN if part[1] else part[0], text)
+    if _REFERENCE in text:
+        return mask_url(text)
     return mask_written_url(text) if name == "url" else mask_url(text)
 
 
@@ -88,7 +107,7 @@ def mask_job(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def mask_path(url: str) -> str:
-    """Return a URL with `***` for all but its scheme and host."""
+    """Return a URL with `***` for everything but its scheme and host."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -99,18 +118,41 @@ def mask_path(url: str) -> str:
 
 
 def find_literal_secrets(url: str, headers: dict[str, str]) -> Iterator[str]:
-    """Yield the secrets that a request contains itself, each as a service may repeat it."""
-    parts = urlsplit(url)
+    """Yield the secrets that a request contains itself, each as a service may repeat it.
+
+    A value may have placeholders in it. Then each part between them counts.
+    """
+    parts = urlsplit(_blank_placeholders(url))
     user, _, password = parts.netloc.rpartition("@")[0].partition(":")
     found = [password or user]
-    pairs = (pair.partition("=") for pair in re.split("[&;]", parts.query))
-    found += [value for name, _, value in pairs if is_secret_name(name)]
+    for pair in re.split("[&;]", parts.query):
+        name, has_name, value = pair.partition("=")
+        if not has_name:
+            found.append(name)
+        elif is_secret_name(unquote(name)):
+            found.append(value)
     for name, value in headers.items():
-        if name.lower() == "cookie":
-            found += [each.partition("=")[2].strip() for each in value.split(";")]
-        elif is_secret_name(name):
-            # The scheme before a token (RFC 9110, section 11.4) is not a secret.
-            found.append(value.rpartition(" ")[2])
+        found += _find_in_header(name.lower(), _blank_placeholders(value))
     for each in found:
-        if len(each) >= _LEAST and "$" not in each:
-            yield from {each, unquote(each)}
+        for part in each.split(_BLANK):
+            if len(part) >= _LEAST:
+                yield from {part, unquote(part)}
+
+
+def _find_in_header(name: str, value: str) -> list[str]:
+    """Return what may be a secret in the value of a header, and each part that may be one."""
+    if name == "cookie":
+        pairs = [each.partition("=")[2].strip() for each in value.split(";")]
+        return pairs + [each.strip('"') for each in pairs]
+    if not is_secret_name(name):
+        return []
+    first, _, rest = value.partition(" ")
+    # The scheme before a token (RFC 9110, section 11.4) is not a secret.
+    if rest.strip() and (name.endswith("authorization") or first.lower() in _SCHEMES):
+        value = rest
+    return [value.strip(), *value.split(), *_PARAMETER.findall(value)]
+
+
+def _blank_placeholders(text: str) -> str:
+    """Return a text with _BLANK for its placeholders, and `$` for `$$`."""
+    return fill_placeholders(text, lambda _: _BLANK, lambda _: _BLANK)

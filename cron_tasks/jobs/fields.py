@@ -1,7 +1,7 @@
 """The kinds of fields that a job consists of, and the base of its nested objects. Pure.
 
-The `description` of a field is what its error message gives as expected. So it is made here,
-together with the bounds of the field.
+The `description` of a field is quoted in its error message as the expected value. So it is made
+here, together with the bounds of the field.
 """
 
 from typing import Annotated, Any, Self
@@ -69,8 +69,8 @@ class JobPart(BaseModel):
     """The base of a nested object of a job, such as `retry` or `action`.
 
     A part is frozen. A field that is null counts as not given. So does an empty text or an empty
-    array that an optional field does not take: forms send `""` for null, and PHP writes an empty
-    object as `[]`. Unknown fields are kept in `model_extra`.
+    array in an optional field that does not accept it: forms send `""` for null, and PHP writes an
+    empty object as `[]`. Unknown fields are kept in `model_extra`.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -95,7 +95,7 @@ class JobPart(BaseModel):
 
 
 def _find_refused_empties(error: ValidationError, model: type[BaseModel]) -> set[int | str]:
-    """Return the optional fields whose value is an empty text or array that they do not take."""
+    """Return the optional fields with an empty text or array that they do not accept."""
     required = {
         field.alias or name for name, field in model.model_fields.items() if field.is_required()
     }

@@ -34,21 +34,11 @@ from cron_tasks.jobs.messages import (
     format_faults,
 )
 from cron_tasks.jobs.policies import Catchup, Notify, Retry, check_worker_queue
+from cron_tasks.jobs.row import LEFT_OUT, MAPPED_TO_NULL, MOST_LEFT_OUT, NOTES, SWITCHES
 from cron_tasks.schedules import Schedule, from_spec, parse
 from cron_tasks.schedules.durations import WEEK
 from cron_tasks.text.display import printable
 
-#: The field that rest/mapping.py adds to a row: the switches for which REST_MAPPING found null.
-MAPPED_TO_NULL = "mapped_to_null"
-#: The field in which rest/mapping.py and validation note why a field of DISPLAYED is left out.
-LEFT_OUT = "left_out"
-#: The fields that are only shown to people. A fault in one of them does not reject the job.
-DISPLAYED = frozenset({"tags"})
-#: The most faults that are noted there.
-MOST_LEFT_OUT = 3
-#: The fields that a row has from us and not from the service.
-_NOTES = frozenset({MAPPED_TO_NULL, LEFT_OUT})
-_SWITCHES = ("enabled", "is_active")
 _NULL = "CRON_TASKS_REST_MAPPING finds null in this row, so the job is enabled"
 
 
@@ -60,7 +50,7 @@ class Job(BaseModel):
     """A valid row. docs/contract.md, section 3, fixes its fields, their types and their defaults.
 
     The fields of the schedule have become `schedule`. `written` is the rule as its owner wrote it,
-    where `schedule` words it differently. Unknown fields are kept in `extra`. Durations are in
+    if `schedule` spells it differently. Unknown fields are kept in `extra`. Durations are in
     seconds.
     """
 
@@ -114,10 +104,14 @@ class Job(BaseModel):
     def timezone(self) -> str:
         return self.schedule.timezone
 
+    def lacks_recipient(self, default_chat: object) -> bool:
+        """Return whether its notifications reach nobody, because none names a chat."""
+        return self.chat_id is None and default_chat is None and bool(self.notify.on)
+
     @property
     def unknown_fields(self) -> tuple[str, ...]:
         """Return the fields of the row that no job has, such as `retry.max_atempts`."""
-        unknown = [name for name in self.extra if name not in _NOTES]
+        unknown = [name for name in self.extra if name not in NOTES]
         for name in _NESTED:
             if name in self.model_fields_set:
                 part: JobPart = getattr(self, name)
@@ -145,7 +139,7 @@ class Job(BaseModel):
 
     def _mapped_to_null(self) -> list[str]:
         names = self.extra.get(MAPPED_TO_NULL)
-        return [name for name in _SWITCHES if isinstance(names, list) and name in names]
+        return [name for name in SWITCHES if isinstance(names, list) and name in names]
 
     def to_document(self, replaced: Mapping[str, Any] = MappingProxyType({})) -> bytes:
         """Return the fields that differ from their defaults, as JSON that `from_document` reads.
@@ -209,6 +203,6 @@ def _schedule_spec(schedule: Schedule) -> orjson.Fragment:
 
 @lru_cache(maxsize=16384)
 def rule_text(schedule: Schedule) -> str:
-    """Return the rule of a schedule in the words of `schedule` itself."""
+    """Return the rule of a schedule as `schedule` itself spells it."""
     spec = schedule.to_spec()
     return str(next(spec[kind] for kind in "cetr" if kind in spec))

@@ -1,4 +1,4 @@
-"""The faults that pydantic finds in a row, in words for the person who edits it. Pure.
+"""Describe the faults that pydantic finds in a row, for the person who edits it. Pure.
 
 pydantic names the rule that was broken ("Input should be less than or equal to 100"). A person
 needs to know what was expected and what was found. The first is the `description` of the field.
@@ -28,7 +28,7 @@ def names_in_json(model: type[BaseModel]) -> dict[str, str]:
 def describe_fields(
     model: type[BaseModel], nested: Mapping[str, Iterable[type[BaseModel]]]
 ) -> dict[str, str]:
-    """Return what is expected at each path: `timeout`, `retry.backoff`, `tags[]` (each tag)."""
+    """Return the expected value at each path: `timeout`, `retry.backoff`, `tags[]` (each tag)."""
     expected = _describe_model(model, "")
     for parent, children in nested.items():
         for child in children:
@@ -66,7 +66,8 @@ def explain_errors(error: ValidationError, expected: Mapping[str, str]) -> dict[
 
 
 def _find_field(loc: tuple[int | str, ...], expected: Mapping[str, str]) -> tuple[str, str]:
-    """Return what is expected at `loc`, and its path without pydantic's names of union members."""
+    """Return the expected value at `loc`, and its path without pydantic's names of union
+    members."""
     field = place = ""
     for step in loc:
         if isinstance(step, int):
@@ -80,7 +81,7 @@ def _find_field(loc: tuple[int | str, ...], expected: Mapping[str, str]) -> tupl
 def _format_message(kind: str, expected: str, got: Any, context: Mapping[str, Any]) -> str:
     if kind == "value_error":
         return str(context["error"])
-    if not expected:  # A plug-in need not describe its fields.
+    if not expected:  # A plug-in does not have to describe its fields.
         return f"{context['message']}, got {short_repr(got)}"
     if kind == "missing":
         return f"is missing; expected {expected}"
@@ -88,7 +89,7 @@ def _format_message(kind: str, expected: str, got: Any, context: Mapping[str, An
 
 
 def _suggest(kind: str, got: Any, context: Mapping[str, Any]) -> str:
-    """Return which of some names a person probably meant, as the end of a sentence."""
+    """Return a suggestion from some names, as the end of a sentence."""
     if kind != "literal_error" or not isinstance(got, str):
         return ""
     names = re.findall("'([^']+)'", context.get("expected_tags") or context["expected"])

@@ -16,7 +16,7 @@ _SECRET = "secret:"  # noqa: S105
 
 
 class RequestTemplate(Template):
-    """A template in which secrets may stand."""
+    """A template that may contain secrets."""
 
     braceidpattern = rf"(?a:[_a-z][_a-z0-9]*|{_SECRET}{SECRET_NAME})"
 

@@ -2,7 +2,7 @@
 
 A distribution offers an action under the entry point group `cron_tasks.actions`. The name of the
 entry point is the type that jobs name, and its object is a subclass of CustomAction. A plug-in that
-cannot be used harms only the jobs that name it: they are rejected with the reason.
+cannot be used affects only the jobs that name it: they are rejected with the reason.
 """
 
 from abc import ABC, abstractmethod
@@ -69,7 +69,7 @@ def _load_plugins() -> tuple[dict[str, type[JobPart]], dict[str, str]]:
         try:
             models[name] = _load_model(name, points)
         except KeyboardInterrupt:
-            raise  # A person's Ctrl-C.
+            raise  # This is Ctrl-C.
         except BaseException as error:
             from_where = printable(", ".join(sorted(point.value for point in points)))
             reasons[name] = (
@@ -95,7 +95,7 @@ def _load_model(name: str, points: set[EntryPoint]) -> type[JobPart]:
 
 
 def _reject_on_error(value: Any, handler: Any) -> Any:
-    """Reject a row over which a plug-in's own validator fails. The other rows are not affected."""
+    """Reject a row for which a plug-in's validator fails. The other rows are not affected."""
     try:
         return handler(value)
     except (ValidationError, KeyboardInterrupt):

@@ -1,6 +1,6 @@
-"""The policies of a job: who is notified, and what happens on failure and delay. Pure.
+"""The policies of a job: notifications, and the handling of failures and delays. Pure.
 
-Their fields are fixed by docs/contract.md, section 3.
+docs/contract.md, section 3, fixes their fields.
 """
 
 from typing import Annotated, Literal, get_args
@@ -72,7 +72,7 @@ class Notify(JobPart):
 
 
 class Retry(JobPart):
-    """How often a run is attempted, and how long it pauses between attempts.
+    """The number of attempts at a run, and the pauses between them.
 
     The n-th pause is random between 0 and min(backoff * 2**(n-1), max_backoff) seconds.
     """
@@ -90,7 +90,7 @@ class Retry(JobPart):
 
 
 class Catchup(JobPart):
-    """Which of the ticks that were missed while nothing ran are run late.
+    """The rule for ticks that were missed while nothing ran.
 
     Ticks more than `window` seconds old are never run late.
     """

@@ -1,7 +1,7 @@
 """Find names that would be both a worker queue and a notification queue. Pure.
 
 Workers read a worker queue, and bots read a notification queue. No list in Redis may be both: a
-worker drops a notification that it finds in its queue, and a bot takes a worker's message for a
+worker drops a notification that it finds in its queue, and a bot treats a worker's message as a
 broken notification. So the queues of all jobs and of the settings are compared by name. They are
 also compared with the lists that a bot keeps beside its queue (docs/keys.md).
 """
@@ -22,7 +22,7 @@ from cron_tasks.text.display import short_repr
 
 
 class QueueUse(NamedTuple):
-    """A queue, the field that names it, and the place of that field.
+    """A queue, with the field that names it and the place of that field.
 
     `notify.queue` names a notification queue. Every other field names a worker queue.
     """
@@ -67,14 +67,14 @@ class QueuesInUse:
     beside: dict[str, QueueUse] = field(default_factory=dict)
 
     def add(self, uses: Iterable[QueueUse]) -> None:
-        """Note queues. The first use of a name is the one that messages show."""
+        """Add queues. Messages show the first use of a name."""
         for use in uses:
             (self.bots if use.for_bots else self.workers).setdefault(use.name, use)
             for queue in _queues_beside(use.name):
                 self.beside.setdefault(queue, use)
 
     def hold(self, uses: Iterable[QueueUse]) -> bool:
-        """Return whether each of these queues is already in use, for the same readers."""
+        """Return whether each of these queues is already in use, by the same kind of reader."""
         return all(use.name in (self.bots if use.for_bots else self.workers) for use in uses)
 
     def find_collisions(self, uses: list[QueueUse]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A row that is not a valid job: every reason, and its place in the list ("row 17")."""
+    """A row that is not a valid job: all reasons, and its place in the list ("row 17")."""
 
     id: str | None
     place: str
@@ -15,7 +15,8 @@ class Rejected:
 
 
 class Unreadable(dict[str, Any]):
-    """The rest of a row that cannot be read as it is, and the reason. Such a row is rejected."""
+    """The readable part of a row, and the reason why the rest cannot be read. The row is
+    rejected."""
 
     def __init__(self, row: dict[str, Any], reason: str) -> None:
         super().__init__(row)

@@ -20,13 +20,13 @@ _RRULE = re.compile(r"\s*(RRULE:|DTSTART|FREQ=)", re.IGNORECASE)
 
 
 def suggest_rule(error: ScheduleError, unknown: Mapping[Any, Any]) -> Iterable[tuple[str, str]]:
-    """Return the errors of a row without a rule, with a hint where an unknown field may hold it."""
+    """Return the errors of a row without a rule, with a hint if an unknown field may hold it."""
     name = next((name for name in _FOREIGN if name in unknown), None)
     if name is None:
         return error.errors
     expression, value = name, unknown[name]
     if isinstance(value, dict):
-        # The key that holds the rule is for a person to choose. The first one shows the form.
+        # Only a person can choose the key that holds the rule. The first one shows the form.
         key = printable_key(next(iter(value), "key"))
         expression = f"{name}.{key if key.isidentifier() else json.dumps(key)}"
         value = next(iter(value.values()), None)
@@ -36,7 +36,7 @@ def suggest_rule(error: ScheduleError, unknown: Mapping[Any, Any]) -> Iterable[t
 
 
 def _choose_field(name: str, value: Any) -> str:
-    """Return the field of a job that takes such a value."""
+    """Return the field of a job that accepts such a value."""
     if isinstance(value, int | float):
         return "every"
     if isinstance(value, str) and _RRULE.match(value):

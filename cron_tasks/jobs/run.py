@@ -1,4 +1,4 @@
-"""One attempt at a run, as actions and templates see it. Pure."""
+"""One attempt at a run, with the data for actions and templates. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Run:
-    """One attempt at a scheduled run: all that an action knows of it.
+    """One attempt at a scheduled run, as an action gets it.
 
     `scheduled_for` is the fire time in seconds since the epoch. `traceparent` is the header of W3C
     Trace Context for requests of this attempt, and "" if runs are not traced.

@@ -1,7 +1,7 @@
 """Turn a row of the REST service's list into a Job, or into a Rejected with every reason. Pure.
 
-Every fault of a row is reported at once, in words for the person who edits it. `validate_row` never
-raises, whatever the row holds.
+All faults of a row are reported at once, for the person who edits it. `validate_row` never raises,
+whatever the row contains.
 """
 
 import re
@@ -11,54 +11,30 @@ from typing import Any
 from pydantic import ValidationError
 
 from cron_tasks.errors import ScheduleError
-from cron_tasks.jobs.fingerprint import REMARKS
-from cron_tasks.jobs.job import (
-    DISPLAYED,
-    EXPECTED,
-    LEFT_OUT,
-    MOST_LEFT_OUT,
-    OPTIONS,
-    TIMING,
-    Job,
-    rule_text,
-)
+from cron_tasks.jobs.job import EXPECTED, OPTIONS, TIMING, Job, rule_text
 from cron_tasks.jobs.messages import explain_errors, format_faults
 from cron_tasks.jobs.permissions import NO_PERMISSIONS, Permissions
 from cron_tasks.jobs.rejected import Rejected, Unreadable
+from cron_tasks.jobs.row import DISPLAYED, LEFT_OUT, MOST_LEFT_OUT, REMARKS, row_id
 from cron_tasks.jobs.rule_hints import suggest_rule
 from cron_tasks.schedules import Schedule, parse
 from cron_tasks.schedules.parse import RULE_FIELDS
 from cron_tasks.text.display import short_repr
 from cron_tasks.text.stored_json import to_storable, to_storable_fields
 
-#: The most errors that are reported of one row.
+#: The most errors that are reported for one row.
 MOST_ERRORS = 50
-#: The fields that hold an object, all of whose fields are optional.
+#: The object fields whose members are all optional.
 _OBJECTS = ("notify", "retry", "catchup")
 #: The most bytes of JSON in one field of a schedule.
 _LONGEST = 65_536
-#: The least number of 200 digits. Ids are shorter.
-_LONG_ID = 10**199
 _ID = "a whole number, or text of 1 to 200 printable characters"
-
-
-def row_id(row: Any) -> str | None:
-    """Return the id of a row as text, or None if it has no valid id.
-
-    7 and "7" are the same job.
-    """
-    identity = row.get("id") if isinstance(row, dict) else None
-    if isinstance(identity, str):
-        return identity if 0 < len(identity) <= 200 and identity.isprintable() else None
-    if isinstance(identity, int) and not isinstance(identity, bool):
-        return str(identity) if abs(identity) < _LONG_ID else None
-    return None
 
 
 def validate_row(
     row: Any, *, timezone: str, place: str = "", permissions: Permissions = NO_PERMISSIONS
 ) -> Job | Rejected:
-    """Return the job that `row` describes, or every reason why it describes none. Never raises.
+    """Return the job that `row` describes, or all reasons why it is not a job. Never raises.
 
     `timezone` is the zone of a job that names none. `place` is where the row stands in the list
     ("row 17"). `permissions` are those that the operator grants to jobs.
@@ -116,7 +92,7 @@ def _make_job(options: dict[str, Any]) -> Job:
 def _split_row(row: dict[Any, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[Any, Any]]:
     """Return the fields of a row in three groups: of the schedule, other known ones, unknown ones.
 
-    What `_is_absent` is left out, and so are the fields that do not define a job.
+    Absent values (`_is_absent`) are left out, and so are fields that do not define a job.
     """
     timing: dict[str, Any] = {}
     options: dict[str, Any] = {}
@@ -136,8 +112,8 @@ def _split_row(row: dict[Any, Any]) -> tuple[dict[str, Any], dict[str, Any], dic
 def _is_absent(name: Any, value: Any) -> bool:
     """Return whether a value without content counts as not given.
 
-    null does. So does an empty text, which is the null of many database columns, unless the field
-    is required. So does an empty array for an object of settings, as PHP writes it.
+    null does. So does an empty text, which many database columns use for null, unless the field is
+    required. So does an empty array for an object of settings, as PHP writes it.
     """
     if value == "":
         return name not in ("id", "name")
@@ -145,6 +121,6 @@ def _is_absent(name: Any, value: Any) -> bool:
 
 
 def _rule_as_written(timing: dict[str, Any], schedule: Schedule) -> str | None:
-    """Return the rule as the row has it, or None if the schedule words it in the same way."""
+    """Return the rule as in the row, or None if the schedule spells it in the same way."""
     text = next(str(timing[kind]) for kind in RULE_FIELDS if str(timing.get(kind, "")).strip())
     return None if text == rule_text(schedule) else text

@@ -1,4 +1,4 @@
-"""What the ledger keeps and tells beside the ends of runs: late runs, the digest, and pings."""
+"""The alarms of the ledger besides the ends of runs: late runs, the digest, and pings."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -24,7 +24,7 @@ def keep_pings(redis: Redis, pings: Sequence[bytes]) -> None:
 
 
 class Alarms:
-    """Tells once what has to be told once, whoever else tries to at the same time."""
+    """Sends each alarm once, even if several processes try at the same time."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self.redis = redis
@@ -35,16 +35,16 @@ class Alarms:
             "notify_max": settings.notify_max,
         }
 
-    def expected(self, now: float, limit: int) -> list[RunId]:
+    def list_expected(self, now: float, limit: int) -> list[RunId]:
         """Return runs that should have ended before `now`, the earliest limit first."""
         found: Any = self.redis.zrangebyscore(keys.EXPECTED, "-inf", f"({now}", 0, limit)
         return [RunId.stored(text) for text in found]
 
     def tell_late(self, now: float, rows: Sequence[tuple[RunId, bool, Message | None]]) -> int:
-        """Tell of runs that did not end in time, once each, and no longer expect them.
+        """Notify about runs that did not end in time, once each, and no longer expect them.
 
-        A row is the run id, whether its job is known, and the notification. Returns how many of
-        them nobody had told of.
+        A row is the run id, whether its job is known, and the notification. Returns how many runs
+        were notified for the first time.
         """
         runs = [
             (run_id, "1" if is_known else "", (each or _NOTHING).queue, (each or _NOTHING).payload)
@@ -53,14 +53,14 @@ class Alarms:
         return steps.tell_late(self.redis, now=now, late_ttl=self.kept, runs=runs, **self._queues)
 
     def digest_until(self) -> float | None:
-        """Return the end of the time that the last digest was about. None if there was none."""
+        """Return the end of the period that the last digest covered. None if there was none."""
         text = cast("str | None", self.redis.get(keys.DIGEST))
         return float(text) if text else None
 
     def tell_digest(self, end: float, message: Message | None) -> bool:
-        """Send the digest of the time until `end`, if there is anything to tell.
+        """Send the digest of the time until `end`, if it has any content.
 
-        Returns whether nobody had done so.
+        Returns False if it was sent before.
         """
         queue, payload = (message.queue, message.payload) if message else ("", b"")
         told = steps.tell_digest(self.redis, ends=end, queue=queue, message=payload, **self._queues)

@@ -1,8 +1,8 @@
 """A batch: runs of plain jobs with one fire time, which the ledger opens and ends together. Pure.
 
 It is one record in the ledger, and its id is "<moment>#<random>" (in Lua: lua/batch.lua). A member
-that is no longer plain leaves it and becomes a pending run like any other. The last function reads
-the short record that each run of a batch leaves in the history.
+that is no longer plain leaves it and becomes a pending run like any other. `read_line` reads the
+short record of such a run in the history.
 """
 
 import secrets
@@ -14,20 +14,22 @@ from typing import Any
 import orjson
 
 from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import Kind, State
 from cron_tasks.schedules.iso8601 import iso_utc
 
-#: The state that a reader of open runs finds for a member of a batch: its first attempt is pending.
-STATE = "p|1||"
+#: The state that a reader of open runs sees for a member of a batch: its first attempt is pending.
+STATE = State(Kind.PENDING)
 
 
 @dataclass(slots=True)
 class Departure:
-    """Plain jobs that are due at one time, as beat has judged them: what `advance_batch` takes.
+    """Plain jobs that are due at one time, as beat has judged them: the input of `advance_batch`.
 
     `score` is that time exactly as Redis has it. `moves` are the ids of the jobs by their next due
-    time ("" for none), and `options` those of the batch's message. `templates` are those of the
-    notifications of jobs that were just read, by job id with its last edit: most of these jobs, the
-    workers do not know either. `are_new` says that all of them were just read, and none has fired.
+    time ("" for none), and `options` are the message options of the batch. `templates` are the
+    notification templates of jobs that were just read, by job id, each with the job's last edit.
+    Most of these jobs are not in the caches of the workers either. `are_new` is whether all of them
+    were just read, and none has fired.
     """
 
     score: str
@@ -71,10 +73,10 @@ class Departure:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """An open batch. `edits` is the edit of the registry that its jobs were judged at.
+    """An open batch. `edits` is the edit of the registry at which its jobs were judged.
 
-    `seen` is the first line of its record, which names what can change: as long as it is the same,
-    the batch has the same members. `queue` is that of its message (None: the default one).
+    `seen` is the first line of its record. It changes whenever a member leaves, so an equal line
+    means equal members. `queue` is the queue of its message (None: the default one).
     """
 
     id: str
@@ -97,15 +99,15 @@ class Batch:
 
 
 def write_line(fire_time: float, started_at: float, finished_at: float, worker: str) -> bytes:
-    """Write the short record of all runs of a batch. They ended ok at the first attempt."""
+    """Return the short record of all runs of a batch, which ended ok at the first attempt."""
     return orjson.dumps([iso_utc(fire_time), started_at, finished_at, worker])
 
 
 def read_line(line: str, job_id: str = "") -> str:
     """Return the whole record of a line of the history, or of the newest runs of all jobs.
 
-    A short record does not name its job. In the history that is `job_id`, and in the list of all
-    jobs its id follows on a line of its own. Any other line is a whole record.
+    A short record does not name its job. In the history the job is `job_id`. In the list of all
+    jobs the job's id follows on a separate line. Any other line is a whole record.
     """
     if not line.startswith('["'):
         return line
@@ -114,7 +116,7 @@ def read_line(line: str, job_id: str = "") -> str:
 
 
 def read_rest(line: bytes) -> dict[str, Any]:
-    """Return the whole record of a short one, of no job."""
+    """Return the whole record of a short one, without a job."""
     return _expand(line.decode(), "")
 
 
@@ -135,5 +137,6 @@ def _expand(short: str, job_id: str) -> dict[str, Any]:
 
 @lru_cache(maxsize=1024)
 def _read_short(short: str) -> tuple[Any, ...]:
-    """Parse a short record. It is kept, since all runs of a batch have the same."""
+    """Parse a short record. The result is cached, because all runs of a batch have the same
+    record."""
     return tuple(orjson.loads(short))

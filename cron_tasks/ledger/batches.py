@@ -19,12 +19,12 @@ from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 
-#: Seconds after which beat looks after a pending run, or a batch, that no worker has taken.
+#: Seconds after which beat checks a pending run, or a batch, that no worker has taken.
 PATIENCE = 5.0
 
 
 class LockLost(Exception):
-    """Another beat leads by now. Nothing was changed."""
+    """Another beat leads now. Nothing was changed."""
 
 
 class Batches:
@@ -32,9 +32,9 @@ class Batches:
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self.redis = redis
-        # A day more than is audited, since counts are kept by the day.
+        # One day more than the audit covers, because counts are kept by the day.
         self.audited = int((settings.audit_days + 1) * DAY)
-        # The settings that scripts need which write outcomes.
+        # The settings for scripts that write outcomes.
         self._kept = {
             "history_runs": settings.history_runs,
             "history_ttl": int(settings.history_days * DAY),
@@ -58,9 +58,9 @@ class Batches:
     ) -> list[str]:
         """Move entries to their next fire time, and open their runs as one batch.
 
-        `notifications` are those that were prepared for its worker, b"" for none.
-        Returns the ids of the jobs that have no run in it, as `advance` does. A call takes at most
-        2,000 entries. Raises LockLost if `token` does not hold the leader's lock.
+        `notifications` are the prepared templates for its worker, b"" for none. Returns the ids of
+        the jobs that have no run in it, as `advance` does. A call takes at most 2,000 entries.
+        Raises LockLost if `token` does not hold the leader's lock.
         """
         try:
             left = steps.advance_batch(
@@ -87,9 +87,9 @@ class Batches:
         return left
 
     def read_batch(self, batch_id: str) -> tuple[Batch, int, str] | None:
-        """Return an open batch, the registry's edit by now, and the notifications prepared for it.
+        """Return an open batch, the registry's current edit, and the notifications prepared for it.
 
-        Returns None if the batch is not open any more.
+        Returns None if the batch is no longer open.
         """
         with self.redis.pipeline(transaction=False) as pipe:
             pipe.hget(keys.BATCHES, batch_id)
@@ -111,14 +111,13 @@ class Batches:
     ) -> list[RunId] | None:
         """End all runs of a batch as ok, and write history, account and notifications.
 
-        They began at `started` and ended `now`.
-
-        `line` is the record of each (batch.py). `told` has, by queue, each job with its message, as
-        the job was when the batch was judged or later. For runs without a message the queue is "".
-        The jobs in `quick` have more than one fire time in a minute (minutes.py).
-        Returns the runs that are pending by themselves from now on, since their job was edited,
-        paused or removed, or failed before. Returns None, and changes nothing, if the batch is not
-        open any more, or has lost members.
+        The runs began at `started` and ended at `now`.
+        `line` is the record of each run (batch.py). `told` has the jobs and their messages by
+        queue, as the jobs were when the batch was judged or later. The queue "" is for runs without
+        a message. The jobs in `quick` have more than one fire time in a minute (minutes.py).
+        Returns the runs that left the batch and are now pending, because their job was edited,
+        paused or removed, or failed before. Returns None, and changes nothing, if the batch is no
+        longer open, or has lost members.
         """
         lag, took = int((started - batch.fire_time) * 1000), int((now - started) * 1000)
         brief = make_brief(batch.fire_time, started, now, write_rest(read_rest(line)))
@@ -152,13 +151,13 @@ class Batches:
         return [Batch.parse(*row) for row in steps.overdue_batches(self.redis, now=now)]
 
     def wait_for(self, batch: Batch, now: float) -> None:
-        """Look after a batch later, since its message still waits for a worker."""
+        """Check a batch again later, because its message still waits for a worker."""
         self.redis.zadd(keys.DEADLINES, {batch.id: now + PATIENCE}, xx=True)
 
     def take_out(self, run_ids: Collection[str]) -> None:
-        """Make those of the runs that are in a batch pending by themselves.
+        """Take runs out of their batches, so that each becomes an ordinary pending run.
 
-        Beat looks after them at once.
+        Beat checks them at once. Runs that are not in a batch are ignored.
         """
         if run_ids and self.redis.exists(keys.BATCHES):
             parts = (run_id.rpartition("@") for run_id in run_ids)
@@ -173,7 +172,7 @@ def _mark_plain(told: Mapping[str, Sequence[Any]]) -> list[tuple[str, str, Seque
 def _split_quick(
     told: Mapping[str, Sequence[tuple[str, bytes]]], quick: Collection[str]
 ) -> list[tuple[str, str, Sequence[tuple[str, bytes]]]]:
-    """Return the rows of `conclude`: those of quick jobs apart from the others."""
+    """Return the rows of `conclude`. Quick jobs have separate rows."""
     rows = []
     for queue, each in told.items():
         rows.append((queue, "", [row for row in each if row[0] not in quick]))
@@ -184,7 +183,8 @@ def _split_quick(
 def read_batched(redis: Redis, job_id: str | None = None) -> dict[RunId, State]:
     """Return the runs that are in a batch, of one job or of all, each with its state.
 
-    Runs only ever go from a batch to the other open runs. So whoever reads both reads this first.
+    A run only ever moves from a batch to the other open runs. So a reader of both has to read
+    batches first.
     """
     return parse_batched(redis.hgetall(keys.BATCHES), job_id)
 
@@ -195,7 +195,7 @@ def parse_batched(records: Any, job_id: str | None = None) -> dict[RunId, State]
     for batch_id, record in cast("dict[str, str]", records).items():
         batch = Batch.parse(batch_id, record)
         if job_id is None:
-            found |= dict.fromkeys(batch.run_ids, State.parse(STATE))
+            found |= dict.fromkeys(batch.run_ids, STATE)
         elif job_id in batch.job_ids:
-            found[RunId(job_id, batch.fire_time)] = State.parse(STATE)
+            found[RunId(job_id, batch.fire_time)] = STATE
     return found

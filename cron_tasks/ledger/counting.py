@@ -1,4 +1,4 @@
-"""What the end of a run adds to the counters in `cron_tasks:metrics`. Pure.
+"""Compute what the end of a run adds to the counters in `cron_tasks:metrics`. Pure.
 
 A counter is a field of that hash: the name of a metric without its prefix, then the values of its
 labels, separated by `|`. Its value is a whole number. A histogram has a counter for each bucket,
@@ -15,12 +15,12 @@ from functools import lru_cache
 #: Upper bounds of the buckets of all histograms, in seconds.
 BOUNDS = ("0.01", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "30", "60", "300", "1800")
 _BOUNDS_MS = [int(float(bound) * 1000) for bound in BOUNDS]
-#: The bucket above the last bound, and the sum, as counters name them.
+#: The names of the bucket above the last bound, and of the sum.
 ABOVE, SUM = "+Inf", "sum"
 
-#: A run whose worker stopped to renew its lease.
+#: A run whose worker stopped renewing its lease.
 LEASE_LOST = " leases_lost_total 1"
-#: A tick that somebody had skipped.
+#: A tick that a person had skipped.
 SKIPPED_BY_HAND = "ticks_total|skipped|by_hand 1"
 
 
@@ -36,12 +36,12 @@ def count_end(
     by_hand: bool = False,
     suppressed: bool = False,
 ) -> str:
-    """Return what the end of an attempt counts.
+    """Return the additions for the end of an attempt.
 
     `outcome` is the status of the run, or "retry" if another attempt follows. `lag` is from the
-    fire time to the first start, `duration` that of the attempt, `notified` from the fire time to
-    the notification. All are in whole milliseconds, negative if clocks differ, and None where they
-    are not measured. A run `by_hand` is not a tick.
+    fire time to the first start, `duration` is that of the attempt, and `notified` is from the fire
+    time to the notification. All are in whole milliseconds, negative if clocks differ, and None if
+    they were not measured. A run `by_hand` is not a tick.
     """
     texts = []
     if outcome != "retry":
@@ -62,17 +62,17 @@ def count_end(
 
 
 def count_told(lag: int) -> str:
-    """Return what a notification counts that came `lag` milliseconds after the fire time."""
+    """Return the additions for a notification that came `lag` milliseconds after the fire time."""
     return _observe("notification_lag_seconds", lag)
 
 
 def count_missed(reason: str, ticks: int = 1) -> str:
-    """Return what ticks count that did not fire. "" for none."""
+    """Return the additions for ticks that did not fire. "" for none."""
     return f"ticks_total|missed|{_label(reason)} {ticks}" if ticks > 0 else ""
 
 
 def count_lost_delivery(action: str) -> str:
-    """Return what counts if a worker died in an attempt that another one follows."""
+    """Return the additions for an attempt whose worker died and that another attempt follows."""
     return f"attempts_total|{_label(action)}|lost 1{LEASE_LOST}"
 
 
@@ -84,5 +84,5 @@ def _observe(counter: str, milliseconds: int) -> str:
 
 
 def _label(value: str) -> str:
-    """Return a value in which nothing separates counters. Plug-ins name their actions freely."""
+    """Return a value without the characters that separate counters. Plug-ins may have any name."""
     return re.sub(r"[^\w.-]", "_", value)

@@ -1,7 +1,7 @@
-"""The count of a day: how many runs of a job ended ok, and which, in one number. Pure.
+"""The count of a day: the number of a job's ok runs and a checksum of their fire times. Pure.
 
-Finishing a run adds to the count with one command of Redis. The audit compares it with what the
-schedule asks for, and looks at single fire times only where it differs.
+Finishing a run adds to the count with one command of Redis. The audit compares the count with the
+schedule, and looks at single fire times only if they differ.
 """
 
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from functools import lru_cache
 
 from cron_tasks.schedules.durations import DAY
 
-#: One run in a packed count; below it is the sum of the checksums.
+#: One run in a packed count. The sum of the checksums is below it.
 _ONE_RUN = 10**13
-#: Above the milliseconds of a day, and so low that those of 86,400 runs stay below _ONE_RUN. For
-#: this prime, x to the power of _EXPONENT is another number for every x.
+#: A prime above the milliseconds of a day, and so small that the sum for 86,400 runs stays below
+#: _ONE_RUN. For this prime, x to the power of _EXPONENT is different for every x.
 _PRIME = 86_400_047
 _EXPONENT = 17
 _INVERSE = pow(_EXPONENT, -1, _PRIME - 1)
@@ -27,7 +27,7 @@ class DayCount:
 
     @classmethod
     def unpack(cls, packed: int) -> "DayCount":
-        """Read a count as Redis has it: the runs times 10^13, plus the checksums."""
+        """Parse a count as stored in Redis: the runs times 10^13, plus the checksums."""
         return cls(*divmod(packed, _ONE_RUN))
 
     @property
@@ -45,17 +45,18 @@ def count_one(fire_time: float) -> int:
 
 
 def checksum_of(fire_time: float) -> int:
-    """Return what a fire time adds to the checksums of its day (checksum.lua does the same)."""
+    """Return the checksum of a fire time, which is added to those of its day (as in
+    checksum.lua)."""
     return _power(milliseconds_in_day(fire_time))
 
 
 def milliseconds_in_day(fire_time: float) -> int:
-    """Return how many milliseconds after midnight (UTC) a fire time is."""
+    """Return the milliseconds from midnight (UTC) to a fire time."""
     return int(fire_time % DAY * 1000 + 0.5)
 
 
 def invert_checksum(checksum: int) -> int | None:
-    """Return the milliseconds in the day whose checksum this is; None if there are none."""
+    """Return the milliseconds in the day that have this checksum. None if there are none."""
     milliseconds = pow(checksum, _INVERSE, _PRIME)
     is_whole = _power(milliseconds) == checksum and milliseconds < DAY * 1000
     return milliseconds if is_whole else None
@@ -63,6 +64,6 @@ def invert_checksum(checksum: int) -> int | None:
 
 @lru_cache(maxsize=65536)
 def _power(milliseconds: int) -> int:
-    """Sums of times agree easily by chance (two runs lost, the two between them doubled). Sums of
-    these powers do not."""
+    """Return the power of a time. Plain sums of times are easily equal by chance (two runs lost,
+    the two between them doubled). Sums of these powers are not."""
     return pow(milliseconds, _EXPONENT, _PRIME)

@@ -1,7 +1,7 @@
 """Read the history of jobs: single records, past minutes, and the minute in progress.
 
-Only a quick job has minutes (minutes.py). The caller decides how many round trips it takes: for
-each job `request_history` adds a fixed number of commands to a pipeline.
+Only a quick job has minutes (minutes.py). `request_history` adds a fixed number of commands for
+each job to a pipeline, so the caller controls the round trips.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ from cron_tasks.ledger.minutes import close_minute, is_minute, split_minute
 from cron_tasks.store import keys
 from cron_tasks.store.paging import PAGE
 
-#: The replies to `request_history`.
+#: The number of replies to `request_history`.
 REPLIES = 3
 
 
@@ -30,13 +30,13 @@ def request_history(pipe: Any, job_id: str, most: int = 0) -> None:
 def read_history(replies: Sequence[Any], job_id: str) -> list[str]:
     """Return the lines of a history, newest first. Each is a whole record, or a minute.
 
-    A reply that is an error counts as empty: that key is of another type.
+    A reply that is an error counts as empty, because its key has another type.
     """
     records, past, stored = replies
     lines = [read_line(line, job_id) for line in records] if isinstance(records, list) else []
     minutes = list(past) if isinstance(past, list) else []
-    if isinstance(stored, str):
-        minutes.insert(0, close_minute(job_id, stored))
+    if isinstance(stored, str) and (minute := close_minute(job_id, stored)):
+        minutes.insert(0, minute)
     return list(merge_lines(lines, minutes)) if minutes else lines
 
 
@@ -46,7 +46,7 @@ def merge_lines(lines: Iterable[str], minutes: Iterable[str]) -> Iterator[str]:
 
 
 def _ended_at(line: str) -> float:
-    """Return when a run ended, or the last run of a minute. Other text comes last."""
+    """Return the end of a run, or of the last run of a minute. Any other text sorts last."""
     try:
         record = split_minute(line)[-1] if is_minute(line) else orjson.loads(line)
         return float(record["finished_at"])
@@ -55,7 +55,7 @@ def _ended_at(line: str) -> float:
 
 
 def split_runs(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Yield a record for each run: the runs of a minute, latest first, have one each."""
+    """Yield a record for each run. A minute yields one for each of its runs, the latest first."""
     for line in lines:
         if is_minute(line):
             yield from reversed(split_minute(line))
@@ -66,18 +66,18 @@ def split_runs(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
 def read_open_minutes(redis: Redis) -> list[str]:
     """Return the minutes in progress of all jobs, newest first.
 
-    Returns none of more than a thousand jobs: too much to read for a list.
+    With more than a thousand jobs, returns none, because reading them takes too long for a list.
     """
     if redis.hlen(keys.MINUTE) > PAGE:
         return []
     stored = cast("dict[str, str]", redis.hgetall(keys.MINUTE))
     lines = (close_minute(job_id, minute) for job_id, minute in stored.items())
-    return sorted(lines, key=_ended_at, reverse=True)
+    return sorted(filter(None, lines), key=_ended_at, reverse=True)
 
 
 def read_newest(row: object, minute: str | None, job_id: str) -> str | None:
     """Return the newer of the newest record of a job and the last run of its minute."""
     lines = read_history(([row] if isinstance(row, str) else [], [], minute), job_id)
-    if minute is None:
+    if minute is None or not lines:
         return lines[0] if lines else None
     return orjson.dumps(next(split_runs(lines))).decode()

@@ -1,17 +1,17 @@
-"""The ledger shows what became of every run.
+"""The ledger holds the state of every run.
 
-Celery on Redis loses messages and doubles them, so a message is only a hint that a run is pending.
-The ledger is the truth. Each step is one Lua script for any number of runs, so no crash can split
-it:
+Celery on Redis loses messages and delivers some twice, so a message is only a hint that a run is
+pending. The ledger is the source of truth. Each step is one Lua script for any number of runs, so
+no crash can split it:
 
     due ──advance──▶ pending ──claim──▶ running ──finish──▶ ok, failed, skipped or missed
 
-On its way a run may be queued behind another one, wait for its next attempt, be delegated to a
-Celery task, or become pending again. transitions.py lists every change, state.py every state.
+A run may also be queued behind another one, wait for its next attempt, be delegated to a Celery
+task, or become pending again. transitions.py lists every change, and state.py every state.
 
 An open run is a field of the hash `cron_tasks:open`, whose value is its state, and a member of the
-sorted set `cron_tasks:deadlines`. Its score is the time at which beat looks after the run: when the
-message of a pending run may be lost, when the lease of a running one ends, when a retry is due.
+sorted set `cron_tasks:deadlines`. The score is the time at which beat checks the run: when the
+message of a pending run may be lost, when the lease of a running one ends, or when a retry is due.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -31,7 +31,7 @@ from cron_tasks.store.paging import pages
 
 #: Seconds that a claim lasts unless it is renewed.
 LEASE = 15.0
-#: Seconds after which a run asks again whose message came before that of an earlier run.
+#: Seconds after which a run is claimed again if its message came before that of an earlier run.
 AGAIN = 1.0
 
 
@@ -42,8 +42,8 @@ class Ledger(Batches):
         """Move a page of due entries to their next fire time, and open their runs.
 
         Returns the run ids that were opened. An entry that was removed, moved, or edited since the
-        registry's edit `edits` is left alone. A call takes at most 1,000 entries, since Lua unpacks
-        no more. Raises LockLost if `token` does not hold the leader's lock.
+        registry's edit `edits` is left alone. A call takes at most 1,000 entries, because of Lua's
+        limit for `unpack`. Raises LockLost if `token` does not hold the leader's lock.
         """
         try:
             refused = set(
@@ -71,11 +71,11 @@ class Ledger(Batches):
     def open(
         self, run_ids: Sequence[RunId], due: float, again: bool = False, in_turn: bool = False
     ) -> list[RunId]:
-        """Open runs that a person asked for. Returns those that were not open already.
+        """Open runs that a person asked for. Returns those that were not open before.
 
-        From `due` on (seconds since the epoch), beat publishes those that no worker has claimed.
-        `again` is for runs that have ended before. With `in_turn` they wait for other runs of their
-        job, whatever its overlap policy.
+        At `due` (seconds since the epoch), beat publishes the runs that no worker has claimed.
+        `again` is for runs that ended before. With `in_turn` they wait for other runs of their job,
+        whatever its overlap policy.
         """
         flags = [Flag.BY_HAND] + [Flag.RERUN] * again + [Flag.IN_TURN] * in_turn
         state = State(Kind.PENDING, flags=flags)
@@ -85,15 +85,15 @@ class Ledger(Batches):
         return [run_id for run_id in run_ids if run_id in opened]
 
     def claim(self, holder: str, now: float, run_ids: Sequence[RunId]) -> list[Claim]:
-        """Return those of the runs that are now `holder`'s, each with a lease.
+        """Give pending runs to `holder`, each with a lease. Returns those that were granted.
 
-        Not among them are runs that have ended, that another worker holds, or that wait for another
-        run by the overlap policy of their job. An earlier run goes before a later one, and a run
-        that has begun keeps its place until it ends.
+        Runs that have ended, that another worker holds, or that the overlap policy of their job
+        holds back are not granted. An earlier run goes before a later one, and a run that has begun
+        keeps its place until it ends.
         """
         if not run_ids:
             return []
-        # The script looks at all runs first, so a run that is named twice would be granted twice.
+        # The script first reads all runs, so a run that is named twice would be granted twice.
         run_ids = list(dict.fromkeys(run_ids))
         first, claims = State(Kind.RUNNING, holder=holder), []
         replies = steps.claim(
@@ -114,12 +114,12 @@ class Ledger(Batches):
     def renew(self, holder: str, now: float, run_ids: Sequence[str]) -> dict[str, str]:
         """Extend the leases of runs. Returns the runs that should end, with the cancel reason.
 
-        A cancel reason is "<reason>|<run id>". "lost|" means that `holder` no longer has the run.
+        A cancel reason is "<reason>|<run id>". "lost|" means that `holder` no longer holds the run.
         """
         return self.renew_leases(now, [(run_id, holder) for run_id in run_ids])
 
     def renew_leases(self, now: float, held: Sequence[tuple[str, str]]) -> dict[str, str]:
-        """Extend leases, as `renew` does, of several holders. `held` are run ids and holders."""
+        """Extend leases of several holders, as `renew` does. `held` are run ids and holders."""
         if not held:
             return {}
         flat = steps.renew(self.redis, lease=now + LEASE, runs=held)
@@ -136,7 +136,7 @@ class Ledger(Batches):
     def hand_over(self, claim: Claim, to: Claim, until: float) -> str:
         """Delegate a run to a Celery task, whose outcome may come until `until`.
 
-        Returns "" if that was done, else the cancel reason, as `renew` does.
+        Returns "" if the task now holds the run, otherwise the cancel reason as in `renew`.
         """
         return steps.hand_over(
             self.redis,
@@ -158,7 +158,8 @@ class Ledger(Batches):
         if not outcomes:
             return []
         if len({each.run_id for each in outcomes}) < len(outcomes):
-            # The script looks at all runs first, so the second outcome of a run has to come later.
+            # The script first reads all runs, so a second outcome of the same run needs another
+            # call.
             return [closed for each in outcomes for closed in self.finish(now, [each])]
         rows, counts = outcome_rows(outcomes)
         refused, stopped = steps.finish(
@@ -181,15 +182,15 @@ class Ledger(Batches):
         closed = [each.run_id for each in ended]
         closed += self.finish(now, [end for _, end in cut_short])
         for outcome, end in cut_short:
-            # Only now: if Redis did not answer, the caller gives the same outcome once more.
+            # Not earlier: if Redis does not answer, the caller sends the same outcome again.
             outcome.status = end.status
         return closed
 
     def stop(self, run_ids: Sequence[str], why: str) -> list[str]:
         """Ask open runs to end as skipped, for the cancel reason `why`.
 
-        Those in batches leave them. Returns the run ids that were open. A running one is ended by
-        its worker within seconds, any other one by beat.
+        Runs in batches leave them. Returns the run ids that were open. The worker ends a running
+        run within seconds, and beat ends any other.
         """
         self.take_out(run_ids)
         return steps.stop(self.redis, reason=why, runs=[(run_id,) for run_id in run_ids])
@@ -212,42 +213,42 @@ class Ledger(Batches):
     ) -> None:
         """Make runs pending again: the message was lost, the worker died, or a retry is due.
 
-        `ticks` are pairs of a run id and the state that was seen. A run in another state is left
-        alone. With `attempt_more` the next claim begins a further attempt. With `sent_again` the
-        state counts that the message of a pending run was sent again. Each run adds `counts` to the
-        counters.
+        `ticks` are pairs of a run id and the state in which the caller saw it. A run in another
+        state is left alone. With `attempt_more` the next claim begins a further attempt. With
+        `sent_again` the state counts that the message of a pending run was sent again. Each run
+        adds `counts` to the counters.
         """
         how = "attempt" if attempt_more else "sent" if sent_again else ""
         until = now + PATIENCE
         steps.hand_back(self.redis, pending_until=until, how=how, counts=counts, runs=ticks)
 
     def add_to_counters(self, counts: Mapping[str, int]) -> None:
-        """Add to counters that no step of the ledger adds to (counting.py)."""
+        """Add to counters from outside the steps of the ledger (counting.py)."""
         with self.redis.pipeline(transaction=False) as pipe:
             for counter, number in counts.items():
                 pipe.hincrby(keys.METRICS, counter, number)
-            # A key of another type must not hold up the ledger.
+            # A key of another type must not block the ledger.
             pipe.execute(raise_on_error=False)
 
     def list_overtaken(self, now: float, rows: Sequence[Sequence[str | bytes]]) -> int:
-        """List fire times that an edit, a pause or a removal overtook, and notify of them.
+        """Record fire times that an edit, a pause or a removal overtook, and notify about them.
 
-        A row is job id, first fire time, the line in the account, the record that takes its place,
-        queue, message, and what it adds to the counters. Without a queue there is no notification.
-        Returns how many rows were new.
+        A row has the job id, the first fire time, the line in the account, the record that replaces
+        it, the queue, the message, and the additions to the counters. Without a queue there is no
+        notification. Returns how many rows were new.
         """
         if not rows:
             return 0
         listed = steps.list_overtaken(
             self.redis, now=now, stretches=rows, **self._kept, **self._queues
         )
-        # A second call lists again what the first one did not.
+        # If the first call failed, a second call completes it.
         if self._recorder is not None and listed == len(rows):
             self._recorder.record_missed([record for _, _, _, record, *_ in rows])
         return listed
 
     def look_after(self, job_ids: Collection[str], now: float) -> None:
-        """Have beat look after the open runs of these jobs now, since the jobs were paused.
+        """Make beat check the open runs of these jobs now, because the jobs were paused.
 
         A run in flight is left to its worker.
         """
@@ -255,15 +256,15 @@ class Ledger(Batches):
             self.redis.zadd(keys.DEADLINES, dict.fromkeys(ids, now), xx=True)
 
     def let_go(self, job_ids: Collection[str]) -> None:
-        """Keep the open runs of these jobs from beginning, since the jobs were removed.
+        """Keep the open runs of these jobs from beginning, because the jobs were removed.
 
-        A run in flight goes on to its end. It is not retried, even if its job comes back.
+        A run in flight continues to its end. It is not retried, even if its job comes back.
         """
         for ids in pages(tick for tick, _ in self._open_of(job_ids)):
             self.stop(ids, "removed|")
 
     def _open_of(self, job_ids: Collection[str]) -> list[tuple[RunId, State]]:
-        """Return the open runs of these jobs, each with its state. Those in batches leave them."""
+        """Return the open runs of these jobs, each with its state. Runs in batches leave them."""
         if not job_ids:
             return []
         self.take_out([run for run in read_batched(self.redis) if run.job_id in job_ids])
@@ -294,6 +295,6 @@ class Ledger(Batches):
 
 
 def _end_unretried(outcome: Outcome, why: str) -> Outcome:
-    """Return how a run ends whose retry is not wanted."""
+    """Return the end of a run whose retry is not wanted."""
     assert outcome.otherwise
     return outcome.otherwise(why)

@@ -1,13 +1,14 @@
 """The minutes of a quick job, which fires more than once a minute. Pure.
 
-The ledger keeps one record for all of its ordinary runs of a minute: those that ended ok at the
-first attempt, and those that were skipped since an earlier run was in the way. Every other run has
-a record of its own, as the runs of any job.
+The ledger keeps one record for all ordinary runs of a minute: those that ended ok at the first
+attempt, and those that were skipped because an earlier run was still in flight. Every other run has
+a separate record, like the runs of any other job.
 
-A minute is a whole record, that of its first run, with one more field. `minute` has the number of
-the minute since 1970, and for each run its second, the milliseconds from the fire time to the
-start, and how many it took: `29404140 0:4:12 1:3:11`. A skipped run took nothing, and has its end
-in place of the start: `2:5:`. lua/keep_minute.lua adds runs, and leaves the text open at the end.
+A minute is the whole record of its first run, with one more field. `minute` has the number of the
+minute since 1970, and for each run its second, the milliseconds from the fire time to the start,
+and its duration in milliseconds: `29404140 0:4:12 1:3:11`. A skipped run has no duration, and has
+its end in place of the start: `2:5:`. lua/keep_minute.lua adds runs, and leaves the text open at
+the end.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,9 +22,9 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.schedules.durations import MINUTE
 from cron_tasks.schedules.iso8601 import iso_utc
 
-#: Why an ordinary run is skipped.
+#: The reasons for which an ordinary run is skipped.
 OUTGROWN = ("overlap", "replaced")
-#: What the record of a minute ends with.
+#: The end of the record of a minute.
 _END = '"}'
 
 
@@ -31,7 +32,8 @@ _END = '"}'
 class Brief:
     """A run as it is added to its minute: the number of the minute, and the text of the run.
 
-    If the run is the first one, `opening` begins the record. It has no run id and no end yet.
+    If the run is the first one of its minute, `opening` begins the record, which has no run id and
+    no end yet.
     """
 
     minute: int
@@ -51,10 +53,10 @@ def write_rest(record: Mapping[str, Any]) -> bytes:
 def make_brief(
     fire_time: float, started_at: float | None, finished_at: float, record: bytes
 ) -> Brief:
-    """Return a run as its minute has it. Times are in seconds since the epoch.
+    """Return a run in the form in which its minute stores it. Times are in seconds since the epoch.
 
-    `record` is all of its record that follows the run id (write_rest). Without `started_at` the run
-    was skipped.
+    `record` is the part of its whole record after the run id (write_rest). Without `started_at` the
+    run was skipped.
     """
     minute = int(fire_time // MINUTE)
     second = f"{round(fire_time - minute * MINUTE, 6):.8g}"
@@ -69,10 +71,17 @@ def is_minute(line: str) -> bool:
     return line.endswith('"}') and ',"minute":"' in line
 
 
-def close_minute(job_id: str, stored: str) -> str:
-    """Return a minute in progress, as `cron_tasks:minute` has it, as a line of the history."""
+def close_minute(job_id: str, stored: str) -> str | None:
+    """Return a minute in progress, as stored in `cron_tasks:minute`, as a line of the history.
+
+    The previous version stored the run id too. None for a text that is not a minute.
+    """
     record = stored.partition(" ")[2]
     moment = record.partition('"scheduled_for":"')[2].partition('"')[0]
+    if not moment:
+        return None
+    if record.startswith("{"):
+        return record + _END
     run_id = orjson.dumps(f"{job_id}@{moment}").decode()
     return f'{{"run_id":{run_id}{record}{_END}'
 
@@ -80,7 +89,7 @@ def close_minute(job_id: str, stored: str) -> str:
 def split_minute(line: str) -> list[dict[str, Any]]:
     """Return the records of the runs of a minute, by fire time.
 
-    Their workers are not known, except if there is only one run.
+    Their workers are not known, unless there is only one run.
     """
     head: dict[str, Any] = orjson.loads(line)
     job_id = RunId.stored(head["run_id"]).job_id
@@ -107,11 +116,11 @@ def _build_record(run_id: RunId, begun: str, took: str, head: Mapping[str, Any])
 
 
 def summarise_minute(line: str) -> dict[str, Any]:
-    """Return one record for all runs of a minute: that of the run, if there is only one.
+    """Return one record for all runs of a minute. A single run keeps its record.
 
-    It is named after its first run, and `until` is the fire time of the last one. `summary` has the
-    figures of the ok runs, `ok` (their number), `median` and `slowest` (seconds, None without ok
-    runs), and the number of those that were `skipped`.
+    The record has the id of the first run, and `until` is the fire time of the last one. `summary`
+    has the figures of the ok runs: `ok` (their number), `median` and `slowest` (seconds, None
+    without ok runs), and the number of `skipped` runs.
     """
     runs = split_minute(line)
     if len(runs) == 1:
@@ -131,7 +140,7 @@ def summarise_minute(line: str) -> dict[str, Any]:
 
 
 def summarise(durations: Sequence[float], skipped: int) -> dict[str, Any]:
-    """Return the figures of ok runs, by their durations in seconds, and of skipped ones."""
+    """Return the figures for ok runs with these durations in seconds, and for skipped runs."""
     return {
         "ok": len(durations),
         "median": round(median(durations), 3) if durations else None,
@@ -141,7 +150,7 @@ def summarise(durations: Sequence[float], skipped: int) -> dict[str, Any]:
 
 
 def durations_of(records: Sequence[Mapping[str, Any]]) -> list[float]:
-    """Return how long the runs of these records took that have begun, in seconds."""
+    """Return the durations of the runs of these records that have begun, in seconds."""
     return [
         round(each["finished_at"] - each["started_at"], 3)
         for each in records

@@ -1,4 +1,4 @@
-"""Read one open run, whether it is open by itself or in a batch."""
+"""Read one open run, whether it is in a batch or not."""
 
 from redis import Redis
 
@@ -10,7 +10,7 @@ from cron_tasks.store import keys
 
 
 def read_open_run(redis: Redis, run_id: RunId) -> Overdue | None:
-    """Return an open run as it is now, with why it should end. None if it is not open."""
+    """Return an open run as it is now, with its cancel reason. None if it is not open."""
     with redis.pipeline(transaction=False) as pipe:
         pipe.hget(keys.OPEN, run_id)
         pipe.hget(keys.entry_key(run_id.job_id), "job")
@@ -20,7 +20,7 @@ def read_open_run(redis: Redis, run_id: RunId) -> Overdue | None:
     if isinstance(state, Exception):
         raise state
     document = document if isinstance(document, str) else ""
-    # It may leave its batch between the two looks.
+    # It may leave its batch between the two reads.
     batched = read_batched(redis, run_id.job_id) if state is None else {}
     state = state or batched.get(run_id) or redis.hget(keys.OPEN, run_id)
     if not state:

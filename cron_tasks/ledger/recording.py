@@ -1,4 +1,4 @@
-"""Records the spans of the ledger's steps (spans.py), of the runs that are sampled."""
+"""Records the spans of the ledger's steps (spans.py) for sampled runs."""
 
 from collections.abc import Iterable
 
@@ -30,7 +30,7 @@ class Recorder:
                 self._tracer.record(span_of_fire(root, run_id, now))
 
     def record_ends(self, outcomes: Iterable[Outcome]) -> None:
-        """Record the spans that outcomes end."""
+        """Record the spans that these outcomes end."""
         for outcome in outcomes:
             root = self._tracer.root_of(outcome.run_id)
             if root.is_sampled:
@@ -38,7 +38,8 @@ class Recorder:
                     self._tracer.record(span)
 
     def record_missed(self, records: Iterable[str | bytes]) -> None:
-        """Record the spans of missed fire times. Of a stretch, the first one has a span."""
+        """Record the spans of missed fire times. A stretch has one span, that of its first fire
+        time."""
         for record in records:
             end = orjson.loads(record)
             root = self._tracer.root_of(end["run_id"])

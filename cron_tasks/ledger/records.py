@@ -1,4 +1,4 @@
-"""Values that go into the ledger (ledger.py), and values that come out of it. Pure."""
+"""Values that go into the ledger (ledger.py) and come out of it. Pure."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +12,7 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Flag, State
 from cron_tasks.schedules.durations import DAY
 
-#: The fields of a record that the account keeps, and the most characters of its error.
+#: The fields of a record that the account keeps, and the maximum length of its error.
 _ACCOUNTED = (
     *("run_id", "status", "reason", "attempt", "started_at", "finished_at", "worker", "error"),
     *("other", "until", "tried", "untold"),
@@ -21,9 +21,9 @@ _ERROR_ACCOUNTED = 120
 
 
 def shorten_record(record: bytes, by_hand: bool = False) -> bytes:
-    """Return what the account keeps of a record: no output, and only the last attempt.
+    """Return the part of a record that the account keeps: no output, and only the last attempt.
 
-    If there were several attempts, `began` is when the first one began.
+    If there were several attempts, `began` is the start of the first one.
     """
     try:
         full = orjson.loads(record)
@@ -42,8 +42,8 @@ def shorten_record(record: bytes, by_hand: bool = False) -> bytes:
 
 
 def split_reason(why: str) -> tuple[str, str | None]:
-    """Split a cancel reason, "<reason>|<run id>". The run id is of the run that was in the way; it
-    is None where there is none."""
+    """Split a cancel reason, "<reason>|<run id>". The run id is that of the blocking run, or
+    None."""
     reason, _, other = why.partition("|")
     return reason, other or None
 
@@ -53,7 +53,7 @@ Status = Literal["ok", "failed", "skipped", "missed", "retry"]
 
 @dataclass(slots=True)
 class Message:
-    """A notification, and the queue that it goes to.
+    """A notification, and its queue.
 
     It may have a `condition`: "recovered" sends it for the first success after failures, "5" for
     the first failure and then for every fifth in a row.
@@ -64,8 +64,8 @@ class Message:
     condition: str = ""
 
 
-#: Takes the place of notifications about a failure or a recovery that are too old. The ledger sends
-#: nothing, and counts failures as if the chat knew nothing of this one.
+#: Replaces notifications about a failure or a recovery that are too old. The ledger sends nothing,
+#: and counts failures as if the chat did not know of this one.
 SUPPRESSED: tuple[Message, ...] = (Message("", b"", "never"),)
 
 
@@ -74,11 +74,11 @@ class Advance:
     """A due entry: its next score, its RedBeat meta, and the runs that it opens.
 
     `missed` is the record of its missed fire times, and `message` the notification about them. They
-    begin at `missed_from` (seconds since the epoch), or where that is None at the score, and add
-    `missed_counts` to the counters.
-    `skipped` are the outcomes of single fire times that a person had skipped. With `in_turn` the
-    runs go one after the other, whatever the overlap policy. `expect_within` are the seconds after
-    its fire time within which a run should end, if anybody wants to know.
+    begin at `missed_from` (seconds since the epoch), or at the score if that is None, and add
+    `missed_counts` to the counters. `skipped` are the outcomes of single fire times that a person
+    had skipped. With `in_turn` the runs go one after the other, whatever the overlap policy.
+    `expect_within` is the time in seconds within which a run should end after its fire time, None
+    without a limit.
     """
 
     key: str
@@ -101,8 +101,8 @@ class Overtaken:
     """The fire times of a job that were due when the job was changed, and had not fired.
 
     They last from `first` (a score, as text) to `until` (seconds since the epoch). `document` is
-    the job as it was, `line` the record of these fire times in the account. `counted` of them are
-    in the counters already.
+    the job before the change, and `line` the record of these fire times in the account. `counted`
+    of them are in the counters already.
     """
 
     job_id: str
@@ -135,7 +135,7 @@ class OpenRun:
 
     @property
     def attempt(self) -> int:
-        """The attempt that is going or comes next. The first one is 1."""
+        """The attempt that is in flight or comes next. The first one is 1."""
         return self.state.attempt
 
     @property
@@ -160,27 +160,27 @@ class OpenRun:
 
     @property
     def is_rerun(self) -> bool:
-        """Whether the run had ended before, and a person asked for it once more."""
+        """Whether the run had ended before, and a person asked for a rerun."""
         return Flag.RERUN in self.state.flags
 
 
 @dataclass(slots=True)
 class Claim(OpenRun):
-    """A run that a holder has claimed. With a `verdict`, it must not begin, only be concluded.
+    """A run that a holder has claimed. With a `verdict` it must not begin, and is only concluded.
 
-    The verdict is "<reason>|<run id of the run in the way>".
+    The verdict is "<reason>|<run id of the blocking run>".
     """
 
     verdict: str = ""
 
     def handed_to(self, task_id: str) -> "Claim":
-        """Return the same run as a Celery task holds it."""
+        """Return the same run with a Celery task as its holder."""
         return replace(self, state=self.state.delegate(task_id))
 
 
 @dataclass(slots=True)
 class Overdue(OpenRun):
-    """An open run whose deadline has passed. `unwanted` is the reason why it should end, or ""."""
+    """An open run whose deadline has passed. `unwanted` is the cancel reason, or ""."""
 
     unwanted: str = ""
 
@@ -195,14 +195,14 @@ class Overdue(OpenRun):
 
 @dataclass(slots=True)
 class Outcome:
-    """How an attempt ended: the record for the history, and the notifications.
+    """The outcome of an attempt: the record for the history, and the notifications.
 
-    The outcome counts only while the run is still in `state`, which it had in the attempt. If the
+    The outcome is used only if the run is still in `state`, which it had in the attempt. If the
     status is "retry", the next attempt is due at `retry_at` and the record is the failed attempts
-    so far, as JSON. Then `otherwise` returns how the run ends if the retry is not wanted, for a
-    cancel reason. `counts` is what the end adds to the counters, if more is known than the status.
+    so far, as JSON. Then `otherwise` returns the outcome in case the retry is not wanted, for a
+    cancel reason. `counts` are the additions to the counters, if more is known than the status.
     `pings` are for the job's `heartbeat_url`. An ordinary run of a quick job has a `brief`, which
-    goes into the history in place of the record.
+    replaces the record in the history.
     """
 
     run_id: RunId
@@ -219,10 +219,10 @@ class Outcome:
 
     @property
     def tag(self) -> tuple[float | str, int | str, int | bytes | str]:
-        """How the run is shorten_record for: a time, a day and a tally (account_for.lua).
+        """How the run is accounted for: a time, a day and a tally (account_for.lua).
 
-        The time is when a retry is due, or the fire time. Only an ok run has a day, whose count it
-        adds to; any other has a short record.
+        The time is when a retry is due, or the fire time. Only an ok run has a day, and is added to
+        the count of that day. Any other run has a short record.
         """
         if self.retry_at is not None:
             return self.retry_at, "", ""

@@ -21,9 +21,9 @@ def entry_row(entry: Advance) -> tuple[Any, ...]:
 
 
 def _unfired_rows(entry: Advance) -> list[tuple[Any, ...]]:
-    """Return the fire times of an entry that will not run, as the script `advance` reads them.
+    """Return the fire times of an entry that will not run, as rows of the script `advance`.
 
-    A stretch of missed fire times comes first: what was skipped within it has a record of its own.
+    A stretch of missed fire times comes first. Skipped fire times within it have separate records.
     """
     rows: list[tuple[Any, ...]] = []
     if entry.missed:
@@ -40,7 +40,8 @@ def _unfired_rows(entry: Advance) -> list[tuple[Any, ...]]:
 
 
 def outcome_rows(outcomes: Iterable[Outcome]) -> tuple[list[tuple[Any, ...]], str]:
-    """Return the rows of the script `finish`, and the lines of what they add to the counters."""
+    """Return the rows of the script `finish`, and the lines of counter additions that they refer
+    to."""
     lines: dict[str, int] = {}
     rows = []
     for outcome in outcomes:

@@ -8,9 +8,9 @@ from cron_tasks.schedules.iso8601 import iso_utc
 
 
 class RunId(str):
-    """A run of a job at a fire time, as text that knows its parts: `7@2026-11-23T09:00:00Z`.
+    """The id of a run of a job at a fire time, as text with attributes: `7@2026-11-23T09:00:00Z`.
 
-    `scheduled_for` is the fire time in seconds since the epoch. Text is made a RunId once, where it
+    `scheduled_for` is the fire time in seconds since the epoch. Text becomes a RunId once, where it
     comes from Redis, from a message or from a person.
     """
 
@@ -23,7 +23,7 @@ class RunId(str):
 
     @classmethod
     def parse(cls, text: str) -> "RunId | None":
-        """Read a run id, in whatever way its time is spelled; None if `text` is not one."""
+        """Parse a run id, with its time in any spelling. None if `text` is not a run id."""
         job_id, at, moment = text.rpartition("@")
         if not at or not moment.endswith("Z"):
             return None
@@ -32,7 +32,7 @@ class RunId(str):
 
     @classmethod
     def stored(cls, text: str) -> "RunId":
-        """Read a run id from Redis. Text that is not one belongs to no job (`job_id` is "")."""
+        """Parse a run id from Redis. Text that is not one belongs to no job (`job_id` is "")."""
         return cls.parse(text) or _make(text, "", 0.0)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -48,7 +48,8 @@ def _make(text: str, job_id: str, scheduled_for: float) -> RunId:
 
 @lru_cache(maxsize=65536)
 def _seconds(moment: str) -> float | None:
-    """Return the seconds of a time. It is kept, since the runs of a storm share their time."""
+    """Return the seconds of a time. The result is cached, because runs of a storm share their
+    time."""
     try:
         return datetime.fromisoformat(moment).timestamp()
     except ValueError:

@@ -1,8 +1,8 @@
 """The spans of the ledger's steps: a tick fires, attempts end, a run ends. Pure.
 
 The span of a run lasts from its fire time to its end, and is the root of the trace. Its attempts
-are its children. So is the span `fire`, which lasts until the run was opened. All ids are derived,
-so attempts join the trace whichever process makes or ends them.
+are its children. So is the span `fire`, which lasts until the run was opened. All ids are derived
+from the run id, so attempts join the trace whichever process starts or ends them.
 """
 
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ from cron_tasks.ledger.state import Flag
 from cron_tasks.text.trace_ids import Parent, span_id_of
 from cron_tasks.tracing.spans import Span, Value, make_child
 
-#: How a span that is not ok ends. Other statuses of runs are not errors.
+#: The error status of a span that is not ok. Other statuses of runs are not errors.
 _FAILED = ("failed", "missed")
 
 
 def attempt_of(root: Parent, run_id: str, state: str) -> Parent:
-    """Return the ids of the attempt that is made in `state`, which names its claim."""
+    """Return the ids of the attempt made in `state`, which contains its claim."""
     return root._replace(span_id=span_id_of(f"{run_id} {state}"))
 
 
@@ -35,12 +35,12 @@ def span_of_fire(root: Parent, run_id: RunId, now: float) -> Span:
 def spans_of_end(root: Parent, outcome: Outcome) -> Iterator[Span]:
     """Yield the spans that an outcome ends: of its attempt if one was made, and of the run.
 
-    A rerun is a further attempt in the trace of its run.
+    A rerun is another attempt in the trace of its run.
     """
     record = orjson.loads(outcome.record)
     is_over = outcome.status != "retry"
     end = record if is_over else record[-1] | {"status": "failed"}
-    # Nobody knows when the attempt of a worker began that died.
+    # The start of an attempt is unknown if its worker died.
     is_lost = outcome.state.in_flight and end["attempt"] == outcome.state.attempt
     if end["started_at"] is not None or is_lost:
         yield _span_of_attempt(root, outcome, end)
@@ -90,7 +90,7 @@ def _describe_end(run_id: RunId, end: dict[str, Any]) -> dict[str, Value]:
 
 
 def _error_of(end: dict[str, Any]) -> str | None:
-    """Return the description of the status error, or None for a run that is not one."""
+    """Return the description of the error status, or None for a run that is not an error."""
     return (end.get("error") or "") if end["status"] in _FAILED else None
 
 

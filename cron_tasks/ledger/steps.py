@@ -1,7 +1,7 @@
-"""The steps of the ledger: one Lua script each (ledger.py says what they are for).
+"""The steps of the ledger: one Lua script each (ledger.py explains them).
 
-Each takes any number of runs. The scripts read and write many fields with one command where they
-can, since a call from Lua costs more than what it does.
+Each takes any number of runs. A call from Lua costs more than its work, so the scripts read and
+write many fields with one command where they can.
 """
 
 from cron_tasks.store.scripts import Script, script

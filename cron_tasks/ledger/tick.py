@@ -1,4 +1,4 @@
-"""A run that is due, as its message to the workers needs it."""
+"""A run that is due, with the data for its message to the workers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from cron_tasks.ledger.run_id import RunId
 class Due:
     """A run to publish: the options of its message, and the kind of its action.
 
-    A `quick` one takes no time, and one that `waits` does so on an event loop. Runs of the same
-    kind share a message.
+    A `quick` run takes no time. A run that `waits` does so on an event loop. Runs of the same kind
+    share a message.
     """
 
     run_id: RunId

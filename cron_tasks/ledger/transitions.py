@@ -1,9 +1,9 @@
-"""How the state of a run changes: a row for each way. Pure.
+"""The table of state changes of a run, one row for each. Pure.
 
 `step` is a method of `Ledger` and the script of that name. Each script changes a run only if its
-state is still the one that was seen, so no crash and no second caller can split or repeat a step.
-`renew`, `stop` and `overdue` change no state. tests/test_transitions.py makes each row happen, and
-walks through the scripts at random to see that they make no other change.
+state is still the one that the caller saw, so no crash and no second caller can split or repeat a
+step. `renew`, `stop` and `overdue` change no state. tests/test_transitions.py makes each row
+happen, and runs the scripts at random to check that they make no other change.
 """
 
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from cron_tasks.ledger.state import Kind
 
 PENDING, WAITING, QUEUED = Kind.PENDING, Kind.WAITING, Kind.QUEUED
 RUNNING, DELEGATED = Kind.RUNNING, Kind.DELEGATED
-#: A member of a batch (batch.py). It has no state of its own, and is pending for its readers.
+#: A member of a batch (batch.py). It has no separate state, and counts as pending for its readers.
 BATCHED: Final = "batched"
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A change from one kind of state to another; None is a run that is not open."""
+    """A change from one kind of state to another. None is a run that is not open."""
 
     before: Kind | Literal["batched"] | None
     step: str

@@ -1,6 +1,6 @@
 """Supervise one part of the system as a child process.
 
-The part runs in a session of its own, so that the terminal's Ctrl-C does not reach it. To stop it,
+The part runs in a separate session, so that the terminal's Ctrl-C does not reach it. To stop it,
 only its main process gets a SIGTERM, because a prefork worker whose whole group is signalled loses
 the task it runs. Its output goes to a log file of bounded size and to the narrator.
 """
@@ -25,12 +25,14 @@ from cron_tasks.local import guard
 from cron_tasks.local.home import Home
 from cron_tasks.local.narrator import Narrator, format_line
 
-#: Bytes of a log file, and how many old files are kept beside it. A longer line is dropped.
+#: The size of a log file in bytes, and the number of old files that are kept. A longer line is
+#: dropped.
 LOG_BYTES, LOGS_KEPT, LONGEST_LINE = 10 << 20, 2, 1 << 18
-#: A part that dies so many times in a row, each time within STEADY seconds, is given up. It is
+#: The number of deaths in a row, each within STEADY seconds, after which a part is given up. It is
 #: started again after FIRST_PAUSE seconds, and after twice as long each further time.
 MOST_DEATHS, STEADY, FIRST_PAUSE = 5, 10.0, 0.2
-#: The child itself sends its id to the guard before it runs its program. So it is always guarded.
+#: The child itself sends its id to the guard before it runs its program, so that it is always
+#: guarded.
 _LAUNCH = ["/bin/sh", "-c", 'echo $$ >&0 && exec "$@" </dev/null', "sh"]
 
 
@@ -109,8 +111,8 @@ class Child:
         """Run the part once, and return its exit code."""
         self.ready.clear()
         self._tail.clear()
-        # The pipe is ours and not asyncio's, which waits until it is closed. That may never happen,
-        # because a process that a task left behind can hold it open.
+        # We made the pipe, because asyncio waits until its own is closed. That may never happen: a
+        # process that a task left behind can hold it open.
         read, write = os.pipe()
         with os.fdopen(write, "wb"):
             self._process = await asyncio.create_subprocess_exec(

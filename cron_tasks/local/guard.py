@@ -1,10 +1,11 @@
-"""Kill what `cron-tasks up` started if `up` itself could not stop it: kill -9, no memory, a crash.
+"""Kill the processes of `cron-tasks up` if `up` itself could not stop them: kill -9, no memory, a
+crash.
 
-The guard is a process of its own. It is run by its path and imports only the standard library, so
+The guard is a separate process. It is run by its path and imports only the standard library, so
 that it starts at once. Its stdin is a pipe. Only `up` can write to it, and each child until it runs
-its program. So the pipe is closed when nobody is left who could start anything, and the guard ends.
-Each line is the id of a process group, or the id with a minus once that group is gone. At last the
-guard deletes the folder that is its argument. Any process may be killed at any instant.
+its program. So the pipe is closed when no process is left that could start anything, and the guard
+ends. Each line is the id of a process group, or the id with a minus once that group is gone.
+Finally the guard deletes the folder that is its argument. Any process may be killed at any instant.
 """
 
 import os

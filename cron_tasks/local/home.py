@@ -1,4 +1,4 @@
-"""Open the folder in which `up` keeps its data, and start the guard that outlives `up`."""
+"""Open the folder with the data of `up`, and start the guard that outlives `up`."""
 
 import fcntl
 import os
@@ -29,7 +29,7 @@ class Home:
     pipe: int
 
     def password(self, name: str) -> str:
-        """Return the password of this name, which is kept with the data."""
+        """Return the password of this name, which is stored with the data."""
         return private.ensure_password(self.folder / name)
 
     def forget(self, pid: int) -> None:
@@ -51,7 +51,7 @@ def open_home(data: Path | None) -> Iterator[Home]:
     guarding = subprocess.Popen(  # noqa: S603
         [sys.executable, "-I", "-S", guard.__file__, scratch],
         stdin=read,
-        pass_fds=locks,  # the folder is in use until all that was started has ended
+        pass_fds=locks,  # The folder is in use until all started processes have ended.
         start_new_session=True,
         cwd="/",
     )

@@ -1,4 +1,4 @@
-"""Show a person what happens: where each part is, the next ticks, and whatever goes wrong."""
+"""Show a person the progress of each part, the next ticks, and problems."""
 
 import shutil
 import signal
@@ -23,26 +23,26 @@ _COMMON_FIELDS = frozenset({"timestamp", "level", "event", "logger", "exception"
 
 
 class Narrator:
-    """Lines on the screen of a person."""
+    """The lines on a person's screen."""
 
     #: Set once the parts are being stopped. Their warnings and errors are then left out.
     ending = False
 
     def __init__(self, shows_runs: bool = False) -> None:
-        #: Whether each run has a line of its own (`show_run`).
+        #: Whether each run has a separate line (`show_run`).
         self.shows_runs = shows_runs
 
     def show(self, text: str = "") -> None:
         try:
             click.echo(text)
-        except OSError:  # nobody reads the screen any more
+        except OSError:  # Nobody reads the screen any more.
             signal.raise_signal(signal.SIGTERM)
 
     def show_row(self, name: str, text: str, color: str | None = None) -> None:
         self.show(f"  {click.style(f'{name:<9}', bold=True)} {click.style(text, fg=color)}")
 
     def show_line(self, name: str, text: str, is_ready: bool, is_for_people: bool) -> None:
-        """Show a line that a part printed, if it concerns a person."""
+        """Show a line that a part printed, if a person should see it."""
         event = parse_event(text)
         if event is None:
             if is_for_people:
@@ -82,7 +82,7 @@ class Narrator:
 
 
 def screen_width() -> int:
-    """Return the width of the terminal. A file gets the whole of what is not laid out."""
+    """Return the width of the terminal. Output to a file is not limited."""
     return shutil.get_terminal_size((120 if sys.stdout.isatty() else 1000, 24)).columns
 
 

@@ -21,7 +21,8 @@ from cron_tasks.settings import Settings, variable_name
 from cron_tasks.store.client import LONGEST_VALUE
 
 #: Ports for Valkey and the demo REST service. Each keeps its port when it is restarted. So these
-#: ports are below those that systems give to clients, one of which could take a port meanwhile.
+#: ports are below the range that systems assign to clients, one of which could take a port
+#: meanwhile.
 PORTS = range(20_000, 30_000)
 #: A command that adds a job to the demo REST service.
 EXAMPLE = (
@@ -49,7 +50,7 @@ class Layout:
     endings: list[list[Part]]
     #: A command to try in that terminal, or "".
     example: str = ""
-    #: The service that becomes the owner of the registry, if that had another one.
+    #: The service that becomes the owner of the registry, if another service owned it.
     claim: str | None = None
 
 
@@ -58,10 +59,7 @@ def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Lay
     note = " (deleted at the end; keep it with --data)" if home.folder == home.scratch else ""
     places = {"data": f"{home.folder}{note}", "logs": f"{home.folder}/logs"}
     places |= {"redis": settings.masked_redis_url, "rest": settings.rest_url or ""}
-    environment = {variable_name("log_format"): "json", "PYTHONUNBUFFERED": "1"}
-    environment["TMPDIR"] = str(home.scratch)
-    if settings.log_level != "DEBUG":
-        environment[variable_name("log_level")] = "INFO"
+    environment = _make_environment(settings, home)
     redis_url = settings.redis_url.get_secret_value()
     store: list[Part] = []
     rest: list[Part] = []
@@ -102,6 +100,15 @@ def plan_layout(demo: bool, workers: int, settings: Settings, home: Home) -> Lay
     )
 
 
+def _make_environment(settings: Settings, home: Home) -> dict[str, str]:
+    """Return the variables of every part."""
+    environment = {variable_name("log_format"): "json", "PYTHONUNBUFFERED": "1"}
+    environment["TMPDIR"] = str(home.scratch)
+    if settings.log_level != "DEBUG":
+        environment[variable_name("log_level")] = "INFO"
+    return environment
+
+
 def demo_settings(url: str, settings: Settings) -> dict[str, str]:
     """Return the variables for the demo REST service at `url`.
 
@@ -125,14 +132,15 @@ def demo_parts(
 
 
 def export_path() -> dict[str, str]:
-    """Return the PATH on which a shell finds the commands of this installation, if it does not."""
+    """Return the PATH on which a shell finds the commands of this installation, if its PATH does
+    not."""
     folder = Path(sys.executable).parent
     is_found = shutil.which("cron-tasks") == f"{folder / 'cron-tasks'}"
     return {} if is_found else {"PATH": f"{shlex.quote(str(folder))}:$PATH"}
 
 
 def screen_environment() -> dict[str, str]:
-    """Return the width of the terminal, which a part that writes to a pipe cannot find out."""
+    """Return the width of the terminal, which a part that writes to a pipe cannot determine."""
     return {"COLUMNS": f"{shutil.get_terminal_size().columns}"} if sys.stdout.isatty() else {}
 
 
@@ -171,7 +179,7 @@ def valkey_part(port: int, home: Home) -> Part:
 
 
 def celery_parts(workers: int, environment: Mapping[str, str], metrics_port: int) -> list[Part]:
-    """Return beat, and `workers` workers. With a `metrics_port`, each has a port of its own."""
+    """Return beat, and `workers` workers. With a `metrics_port`, each has a separate port."""
     ports = count(metrics_port)
 
     def part(name: str, arguments: str, ready: str, patience: float = 5.0) -> Part:
@@ -182,7 +190,7 @@ def celery_parts(workers: int, environment: Mapping[str, str], metrics_port: int
 
     beat = part("beat", "--quiet beat", r'"beat\.(?:leading|standing_by)"')
     # Mingling would cost a second at the start, and gossip a stream of events between the workers.
-    # Nothing here needs what they would learn from one another.
+    # The workers do not need this information about one another.
     work = "--quiet worker --concurrency=2 --without-mingle --without-gossip --hostname="
     names = [f"worker{number}" for number in range(1, workers + 1)]
     return [beat, *(part(it, f"{work}{it}@%h", ' ready."', patience=30) for it in names)]

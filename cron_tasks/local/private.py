@@ -24,7 +24,7 @@ def private_files() -> Iterator[None]:
 
 
 def make_private(folder: Path) -> None:
-    """Create `folder`, or remove the access of others to it and to what `up` keeps in it.
+    """Create `folder`, or remove the access of others to it and to the files of `up` in it.
 
     Raises CronTasksError if the folder belongs to another user, or if others share it. Changing its
     mode would then break more than `up`. Raises OSError if the folder cannot be created.
@@ -68,7 +68,7 @@ def _holds_others(found: set[str]) -> bool:
 
 
 def _restrict(path: Path) -> None:
-    """Remove the access of group and others, in a folder of ours to everything in it."""
+    """Remove the access of group and others, in one of our folders to everything in it."""
     for each in (path, *path.rglob("*")) if path.name in OURS else (path,):
         if not each.is_symlink():
             each.chmod(each.stat().st_mode & 0o700)

@@ -1,4 +1,4 @@
-"""Show each run as it ends, as the demo's bot shows each notification."""
+"""Show each run as it ends, like the notifications of the demo's bot."""
 
 import asyncio
 
@@ -7,10 +7,11 @@ from redis.exceptions import RedisError
 
 from cron_tasks.local.narrator import Narrator
 from cron_tasks.registry.registry import Registry
-from cron_tasks.runs.queries import Shape, Tail
+from cron_tasks.runs.shapes import Shape
+from cron_tasks.runs.tail import Tail
 from cron_tasks.store.client import connect
 
-#: Seconds between two looks, and most runs shown for each.
+#: Seconds between two reads, and the most runs that each shows.
 LOOK_EVERY, MOST = 0.5, 20
 
 

@@ -19,9 +19,10 @@ from cron_tasks.registry.registry import RegisteredJob, Registry
 from cron_tasks.settings import Settings, variable_name
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect
-from cron_tasks.sync.state import load_status, take_over
+from cron_tasks.sync.owner import take_over
+from cron_tasks.sync.state import load_status
 
-#: Ticks to show once all is ready, and seconds to wait for the first sync before that.
+#: The number of ticks to show at the start, and the seconds to wait for the first sync before that.
 NEXT_SHOWN, FIRST_SYNC = 5, 20.0
 
 
@@ -122,7 +123,7 @@ class System:
 
 
 def read_upcoming(redis: Redis, most: int) -> list[RegisteredJob]:
-    """Return up to `most` jobs with the nearest ticks, in the order of these."""
+    """Return up to `most` jobs with the nearest ticks, in the order of the ticks."""
     entry_keys = redis.zrangebyscore(keys.SCHEDULE, 0, "+inf", start=0, num=most * 2)
     job_ids = [job_id for key in entry_keys if (job_id := keys.job_id_of(str(key)))]
     found = Registry(redis).read_jobs(job_ids, lambda *_: None)

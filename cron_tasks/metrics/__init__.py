@@ -1,1 +1,1 @@
-"""Metrics for Prometheus: what there is, where it is read, and how it is served."""
+"""Metrics for Prometheus: the catalogue, the collectors, and how they are served."""

@@ -75,7 +75,7 @@ COUNTED = (
     ),
     _counter("leader_changes_total", "How many times a beat began to lead"),
 )
-#: Read from other keys of Redis by each beat and by Flower.
+#: Metrics that each beat and Flower read from other keys of Redis.
 READ = (
     _counter(
         "notifications_dropped_total",
@@ -130,7 +130,7 @@ READ = (
         "Ticks of the last two hours that have no end, by an audit every five minutes",
     ),
 )
-#: Of the main process of a worker.
+#: Metrics of the main process of a worker.
 WORKER = (
     _gauge("slots", "Runs that the worker performs at the same time", "worker"),
     _gauge("slots_busy", "Slots that perform a run", "worker"),
@@ -141,7 +141,7 @@ WORKER = (
         "process",
     ),
 )
-#: Of each process.
+#: Metrics of each process.
 BUILD = _gauge("build_info", "1, with the version", "version")
 ALL = (*COUNTED, *READ, *WORKER, BUILD)
 

@@ -1,4 +1,4 @@
-"""Values as Prometheus reads them: families of samples, from the counters in Redis. Pure."""
+"""Convert counters in Redis to families of samples, the form of Prometheus. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,10 +9,11 @@ from cron_tasks.ledger.counting import ABOVE, BOUNDS, SUM
 from cron_tasks.metrics.catalogue import COUNTED, Metric
 from cron_tasks.text.display import printable
 
-#: The most queues that are labels. Jobs name queues freely, so the others are one.
+#: The most queues with a separate label. Jobs may name any queue, so further queues share one
+#: label.
 MOST_QUEUES = 50
 OTHER_QUEUES = "_other"
-#: Names of queues may be long, and hold anything.
+#: Names of queues may be long, and contain any characters.
 LABEL_SHOWN = 200
 
 #: A value and its labels, in the order of the metric.
@@ -24,15 +25,15 @@ _ZERO: dict[str, list[Value]] = {
 
 
 def make_family(metric: Metric, values: Iterable[Value]) -> Family:
-    """Return the samples of a counter or gauge. A label without a value is left out."""
+    """Return the samples of a counter or gauge. A label without a value is left out.
+
+    Each combination of labels is one sample. Prometheus keeps only the first of two.
+    """
     family = Family(metric.full_name.removesuffix("_total"), metric.meaning, metric.kind)
-    for labels, value in _group_queues(metric, values):
+    shown = ((tuple(printable(each, LABEL_SHOWN) for each in labels), n) for labels, n in values)
+    for labels, value in _merge(metric, shown):
         given = zip(metric.labels, labels, strict=True)
-        family.add_sample(
-            metric.full_name,
-            {name: printable(each, LABEL_SHOWN) for name, each in given if each},
-            value,
-        )
+        family.add_sample(metric.full_name, {name: each for name, each in given if each}, value)
     return family
 
 
@@ -44,7 +45,7 @@ def read_counters(stored: Mapping[str, str]) -> Iterator[Family]:
     for counter, text in stored.items():
         name, _, labels = counter.partition("|")
         if text.isdecimal():
-            # The last label may hold the separator: queues have any name.
+            # The last label may contain the separator, because queues may have any name.
             found[name].append((tuple(labels.split("|", widths.get(name, 1) - 1)), int(text)))
     for metric in COUNTED:
         values = found[metric.name]
@@ -59,8 +60,8 @@ def read_counters(stored: Mapping[str, str]) -> Iterator[Family]:
 
 
 def _make_histogram(metric: Metric, values: Iterable[Value]) -> Family:
-    """Return the cumulative buckets of a histogram. Those of another version's bounds are added to
-    the next bound of ours."""
+    """Return the cumulative buckets of a histogram. Buckets with the bounds of another version are
+    added to our next bound."""
     family = Family(metric.full_name, metric.meaning, "histogram")
     groups: dict[tuple[str, ...], dict[str, float]] = defaultdict(dict)
     if not metric.labels:
@@ -78,12 +79,16 @@ def _make_histogram(metric: Metric, values: Iterable[Value]) -> Family:
     return family
 
 
-def _group_queues(metric: Metric, values: Iterable[Value]) -> list[Value]:
-    """Return the values with at most MOST_QUEUES values of the label `queue`."""
-    values = sorted(values)
-    if metric.labels[:1] != ("queue",) or len(values) <= MOST_QUEUES:
-        return values
-    rest: dict[tuple[str, ...], float] = defaultdict(float)
-    for labels, value in values[MOST_QUEUES:]:
-        rest[OTHER_QUEUES, *labels[1:]] += value
-    return [*values[:MOST_QUEUES], *rest.items()]
+def _merge(metric: Metric, values: Iterable[Value]) -> list[Value]:
+    """Return one value for each combination of labels, with at most MOST_QUEUES queues.
+
+    The oldest of several ages counts. Other values are added up.
+    """
+    groups: dict[tuple[str, ...], list[float]] = defaultdict(list)
+    for labels, value in values:
+        groups[labels].append(value)
+    if metric.labels[:1] == ("queue",):
+        for labels in sorted(groups)[MOST_QUEUES:]:
+            groups[OTHER_QUEUES, *labels[1:]] += groups.pop(labels)
+    combine = max if metric.name.endswith("_age_seconds") else sum
+    return [(labels, combine(found)) for labels, found in groups.items()]

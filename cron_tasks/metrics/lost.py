@@ -1,6 +1,6 @@
 """Audits from time to time, so that a lost tick is a metric.
 
-The audit runs in a process of its own: an audit of many jobs takes seconds, in which beat fires.
+The audit runs in a separate process: an audit of many jobs takes seconds, in which beat fires.
 """
 
 import json
@@ -16,15 +16,18 @@ from cron_tasks.store import keys
 
 log = structlog.get_logger("cron_tasks.metrics")
 
-#: Seconds between two audits of all beats together, and for which a result counts.
+#: Seconds between two audits of all beats together, and for which a result is valid.
 EVERY, KEPT = 300, 1_200
-#: Seconds between two looks at whether an audit is due, and that an audit may take.
+#: Seconds between two checks whether an audit is due, and the time limit of an audit.
 LOOK_EVERY, LONGEST = 10.0, 240
-_PROGRAM = "from cron_tasks.cli import main; main()"
+#: What it adds to the niceness of beat, which it must not hold up.
+_NICER = 5
+_PROGRAM = f"import os; os.nice({_NICER}); from cron_tasks.cli import main; main()"
 
 
 def keep_auditing(redis: Redis) -> None:
-    """Audit for as long as this process lives, whenever it is due and nobody else does."""
+    """Audit for as long as this process lives, whenever an audit is due and no other process does
+    it."""
     while True:
         time.sleep(LOOK_EVERY)
         try:

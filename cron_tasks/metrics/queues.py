@@ -1,4 +1,4 @@
-"""Reads how many messages wait in queues, and for how long the oldest has waited."""
+"""Reads the number of messages that wait in queues, and the age of the oldest."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -21,7 +21,7 @@ _NOTIFICATIONS = "notifications_total|"
 
 
 def note_run_queue(redis: Redis, queue: str) -> None:
-    """Note that runs are sent to a queue, so that its depth is a metric."""
+    """Store that runs are sent to a queue, so that its depth becomes a metric."""
     with suppress(RedisError):
         redis.hset(keys.METRICS, _RUN_QUEUE + queue, 1)
 
@@ -31,7 +31,7 @@ def read_queues(
 ) -> dict[str, list[Value]]:
     """Return the depth of each queue that was used so far, and the age of its oldest message.
 
-    Of many queues, the first MOST_QUEUES of each kind are read.
+    At most MOST_QUEUES queues of each kind are read.
     """
     runs = {settings.default_queue, keys.SYNC_QUEUE, *_list_queues(counters, _RUN_QUEUE)}
     told = {settings.notify_queue, *_list_queues(counters, _NOTIFICATIONS)}
@@ -54,7 +54,8 @@ def _list_queues(counters: Mapping[str, str], prefix: str) -> list[str]:
 
 
 def _read_notifications(redis: Redis, names: list[str], now: float) -> dict[str, tuple[int, float]]:
-    """Return how many messages wait in queues for bots, and for how many seconds the oldest has.
+    """Return the number of messages that wait in queues for bots, and the age of the oldest in
+    seconds.
 
     A queue is a list or a stream. A key of another type is empty.
     """
@@ -79,9 +80,9 @@ def _read_notifications(redis: Redis, names: list[str], now: float) -> dict[str,
 
 
 def _count_unread(entries: int, groups: Any) -> int:
-    """Return how many entries of a stream the slowest group has not acknowledged.
+    """Return the number of entries of a stream that the slowest group has not acknowledged.
 
-    Without groups nobody reads it. A server older than 7 does not know how far a group is behind.
+    Without groups nobody reads it. A server older than 7 does not know the position of a group.
     """
     if isinstance(groups, Exception) or not groups:
         return entries

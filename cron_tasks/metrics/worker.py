@@ -18,7 +18,7 @@ _PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 
 
 class WorkerCollector(Collector):
-    """Collects what the main process of a worker knows. `worker` is Celery's consumer."""
+    """Collects the values that the main process of a worker has. `worker` is Celery's consumer."""
 
     def __init__(self, worker: Any) -> None:
         self.worker = worker
@@ -53,7 +53,7 @@ def _list_children() -> list[int]:
 
 
 def _read_memory(pids: list[int]) -> int:
-    """Return the resident memory of processes, in bytes. One that has ended counts nothing."""
+    """Return the resident memory of processes, in bytes. A process that has ended is left out."""
     pages = 0
     for pid in pids:
         with suppress(OSError, IndexError):

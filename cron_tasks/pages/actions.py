@@ -1,4 +1,4 @@
-"""The actions of people on the pages: on one job or run, or on all that a filter finds."""
+"""The actions of people on the pages: on one job or run, or on all that a filter selects."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -22,15 +22,16 @@ from cron_tasks.store import keys
 from cron_tasks.text.display import printable
 from cron_tasks.text.english import number_of
 
-#: Most runs that one action starts, and most ticks of a backfill that run one after the other.
+#: The most runs that one action starts, and the most ticks of a backfill that run in turn.
 MOST_RUNS, MOST_IN_TURN = 1000, 100
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a person asked for. `ids` are jobs, or runs where the action is about runs.
+    """A request of a person. `ids` are jobs, or runs if the action is about runs.
 
-    `every` is for all that the filter finds (`query`, `tag`, `state`) or that fail for `cause`.
+    `every` means all jobs that the filter selects (`query`, `tag`, `state`), or that fail for
+    `cause`.
     """
 
     action: str
@@ -46,8 +47,8 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What was done to which ids, as a sentence. `left` says what was not done, and why."""
+class Done:
+    """The affected ids of an action, as a sentence. `left` names the others, with the reasons."""
 
     text: str
     ids: Sequence[str] = ()
@@ -56,7 +57,12 @@ class Outcome:
 
 
 def find_targets(context: Context, request: Request) -> list[str]:
-    """Return the ids that a request is about: of runs for `retry` and `cancel`, else of jobs."""
+    """Return the ids of a request: of runs for `retry` and `cancel`, otherwise of jobs.
+
+    Raises CronTasksError if there is no such action.
+    """
+    if request.action not in ACTIONS:
+        raise CronTasksError(f"There is no action {printable(request.action, 40)}")
     if not request.every:
         return list(dict.fromkeys(request.ids))
     if request.action == "recover":
@@ -73,39 +79,37 @@ def find_targets(context: Context, request: Request) -> list[str]:
 
 
 def _failed_runs_of(context: Context, job_ids: set[str]) -> list[str]:
-    """Return the failed runs of these jobs that no rerun has made good, oldest first."""
+    """Return the failed runs of these jobs that no rerun has ended ok, oldest first."""
     failed = map(RunId.stored, cast("list[str]", context.redis.zrange(keys.FAILED, 0, -1)))
     return [run_id for run_id in failed if run_id.job_id in job_ids]
 
 
-def perform(context: Context, request: Request, targets: Sequence[str]) -> Outcome:
-    """Do what a person asked for. Raises CronTasksError if nothing can be done."""
+def perform(context: Context, request: Request, targets: Sequence[str]) -> Done:
+    """Perform the action of a request. Raises CronTasksError if it is impossible."""
     if not targets:
         raise CronTasksError("Nothing was selected, so nothing was done")
-    if request.action not in ACTIONS:
-        raise CronTasksError(f"There is no action {printable(request.action, 40)}")
     outcome = ACTIONS[request.action](context, request, targets)
     context.index.refresh({RunId.stored(each).job_id or each for each in outcome.ids})
-    context.has_changed()
+    context.forget_health()
     return outcome
 
 
-def _pause(context: Context, request: Request, targets: Sequence[str]) -> Outcome:
+def _pause(context: Context, request: Request, targets: Sequence[str]) -> Done:
     if not (reason := pausing.clean_reason(request.reason)):
         raise CronTasksError("Give a reason, which is shown wherever the job is shown")
     if len(targets) == 1:
         pausing.pause_job(context.redis, context.settings, targets[0], reason, time.time())
-        return Outcome(f"Job {targets[0]} is paused: {reason}", targets, detail=reason)
+        return Done(f"Job {targets[0]} is paused: {reason}", targets, detail=reason)
     done = pausing.pause_jobs(context.redis, context.settings, targets, reason, time.time())
-    return Outcome(f"{number_of(len(done), 'job')} paused: {reason}", done, detail=reason)
+    return Done(f"{number_of(len(done), 'job')} paused: {reason}", done, detail=reason)
 
 
-def _resume(context: Context, _: Request, targets: Sequence[str]) -> Outcome:
+def _resume(context: Context, _: Request, targets: Sequence[str]) -> Done:
     registry = Registry(context.redis, context.settings.audit_days)
     return _each(targets, "job", "resumed", lambda each: registry.resume(each, time.time()))
 
 
-def _run(context: Context, _: Request, targets: Sequence[str]) -> Outcome:
+def _run(context: Context, _: Request, targets: Sequence[str]) -> Done:
     ledger, registry = Ledger(context.redis, context.settings), Registry(context.redis)
 
     def start(job_id: str) -> None:
@@ -115,21 +119,21 @@ def _run(context: Context, _: Request, targets: Sequence[str]) -> Outcome:
     return _each(_at_most(targets), "job", "started", start)
 
 
-def _skip(context: Context, _: Request, targets: Sequence[str]) -> Outcome:
+def _skip(context: Context, _: Request, targets: Sequence[str]) -> Done:
     def skip(job_id: str) -> None:
         pausing.skip_next(context.redis, context.settings, job_id, time.time())
 
     return _each(targets, "job", "will skip the next tick", skip)
 
 
-def _undo_skip(context: Context, _: Request, targets: Sequence[str]) -> Outcome:
+def _undo_skip(context: Context, _: Request, targets: Sequence[str]) -> Done:
     def undo(job_id: str) -> None:
         pausing.undo_skip(context.redis, context.settings, job_id, time.time())
 
     return _each(targets, "job", "will run the skipped tick", undo)
 
 
-def _retry(context: Context, _: Request, targets: Sequence[str]) -> Outcome:
+def _retry(context: Context, _: Request, targets: Sequence[str]) -> Done:
     ledger = Ledger(context.redis, context.settings)
 
     def retry(text: str) -> None:
@@ -139,7 +143,7 @@ def _retry(context: Context, _: Request, targets: Sequence[str]) -> Outcome:
     return _each(_at_most(targets), "run", "retried", retry)
 
 
-def _cancel(context: Context, _: Request, targets: Sequence[str]) -> Outcome:
+def _cancel(context: Context, _: Request, targets: Sequence[str]) -> Done:
     ledger = Ledger(context.redis, context.settings)
 
     def cancel(text: str) -> None:
@@ -148,8 +152,8 @@ def _cancel(context: Context, _: Request, targets: Sequence[str]) -> Outcome:
     return _each(targets, "run", "cancelled, or asked to stop", cancel)
 
 
-def _backfill(context: Context, request: Request, targets: Sequence[str]) -> Outcome:
-    """Run what did not run from `start` to `end`, of one job."""
+def _backfill(context: Context, request: Request, targets: Sequence[str]) -> Done:
+    """Run the missing ticks of one job from `start` to `end`."""
     job, now = Registry(context.redis).get_job(targets[0]), time.time()
     try:
         first, last = (
@@ -170,11 +174,11 @@ def _backfill(context: Context, request: Request, targets: Sequence[str]) -> Out
     parts = [f"{number_of(len(opened), 'tick')} of job {job.id} will run", f"{found.ok:,} ran ok"]
     parts += [f"{found.unsure:,} left alone, as it is unsure whether they ran"] * bool(found.unsure)
     span = f"{request.start} to {request.end or 'now'}"
-    return Outcome(", ".join(parts), [job.id], detail=span)
+    return Done(", ".join(parts), [job.id], detail=span)
 
 
-def _recover(context: Context, _: Request, targets: Sequence[str]) -> Outcome:
-    """Run ticks that an audit found to be lost."""
+def _recover(context: Context, _: Request, targets: Sequence[str]) -> Done:
+    """Run the ticks that an audit found to be lost."""
     ledger, registry = Ledger(context.redis, context.settings), Registry(context.redis)
 
     def recover(text: str) -> None:
@@ -188,8 +192,8 @@ def _recover(context: Context, _: Request, targets: Sequence[str]) -> Outcome:
     return outcome
 
 
-def _each(targets: Sequence[str], noun: str, done: str, act: Callable[[str], object]) -> Outcome:
-    """Do the same to each target. A target to which it cannot be done does not stop the others."""
+def _each(targets: Sequence[str], noun: str, done: str, act: Callable[[str], object]) -> Done:
+    """Perform the same action on each target. A target that fails does not stop the others."""
     ids, left = [], []
     for each in targets:
         try:
@@ -200,8 +204,9 @@ def _each(targets: Sequence[str], noun: str, done: str, act: Callable[[str], obj
     if not ids and left:
         raise CronTasksError(left[0] + (f" (and {len(left) - 1:,} more)" if left[1:] else ""))
     name = f"{noun.capitalize()} {ids[0]}" if len(ids) == 1 else number_of(len(ids), noun)
-    rest = f". {len(left):,} were left out: {left[0]}" if left else ""
-    return Outcome(f"{name}: {done}{rest}", ids, left)
+    were = "was" if len(left) == 1 else "were"
+    rest = f". {len(left):,} {were} left out: {left[0]}" if left else ""
+    return Done(f"{name}: {done}{rest}", ids, left)
 
 
 def _at_most(targets: Sequence[str]) -> Sequence[str]:
@@ -215,13 +220,13 @@ def _at_most(targets: Sequence[str]) -> Sequence[str]:
 
 def _send(job: Job, run_id: RunId) -> None:
     """Send the message of an open run. If it is lost, beat sends it again."""
-    from cron_tasks.celery import app  # It imports this package.
+    from cron_tasks.celery import app  # That module imports this package.
 
     with suppress(OSError):
         app.send_task(keys.RUN_TASK, [job.id], task_id=run_id, **routing_options(job))
 
 
-ACTIONS: dict[str, Callable[[Context, Request, Sequence[str]], Outcome]] = {
+ACTIONS: dict[str, Callable[[Context, Request, Sequence[str]], Done]] = {
     "pause": _pause,
     "resume": _resume,
     "run": _run,
@@ -232,7 +237,7 @@ ACTIONS: dict[str, Callable[[Context, Request, Sequence[str]], Outcome]] = {
     "backfill": _backfill,
     "recover": _recover,
 }
-#: What an action does to its targets, for the question before one on many.
+#: The text of each action in the question before it is performed on many targets.
 VERBS = {
     "pause": "Pause",
     "resume": "Resume",

@@ -10,7 +10,8 @@ from cron_tasks.text.display import printable, sort_key
 #: An error of an HTTP action: `POST http://host/path: answered 503 Service Unavailable`.
 _HTTP = re.compile(r"(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (https?://\S+): (.*)", re.DOTALL)
 _STATUS = re.compile(r"answered ([1-5]\d\d)\b")
-#: What differs between two errors with one cause: ids in hex, UUIDs, quoted texts, numbers.
+#: The parts that differ between two errors with one cause: ids in hex, UUIDs, quoted texts,
+#: numbers.
 _VARYING = re.compile(r"\b[0-9a-f]{8,}(?:-[0-9a-f]{4,})*\b|'[^']*'|\"[^\"]*\"|\d+(?:\.\d+)?", re.I)
 #: Most characters of a cause.
 _SHOWN = 160
@@ -18,7 +19,7 @@ _SHOWN = 160
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A job that fails: its first failure in a row, its last one (seconds), and the last error."""
+    """A failing job: its first failure in a row, its last one (seconds), and the last error."""
 
     job_id: str
     since: float
@@ -28,7 +29,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Jobs that fail for one cause, by id, and when the first and the last of them failed."""
+    """The ids of jobs that fail for one cause, and when the first and the last of them failed."""
 
     text: str
     job_ids: tuple[str, ...]
@@ -51,7 +52,7 @@ def name_cause(error: str) -> str:
 
 
 def group_failures(failures: Iterable[Failure]) -> list[Cause]:
-    """Return the causes, that of most jobs first."""
+    """Return the causes, the one with the most jobs first."""
     groups: dict[str, list[Failure]] = {}
     for each in failures:
         groups.setdefault(name_cause(each.error), []).append(each)

@@ -15,11 +15,11 @@ from cron_tasks.schedules.human import format_runtime
 
 #: Outcomes in a strip.
 STRIP = 20
-#: A job that fires more often than every so many seconds gets buckets of time in its strip.
+#: A job that fires more often than this many seconds has buckets of time in its strip.
 FREQUENT = 60.0
 #: Seconds of the strip of a frequent job.
 STRIP_SPAN = HOUR
-#: From worst to best: the colour of a bucket is that of its worst outcome.
+#: From worst to best: a bucket has the colour of its worst outcome.
 _WORST = ("failed", "missed", "skipped", "running", "pending", "retrying", "ok")
 #: Shades of the heat map.
 SHADES = 5
@@ -116,8 +116,8 @@ def heat_map(counts: Sequence[int], start: float) -> list[HeatRow]:
 def find_shade(count: int, least: int, most: int) -> int:
     """Return the shade of a minute: 0 for none, and 1 to 4 from `least` to `most`.
 
-    It is that of the square root of the share, so that a few ticks more can be seen beside a minute
-    with thousands.
+    It follows the square root of the share, so that a few ticks are visible beside a minute with
+    thousands.
     """
     if not count:
         return 0

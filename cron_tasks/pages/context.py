@@ -1,4 +1,4 @@
-"""What all pages of one Flower share: Redis, the index, the survey, threads."""
+"""The objects that all pages of one Flower share: Redis, the index, the survey, threads."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,19 +12,21 @@ from redis.exceptions import RedisError
 
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
+from cron_tasks.pages.beside import Maker
 from cron_tasks.pages.facts import Health, read_health
 from cron_tasks.pages.index import Index
-from cron_tasks.pages.keepers import Forecaster, Maker, Survey
+from cron_tasks.pages.keepers import Forecaster, Survey
+from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.settings import Settings, load
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect
 from cron_tasks.store.paging import PAGE
 
-#: Pages that are read at the same time.
+#: The most pages that are read at the same time.
 THREADS = 4
-#: Open runs that are looked through for the jobs that run.
+#: The most open runs that are searched for the running jobs.
 MOST_OPEN = 20_000
-#: Seconds for which what the health page shows is kept, however many tabs show it.
+#: Seconds for which the data of the health page are cached, however many tabs show it.
 HEALTH_KEPT = 1.0
 
 
@@ -35,10 +37,10 @@ class Context:
         self.settings = settings
         self.redis = connect(settings.redis_url.get_secret_value(), retries=0)
         self.index = Index(self.redis)
-        maker = Maker(self.redis, settings)
-        self.survey, self.forecaster = Survey(maker), Forecaster(maker)
+        make = Maker(self.redis, settings).make
+        self.survey, self.forecaster = Survey(make), Forecaster(make)
         self.threads = ThreadPoolExecutor(THREADS, "pages")
-        #: The ids of the latest failed runs, as the last look found them (live.py).
+        #: The ids of the latest failed runs, as last read (live.py).
         self.failed_runs: frozenset[str] = frozenset()
         self._health: Health | None = None
         self._reading = Lock()
@@ -49,7 +51,7 @@ class Context:
             self.index.get()
 
     def health(self) -> Health:
-        """Return how everything is, at most a second old."""
+        """Return the state of the whole system, at most a second old."""
         with self._reading:
             now = time.time()
             if self._health is None or not 0 <= now - self._health.at < HEALTH_KEPT:
@@ -58,8 +60,8 @@ class Context:
                 self._health = read_health(self.redis, self.settings, index, surveyed, now)
             return self._health
 
-    def has_changed(self) -> None:
-        """Read everything anew for the next page, because an action has changed it."""
+    def forget_health(self) -> None:
+        """Read everything again for the next page, because an action has changed it."""
         self._health = None
 
     def ids_in_state(self, state: str) -> set[str] | None:
@@ -73,6 +75,8 @@ class Context:
                     RunId.stored(text) for text, state in opened if State.parse(state).in_flight
                 ]
                 return {run_id.job_id for run_id in runs}
+            case "rejected":
+                return {each.id for each in read_rejected(self.redis) if each.id}
         return None
 
 

@@ -1,4 +1,4 @@
-"""What the health page shows, read from Redis with a fixed number of round trips."""
+"""The data of the health page, read from Redis with a fixed number of round trips."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,9 +16,8 @@ from cron_tasks.ledger.history import REPLIES, read_history, request_history, sp
 from cron_tasks.ledger.minutes import OUTGROWN
 from cron_tasks.pages.causes import Cause, Failure, group_failures
 from cron_tasks.pages.index import Snapshot
-from cron_tasks.pages.keepers import Surveyed
 from cron_tasks.pages.sentence import LATE, Headline, Situation, say
-from cron_tasks.pages.survey import Audit, Unrun
+from cron_tasks.pages.surveyed import Audit, Surveyed, Unrun
 from cron_tasks.registry.registry import RegisteredJob, Registry
 from cron_tasks.runs.outgrown import find_outgrown
 from cron_tasks.runs.trail import HandAction, read_actions
@@ -30,13 +29,13 @@ from cron_tasks.sync.refused_plan import RefusedPlan, load_plan
 from cron_tasks.sync.state import load_status
 from cron_tasks.vitals.leaders import LeaderHistory, read_leaders
 
-#: Failing jobs whose causes are looked up. Of more, the page says so.
+#: The most failing jobs whose causes are read. With more, the page says so.
 MOST_FAILING = 5000
-#: Rows that a list of the page shows.
+#: The most rows in a list of the page.
 SHOWN = 8
-#: Records in which the last failure of a failing job is searched: later runs may be skipped.
+#: The records that are searched for the last failure of a failing job. Later runs may be skipped.
 SEARCHED = 5
-#: Checks of doctor that take a round trip or two.
+#: Checks of doctor that take one or two round trips.
 QUICK_CHECKS = (
     *("beat", "schedule", "open ticks", "last sync", "owner", "rows", "entries"),
     *("queue", "messages", "reports"),
@@ -45,7 +44,7 @@ QUICK_CHECKS = (
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """A job that is due and has not fired: since when (seconds)."""
+    """A job that has been due since this time (seconds) and has not fired."""
 
     job_id: str
     due: float
@@ -53,7 +52,7 @@ class Late:
 
 @dataclass(frozen=True, slots=True)
 class Remarked:
-    """Ticks of a job that did not run, and for overlaps how long its runs take."""
+    """Ticks of a job that did not run. For overlaps the remark has the duration of its runs."""
 
     unrun: Unrun
     remark: str = ""
@@ -63,8 +62,8 @@ class Remarked:
 class Health:
     """Everything on the health page, as of `at` (seconds).
 
-    `failing` is how many jobs fail, `causes` why, of up to MOST_FAILING of them. `refused_plan` is
-    what a list that is refused would change.
+    `failing` is the number of failing jobs, and `causes` are the causes of up to MOST_FAILING of
+    them. `refused_plan` are the changes of a refused list.
     """
 
     at: float
@@ -85,7 +84,7 @@ class Health:
 
 
 class _Counts(NamedTuple):
-    """What is counted at one time. `late_rows` are the first entries that are late."""
+    """Counts of one moment. `late_rows` are the first late entries."""
 
     leads: int
     first: list[tuple[str, float]]
@@ -111,7 +110,7 @@ def _count(redis: Redis, now: float) -> _Counts:
 def read_health(
     redis: Redis, settings: Settings, index: Snapshot, surveyed: Surveyed, now: float
 ) -> Health:
-    """Read how everything is at `now` (seconds since the epoch)."""
+    """Read the state of the whole system at `now` (seconds since the epoch)."""
     counts, causes = _count(redis, now), group_failures(read_failures(redis))
     system, status = System(settings, redis, now), load_status(redis)
     names = [name for name in QUICK_CHECKS if name != "owner" or settings.rest_url]
@@ -172,8 +171,8 @@ def read_failures(redis: Redis) -> list[Failure]:
 def _read_failure(job_id: str, lines: Any, nth: Any) -> Failure:
     """Return a failing job. `nth` is the record of its n-th last tick that did not end ok.
 
-    It has failed n times in a row, so that is the first of them, or a later one if ticks were also
-    skipped or missed.
+    The job has failed n times in a row, so that tick is its first failure, or a later one if ticks
+    were also skipped or missed.
     """
     texts = lines if isinstance(lines, list) else []
     records = [orjson.loads(read_line(line, job_id)) for line in texts]
@@ -193,7 +192,8 @@ def _paused_long(index: Snapshot, now: float) -> list[tuple[str, float]]:
 
 
 def _add_remarks(redis: Redis, unrun: Sequence[Unrun], now: float) -> list[Remarked]:
-    """Say of jobs that skip ticks by overlap when their runs take longer than their interval."""
+    """Add a remark to jobs that skip ticks by overlap if their runs take longer than their
+    interval."""
     overlapping = [each.job_id for each in unrun if each.reason in OUTGROWN]
     with redis.pipeline(transaction=False) as pipe:
         for job_id in overlapping:

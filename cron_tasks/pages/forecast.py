@@ -1,4 +1,4 @@
-"""How many ticks fall into each minute of the next day, over all jobs."""
+"""Counts the ticks of all jobs in each minute of the next day."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,9 +13,9 @@ from cron_tasks.schedules import from_spec
 from cron_tasks.schedules.durations import DAY, HOUR, MINUTE
 from cron_tasks.text.display import sort_key
 
-#: Minutes that are shown, and minutes that are counted, so that an hour later it is still enough.
+#: The minutes that are shown, and the minutes that are counted, which are enough for an hour later.
 SHOWN, COUNTED = int(DAY // MINUTE), int((DAY + HOUR) // MINUTE)
-#: The worst minutes that are named, and jobs that each names.
+#: The number of worst minutes, and the jobs that each names.
 WORST, NAMED = 5, 5
 
 
@@ -32,7 +32,7 @@ class Minute:
 class Forecast:
     """The ticks of each minute from `start` on (seconds, a whole minute), and the worst minutes.
 
-    `made` is when (seconds).
+    `made` is when the forecast was made (seconds).
     """
 
     start: float
@@ -81,4 +81,4 @@ def _minutes_of(spec: str, start: float) -> Iterator[int]:
         for tick in from_spec(orjson.loads(spec)).between(first, last):
             yield int((tick.timestamp() - start) // MINUTE)
     except ScheduleError:
-        return  # Beat quarantines the job, which `doctor` reports.
+        return  # Beat quarantines the job, and `doctor` reports this.

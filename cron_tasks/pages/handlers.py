@@ -1,4 +1,5 @@
-"""The handlers of pages. They read in threads, since Flower's event loop also digests events."""
+"""The handlers of pages. They read in threads, because Flower's event loop also processes
+events."""
 
 import asyncio
 import time
@@ -16,8 +17,9 @@ from cron_tasks.flower.inside import FlowerHandler
 from cron_tasks.health.failures import describe_failure
 from cron_tasks.pages import charts, job_facts, words
 from cron_tasks.pages.context import Context, get_context
-from cron_tasks.pages.index import select
+from cron_tasks.pages.index import STATES, select
 from cron_tasks.pages.sentence import Headline
+from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.schedules.durations import HOUR, MINUTE
 from cron_tasks.text.trace_ids import trace_id_of
 
@@ -28,14 +30,6 @@ CSP = (
 )
 #: Jobs on a page of the list.
 ROWS = 50
-#: States to filter the list by, and their texts.
-STATES = {
-    "": "All",
-    "failing": "Failing",
-    "running": "Running",
-    "paused": "Paused",
-    "disabled": "Disabled",
-}
 #: Seconds for which a page waits for the index after Flower's start.
 INDEX_PATIENCE = 0.2
 #: Seconds for which a page waits for the first forecast.
@@ -81,7 +75,7 @@ class Framed(FlowerHandler):
         )
 
     def show_fault(self, error: Exception) -> None:
-        """Say what keeps this page from being shown."""
+        """Show the reason why this page cannot be shown."""
         is_unknown = isinstance(error, UnknownJob)
         self.set_status(404 if is_unknown else 503)
         text = describe_failure(error) or str(error)
@@ -89,7 +83,7 @@ class Framed(FlowerHandler):
 
 
 class Page(Framed, ABC):
-    """A page that is read."""
+    """A page that people read."""
 
     @authenticated
     async def get(self, of: str = "") -> None:
@@ -103,7 +97,7 @@ class Page(Framed, ABC):
         """Write the page, of the job with this id if the path names one."""
 
 
-class Health(Page):
+class HealthPage(Page):
     """Is everything well? If not, what is wrong, and since when?"""
 
     tab = "cron-health"
@@ -128,14 +122,13 @@ def _read_forecast(context: Context) -> Any:
     return index, context.forecaster.get(index, FORECAST_PATIENCE)
 
 
-class Jobs(Page):
+class JobsPage(Page):
     """All jobs, with a search and filters that can be bookmarked."""
 
     tab = "cron-jobs"
 
     async def answer(self, _: str) -> None:
-        query, tag, state = (self.read_argument(name)[:200] for name in ("q", "tag", "state"))
-        state = state if state in STATES else ""
+        query, tag, state = (self.read_name(name)[:200] for name in ("q", "tag", "state"))
         given = self.read_argument("page")
         number = int(given) if given.isascii() and given.isdigit() and len(given) < 7 else 1
         found = await self.call(_read_list, get_context(), query, tag, state, number)
@@ -149,11 +142,18 @@ def _read_list(context: Context, query: str, tag: str, state: str, number: int) 
     number = min(max(number, 1), last)
     ids = [job.id for job in matching[(number - 1) * ROWS : number * ROWS]]
     rows = job_facts.read_rows(context.redis, ids, time.time())
-    return {"rows": rows, "total": len(matching), "number": number, "last": last, "index": index}
+    return {
+        "rows": rows,
+        "total": len(matching),
+        "number": number,
+        "last": last,
+        "index": index,
+        "rejected": read_rejected(context.redis) if state == "rejected" else (),
+    }
 
 
-class JobDetails(Page):
-    """One job: what it does, what became of its runs, and what comes next."""
+class JobPage(Page):
+    """One job: its definition, its past runs, and its next ticks."""
 
     tab = "cron-jobs"
 
@@ -174,8 +174,8 @@ class JobDetails(Page):
         )
 
 
-class Upcoming(Page):
-    """How many ticks fall into each minute of the next day."""
+class UpcomingPage(Page):
+    """The number of ticks in each minute of the next day."""
 
     tab = "cron-upcoming"
 

@@ -1,7 +1,7 @@
 """The index of all jobs, by which pages search and filter. It is kept in memory.
 
-It is read whole once, and then follows the stream `cron_tasks:changes`. What a page shows of a job
-is read from Redis when it is shown: the index only says which jobs.
+It is read completely once, and then follows the stream `cron_tasks:changes`. The index only selects
+jobs. The data of a job on a page are read from Redis when the page is shown.
 """
 
 import threading
@@ -21,22 +21,33 @@ from cron_tasks.store import keys
 from cron_tasks.store.paging import PAGE, pages
 from cron_tasks.text.display import sort_key
 
-#: Entries of the stream of changes that are read at once. If there are more, the list is read anew.
+#: The most entries of the stream of changes that are read at once. If there are more, the index is
+#: read again.
 CHANGES_READ = 2000
 #: Seconds between two looks for changes.
 LOOK_EVERY = 1.0
-#: Beyond so many jobs, pages do not wait until the index has followed the changes, and it looks for
-#: them less often, since to put 100,000 jobs in order takes a fifth of a second.
+#: With more jobs than this, pages do not wait until the index has followed the changes, and it
+#: checks for them less often, because sorting 100,000 jobs takes a fifth of a second.
 MANY, LOOK_EVERY_OF_MANY = 5000, 5.0
-#: Words of a search that count.
+#: The most words of a search.
 MOST_WORDS = 10
+#: The states by which the list can be filtered, and their texts.
+STATES = {
+    "": "All",
+    "failing": "Failing",
+    "running": "Running",
+    "paused": "Paused",
+    "disabled": "Disabled",
+    "rejected": "Rejected",
+}
 #: Tags that the page offers.
 TAGS_SHOWN = 30
 
 
 @dataclass(frozen=True, slots=True)
 class IndexedJob:
-    """What jobs are filtered by. `spec` is the stored schedule, `paused` since when it is."""
+    """The fields by which jobs are filtered. `spec` is the stored schedule, `paused` the start of a
+    pause."""
 
     id: str
     name: str
@@ -50,7 +61,7 @@ class IndexedJob:
 class Snapshot:
     """All jobs in order, by id. `at` is a time of the monotonic clock.
 
-    `text` is what is searched, of all jobs. The n-th job begins at the n-th of `starts`.
+    `text` is the searched text of all jobs. The n-th job begins at the n-th of `starts`.
     """
 
     jobs: Mapping[str, IndexedJob] = field(default_factory=dict)
@@ -64,7 +75,7 @@ class Snapshot:
     disabled: int = 0
 
     def name_of(self, job_id: str) -> str:
-        """Return the name of a job, or its id if the job is not known (any more)."""
+        """Return the name of a job, or its id if the job is not, or no longer, known."""
         job = self.jobs.get(job_id)
         return job.name if job else job_id
 
@@ -80,7 +91,8 @@ class Index:
     def get(self, patience: float = 60.0) -> Snapshot:
         """Return the jobs as of the last seconds. The first call reads them all.
 
-        Another call waits for it up to `patience` seconds, and then returns none (`at` is 0).
+        Another call waits up to `patience` seconds for the first one, and then returns none (`at`
+        is 0).
         """
         if not self._now.at:
             if self._lock.acquire(timeout=patience):
@@ -96,7 +108,7 @@ class Index:
         return self._now
 
     def peek(self) -> Snapshot:
-        """Return the jobs that are known, which are none while the first call of `get` goes on."""
+        """Return the known jobs. There are none while the first call of `get` is running."""
         return self.get() if self._now.at else self._now
 
     def _catch_up(self) -> None:
@@ -141,14 +153,15 @@ class Index:
         return _arrange(jobs, seen, began)
 
     def _changed_since(self, before: str, last: str) -> set[str] | None:
-        """Return which jobs have changed, or None if the stream does not show that."""
+        """Return the ids of the jobs that have changed, or None if the stream does not show
+        that."""
         if before == last or before == "0":
             return None
         rows = cast(
             "list[tuple[str, dict[str, str]]]",
             self._redis.xrange(keys.CHANGES, min=before, count=CHANGES_READ + 1),
         )
-        # The entry that was seen last is still there, so none after it has been trimmed.
+        # The last entry that was seen is still there, so none after it has been trimmed.
         if not rows or rows[0][0] != before or len(rows) > CHANGES_READ:
             return None
         return {fields.get("id", "") for _, fields in rows[1:]}
@@ -206,9 +219,9 @@ def select(
     state: str = "",
     ids: Collection[str] | None = None,
 ) -> Sequence[IndexedJob]:
-    """Return the jobs that match, in order. With `ids` only those.
+    """Return the jobs that match, in order. With `ids`, which other states need, only those.
 
-    Every word of `query` has to occur in the id or the name.
+    Every word of `query` has to occur in the id or the name. No job is in a state that is unknown.
     """
     found: Iterable[IndexedJob] = _search(snapshot, query.casefold().split()[:MOST_WORDS])
     if ids is not None and query:
@@ -223,6 +236,8 @@ def select(
             found = [job for job in found if job.paused is not None]
         case "disabled":
             found = [job for job in found if not job.enabled]
+        case other if other and ids is None:
+            found = ()
     return tuple(found)
 
 

@@ -1,4 +1,4 @@
-"""What the pages of jobs show: rows of a list, and everything about one job."""
+"""The data of the pages of jobs: rows of a list, and everything about one job."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,15 +22,17 @@ from cron_tasks.registry.registry import RegisteredJob, Registry
 from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.runs import queries
 from cron_tasks.runs.outgrown import find_outgrown
+from cron_tasks.runs.shapes import Shape, read_record
 from cron_tasks.schedules.human import parse_moment
 from cron_tasks.schedules.zones import MICROSECOND
 from cron_tasks.store import keys
 
-#: Of more open runs not all are looked through for those of one job.
+#: With more open runs than this, not all are searched for those of one job.
 MOST_OPEN = 5000
-#: Replies for a row: its history, records, failures, and since when it is known.
+#: The replies for a row: its history, records, failures, and since when the job is known.
 _ROW_REPLIES = REPLIES + 4
-#: Runs in the timeline, from the history and from the account, open runs, and next ticks shown.
+#: The numbers of runs in the timeline, from the history and from the account, of open runs, and of
+#: next ticks.
 KEPT_RUNS, ACCOUNTED, OPEN_SHOWN, TICKS = 20, 40, 20, 10
 
 
@@ -48,7 +50,7 @@ class JobRow:
 class JobPage:
     """Everything about one job. `ticks` are the next ones, each with whether it is skipped.
 
-    `remarks` are sentences about its runs, as that they take longer than its interval.
+    `remarks` are sentences about its runs, for example that they take longer than its interval.
     """
 
     row: JobRow
@@ -88,12 +90,12 @@ def read_rows(redis: Redis, job_ids: Sequence[str], now: float) -> list[JobRow]:
     return rows
 
 
-def _read_records(replies: Sequence[Any], job_id: str) -> list[queries.Shape]:
-    return [queries.read_record(line) for line in read_history(replies, job_id)]
+def _read_records(replies: Sequence[Any], job_id: str) -> list[Shape]:
+    return [read_record(line) for line in read_history(replies, job_id)]
 
 
 def _is_frequent(registered: RegisteredJob) -> bool:
-    """Return whether a job fires so often that its last runs say nothing about the last hour."""
+    """Return whether a job fires so often that its last runs do not cover the last hour."""
     if registered.next is None:
         return False
     first = datetime.fromtimestamp(registered.next, UTC)
@@ -110,7 +112,7 @@ def _strip_of_hour(ends: Any, since: float, now: float) -> list[Mark]:
 
 
 def _known_since(since: Any, oldest: Any) -> float:
-    """Return when a job became known: with its oldest version, or with the present one."""
+    """Return when a job became known: with its oldest version, or with the current one."""
     try:
         return float(orjson.loads(oldest).get("since", 0.0) if oldest else since)
     except (TypeError, ValueError, AttributeError):
@@ -121,12 +123,12 @@ def read_job(redis: Redis, job_id: str, now: float) -> JobPage:
     """Read everything about a job. Raises UnknownJob."""
     rows = read_rows(redis, [job_id], now)
     if not rows:
-        Registry(redis).get_job(job_id)  # It raises UnknownJob, or says what cannot be read.
+        Registry(redis).get_job(job_id)  # It raises UnknownJob, or that the job is unreadable.
         raise UnknownJob(f"job {job_id} was removed just now")
     row = rows[0]
     (account,) = read_accounts(redis, [job_id], range(0), {})
     history, others = _list_ended(redis, job_id)
-    ended = {run["run_id"]: run for run in [*map(queries.read_record, history), *others]}
+    ended = {run["run_id"]: run for run in [*map(read_record, history), *others]}
     outgrown = find_outgrown(split_runs(history), row.registered.job.schedule, now)
     newest_first = sorted(ended.values(), key=lambda run: str(run["scheduled_for"]), reverse=True)
     found = _find_open(redis, row.registered, now)
@@ -148,8 +150,8 @@ def read_job(redis: Redis, job_id: str, now: float) -> JobPage:
 def _find_open(redis: Redis, registered: RegisteredJob, now: float) -> list[RunId]:
     """Return open runs of a job, the latest first.
 
-    Amid very many open runs, only those are found that have the job's place, wait for it, or belong
-    to one of its last ticks.
+    If there are very many open runs, only those are found that have the job's place, wait for it,
+    or belong to one of its last ticks.
     """
     job_id, schedule = registered.job.id, registered.job.schedule
     if redis.hlen(keys.OPEN) <= MOST_OPEN:
@@ -167,8 +169,8 @@ def _find_open(redis: Redis, registered: RegisteredJob, now: float) -> list[RunI
     return [run_id for run_id, state in zip(candidates, states, strict=True) if state]
 
 
-def _list_ended(redis: Redis, job_id: str) -> tuple[list[str], list[queries.Shape]]:
-    """Return the lines of the history, and the last ticks that did not end ok, which are kept for
+def _list_ended(redis: Redis, job_id: str) -> tuple[list[str], list[Shape]]:
+    """Return the lines of the history, and the last ticks that did not end ok, which are kept
     longer."""
     with redis.pipeline(transaction=False) as pipe:
         request_history(pipe, job_id, KEPT_RUNS)
@@ -178,7 +180,7 @@ def _list_ended(redis: Redis, job_id: str) -> tuple[list[str], list[queries.Shap
     lines = lines if isinstance(lines, list) else []
     # The skipped runs of a minute are in the account, too.
     known = {run["run_id"] for run in split_runs(history)}
-    others = map(queries.read_record, queries.skip_stretches(lines))
+    others = map(read_record, queries.skip_stretches(lines))
     return history, [run for run in others if run["run_id"] not in known]
 
 
@@ -200,7 +202,7 @@ def _shown_fields(registered: RegisteredJob) -> dict[str, Any]:
 
 
 def explain(redis: Redis, job_id: str, at: str) -> tuple[str, RunId | None]:
-    """Return what happened to a job at a time, or why that cannot be answered.
+    """Return what happened to a job at a time, or why this is not known.
 
     If the time is a tick that fired, return its run, too.
     """

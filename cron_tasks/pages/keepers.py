@@ -1,96 +1,55 @@
-"""Keep the survey and the forecast up to date while somebody looks at pages.
+"""Keep the survey and the forecast up to date while somebody has a page open.
 
-With many jobs another process makes them (beside.py), so that Flower answers meanwhile.
+With many jobs a separate process makes them (beside.py), so that Flower stays responsive.
 """
 
-import pickle
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from math import inf
 from typing import Any
 
 import structlog
-from redis import Redis
 from redis.exceptions import RedisError
 
-from cron_tasks.health.system import Finding
-from cron_tasks.pages import beside
 from cron_tasks.pages.forecast import Forecast
-from cron_tasks.pages.index import MANY, Snapshot
-from cron_tasks.pages.survey import Audit
-from cron_tasks.settings import Settings
-from cron_tasks.store import keys
+from cron_tasks.pages.index import Snapshot
+from cron_tasks.pages.surveyed import Surveyed
 
 log = structlog.get_logger("cron_tasks.pages")
 
 _FAILURES = (RedisError, OSError, subprocess.SubprocessError)
-#: Seconds after which a process that does not end is killed.
-PATIENCE = 600.0
-#: Least and most seconds between two audits while somebody looks. An audit that took long is made
-#: again only after this many times the seconds that it took.
+#: Makes "audit", "checks" or "forecast". Raises one of _FAILURES.
+Make = Callable[[str], Any]
+#: The least and most seconds between two audits while somebody has a page open. A long audit is
+#: repeated only after this many times its duration.
 AUDIT_SOON, AUDIT_EVERY, AUDIT_REST = 15.0, 300.0, 100
-#: Seconds between two rounds of checks while somebody looks. Checks that found something wrong are
-#: made again sooner, so that what is mended does not look broken.
+#: Seconds between two rounds of checks while somebody has a page open. Checks that found a problem
+#: are repeated sooner, so that a fixed part does not look broken.
 CHECK_EVERY, CHECK_AGAIN = 20.0, 10.0
-#: Seconds without a look after which the survey rests.
+#: Seconds without a request after which the survey pauses.
 LOOKED_WITHIN = 120.0
-#: Seconds after which a forecast is made again. After an edit it is made again, but only after this
-#: many times the seconds that the last one took.
+#: Seconds after which a forecast is made again. It is also made again after an edit, but only after
+#: this many times the duration of the last one.
 STALE, REST = 600.0, 10
 
 
-class Maker:
-    """Makes "audit", "checks" or "forecast" for one Redis.
-
-    With few jobs that is done in the thread that asks. With many, another process does it.
-    """
-
-    def __init__(self, redis: Redis, settings: Settings) -> None:
-        self._redis = redis
-        self._settings = settings
-
-    def make(self, what: str) -> Any:
-        """Return what was made. Raises RedisError, OSError or SubprocessError."""
-        if self._redis.hlen(keys.JOBS) <= MANY:
-            return beside.PARTS[what](self._redis, self._settings)
-        command = [sys.executable, "-P", "-m", beside.__name__, what]
-        done = subprocess.run(  # noqa: S603
-            command, capture_output=True, timeout=PATIENCE, check=False
-        )
-        if done.returncode:
-            last_line = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-            raise OSError(f"{what}: {last_line or f'exit code {done.returncode}'}")
-        return pickle.loads(done.stdout)  # noqa: S301  # Our own process wrote it.
-
-
-@dataclass(frozen=True, slots=True)
-class Surveyed:
-    """What is known so far. `checked_at` is when the checks were made (seconds)."""
-
-    audit: Audit | None = None
-    findings: Sequence[Finding] = ()
-    checked_at: float | None = None
-    workers: int | None = None
-
-
 class Survey:
-    """Keeps a survey up to date while somebody looks."""
+    """Keeps a survey up to date while somebody has a page open."""
 
-    def __init__(self, maker: Maker) -> None:
-        self._maker = maker
+    def __init__(self, make: Make) -> None:
+        self._make_part = make
         self._lock = threading.Lock()
         self._looked = 0.0
         self._surveyed = Surveyed()
         self._thread: threading.Thread | None = None
-        #: When each part was last begun, by the monotonic clock.
+        #: When each part was last started, by the monotonic clock.
         self._made = {"audit": -inf, "checks": -inf}
 
     def get(self) -> Surveyed:
-        """Return what is known, and have it kept up to date for the next minutes."""
+        """Return the results so far, and keep them up to date for the next minutes."""
         self._looked = time.monotonic()
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
@@ -99,7 +58,7 @@ class Survey:
         return self._surveyed
 
     def renew(self) -> None:
-        """Make the audit again now, because somebody has changed what it found."""
+        """Audit again now, because somebody has changed something that the audit found."""
         self._made["audit"] = -inf
 
     def _run(self) -> None:
@@ -120,31 +79,31 @@ class Survey:
             self._surveyed = replace(self._surveyed, **make())
 
     def _check(self) -> dict[str, Any]:
-        findings, workers = self._maker.make("checks")
+        findings, workers = self._make_part("checks")
         return {"findings": findings, "workers": workers, "checked_at": time.time()}
 
     def _audit(self) -> dict[str, Any]:
-        return {"audit": self._maker.make("audit")}
+        return {"audit": self._make_part("audit")}
 
 
 class Forecaster:
     """Makes forecasts in the background, when one is asked for and the jobs have changed."""
 
-    def __init__(self, maker: Maker) -> None:
-        self._maker = maker
+    def __init__(self, make: Make) -> None:
+        self._make_part = make
         self._lock = threading.Lock()
         self._forecast: Forecast | None = None
         self._of: object = None
         self._took = 0.0
 
     def get(self, snapshot: Snapshot, patience: float) -> Forecast | None:
-        """Return the latest forecast. None if the first one is not made after `patience` seconds.
+        """Return the latest forecast. None if the first one is not ready after `patience` seconds.
 
         If the jobs have changed since, the next one is made in the background.
         """
         known = self._forecast
         age = time.time() - known.made if known else STALE
-        # A forecast that took long is not made again at every edit.
+        # A forecast that took long is not repeated at every edit.
         is_due = known is None or age >= STALE or self._of is not snapshot.seen
         if is_due and age > REST * self._took:
             thread = threading.Thread(target=self._make, args=[snapshot], daemon=True)
@@ -158,7 +117,7 @@ class Forecaster:
             return
         began = time.monotonic()
         try:
-            self._forecast = self._maker.make("forecast")
+            self._forecast = self._make_part("forecast")
             self._of = snapshot.seen
         except _FAILURES as error:
             log.warning("forecast.failed", error=str(error))

@@ -1,4 +1,4 @@
-"""Tell open tabs that something has changed. One reader in each Flower looks, for all tabs."""
+"""Notify open tabs about changes. One reader in each Flower reads for all tabs."""
 
 import asyncio
 import time
@@ -20,22 +20,22 @@ from cron_tasks.store import keys
 
 log = structlog.get_logger("cron_tasks.pages")
 
-#: Seconds between two looks, and seconds after which a tab is told even if nothing has changed.
+#: Seconds between two reads, and seconds after which a tab gets a message even without changes.
 LOOK_EVERY, TELL_EVERY = 1.0, 10.0
-#: Records and changes that a look reads. If there are more, all rows count as changed.
+#: The most records and changes of one read. If there are more, all rows count as changed.
 READ = 200
-#: Most open tabs. Each holds a connection.
+#: The most open tabs. Each holds a connection.
 MOST_TABS = 500
-#: Failed runs that Flower's own list of tasks can mark.
+#: The most failed runs that Flower's own list of tasks can mark.
 FAILED_KNOWN = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a look found: the newest lines, and numbers that tell whether anything has changed.
+    """The result of a read: the newest lines, and numbers that show whether anything has changed.
 
-    `edited` is the number of the last edit, and the last action of a person. `minutes` are those in
-    progress of quick jobs, by job. Of more than READ such jobs, only past minutes are looked at.
+    `edited` is the number of the last edit, and the last manual action. `minutes` are the minutes
+    in progress of quick jobs, by job. With more than READ such jobs, only past minutes are read.
     """
 
     state: tuple[Any, ...]
@@ -45,7 +45,7 @@ class Look:
     minutes: Mapping[str, str]
 
     def changed_since(self, before: "Look") -> list[str] | None:
-        """Return the ids of the jobs that have changed, or None if they may be any."""
+        """Return the ids of the changed jobs, or None if any job may have changed."""
         ids = {job_id for job_id in self.minutes if self._has_new_run(job_id, before)}
         if self.edited != before.edited and self.changes[:1] == before.changes[:1]:
             return None
@@ -67,7 +67,7 @@ def _job_of(line: str) -> str:
 
 
 def look(context: Context) -> Look:
-    """Look at what pages show, in two round trips at most."""
+    """Read the state that pages show, in at most two round trips."""
     with context.redis.pipeline(transaction=False) as pipe:
         pipe.lrange(keys.RECENT, 0, READ - 1)
         pipe.xrevrange(keys.CHANGES, count=READ)
@@ -90,7 +90,7 @@ def look(context: Context) -> Look:
 
 
 class Pulse:
-    """Looks while any tab listens, and tells all of them what has changed."""
+    """Reads while any tab listens, and notifies all tabs about changes."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -172,7 +172,7 @@ class Live(FlowerHandler):
 
 
 def read_failed_runs(context: Context) -> None:
-    """Note which runs have failed, for Flower's own list of tasks."""
+    """Update the failed runs for Flower's own list of tasks."""
     found = context.redis.zrevrange(keys.FAILED, 0, FAILED_KNOWN - 1)
     context.failed_runs = frozenset(cast("list[str]", found))
 

@@ -1,4 +1,4 @@
-"""Requests for actions: who may make them, the question before many, and the trail after."""
+"""Requests for actions: the permission, the question before an action on many, and the trail."""
 
 import orjson
 import structlog
@@ -7,7 +7,7 @@ from tornado.web import HTTPError, authenticated
 
 from cron_tasks.errors import CronTasksError
 from cron_tasks.health.failures import describe_failure
-from cron_tasks.pages.actions import VERBS, Outcome, Request, find_targets, perform
+from cron_tasks.pages.actions import VERBS, Done, Request, find_targets, perform
 from cron_tasks.pages.context import Context, get_context
 from cron_tasks.pages.handlers import Framed
 from cron_tasks.runs.trail import record_action
@@ -15,16 +15,17 @@ from cron_tasks.text.english import number_of
 
 log = structlog.get_logger("cron_tasks.pages")
 
-#: Most characters of a message that is shown on the next page. It travels in a cookie.
+#: The most characters of a message that is shown on the next page. It travels in a cookie.
 MESSAGE = 400
-#: Targets that the question before an action names.
+#: The most targets that the question before an action names.
 NAMED = 10
 
 
 class Act(Framed):
-    """Performs an action, and goes back to the page from which it came.
+    """Performs an action, and returns to the page from which the request came.
 
-    A POST needs Flower's login, our token, and to come from our own page (`check_xsrf_cookie`).
+    A POST needs Flower's login and our token, and has to come from our own page
+    (`check_xsrf_cookie`).
     """
 
     @authenticated
@@ -46,19 +47,19 @@ class Act(Framed):
     def _read_request(self) -> Request:
         return Request(
             action=self.read_argument("action"),
-            ids=[each for each in self.read_arguments("id") if each],
+            ids=[each for each in self.read_names("id") if each],
             every=self.read_argument("every") == "yes",
             query=self.read_argument("q"),
-            tag=self.read_argument("tag"),
+            tag=self.read_name("tag"),
             state=self.read_argument("state"),
-            cause=self.read_argument("cause"),
+            cause=self.read_name("cause"),
             reason=self.read_argument("reason"),
             start=self.read_argument("start"),
             end=self.read_argument("end"),
         )
 
     def _read_way_back(self) -> str:
-        """Return the path of the page to go back to, which is one of ours."""
+        """Return the path of the page to return to, which is one of ours."""
         back = self.read_argument("back")
         ours = tuple(f"{self.prefix}/{name}" for name in ("health", "jobs", "upcoming"))
         is_ours = back.startswith(ours) and back.isprintable() and "\\" not in back
@@ -77,7 +78,8 @@ class Act(Framed):
         )
 
     def _go_back(self, back: str, level: str, text: str) -> None:
-        message = orjson.dumps([level, text[:MESSAGE]])
+        text = text[:1].upper() + text[1:MESSAGE]
+        message = orjson.dumps([level, text])
         path = f"{self.prefix}/"
         self.set_signed_cookie(
             "cron_flash", message, expires_days=None, path=path, httponly=True, samesite="Strict"
@@ -85,8 +87,8 @@ class Act(Framed):
         self.redirect(back, status=303)
 
 
-def _perform(context: Context, request: Request, targets: list[str], who: str) -> Outcome:
-    """Perform an action, and note who did it."""
+def _perform(context: Context, request: Request, targets: list[str], who: str) -> Done:
+    """Perform an action, and record who requested it."""
     outcome = perform(context, request, targets)
     record_action(context.redis, who, "flower", request.action, outcome.ids, outcome.detail)
     log.info(

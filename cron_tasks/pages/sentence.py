@@ -1,4 +1,4 @@
-"""Say in one sentence how everything is. Pure."""
+"""Describe the state of the whole system in one sentence. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ LATE = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """The sentence, and how bad it is."""
+    """The sentence, and its severity."""
 
     level: Level
     text: str
@@ -23,13 +23,13 @@ class Headline:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What the sentence is about. Times are spans in seconds.
+    """The facts for the sentence. Times are spans in seconds.
 
-    `oldest_due` is how long the oldest due job has waited to fire, and `late` how many have waited
-    for longer than LATE. `waiting` is how many open runs are overdue, which no worker takes. `list`
-    is the state of the list of jobs, and `list_since` how long it has been so. `lost` is how many
-    ticks the last audit missed, None before the first audit.
-    `other_faults` and `other_warnings` are what the checks found wrong.
+    `oldest_due` is how long the oldest due job has waited to fire, and `late` the number of jobs
+    that have waited longer than LATE. `waiting` is the number of overdue open runs, which no worker
+    takes. `list` is the state of the list of jobs, and `list_since` how long it has lasted. `lost`
+    is the number of lost ticks in the last audit, None before the first audit. `other_faults` and
+    `other_warnings` are the findings of the checks.
     """
 
     jobs: int
@@ -49,7 +49,7 @@ class Situation:
 
 
 def say(now: Situation) -> Headline:
-    """Return the worst that is true now, or that all is well."""
+    """Return the worst current problem, or that all is well."""
     faults = [*_say_what_stands_still(now), *_say_what_is_wrong(now)]
     if faults:
         return faults[0]

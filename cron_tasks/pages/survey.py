@@ -1,12 +1,11 @@
 """The slow part of the health page, which takes seconds with very many jobs.
 
-It audits the last day, and notes on the way which ticks were missed or skipped. And it runs those
-checks of `cron-tasks doctor` that ask the workers or read every job.
+It audits the last day, and collects the ticks that were missed or skipped. It also runs the checks
+of `cron-tasks doctor` that ask the workers or read every job.
 """
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from redis import Redis
@@ -17,45 +16,24 @@ from cron_tasks.audit.job_account import JobAccount
 from cron_tasks.audit.tally import Tally
 from cron_tasks.health.checks import run_check
 from cron_tasks.health.system import Finding, System
+from cron_tasks.pages.surveyed import Audit, Unrun
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
 from cron_tasks.store.paging import pages
 
-#: Checks that ask the workers or read every job. Those that the health page makes itself are not
-#: here, nor is the REST service: a page does not send it requests.
+#: Checks that ask the workers or read every job. The other checks run with the health page itself.
+#: The REST service is not checked, because a page does not send it requests.
 SLOW_CHECKS = (
     *("workers", "job queues", "task queues", "foreign workers", "waiting messages"),
     *("dead letters", "recipients", "redis eviction", "redis persistence", "clock"),
 )
-#: Ends of ticks that were not asked for by anybody, and so belong on the health page.
+#: Outcomes of ticks that nobody asked for, so that they belong on the health page.
 _UNWANTED = {
     *(("missed", reason) for reason in ("outside_window", "no_catchup", "discarded", "set_aside")),
     ("missed", "coalesced"),
     ("skipped", "overlap"),
     ("skipped", "discarded"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Unrun:
-    """Ticks of one job that did not run: how many, for which status and reason, and the latest."""
-
-    job_id: str
-    status: str
-    reason: str
-    ticks: int
-    latest: float
-
-
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """An audit from `since` to `until` (seconds), and the ticks that did not run."""
-
-    since: float
-    until: float
-    tally: Tally
-    unrun: Sequence[Unrun]
-    took: float
 
 
 @dataclass(slots=True)

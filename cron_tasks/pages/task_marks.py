@@ -1,8 +1,8 @@
 """Mark failed runs in Flower's own list of tasks. Pure.
 
-A Celery task that performed a run has succeeded as a task, also if the run has failed: the ledger
-retries runs, and not Celery. So Flower would show it green. The task is not made to fail, because a
-message may carry hundreds of runs. Only what Flower shows of it changes.
+A Celery task that performed a run has succeeded as a task, even if the run has failed, because the
+ledger retries runs, and not Celery. So Flower would show it green. The task itself does not fail,
+because a message may carry hundreds of runs. Only the display in Flower changes.
 """
 
 import re

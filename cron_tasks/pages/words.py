@@ -1,4 +1,4 @@
-"""Times and statuses as the templates write them. Pure."""
+"""Format times and statuses for the templates. Pure."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from cron_tasks.schedules.human import format_distance, format_duration, format_
 from cron_tasks.text import english
 from cron_tasks.text.display import printable
 
-#: A sign for each status, for those who cannot tell the colours apart.
+#: A sign for each status, for people who cannot distinguish the colours.
 _SIGNS = {"ok": "✓", "failed": "✗", "missed": "∅", "skipped": "–", "running": "▶", "fail": "✗"}
 _SIGNS |= {"pending": "…", "retrying": "↻", "warn": "!"}
 
 number_of = english.number_of
 runtime = format_runtime
 span = format_duration
-minute = wording.describe_minute
+figures = wording.describe_summary
 
 
 def moment(at: float | None, zone: str = "UTC") -> str:
@@ -51,7 +51,7 @@ def sign(status: str) -> str:
 
 
 def count_kinds(marks: Sequence[Mark]) -> str:
-    """Return what a chart shows in words, for screen readers: `18 ok, 2 failed`."""
+    """Return the text of a chart for screen readers: `18 ok, 2 failed`."""
     counts = Counter(mark.kind for mark in marks if mark.kind != "none")
     return ", ".join(f"{number} {kind}" for kind, number in counts.most_common()) or "none"
 

@@ -1,4 +1,4 @@
-"""Reads the documents of many jobs, but only those that the caller does not know."""
+"""Reads the documents of many jobs, except those that the caller knows already."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -13,10 +13,10 @@ _read: Script[list[int | Sequence[str]]] = script("registry/documents")
 def read_documents(
     redis: Redis, jobs: Iterable[tuple[str, str]]
 ) -> Iterator[tuple[str, tuple[str, str] | None]]:
-    """Yield for each job its id with its document and the number of its last edit.
+    """Yield each job id with its document and the number of its last edit.
 
     `jobs` are ids with the number that the caller knows, "" for none. A job that still has that
-    number comes with None. The document of a job that was removed is "".
+    number comes with None. The document of a removed job is "".
     """
     for page in pages(jobs):
         for (job_id, _), found in zip(page, _read(redis, jobs=page), strict=True):

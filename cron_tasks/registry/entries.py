@@ -1,7 +1,7 @@
-"""RedBeat's entries as text, so that thousands are written and read without an object each.
+"""RedBeat's entries as text, so that thousands are written and read without an object for each.
 
 The entry of a job is one hash. It holds RedBeat's `definition` and `meta`, in the JSON of
-redbeat.decoder 2.4 with a schedule type of our own, and `job`, the document of the job.
+redbeat.decoder 2.4 with our own schedule type, and `job`, the document of the job.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ SCHEDULE_TYPE = "cron_tasks"
 
 
 def format_timing(schedule: schedules.Schedule, enabled: bool) -> str:
-    """Return the end of a definition, which decides when the job fires.
+    """Return the end of a definition, which defines when the job fires.
 
     The scripts compare it: an edit that changes it restarts the schedule of the job.
     """
@@ -55,7 +55,8 @@ def format_time(when: float) -> str:
 
 
 def parse_run_count(meta: str | None) -> int:
-    """Return the `total_run_count` of a meta, 0 where it has none. Raises ValueError on garbage."""
+    """Return the `total_run_count` of a meta, 0 if it has none. Raises ValueError if it is
+    invalid."""
     # Most metas are ours, and 100,000 of them are read without parsing their JSON.
     head, _, tail = (meta or "").rpartition(', "total_run_count": ')
     if head.startswith('{"last_run_at": ') and tail[:-1].isdecimal():
@@ -68,7 +69,7 @@ def parse_run_count(meta: str | None) -> int:
 
 
 def parse_last_run(meta: str | None) -> float | None:
-    """Return the `last_run_at` of a meta in seconds, None where it has none or is garbage."""
+    """Return the `last_run_at` of a meta in seconds, None if it has none or is invalid."""
     try:
         at = dict(orjson.loads(meta or "null")["last_run_at"])
         del at["__type__"], at["timezone"]
@@ -78,16 +79,17 @@ def parse_last_run(meta: str | None) -> float | None:
 
 
 def parse_fired(fired: str) -> tuple[float, int]:
-    """Return the last tick (seconds) that a batch fired, and how many they have fired.
+    """Return the last tick (seconds) that a batch fired, and the number of ticks fired in batches.
 
-    That was since the meta of the entry was written (`cron_tasks:fired`).
+    Both count from the last write of the entry's meta (`cron_tasks:fired`).
     """
     moment, _, runs = fired.partition(" ")
     return datetime.fromisoformat(moment).timestamp(), int(runs)
 
 
 def read_schedule(definition: Mapping[str, Any]) -> schedules.Schedule:
-    """Return the schedule in a decoded definition of ours. Raises ScheduleError on garbage."""
+    """Return the schedule in one of our decoded definitions. Raises ScheduleError if it is
+    invalid."""
     spec = definition.get("schedule")
     if not isinstance(spec, dict) or spec.get("__type__") != SCHEDULE_TYPE:
         raise ScheduleError([("schedule", f"not one of type {SCHEDULE_TYPE!r}")])

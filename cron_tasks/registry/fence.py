@@ -1,7 +1,7 @@
 """The fence of a sync: each script that writes the registry for a sync checks that it still may.
 
 A process may be frozen in the middle of a sync for longer than its lock lasts, and Redis may be
-emptied meanwhile. So a lock alone does not keep an old list out. The scripts compare the token of
+emptied meanwhile. So a lock alone does not keep out an old list. The scripts compare the token of
 the lock and the generation of the registry with those at the start of the sync.
 """
 
@@ -33,7 +33,7 @@ class Fence:
 
     @property
     def values(self) -> dict[str, str]:
-        """Return what each script that writes for a sync is given (check_fence.lua)."""
+        """The arguments of each script that writes for a sync (check_fence.lua)."""
         return {"token": self.token, "generation_at_start": self.generation}
 
 
@@ -56,7 +56,7 @@ def sync_lock(redis: Redis) -> Iterator[Fence | None]:
 
 
 def replace_hash(redis: Redis, key: str, fields: Mapping[str, str], fence: Fence) -> None:
-    """Replace the fields of a hash. Raises WriteRefused when `fence` no longer holds."""
-    # Without fields there is one empty page, which clears the hash.
+    """Replace the fields of a hash. Raises WriteRefused if `fence` no longer holds."""
+    # Without fields there is one empty page, which empties the hash.
     for number, page in enumerate(list(pages(fields.items())) or [[]]):
         _replace(redis, hash=key, clear=number == 0, fields=page, **fence.values)

@@ -1,4 +1,4 @@
-"""When a job that is written into the registry is due next. Pure."""
+"""Computes the first fire time of a job that is written into the registry. Pure."""
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -14,8 +14,8 @@ def group_by_read_time(
 ) -> Iterator[tuple[Sequence[Desired], float]]:
     """Yield the jobs of a page with the time after which they are due: `now`, or `last_read`.
 
-    The latter holds for a job whose only fire time has come since the list was last read. A
-    reminder "in 30 seconds" is over before a sync that comes each minute sees it.
+    `last_read` is for a job whose only fire time has come since the list was last read. A reminder
+    "in 30 seconds" is over before the next sync, which comes each minute, sees it.
     """
     if last_read is None:
         yield page, now
@@ -35,9 +35,10 @@ def group_by_read_time(
 
 @lru_cache(maxsize=16384)
 def first_due(schedule: Schedule, enabled: bool, now: float) -> tuple[str, str, str]:
-    """Return what `put` is given: the timing of a job, its next tick, and the tick without jitter.
+    """Return the arguments of `put`: the timing of a job, its next tick, and the tick without
+    jitter.
 
-    The next tick is "" for none, and the one without jitter "" where it is the same.
+    The next tick is "" for none. The tick without jitter is "" if it is the same.
     """
     timing = entries.format_timing(schedule, enabled)
     upcoming = next_fire_time(schedule, now) if enabled else None

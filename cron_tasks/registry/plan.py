@@ -1,4 +1,4 @@
-"""Plans what has to change so that the registry holds what the REST service lists. Pure."""
+"""Plans the changes that make the registry equal to the list of the REST service. Pure."""
 
 import json
 from collections import deque
@@ -13,20 +13,23 @@ from cron_tasks.jobs.permissions import NO_PERMISSIONS, Permissions
 from cron_tasks.jobs.queues import QueuesInUse, QueueUse, find_queue_uses
 from cron_tasks.jobs.rejected import Rejected, Unreadable
 from cron_tasks.jobs.routing import routing_options
-from cron_tasks.jobs.validation import row_id, validate_row
+from cron_tasks.jobs.row import row_id
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.schedules import Schedule
 
-#: A list may lack this many known jobs without being taken for a broken one.
+#: A list may lack this many known jobs without being refused.
 SHRINK_ALLOWANCE = 10
+#: The most rows that are looked for on the next page, where they come again.
+_MOST_MOVED = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How a list is judged.
+    """The rules for judging a list.
 
-    `timezone`, `notify_queue` and `worker_queue` are those of jobs that name none. `shrink_limit`
-    is the largest share of the known jobs that a list may lack, unless `force` is set.
-    `remark_on(job)` is what to note about a job, or None.
+    `timezone`, `notify_queue` and `worker_queue` are the defaults of jobs. `shrink_limit` is the
+    largest share of the known jobs that a list may lack, unless `force` is set. `remark_on(job)`
+    returns a remark about a job, or None.
     """
 
     timezone: str = "UTC"
@@ -38,7 +41,7 @@ class Policy:
     remark_on: Callable[[Job], Any] = lambda _job: None
 
     def queues(self) -> QueuesInUse:
-        """Return the queues that are in use whatever the jobs are."""
+        """Return the queues that are in use even without jobs."""
         queues = QueuesInUse()
         queues.add(
             (
@@ -53,8 +56,8 @@ class Policy:
 class Desired:
     """A job as listed, in the form in which it is stored, and the fingerprint of its row.
 
-    `options` are those of the messages of its runs. A list of a million jobs becomes a million of
-    these, so there is no model among them.
+    `options` are the options of its messages. A list of a million jobs becomes a million of these,
+    so they contain no model.
     """
 
     id: str
@@ -81,11 +84,12 @@ class Desired:
 
 @dataclass(slots=True)
 class Changes:
-    """The difference between the registry and a list. None of it may be applied with a `refusal`.
+    """The difference between the registry and a list. With a `refusal`, nothing may be applied.
 
     Rows are `candidates` until `judge_candidates` has judged them, each as (place, row as JSON or
     as it is, fingerprint, whether its job is known). Without candidates the plan is complete.
-    `remarks` are those of the policy about added and changed jobs, each with the ids of its jobs.
+    `remarks` are the remarks of the policy about added and changed jobs, each with the ids of its
+    jobs.
     """
 
     policy: Policy = Policy()
@@ -104,7 +108,7 @@ class Changes:
         return bool(self.candidates or self.added or self.changed or self.removed)
 
     def leave_out(self, ids: Collection[str]) -> None:
-        """Take jobs out of a complete plan."""
+        """Remove jobs from a complete plan."""
         self.added = [each for each in self.added if each.job.id not in ids]
         self.changed = [each for each in self.changed if each.job.id not in ids]
         self.removed = [each for each in self.removed if each not in ids]
@@ -115,7 +119,7 @@ class Changes:
         return [*self.added, *self.changed]
 
     def add_candidate(self, place: str, row: Any, fingerprint: str, known: bool) -> None:
-        """Keep a row until all rows are known, in a small form."""
+        """Keep a row in a small form until all rows are known."""
         small = json.dumps(row) if type(row) is dict else row
         self.candidates.append((place, small, fingerprint, known))
 
@@ -130,7 +134,7 @@ class Changes:
         uses = find_queue_uses(row, place)
         collisions = self.queues.find_collisions(uses)
         if known and not collisions:
-            # Also for a row that is rejected: its last good version keeps its queues.
+            # This includes a rejected row, because its last good version keeps its queues.
             self.queues.add(uses)
         identity = row_id(row)
         match self._validator().read_row(row, identity, place):
@@ -161,8 +165,8 @@ def plan_changes(
 ) -> Changes:
     """Return the complete plan. Nothing is written before each row is validated.
 
-    The arguments are those of `compare_list`. A row is judged when it is read, so that only what is
-    written of it is kept. A row that names another queue than those in use waits until all rows are
+    The arguments are those of `compare_list`. A row is judged when it is read, so that only the
+    data to write is kept. A row that names another queue than those in use waits until all rows are
     read, because the queues of registered jobs come before those of edited and new ones.
     """
     changes = Changes(policy, policy.queues())
@@ -189,25 +193,31 @@ def compare_list(
 
     `consider` is called with each row whose fingerprint is new, or whose queues collide with
     others: with its place, the row, the fingerprint, and whether its job is known. If the row is
-    then rejected, the registered version of its job stays as it is. All else is noted in `changes`.
-    The first of several rows with the same id counts. What `rows` raises passes through, so that
-    half a list plans nothing.
+    then rejected, the registered version of its job stays as it is. Everything else goes into
+    `changes`. The first of several rows with the same id is used. A row that comes again on the next
+    page is not a second one, because rows move back if another is inserted before them meanwhile.
+    Errors of `rows` are raised, so that half a list plans nothing.
     """
     policy, known = changes.policy, len(current)
     left, places = dict(current), dict[str, str]()
-    del current  # It is as big as `left`.
-    # Permissions do not apply to a job that only notifies, so a change of them leaves it as it is.
+    del current  # It is as large as `left`.
+    # Permissions do not apply to a job that only notifies, so it stays when they change.
     salts = policy.timezone, policy.timezone + policy.permissions.fingerprint_salt
+    recent: deque[tuple[str, str]] = deque(maxlen=_MOST_MOVED)
     for place, row in rows:
         identity = row_id(row)
         if identity is None:
             consider(place, row, "", False)
-        elif identity in places:
-            error = f"`id`: {identity} is already used in {places[identity]}, which counts"
-            changes.rejected.append(Rejected(identity, place, (error,), row))
+            continue
+        print_of_row = fingerprint_row(row, salts["action" in row])
+        if identity in places:
+            on_one_page = _page_of(place) == _page_of(places[identity])
+            if on_one_page or (identity, print_of_row) not in recent:
+                error = f"`id`: {identity} is already used in {places[identity]}, which counts"
+                changes.rejected.append(Rejected(identity, place, (error,), row))
         else:
             places[identity] = place
-            print_of_row = fingerprint_row(row, salts["action" in row])
+            recent.append((identity, print_of_row))
             registered = left.pop(identity, None)
             if registered == print_of_row and _may_stay(row, place, changes.queues):
                 changes.unchanged += 1
@@ -219,10 +229,14 @@ def compare_list(
     )
 
 
+def _page_of(place: str) -> str:
+    return place.partition(",")[0] if place.startswith("page ") else ""
+
+
 def _may_stay(row: dict[Any, Any], place: str, queues: QueuesInUse) -> bool:
-    """Note the queues of a row that is registered as it is. Return whether it may stay so."""
+    """Add the queues of an unchanged row. Return whether the row may stay."""
     if type(row) is dict and "queue" not in row and "notify" not in row:
-        return True  # as most rows
+        return True  # This is true of most rows.
     uses = find_queue_uses(row, place)
     if isinstance(row, Unreadable) or queues.find_collisions(uses):
         return False
@@ -231,7 +245,7 @@ def _may_stay(row: dict[Any, Any], place: str, queues: QueuesInUse) -> bool:
 
 
 def _explain_refusal(known: int, listed: int, changes: Changes, policy: Policy) -> str | None:
-    """Return why a list is taken for a broken one, or None."""
+    """Return why a list is refused, or None."""
     gone = len(changes.removed)
     if known and not listed:
         return f"the list is empty but {known} jobs are known"

@@ -7,7 +7,7 @@ from cron_tasks.store import keys
 from cron_tasks.store.scripts import script
 from cron_tasks.text.display import is_utf8, printable
 
-#: The reason of a quarantine is stored in up to this many characters.
+#: The most characters of the stored reason of a quarantine.
 REASON_SHOWN = 300
 
 _quarantine = script("registry/quarantine")
@@ -22,7 +22,7 @@ def quarantine_entry(redis: Redis, key: str, reason: str, audited: int) -> None:
     job_id = keys.job_id_of(key) if is_utf8(key) else ""
     _quarantine(
         redis,
-        # As bytes, since redis-py refuses to send text with undecodable bytes in it.
+        # As bytes, because redis-py refuses to send text with undecodable bytes.
         key=key.encode(errors="surrogateescape"),
         reason=printable(reason, REASON_SHOWN).encode(errors="surrogateescape"),
         job_id=job_id or "",

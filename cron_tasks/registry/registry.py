@@ -33,7 +33,7 @@ MOST_COMPARED = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Why somebody paused a job by hand, and since when (seconds since the epoch)."""
+    """The reason of a manual pause, and its start (seconds since the epoch)."""
 
     reason: str
     since: float
@@ -41,10 +41,10 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class RegisteredJob:
-    """A job as registered: its next tick and the one before (seconds), and how many it has had.
+    """A registered job, with its next tick, its last tick (seconds), and its number of ticks.
 
-    `next` is the next tick that will run. `due` is the one that beat comes to next, which is
-    earlier where it is to be skipped. `skips` are all ticks that are to be skipped, earliest first.
+    `next` is the next tick that will run. `due` is the next tick for beat, which is earlier if it
+    is to be skipped. `skips` are all ticks that are to be skipped, earliest first.
     """
 
     job: Job
@@ -56,7 +56,7 @@ class RegisteredJob:
     skips: tuple[float, ...]
 
     def coming_skips(self, now: float) -> list[float]:
-        """Return the ticks to be skipped that beat has not come to."""
+        """Return the ticks to be skipped that beat has not processed."""
         start = now if self.due is None else min(self.due, now)
         return select_fire_times(self.job.schedule, self.skips, start, inf)
 
@@ -82,15 +82,15 @@ class Registry:
         return cast("list[str]", self.redis.hkeys(keys.JOBS))
 
     def get_job(self, job_id: str) -> Job:
-        """Return the job with this id. Raises UnknownJob, which names the nearest id there is."""
+        """Return the job with this id. Raises UnknownJob, which names the nearest existing id."""
         document = self.redis.hget(keys.entry_key(job_id), "job")
         if document is None:
             # Comparing a text with a million others would take a minute.
             known = self.list_ids() if self.count() <= MOST_COMPARED else []
-            hint = suggest_nearest(job_id, known) or "; see `cron-tasks jobs list`"
+            hint = suggest_nearest(job_id, known) or ". See `cron-tasks jobs list`"
             if any(row.id == job_id for row in read_rejected(self.redis)):
-                hint = ": its row is rejected; see `cron-tasks jobs rejected`"
-            raise UnknownJob(f"no job has the id {job_id!r}{hint}")
+                hint = ", because its row is rejected. See `cron-tasks jobs rejected`"
+            raise UnknownJob(f"No job has the ID {job_id!r}{hint}")
         return Job.from_document(cast("str", document))
 
     def read_jobs(
@@ -125,7 +125,7 @@ class Registry:
                     on_unreadable(job_id, str(error))
 
     def pause(self, job_id: str, reason: str, now: float) -> list[Overtaken]:
-        """Pause a job until it is resumed, also through syncs. Return the ticks that this overtook.
+        """Pause a job until it is resumed, even through syncs. Return the ticks that this overtook.
 
         Raises UnknownJob.
         """
@@ -133,7 +133,7 @@ class Registry:
         change = steps.describe_change(now, "paused", self.audited)
         overtaken = steps.pause(self.redis, job_id=job_id, pause=pause, **change)
         if isinstance(overtaken, int):
-            self.get_job(job_id)  # raises UnknownJob
+            self.get_job(job_id)  # This raises UnknownJob.
             return []
         return Overtaken.parse_rows(overtaken)
 
@@ -160,7 +160,8 @@ def read_special_jobs(
 ) -> Iterator[tuple[list[tuple[str, str]], int, list[str]]]:
     """Yield, page by page, the jobs that need more than the default queues, as (id, document).
 
-    With them come how many other jobs name no chat, and the first ids of those, at most `shown`.
+    Each page also has the number of other jobs without a chat, and the first ids of those, at most
+    `shown`.
     """
     cursor = "0"
     while True:

@@ -17,28 +17,28 @@ from cron_tasks.text.stored_json import to_storable
 
 _store = script("registry/store_rejected")
 
-#: A rejected row is stored for display up to this many bytes.
+#: The most bytes of a rejected row that are stored for display.
 ROW_SHOWN = 4096
-#: The errors of a row are reported in up to this many characters.
+#: The most characters of the errors of a row in a report.
 ERROR_SHOWN = 2000
 
 
 def store_rejected(redis: Redis, rejected: Sequence[Rejected], fence: Fence) -> list[Rejected]:
-    """Replace the list of rejected rows, and return those of them that are new.
+    """Replace the list of rejected rows, and return the new ones.
 
-    Writes nothing when the list is as it was. Raises WriteRefused when `fence` no longer holds.
+    Writes nothing if the list has not changed. Raises WriteRefused if `fence` no longer holds.
     """
     listed = {row.place: _to_json(row) for row in rejected}
     stored = cast("dict[str, str]", redis.hgetall(keys.REJECTED))
     if listed == stored:
         return []
-    # A row that has only moved within the list is no news for who follows the changes.
+    # A row that has only moved within the list is not a change for followers.
     before = {_fault_of(orjson.loads(each)) for each in stored.values()}
     rows = []
     for place, text in listed.items():
         row = orjson.loads(text)
         rows.append((place, text, row["id"] or "", "" if _fault_of(row) in before else "new"))
-    # Without rows there is one empty page, which clears the hash.
+    # Without rows there is one empty page, which empties the hash.
     for number, page in enumerate(list(pages(rows)) or [[]]):
         _store(redis, clear=number == 0, listed=page, **fence.values)
     return [row for row in rejected if stored.get(row.place) != listed[row.place]]
@@ -71,8 +71,8 @@ def store_errors_to_report(
 ) -> None:
     """Store the errors of each rejected row that has a job id.
 
-    A job is reported again when its errors appear, change or disappear.
-    Raises WriteRefused when `fence` no longer holds.
+    A job is reported again when its errors appear, change or disappear. Raises WriteRefused if
+    `fence` no longer holds.
     """
     by_job: dict[str, list[str]] = {}
     for row in rejected:
@@ -83,8 +83,8 @@ def store_errors_to_report(
     news = [job_id for job_id in stored | errors if stored.get(job_id) != errors.get(job_id)]
     if not news:
         return
-    # The reports are requested twice. Before the errors are stored, since a crash in between must
-    # not lose a report, and after, since a report that is sent in between has the old errors.
+    # The reports are requested twice: before the errors are stored, so that a crash in between
+    # loses no report, and afterwards, because a report that is sent in between has the old errors.
     due = dict.fromkeys(news, now)
     redis.zadd(keys.REPORTS, due)
     replace_hash(redis, keys.REPORTED_ERRORS, errors, fence)

@@ -1,7 +1,7 @@
-"""Request reports to the REST service (report/), and remember those that it refused.
+"""Request reports to the REST service (report/), and store which ones it refused.
 
-A report that was refused is not sent again until there is newer news. The cause may be the path, so
-it is sent once more when reports go to another address.
+A refused report is not sent again until the job has further news. The cause may be the path, so the
+report is sent once more if the address changes.
 """
 
 from collections.abc import Collection, Iterable
@@ -14,13 +14,13 @@ from cron_tasks.store.paging import pages
 
 
 def request_reports(redis: Redis, job_ids: Iterable[str], at: float) -> None:
-    """Have each of these jobs reported from the time `at` on, in seconds since the epoch."""
+    """Request a report of each of these jobs from the time `at` on, in seconds since the epoch."""
     for page in pages(job_ids):
         redis.zadd(keys.REPORTS, dict.fromkeys(page, at))
 
 
 def note_refused(redis: Redis, job_ids: Collection[str], address: str) -> None:
-    """Note that the service at `address` refused the reports of these jobs."""
+    """Store that the service at `address` refused the reports of these jobs."""
     if job_ids:
         known = cast("list[str | None]", redis.hmget(keys.JOBS, list(job_ids)))
         kept = [job_id for job_id, found in zip(job_ids, known, strict=True) if found is not None]
@@ -29,13 +29,13 @@ def note_refused(redis: Redis, job_ids: Collection[str], address: str) -> None:
 
 
 def forget_refused(redis: Redis, job_ids: Iterable[str]) -> None:
-    """Forget that reports were refused: those of removed jobs, and those accepted since."""
+    """Forget the refusals of removed jobs, or of reports that were accepted since."""
     for page in pages(job_ids):
         redis.hdel(keys.REFUSED_REPORTS, *page)
 
 
 def retry_refused(redis: Redis, address: str, now: float) -> int:
-    """Request the reports that were refused at any other address. Return how many."""
+    """Request the reports that were refused at any other address. Return their number."""
     refused = cast("dict[str, str]", redis.hgetall(keys.REFUSED_REPORTS))
     elsewhere = [job_id for job_id, where in refused.items() if where != address]
     request_reports(redis, elsewhere, now)

@@ -1,13 +1,13 @@
-"""Ticks that somebody wants skipped: `cron_tasks:skips`, their run ids scored with the fire time.
+"""The ticks to be skipped: `cron_tasks:skips`, their run ids scored with the fire time.
 
 A skip belongs to a job and a fire time. It is not part of the entry, so no edit, pause, or removal
-and return undoes it. Nothing is moved in the schedule: when the fire time comes, beat records the
-tick as skipped (beat/due.py) and removes the skip.
+and return undoes it. The schedule is not changed: when the fire time comes, beat records the tick
+as skipped (beat/due.py) and removes the skip.
 """
 
 from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
-from typing import cast
+from typing import Any, cast
 
 from redis import Redis
 
@@ -26,7 +26,7 @@ _adopt = script("registry/adopt_job")
 
 
 def group_by_job(run_ids: Iterable[str]) -> Skips:
-    """Group run ids, earliest first, by their job. What is not a run id is left out."""
+    """Group run ids, earliest first, by their job. Text that is not a run id is left out."""
     found: dict[str, tuple[float, ...]] = {}
     for each in run_ids:
         if run := RunId.parse(each):
@@ -49,7 +49,7 @@ def first_not_skipped(
 
 
 def adopt_skips(redis: Redis, job_id: str, now: float) -> None:
-    """Turn the skips of a job that the version before stored into those of this version.
+    """Convert the skips of a job from the shape of the previous version.
 
     That version wrote the record of the skipped tick at once, and moved the entry's score on.
     """
@@ -57,30 +57,19 @@ def adopt_skips(redis: Redis, job_id: str, now: float) -> None:
 
 
 def add_skip(redis: Redis, job_id: str, tick: float, now: float, report: bool = False) -> bool:
-    """Skip a tick of a job that is scheduled. Return False if it has fired or is skipped already.
+    """Skip a tick of a scheduled job. Return False if it has fired or is skipped already.
 
-    With `report` the job's next tick is reported to the REST service.
+    With `report` the job's new next tick is reported to the REST service.
     """
-    added = _skip(
-        redis,
-        key=keys.entry_key(job_id),
-        job_id=job_id,
-        run_id=RunId(job_id, tick),
-        fire_time=tick,
-        now=now,
-        report=report,
-    )
-    return bool(added)
+    return bool(_skip(redis, fire_time=tick, **_skip_values(job_id, tick, now, report)))
 
 
 def remove_skip(redis: Redis, job_id: str, tick: float, now: float, report: bool = False) -> bool:
-    """Let a skipped tick run after all. Return False if it is not, or not any more, skipped."""
-    removed = _unskip(
-        redis,
-        key=keys.entry_key(job_id),
-        job_id=job_id,
-        run_id=RunId(job_id, tick),
-        now=now,
-        report=report,
-    )
-    return bool(removed)
+    """Take a skip back, so that the tick runs. Return False if it is not, or no longer, skipped."""
+    return bool(_unskip(redis, **_skip_values(job_id, tick, now, report)))
+
+
+def _skip_values(job_id: str, tick: float, now: float, report: bool) -> dict[str, Any]:
+    """Return what the scripts of a skip and of its undo have in common."""
+    about = {"key": keys.entry_key(job_id), "job_id": job_id, "run_id": RunId(job_id, tick)}
+    return {**about, "now": now, "report": report}

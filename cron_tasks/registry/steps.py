@@ -1,8 +1,8 @@
 """The registry's changes: each script changes a job, its due time and its past in one step.
 
-The `since` of a job is from when its timing counts. What counted before becomes one of its
-versions, so that an audit knows which ticks to expect. A change overtakes ticks that are due but
-have not fired: they are accounted for as missed, or as skipped (skips.py).
+The `since` of a job is the time from which its timing is valid. The previous timing becomes one of
+its versions, so that an audit knows which ticks to expect. A change overtakes ticks that are due
+but have not fired: they are accounted for as missed, or as skipped (skips.py).
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ resume: Script[str] = script("registry/resume")
 
 
 def describe_change(now: float, reason: str, audited: int) -> dict[str, Any]:
-    """Return what each of these scripts is given (supersede.lua).
+    """Return the arguments that all of these scripts share (supersede.lua).
 
     Ticks that the change overtakes are missed for `reason`. The audit looks back for `audited`
     seconds.

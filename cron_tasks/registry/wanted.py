@@ -1,8 +1,9 @@
-"""Which rows the next sync has to read, noted in Redis until a sync has read them.
+"""The rows that the next sync has to read, stored in Redis until a sync has read them.
 
-Whoever asks for a sync notes what it wants, and then looks for the lock of the sync. Whoever holds
-that lock takes what is wanted, reads it, and looks again. So a request that comes during a read
-leads to another read, and a sync that dies leaves what it has taken to the next one.
+A process that wants a sync stores its request, and then tries to get the lock of the sync. The
+holder of that lock takes the request, reads the rows, and checks for another request. So a request
+that comes during a read leads to another read, and the next sync reads the rows that a sync had
+taken when it died.
 """
 
 from collections.abc import Collection, Iterable
@@ -10,16 +11,16 @@ from typing import cast
 
 from redis import Redis
 
-from cron_tasks.jobs.validation import row_id
+from cron_tasks.jobs.row import row_id
 from cron_tasks.registry.fence import Fence
 from cron_tasks.store import keys
 from cron_tasks.store.scripts import Script, script
 
-#: In place of an id: the whole list.
+#: All rows: this takes the place of an id.
 ALL = "*"
-#: The most rows that are read one by one. More of them cost as much as the list.
+#: The most rows that are read one by one. Reading more of them costs as much as the list.
 MOST_ROWS = 200
-#: Seconds for which a request is kept. Long before, a sync has read the whole list.
+#: Seconds for which a request is kept. A sync reads the whole list long before that.
 KEPT = 86_400
 
 _want: Script[list[int]] = script("registry/want")
@@ -28,15 +29,15 @@ _settle = script("registry/settle")
 
 
 def want_rows(redis: Redis, ids: Iterable[str]) -> int:
-    """Note that the rows with these ids have to be read, and those that the service has poked.
+    """Request a read of the rows with these ids, and of those that the service has poked.
 
-    Return how many ids that were, more than MOST_ROWS for the whole list.
+    Return the number of ids, more than MOST_ROWS for the whole list.
     """
     return _note(redis, ids)[0]
 
 
 def want_poked_rows(redis: Redis) -> set[str]:
-    """Note that the rows that the service has poked have to be read. Return all that is wanted."""
+    """Request a read of the rows that the service has poked. Return everything that is wanted."""
     return peek_wanted(redis) if _note(redis, [])[1] else set()
 
 
@@ -45,22 +46,22 @@ def _note(redis: Redis, ids: Iterable[str]) -> list[int]:
 
 
 def is_anything_wanted(redis: Redis) -> bool:
-    """Return whether rows are wanted that no sync has read to the end."""
+    """Return whether rows are wanted that no sync has finished reading."""
     return bool(redis.exists(keys.SYNC_WANTED, keys.SYNC_TAKEN))
 
 
 def peek_wanted(redis: Redis) -> set[str]:
-    """Return what is wanted and not taken. It stays wanted."""
+    """Return the wanted rows that no sync has taken. They stay wanted."""
     return set(cast("set[str]", redis.smembers(keys.SYNC_WANTED)))
 
 
 def take_wanted(redis: Redis) -> set[str]:
-    """Return what is wanted, for the sync that holds the lock. It includes ALL for the list."""
+    """Return the wanted rows for the sync that holds the lock. They include ALL for the list."""
     return set(cast("list[str]", _take(redis, kept=KEPT)))
 
 
 def settle_wanted(redis: Redis, fence: Fence) -> None:
-    """Note that what was taken has been read, unless another sync has the lock by now."""
+    """Store that the taken rows have been read, unless another sync has the lock by now."""
     _settle(redis, token=fence.token)
 
 
@@ -72,5 +73,5 @@ def select_rows(wanted: Collection[str]) -> list[str] | None:
 
 
 def _fits_into_a_path(job_id: str) -> bool:
-    # A path cannot hold the last two, however they are encoded (RFC 3986, section 5.2.4).
+    # A path cannot hold the last two, in any encoding (RFC 3986, section 5.2.4).
     return row_id({"id": job_id}) is not None and job_id not in (".", "..")

@@ -23,8 +23,8 @@ OnOvertaken = Callable[[list[Overtaken], str], object]
 class Writer:
     """Writes into the registry of one Redis for as long as `fence` holds.
 
-    `audited` is for how many seconds the audit looks back. `on_overtaken` is called with the ticks
-    of each page that were due and had not fired.
+    `audited` is the number of seconds that the audit looks back. `on_overtaken` is called with the
+    overtaken ticks of each page.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class Writer:
 
         The exception is a job whose only tick lies after `last_read`, when the list was last read
         with success (seconds since the epoch). It is due at once, as a late tick. `progress` is
-        called with the number of jobs in each page. Raises WriteRefused when the fence no longer
-        holds, ValueError when the plan has candidates left.
+        called with the number of jobs in each page. Raises WriteRefused if the fence no longer
+        holds, and ValueError if the plan has candidates left.
         """
         if changes.candidates:
             raise ValueError("the plan has candidates that were not judged")
-        # While Redis writes one page, the next is made.
+        # While Redis writes one page, the next one is prepared.
         with ThreadPoolExecutor(1) as writer:
             written: Future[None] | None = None
             for page in pages(changes.desired):
@@ -72,7 +72,7 @@ class Writer:
             progress(len(job_ids))
 
     def _put(self, page: Sequence[Desired], rows: list[Row], now: float) -> None:
-        """Write a page. A job that has fired meanwhile is due after what it has fired."""
+        """Write a page. If a job has fired meanwhile, its next tick is after that one."""
         jobs = {desired.id: desired for desired in page}
         change = steps.describe_change(now, "edited", self._audited)
         stamp = entries.format_time(now)

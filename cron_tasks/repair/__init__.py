@@ -1,1 +1,1 @@
-"""Compares what Redis holds with itself, and mends the differences (anti-entropy)."""
+"""Compares the keys in Redis with one another, and repairs the differences (anti-entropy)."""

@@ -1,4 +1,4 @@
-"""Anti-entropy: what Redis holds of jobs and runs is compared with itself, and mended.
+"""Anti-entropy: the keys of jobs and runs in Redis are compared with one another, and repaired.
 
 Every script keeps these in step. They differ only when somebody deletes a key or restores an old
 backup, or when Redis loses acknowledged writes. A job would then silently never fire again.
@@ -6,9 +6,9 @@ backup, or when Redis loses acknowledged writes. A job would then silently never
     index (`cron_tasks:jobs`) ◀──▶ entries (`redbeat:cron_tasks:<id>`) ◀──▶ `redbeat::schedule`
     open runs (`cron_tasks:open`) ◀──▶ `cron_tasks:deadlines`, and what belongs to open runs
 
-A due time can be computed, so it is mended here: from the entry's last tick, so that the catch-up
-policy decides about the ticks since then. The next sync mends the rest, and has to read the whole
-list for it. A page is one call, so that a step costs the leading beat a few milliseconds.
+A due time can be computed, so it is repaired here: from the entry's last tick, so that the catch-up
+policy decides about the ticks since then. The next sync repairs the rest, and has to read the whole
+list for this. A page is one call, so that a step costs the leading beat a few milliseconds.
 """
 
 from collections import Counter
@@ -25,6 +25,7 @@ from cron_tasks.ledger.ledger import LEASE, PATIENCE
 from cron_tasks.registry import entries
 from cron_tasks.registry.quarantine import quarantine_entry
 from cron_tasks.registry.registry import Registry
+from cron_tasks.repair.foreign import find_foreign
 from cron_tasks.schedules.catchup import next_fire_time
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
@@ -34,11 +35,11 @@ from cron_tasks.text.display import is_utf8
 
 log = structlog.get_logger("cron_tasks.comparison")
 
-#: The least and the most fields or keys that one call looks at.
+#: The least and the most fields or keys that one call reads.
 LEAST, MOST = 500, 5000
-#: The number of steps in which all is looked at, unless LEAST or MOST changes it.
+#: The number of steps for a pass over everything, within LEAST and MOST.
 STEPS = 100
-#: Hashes whose fields belong to open runs, and whether the run is the value, by job.
+#: Hashes whose fields belong to open runs. The value is whether the run id is the value, by job.
 _BELONGINGS = {
     keys.ATTEMPTS: False,
     keys.BEFORE: False,
@@ -47,7 +48,7 @@ _BELONGINGS = {
     keys.QUEUED: True,
 }
 
-#: Seconds that a Celery task has where its job names no timeout.
+#: The timeout of a Celery task whose job has none.
 TIMEOUT = Job.model_fields["timeout"].default
 
 _look_at_jobs = script("repair/jobs")
@@ -60,13 +61,15 @@ _settle_fired = script("repair/fired")
 
 @dataclass(slots=True)
 class Differences:
-    """How many differences of each kind were found.
+    """The number of differences of each kind.
 
     `unscheduled` jobs have a next tick but are not in the schedule. `unreadable` ones have no entry
     that can be read. `unlisted` entries are not in the index. `untimed` runs are open but have no
-    deadline, so nobody looks after them. `leftovers` belong to runs that have ended.
+    deadline, so nobody looks after them. `leftovers` belong to runs that have ended. `foreign` keys
+    hold what somebody else wrote.
     """
 
+    foreign: int = 0
     unscheduled: int = 0
     unreadable: int = 0
     unlisted: int = 0
@@ -75,35 +78,36 @@ class Differences:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Return what was found, without the kinds of which there are none."""
+        """Return the numbers of differences, without kinds that have none."""
         return {kind: times for kind, times in asdict(self).items() if times}
 
     @property
     def needs_sync(self) -> bool:
-        """Return whether the list has to be read again to mend them."""
+        """Return whether the list has to be read again to repair them."""
         return self.unreadable + self.unlisted > 0
 
 
 def add_up(pages: Iterable[Differences]) -> Differences:
-    """Return the differences of several pages together."""
+    """Return the sum of the differences of several pages."""
     found = Counter[str]()
     for page in pages:
         found.update(page.counts)
     return Differences(**found)
 
 
-#: Yields what a pass over one kind finds, page by page. Mends it if called with True.
+#: Yields the differences of one kind, page by page. Repairs them if called with True.
 Look = Callable[[bool], Iterator[Differences]]
 
 
 class Comparison:
-    """Compares one Redis with itself. `clock` returns the time in seconds since the epoch."""
+    """Compares the keys of one Redis with one another. `clock` returns seconds since the epoch."""
 
     def __init__(self, redis: Redis, settings: Settings, clock: Callable[[], float]) -> None:
         self.redis = redis
         self.clock = clock
         self._audited = Registry(redis, settings.audit_days).audited
         self._looks: list[Look] = [
+            self._find_foreign_keys,
             self._find_jobs,
             self._find_entries,
             self._find_ticks,
@@ -117,7 +121,7 @@ class Comparison:
         return self.find_until(lambda: False)[0]
 
     def find_until(self, is_enough: Callable[[], bool]) -> tuple[Differences, bool]:
-        """Return the differences, and whether everything was looked at. Change nothing.
+        """Return the differences, and whether everything was compared. Change nothing.
 
         `is_enough` is called after each page, and ends the search.
         """
@@ -130,16 +134,17 @@ class Comparison:
         return add_up(found), is_whole
 
     def mend(self, all_keys: bool = True) -> Differences:
-        """Mend all differences, and return them.
+        """Repair all differences, and return them.
 
-        Without `all_keys` it does not look for entries that are not in the index, since that reads
-        the names of all keys in the database.
+        Without `all_keys` it does not look for entries that are not in the index, because that
+        reads the names of all keys in the database.
         """
         looks = [look for look in self._looks if all_keys or look != self._find_entries]
         return self._log_mended(add_up(page for look in looks for page in look(True)))
 
     def step(self) -> Differences:
-        """Mend the next page of each kind, then the first again. Return the differences."""
+        """Repair the next page of each kind. After the last page, begin again. Return the
+        differences."""
         pages = []
         for n, look in enumerate(self._looks):
             page = next(self._passes[n], None)
@@ -150,7 +155,7 @@ class Comparison:
         return self._log_mended(add_up(pages))
 
     def _log_mended(self, found: Differences) -> Differences:
-        """Log and count what was mended."""
+        """Log and count the repairs."""
         if counts := found.counts:
             log.warning("registry.mended", **counts, hint="did somebody delete or restore keys?")
             with self.redis.pipeline(transaction=False) as pipe:
@@ -160,6 +165,10 @@ class Comparison:
                 pipe.execute()
         return found
 
+    def _find_foreign_keys(self, mend: bool) -> Iterator[Differences]:
+        """Find keys that hold what somebody else wrote. This comes first: other looks read them."""
+        yield Differences(foreign=len(find_foreign(self.redis, self.clock(), mend)))
+
     def _find_jobs(self, mend: bool) -> Iterator[Differences]:
         """Find jobs that have no entry, and those that should be in the schedule and are not."""
         for rows in self._pages(_look_at_jobs, self._size(keys.JOBS)):
@@ -167,7 +176,7 @@ class Comparison:
             for job_id, definition, meta, since, edit in rows:
                 try:
                     due = _compute_due(definition, meta, float(since or 0))
-                except Exception as error:  # as in beat, a broken entry harms only itself
+                except Exception as error:  # As in beat, a broken entry affects only itself.
                     found.unreadable += 1
                     if mend:
                         key, reason = keys.entry_key(job_id), f"its entry is unreadable: {error}"
@@ -198,7 +207,7 @@ class Comparison:
             yield Differences(unlisted=len(ids))
 
     def _find_ticks(self, mend: bool) -> Iterator[Differences]:
-        """Find open runs without a deadline, which nobody would ever look after."""
+        """Find open runs without a deadline, which nobody would ever handle."""
         for untimed in self._pages(
             _look_at_ticks,
             self._size(keys.OPEN),
@@ -211,7 +220,7 @@ class Comparison:
             yield Differences(untimed=untimed)
 
     def _find_leftovers(self, mend: bool) -> Iterator[Differences]:
-        """Find what belongs to runs that have ended."""
+        """Find fields that belong to runs that have ended."""
         for key, by_job in _BELONGINGS.items():
             size = self._size(key)
             for left in self._pages(
@@ -220,7 +229,8 @@ class Comparison:
                 yield Differences(leftovers=left)
 
     def _settle_fired(self, mend: bool) -> Iterator[Differences]:
-        """Write what batches have fired into the entries, which is no difference but postponed."""
+        """Move the last fire times of batches into the entries. This is postponed work, not a
+        difference."""
         if not mend:
             return
         for _ in self._pages(_settle_fired, self._size(keys.FIRED)):
@@ -230,7 +240,7 @@ class Comparison:
         return int(self.redis.hlen(key))
 
     def _pages(self, look: Script[Any], size: int, **values: Any) -> Iterator[Any]:
-        """Call `look` with each cursor in turn. Yield what it finds on each page."""
+        """Call `look` with each cursor in turn. Yield the differences of each page."""
         count = min(max(size // STEPS, LEAST), MOST)
         cursor = "0"
         while True:
@@ -241,9 +251,9 @@ class Comparison:
 
 
 def _compute_due(definition: str, meta: str, since: float) -> float | None:
-    """Return the first tick of an entry that beat has not come to; None if there is none.
+    """Return the first tick of an entry that beat has not processed. None if there is none.
 
-    Raises whatever an entry that cannot be read leads to.
+    Raises the error of an entry that cannot be read.
     """
     fields = orjson.loads(definition)
     schedule = entries.read_schedule(fields)

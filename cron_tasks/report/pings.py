@@ -1,9 +1,9 @@
-"""Send the pings that tell a job's `heartbeat_url` of its runs.
+"""Send the pings about runs to the `heartbeat_url` of their jobs.
 
-They wait in the list `cron_tasks:pings`: beside the outcome of a run, in the same step, or from the
-start of its action. So no run waits for a ping, and the death of a worker loses none. A thread of
-each worker's main process looks every second, and only one of them sends at a time. A ping that
-fails is logged and not repeated, since a late sign of life is worth little.
+They wait in the list `cron_tasks:pings`. They are added in the same step as the outcome of a run,
+or when its action starts. So no run waits for a ping, and the death of a worker loses none. A
+thread of each worker's main process checks the list every second, and only one of them sends at a
+time. A ping that fails is logged and not repeated, because a late sign of life is worth little.
 """
 
 import threading
@@ -27,13 +27,13 @@ from cron_tasks.text.display import printable
 
 log = structlog.get_logger("cron_tasks.report")
 
-#: Seconds between two looks at the list.
+#: Seconds between two checks of the list.
 EVERY = 1.0
 #: Seconds after which another worker takes over from one that died.
 LOCK_TTL = 10.0
-#: Pings that are read at once, and requests that are going at once.
+#: The most pings that are read at once, and the most requests at the same time.
 PAGE, THREADS = 200, 16
-#: Seconds after which a ping is worth nothing: an hour in which no worker ran.
+#: Seconds after which a ping is dropped: no worker ran for an hour.
 TOO_OLD = 3600.0
 
 Ping = dict[str, Any]
@@ -61,18 +61,18 @@ class Pinger:
             time.sleep(EVERY)
 
     def send_page(self) -> bool:
-        """Send what waits, at most PAGE. Return whether there was anything to send."""
+        """Send the waiting pings, at most PAGE. Return whether there were any."""
         if not self._redis.exists(keys.PINGS) or not take_or_extend(self._lock):
             return False
         page: Any = self._redis.lrange(keys.PINGS, 0, PAGE - 1)
         with keep_calling(self._lock.reacquire, LOCK_TTL / 3):
             self._send([orjson.loads(text) for text in page])
-        # Only the holder of the lock takes pings out, and new ones come at the other end.
+        # Only the holder of the lock removes pings, and new ones are added at the other end.
         self._redis.ltrim(keys.PINGS, len(page), -1)
         return bool(page)
 
     def _send(self, pings: Sequence[Ping]) -> None:
-        """Send the pings of one URL one after the other, and those of several side by side.
+        """Send the pings of each URL one after the other, and those of several URLs in parallel.
 
         After a URL did not answer, the rest of the page does not wait for its origin.
         """
@@ -117,7 +117,7 @@ def _count(lost: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], i
 
 
 def install_pinger(connect: Callable[[], Redis], settings: Settings) -> None:
-    """Have this process send pings, if it becomes the main process of a Celery worker."""
+    """Send pings from this process, if it becomes the main process of a Celery worker."""
 
     def start(**_: Any) -> None:
         pinger = Pinger(connect(), settings, time.time)

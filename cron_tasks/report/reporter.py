@@ -2,9 +2,9 @@
 
 `cron_tasks:reports` holds the jobs that have news, scored with the time from which to report them.
 It does not hold the news itself: a report has the state at the time when it is sent. So many runs
-of a job become one report, a service that was down gets the latest state, and no run is held up by
-a report. A job leaves the set when its report is answered, unless its score has changed meanwhile,
-which means that there is newer news.
+of a job become one report, a service that was down gets the latest state, and no run waits for a
+report. A job leaves the set when its report is answered, unless its score has changed meanwhile,
+which means that it has further news.
 """
 
 import random
@@ -94,10 +94,10 @@ class Reporter:
         self._lock = redis.lock(keys.REPORTS_LOCK, timeout=LOCK_TTL, thread_local=False)
         # The failures of the service in a row, and the time before which nothing is sent to it.
         self._failures, self._not_before = 0, 0.0
-        # By job: the last status that was not a success, and the number of times in a row.
+        # The last status that was not a success, and how often it came in a row, by job.
         self._troubles: dict[str, tuple[int, int]] = {}
         self._path_checked = False
-        #: Where reports go, for people and to notice that it has changed.
+        #: The address of reports, for people, and for noticing that it has changed.
         self._address = f"{settings.rest_url}{settings.rest_report_path}"
         self._retried_refused = False
 
@@ -176,7 +176,7 @@ class Reporter:
         refused: list[str] = []
         accepted: list[str] = []
         for job_id, score, answer in sent:
-            again: float | str = ""  # Not again until there is newer news.
+            again: float | str = ""  # Not again until the job has further news.
             status, tries = self._troubles.get(job_id, (0, 0))
             if answer.verdict in ("refused", "unknown"):
                 refused.append(job_id)
@@ -202,7 +202,7 @@ class Reporter:
         return len(accepted)
 
     def _judge_service(self, answers: Sequence[ReportAnswer], now: float) -> None:
-        """Note whether the service is away and until when. Log when that changes."""
+        """Store whether the service is away and until when. Log when that changes."""
         verdicts = {answer.verdict for answer in answers}
         if "unknown" in verdicts and not self._path_checked and "taken" not in verdicts:
             log.warning("report.unknown_job", hint="is CRON_TASKS_REST_REPORT_PATH right?")
@@ -220,5 +220,5 @@ class Reporter:
 
 
 def _pause_after(answer: ReportAnswer, tries: int) -> float:
-    """Return the seconds to pause after an answer, the last of so many failed tries."""
+    """Return the seconds to pause after an answer, the last of this many failed tries."""
     return max(draw_backoff(tries), min(answer.retry_after or 0.0, LONGEST_RETRY_AFTER))

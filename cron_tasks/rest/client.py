@@ -1,13 +1,13 @@
 """The session that every request to the REST service uses.
 
-It identifies us, sends the token only to the service's own origin, and ends each request by a
-deadline, retries included. The deadline does not cover the resolution of host names, which has
-timeouts of its own.
+It identifies us, sends the token only to the service's own origin, and ends each request, including
+retries, by a deadline. The deadline does not cover the resolution of host names, which has separate
+timeouts.
 """
 
 import re
 import time
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -35,10 +35,10 @@ RETRY: dict[str, Any] = {
 
 
 class TooLate(Exception):
-    """Another attempt might succeed, but only after the deadline."""
+    """A further attempt might succeed, but only after the deadline."""
 
 
-#: The exceptions of a request without a complete answer. Those of requests are OSErrors.
+#: The exceptions of a request without a complete answer. Those of `requests` are OSErrors.
 REQUEST_ERRORS = (HTTPError, OSError, ValueError, TooLate)
 
 
@@ -68,12 +68,12 @@ class Client(requests.Session):
             if secret:
                 self._mask.hide(secret.get_secret_value())
         if settings.rest_token and settings.rest_auth_scheme.lower() == "basic":
-            _, _, password = settings.rest_token.get_secret_value().partition(":")
-            if password:
-                self._mask.hide(password)
+            login = _read_login(settings.rest_token.get_secret_value())
+            for spelled in filter(None, (login, login.partition(":")[2])):
+                self._mask.hide(spelled)
 
     def mask_token(self, text: str) -> str:
-        """Return a text for messages without the token, which a redirect, for one, may repeat."""
+        """Return a text for messages without the token, which for example a redirect may repeat."""
         masked = self._mask.mask_text(text)
         repeats = "(it repeats CRON_TASKS_REST_TOKEN or CRON_TASKS_REST_HEADERS)"
         return repeats if self._mask.occurs_in(masked) else masked
@@ -96,7 +96,7 @@ class Client(requests.Session):
         self._identify(prepared_request)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Return where a redirect leads, with its host in ASCII (overrides requests)."""
+        """Return the target of a redirect, with its host in ASCII (overrides requests)."""
         location = super().get_redirect_target(resp)
         with suppress(ValueError):  # requests reports it
             return location and with_ascii_host(location)
@@ -109,18 +109,26 @@ def secret_headers(settings: Settings) -> dict[str, str]:
     if settings.rest_token:
         token, scheme = settings.rest_token.get_secret_value(), settings.rest_auth_scheme
         if scheme.lower() == "basic":  # RFC 7617
-            token = b64encode(token.encode()).decode()
+            token = b64encode(_read_login(token).encode()).decode()
         headers["Authorization"] = f"{scheme} {token}"
     return headers
 
 
+def _read_login(token: str) -> str:
+    """Return the `user:password` of a token, which may be in base64."""
+    with suppress(ValueError):
+        login = b64decode(token, validate=True).decode()
+        return login if ":" in login else token
+    return token
+
+
 def strip_credentials(url: str) -> str:
-    """Return a URL for messages, without its user, password and query, which may be secret."""
+    """Return a URL for messages, without user, password and query, which may be secret."""
     return printable(re.sub(r"//[^/]*@", "//", re.split(r"[?#]", url)[0]))
 
 
 def _too_late(response: Any, wait: float) -> str:
-    """Say why there is no further attempt in time."""
+    """Return why there is no further attempt in time."""
     if response is None or "Retry-After" not in response.headers:
         return f"the next attempt would be in {wait:.0f} s"
     answered = f"the service answered {describe_status(response.status)}"
@@ -144,7 +152,7 @@ class _DeadlineAdapter(LimitedAdapter):
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
         response = super().send(*args, **kwargs)
         if response.is_redirect:
-            # requests would read its body, whatever its size, into memory.
+            # requests would read its body into memory, whatever its size.
             response.close()
             response._content = b""
         return response

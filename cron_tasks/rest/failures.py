@@ -38,12 +38,12 @@ _REMEDIES: Mapping[type[BaseException], str] = {
     u.ConnectTimeoutError: _CHECK_URL,
     http.client.HTTPException: "is CRON_TASKS_REST_URL right?",
 }
-#: The fields in which services say why they refuse a request: Django REST Framework, Express,
+#: The fields in which services give the reason of a refusal: Django REST Framework, Express,
 #: Laravel, RFC 9457, RFC 6749, JSON:API, and `msg` of the list in FastAPI's `detail`.
 _WORDS = ("detail", "error", "message", "msg", "title", "error_description", "errors")
-#: The levels of objects and lists in which the words are looked for.
+#: The levels of objects and lists that are searched for the reason.
 _WORDS_DEPTH = 4
-#: The bytes of an answer in which its words are looked for.
+#: The bytes of an answer that are searched for the reason.
 _WORDS_READ = 4096
 #: Settings to check, by the status of an answer.
 LIST_HINTS = {401: "TOKEN", 403: "TOKEN", 404: "JOBS_PATH"}
@@ -76,9 +76,9 @@ def _unwrap(error: BaseException) -> Iterator[BaseException]:
 
 
 def read_words(response: Response) -> str:
-    """Return what a service that refuses a request says about it, in JSON, as one line.
+    """Return the reason that a service gives in JSON for refusing a request, as one line.
 
-    A body that was read already, or that is something else, has no words.
+    A body that was read already, or that is not JSON, has no reason.
     """
     if response.status_code < 400:
         return ""
@@ -91,7 +91,7 @@ def read_words(response: Response) -> str:
 
 
 def _find_words(value: Any, depth: int = 0) -> str:
-    """Return the first text at one of the known fields, or of a field with a list of texts.
+    """Return the first text in one of the known fields, or in a field with a list of texts.
 
     Validators name the field: `{"size": ["…"]}` (Django REST Framework), or `loc` (FastAPI).
     """
@@ -125,7 +125,8 @@ def add_login_hints(hints: Mapping[int, str], settings: Settings) -> Mapping[int
 def explain_status(
     response: Response, hints: Mapping[int, str] = LIST_HINTS, wanted: str = "200 and a list"
 ) -> str:
-    """Explain an answer with another status than `wanted`, and add the service's own words."""
+    """Explain an answer with another status than `wanted`, and add the reason that the service
+    gives."""
     words = read_words(response)
     return _explain_code(response, hints, wanted) + (
         f"; in its own words: {words}" if words else ""
@@ -147,7 +148,7 @@ def _explain_code(response: Response, hints: Mapping[int, str], wanted: str) -> 
 
 
 def _asked_scheme(response: Response, sent: str) -> str:
-    """Return the scheme that the service asks for, if it is not the one that was sent; else "".
+    """Return the scheme that the service asks for, if another one was sent, otherwise "".
 
     WWW-Authenticate may name several (RFC 9110, section 11.6.1).
     """

@@ -10,24 +10,25 @@ import requests
 from cron_tasks.errors import SourceError
 from cron_tasks.http.retry_after import read_retry_after
 from cron_tasks.jobs.rejected import Unreadable
-from cron_tasks.jobs.validation import row_id
+from cron_tasks.jobs.row import row_id
 from cron_tasks.rest.client import REQUEST_ERRORS, strip_credentials
 from cron_tasks.rest.failures import FEED_HINTS, explain_failure, explain_status
+from cron_tasks.rest.links import find_link, proxy_hint, with_parameters
 from cron_tasks.rest.mapping import Shape
 from cron_tasks.rest.pages import Fetcher
-from cron_tasks.rest.pagination import FeedLink, find_link, proxy_hint, with_parameters
+from cron_tasks.rest.pagination import FeedLink
 from cron_tasks.rest.rows import Document, Malformed
 from cron_tasks.rest.single import find_row
 from cron_tasks.settings import Settings
 
-#: Answers of a service or proxy that is away for a moment, or that cuts a long request.
+#: The statuses of a service or proxy that is away for a moment, or that cuts a long request.
 _PASSING = (408, 429, 502, 503, 504)
 _LONGEST_CURSOR = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The last word of an answer on one id. Without `row`, the row has to be read by itself."""
+    """The last change of one id in an answer. Without `row`, the row has to be read separately."""
 
     row: Any = None
     is_deleted: bool = False
@@ -60,7 +61,7 @@ class FeedGone(Exception):
 
 
 class FeedCut(Exception):
-    """No answer came, for a reason that passes. The text says which."""
+    """No answer came, for a temporary reason. The text gives the reason."""
 
     def __init__(self, text: str, took: float, retry_after: float | None = None) -> None:
         super().__init__(text)
@@ -92,7 +93,7 @@ def find_feed(fetcher: Fetcher, headers: Mapping[str, str]) -> FeedLink:
 
 
 class Feed(Fetcher):
-    """The feed of the service of the settings. It keeps its connection open between requests."""
+    """The feed of the service in the settings. It keeps its connection open between requests."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings, "the changes", FEED_HINTS, total=0)
@@ -101,7 +102,7 @@ class Feed(Fetcher):
     def ask(self, address: str, wait: float) -> FeedAnswer:
         """Return the changes after the cursor in `address`. The service may wait for some.
 
-        Raises FeedGone, FeedCut, and SourceError for what does not pass by itself.
+        Raises FeedGone, FeedCut, and SourceError for a lasting fault.
         """
         begun = time.monotonic()
         self.url = address
@@ -119,7 +120,7 @@ class Feed(Fetcher):
                 self._receive(response)
         except REQUEST_ERRORS as error:
             raise FeedCut(explain_failure(error, limit), time.monotonic() - begun) from None
-        response.raw = None  # It would keep the connection open.
+        response.raw = None  # The reference would keep the connection open.
         took = time.monotonic() - begun
         if response.status_code == 204:
             return FeedAnswer({}, address, address, took=took)
@@ -159,7 +160,7 @@ class Feed(Fetcher):
         if identity is None:
             read.names_all = False
             return
-        # The last word on an id counts, and it also comes last.
+        # The last entry for an id is used, and keeps its place in the order.
         read.changes.pop(identity, None)
         read.changes[identity] = self._judge_entry(entry, identity)
 

@@ -1,4 +1,4 @@
-"""Read the list of jobs from files, where `CRON_TASKS_REST_URL` is `file:///…`.
+"""Read the list of jobs from files, if `CRON_TASKS_REST_URL` is `file:///…`.
 
 A file is JSON (`.json`) or YAML (`.yaml`, `.yml`), in any of the shapes of a page of the REST
 service. A folder stands for all of its files, in the order of their names.
@@ -18,28 +18,41 @@ import yaml
 
 from cron_tasks.errors import SourceError
 from cron_tasks.rest.mapping import Shape
-from cron_tasks.rest.pagination import FeedLink, Incomplete, Page, check_complete
-from cron_tasks.rest.rows import Document, Malformed
+from cron_tasks.rest.page import Incomplete, Page
+from cron_tasks.rest.pagination import FeedLink, check_complete
+from cron_tasks.rest.rows import Document, Malformed, NoArray
 from cron_tasks.settings import Settings
-from cron_tasks.text.display import printable
+from cron_tasks.text.display import printable, short_repr
 
 #: The state of a file: its time, size and inode.
 Stamp = tuple[str, int, int, int]
 _YAML = (".yaml", ".yml")
 _SUFFIXES = (".json", *_YAML)
+_EXPECTED = "a file is a list of jobs, or has one under `jobs` (docs/files.md)"
 
 
-#: The loader in C, ten times as fast, where PyYAML was built with it.
+#: The loader in C, if PyYAML was built with it, because it is ten times as fast.
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_SafeLoader):  # type: ignore[misc]
-    """Reads the plain values of YAML 1.2, as JSON has them.
+    """Reads the plain values of YAML 1.2, like JSON.
 
-    By YAML 1.1, `on:` is true, `22:00` is 1320, and a date is no text.
+    In YAML 1.1, `on:` is true, `22:00` is 1320, and a date is not a text. PyYAML keeps the last of
+    two equal keys, so the jobs under a first `jobs:` would be lost.
     """
 
     yaml_implicit_resolvers: Any = {}  # noqa: RUF012
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        known = set()
+        for key, _ in node.value:
+            name = key.value if isinstance(key, yaml.ScalarNode) else ""
+            if name in known:
+                fault = f"the key {short_repr(name)} stands twice in an object"
+                raise yaml.MarkedYAMLError(problem=fault, problem_mark=key.start_mark)
+            known.add(name)
+        return super().construct_mapping(node, deep)
 
 
 for _tag, _pattern, _first in (
@@ -55,7 +68,7 @@ for _tag, _pattern, _first in (
 
 
 def path_of(settings: Settings) -> Path | None:
-    """Return the file or folder that holds the jobs, or None if a REST service has them."""
+    """Return the file or folder with the jobs, or None if they come from a REST service."""
     url = settings.rest_url or ""
     return Path(unquote(urlsplit(url).path)) if url.startswith("file:") else None
 
@@ -65,11 +78,11 @@ def list_files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     names = sorted(os.listdir(path))
-    return [path / name for name in names if name.endswith(_SUFFIXES) and name[0] != "."]
+    return [path / name for name in names if name.lower().endswith(_SUFFIXES) and name[0] != "."]
 
 
 def stamp_files(path: Path) -> list[Stamp]:
-    """Return what changes when a file is written, added or removed. Raises OSError."""
+    """Return a value that changes when a file is written, added or removed. Raises OSError."""
     stats = [(each.name, each.stat()) for each in list_files(path)]
     return [(name, stat.st_mtime_ns, stat.st_size, stat.st_ino) for name, stat in stats]
 
@@ -89,7 +102,8 @@ class FileListing:
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         """Yield each row once, with its place: `("row 17", {…})` or `("plants.yaml, row 3", {…})`.
 
-        Raises SourceError if the files cannot be read whole. The rows until then are not the list.
+        Raises SourceError if the files cannot be read completely. The rows until then are not the
+        list.
         """
         finds, current = self._shape.start_list(), self._path
         try:
@@ -104,9 +118,12 @@ class FileListing:
                     self._check_whole(document, count)
             current = self._path
             self._check_unchanged(before)
+        except NoArray as error:
+            raise self._make_error(current, f"it {error.finding}; {_EXPECTED}") from None
         except (Malformed, Incomplete) as error:
             raise self._make_error(current, f"it {error}") from None
         except OSError as error:
+            current = Path(error.filename or current)
             raise self._make_error(current, error.strerror or str(error)) from None
         if fault := finds.explain_fault():
             raise self._make_error(self._path, fault)
@@ -121,10 +138,11 @@ class FileListing:
             raise Malformed(f"is larger than {most} bytes (CRON_TASKS_REST_MAX_BYTES)")
 
     def _check_whole(self, document: Document, count: int) -> None:
-        """Refuse a saved answer of a service that has more pages. Raises Malformed, Incomplete."""
+        """Refuse the saved answer of a service that has more pages. Raises Malformed,
+        Incomplete."""
         if self._shape.find_next(document.envelope):
             raise Malformed("names a next page, but a file holds all of its jobs")
-        check_complete(Page("", count, 0, document.envelope, {}))
+        check_complete(Page("", count, 0, self._shape.find_beside(document.envelope), {}))
 
     def _make_error(self, path: Path, cause: str) -> SourceError:
         return SourceError(f"cannot read the jobs from {printable(str(path))}: {cause}")
@@ -132,7 +150,7 @@ class FileListing:
 
 def _open_document(path: Path, most: int) -> IO[bytes]:
     """Open a file as JSON of about `most` bytes at most. Raises Malformed, OSError."""
-    if path.suffix not in _YAML:
+    if path.suffix.lower() not in _YAML:
         return path.open("rb")
     try:
         value = yaml.load(path.read_bytes(), _Loader)  # noqa: S506  # It is a SafeLoader.
@@ -148,10 +166,11 @@ def _open_document(path: Path, most: int) -> IO[bytes]:
 
 
 def _count_nodes(value: Any, known: dict[int, int]) -> int:
-    """Return how many values, and characters of texts, JSON of `value` has, aliases written out.
+    """Return the number of values, and of characters of texts, in the JSON of `value` with aliases
+    written out.
 
-    `known` holds the counts of objects and arrays by their identity. Each alias is the very object
-    of its anchor, so each object is looked into once. Raises ValueError for one within itself.
+    `known` holds the counts of objects and arrays by their identity. Each alias is the same object
+    as its anchor, so each object is counted once. Raises ValueError for an object within itself.
     """
     if isinstance(value, str):
         return len(value) + 1

@@ -1,52 +1,37 @@
-"""The list of jobs of the REST service, read whole or not at all.
+"""The list of jobs of the REST service, read completely or not at all.
 
-Every fault of the service ends in one SourceError, whose text a person can act on. The rows
+Every fault of the service ends in one SourceError, whose text shows a person what to do. The rows
 themselves are validated in jobs/.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import timedelta
-from email.utils import parsedate_to_datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from requests import Response
 
 from cron_tasks.rest.feed import find_feed
 from cron_tasks.rest.files import FileListing, path_of
+from cron_tasks.rest.links import find_link
 from cron_tasks.rest.mapping import Shape
 from cron_tasks.rest.numbering import Numbering, read_numbering
+from cron_tasks.rest.page import Changed, Incomplete, Page, stated_total
 from cron_tasks.rest.pages import Fetcher
 from cron_tasks.rest.pagination import (
     ONLY_PAGE,
-    Changed,
-    Incomplete,
-    Page,
     check_complete,
     check_unchanged,
-    find_link,
     find_next,
     guess_next,
-    stated_total,
 )
 from cron_tasks.rest.rows import Document, Malformed
+from cron_tasks.rest.validators import Validators, find_validators
 from cron_tasks.settings import Settings
 
-_SET_PAGINATION = "where is the next page? Set CRON_TASKS_REST_PAGINATION, e.g. page=1&size=100"
-
-
-@dataclass(frozen=True, slots=True)
-class Validators:
-    """The names that a service gives to the version of its list (RFC 9110, section 8.8)."""
-
-    etag: str | None = None
-    last_modified: str | None = None
-
-    def as_headers(self) -> dict[str, str]:
-        """Return the headers of a request for the list on condition that it has changed."""
-        named = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
-        return {name: value for name, value in named.items() if value}
+_SET_PAGINATION = (
+    "where is the next page? Set CRON_TASKS_REST_PAGINATION, e.g. page=1&size=100, or `next` of "
+    "CRON_TASKS_REST_MAPPING"
+)
 
 
 class Listing:
@@ -69,13 +54,14 @@ class Listing:
         self._page = fetcher.fetch_page(self._first_url, known.as_headers() if known else {})
         self.not_modified = self._page.status_code == 304
         self.validators = known if self.not_modified else None
-        #: What the first page says about a feed of changes. Its cursor is older than the rows.
+        #: The feed of changes that the first page names, if any. Its cursor is older than the rows.
         self.feed = find_feed(fetcher, self._page.headers)
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         """Yield each row once, with its place: `("row 17", {…})` or `("page 2, row 3", {…})`.
 
-        Raises SourceError if the list cannot be read whole. The rows until then are not the list.
+        Raises SourceError if the list cannot be read completely. The rows until then are not the
+        list.
         """
         seen, before = {self._first_url}, None
         page: Response | None = self._page
@@ -89,10 +75,13 @@ class Listing:
                 for count, row in enumerate(self._shape.find_rows(document), 1):
                     yield f"{place} {count}", self._shape.map_row(row, finds)
                 arrived = before.arrived if before else 0
-                read = Page(self._fetcher.url, count, arrived, document.envelope, page.headers)
+                beside = self._shape.find_beside(document.envelope)
+                read = Page(self._fetcher.url, count, arrived, beside, page.headers)
                 if before:
                     check_unchanged(before, read)
-                following, is_guess = self._find_next(read)
+                following, is_guess = self._find_next(
+                    read, self._shape.find_next(document.envelope)
+                )
             except Malformed as error:
                 raise self._fetcher.make_error(f"the answer {error}") from None
             except Incomplete as error:
@@ -107,17 +96,14 @@ class Listing:
         if fault := finds.explain_fault():
             raise self._fetcher.make_error(fault)
         if self._fetcher.page == 1:
-            self.validators = _reliable_validators(self._page.headers)
+            self.validators = find_validators(self._page.headers)
 
-    def _find_next(self, page: Page) -> tuple[str | None, bool]:
+    def _find_next(self, page: Page, named: Any) -> tuple[str | None, bool]:
         """Return the reference to the next page, or None, and whether there may be no such page.
 
-        Raises SourceError, Malformed, Incomplete.
+        `named` is the value of `next`. Raises SourceError, Malformed, Incomplete.
         """
-        following = self._shape.find_next(page.envelope)
-        if following not in (None, ""):
-            if not isinstance(following, str):
-                raise self._fetcher.make_error("`next` is neither a URL nor null")
+        if following := self._read_next(named):
             return following, False
         if self._numbering:
             return self._numbering.following(page), stated_total(page) is None
@@ -129,6 +115,14 @@ class Listing:
         if (following := find_next(page)) is not None:
             return following, False
         return guess_next(page), True
+
+    def _read_next(self, named: Any) -> str | None:
+        """Return the reference in `next`, or None without one. Raises SourceError."""
+        if named in (None, "") or isinstance(named, str):
+            return named or None
+        if self._numbering or self._shape.is_end(named):
+            return None
+        raise self._fetcher.make_error(f"`next` is neither a URL nor null; {_SET_PAGINATION}")
 
     def _fetch_next(
         self, reference: str, before: Page, is_guess: bool, seen: set[str]
@@ -161,7 +155,7 @@ class Listing:
 
 
 class Source:
-    """The REST service of the settings."""
+    """The REST service in the settings."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -183,17 +177,3 @@ class Source:
             yield Listing(fetcher, self._shape, validators, self._numbering)
         finally:
             fetcher.close()
-
-
-def _reliable_validators(headers: Mapping[str, str]) -> Validators | None:
-    """Return the validators that can be relied on, or None.
-
-    A Last-Modified in the same second as the answer is weak. The list may change again within that
-    second and keep the same Last-Modified (RFC 9110, section 8.8.2.2).
-    """
-    etag, modified = headers.get("ETag", "").strip() or None, None
-    with suppress(KeyError, ValueError, TypeError, OverflowError):
-        stamp = headers["Last-Modified"]
-        age = parsedate_to_datetime(headers["Date"]) - parsedate_to_datetime(stamp)
-        modified = stamp if age >= timedelta(seconds=1) else None
-    return Validators(etag, modified) if etag or modified else None

@@ -3,18 +3,17 @@
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
-from cron_tasks.rest.pagination import (
-    Page,
-    check_complete,
-    counts_rows,
-    stated_total,
-    with_parameters,
-)
+from cron_tasks.rest.links import with_parameters
+from cron_tasks.rest.page import Page, stated_total
+from cron_tasks.rest.pagination import check_complete
+from cron_tasks.rest.positions import counts_rows, is_position
 
 
 @dataclass(frozen=True, slots=True)
 class Numbering:
     """Query parameters, the first of which moves from page to page.
+
+    read_numbering puts it there.
 
     `offset=0&limit=100` moves by the rows of a page, `page=1&size=100` by one.
     """
@@ -23,12 +22,12 @@ class Numbering:
 
     @property
     def size(self) -> int | None:
-        """Return how many rows a full page has, where the parameters tell."""
+        """Return the number of rows of a full page, if the parameters contain it."""
         sizes = [int(value) for _, value in self.parameters[1:] if value.isdecimal()]
         return sizes[0] if sizes else None
 
     def is_short(self, page: Page) -> bool:
-        """Return whether a page has fewer rows than were asked for."""
+        """Return whether a page has fewer rows than were requested."""
         return self.size is not None and page.rows < self.size
 
     def first(self, url: str) -> str:
@@ -38,7 +37,7 @@ class Numbering:
         """Return the address of the next page, or None at the end of the list. Raises Incomplete.
 
         A short page is the last one only if the pages before it were full. Otherwise the service
-        may give smaller pages than it was asked for.
+        may return smaller pages than requested.
         """
         if not page.rows:
             check_complete(page)
@@ -56,5 +55,13 @@ class Numbering:
 
 
 def read_numbering(setting: str) -> Numbering | None:
-    """Return how the setting numbers pages; None for `auto`."""
-    return None if setting == "auto" else Numbering(tuple(parse_qsl(setting)))
+    """Return how the setting numbers pages; None for `auto`.
+
+    The parameter that moves is known by its name, such as `page` or `offset`. It may stand behind
+    the size of a page. If none is known, the first one moves.
+    """
+    if setting == "auto":
+        return None
+    parameters = parse_qsl(setting)
+    parameters.sort(key=lambda each: not (is_position(each[0]) and each[1].isdecimal()))
+    return Numbering(tuple(parameters))

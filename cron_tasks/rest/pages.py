@@ -22,7 +22,7 @@ from cron_tasks.rest.failures import (
     explain_status,
     read_words,
 )
-from cron_tasks.rest.pagination import proxy_hint
+from cron_tasks.rest.links import proxy_hint
 from cron_tasks.settings import Settings
 
 CHUNK = 1 << 16
@@ -60,7 +60,7 @@ class Fetcher(Client):
         super().close()
 
     def restart(self, seconds: float) -> None:
-        """Give the requests that follow so much time, and the whole of REST_MAX_BYTES."""
+        """Give the following requests this much time, and the whole of REST_MAX_BYTES."""
         self._until = time.monotonic() + seconds
         self._bytes = 0
 
@@ -69,13 +69,14 @@ class Fetcher(Client):
         what = f"page {self.page} of {self._what}" if self.page > 1 else self._what
         if hint := proxy_hint(self.home, self.url):
             cause = f"{cause}; {hint}"
-        # The token is masked before a long address is cut, as half of it would not be recognized.
+        # The token is masked before a long address is cut, because half of it would not be
+        # recognized.
         where, cause = strip_credentials(self.mask_token(self.url)), self.mask_token(cause)
         return SourceError(f"cannot read {what} from {where}: {cause}")
 
     @property
     def repeats_a_page(self) -> bool:
-        """Whether the last page has the very bytes of the one before."""
+        """Whether the last page has the same bytes as the previous one."""
         return self._digests[0] == self._digests[1]
 
     def resolve_reference(self, reference: str) -> str:
@@ -93,9 +94,10 @@ class Fetcher(Client):
     ) -> requests.Response:
         """Return the answer at `url`: 200 with `body`, or 304 if `conditions` are not met.
 
-        `conditions` are request headers. With `may_be_missing`, a 404 in the service's own words is
-        returned too. Without words it may come from a proxy that has lost the service. Raises
-        SourceError if the page does not arrive whole and in time, after several attempts.
+        `conditions` are request headers. With `may_be_missing`, a 404 in which the service gives a
+        reason is returned too. Without a reason it may come from a proxy that has lost the service.
+        Raises SourceError if the page does not arrive completely and in time, after several
+        attempts.
         """
         self.page += 1
         self.url = url
@@ -118,7 +120,7 @@ class Fetcher(Client):
                 why = f": {error}" if isinstance(error, TooLate) else ""
                 cause = f"the service did not return its list within {limit}{why}"
             raise self.make_error(cause) from None
-        response.raw = None  # It would keep the connection open.
+        response.raw = None  # The reference would keep the connection open.
         return response
 
     def _receive_body(self, response: requests.Response) -> None:

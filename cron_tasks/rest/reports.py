@@ -21,8 +21,8 @@ from cron_tasks.settings import Settings
 MOST_READ = 1 << 16
 #: A redirect with another status would arrive without its body, or as a GET (RFC 9110, 15.4).
 _KEEPS_THE_BODY = (307, 308)
-#: The statuses of a service that is away: it takes reports of no job until it is back. 0 is no
-#: answer at all, and with 401 the token is not valid for any report.
+#: The statuses of a service that is away: it accepts no reports until it is back. 0 is no answer at
+#: all. With 401 the token is not valid for any report.
 _AWAY = (0, 401, 429, 502, 503, 504)
 
 Verdict = Literal["taken", "unknown", "refused", "failed", "away"]
@@ -63,7 +63,8 @@ class Patcher(Client):
             settings,
             until=lambda: time.monotonic() + settings.rest_timeout,
             pool=threads,
-            # One immediate retry, for a connection that was closed meanwhile. The caller does more.
+            # One immediate retry, for a connection that was closed meanwhile. The caller retries
+            # further.
             total=1,
             allowed_methods={"PATCH"},
             status_forcelist=(),
@@ -75,7 +76,7 @@ class Patcher(Client):
 
     def send_report(self, job_id: str, body: bytes) -> ReportAnswer:
         """Send `body`, which is JSON, to the URL of a job, and return the answer."""
-        if job_id in (".", ".."):  # A path cannot hold these, however they are encoded (RFC 3986).
+        if job_id in (".", ".."):  # A path cannot hold these, in any encoding (RFC 3986).
             return ReportAnswer(404)
         url = self.base + self._path.replace("{id}", quote(job_id, safe=""))
         headers, timeout = {"Content-Type": "application/json"}, self._timeout

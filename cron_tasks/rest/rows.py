@@ -27,7 +27,7 @@ from cron_tasks.text.display import short_repr
 #: The places where the contract allows the array of jobs. `@` is the page itself.
 CONTRACT_PLACES = ("@", "results", "items", "jobs", "data")
 CHUNK = 1 << 16
-#: An error or a number this close to the end of the text may become another with more text.
+#: An error or a number this close to the end of the text may change with more text.
 EDGE = 16
 _TOO_DEEP = f"the row is nested more than {DEEPEST} levels deep: leave out what is that deep"
 _TOO_LONG = f"the row is longer than {LONGEST:,} characters: leave out what is that long"
@@ -43,8 +43,20 @@ class Malformed(Exception):
     """A page is not the JSON of the contract. The text completes the sentence "the answer …"."""
 
 
+class NoArray(Malformed):
+    """A page has no array of jobs. `finding` is the text without what to check in a service."""
+
+    def __init__(self, finding: str) -> None:
+        super().__init__(
+            f"{finding}; is it HTML? Check CRON_TASKS_REST_URL and CRON_TASKS_REST_JOBS_PATH; "
+            "if the jobs are elsewhere in it, say where, "
+            'e.g. CRON_TASKS_REST_MAPPING={"jobs": "path.to.them"}'
+        )
+        self.finding = finding
+
+
 def _parse_integer(digits: str) -> int | float:
-    # Python refuses to convert thousands of digits. No field takes such a number anyway.
+    # Python refuses to convert thousands of digits. No field accepts such a number anyway.
     return int(digits) if len(digits) < 640 else float(digits)
 
 
@@ -74,7 +86,7 @@ class Document:
     def read_rows(self, places: Collection[str]) -> Iterator[Any]:
         """Yield the elements of the one array at `places`: keys of the page, or `@` for itself.
 
-        Raises Malformed, possibly after rows. The rows count only once the iteration has ended.
+        Raises Malformed, possibly after rows. The rows are valid only once the iteration has ended.
         """
         mark, start = self._peek_mark(), self._text[self._at :][:40]
         if mark == "[" and "@" in places:
@@ -82,11 +94,8 @@ class Document:
         elif mark == "{":
             yield from self._read_object(places)
         if not self._found:
-            raise Malformed(
-                f"starts with {short_repr(start)} and has no array of jobs at {', '.join(places)}; "
-                "is it HTML? Check CRON_TASKS_REST_URL and CRON_TASKS_REST_JOBS_PATH; "
-                "if the jobs are elsewhere in it, say where, "
-                'e.g. CRON_TASKS_REST_MAPPING={"jobs": "path.to.them"}'
+            raise NoArray(
+                f"starts with {short_repr(start)} and has no array of jobs at {', '.join(places)}"
             )
         if self._peek_mark():
             raise Malformed("continues after the end of its JSON")
@@ -94,7 +103,7 @@ class Document:
     def read_whole(self) -> Any:
         """Return the page as one value in memory. Raises Malformed.
 
-        What is too deep to be decoded is null. The row around it is still too deep.
+        A value that is too deep to be decoded becomes null. The row around it is still too deep.
         """
         text = self._body.read()
         try:
@@ -160,9 +169,9 @@ class Document:
                 return ""
 
     def _read_many(self) -> list[Any]:
-        """Return the rows up to the end of the last whole one in the text.
+        """Return the rows up to the end of the last complete one in the text.
 
-        Return an empty list if the next value has to be read by itself.
+        Return an empty list if the next value has to be read separately.
         """
         self._peek_mark()
         if self._one_by_one or self._text[self._at : self._at + 1] != "{":
@@ -175,7 +184,7 @@ class Document:
             if _between_rows.match(self._text, end - 1) and (rows := self._decode_rows(end)):
                 self._at = end
                 return rows
-        # If the text is not used up, what follows it is not yet known to be hard to read.
+        # Near the end of the text, read more before treating the next row as hard to read.
         if len(self._text) - self._at < CHUNK and self._read_more():
             return self._read_many()
         self._one_by_one = True
@@ -226,7 +235,7 @@ class Document:
         return end - self._at > LONGEST and self._text[self._at] in '"[{'
 
     def _is_deep(self, end: int) -> bool:
-        # Few values have enough brackets to be worth a closer look.
+        # Few values have enough brackets to need a closer check.
         brackets = self._text.count("[", self._at, end) + self._text.count("{", self._at, end)
         if brackets <= DEEPEST:
             return False
@@ -253,7 +262,7 @@ class Document:
     def _read_more(self) -> bool:
         """Read more text after the part that is not consumed. Return False at the end of the body.
 
-        Reads at least as much as is kept, so that a long value takes linear time.
+        Reads at least as much text as is kept, so that a long value takes linear time.
         """
         kept = self._text[self._at :]
         try:

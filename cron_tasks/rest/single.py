@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 from cron_tasks.errors import SourceError
-from cron_tasks.jobs.validation import row_id
+from cron_tasks.jobs.row import row_id
 from cron_tasks.rest.failures import JOB_HINTS
 from cron_tasks.rest.files import path_of
 from cron_tasks.rest.mapping import Shape
@@ -23,7 +23,7 @@ def read_jobs(settings: Settings, ids: Sequence[str]) -> list[tuple[str, Any]]:
     """Return the rows with these ids under the contract's names, each as `("job 42", {…})`.
 
     REST_DEADLINE applies to all of them together. Raises SourceError at the first one that does not
-    arrive, for whatever reason. A missing row is one of the reasons.
+    arrive. A missing row is such a case.
     """
     if path_of(settings) is not None:
         raise SourceError("jobs from files are read as a whole")

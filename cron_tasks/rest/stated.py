@@ -1,36 +1,47 @@
-"""What a page states about itself and about the whole list: numbers, sizes, totals. Pure.
+"""The numbers, sizes and totals that a page states about itself and about the whole list. Pure.
 
 Services put these beside the rows, in an object there, or in headers. Names are compared without
-case and punctuation: `totalCount`, `total_count` and `TotalCount` are one name.
+case and punctuation: `totalCount`, `total_count` and `TotalCount` are one name. PHP writes numbers
+as texts.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_RANGE = re.compile(r"\s*\w+\s+(\d+)-(\d+)/(\d+)\s*")
-#: Objects of a page in which its numbers may stand, itself first.
+_RANGE = re.compile(r"\s*(?:\w+\s+)?(\d+)-(\d+)/(\d+)\s*")
+#: Names of objects in which the numbers of a page stand: in itself, or one in the other.
 _PLACES = (
-    *((), ("meta",), ("pagination",), ("meta", "pagination"), ("page",), ("meta", "page")),
-    *(("metadata",), ("pageInfo",), ("page_info",), ("paging",)),
+    *("meta", "metadata", "pagination", "page", "pageinfo", "paging", "pager", "paginator"),
+    *("info", "resultinfo", "responsemetadata"),
 )
 _PAGE = ("page", "currentpage", "pagenumber", "number")
 _PAGES = ("pages", "totalpages", "lastpage", "pagecount", "numpages")
+#: `count` is the number of rows of the page, where another one is beside it (Cloudflare).
 _TOTAL = (
-    *("total", "count", "totalcount", "totalelements", "totalitems", "totalrecords"),
-    *("totalresults", "odatacount", "rows"),
+    *("total", "totalcount", "totalelements", "totalitems", "totalrecords", "totalresults"),
+    *("totalsize", "totalhits", "totalentries", "totalobjects", "odatacount", "recordsfiltered"),
+    *("numfound", "nbhits", "count", "rows"),
 )
-_MORE = ("hasmore", "hasnext", "hasnextpage")
-_LAST = ("last", "islast", "islastpage")
+_MORE = (
+    *("hasmore", "hasnext", "hasnextpage", "hasmorepages", "hasmoreitems", "hasmoreresults"),
+    *("more", "moreavailable", "truncated", "istruncated"),
+)
+_LAST = ("last", "islast", "islastpage", "done")
 _OFFSET = ("offset", "skip", "startat", "start")
-#: Names of the most rows that a page has. `size` may also be the number of rows that it has.
+#: Names for the page size. `size` may also be the number of rows on the page.
 _LIMIT = ("limit", "perpage", "pagesize", "pagelimit", "itemsperpage", "maxresults")
-#: Headers with the number of rows of the whole list.
-_TOTAL_HEADERS = (
-    *("X-Total-Count", "X-Total", "X-WP-Total", "X-Pagination-Total-Count", "Total-Count"),
-    "Total",
-)
+_NEXT_NUMBER = ("nextpage", "nextpagenumber")
+#: What headers may state, after `X-`: `X-Total-Count`, `X-WP-TotalPages`, `X-Next-Page`.
+_IN_HEADERS = {
+    *("page", "currentpage", "perpage", "pagesize", "pageitems"),
+    *(*_PAGES, *_TOTAL, *_MORE, *_NEXT_NUMBER),
+}
+_HEADER_PREFIX = re.compile(r"(?:x-)?(?:wp-|pagination-)?", re.IGNORECASE)
+#: Headers that hold an object (ASP.NET).
+_OBJECT_HEADERS = ("X-Pagination", "Pagination")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +58,7 @@ class Stated:
     offset: int | None
     limit: int | None
     size: int | None
+    next_number: int | None
 
     @property
     def offset_name(self) -> str:
@@ -61,47 +73,49 @@ class Stated:
     def _find_name(self, names: Sequence[str], otherwise: str) -> str:
         return next((name for name in self.names if spell(name) in names), otherwise)
 
-    @property
-    def last_number(self) -> int | None:
-        """Return the number of the last page. Spring counts from 0, and calls it `number`."""
+    def counts_from_zero(self, rows_before: int) -> bool:
+        """Return whether the first page is 0. Spring calls the number of a page `number`."""
+        if "number" in self.names and "page" not in self.names:
+            return True
+        return self.number == 0 or (self.number or 0) * (self.size or 0) == rows_before > 0
+
+    def last_number(self, rows_before: int) -> int | None:
+        """Return the number of the last page, where `rows_before` came before this one."""
         if self.pages is None:
             return None
-        counts_from_zero = "number" in self.names and "page" not in self.names
-        return self.pages - 1 if counts_from_zero else self.pages
+        return self.pages - 1 if self.counts_from_zero(rows_before) else self.pages
 
 
-def list_stated(envelope: Mapping[str, Any]) -> Iterator[Stated]:
-    """Yield what each object of a page states."""
-    for place, spelled in _list_objects(envelope):
+def list_stated(envelope: Mapping[str, Any], headers: Mapping[str, str]) -> Iterator[Stated]:
+    """Yield what each object of a page states, and its headers."""
+    for place, found, spelled in _list_objects(envelope, headers):
         yield Stated(
             place,
-            frozenset(find_in(envelope, place)),
+            frozenset(found),
             number=_find_number(spelled, _PAGE),
             pages=_find_number(spelled, _PAGES),
             offset=_find_number(spelled, _OFFSET),
             limit=_find_number(spelled, _LIMIT),
             size=_find_number(spelled, ("size", *_LIMIT)),
+            next_number=_find_number(spelled, _NEXT_NUMBER),
         )
 
 
 def find_total(envelope: Mapping[str, Any], headers: Mapping[str, str]) -> int | None:
-    """Return how many rows the whole list has, by the page's own account."""
+    """Return the number of rows in the whole list, as the page states it."""
     if stated := _RANGE.fullmatch(headers.get("Content-Range", "")):
         return int(stated[3])
-    for name in _TOTAL_HEADERS:
-        if (text := headers.get(name, "").strip()).isdecimal():
-            return int(text)
-    totals = (_find_number(spelled, _TOTAL) for _, spelled in _list_objects(envelope))
+    totals = (_find_number(spelled, _TOTAL) for _, _, spelled in _list_objects(envelope, headers))
     return next((total for total in totals if total is not None), None)
 
 
-def find_more(envelope: Mapping[str, Any]) -> bool | None:
-    """Return whether the page says that more rows follow. None if it does not say."""
+def find_more(envelope: Mapping[str, Any], headers: Mapping[str, str]) -> bool | None:
+    """Return whether the page states that more rows follow. None if it does not state this."""
     said = [
-        spelled[name] is (name in _MORE)
-        for _, spelled in _list_objects(envelope)
+        flag is (name in _MORE)
+        for _, _, spelled in _list_objects(envelope, headers)
         for name in (*_MORE, *_LAST)
-        if isinstance(spelled.get(name), bool)
+        if (flag := _read_flag(spelled.get(name))) is not None
     ]
     return any(said) if said else None
 
@@ -114,12 +128,39 @@ def find_in(envelope: Any, path: Sequence[str]) -> Any:
 
 
 def _list_objects(
-    envelope: Mapping[str, Any],
-) -> Iterator[tuple[Sequence[str], Mapping[str, Any]]]:
-    for place in _PLACES:
-        found = find_in(envelope, place)
-        if isinstance(found, Mapping):
-            yield place, {spell(name): value for name, value in found.items()}
+    envelope: Mapping[str, Any], headers: Mapping[str, str]
+) -> Iterator[tuple[Sequence[str], Mapping[str, Any], Mapping[str, Any]]]:
+    """Yield each object with its place, as it is and with spelled names. Headers come first."""
+    stated = {spell(_HEADER_PREFIX.sub("", name, 1)): text for name, text in headers.items()}
+    yield (), {}, {name: text for name, text in stated.items() if name in _IN_HEADERS}
+    for name in _OBJECT_HEADERS:
+        held = _read_object(headers.get(name, ""))
+        yield (), held, _spell_names(held)
+    for place, found in walk_objects(envelope):
+        yield place, found, _spell_names(found)
+
+
+def walk_objects(
+    envelope: Mapping[str, Any], place: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    """Yield an object and those at `_PLACES` in it, each with its place. Outer ones come first."""
+    yield place, envelope
+    if len(place) < 2:
+        for name, value in envelope.items():
+            if isinstance(value, Mapping) and spell(name) in _PLACES:
+                yield from walk_objects(value, (*place, name))
+
+
+def _spell_names(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {spell(name): value for name, value in found.items()}
+
+
+def _read_object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text) if text.lstrip().startswith("{") else {}
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def spell(name: str) -> str:
@@ -129,8 +170,23 @@ def spell(name: str) -> str:
 
 def _find_number(spelled: Mapping[str, Any], names: Sequence[str]) -> int | None:
     """Return the first number. Services that do not count say -1."""
-    for name in names:
-        value = spelled.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-            return value
-    return None
+    numbers = (_read_number(spelled.get(name)) for name in names)
+    return next((number for number in numbers if number is not None), None)
+
+
+def _read_number(value: Any) -> int | None:
+    """Return a whole number from 0, which may be a text, or in an object (Elasticsearch)."""
+    if isinstance(value, Mapping):
+        value = value.get("value")
+    if isinstance(value, str):
+        text = value.strip()
+        return int(text) if text.isdecimal() and len(text) < 20 else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if value >= 0 and value % 1 == 0 else None
+
+
+def _read_flag(value: Any) -> bool | None:
+    if isinstance(value, str):
+        return {"true": True, "false": False}.get(value.strip().lower())
+    return value if isinstance(value, bool) else None

@@ -1,9 +1,10 @@
 """The fields of a page that lead to the next one: addresses and cursors. Pure."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cron_tasks.rest.stated import find_in
+from cron_tasks.rest.stated import find_in, spell, walk_objects
 
 #: Paths to the address of the next page. The last key may hold an object with the address (HAL).
 _ADDRESSES = (
@@ -34,6 +35,11 @@ _CURSORS = (
     (("continuationToken",), "continuationToken"),
     (("next_page",), "cursor"),
 )
+#: Other names, as `spell` makes them, of fields and headers that lead to a next page.
+_UNKNOWN = re.compile(
+    r"(?:x|xms)?(?:next(?:page|cursor|offset|marker|token|link|url|uri|href|records|key)"
+    r"|continuation|lastevaluatedkey|scrollid).*"
+)
 
 
 def find_address(envelope: Mapping[str, Any]) -> str | None:
@@ -45,9 +51,14 @@ def find_address(envelope: Mapping[str, Any]) -> str | None:
         if isinstance(found, str) and found:
             return found
     cursor = envelope.get("next_page")
-    if isinstance(cursor, str) and cursor.startswith(("http://", "https://", "/", "?")):
+    if isinstance(cursor, str) and is_address(cursor):
         return cursor
     return _find_in_list(envelope)
+
+
+def is_address(text: str) -> bool:
+    """Return whether a text is an address, and not a cursor."""
+    return text.startswith(("http://", "https://", "/", "?"))
 
 
 def find_cursor(envelope: Mapping[str, Any]) -> dict[str, str]:
@@ -55,14 +66,26 @@ def find_cursor(envelope: Mapping[str, Any]) -> dict[str, str]:
     for path, parameter in _CURSORS:
         cursor = find_in(envelope, path)
         if path == ("next_page",) and not isinstance(cursor, str):
-            continue  # the number of a page
+            continue  # This is the number of a page.
         if isinstance(cursor, str | int) and not isinstance(cursor, bool) and cursor:
             return {parameter: str(cursor)}
     return {}
 
 
+def find_unknown_way(envelope: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[str, Any]:
+    """Return the name and value of a field or header that leads to a next page; else `("", None)`.
+
+    How the value asks for the page is not known.
+    """
+    fields = [field for _, found in walk_objects(envelope) for field in found.items()]
+    for name, value in (*fields, *headers.items()):
+        if value and value != -1 and _UNKNOWN.fullmatch(spell(name)):
+            return name, value
+    return "", None
+
+
 def has_ways(envelope: Mapping[str, Any]) -> bool:
-    """Return whether a page has a field for the way to the next one, even if it is empty."""
+    """Return whether a page has a field for the link to the next one, even if it is empty."""
     paths = (*_ADDRESSES, *(path for path, _ in _CURSORS))
     return any(_has(envelope, path) for path in paths) or any(
         isinstance(envelope.get(name), Mapping | list) for name in _LINKS

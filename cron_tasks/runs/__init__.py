@@ -1,1 +1,1 @@
-"""The outcomes of runs, their notifications, and what people ask and do about them."""
+"""The outcomes of runs, their notifications, and the queries and commands of people."""

@@ -1,4 +1,4 @@
-"""Commands of people about runs: start one, retry one, cancel one."""
+"""Manual commands for runs: start, retry and cancel."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,6 +13,7 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import queries
 from cron_tasks.runs.overdue import decide_overdue
+from cron_tasks.runs.shapes import Shape
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.text.display import short_repr
@@ -23,7 +24,7 @@ CANCELLED = "cancelled"
 def open_by_hand(ledger: Ledger, job: Job, now: float) -> RunId:
     """Open a run of the job at `now` (seconds since the epoch), and return its run id.
 
-    A disabled or paused job runs, too, so a job may be one that only people start. The run id of a
+    A disabled or paused job runs, too, so that a job may be for manual runs only. The run id of a
     scheduled run is never taken: if `now` is a fire time, the run is a millisecond later.
     """
     at = datetime.fromtimestamp(round(now, 3), UTC)
@@ -35,7 +36,7 @@ def open_by_hand(ledger: Ledger, job: Job, now: float) -> RunId:
 
 
 def read_run_id(text: str) -> RunId:
-    """Read the run id that a person gave, and spell its time as the ledger does.
+    """Parse a run id from a person, and return it in the spelling of the ledger.
 
     Raises RunUnfit.
     """
@@ -45,13 +46,13 @@ def read_run_id(text: str) -> RunId:
 
 
 def not_found(run_id: str) -> str:
-    """Say that nothing is known of a run."""
+    """Return a sentence for a run that is not known."""
     reasons = "It may have expired, or is not due yet"
     return f"Run {run_id} was not found. {reasons}. Try `cron-tasks why`"
 
 
 def reopen(redis: Redis, ledger: Ledger, text: str, now: float) -> tuple[RunId, Job]:
-    """Open a run once more that failed, was skipped or was missed. Return its run id and its job.
+    """Reopen a run that failed, was skipped or was missed. Return its run id and its job.
 
     Raises RunUnfit, UnknownJob.
     """
@@ -78,8 +79,8 @@ def reopen(redis: Redis, ledger: Ledger, text: str, now: float) -> tuple[RunId, 
     raise RunUnfit(f"Run {run_id} has not ended yet")
 
 
-def _has_own_record(redis: Redis, run_id: RunId, ended: queries.Shape) -> bool:
-    """Whether the end of a run is kept by itself, so that another end can take its place."""
+def _has_own_record(redis: Redis, run_id: RunId, ended: Shape) -> bool:
+    """Return whether the end of a run has a separate record, which another end can replace."""
     account, when = keys.ACCOUNT_PREFIX + run_id.job_id, run_id.scheduled_for
     return "until" in ended or redis.zcount(account, when, when) > 0
 
@@ -91,7 +92,7 @@ def cancel(redis: Redis, ledger: Ledger, text: str, now: float, settings: Settin
     """
     run_id = read_run_id(text)
     why = f"{CANCELLED}|"
-    # A run in a batch has no state of its own that could end.
+    # A run in a batch has no separate state that could end.
     ledger.take_out([run_id])
     while tick := read_open_run(redis, run_id):
         if tick.state.in_flight:

@@ -1,4 +1,4 @@
-"""The digest: one notification a day of what was late, missed or skipped, and why. Pure."""
+"""The digest: one notification a day about late, missed and skipped runs. Pure."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -15,13 +15,13 @@ from cron_tasks.settings import Settings
 from cron_tasks.text.display import printable
 from cron_tasks.text.english import join_words, number_of
 
-#: Lines of each kind, and characters of a job's name, that a chat shows well.
+#: The most lines of each kind, and characters of a job's name, that are readable in a chat.
 MOST_LINES, MOST_OF_NAME = 10, 60
 _SIGNS = {"late": "⏰", "missed": "⚠️", "skipped": "⏭️"}
 
 
 class Entry(NamedTuple):
-    """What happened to a job: "late", "missed" or "skipped", with the reason of a run."""
+    """A number of runs of a job that were "late", "missed" or "skipped", with the reason."""
 
     kind: str
     job_id: str
@@ -29,9 +29,9 @@ class Entry(NamedTuple):
 
 
 def last_end(now: float, hour: int, zone: str, days_before: int = 0) -> float:
-    """Return when the last digest was due by `now`, or the one so many days before it.
+    """Return when the last digest was due by `now`, or the one that many days before it.
 
-    That is the last time at which the clock in `zone` showed `hour`.
+    It is the last time at which the clock in `zone` showed `hour`.
     """
     local = datetime.fromtimestamp(now, ZoneInfo(zone))
     end = local.replace(hour=hour, minute=0, second=0, microsecond=0, fold=0)
@@ -43,7 +43,7 @@ def last_end(now: float, hour: int, zone: str, days_before: int = 0) -> float:
 def write_digest(
     counts: Counter[Entry], names: Mapping[str, str], end: float, now: float, settings: Settings
 ) -> Message | None:
-    """Write the digest of what was counted until `end`, or None if there was nothing.
+    """Write the digest of the entries until `end`, or return None if there are none.
 
     `names` are the names of jobs by their ids. Times are in seconds since the epoch.
     """

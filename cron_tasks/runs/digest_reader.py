@@ -1,4 +1,4 @@
-"""Read from Redis what the digest tells of, page by page."""
+"""Read the contents of the digest from Redis, page by page."""
 
 import time
 from collections import Counter
@@ -18,19 +18,19 @@ from cron_tasks.schedules.durations import DAY, HOUR
 from cron_tasks.store import keys
 from cron_tasks.store.paging import pages
 
-#: Jobs in one page, and seconds between two pages, in which other threads of beat go on.
+#: Jobs in one page, and seconds between two pages, in which other threads of beat run.
 PAGE, PAUSE = 250, 0.005
-#: Most fire times that are counted of one stretch of missed ones.
+#: The most fire times that are counted for one stretch of missed ones.
 MOST_COUNTED = 1000
 _KINDS = ("missed", "skipped")
 
 
 def read_digest(redis: Redis, since: float, until: float) -> tuple[Counter[Entry], dict[str, str]]:
-    """Count what was late, missed or skipped, and return the names of these jobs by their ids.
+    """Count late, missed and skipped runs, and return the names of these jobs by their ids.
 
-    What was recorded with since <= time < until counts. A run that ended more than a day after its
-    fire time is not found. Of a job with more than 1,000 records a day, the oldest ones count by
-    their hour.
+    Records with since <= time < until are counted. A run that ended more than a day after its fire
+    time is not found. If a job has more than 1,000 records a day, the oldest ones count by their
+    hour.
     """
     late: Any = redis.zrangebyscore(keys.LATE, since, f"({until}")
     counts = Counter(Entry("late", RunId.stored(text).job_id, "") for text in late)
@@ -83,7 +83,7 @@ def _count_records(
 
 
 def _count_ticks(record: Mapping[str, Any], first: float, document: str) -> int:
-    """Return how many fire times a record stands for, at least one."""
+    """Return the number of fire times that a record stands for, at least one."""
     if "until" not in record or not document:
         return 1
     last = datetime.fromisoformat(record["until"]) + timedelta(milliseconds=1)

@@ -23,7 +23,7 @@ def write_late_message(
 ) -> Message | None:
     """Write the notification, or return None if the job does not want it.
 
-    `state` is that of the run by now, None if it has ended.
+    `state` is the current state of the run, None if it has ended.
     """
     when = run_id.scheduled_for
     if "late" not in job.notify.on or is_too_old(job, when, now):

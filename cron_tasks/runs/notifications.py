@@ -17,7 +17,7 @@ from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import Settings
 from cron_tasks.tracing.tracer import find_tracer
 
-#: How a chat is told of an event: the name of the job, the time, and the error.
+#: The text of each event in a chat, with the name of the job, the time, and the error.
 _TEXTS = {
     "success": "Scheduled task: {name}",
     "recovered": "✅ {name} recovered ({time})",
@@ -28,12 +28,12 @@ _TEXTS = {
     "late": "⏰ {name} is late ({time}){error}",
 }
 #: Characters that stand for times in a template: the fire time, the time of the end, and the fire
-#: time in the zone of a job, which no template has. Between two templates stands another one.
+#: time in the zone of a job, which no template has. Another character separates two templates.
 _MOMENT, _CREATED, _OTHER = "\x01", "\x02", "\x03"
 _MARK, _CREATED_MARK, _END = b"\x01", b"\x02", b"\x00"
-#: What stands for the id and the name of a job in what all default templates have in common.
+#: Placeholders for the id and the name of a job, in the common part of all default templates.
 _ID, _NAME = b"\x04", b"\x05"
-#: A time for which a template is compared with the notification that it stands for.
+#: A time with which a template is checked against the notification that it stands for.
 _PROBE = 1_800_000_000.5
 
 
@@ -49,9 +49,10 @@ def write_notification(
 ) -> Message:
     """Write the notification of an event of a run.
 
-    It goes to the queue and the chat of the job, or else of the settings. Its text shows times in
-    the job's zone, or in `zone`. A rerun ends once more, so its notification has an id of its own.
-    Without an `error` the status is success. With traces on it has the `traceparent` of the run.
+    It goes to the queue and the chat of the job, or by default to those of the settings. Its text
+    shows times in the job's zone, or in `zone`. A rerun ends a second time, so its notification has
+    another id. Without an `error` the status is success. With traces on, it has the `traceparent`
+    of the run.
     """
     payload = _write_payload(run, event, error, now, settings, is_rerun, zone)
     if (tracer := find_tracer(settings)) is not None:
@@ -60,7 +61,7 @@ def write_notification(
 
 
 def add_traceparent(payload: bytes, traceparent: str) -> bytes:
-    """Return a notification with its last key, `traceparent`."""
+    """Return a notification with `traceparent` as its last key."""
     return b'%b,"traceparent":"%b"}' % (payload[:-1], traceparent.encode())
 
 
@@ -77,7 +78,7 @@ def _write_payload(
     created_at = _format_created_at(int(now * 1000))
     identity = f"{run.run_id}/{event}"
     if event == "retry":
-        # Each attempt that failed is an event of its own.
+        # Each failed attempt is a separate event.
         identity += f"/{run.attempt}"
     if is_rerun:
         identity += f"/{created_at}"
@@ -100,12 +101,12 @@ def _write_payload(
 
 
 def make_default_template(document: Mapping[str, Any], default_chat: int | str | None) -> bytes:
-    """Return what the notifications of success of a job have in common, for `fill_templates`.
+    """Return the common part of the success notifications of a job, for `fill_templates`.
 
-    `document` is what differs from the defaults of a job. It is not read as a whole, which takes
-    a multiple of the time. The notifications have the default text, and are of a first attempt.
-    Returns b"" for a job with wishes about notifications, for a document that cannot be read, and
-    if the times cannot simply be put into the text.
+    `document` has the fields that differ from the defaults of a job. It is not parsed completely,
+    because that takes several times as long. The notifications have the default text, and are of a
+    first attempt. Returns b"" for a job with notification settings, for a document that cannot be
+    read, and if the times cannot simply be inserted into the text.
     """
     job_id, name = document.get("id"), document.get("name")
     if "notify" in document or not (isinstance(job_id, str) and isinstance(name, str)):
@@ -119,7 +120,7 @@ def make_default_template(document: Mapping[str, Any], default_chat: int | str |
 
 @lru_cache(maxsize=64, typed=True)
 def _make_shape(chat_id: int | str | None) -> bytes:
-    """Return what all default templates of a chat have in common, b"" for a chat with marks."""
+    """Return the common part of all default templates of a chat, b"" for a chat with marks."""
     name = _NAME.decode()
     body = _write_template(_ID.decode(), name, chat_id, _TEXTS["success"].format(name=name))
     # Three ids and fire times, two names and the time of the end.
@@ -130,7 +131,7 @@ def _make_shape(chat_id: int | str | None) -> bytes:
 
 
 def make_template(job: Job, settings: Settings) -> bytes:
-    """Return the same for a job with a text of its own."""
+    """Return the same for a job with a custom text."""
     times = {"run_id": f"{job.id}@{_MOMENT}", "scheduled_for": _MOMENT, "created_at": _CREATED}
     more = {"time": _OTHER, "status": "success", "error": ""}
     run = Run(job, RunId(job.id, _PROBE), _PROBE, 1)
@@ -164,14 +165,15 @@ def _write_template(job_id: str, name: str, chat_id: int | str | None, text: str
 
 
 def _mark_times(body: bytes) -> bytes:
-    """Turn the escapes in JSON into single characters, which JSON itself does not have."""
+    """Replace the escapes in JSON by single characters, which do not occur in JSON."""
     return body.replace(b"\\u0001", _MARK).replace(b"\\u0002", _CREATED_MARK)
 
 
 def fill_templates(templates: Sequence[bytes], fire_time: float, now: float) -> list[bytes]:
     """Return the notifications of runs of one fire time that ended at `now`.
 
-    All of them are filled in at once, which takes a tenth of the time of one after the other.
+    All of them are filled in at once, which takes a tenth of the time of filling in one after the
+    other.
     """
     joined = _END.join(templates).replace(_MARK, iso_utc(fire_time).encode())
     created_at = _format_created_at(int(now * 1000)).encode()
@@ -184,7 +186,8 @@ def _choose_chat(job: Job, settings: Settings) -> int | str | None:
 
 @lru_cache(maxsize=16)
 def _format_created_at(milliseconds: int) -> str:
-    """Format a time. It is kept, since many runs of a storm end in the same millisecond."""
+    """Format a time. The result is cached, because many runs of a storm end in the same
+    millisecond."""
     moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -200,14 +203,14 @@ def _write_response(
     try:
         return Template(template).substitute(run.values | more)
     except (KeyError, ValueError) as wrong:
-        # Checked at sync. But the document may be older or newer than this program.
+        # Checked at sync, but the document may be older or newer than this program.
         text = _write_text(run, event, error, now, zone)
         return f"{text} (without its template, which failed: {wrong})"
 
 
 def _write_text(run: Run, event: str, error: str | None, now: float, zone: str) -> str:
     if event == "success":
-        # The commonest event by far, and the only one without a time.
+        # The most common event by far, and the only one without a time.
         return _TEXTS[event].format(name=run.job.name)
     if event in ("skipped", "missed", "late"):
         # The error begins with the event, which the text has already: "skipped: the job was …".
@@ -217,7 +220,7 @@ def _write_text(run: Run, event: str, error: str | None, now: float, zone: str) 
 
 
 def _format_fire_time(when: float, now: float, zone: str) -> str:
-    """Return a fire time as a chat needs it: the time of today, or the date as well."""
+    """Return a fire time for a chat: the time alone if it is today, otherwise with the date."""
     fire_time, today = (datetime.fromtimestamp(each, ZoneInfo(zone)) for each in (when, now))
     return (
         f"{fire_time:%H:%M}" if fire_time.date() == today.date() else f"{fire_time:%Y-%m-%d %H:%M}"

@@ -1,6 +1,6 @@
-"""How an attempt ends: what the ledger keeps of it, and what the bot sends. Pure."""
+"""The end of an attempt: its record in the ledger, and the notifications for the bot. Pure."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import Any
@@ -16,6 +16,7 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs.notifications import write_notification
 from cron_tasks.runs.pings import write_pings
 from cron_tasks.runs.reasons import explain_reason
+from cron_tasks.runs.result import Attempt, Result
 from cron_tasks.runs.telling import (
     describe_recipient,
     is_too_old,
@@ -26,41 +27,6 @@ from cron_tasks.runs.telling import (
 from cron_tasks.schedules.catchup import Missed, next_fire_time
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import Settings
-
-#: The most characters of an error that are kept and sent. They are on one line.
-ERROR_SHOWN = 500
-
-
-@dataclass(slots=True)
-class Result:
-    """How an attempt ended: a status, with the error of a failure or the reason of a skip or miss.
-
-    `other` is the run that was in the way. A failure that is not `final` may be retried, at the
-    earliest `retry_after` seconds from now. `duration` is how long the attempt took, in seconds.
-    """
-
-    status: Status
-    reason: str | None = None
-    error: str | None = None
-    output: str | None = None
-    other: str | None = None
-    final: bool = False
-    retry_after: float = 0.0
-    duration: float | None = None
-
-
-@dataclass(slots=True)
-class Attempt:
-    """When an attempt began and ended (seconds since the epoch), and who made it.
-
-    `number` is how many attempts were made, including this one. If a run ends before its next
-    attempt, `number` counts the earlier attempts, and `started_at` is None.
-    """
-
-    number: int
-    started_at: float | None
-    finished_at: float
-    worker: str | None
 
 
 def conclude(
@@ -103,10 +69,10 @@ def conclude(
 
 
 def _make_brief(run: Run, tick: OpenRun, result: Result, by: Attempt, line: bytes) -> Brief | None:
-    """Return an ordinary run of a quick job for its minute. None if it keeps a record of its own.
+    """Return an ordinary run of a quick job for its minute. None if it has a separate record.
 
-    Ordinary is a run that ended ok at its first attempt, or that was in the way of an earlier one.
-    A run that a person asked for, or whose notification was suppressed, is not.
+    A run is ordinary if it ended ok at its first attempt, or was skipped because of an earlier run.
+    A manual run, or a run whose notification was suppressed, is not ordinary.
     """
     is_ok = result.status == "ok" and by.number == 1 and by.started_at is not None
     is_outgrown = result.status == "skipped" and result.reason in OUTGROWN and not tick.failures
@@ -132,9 +98,9 @@ def _count(
     told: bool = False,
     suppressed: bool = False,
 ) -> str:
-    """Return what the end of an attempt adds to the counters (ledger/counting.py).
+    """Return the counter additions for the end of an attempt (ledger/counting.py).
 
-    A run that a person asked for has no lag: it is not meant to be on time.
+    A manual run has no lag, because it has no fire time.
     """
     state, started, finished = tick.state, by.started_at, by.finished_at
     lag = duration = notified = None
@@ -147,7 +113,7 @@ def _count(
     if started is not None:
         duration = int((finished - started) * 1000)
     attempted = by.number == state.attempt
-    # This is called for each run of a storm: names of arguments would cost more than the answer.
+    # This is called for each run of a storm. Keyword arguments would cost more than the function.
     return count_end(
         outcome, reason, action, lag, duration, notified, attempted, state.is_manual, suppressed
     )
@@ -169,7 +135,7 @@ def _end_unretried(
 def _cap_retry_after(job: Job, retry_after: float, now: float) -> float:
     """Return the seconds for which the Retry-After of a service delays the next attempt.
 
-    A service may not silence a job: the delay is at most `retry.max_backoff`, and ends with the
+    A service must not silence a job: the delay is at most `retry.max_backoff`, and ends with the
     next fire time of the job.
     """
     if not retry_after:
@@ -192,12 +158,13 @@ def conclude_without_job(tick: OpenRun, result: Result, by: Attempt, settings: S
 
 
 def count_earlier_attempts(tick: OpenRun, now: float) -> Attempt:
-    """Return the attempts that a run has made which ends before its next one."""
+    """Return the number of attempts of a run that ends before its next one."""
     return Attempt(tick.attempt - 1, None, now, None)
 
 
 def give_up_retry(tick: OpenRun, reason: str) -> Result:
-    """Return how a run ends without its next attempt: failed if one was made, else skipped."""
+    """Return the end of a run without its next attempt: failed if one was made, otherwise
+    skipped."""
     if tick.attempt == 1:
         return Result("skipped", reason)
     failures = tick.failures
@@ -232,7 +199,7 @@ def _describe_attempt(result: Result, by: Attempt) -> dict[str, Any]:
 
 
 def _read_attempts(trace: str) -> list[dict[str, Any]]:
-    """Read failed attempts, without what is kept to notify of the end."""
+    """Parse failed attempts, without the data for notifying about the end."""
     own = "announced"
     return [{k: v for k, v in each.items() if k != own} for each in orjson.loads(trace)]
 
@@ -249,8 +216,8 @@ def write_record(
 
     With `until` (seconds since the epoch), the line stands for all fire times from that of `run_id`
     up to then. `trace` is the earlier failed attempts as JSON, `untold` why the notification was
-    suppressed. A line of a skipped or failed run has `tried`, how many attempts had failed before
-    the run ended.
+    suppressed. A line of a skipped or failed run has `tried`, the number of attempts that had
+    failed before.
     """
     line: dict[str, Any] = {
         "run_id": run_id,

@@ -1,4 +1,4 @@
-"""Whether the runs of a job take longer than its interval, so that fire times are skipped. Pure."""
+"""Find jobs whose runs take longer than their interval, so that fire times are skipped. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from cron_tasks.schedules.human import format_runtime
 class Outgrown:
     """A job whose runs outgrew its interval. Times are in seconds.
 
-    Of the `ticks` that are known, so many were `skipped`. `took` is the median of the runs that
-    ended by themselves, None if none did.
+    `skipped` of the last `ticks` were skipped. `took` is the median of the runs that ended by
+    themselves, None if none did.
     """
 
     every: float
@@ -26,7 +26,7 @@ class Outgrown:
 
     @property
     def span(self) -> str:
-        """Return the figures: `outgrew its interval: median 4.9 s, every 1 s`."""
+        """The figures: `outgrew its interval: median 4.9 s, every 1 s`."""
         took = "no run ends before the next" if self.took is None else self._median
         return f"outgrew its interval: {took}, every {format_runtime(self.every)}"
 
@@ -36,17 +36,18 @@ class Outgrown:
 
     @property
     def sentence(self) -> str:
-        """Return the figures and the skipped ticks."""
+        """The figures and the skipped ticks."""
         return f"{self.span}; {self.skipped:,} of the last {self.ticks:,} ticks were skipped"
 
 
 def find_outgrown(
     runs: Iterable[Mapping[str, Any]], schedule: Schedule, now: float
 ) -> Outgrown | None:
-    """Return how a job outgrew its interval, by the records of its runs. None if it did not.
+    """Return how a job outgrew its interval, from the records of its runs. None if it did not.
 
-    It did if fire times were skipped since an earlier run was still running, and the median run
-    takes longer than the time between two fire times. `now` is in seconds since the epoch.
+    A job outgrew its interval if fire times were skipped because an earlier run was still in
+    flight, and the median run takes longer than the time between two fire times. `now` is in
+    seconds since the epoch.
     """
     known = [each for each in runs if "until" not in each]
     stopped = [each for each in known if each["status"] == "skipped"]

@@ -1,4 +1,4 @@
-"""Deciding about runs whose deadline has passed. Pure, except for the jitter of a retry."""
+"""Decide about runs whose deadline has passed. Pure, except for the jitter of a retry."""
 
 import random
 from collections.abc import Sequence
@@ -14,21 +14,20 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Kind, State
 from cron_tasks.ledger.tick import Due
 from cron_tasks.runs.outcomes import (
-    Attempt,
-    Result,
     conclude,
     conclude_without_job,
     count_earlier_attempts,
     give_up_retry,
 )
+from cron_tasks.runs.result import Attempt, Result
 from cron_tasks.schedules.catchup import late_reason
 from cron_tasks.settings import Settings
 from cron_tasks.text.display import printable
 
 #: The most attempts of a run whose worker died, if its action may be repeated.
 MOST_DELIVERIES = 5
-#: A run that is never too late ends when workers have taken so many further messages of it and none
-#: has claimed it: Celery discards each message of a revoked task.
+#: The number of repeated messages after which a run that is never too late ends, if workers take
+#: them and none claims it. Celery discards each message of a revoked task.
 MOST_DISCARDED = 6
 
 
@@ -36,8 +35,8 @@ MOST_DISCARDED = 6
 class Decisions:
     """The decisions about a page of overdue runs. Pairs are a run id and the state that was seen.
 
-    The message of each run in `lost` was lost if its queue is empty. In that case, a run that has
-    an outcome in `discarded` ends.
+    If the queue of a run in `lost` is empty, its message was lost. In that case, a run that has an
+    outcome in `discarded` ends.
     """
 
     close: list[Outcome] = field(default_factory=list)
@@ -76,7 +75,7 @@ def decide_overdue(page: Sequence[Overdue], now: float, settings: Settings) -> D
             decisions.discarded[tick.run_id] = outcome
         pending_again = decisions.further_attempt if tick.state.in_flight else decisions.again
         pending_again.append((tick.run_id, tick.state))
-        # A run that waited was never sent. The message of any other run may be lost.
+        # A waiting run was not sent yet. The message of any other run may be lost.
         was_sent = tick.state.kind is Kind.PENDING or tick.state.in_flight
         sent = decisions.lost if was_sent else decisions.due
         waits = waits_on_loop(job.action.type)

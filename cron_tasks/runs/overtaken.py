@@ -1,8 +1,8 @@
 """Fire times that an edit, a pause or a removal overtook: they were due, and had not fired.
 
-The script of the change accounts for them. A second call lists them and notifies of them like other
-missed fire times, since Lua cannot compute the last one of a stretch or the text of a notification.
-If a crash comes between the two calls, `why` and `audit` are still right.
+The script of the change accounts for them. A second call records them and notifies about them like
+other missed fire times, because Lua cannot compute the last one of a stretch or the text of a
+notification. If a crash comes between the two calls, `why` and `audit` are still right.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,7 +24,7 @@ log = structlog.get_logger("cron_tasks.sync")
 def list_overtaken(
     ledger: Ledger, settings: Settings, overtaken: Iterable[Overtaken], reason: str, now: float
 ) -> None:
-    """List the fire times that changes of one page overtook, and notify if the jobs want that."""
+    """Record the fire times that changes of one page overtook, and notify if the jobs want that."""
     ledger.list_overtaken(now, list(_write_rows(overtaken, reason, now, settings)))
 
 

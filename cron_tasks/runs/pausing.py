@@ -1,4 +1,4 @@
-"""Commands of people about jobs: pause one, resume it, or skip one of its ticks."""
+"""Manual commands for jobs: pause, resume, and skip a tick."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -14,12 +14,12 @@ from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.settings import Settings
 from cron_tasks.text.display import printable
 
-#: Most characters of a reason. A longer one is cut.
+#: The most characters of a reason. A longer one is cut.
 MAX_REASON = 200
 
 
 def clean_reason(text: str) -> str:
-    """Return the reason of a pause as it is stored and shown."""
+    """Return the reason of a pause in the form in which it is stored and shown."""
     return printable(text.strip(), MAX_REASON)
 
 
@@ -79,7 +79,7 @@ def undo_skip(redis: Redis, settings: Settings, job_id: str, now: float) -> floa
     """
     coming = _read_job(redis, job_id, now).coming_skips(now)
     if not coming:
-        raise CronTasksError(f"Job {job_id} has no coming tick that is to be skipped")
+        raise CronTasksError(f"Job {job_id} has no upcoming skip to undo")
     if not skips.remove_skip(redis, job_id, coming[0], now, bool(settings.rest_report_path)):
         raise CronTasksError(
             f"{RunId(job_id, coming[0])} was skipped just now. It is too late to undo that"

@@ -1,7 +1,7 @@
-"""The pings that tell a job's `heartbeat_url` of its runs. Pure.
+"""The pings about the runs of a job to its `heartbeat_url`. Pure.
 
-They are those of Healthchecks (https://healthchecks.io/docs/http_api/): `{url}/start`, `{url}` and
-`{url}/fail`, each with a `rid`, by which the check knows that they belong to one run.
+They follow Healthchecks (https://healthchecks.io/docs/http_api/): `{url}/start`, `{url}` and
+`{url}/fail`, each with a `rid`, which shows the check which pings belong to one run.
 """
 
 from uuid import NAMESPACE_URL, uuid5
@@ -14,10 +14,10 @@ _SUFFIXES = {"start": "/start", "ok": "", "failed": "/fail"}
 
 
 def write_pings(job: Job, run_id: str, kind: str, now: float) -> tuple[bytes, ...]:
-    """Return the ping of a run as it waits in `cron_tasks:pings`, or nothing.
+    """Return the ping of a run in the form of `cron_tasks:pings`, or nothing.
 
-    `kind` is "start", or the status with which the run ended. A run that was skipped or missed has
-    neither succeeded nor failed.
+    `kind` is "start", or the final status of the run. A run that was skipped or missed has neither
+    succeeded nor failed.
     """
     if job.heartbeat_url is None or kind not in _SUFFIXES:
         return ()

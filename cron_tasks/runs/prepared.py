@@ -1,9 +1,9 @@
-"""Notifications that beat has prepared for the workers: templates of jobs that it just read. Pure.
+"""Notifications that beat prepares for the workers: templates of jobs that it just read. Pure.
 
-A worker that does not know the jobs of a batch would read and parse each of them after the fire
-time. Beat reads them before it, so it makes the templates and stores them with the batch
+A worker that does not have the jobs of a batch in its cache would read and parse each of them after
+the fire time. Beat reads them earlier, so it makes the templates and stores them with the batch
 (ledger/batches.py). In Redis they are one text: a line of JSON, and the templates. A null byte
-stands before each of them, since no template contains one.
+precedes each of them, because no template contains one.
 """
 
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ _NEXT = b"\x00"
 
 
 def write_prepared(templates: Mapping[str, tuple[str, bytes]], chat_id: object) -> bytes:
-    """Write the templates of jobs, by job id with the edit that each was made at.
+    """Write the templates of jobs, by job id with the edit at which each was made.
 
-    `chat_id` is the chat of jobs that name none. Returns b"" for no jobs.
+    `chat_id` is the default chat of jobs. Returns b"" for no jobs.
     """
     if not templates:
         return b""
@@ -26,7 +26,7 @@ def write_prepared(templates: Mapping[str, tuple[str, bytes]], chat_id: object) 
 
 
 def read_prepared(text: str, chat_id: object) -> dict[str, tuple[str, bytes]]:
-    """Read what `write_prepared` wrote.
+    """Parse the text that `write_prepared` wrote.
 
     Returns nothing if there is none, or if beat has another `chat_id` in its settings.
     """

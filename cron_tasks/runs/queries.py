@@ -1,4 +1,4 @@
-"""Runs as people and programs see them: which have ended, and which are open. Read from Redis."""
+"""Runs in the form for people and programs: ended and open ones. Read from Redis."""
 
 import json
 import re
@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import partial
 from heapq import nlargest
-from itertools import count, takewhile
-from operator import itemgetter
+from itertools import count
 from typing import Any, cast
 
 from redis import Redis
@@ -25,9 +24,14 @@ from cron_tasks.ledger.open_runs import read_open_run
 from cron_tasks.ledger.records import split_reason
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Kind, State
-from cron_tasks.runs.shapes import Shape as Shape
-from cron_tasks.runs.shapes import add_times, name_status, shape_open, shape_record
-from cron_tasks.runs.shapes import read_record as read_record
+from cron_tasks.runs.shapes import (
+    Shape,
+    add_times,
+    name_status,
+    read_record,
+    shape_open,
+    shape_record,
+)
 from cron_tasks.schedules.human import format_local
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.store import keys
@@ -37,8 +41,6 @@ OPEN = ("pending", "running", "retrying")
 ENDED = ("ok", "failed", "skipped", "missed")
 #: Records, or open runs, that one round trip reads.
 PAGE = 1000
-#: How many of the newest records a `Tail` reads. If all of them are new, it reads ten times more.
-WINDOW = 100
 
 
 def list_ended(
@@ -81,7 +83,7 @@ def _read_minutes(redis: Redis, job_id: str) -> list[str]:
 
 
 def _dead(redis: Redis) -> Iterator[str]:
-    """Yield the records of the dead list: failed runs whose reruns have not ended ok."""
+    """Yield the failed runs whose reruns have not ended ok."""
     for page in pages(_paged(partial(redis.zrevrange, keys.FAILED, withscores=True))):
         with redis.pipeline(transaction=False) as pipe:
             for text, _ in page:
@@ -95,7 +97,7 @@ def _dead(redis: Redis) -> Iterator[str]:
 
 
 def _known_to_have_failed(run_id: str, finished_at: float) -> str:
-    """Write a record for a failed run whose own record is no longer kept."""
+    """Write a record for a failed run that no longer has one."""
     kept = dict.fromkeys(("reason", "attempt", "started_at", "worker"))
     error = "details are no longer kept, because the job has had many runs since"
     line = {"run_id": run_id, "status": "failed", "finished_at": finished_at, "error": error}
@@ -126,13 +128,13 @@ def list_open(
 def find_end(redis: Redis, run_id: RunId) -> Shape | None:
     """Return how a run ended, the last time if there are several. None if no record is kept.
 
-    If the run is only known as one of several missed fire times, the record of these is returned.
+    If the run is only known as one of several missed fire times, their record is returned.
     """
     job_id, when = run_id.job_id, run_id.scheduled_for
     known = _first(
         skip_stretches(redis.zrangebyscore(keys.ACCOUNT_PREFIX + job_id, when, when)), run_id
     )
-    # The newest records of all jobs include reruns that left an earlier outcome as it was.
+    # The newest records of all jobs include reruns that did not change an earlier outcome.
     recent = _paged(partial(redis.lrange, keys.RECENT))
     if redis.exists(keys.HISTORY_PREFIX + job_id):
         kept = _first(_paged_history(redis, job_id), run_id) or known
@@ -151,15 +153,16 @@ def find_end(redis: Redis, run_id: RunId) -> Shape | None:
 def find_last_end(redis: Redis, run_id: RunId) -> Shape | None:
     """Return how a run ended last. None if no record of it is kept.
 
-    Unlike `find_end`, this includes a rerun that was skipped, which left the earlier outcome as it
-    was.
+    Unlike `find_end`, this includes a rerun that was skipped and did not change the earlier
+    outcome.
     """
     recent = cast("list[str]", redis.lrange(keys.RECENT, 0, PAGE - 1))
     return _first(recent, run_id) or find_end(redis, run_id)
 
 
 def _first(lines: Iterable[str], run_id: str, end: Shape | None = None) -> Shape | None:
-    """Return the first record of a run, which does not stand for others; with `end`, of that."""
+    """Return the first record of a run that does not stand for others. With `end`, the record of
+    that end."""
     job_id = RunId.stored(run_id).job_id
     read = (run for line in lines if (run := _read_own(line, run_id, job_id)))
     own = (run for run in read if run["run_id"] == run_id and "until" not in run)
@@ -168,10 +171,10 @@ def _first(lines: Iterable[str], run_id: str, end: Shape | None = None) -> Shape
 
 
 def _read_own(line: str, run_id: str, job_id: str) -> Shape | None:
-    """Read a record. Of a minute, return the run if it is one of its ok runs.
+    """Parse a record. If it is a minute, return the run if it is one of its ok runs.
 
-    Such a run has the `minute` that it was summarised with. A skipped one has a record of its own
-    in the account.
+    Such a run has the `minute` with its summary. A skipped run has a separate record in the
+    account.
     """
     if not is_minute(line):
         return read_record(line, job_id)
@@ -236,56 +239,10 @@ def describe_run(redis: Redis, run_id: RunId) -> Shape | None:
 
 
 def name_traced(run_id: RunId, run: Shape) -> RunId:
-    """Return the run whose trace shows a run. Fire times that were missed together share one."""
+    """Return the run whose trace includes a run. Fire times that were missed together share one."""
     if "since" not in run:
         return run_id
     return RunId(run_id.job_id, datetime.fromisoformat(run["since"]).timestamp())
-
-
-class Tail:
-    """The records of runs, as they end."""
-
-    def __init__(self, redis: Redis) -> None:
-        self.redis = redis
-        self._seen: frozenset[str] = frozenset()
-        #: The runs of minutes that were returned, by themselves or with their minute.
-        self._of_minutes: frozenset[str] = frozenset()
-
-    def read(self) -> list[Shape]:
-        """Return the records since the last call, oldest first. The first call returns all.
-
-        The runs of a minute in progress come one by one. A minute of which none has come is one
-        record: there were too many jobs.
-        """
-        fresh, minutes = self._read_fresh(), read_open_minutes(self.redis)
-        ended = [read_record(line) for line in reversed(fresh) if not is_minute(line)]
-        of_minutes = set[str]()
-        for line in (*minutes, *filter(is_minute, self._seen)):
-            runs = {str(run["run_id"]): run for run in split_minute(line)}
-            new = runs.keys() - self._of_minutes
-            of_minutes.update(runs)
-            if line in fresh and new == runs.keys():
-                ended.append(read_record(line))
-            else:
-                ended += [shape_record(runs[run_id]) for run_id in new]
-        self._of_minutes = frozenset(of_minutes)
-        return sorted(ended, key=itemgetter("finished_at"))
-
-    def _read_fresh(self) -> list[str]:
-        """Return the newest records of all jobs that the last call has not seen.
-
-        A call compares with all records that the last one saw, since a Redis that was killed may
-        have lost the newest.
-        """
-        most = WINDOW
-        while True:
-            lines = cast("list[str]", self.redis.lrange(keys.RECENT, 0, most - 1))
-            fresh = list(takewhile(lambda line: line not in self._seen, lines))
-            if len(fresh) < most:
-                break
-            most *= 10
-        self._seen = frozenset(lines)
-        return fresh
 
 
 def _paged(read: Callable[[int, int], Any]) -> Iterator[Any]:

@@ -1,9 +1,9 @@
-"""Why a run was skipped or missed, in words. Pure."""
+"""The reasons for which runs are skipped or missed, as text. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
 
-#: Why a run was skipped or missed, by its reason.
+#: The text of each reason for which a run is skipped or missed.
 REASONS = {
     "overlap": "another run of the job was still running",
     "replaced": "a later run took its place",
@@ -19,7 +19,7 @@ REASONS = {
     "discarded": "workers discarded its message again and again: was it revoked?",
     "set_aside": "what Redis held of the job could not be read",
 }
-#: Reasons that apply at any time, and how the run is called in a sentence with them.
+#: Reasons that apply at any time, and the words for the run in a sentence with them.
 _AT_ANY_TIME = {
     "replaced": "it",
     "cancelled": "it",
@@ -33,16 +33,16 @@ _AT_ANY_TIME = {
 def explain_reason(reason: str | None, attempts: int = 0, failed: int | None = 0) -> str:
     """Explain why a run did not go on: "somebody cancelled it while it waited for attempt 3".
 
-    `attempts` were made. `failed` of them had failed before; if there is one more, it was cut off.
+    `attempts` were made. `failed` of them had failed before. If there is one more, it was cut off.
     If `failed` is None, the text does not name the moment.
     """
     return REASONS.get(str(reason), str(reason)) + _explain_moment(reason, attempts, failed)
 
 
 def explain_end(record: Mapping[str, Any] | None, reason: str | None, text: str = "") -> str:
-    """Explain the same by the record of a run. A record of an earlier version has no moment.
+    """Explain the same from the record of a run. A record of an earlier version has no moment.
 
-    `text` takes the place of the text of the reason.
+    `text` replaces the text of the reason.
     """
     record = record or {}
     attempts, failed = record.get("attempt") or 0, record.get("tried")

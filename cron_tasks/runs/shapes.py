@@ -1,4 +1,4 @@
-"""What people and programs see of a run: the shapes of docs/contract.md, section 5. Pure."""
+"""The shapes of a run for people and programs (docs/contract.md, section 5). Pure."""
 
 import json
 from collections.abc import Mapping
@@ -25,9 +25,9 @@ def read_record(line: str, job_id: str = "") -> Shape:
 
     A short line of the history does not name its job, which is `job_id` (ledger/batch.py).
 
-    Beside the fields of the contract it may have: `output`, `other` (the run that was in the way),
-    `untold`, `until` (it stands for all fire times up to then), `attempts` (those that are known),
-    and `because`, which explains why a run was skipped or missed. If it stands for the runs of a
+    Besides the fields of the contract it may have: `output`, `other` (the blocking run), `untold`,
+    `until` (it stands for all fire times up to then), `attempts` (those that are known), and
+    `because`, which explains why a run was skipped or missed. If it stands for the runs of a
     minute, it has their `summary` (ledger/minutes.py), and `duration` is the median.
     """
     if is_minute(line):
@@ -44,7 +44,7 @@ def shape_record(record: Shape) -> Shape:
 
 
 def add_times(record: Mapping[str, Any]) -> Shape:
-    """Return a record, or one of its attempts, with times as people and programs read them."""
+    """Return a record, or one of its attempts, with times as text."""
     start, end = record["started_at"], record["finished_at"]
     duration = None if start is None else round(end - start, 3)
     if "summary" in record:
@@ -87,9 +87,9 @@ def head_run(run_id: RunId) -> Shape:
 
 
 def _attempts(record: Mapping[str, Any]) -> list[Shape]:
-    """Return the attempts of a run that has ended: the failed ones, and the one that ended it.
+    """Return the attempts of a run that has ended: the failed ones, and the last one.
 
-    If the run ended while it waited for its next attempt, there is no such one.
+    If the run ended while it waited for its next attempt, there is no last one.
     """
     before = record.get("attempts", [])
     last = {name: record[name] for name in _ATTEMPT}

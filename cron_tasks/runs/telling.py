@@ -1,11 +1,11 @@
-"""Which notifications a run sends, and which are suppressed. Pure.
+"""Decide which notifications a run sends, and which are suppressed. Pure.
 
-A chat to which a retry was promised is notified of the end of the run, whatever `notify.on` says,
-however late that is, and even if the job has been removed by then.
+A chat to which a retry was promised is notified about the end of the run: even if `notify.on` does
+not include it, however late it is, and even if the job has been removed by then.
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.policies import Notify
@@ -13,16 +13,14 @@ from cron_tasks.jobs.run import Run
 from cron_tasks.ledger.records import SUPPRESSED, Message, OpenRun
 from cron_tasks.runs.notifications import write_notification
 from cron_tasks.runs.reasons import explain_reason
+from cron_tasks.runs.result import Result
 from cron_tasks.settings import Settings
-
-if TYPE_CHECKING:
-    from cron_tasks.runs.outcomes import Result
 
 _EVENTS = {"ok": "success", "failed": "failure"}
 
 
 def write_retry_messages(
-    run: Run, tick: OpenRun, result: "Result", now: float, settings: Settings
+    run: Run, tick: OpenRun, result: Result, now: float, settings: Settings
 ) -> tuple[Message, ...]:
     """Write the notifications of an attempt that failed and will be retried."""
     if "retry" not in run.job.notify.on or is_too_old(run.job, run.scheduled_for, now):
@@ -31,7 +29,7 @@ def write_retry_messages(
 
 
 def describe_recipient(job: Job, settings: Settings) -> dict[str, Any]:
-    """Return the recipient of a promised retry, as it is kept (`OpenRun.announced`)."""
+    """Return the recipient of a promised retry, in its stored form (`OpenRun.announced`)."""
     return {
         "queue": job.notify.queue or settings.notify_queue,
         "chat_id": job.chat_id if job.chat_id is not None else settings.chat_id,
@@ -39,13 +37,8 @@ def describe_recipient(job: Job, settings: Settings) -> dict[str, Any]:
     }
 
 
-def lacks_recipient(job: Job, settings: Settings) -> bool:
-    """Return whether the notifications of a job reach nobody, because they name no chat."""
-    return job.chat_id is None and settings.chat_id is None and bool(job.notify.on)
-
-
 def write_end_messages(
-    run: Run, tick: OpenRun, result: "Result", now: float, settings: Settings
+    run: Run, tick: OpenRun, result: Result, now: float, settings: Settings
 ) -> tuple[tuple[Message, ...], str]:
     """Write the notifications of the end of a run. Return also why they were suppressed, or ""."""
     promised = tick.trace != "" and tick.announced is not None
@@ -55,19 +48,19 @@ def write_end_messages(
         return messages, ""
     on = run.job.notify.on
     counts = event == "failure" or (event == "success" and "recovered" in on)
-    # Nobody misses a success that only might have been a recovery.
+    # Nobody needs a success that might only have been a recovery.
     return (SUPPRESSED if counts else ()), "too old" if event in on else ""
 
 
 def write_messages_without_job(
-    tick: OpenRun, result: "Result", attempts: int, now: float, settings: Settings
+    tick: OpenRun, result: Result, attempts: int, now: float, settings: Settings
 ) -> tuple[Message, ...]:
     """Write the notifications of the end of a run whose job was removed or cannot be read."""
     to = tick.announced
     if to is None:
         return ()
     job_id, scheduled_for = tick.run_id.job_id, tick.run_id.scheduled_for
-    # Only what a notification shows is known of the job.
+    # Only the data that a notification shows is known of the job.
     notify = Notify(queue=to["queue"])
     job = Job.model_construct(id=job_id, name=to["job_name"], chat_id=to["chat_id"], notify=notify)
     run = Run(job, tick.run_id, scheduled_for, attempts)
@@ -87,7 +80,7 @@ def _write_messages(
     run: Run,
     tick: OpenRun,
     event: str,
-    result: "Result",
+    result: Result,
     now: float,
     settings: Settings,
     promised: bool,
@@ -106,7 +99,7 @@ def _write_messages(
         )
 
 
-def _error_text(event: str, result: "Result", attempts: int, tick: OpenRun) -> str:
+def _error_text(event: str, result: Result, attempts: int, tick: OpenRun) -> str:
     if event == "failure":
         return result.error or result.status
     about = f" ({result.other})" if result.other else ""

@@ -1,4 +1,4 @@
-"""The trail of what people did by hand: the stream `cron_tasks:actions`."""
+"""The trail of manual actions: the stream `cron_tasks:actions`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from cron_tasks.schedules.durations import DAY
 from cron_tasks.store import keys
 from cron_tasks.text.display import printable
 
-#: Actions that the trail keeps, and seconds for which it keeps them after the last one.
+#: The most actions in the trail, and the seconds for which it is kept after the last one.
 KEPT, KEPT_FOR = 10_000, 90 * DAY
-#: Ids that an action on many jobs names.
+#: The most ids that are stored for an action.
 NAMED = 20
 
 

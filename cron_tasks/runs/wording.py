@@ -1,4 +1,4 @@
-"""How runs ended, in words for people. Pure."""
+"""Describe the outcomes of runs for people. Pure."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Any
 from cron_tasks.schedules.human import format_local, format_runtime
 from cron_tasks.text.display import printable
 
-#: A run as runs/queries.py returns it.
+#: A run as returned by runs/queries.py.
 Run = Mapping[str, Any]
 
 
@@ -48,9 +48,9 @@ def describe_outcome(run: Run, zone: str) -> str:
 
 
 def describe_reason(run: Run, zone: str) -> str:
-    """Return reason and error of a run, the run in its way, and the last tick missed with it.
+    """Return reason and error of a run, the blocking run, and the last tick missed with it.
 
-    Of the record of a minute, return its figures.
+    For the record of a minute, return its figures.
     """
     if "summary" in run:
         return describe_minute(run, zone)

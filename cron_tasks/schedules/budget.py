@@ -1,8 +1,8 @@
 """A budget for schedules, counted in steps and not in seconds.
 
-A schedule comes from a row that anybody may have written. Reading it and asking it for a fire time
-are searches. Each search spends from a budget, so no row can hold up a sync, a worker or the
-leading beat. The count is the same on every machine and in every run.
+A schedule comes from a row that anybody may have written. Reading it and computing a fire time are
+searches. Each search spends from a budget, so no row can delay a sync, a worker or the leading
+beat. The count is the same on every machine and in every run.
 """
 
 from cron_tasks.schedules.faults import Fault

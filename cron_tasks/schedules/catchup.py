@@ -13,7 +13,7 @@ from cron_tasks.schedules.zones import MICROSECOND
 
 #: The most runs of one job that start in one round. The rest follow in the next round.
 MAX_AT_ONCE = 1000
-#: The most missed fire times of one job that are counted at once. It keeps beat from a long look.
+#: The most missed fire times of one job that are counted at once, so that beat is not delayed.
 MOST_COUNTED = 10_000
 #: Why a fire time that is too late is missed, by the catch-up policy.
 _MISSED_REASONS = {"one": "coalesced", "none": "no_catchup", "all": "outside_window"}
@@ -142,17 +142,17 @@ def _fire_from(
 def next_fire_time(schedule: FireTimes, when: float) -> float | None:
     """Return the first fire time after `when`, or None if the schedule never fires again.
 
-    Answers are cached, since many jobs share a schedule and a time.
+    Results are cached, because many jobs share a schedule and a time.
     """
     return _to_seconds(schedule.after(_to_moment(when)))
 
 
 @lru_cache(maxsize=4096)
 def count_fire_times(schedule: FireTimes, first: float, last: float) -> int:
-    """Return how many fire times there are from `first` to `last`, both included.
+    """Return the number of fire times from `first` to `last`, both included.
 
-    MOST_COUNTED is the most. Answers are cached, since jobs that share a schedule miss the same
-    fire times in an outage.
+    The result is at most MOST_COUNTED. It is cached, because jobs that share a schedule miss the
+    same fire times in an outage.
     """
     count, tick = 0, _to_seconds(schedule.after(_to_moment(first) - MICROSECOND))
     while tick is not None and tick <= last and count < MOST_COUNTED:
@@ -162,7 +162,7 @@ def count_fire_times(schedule: FireTimes, first: float, last: float) -> int:
 
 
 def nominal_time(schedule: FireTimes, tick: float) -> float:
-    """Return when a fire time would be without jitter."""
+    """Return a fire time without its jitter."""
     return schedule.nominal(_to_moment(tick)).timestamp()
 
 

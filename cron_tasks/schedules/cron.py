@@ -1,4 +1,4 @@
-"""Cron expressions. cronsim knows the grammar and the days, this module explains what is wrong.
+"""Cron expressions. cronsim parses the grammar and the days, and this module explains faults.
 
 cronsim's own search is not used. Within a repeated hour it returns a time already past, and
 backwards it overlooks fire times there. Its parsed fields feed a `Grid`, which works both ways.
@@ -28,7 +28,7 @@ from cron_tasks.text.display import short_repr
 ZONE = re.compile(r"^\s*(?:CRON_)?TZ=(\S*)\s*")
 _LONGEST = 1_000
 _ANY_TIME = datetime(2000, 1, 1)
-#: From this year on every zone repeats the rule for its clock changes that it has today.
+#: From this year on, every zone repeats its current rule for clock changes.
 _FAR = datetime(2100, 1, 1, tzinfo=UTC)
 
 
@@ -62,7 +62,8 @@ class Cron:
 
     @classmethod
     def from_text(cls, expression: str, tz: ZoneInfo) -> "Cron":
-        """Parse a normalized expression. Raises Fault, also if the expression never fires."""
+        """Parse a normalized expression. Raises Fault, including for an expression that never
+        fires."""
         parts = expression.split()
         if len(parts) == 5:
             parts = ["0", *parts]

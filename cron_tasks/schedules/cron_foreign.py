@@ -1,20 +1,21 @@
-"""Recognize schedules in the syntax of other schedulers, and say what to write instead. Pure.
+"""Recognize schedules in the syntax of other schedulers, and suggest a translation. Pure.
 
 systemd.time(7) defines OnCalendar, the documentation of Quartz its CronTrigger, and that of Amazon
-EventBridge `cron(…)` and `rate(…)`.
+EventBridge `cron(…)` and `rate(…)`. The caller decides which expressions are valid here, so that no
+suggestion is refused itself.
 """
 
 import re
+from collections.abc import Callable
 
-from cronsim import CronSimError
-from cronsim.cronsim import Field
+IsValid = Callable[[str], bool]
 
 _SYSTEMD = re.compile(r"\*-|-\*|\d-\d\d?-|:|\.\.|~")
 _SYSTEMD_WORDS = {"minutely": "* * * * *"} | {
     word: f"@{word}" for word in ("hourly", "daily", "weekly", "monthly", "yearly", "annually")
 }
 _DAY = "(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*"
-#: Weekdays, any date, and a time of day, which is what most OnCalendar texts are.
+#: Weekdays, any date, and a time of day: the form of most OnCalendar texts.
 _COMMON = re.compile(
     rf"(?:(?P<days>{_DAY}(?:(?:\.\.|,){_DAY})*)\s+)?(?:\*-\*-(?P<day>\*|\d\d?)\s+)?"
     r"(?P<hour>\*|\d\d?):(?P<minute>\d\d?)(?::00?)?",
@@ -22,10 +23,12 @@ _COMMON = re.compile(
 )
 _TIME = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?")
 _AWS = re.compile(r"(cron|rate)\((.*)\)", re.IGNORECASE)
+_RATE = re.compile(r"([1-9][0-9]{0,3}) (minute|hour|day)s?", re.IGNORECASE)
+_FIVE_FIELDS = "five fields, such as '0 9 * * MON-FRI'"
 
 
-def suggest_syntax(expression: str) -> str:
-    """Return the end of a sentence that says what to write instead, or an empty string."""
+def suggest_syntax(expression: str, is_valid: IsValid) -> str:
+    """Return a suggestion as the end of a sentence, or an empty string."""
     text = expression.strip()
     if _TIME.fullmatch(text):
         return "; the time of a job that runs once is its `run_at`"
@@ -39,25 +42,30 @@ def suggest_syntax(expression: str) -> str:
         )
     if len(parts) < 5 and _SYSTEMD.search(text):
         instead = _translate_systemd(text)
-        form = f"'{instead}'" if instead else "five fields, such as '0 9 * * MON-FRI'"
+        form = f"'{instead}'" if instead and is_valid(instead) else _FIVE_FIELDS
         return f"; this is OnCalendar of systemd: write {form}"
-    if len(parts) == 6 and parts[5] == "*" and "?" in parts[4]:
-        return f"; if the last field is a year, write '{' '.join(parts[:5])}'"
+    without_year = " ".join(parts[:5])
+    if len(parts) == 6 and parts[5] == "*" and "?" in parts[4] and is_valid(without_year):
+        return f"; if the last field is a year, write '{without_year}'"
     return ""
 
 
-def explain_amazon(expression: str) -> str | None:
+def explain_amazon(expression: str, is_valid: IsValid) -> str | None:
     """Return what to write in place of `cron(…)` or `rate(…)`, or None for any other text."""
     found = _AWS.fullmatch(expression.strip())
     if not found:
         return None
-    parts = found[2].split()
     if found[1].lower() == "rate":
-        instead = f"`every: {parts[0]}{parts[1][:1]}`" if len(parts) == 2 else "`every`"
+        rate = _RATE.fullmatch(" ".join(found[2].split()))
+        instead = f"`every: {rate[1]}{rate[2][0].lower()}`" if rate else "`every`"
         return f"is a rate of Amazon EventBridge; use {instead}"
+    parts = found[2].split()
+    inner = " ".join(parts[:5])
+    if not is_valid(inner):
+        return f"is of Amazon EventBridge; write {_FIVE_FIELDS}"
     year = " and the year" if len(parts) == 6 else ""
-    weekday = _weekday_hint(parts[4]) if len(parts) > 4 else ""
-    return f"is of Amazon EventBridge; without cron(…){year} it is '{' '.join(parts[:5])}'{weekday}"
+    hint = _weekday_hint(parts[4])
+    return f"is of Amazon EventBridge; without cron(…){year} it is '{inner}'{hint}"
 
 
 def _weekday_hint(weekday: str) -> str:
@@ -77,10 +85,5 @@ def _translate_systemd(text: str) -> str | None:
     day = found["day"] or "*"
     day = day if day == "*" else str(int(day))
     if "*" not in (day, days):
-        return None  # systemd wants both to match, cron either one.
-    weekday = days.replace("..", "-")
-    try:
-        Field(5).parse(weekday)
-    except CronSimError:
-        return None  # Such as MON-SUN: Sunday comes first in cron.
-    return f"{int(found['minute'])} {hour} {day} * {weekday}"
+        return None  # In systemd both have to match, in cron either one.
+    return f"{int(found['minute'])} {hour} {day} * {days.replace('..', '-')}"

@@ -1,14 +1,15 @@
-"""Normalize the text of a cron expression, and explain what is wrong with it.
+"""Normalize the text of a cron expression, and explain its faults.
 
-cronsim knows the grammar. This module handles what cronsim accepts but no person means and what
-Quartz writes in another way, and has a sentence for each thing that cronsim rejects.
+cronsim parses the grammar. This module handles terms that cronsim accepts but no person means, and
+the spellings of Quartz. It has a sentence for each fault that cronsim rejects.
 """
 
 import re
+from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-from cronsim import CronSimError
+from cronsim import CronSim, CronSimError
 from cronsim.cronsim import SYMBOLIC_DAYS, SYMBOLIC_MONTHS, Field
 
 from cron_tasks.schedules.cron_foreign import explain_amazon, suggest_syntax
@@ -40,7 +41,7 @@ _FIELDS = "minute hour day-of-month month weekday"
 
 
 class _Grammar(NamedTuple):
-    """The grammar of a field: its lowest and highest number, its words, and what else it allows.
+    """The grammar of a field: its lowest and highest number, its words, and its special characters.
 
     `last` is the number at the end of the field, since weekday 7 is Sunday again. `unit` is the
     unit of `every` that equals a step of the field. A month has none.
@@ -69,7 +70,7 @@ _GRAMMAR = (
 )
 _DAY_FIELDS = (3, 5)
 _STEP = re.compile(r"(?:(\*)|([0-9A-Z]+)(?:-([0-9A-Z]+))?)/([0-9]+)")
-#: People who look for a date that never comes may want a job that is only run by hand.
+#: A person who writes a date that never comes may want a job for manual runs only.
 _MANUAL_HINT = (
     "; a job that is only run by hand has `enabled: false` and any schedule, "
     "and `cron-tasks jobs run` runs it"
@@ -89,12 +90,12 @@ def normalize_expression(expression: str, stored: bool) -> str:
             hint = _suggest_nickname(nickname)
             raise Fault(f"unknown nickname {short_repr(' '.join(parts))}{hint}")
         return _NICKNAMES[nickname]
-    if amazon := explain_amazon(expression):
+    if amazon := explain_amazon(expression, _is_valid):
         raise Fault(amazon)
     if len(parts) not in (5, 6):
         count = number_of(len(parts), "field")
         expected = f"expected 5 ({_FIELDS}) or 6 (second first)"
-        raise Fault(f"has {count}; {expected}{suggest_syntax(expression)}")
+        raise Fault(f"has {count}; {expected}{suggest_syntax(expression, _is_valid)}")
     if stored:
         return " ".join(parts).upper()
     fields = list(enumerate(" ".join(parts).upper().split(), 6 - len(parts)))
@@ -104,8 +105,17 @@ def normalize_expression(expression: str, stored: bool) -> str:
         terms += [(at, text) for at, text in fields if text == "?" and at not in _DAY_FIELDS]
         faults = (_find_odd(*each) or _find_fault(*each) for each in sorted(terms))
         *others, last = filter(None, faults)
-        raise Fault(*others, last + suggest_syntax(expression))
+        raise Fault(*others, last + suggest_syntax(expression, _is_valid))
     return " ".join(filter(None, normalized))
+
+
+def _is_valid(expression: str) -> bool:
+    """Return whether an expression of five or six fields can be suggested: it fires, too."""
+    try:
+        next(CronSim(normalize_expression(expression, stored=False), datetime(2000, 1, 1)))
+    except (Fault, CronSimError, StopIteration):
+        return False
+    return True
 
 
 @lru_cache(maxsize=4096)
@@ -116,7 +126,8 @@ def _normalize_field(at: int, text: str) -> str | None:
     terms = text.split(",")
     if any(_find_odd(at, term) for term in terms):
         return None
-    return ",".join(map(_end_on_saturday, terms)) if _GRAMMAR[at].name == "weekday" else text
+    terms = [_end_single_range(at, term) for term in terms]
+    return ",".join(map(_end_on_saturday, terms) if _GRAMMAR[at].name == "weekday" else terms)
 
 
 def _suggest_nickname(nickname: str) -> str:
@@ -135,8 +146,19 @@ def _find_odd(at: int, term: str) -> str | None:
     if ".." in term:
         instead = short_repr(term.replace("..", "-"))
         return f"{_GRAMMAR[at].name} {short_repr(term)}: a range has '-'; write {instead}"
+    if re.match("LW?/", term):
+        return f"{_GRAMMAR[at].name} {short_repr(term)}: a step follows *, a number or a range"
     step = _STEP.fullmatch(term)
     return _find_large_step(at, term, step) if step else None
+
+
+def _end_single_range(at: int, term: str) -> str:
+    """Return `5` for `5-5/1`, which cronsim would continue to the end of the field."""
+    step = _STEP.fullmatch(term)
+    if not step or not step[3]:
+        return term
+    first, last = (_parse_number(_GRAMMAR[at], step[group]) for group in (2, 3))
+    return step[2] if first == last else term
 
 
 def _find_large_step(at: int, term: str, step: re.Match[str]) -> str | None:
@@ -167,7 +189,7 @@ def _parse_number(field: _Grammar, text: str) -> int | None:
 
 
 def _end_on_saturday(term: str) -> str:
-    """Let a weekday with a step end on Saturday, so that 1/2 is Monday, Wednesday and Friday.
+    """Make a weekday with a step end on Saturday, so that 1/2 is Monday, Wednesday and Friday.
 
     The number 7 is Sunday again, and cronsim would continue to it.
     """
@@ -180,7 +202,7 @@ def _end_on_saturday(term: str) -> str:
 
 
 def explain_faults(parts: list[str]) -> list[str]:
-    """Return what a person has to correct in an expression that cronsim rejects."""
+    """Return the corrections that an expression needs if cronsim rejects it."""
     terms = [(at, term) for at, text in enumerate(parts) for term in text.split(",")]
     found = [fault for at, term in terms if (fault := _find_fault(at, term))]
     day, month, weekday = parts[3:]

@@ -12,8 +12,8 @@ _ALL_WEEKDAYS = set(range(7))
 def describe_expression(expression: str) -> str:
     """Describe an expression of five or six fields: `At 09:00 on the 13th day of …`.
 
-    Three things differ from cronsim. Days of which either counts are joined by "or", a field that
-    allows every day is left out, and weekdays with a step are listed.
+    Three things differ from cronsim. If either kind of day matches, they are joined by "or", a
+    field that allows every day is left out, and weekdays with a step are listed.
     """
     *times, day, month, weekday = expression.split()
     both = day.startswith("*") or weekday.startswith("*")
@@ -52,7 +52,7 @@ def _fix_ordinal(match: re.Match[str]) -> str:
 
 
 class _Words(Expression):
-    """Describe as cronsim does, but join days of which either counts by "or"."""
+    """Describe like cronsim, but join the two kinds of days by "or" if either matches."""
 
     def translate_date(self, allow_every_day: bool) -> str:
         text = super().translate_date(allow_every_day)

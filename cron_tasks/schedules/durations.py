@@ -10,16 +10,17 @@ WEEK = 7 * DAY
 #: The longest year.
 YEAR = 366 * DAY
 
-_NUMBER = r"([0-9]{1,12}(?:[.,][0-9]+)?)"
+_NUMBER = r"([0-9]{1,12}(?:[.][0-9]+)?)"
 #: ISO 8601, such as `PT1H30M` and `P1W`.
 _ISO_8601 = re.compile(
     f"P(?:{_NUMBER}W)?(?:{_NUMBER}D)?(?:T|$)(?:{_NUMBER}H)?(?:{_NUMBER}M)?(?:{_NUMBER}S)?"
 )
-#: As people write it, also after `@every`: `1h30m`, `40d`, `5 min`, `10 minutes`.
+#: The forms that people write, also after `@every`: `1h30m`, `40d`, `5 min`, `10 minutes`.
 _UNITS = re.compile(
     rf"(?:{_NUMBER} ?W(?:EEKS?)?)?\s*(?:{_NUMBER} ?D(?:AYS?)?)?\s*(?:{_NUMBER} ?H(?:OURS?)?)?\s*"
     rf"(?:{_NUMBER} ?M(?:IN(?:UTE)?S?)?)?\s*(?:{_NUMBER} ?S(?:EC(?:OND)?S?)?)?"
 )
+_DECIMAL_COMMA = re.compile(",(?![0-9]{3}(?![0-9]))")
 
 
 def read_duration(value: object) -> float:
@@ -43,7 +44,7 @@ def read_duration(value: object) -> float:
 def read_span(text: str) -> float | None:
     """Return the seconds of a text with units, such as `1h30m`, `5 min` or `PT90M`, or None.
 
-    `m` is minutes, since months have no fixed length. A number without a unit is not a span.
+    `m` is minutes, because months have no fixed length. A number without a unit is not a span.
     """
     text = _normalize(text)
     match = _ISO_8601.fullmatch(text) or _UNITS.fullmatch(text)
@@ -54,4 +55,5 @@ def read_span(text: str) -> float | None:
 
 
 def _normalize(text: str) -> str:
-    return text.strip().upper().replace(",", ".")
+    """Return a text in its one spelling. A comma before three digits may separate thousands."""
+    return _DECIMAL_COMMA.sub(".", text.strip().upper())

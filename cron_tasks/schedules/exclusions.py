@@ -51,7 +51,8 @@ class Exclusions:
 
     @property
     def size(self) -> int:
-        """Return how many steps pass each stretch of dates, and each quiet time of a day, once.
+        """Return the number of steps that pass each stretch of dates, and each quiet time of a day,
+        once.
 
         A clock change cuts a stretch into up to three.
         """

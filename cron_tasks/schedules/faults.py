@@ -1,4 +1,4 @@
-"""Collect what is wrong with a schedule, field by field."""
+"""Collect the faults of a schedule, field by field."""
 
 
 class Fault(ValueError):

@@ -11,7 +11,7 @@ from cron_tasks.schedules.zones import FIRST, LAST, MICROSECOND
 
 #: This many excluded stretches are passed within the budget, however rarely the rule fires.
 _FEW = 30
-#: The number of questions that a schedule is tried with, and the time over which they are spread.
+#: The number of trial searches for a schedule, and the period over which they are spread.
 _TRIALS = 10
 _TRIED_SPAN = timedelta(days=36_525)
 
@@ -48,9 +48,9 @@ def _check_fires(series: Series, field: str, budget: Budget) -> tuple[str, str] 
 
 
 def _try_out(series: Series, budget: Budget) -> None:
-    """Ask a series for fire times where finding one may take long. Raises TooMuchWork.
+    """Search a series for fire times at points where a search may take long. Raises TooMuchWork.
 
-    All questions share one budget, so each later question has a margin within its own budget.
+    All trial searches share one budget, so each later search has a margin within its own budget.
     Other series need no trial. The calendar and the clock repeat, which bounds each search.
     """
     exclude = series.exclude

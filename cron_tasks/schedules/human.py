@@ -1,4 +1,4 @@
-"""Read and write times as people do."""
+"""Read and write times in the forms that people use."""
 
 import re
 from contextlib import suppress

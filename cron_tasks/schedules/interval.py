@@ -33,7 +33,7 @@ class Interval:
     def from_value(cls, value: object, _: ZoneInfo, start: datetime | None) -> "Interval":
         """Read a duration, as in `read_duration`. Raises Fault."""
         seconds = read_duration(value)
-        if not 1 <= seconds <= _LONGEST:  # false for NaN, too
+        if not 1 <= seconds <= _LONGEST:  # This is false for NaN, too.
             raise Fault(f"{short_repr(value)} is not between 1 second and 100 years")
         return cls(timedelta(seconds=seconds), start or EPOCH)
 
@@ -49,7 +49,8 @@ class Interval:
         return self.anchor + (when - self.anchor) // self.period * self.period
 
     def describe(self) -> str:
-        """Return e.g. `Every 5 minutes`. Never use days: on a wall clock they differ in length."""
+        """Return e.g. `Every 5 minutes`. Never use days, because on a wall clock their length
+        differs."""
         minutes, seconds = divmod(self.spec_value, 60)
         hours, minutes = divmod(minutes, 60)
         amounts = [(hours, "hour"), (minutes, "minute"), (round(seconds, 6), "second")]

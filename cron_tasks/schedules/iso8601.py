@@ -15,7 +15,8 @@ def read_time(text: object, tz: ZoneInfo, *, end: bool = False) -> datetime:
 
     A date alone is its first moment, or with `end` the first moment after it. Raises Fault.
     """
-    written = text.strip() if isinstance(text, str) else ""
+    # RFC 3339 allows a lower-case `t` and `z`, too.
+    written = text.strip().upper() if isinstance(text, str) else ""
     day = read_date(written)
     try:
         wall = datetime.combine(day, time()) if day else datetime.fromisoformat(written)
@@ -49,7 +50,7 @@ def read_end(text: object, tz: ZoneInfo) -> datetime | None:
 def _read_year(text: object) -> int | None:
     """Return the year of an ISO 8601 text as written, or None if it is something else."""
     with suppress(ValueError):
-        return datetime.fromisoformat(text.strip() if isinstance(text, str) else "").year
+        return datetime.fromisoformat(text.strip().upper() if isinstance(text, str) else "").year
     return None
 
 

@@ -1,6 +1,6 @@
-"""Read the fields of a job, or the smaller spec that is stored of them, as a schedule.
+"""Read the fields of a job, or the smaller spec that is stored for them, as a schedule.
 
-One reader serves both. A spec contains what the reader makes of the fields, in one spelling and
+One reader serves both. A spec contains the result of reading the fields, in one spelling and
 without defaults. So a schedule means the same before and after it is stored.
 """
 
@@ -46,8 +46,8 @@ def parse(
     """Return the schedule of a job's fields (docs/contract.md, section 3).
 
     A blank text counts as not given. Fire times lie from `start_at` to before `end_at`, and a date
-    alone means that whole day. `exclude` takes dates and {"from", "to"} of dates or of times of
-    day (see `exclusions`). `jitter` adds up to so many seconds to each fire time, chosen by
+    alone means that whole day. `exclude` takes dates and {"from", "to"} of dates or of times of day
+    (see `exclusions`). `jitter` adds up to this many seconds to each fire time, chosen by
     `identity`. It moves no fire time to or past the next fire time, `end_at`, or the beginning of
     an excluded stretch.
 
@@ -66,7 +66,7 @@ def parse(
     values = cron_expression, every, run_at, rrule, timezone, start_at, end_at, entries
     try:
         found = _read_series(*values)
-    except TypeError:  # A list or an object is not hashable. Its text is just as wrong.
+    except TypeError:  # A list or an object is not hashable. Its text is rejected in the same way.
         texts = (v if v is None or isinstance(v, tuple) else str(v) for v in values)
         found = _read_series(*texts)
     if isinstance(found, Series) and not faults:
@@ -132,7 +132,7 @@ def _read_series(
     with faults.at(field):
         tz = _choose_zone(given, field, tz)
     with faults.at("start_at"):
-        start = EPOCH if s else None  # replaces a wrong start, since an rrule needs one
+        start = EPOCH if s else None  # It replaces a wrong start, because an rrule needs one.
         start = None if s is None else read_start(s, tz)
     with faults.at("end_at"):
         end = None if u is None else read_end(u, tz)
@@ -204,7 +204,8 @@ def _normalize_entries(exclude: object) -> tuple[str, ...]:
 
 
 def _choose_offset(jitter: object, identity: str) -> int:
-    """Return the job's share of the jitter: a hash, so that it is the same in every process."""
+    """Return the job's share of the jitter. It is a hash, so that it is the same in every
+    process."""
     if type(jitter) is not int or not 0 <= jitter <= MAX_JITTER:
         wanted = f"a whole number of seconds from 0 to {MAX_JITTER:,}"
         raise Fault(f"{short_repr(jitter)} is not {wanted}")

@@ -1,4 +1,4 @@
-"""Which rules make a job quick: those with more than one fire time in a minute. Pure.
+"""The rules that make a job quick: those with more than one fire time in a minute. Pure.
 
 The ledger keeps the ok runs of a quick job as one line a minute (ledger/minutes.py).
 """

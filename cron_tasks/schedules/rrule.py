@@ -31,7 +31,8 @@ _NAMES = ("year", "month", "week", "day", "hour", "minute", "second")
 
 
 def _find_occurrences(parts: Parts, start: datetime, tz: ZoneInfo) -> Occurrences:
-    """Return the occurrences without COUNT. DTSTART fills in what the rule leaves open."""
+    """Return the occurrences without COUNT. DTSTART supplies the parts that the rule leaves
+    open."""
     frequency, months = parts["FREQ"], parts.get("BYMONTH")
     month_days, weekdays = parts.get("BYMONTHDAY", ()), parts.get("BYDAY", ())
     if not parts.keys() & {"BYDAY", "BYMONTHDAY", "BYWEEKNO", "BYYEARDAY"}:
@@ -46,7 +47,7 @@ def _find_occurrences(parts: Parts, start: datetime, tz: ZoneInfo) -> Occurrence
     positions = parts.get("BYSETPOS", ()) if frequency < DAILY else ()
     most = (366, len(month_days) or 31, len(weekdays) or 7)[frequency] if positions else 0
     if positions and min(map(abs, positions)) > most * len(times):
-        positions, times = (), TimesOfDay((), ())  # no period has so many times
+        positions, times = (), TimesOfDay((), ())  # No period has so many times.
     return Occurrences(
         days=Days(parts, months or tuple(range(1, 13)), month_days, weekdays, start.date()),
         times=times,

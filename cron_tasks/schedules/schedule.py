@@ -1,8 +1,8 @@
 """A schedule: a rule, the time in which it applies, what it excludes, and an offset of the job.
 
 A `Series` is the part that jobs share. 10,000 jobs with one expression have one series, interned by
-`parse`, and with it one memory of the last answer. Between two fire times every question has the
-same answer, so the memory is a stretch of time and not a table of questions.
+`parse`, and with it one memory of the last answer. Between two fire times every query has the same
+answer, so the memory is a stretch of time and not a table of queries.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ _MAX_SKIPPED = 400
 _SKIP_COST = 20
 #: The most that jitter may shift a fire time, in seconds.
 MAX_JITTER = 31 * DAY
-#: Beyond this, no fire time limits the offset of a job.
+#: A fire time later than this does not limit the offset of a job.
 _FAR = timedelta(seconds=MAX_JITTER) + SECOND
 #: The fire times whose jitter limit a series remembers: the one that is due, and a few around it.
 _LIMITS_KEPT = 8
@@ -171,14 +171,14 @@ class Schedule:
         return self._shift(tick) if tick else None
 
     def nominal(self, tick: datetime) -> datetime:
-        """Return when a fire time would be without jitter."""
+        """Return a fire time without its jitter."""
         return (self._offset and self._ask(self._series.find_latest, to_utc(tick))) or tick
 
     def _shift(self, tick: datetime) -> datetime:
         """Return when a fire time of the series is due, which is before its jitter limit.
 
-        An offset that reaches the limit counts modulo the time until then. So fire times keep their
-        order, none is left out, and jobs with one schedule stay spread.
+        An offset that reaches the limit is taken modulo the time until then. So fire times keep
+        their order, none is left out, and jobs with one schedule stay spread.
         """
         if not self._offset:
             return tick
@@ -219,11 +219,11 @@ class Schedule:
         return ", ".join([text, *clauses])
 
     def to_spec(self) -> dict[str, Any]:
-        """Return what `from_spec` reads: JSON-compatible and without defaults.
+        """Return the input of `from_spec`: JSON-compatible and without defaults.
 
-        The keys are c (cron expression), e (interval in seconds), t (time of a single run) or
-        r (recurrence rule), and optionally z (zone), s (start), u (end), x (exclusions) and
-        j (jitter in seconds).
+        The keys are c (cron expression), e (interval in seconds), t (time of a single run) or r
+        (recurrence rule), and optionally z (zone), s (start), u (end), x (exclusions) and j (jitter
+        in seconds).
         """
         spec = {key: list(value) if key == "x" else value for key, value in self._series.spec}
         return spec | {"j": self._offset} if self._offset else spec

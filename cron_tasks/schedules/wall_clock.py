@@ -33,8 +33,8 @@ from cron_tasks.schedules.zones import (
 #: 29 February on a given weekday, takes up to 40.
 _MAX_YEARS = 100
 
-#: A search by the *real* rule gives up after this many clock changes and wall times in a gap.
-#: Only an expression that fires in nothing but the hour of a gap meets so many in a row.
+#: A search by the *real* rule gives up after this many clock changes and wall times in a gap. Only
+#: an expression that fires in the hour of a gap alone meets so many in a row.
 _MAX_GAPS = 50
 
 

@@ -30,7 +30,8 @@ _MARGIN = timedelta(days=120)
 #: No zone ever repeated more than a day, so a clock change farther away cannot hide a fire time.
 REACH = timedelta(hours=25)
 
-
+#: Names that stand for no place, or for another one on each machine.
+_NOT_A_PLACE = frozenset({"localtime", "Factory"})
 #: Abbreviations are not IANA names and change with the season. Each has a place that observes it.
 _ABBREVIATED = {
     abbreviation: name
@@ -41,17 +42,29 @@ _ABBREVIATED = {
         "Europe/Berlin": "CEST MEZ MESZ",
         "Europe/Athens": "EEST",
         "Europe/Moscow": "MSK",
+        "Africa/Johannesburg": "SAST",
+        "Africa/Lagos": "WAT",
+        "Africa/Maputo": "CAT",
+        "Africa/Nairobi": "EAT",
+        "America/Argentina/Buenos_Aires": "ART",
+        "America/Halifax": "AST ADT",
+        "America/Sao_Paulo": "BRT",
+        "America/St_Johns": "NST NDT",
         "America/New_York": "EDT ET",
         "America/Chicago": "CST CDT CT",
         "America/Denver": "MDT MT",
         "America/Los_Angeles": "PST PDT PT",
         "America/Anchorage": "AKST AKDT",
         "Asia/Kolkata": "IST",
+        "Asia/Jakarta": "WIB",
+        "Asia/Karachi": "PKT",
         "Asia/Tokyo": "JST",
         "Asia/Seoul": "KST",
         "Asia/Singapore": "SGT",
         "Australia/Sydney": "AEST AEDT",
         "Australia/Perth": "AWST",
+        "Pacific/Auckland": "NZST NZDT",
+        "Pacific/Pago_Pago": "SST",
     }.items()
     for abbreviation in abbreviations.split()
 }
@@ -80,8 +93,8 @@ def _find_fixed_zone(text: str) -> str | None:
 
 
 def _load_zone(name: str) -> ZoneInfo | None:
-    # right/ counts leap seconds, and localtime differs from machine to machine.
-    if not name.startswith(("right/", "posix/")) and name not in ("localtime", "Factory"):
+    # right/ counts leap seconds.
+    if not name.startswith(("right/", "posix/")) and name not in _NOT_A_PLACE:
         with suppress(zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
             return ZoneInfo(name)
     return None

@@ -1,4 +1,4 @@
-"""The settings by which the system itself tells that something did not run."""
+"""The settings of alarms about runs that did not take place."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -8,15 +8,15 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_settings import BaseSettings, NoDecode
 
 from cron_tasks.settings.declaring import seconds, setting
-from cron_tasks.text.urls import split_url
+from cron_tasks.text.urls import check_web_url, split_url
 
-#: Parts of a URL that have at least so many characters are taken for tokens.
+#: Parts of a URL with at least this many characters count as tokens.
 _TOKEN = 12
 
 
 @dataclass(frozen=True, slots=True)
 class DigestPlan:
-    """Who gets the digest, and at which hour of the day in TIMEZONE (0 to 23)."""
+    """The recipient of the digest, and its hour of the day in TIMEZONE (0 to 23)."""
 
     chat_id: int | str
     hour: int
@@ -38,17 +38,12 @@ def _read_digest(value: Any) -> Any:
 
 
 def _check_heartbeat_url(url: SecretStr) -> SecretStr:
-    text = url.get_secret_value()
-    parts = split_url(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        raise ValueError("it has to start with http:// or https:// and a host, without a user")
-    if not all("!" <= char <= "~" for char in text):
-        raise ValueError("it contains a space, a line break or a character beyond ASCII")
+    check_web_url(url.get_secret_value())
     return url
 
 
 class AlarmSettings(BaseSettings):
-    """What others watch, the heartbeat, and the digest."""
+    """The settings of metrics, the heartbeat, and the digest."""
 
     metrics_port: int = setting(
         0,
@@ -67,13 +62,14 @@ class AlarmSettings(BaseSettings):
     heartbeat_interval: float = seconds(60, "Seconds between two of these requests", 1, 86_400)
     digest: Annotated[DigestPlan | None, NoDecode, BeforeValidator(_read_digest)] = setting(
         None,
-        "Chat and hour of a daily notification of what was late, missed or skipped, e.g. `100,8` "
-        "for the chat 100 at 08:00 in `TIMEZONE`. There is none if there was nothing",
+        "Chat and hour of a daily notification of late, missed and skipped runs, e.g. `100,8` "
+        "for the chat 100 at 08:00 in `TIMEZONE`. Not sent if there were none",
         "a chat and an hour such as 100,8",
     )
 
     def secrets_of_heartbeat(self) -> frozenset[str]:
-        """Return what no log may contain of the heartbeat's URL: all of it, and its tokens."""
+        """Return the parts of the heartbeat's URL that no log may contain: the whole URL, and its
+        tokens."""
         if self.heartbeat_url is None:
             return frozenset()
         url = self.heartbeat_url.get_secret_value()

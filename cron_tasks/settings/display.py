@@ -1,4 +1,4 @@
-"""How settings are shown to people: their variables, and their values without secrets."""
+"""Show settings to people: their variables, and their values without secrets."""
 
 import json
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ PREFIX = "CRON_TASKS_"
 
 
 class Row(NamedTuple):
-    """A setting as people may see it. Passwords and tokens are `***`."""
+    """A setting for display. Passwords and tokens are `***`."""
 
     variable: str
     value: str
@@ -23,7 +23,7 @@ def variable_name(name: str) -> str:
 
 
 def format_value(value: Any) -> str:
-    """Return a value as people may see it, or an empty text for none."""
+    """Return a value for display, or an empty text for none."""
     match value:
         case SecretStr():
             return "***"

@@ -1,8 +1,8 @@
 """Compile and check the expressions of `CRON_TASKS_REST_MAPPING`. Pure.
 
 An expression is JMESPath (https://jmespath.org/specification.html) with the functions of
-functions.py. JMESPath looks for a function only when it evaluates the expression, on a row. A wrong
-call is therefore looked for here, so that it stops the start and not each row.
+functions.py. JMESPath looks up a function only when it evaluates the expression, on a row. So wrong
+calls are found here, where they stop the start and not each row.
 """
 
 from collections.abc import Callable, Iterator
@@ -38,12 +38,55 @@ def find_plain_key(text: str) -> str | None:
     return node["value"] if node["type"] == "field" else None
 
 
+def find_leading_keys(text: str) -> tuple[str, ...]:
+    """Return the keys that the expression begins with: `("hits", "hits")` of `hits.hits[].job`."""
+    tree: Any = jmespath.compile(text).parsed
+    return _find_keys(tree)[0]
+
+
+def _find_keys(node: dict[str, Any]) -> tuple[tuple[str, ...], bool]:
+    """Return the leading keys of a node, and whether the node is nothing else."""
+    if node["type"] == "field":
+        return (node["value"],), True
+    if not node["children"] or not isinstance(node["children"][0], dict):
+        return (), False
+    keys, is_whole = _find_keys(node["children"][0])
+    for child in node["children"][1:]:
+        if node["type"] != "subexpression" or not is_whole:
+            return keys, False
+        more, is_whole = _find_keys(child)
+        keys += more
+    return keys, is_whole
+
+
+def list_compared_fields(text: str) -> frozenset[str]:
+    """Return the fields that the expression compares with one another, or with a value.
+
+    `status != "paused"` compares two fields, since texts have single quotes. A comparison with null
+    asks whether there is a field. So it is left out.
+    """
+    tree: Any = jmespath.compile(text).parsed
+    return frozenset(_walk_compared(tree))
+
+
+def _walk_compared(node: dict[str, Any]) -> Iterator[str]:
+    sides = node["children"]
+    if node["type"] == "comparator":
+        if not any(side["type"] == "literal" and side["value"] is None for side in sides):
+            yield from (side["value"] for side in sides if side["type"] == "field")
+    elif node["type"] in ("and_expression", "or_expression", "not_expression"):
+        for side in sides:
+            yield from _walk_compared(side)
+
+
 def explain_fault(text: str) -> str | None:
     """Return what is wrong with an expression, or None."""
     try:
         tree: Any = jmespath.compile(text).parsed
     except JMESPathError as error:
         return printable(str(error).splitlines()[0])
+    except RecursionError:
+        return "it is nested too deep"
     return next(filter(None, map(_explain_call, _walk_calls(tree))), None)
 
 

@@ -73,7 +73,7 @@ class Settings(AlarmSettings, TraceSettings):
     rest_auth_scheme: values.AuthScheme = _setting(
         "Bearer",
         "The word before the token: `Token` for Django REST Framework. With `Basic` the token is "
-        "`user:password`",
+        "`user:password`, or that in base64",
         "a word such as Bearer, Token or Basic",
     )
     rest_headers: values.SecretHeaders = _setting(

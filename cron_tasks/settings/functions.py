@@ -1,6 +1,6 @@
-"""Define the functions of `CRON_TASKS_REST_MAPPING` beside those of JMESPath. Pure.
+"""Define the functions of `CRON_TASKS_REST_MAPPING` in addition to those of JMESPath. Pure.
 
-JMESPath has no way to split a text or to calculate. docs/mapping.md lists these functions.
+JMESPath cannot split a text or calculate. docs/mapping.md lists these functions.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ _ANY: Any = {"types": []}
 
 
 class MappingFunctions(functions.Functions):
-    """Functions of JMESPath, with those that real services need to be mapped."""
+    """The functions of JMESPath, and those that mappings of real services need."""
 
     @functions.signature({"types": ["string"]}, {"types": ["string"]})
     def _func_split(self, text: str, separator: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The settings of traces. The standard variables `OTEL_*` say where the spans go."""
+"""The settings of traces. The standard variables `OTEL_*` define where the spans are sent."""
 
 import os
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ from pydantic_settings import BaseSettings
 
 from cron_tasks.settings.declaring import setting
 from cron_tasks.text.display import short_repr
-from cron_tasks.text.urls import split_url
+from cron_tasks.text.urls import check_web_url
 
-#: The samplers of OpenTelemetry that decide by the trace id alone. We begin each trace, so the
-#: parent-based ones decide as those that they are based on.
+#: The samplers of OpenTelemetry that decide by the trace id alone. We begin each trace, so a
+#: parent-based sampler decides like its root sampler.
 _SAMPLERS = ("always_on", "always_off", "traceidratio")
 _EXTRA = "opentelemetry.exporter.otlp.proto.http"
 _HELD = "trace_id"
@@ -81,26 +81,22 @@ def _check_trace_url(url: str) -> str:
     marked = url.count("{")
     if f"{{{_HELD}}}" not in url or marked != url.count(f"{{{_HELD}}}") or marked != url.count("}"):
         raise ValueError("{trace_id} has to mark the place of the trace id, and no other braces")
-    parts = split_url(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        raise ValueError("it has to start with http:// or https:// and a host, without a user")
-    if not all("!" <= char <= "~" for char in url):
-        raise ValueError("it contains a space, a line break or a character beyond ASCII")
+    check_web_url(url)
     return url
 
 
 class TraceSettings(BaseSettings):
-    """Whether runs are traced, and where people look at their traces."""
+    """Whether runs are traced, and the address of their traces for people."""
 
     otel: Annotated[bool, AfterValidator(_check_usable)] = setting(
         False,
-        "Whether spans of runs are sent to OpenTelemetry, as the standard variables `OTEL_*` say. "
-        "Needs the extra `otel`",
+        "Whether spans of runs are sent to OpenTelemetry, as the standard variables `OTEL_*` "
+        "define. Needs the extra `otel`",
         "1 or 0",
     )
     trace_url: Annotated[str, AfterValidator(_check_trace_url)] | None = setting(
         None,
-        "Where people look at a trace, e.g. `https://jaeger.example/trace/{trace_id}`. `why`, "
+        "Address of a trace for people, e.g. `https://jaeger.example/trace/{trace_id}`. `why`, "
         "`runs show` and the pages link to it",
         "a URL with {trace_id} in it, such as https://jaeger.example/trace/{trace_id}",
     )

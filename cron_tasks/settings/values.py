@@ -97,8 +97,8 @@ def _normalize_pagination(text: str) -> str:
     if text.lower() == "auto":
         return "auto"
     parameters = parse_qsl(text, keep_blank_values=True)
-    if not parameters or not parameters[0][1].isdecimal():
-        raise ValueError("the first parameter has to have a number, which counts from page to page")
+    if not any(value.isdecimal() for _, value in parameters):
+        raise ValueError("a parameter has to have a number, which counts from page to page")
     return text
 
 
@@ -120,7 +120,7 @@ def _read_json_or_file(value: Any) -> Any:
 def _check_mapping(mapping: dict[str, str]) -> dict[str, str]:
     if not mapping:
         return mapping
-    from cron_tasks.settings.expressions import explain_fault  # takes 0.03 s for JMESPath
+    from cron_tasks.settings.expressions import explain_fault  # Importing JMESPath takes 0.03 s.
 
     for name, path in mapping.items():
         if name not in MAPPABLE:
@@ -159,7 +159,7 @@ def _read_chat_id(value: Any) -> Any:
 
 
 def _check_zone(name: str) -> str:
-    from cron_tasks.schedules.zones import find_zone  # takes 0.05 s
+    from cron_tasks.schedules.zones import find_zone  # This import takes 0.05 s.
 
     return find_zone(name).key
 

@@ -13,13 +13,13 @@ from cron_tasks.store.urls import parse_redis_url
 #: Seconds after which a call without a reply fails.
 TIMEOUT = 5.0
 
-#: `hash-max-listpack-value` of a Redis that stores each job in one piece: longer than the values of
-#: nearly all entries (docs/keys.md).
+#: The `hash-max-listpack-value` with which Redis stores each job in one piece. It is longer than
+#: the values of nearly all entries (docs/keys.md).
 LONGEST_VALUE = 512
 
-#: Options of every connection. Text goes both ways, and undecodable bytes survive. A call is tried
-#: quickly a few times, since each of our scripts may be repeated without harm. Callers that can
-#: wait for longer do so themselves.
+#: Options of every connection. Text goes both ways, and undecodable bytes survive. A failed call is
+#: repeated a few times at once, because each of our scripts may be repeated without harm. Callers
+#: that can wait longer do so themselves.
 OPTIONS: dict[str, Any] = {
     "decode_responses": True,
     "encoding_errors": "surrogateescape",
@@ -47,20 +47,20 @@ def connect(url: str, timeout: float = TIMEOUT, retries: int = 2) -> Redis:
     if url.startswith("sentinel://"):
         return _connect_sentinel(url, options)
     if url.startswith("unix://"):
-        options.pop("socket_keepalive")  # TCP alone has it
+        options.pop("socket_keepalive")  # Only TCP has this option.
     return Redis.from_url(url, **options)
 
 
 def is_wrong_type(error: BaseException) -> bool:
-    """Return whether a key holds another type than the command is for. Waiting does not help."""
+    """Return whether a key has another type than the command needs. Waiting does not help."""
     return isinstance(error, ResponseError) and "WRONGTYPE" in str(error)
 
 
 def _connect_sentinel(url: str, options: dict[str, Any]) -> Redis:
     parts = parse_redis_url(url)
     timeouts = {key: value for key, value in options.items() if key.startswith("socket_")}
-    sentinel = Sentinel(parts.nodes, sentinel_kwargs=timeouts)  # type: ignore[no-untyped-call]
-    master: Redis = sentinel.master_for(  # type: ignore[no-untyped-call]
+    sentinel = Sentinel(parts.nodes, sentinel_kwargs=timeouts)
+    master: Redis = sentinel.master_for(
         parts.options["master_name"],
         db=parts.database,
         username=parts.username,

@@ -5,7 +5,7 @@ SCHEDULE = "redbeat::schedule"
 LEADER_LOCK = "redbeat::lock"
 STATICS = "redbeat::statics"
 ENTRY_PREFIX = "redbeat:"
-#: Our entries are those whose name starts with this. All others belong to the operator.
+#: Our entries are those whose name starts with this prefix. All others belong to the operator.
 ENTRY_NAME_PREFIX = "cron_tasks:"
 JOB_ENTRY_PREFIX = ENTRY_PREFIX + ENTRY_NAME_PREFIX
 
@@ -24,12 +24,13 @@ PREPARED_PREFIX = "cron_tasks:prepared:"
 FIRED = "cron_tasks:fired"
 DEADLINES = "cron_tasks:deadlines"
 HISTORY_PREFIX = "cron_tasks:history:"
-#: The ok runs of quick jobs, by the minute: the one in progress of all jobs, and the past ones.
+#: The ok runs of quick jobs by the minute: the minutes in progress of all jobs, and the past
+#: minutes.
 MINUTE = "cron_tasks:minute"
 MINUTES_PREFIX = "cron_tasks:minutes:"
 ACCOUNT_PREFIX = "cron_tasks:account:"
 COUNT_PREFIX = "cron_tasks:ran:"
-#: Counts of the version before, whose sum is that of the milliseconds. They are only read.
+#: Counts of the previous version, with the sum of milliseconds. They are only read.
 OLD_COUNT_PREFIX = "cron_tasks:ok:"
 FOLDED_PREFIX = "cron_tasks:folded:"
 VERSIONS_PREFIX = "cron_tasks:versions:"
@@ -60,7 +61,7 @@ RATES = "cron_tasks:rates"
 ACTIONS = "cron_tasks:actions"
 SIGNS = "cron_tasks:signs"
 LEADERS = "cron_tasks:leaders"
-#: The lost ticks that the last audit found, and whose turn it is to audit.
+#: The lost ticks that the last audit found, and the turn to audit.
 LOST = "cron_tasks:lost"
 LOST_TURN = "cron_tasks:lost:turn"
 SYNC_LOCK = "cron_tasks:sync:lock"
@@ -77,7 +78,7 @@ REPORTS_LOCK = "cron_tasks:reports:lock"
 BOT_SENT_PREFIX = "cron_tasks:bot:sent:"
 #: Followed by the id of a chat.
 BOT_MOVED_PREFIX = "cron_tasks:bot:moved:"
-# The keys beside the queue that a bot of ours reads end in these.
+# The endings of the keys beside a queue that one of our bots reads.
 BOT_DEAD = ":dead"
 BOT_READERS = ":readers"
 BOT_ALIVE = ":alive:"
@@ -94,9 +95,10 @@ BATCH_TASK = "cron_tasks.run_batch"
 DONE_TASK = "cron_tasks.task_done"
 FAILED_TASK = "cron_tasks.task_failed"
 
-#: Beginnings of RedBeat's keys, ours and the broker's. No queue of a job or a bot has such a name.
+#: The beginnings of RedBeat's keys, ours and the broker's. A queue of a job or a bot must not begin
+#: with one of them.
 RESERVED = ("redbeat:", "cron_tasks:", SYNC_QUEUE, "_kombu.", "unacked")
-#: Where the names of Celery's lists for its events begin, and those for remote control end.
+#: The endings of Celery's lists for events, and of those for remote control.
 CELERY_EVENTS, CELERY_CONTROL = "celeryev", ".pidbox"
 
 

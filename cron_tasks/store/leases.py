@@ -13,7 +13,7 @@ from redis.lock import Lock
 
 log = structlog.get_logger("cron_tasks.leases")
 
-#: Seconds between two looks at what is due. A call is at most this late.
+#: Seconds between two checks for due calls. A call is at most this late.
 LOOK_EVERY = 1.0
 
 
@@ -34,8 +34,8 @@ _keeper = threading.Thread()
 def keep_calling(renew: Callable[[], object], every: float) -> Iterator[None]:
     """Call `renew` every so many seconds until the block ends.
 
-    A renewal that fails is tried again at the next turn. A lease outlives several of them. One
-    thread serves the whole process, since starting and joining a thread costs milliseconds.
+    A renewal that fails is repeated at the next turn. A lease lasts for several turns. One thread
+    serves the whole process, because starting and joining a thread costs milliseconds.
     """
     number = next(_numbers)
     _repeated[number] = _Repeated(renew, every, time.monotonic() + every)
@@ -47,7 +47,7 @@ def keep_calling(renew: Callable[[], object], every: float) -> Iterator[None]:
 
 
 def take_or_extend(lock: Lock) -> bool:
-    """Extend a lock that we hold, or try to take it. Return whether we hold it from now on."""
+    """Extend a lock that we hold, or try to take it. Return whether we hold it now."""
     try:
         lock.reacquire()
     except LockError:
@@ -56,7 +56,8 @@ def take_or_extend(lock: Lock) -> bool:
 
 
 def _start_keeper() -> None:
-    """Start the thread if this process has none. A fork has only the thread that forked."""
+    """Start the thread if this process has none. A forked process has only the thread that
+    forked."""
     global _keeper
     if not _keeper.is_alive():
         with _starting:

@@ -1,6 +1,6 @@
 """The header of a Lua script: its contract with Python, turned into named locals. Pure.
 
-A script begins with comments. Those that start with `--!` name what it works with:
+A script begins with comments. Lines that start with `--!` declare its inputs:
 
     --! keys open deadlines            constants of store/keys: `local open = KEYS[1]`
     --! prefixes history               `HISTORY_PREFIX` of store/keys, as `history_prefix`
@@ -10,8 +10,8 @@ A script begins with comments. Those that start with `--!` name what it works wi
     --! uses store/wake                scripts whose functions this one calls
 
 A row may end with lists of its own: `rows runs(run_id messages(queue payload))`. They are read by
-`for n, run_id, messages in runs() do for _, queue, payload in each_messages(messages) do`.
-Keys, prefixes and args of the scripts that are used count as declared.
+`for n, run_id, messages in runs() do for _, queue, payload in each_messages(messages) do`. Keys,
+prefixes and args of the scripts that are used count as declared.
 
 The readers of rows and lists make no closure for a row, since a storm has ten thousand of them.
 """
@@ -32,7 +32,7 @@ class HeaderError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of a script: their single values, then their lists, each with columns of its own."""
+    """The rows of a script: their single values, then their lists, each with columns."""
 
     name: str
     columns: tuple[str, ...]
@@ -64,7 +64,8 @@ class Header:
     uses: list[str] = field(default_factory=list)
 
     def include(self, other: "Header") -> None:
-        """Add what a script that is used declares. Raises HeaderError for rows: it has none."""
+        """Add the declarations of a used script. Raises HeaderError for rows, which it must not
+        have."""
         if other.rows:
             raise HeaderError("only a script that Python calls has rows")
         for kind in ("keys", "prefixes", "given", "args"):
@@ -120,7 +121,7 @@ def _read_rows(text: str) -> Rows:
 
 
 def _read_group(words: Sequence[str], at: int) -> tuple[Rows, int]:
-    """Read `name(column … list(column …) …)` from word `at` on; return it and where it ends."""
+    """Read `name(column … list(column …) …)` from word `at` on. Return the group and its end."""
     name, columns, lists = words[at], list[str](), list[Rows]()
     at += 2
     while at < len(words) and words[at] != ")":

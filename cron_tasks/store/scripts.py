@@ -20,7 +20,7 @@ from cron_tasks.store import keys
 from cron_tasks.store.lua_header import Header, HeaderError, read_header
 
 ROOT = Path(__file__).parent.parent
-#: The error with which a script refuses a caller who must not write any more.
+#: The error of a script that refuses a caller who must no longer write.
 _REFUSED = "REFUSED "
 
 Reply = TypeVar("Reply", covariant=True)
@@ -35,9 +35,9 @@ class Script(Protocol[Reply]):
 
     `given` keys and `args` are single values, `rows` a sequence of tuples: the columns of a row,
     then each of its lists as a sequence of tuples. An argument that is False is '' in Lua, and one
-    that is True is '1'.
-    Raises TypeError for missing or unknown names, WriteRefused when the script refuses to write,
-    ScriptError when it returns nothing: every script of ours returns something.
+    that is True is '1'. Raises TypeError for missing or unknown names, WriteRefused if the script
+    refuses to write, and ScriptError if it returns nothing, because each of our scripts returns
+    something.
     """
 
     def __call__(self, redis: Redis, **values: Any) -> Reply: ...
@@ -72,7 +72,7 @@ def _make_runner(name: str, source: str) -> Callable[[Redis, Sequence[str], Sequ
             try:
                 reply = redis.evalsha(digest, len(names), *names, *args)
             except NoScriptError:
-                # A server that was restarted has forgotten its scripts.
+                # A restarted server has no scripts.
                 reply = redis.eval(source, len(names), *names, *args)
         except ResponseError as error:
             if str(error).startswith(_REFUSED):
@@ -86,9 +86,9 @@ def _make_runner(name: str, source: str) -> Callable[[Redis, Sequence[str], Sequ
 
 
 def load(name: str) -> tuple[str, Header]:
-    """Return the whole text of a script and what it declares.
+    """Return the whole text of a script and its declarations.
 
-    The text is the named locals, then each script that it uses, then its own. Raises ScriptError.
+    The text is the named locals, then each used script, then the script itself. Raises ScriptError.
     """
     texts: dict[str, str] = {}
     header = _collect_texts(name, texts)
@@ -100,7 +100,7 @@ def load(name: str) -> tuple[str, Header]:
 
 
 def _collect_texts(name: str, texts: dict[str, str]) -> Header:
-    """Add the texts of a script and of those it uses to `texts`; return what they declare."""
+    """Add the texts of a script and of those it uses to `texts`. Return their declarations."""
     package, _, file = name.partition("/")
     path = ROOT / package / "lua" / f"{file}.lua"
     try:

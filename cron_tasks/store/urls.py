@@ -1,4 +1,4 @@
-"""Read REDIS_URL in one way for kombu, RedBeat and redis-py, which disagree on what a URL means.
+"""Read REDIS_URL in one way for kombu, RedBeat and redis-py, which interpret URLs differently.
 
 `str(parse_redis_url(url))` is a URL from which all of them read the same server:
 
@@ -128,7 +128,7 @@ def _read_options(part: SplitResult) -> dict[str, str]:
     options, known = dict(parse_qsl(part.query, keep_blank_values=True)), _SCHEMES[part.scheme][1]
     if part.scheme == "rediss":
         options.setdefault("ssl_cert_reqs", "required")
-    if options.keys() - known:  # not shown: they may be half of a password that contains a ?
+    if options.keys() - known:  # They may be half of a password that contains a ?
         raise ValueError(
             f"the options of {part.scheme}:// are {', '.join(sorted(known)) or 'none'}"
         )

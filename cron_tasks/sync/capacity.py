@@ -1,7 +1,7 @@
-"""How many runs a second this installation performs: as measured, else as assumed.
+"""The number of runs a second that this installation can perform, measured or assumed.
 
-It was measured while runs waited (broker/rates.py). Before that, figures are assumed
-(docs/performance.md). The number of slots is what the workers announce.
+The rate is measured while runs wait (broker/rates.py). Without a measurement, figures of
+docs/performance.md are assumed. The workers announce the number of slots.
 """
 
 from typing import Literal, NamedTuple
@@ -12,18 +12,19 @@ from cron_tasks.broker.presence import count_slots
 from cron_tasks.broker.rates import read_rate
 from cron_tasks.text.english import number_of
 
-#: Runs a second of a slot, and of all slots together, and the same of HTTP calls.
+#: Runs a second of one slot and of all slots together, and the same for HTTP calls.
 PER_SLOT, MOST = 12_000, 40_000
 CALLS_PER_SLOT, MOST_CALLS = 2_000, 10_000
-#: The share of these that a list may need without a warning. The other half leaves room for
-#: retries, manual runs, and a worker that is gone.
+#: The share of these rates that a list may need without a warning. The other half leaves room for
+#: retries, manual runs, and the loss of a worker.
 SHARE = 0.5
 
 Kind = Literal["jobs", "calls"]
 
 
 class Capacity(NamedTuple):
-    """How many runs a second these slots perform, of jobs or of calls. `measured` is the day."""
+    """The runs, or the calls, a second that these slots can perform. `measured` is the day, if
+    any."""
 
     per_second: int
     slots: int
@@ -37,7 +38,7 @@ class Capacity(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """Say what is performed, and whether that is measured."""
+        """The rate as a sentence, and whether it was measured."""
         does = "performs" if self.slots == 1 else "perform"
         able = f"{number_of(self.slots, 'slot')} of workers {does} about {self.per_second:,}"
         unit = "calls a second" if self.kind == "calls" else "a second"
@@ -47,14 +48,14 @@ class Capacity(NamedTuple):
 
 
 def assume_capacity(kind: Kind, slots: int) -> Capacity:
-    """Return what these slots perform where nothing was measured."""
+    """Return the assumed capacity of these slots."""
     if kind == "calls":
         return Capacity(min(slots * CALLS_PER_SLOT, MOST_CALLS), slots, kind)
     return Capacity(min(slots * PER_SLOT, MOST), slots, kind)
 
 
 def read_capacity(redis: Redis, kind: Kind, now: float) -> Capacity:
-    """Return what the present slots perform."""
+    """Return the capacity of the present slots."""
     slots = count_slots(redis, now)
     rate = read_rate(redis, "http" if kind == "calls" else "notify", now)
     if rate is None:

@@ -1,8 +1,8 @@
-"""Where the feed of changes stands, in Redis.
+"""The position of the feed of changes, in Redis.
 
 The field `feed` of `cron_tasks:source` is the address to ask next. Each list that is read whole
-replaces it, and so does each change of the feed once it is written. What people want to know of the
-feed is in `cron_tasks:feed`.
+replaces it, and so does each change of the feed once it is written. The state of the feed for
+people is in `cron_tasks:feed`.
 """
 
 from dataclasses import asdict, dataclass
@@ -18,7 +18,7 @@ from cron_tasks.store.scripts import script
 
 #: Seconds for which the service may wait for a change.
 WAIT = 25.0
-#: Seconds for which the state of a feed that nobody follows any more is kept.
+#: Seconds for which the state of a feed that is no longer followed is kept.
 KEPT = 86_400
 
 _store = script("sync/store_feed")
@@ -27,10 +27,10 @@ _forget = script("sync/forget_feed")
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Up to where the feed is read and written.
+    """The position up to which the feed is read and written.
 
     `owner` is the service that the registry belongs to. `edits` changes with each edit of a job.
-    `removed` is how many jobs the feed has removed since the list was read.
+    `removed` is the number of jobs that the feed has removed since the list was read.
     """
 
     address: str
@@ -41,19 +41,20 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class FeedStatus:
-    """When the feed last answered (seconds since the epoch), and what is wrong with it since."""
+    """When the feed last answered (seconds since the epoch), and what has been wrong since."""
 
     answered: float | None = None
     error: str = ""
 
 
 def load_position(redis: Redis) -> Position:
-    """Read where the feed stands, in one round trip. The address is "" if there is no feed."""
+    """Read the position of the feed, in one round trip. The address is "" if there is no feed."""
     with redis.pipeline(transaction=False) as pipe:
         pipe.hmget(keys.SOURCE, "feed", "owner", "feed_removed")
         pipe.get(keys.EDITS)
         (address, owner, removed), edits = pipe.execute()
-    return Position(address or "", owner, edits, int(removed or 0))
+    is_number = removed is not None and removed.isdecimal()
+    return Position(address or "", owner, edits, int(removed) if is_number else 0)
 
 
 def store_position(redis: Redis, fence: Fence, address: str, removed: int) -> None:
@@ -65,7 +66,8 @@ def store_position(redis: Redis, fence: Fence, address: str, removed: int) -> No
 
 
 def forget_position(redis: Redis, address: str) -> bool:
-    """Forget a feed whose cursor is gone. Return False if the list has named another since."""
+    """Forget a feed whose cursor is no longer known. Return False if the list has named another
+    since."""
     return bool(_forget(redis, address=address))
 
 
@@ -79,7 +81,7 @@ def load_status(redis: Redis) -> FeedStatus:
 
 
 def describe_feed(status: FeedStatus, now: float) -> str:
-    """Return how old the last answer of a feed that is followed is, and what is wrong since."""
+    """Return the age of the last answer of a followed feed, and what has been wrong since."""
     if status.answered is None:
         text = "The feed of changes has not answered yet"
     else:

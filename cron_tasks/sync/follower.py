@@ -1,11 +1,11 @@
-"""Follow the feed of changes, so that an edit counts at once. One process of all does.
+"""Follow the feed of changes, so that an edit applies at once. Only one process follows.
 
-The process that syncs beside a worker's pool follows in a thread, since its writes are those of a
-sync. A lease decides which one. Who has died, hangs or is frozen loses it.
+The process that syncs beside a worker's pool follows in a thread, because it writes like a sync. A
+lease decides which process follows. A process that has died, hangs or is frozen loses the lease.
 
-Rows that arrive one after the other could bring back an older row. So what was asked before
-something else was written, such as a list or a poke, is first read on to the end of the feed. Of
-each id only the last word is written then.
+Writing rows one after the other could bring back an older row. So if something else was written
+since the request, such as a list or a poke, the feed is first read to its end. Then only the last
+entry for each id is written.
 """
 
 import random
@@ -22,7 +22,7 @@ from cron_tasks.rest.feed import Change, Feed, FeedAnswer, FeedCut, FeedGone
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.store.leases import keep_calling, take_or_extend
-from cron_tasks.sync.feed_changes import Batch, write_batch
+from cron_tasks.sync.feed_changes import FeedChanges, write_changes
 from cron_tasks.sync.feed_state import (
     WAIT,
     FeedStatus,
@@ -32,29 +32,30 @@ from cron_tasks.sync.feed_state import (
     load_status,
     store_status,
 )
+from cron_tasks.sync.owner import service_of
 from cron_tasks.sync.reconciler import Reconciler
-from cron_tasks.sync.state import service_of
 
 log = structlog.get_logger("cron_tasks.sync")
 
-#: Seconds between two looks whether there is a feed to follow.
+#: Seconds between two checks whether there is a feed to follow.
 LOOK_EVERY = 1.0
 #: Seconds after which another process follows in place of one that died.
 LEASE_TTL = 6.0
 #: Seconds between two attempts to get the lock of the sync.
 LOCK_EVERY = 0.02
-#: Most changes that are kept in memory, and most answers that are read on. If there are more, the
-#: list is read.
+#: The most changes that are kept in memory, and the most answers that are read at once. Beyond
+#: that, the list is read.
 MOST_CHANGES, MOST_ANSWERS = 10_000, 1_000
-#: Times that a batch is read on because something else was written, before it is written anyhow.
+#: How often reading continues because something else was written, before the changes are written
+#: anyway.
 MOST_READINGS = 3
-#: An answer within this many seconds did not wait. If it brings no news, the next request waits.
+#: An answer within this many seconds did not wait. If it has no changes, the next request waits.
 EARLY = 1.0
-#: The longest such pause, and the longest after failures, in seconds.
+#: The longest of these pauses, and the longest after failures, in seconds.
 LONGEST_PAUSE, LONGEST_BACKOFF = 5.0, 30.0
-#: A request that lasted this many seconds before it failed was cut by a proxy, not refused.
+#: A request that lasted this many seconds before it failed was cut by a proxy, and not refused.
 CUT_AFTER = 5.0
-#: Seconds without any answer after which it is logged.
+#: Seconds without an answer after which this is logged.
 SILENT_AFTER = 90.0
 
 
@@ -91,7 +92,7 @@ class Follower:
         self.forget()
 
     def forget(self) -> None:
-        """Forget what was read and is not written. It is asked for again."""
+        """Forget changes that were read and not written. They are requested again."""
         self._start = self._at = ""
         self._pending: dict[str, Change] = {}
         self._needs_list = self._is_current = False
@@ -100,7 +101,7 @@ class Follower:
         self._pause = 0.0
 
     def step(self) -> float:
-        """Ask once, and write what came. Return the seconds to pause."""
+        """Send one request, and write the changes. Return the seconds to pause."""
         position = load_position(self._redis)
         if not position.address or position.owner != service_of(self._settings):
             self._stop_following()
@@ -134,7 +135,7 @@ class Follower:
         return self._pace(answer, wait, self._write())
 
     def _begin(self, position: Position) -> None:
-        """Begin where the list, or the process before, has left the feed."""
+        """Begin at the position that the list, or the previous process, has stored."""
         self.forget()
         self._start = self._at = position.address
         self._edits = position.edits
@@ -166,15 +167,15 @@ class Follower:
             self._pending.clear()
 
     def _write(self) -> bool:
-        """Write what is pending. Return whether anything has changed."""
+        """Write the pending changes. Return whether anything has changed."""
         if not self._pending and not self._needs_list and self._at == self._start:
             return False
         may_read_on = self._readings < MOST_READINGS
-        batch = Batch(
+        changes = FeedChanges(
             self._start, self._at, self._pending, self._edits, self._needs_list, may_read_on
         )
         while True:
-            outcome, edits = write_batch(self._reconciler, batch, self._clock)
+            outcome, edits = write_changes(self._reconciler, changes, self._clock)
             if outcome != "busy":
                 break
             time.sleep(LOCK_EVERY)
@@ -209,7 +210,8 @@ class Follower:
         store_status(self._redis, status)
 
     def _read_list_again(self) -> float:
-        """Have the list read, which names a new cursor. At once, unless that did not help."""
+        """Have the list read, because it names a new cursor. Do so at once, unless that did not
+        help before."""
         self._times_gone += 1
         is_forgotten = forget_position(self._redis, self._start)
         if is_forgotten and self._times_gone == 1:
@@ -219,7 +221,8 @@ class Follower:
         return LOOK_EVERY
 
     def _back_off(self, cut: FeedCut) -> float:
-        """Return the pause after a request without an answer. A proxy that cuts is no fault."""
+        """Return the pause after a request without an answer. A proxy that cuts requests is not a
+        fault."""
         silent_for = self._clock() - (self._status.answered or self._clock())
         if cut.took >= CUT_AFTER:
             self._failures = 0
@@ -234,7 +237,7 @@ class Follower:
         return max(asked, random.uniform(longest / 2, longest))
 
     def _wait_for_mending(self, detail: str) -> float:
-        """Return the pause after an answer that is not one. Log each fault once."""
+        """Return the pause after an answer that is not valid. Log each fault once."""
         self._failures += 1
         if detail != self._status.error:
             hint = "edits count with the next read of the list"

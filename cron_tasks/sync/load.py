@@ -1,4 +1,4 @@
-"""Warn of the minutes in which more jobs are due at once than this installation soon performs."""
+"""Warn of the minutes in which more jobs are due at once than the workers can soon perform."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -15,18 +15,19 @@ from cron_tasks.schedules.durations import DAY
 from cron_tasks.store import keys
 from cron_tasks.sync.capacity import Capacity, read_capacity
 
-#: The minutes that a warning names, and those that are looked at second by second.
+#: The number of minutes that a warning names, and of minutes that are checked second by second.
 NAMED, LOOKED_AT = 3, 10
-#: The fire times of one schedule that are looked at: a day of minutes.
+#: The fire times of one schedule that are counted: a day of minutes.
 FIRE_TIMES = 1440
-#: The jobs of one second whose actions are read. Of more, the share of calls among these counts.
+#: The jobs of one second whose actions are read. For more jobs, their share of calls is assumed.
 SAMPLED = 5000
 _MINUTE = 60
 _IS_CALL = '"action":{"type":"http"'
 
 
 class Warnings(NamedTuple):
-    """A sentence that names the worst minutes of all jobs, and one of HTTP calls. None: no need."""
+    """A sentence about the worst minutes of all jobs, and one about HTTP calls. None if not
+    needed."""
 
     jobs: str | None = None
     calls: str | None = None
@@ -37,7 +38,7 @@ class Warnings(NamedTuple):
 
 
 class Peak(NamedTuple):
-    """The worst second of a minute (seconds since the epoch), and how many jobs are due in it."""
+    """The worst second of a minute (seconds since the epoch), and the number of jobs due in it."""
 
     second: int
     jobs: int
@@ -55,9 +56,9 @@ def find_peaks(by_second: Mapping[int, int], most: float) -> list[Peak]:
 
 
 def count_due(schedules: Mapping[Schedule, int], start: float) -> Counter[int]:
-    """Return how many jobs are due in each second of the day after `start`.
+    """Return the number of jobs due in each second of the day after `start`.
 
-    `schedules` are those of the jobs, with how many jobs have each.
+    `schedules` are the schedules, each with its number of jobs.
     """
     begin = datetime.fromtimestamp(start, UTC)
     end = datetime.fromtimestamp(start + DAY, UTC)
@@ -69,7 +70,7 @@ def count_due(schedules: Mapping[Schedule, int], start: float) -> Counter[int]:
 
 
 def describe_peaks(peaks: list[Peak], able: Capacity, zone: str) -> str | None:
-    """Return a sentence that names the worst minutes and what can be done, or None."""
+    """Return a sentence with the worst minutes and advice, or None."""
     if not peaks:
         return None
     times = [f"{datetime.fromtimestamp(peak.second, ZoneInfo(zone)):%H:%M}" for peak in peaks]
@@ -92,7 +93,7 @@ def warn_of_registered(redis: Redis, zone: str, now: float) -> Warnings:
 
 
 def warn_of_planned(redis: Redis, changes: Changes, zone: str, now: float) -> Warnings:
-    """Return warnings about the jobs that there would be after these changes."""
+    """Return warnings about the jobs that would exist after these changes."""
     jobs, calls = read_capacity(redis, "jobs", now), read_capacity(redis, "calls", now)
     if redis.zcard(keys.SCHEDULE) + len(changes.added) <= min(jobs.most, calls.most):
         return Warnings()
@@ -111,12 +112,12 @@ def _describe(due: Mapping[int, int], able: Capacity, zone: str) -> str | None:
 
 
 def _find_worst(due: Counter[int], most: float) -> list[int]:
-    """Return the seconds in which the most jobs are due, and more than `most`."""
+    """Return the seconds with the most due jobs, if there are more than `most`."""
     return [second for second, jobs in due.most_common(LOOKED_AT) if jobs > most]
 
 
 def _find_busy_seconds(redis: Redis, most: float, now: float) -> Counter[int]:
-    """Return how many jobs are due next in each second of the busiest minutes of a day."""
+    """Return the number of next fire times in each second of the busiest minutes of a day."""
     if redis.zcard(keys.SCHEDULE) <= most:
         return Counter()
     first = int(now // _MINUTE) * _MINUTE
@@ -128,12 +129,12 @@ def _find_busy_seconds(redis: Redis, most: float, now: float) -> Counter[int]:
 
 
 def _list_gone(changes: Changes | None) -> set[str]:
-    """Return the ids of the registered jobs whose next fire time will not stay."""
+    """Return the ids of the registered jobs whose next fire time the changes affect."""
     return {*changes.removed, *(each.id for each in changes.changed)} if changes else set()
 
 
 def _count_staying(redis: Redis, changes: Changes, now: float) -> Counter[int]:
-    """Return how many jobs that the changes leave alone are due next in each second of a day."""
+    """Return the number of next fire times in each second of a day, for jobs without changes."""
     due, gone = Counter[int](), _list_gone(changes)
     for key, score in redis.zscan_iter(keys.SCHEDULE, count=1000):
         if keys.job_id_of(key) not in gone and score < now + DAY:
@@ -146,7 +147,7 @@ def _count_calls(
 ) -> Counter[int]:
     """Return how many of the jobs that are due next in these seconds make HTTP calls.
 
-    Only the first SAMPLED of a second are read, and stand for the others.
+    Only the first SAMPLED jobs of a second are read, and the result is extrapolated.
     """
     calls, gone = Counter[int](), _list_gone(changes)
     for second in seconds:
@@ -164,7 +165,7 @@ def _count_calls(
 
 
 def _count_scheduled(redis: Redis, starts: Iterable[int], length: int) -> Counter[int]:
-    """Return how many jobs are due next within `length` seconds of each of these times."""
+    """Return the number of next fire times within `length` seconds of each of these times."""
     times = list(starts)
     with redis.pipeline(transaction=False) as pipe:
         for start in times:

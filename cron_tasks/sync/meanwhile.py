@@ -2,7 +2,7 @@
 
 A list is read under the lock of the sync. Until it is planned, other threads of the same process
 may share this lock to write rows that were poked, or that the feed sent. The list leaves these rows
-out, because its own may be older. Rows that were poked are read once more after the list.
+out, because its own may be older. Poked rows are read once more after the list.
 """
 
 import os
@@ -23,17 +23,17 @@ from cron_tasks.registry.wanted import peek_wanted, select_rows
 
 log = structlog.get_logger("cron_tasks.sync")
 
-#: Seconds between two looks for rows that are wanted.
+#: Seconds between two checks for wanted rows.
 LOOK_EVERY = 0.02
-#: Seconds after which Python lets another thread go on. Reading a list is all computation.
+#: Seconds after which Python switches to another thread. Reading a list only computes.
 SWITCH_EVERY = 0.001
 
 
 class Reading:
     """A list that this process is reading, and the ids of the rows that were written meanwhile.
 
-    With `is_feed_ahead`, the feed was among the writers. It then goes on where it is: the cursor of
-    the list may be after changes of these rows that only the list has.
+    With `is_feed_ahead`, the feed was among the writers. It then continues from its own position:
+    the cursor of the list may be after changes of these rows that only the list has.
     """
 
     def __init__(self, fence: Fence) -> None:
@@ -45,7 +45,8 @@ class Reading:
 
     @contextmanager
     def share(self) -> Iterator[Fence | None]:
-        """Keep the list from being written while the block runs. Yield None if that has begun."""
+        """Keep the list from being written while the block runs. Yield None if the writing has
+        begun."""
         with self._lock:
             yield None if self._has_ended.is_set() else self._fence
 
@@ -65,7 +66,8 @@ _reading: Reading | None = None
 def read_list_beside_rows(
     redis: Redis, fence: Fence, sync_rows: Callable[[list[str]], object]
 ) -> Iterator[Reading]:
-    """Let rows be written while the block reads the list. `sync_rows` reads and writes some."""
+    """Allow other rows to be written while the block reads the list. `sync_rows` reads and writes
+    them."""
     global _reading
     _reading = reading = Reading(fence)
     before = sys.getswitchinterval()
@@ -105,13 +107,13 @@ def lock_for_feed(redis: Redis) -> Iterator[Fence | None]:
 
 
 def note_written(ids: Iterable[str]) -> None:
-    """Note that rows are about to be written, for a list that this process is reading."""
+    """Record that rows are about to be written, for a list that this process is reading."""
     if reading := _reading:
         reading.written.update(ids)
 
 
 def _serve_wanted(redis: Redis, reading: Reading, sync_rows: Callable[[list[str]], object]) -> None:
-    """Sync the rows that are wanted while the list is read. They stay wanted."""
+    """Sync the wanted rows while the list is read. They stay wanted."""
     served: set[str] = set()
     while not reading.wait():
         try:
@@ -124,7 +126,7 @@ def _serve_wanted(redis: Redis, reading: Reading, sync_rows: Callable[[list[str]
                     sync_rows(rows)
             served |= wanted
         except (RedisError, WriteRefused):
-            return  # The list itself meets the same, and says so.
+            return  # The list itself has the same problem, and reports it.
         except Exception:
             log.exception("sync.rows_not_read")
             return

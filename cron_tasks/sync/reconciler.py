@@ -13,7 +13,7 @@ from cron_tasks.jobs.rejected import Rejected
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Overtaken
 from cron_tasks.registry.fence import Fence, sync_lock
-from cron_tasks.registry.plan import Changes, plan_changes
+from cron_tasks.registry.plan import Changes
 from cron_tasks.registry.registry import Registry
 from cron_tasks.registry.rejections import (
     read_rejected_rows,
@@ -32,29 +32,28 @@ from cron_tasks.registry.wanted import (
 )
 from cron_tasks.registry.writer import Writer
 from cron_tasks.repair.comparison import Comparison, Differences
-from cron_tasks.rest.listing import Source, Validators
-from cron_tasks.rest.pagination import FeedLink
 from cron_tasks.rest.single import read_jobs
+from cron_tasks.rest.validators import Validators
 from cron_tasks.runs.overtaken import list_overtaken
 from cron_tasks.settings import Settings
-from cron_tasks.store import keys
 from cron_tasks.sync.garbage import pause_garbage_collection
 from cron_tasks.sync.load import warn_of_planned, warn_of_registered
 from cron_tasks.sync.meanwhile import note_written, read_list_beside_rows
 from cron_tasks.sync.outcome import Report, log_changes, log_report
-from cron_tasks.sync.policy import make_policy
+from cron_tasks.sync.owner import explain_refusal, note_rival, service_of
+from cron_tasks.sync.policy import describe_judging, make_policy
 from cron_tasks.sync.refused_plan import dump_plan
 from cron_tasks.sync.rows import count_scheduled, plan_rows
 from cron_tasks.sync.state import (
+    Ending,
     SourceStatus,
     adjust_counts,
     find_drift,
     load_status,
     load_validators,
-    note_rival,
-    service_of,
     store_outcome,
 )
+from cron_tasks.sync.whole_list import ListRead, read_list
 
 log = structlog.get_logger("cron_tasks.sync")
 
@@ -70,12 +69,13 @@ class Reconciler:
         self.registry = Registry(redis, settings.audit_days)
         self.ledger = Ledger(redis, settings)
         self.settings = settings
+        self.service = service_of(settings)
 
     def preview(self, force: bool = False) -> Report:
-        """Return what `sync` would do now. Changes nothing."""
+        """Return what `sync` would do now, without changing anything."""
         if refusal := self._refusal_of_another(self.status(), force):
             return Report("refused", Changes(unchanged=self.registry.count()), refusal)
-        report = self._read_list(force, None)[0]
+        report = read_list(self.registry, self.settings, force, None).report
         zone = self.settings.timezone
         warnings = warn_of_planned(self.redis, report.changes, zone, time.time())
         return replace(report, warnings=warnings.sentences)
@@ -89,18 +89,18 @@ class Reconciler:
     ) -> Report | None:
         """Make the registry equal to the list of the REST service.
 
-        With `ids`, only these jobs, and those that the service has poked. The whole list is read
-        where single rows do not suffice.
-        Return None if there is nothing to do, or if another sync is running. That sync repeats, so
-        what is wanted meanwhile is read. `force` accepts a list that is empty or has shrunk, once,
-        and takes over a registry that belongs to another service. `progress` gets the number of
-        changes that are written, and of all changes.
+        With `ids`, only these jobs are synced, and those that the service has poked. If single rows
+        are not enough, the whole list is read. Return None if there is nothing to do, or if another
+        sync is running. That sync repeats, so rows that are requested meanwhile are read. `force`
+        accepts once a list that is empty or has shrunk, and takes over a registry that belongs to
+        another service. `progress` gets the number of changes that are written, and of all changes.
         """
         is_list = ids is None and not force
-        # Rows that are wanted come first, because the list takes longer.
+        # Wanted rows come first, because the list takes longer.
         if is_list and select_rows(want_poked_rows(self.redis) or {ALL}):
             self.sync(clock, ids=[])
-        # Noted before the lock is tried and read after each sync, so the holder cannot miss it.
+        # The request is stored before trying the lock, and read after each sync, so the holder
+        # cannot miss it.
         want_rows(self.redis, [ALL] if ids is None else map(str, ids))
         report = None
         while True:
@@ -115,7 +115,7 @@ class Reconciler:
                     report = changed or self._sync_once(clock, forced, progress, fence)
                     settle_wanted(self.redis, fence)
                 except WriteRefused as refused:
-                    # This process was frozen, or Redis was emptied. What it read may be outdated.
+                    # This process was frozen, or Redis was emptied. Its data may be outdated.
                     log.warning("sync.overtaken", reason=str(refused))
                     want_rows(self.redis, wanted)
             if not is_anything_wanted(self.redis):
@@ -133,11 +133,11 @@ class Reconciler:
         sent: Sequence[tuple[str, Any]] | None = None,
         may_remove: Callable[[int], bool] = lambda _: False,
     ) -> Report | None:
-        """Read single rows and write what has changed. Return None if the list has to be read.
+        """Read single rows and write the changes. Return None if the list has to be read.
 
-        A row that is missing removes nothing, because the list has limits for removals. The feed
-        has `sent` the rows, and the ids that have none are removed if `may_remove` accepts their
-        number.
+        A missing row removes nothing, because removals have limits that only the list can check.
+        For the feed, `sent` are its rows, and the other ids are removed if `may_remove` accepts
+        their number.
         """
         before = self.status()
         if not fence.generation or self._refusal_of_another(before, False):
@@ -174,53 +174,67 @@ class Reconciler:
         """Read the list, plan the changes, and write them while this process holds the lock."""
         before, begun = self.status(), clock()
         if refusal := self._refusal_of_another(before, force):
-            note_rival(self.redis, self.settings, begun)
-            if before.rival != service_of(self.settings):
+            note_rival(self.redis, self.service, begun)
+            if before.rival != self.service:
                 log.error("sync.refused", detail=refusal, changed="nothing")
             return Report("refused", Changes(unchanged=self.registry.count()), refusal)
         repaired = self._repair_registry(clock).counts
-        validators, doubts = load_validators(self.redis, self.settings)
+        judging = describe_judging(self.settings)
+        validators, doubts = load_validators(self.redis, judging)
         known = None if repaired or force else validators
-        with read_list_beside_rows(
-            self.redis, fence, lambda ids: self.sync_rows(ids, clock, fence)
-        ) as reading:
-            report, validators, feed = self._read_list(force, known)
-        if reading.written:
-            # The rows of the list may be older. The registry is not the list that these name.
-            report.changes.leave_out(reading.written)
-            validators = None
-        if reading.is_feed_ahead:
-            feed = None
+        read = self._read_list(force, known, clock, fence)
+        report = read.report
         if report.state == "ok" and not report.not_modified:
-            # A registry that is built for the first time, or again, runs no one-offs late.
+            # A registry that is built for the first time, or again, runs no late one-offs.
             last_read = before.last_read if fence.generation else None
             self._apply_changes(report.changes, clock, last_read, progress, fence)
             if report.changes:
                 warnings = warn_of_registered(self.redis, self.settings.timezone, clock())
                 report = replace(report, warnings=warnings.sentences)
-        result = report.state, report.detail
-        times = clock(), begun
-        plan = dump_plan(report.changes) if report.state == "refused" else ""
-        store_outcome(
-            self.redis, self.settings, fence, *times, result, validators, doubts, before, feed, plan
+        ending = Ending(
+            begun=begun,
+            at=clock(),
+            state=report.state,
+            detail=report.detail,
+            service=self.service,
+            judging=judging,
+            doubts=doubts,
+            validators=read.validators,
+            feed=read.feed,
+            refused_plan=dump_plan(report.changes) if report.state == "refused" else "",
         )
-        if feed and feed.fault not in ("", before.feed_fault):
-            log.warning("feed.refused", detail=feed.fault)
+        store_outcome(self.redis, fence, ending, before)
+        if read.feed and read.feed.fault not in ("", before.feed_fault):
+            log.warning("feed.refused", detail=read.feed.fault)
         log_report(report, before)
         return report
 
+    def _read_list(
+        self,
+        force: bool,
+        known: Validators | None,
+        clock: Callable[[], float],
+        fence: Fence,
+    ) -> ListRead:
+        """Read the list, and meanwhile sync the rows that are poked."""
+        with read_list_beside_rows(
+            self.redis, fence, lambda ids: self.sync_rows(ids, clock, fence)
+        ) as reading:
+            read = read_list(self.registry, self.settings, force, known)
+        if reading.written:
+            # The rows of the list may be older, and the registry no longer equals the list of these
+            # validators.
+            read.report.changes.leave_out(reading.written)
+            read = replace(read, validators=None)
+        return replace(read, feed=None) if reading.is_feed_ahead else read
+
     def _refusal_of_another(self, before: SourceStatus, force: bool) -> str | None:
         """Return why this installation must not sync: the registry belongs to another service."""
-        ours = service_of(self.settings)
-        if force or before.owner in (None, ours) or not self.redis.exists(keys.GENERATION):
-            return None
-        return (
-            f"this Redis holds the jobs of {before.owner}, but this installation reads {ours}: "
-            "give each its own database in CRON_TASKS_REDIS_URL"
-        )
+        return None if force else explain_refusal(self.redis, before.owner, self.service)
 
     def _repair_registry(self, clock: Callable[[], float]) -> Differences:
-        """Repair the registry if it is not as the last sync left it. Return what differed."""
+        """Repair the registry if it differs from the state after the last sync. Return the
+        differences."""
         jobs, scheduled = find_drift(self.redis)
         if jobs or scheduled:
             return Comparison(self.redis, self.settings, clock).mend(all_keys=jobs)
@@ -235,9 +249,9 @@ class Reconciler:
         fence: Fence,
         others: Sequence[Rejected] = (),
     ) -> None:
-        """Write the changes, and notify of the ticks that they overtook.
+        """Write the changes, and notify about the ticks that they overtook.
 
-        `others` are rejected rows that this sync has not read, and which stay rejected.
+        `others` are rejected rows that this sync has not read. They stay rejected.
         """
         total, done = len(changes.added) + len(changes.changed) + len(changes.removed), 0
 
@@ -261,38 +275,6 @@ class Reconciler:
             log.warning("job.rejected", job_id=row.id, place=row.place, errors=row.errors)
         forget_refused(self.redis, changes.removed)
         if reporting:
-            # The service learns when a new job first runs.
+            # The service learns the first fire time of a new job.
             request_reports(self.redis, added, clock())
             store_errors_to_report(self.redis, rejected, clock(), fence)
-
-    def _read_list(
-        self, force: bool, validators: Validators | None
-    ) -> tuple[Report, Validators | None, FeedLink | None]:
-        """Read the list and plan the changes. Return the plan, and the version of the list.
-
-        The last result is what the list says about a feed, None if it says nothing about it.
-
-        `validators` are those of the list that the registry holds. If the list is still the same,
-        there is nothing to change.
-        """
-        try:
-            with Source(self.settings).open_list(validators) as listing:
-                feed: FeedLink | None = listing.feed
-                if listing.not_modified:
-                    changes = Changes(unchanged=self.registry.count())
-                    # A 304 may leave out the header Link (RFC 9110, section 15.4.5).
-                    said = feed if feed != FeedLink() else None
-                    return Report("ok", changes, not_modified=True), validators, said
-                policy = make_policy(self.settings, force)
-                # No name for the fingerprints: a plan drops them one by one.
-                changes = plan_changes(self.registry.read_fingerprints(), listing, policy)
-                validators = listing.validators
-        except SourceError as error:
-            return (
-                Report("failing", Changes(unchanged=self.registry.count()), str(error)),
-                None,
-                None,
-            )
-        if changes.refusal:
-            return Report("refused", changes, changes.refusal), None, None
-        return Report("ok", changes), validators, feed

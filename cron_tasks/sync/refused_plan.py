@@ -1,4 +1,4 @@
-"""What a refused list would have changed, as it is stored for the health page. Pure."""
+"""The changes of a refused list, as they are stored for the health page. Pure."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,9 @@ import orjson
 from cron_tasks.registry.plan import Changes
 from cron_tasks.text.display import printable
 
-#: Jobs of each kind that are named.
+#: Jobs of each kind that are stored.
 NAMED = 20
-#: Most characters of an id and of a name.
+#: The maximum length of an id and of a name.
 _ID, _NAME = 300, 100
 
 

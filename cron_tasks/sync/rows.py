@@ -1,4 +1,4 @@
-"""Plan a sync of single rows, as if they were a list, by what the registry knows of them."""
+"""Plan a sync of single rows, as if they were a list, from the contents of the registry."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -6,7 +6,7 @@ from typing import Any, cast
 from redis import Redis
 
 from cron_tasks.jobs.queues import find_queue_uses
-from cron_tasks.jobs.validation import row_id
+from cron_tasks.jobs.row import row_id
 from cron_tasks.registry.plan import Changes, Policy, plan_changes
 from cron_tasks.registry.registry import Registry
 from cron_tasks.store import keys
@@ -15,7 +15,7 @@ from cron_tasks.store import keys
 def plan_rows(
     registry: Registry, ids: Sequence[str], rows: Sequence[tuple[str, Any]], policy: Policy
 ) -> Changes | None:
-    """Compare rows, as (place, row), with the registry. They are those with these ids.
+    """Compare rows, as (place, row), with the registry. These are the rows of these ids.
 
     Return None if a row names queues that its job did not have. Such queues have to be compared
     with those of all other jobs, so the whole list has to be read.
@@ -37,7 +37,7 @@ def plan_rows(
 
 
 def count_scheduled(redis: Redis, ids: Sequence[str]) -> int:
-    """Return how many of these jobs are in the schedule."""
+    """Return the number of these jobs that are in the schedule."""
     if not ids:
         return 0
     scores = redis.zmscore(keys.SCHEDULE, [keys.entry_key(each) for each in ids])

@@ -1,26 +1,16 @@
 """The state of the REST service between syncs, in the hash `cron_tasks:source`."""
 
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import version
 from typing import Any, Literal, cast
-from urllib.parse import urlsplit
 
 from redis import Redis
 
-from cron_tasks.actions import secrets
-from cron_tasks.http.hosts import DEFAULT_PORTS
-from cron_tasks.jobs import plugins
-from cron_tasks.jobs.actions import MODELS
-from cron_tasks.jobs.fingerprint import FORMAT
-from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.registry.fence import Fence
-from cron_tasks.rest.listing import Validators
 from cron_tasks.rest.pagination import FeedLink
-from cron_tasks.settings import Settings
+from cron_tasks.rest.validators import Validators
 from cron_tasks.store import keys
 from cron_tasks.store.scripts import script
-from cron_tasks.text.urls import mask_passwords
+from cron_tasks.sync.owner import owner_before
 
 State = Literal["ok", "failing", "refused"]
 
@@ -32,10 +22,10 @@ _adjust = script("sync/adjust")
 class SourceStatus:
     """The outcome of the last sync. Times are in seconds since the epoch.
 
-    `last_read` is when the read of the last good list began. `owner` is the service that the
-    registry belongs to. `rival` is another service that tried to sync into it at `rival_at`.
-    `feed_fault` is why the feed of changes that the list names is not followed. `refused_plan` is
-    what a refused list would have changed (refused_plan.py), "" if the last list was not refused.
+    `last_read` is the start of the last successful read of the list. `owner` is the service that
+    the registry belongs to. `rival` is another service that tried to sync at `rival_at`.
+    `feed_fault` is why a feed that the list names is not followed. `refused_plan` are the changes
+    of a refused list (refused_plan.py), "" if the last list was not refused.
     """
 
     state: State | None
@@ -51,37 +41,39 @@ class SourceStatus:
     refused_plan: str = ""
 
 
-def load_permissions(settings: Settings) -> Permissions:
-    """Return the permissions of jobs: the settings, and the secrets that exist now."""
-    known = frozenset(secrets.list_secrets(settings.secrets_dir))
-    return Permissions(settings.tasks_allow, settings.http_allow, known)
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The end of a sync that began at `begun` and ended at `at` (seconds since the epoch).
 
+    `judging` is everything besides the list that affects the outcome (policy.py), and `service` is
+    the service of the list. `doubts` are those before the list was read. `validators` are those of
+    the list that the registry now holds, or None. `feed` is the feed that the list names, or None
+    without news about it. `refused_plan` are the changes of a refused list.
+    """
 
-def service_of(settings: Settings) -> str:
-    """Return the URL of the list in the settings. All spellings of a URL give the same text."""
-    if settings.rest_url and settings.rest_url.startswith("file:"):
-        return settings.rest_url
-    return _normalize_url(settings.rest_url or "", settings.rest_jobs_path)
-
-
-def _normalize_url(url: str, path: str) -> str:
-    parts = urlsplit(mask_passwords(url))
-    port = "" if parts.port in (None, DEFAULT_PORTS.get(parts.scheme)) else f":{parts.port}"
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}{path}"
+    begun: float
+    at: float
+    state: State
+    detail: str
+    service: str
+    judging: str
+    doubts: str
+    validators: Validators | None = None
+    feed: FeedLink | None = None
+    refused_plan: str = ""
 
 
 def load_status(redis: Redis) -> SourceStatus:
     """Read the outcome of the last sync."""
     stored = cast("dict[str, str]", redis.hgetall(keys.SOURCE))
     times = {
-        name: float(stored[name]) if stored.get(name) else None
+        name: _read_time(stored.get(name))
         for name in ("since", "last_attempt", "last_success", "last_read", "rival_at")
     }
     return SourceStatus(
         state=cast("State | None", stored.get("state")),
         detail=stored.get("detail", ""),
-        owner=stored.get("owner") or _owner_before(stored.get("read_as", "")),
+        owner=stored.get("owner") or owner_before(stored.get("read_as", "")),
         rival=stored.get("rival"),
         feed_fault=stored.get("feed_fault", ""),
         refused_plan=stored.get("refused_plan", ""),
@@ -89,21 +81,24 @@ def load_status(redis: Redis) -> SourceStatus:
     )
 
 
-def _owner_before(read_as: str) -> str | None:
-    """Return the owner of a registry that version 0.1 wrote: `read_as` began with URL and path."""
-    url, _, more = read_as.partition(" ")
-    return _normalize_url(url, more.partition(" ")[0]) if url.startswith("http") else None
+def _read_time(text: str | None) -> float | None:
+    """Return a time as stored, or None for text that is not a time, which another program wrote."""
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
 
 
-def load_validators(redis: Redis, settings: Settings) -> tuple[Validators | None, str]:
+def load_validators(redis: Redis, judging: str) -> tuple[Validators | None, str]:
     """Return the validators of the list that the registry holds, and its doubts.
 
-    The validators are None where a conditional request could leave the registry wrong: if a sync
-    did not finish, if the same list would be judged differently by now, or if part of the registry
-    is gone.
-    The doubts are how often the registry was changed by anything but a sync ("" for never). Each of
-    these changes needs a sync that reads the list. A sync that ran meanwhile may not have seen it,
-    so its validators do not count.
+    `judging` is everything besides the list that affects the outcome now (policy.py).
+
+    The validators are None if a conditional request could leave the registry wrong: a sync did not
+    finish, the same list would be judged differently now, or part of the registry is gone. The
+    doubts are how often something other than a sync changed the registry ("" for never). Each of
+    these changes needs a sync that reads the list. A sync that ran meanwhile may not have seen the
+    change, so its validators are not used.
     """
     with redis.pipeline(transaction=False) as pipe:
         pipe.hgetall(keys.SOURCE)
@@ -115,14 +110,15 @@ def load_validators(redis: Redis, settings: Settings) -> tuple[Validators | None
     etag, modified = stored.get("etag") or None, stored.get("last_modified") or None
     doubts = stored.get("doubts", "")
     whole = [stored.get("jobs"), stored.get("rejected")] == [str(jobs), str(rejected)]
-    is_same = stored.get("vouched", "") == doubts and stored.get("read_as") == _read_as(settings)
+    is_same = stored.get("vouched", "") == doubts and stored.get("read_as") == judging
     if (etag or modified) and is_same and generation and schedule and whole:
         return Validators(etag, modified), doubts
     return None, doubts
 
 
 def find_drift(redis: Redis) -> tuple[bool, bool]:
-    """Return whether the number of jobs, and that of scheduled ones, differs from the last sync."""
+    """Return whether the number of jobs, or of scheduled jobs, differs from that after the last
+    sync."""
     with redis.pipeline(transaction=False) as pipe:
         pipe.hmget(keys.SOURCE, "jobs", "scheduled")
         pipe.hlen(keys.JOBS)
@@ -131,41 +127,25 @@ def find_drift(redis: Redis) -> tuple[bool, bool]:
     return jobs not in (None, str(now[0])), scheduled not in (None, str(now[1]))
 
 
-def store_outcome(
-    redis: Redis,
-    settings: Settings,
-    fence: Fence,
-    now: float,
-    last_read: float | None,
-    status: tuple[State, str],
-    validators: Validators | None,
-    doubts: str,
-    before: SourceStatus,
-    feed: FeedLink | None = None,
-    refused_plan: str = "",
-) -> None:
-    """Store the outcome of a sync that ends at `now`.
+def store_outcome(redis: Redis, fence: Fence, ending: Ending, before: SourceStatus) -> None:
+    """Store how a sync ended. `before` is the status before it.
 
-    `last_read` is when its read began, if the read succeeded. `doubts` are those before the list
-    was read, and `before` is the status before the sync. `feed` is what the list says about a feed,
-    or None if it says nothing new. `refused_plan` is what a refused list would have changed.
     Raises WriteRefused if `fence` no longer holds.
     """
-    state, detail = status
-    fields: dict[str, Any] = {"last_attempt": now, "state": state, "detail": detail}
-    fields["refused_plan"] = refused_plan
-    if state != before.state:
-        fields["since"] = now
-    if state == "ok":
-        fields |= {"last_success": now, "last_read": last_read or now}
-        fields |= {"read_as": _read_as(settings), "owner": service_of(settings)}
-        fields["etag"] = (validators and validators.etag) or ""
-        fields["last_modified"] = (validators and validators.last_modified) or ""
-        fields["vouched"] = doubts
-    if feed:
-        # All changes before the cursor of the list are in the list.
+    fields: dict[str, Any] = {"last_attempt": ending.at}
+    fields |= {"state": ending.state, "detail": ending.detail, "refused_plan": ending.refused_plan}
+    if ending.state != before.state:
+        fields["since"] = ending.at
+    if ending.state == "ok":
+        validators = ending.validators or Validators()
+        fields |= {"last_success": ending.at, "last_read": ending.begun}
+        fields |= {"read_as": ending.judging, "owner": ending.service}
+        fields |= {"etag": validators.etag or "", "last_modified": validators.last_modified or ""}
+        fields["vouched"] = ending.doubts
+    if feed := ending.feed:
+        # The list contains all changes before its cursor.
         fields |= {"feed": feed.address, "feed_fault": feed.fault, "feed_removed": 0}
-    built_at = repr(now) if state == "ok" else ""
+    built_at = repr(ending.at) if ending.state == "ok" else ""
     _store_outcome(redis, built_at=built_at, fields=list(fields.items()), **fence.values)
 
 
@@ -176,37 +156,3 @@ def adjust_counts(redis: Redis, fence: Fence, jobs: int, scheduled: int, rejecte
     """
     counts = {"jobs": jobs, "scheduled": scheduled, "rejected": rejected}
     _adjust(redis, **counts, **fence.values)
-
-
-def note_rival(redis: Redis, settings: Settings, now: float) -> None:
-    """Note that another installation tried to sync, so that the owner's `doctor` names it."""
-    redis.hset(keys.SOURCE, mapping={"rival": service_of(settings), "rival_at": now})
-
-
-def take_over(redis: Redis, service: str) -> None:
-    """Make `service` the owner of the registry, so that its next sync is not refused."""
-    redis.hset(keys.SOURCE, "owner", service)
-
-
-def _read_as(settings: Settings) -> str:
-    """Return everything besides the list that decides the outcome of a sync.
-
-    If it has changed, a 304 does not mean that the registry is up to date.
-    """
-    judged = [
-        settings.timezone,
-        settings.notify_queue,
-        settings.default_queue,
-        load_permissions(settings).fingerprint_salt,
-        sorted(plugins.load_models()),
-        [model.__name__ for model in MODELS],
-        FORMAT.decode(),
-        _package_version(),
-    ]
-    asked = [service_of(settings), settings.rest_mapping, settings.rest_report_path]
-    return f"{asked} {judged}"
-
-
-@cache
-def _package_version() -> str:
-    return version("cron-tasks")

@@ -28,26 +28,27 @@ def _event(name: str, levels: str, meaning: str, values: str = "") -> Event:
 VALUES: dict[str, tuple[str, str]] = {
     "action": ("keyword", "what a person did, such as `pause`"),
     "added": ("long", "jobs that are new"),
-    "address": ("keyword", "where reports go, or the feed is"),
+    "address": ("keyword", "address of the reports or of the feed"),
     "cause": ("keyword", "why a report was not accepted"),
     "changed": ("keyword", "jobs that were changed, or `nothing`"),
     "chat": ("keyword", "id of a chat"),
     "closed": ("long", "overdue runs that ended"),
-    "count": ("long", "jobs or runs that an action was about"),
-    "detail": ("text", "a sentence that says why"),
+    "count": ("long", "jobs or runs that an action affected"),
+    "detail": ("text", "the reason, as a sentence"),
     "duration": ("double", "seconds of the attempt (ECS: `event.duration`)"),
-    "entries": ("long", "how many lines, by job and reason"),
+    "entries": ("long", "lines of a digest, by job and reason"),
     "entry": ("keyword", "key of an entry in Redis"),
     "error": ("text", "what went wrong (ECS: `error.message`)"),
     "errors": ("text", "all errors of a row"),
     "failed": ("long", "runs that failed"),
-    "hint": ("text", "what to do"),
+    "hint": ("text", "advice"),
     "hosts": ("keyword", "the first hosts, or types of actions, that have no room"),
-    "ids": ("keyword", "the first ids of them"),
+    "ids": ("keyword", "the first ids of these jobs or runs"),
     "job_id": ("keyword", "a job"),
     "job_ids": ("keyword", "the first jobs"),
     "jobs": ("long", "how many jobs"),
     "kept": ("keyword", "for how long reports are kept"),
+    "keys": ("keyword", "keys in Redis"),
     "left_waiting": ("long", "pending runs whose messages wait in their queue"),
     "message": ("text", "a message, shortened"),
     "missed": ("long", "runs that were missed"),
@@ -66,7 +67,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "runs": ("long", "how many runs"),
     "seconds": ("double", "seconds"),
     "sent_again": ("long", "runs whose message was lost and sent again"),
-    "served": ("keyword", "what is served instead"),
+    "served": ("keyword", "the jobs that are served instead"),
     "since": ("double", "since when, in seconds since 1970"),
     "skipped": ("long", "runs that were skipped"),
     "spans": ("long", "spans of traces that were lost"),
@@ -76,9 +77,10 @@ VALUES: dict[str, tuple[str, str]] = {
     "ticks": ("long", "how many ticks"),
     "to": ("keyword", "the new id of the chat"),
     "type": ("keyword", "type of an action"),
-    "unchanged": ("long", "jobs that stayed as they were"),
-    "warning": ("text", "a sentence that says what to look at"),
-    "was": ("keyword", "the state before"),
+    "unchanged": ("long", "jobs that did not change"),
+    "waiting": ("long", "messages that a worker has taken and no process has begun"),
+    "warning": ("text", "the warning, as a sentence"),
+    "was": ("keyword", "the previous state"),
     "who": ("keyword", "the name of a person"),
     "why": ("text", "why"),
     "worker_died": ("long", "notifications whose worker died"),
@@ -90,14 +92,14 @@ EVENTS = (
     _event(
         "action.by_hand",
         "info",
-        "Somebody did something in a page of Flower",
+        "A person used an action on a page of Flower",
         "who action count ids detail",
     ),
     _event(
         "audit.failed", "warning", "The audit for the metrics failed. It is tried again", "error"
     ),
     _event("audit.lost", "error", "Ticks of the last two hours have no end", "ticks hint"),
-    _event("beat.beside_raised", "error", "A thread beside beat failed. It goes on", "thread"),
+    _event("beat.beside_raised", "error", "A thread beside beat failed. It continues", "thread"),
     _event("beat.leading", "info", "This beat leads from now on", "was"),
     _event("beat.lock_not_released", "warning", "Another beat leads only 6 s later", "error"),
     _event("beat.lost_lead", "warning", "Another beat leads, or Redis lost the lock"),
@@ -112,26 +114,24 @@ EVENTS = (
     ),
     _event("bot.waiting", "info", "The bot waits for notifications", "queue name"),
     _event("clock.stepped", "warning", "The clock of this machine was stepped", "seconds"),
-    _event(
-        "digest.told", "info", "The digest of the day was sent, or had nothing to tell", "entries"
-    ),
+    _event("digest.told", "info", "The digest of the day was sent, or there was none", "entries"),
     _event("entry.set_aside", "error", "An entry is broken and in quarantine", "entry reason"),
-    _event("feed.cursor_gone", "info", "The service forgot the place in its feed", "hint"),
+    _event("feed.cursor_gone", "info", "The service no longer knows our cursor", "hint"),
     _event("feed.failing", "warning", "The feed of changes cannot be read", "detail hint"),
     _event("feed.followed", "info", "The feed of changes is followed", "address"),
-    _event("feed.left", "info", "The list does not name a feed any more", "hint"),
+    _event("feed.left", "info", "The list no longer names a feed", "hint"),
     _event("feed.not_answering", "warning", "The feed did not answer in time", "detail"),
-    _event("feed.raised", "error", "Following the feed failed unexpectedly. It goes on"),
+    _event("feed.raised", "error", "Following the feed failed unexpectedly. It continues"),
     _event("feed.recovered", "info", "The feed can be read again", "was"),
     _event("feed.refused", "warning", "The feed that the list names is not followed", "detail"),
     _event(
         "feed.removals_left_to_the_list",
         "warning",
-        "The feed would remove too many jobs. The list decides",
+        "The feed would remove too many jobs, so the list is read instead",
         "detail",
     ),
     _event("feed.waiting", "warning", "Redis does not answer the follower of the feed", "error"),
-    _event("flights.failed", "error", "Looking after runs in flight failed. It goes on"),
+    _event("flights.failed", "error", "The thread of in-flight runs failed. It continues"),
     _event("forecast.failed", "warning", "The ticks of the next day were not counted", "error"),
     _event("heartbeat.failed", "warning", "HEARTBEAT_URL does not answer with 2xx", "reason"),
     _event("heartbeat.sent", "info", "HEARTBEAT_URL is requested again"),
@@ -140,32 +140,44 @@ EVENTS = (
     _event("job.unknown", "error", "A message asks for a job that does not exist", "job_id error"),
     _event("job.unreadable", "warning", "The stored job cannot be read", "job_id error"),
     _event("job.warning", "warning", "Something in a row has no effect", "job_id warning"),
-    _event("jobs.broken_file", "warning", "Demo: its file of jobs is broken", "error served"),
+    _event("jobs.broken_file", "warning", "Demo: the file of jobs is broken", "error served"),
     _event("lease.not_renewed", "warning, error", "A lease could not be renewed in time", "error"),
-    _event("message.dropped", "error", "A message is not one of ours", "message reason hint"),
+    _event(
+        "loop.interrupted",
+        "error",
+        "A task of an action ended the event loop. It continues",
+        "error",
+    ),
+    _event("message.dropped", "error", "A message was not valid", "message reason hint"),
     _event("metrics.not_served", "error", "The port for metrics is taken", "port error hint"),
     _event("metrics.served", "info", "Metrics are served", "port"),
     _event("metrics.unread", "warning", "Redis did not answer to a scrape", "error"),
     _event("pages.redis_away", "warning", "Redis does not answer Flower's pages", "error"),
     _event("ping.lost", "warning", "Pings of a job were not sent", "job_id origin reason pings"),
-    _event("pings.raised", "error", "The sender of pings failed. It goes on"),
+    _event("pings.raised", "error", "The sender of pings failed. It continues"),
     _event("pings.waiting", "warning", "Redis does not answer, so pings wait", "error"),
     _event("plugin.unusable", "error", "A plug-in cannot be loaded", "type reason"),
-    _event("poke.failed", "warning", "Demo: its poke did not reach Redis", "error"),
-    _event("queue.full", "error", "A queue gets no more messages", "queue why hint"),
+    _event("poke.failed", "warning", "Demo: a poke did not reach Redis", "error"),
+    _event("queue.full", "error", "A queue is full and gets no more messages", "queue why hint"),
     _event("redis.away", "warning", "Redis does not answer the bot", "error"),
+    _event(
+        "registry.foreign_keys",
+        "warning",
+        "Keys of another type, or locks without an expiry, were deleted",
+        "keys hint",
+    ),
     _event(
         "registry.mended",
         "warning",
-        "Keys differed from one another and were mended. There is a number for each kind",
+        "Keys differed from one another and were repaired. There is a number for each kind",
         "hint",
     ),
     _event("registry.missing", "info", "Redis holds no registry. A sync builds it", "hint"),
     _event("report.raised", "error", "Reporting failed unexpectedly"),
     _event("report.refused", "warning", "The service refuses reports", "cause jobs job_ids"),
     _event("report.retried", "info", "Refused reports are sent again", "jobs address"),
-    _event("report.service_away", "error", "The service takes no reports", "cause kept"),
-    _event("report.service_back", "info", "The service takes reports again"),
+    _event("report.service_away", "error", "The service does not accept reports", "cause kept"),
+    _event("report.service_back", "info", "The service accepts reports again"),
     _event("report.unknown_job", "warning", "The service knows none of our jobs", "hint"),
     _event("report.waiting", "warning", "Redis does not answer the reporter", "error"),
     _event(
@@ -174,8 +186,12 @@ EVENTS = (
         "A run ended. Runs of one message that ended ok share the line `runs.finished`",
         "job_id run_id status reason error duration",
     ),
-    _event("run.handed_over", "info", "A Celery task does the run", "job_id run_id task_id"),
-    _event("run.killed", "error", "A process was killed: its run did not end", "run_id pid"),
+    _event(
+        "run.handed_over", "info", "A run was delegated to a Celery task", "job_id run_id task_id"
+    ),
+    _event(
+        "run.killed", "error", "A process was killed, because its run did not end", "run_id pid"
+    ),
     _event("run.lease_lost", "warning", "An outcome came after the lease ended", "run_id status"),
     _event("run.not_dead", "error", "A killed process hangs in the kernel", "run_id pid hint"),
     _event("run.not_finished", "error", "An outcome could not be stored", "run_id"),
@@ -184,13 +200,13 @@ EVENTS = (
     _event("runs.finished", "info", "Runs of one message ended", "ok failed skipped missed"),
     _event("survey.failed", "warning", "The health page's audit or checks failed", "error"),
     _event(
-        "runs.held_back", "warning", "There is no room for calls. They come later", "ticks hosts"
+        "runs.held_back", "warning", "There is no room for calls. They run later", "ticks hosts"
     ),
     _event("runs.late", "warning", "Runs did not end within expect_within", "runs job_ids"),
     _event(
         "sweep.done",
         "info, warning",
-        "Beat looked after overdue runs",
+        "Beat handled overdue runs",
         "closed sent_again left_waiting worker_died",
     ),
     _event("sync.busy", "warning", "Too many jobs are due at once", "warning"),
@@ -207,9 +223,10 @@ EVENTS = (
     _event("task.in_doubt", "warning", "The broker may have a task's message", "task_id error"),
     _event("traces.lost", "warning", "Spans were not sent to the collector", "reason spans hint"),
     _event("traces.off", "error", "Spans cannot be sent as `OTEL_*` asks for", "reason hint"),
-    _event("traces.sent", "info", "Spans are sent again. So many were lost", "spans"),
-    _event("watchdog.failed", "error", "The watchdog failed unexpectedly. It goes on"),
+    _event("traces.sent", "info", "Spans are sent again. `spans` were lost", "spans"),
+    _event("watchdog.failed", "error", "The watchdog failed unexpectedly. It continues"),
     _event("worker.leaves", "error", "A process takes no more runs and ends", "reason pid"),
+    _event("worker.stuck", "error", "The pool of a worker takes no messages", "waiting hint"),
 )
 
 
@@ -227,11 +244,15 @@ def render_markdown() -> str:
 def make_index_template() -> dict[str, Any]:
     """Return the index template for Elasticsearch: ECS fields, and the values of our events.
 
-    Other values, such as those that plug-ins log, are kept and not indexed. So no value can be of
-    the wrong type, and their number has no limit.
+    Other values, such as those that plug-ins log, are kept and not indexed. So are values with one
+    of our names that are too long or not a number. So no value can be of the wrong type, and their
+    number has no limit.
     """
-    keyword, text = {"type": "keyword", "ignore_above": 1024}, {"type": "text"}
-    own = {name: {"type": kind} for name, (kind, _) in VALUES.items() if name != "error"}
+    keyword: dict[str, Any] = {"type": "keyword", "ignore_above": 1024}
+    text = {"type": "text"}
+    numbers = {kind: {"type": kind, "ignore_malformed": True} for kind in ("long", "double")}
+    kinds = {"keyword": keyword, "text": text, **numbers}
+    own = {name: kinds[kind] for name, (kind, _) in VALUES.items() if name != "error"}
     fields = {
         "@timestamp": {"type": "date"},
         "message": text,

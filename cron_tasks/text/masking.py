@@ -14,7 +14,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
-#: The most characters that one character of a secret becomes, e.g. `&#x00000041;`.
+#: The most characters with which one character of a secret is encoded, e.g. `&#x00000041;`.
 _MAX_PER_CHARACTER = 12
 #: Layers of encodings that are decoded, e.g. those of `%2526amp%253B`.
 _DEPTH = 3
@@ -28,6 +28,7 @@ _ESCAPE = re.compile(
 )
 _WHITE = {"n": "\n", "r": "\r", "t": "\t"}
 _SPACE = re.compile(r"\s+")
+_NOT_ALPHANUMERIC = re.compile("[^0-9a-z]+")
 
 
 class Mask:
@@ -69,13 +70,19 @@ class Mask:
         if not self._values:
             return False
         plain = [_normalize(value).casefold() for value in self._values]
-        plain += [value.encode().hex() for value in self._values]
-        encoded = [each for value in self._values for each in _encode_base64_pieces(value)]
-        return any(
-            any(each in decoded.casefold() for each in plain)
-            or any(each in decoded for each in encoded)
-            for decoded in map(_normalize, _decode_all(text))
-        )
+        bare = [value.encode().hex() for value in self._values]
+        bare += [each for each in map(_strip_to_alphanumeric, plain) if len(each) >= _LEAST_SPELLED]
+        encoded = [each for value in self._values for each in _encode_nested(value)]
+        for decoded in map(_normalize, _decode_all(text)):
+            folded = decoded.casefold()
+            stripped = _strip_to_alphanumeric(folded)
+            if (
+                any(each in folded for each in plain)
+                or any(each in stripped for each in bare)
+                or any(each in decoded for each in encoded)
+            ):
+                return True
+        return False
 
 
 def _encode_secret(value: str) -> Iterator[str]:
@@ -97,13 +104,25 @@ def spell_secret(value: str) -> Iterator[str]:
 
 
 def _encode_base64_pieces(value: str) -> Iterator[str]:
-    """Yield what the base64 of any text around `value` contains, one piece for each alignment."""
+    """Yield the pieces that the base64 of any text around `value` contains, one for each
+    alignment."""
     data = value.encode()
     for before in range(3):
         whole = b64encode(bytes(before) + data).decode()
         piece = whole[(before * 8 + 5) // 6 : (before + len(data)) * 8 // 6]
         if len(piece) >= _MIN_BASE64:
             yield piece
+
+
+def _encode_nested(value: str) -> Iterator[str]:
+    """Yield pieces of base64, also of the secret as it stands in a URL or in JSON."""
+    for spelled in {value, quote(value, safe=""), quote(value), json.dumps(value)[1:-1]}:
+        yield from _encode_base64_pieces(spelled)
+
+
+def _strip_to_alphanumeric(text: str) -> str:
+    """Return a text without its punctuation, which services double, escape or put in between."""
+    return _NOT_ALPHANUMERIC.sub("", text)
 
 
 def _normalize(text: str) -> str:
@@ -113,7 +132,8 @@ def _normalize(text: str) -> str:
 
 
 def _decode_all(text: str) -> set[str]:
-    """Return `text` and what it decodes to as URL, HTML, JSON and quoted-printable, also nested."""
+    """Return `text` and its decodings as URL, HTML, JSON and quoted-printable, including nested
+    ones."""
     found, newest = {text}, {text}
     for _ in range(_DEPTH):
         newest = {decode(each) for each in newest for decode in _DECODERS} - found

@@ -1,4 +1,4 @@
-"""Keep the beginning of what an action printed or returned, as safe text. Pure."""
+"""Keep the beginning of the output of an action, as safe text. Pure."""
 
 import json
 from typing import Any
@@ -20,7 +20,7 @@ def trim_output(text: str) -> str | None:
 
 
 def render_output(result: Any) -> str | None:
-    """Return what is kept of a value that an action or a task returned, or None if it is empty.
+    """Return the part to keep of a value that an action or a task returned, or None if it is empty.
 
     A text is kept as it is, bytes as the text that they encode, and anything else as JSON.
     """

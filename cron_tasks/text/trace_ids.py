@@ -1,4 +1,5 @@
-"""The trace of a run: its ids follow from the run id, so nothing is stored or passed on. Pure."""
+"""The trace of a run. Its ids are derived from the run id, so nothing is stored or passed on.
+Pure."""
 
 import re
 from hashlib import sha256
@@ -10,7 +11,7 @@ _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-(
 
 
 class Parent(NamedTuple):
-    """The span that a span continues, and whether its trace is sampled."""
+    """The parent of a span, and whether its trace is sampled."""
 
     trace_id: int
     span_id: int
@@ -39,7 +40,7 @@ def span_id_of(key: str) -> int:
 
 
 def format_traceparent(parent: Parent) -> str:
-    """Return the header `traceparent` for what continues a span."""
+    """Return the header `traceparent` for requests within a span."""
     return f"00-{parent.trace_id:032x}-{parent.span_id:016x}-{parent.is_sampled:02x}"
 
 

@@ -1,1 +1,1 @@
-"""Traces of runs for OpenTelemetry. Off, nothing of it is imported and nothing is computed."""
+"""Traces of runs for OpenTelemetry. If they are off, none of this is imported or computed."""

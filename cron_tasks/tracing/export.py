@@ -1,6 +1,6 @@
 """Sends spans to a collector with the SDK of OpenTelemetry. Only this module imports it.
 
-Most of our spans are known once they have ended, with ids that are derived. So they are made as
+Most of our spans are made when they have ended, with derived ids. So they are made as
 `ReadableSpan`, which takes a tenth of the time of the SDK's tracer.
 """
 
@@ -36,12 +36,12 @@ from cron_tasks.tracing.spans import Kind, Span
 
 log = structlog.get_logger("cron_tasks.traces")
 
-#: Spans that wait to be sent, unless OTEL_BSP_MAX_QUEUE_SIZE says otherwise. Each takes about a
-#: kilobyte, and a batch of plain runs makes thousands at once.
+#: The default of OTEL_BSP_MAX_QUEUE_SIZE. A span takes about a kilobyte, and a batch of plain runs
+#: makes thousands at once.
 MOST_WAITING = 16_384
-#: Seconds between two lines about spans that are lost.
+#: Seconds between two log lines about lost spans.
 QUIET = 600.0
-#: What the SDK logs about exports, a line for each.
+#: The messages that the SDK logs about exports.
 _LOGGERS = (
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
     "opentelemetry.exporter.otlp.common.http",
@@ -72,11 +72,11 @@ class Pipeline:
             logger.propagate = False
             logger.handlers = [watch]
         self._is_ending, self._has_ended = threading.Event(), threading.Event()
-        # A thread cannot be started any more while Python ends.
+        # A thread can no longer be started while Python exits.
         threading.Thread(target=self._wait_for_end, name="traces", daemon=True).start()
 
     def take(self, span: Span) -> None:
-        """Put a span into the queue. If that is full, the oldest is dropped."""
+        """Put a span into the queue. If the queue is full, the oldest span is dropped."""
         own, parent = _context(span.own), None
         if span.parent_id:
             parent = SpanContext(span.own.trace_id, span.parent_id, True, _SAMPLED)
@@ -101,19 +101,20 @@ class Pipeline:
         return use_span(NonRecordingSpan(_context(own)))
 
     def end(self, seconds: float) -> None:
-        """Send what is in the queue, for at most so many seconds."""
+        """Send the spans in the queue, for at most this many seconds."""
         self._exporter.give_up_at = time.monotonic() + seconds
         self._is_ending.set()
         self._has_ended.wait(seconds)
 
     def _wait_for_end(self) -> None:
         self._is_ending.wait()
-        self._processor.shutdown()  # type: ignore[no-untyped-call]
+        self._processor.shutdown()
         self._has_ended.set()
 
 
 class Watch(logging.Handler):
-    """Turns what the SDK logs about exports into a line when they fail, and one when they work."""
+    """Turns the messages of the SDK about exports into one line when they fail, and one when they
+    work again."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -130,7 +131,7 @@ class Watch(logging.Handler):
             self.reason = printable(text, 300)
 
     def note_lost(self, spans: int, reason: str) -> None:
-        """Count spans that were not sent. Log that now and then."""
+        """Count spans that were not sent, and log this from time to time."""
         self.lost += spans
         if (now := time.monotonic()) >= self._quiet_until:
             self._quiet_until, self._has_logged = now + QUIET, True
@@ -138,7 +139,7 @@ class Watch(logging.Handler):
             log.warning("traces.lost", reason=reason, spans=self.lost, hint=hint)
 
     def note_sent(self) -> None:
-        """Log that spans are sent again, if the log says that they were not."""
+        """Log that spans are sent again, if a loss was logged."""
         if self._has_logged:
             log.info("traces.sent", spans=self.lost)
         self.lost, self._has_logged = 0, False
@@ -163,7 +164,7 @@ class WatchedExporter(SpanExporter):
         return result
 
     def shutdown(self) -> None:
-        self._exporter.shutdown()  # type: ignore[no-untyped-call]
+        self._exporter.shutdown()
 
 
 def _context(own: Parent) -> SpanContext:
@@ -172,7 +173,8 @@ def _context(own: Parent) -> SpanContext:
 
 
 def _describe_process() -> Resource:
-    """Return what all spans of this process have. OTEL_RESOURCE_ATTRIBUTES comes first."""
+    """Return the attributes of all spans of this process. OTEL_RESOURCE_ATTRIBUTES takes
+    precedence."""
     ours: dict[str, str | int] = {
         "service.name": "cron_tasks",
         "service.version": version("cron-tasks"),

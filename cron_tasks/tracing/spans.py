@@ -1,4 +1,4 @@
-"""Spans as they are recorded: when both ends are known. Pure."""
+"""Spans, which are made when both ends are known. Pure."""
 
 import random
 from collections.abc import Mapping

@@ -4,8 +4,8 @@
     if tracer is not None:
         tracer.record(span)
 
-Nothing here waits for the collector. The pipeline is made by the first span of a process, so that
-no thread and no connection is shared with a process that was forked.
+Nothing here waits for the collector. The first span of a process makes the pipeline, so that no
+thread and no connection is shared with a forked process.
 """
 
 import atexit
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("cron_tasks.traces")
 
-#: Seconds that the end of a process may take to send its last spans.
+#: The most seconds that a process may take at its end to send its last spans.
 FLUSH = 2.0
 
 
 class Tracer:
-    """Records spans, as the variables `OTEL_*` in `environ` say."""
+    """Records spans as the variables `OTEL_*` in `environ` define."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._bound = round(read_share(environ) * 2**64)
@@ -41,7 +41,8 @@ class Tracer:
         os.register_at_fork(after_in_child=self._begin)
 
     def _begin(self) -> None:
-        """Begin without a pipeline: that of another process has its threads there."""
+        """Start without a pipeline, because the threads of an inherited one are in another
+        process."""
         self._pipeline: Pipeline | None = None
         self._is_made = False
         self._lock = threading.Lock()
@@ -51,7 +52,7 @@ class Tracer:
         return root_of(run_id, self._bound)
 
     def traceparent_of(self, run_id: str) -> str:
-        """Return the `traceparent` for what continues a run."""
+        """Return the `traceparent` for requests within a run."""
         return format_traceparent(root_of(run_id, self._bound))
 
     def record(self, span: Span) -> None:
@@ -65,7 +66,8 @@ class Tracer:
         return pipeline.activate(own) if pipeline else nullcontext()
 
     def end(self) -> None:
-        """Send what is left of this process, within FLUSH seconds. Later spans are not sent."""
+        """Send the remaining spans of this process, within FLUSH seconds. Later spans are not
+        sent."""
         if self._pipeline:
             self._pipeline.end(FLUSH)
 
@@ -98,7 +100,7 @@ def find_tracer(settings: Settings) -> Tracer | None:
 
 
 def end_tracing() -> None:
-    """Send the spans that are left, because this process ends. Does nothing if traces are off."""
+    """Send the remaining spans, because this process ends. Does nothing if traces are off."""
     if _make_tracer.cache_info().currsize and (tracer := _make_tracer()):
         tracer.end()
 

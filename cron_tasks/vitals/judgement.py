@@ -1,6 +1,6 @@
 """Judge whether the system, or one part of it, is healthy.
 
-`read_facts` reads all that is needed in one round trip. The judges are pure.
+`read_facts` reads everything in one round trip. The judges are pure.
 """
 
 import os
@@ -29,11 +29,12 @@ class Verdict(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What Redis knows at `now` (seconds since the epoch).
+    """The state in Redis at `now` (seconds since the epoch).
 
-    `has_leader` is whether a beat holds the lock. `overdue` and `unattended` are how many entries
-    and open runs nobody looked after in time, and `set_aside` how many entries are in quarantine.
-    `workers` is how many workers are present. `source` is the outcome of the last sync.
+    `has_leader` is whether a beat holds the lock. `overdue` and `unattended` are the numbers of
+    entries and open runs that were not handled in time, and `set_aside` is the number of entries in
+    quarantine. `workers` is the number of present workers. `source` is the outcome of the last
+    sync.
     """
 
     now: float
@@ -66,7 +67,7 @@ def read_facts(redis: Redis, now: float) -> Facts:
 
 
 def judge_system(facts: Facts, sync_interval: float) -> Verdict:
-    """Judge the whole: everything fires, workers are present, and the list is fresh."""
+    """Judge the whole system: everything fires, workers are present, and the list is fresh."""
     faults = [*_find_firing_faults(facts)]
     if not facts.has_leader:
         faults.insert(0, "No beat leads, so no job fires")
@@ -149,7 +150,7 @@ def _as_leaders(signs: Iterable[Sign]) -> list[Sign]:
 
 
 def _of_host(facts: Facts, part: str, host: str) -> list[Sign]:
-    """Return the signs of the processes of a host that still live."""
+    """Return the signs of the living processes of a host."""
     of_part = (sign for sign in facts.signs if (sign.part, sign.host) == (part, host))
     return [sign for sign in of_part if _is_alive(sign.pid)]
 
@@ -161,4 +162,14 @@ def _is_alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    return not _has_ended(pid)
+
+
+def _has_ended(pid: int) -> bool:
+    """Return whether a process has ended, and its parent has not asked for its exit code yet."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            state = file.read().rpartition(b")")[2].split()[0]
+    except OSError:  # There is no /proc.
+        return False
+    return state in (b"Z", b"X")

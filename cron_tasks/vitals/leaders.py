@@ -1,4 +1,4 @@
-"""Which beats have led: the stream `cron_tasks:leaders`, one entry for each change of leader."""
+"""The beats that have led: the stream `cron_tasks:leaders`, one entry for each change of leader."""
 
 import os
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from cron_tasks.text.display import printable
 from cron_tasks.text.english import number_of
 from cron_tasks.vitals.signs import parse_signs, this_host
 
-#: Changes of leader that are kept.
+#: The changes of leader that are kept.
 KEPT = 100
 
 
@@ -30,11 +30,11 @@ class Leader(NamedTuple):
 
 
 class LeaderHistory(NamedTuple):
-    """Who leads, or led last, at `now`.
+    """The current or last leader at `now`.
 
-    `leaders` are the latest changes, newest first. `standbys` is how many other beats give signs
-    of life. `silent_for` is how many seconds ago the last leader gave its last sign. It is None if
-    that beat ended in order, or gave none within an hour.
+    `leaders` are the latest changes, newest first. `standbys` is the number of other beats that
+    give signs of life. `silent_for` is the number of seconds since the last sign of the last
+    leader. It is None if that beat ended in order, or gave no sign within an hour.
     """
 
     now: float
@@ -45,7 +45,7 @@ class LeaderHistory(NamedTuple):
 
     @property
     def changes_of_day(self) -> int:
-        """Return how often a beat began to lead in the last day. KEPT means that or more."""
+        """Return how often a beat began to lead in the last day. KEPT means that number or more."""
         return sum(self.now - each.since <= DAY for each in self.leaders)
 
     def __str__(self) -> str:
@@ -54,7 +54,7 @@ class LeaderHistory(NamedTuple):
         if not self.has_leader:
             return "No beat is leading, so no job fires" + self._describe_last(last)
         if last is None:
-            return "A beat is leading"  # It is of the version before, which notes nothing.
+            return "A beat is leading"  # It has the previous version, which adds no entry.
         who, changes = str(last), self.changes_of_day
         leads = f"{who[:1].upper()}{who[1:]} has led for {format_duration(self.now - last.since)}"
         standbys = number_of(self.standbys, "beat")
@@ -73,17 +73,17 @@ class LeaderHistory(NamedTuple):
 
 
 def note_leader(redis: Redis, now: float) -> None:
-    """Note that this process leads from now on, and count the change."""
+    """Add this process to the stream as the leader from now on, and count the change."""
     fields: Any = {"host": this_host(), "pid": os.getpid(), "at": repr(now)}
     with redis.pipeline(transaction=False) as pipe:
         pipe.hincrby(keys.METRICS, "leader_changes_total", 1)
         pipe.xadd(keys.LEADERS, fields, maxlen=KEPT, approximate=False)
-        # A key of another type must not hold up beat.
+        # A key of another type must not block beat.
         pipe.execute(raise_on_error=False)
 
 
 def read_leaders(redis: Redis, now: float) -> LeaderHistory:
-    """Read who leads and who led, in one round trip."""
+    """Read the current leader and the previous ones, in one round trip."""
     with redis.pipeline(transaction=False) as pipe:
         pipe.exists(keys.LEADER_LOCK)
         pipe.xrevrange(keys.LEADERS, count=KEPT)

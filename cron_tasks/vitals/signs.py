@@ -1,8 +1,8 @@
 """Signs of life in the sorted set `cron_tasks:signs`, one member for each process.
 
 A member is `<part>|<host>|<process id>`, scored with the time of the last sign. A beat gives its
-sign in its loop. A worker gives one with each of Celery's heartbeats, which end with the broker. So
-the sign of a process that hangs becomes old, while the process still lives.
+sign in its loop. A worker gives one with each of Celery's heartbeats, which stop if the broker is
+away. So the sign of a hanging process becomes old, while the process still lives.
 """
 
 import os
@@ -18,7 +18,7 @@ from cron_tasks.store import keys
 
 #: Seconds between two signs of a beat.
 EVERY = 2.0
-#: Seconds for which a sign counts.
+#: Seconds for which a sign is valid.
 FRESH = 15.0
 #: Seconds after which the sign of a process is forgotten.
 FORGOTTEN = 3600
@@ -38,12 +38,12 @@ class Sign(NamedTuple):
 
 
 def this_host() -> str:
-    """Return the name of this host. In a container it is that of the container."""
+    """Return the name of this host. In a container it is the name of the container."""
     return socket.gethostname().replace("|", "")
 
 
 def request_sign(pipe: Any, now: float, *parts: str) -> None:
-    """Give a sign of life of this process for each of `parts`, by a pipeline."""
+    """Request a sign of life of this process for each of `parts`, in a pipeline."""
     name = f"{this_host()}|{os.getpid()}"
     pipe.zadd(keys.SIGNS, {f"{part}|{name}": now for part in parts})
     pipe.zremrangebyscore(keys.SIGNS, "-inf", now - FORGOTTEN)
@@ -51,12 +51,12 @@ def request_sign(pipe: Any, now: float, *parts: str) -> None:
 
 
 def request_fresh_signs(pipe: Any, now: float) -> None:
-    """Request the members that are fresh at `now`, by a pipeline."""
+    """Request the members that are fresh at `now`, in a pipeline."""
     pipe.zrangebyscore(keys.SIGNS, now - FRESH, "+inf")
 
 
 def withdraw_signs(redis: Redis, *parts: str) -> None:
-    """Remove the signs of this process, which ends in order."""
+    """Remove the signs of this process, because it ends in order."""
     redis.zrem(keys.SIGNS, *(f"{part}|{this_host()}|{os.getpid()}" for part in parts))
 
 
@@ -95,7 +95,7 @@ class BeatSigns:
         parts = ("beat", "leader") if is_leading else ("beat",)
         with self._redis.pipeline(transaction=False) as pipe:
             request_sign(pipe, self._clock(), *parts)
-            # Only probes and metrics need this. A key of another type must not hold up beat.
+            # Only probes and metrics need this. A key of another type must not block beat.
             pipe.execute(raise_on_error=False)
 
     def withdraw(self) -> None:

@@ -1,7 +1,7 @@
-"""Batches of the ledger on a worker: write the notifications, and conclude (ledger/batch.py).
+"""Runs batches of the ledger: write the notifications, and conclude (ledger/batch.py).
 
-A notification has no effect before its run is concluded. So no claim guards a batch: whoever
-concludes it first has run it.
+A notification has no effect before its run is concluded. So no claim protects a batch: the first
+worker that concludes it has run it.
 """
 
 from redis import Redis
@@ -22,7 +22,7 @@ class BatchRunner:
         self._templates = Templates(redis, runner.settings)
 
     def run(self, batch_id: str) -> str:
-        """Run a batch, and return what became of it. Without an open batch nothing happens."""
+        """Run a batch, and return the outcome as text. Without an open batch nothing happens."""
         singly: list[RunId] = []
         ended = 0
         while found := self._runner.wait_for_redis(lambda: self._ledger.read_batch(batch_id)):
@@ -50,7 +50,7 @@ class BatchRunner:
         return self._templates.look_up(batch, edits, prepared)
 
     def _conclude(self, batch: Batch) -> list[RunId] | None:
-        """Conclude a batch. Return the runs that left it, or None if it is another one by now."""
+        """Conclude a batch. Return the runs that left it, or None if the batch has changed."""
         started = self._runner.clock()
         told = self._templates.write(batch, started)
         now = self._runner.clock()

@@ -1,4 +1,4 @@
-"""Concluding runs that did not end where they began: in a Celery task, or killed."""
+"""Concludes runs that did not end in the process where they began: delegated or killed ones."""
 
 import random
 import time
@@ -16,7 +16,8 @@ from cron_tasks.ledger.ledger import LEASE, Ledger
 from cron_tasks.ledger.open_runs import read_open_run
 from cron_tasks.ledger.records import OpenRun, Outcome
 from cron_tasks.ledger.run_id import RunId
-from cron_tasks.runs.outcomes import Attempt, Result, conclude, conclude_without_job
+from cron_tasks.runs.outcomes import conclude, conclude_without_job
+from cron_tasks.runs.result import Attempt, Result
 from cron_tasks.settings import Settings
 from cron_tasks.worker.delegation import Handed
 from cron_tasks.worker.inflight import Posted
@@ -37,7 +38,7 @@ class Concluder:
         self.clock = clock
 
     def end(self, handed: Handed, result: Result, worker: str | None) -> str:
-        """Conclude a delegated run, whose task ended on `worker`. Return what became of it.
+        """Conclude a delegated run, whose task ended on `worker`. Return the outcome as text.
 
         A run that is no longer in that state is left alone: its task took too long, or the outcome
         came twice.
@@ -55,7 +56,8 @@ class Concluder:
         return outcome.status
 
     def renew(self, posted: Posted) -> str:
-        """Renew the leases of a process that does not. Return the posted run's cancel reason."""
+        """Renew the leases of a process that does not renew them. Return the posted run's cancel
+        reason."""
         self.ledger.renew_all(posted.holder.rpartition("#")[0], self.clock())
         renewed = self.ledger.renew(posted.holder, self.clock(), [posted.run_id])
         return renewed.get(posted.run_id, "")
@@ -74,7 +76,7 @@ class Concluder:
                 log_ended({tick.run_id: replace(posted.result, status=outcome.status)})
 
     def _conclude(self, tick: OpenRun, result: Result, by: Attempt) -> Outcome:
-        """Return the outcome of an attempt that did not end where it began."""
+        """Return the outcome of an attempt that did not end in the process where it began."""
         try:
             job = Job.from_document(tick.document)
         except ValueError:
@@ -86,7 +88,7 @@ class Concluder:
         return self.wait_for_redis(lambda: self.ledger.finish(self.clock(), outcomes))
 
     def wait_for_redis(self, step: Callable[[], T]) -> T:
-        """Repeat a step while Redis is unavailable, for as long as the claims may hold."""
+        """Repeat a step while Redis is unavailable, for as long as the claims may last."""
         give_up = self.clock() + LEASE
         while True:
             try:
@@ -103,7 +105,7 @@ def _log_ignored(handed: Handed) -> str:
 
 
 def log_ended(results: dict[RunId, Result]) -> None:
-    """Log a line for each run. Of many runs, those that ended ok share one line."""
+    """Log a line for each run. Several runs that ended ok share one line."""
     for run_id, result in results.items():
         if len(results) == 1 or result.status != "ok":
             write = log.info if result.status == "ok" else log.warning

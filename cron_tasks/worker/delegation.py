@@ -19,7 +19,7 @@ from cron_tasks.errors import ActionFailed, describe_error
 from cron_tasks.jobs.actions import TaskAction
 from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.spans import attempt_of
-from cron_tasks.runs.outcomes import ERROR_SHOWN
+from cron_tasks.runs.result import ERROR_SHOWN
 from cron_tasks.store import keys
 from cron_tasks.text.display import printable
 from cron_tasks.text.trace_ids import format_traceparent
@@ -30,7 +30,7 @@ log = structlog.get_logger("cron_tasks.runs")
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """A delegated run: the state that it was left in, and when the attempt began."""
+    """A delegated run: the state in which the worker left it, and when the attempt began."""
 
     run_id: str
     state: str
@@ -47,15 +47,15 @@ def send_task(
 ) -> None:
     """Send the task of a job. It begins within the job's timeout or not at all.
 
-    With a `tracer`, the headers of the message have the `traceparent` of the attempt, which other
-    apps with OpenTelemetry continue.
+    With a `tracer`, the headers of the message have the `traceparent` of the attempt, so that other
+    apps with OpenTelemetry continue the trace.
 
     Raises ActionFailed if the queue is full because no worker empties it, kombu's OperationalError
     if the broker refuses the message, and the errors of the broker's client.
     """
     routing = _route(job, handed, tracer)
     queue = routing["queue"]
-    # Our app reads JSON, whatever the serializer of the other app is.
+    # Our app reads JSON, even if the other app has another serializer.
     back = {
         "kwargs": {"handed": asdict(handed)},
         "queue": app.conf.task_default_queue,
@@ -81,13 +81,13 @@ def send_task(
         except OperationalError as error:
             if isinstance(error.__cause__, ResponseError):
                 raise
-            # The broker was there a moment ago, so it may have the message: see the outcome.
+            # The broker answered a moment ago, so it may have the message. The outcome will show.
             log.warning("task.in_doubt", task_id=task_id, error=str(error))
 
 
 def _route(job: Job, handed: Handed, tracer: Tracer | None) -> dict[str, Any]:
     """Return where the message goes, and its headers."""
-    # Where the other app reads if it names no queue.
+    # The queue that the other app reads by default.
     routing: dict[str, Any] = {"queue": job.queue or CELERY_QUEUE}
     if job.priority is not None:
         routing["priority"] = job.priority

@@ -5,16 +5,17 @@ from dataclasses import dataclass, field
 
 from cron_tasks.jobs.run import Run
 from cron_tasks.ledger.records import Claim
-from cron_tasks.runs.outcomes import Result
-from cron_tasks.worker.performing import HARD
+from cron_tasks.runs.result import Result
+from cron_tasks.worker.interrupts import HARD
 
 
 @dataclass(slots=True, eq=False)
 class Flight:
-    """A claimed run, whose action is a coroutine. `place` is what it waits for, such as a host.
+    """A claimed run, whose action is a coroutine. `place` is the thing it waits for, such as a
+    host.
 
     `started_at` is in seconds since the epoch, the other times are on the monotonic clock.
-    `stopped` is how the run ends once its action was asked to end.
+    `stopped` is the end of the run once its action was asked to end.
     """
 
     run: Run
@@ -30,7 +31,7 @@ class Flight:
 
     @property
     def key(self) -> str:
-        """What names this flight, even among flights of the same run."""
+        """The key of this flight, which differs even between flights of the same run."""
         return f"{self.holder} {self.run.run_id}"
 
     @property

@@ -1,9 +1,8 @@
 """Runs whose action is a coroutine: thousands of them wait on one event loop.
 
-The thread that claims runs launches them here and takes the next message. One more thread of this
-process finishes what has ended, many runs in one step, and each second renews leases, asks actions
-to end whose time is over or which somebody does not want any more, and looks for those that do not
-obey.
+The thread that claims runs launches them here and takes the next message. A second thread of this
+process finishes the runs that have ended, many in one step. Each second it also renews leases, asks
+actions to end that have timed out or were cancelled, and handles those that do not end.
 """
 
 import asyncio
@@ -17,7 +16,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from cron_tasks.ledger.ledger import LEASE, Ledger
-from cron_tasks.runs.outcomes import Result
+from cron_tasks.runs.result import Result
 from cron_tasks.settings import Settings
 from cron_tasks.store.leases import LOOK_EVERY
 from cron_tasks.store.paging import pages
@@ -26,9 +25,8 @@ from cron_tasks.worker.conclusions import RETRY_EVERY
 from cron_tasks.worker.event_loop import EventLoop
 from cron_tasks.worker.flight import Flight
 from cron_tasks.worker.inflight import Posted, Slot
-from cron_tasks.worker.interrupts import GRACE
+from cron_tasks.worker.interrupts import GRACE, HARD
 from cron_tasks.worker.performing import (
-    HARD,
     await_action,
     end_of_error,
     end_of_stop,
@@ -39,15 +37,15 @@ from cron_tasks.worker.service import Service, raise_descriptor_limit
 
 log = structlog.get_logger("cron_tasks.runs")
 
-#: Runs in flight in one process. Fewer if the process may not open as many connections.
+#: The most runs in flight in one process. It is lower if the process may open fewer connections.
 MOST = 5_000
-#: File descriptors of a process that are not for connections of actions.
+#: File descriptors of a process that are reserved for other uses than connections of actions.
 OTHER_DESCRIPTORS = 128
 #: Seconds that an action gets beyond its timeout. An HTTP request ends at its timeout by itself.
 SLACK = 0.5
 #: Seconds for which a message waits for room for its runs.
 WAIT = 5.0
-#: Seconds in which runs that end are finished together, and most of them.
+#: Seconds between two rounds of finishing runs, and the most runs of one round.
 GATHER, TOGETHER = 0.005, 500
 
 
@@ -80,7 +78,7 @@ class Flights:
         self._is_posted = False
 
     def launch(self, flights: Sequence[Flight]) -> list[Flight]:
-        """Start runs, as far as there is room or will be soon. Return those that did not start."""
+        """Start the runs for which there is room now or soon. Return the others."""
         if not flights:
             return []
         loop = self._start()
@@ -110,7 +108,7 @@ class Flights:
         """Start the threads, unless they run."""
         with self._changed:
             if self._loop is None:
-                # An eighth is for idle connections (actions/idle.py).
+                # An eighth is reserved for idle connections (actions/idle.py).
                 most = raise_descriptor_limit(2 * MOST) * 7 // 8 - OTHER_DESCRIPTORS
                 most = max(2, min(MOST, most))
                 self._room = Room(most, most // 2)
@@ -140,7 +138,7 @@ class Flights:
             with bind(job_id=run.job.id, run_id=run.run_id):
                 return await await_action(run, self._settings)
         except asyncio.CancelledError as error:
-            # Without `stopped`, nobody asked the action to end: it raised this by itself.
+            # Without `stopped`, nobody asked the action to end: it raised this itself.
             return flight.stopped or end_of_error(run, error)
 
     def _note_end(self, flight: Flight, task: "asyncio.Task[Result]") -> None:
@@ -149,7 +147,7 @@ class Flights:
         self._wake.set()
 
     def _keep(self) -> None:
-        """Finish what ends, and look after what flies, for as long as this process lives."""
+        """Finish runs that end, and check those in flight, for as long as this process lives."""
         look_at = time.monotonic() + LOOK_EVERY
         while True:
             self._wake.wait(max(0.0, look_at - time.monotonic()))
@@ -186,7 +184,7 @@ class Flights:
             self._failing_since = None
 
     def _finish_page(self, page: Sequence[tuple[Flight, Result]]) -> None:
-        """Finish runs together. If that fails for long, the run that is to blame is left out."""
+        """Finish runs together. If that fails for long, the run that causes it is left out."""
         try:
             self._finish(page)
         except Exception as error:
@@ -198,7 +196,7 @@ class Flights:
                 try:
                     self._finish([(flight, result)])
                 except Exception:
-                    # The sweep ends it, once its lease is over.
+                    # The sweep ends it, once its lease has expired.
                     log.exception("run.not_finished", run_id=flight.run.run_id)
 
     def _land(self, flight: Flight, now: float) -> None:
@@ -225,10 +223,10 @@ class Flights:
         self._loop_seen = time.monotonic()
 
     def _post(self, flying: Sequence[Flight], now: float) -> None:
-        """Show the worker's main process how long to wait for this process.
+        """Tell the worker's main process when to kill this process.
 
-        While this thread and the loop work, nobody has to be killed. When they do not, the process
-        is killed at the first hard deadline.
+        While this thread and the loop work, there is no reason to. When they stop, the process is
+        killed at the first hard deadline.
         """
         if not self._slot:
             return
@@ -245,7 +243,7 @@ class Flights:
         )
 
     def _renew(self, flights: Sequence[Flight], now: float) -> None:
-        """Renew leases, and ask the actions to end whose runs should. Raises RedisError."""
+        """Renew leases, and ask the actions to end whose runs should end. Raises RedisError."""
         for page in pages(flights, 1000):
             held = [(each.run.run_id, each.holder) for each in page]
             reasons = self._ledger.renew_leases(self._clock(), held)
@@ -265,7 +263,7 @@ class Flights:
             flight.task.cancel()
 
     def _give_up(self, flight: Flight) -> None:
-        """Get rid of an action that did not end when it was asked to: end this process.
+        """Give up an action that did not end when it was asked to, by ending this process.
 
         If the loop itself hangs, the worker's main process kills the process (watchdog.py).
         """

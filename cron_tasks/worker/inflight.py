@@ -14,9 +14,9 @@ from typing import Any
 import orjson
 from billiard import current_process
 
-from cron_tasks.runs.outcomes import Result
+from cron_tasks.runs.result import Result
 
-#: How many processes of a pool are watched at most.
+#: The most processes of a pool that are watched.
 PROCESSES = 1024
 #: Each process has a slot for a run in its main thread, and one for the runs on its event loop.
 SLOTS = 2 * PROCESSES
@@ -27,11 +27,12 @@ _TEXT = 4096
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """A run that a process of the pool performs. Of many runs, the first that has to end.
+    """A run that a process of the pool performs. If there are many, the one with the first
+    deadline.
 
-    `result` is how the run ends if it is in flight at `deadline`. `renewed` is when its lease was
-    renewed last. Both times are readings of `time.monotonic`; `started_at` is in seconds since the
-    epoch.
+    `result` is the end of the run if it is still in flight at `deadline`. `renewed` is when its
+    lease was renewed last. Both times are readings of `time.monotonic`; `started_at` is in seconds
+    since the epoch.
     """
 
     run_id: str
@@ -64,7 +65,7 @@ class Board:
         _HEAD.pack_into(self._memory, index * _HEAD.size, 0.0, 0.0, 0, 0)
 
     def read(self) -> Iterator[tuple[int, Posted]]:
-        """Yield each slot that is in use, with its index."""
+        """Yield each used slot, with its index."""
         for index in range(SLOTS):
             deadline, renewed, length, pid = _HEAD.unpack_from(self._memory, index * _HEAD.size)
             if pid and deadline and (fields := self._text(index, length)):
@@ -77,7 +78,7 @@ class Board:
         try:
             found: dict[str, Any] = orjson.loads(self._memory[at : at + length])
         except ValueError:
-            return None  # The process is writing at this moment.
+            return None  # The process is writing just now.
         return found
 
 
@@ -104,7 +105,7 @@ _board: Board | None = None
 
 
 def share_board() -> Board:
-    """Make the memory that processes forked from now on share with this one."""
+    """Allocate the memory that this process shares with processes forked later."""
     global _board
     _board = Board()
     return _board
@@ -116,13 +117,14 @@ def in_pool() -> bool:
 
 
 def find_slot() -> Slot | None:
-    """Return the slot of this process; None outside a pool of forked processes."""
+    """Return the slot of this process. None outside a pool of forked processes."""
     index = getattr(current_process(), "index", None)
     return Slot(_board, index) if _board and index is not None and index < PROCESSES else None
 
 
 def is_alive(pid: int) -> bool:
-    """Return whether a child of this process lives. Celery still sees the end of a dead one."""
+    """Return whether a child of this process lives. Celery can still collect the end of a dead
+    one."""
     try:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
     except ChildProcessError:

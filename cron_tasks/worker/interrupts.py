@@ -1,4 +1,4 @@
-"""Asking an action to end that takes too long, or whose run was cancelled."""
+"""Asks an action to end that takes too long, or whose run was cancelled."""
 
 import ctypes
 import signal
@@ -13,6 +13,9 @@ from cron_tasks.store.leases import LOOK_EVERY, keep_calling
 
 #: Seconds that an action has to end after it was asked to.
 GRACE = 10.0
+#: Seconds from asking an action to end until its process is killed: the grace period and two
+#: checks.
+HARD = GRACE + 2 * LOOK_EVERY
 
 
 class Interruptible:
@@ -33,7 +36,7 @@ class Interruptible:
         return self.asked_at is not None
 
     def watch(self) -> None:
-        """Look after the action; called every second, in another thread."""
+        """Watch the action. Called every second, in another thread."""
         ending = self.asked or self._look()
         with self._ending:
             if not (self.going and ending):
@@ -56,7 +59,7 @@ class Interruptible:
         if self.in_main:
             signal.pthread_kill(self.thread, signal.SIGUSR2)
         else:
-            # It is raised at the thread's next line of Python, and never in a greenlet.
+            # The exception comes at the thread's next line of Python, and never in a greenlet.
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
                 ctypes.c_ulong(self.thread), ctypes.py_object(Stopped)
             )
@@ -76,8 +79,8 @@ def interruptible(
 ) -> Iterator[Interruptible]:
     """Run an action in which Stopped is raised once `look` returns that it has to end.
 
-    `look` is called every second, in another thread. Once an action has gone on for GRACE seconds
-    after that, `give_up` is called every second until the action ends.
+    `look` is called every second, in another thread. If the action is still running GRACE seconds
+    after it was asked to end, `give_up` is called every second until it ends.
     """
     global _in_main
     action = Interruptible(look, give_up)

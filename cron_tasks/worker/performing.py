@@ -1,6 +1,7 @@
-"""Performing the action of a run, whatever it raises or ignores."""
+"""Performs the action of a run, whatever it raises or ignores."""
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -12,22 +13,18 @@ from cron_tasks.actions import find_performer
 from cron_tasks.errors import ActionFailed, CronTasksError, Stopped, describe_error
 from cron_tasks.jobs.run import Run
 from cron_tasks.ledger.records import split_reason
-from cron_tasks.runs.outcomes import ERROR_SHOWN, Result
+from cron_tasks.runs.result import ERROR_SHOWN, Result
 from cron_tasks.settings import Settings
-from cron_tasks.store.leases import LOOK_EVERY
 from cron_tasks.text.output import render_output
 from cron_tasks.worker.inflight import Posted, Slot
-from cron_tasks.worker.interrupts import GRACE, interruptible
+from cron_tasks.worker.interrupts import HARD, interruptible
 
 log = structlog.get_logger("cron_tasks.runs")
-
-#: Seconds from asking an action to end until its process is killed: its grace and two looks.
-HARD = GRACE + 2 * LOOK_EVERY
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """An action that may take long, and how it is watched.
+    """The watching of an action that may take long.
 
     `renew` extends its lease and returns the cancel reason, or "". If the action has not ended
     GRACE seconds after it was asked to, `give_up` is called every second with the run's result.
@@ -77,32 +74,56 @@ class Watched:
 
 
 def perform_action(run: Run, settings: Settings) -> Result:
-    """Perform the action of a run. Raises Stopped only.
+    """Perform the action of a run. Raises only Stopped.
 
-    An action may raise anything: SystemExit, CancelledError and KeyboardInterrupt are failures too.
+    Any other exception of an action is a failure, including SystemExit, CancelledError and
+    KeyboardInterrupt.
     """
+    process = os.getpid()
     try:
         output = find_performer(run.job)(run, settings)
     except Stopped:
         raise
     except BaseException as error:
+        _end_fork(process, error)
         return end_of_error(run, error)
+    _end_fork(process, SystemExit(0))
     return Result("ok", output=cast("str | None", output))
 
 
+def _end_fork(process: int, error: BaseException) -> None:
+    """End this process if the action has forked it from `process`, in which the run goes on."""
+    if os.getpid() != process:
+        code = error.code if isinstance(error, SystemExit) else 1
+        os._exit(code if isinstance(code, int) else 1)
+
+
 async def await_action(run: Run, settings: Settings) -> Result:
-    """Perform the action of a run that is a coroutine. Raises CancelledError only."""
+    """Perform the action of a run that is a coroutine. Raises only CancelledError."""
+    process = os.getpid()
     try:
         output = await cast("Awaitable[str | None]", find_performer(run.job)(run, settings))
     except asyncio.CancelledError:
         raise
     except BaseException as error:
+        _end_fork(process, error)
         return end_of_error(run, error)
+    _end_fork(process, SystemExit(0))
     return Result("ok", output=output)
 
 
 def end_of_error(run: Run, error: BaseException) -> Result:
-    """Return how a run ends whose action raised an error."""
+    """Return the end of a run whose action raised an error. Raises only Stopped."""
+    try:
+        return _end_of_any_error(run, error)
+    except Stopped:
+        raise
+    except BaseException:
+        # A plug-in may have made an error that itself raises when it is read.
+        return Result("failed", error=f"{type(error).__name__}: it cannot be shown")
+
+
+def _end_of_any_error(run: Run, error: BaseException) -> Result:
     if isinstance(error, ActionFailed):
         return _end_of_failure(error)
     if not isinstance(error, CronTasksError):
@@ -121,17 +142,17 @@ def _end_of_failure(error: ActionFailed) -> Result:
 
 
 def _read_seconds(value: Any) -> float:
-    """Return the `retry_after` of a plug-in in seconds; 0 if it is not a positive number."""
+    """Return the `retry_after` of a plug-in in seconds, or 0 if it is not a positive number."""
     usable = isinstance(value, int | float) and value > 0
     return float(min(value, 1e9)) if usable else 0.0
 
 
 def end_of_timeout(run: Run) -> Result:
-    """Return how a run ends whose action took too long."""
+    """Return the end of a run whose action took too long."""
     return Result("failed", error=f"timed out after {run.job.timeout:g} s")
 
 
 def end_of_stop(why: str) -> Result:
-    """Return how a run ends for a cancel reason."""
+    """Return the end of a run for a cancel reason."""
     reason, other = split_reason(why)
     return Result("skipped", reason, other=other)

@@ -1,12 +1,12 @@
-"""How many runs may be in flight on an event loop: in all, and at one place. Pure.
+"""Limits the runs in flight on an event loop: in all, and at one place. Pure.
 
-A place is what a run waits for, such as a host. One that does not answer fills its own room and no
-more, so the runs of other places go on.
+A place is the thing that a run waits for, such as a host. A host that does not answer fills only
+its own share, so the runs of other places continue.
 """
 
 from dataclasses import dataclass
 
-#: Seconds for which a run waits for room where no run begins or ends.
+#: Seconds for which a run waits for room if no run begins or ends.
 HOLD = 2.0
 
 
@@ -34,7 +34,7 @@ class Room:
         self._at: dict[str, _Count] = {}
 
     def take(self, place: str, now: float) -> bool:
-        """Count one more run. False if there is no room for it."""
+        """Count one more run. Return False if there is no room for it."""
         there = self._at.get(place) or _Count(self._most_at_one)
         if self._all.is_full() or there.is_full():
             return False
@@ -54,6 +54,6 @@ class Room:
             del self._at[place]
 
     def is_stuck(self, place: str, now: float) -> bool:
-        """Return whether it is of no use to wait for room."""
+        """Return whether waiting for room is pointless."""
         there = self._at.get(place)
         return self._all.is_stuck(now) or (there is not None and there.is_stuck(now))

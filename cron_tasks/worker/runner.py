@@ -9,9 +9,9 @@ from itertools import count
 import structlog
 from redis.exceptions import RedisError
 
-from cron_tasks.actions import find_place, is_coroutine
+from cron_tasks.actions import find_place
 from cron_tasks.errors import describe_error
-from cron_tasks.jobs.actions import TaskAction
+from cron_tasks.jobs.actions import TaskAction, waits_on_loop
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.jobs.run import Run
@@ -23,15 +23,13 @@ from cron_tasks.ledger.spans import attempt_of
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs.commands import open_by_hand
 from cron_tasks.runs.outcomes import (
-    ERROR_SHOWN,
-    Attempt,
-    Result,
     conclude,
     conclude_without_job,
     count_earlier_attempts,
     give_up_retry,
 )
 from cron_tasks.runs.pings import write_pings
+from cron_tasks.runs.result import ERROR_SHOWN, Attempt, Result
 from cron_tasks.schedules.catchup import late_reason
 from cron_tasks.settings import Settings
 from cron_tasks.store.leases import keep_calling
@@ -51,7 +49,7 @@ log = structlog.get_logger("cron_tasks.runs")
 
 #: An attempt that has ended.
 Ended = tuple[Outcome, Result]
-#: Places that the log names for which there is no room.
+#: The most places without room that the log names.
 PLACES_SHOWN = 5
 #: Sends the task of a job: (job, its action, id of the task, arguments of its callbacks).
 Send = Callable[[Job, TaskAction, str, Handed], None]
@@ -89,7 +87,8 @@ class Runner(Concluder):
         self._tracer = find_tracer(settings)
 
     def run(self, run_ids: Sequence[RunId]) -> dict[str, str]:
-        """Run those of the runs that wait to be run; return what became of each, by run id."""
+        """Run those of the runs that can be claimed. Return the outcome of each as text, by run
+        id."""
         holder = f"{self.worker}#{next(self._claims)}"
         self.service.enter(holder)
         try:
@@ -136,7 +135,7 @@ class Runner(Concluder):
         return {run_id: result.status for run_id, result in results.items()}
 
     def _launch(self, flights: Sequence[Flight]) -> list[RunId]:
-        """Let runs wait on the event loop. Return those for which there is no room."""
+        """Launch runs that wait on the event loop. Return those for which there is no room."""
         left = self.flights.launch(flights)
         if left:
             ticks = [(flight.claim.run_id, flight.claim.state) for flight in left]
@@ -159,9 +158,9 @@ class Runner(Concluder):
         return open_by_hand(self.ledger, self.registry.get_job(job_id), self.clock())
 
     def _perform(self, holder: str, claim: Claim) -> Ended | Flight | None:
-        """Make an attempt. Return how it ended, or the flight in which it is made.
+        """Make an attempt. Return its end, or the flight in which it is made.
 
-        None if a Celery task or another process makes it.
+        Return None if a Celery task or another process makes it.
         """
         started = self.clock()
         try:
@@ -184,7 +183,7 @@ class Runner(Concluder):
             return None
         if refused is None and not quick:
             self._ping_start(run, started)
-        if refused is None and is_coroutine(job):
+        if refused is None and waits_on_loop(job.action.type):
             return Flight(run, claim, holder, find_place(job))
         if refused is None and isinstance(job.action, TaskAction):
             refused, claim = self._hand_over(run, claim, job.action, started)
@@ -199,7 +198,8 @@ class Runner(Concluder):
         return self._conclude_attempt(run, claim, started if begun else None, result), result
 
     def _ping_start(self, run: Run, now: float) -> None:
-        """Tell the job's `heartbeat_url` that the first attempt begins, if Redis takes that."""
+        """Ping the job's `heartbeat_url` at the start of the first attempt, if Redis stores the
+        ping."""
         pings = write_pings(run.job, run.run_id, "start", now) if run.attempt == 1 else ()
         if pings:
             try:
@@ -210,16 +210,17 @@ class Runner(Concluder):
     def _hand_over(
         self, run: Run, claim: Claim, action: TaskAction, started: float
     ) -> tuple[Result | None, Claim]:
-        """Delegate an attempt to a Celery task. Return why not, or None, and the claim by now."""
+        """Delegate an attempt to a Celery task. Return the reason if that failed, and the current
+        claim."""
         if not Permissions(self.settings.tasks_allow).allows_task(action.name):
             error = f"CRON_TASKS_TASKS_ALLOW lets no job call the task {printable(action.name)}"
             return Result("failed", error=error, final=True), claim
-        # Each attempt has its own task id, since workers remember revoked ids for hours.
+        # Each attempt has a separate task id, because workers remember revoked ids for hours.
         task_id = f"{claim.run_id}#{claim.attempt}-{secrets.token_hex(3)}"
         handed = claim.handed_to(task_id)
         if why := self.ledger.hand_over(claim, handed, self.clock() + run.job.timeout):
             return end_of_stop(why), claim
-        # Only now: the outcome of a quick task would come before the run is delegated.
+        # Not earlier: the outcome of a quick task would come before the run is delegated.
         try:
             with bind(job_id=run.job.id, run_id=run.run_id):
                 self.send(run.job, action, task_id, Handed(run.run_id, handed.state, started))
@@ -245,7 +246,7 @@ class Runner(Concluder):
         return conclude(run, claim, result, by, self.settings, random.random())
 
     def _refuse_run(self, run: Run, claim: Claim, now: float) -> Result | None:
-        """Return how a run ends that must not begin, or None."""
+        """Return the end of a run that must not begin, or None."""
         if not run.job.enabled and not claim.by_hand:
             return give_up_retry(claim, "disabled")
         if claim.verdict:
@@ -270,10 +271,10 @@ class Runner(Concluder):
         return result
 
     def _give_up(self, holder: str, ended: Callable[[], Outcome]) -> None:
-        """Get rid of an action that did not end when it was asked to.
+        """Give up an action that did not end when it was asked to.
 
         The worker's main process kills a process of its pool (watchdog.py). A thread cannot be
-        killed: its worker leaves service.
+        killed, so its worker leaves service.
         """
         if not self.slot:
             self.service.give_up(

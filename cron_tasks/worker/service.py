@@ -1,4 +1,4 @@
-"""Taking a process out of service that can no longer work."""
+"""Takes a process out of service that can no longer work."""
 
 import errno
 import os
@@ -47,25 +47,26 @@ def raise_descriptor_limit(wanted: int) -> int:
 
 
 class Service:
-    """Whether this process takes runs, and how it ends when it should take no more."""
+    """The state of service of this process: whether it takes runs, and how it ends."""
 
     def __init__(self) -> None:
         self.reason = ""
-        # What is at work, and whose action cannot be ended: is its run concluded?
+        # The current work. The value is whether the run of an action that cannot be ended is
+        # concluded.
         self._going: set[str] = set()
         self._stuck: dict[str, bool] = {}
 
     def enter(self, key: str) -> None:
-        """Note something that this process does, which has to end before the process may."""
+        """Add work that has to end before the process may end."""
         self._going.add(key)
 
     def leave(self, key: str) -> None:
-        """Note the end of it."""
+        """Remove work that has ended."""
         self._going.discard(key)
         self._stuck.pop(key, None)
 
     def give_up(self, key: str, reason: str, conclude: Callable[[], object]) -> None:
-        """Get rid of an action that did not end when it was asked to. Called again each second.
+        """Give up an action that did not end when it was asked to. Called again each second.
 
         This process takes no more runs, lets the others end, and then ends itself. Until then the
         run keeps its lease, so no other run of the job overlaps it.
@@ -95,6 +96,6 @@ class Service:
             self.stop("it is out of file descriptors")
 
     def end(self) -> None:
-        """End this process now. Celery replaces a pool process, a supervisor a whole worker."""
+        """End this process now. Celery replaces a pool process, and a supervisor a whole worker."""
         end_tracing()
         os._exit(EX_SOFTWARE)

@@ -1,6 +1,6 @@
-"""Knows the notifications of plain jobs from one batch to the next.
+"""Caches the notifications of plain jobs from one batch to the next.
 
-While the registry's number of edits stands still, nothing is read of a known job.
+As long as the registry's number of edits does not change, known jobs are not read.
 """
 
 from collections import defaultdict
@@ -27,17 +27,17 @@ from cron_tasks.schedules.quick import has_quick_rule
 from cron_tasks.settings import Settings
 from cron_tasks.tracing.tracer import find_tracer
 
-#: Most jobs that are known. Each takes about a kilobyte.
+#: The most jobs that are known. Each takes about a kilobyte.
 MOST = 100_000
 
 
 @dataclass(slots=True)
 class Known:
-    """What a job notifies of when it ends ok, as of the registry's edit `seen`.
+    """The notification of a job that ends ok, as of the registry's edit `seen`.
 
-    Its own last edit was `edit`. The queue is "" if nobody is notified. A job whose text depends on
-    the fire time in more than one way has no template: its notifications are written one by one.
-    A `quick` job has more than one fire time in a minute.
+    The job's own last edit was `edit`. The queue is "" if nobody is notified. A job whose text
+    depends on the fire time in more than one way has no template: its notifications are written one
+    by one. A `quick` job has more than one fire time in a minute.
     """
 
     edit: str
@@ -49,7 +49,7 @@ class Known:
 
 
 class Templates:
-    """The notifications of the jobs that were in a batch lately, by job id."""
+    """The notifications of the jobs that were in a recent batch, by job id."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
@@ -59,12 +59,12 @@ class Templates:
         self._tracer = find_tracer(settings)
 
     def look_up(self, batch: Batch, edits: int, prepared: str) -> list[RunId]:
-        """Know all jobs of a batch as of the registry's edit `edits`.
+        """Make all jobs of a batch known as of the registry's edit `edits`.
 
-        Beat may have `prepared` the notifications of some, as of the edit that it judged them at.
-        None of these jobs is quick.
-        Returns the runs of those that are gone or cannot be read. A job that was edited since the
-        batch was judged has a newer notification, and leaves the batch when that is concluded.
+        Beat may have `prepared` the notifications of some, as of the edit at which it judged them.
+        None of these jobs is quick. Returns the runs of jobs that are gone or cannot be read. A job
+        that was edited since the batch was judged has a newer notification, and leaves the batch
+        when that is concluded.
         """
         if edits < self._edits:
             # Redis lost its newest writes, so the same number will stand for another edit.
@@ -116,7 +116,7 @@ class Templates:
         return payloads
 
     def _learn(self, job_id: str, document: str, edit: str, edits: int) -> bool:
-        """Know a job by its document. Return False if it cannot be read."""
+        """Add a job to the cache by its document. Return False if it cannot be read."""
         self._known.pop(job_id, None)
         queue, kept = self._settings.notify_queue, None
         template, quick = self._make_simple(document)
@@ -136,7 +136,7 @@ class Templates:
         return True
 
     def _make_simple(self, document: str) -> tuple[bytes, bool]:
-        """Return the template of a job that has no wishes about notifications, and if it is quick.
+        """Return the template of a job without notification settings, and whether the job is quick.
 
         The template of any other job is b"".
         """
@@ -150,6 +150,6 @@ class Templates:
         return template, has_quick_rule(fields.get("schedule"))
 
     def forget_oldest(self) -> None:
-        """Forget the jobs beyond MOST that came first."""
+        """Forget the oldest jobs beyond MOST."""
         while len(self._known) > MOST:
             del self._known[next(iter(self._known))]

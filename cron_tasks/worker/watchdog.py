@@ -1,8 +1,9 @@
-"""The main process of a worker kills processes of its pool whose run does not end.
+"""Kills processes of a worker's pool whose run does not end. It runs in the main process.
 
 A process asks its own action to end (interrupts.py). That fails if the action holds Python's global
-lock, hangs in C or catches every exception. Then the main process kills the process. Until it is
-dead, its run keeps its lease, so no other worker begins that run or one that must not overlap it.
+lock, hangs in C or catches every exception. Then the main process kills the process. Until the
+process is dead, its run keeps its lease, so no other worker begins that run or one that must not
+overlap it.
 """
 
 import os
@@ -22,7 +23,8 @@ from cron_tasks.ledger.ledger import LEASE
 from cron_tasks.store.leases import LOOK_EVERY
 from cron_tasks.worker.conclusions import Concluder
 from cron_tasks.worker.inflight import Board, Posted, is_alive, share_board
-from cron_tasks.worker.performing import HARD, end_of_stop
+from cron_tasks.worker.interrupts import HARD
+from cron_tasks.worker.performing import end_of_stop
 
 log = structlog.get_logger("cron_tasks.runs")
 
@@ -40,7 +42,7 @@ class Watchdog:
         self._killed: dict[int, Posted] = {}
 
     def watch(self) -> None:
-        """Look every second, for as long as this process lives."""
+        """Check every second, for as long as this process lives."""
         while True:
             time.sleep(LOOK_EVERY)
             try:
@@ -52,9 +54,11 @@ class Watchdog:
                 log.exception("watchdog.failed")
 
     def look(self, now: float) -> None:
-        """Kill processes after their deadline, renew leases, conclude the runs of the killed.
+        """Kill processes after their deadline, renew leases, and conclude the runs of killed
+        processes.
 
-        Killing comes first, since it needs no Redis. Raises RedisError; the next look tries again.
+        Killing comes first, because it does not need Redis. Raises RedisError. The next check tries
+        again.
         """
         going = list(self._going())
         for posted in going:
@@ -69,7 +73,7 @@ class Watchdog:
                 del self._killed[pid]
 
     def _going(self) -> list[Posted]:
-        """Return the runs whose processes live, each with its present deadline."""
+        """Return the runs whose processes live, each with its current deadline."""
         going = []
         for index, posted in self.board.read():
             if is_alive(posted.pid):
@@ -97,7 +101,7 @@ class Watchdog:
             time.sleep(0.01)
 
     def _renew(self, posted: Posted, now: float) -> None:
-        """Renew a lease for a process whose own thread does not run."""
+        """Renew a lease for a process whose own thread is blocked."""
         why = self.concluder.renew(posted)
         key = (posted.holder, posted.run_id)
         if why and key not in self._unwanted:
@@ -106,7 +110,7 @@ class Watchdog:
 
 
 def install_watchdog(concluder: Callable[[], Concluder]) -> None:
-    """Have this process watch the processes of its pool, if it becomes a Celery worker."""
+    """Watch the processes of this process's pool, if it becomes a Celery worker."""
 
     def start(**_: Any) -> None:
         watchdog = Watchdog(share_board(), concluder())

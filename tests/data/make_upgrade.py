@@ -1,11 +1,11 @@
-"""Fill a Valkey by the version of commit d712e39, and print what it holds as JSON (upgrade.json).
+"""Fill a Valkey with the version of commit d712e39, and print its contents as JSON (upgrade.json).
 
 It was run once, in a checkout of that commit whose requirements are installed:
 
     PYTHONPATH=.:tests python make_upgrade.py > upgrade.json
 
 This version cannot run it: the modules that it imports have moved since. test_upgrade.py reads the
-result. `seen` is what that version itself showed of these keys.
+result. `seen` is the output of that version for these keys.
 """
 
 import json
@@ -58,7 +58,7 @@ AGAIN = Result("failed", error="HTTP 503")
 
 
 class Past:
-    """The version of then, and what happened to it."""
+    """That version, and the events in its system."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
@@ -118,16 +118,16 @@ def fill(it: Past) -> float:
             it.end(it.claim(job, now, now + late), result, now + late + 2)
         it.end(it.claim("rule", now + 600, now + 602), OK, now + 603)
         it.end(it.claim("cron", now + 1800, now + 1802), OK, now + 1803)
-    # A run that failed and is run again with success; one whose claim only concludes it.
+    # A failed run with a rerun that ends ok, and a run whose claim only concludes it.
     again = run_id("skip", START + 2 * HOUR)
     it.ledger.open([again], START + 3.6 * HOUR, again=True)
     it.end(it.claim("skip", START + 2 * HOUR, START + 3.6 * HOUR), OK, START + 3.6 * HOUR + 2)
-    # Nobody was there at four: beat comes at 4:50, and its catch-up decides.
+    # At four nothing was running. Beat comes at 4:50, and its catch-up policy decides.
     skips.add(it.redis, "notify", START + 5 * HOUR, START + 3.7 * HOUR)
     it.beat(START + 4 * HOUR + 3000)
     for job in ("notify", "stale", *slow):
         if claim := it.claim(job, START + 4 * HOUR, START + 4 * HOUR + 3001):
-            # Too late to be told: the failure counts, and nobody knows of it.
+            # Too late to notify: the failure counts, and nobody knows of it.
             it.end(claim, FAILED if job == "stale" else OK, START + 4 * HOUR + 3002)
     # An edit, a pause and a removal overtake the fire time at five.
     five = START + 5 * HOUR
@@ -188,7 +188,7 @@ def dump(redis: Redis) -> dict[str, Any]:
 
 
 def seen(it: Past, now: float) -> dict[str, Any]:
-    """What that version shows: the audit and `why` of each job, and all runs."""
+    """The output of that version: the audit and `why` of each job, and all runs."""
     tallies, sentences = {}, {}
     jobs = [row["id"] for row in ROWS]
     accounts = read(it.redis, jobs, days_of(START, now), read_open(it.redis))

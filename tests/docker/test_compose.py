@@ -1,4 +1,4 @@
-"""The containers as users run them: built, brought up, hurt, stopped (`make test-docker`)."""
+"""The containers as users run them: built, started, damaged, stopped (`make test-docker`)."""
 
 import json
 import os
@@ -20,18 +20,18 @@ pytestmark = pytest.mark.timeout(1800)
 
 ROOT = Path(__file__).parents[2]
 PROJECT = "cron-tasks-test"
-#: What stands in the place of a user's .env.
+#: The values in place of a user's .env.
 SETTINGS = Path(__file__).with_name("compose.env")
 LOGIN = "tester:secret"
 OURS = ("beat", "worker", "flower", "rest_service", "bot")
-#: Seconds to wait for a condition. A machine that is busy builds, starts and checks slowly.
+#: Seconds to wait for a condition. A busy machine builds, starts and checks slowly.
 WAIT = 300
 #: Seconds that a stopped worker has, as docker-compose.yml says.
 GRACE = 40
 
 
 def run(*command: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Settings of whoever runs this do not count."""
+    """Run a command. Settings of the caller's environment are removed."""
     ours = ("CRON_TASKS_", "DEMO_", "FLOWER_", "PROMETHEUS_", "WORKER_")
     env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return subprocess.run(
@@ -42,7 +42,7 @@ def run(*command: str, **settings: str) -> subprocess.CompletedProcess[str]:
 def docker(*arguments: str) -> str:
     done = run("docker", *arguments)
     assert done.returncode == 0, f"docker {' '.join(arguments)}: {done.stderr}"
-    # What a container prints on its standard error is part of its log.
+    # The output of a container on its standard error is part of its log.
     return done.stdout + done.stderr if arguments[0] == "logs" else done.stdout.strip()
 
 
@@ -91,7 +91,7 @@ def metrics_of_a_beat() -> list[str]:
 
 
 def ask_prometheus(query: str) -> dict[str, float]:
-    """The answer to a query: its value by the label `instance`, or by that of an alert."""
+    """Return the answer to a query: its value by the label `instance`, or by that of an alert."""
     address = compose("port", "prometheus", "9090")
     parameters = urlencode({"query": query})
     with urllib.request.urlopen(f"http://{address}/api/v1/query?{parameters}", timeout=10) as got:
@@ -105,7 +105,7 @@ def ask_prometheus(query: str) -> dict[str, float]:
 
 
 def heard(what: str) -> int:
-    """How often the bot has printed `what`."""
+    """Return how often the bot has printed `what`."""
     [bot] = containers("bot")
     return docker("logs", bot).count(what)
 
@@ -129,7 +129,8 @@ def status(url: str, login: str = "") -> int:
 
 @pytest.fixture(scope="module", autouse=True)
 def system() -> Iterator[None]:
-    """Everything of docker-compose.yml, healthy; nothing of it is left afterwards."""
+    """Start everything in docker-compose.yml and wait until it is healthy. Remove all of it
+    afterwards."""
     try:
         compose("build", "--quiet")
         compose("up", "-d", "valkey", *OURS)
@@ -238,7 +239,7 @@ def test_prometheus_finds_each_beat_and_worker_and_knows_our_alerts() -> None:
 
 @pytest.mark.parametrize("service", ["beat", "worker"])
 def test_the_main_process_is_told_to_stop_also_without_an_init(service: str) -> None:
-    """As with a plain `docker run`, where it is process 1."""
+    """A plain `docker run` starts it as process 1."""
     settings = ["-e", "CRON_TASKS_REDIS_URL=redis://valkey:6379/0"]
     settings += ["-e", "CRON_TASKS_REST_URL=http://rest_service:8000"]
     image = f"cron-tasks-test-{service}"

@@ -1,4 +1,4 @@
-"""Jobs served by Django REST Framework, in each of its styles of pages, logins and limits.
+"""Jobs served by Django REST Framework, with each of its styles of pages, logins and limits.
 
 Run it with a WSGI server, as `drf_service:application`. JOBS_DATABASE is the file of its database.
 """
@@ -99,7 +99,7 @@ class Linked(ByPage):
 
 
 class InHeader(ByPage):
-    """The example of the manual with the header Link."""
+    """The manual's example with the header Link."""
 
     def get_paginated_response(self, data):
         links = {"next": self.get_next_link(), "prev": self.get_previous_link()}
@@ -108,7 +108,7 @@ class InHeader(ByPage):
 
 
 class Numbered(ByPage):
-    """Numbers, as many frontends want them."""
+    """Page numbers, which many frontends use."""
 
     page_size_query_param = "page_size"
 
@@ -128,7 +128,7 @@ class Sized(ByPage):
 
 
 class Silent(ByPage):
-    """The total, and no word about the way to the other pages."""
+    """The total, without any link to the other pages."""
 
     page_size_query_param = "page_size"
 
@@ -137,7 +137,7 @@ class Silent(ByPage):
 
 
 class Bare(Silent):
-    """Nothing but the rows of the page."""
+    """Only the rows of the page."""
 
     def get_paginated_response(self, data):
         return Response(data)

@@ -1,4 +1,4 @@
-"""Jobs served by FastAPI and fastapi-pagination, in each of its styles of pages, and with logins.
+"""Jobs served by FastAPI and fastapi-pagination, with each of its styles of pages, and with logins.
 
 Run it with uvicorn, as `fastapi_service:app`.
 """

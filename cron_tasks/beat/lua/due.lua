@@ -1,10 +1,9 @@
--- Read a page of entries that are due at `now`, and what beat needs to know with them.
--- `last_entry` is the last entry of the page before, or '' for the first page. The page is empty
--- where that entry is gone: where the next page would begin is not known.
--- Returns the entries and their scores in turn, the number of edits, the next due time, the next
--- deadline ('inf' for none), whether the registry is complete, whether a sync is wanted or running,
--- the skips among the due times, whether the deadline of an open run has passed, and whether a run
--- did not end within its limit.
+-- Read a page of entries that are due at `now`, and further facts that beat needs. `last_entry` is
+-- the last entry of the previous page, or '' for the first page. If that entry is gone, the page is
+-- empty, because the start of the next page is unknown. Returns the entries and their scores in
+-- turn, the number of edits, the next due time, the next deadline ('inf' for none), whether the
+-- registry is complete, whether a sync is wanted or running, the skips among the due times, whether
+-- the deadline of an open run has passed, and whether a run did not end within its limit.
 --! keys schedule generation deadlines edits sync_entry sync_wanted sync_taken skips expected
 --! args now page_size last_entry
 
@@ -38,11 +37,11 @@ local edit_count = tonumber(redis.call('GET', edits) or 0) or 0
 -- Without its generation the registry was emptied. Without its own entry a sync would never run.
 local is_complete = redis.call('EXISTS', generation, sync_entry) == 2
     and redis.call('ZSCORE', schedule, sync_entry)
--- It completes the registry. To request another one would have the list read once more after that.
+-- The sync completes the registry. Another request would make the next sync read the list again.
 local is_sync_coming = redis.call('EXISTS', sync_wanted, sync_taken) > 0
 local first_due = due[2]
 local due_skips = first_due and redis.pcall('ZRANGEBYSCORE', skips, first_due, now) or {}
--- A key of another type must not keep beat from firing.
+-- A key of another type must not stop beat from firing.
 if due_skips.err then due_skips = {} end
 return {due, edit_count, next_time(schedule), next_time(deadlines),
     is_complete and 1 or 0, is_sync_coming and 1 or 0, due_skips,

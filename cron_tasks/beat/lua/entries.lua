@@ -1,6 +1,6 @@
--- Read the entries of jobs that are due.
--- `edit` is the number of the last edit that beat knows of an entry, '' for none. Returns for each
--- entry 0 where it has that number, else its definition, meta, job, edit and fired.
+-- Read the entries of due jobs. `edit` is the number of the last edit of an entry that beat knows,
+-- '' for none. Returns for each entry 0 if its number is still the same, otherwise its definition,
+-- meta, job, edit and fired.
 --! prefixes job_entry
 --! rows entries(entry edit)
 --! uses ledger/settle_fired
@@ -14,7 +14,7 @@ for n, entry, edit in entries() do
             settle_fired(string.sub(entry, #job_entry_prefix + 1), entry)
         end
         local fields = redis.pcall('HMGET', entry, 'definition', 'meta', 'job', 'edit', 'fired')
-        -- A key that is not a hash is judged like an empty entry: it is broken.
+        -- A key that is not a hash is judged like an empty entry, which is broken.
         found[n] = fields.err and {} or fields
     end
 end

@@ -1,7 +1,7 @@
--- Take what dead readers of a stream hold, and forget readers that are gone.
--- A reader is alive while its lease, `alive_prefix` followed by its name, is in Redis. `own_token`
--- is the token of the caller's lease where its own messages count as a dead reader's, else ''.
--- Returns the entries that were taken, each as XCLAIM returns it.
+-- Take the messages of dead readers of a stream, and forget readers that are gone. A reader is
+-- alive while its lease, `alive_prefix` followed by its name, is in Redis. If the caller's own
+-- messages are to be taken too, `own_token` is the token of its lease, otherwise ''. Returns the
+-- taken entries, as XCLAIM returns them.
 --! given queue
 --! args group reader own_token alive_prefix forget_after_ms
 local taken = {}

@@ -2,8 +2,8 @@
 --! given queue
 local keep
 for _, group in ipairs(redis.call('XINFO', 'GROUPS', queue)) do
-    -- A group still needs its oldest entry that is not acknowledged. One that has acknowledged
-    -- everything needs what follows the last entry that was delivered to it.
+    -- A group still needs its oldest entry that is not acknowledged. A group that has acknowledged
+    -- everything needs the entries after the last one that was delivered to it.
     local name, last_delivered = group[2], group[8]
     local oldest_pending = redis.call('XPENDING', queue, name)[2]
     local ms, number = string.match(oldest_pending or last_delivered, '(%d+)-(%d+)')

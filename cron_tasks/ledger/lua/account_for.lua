@@ -1,5 +1,5 @@
--- Account for a run that ended. An ok run has a `day`, and `tally` is what it adds to the count of
--- that day. Any other run has a short record, `tally`, of its own. `days` collects the days.
+-- Account for a run that ended. An ok run has a `day`, and `tally` is added to the count of that
+-- day. For any other run `tally` is its short record. `days` collects the days.
 --! prefixes account count
 --! args now account_ttl
 --! uses store/account

@@ -23,7 +23,7 @@ for n, entry in entries() do keys[n] = entry end
 local scores = redis.call('ZMSCORE', schedule, unpack(keys))
 local all_exist = redis.call('EXISTS', unpack(keys)) == #keys
 
--- What batches have fired of these entries counts, too.
+-- The runs that batches have fired for these entries count, too.
 if redis.call('EXISTS', fired) == 1 then
     local job_ids = {}
     for n, entry in ipairs(keys) do job_ids[n] = string.sub(entry, #job_entry_prefix + 1) end
@@ -32,7 +32,7 @@ if redis.call('EXISTS', fired) == 1 then
     end
 end
 
--- Return whether an entry is still as beat has read it.
+-- Return whether an entry is unchanged since beat read it.
 local function is_current(n, entry, score)
     if not scores[n] or tonumber(scores[n]) ~= tonumber(score) then return false end
     if not all_exist and redis.call('EXISTS', entry) == 0 then return false end
@@ -74,7 +74,7 @@ for n, entry, score, upcoming, meta, flags, run_ids, limits, unfired in entries(
 end
 if #moved > 0 then redis.call('ZADD', schedule, unpack(moved)) end
 if #finished > 0 then redis.call('ZREM', schedule, unpack(finished)) end
--- An entry may have any number of runs; Lua unpacks some thousands of values.
+-- An entry may have any number of runs, but Lua can unpack only some thousands of values.
 for first = 1, #records, 1000 do
     local last = math.min(first + 999, #records)
     prepend(recent, 10000, history_ttl, unpack(records, first, last))

@@ -1,19 +1,19 @@
 -- Move due entries of plain jobs to their next fire time, and open their runs as one batch.
 --
--- Refuses when another beat leads. Leaves an entry as `advance` does: if it was removed, moved, or
--- edited since the registry's edit `read_edit`. An entry that has fired this time before, or whose
--- run is open already, moves on without a run. Returns the ids of the jobs that have no run in the
--- batch.
+-- Refuses when another beat leads. Leaves the same entries as `advance`: those that were removed,
+-- moved, or edited since the registry's edit `read_edit`. An entry that has fired this time before,
+-- or whose run is open already, moves on without a run. Returns the ids of the jobs that have no
+-- run in the batch.
 --
--- `score` is the fire time as all entries have it, and `moment` the same as run ids spell it. Of the
--- entries of a row, `upcoming` is the next fire time, '' for none. `queue` is that of the message.
--- `are_new` is '' unless beat read all entries after its last tick, and none had fired.
--- `notifications` were prepared for the worker of the batch, '' for none (runs/prepared.py). Later than
--- in a minute nobody needs them: a batch that old is taken apart.
+-- `score` is the fire time as all entries have it, and `moment` is the same time in the spelling of
+-- run ids. `upcoming` is the next fire time of the entries of a row, '' for none. `queue` is the
+-- queue of the message. `are_new` is '' unless beat read all entries after its last tick, and none
+-- had fired. `notifications` are the prepared templates for the worker of the batch, '' for none
+-- (runs/prepared.py). They expire after a minute, because a batch that old is dissolved.
 --
 -- The last fire time of each entry goes into `fired`, a hash for all jobs, with the number of runs
--- since the entry was written. It counts until the entry is written again (settle_fired.lua). One
--- command for all of them takes a fraction of the time of one for each entry.
+-- since the entry was written. It is valid until the entry is written again (settle_fired.lua). One
+-- command for all entries takes a fraction of the time of one command for each.
 --! keys leader_lock schedule open batches deadlines edits fired
 --! prefixes job_entry
 --! args token pending_until read_edit batch score moment queue are_new notifications
@@ -45,7 +45,7 @@ local function read_open()
 end
 local already_open = read_open()
 
--- Return whether an entry is still as beat has read it.
+-- Return whether an entry is unchanged since beat read it.
 local function is_current(n)
     local known = scores[n]
     if known ~= score and not (known and tonumber(known) == due) then return false end
@@ -55,24 +55,26 @@ local function is_current(n)
     return type(edit) ~= 'table' and tonumber(edit or 0) <= read
 end
 
--- Return what `fired` has of a job. Before the first batch since its entry was written, the entry has
--- its last run.
+-- Most of these jobs also fired together the last time, so one answer serves many of them.
+local answers = {}
+
+-- Return the value of a job in `fired`. Before the first batch since its entry was written, the
+-- entry has its last run.
 local function read_last(n)
-    if last_fired[n] then return last_fired[n] end
+    local known = last_fired[n]
+    if known and (answers[known] ~= nil or string.match(known, '^%d%S*Z %d+$')) then return known end
     if are_new ~= '' then return ' 0' end
     local run_id = redis.pcall('HGET', keys[n], 'fired')
     return (type(run_id) == 'string' and string.match(run_id, '@([^@]*)$') or '') .. ' 0'
 end
 
--- Return what `fired` has of a job after its run at `moment`, or false if it has had that run.
+-- Return the new value of a job in `fired` after its run at `moment`, or false if it has had that
+-- run.
 local function fire(last)
     local last_moment, runs = string.match(last, '^(%S*) (%d+)$')
     if last_moment ~= '' and not older(last_moment, moment) then return false end
     return moment .. ' ' .. runs + 1
 end
-
--- Most jobs fired together the last time too, so an answer serves many of them.
-local answers = {}
 
 local moved, finished, fires, opened, refused = {}, {}, {}, {}, {}
 local n = 0

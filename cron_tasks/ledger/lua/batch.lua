@@ -1,6 +1,6 @@
 -- The record of a batch: "<members> <edit> <fire time> <queue>", a newline, and the ids of its jobs
--- as a JSON list. The id of a batch is "<moment>#<random>". ledger/batch.py reads the same.
--- A batch is changed only by members that leave it, so its first line says which members it has.
+-- as a JSON list. The id of a batch is "<moment>#<random>". ledger/batch.py reads the same. A batch
+-- changes only when members leave it, so its first line identifies its members.
 --! keys batches deadlines
 --! prefixes prepared
 
@@ -15,7 +15,8 @@ local function read_batch(record)
     return rest, cjson.decode(members)
 end
 
--- Store a batch. Without members it is gone, and so are its deadline and what was prepared for it.
+-- Store a batch. A batch without members is deleted, with its deadline and its prepared
+-- notifications.
 local function write_batch(batch, rest, job_ids)
     if #job_ids == 0 then
         redis.call('HDEL', batches, batch)

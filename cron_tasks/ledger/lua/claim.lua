@@ -2,7 +2,7 @@
 --
 -- Returns a value for each row: 0 where the run is not the holder's, the job's document where it is
 -- the first attempt of a quick action, otherwise {state, document, failed attempts, verdict}. A run
--- with a verdict is granted only to be concluded: the verdict says why it must not begin.
+-- with a verdict is granted only to be concluded. The verdict is the reason why it must not begin.
 -- A claim whose answer was lost may be repeated.
 --! keys open deadlines stop attempts
 --! prefixes job_entry
@@ -17,8 +17,8 @@ local function set_state(run_id, state, deadline)
     scores[size + 1], scores[size + 2] = deadline, run_id
 end
 
--- Return why a pending run must not begin, or nil: somebody wants it to end, or its job is paused.
--- A pause does not stop what a person asked for.
+-- Return why a pending run must not begin, or nil: it has a cancel reason, or its job is paused. A
+-- pause does not stop a manual run.
 local someone_stops = redis.call('EXISTS', stop) == 1
 local function why_not_begin(run_id, state, paused)
     if not is_kind(state, PENDING) then return nil end
@@ -27,7 +27,7 @@ local function why_not_begin(run_id, state, paused)
     return paused and not has_flag(state, BY_HAND) and 'paused|' or nil
 end
 
--- Claim a run that is not just the first attempt of a quick action.
+-- Claim a run that is not simply the first attempt of a quick action.
 local function claim(run_id, job_id, state, document, reason)
     local kind, attempt, flags, owner = read_state(state)
     if not (kind == PENDING or (kind == RUNNING and owner == holder)) then return 0 end
@@ -36,7 +36,7 @@ local function claim(run_id, job_id, state, document, reason)
         verdict = overlap(job_id, run_id, state, document)
     end
     if not verdict then
-        -- Its queue gives it a place as soon as that is free: nobody has to look after it sooner.
+        -- The run gets the place as soon as it is free, so nobody has to check it sooner.
         local flagged = string.gsub(flags, WAS_QUEUED, '') .. WAS_QUEUED
         set_state(run_id, write_state(QUEUED, attempt, flagged, ''), lease_until)
         return 0
@@ -64,7 +64,7 @@ for n, run_id, job_id in runs() do
         local is_quick = document ~= '' and not string.find(document, '"action":', 1, true)
         local reason = (paused or someone_stops) and why_not_begin(run_id, state, paused)
         if reason == 'paused|' or reason == 'removed|' then
-            -- The sweep ends it, which knows what has failed so far, and whom to notify.
+            -- The sweep ends it, because it knows the failed attempts so far, and whom to notify.
             set_state(run_id, state, 0)
         elseif state == first_pending and is_quick and not reason then
             granted[n] = document

@@ -1,11 +1,11 @@
--- Take runs that ended out of all that is kept of open runs. `records` are those that go into the
--- newest runs of all jobs, `failures` a flat list of time and run id for those that failed: the dead
--- list, until they are run again.
+-- Remove runs that ended from all keys of open runs. `records` go into the newest runs of all jobs.
+-- `failures` is a flat list of time and run id of the failed runs, which are listed as failed until
+-- a rerun.
 --! keys open deadlines recent failed attempts before expected
 --! args now history_ttl
 --! uses store/prepend
 
--- Those that ended in time are no longer expected. Beat tells of the others (tell_late.lua).
+-- Runs that ended in time are no longer expected. Beat notifies about the others (tell_late.lua).
 local function meet_expectations(run_ids)
     local in_time = {}
     for n, limit in ipairs(redis.call('ZMSCORE', expected, unpack(run_ids))) do

@@ -1,16 +1,16 @@
--- End the runs of a batch as ok, and write history, account and notifications, all in one step.
--- It does what `finish` does for runs that had no other state than pending.
+-- End the runs of a batch as ok, and write history, account and notifications, all in one step. For
+-- runs that were only pending it does the same as `finish`.
 --
--- Returns 0 where the batch is not the one that was `seen`, which is the first line of its record:
--- it was concluded, or members left it. Otherwise returns the run ids of the members that leave it
--- only now, since their job was edited, paused or removed, or failed before.
+-- Returns 0 if the first line of the batch's record is no longer `seen`: the batch was concluded,
+-- or members left it. Otherwise returns the run ids of the members that leave it now, because their
+-- job was edited, paused or removed, or failed before.
 --
--- The messages are those of the jobs as they were when the batch was judged. `line` is the short
--- record of each run, `tally` what each adds to the count of `day`. Of the runs of a row, `queue` is
--- that of their messages, '' for none, and `is_quick` is '' unless their jobs are quick. Such a run is
--- added to minute `number` of its job as `brief`, and `opening` is what follows the run id in a record
--- that begins with it. Each run that ends adds `counts` to the counters, and each that has a message
--- `told_counts`.
+-- The messages describe the jobs as they were when the batch was judged. `line` is the short record
+-- of each run, and `tally` its addition to the count of `day`. In a row, `queue` is the queue of
+-- the messages, '' for none, and `is_quick` is '' unless the jobs are quick. A run of a quick job
+-- is added to minute `number` of its job as `brief`, and `opening` is the part after the run id in
+-- a record that begins with it. Each run that ends adds `counts` to the counters, and each run with
+-- a message adds `told_counts`.
 --! keys batches open recent failing untold edits reports
 --! prefixes job_entry history count
 --! args batch seen now day tally line number brief opening counts told_counts history_runs history_ttl account_ttl reporting
@@ -24,7 +24,8 @@ local is_edited = (tonumber(redis.call('GET', edits) or 0) or 0) ~= judged_at
 local any_failing = redis.call('EXISTS', failing, untold) > 0
 local all_stay = not (is_edited or any_failing)
 
--- Return whether a job may be told of as it was when its run was opened.
+-- Return whether a run may end with its batch: its job was not edited since, and did not fail
+-- before.
 local function may_stay(job_id)
     if is_edited then
         local edit = redis.pcall('HGET', job_entry_prefix .. job_id, 'edit')
@@ -34,8 +35,8 @@ local function may_stay(job_id)
         and redis.call('HEXISTS', untold, job_id) == 0)
 end
 
--- Add the runs of these jobs to the counts of the day. Return the new counts, in their order.
--- Most jobs of a batch have the same count, so a sum serves many of them.
+-- Add the runs of these jobs to the counts of the day. Return the new counts, in their order. Most
+-- jobs of a batch have the same count, so one sum serves many of them.
 local count_key = count_prefix .. day
 local function count_runs(job_ids)
     local sums, counts, fields = {}, redis.call('HMGET', count_key, unpack(job_ids)), {}
@@ -52,10 +53,10 @@ local function count_runs(job_ids)
     return counts
 end
 
--- Write the ends of runs to the histories and the counts of their jobs.
--- Commands for each job cost the most here. So the history is cut only every 16 runs. And it expires
--- a day later than that of other runs, so that its time to live is set only with the first run of a
--- day. One run is 10^13 in a count (day_count.py).
+-- Write the ends of runs to the histories and the counts of their jobs. Commands for each job cost
+-- the most here. So the history is trimmed only every 16 runs. It expires a day later than that of
+-- other runs, so that its time to live is set only with the first run of a day. One run is 10^13 in
+-- a count (day_count.py).
 local function write_ends(job_ids)
     local counts, most_kept, ttl = count_runs(job_ids), tonumber(history_runs), history_ttl + 86400
     for n, job_id in ipairs(job_ids) do

@@ -1,10 +1,10 @@
 -- Count how often a job failed in a row.
 --
--- Returns how many of these failures the chat may know of. After a failure, that one is included.
--- After a success, 1 if the chat knows only of failures before a success that was suppressed.
+-- Returns how many of these failures the chat may know. After a failure, the count includes it.
+-- After a success, returns 1 if the chat knows only failures before a success that was suppressed.
 --
--- A notification that is too old is suppressed. `untold` holds, by job, how many of the failures in
--- a row were suppressed, followed by " owed" while a recovery has still to be notified.
+-- A notification that is too old is suppressed. `untold` has, for each job, the number of
+-- suppressed failures in a row, followed by " owed" while a recovery is still to be notified.
 --! keys failing untold
 local function count_failures(job_id, status, suppressed)
     local earlier = tonumber(redis.call('HGET', failing, job_id) or 0)

@@ -1,14 +1,14 @@
 -- End attempts: close their runs or schedule a retry, and write history, account and notifications
--- in one step. An outcome counts only if its run is still in `held`, the state that the attempt had.
+-- in one step. An outcome is used only if its run is still in `held`, the state during the attempt.
 --
--- Returns two lists: the run ids whose state was another, and, flat, the positions of attempts that
--- must not be followed by another, each with the reason. Both changed nothing.
+-- Returns two lists: the run ids whose state was different, and, flat, the positions of attempts
+-- that must not be retried, each with the reason. Both changed nothing.
 --
--- `at` is when the next attempt is due, or the fire time of a run that ended. For `day` and `tally`
--- see account_for. `suppressed` is '' unless the notification of this end was too old. `counted_as`
--- is the line of `counts` that it adds to the counters: most runs have the same one. `reporting` is ''
--- unless the REST service wants reports. An ordinary run of a quick job has a brief in place of its
--- record: "<minute> <run> <opening>" (keep_minute.lua).
+-- `at` is when the next attempt is due, or the fire time of a run that ended. account_for.lua
+-- explains `day` and `tally`. `suppressed` is '' unless the notification of this end was too old.
+-- `counted_as` is the number of a line of `counts`, its addition to the counters: most runs have
+-- the same one. `reporting` is '' unless the REST service wants reports. An ordinary run of a quick
+-- job has a brief in place of its record: "<minute> <run> <opening>" (keep_minute.lua).
 --! keys open failed failing untold going stop reports wake pings
 --! prefixes job_entry history count
 --! args now history_runs history_ttl account_ttl reporting counts
@@ -19,7 +19,7 @@ for n, run_id, job_id in outcomes() do
     run_ids[n], entries[n] = run_id, job_entry_prefix .. job_id
 end
 local open_states = redis.call('HMGET', open, unpack(run_ids))
--- Most of the time nothing fails, is stopped or overlaps. One look spares one for each run.
+-- Usually nothing fails, is stopped or overlaps. One check saves one for each run.
 local all_exist = redis.call('EXISTS', unpack(entries)) == #entries
 local any_failing = redis.call('EXISTS', failing, untold) > 0
 local any_dead = redis.call('EXISTS', failed) == 1
@@ -32,7 +32,7 @@ local refused, not_again, counted = {}, {}, {}
 local is_wake_due = false
 local brief_jobs, briefs = {}, {}
 
--- Add the ordinary runs of quick jobs to their minutes. Several may be of one job.
+-- Add the ordinary runs of quick jobs to their minutes. Several may belong to one job.
 local function keep_briefs()
     local open_minutes, fields = {}, {}
     for n, known in ipairs(read_minutes(brief_jobs)) do open_minutes[brief_jobs[n]] = known end
@@ -46,15 +46,16 @@ local function keep_briefs()
     write_minutes(fields)
 end
 
--- Return whether the earlier outcome of a run stands although it was run again and skipped: that
--- rerun did not begin, or it was stopped and the run had failed before.
+-- Return whether the earlier outcome of a run stays, although its rerun was skipped: the rerun did
+-- not begin, or it was stopped and the run had failed before.
 local function keeps_earlier_outcome(run_id, state, record)
     if not has_flag(state, RERUN) then return false end
     local did_run = not string.find(record, '"attempt":0,', 1, true)
     return not did_run or redis.call('ZSCORE', failed, run_id)
 end
 
--- Keep the pings of a run for the worker that sends them. A list that nobody empties takes no more.
+-- Keep the pings of a run for the worker that sends them. If nobody empties the list, it stops
+-- growing.
 local function keep_pings(heartbeats)
     for _, ping in each_heartbeats(heartbeats) do
         if redis.call('LLEN', pings) < 10000 then

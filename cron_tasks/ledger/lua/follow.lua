@@ -1,5 +1,6 @@
--- Note which open run of its job each new run comes after. `pairs_` is a flat list: run, its
--- predecessor, and so on. Redis forgets them after a day: no run waits for its turn for that long.
+-- Record the open run of its job that each new run comes after. `pairs_` is a flat list: run,
+-- predecessor, and so on. The record expires after a day, which is longer than any run waits for
+-- its turn.
 --! keys before
 local function follow(pairs_)
     if #pairs_ > 0 then

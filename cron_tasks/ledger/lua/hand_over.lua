@@ -1,5 +1,5 @@
--- Leave a run to a Celery task, unless somebody wants it to end.
--- Returns '' where the run is the task's now, else the reason: `lost|`, or why it should end.
+-- Delegate a run to a Celery task, unless it should end. Returns '' if the task now holds the run,
+-- otherwise `lost|` or the cancel reason.
 --! keys open deadlines stop
 --! args run_id held delegated until_when
 local state = redis.call('HGET', open, run_id)

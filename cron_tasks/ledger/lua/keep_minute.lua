@@ -1,9 +1,9 @@
 -- Keep the ordinary runs of quick jobs as one record a minute (ledger/minutes.py).
 --
--- The minute in progress of each job is a field of `minute`: "<number of the minute> <record>", whose
--- record is still without its run id and its end. So it is the same text for all jobs that have run in
--- the same batches. The first run of a later minute closes it: it goes into the past minutes of its job,
--- and into the newest runs of all jobs.
+-- The minute in progress of each job is a field of `minute`: "<number of the minute> <record>". The
+-- record has no run id and no end yet. So it is the same text for all jobs that have run in the same
+-- batches. The first run of a later minute closes it: it goes into the past minutes of its job, and
+-- into the newest runs of all jobs.
 --! keys minute recent
 --! prefixes minutes
 --! args history_runs history_ttl
@@ -11,6 +11,7 @@
 local closed_minutes = {}
 
 local function keep_past(job_id, line)
+    if not line then return end
     local key = minutes_prefix .. job_id
     prepend(key, tonumber(history_runs), history_ttl, line)
     closed_minutes[#closed_minutes + 1] = line
@@ -30,18 +31,18 @@ local function add_late(job_id, number, run, opening)
     keep_past(job_id, close_minute(job_id, number .. ' ' .. opening))
 end
 
--- Return whether a run of minute `number` only has to be appended to the minute in progress.
--- A minute has at most 60 fire times of a schedule. A longer record shows that somebody edits a lot.
+-- Return whether a run of minute `number` can be appended to the minute in progress. A schedule has
+-- at most 60 fire times in a minute. A longer record means that the job is edited very often.
 local function is_in_progress(known, number)
     return known and #known < 4000 and string.sub(known, 1, #number + 1) == number .. ' '
 end
 
--- Return the minute in progress of a job with one more run in it. `known` is what it was, or false.
+-- Return the minute in progress of a job with one more run. `known` is the minute so far, or false.
 -- `opening` begins a record with this run.
 local function add_run(known, job_id, number, run, opening)
     if is_in_progress(known, number) then return known .. ' ' .. run end
     if known then
-        if tonumber(string.match(known, '^%d+')) > tonumber(number) then
+        if tonumber(string.match(known, '^%d+') or 0) > tonumber(number) then
             add_late(job_id, number, run, opening)
             return known
         end
@@ -50,7 +51,7 @@ local function add_run(known, job_id, number, run, opening)
     return number .. ' ' .. opening
 end
 
--- Read the minutes in progress of these jobs. A key of another type must not hold up the ledger.
+-- Read the minutes in progress of these jobs. A key of another type must not block the ledger.
 local function read_minutes(job_ids)
     local found = redis.pcall('HMGET', minute, unpack(job_ids))
     return found.err and {} or found

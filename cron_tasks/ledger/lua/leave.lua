@@ -1,5 +1,5 @@
--- Make runs of a batch pending runs like any other. Beat looks after them from `now` on, unless a
--- worker has claimed them before. Returns their run ids.
+-- Turn members of a batch into ordinary pending runs. Beat checks them from `now` on, unless a
+-- worker claims them first. Returns their run ids.
 --! keys open deadlines
 --! args now
 --! uses ledger/state ledger/batch

@@ -1,7 +1,7 @@
--- List the fire times that an edit, a pause or a removal overtook like others that were missed, and
--- notify of them. The script of the change has accounted for them with `line`. `record`, which has
--- their end, takes its place. The change has counted the first one, and `counts` are the others.
--- Returns how many rows were listed. A row that was listed before changes nothing.
+-- Record the fire times that an edit, a pause or a removal overtook like other missed ones, and
+-- notify about them. The script of the change has accounted for them with `line`, which `record`
+-- replaces, because it also has their end. The change has counted the first one, and `counts` are
+-- the others. Returns how many rows were recorded. A row that was recorded before changes nothing.
 --! keys recent undeliverable dropped
 --! prefixes job_entry history account
 --! args now history_runs history_ttl account_ttl stream notify_max
@@ -13,7 +13,7 @@ for _, job_id, first, line, record, queue, message, counts in stretches() do
     if redis.call('ZREM', key, line) == 1 then
         account(key, first, record, tonumber(account_ttl), now)
         prepend(recent, 10000, history_ttl, record)
-        -- The history of a job that was removed stays gone.
+        -- The history of a removed job stays deleted.
         if redis.call('EXISTS', job_entry_prefix .. job_id) == 1 then
             prepend(history_prefix .. job_id, tonumber(history_runs), history_ttl, record)
         end

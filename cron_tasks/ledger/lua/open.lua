@@ -10,7 +10,8 @@ for _, run_id, job_id in runs() do
     if redis.call('HSETNX', open, run_id, state) == 1 then
         redis.call('ZADD', deadlines, publish_at, run_id)
         opened[#opened + 1] = run_id
-        -- It comes after the run of its job that fired last, if that is open and was due earlier.
+        -- It comes after the run of its job that fired last, if that run is open and was due
+        -- earlier.
         local last = newest[job_id] or redis.pcall('HGET', job_entry_prefix .. job_id, 'fired')
         if type(last) == 'string' and older(last, run_id)
                 and redis.call('HEXISTS', open, last) == 1 then

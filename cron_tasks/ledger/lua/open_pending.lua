@@ -1,6 +1,6 @@
--- Open runs that are due as pending, all of them with one deadline: those from position `first` to
--- `last` of the lists. `predecessors` has the run that the same job fired before, or ''.
--- A run that is open already goes into `refused`.
+-- Open due runs as pending, all with the same deadline: those from position `first` to `last` of
+-- the lists. `predecessors` has the previous run of the same job, or ''. A run that is open already
+-- goes into `refused`.
 --! keys open deadlines
 --! args pending_until
 --! uses ledger/follow
@@ -18,7 +18,7 @@ local function open_pending(run_ids, states, predecessors, first, last, refused)
     if #fields == 0 then return end
     redis.call('HSET', open, unpack(fields))
     redis.call('ZADD', deadlines, unpack(scores))
-    -- Not before they are open: one of them may come after another one of them.
+    -- Only after they are open, because one of them may come after another.
     for n, state in ipairs(redis.call('HMGET', open, unpack(predecessors, first, last))) do
         if state then
             behind[#behind + 1] = run_ids[first + n - 1]

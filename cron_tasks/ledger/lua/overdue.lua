@@ -1,7 +1,6 @@
--- Look at open runs whose deadline has passed, the longest overdue first. Runs in batches are left
--- out (overdue_batches.lua).
--- Returns rows of run id, state, the job's document, its failed attempts as JSON and why it should
--- end, each '' for none.
+-- Read open runs whose deadline has passed, the longest overdue first. Runs in batches are left out
+-- (overdue_batches.lua). Returns rows of run id, state, the job's document, its failed attempts as
+-- JSON and the cancel reason, each '' for none.
 --! keys deadlines open stop attempts batches
 --! prefixes job_entry
 --! args now most
@@ -12,15 +11,15 @@ for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', now, 'LIM
     if state then
         local job_id = string.match(run_id, '^(.*)@') or ''
         local job = redis.pcall('HMGET', job_entry_prefix .. job_id, 'job', 'paused')
-        -- The entry of a job may be of another type, if somebody else wrote to its key.
+        -- The entry of a job may have another type, if another program wrote to its key.
         if job.err then job = {} end
-        -- A pause does not stop what a person asked for.
+        -- A pause does not stop a manual run.
         local paused = job[2] and not has_flag(state, BY_HAND) and 'paused|'
         local reason = redis.call('HGET', stop, run_id) or paused or ''
         local failed = redis.call('HGET', attempts, run_id) or ''
         rows[#rows + 1] = {run_id, state, job[1] or '', failed, reason}
     elseif redis.call('HEXISTS', batches, run_id) == 0 then
-        -- The deadline of a run that has ended is left over from a loss of data.
+        -- A run that has ended may have a deadline left over from a loss of data.
         redis.call('ZREM', deadlines, run_id)
     end
 end

@@ -1,18 +1,17 @@
--- Decide whether a run may begin while other runs of its job are open, by the job's overlap policy.
+-- Decide by the job's overlap policy whether a run may begin while other runs of its job are open.
 --
--- Returns '' if it may, nil if it is queued until the run in the way ends, 'later' if its message
--- has to ask again soon, otherwise why it must not begin: "<reason>|<run id of the other run>".
+-- Returns '' if it may begin, nil if it is queued until the blocking run ends, 'later' if it has to
+-- be claimed again soon, otherwise why it must not begin: "<reason>|<run id of the other run>".
 --
--- A run that has begun keeps its job's place until it ends, in whatever state it waits for its next
--- attempt. A place counts only while its run is open.
--- Runs in turn make up for fire times that did not run. They go one after the other, so no policy
--- skips or ends them: they are queued in a line of their own. The others keep to the policy.
+-- A run that has begun keeps its job's place until it ends, even while it waits for its next
+-- attempt. A place is valid only while its run is open. Catch-up runs go one after the other, so no
+-- policy skips or ends them: they are queued in a separate line. The other runs follow the policy.
 --! keys open going queued before
 --! prefixes line
 --! uses ledger/state ledger/older ledger/ask_to_end
 
--- Return the state of the run that has to begin before this one; nil if there is none.
--- Such a run has not begun: its message comes later than ours, or it waits to ask again.
+-- Return the state of the run that has to begin before this one. nil if there is none. Such a run
+-- has not begun: its message comes later than ours, or it waits to be claimed again.
 local function state_of_earlier(earlier)
     local state = earlier and redis.call('HGET', open, earlier)
     local waits = state and is_first_attempt(state)
@@ -20,15 +19,15 @@ local function state_of_earlier(earlier)
     return waits and state or nil
 end
 
--- Queue a run until the run that is going ends.
+-- Queue a run until the run in flight ends.
 local function join_line(job_id, run_id)
     local line = line_prefix .. job_id
-    -- Members of equal score are sorted as text, and without its `Z` a run id sorts by time.
+    -- Members with the same score are sorted as text, and without its `Z` a run id sorts by time.
     redis.call('ZADD', line, 0, string.sub(run_id, 1, -2))
     redis.call('EXPIRE', line, 86400)
 end
 
--- Decide about a run while run `other` of its job is going.
+-- Decide about a run while run `other` of its job is in flight.
 local function decide_behind(other, other_state, job_id, run_id, policy)
     local next_up = redis.call('HGET', queued, job_id)
     local next_state = next_up and next_up ~= run_id and redis.call('HGET', open, next_up)
@@ -44,7 +43,7 @@ local function decide_behind(other, other_state, job_id, run_id, policy)
         end
     end
     if is_taken then
-        -- Only one run is queued. The later one, which is this, takes the place.
+        -- Only one run is queued. This run is the later one, and takes the place.
         local reason = policy == 'replace' and 'replaced|' or 'overlap|'
         ask_to_end(next_up, next_state, reason .. run_id)
     end

@@ -1,5 +1,5 @@
--- Record a fire time, or a stretch of fire times, that will not run, and notify of it if the job
--- wants that. `skip` is the run id where a person had the fire time skipped: that is done with.
+-- Record a fire time, or a stretch of fire times, that will not run, and notify if the job wants
+-- that. `skip` is the run id if a person had the fire time skipped. That skip is then removed.
 --! keys skips reports
 --! prefixes history account
 --! args now history_runs history_ttl account_ttl reporting
@@ -10,7 +10,7 @@ local function record_unfired(job_id, fire_time, record, skip, queue, message)
     account(account_prefix .. job_id, fire_time, record, account_ttl, now)
     if skip ~= '' then
         redis.call('ZREM', skips, skip)
-        -- Nobody would take a report out that the service does not want.
+        -- If the service does not want reports, nobody would remove this one.
         if reporting ~= '' then redis.call('ZADD', reports, now, job_id) end
     end
 end

@@ -1,5 +1,5 @@
--- Give the place of a run that ended to the one that is queued behind it.
--- Returns true when a run got the place. It waits from now on, and its message is sent at once.
+-- Give the place of a run that ended to the run that is queued behind it. Returns true if a run got
+-- the place. That run is then waiting, and its message is sent at once.
 --! keys open deadlines going queued stop
 --! prefixes line
 --! args now
@@ -10,8 +10,8 @@ local function queued_state(run_id)
     return state and is_kind(state, QUEUED) and state
 end
 
--- Take the next run of a job out of its queue: the earlier of the one that its policy keeps and of
--- those that stand in line to make up for missed fire times. Returns its run id and state, or nil.
+-- Take the next run of a job out of its queue: the earlier of the run that the overlap policy
+-- queued and the first catch-up run in line. Returns its run id and state, or nil.
 local function dequeue(job_id)
     local line, kept = line_prefix .. job_id, redis.call('HGET', queued, job_id)
     if kept and not queued_state(kept) then

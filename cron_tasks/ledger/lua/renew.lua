@@ -1,5 +1,5 @@
--- Extend the leases of runs.
--- Returns pairs of run id and reason: why the run should end, or `lost|` if it is not the holder's.
+-- Extend the leases of runs. Returns pairs of run id and reason: why the run should end, or `lost|`
+-- if it has another holder.
 --! keys open deadlines stop
 --! args lease
 --! rows runs(run_id holder)
@@ -11,7 +11,7 @@ for _, run_id, holder in runs() do
     if not state or string.match(state, '^r|%d+|%a*|(.*)$') ~= holder then
         why = 'lost|'
     else
-        -- A run that is in flight when its job is removed goes on to its end.
+        -- A run that is in flight when its job is removed continues to its end.
         if why == 'removed|' then why = nil end
         redis.call('ZADD', deadlines, lease, run_id)
     end

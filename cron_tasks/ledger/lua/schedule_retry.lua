@@ -1,4 +1,4 @@
--- Have a run wait until `retry_at` for its next attempt. `failed` is its failed attempts as JSON.
+-- Make a run wait until `retry_at` for its next attempt. `failed` is its failed attempts as JSON.
 --! keys open deadlines attempts
 --! uses ledger/state
 local function schedule_retry(run_id, state, failed, retry_at)

@@ -12,6 +12,6 @@ for _, run_id in runs() do
         asked[#asked + 1] = run_id
     end
 end
--- The sweep must not sleep on: it ends all but those that a worker runs.
+-- The sweep must wake up: it ends all runs but those on a worker.
 if #asked > 0 then wake_beat(wake) end
 return asked

@@ -1,5 +1,5 @@
--- Take runs out of their batches: they become pending runs like any other. `now` is their deadline.
--- Returns how many were in a batch.
+-- Take runs out of their batches, so that each becomes an ordinary pending run. `now` is their
+-- deadline. Returns how many were in a batch.
 --! keys batches
 --! args now
 --! rows runs(moment job_id)

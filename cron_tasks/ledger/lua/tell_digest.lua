@@ -1,5 +1,5 @@
--- Note that the digest of the time until `ends` was told, and send it. Without a queue there was
--- nothing to tell. Returns 0, and changes nothing, if it was told before.
+-- Record that the digest of the time until `ends` was sent, and send it. Without a queue, the
+-- digest was empty. Returns 0, and changes nothing, if it was sent before.
 --! keys digest
 --! args ends queue message
 --! uses store/notify

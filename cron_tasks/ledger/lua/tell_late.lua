@@ -1,6 +1,6 @@
--- Tell once that runs did not end in time, and keep that for the digest. A run that is no longer
--- expected ended in time, or was told of before. Without a queue there is no notification, and a
--- run without a job is only forgotten. Returns how many were told of.
+-- Notify once about runs that did not end in time, and keep them for the digest. A run that is no
+-- longer expected ended in time, or was notified before. Without a queue there is no notification.
+-- A run without a job is only forgotten. Returns how many runs were notified.
 --! keys expected late
 --! args now late_ttl
 --! rows runs(run_id is_known queue message)

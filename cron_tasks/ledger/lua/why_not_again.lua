@@ -1,5 +1,5 @@
--- Return why a run must not be tried again, or nil: somebody wants it to end, or its job is gone or
--- paused. A pause does not stop what a person asked for.
+-- Return why a run must not be retried, or nil: it has a cancel reason, or its job is gone or
+-- paused. A pause does not stop a manual run.
 --! keys stop
 --! uses ledger/state
 local function why_not_again(run_id, state, entry)

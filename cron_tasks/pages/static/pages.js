@@ -5,11 +5,23 @@ document.documentElement.classList.add("js");
 
 const LEAST_PAUSE = 2000; // ms between two updates of a tab
 const POLL_EVERY = 10000; // ms between two updates if the stream does not work
-const state = document.getElementById("live-state");
+const PATIENCE = 20000; // ms that an update may take
+const SILENT = 30000; // ms without an update after which the page says so
+const live = document.body.dataset.live; // The question before an action is not updated.
+const state = document.getElementById("live-state"), stale = document.getElementById("stale");
 let source = null, failures = 0, polling = null, waiting = null, updated = Date.now();
+let fresh = Date.now();
 
-function say(text) {
-  if (state.textContent !== text) state.textContent = text; // A screen reader reads each change.
+function say(element, text) {
+  if (element.textContent !== text) element.textContent = text; // A screen reader reads each change.
+}
+
+function warn(why) {
+  say(stale, why && `Not up to date: ${why}`);
+  stale.hidden = !why;
+  if (!why) return;
+  say(state, "");
+  if (document.querySelector("#headline")) document.title = stale.textContent;
 }
 
 // --- times in the zone of the browser
@@ -64,39 +76,49 @@ async function update() {
   waiting = null;
   updated = Date.now();
   try {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "error" });
+    const options = { headers: { Accept: "text/html" }, redirect: "error", signal: AbortSignal.timeout(PATIENCE) };
+    const answer = await fetch(location.href, options);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (!page.getElementById("as-of")) throw new Error("not a page of ours");
-    for (const region of document.querySelectorAll("[data-region]")) {
-      const fresh = page.getElementById(region.id);
-      if (fresh && region.dataset.raw !== fresh.innerHTML && !isBusy(region)) {
-        region.dataset.raw = fresh.innerHTML;
-        replace(region, fresh);
-      }
-    }
-    if (document.querySelector("#headline")) document.title = page.title;
-    say(source ? "Live" : "");
+    show(page);
   } catch {
-    say("Not up to date: Flower does not answer");
+    warn("Flower does not answer");
   }
+}
+
+function show(page) {
+  const fault = page.getElementById("fault"), wasFault = document.getElementById("fault");
+  if (fault && !wasFault) return warn(fault.textContent.trim());
+  if (wasFault && !fault) return location.reload();
+  for (const region of document.querySelectorAll("[data-region]")) {
+    const next = page.getElementById(region.id);
+    if (next && region.dataset.raw !== next.innerHTML && !isBusy(region)) {
+      region.dataset.raw = next.innerHTML;
+      replace(region, next);
+    }
+  }
+  if (document.querySelector("#headline")) document.title = page.title;
+  fresh = Date.now();
+  warn("");
+  say(state, polling ? "Updated every 10 s" : "Live");
 }
 
 function ask(ids) {
   const shown = shownJobs();
   const isShown = ids === null || !shown.size || ids.some((id) => shown.has(id)) || !ids.length;
-  if (!isShown || waiting || document.hidden) return;
+  if (!isShown || waiting || document.hidden || !live) return;
   waiting = setTimeout(update, Math.max(0, updated + LEAST_PAUSE - Date.now()));
 }
 
 function listen() {
-  if (source || document.hidden) return;
-  source = new EventSource(document.body.dataset.live);
-  source.onopen = () => { failures = 0; clearInterval(polling); polling = null; say("Live"); };
+  if (source || document.hidden || !live) return;
+  source = new EventSource(live);
+  source.onopen = () => { failures = 0; clearInterval(polling); polling = null; if (stale.hidden) say(state, "Live"); };
   source.onmessage = (message) => ask(JSON.parse(message.data).ids);
   source.onerror = () => {
     failures += 1;
-    if (failures < 2) return;
-    say("Updated every 10 s");
+    // A stream that was refused does not try again by itself.
+    if (failures < 2 && source.readyState !== EventSource.CLOSED) return;
     polling ??= setInterval(() => ask(null), POLL_EVERY);
   };
 }
@@ -108,8 +130,18 @@ function hush() {
   polling = null;
 }
 
+// A connection may end without a word, as when the computer has slept.
+function check() {
+  if (document.hidden || !live || Date.now() - fresh < SILENT) return;
+  if (stale.hidden) warn(`no news for ${Math.round((Date.now() - fresh) / 1000)} s`);
+  hush();
+  listen();
+  ask(null);
+}
+
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) return hush();
+  fresh = Date.now();
   listen();
   ask(null);
 });
@@ -142,3 +174,4 @@ document.getElementById("show-keys").addEventListener("click", keys["?"]);
 localise(document);
 for (const region of document.querySelectorAll("[data-region]")) region.dataset.raw = "";
 listen();
+setInterval(check, POLL_EVERY);

@@ -1,4 +1,4 @@
--- Turn the skips of one job that the version before stored into those of this version.
+-- Convert the skips of one job from the shape of the previous version.
 --! args key job_id
 --! uses registry/adopt_skips
 adopt_skips(job_id, key)

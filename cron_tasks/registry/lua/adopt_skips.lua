@@ -1,13 +1,13 @@
--- Turn the skips of a job that the version before stored into those of this version.
--- That version wrote the record of a skipped fire time at once, and moved the score of the entry
--- on. So the record is taken out of the account, and the score moves back to the first skip.
--- A skip that beat has come to stays in the account, even if the caller's clock is behind.
+-- Convert the skips of a job from the shape of the previous version. That version wrote the record
+-- of a skipped fire time at once, and moved the score of the entry on. So the record is removed
+-- from the account, and the score moves back to the first skip. A skip that beat has already
+-- processed stays in the account, even if the caller's clock is behind.
 --! keys schedule
 --! prefixes account versions
 --! args now
 --! uses registry/entry registry/store_skip
 
--- Return the last time that the entry of a job, or the version before it, has come to.
+-- Return the last fire time that beat has processed for a job, in this version or the previous one.
 local function come_to(job_id, key)
     local version = redis.pcall('LINDEX', versions_prefix .. job_id, 0)
     local ticked = type(version) == 'string' and string.match(version, '"ticked": ([%d.]+)')
@@ -16,7 +16,7 @@ end
 
 local function adopt_skips(job_id, key)
     local account_key = account_prefix .. job_id
-    -- Where the account is a key of another type, there is nothing to adopt.
+    -- If the account is a key of another type, there is nothing to convert.
     local coming = redis.pcall('ZRANGEBYSCORE', account_key, '(' .. now, '+inf', 'WITHSCORES')
     if coming.err or #coming == 0 then return end
     local settled, first_skip = come_to(job_id, key), nil

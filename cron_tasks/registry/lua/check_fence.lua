@@ -1,6 +1,6 @@
--- Return an error where a sync must not write any more, else nil.
--- A sync may be frozen for longer than its lock lasts. Then another one holds the lock, or the
--- registry was emptied or rebuilt meanwhile, and the frozen sync has an old list.
+-- Return an error if a sync must no longer write, otherwise nil. A sync may be frozen for longer
+-- than its lock lasts. Then another sync holds the lock, or the registry was emptied or rebuilt
+-- meanwhile, and the frozen sync has an old list.
 --! keys sync_lock generation
 --! args token generation_at_start
 local function check_fence()

@@ -1,5 +1,5 @@
--- Count an edit and return its number.
--- Beat drops what it has judged ahead of an edit. A count that is not a number starts again from 1.
+-- Count an edit and return its number. Beat drops its judgements from before an edit. A count that
+-- is not a number starts again from 1.
 --! keys edits
 local function count_edit()
     local number = redis.pcall('INCR', edits)

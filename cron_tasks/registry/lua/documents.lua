@@ -1,6 +1,6 @@
--- Read the documents of jobs.
--- `edit` is the number of the last edit that the caller knows of a job, '' for none. Returns for each
--- job 0 where it still has that number, else its document and the number, each '' for none.
+-- Read the documents of jobs. `edit` is the number of the last edit of a job that the caller knows,
+-- '' for none. Returns for each job 0 if it still has that number, otherwise its document and the
+-- number, each '' for none.
 --! prefixes job_entry
 --! rows jobs(job_id edit)
 local found = {}

@@ -1,6 +1,6 @@
--- Return up to when ticks of a job may have fired, and its last tick.
--- The last tick is 0 where the timing of the job stays, since it is not needed then. A job that was
--- removed (`removed_at`) and comes back must not fire what it had fired before.
+-- Return the time up to which ticks of a job may have fired, and its last tick. The last tick is 0
+-- if the timing of the job does not change, because it is not needed then. A job that was removed
+-- (`removed_at`) and comes back must not fire the same ticks again.
 --! prefixes versions
 --! uses registry/entry
 local function fired_until(job_id, key, entry, has_new_timing, removed_at)
@@ -9,7 +9,7 @@ local function fired_until(job_id, key, entry, has_new_timing, removed_at)
     if not removed_at then return settled, tick end
     settled = math.max(settled, tonumber(removed_at))
     if not entry.definition then
-        -- An earlier version stored only when a job was removed, and not its last tick.
+        -- An earlier version stored only the time of the removal, and not the last tick.
         local version = redis.call('LINDEX', versions_prefix .. job_id, 0)
         tick = tonumber(version and string.match(version, '"ticked": ([%d.]+)') or settled)
     end

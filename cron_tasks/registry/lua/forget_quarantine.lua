@@ -1,5 +1,5 @@
--- Forget that the ticks of a job after `from` are missed because its entry could not be read.
--- The job is written again, so they will fire.
+-- Delete the record that the ticks of a job after `from` are missed because its entry could not be
+-- read. The job is written again, so they will fire.
 --! prefixes account
 local function forget_quarantine(job_id, from)
     local account_key = account_prefix .. job_id

@@ -1,6 +1,6 @@
--- Note a change of a job in the stream of changes, for programs that follow the jobs.
--- `what` is added, changed, removed, paused, resumed or rejected, and `edit` the number of the edit.
--- The stream keeps about the last 10,000. A key of another type in its place is deleted.
+-- Add a change of a job to the stream of changes, for programs that follow the jobs. `what` is
+-- added, changed, removed, paused, resumed or rejected, and `edit` is the number of the edit. The
+-- stream keeps about the last 10,000 entries. A key of another type in its place is deleted.
 --! keys changes
 local function note_change(job_id, what, edit)
     local entry = {'XADD', changes, 'MAXLEN', '~', 10000, '*', 'id', job_id, 'what', what, 'edit', edit}

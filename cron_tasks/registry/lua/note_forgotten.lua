@@ -1,4 +1,4 @@
--- Note in the versions of a job (`list`) that nobody knows which ticks were due up to `to`.
+-- Record in the versions of a job (`list`) that the ticks up to `to` are unknown.
 local function note_forgotten(list, to)
     redis.call('RPUSH', list, '{"forgotten": ' .. to .. '}')
 end

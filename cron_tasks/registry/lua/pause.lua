@@ -1,5 +1,5 @@
--- Pause a job. A job that is paused already gets the new reason.
--- Returns the ticks that this overtook (supersede.lua), or 0 where there is no such job.
+-- Pause a job. A job that is already paused gets the new reason. Returns the ticks that this
+-- overtook (supersede.lua), or 0 if there is no such job.
 --! keys schedule
 --! args job_id pause
 --! uses registry/supersede registry/count_edit registry/note_change

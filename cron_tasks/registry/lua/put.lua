@@ -1,13 +1,15 @@
 -- Write a page of jobs: their entries, fingerprints and next ticks.
+--
 -- Columns: `upcoming` is the next tick, '' for none. `nominal` is its fire time without jitter, ''
--- where that is the same. `after` is the time after which the tick was computed, ''
--- where that is the caller's time.
--- `stamp` is now, as RedBeat writes it in the meta of an entry.
--- A job is stale, and not written, when its next tick is not after what its entry has fired, or its
--- fire time not after the last tick. So no tick fires twice, however old the caller's time is, and
--- whatever the jitter was when it fired.
--- The audit does not judge the ticks of a listed job from before its entry was deleted: only the
--- entry said what its schedule was.
+-- if that is the same. `after` is the time after which the tick was computed, '' if that is the
+-- caller's time. `stamp` is now, in RedBeat's spelling for the meta of an entry.
+--
+-- A job is stale, and not written, if its next tick is not after the last tick that its entry has
+-- fired, or its fire time not after that tick's. So no tick fires twice, however old the caller's
+-- time is, and whatever the jitter was when it fired.
+-- If the entry of a listed job was deleted, the audit does not check ticks from before that,
+-- because only the entry had the schedule.
+--
 -- Returns the stale jobs, each as id and the time from which its next tick has to be computed, and
 -- the ticks that the changes overtook (supersede.lua).
 --! keys schedule jobs set_aside wake removed source
@@ -21,7 +23,7 @@ if refusal then return refusal end
 
 local job_ids, keys = {}, {}
 for n, job_id in listed() do job_ids[n], keys[n] = job_id, job_entry_prefix .. job_id end
--- In a first sync one call shows that there is nothing to read.
+-- In a first sync, one call shows that there is nothing to read.
 local existing = #keys == 0 and 0 or redis.call('EXISTS', unpack(keys))
 local none_exists, nothing = existing == 0, {}
 local index = existing < #keys and redis.call('HMGET', jobs, unpack(job_ids)) or nothing
@@ -38,7 +40,7 @@ local function changes_timing(entry, definition)
 end
 
 -- Return the meta of an entry whose timing is new. It keeps the number of runs, and a last run that
--- is later than now on the caller's clock.
+-- is in the future by the caller's clock.
 local function restart_meta(meta, settled)
     if not meta then return first_meta end
     local runs = string.match(meta, '"total_run_count": (%d+)') or '0'
@@ -46,9 +48,9 @@ local function restart_meta(meta, settled)
     return '{"last_run_at": ' .. ran .. ', "total_run_count": ' .. runs .. '}'
 end
 
--- Return the time from which the next tick of a stale job has to be computed, else nil.
+-- Return the time from which the next tick of a stale job has to be computed, otherwise nil.
 local function stale_from(upcoming, nominal, is_scheduled, settled, tick)
-    -- A tick that is in the schedule stays there.
+    -- A tick that is already in the schedule stays there.
     if upcoming ~= '' and not is_scheduled and tonumber(upcoming) <= settled then
         return string.format('%.6f', settled)
     end
@@ -73,9 +75,8 @@ for n, job_id, fingerprint, definition, document, upcoming, nominal, after in li
         local is_quarantined = any_quarantined and redis.call('HEXISTS', set_aside, key) == 1
         local since, meta = entry.since or from, entry.meta
         if not is_scheduled and (entry.definition or any_removed) then adopt_skips(job_id, key) end
-        if is_quarantined then
-            forget_quarantine(job_id, from)
-        elseif index[n] and not entry.definition then
+        if is_quarantined then forget_quarantine(job_id, from) end
+        if index[n] and not entry.definition then
             note_forgotten(versions_prefix .. job_id, from)
             redis.call('EXPIRE', versions_prefix .. job_id, audit_ttl)
         end
@@ -109,7 +110,7 @@ if #ended > 0 then redis.call('ZREM', schedule, unpack(ended)) end
 if #written > 0 then
     redis.call('HSET', jobs, unpack(fingerprints))
     redis.call('HDEL', set_aside, unpack(written))
-    -- Until the sync has ended, the registry is not the list that these validators stand for.
+    -- Until the sync has ended, the registry does not equal the list of these validators.
     redis.call('HDEL', source, 'etag', 'last_modified')
     wake_beat(wake)
 end

@@ -1,6 +1,6 @@
--- Take a broken entry out of the schedule, and account for its ticks from now on as missed.
--- `job_id` is '' for an entry that does not belong to a job. `counts` is what its first tick adds to
--- the counters.
+-- Remove a broken entry from the schedule, and account for its ticks from now on as missed.
+-- `job_id` is '' for an entry that does not belong to a job. `counts` are the counter additions of
+-- its first tick.
 --! keys schedule set_aside jobs source
 --! prefixes account
 --! args key reason job_id audit_ttl counts
@@ -16,7 +16,7 @@ if job_id ~= '' then
         add_to_counters({[counts] = 1})
     end
     -- Without a fingerprint, and with a doubt about the registry, the next sync reads the list and
-    -- writes the job again, or removes it. A sync that runs now may have looked at it before.
+    -- writes the job again, or removes it. A sync that runs now may have checked the job before.
     redis.call('HSET', jobs, job_id, '')
     redis.call('HINCRBY', source, 'doubts', 1)
     note_change(job_id, 'rejected', count_edit())

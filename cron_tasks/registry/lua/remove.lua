@@ -1,8 +1,6 @@
--- Remove a page of jobs.
--- Their versions keep what they were, and `removed` until when. So a job that comes back does not
--- fire a tick a second time.
--- The minute in progress goes to the newest runs of all jobs, as other runs have.
--- Returns the ticks that this overtook (supersede.lua).
+-- Remove a page of jobs. Their versions keep the schedules, and `removed` the time of removal. So a
+-- job that comes back does not fire a tick a second time. The minute in progress goes to the newest
+-- runs of all jobs, like other runs. Returns the ticks that this overtook (supersede.lua).
 --! keys schedule jobs set_aside removed failing source untold minute recent
 --! prefixes history minutes
 --! rows gone(job_id)
@@ -16,7 +14,8 @@ local function end_minute(job_id)
     -- A key of another type holds no minutes.
     local known = redis.pcall('HGET', minute, job_id)
     if type(known) ~= 'string' then return end
-    prepend(recent, 10000, audit_ttl, close_minute(job_id, known))
+    local line = close_minute(job_id, known)
+    if line then prepend(recent, 10000, audit_ttl, line) end
     redis.call('HDEL', minute, job_id)
 end
 
@@ -35,9 +34,9 @@ for _, job_id in gone() do
     redis.call('HDEL', untold, job_id)
     note_change(job_id, 'removed', edit)
 end
--- The members of a sorted set have no time to live of their own.
+-- The members of a sorted set have no separate time to live.
 redis.call('ZREMRANGEBYSCORE', removed, '-inf', '(' .. (now - audit_ttl))
 redis.call('EXPIRE', removed, audit_ttl)
--- Until the sync has ended, the registry is not the list that these validators stand for.
+-- Until the sync has ended, the registry does not equal the list of these validators.
 redis.call('HDEL', source, 'etag', 'last_modified')
 return overtaken

@@ -1,5 +1,5 @@
--- Write fields of a hash for a sync. With `clear` the hash is emptied first.
--- The first page of fields clears, so that no reader finds an empty hash.
+-- Write fields of a hash for a sync. With `clear` the hash is emptied first. Only the first page of
+-- fields clears it, so that no reader finds an empty hash.
 --! given hash
 --! args clear
 --! rows fields(field value)

@@ -1,6 +1,6 @@
--- End a pause. `upcoming` is the next tick, '' for none.
--- Returns 'resumed', 'running' where there is no pause, or the time from which the caller has to
--- compute the next tick, where the one given is not after what the entry has fired.
+-- End a pause. `upcoming` is the next tick, '' for none. Returns 'resumed', or 'running' if there
+-- is no pause. If `upcoming` is not after the last fired tick, returns the time from which the
+-- caller has to compute the next tick.
 --! keys schedule wake
 --! args job_id upcoming
 --! uses registry/supersede registry/adopt_skips registry/count_edit registry/note_change store/wake

@@ -1,7 +1,7 @@
--- Look at a page of jobs for those that need more than the default queues.
--- A job is plain if its document names no queue, action, notification, switch or unknown field.
--- Returns the next cursor, the ids and documents of the others, how many plain jobs name no chat,
--- and the first ids of those, at most `shown`, shorter ones first.
+-- Find the jobs in a page that need more than the default queues. A job is plain if its document
+-- names no queue, action, notification, switch or unknown field. Returns the next cursor, the ids
+-- and documents of the other jobs, the number of plain jobs without a chat, and the first ids of
+-- those, at most `shown`, shorter ones first.
 --! keys jobs
 --! prefixes job_entry
 --! args cursor count shown
@@ -13,7 +13,7 @@ local is_plain = function(document)
     return true
 end
 
--- Put an id into the sorted list of the first ones.
+-- Put an id into the sorted list of the first ids.
 local first = {}
 local most = tonumber(shown)
 local function note_first(job_id)
@@ -33,7 +33,7 @@ local special, without_chat = {}, 0
 for n = 1, #index, 2 do
     local job_id = index[n]
     local document = redis.pcall('HGET', job_entry_prefix .. job_id, 'job')
-    -- A job without a document that can be read is reported by the check of the registry.
+    -- The check of the registry reports a job without a readable document.
     if type(document) == 'string' then
         if not is_plain(document) then
             special[#special + 1] = {job_id, document}

@@ -1,6 +1,6 @@
--- Write a page of rejected rows. With `clear` the rows before are forgotten first.
--- The first page clears, so that no reader finds an empty hash.
--- `job_id` is '' for a row without an id, and `is_new` '' for a row that was rejected before.
+-- Write a page of rejected rows. With `clear` the previous rows are deleted first. Only the first
+-- page clears them, so that no reader finds an empty hash. `job_id` is '' for a row without an id,
+-- and `is_new` is '' for a row that was rejected before.
 --! keys rejected
 --! args clear
 --! rows listed(place row job_id is_new)

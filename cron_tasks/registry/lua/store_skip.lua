@@ -1,6 +1,6 @@
--- Store that a fire time is to be skipped. Returns false where it is already.
--- A skip that beat never comes to, since its job is paused or gone, is kept for a year: the longest
--- catch-up window.
+-- Store that a fire time is to be skipped. Returns false if it is already. If beat never comes to a
+-- skip, because its job is paused or gone, the skip is kept for a year: the longest catch-up
+-- window.
 --! keys skips
 --! args now
 local function store_skip(run_id, fire_time)

@@ -1,6 +1,7 @@
 -- Store a version of a job that a change replaces, and account for the ticks that it overtakes.
--- `overtaken_tail` is how the record of overtaken ticks ends, as JSON after its `from`. The first of
--- the ticks adds `overtaken_counts` to the counters, one that was to be skipped `skip_counts`.
+-- `overtaken_tail` is the end of the record of overtaken ticks, as JSON after its `from`. The first
+-- of these ticks adds `overtaken_counts` to the counters, and a tick that was to be skipped adds
+-- `skip_counts`.
 --! keys schedule skips
 --! prefixes job_entry versions account
 --! args now audit_ttl overtaken_tail overtaken_counts skip_counts
@@ -8,13 +9,13 @@
 
 -- All times are seconds since the epoch, as text.
 
--- The ticks that the changes of this call overtake: for each job its id, the first tick, until when
--- they were due, its document, their record in the account, and how many of them are counted. The
--- caller lists them as missed, and counts the others.
+-- The ticks that the changes of this call overtake. Each job has its id, the first tick, the end of
+-- the period in which they were due, its document, their record in the account, and the number that
+-- is counted. The caller lists them as missed, and counts the others.
 local overtaken = {}
 
--- Account for the ticks of a job that were to be skipped, and that the change overtakes. Return how
--- many these are, and whether the first tick is one of them.
+-- Account for the ticks of a job that were to be skipped, and that the change overtakes. Return
+-- their number, and whether the first tick is one of them.
 local function account_skips(job_id, from, to)
     local skipped, is_first_skipped = 0, false
     for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', skips, from, to)) do
@@ -33,7 +34,7 @@ local function account_skips(job_id, from, to)
     return skipped, is_first_skipped
 end
 
--- Store what counted until `to`: the audit expects ticks by it.
+-- Store the version that was valid until `to`. The audit computes the expected ticks from it.
 local function store_version(job_id, key, entry, to)
     local timing = entry.definition and string.match(entry.definition, '"schedule": .*')
     if not timing or not entry.since then return end
@@ -47,12 +48,13 @@ local function store_version(job_id, key, entry, to)
     redis.call('EXPIRE', list, audit_ttl)
 end
 
--- End what an entry says at `to`: another definition, pause or since counts afterwards.
+-- End the validity of an entry at `to`. Another definition, pause or start is valid afterwards.
 local function supersede(job_id, entry, to)
     local key = job_entry_prefix .. job_id
     store_version(job_id, key, entry, to)
     local due = redis.call('ZSCORE', schedule, key)
-    -- A tick that beat has not come to is overtaken. Its run would follow the new definition.
+    -- A tick that beat has not processed is overtaken, because its run would follow the new
+    -- definition.
     if due and tonumber(due) <= tonumber(to) then
         local record = '{"from": ' .. due .. ', ' .. overtaken_tail
         account(account_prefix .. job_id, due, record, tonumber(audit_ttl), now)

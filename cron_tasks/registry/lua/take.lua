@@ -1,4 +1,4 @@
--- Take which rows are wanted, and those that a sync had taken and did not read to the end.
+-- Take the wanted rows, and those that a sync had taken and did not finish reading.
 --! keys sync_wanted sync_taken
 --! args kept
 redis.call('SUNIONSTORE', sync_taken, sync_taken, sync_wanted)

@@ -1,15 +1,15 @@
--- Bound the versions of a job, the newest of which is `line`, to about 128 kB.
--- Where older ones are dropped, a last line holds until when they counted. So an audit knows that
--- it does not know what was due before.
+-- Limit the versions of a job, the newest of which is `line`, to about 128 kB. If older versions
+-- are dropped, a last line has the end of their validity. From it, an audit knows which period is
+-- unknown.
 --! uses registry/note_forgotten
 local function trim_versions(list, line)
     local length = redis.call('LLEN', list)
-    -- Most lists are short. A look at every 32nd version, and at each that is long, is enough.
+    -- Most lists are short. Checking every 32nd version, and each long one, is enough.
     if length % 32 ~= 0 and #line < 4096 then return end
     local bytes, kept = 0, 0
     for n, version in ipairs(redis.call('LRANGE', list, 0, -1)) do
         bytes = bytes + #version
-        -- One version is kept, however long it is.
+        -- At least one version is kept, however long it is.
         if bytes > 131072 and n > 1 then break end
         kept = n
     end

@@ -1,11 +1,11 @@
--- Note which rows the next sync has to read: `ids`, and those that the service has poked.
--- `all` in place of an id is the whole list. More than `most` rows become the whole list.
--- Returns how many ids and pokes these are, more than `most` for the whole list, and how many ids are
--- wanted by now.
+-- Record the rows that the next sync has to read: `ids`, and those that the service has poked.
+-- `all` in place of an id is the whole list. More than `most` rows become the whole list. Returns
+-- the number of these ids and pokes, more than `most` for the whole list, and the number of ids
+-- that are now wanted.
 --! keys poke sync_wanted
 --! args most all kept
 --! rows ids(id)
--- The most pokes that are looked at. They may name few rows again and again.
+-- The most pokes that are read. They may name a few rows again and again.
 local LONGEST = 10000
 if redis.call('TYPE', sync_wanted).ok ~= 'set' then redis.call('DEL', sync_wanted) end
 local count = 0

@@ -1,5 +1,5 @@
--- Look at a page of all keys for entries of jobs that are not in the index.
--- Returns the next cursor and the ids of their jobs.
+-- Search a page of all keys for entries of jobs that are not in the index. Returns the next cursor
+-- and the ids of their jobs.
 --! keys jobs
 --! prefixes job_entry
 --! args cursor count

@@ -1,5 +1,5 @@
--- Write a page of what batches have fired into the entries of the jobs: RedBeat's meta.
--- Returns the next cursor and how many entries were written.
+-- Move a page of last fire times of batches into the entries of the jobs, with RedBeat's meta.
+-- Returns the next cursor and the number of written entries.
 --! keys fired
 --! prefixes job_entry
 --! args cursor count

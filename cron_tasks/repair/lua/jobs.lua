@@ -1,6 +1,6 @@
--- Look at a page of the index for jobs that are not scheduled or have no entry.
--- Jobs that are paused, disabled or quarantined are not among them.
--- Returns the next cursor, and for each job its id, definition, meta, since and edit.
+-- Search a page of the index for jobs that are not scheduled or have no entry. Paused, disabled and
+-- quarantined jobs are left out. Returns the next cursor, and for each job its id, definition,
+-- meta, since and edit.
 --! keys jobs schedule set_aside
 --! prefixes job_entry
 --! args cursor count
@@ -11,7 +11,7 @@ local function lacking_job(job_id, key)
     if redis.call('HEXISTS', set_aside, key) == 1 then return nil end
     settle_fired(job_id, key)
     local fields = redis.pcall('HMGET', key, 'definition', 'meta', 'since', 'edit', 'paused')
-    -- A key that is not a hash is listed like an empty entry: Python finds it unreadable.
+    -- A key that is not a hash is listed like an empty entry. Python finds it unreadable.
     if fields.err then fields = {} end
     local definition, meta, since, edit, paused = unpack(fields, 1, 5)
     if paused or string.find(definition or '', '"enabled": false}$') then return nil end
@@ -25,11 +25,11 @@ for n = 1, #index, 2 do
     job_ids[#job_ids + 1] = index[n]
     keys[#keys + 1] = job_entry_prefix .. index[n]
 end
--- A call takes a few thousand values at the most, and HSCAN may return more than `count`.
+-- A call takes at most a few thousand values, and HSCAN may return more than `count`.
 for first = 1, #keys, 1000 do
     local last = math.min(first + 999, #keys)
     local scores = redis.call('ZMSCORE', schedule, unpack(keys, first, last))
-    -- Nearly always all entries exist, and one call shows it.
+    -- Nearly always all entries exist, which one call shows.
     local all_exist = redis.call('EXISTS', unpack(keys, first, last)) == last - first + 1
     for n, score in ipairs(scores) do
         local key = keys[first + n - 1]

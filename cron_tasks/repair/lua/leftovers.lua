@@ -1,6 +1,6 @@
--- Look at a page of a hash for fields that belong to runs that are not open any more.
--- The run id is the field, or the value where the hash is `by_job`. With `mend` they are deleted.
--- Returns the next cursor and how many there are.
+-- Search a page of a hash for fields of runs that are no longer open. The run id is the field, or
+-- the value if the hash is `by_job`. With `mend` they are deleted. Returns the next cursor and
+-- their number.
 --! given belongings
 --! keys open
 --! args cursor count mend by_job

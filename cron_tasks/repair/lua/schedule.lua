@@ -1,7 +1,6 @@
--- Put jobs that are missing in the schedule back into it.
--- Columns: the edit that the job had when it was looked at, and its next tick. A job that has been
--- edited, paused, removed or scheduled since then is left alone.
--- Returns the ids of the jobs that were put back.
+-- Put jobs that are missing in the schedule back into it. Columns: the edit of the job when it was
+-- read, and its next tick. A job that has been edited, paused, removed or scheduled since then is
+-- left alone. Returns the ids of the jobs that were put back.
 --! keys schedule wake
 --! prefixes job_entry
 --! rows lacking(job_id edit upcoming)

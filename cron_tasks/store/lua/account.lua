@@ -1,13 +1,12 @@
 --! uses store/fold
--- Return whether a record speaks of a stretch of fire times.
+-- Return whether a record covers a stretch of fire times.
 local function is_stretch(record)
     return string.find(record, '"until":', 1, true) or string.find(record, '^{"from":')
 end
 
--- Write a record of its own, for the audit, of a fire time that did not end ok.
--- The last record of a fire time replaces the one before. It says so (`twice`) when the run ended
--- twice and nobody had asked for that by hand. The record of a stretch of fire times stays, since it
--- speaks of the others, too, and replaces none.
+-- Write a separate record for the audit, about a fire time that did not end ok. It replaces the
+-- last record of that fire time. If the run ended twice and nobody had asked for that, the record
+-- has `twice`. The record of a stretch is not replaced, because it covers other fire times, too.
 local function account(key, fire_time, record, ttl, now)
     local known = redis.pcall('ZRANGEBYSCORE', key, fire_time, fire_time)
     if known.err then return end

@@ -1,5 +1,5 @@
--- Add to the counters of `cron_tasks:metrics`. `counted` has, for each text, how often it counts.
--- A text is pairs of a counter and a number (ledger/counting.py).
+-- Add to the counters of `cron_tasks:metrics`. `counted` has the number of times that each text is
+-- added. A text is pairs of a counter and a number (ledger/counting.py).
 --! keys metrics
 local function add_to_counters(counted)
     local sums = {}
@@ -8,11 +8,12 @@ local function add_to_counters(counted)
             sums[counter] = (sums[counter] or 0) + n * times
         end
     end
-    -- A key of another type was written by somebody else. It must not hold up the ledger.
+    -- Another program wrote a key of another type. It must not block the ledger.
     for counter, n in pairs(sums) do redis.pcall('HINCRBY', metrics, counter, n) end
 end
 
--- Add the lines of `texts` to the counters, each as often as `times` says by its number, as text.
+-- Add the lines of `texts` to the counters. `times` has the count of each line, by its number as
+-- text.
 local function add_lines_to_counters(texts, times)
     local counted, number = {}, 0
     for text in string.gmatch(texts, '[^\n]+') do

@@ -1,6 +1,6 @@
--- Return what a fire time adds to the checksum of its day: x^17 modulo a prime, where x is its
--- milliseconds in the day. `ledger/day_count.py` computes the same. All products stay below 2^53, up
--- to which Lua's numbers are exact.
+-- Return the checksum of a fire time: x^17 modulo a prime, where x is its milliseconds in the day.
+-- `ledger/day_count.py` computes the same. All products stay below 2^53, the limit of exact
+-- integers in Lua.
 local function checksum(fire_time)
     local prime = 86400047
     local x = math.floor((fire_time % 86400) * 1000 + 0.5)

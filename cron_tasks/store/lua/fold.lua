@@ -1,7 +1,7 @@
 --! uses store/checksum
 -- Return 100 records of a long account to fold, as a flat list of record and fire time: the oldest
 -- skipped ones, and then the oldest others. A job that outgrew its interval skips thousands of fire
--- times. They must not push out the failures.
+-- times, which must not displace the failures.
 local function choose_foldable(key)
     local all, chosen, others = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES'), {}, {}
     for i = 1, #all, 2 do
@@ -16,10 +16,10 @@ local function choose_foldable(key)
     return chosen
 end
 
--- Turn 100 records of a long account into counts, in a hash beside it.
--- A field is an hour, a status and a reason. Its value is the number of runs times 10^13 plus the
--- sum of their checksums (ledger/day_count.py). A run by hand keeps its time, since no schedule
--- can name it. Only the end of a stretch is kept: before that, little is known.
+-- Turn 100 records of a long account into counts, in a hash beside it. A field is an hour, a status
+-- and a reason. Its value is the number of runs times 10^13 plus the sum of their checksums
+-- (ledger/day_count.py). A manual run keeps its time, because no schedule can derive it. For a
+-- stretch only the end is kept, because little is known about the time before it.
 local function fold(key, ttl, now)
     local counts = string.gsub(key, ':account:', ':folded:', 1)
     local oldest, folded = choose_foldable(key), {}
@@ -46,7 +46,7 @@ local function fold(key, ttl, now)
         end
     end
     if #folded > 0 then redis.call('ZREM', key, unpack(folded)) end
-    -- The fields of a hash have no time to live of their own.
+    -- The fields of a hash have no separate time to live.
     for _, field in ipairs(redis.call('HKEYS', counts)) do
         local hour, at = string.match(field, '^(%d+):'), string.match(field, '^@(.*)$')
         local time = hour and hour * 3600 or tonumber(at)

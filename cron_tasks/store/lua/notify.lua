@@ -1,10 +1,10 @@
--- Put notifications into their queues: `queues` is a table of lists of payloads by queue.
--- A queue holds at most `notify_max`. The oldest are dropped beyond that. All are counted.
+-- Put notifications into their queues: `queues` is a table of lists of payloads by queue. A queue
+-- holds at most `notify_max`. Beyond that, the oldest notifications are dropped. All are counted.
 --! keys undeliverable dropped metrics
 --! args stream notify_max
 --! uses store/prepend
 
--- Drop the oldest notifications of a queue that nobody reads. Returns how many.
+-- Drop the oldest notifications of a queue that nobody reads. Returns the number of them.
 local function bound_queue(queue, length)
     local most = tonumber(notify_max)
     if stream ~= '' then return redis.call('XTRIM', queue, 'MAXLEN', most) end
@@ -25,7 +25,7 @@ local function notify(queues)
         end
         if type(reply) == 'table' and reply.err then
             -- A queue of another type is a mistake in the settings. Its notifications are kept for
-            -- a week, and the runs end all the same.
+            -- a week, and the runs still end.
             if not string.find(reply.err, 'WRONGTYPE', 1, true) then error(reply) end
             for _, payload in ipairs(payloads) do
                 prepend(undeliverable, 1000, 604800, queue .. ' ' .. payload)

@@ -3,7 +3,7 @@
 local function prepend(list, most, ttl, ...)
     local length = redis.pcall('LPUSH', list, ...)
     if type(length) ~= 'number' then
-        -- A key of another type was written by somebody else. It must not hold up the ledger.
+        -- Another program wrote a key of another type. It must not block the ledger.
         if string.find(length.err, 'WRONGTYPE', 1, true) then return false end
         error(length)
     end

@@ -1,6 +1,6 @@
 -- Store by how much a sync of single rows changed the numbers of jobs, of scheduled jobs and of
--- rejected rows. If the numbers differ for another reason, the next sync of the list still sees it.
--- The registry is no longer the list that the service calls by its validators.
+-- rejected rows. If the numbers differ for another reason, the next sync of the list still notices.
+-- The validators are removed, because the registry no longer equals the list that they identify.
 --! keys source
 --! args jobs scheduled rejected
 --! uses registry/check_fence

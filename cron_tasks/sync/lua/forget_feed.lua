@@ -1,6 +1,6 @@
 -- Forget a feed whose cursor the service no longer knows, unless the list has named another since.
--- The doubt has the next sync get the whole list, with a new cursor.
--- Returns whether it was forgotten.
+-- The doubt makes the next sync read the whole list, with a new cursor. Returns whether it was
+-- forgotten.
 --! keys source
 --! args address
 if redis.call('HGET', source, 'feed') ~= address then return 0 end

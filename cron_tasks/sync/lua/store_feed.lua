@@ -1,5 +1,5 @@
--- Store up to where the feed of changes is read and its changes are written, and how many jobs it
--- has removed since the list was read.
+-- Store the position up to which the feed of changes is read and written, and the number of jobs
+-- that it has removed since the list was read.
 --! keys source
 --! args address removed
 --! uses registry/check_fence

@@ -1,7 +1,7 @@
--- Store how a sync ended: fields of the source's hash, and the numbers of jobs and rejected rows.
--- The next sync compares the numbers and so notices that some of them are gone. `built_at` is the
--- generation of a registry that has just been built, '' after a sync that failed. A registry that
--- has a generation keeps it.
+-- Store the outcome of a sync: fields of the source's hash, and the numbers of jobs and rejected
+-- rows. The next sync compares the numbers, and so notices missing ones. `built_at` is the
+-- generation of a newly built registry, '' after a failed sync. A registry that has a generation
+-- keeps it.
 --! keys source jobs schedule rejected
 --! args built_at
 --! rows fields(field value)

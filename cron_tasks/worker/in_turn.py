@@ -1,4 +1,4 @@
-"""Runs that share a message and go one after the other, as long as none takes long."""
+"""Performs runs that share a message one after the other, as long as none takes long."""
 
 import time
 from collections import deque
@@ -10,9 +10,9 @@ from kombu.exceptions import OperationalError
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.store.leases import LOOK_EVERY, keep_calling
 
-#: If a run takes longer than this many seconds, those behind it are sent to any free slot.
+#: If a run takes longer than this many seconds, the following ones are sent to any free slot.
 HOLD = 2.0
-#: So are they if all together take this long, since a worker that stops waits for its message.
+#: The same if all together take this long, because a worker that stops waits for its message.
 MOST = 5.0
 
 
@@ -21,13 +21,13 @@ def run_in_turn(
     run: Callable[[Sequence[RunId]], dict[str, str]],
     send_alone: Callable[[RunId], None],
 ) -> dict[str, str]:
-    """Run `ticks` in turn. Return what became of those that were not sent on, by run id."""
+    """Run `ticks` in turn. Return the outcomes of those that were not sent elsewhere, by run id."""
     results, waiting = dict[str, str](), deque(ticks)
     begun = first = time.monotonic()
 
     def look() -> None:
         if waiting and time.monotonic() > min(begun + HOLD, first + MOST):
-            # This thread also renews leases. A slow broker must not delay it.
+            # This thread also renews leases, and a slow broker must not delay it.
             Thread(target=_send_rest, args=(waiting, send_alone), daemon=True).start()
 
     with keep_calling(look, LOOK_EVERY):
@@ -42,7 +42,7 @@ def _send_rest(waiting: deque[RunId], send_alone: Callable[[RunId], None]) -> No
         try:
             send_alone(tick)
         except OperationalError:
-            return  # The sweep sends the lost message again. The others run here.
+            return  # The sweep sends the lost message again. The other ticks run here.
 
 
 def _take_next(waiting: deque[RunId]) -> RunId | None:
