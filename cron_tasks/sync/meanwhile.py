@@ -5,13 +5,10 @@ may share this lock to write rows that were poked, or that the feed sent. The li
 out, because its own may be older. Poked rows are read once more after the list.
 """
 
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import lru_cache
 
 import structlog
 from redis import Redis
@@ -70,22 +67,17 @@ def read_list_beside_rows(
     them."""
     global _reading
     _reading = reading = Reading(fence)
+    thread = threading.Thread(target=_serve_wanted, args=[redis, reading, sync_rows], daemon=True)
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_EVERY)
-    serving = _thread_of(os.getpid()).submit(_serve_wanted, redis, reading, sync_rows)
+    thread.start()
     try:
         yield reading
     finally:
         reading.end()
         _reading = None
-        serving.result()
+        thread.join()
         sys.setswitchinterval(before)
-
-
-@lru_cache(maxsize=1)
-def _thread_of(_pid: int) -> ThreadPoolExecutor:
-    """Return the thread of this process. A new one would take as long as half a 304."""
-    return ThreadPoolExecutor(1, "rows beside the list")
 
 
 @contextmanager
