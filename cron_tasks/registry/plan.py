@@ -194,9 +194,9 @@ def compare_list(
     `consider` is called with each row whose fingerprint is new, or whose queues collide with
     others: with its place, the row, the fingerprint, and whether its job is known. If the row is
     then rejected, the registered version of its job stays as it is. Everything else goes into
-    `changes`. The first of several rows with the same id is used. A row that comes again on the next
-    page is not a second one, because rows move back if another is inserted before them meanwhile.
-    Errors of `rows` are raised, so that half a list plans nothing.
+    `changes`. The first of several rows with the same id is used. A row that comes again on the
+    next page is not a second one, because rows move back if another is inserted before them
+    meanwhile. Errors of `rows` are raised, so that half a list plans nothing.
     """
     policy, known = changes.policy, len(current)
     left, places = dict(current), dict[str, str]()
