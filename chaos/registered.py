@@ -120,7 +120,7 @@ def _built_afresh(world: "World") -> Registry:
         redis.flushdb()
         env = world.celery.env | {"CRON_TASKS_REDIS_URL": url}
         subprocess.run(
-            [CRON_TASKS, "sync", "--json"], env=env, capture_output=True, timeout=60, check=True
+            [CRON_TASKS, "sync", "--json"], env=env, capture_output=True, timeout=300, check=True
         )
         built = Registry.read(redis)
         redis.flushdb()

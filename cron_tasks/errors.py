@@ -40,6 +40,11 @@ class ActionFailed(CronTasksError):
     earliest. `output` is what the action produced.
     """
 
+    # A plug-in's subclass may not call this `__init__`.
+    permanent = False
+    retry_after: float | None = None
+    output: str | None = None
+
     def __init__(
         self,
         text: str,
@@ -59,14 +64,18 @@ def describe_error(error: BaseException, limit: int = 500) -> str:
 
     The errors of this module are sentences, so their type is left out.
     """
-    kind = type(error).__name__
-    try:
-        text = str(error)
-    except BaseException:
-        text = "its text cannot be shown"
+    kind, text = type(error).__name__, read_text(error)
     if isinstance(error, CronTasksError) and text:
         return printable(text, limit)
     return printable(f"{kind}: {text}" if text else kind, limit)
+
+
+def read_text(error: BaseException) -> str:
+    """Return the text of any error, also of one whose `__str__` raises."""
+    try:
+        return str(error)
+    except BaseException:
+        return "its text cannot be shown"
 
 
 class WriteRefused(Exception):

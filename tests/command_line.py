@@ -65,7 +65,8 @@ class CommandLine:
         return run_process([SCRIPT, *arguments], self.env(settings), self.folder)
 
     def run(self, *arguments: str, code: int = 0, **settings: str) -> Done:
-        """Run to the end. Asserts the exit code `code`, and that there is no traceback."""
+        """Run a command to its end. Asserts the exit code `code`, and that there is no
+        traceback."""
         done = self.attempt(*arguments, **settings)
         out, err = done.stdout, done.stderr
         assert done.returncode == code, f"{arguments}: {done.returncode}\n{out}\n{err}"

@@ -19,6 +19,7 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.plan import Changes, Policy, plan_changes
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import queries
+from cron_tasks.runs.shapes import Shape
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.worker.runner import Runner
@@ -97,7 +98,7 @@ class Stage:
     def events(self) -> list[str]:
         return [message["event"] for message in self.told]
 
-    def shown(self, tick: str = TICK) -> queries.Shape:
+    def shown(self, tick: str = TICK) -> Shape:
         """Return everything that `runs show` prints."""
         found = queries.describe_run(self.redis, tick)
         assert found is not None

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import wait_until
+from helpers import NEVER_DUE, wait_until
 from processes import Celery
 from redis import Redis
 from rest_server import Handler, RestServer, reply
 
-from cron_tasks.actions import BUILT_IN_PERFORMERS
+from cron_tasks.actions import BUILT_IN_PERFORMERS, find_place
 from cron_tasks.jobs.actions import waits_on_loop
+from cron_tasks.jobs.job import Job
+from cron_tasks.jobs.validation import validate_row
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.settings import Settings
 
@@ -77,3 +79,13 @@ def test_a_job_calls_a_service_and_its_secret_stays_between_them(
 def test_what_waits_is_a_coroutine(kind: str) -> None:
     """By this, beat puts runs into messages, and a worker launches them on its event loop."""
     assert waits_on_loop(kind) == iscoroutinefunction(BUILT_IN_PERFORMERS[kind])
+
+
+def test_a_host_is_one_place_in_every_spelling() -> None:
+    urls = ("http://a.test/x", "HTTP://u:p@A.TEST:80/y?z", "http://a.test./", "http://a%2Etest/")
+    jobs = [validate_row(NEVER_DUE | row_of(url), timezone="UTC") for url in urls]
+    assert {find_place(job) for job in jobs if isinstance(job, Job)} == {"a.test:80"}
+
+
+def row_of(url: str) -> dict[str, Any]:
+    return {"id": 1, "name": "x", "action": {"type": "http", "url": url}}

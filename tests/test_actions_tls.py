@@ -12,8 +12,9 @@ import pytest
 from helpers import perform as perform_action
 from rest_server import Handler, RestServer, first, raw, reply, reset
 
-from cron_tasks.actions.client import _tls_context
 from cron_tasks.errors import ActionFailed
+from cron_tasks.http.pings import send_ping
+from cron_tasks.http.tls import tls_context
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.permissions import Permissions
 from cron_tasks.jobs.run import Run
@@ -52,13 +53,13 @@ def server(
         socket, "getaddrinfo", lambda _, *rest, **more: real("127.0.0.1", *rest, **more)
     )
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
-    _tls_context.cache_clear()
+    tls_context.cache_clear()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, str(certificate) + ".key")
     context.sni_callback = lambda _, name, __: asked.append(name)
     with RestServer(tls=context) as server:
         yield server
-    _tls_context.cache_clear()
+    tls_context.cache_clear()
 
 
 @pytest.fixture
@@ -118,3 +119,24 @@ def test_a_post_that_a_kept_connection_swallows_is_sent_once_more(
     server.answer = lambda handler: swallow(handler) or path_of(handler)
     assert perform(path="/x", method="POST") == "/x"
     assert [method for method, _, _ in server.requests] == ["GET", "GET", "POST", "POST"]
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty"])
+def test_wrong_authorities_are_named(
+    perform: Perform,
+    server: RestServer,
+    kind: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / kind
+    if kind == "empty":
+        path.touch()
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(path))
+    tls_context.cache_clear()
+    why = "No such file or directory" if kind == "missing" else "it contains no certificate"
+    cause = f"REQUESTS_CA_BUNDLE, {path}, cannot be used: {why}"
+    with pytest.raises(ActionFailed) as caught:
+        perform()
+    assert str(caught.value).endswith(cause)
+    assert send_ping(f"https://{ASCII}:{server.port}/", "GET") == cause

@@ -15,7 +15,7 @@ from test_promises import cancelled, disabled, discarded, paused, removed, repla
 
 from cron_tasks.ledger.records import shorten_record
 from cron_tasks.ledger.run_id import RunId
-from cron_tasks.runs.queries import read_record
+from cron_tasks.runs.shapes import read_record
 from cron_tasks.store import keys
 
 EVERY = ["success", "failure", "skipped", "missed"]

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from test_account import HOURLY, START, Story, _by, hours
 
 from cron_tasks.audit.account_reader import days_between, read_accounts, read_open_ticks
 from cron_tasks.audit.backfill import plan_backfill
+from cron_tasks.audit.day_check import DayCheck, Evidence
 from cron_tasks.audit.tally import Tally, audit_job
 from cron_tasks.errors import RunUnfit
 from cron_tasks.ledger.day_count import DayCount, checksum_of, count_one, invert_checksum
@@ -95,6 +97,30 @@ def test_faults_that_the_history_shows_are_named(story: Story) -> None:
     assert sorted(found.lost) == sorted(RunId("7", hours(20 - nth)) for nth in (3, 5, 6))
     assert sorted(found.doubled) == sorted(RunId("7", hours(20 - nth)) for nth in (8, 11, 14))
     assert found.ok == 17
+
+
+@pytest.mark.parametrize(
+    ("lost", "doubled", "said"),
+    [
+        ((190,), (), (["7@1970-01-01T00:03:10Z"], [])),
+        ((), (50,), ([], ["7@1970-01-01T00:00:50Z"])),
+        ((190,), (50,), (["7@1970-01-01T00:03:10Z"], ["7@1970-01-01T00:00:50Z"])),
+        ((170, 180, 190), (), (["3 of the 200 ticks of 7 on 1970-01-01"], [])),
+    ],
+)
+def test_a_part_of_the_history_that_is_gone_was_not_lost(
+    lost: Any, doubled: Any, said: Any
+) -> None:
+    """A minute of a quick job can be deleted. Its runs still count."""
+    ticks = [float(second) for second in range(1, 201)]
+    counted = [*(tick for tick in ticks if tick not in lost), *doubled]
+    known = [tick for tick in counted if not 120 <= tick < 150]
+    evidence = Evidence(Counter(set(known)), frozenset(known), 1.0)
+    checksums = sum(map(checksum_of, counted))
+    check = DayCheck("7", 0, ticks, {}, len(counted), checksums)
+    found = check.find_faults(evidence)
+    names = [[each.name for each in found if each.kind == kind] for kind in ("lost", "doubled")]
+    assert tuple(names) == said
 
 
 def test_several_doubled_ticks_are_counted(story: Story) -> None:

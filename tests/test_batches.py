@@ -26,6 +26,7 @@ from cron_tasks.registry.plan import Changes
 from cron_tasks.registry.registry import Registry
 from cron_tasks.repair.comparison import Comparison
 from cron_tasks.runs import commands, queries
+from cron_tasks.runs.tail import Tail
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
@@ -163,7 +164,7 @@ def seen(world: World) -> list[Any]:
     jobs = [str(number) for number in range(len(WISHES))]
     runs = sorted(queries.list_ended(world.redis), key=lambda run: run["run_id"])
     told = world.ledger.newest(jobs)
-    tail = sorted(queries.Tail(world.redis).read(), key=lambda run: run["run_id"])
+    tail = sorted(Tail(world.redis).read(), key=lambda run: run["run_id"])
     return [runs, [list(queries.list_ended(world.redis, job)) for job in jobs], told, tail]
 
 

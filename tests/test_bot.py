@@ -452,7 +452,12 @@ def test_a_queue_of_another_kind_is_refused(redis: Redis, redis_url: str) -> Non
     ("answer", "after", "everyone"),
     [
         (error(429, "Too Many Requests", retry_after=7), 7, False),
+        (error(429, "Too Many Requests", retry_after=1.5), 1.5, False),
+        (error(429, "Too Many Requests", retry_after=-7), 1, False),
+        (error(429, "Too Many Requests", retry_after=10**18), 86_400, False),
         (error(429, "Too Many Requests"), None, True),
+        ((400, b"[" * 100_000), None, True),
+        ((200, b'{"ok": true, "x": "' + b"x" * 2_000_000 + b'"}'), None, True),
         (error(500, "Internal"), None, True),
         (error(401, "Unauthorized"), None, True),
         ((403, b"<html>of a proxy"), None, True),
@@ -499,10 +504,22 @@ def test_a_moved_chat_without_redis(telegram: TelegramServer, tmp_path: Path) ->
     assert telegram.sent == [(-1005, "x"), (-1005, "y")]
 
 
+def test_a_group_that_has_moved_twice(telegram: TelegramServer, redis: Redis) -> None:
+    telegram.answer = lambda it: (
+        error(400, "moved", migrate_to_chat_id=it["chat_id"] - 1)
+        if it["chat_id"] > -7
+        else (200, {"ok": True})
+    )
+    for text in ("x", "y"):
+        Telegram(TOKEN, telegram.url, redis)({"chat_id": -5, "response": text})
+    assert telegram.sent == [(-7, "x"), (-7, "y")]
+
+
 @pytest.mark.parametrize(
     ("then", "raised"),
     [
         (error(400, "Bad Request: chat not found"), Permanent),
+        (error(400, "moved", migrate_to_chat_id=True), Permanent),
         (error(429, "Too Many Requests", retry_after=7), TryAgain),
         (MOVED, Permanent),
     ],

@@ -272,7 +272,7 @@ def test_jobs_show_lists_open_runs_and_obstacles(
     assert "This run goes ahead" in cli.run("jobs", "run", "7").stderr
     assert quick.json("jobs", "resume", "7")["next"] == quick.json("next", "7")[0]
     error = quick.error("jobs", "show", "11")
-    assert error.endswith("its row is rejected; see `cron-tasks jobs rejected`\n")
+    assert error.endswith("its row is rejected. See `cron-tasks jobs rejected`\n")
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ def test_a_narrow_terminal_loses_columns_before_anything_is_cut_off(
 def test_an_unknown_job_is_one_sentence(quick: Quick, synced: Callable[..., None]) -> None:
     synced(PLANTS)
     assert quick.error("jobs", "show", "77") == (
-        "Error: no job has the id '77'; did you mean '7'?\n"
+        "Error: No job has the ID '77'; did you mean '7'?\n"
     )
     error = quick.error("next", "plants")
     assert error.startswith("Error: 'plants' is not an expression. As a job ID: no job has ")
@@ -334,7 +334,7 @@ def test_jobs_run_opens_a_tick_and_sends_its_message(
     message = json.loads(redis.lpop("slow"))
     assert message["headers"]["id"] == run_id
     assert message["headers"]["task"] == "cron_tasks.run_job"
-    assert quick.error("jobs", "run", "8").startswith("Error: no job has the id '8'")
+    assert quick.error("jobs", "run", "8").startswith("Error: No job has the ID '8'")
     assert redis.hlen(keys.OPEN) == 1
     # A disabled job runs when a person asks for it.
     off = cli.run("jobs", "run", "9").stdout.strip()

@@ -22,6 +22,7 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs import queries
 from cron_tasks.runs.outcomes import conclude, write_record
 from cron_tasks.runs.result import Attempt, Result
+from cron_tasks.runs.shapes import Shape
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.text.trace_ids import trace_id_of
@@ -199,18 +200,22 @@ def test_runs_as_a_table(quick: Quick, world: World) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "expected"),
     [
-        (["runs", "77"], 1, "no job has the id '77'; did you mean '7'?"),
+        (["runs", "77"], 1, "No job has the ID '77'; did you mean '7'?"),
         (["runs", "7", "--since", "noon"], 2, "'--since': 'noon' is not an ISO 8601 time (2026"),
         (["runs", "--since", "tomorrow"], 2, "'tomorrow' is 20"),
         (["audit", "--since", "2099-01-01"], 2, "T00:00:00+00:00, which is in the future"),
         (["backfill", "7", "--from", "2099-01-01", "--to", "now"], 2, "which is in the future"),
         (["why", "7", "--at", "noon"], 2, "'--at': 'noon' is not an ISO 8601 time (2026-03-01T09"),
         (["runs", "shwo"], 1, "Did you mean the command `cron-tasks runs show`?"),
-        (["runs", "--follow", "--status", "pending"], 2, "--status is one of ok, failed"),
+        (
+            ["runs", "--follow", "--status", "pending"],
+            2,
+            "Use --status ok, failed, skipped or missed",
+        ),
         (["runs", "--status", "bad"], 2, "'bad' is not one of 'pending'"),
         (["runs", "show", "7"], 1, "'7' is not a run ID. Example: 7@2026-11-23T09:00:00Z"),
         (["runs", "show", at(9)], 1, f"Run {at(9)} was not found. It may have expired, or"),
-        (["runs", "show", at(9, "9")], 1, "no job has the id '9'"),
+        (["runs", "show", at(9, "9")], 1, "No job has the ID '9'"),
         (["runs", "retry", at(9)], 1, f"Run {at(9)} was not found. It may have expired, or"),
         (["runs", "retry", at(0)], 1, f"Run {at(0)} ended ok. Only failed, skipped or missed"),
         (["runs", "retry", at(7)], 1, f"Run {at(7)} has not ended yet"),
@@ -223,7 +228,7 @@ def test_runs_as_a_table(quick: Quick, world: World) -> None:
             1,
             "more than 10,000 ticks",
         ),
-        (["backfill", "77", "--from", "2h", "--to", "1h"], 1, "no job has the id '77'"),
+        (["backfill", "77", "--from", "2h", "--to", "1h"], 1, "No job has the ID '77'"),
     ],
 )
 def test_an_impossible_request_is_one_sentence(
@@ -434,5 +439,5 @@ def test_manual_runs_with_beat_and_workers(
     assert [line.split()[:2] for line in ends] == [[at(n, "a*b"), "failed"] for n in range(3)]
 
 
-def ran_ok(redis: Redis) -> list[queries.Shape]:
+def ran_ok(redis: Redis) -> list[Shape]:
     return list(queries.list_ended(redis, "7", "ok"))

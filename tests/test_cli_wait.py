@@ -98,7 +98,7 @@ def test_a_run_by_celery_of_an_unknown_job_is_an_error(
         receiver.should_stop = True
         thread.join(PATIENCE)
     assert failed[0]["uuid"] == call.stdout.strip()
-    assert "no job has the id 'wrong'" in failed[0]["exception"]
+    assert "No job has the ID 'wrong'" in failed[0]["exception"]
     lines = [json.loads(line) for line in worker.output.splitlines() if "job.unknown" in line]
     assert [(line["level"], line["job_id"]) for line in lines] == [("error", "wrong")]
     assert "Traceback" not in worker.output

@@ -119,7 +119,28 @@ def test_values_of_any_kind_stay_under_our_name() -> None:
     own = named["cron_tasks"]
     assert (own["message"], own["log"], own["host"]) == ("m", "l", {"a": 1})
     assert hostile["cron_tasks"] == {"@timestamp": "x", "a.b": 1}
-    assert foreign["message"] == HOSTILE
+    assert foreign["message"] == HOSTILE.replace("\ud800", "\\ud800")
+
+
+def test_what_elasticsearch_or_a_shipper_would_refuse_is_made_to_fit() -> None:
+    """Objects under our names, halves of surrogate pairs, texts that raise, and very long ones."""
+    mixed, odd, raised, long = documents(
+        "log.info('x', detail={'a': 1}, place=[['b']], foreign={'a': 1}, duration=1e300)\n"
+        "class Odd(Exception):\n"
+        "    def __str__(self): raise ValueError('no')\n"
+        "log.info('y', place=Odd(), reason='\\udcff')\n"
+        "try: raise Odd()\n"
+        "except Odd: log.exception('run.raised')\n"
+        "log.error('z', error='a' + 'é' * 1_000_000 + 'b', ids=['c'] * 100_000)\n"
+    )
+    own = mixed["cron_tasks"]
+    assert (own["detail"], own["place"], own["foreign"]) == ("{'a': 1}", "[['b']]", {"a": 1})
+    assert odd["cron_tasks"]["place"] == "a Odd whose text cannot be shown: ValueError"
+    assert odd["cron_tasks"]["reason"] == "\\udcff"
+    assert (raised["message"], raised["error"]["type"]) == ("run.raised", "Odd")
+    text = long["error"]["message"]
+    assert (len(text), text[0], text[-1]) == (16_000, "a", "b")
+    assert len(json.dumps(long)) < 1_000_000
 
 
 def test_no_document_contains_a_secret() -> None:
@@ -277,9 +298,15 @@ def test_a_real_shipper_takes_every_line_of_a_real_system(live: Live, tmp_path: 
         wait_until(lambda n=number: len(ended_runs(live.redis)) == n, f"run {number} to end")
     assert len(live.service.calls) == 4
     live.settles()
-    written = [
-        line for process in live.celery.processes for line in process.output.splitlines() if line
-    ]
+
+    def lines() -> list[str]:
+        outputs = [process.output for process in live.celery.processes]
+        return [line for output in outputs for line in output.splitlines() if line]
+
+    # A worker logs the end of a run after the ledger has it.
+    wait_until(lambda: sum('"run.finished"' in line for line in lines()) == 4, "a line of each end")
+    written = lines()
+    written += logged("log.error('run.raised', error='é' * 16_000)\n", "ecs")
     log.write_text("".join(f"{line}\n" for line in written))
     with shipping(tmp_path, log) as sink:
         wait_until(lambda: len(sink.documents) >= len(written), "every document")

@@ -22,7 +22,7 @@ from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 
 MISBEHAVE = """
-import asyncio, os, re, time
+import asyncio, os, re, sys, time
 from pathlib import Path
 from cron_tasks.plugins import ActionFailed, CustomAction
 
@@ -31,6 +31,18 @@ kept = []
 class Own(BaseException):
     def __str__(self):
         raise SystemExit
+
+class Careless(ActionFailed):
+    def __init__(self, text):
+        Exception.__init__(self, text)
+
+class Unreadable(ActionFailed):
+    @property
+    def permanent(self):
+        raise KeyboardInterrupt
+    @permanent.setter
+    def permanent(self, _):
+        pass
 
 class Misbehave(CustomAction):
     how: str
@@ -108,13 +120,30 @@ class Misbehave(CustomAction):
     def odd(self):
         raise ActionFailed("odd", permanent=False, retry_after="soon", output={"a": 1})
 
+    def careless(self):
+        raise Careless("left out")
+
+    def unreadable(self):
+        raise Unreadable("x", permanent=True)
+
+    def unstarted(self):
+        return (each for each in "work")
+
+    def mute(self):
+        return {"done": Own()}
+
+    def fork(self):
+        if pid := os.fork():
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        raise SystemExit(3)
+
     def key(self):
         return {}["oops"]
 
 class Waiting(Misbehave):
     async def perform(self, run, settings):
         found = super().perform(run, settings)
-        return await found if asyncio.iscoroutine(found) else found
+        return await found if hasattr(found, "__await__") else found
 
     async def nap(self):
         await asyncio.sleep(100)
@@ -132,6 +161,18 @@ class Waiting(Misbehave):
         except asyncio.CancelledError:
             return "as if it were done"
 
+    async def stop_loop(self):
+        loop = asyncio.get_running_loop()
+        loop.call_soon(sys.exit, 5)
+        loop.create_task(self.leave())
+        await asyncio.sleep(0.1)
+        loop.stop()
+        await asyncio.sleep(0.1)
+        return "done"
+
+    async def leave(self):
+        raise SystemExit(4)
+
     async def calm(self):
         await asyncio.sleep(3)
         return "done"
@@ -146,6 +187,9 @@ RAISED = {
     "recursion": "RecursionError: maximum recursion depth exceeded",
     "memory": "MemoryError",
     "odd": "odd",
+    "careless": "left out",
+    "unreadable": "Unreadable: it cannot be shown",
+    "unstarted": "TypeError: perform returned a generator, which does nothing by itself",
     "key": "KeyError: 'oops'",
 }
 
@@ -241,12 +285,16 @@ def test_whatever_an_action_raises_ends_its_run(
     pool: str, kind: str, redis: Redis, system: System
 ) -> None:
     system.kind = kind
-    worker = system.start(1, "--pool", pool, **{how: {} for how in (*RAISED, "ok")})
+    returned = {"ok": '{"done": [1, "two", "{3}"]}', "fork": "3"}
+    returned["mute"] = "<an output that cannot be shown: SystemExit>"
+    worker = system.start(1, "--pool", pool, **{how: {} for how in (*RAISED, *returned)})
     for how, error in RAISED.items():
         status, found = system.ended(how)
         assert (status, str(found)[: len(error)]) == ("failed", error)
     assert ended(redis, "odd")["output"] == '{"a": 1}'
-    assert ended(redis, "ok")["output"] == '{"done": [1, "two", "{3}"]}'
+    for how, output in returned.items():
+        assert system.ended(how) == ("ok", None)
+        assert ended(redis, how)["output"] == output
     assert worker.alive
     assert "WorkerLostError" not in worker.output
 
@@ -269,12 +317,13 @@ def test_a_coroutine_is_asked_to_end(pool: str, redis: Redis, system: System) ->
     """Whatever it returns then; those beside it go on."""
     system.kind = "waiting"
     one = {"timeout": 1}
-    system.start(1, "--pool", pool, nap=one, claim_done=one, calm={}, ok={})
+    system.start(1, "--pool", pool, nap=one, claim_done=one, calm={}, ok={}, stop_loop={})
     assert system.ended("nap") == ("failed", "timed out after 1 s")
     assert system.ended("claim_done") == ("failed", "timed out after 1 s")
     assert system.ended("calm") == ("ok", None)
     assert ended(redis, "calm")["output"] == "done"
     assert system.ended("ok") == ("ok", None)
+    assert system.ended("stop_loop") == ("ok", None)
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])

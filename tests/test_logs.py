@@ -123,7 +123,7 @@ def test_no_value_can_break_a_line_or_control_a_terminal(format: str) -> None:
         assert unsafe <= {"\u200d"}
         assert ("Gr\\u00fc\\u00dfe" if format == "json" else "Grüße") in line
     if format == "json":
-        shown = HOSTILE
+        shown = HOSTILE.replace("\ud800", "\\ud800")
         assert parsed(lines)[0]["name"] == shown
         assert parsed(lines)[0]["rows"] == [{shown: [shown]}]
         assert parsed(lines)[1]["event"] == shown
@@ -184,6 +184,20 @@ def test_a_traceback_is_one_field_in_json_and_indented_on_the_console() -> None:
     assert "run.failed" in first
     assert rest[-1] == "  2026-11-23T09:00:00Z [info] forged \\x1b[2J"
     assert all(line.startswith("  ") for line in rest)
+
+
+@pytest.mark.parametrize("format", ["json", "ecs", "console"])
+def test_an_exception_may_have_any_text(format: str) -> None:
+    """A long one loses its middle, and one that raises does not break into its caller."""
+    code = (
+        "class Odd(Exception):\n  def __str__(self): raise SystemExit\n"
+        "for error in (Odd(), ValueError('x' * 1_000_000 + 'end')):\n"
+        "  try: raise error\n  except Exception: log.exception('run.failed')\n"
+    )
+    text = "\n".join(logged(code, format))
+    assert text.count("run.failed") >= 2
+    assert "end" in text
+    assert len(text) < 200_000
 
 
 def test_a_wrong_call_of_a_library_is_a_line_too() -> None:

@@ -75,7 +75,7 @@ def test_a_run_by_hand(redis: Redis, rest: RestServer, celery: Celery) -> None:
     messages = wait_until(lambda: received(redis), "the message")
     assert messages[0]["job_name"] == "Report"
     celery.run("call", "cron_tasks.run_job", '--args=["41"]')
-    worker.wait_for("no job has the id")
+    worker.wait_for("No job has the ID")
     celery.run("call", "cron_tasks.run_job", '--args=["43"]')
     # A disabled job runs when a person asks for it.
     messages = wait_until(lambda: len(found := received(redis)) > 1 and found, "its message")

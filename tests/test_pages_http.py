@@ -109,7 +109,7 @@ def test_an_action_leads_back_to_one_of_our_pages(world: World, back: str) -> No
         ([("action", "retry"), ("id", "not a run")], "is not a run ID"),
         ([("action", "cancel"), ("id", "manual@2026-01-01T00:00:00Z")], "was not found"),
         ([("action", "backfill"), ("id", "plants"), ("start", "soon")], "Examples: 2h (ago)"),
-        ([("action", "undo skip"), ("id", "plants")], "no coming tick"),
+        ([("action", "undo skip"), ("id", "plants")], "no upcoming skip"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(
@@ -167,6 +167,21 @@ def test_a_state_that_is_unknown_selects_no_job(world: World) -> None:
     fields = (("action", "resume"), ("every", "yes"), ("state", "odd"))
     assert world.flower.post(*fields).status == 303
     assert world.redis.xlen(keys.ACTIONS) == before
+
+
+def test_a_cause_with_white_space_around_it_can_be_acted_on(world: World) -> None:
+    line = {"run_id": "many-1@2026-11-23T09:00:00Z", "scheduled_for": "2026-11-23T09:00:00Z"}
+    line |= {"status": "failed", "started_at": 1.0, "finished_at": 2.0, "error": " boom "}
+    world.redis.lpush(keys.HISTORY_PREFIX + "many-1", json.dumps(line))
+    world.redis.hset(keys.FAILING, "many-1", 1)
+    fields = (("action", "pause"), ("every", "yes"), ("cause", " boom "), ("reason", "x"))
+    try:
+        assert world.flower.post(*fields).status == 303
+        assert read_actions(world.redis, 1)[0].ids == ("many-1",)
+    finally:
+        world.redis.hdel(keys.FAILING, "many-1")
+        world.redis.delete(keys.HISTORY_PREFIX + "many-1")
+        world.flower.post(("action", "resume"), ("id", "many-1"))
 
 
 def test_rejected_rows_are_listed_with_their_errors(world: World) -> None:

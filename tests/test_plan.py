@@ -88,6 +88,18 @@ def test_a_duplicate_names_the_place_of_the_first() -> None:
     )
 
 
+def test_a_row_that_moved_to_the_next_page_is_not_a_duplicate() -> None:
+    """A row that is put in front moves all others, so that the last of a page comes again."""
+    rows = [("row 1", row(1)), ("row 2", row(2)), ("page 2, row 1", row(2))]
+    for current in ({}, known(row(1), row(2))):
+        changes = settled(current, [*rows, ("page 2, row 2", row(3))])
+        assert (changes.rejected, len(changes.added) + changes.unchanged) == ([], 3)
+    (edited,) = settled({}, [*rows[:2], ("page 2, row 1", row(2, name="x"))]).rejected
+    assert edited.place == "page 2, row 1"
+    (twice,) = settled({}, [("a.yaml, row 1", row(1)), ("b.yaml, row 1", row(1))]).rejected
+    assert twice.place == "b.yaml, row 1"
+
+
 @pytest.mark.parametrize(
     ("known_jobs", "kept", "refused"),
     [

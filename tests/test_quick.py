@@ -27,6 +27,8 @@ from cron_tasks.runs import commands, queries
 from cron_tasks.runs.outcomes import conclude
 from cron_tasks.runs.outgrown import find_outgrown
 from cron_tasks.runs.result import Attempt, Result
+from cron_tasks.runs.shapes import Shape
+from cron_tasks.runs.tail import Tail
 from cron_tasks.runs.wording import describe_minute
 from cron_tasks.store import keys
 
@@ -135,7 +137,7 @@ class Quickly(World):
         assert self.ledger.advance("me", after, [step], edits) == run_ids
         self.clock.now = after - 1
 
-    def ended(self, job_id: str | None = "7", status: str | None = None) -> list[queries.Shape]:
+    def ended(self, job_id: str | None = "7", status: str | None = None) -> list[Shape]:
         return list(queries.list_ended(self.redis, job_id, status))
 
     def describe(self, run: Mapping[str, Any]) -> str:
@@ -147,7 +149,7 @@ def quickly(beat: Beat) -> Quickly:
     return Quickly(beat)
 
 
-def summaries(runs: list[queries.Shape]) -> list[tuple[int, int]]:
+def summaries(runs: list[Shape]) -> list[tuple[int, int]]:
     """Return the numbers of ok and of skipped runs of each record that stands for a minute."""
     return [(run["summary"]["ok"], run["summary"]["skipped"]) for run in runs if "summary" in run]
 
@@ -520,7 +522,7 @@ def test_a_removed_job_leaves_no_minutes(quickly: Quickly) -> None:
 
 def test_runs_are_followed_one_by_one(quickly: Quickly) -> None:
     quickly.beat.register(row(7, every=1, action=CALL))
-    tail, seen = queries.Tail(quickly.redis), []
+    tail, seen = Tail(quickly.redis), []
     assert tail.read() == []
     for second in range(1, 122):
         quickly.fire_until(second)
@@ -529,7 +531,7 @@ def test_runs_are_followed_one_by_one(quickly: Quickly) -> None:
             seen += [run["run_id"] for run in tail.read()]
     seen += [run["run_id"] for run in tail.read()]
     assert seen == [RunId("7", quickly.begun + second) for second in range(1, 122)]
-    late = queries.Tail(quickly.redis).read()
+    late = Tail(quickly.redis).read()
     assert [run["run_id"] for run in late if "summary" not in run] == seen[-2:]
     assert sum(run["summary"]["ok"] for run in late if "summary" in run) == 119
     assert tail.read() == []

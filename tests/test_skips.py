@@ -452,7 +452,7 @@ def test_the_commands_say_what_is_skipped(
     synced(DAILY)
     first, second, third, *_ = quick.json("next", "7")
     assert quick.error("jobs", "skip-next", "7", "--undo").startswith(
-        "Error: Job 7 has no coming tick that is to be skipped"
+        "Error: Job 7 has no upcoming skip to undo"
     )
     said = quick.json("jobs", "skip-next", "7")
     assert (said["skipped"], said["next"]) == (f"7@{first[:19]}Z", second)
@@ -496,7 +496,7 @@ def test_a_job_without_a_next_tick_has_none_to_skip(
             "is no longer skipped. Next tick: never, because the job is paused"
             in quick.lines("jobs", "skip-next", "7", "--undo")[0]
         )
-    assert "no job has the id '8'" in quick.error("jobs", "skip-next", "8", "--undo")
+    assert "No job has the ID '8'" in quick.error("jobs", "skip-next", "8", "--undo")
 
 
 def test_live_a_skipped_tick_runs_when_it_is_asked_for_again(

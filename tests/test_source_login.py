@@ -43,6 +43,9 @@ def test_basic_takes_user_and_password(rest: RestServer) -> None:
     # A password with a space is given in base64.
     read(rest, rest_auth_scheme="Basic", rest_token=SecretStr("bWU6b3BlbiBzZXNhbWU="))
     assert tokens(rest)[1] == "Basic bWU6b3BlbiBzZXNhbWU="
+    rest.answer = answers.reply(401, b'{"detail": "Not open sesame"}')
+    encoded = SecretStr("bWU6b3BlbiBzZXNhbWU=")
+    assert "words: Not ***" in failure(rest, rest_auth_scheme="Basic", rest_token=encoded)
 
 
 def test_further_headers_are_sent_home_only(rest: RestServer, stranger: RestServer) -> None:

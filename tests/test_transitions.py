@@ -1,7 +1,9 @@
 """The table of transitions: each row can happen, and the scripts make no other change."""
 
 import random
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -290,6 +292,22 @@ def test_each_row_can_happen(row: Transition, redis: Redis, changes: set[Change]
     SCENARIOS[key(row)](World(redis))
     assert key(row) in changes
     assert changes <= set(map(key, TRANSITIONS))
+
+
+def test_the_diagrams_show_each_row_and_no_other() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "design.md").read_text()
+    arrows = re.findall(r"^ +(\S+) --> (\w+): ([\w, ]+\w)", page, re.MULTILINE)
+    closed = {"[*]": "none", "ended": "none"}
+    shown = {
+        (closed.get(before, before), step, closed.get(after, after))
+        for before, after, steps in arrows
+        for step in steps.split(", ")
+    }
+    assert shown == {tuple(map(name_state_or_step, key(row))) for row in TRANSITIONS}
+
+
+def name_state_or_step(part: State_) -> str:
+    return part.value if isinstance(part, Kind) else part or "none"
 
 
 def test_each_row_is_one_step_and_says_when() -> None:

@@ -1,12 +1,13 @@
 """Perform the action of a run: every type of action behind one small interface."""
 
 from collections.abc import Coroutine, Mapping
-from inspect import iscoroutinefunction
+from inspect import isasyncgen, isawaitable, iscoroutinefunction, isgenerator
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from cron_tasks.actions import http
-from cron_tasks.errors import ActionFailed
+from cron_tasks.errors import ActionFailed, Stopped
+from cron_tasks.http.hosts import DEFAULT_PORTS
 from cron_tasks.jobs.actions import HttpAction
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.plugins import CustomAction
@@ -53,14 +54,33 @@ def find_place(job: Job) -> str:
     """Return the place that an action waits for, such as a host. Each place has a limited number of
     runs."""
     if isinstance(job.action, HttpAction):
-        return urlsplit(job.action.url).netloc.rpartition("@")[2]
+        parts = urlsplit(job.action.url)
+        host = job.action.host.lower().removesuffix(".")
+        return f"{host}:{parts.port or DEFAULT_PORTS[parts.scheme]}"
     return job.action.type
 
 
 def _plugin_performer(action: CustomAction) -> Performer:
     async def perform_on_loop(run: Run, settings: Settings) -> str | None:
-        return render_output(await action.perform(run, settings))
+        return _render(await action.perform(run, settings))
 
     if iscoroutinefunction(action.perform):
         return perform_on_loop
-    return lambda run, settings: render_output(action.perform(run, settings))
+    return lambda run, settings: _render(action.perform(run, settings))
+
+
+def _render(result: Any) -> str | None:
+    """Return what is kept of what a plug-in returned. Its work is done, whatever that is.
+
+    Raises TypeError for what shows that the work has not begun, such as a coroutine that nobody
+    awaits.
+    """
+    if isawaitable(result) or isgenerator(result) or isasyncgen(result):
+        kind = type(result).__name__
+        raise TypeError(f"perform returned a {kind}, which does nothing by itself")
+    try:
+        return render_output(result)
+    except Stopped:
+        raise
+    except BaseException as error:
+        return f"<an output that cannot be shown: {type(error).__name__}>"

@@ -7,9 +7,7 @@ second cost little. httptools parses answers. The environment has no influence: 
 
 import asyncio
 import http.client
-import os
 import ssl
-from functools import cache
 from weakref import WeakKeyDictionary
 
 from cron_tasks.actions.answers import Answer, AnswerReader
@@ -18,6 +16,7 @@ from cron_tasks.actions.dialing import Dialer
 from cron_tasks.actions.idle import IdleConnections, most_idle
 from cron_tasks.actions.request import Origin, Request
 from cron_tasks.http.deadline import seconds_left
+from cron_tasks.http.tls import tls_context
 
 #: Methods that may be sent again when a kept connection turns out closed (RFC 9110, 9.2.2).
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
@@ -77,13 +76,14 @@ class Client:
 
     async def _connect(self, origin: Origin, seconds: float) -> Connection:
         loop = asyncio.get_running_loop()
+        tls = tls_context() if origin.scheme == "https" else None
         sock = await self._dialer.connect(origin.host, origin.port)
-        if origin.scheme != "https":
+        if tls is None:
             return (await loop.create_connection(Connection, sock=sock))[1]
         _, connection = await loop.create_connection(
             Connection,
             sock=sock,
-            ssl=_tls_context(),
+            ssl=tls,
             # The host of the URL, not the Host header. Names in certificates have no final dot.
             server_hostname=origin.host.removesuffix("."),
             ssl_handshake_timeout=seconds + 1,  # The deadline comes first.
@@ -115,18 +115,3 @@ def format_request(request: Request) -> bytes:
         lines.append(f"Content-Length: {len(request.body or b'')}")
     lines += [f"{name}: {text}" for name, text in headers.items()]
     return "\r\n".join([*lines, "\r\n"]).encode("latin-1") + (request.body or b"")
-
-
-@cache
-def _tls_context() -> ssl.SSLContext:
-    """Return a context that trusts the same authorities as the REST client."""
-    # Many workers never need this import.
-    from requests.utils import DEFAULT_CA_BUNDLE_PATH
-
-    authorities = os.environ.get("REQUESTS_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
-    folder = os.path.isdir(authorities)
-    context = ssl.create_default_context(
-        cafile=None if folder else authorities, capath=authorities if folder else None
-    )
-    context.set_alpn_protocols(["http/1.1"])
-    return context

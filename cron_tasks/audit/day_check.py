@@ -17,6 +17,8 @@ from cron_tasks.schedules.iso8601 import iso_utc
 
 #: With at most this many ticks, a pair is unlikely (1 in 1,000) to explain a count by chance.
 PAIRS = 300
+#: If the count holds so many ticks more than the history, a part of the history was lost.
+SURPLUS = 5
 #: Seconds by which the clocks of workers may differ.
 SKEW = 60.0
 
@@ -71,13 +73,29 @@ class DayCheck:
         if more == 0 and not rest:
             return []
         found = self._name_by_history(evidence)
-        more -= sum(-1 if each.kind == "lost" else 1 for each in found)
-        if rest is not None:
-            signed = ((each.tick, -1 if each.kind == "lost" else 1) for each in found)
-            rest -= sum(sign * checksum_of(tick) for tick, sign in signed if tick is not None)
-        if more == 0 and not rest:
-            return found
-        return found + (self._name_by_count(more, rest) or self._report_numbers(more, rest))
+        # A run that the history holds twice ran twice. A run that it lacks was lost, unless a part
+        # of the history was: then the count says something else.
+        doubled = [each for each in found if each.kind == "doubled"]
+        for certain in (found, doubled):
+            left = self._subtract(certain, more, rest)
+            if left in ((0, 0), (0, None)):
+                return certain
+            if named := self._name_by_count(*left):
+                return certain + named
+        surplus, _ = self._subtract(found, more, rest)
+        certain = doubled if surplus > SURPLUS else found
+        return certain + self._report_numbers(*self._subtract(certain, more, rest))
+
+    def _subtract(
+        self, found: Sequence[Finding], more: int, rest: int | None
+    ) -> tuple[int, int | None]:
+        """Return what is left of a surplus of ticks and of their checksums without these faults."""
+        for each in found:
+            sign = -1 if each.kind == "lost" else 1
+            more -= sign
+            if rest is not None and each.tick is not None:
+                rest -= sign * checksum_of(each.tick)
+        return more, rest
 
     def _name_by_history(self, evidence: Evidence) -> list[Finding]:
         """Return the faults that the history shows."""

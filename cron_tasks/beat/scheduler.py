@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any
 
 import structlog
-from kombu.exceptions import BatchPublishError, OperationalError  # type: ignore[attr-defined]
 from redis.exceptions import RedisError
 
 from cron_tasks.beat.beside import start_threads
@@ -24,6 +23,7 @@ from cron_tasks.beat.publisher import Publisher
 from cron_tasks.beat.redbeat import EntryScheduler
 from cron_tasks.beat.rows import Row
 from cron_tasks.beat.sweeper import sweep_overdue
+from cron_tasks.beat.trouble import TROUBLE, is_away
 from cron_tasks.broker.presence import count_slots
 from cron_tasks.celery import LEADER_TTL, settings, touch_alive_file
 from cron_tasks.ledger.alarms import Alarms
@@ -51,13 +51,6 @@ STANDBY_WAIT = 0.5
 COARSE = 0.1
 #: Seconds between two requests for a sync while the registry is missing.
 REBUILD_EVERY = 5.0
-#: Errors of a Redis or broker that is away, full or read-only. Beat waits until it is back.
-TROUBLE = (RedisError, OperationalError, BatchPublishError, OSError)
-
-
-def _is_away(error: BaseException) -> bool:
-    """Return whether the server is at fault. A key of a wrong type is a broken entry instead."""
-    return isinstance(error, TROUBLE) and not is_wrong_type(error)
 
 
 class Scheduler(EntryScheduler):
@@ -157,7 +150,7 @@ class Scheduler(EntryScheduler):
         try:
             self.write_configured_entries()
         except Exception as error:
-            if _is_away(error):
+            if is_away(error):
                 raise
             self.redis.delete(keys.SYNC_ENTRY)
             self.write_configured_entries()
@@ -243,7 +236,7 @@ class Scheduler(EntryScheduler):
         try:
             self.fire_operators_entry(row.key, now)
         except Exception as error:
-            if _is_away(error):
+            if is_away(error):
                 raise
             self._quarantine(row, error)
 

@@ -10,10 +10,12 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
+import orjson
 import requests
 import structlog
 from redis import Redis
 from redis.exceptions import RedisError
+from urllib3.exceptions import HTTPError
 
 from cron_tasks.bot.loop import Permanent, TryAgain
 from cron_tasks.bot.pace import Pace
@@ -27,6 +29,12 @@ log = structlog.get_logger("cron_tasks.bot")
 TIMEOUT = 10.0
 #: Seconds for which a supergroup is remembered after its group was turned into it.
 MOVED_FOR = 30 * 86_400
+#: Moves that are followed for one message.
+MOST_MOVES = 5
+#: Bytes of an answer that are read.
+MOST_READ = 1 << 20
+#: The most seconds to wait when Telegram asks for it.
+LONGEST_WAIT = 86_400
 #: The longest text, in UTF-16 units, which Telegram counts everywhere.
 LONGEST = 4096
 
@@ -61,22 +69,32 @@ class Telegram:
             raise Permanent("it has no text in `response`")
         chat = self._current_chat(chat)
         status, body = self._post_message(chat, text)
-        if moved := _find_move(status, body):
-            self._remember_move(chat, moved)
+        tried = [chat]
+        while (
+            (moved := _find_move(status, body)) and moved not in tried and len(tried) <= MOST_MOVES
+        ):
+            self._remember_move(tried[-1], moved)
+            tried.append(moved)
             status, body = self._post_message(moved, text)
         self._check_answer(status, body)
 
     def _post_message(self, chat: int | str, text: str) -> tuple[int, Any]:
         """Post a message. Return the status and the JSON, if any. Raises TryAgain."""
-        body = {"chat_id": chat, "text": cut_text(text)}
+        message = {"chat_id": chat, "text": cut_text(text)}
         try:
-            answer = self._session.post(
-                self._url, json=body, timeout=TIMEOUT, allow_redirects=False
-            )
-        except (requests.RequestException, ValueError) as error:
+            with self._session.post(
+                self._url,
+                json=message,
+                headers={"Accept-Encoding": "identity"},
+                timeout=TIMEOUT,
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                body = answer.raw.read(MOST_READ)
+        except (requests.RequestException, HTTPError, ValueError) as error:
             raise TryAgain(f"Telegram: {type(error).__name__}", everyone=True) from None
         try:
-            return answer.status_code, answer.json()
+            return answer.status_code, orjson.loads(body)
         except ValueError:
             return answer.status_code, None
 
@@ -92,8 +110,8 @@ class Telegram:
                 return
             case 400 | 403 | 413, {"ok": False}:
                 raise Permanent(reason)
-            case 429, {"parameters": {"retry_after": int(seconds)}}:
-                raise TryAgain(reason, after=seconds)
+            case 429, {"parameters": {"retry_after": (int() | float()) as seconds}}:
+                raise TryAgain(reason, after=min(max(seconds, 1), LONGEST_WAIT))
         # 401 and 404 concern the token. All others concern Telegram or a proxy in front of it.
         raise TryAgain(reason, everyone=True)
 
@@ -117,8 +135,8 @@ def _find_move(status: int, body: Any) -> int | None:
     https://core.telegram.org/bots/api#responseparameters
     """
     match status, body:
-        case 400, {"ok": False, "parameters": {"migrate_to_chat_id": int(chat)}}:
-            return chat
+        case 400 | 403, {"ok": False, "parameters": {"migrate_to_chat_id": int(chat)}}:
+            return None if isinstance(chat, bool) else chat
     return None
 
 

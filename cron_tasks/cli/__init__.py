@@ -134,7 +134,8 @@ class LazyGroup(click.Group):
 def main(ctx: click.Context) -> None:
     """Run the cron jobs of a REST service with Celery and RedBeat.
 
-    Settings are environment variables CRON_TASKS_…; `cron-tasks settings` shows them all.
+    A tick is a job and one of its fire times. Settings are environment variables CRON_TASKS_…, and
+    `cron-tasks settings` shows all of them.
 
     Exit codes: 0 success, 1 failure, 2 wrong usage, 3 `sync --dry-run` found changes.
     """

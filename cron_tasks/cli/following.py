@@ -15,6 +15,7 @@ from cron_tasks.jobs.routing import routing_options
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Kind, State
 from cron_tasks.runs import queries
+from cron_tasks.runs.shapes import Shape
 from cron_tasks.runs.wording import describe_outcome
 from cron_tasks.schedules.durations import read_duration
 from cron_tasks.store import keys
@@ -100,7 +101,7 @@ def wait_for_end(
     run_id: RunId,
     timeout: float = inf,
     explain: Callable[[], str] | None = None,
-) -> queries.Shape:
+) -> Shape:
     """Wait until an open run has ended, and return it.
 
     If no worker has taken the run after a few seconds, print what `explain` returns, once. Raises
@@ -164,6 +165,6 @@ def start_run(
         click.get_current_context().exit(1)
 
 
-def select_fields(run: queries.Shape) -> queries.Shape:
+def select_fields(run: Shape) -> Shape:
     """Return a run as JSON lists show it."""
     return {name: run[name] for name in FIELDS if name in run}

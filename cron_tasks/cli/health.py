@@ -20,9 +20,9 @@ PATIENCE = 2.0
 @console.json_option
 @click.pass_context
 def health(ctx: click.Context, part: str | None) -> None:
-    """Print one line: whether the system, or PART of it, works. Exits 1 if it does not.
+    """Print one line: whether the system, or a part of it, works. Exits 1 if it does not.
 
-    `beat` and `worker` check those of this host, and `sync` checks the last sync. Without PART,
+    `beat` and `worker` check those of this host, and `sync` checks the last sync. Without a part,
     it checks that everything fires, workers are present, and the list is fresh.
     """
     settings = load()

@@ -164,7 +164,7 @@ def list_rejected() -> None:
 def run(job_id: str, wait: bool, timeout: float | None) -> None:
     """Run a job now, regardless of its schedule, and print its run ID.
 
-    The run starts when a worker takes it. Ctrl-C ends the waiting of --wait, but not the run.
+    The run starts when a worker takes it. With --wait, Ctrl-C ends the command and not the run.
     If no worker has taken it after 5 s, a note names its queue and the workers that consume it.
     """
     with console.open_redis() as redis:

@@ -29,13 +29,20 @@ def _check_zone(_: click.Context, __: click.Parameter, name: str | None) -> str 
 
 @click.command("next")
 @click.argument("what", metavar="EXPR_OR_ID")
-@click.option("-n", "count", type=click.IntRange(1, 1000), default=5, help="How many; default 5.")
+@click.option(
+    "-n",
+    "count",
+    metavar="N",
+    type=click.IntRange(1, 1000),
+    default=5,
+    help="Number of ticks; default 5.",
+)
 @click.option(
     "--timezone",
     metavar="ZONE",
     callback=_check_zone,
-    help="IANA time zone. For an expression without a zone (default: CRON_TASKS_TIMEZONE), "
-    "or for showing the ticks of a job (default: the zone of the job).",
+    help="IANA time zone of an expression without one (default: CRON_TASKS_TIMEZONE), or in which "
+    "to show the ticks of a job (default: the zone of the job).",
 )
 @options.time_option("--from", "start", text="Start of the period; default now.")
 @console.json_option

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from cron_tasks.cli import console
-from cron_tasks.runs.queries import Shape
+from cron_tasks.runs.shapes import Shape
 from cron_tasks.runs.wording import describe_outcome, describe_reason, whole_second
 from cron_tasks.schedules.human import format_runtime
 from cron_tasks.text.display import printable

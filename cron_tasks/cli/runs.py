@@ -24,10 +24,13 @@ from cron_tasks.cli.run_text import format_end, print_runs, read_jobs_of
 from cron_tasks.errors import CronTasksError, RunUnfit, UnknownJob
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import commands, queries
+from cron_tasks.runs.shapes import Shape
+from cron_tasks.runs.tail import Tail
 from cron_tasks.runs.wording import describe_summary, whole_second
 from cron_tasks.schedules.human import format_local, format_runtime
 from cron_tasks.settings import load
 from cron_tasks.text.display import printable
+from cron_tasks.text.english import join_words
 from cron_tasks.text.suggestions import find_nearest, suggest_nearest
 from cron_tasks.text.trace_ids import trace_id_of
 
@@ -111,15 +114,15 @@ def list_runs(
     With --follow it lists only runs that have ended. With --json it then prints one object a line.
     """
     if follow and status in queries.OPEN:
-        statuses = ", ".join(queries.ENDED)
-        raise click.UsageError(f"--follow shows only runs that end: --status is one of {statuses}")
+        statuses = join_words(queries.ENDED, "or")
+        raise click.UsageError(f"--follow shows only runs that have ended. Use --status {statuses}")
     with console.open_redis() as redis:
         zone = load().timezone if job_id is None else _zone_of(redis, job_id)
         start = options.read_past(since, zone, "--since") if since else EVER
         is_wanted = partial(_matches, job_id, status, start)
         if follow:
             _follow(redis, is_wanted, most, zone)
-        found: list[queries.Shape] = []
+        found: list[Shape] = []
         if status not in queries.ENDED:
             found += queries.list_open(redis, most, job_id, status)
         if status not in queries.OPEN:
@@ -140,15 +143,13 @@ def _zone_of(redis: Redis, job_id: str) -> str:
         raise UnknownJob(f"{error}. Did you mean the command `cron-tasks runs {near}`?") from None
 
 
-def _matches(job_id: str | None, status: str | None, start: datetime, run: queries.Shape) -> bool:
+def _matches(job_id: str | None, status: str | None, start: datetime, run: Shape) -> bool:
     matches = job_id in (None, run["job_id"]) and status in (None, run["status"])
     return matches and datetime.fromisoformat(run["finished_at"]) >= start
 
 
-def _follow(
-    redis: Redis, is_wanted: Callable[[queries.Shape], bool], most: int, zone: str
-) -> NoReturn:
-    tail = queries.Tail(redis)
+def _follow(redis: Redis, is_wanted: Callable[[Shape], bool], most: int, zone: str) -> NoReturn:
+    tail = Tail(redis)
     fresh = list(filter(is_wanted, ask_patiently(tail.read)))[-most:]
     while True:
         jobs = {} if console.wants_json() else ask_patiently(partial(read_jobs_of, redis, fresh))
@@ -183,7 +184,7 @@ def show(run_id: str) -> None:
     console.show(facts, lambda: _print_details(facts, zone))
 
 
-def _print_details(run: queries.Shape, zone: str) -> None:
+def _print_details(run: Shape, zone: str) -> None:
     facts = {name: run[name] for name in run if name not in ("attempts", "output", "minute")}
     times = {
         name: format_local(datetime.fromisoformat(facts[name]), zone)
@@ -203,7 +204,7 @@ def _print_details(run: queries.Shape, zone: str) -> None:
         click.echo("\n".join(printable(line, 1000) for line in output.splitlines()))
 
 
-def _attempt_cells(attempt: queries.Shape, zone: str) -> list[str]:
+def _attempt_cells(attempt: Shape, zone: str) -> list[str]:
     times = [whole_second(attempt[name], zone) for name in ("started_at", "finished_at")]
     texts = [printable(attempt[name] or "") for name in ("worker", "error")]
     return [str(attempt["attempt"]), *times, format_runtime(attempt["duration"]), *texts]

@@ -13,7 +13,7 @@ import click
     default=2,
     show_default=True,
     metavar="N",
-    help="Celery workers, of two processes each.",
+    help="Number of Celery workers, with two processes each.",
 )
 @click.option(
     "--data",
@@ -25,7 +25,7 @@ def up(demo: bool, workers: int, data: Path | None) -> None:
     """Run the whole system on this machine, until Ctrl-C.
 
     Starts an embedded Valkey (unless CRON_TASKS_REDIS_URL is set), beat, workers and Flower.
-    CRON_TASKS_REST_URL is the service whose jobs run. --demo brings its own.
+    CRON_TASKS_REST_URL is the service whose jobs run. --demo includes a sample service.
     """
     from cron_tasks.local.system import run_system
     from cron_tasks.settings import load

@@ -134,9 +134,13 @@ class FlowerHandler(BaseHandler):
         """Return an argument of the request as it came, without surrounding white space."""
         return RequestHandler.get_argument(self, name, default)
 
-    def read_arguments(self, name: str) -> list[str]:
-        """Return all values of an argument of the request."""
-        return RequestHandler.get_arguments(self, name)
+    def read_name(self, name: str) -> str:
+        """Return an argument of the request as it came: a name that a page has shown."""
+        return RequestHandler.get_argument(self, name, "", strip=False)
+
+    def read_names(self, name: str) -> list[str]:
+        """Return all values of an argument of the request, as they came."""
+        return RequestHandler.get_arguments(self, name, strip=False)
 
     def check_xsrf_cookie(self) -> None:
         """Refuse a POST from another site, or without our token, whatever login Flower has."""

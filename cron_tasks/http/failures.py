@@ -63,8 +63,8 @@ def find_cause(errors: Sequence[BaseException], causes: Iterable[Cause] = CAUSES
 def describe_detail(error: BaseException) -> str:
     """Return the most readable text of an exception. OpenSSL writes `WRONG_VERSION_NUMBER`."""
     texts = (getattr(error, name, None) for name in ("verify_message", "reason", "strerror"))
-    text = str(next(filter(None, texts), error)).replace("_", " ")
-    return text.lower() if text.isupper() else text
+    text = str(next(filter(None, texts), error))
+    return text.lower().replace("_", " ") if text.isupper() else text
 
 
 def describe_status(code: int) -> str:

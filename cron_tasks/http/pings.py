@@ -6,11 +6,8 @@ Proxies and .netrc have no influence.
 """
 
 import http.client
-import os
-import ssl
 import time
 from collections.abc import Sequence
-from functools import cache
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -20,6 +17,7 @@ from cron_tasks.http.deadline import LimitedResponse, seconds_left
 from cron_tasks.http.dialing import SocketAddress, connect_to_first, find_addresses
 from cron_tasks.http.failures import CAUSES, Cause, describe_detail, describe_status, find_cause
 from cron_tasks.http.hosts import DEFAULT_PORTS, host_of_url, to_ascii_host
+from cron_tasks.http.tls import tls_context
 
 #: Seconds that a ping may take. The resolution of the host's name has timeouts of its own.
 TIMEOUT = 10.0
@@ -107,7 +105,7 @@ class _Connection(http.client.HTTPConnection):
             sock.settimeout(seconds_left(self._until))
             if self._tls:
                 name = self.host.removesuffix(".")
-                sock = _tls_context().wrap_socket(sock, server_hostname=name)
+                sock = tls_context().wrap_socket(sock, server_hostname=name)
             sock.settimeout(seconds_left(self._until))
             self.sock = sock
         except BaseException:
@@ -125,14 +123,3 @@ def _find_allowed(host: str, port: int, rules: Sequence[str]) -> list[SocketAddr
     if not allowed:
         raise PingRefused(reasons[0])
     return allowed
-
-
-@cache
-def _tls_context() -> ssl.SSLContext:
-    """Return a context that trusts the same authorities as the REST client."""
-    from requests.utils import DEFAULT_CA_BUNDLE_PATH
-
-    authorities = os.environ.get("REQUESTS_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
-    if os.path.isdir(authorities):
-        return ssl.create_default_context(capath=authorities)
-    return ssl.create_default_context(cafile=authorities)

@@ -14,10 +14,11 @@ from typing import Any
 import orjson
 
 from cron_tasks.ledger.run_id import RunId
+from cron_tasks.ledger.state import Kind, State
 from cron_tasks.schedules.iso8601 import iso_utc
 
 #: The state that a reader of open runs sees for a member of a batch: its first attempt is pending.
-STATE = "p|1||"
+STATE = State(Kind.PENDING)
 
 
 @dataclass(slots=True)

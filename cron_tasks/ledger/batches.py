@@ -112,7 +112,6 @@ class Batches:
         """End all runs of a batch as ok, and write history, account and notifications.
 
         The runs began at `started` and ended at `now`.
-
         `line` is the record of each run (batch.py). `told` has the jobs and their messages by
         queue, as the jobs were when the batch was judged or later. The queue "" is for runs without
         a message. The jobs in `quick` have more than one fire time in a minute (minutes.py).
@@ -196,7 +195,7 @@ def parse_batched(records: Any, job_id: str | None = None) -> dict[RunId, State]
     for batch_id, record in cast("dict[str, str]", records).items():
         batch = Batch.parse(batch_id, record)
         if job_id is None:
-            found |= dict.fromkeys(batch.run_ids, State.parse(STATE))
+            found |= dict.fromkeys(batch.run_ids, STATE)
         elif job_id in batch.job_ids:
-            found[RunId(job_id, batch.fire_time)] = State.parse(STATE)
+            found[RunId(job_id, batch.fire_time)] = STATE
     return found

@@ -7,7 +7,8 @@ from redis.exceptions import RedisError
 
 from cron_tasks.local.narrator import Narrator
 from cron_tasks.registry.registry import Registry
-from cron_tasks.runs.queries import Shape, Tail
+from cron_tasks.runs.shapes import Shape
+from cron_tasks.runs.tail import Tail
 from cron_tasks.store.client import connect
 
 #: Seconds between two reads, and the most runs that each shows.

@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from prometheus_client import Metric as Family
@@ -31,6 +31,33 @@ PAGE = 5_000
 KINDS = tuple(kind.value for kind in Kind)
 SYNC_STATES = ("ok", "failing", "refused")
 _count_open = script("metrics/count_open")
+
+
+class _Found(NamedTuple):
+    """The answers to the commands of a scrape, in their order. None for a key of another type.
+
+    `members` are those of the schedule, with the `statics`, which are not ours. `source` has the
+    state of the last sync, and when another installation tried to sync. `wanted` and `taken` are
+    for how many milliseconds the requests for a sync still live.
+    """
+
+    counters: dict[str, str] | None
+    dropped: dict[str, str] | None
+    success: str | None
+    lost: str | None
+    due: list[tuple[str, float]] | None
+    jobs: int | None
+    members: int | None
+    statics: int | None
+    set_aside: int | None
+    rejected: int | None
+    failing: int | None
+    leads: int | None
+    signs: list[str] | None
+    workers: list[str] | None
+    source: list[str | None] | None
+    wanted: int | None
+    taken: int | None
 
 
 class RedisCollector(Collector):
@@ -82,20 +109,20 @@ class RedisCollector(Collector):
             pipe.hmget(keys.SOURCE, "state", "rival_at")
             pipe.pttl(keys.SYNC_WANTED)
             pipe.pttl(keys.SYNC_TAKEN)
-            answers = [_or_nothing(each) for each in pipe.execute(raise_on_error=False)]
-        counters, dropped, success, lost, *state = answers
+            answers = pipe.execute(raise_on_error=False)
+        found = _Found(*map(_or_nothing, answers))
         # A rate needs a value from before the first drop.
-        dropped = {self.settings.notify_queue: 0} | (dropped or {})
-        counters = counters or {}
-        values |= _describe_state(now, *state)
+        dropped = {self.settings.notify_queue: 0} | (found.dropped or {})
+        counters = found.counters or {}
+        values |= _describe_state(now, found)
         values |= {
             "notifications_dropped_total": [((name,), int(n)) for name, n in dropped.items()],
             "open_ticks": [((kind,), number) for kind, number in self._count_open().items()],
         }
-        if success:
-            values["sync_success_timestamp_seconds"] = [((), float(success))]
-        if lost is not None:
-            values["ticks_lost"] = [((), int(lost))]
+        if found.success:
+            values["sync_success_timestamp_seconds"] = [((), float(found.success))]
+        if found.lost is not None:
+            values["ticks_lost"] = [((), int(found.lost))]
         values |= read_queues(redis, self.settings, counters, now)
         return counters
 
@@ -109,44 +136,29 @@ class RedisCollector(Collector):
                 return counts
 
 
-def _describe_state(
-    now: float,
-    due: list[tuple[str, float]] | None,
-    jobs: int | None,
-    members: int | None,
-    statics: int | None,
-    set_aside: int | None,
-    rejected: int | None,
-    failing: int | None,
-    leads: int | None,
-    signs: list[str] | None,
-    workers: list[str] | None,
-    source: list[str | None] | None,
-    *waiting: int | None,
-) -> dict[str, list[Value]]:
-    """Return the gauges of the registry, of beat, of the workers and of the sync.
-
-    `source` has the state of the last sync, and when another installation tried to sync. The values
-    are the answers of Redis, None for a key of another type. `members` are those of the schedule,
-    `waiting` the remaining milliseconds of the requests for a sync.
-    """
-    scheduled = min(max((members or 0) - (statics or 0), 0), jobs or 0)
+def _describe_state(now: float, found: _Found) -> dict[str, list[Value]]:
+    """Return the gauges of the registry, of beat, of the workers and of the sync."""
+    jobs, set_aside = found.jobs or 0, found.set_aside or 0
+    scheduled = min(max((found.members or 0) - (found.statics or 0), 0), jobs)
     by_state = {
         "scheduled": scheduled,
-        "unscheduled": max((jobs or 0) - scheduled - (set_aside or 0), 0),
-        "set_aside": set_aside or 0,
-        "rejected": rejected or 0,
+        "unscheduled": max(jobs - scheduled - set_aside, 0),
+        "set_aside": set_aside,
+        "rejected": found.rejected or 0,
     }
-    sync_state, rival_at = source or (None, None)
+    sync_state, rival_at = found.source or (None, None)
     has_rival = bool(rival_at) and now - float(rival_at or 0) < RIVAL_SHOWN
+    waiting = (found.wanted, found.taken)
     ages = [KEPT - left / 1000 for left in waiting if left and left > 0]
+    oldest = now - found.due[0][1] if found.due else 0.0
+    workers = {each.rpartition("|")[0] for each in found.workers or ()}
     return {
-        "due_oldest_age_seconds": [((), max(now - due[0][1], 0.0) if due else 0.0)],
+        "due_oldest_age_seconds": [((), max(oldest, 0.0))],
         "jobs": [((name,), number) for name, number in by_state.items()],
-        "jobs_failing": [((), failing or 0)],
-        "leader": [((), int(bool(leads)))],
-        "beats": [((), sum(sign.startswith("beat|") for sign in signs or ()))],
-        "workers": [((), len({each.rpartition("|")[0] for each in workers or ()}))],
+        "jobs_failing": [((), found.failing or 0)],
+        "leader": [((), int(bool(found.leads)))],
+        "beats": [((), sum(sign.startswith("beat|") for sign in found.signs or ()))],
+        "workers": [((), len(workers))],
         "sync_state": [
             ((name,), int(name == sync_state or (has_rival and name == "refused")))
             for name in SYNC_STATES

@@ -47,7 +47,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Done:
     """The affected ids of an action, as a sentence. `left` names the others, with the reasons."""
 
     text: str
@@ -84,7 +84,7 @@ def _failed_runs_of(context: Context, job_ids: set[str]) -> list[str]:
     return [run_id for run_id in failed if run_id.job_id in job_ids]
 
 
-def perform(context: Context, request: Request, targets: Sequence[str]) -> Outcome:
+def perform(context: Context, request: Request, targets: Sequence[str]) -> Done:
     """Perform the action of a request. Raises CronTasksError if it is impossible."""
     if not targets:
         raise CronTasksError("Nothing was selected, so nothing was done")
@@ -94,22 +94,22 @@ def perform(context: Context, request: Request, targets: Sequence[str]) -> Outco
     return outcome
 
 
-def _pause(context: Context, request: Request, targets: Sequence[str]) -> Outcome:
+def _pause(context: Context, request: Request, targets: Sequence[str]) -> Done:
     if not (reason := pausing.clean_reason(request.reason)):
         raise CronTasksError("Give a reason, which is shown wherever the job is shown")
     if len(targets) == 1:
         pausing.pause_job(context.redis, context.settings, targets[0], reason, time.time())
-        return Outcome(f"Job {targets[0]} is paused: {reason}", targets, detail=reason)
+        return Done(f"Job {targets[0]} is paused: {reason}", targets, detail=reason)
     done = pausing.pause_jobs(context.redis, context.settings, targets, reason, time.time())
-    return Outcome(f"{number_of(len(done), 'job')} paused: {reason}", done, detail=reason)
+    return Done(f"{number_of(len(done), 'job')} paused: {reason}", done, detail=reason)
 
 
-def _resume(context: Context, _: Request, targets: Sequence[str]) -> Outcome:
+def _resume(context: Context, _: Request, targets: Sequence[str]) -> Done:
     registry = Registry(context.redis, context.settings.audit_days)
     return _each(targets, "job", "resumed", lambda each: registry.resume(each, time.time()))
 
 
-def _run(context: Context, _: Request, targets: Sequence[str]) -> Outcome:
+def _run(context: Context, _: Request, targets: Sequence[str]) -> Done:
     ledger, registry = Ledger(context.redis, context.settings), Registry(context.redis)
 
     def start(job_id: str) -> None:
@@ -119,21 +119,21 @@ def _run(context: Context, _: Request, targets: Sequence[str]) -> Outcome:
     return _each(_at_most(targets), "job", "started", start)
 
 
-def _skip(context: Context, _: Request, targets: Sequence[str]) -> Outcome:
+def _skip(context: Context, _: Request, targets: Sequence[str]) -> Done:
     def skip(job_id: str) -> None:
         pausing.skip_next(context.redis, context.settings, job_id, time.time())
 
     return _each(targets, "job", "will skip the next tick", skip)
 
 
-def _undo_skip(context: Context, _: Request, targets: Sequence[str]) -> Outcome:
+def _undo_skip(context: Context, _: Request, targets: Sequence[str]) -> Done:
     def undo(job_id: str) -> None:
         pausing.undo_skip(context.redis, context.settings, job_id, time.time())
 
     return _each(targets, "job", "will run the skipped tick", undo)
 
 
-def _retry(context: Context, _: Request, targets: Sequence[str]) -> Outcome:
+def _retry(context: Context, _: Request, targets: Sequence[str]) -> Done:
     ledger = Ledger(context.redis, context.settings)
 
     def retry(text: str) -> None:
@@ -143,7 +143,7 @@ def _retry(context: Context, _: Request, targets: Sequence[str]) -> Outcome:
     return _each(_at_most(targets), "run", "retried", retry)
 
 
-def _cancel(context: Context, _: Request, targets: Sequence[str]) -> Outcome:
+def _cancel(context: Context, _: Request, targets: Sequence[str]) -> Done:
     ledger = Ledger(context.redis, context.settings)
 
     def cancel(text: str) -> None:
@@ -152,7 +152,7 @@ def _cancel(context: Context, _: Request, targets: Sequence[str]) -> Outcome:
     return _each(targets, "run", "cancelled, or asked to stop", cancel)
 
 
-def _backfill(context: Context, request: Request, targets: Sequence[str]) -> Outcome:
+def _backfill(context: Context, request: Request, targets: Sequence[str]) -> Done:
     """Run the missing ticks of one job from `start` to `end`."""
     job, now = Registry(context.redis).get_job(targets[0]), time.time()
     try:
@@ -174,10 +174,10 @@ def _backfill(context: Context, request: Request, targets: Sequence[str]) -> Out
     parts = [f"{number_of(len(opened), 'tick')} of job {job.id} will run", f"{found.ok:,} ran ok"]
     parts += [f"{found.unsure:,} left alone, as it is unsure whether they ran"] * bool(found.unsure)
     span = f"{request.start} to {request.end or 'now'}"
-    return Outcome(", ".join(parts), [job.id], detail=span)
+    return Done(", ".join(parts), [job.id], detail=span)
 
 
-def _recover(context: Context, _: Request, targets: Sequence[str]) -> Outcome:
+def _recover(context: Context, _: Request, targets: Sequence[str]) -> Done:
     """Run the ticks that an audit found to be lost."""
     ledger, registry = Ledger(context.redis, context.settings), Registry(context.redis)
 
@@ -192,7 +192,7 @@ def _recover(context: Context, _: Request, targets: Sequence[str]) -> Outcome:
     return outcome
 
 
-def _each(targets: Sequence[str], noun: str, done: str, act: Callable[[str], object]) -> Outcome:
+def _each(targets: Sequence[str], noun: str, done: str, act: Callable[[str], object]) -> Done:
     """Perform the same action on each target. A target that fails does not stop the others."""
     ids, left = [], []
     for each in targets:
@@ -206,7 +206,7 @@ def _each(targets: Sequence[str], noun: str, done: str, act: Callable[[str], obj
     name = f"{noun.capitalize()} {ids[0]}" if len(ids) == 1 else number_of(len(ids), noun)
     were = "was" if len(left) == 1 else "were"
     rest = f". {len(left):,} {were} left out: {left[0]}" if left else ""
-    return Outcome(f"{name}: {done}{rest}", ids, left)
+    return Done(f"{name}: {done}{rest}", ids, left)
 
 
 def _at_most(targets: Sequence[str]) -> Sequence[str]:
@@ -226,7 +226,7 @@ def _send(job: Job, run_id: RunId) -> None:
         app.send_task(keys.RUN_TASK, [job.id], task_id=run_id, **routing_options(job))
 
 
-ACTIONS: dict[str, Callable[[Context, Request, Sequence[str]], Outcome]] = {
+ACTIONS: dict[str, Callable[[Context, Request, Sequence[str]], Done]] = {
     "pause": _pause,
     "resume": _resume,
     "run": _run,

@@ -97,7 +97,7 @@ class Page(Framed, ABC):
         """Write the page, of the job with this id if the path names one."""
 
 
-class Health(Page):
+class HealthPage(Page):
     """Is everything well? If not, what is wrong, and since when?"""
 
     tab = "cron-health"
@@ -122,13 +122,13 @@ def _read_forecast(context: Context) -> Any:
     return index, context.forecaster.get(index, FORECAST_PATIENCE)
 
 
-class Jobs(Page):
+class JobsPage(Page):
     """All jobs, with a search and filters that can be bookmarked."""
 
     tab = "cron-jobs"
 
     async def answer(self, _: str) -> None:
-        query, tag, state = (self.read_argument(name)[:200] for name in ("q", "tag", "state"))
+        query, tag, state = (self.read_name(name)[:200] for name in ("q", "tag", "state"))
         given = self.read_argument("page")
         number = int(given) if given.isascii() and given.isdigit() and len(given) < 7 else 1
         found = await self.call(_read_list, get_context(), query, tag, state, number)
@@ -152,7 +152,7 @@ def _read_list(context: Context, query: str, tag: str, state: str, number: int) 
     }
 
 
-class JobDetails(Page):
+class JobPage(Page):
     """One job: its definition, its past runs, and its next ticks."""
 
     tab = "cron-jobs"
@@ -174,7 +174,7 @@ class JobDetails(Page):
         )
 
 
-class Upcoming(Page):
+class UpcomingPage(Page):
     """The number of ticks in each minute of the next day."""
 
     tab = "cron-upcoming"

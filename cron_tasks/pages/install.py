@@ -9,17 +9,17 @@ from celery.signals import import_modules
 from cron_tasks.flower.inside import extend_flower
 from cron_tasks.flower.metrics import serve_metrics
 from cron_tasks.pages.context import get_context
-from cron_tasks.pages.handlers import Health, JobDetails, Jobs, Upcoming
+from cron_tasks.pages.handlers import HealthPage, JobPage, JobsPage, UpcomingPage
 from cron_tasks.pages.live import Live, keep_failed_runs
 from cron_tasks.pages.posts import Act
 from cron_tasks.pages.task_marks import mark_task
 from cron_tasks.settings import Settings
 
 PAGES = (
-    (r"/health", Health, "cron-health"),
-    (r"/jobs", Jobs, "cron-jobs"),
-    (r"/jobs/(.+)", JobDetails, "cron-job"),
-    (r"/upcoming", Upcoming, "cron-upcoming"),
+    (r"/health", HealthPage, "cron-health"),
+    (r"/jobs", JobsPage, "cron-jobs"),
+    (r"/jobs/(.+)", JobPage, "cron-job"),
+    (r"/upcoming", UpcomingPage, "cron-upcoming"),
     (r"/cron-tasks/act", Act, "cron-act"),
     (r"/cron-tasks/live", Live, "cron-live"),
 )

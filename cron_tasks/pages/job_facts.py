@@ -22,6 +22,7 @@ from cron_tasks.registry.registry import RegisteredJob, Registry
 from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.runs import queries
 from cron_tasks.runs.outgrown import find_outgrown
+from cron_tasks.runs.shapes import Shape, read_record
 from cron_tasks.schedules.human import parse_moment
 from cron_tasks.schedules.zones import MICROSECOND
 from cron_tasks.store import keys
@@ -89,8 +90,8 @@ def read_rows(redis: Redis, job_ids: Sequence[str], now: float) -> list[JobRow]:
     return rows
 
 
-def _read_records(replies: Sequence[Any], job_id: str) -> list[queries.Shape]:
-    return [queries.read_record(line) for line in read_history(replies, job_id)]
+def _read_records(replies: Sequence[Any], job_id: str) -> list[Shape]:
+    return [read_record(line) for line in read_history(replies, job_id)]
 
 
 def _is_frequent(registered: RegisteredJob) -> bool:
@@ -127,7 +128,7 @@ def read_job(redis: Redis, job_id: str, now: float) -> JobPage:
     row = rows[0]
     (account,) = read_accounts(redis, [job_id], range(0), {})
     history, others = _list_ended(redis, job_id)
-    ended = {run["run_id"]: run for run in [*map(queries.read_record, history), *others]}
+    ended = {run["run_id"]: run for run in [*map(read_record, history), *others]}
     outgrown = find_outgrown(split_runs(history), row.registered.job.schedule, now)
     newest_first = sorted(ended.values(), key=lambda run: str(run["scheduled_for"]), reverse=True)
     found = _find_open(redis, row.registered, now)
@@ -168,7 +169,7 @@ def _find_open(redis: Redis, registered: RegisteredJob, now: float) -> list[RunI
     return [run_id for run_id, state in zip(candidates, states, strict=True) if state]
 
 
-def _list_ended(redis: Redis, job_id: str) -> tuple[list[str], list[queries.Shape]]:
+def _list_ended(redis: Redis, job_id: str) -> tuple[list[str], list[Shape]]:
     """Return the lines of the history, and the last ticks that did not end ok, which are kept
     longer."""
     with redis.pipeline(transaction=False) as pipe:
@@ -179,7 +180,7 @@ def _list_ended(redis: Redis, job_id: str) -> tuple[list[str], list[queries.Shap
     lines = lines if isinstance(lines, list) else []
     # The skipped runs of a minute are in the account, too.
     known = {run["run_id"] for run in split_runs(history)}
-    others = map(queries.read_record, queries.skip_stretches(lines))
+    others = map(read_record, queries.skip_stretches(lines))
     return history, [run for run in others if run["run_id"] not in known]
 
 

@@ -7,7 +7,7 @@ from tornado.web import HTTPError, authenticated
 
 from cron_tasks.errors import CronTasksError
 from cron_tasks.health.failures import describe_failure
-from cron_tasks.pages.actions import VERBS, Outcome, Request, find_targets, perform
+from cron_tasks.pages.actions import VERBS, Done, Request, find_targets, perform
 from cron_tasks.pages.context import Context, get_context
 from cron_tasks.pages.handlers import Framed
 from cron_tasks.runs.trail import record_action
@@ -47,12 +47,12 @@ class Act(Framed):
     def _read_request(self) -> Request:
         return Request(
             action=self.read_argument("action"),
-            ids=[each for each in self.read_arguments("id") if each],
+            ids=[each for each in self.read_names("id") if each],
             every=self.read_argument("every") == "yes",
             query=self.read_argument("q"),
-            tag=self.read_argument("tag"),
+            tag=self.read_name("tag"),
             state=self.read_argument("state"),
-            cause=self.read_argument("cause"),
+            cause=self.read_name("cause"),
             reason=self.read_argument("reason"),
             start=self.read_argument("start"),
             end=self.read_argument("end"),
@@ -87,7 +87,7 @@ class Act(Framed):
         self.redirect(back, status=303)
 
 
-def _perform(context: Context, request: Request, targets: list[str], who: str) -> Outcome:
+def _perform(context: Context, request: Request, targets: list[str], who: str) -> Done:
     """Perform an action, and record who requested it."""
     outcome = perform(context, request, targets)
     record_action(context.redis, who, "flower", request.action, outcome.ids, outcome.detail)

@@ -19,6 +19,8 @@ from cron_tasks.schedules import Schedule
 
 #: A list may lack this many known jobs without being refused.
 SHRINK_ALLOWANCE = 10
+#: The most rows that are looked for on the next page, where they come again.
+_MOST_MOVED = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,24 +194,30 @@ def compare_list(
     `consider` is called with each row whose fingerprint is new, or whose queues collide with
     others: with its place, the row, the fingerprint, and whether its job is known. If the row is
     then rejected, the registered version of its job stays as it is. Everything else goes into
-    `changes`. The first of several rows with the same id is used. Errors of `rows` are raised, so
-    that half a list plans nothing.
+    `changes`. The first of several rows with the same id is used. A row that comes again on the
+    next page is not a second one, because rows move back if another is inserted before them
+    meanwhile. Errors of `rows` are raised, so that half a list plans nothing.
     """
     policy, known = changes.policy, len(current)
     left, places = dict(current), dict[str, str]()
     del current  # It is as large as `left`.
     # Permissions do not apply to a job that only notifies, so it stays when they change.
     salts = policy.timezone, policy.timezone + policy.permissions.fingerprint_salt
+    recent: deque[tuple[str, str]] = deque(maxlen=_MOST_MOVED)
     for place, row in rows:
         identity = row_id(row)
         if identity is None:
             consider(place, row, "", False)
-        elif identity in places:
-            error = f"`id`: {identity} is already used in {places[identity]}, which counts"
-            changes.rejected.append(Rejected(identity, place, (error,), row))
+            continue
+        print_of_row = fingerprint_row(row, salts["action" in row])
+        if identity in places:
+            on_one_page = _page_of(place) == _page_of(places[identity])
+            if on_one_page or (identity, print_of_row) not in recent:
+                error = f"`id`: {identity} is already used in {places[identity]}, which counts"
+                changes.rejected.append(Rejected(identity, place, (error,), row))
         else:
             places[identity] = place
-            print_of_row = fingerprint_row(row, salts["action" in row])
+            recent.append((identity, print_of_row))
             registered = left.pop(identity, None)
             if registered == print_of_row and _may_stay(row, place, changes.queues):
                 changes.unchanged += 1
@@ -219,6 +227,10 @@ def compare_list(
     changes.refusal = (
         None if policy.force else _explain_refusal(known, len(places), changes, policy)
     )
+
+
+def _page_of(place: str) -> str:
+    return place.partition(",")[0] if place.startswith("page ") else ""
 
 
 def _may_stay(row: dict[Any, Any], place: str, queues: QueuesInUse) -> bool:

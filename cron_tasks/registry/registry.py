@@ -87,10 +87,10 @@ class Registry:
         if document is None:
             # Comparing a text with a million others would take a minute.
             known = self.list_ids() if self.count() <= MOST_COMPARED else []
-            hint = suggest_nearest(job_id, known) or "; see `cron-tasks jobs list`"
+            hint = suggest_nearest(job_id, known) or ". See `cron-tasks jobs list`"
             if any(row.id == job_id for row in read_rejected(self.redis)):
-                hint = ": its row is rejected; see `cron-tasks jobs rejected`"
-            raise UnknownJob(f"no job has the id {job_id!r}{hint}")
+                hint = ", because its row is rejected. See `cron-tasks jobs rejected`"
+            raise UnknownJob(f"No job has the ID {job_id!r}{hint}")
         return Job.from_document(cast("str", document))
 
     def read_jobs(

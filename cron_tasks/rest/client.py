@@ -68,9 +68,9 @@ class Client(requests.Session):
             if secret:
                 self._mask.hide(secret.get_secret_value())
         if settings.rest_token and settings.rest_auth_scheme.lower() == "basic":
-            _, _, password = settings.rest_token.get_secret_value().partition(":")
-            if password:
-                self._mask.hide(password)
+            login = _read_login(settings.rest_token.get_secret_value())
+            for spelled in filter(None, (login, login.partition(":")[2])):
+                self._mask.hide(spelled)
 
     def mask_token(self, text: str) -> str:
         """Return a text for messages without the token, which for example a redirect may repeat."""
@@ -108,17 +108,18 @@ def secret_headers(settings: Settings) -> dict[str, str]:
     headers = {name: value.get_secret_value() for name, value in settings.rest_headers.items()}
     if settings.rest_token:
         token, scheme = settings.rest_token.get_secret_value(), settings.rest_auth_scheme
-        if scheme.lower() == "basic" and not _is_encoded(token):  # RFC 7617
-            token = b64encode(token.encode()).decode()
+        if scheme.lower() == "basic":  # RFC 7617
+            token = b64encode(_read_login(token).encode()).decode()
         headers["Authorization"] = f"{scheme} {token}"
     return headers
 
 
-def _is_encoded(token: str) -> bool:
-    """Return whether a token is `user:password` in base64."""
+def _read_login(token: str) -> str:
+    """Return the `user:password` of a token, which may be in base64."""
     with suppress(ValueError):
-        return ":" not in token and b":" in b64decode(token, validate=True)
-    return False
+        login = b64decode(token, validate=True).decode()
+        return login if ":" in login else token
+    return token
 
 
 def strip_credentials(url: str) -> str:

@@ -13,6 +13,7 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import queries
 from cron_tasks.runs.overdue import decide_overdue
+from cron_tasks.runs.shapes import Shape
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.text.display import short_repr
@@ -78,7 +79,7 @@ def reopen(redis: Redis, ledger: Ledger, text: str, now: float) -> tuple[RunId, 
     raise RunUnfit(f"Run {run_id} has not ended yet")
 
 
-def _has_own_record(redis: Redis, run_id: RunId, ended: queries.Shape) -> bool:
+def _has_own_record(redis: Redis, run_id: RunId, ended: Shape) -> bool:
     """Return whether the end of a run has a separate record, which another end can replace."""
     account, when = keys.ACCOUNT_PREFIX + run_id.job_id, run_id.scheduled_for
     return "until" in ended or redis.zcount(account, when, when) > 0

@@ -79,7 +79,7 @@ def undo_skip(redis: Redis, settings: Settings, job_id: str, now: float) -> floa
     """
     coming = _read_job(redis, job_id, now).coming_skips(now)
     if not coming:
-        raise CronTasksError(f"Job {job_id} has no coming tick that is to be skipped")
+        raise CronTasksError(f"Job {job_id} has no upcoming skip to undo")
     if not skips.remove_skip(redis, job_id, coming[0], now, bool(settings.rest_report_path)):
         raise CronTasksError(
             f"{RunId(job_id, coming[0])} was skipped just now. It is too late to undo that"

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import partial
 from heapq import nlargest
-from itertools import count, takewhile
-from operator import itemgetter
+from itertools import count
 from typing import Any, cast
 
 from redis import Redis
@@ -25,9 +24,14 @@ from cron_tasks.ledger.open_runs import read_open_run
 from cron_tasks.ledger.records import split_reason
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Kind, State
-from cron_tasks.runs.shapes import Shape as Shape
-from cron_tasks.runs.shapes import add_times, name_status, shape_open, shape_record
-from cron_tasks.runs.shapes import read_record as read_record
+from cron_tasks.runs.shapes import (
+    Shape,
+    add_times,
+    name_status,
+    read_record,
+    shape_open,
+    shape_record,
+)
 from cron_tasks.schedules.human import format_local
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.store import keys
@@ -37,9 +41,6 @@ OPEN = ("pending", "running", "retrying")
 ENDED = ("ok", "failed", "skipped", "missed")
 #: Records, or open runs, that one round trip reads.
 PAGE = 1000
-#: The number of the newest records that a `Tail` reads. If all of them are new, it reads ten times
-#: more.
-WINDOW = 100
 
 
 def list_ended(
@@ -242,52 +243,6 @@ def name_traced(run_id: RunId, run: Shape) -> RunId:
     if "since" not in run:
         return run_id
     return RunId(run_id.job_id, datetime.fromisoformat(run["since"]).timestamp())
-
-
-class Tail:
-    """The records of runs, as they end."""
-
-    def __init__(self, redis: Redis) -> None:
-        self.redis = redis
-        self._seen: frozenset[str] = frozenset()
-        #: The runs of minutes that were returned, either single or with their minute.
-        self._of_minutes: frozenset[str] = frozenset()
-
-    def read(self) -> list[Shape]:
-        """Return the records since the last call, oldest first. The first call returns all.
-
-        The runs of a minute in progress come one by one. A minute whose runs did not come one by
-        one is one record, because there were too many jobs.
-        """
-        fresh, minutes = self._read_fresh(), read_open_minutes(self.redis)
-        ended = [read_record(line) for line in reversed(fresh) if not is_minute(line)]
-        of_minutes = set[str]()
-        for line in (*minutes, *filter(is_minute, self._seen)):
-            runs = {str(run["run_id"]): run for run in split_minute(line)}
-            new = runs.keys() - self._of_minutes
-            of_minutes.update(runs)
-            if line in fresh and new == runs.keys():
-                ended.append(read_record(line))
-            else:
-                ended += [shape_record(runs[run_id]) for run_id in new]
-        self._of_minutes = frozenset(of_minutes)
-        return sorted(ended, key=itemgetter("finished_at"))
-
-    def _read_fresh(self) -> list[str]:
-        """Return the newest records of all jobs that the last call has not seen.
-
-        A call compares them with all records of the last call, because a Redis that was killed may
-        have lost the newest.
-        """
-        most = WINDOW
-        while True:
-            lines = cast("list[str]", self.redis.lrange(keys.RECENT, 0, most - 1))
-            fresh = list(takewhile(lambda line: line not in self._seen, lines))
-            if len(fresh) < most:
-                break
-            most *= 10
-        self._seen = frozenset(lines)
-        return fresh
 
 
 def _paged(read: Callable[[int, int], Any]) -> Iterator[Any]:

@@ -19,32 +19,32 @@ from cron_tasks.sync.reconciler import Reconciler
 
 log = structlog.get_logger("cron_tasks.sync")
 
-#: The outcome of a batch. `busy`: another sync is running. `void`: the position of the feed has
+#: The outcome of changes. `busy`: another sync is running. `void`: the position of the feed has
 #: changed. `behind`: something else was written, which may be newer. `unchanged`, `changed`: the
-#: batch is written.
+#: changes are written.
 Outcome = Literal["busy", "void", "behind", "unchanged", "changed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """Changes by job id, which came after `start` and lead to `address`.
+class FeedChanges:
+    """Changes of jobs, which came after `start` and lead to `address`.
 
     `edits` is the number of edits before they were requested. If the number is different now, the
-    batch is `behind`, if it `may_be_behind`. With `needs_list` the changes are not enough.
+    changes are `behind`, if they `may_be_behind`. With `needs_list` they are not enough.
     """
 
     start: str
     address: str
-    changes: Mapping[str, Change]
+    by_id: Mapping[str, Change]
     edits: str | None
     needs_list: bool = False
     may_be_behind: bool = True
 
 
-def write_batch(
-    reconciler: Reconciler, batch: Batch, clock: Callable[[], float]
+def write_changes(
+    reconciler: Reconciler, changes: FeedChanges, clock: Callable[[], float]
 ) -> tuple[Outcome, str | None]:
-    """Write a batch, and then the position of the feed. Return the outcome and the number of edits.
+    """Write changes, and then the position of the feed. Return the outcome and the number of edits.
 
     The lock of the sync keeps others from writing meanwhile. Syncs that were requested meanwhile
     follow afterwards.
@@ -54,15 +54,15 @@ def write_batch(
         if fence is None:
             return "busy", None
         position = load_position(redis)
-        if position.address != batch.start:
+        if position.address != changes.start:
             return "void", None
-        if batch.changes and batch.may_be_behind and position.edits != batch.edits:
+        if changes.by_id and changes.may_be_behind and position.edits != changes.edits:
             return "behind", position.edits
         try:
-            removed = _write_changes(reconciler, batch, fence, position, clock)
-            if batch.needs_list or removed is None:
+            removed = _apply_changes(reconciler, changes, fence, position, clock)
+            if changes.needs_list or removed is None:
                 redis.lpush(keys.POKE, "*")
-            store_position(redis, fence, batch.address, removed or 0)
+            store_position(redis, fence, changes.address, removed or 0)
         except WriteRefused as refused:
             log.warning("sync.overtaken", reason=str(refused))
             return "void", None
@@ -72,17 +72,17 @@ def write_batch(
     return "unchanged" if edits == position.edits else "changed", edits
 
 
-def _write_changes(
+def _apply_changes(
     reconciler: Reconciler,
-    batch: Batch,
+    changes: FeedChanges,
     fence: Fence,
     position: Position,
     clock: Callable[[], float],
 ) -> int | None:
     """Return the number of removed jobs, or None if the list has to be read instead."""
-    if not batch.changes:
+    if not changes.by_id:
         return 0
-    rows = _collect_rows(reconciler, batch.changes)
+    rows = _collect_rows(reconciler, changes.by_id)
     if rows is None:
         return None
 
@@ -95,7 +95,7 @@ def _write_changes(
         return False
 
     report = reconciler.sync_rows(
-        list(batch.changes), clock, fence, sent=rows, may_remove=may_remove
+        list(changes.by_id), clock, fence, sent=rows, may_remove=may_remove
     )
     return None if report is None else len(report.changes.removed)
 

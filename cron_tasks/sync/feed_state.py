@@ -53,7 +53,8 @@ def load_position(redis: Redis) -> Position:
         pipe.hmget(keys.SOURCE, "feed", "owner", "feed_removed")
         pipe.get(keys.EDITS)
         (address, owner, removed), edits = pipe.execute()
-    return Position(address or "", owner, edits, int(removed or 0))
+    is_number = removed is not None and removed.isdecimal()
+    return Position(address or "", owner, edits, int(removed) if is_number else 0)
 
 
 def store_position(redis: Redis, fence: Fence, address: str, removed: int) -> None:

@@ -22,7 +22,7 @@ from cron_tasks.rest.feed import Change, Feed, FeedAnswer, FeedCut, FeedGone
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.store.leases import keep_calling, take_or_extend
-from cron_tasks.sync.feed_changes import Batch, write_batch
+from cron_tasks.sync.feed_changes import FeedChanges, write_changes
 from cron_tasks.sync.feed_state import (
     WAIT,
     FeedStatus,
@@ -46,7 +46,7 @@ LOCK_EVERY = 0.02
 #: The most changes that are kept in memory, and the most answers that are read at once. Beyond
 #: that, the list is read.
 MOST_CHANGES, MOST_ANSWERS = 10_000, 1_000
-#: How often reading continues because something else was written, before the batch is written
+#: How often reading continues because something else was written, before the changes are written
 #: anyway.
 MOST_READINGS = 3
 #: An answer within this many seconds did not wait. If it has no changes, the next request waits.
@@ -171,11 +171,11 @@ class Follower:
         if not self._pending and not self._needs_list and self._at == self._start:
             return False
         may_read_on = self._readings < MOST_READINGS
-        batch = Batch(
+        changes = FeedChanges(
             self._start, self._at, self._pending, self._edits, self._needs_list, may_read_on
         )
         while True:
-            outcome, edits = write_batch(self._reconciler, batch, self._clock)
+            outcome, edits = write_changes(self._reconciler, changes, self._clock)
             if outcome != "busy":
                 break
             time.sleep(LOCK_EVERY)

@@ -25,8 +25,8 @@ def explain_refusal(redis: Redis, owner: str | None, ours: str) -> str | None:
     if owner in (None, ours) or not redis.exists(keys.GENERATION):
         return None
     return (
-        f"this Redis holds the jobs of {owner}, but this installation reads {ours}: "
-        "give each its own database in CRON_TASKS_REDIS_URL"
+        f"this Redis holds the jobs of {owner}, but this installation reads {ours}. "
+        "Give each installation its own database in CRON_TASKS_REDIS_URL"
     )
 
 

@@ -10,9 +10,13 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
+from cron_tasks.telemetry.events import VALUES
+
 ECS_VERSION = "8.11.0"
 SERVICE = "cron_tasks"
 _NANOSECONDS = 1_000_000_000
+#: Seconds whose nanoseconds Elasticsearch takes for a whole number.
+_LONGEST = 9_000_000_000
 #: `event.outcome` by the status of a run. A skipped or missed run is neither.
 _OUTCOMES = {"ok": "success", "failed": "failure"}
 
@@ -40,7 +44,7 @@ def to_document(event: Mapping[str, Any], error: Mapping[str, str]) -> dict[str,
         document["trace"] = {"id": trace_id}
     if (status := own.get("status")) is not None:
         document["event"]["outcome"] = _OUTCOMES.get(str(status), "unknown")
-    if isinstance(own.get("duration"), int | float):
+    if isinstance(own.get("duration"), int | float) and abs(own["duration"]) < _LONGEST:
         document["event"]["duration"] = round(own.pop("duration") * _NANOSECONDS)
     fault: dict[str, Any] = dict(error)
     if (text := own.pop("error", None)) is not None:
@@ -50,8 +54,18 @@ def to_document(event: Mapping[str, Any], error: Mapping[str, str]) -> dict[str,
     if fault:
         document["error"] = fault
     if own:
-        document["cron_tasks"] = own
+        document["cron_tasks"] = {name: _fit(name, value) for name, value in own.items()}
     return document
+
+
+def _fit(name: str, value: Any) -> Any:
+    """Return a value that is an object as text, if its name is that of a value of our events.
+
+    Elasticsearch refuses the document if there is an object where it expects a text or a number.
+    """
+    parts = value if isinstance(value, list) else [value]
+    has_object = any(isinstance(each, Mapping | list) for each in parts)
+    return str(value) if has_object and name in VALUES else value
 
 
 @cache

@@ -48,6 +48,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "job_ids": ("keyword", "the first jobs"),
     "jobs": ("long", "how many jobs"),
     "kept": ("keyword", "for how long reports are kept"),
+    "keys": ("keyword", "keys in Redis"),
     "left_waiting": ("long", "pending runs whose messages wait in their queue"),
     "message": ("text", "a message, shortened"),
     "missed": ("long", "runs that were missed"),
@@ -141,6 +142,12 @@ EVENTS = (
     _event("job.warning", "warning", "Something in a row has no effect", "job_id warning"),
     _event("jobs.broken_file", "warning", "Demo: the file of jobs is broken", "error served"),
     _event("lease.not_renewed", "warning, error", "A lease could not be renewed in time", "error"),
+    _event(
+        "loop.interrupted",
+        "error",
+        "A task of an action ended the event loop. It continues",
+        "error",
+    ),
     _event("message.dropped", "error", "A message was not valid", "message reason hint"),
     _event("metrics.not_served", "error", "The port for metrics is taken", "port error hint"),
     _event("metrics.served", "info", "Metrics are served", "port"),
@@ -237,11 +244,15 @@ def render_markdown() -> str:
 def make_index_template() -> dict[str, Any]:
     """Return the index template for Elasticsearch: ECS fields, and the values of our events.
 
-    Other values, such as those that plug-ins log, are kept and not indexed. So no value can be of
-    the wrong type, and their number has no limit.
+    Other values, such as those that plug-ins log, are kept and not indexed. So are values with one
+    of our names that are too long or not a number. So no value can be of the wrong type, and their
+    number has no limit.
     """
-    keyword, text = {"type": "keyword", "ignore_above": 1024}, {"type": "text"}
-    own = {name: {"type": kind} for name, (kind, _) in VALUES.items() if name != "error"}
+    keyword: dict[str, Any] = {"type": "keyword", "ignore_above": 1024}
+    text = {"type": "text"}
+    numbers = {kind: {"type": kind, "ignore_malformed": True} for kind in ("long", "double")}
+    kinds = {"keyword": keyword, "text": text, **numbers}
+    own = {name: kinds[kind] for name, (kind, _) in VALUES.items() if name != "error"}
     fields = {
         "@timestamp": {"type": "date"},
         "message": text,

@@ -16,6 +16,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from contextlib import AbstractContextManager
+from itertools import islice
 from logging.handlers import WatchedFileHandler
 from math import isfinite
 from typing import Any, Literal
@@ -23,6 +24,7 @@ from typing import Any, Literal
 import structlog
 from structlog.stdlib import ProcessorFormatter
 
+from cron_tasks.errors import read_text
 from cron_tasks.settings import load
 from cron_tasks.telemetry.ecs import to_document
 from cron_tasks.text.display import printable
@@ -39,6 +41,8 @@ _LOGS_URLS = ("urllib3.connectionpool", "urllib3.poolmanager", "urllib3.util.ret
 _FAULT = "_fault"
 #: Shorter texts are not masked, because that would hide ordinary words and numbers.
 _LEAST_SECRET = 4
+#: The most characters of a text, and values of a collection, in a line. Shippers cut long lines.
+LONGEST, MOST = 16_000, 1_000
 _URL_PASSWORD = re.compile(r"(://[^\s:@/]*):[^\s@/]+@")
 
 _CHAIN: list[structlog.typing.Processor] = [
@@ -190,9 +194,9 @@ class _Formatter(ProcessorFormatter):
 
 
 def _make_formatter(format: str, colors: bool, mask: Clean) -> logging.Formatter:
-    is_json = format != "console"
+    is_json, clean = format != "console", mask
     if is_json:
-        clean = mask
+        clean = lambda text: _encodable(mask(text))  # noqa: E731
         # ASCII only, so that every character with a meaning to a terminal or a line reader is
         # escaped.
         render: structlog.typing.Processor = structlog.processors.JSONRenderer()
@@ -212,7 +216,8 @@ def _make_formatter(format: str, colors: bool, mask: Clean) -> logging.Formatter
         if traceback and is_json:
             out["exception"] = clean(traceback)
         elif traceback:
-            out["exception"] = "\n".join("  " + clean(line) for line in traceback.splitlines())
+            lines = _shorten(traceback).splitlines()
+            out["exception"] = "\n".join("  " + clean(line) for line in lines)
         return to_document(out, _clean_value(fault, clean)) if format == "ecs" else out
 
     return _Formatter(
@@ -234,7 +239,7 @@ def _describe_fault(_: Any, __: str, event: Event) -> Event:
         exc_info = sys.exc_info()
     error = exc_info[1] if isinstance(exc_info, tuple) else exc_info
     if isinstance(error, BaseException):
-        event[_FAULT] = {"type": type(error).__qualname__, "message": str(error)}
+        event[_FAULT] = {"type": type(error).__qualname__, "message": read_text(error)}
     return event
 
 
@@ -248,9 +253,28 @@ def _make_mask(secrets: Iterable[str]) -> Clean:
     def clean(text: str) -> str:
         if known:
             text = pattern.sub("***", text)
-        return _URL_PASSWORD.sub(r"\1:***@", text) if "://" in text else text
+        return _shorten(_URL_PASSWORD.sub(r"\1:***@", text) if "://" in text else text)
 
     return clean
+
+
+def _shorten(text: str) -> str:
+    """Return a text of at most LONGEST characters. The end of a traceback has the error."""
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 + 3 :]}"
+
+
+def _encodable(text: str) -> str:
+    """Return a text with halves of surrogate pairs escaped, which many readers of JSON refuse."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def _to_text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception as error:
+        return f"a {type(value).__name__} whose text cannot be shown: {type(error).__name__}"
 
 
 def _clean_value(value: Any, clean: Clean, depth: int = 6) -> Any:
@@ -262,8 +286,9 @@ def _clean_value(value: Any, clean: Clean, depth: int = 6) -> Any:
             return value
         case Mapping() if depth:
             return {
-                clean(str(k)): _clean_value(each, clean, depth - 1) for k, each in value.items()
+                clean(_to_text(k)): _clean_value(each, clean, depth - 1)
+                for k, each in islice(value.items(), MOST)
             }
         case list() | tuple() | set() | frozenset() if depth:
-            return [_clean_value(each, clean, depth - 1) for each in value]
-    return clean(str(value))
+            return [_clean_value(each, clean, depth - 1) for each in islice(value, MOST)]
+    return clean(_to_text(value))

@@ -28,6 +28,7 @@ _ESCAPE = re.compile(
 )
 _WHITE = {"n": "\n", "r": "\r", "t": "\t"}
 _SPACE = re.compile(r"\s+")
+_NOT_ALPHANUMERIC = re.compile("[^0-9a-z]+")
 
 
 class Mask:
@@ -69,13 +70,19 @@ class Mask:
         if not self._values:
             return False
         plain = [_normalize(value).casefold() for value in self._values]
-        plain += [value.encode().hex() for value in self._values]
-        encoded = [each for value in self._values for each in _encode_base64_pieces(value)]
-        return any(
-            any(each in decoded.casefold() for each in plain)
-            or any(each in decoded for each in encoded)
-            for decoded in map(_normalize, _decode_all(text))
-        )
+        bare = [value.encode().hex() for value in self._values]
+        bare += [each for each in map(_strip_to_alphanumeric, plain) if len(each) >= _LEAST_SPELLED]
+        encoded = [each for value in self._values for each in _encode_nested(value)]
+        for decoded in map(_normalize, _decode_all(text)):
+            folded = decoded.casefold()
+            stripped = _strip_to_alphanumeric(folded)
+            if (
+                any(each in folded for each in plain)
+                or any(each in stripped for each in bare)
+                or any(each in decoded for each in encoded)
+            ):
+                return True
+        return False
 
 
 def _encode_secret(value: str) -> Iterator[str]:
@@ -105,6 +112,17 @@ def _encode_base64_pieces(value: str) -> Iterator[str]:
         piece = whole[(before * 8 + 5) // 6 : (before + len(data)) * 8 // 6]
         if len(piece) >= _MIN_BASE64:
             yield piece
+
+
+def _encode_nested(value: str) -> Iterator[str]:
+    """Yield pieces of base64, also of the secret as it stands in a URL or in JSON."""
+    for spelled in {value, quote(value, safe=""), quote(value), json.dumps(value)[1:-1]}:
+        yield from _encode_base64_pieces(spelled)
+
+
+def _strip_to_alphanumeric(text: str) -> str:
+    """Return a text without its punctuation, which services double, escape or put in between."""
+    return _NOT_ALPHANUMERIC.sub("", text)
 
 
 def _normalize(text: str) -> str:

@@ -6,8 +6,13 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+import structlog
 import uvloop
 from kombu.utils.compat import detect_environment
+
+from cron_tasks.errors import describe_error
+
+log = structlog.get_logger("cron_tasks.runs")
 
 T = TypeVar("T")
 
@@ -18,8 +23,16 @@ class EventLoop:
     def __init__(self) -> None:
         _collect_less_often()
         self._loop = _make_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="actions", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="actions", daemon=True)
         self._thread.start()
+
+    def _run(self) -> None:
+        """Run the loop, also after a task of an action has stopped it or raised SystemExit."""
+        while True:
+            try:
+                self._loop.run_forever()
+            except BaseException as error:
+                log.exception("loop.interrupted", error=describe_error(error))
 
     def call(self, function: Callable[..., object], *args: Any) -> None:
         """Schedule a function on the loop. Any thread may call this."""

@@ -1,6 +1,7 @@
 """Performs the action of a run, whatever it raises or ignores."""
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -78,28 +79,51 @@ def perform_action(run: Run, settings: Settings) -> Result:
     Any other exception of an action is a failure, including SystemExit, CancelledError and
     KeyboardInterrupt.
     """
+    process = os.getpid()
     try:
         output = find_performer(run.job)(run, settings)
     except Stopped:
         raise
     except BaseException as error:
+        _end_fork(process, error)
         return end_of_error(run, error)
+    _end_fork(process, SystemExit(0))
     return Result("ok", output=cast("str | None", output))
+
+
+def _end_fork(process: int, error: BaseException) -> None:
+    """End this process if the action has forked it from `process`, in which the run goes on."""
+    if os.getpid() != process:
+        code = error.code if isinstance(error, SystemExit) else 1
+        os._exit(code if isinstance(code, int) else 1)
 
 
 async def await_action(run: Run, settings: Settings) -> Result:
     """Perform the action of a run that is a coroutine. Raises only CancelledError."""
+    process = os.getpid()
     try:
         output = await cast("Awaitable[str | None]", find_performer(run.job)(run, settings))
     except asyncio.CancelledError:
         raise
     except BaseException as error:
+        _end_fork(process, error)
         return end_of_error(run, error)
+    _end_fork(process, SystemExit(0))
     return Result("ok", output=output)
 
 
 def end_of_error(run: Run, error: BaseException) -> Result:
-    """Return the end of a run whose action raised an error."""
+    """Return the end of a run whose action raised an error. Raises only Stopped."""
+    try:
+        return _end_of_any_error(run, error)
+    except Stopped:
+        raise
+    except BaseException:
+        # A plug-in may have made an error that itself raises when it is read.
+        return Result("failed", error=f"{type(error).__name__}: it cannot be shown")
+
+
+def _end_of_any_error(run: Run, error: BaseException) -> Result:
     if isinstance(error, ActionFailed):
         return _end_of_failure(error)
     if not isinstance(error, CronTasksError):

@@ -10,7 +10,6 @@ local function ask_to_end(run_id, state, reason)
     redis.call('EXPIRE', stop, 86400)
     -- A run that is in flight when its job is removed continues, but is not retried. A worker ends its
     -- own runs, and the sweep ends delegated ones.
-    local delegated = string.find(state, '^r|%d+|%a*|task:')
-    if is_kind(state, RUNNING) and (removed or not delegated) then return end
+    if is_kind(state, RUNNING) and (removed or not is_delegated(state)) then return end
     redis.call('ZADD', deadlines, 0, run_id)
 end

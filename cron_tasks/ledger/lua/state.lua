@@ -16,6 +16,11 @@ local function is_kind(state, kind)
     return string.sub(state, 1, 1) == kind
 end
 
+-- Returns whether a Celery task does the run. Then its kind is running.
+local function is_delegated(state)
+    return string.find(state, '^r|%d+|%a*|task:') ~= nil
+end
+
 local function has_flag(state, flag)
     return string.find(state, '^%a|%d+|%a*' .. flag) ~= nil
 end

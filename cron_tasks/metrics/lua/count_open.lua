@@ -11,7 +11,7 @@ local counts, reply = {}, {page[1]}
 for n = 2, #page[2], 2 do
     local state = page[2][n]
     local kind = KINDS[string.sub(state, 1, 1)]
-    if string.find(state, '^r|%d+|%a*|task:') then kind = 'delegated' end
+    if is_delegated(state) then kind = 'delegated' end
     if kind then counts[kind] = (counts[kind] or 0) + 1 end
 end
 if cursor == '0' then

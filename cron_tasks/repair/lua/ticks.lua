@@ -4,13 +4,13 @@
 --! keys open deadlines batches
 --! prefixes job_entry
 --! args cursor count mend now patience lease default_timeout
+--! uses ledger/state
 
 -- Return the deadline of a run in this state, in seconds since the epoch.
 local function deadline_of(run_id, state)
-    local kind = string.sub(state, 1, 1)
-    if kind == 'w' then return now end  -- The next attempt of a run is due at once.
-    if kind == 'p' then return now + patience end
-    if not string.find(state, '|task:', 1, true) then return now + lease end
+    if is_kind(state, WAITING) then return now end  -- The next attempt of a run is due at once.
+    if is_kind(state, PENDING) then return now + patience end
+    if not is_delegated(state) then return now + lease end
     -- Nobody renews the lease of a delegated run. Its deadline is the timeout of its job.
     local job_id = string.match(run_id, '^(.*)@') or ''
     local document = redis.pcall('HGET', job_entry_prefix .. job_id, 'job')
