@@ -298,9 +298,14 @@ def test_a_real_shipper_takes_every_line_of_a_real_system(live: Live, tmp_path: 
         wait_until(lambda n=number: len(ended_runs(live.redis)) == n, f"run {number} to end")
     assert len(live.service.calls) == 4
     live.settles()
-    written = [
-        line for process in live.celery.processes for line in process.output.splitlines() if line
-    ]
+
+    def lines() -> list[str]:
+        outputs = [process.output for process in live.celery.processes]
+        return [line for output in outputs for line in output.splitlines() if line]
+
+    # A worker logs the end of a run after the ledger has it.
+    wait_until(lambda: sum('"run.finished"' in line for line in lines()) == 4, "a line of each end")
+    written = lines()
     written += logged("log.error('run.raised', error='é' * 16_000)\n", "ecs")
     log.write_text("".join(f"{line}\n" for line in written))
     with shipping(tmp_path, log) as sink:

@@ -21,7 +21,7 @@ from processes import Celery
 from redis import Redis
 
 from cron_tasks.jobs.confidential import mask_url
-from cron_tasks.rest.pagination import _LINK
+from cron_tasks.rest.links import _LINK
 from cron_tasks.settings import Settings
 from cron_tasks.sync.reconciler import Reconciler
 from cron_tasks.telemetry.logs import _URL_PASSWORD

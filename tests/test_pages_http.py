@@ -173,6 +173,7 @@ def test_a_state_that_is_unknown_selects_no_job(world: World) -> None:
 def test_a_cause_with_white_space_around_it_can_be_acted_on(world: World) -> None:
     line = {"run_id": "many-1@2026-11-23T09:00:00Z", "scheduled_for": "2026-11-23T09:00:00Z"}
     line |= {"status": "failed", "started_at": 1.0, "finished_at": 2.0, "error": " boom "}
+    line |= {"reason": None, "attempt": 1, "worker": "w"}
     world.redis.lpush(keys.HISTORY_PREFIX + "many-1", json.dumps(line))
     world.redis.hset(keys.FAILING, "many-1", 1)
     fields = (("action", "pause"), ("every", "yes"), ("cause", " boom "), ("reason", "x"))

@@ -16,6 +16,7 @@ from cron_tasks.pages import charts
 from cron_tasks.pages.causes import Failure, group_failures, name_cause
 from cron_tasks.pages.forecast import group_by_schedule, make_forecast
 from cron_tasks.pages.index import Index, select
+from cron_tasks.pages.live import Look
 from cron_tasks.pages.sentence import Situation, say
 from cron_tasks.pages.survey import make_audit
 from cron_tasks.pages.task_marks import mark_task
@@ -215,6 +216,15 @@ def test_the_index_follows_every_change(synced: Callable[..., None], redis: Redi
     assert index.get().paused == 1
     assert index.get().name_of("2") == "Job 2"
     assert index.get().name_of("gone") == "gone"
+
+
+def test_a_record_that_cannot_be_read_stops_no_stream() -> None:
+    def look(*newest: str) -> Look:
+        return Look((), (1, ""), newest, (), {})
+
+    record = '{"run_id": "7@2026-11-23T09:00:00Z", "status": "ok"}'
+    new = look("garbage", "[]", "{}", "null", record, "seen")
+    assert new.changed_since(look("seen")) == ["", "7"]
 
 
 def test_an_entry_that_cannot_be_read_is_left_out(

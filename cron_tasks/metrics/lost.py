@@ -21,7 +21,7 @@ EVERY, KEPT = 300, 1_200
 #: Seconds between two checks whether an audit is due, and the time limit of an audit.
 LOOK_EVERY, LONGEST = 10.0, 240
 #: The increase of the niceness compared with beat, which must not be slowed down.
-_NICER = 5
+_NICER = 10
 _PROGRAM = f"import os; os.nice({_NICER}); from cron_tasks.cli import main; main()"
 
 

@@ -195,7 +195,7 @@ class _Formatter(ProcessorFormatter):
 
 
 def _make_formatter(format: str, colors: bool, mask: Clean) -> logging.Formatter:
-    is_json = format != "console"
+    is_json, clean = format != "console", mask
     if is_json:
         clean = lambda text: _encodable(mask(text))  # noqa: E731
         # ASCII only, so that every character with a meaning to a terminal or a line reader is
