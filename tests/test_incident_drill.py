@@ -1,7 +1,7 @@
-"""Incidents on real processes, found and mended as docs/operations.md says.
+"""Incidents on real processes, found and fixed as docs/operations.md describes.
 
-For each: the sentence on the page /health, the alert that fires on what is really scraped, the line
-in the log, the exit codes of `cron-tasks health`, and the cure. Afterwards all is green again, and
+For each: the sentence on the page /health, the alert that fires on a real scrape, the line in the
+log, the exit codes of `cron-tasks health`, and the cure. Afterwards everything is green again, and
 the runs that did not take place are accounted for.
 """
 
@@ -97,7 +97,7 @@ class Drill:
         return [self.celery.beat(**{PORT: port}) for port in ports]
 
     def page(self, path: str = "/health") -> str:
-        """The text of a page, without its tags."""
+        """Return the text of a page, without its tags."""
         text = re.sub(r"<(script|style).*?</\1>", "", self.flower.get(path).text, flags=re.DOTALL)
         return " ".join(unescape(re.sub(r"<[^>]+>", "", text)).split())
 
@@ -106,7 +106,7 @@ class Drill:
         return unescape(re.sub(r"<[^>]+>", "", found[1])) if found else ""
 
     def sees(self, guide: Guide) -> None:
-        """Wait until the sentence of the page is one of the guide."""
+        """Wait until the page shows a sentence of the guide."""
         wait_until(lambda: guide.finds(self.headline()), f"one of {guide.sentences}", PATIENCE)
 
     def is_green(self) -> None:
@@ -119,21 +119,21 @@ class Drill:
         assert self.commands.json("audit", "--since", "2h")["lost"] == []
 
     def sync(self) -> None:
-        """Have the list read now, as the service does when it has changed."""
+        """Have the list read now, like a service whose list has changed."""
         self.redis.lpush(keys.POKE, "*")
 
     def well(self) -> dict[str, float]:
-        """What Prometheus scrapes while all is well. The first audit is a part of that."""
+        """Return a scrape of the healthy system, including the first audit."""
         wait_until(lambda: self.redis.exists(keys.LOST), "the audit for the metrics", PATIENCE)
         return scrape(self.ports)
 
     def fires(self, well: dict[str, float], *alerts: str, after: int = 0) -> None:
-        """What is scraped now, if it lasts, lets just these alerts fire."""
+        """Check that exactly these alerts fire if the current scrape lasts."""
         hold = after or max(HOLDS[alert] or 60 for alert in alerts)
         check_alerts(self.folder, well, scrape(self.ports), {hold: set(alerts)})
 
     def does(self, guide: Guide, command: str, code: int = 0, **values: str) -> str:
-        """Run a command of the guide. Those that use the Celery app run in a process."""
+        """Run a command of the guide. Commands that use the Celery app run in a process."""
         _, *words = guide.command(command, **values)
         needs_app = any(word in words for word in ("doctor", "retry", "backfill"))
         needs_app |= words == ["sync"]  # It reads rows with an action of a plug-in.
