@@ -17,12 +17,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
 
-from processes import Valkey
 from redis import Redis
 
 from bench.account import live_a_day
 from bench.reconcile import serve
 from bench.report import seconds, table
+from bench.stage import start_valkey
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect
 
@@ -91,6 +91,11 @@ def sync(redis_url: str, port: int) -> Cost:
     return found
 
 
+def _live_a_day(redis_url: str) -> None:
+    with connect(redis_url, timeout=60) as redis:
+        live_a_day(redis, JOBS, float(int(time.time())))
+
+
 def run(redis: Redis, env: dict[str, str], *command: str) -> Cost:
     """The cost of a command whose output goes into a pipe, which is read at once."""
     script, before = Path(sys.executable).with_name("cron-tasks"), cpu_of(redis)
@@ -117,7 +122,7 @@ def main() -> None:
     ours.send_bytes(list_of_jobs())
     ours.recv()
     with tempfile.TemporaryDirectory() as folder:
-        valkey = Valkey(Path(folder), appendfsync=None)
+        valkey = start_valkey(Path(folder))
         try:
             with connect(valkey.url, timeout=60) as redis:
                 heading = ("what", "first page", "time", "CPU", "CPU of Redis", "peak memory")
@@ -142,6 +147,9 @@ def _measure(redis: Redis, url: str, port: int) -> Iterator[tuple[str, ...]]:
     yield sync(url, port).row("sync, 304")
     for command in COMMANDS:
         yield run(redis, env, *command).row(" ".join(command))
-    live_a_day(redis, JOBS, float(int(time.time())))
+    # Apart, since a command inherits the peak memory of this process.
+    living = multiprocessing.get_context("spawn").Process(target=_live_a_day, args=(url,))
+    living.start()
+    living.join()
     yield run(redis, env, "audit").row("audit of a day, hourly jobs")
     yield ("a job in Redis", "", "", "", "", f"{used / JOBS:.0f} bytes")

@@ -35,13 +35,17 @@ class Stage:
     folder: Path
 
 
+def start_valkey(folder: Path, appendfsync: str | None = None) -> Valkey:
+    jemalloc = ctypes.util.find_library("jemalloc")
+    print(f"Valkey allocates with {jemalloc or 'glibc: no jemalloc on this machine'}\n")
+    return Valkey(folder, appendfsync=appendfsync, preload=jemalloc)
+
+
 @contextmanager
 def stage(appendfsync: str | None = None) -> Iterator[Stage]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        jemalloc = ctypes.util.find_library("jemalloc")
-        print(f"Valkey allocates with {jemalloc or 'glibc: no jemalloc on this machine'}\n")
-        valkey = Valkey(folder / "valkey", appendfsync=appendfsync, preload=jemalloc)
+        valkey = start_valkey(folder / "valkey", appendfsync)
         env = {
             "CRON_TASKS_REDIS_URL": valkey.url,
             "CRON_TASKS_REST_URL": "http://127.0.0.1:9",

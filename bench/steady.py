@@ -28,6 +28,8 @@ CASES = (
 )
 #: Seconds that are not measured: beat and the workers do not know the jobs yet.
 WARM_UP = 5
+#: Jobs that begin in one second, at most.
+MOST_NEW = 10_000
 #: Messages that the reader takes at a time.
 TAKEN = 5_000
 
@@ -98,7 +100,7 @@ def measure(on: Stage, jobs: int, every: int, lasts: int) -> Figures:
     reader = multiprocessing.Process(target=read, args=(on.url, jobs, theirs), daemon=True)
     reader.start()
     pids = (worker.popen.pid, beat.popen.pid, on.redis.info("server")["process_id"])
-    first = begin + max(WARM_UP, every)
+    first = begin + WARM_UP + every * _cycles(jobs, every)
     time.sleep(first - time.time())
     before = cpu_seconds(*pids)
     time.sleep(first + lasts - time.time())
@@ -114,11 +116,17 @@ def measure(on: Stage, jobs: int, every: int, lasts: int) -> Figures:
     return _sum_up(inside, jobs * lasts // every, spent)
 
 
+def _cycles(jobs: int, every: int) -> int:
+    """Return over how many intervals the jobs begin, so that at most so many a second are new."""
+    return -(-jobs // (every * MOST_NEW))
+
+
 def _rows(jobs: int, every: int, begin: int) -> Iterator[dict[str, object]]:
-    # The jobs of each second of an interval have a start of their own.
-    starts = [datetime.fromtimestamp(begin + n, UTC).isoformat() for n in range(every)]
+    # Each second of an interval has as many jobs.
+    length = every * _cycles(jobs, every)
+    starts = [datetime.fromtimestamp(begin + n, UTC).isoformat() for n in range(length)]
     for n in range(jobs):
-        yield {"id": n, "name": f"job {n}", "every": every, "start_at": starts[n % every]}
+        yield {"id": n, "name": f"job {n}", "every": every, "start_at": starts[n % length]}
 
 
 def _sum_up(seen: list[tuple[int, int, dict[int, int]]], expected: int, cpu: float) -> Figures:
