@@ -269,7 +269,7 @@ def test_jobs_show_lists_open_runs_and_obstacles(
         assert re.search(expected, text, re.MULTILINE), (expected, text)
     assert "paused: moving the database" in quick.lines("jobs", "list")[1]
     assert "Job 7 is paused (moving the database). No tick fires" in quick.run("next", "7").stderr
-    assert "This run goes ahead" in cli.run("jobs", "run", "7").stderr
+    assert "This run starts anyway" in cli.run("jobs", "run", "7").stderr
     assert quick.json("jobs", "resume", "7")["next"] == quick.json("next", "7")[0]
     error = quick.error("jobs", "show", "11")
     assert error.endswith("its row is rejected. See `cron-tasks jobs rejected`\n")
@@ -299,7 +299,7 @@ def test_an_unknown_job_is_one_sentence(quick: Quick, synced: Callable[..., None
         "Error: No job has the ID '77'; did you mean '7'?\n"
     )
     error = quick.error("next", "plants")
-    assert error.startswith("Error: 'plants' is not an expression. As a job ID: no job has ")
+    assert error.startswith("Error: 'plants' is not an expression. As a job ID: No job has ")
 
 
 def test_next_of_a_job(quick: Quick, synced: Callable[..., None]) -> None:
