@@ -71,7 +71,7 @@ def describe_error(error: BaseException, limit: int = 500) -> str:
 
 
 def read_text(error: BaseException) -> str:
-    """Return the text of any error, also of one whose `__str__` raises."""
+    """Return the text of any error, even of one whose `__str__` raises."""
     try:
         return str(error)
     except BaseException:

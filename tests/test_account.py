@@ -43,7 +43,7 @@ class Story:
         apply(self.redis, changes, now)
 
     def fire(self, *, job: str = "7", missed: tuple[float, float] | None = None) -> float:
-        """Advance the next tick of the job as beat does, and return its time."""
+        """Advance the next tick of the job like beat, and return its time."""
         key = keys.entry_key(job)
         due = self.redis.zscore(keys.SCHEDULE, key)
         assert due is not None
@@ -56,7 +56,7 @@ class Story:
         return due
 
     def pass_on(self, now: float) -> None:
-        """Fire and skip what is due, as beat does."""
+        """Fire and skip due ticks like beat."""
         batch = judge_page(read_page(self.redis, now), now, Settings())
         self.ledger.advance("me", now, batch.advances, batch.edits)
 

@@ -1,4 +1,4 @@
-"""The users of docs/users.acl: they may do what is needed, and no more."""
+"""The users of docs/users.acl have exactly the rights that they need."""
 
 import re
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def log_in(redis: Redis, url: str, user: str) -> Redis:
 
 
 def test_each_command_of_a_script_is_permitted() -> None:
-    """The list in the file cannot fall behind the scripts."""
+    """The list in the file cannot become older than the scripts."""
     used = set()
     for path in PACKAGE.rglob("*.lua"):
         for name, sub in CALL.findall(path.read_text()):

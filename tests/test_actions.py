@@ -1,4 +1,4 @@
-"""An action on a real worker: its request, its outcome, and the secret that is stored nowhere."""
+"""An action on a real worker: its request, its outcome, and the secret that is never stored."""
 
 import json
 from inspect import iscoroutinefunction
@@ -22,7 +22,7 @@ SECRET = "s3cret-Value"
 
 
 def dump(redis: Redis) -> str:
-    """All that Redis holds."""
+    """Return everything in Redis."""
     commands: dict[str, Any] = {
         "hash": redis.hgetall,
         "list": lambda key: redis.lrange(key, 0, -1),
@@ -35,7 +35,7 @@ def dump(redis: Redis) -> str:
 
 
 def first_told(redis: Redis) -> dict[str, Any]:
-    """The first notification of each job."""
+    """Return the first notification of each job."""
     messages = map(json.loads, reversed(redis.lrange("queue:to_telegram", 0, -1)))
     return {each["job_id"]: each for each in messages}
 
@@ -77,7 +77,8 @@ def test_a_job_calls_a_service_and_its_secret_stays_between_them(
 
 @pytest.mark.parametrize("kind", BUILT_IN_PERFORMERS)
 def test_what_waits_is_a_coroutine(kind: str) -> None:
-    """By this, beat puts runs into messages, and a worker launches them on its event loop."""
+    """Beat and the workers use this to put runs into messages, and to launch them on the event
+    loop."""
     assert waits_on_loop(kind) == iscoroutinefunction(BUILT_IN_PERFORMERS[kind])
 
 

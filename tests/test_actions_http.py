@@ -1,4 +1,4 @@
-"""The `http` action against real servers that answer, refuse, redirect and dawdle."""
+"""The `http` action against real servers that answer, refuse, redirect and delay."""
 
 import json
 import time
@@ -51,7 +51,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def perform(rest: RestServer, folder: Path) -> Perform:
-    """Run an `http` action, by default of a GET to `rest`; what is kept of its output."""
+    """Run an `http` action, by default a GET to `rest`. Return the output that is kept."""
     rest.answer = rest.answer or reply(200, b"fine")
 
     def run(

@@ -28,7 +28,7 @@ Perform = Callable[..., str | None]
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with a certificate for ASCII alone, and its key."""
+    """Return a file with a certificate for an ASCII name, and its key."""
     if not shutil.which("openssl"):
         pytest.skip("openssl makes the certificate")
     path = tmp_path_factory.mktemp("tls") / "both.pem"
@@ -40,7 +40,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def asked() -> list[str | None]:
-    """The names that clients asked for (SNI)."""
+    """Return the names that clients asked for (SNI)."""
     return []
 
 
@@ -97,7 +97,7 @@ def test_the_host_header_makes_no_certificate_valid(perform: Perform, server: Re
 
 
 def test_bytes_that_tls_has_decrypted_reach_nobody(perform: Perform, server: RestServer) -> None:
-    """They lie beyond what was read of the socket, which has nothing more to read."""
+    """They are beyond the part that was read of the socket, which has nothing more to read."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: \r\n\r\nok"
     filled = head.replace(b"X: ", b"X: " + b"x" * (8192 - len(head)))
     server.answer = lambda handler: (raw(filled + EVIL) if handler.path == "/extra" else path_of)(

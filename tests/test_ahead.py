@@ -1,4 +1,4 @@
-"""What is due within seconds is judged ahead; whatever changes until then must still count."""
+"""Ticks are judged seconds ahead, and changes until their time still apply."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,7 @@ HALF_MINUTELY = {"id": "7", "name": "x", "every": 30}
 
 @pytest.fixture
 def minute(beat: Beat) -> float:
-    """The next whole minute, two seconds before which a minutely job has been judged."""
+    """Return the next whole minute. A minutely job has been judged two seconds before it."""
     due = beat.clock.now // 60 * 60 + 60
     beat.clock.now = due - 10
     beat.register(MINUTELY)
@@ -30,7 +30,7 @@ def minute(beat: Beat) -> float:
 
 
 def reads(beat: Beat) -> int:
-    """Entries that beat has read so far."""
+    """Return the number of entries that beat has read so far."""
     return int(beat.redis.info("commandstats").get("cmdstat_hmget", {"calls": 0})["calls"])
 
 

@@ -1,4 +1,4 @@
-"""Rows that are alike are validated once or twice, with the outcome of each by itself."""
+"""Rows that are alike are validated once or twice, with the same outcome as separate validation."""
 
 from typing import Any
 

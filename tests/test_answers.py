@@ -1,4 +1,4 @@
-"""Answers that could be taken for those of another request, in both clients."""
+"""No client takes an answer for the answer to another request."""
 
 import itertools
 import json
@@ -28,7 +28,7 @@ Call = Callable[..., str]
 
 @pytest.fixture
 def call(rest: RestServer) -> Call:
-    """Run an `http` action at a path of `rest`; its output, or its error."""
+    """Run an `http` action at a path of `rest`. Return its output, or its error."""
 
     def run(path: str = "/", timeout: float = 5, **action: Any) -> str:
         fields = {"type": "http", "url": rest.url + path, **action}
@@ -49,7 +49,7 @@ def path_of(handler: Handler) -> bool:
 
 
 def before(path: str, answer: answers.Answer) -> answers.Answer:
-    """`answer` at `path`; elsewhere the path itself, as text."""
+    """Return `answer` at `path`. Elsewhere return the path itself, as text."""
     return lambda handler: (answer if handler.path == path else path_of)(handler)
 
 
@@ -182,7 +182,7 @@ def test_the_body_of_an_answer_to_head_reaches_nobody(
 
 
 def test_a_second_answer_is_not_the_next_page(rest: RestServer) -> None:
-    """Of a list in pages, whose connection is kept between them."""
+    """The list has pages, and its connection is kept between them."""
     first = json.dumps({"data": [{"id": 1}], "next": "?page=2"}).encode()
     forged = json.dumps([{"id": 666}]).encode()
     second = HEAD_OF % (b"200 OK", len(forged)) + forged

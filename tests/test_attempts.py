@@ -1,4 +1,4 @@
-"""The attempts that a run is said to have made are those that the server on the other side saw."""
+"""The recorded attempts of a run are those that the server saw."""
 
 import json
 import re
@@ -38,7 +38,7 @@ def claimed_when_disabled(stage: Stage) -> None:
 
 
 def in_the_way(stage: Stage) -> None:
-    """Another run of the job is going."""
+    """Put another run of the job in flight."""
     other = stage.fire(NOW - 3600)
     stage.ledger.claim("w#9", stage.now, [other])
     stage.run()

@@ -188,7 +188,7 @@ def test_the_audit_fails_when_a_tick_ran_twice(story: Story, quick: Quick) -> No
 
 
 class TestUpgrade:
-    """Counts of the version before: number times 10^13 plus the sum of milliseconds."""
+    """Counts of the previous version: number times 10^13 plus the sum of milliseconds."""
 
     def count(self, story: Story, *ticks: float) -> None:
         for tick in ticks:
@@ -251,7 +251,7 @@ OUTPUT = "x" * 4000
 
 @pytest.fixture
 def failing(redis: Redis) -> Minutely:
-    """2,000 minutes: 8 ok, 1 skipped and 1 failed of each ten, then only failures."""
+    """Run 2,000 minutes: 8 ok, 1 skipped and 1 failed of each ten, then only failures."""
     story = Minutely(redis)
     for number in range(1, 2001):
         result = Result("failed", error="e" * 500, output=OUTPUT)

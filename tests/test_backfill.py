@@ -35,12 +35,12 @@ def judged(story: Story, first: float, last: float, now: float = NOW) -> Backfil
 
 
 def missing(found: Backfill) -> list[float]:
-    """Return the hours of the ticks that are offered."""
+    """Return the hours of the ticks that the backfill would run."""
     return [(run_id.scheduled_for - START) / 3600 for run_id in found.missing]
 
 
 def test_only_ticks_of_the_schedule_in_force_are_offered(story: Story) -> None:
-    """Hourly until 3.5, every two hours until 8.5, then each quarter of an hour."""
+    """The schedule is hourly until 3.5, every two hours until 8.5, then each quarter of an hour."""
     for _ in range(3):
         story.end(story.fire(), Result("failed", error="broken"))
     story.sync(hours(3.5), HOURLY | {"every": 7200})

@@ -1,4 +1,4 @@
-"""A row that is not a valid job harms only itself, and its job keeps the last good version."""
+"""A row that is not a valid job affects only itself, and its job keeps the last good version."""
 
 import time
 

@@ -77,7 +77,7 @@ class World:
         return BatchRunner(runner, self.redis)
 
     def fire(self) -> list[str]:
-        """Let beat fire what is due at the next whole minute. Return the open batches."""
+        """Let beat fire the runs of the next whole minute. Return the open batches."""
         self.clock.now = self.due
         self.beat.tick()
         self.due += 60
@@ -88,7 +88,7 @@ class World:
             self.workers[worker].run(batch_id)
 
     def run_singly(self) -> None:
-        """Take all runs out of their batches, and run each by itself."""
+        """Take all runs out of their batches, and run each separately."""
         self.ledger.take_out(read_batched(self.redis))
         for run_id in sorted(self.redis.hkeys(keys.OPEN)):
             self.workers[0]._runner.run([RunId.stored(run_id)])
@@ -98,7 +98,7 @@ class World:
         sweep_overdue(self.ledger, self.clock.now, self.settings, count, nothing, nothing)
 
     def told(self, queue: str = QUEUE) -> list[dict[str, Any]]:
-        """Take the notifications out of a queue, by the job."""
+        """Take the notifications out of a queue. Return them by job."""
         found = list(map(json.loads, self.redis.lrange(queue, 0, -1)))
         self.redis.delete(queue)
         return sorted(found, key=lambda message: message["job_id"])
@@ -121,7 +121,7 @@ def world(beat: Beat) -> World:
 
 @pytest.fixture
 def thirty(world: World) -> World:
-    """Thirty plain jobs that are due at the next whole minute."""
+    """Register thirty plain jobs that are due at the next whole minute."""
     world.beat.register(*(row(number) for number in range(30)))
     return world
 
@@ -144,7 +144,7 @@ def test_a_batch_is_fired_and_told_once(thirty: World) -> None:
 
 
 def test_a_batch_leaves_what_single_runs_leave(world: World) -> None:
-    """The messages, the records and what commands show are the same to the byte."""
+    """The messages, the records and the outputs of commands are the same to the byte."""
     rows = [row(n, **wish) for n, wish in enumerate(WISHES)] + [row(f"more-{n}") for n in range(9)]
     world.beat.register(*rows)
     assert world.fire()
@@ -160,7 +160,7 @@ def test_a_batch_leaves_what_single_runs_leave(world: World) -> None:
 
 
 def seen(world: World) -> list[Any]:
-    """What people and programs see of the runs that have ended."""
+    """Return the ended runs as people and programs see them."""
     jobs = [str(number) for number in range(len(WISHES))]
     runs = sorted(queries.list_ended(world.redis), key=lambda run: run["run_id"])
     told = world.ledger.newest(jobs)
@@ -188,7 +188,7 @@ def pause(world: World) -> None:
 
 
 def pause_unseen(world: World) -> None:
-    """A crash came between the pause and the look at the open runs."""
+    """Pause a job and crash before its open runs are checked."""
     Registry(world.redis).pause("7", "why not", world.clock.now)
 
 
@@ -216,7 +216,7 @@ def cancel(world: World) -> None:
 
 
 def disturb(world: World) -> None:
-    """Another job is edited: that concerns nobody."""
+    """Edit another job, which must not matter."""
     world.beat.register(row("x"))
 
 
@@ -267,7 +267,7 @@ def test_a_member_that_is_no_longer_plain_leaves_the_batch(
 def _do_once_after_reading(
     ledger: Ledger, act: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Have something happen once a worker has read the batch, and before it concludes."""
+    """Act once after a worker has read the batch, and before it concludes."""
     read, acts = ledger.read_batch, [act]
 
     def watched(batch_id: str) -> Any:
@@ -335,7 +335,8 @@ def test_a_reader_finds_a_member_as_a_pending_run(thirty: World) -> None:
 
 
 def test_what_is_open_already_or_was_fired_before_is_not_opened_again(thirty: World) -> None:
-    """Whatever the scores of the entries say, for entries of this version and of the last."""
+    """This holds for any scores of the entries, in the shape of this version and of the last
+    one."""
     when = thirty.due
     thirty.ledger.open([RunId("1", when)], when)
     entry = keys.entry_key("2")
@@ -367,7 +368,7 @@ def read_meta(redis: Redis, job_id: str) -> dict[str, Any]:
 
 
 def test_the_meta_of_redbeat_follows(thirty: World) -> None:
-    """Readers and edits see what was fired at once, and RedBeat's own tools see it soon."""
+    """Readers and edits see the fired ticks at once, and RedBeat's own tools see them soon."""
     for _ in range(3):
         when = thirty.due
         thirty.fire()
@@ -415,7 +416,7 @@ def test_nothing_is_read_of_known_jobs_until_they_are_edited(thirty: World) -> N
 
 @pytest.mark.parametrize("chat", [1, "another"])
 def test_a_worker_reads_no_job_that_beat_has_just_read(beat: Beat, chat: Any) -> None:
-    """Beat makes their templates. Their default chat is 1, and the worker may have another."""
+    """Beat makes their templates with the default chat 1. The worker may have another default."""
     world = World(beat, chat_id=chat)
     beat.register(*(row(number) for number in range(30)))
     world.fire()
@@ -538,7 +539,7 @@ def test_what_is_plain(document: dict[str, Any], plain: bool) -> None:
 
 @pytest.mark.parametrize("earlier", [(1, 5), (900, 99), (86_399, 86_399 * 86_400_046), (0, 17)])
 def test_a_batch_adds_to_counts_exactly(thirty: World, earlier: tuple[int, int]) -> None:
-    """Counts of a day are larger than the whole numbers that Lua has."""
+    """Counts of a day are larger than the exact integers of Lua."""
     when, before = thirty.due, DayCount(*earlier)
     day = f"{keys.COUNT_PREFIX}{int(when // DAY)}"
     thirty.redis.hset(day, "7", before.packed)

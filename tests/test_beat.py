@@ -1,4 +1,5 @@
-"""The beat: leading, standing by, broken entries, guests' entries, a Redis that goes away."""
+"""The beat: leading, standing by, broken entries, operators' entries, and a Redis that goes
+away."""
 
 import json
 import signal
@@ -27,7 +28,7 @@ def told(redis: Redis, job_id: str) -> list[dict[str, Any]]:
 
 
 def started(celery: Celery, redis: Redis, jobs: int) -> Process:
-    """Start a worker and beat; return the worker once the jobs are registered."""
+    """Start a worker and beat. Return the worker once the jobs are registered."""
     worker = celery.worker()
     celery.beat()
     wait_until(lambda: Registry(redis).count() == jobs, "the first sync")
@@ -86,7 +87,8 @@ def test_poison_is_set_aside_and_harms_no_other(
     before = len(told(redis, "healthy"))
 
     def goes_on() -> bool:
-        """Whether each second was run once; runs that waited for a worker may end in any order."""
+        """Return whether each second was run once. Runs that waited for a worker may end in any
+        order."""
         times = sorted(message["scheduled_for"] for message in told(redis, "healthy"))
         seconds = [datetime.fromisoformat(each).timestamp() for each in times]
         in_a_row = [seconds[0] + n for n in range(len(seconds))]
@@ -238,7 +240,7 @@ def test_a_lost_lock_and_an_emptied_redis(redis: Redis, rest: RestServer, celery
 def test_a_broker_that_is_away_sets_no_entry_aside(
     redis: Redis, rest: RestServer, celery: Celery, tmp_path: Path
 ) -> None:
-    """Only the broker is killed and comes back; the schedule's Redis stays."""
+    """Only the broker is killed and comes back. The Redis of the schedule keeps running."""
     rest.jobs = [SECONDLY]
     broker = Valkey(tmp_path / "broker")
     try:

@@ -1,4 +1,4 @@
-"""The reference bot: its promises for each message, whichever process dies at any moment."""
+"""The reference bot keeps its promises for each message, whichever process dies at any moment."""
 
 import json
 import signal
@@ -49,7 +49,7 @@ def unacknowledged(redis: Redis, kind: str, name: str = "a") -> int:
 
 
 def let_leases_run_out(redis: Redis) -> None:
-    """As if the 15 seconds had passed since all bots were killed."""
+    """Expire the leases, like the 15 seconds after all bots were killed."""
     for key in redis.scan_iter(f"{QUEUE}*:alive:*"):
         redis.delete(key)
 
@@ -357,7 +357,7 @@ def test_messages_stay_with_a_reader_that_works_long(
 def test_a_bot_whose_lease_expires_starts_again(
     reader: Callable[..., Reader], redis: Redis
 ) -> None:
-    """As after a freeze: what it holds may be another's by then."""
+    """After a freeze, another bot may have the messages that it held."""
     put(redis, (it := reader("a", lease=0.3)).kind, message(1), message(2))
     tries: list[str] = []
 

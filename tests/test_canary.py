@@ -1,4 +1,4 @@
-"""A canary in every place for a secret, and none of them anywhere else (docs/security.md)."""
+"""A canary in every place for a secret must appear nowhere else (docs/security.md)."""
 
 import json
 import re
@@ -64,7 +64,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def read_logs(world: World) -> Iterator[Place]:
-    """In the formats json, ecs and console, at the level DEBUG."""
+    """Read the logs in the formats json, ecs and console, at the level DEBUG."""
     for path in sorted(world.folder.glob("*.log")):
         yield f"log {path.name}", path.read_text(errors="replace")
 
@@ -140,7 +140,7 @@ def test_no_secret_is_found(world: World, read: Callable[[World], Iterator[Place
 
 
 def find_secrets(world: World, text: str) -> Iterator[tuple[str, str]]:
-    """Yield the name of each secret in a text, and how it is spelled there."""
+    """Yield the name of each secret in a text, and its spelling there."""
     lower = text.lower()
     for name, secret in world.canaries:
         # A part of a secret that was cut off is a leak too.
@@ -151,7 +151,7 @@ def find_secrets(world: World, text: str) -> Iterator[tuple[str, str]]:
 
 
 def test_the_secrets_were_sent(world: World) -> None:
-    """Each secret reached the service that it is for, so the search above looks for real ones."""
+    """Each secret reached its service, so the search above looks for real secrets."""
     heard = [f"{path} {headers}" for _, path, headers in world.service.requests]
     heard += [body.decode() for body in world.service.bodies]
     for name in ("secret_file", "heartbeat", "job_heartbeat", "header", "cookie", "query"):
@@ -164,7 +164,7 @@ def test_the_secrets_were_sent(world: World) -> None:
 
 
 def test_the_rights_of_the_users_suffice(world: World) -> None:
-    """All that people and programs do, beside what has run by now, is permitted."""
+    """The users are permitted to do everything that people and programs do."""
     world.rest_is_well = True
     world.telegram.answer = None
     with connect(world.url_of("rest_service")) as service:
@@ -192,7 +192,7 @@ def test_the_rights_of_the_users_suffice(world: World) -> None:
 
 
 def read_a_stream(world: World) -> None:
-    """Have a bot read a stream, as the user of bots."""
+    """Let a bot read a stream, as the user of bots."""
     message = {"id": "x", "chat_id": 1, "response": "through a stream", "status": "success"}
     world.admin.xadd("queue:stream", {"data": json.dumps(message)})
     env = world.env_of_bot | {"CRON_TASKS_NOTIFY_TRANSPORT": "stream"}
@@ -209,7 +209,7 @@ def read_a_stream(world: World) -> None:
     ("host", "query"), [("127.0.0.1", ""), ("127.0.0.2", "?ssl_ca_certs={bundle}")]
 )
 def test_a_redis_that_cannot_prove_its_name_is_refused(world: World, host: str, query: str) -> None:
-    """By our client and by the broker: another CA, and a certificate for another host."""
+    """Both our client and the broker refuse another CA, and a certificate for another host."""
     bundle = world.authority.bundle
     with TlsFront(world.authority.server_context(), world.valkey.port, host) as front:
         url = f"rediss://cron_tasks:{world.canaries.redis}@{host}:{front.port}/0"

@@ -1,4 +1,4 @@
-"""Which of the due fire times run: a table of outages and policies."""
+"""Decide which due fire times run: a table of outages and policies."""
 
 import pickle
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The stream of changes: each cause notes each change, and `jobs list --follow` shows it."""
+"""The stream of changes: every kind of change is recorded, and `jobs list --follow` shows it."""
 
 import json
 import signal
@@ -29,7 +29,7 @@ def job(job_id: object, name: str = "x", **fields: object) -> dict[str, Any]:
 
 
 def changes(redis: Redis) -> list[tuple[str, str]]:
-    """Take the changes that were noted since the last call."""
+    """Take the changes that were recorded since the last call."""
     found = redis.xrange(keys.CHANGES)
     redis.delete(keys.CHANGES)
     numbers = [int(fields["edit"]) for _, fields in found]

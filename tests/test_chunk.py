@@ -1,4 +1,4 @@
-"""Ticks that share a message: a slow one holds up none of those behind it."""
+"""In a shared message, a slow tick does not delay those behind it."""
 
 from collections.abc import Sequence
 from threading import Event

@@ -1,4 +1,4 @@
-"""`cron-tasks doctor` finds what is broken, explains how to mend it, and never hangs."""
+"""`cron-tasks doctor` finds the faults, explains how to fix them, and never hangs."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ def sync(system: System, *rows: object) -> None:
 
 
 def status_of(system: System, check: str) -> tuple[str, str]:
-    """Return status and detail of one check, which explains how to mend what is not ok."""
+    """Return status and detail of one check, which gives advice unless it is ok."""
     found = run_check(check, system)
     assert bool(found.mend) == (found.status != "ok")
     return found.status, found.detail

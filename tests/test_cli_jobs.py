@@ -1,4 +1,4 @@
-"""`cron-tasks sync` and `cron-tasks jobs`, on a real REST service and a real Redis."""
+"""`cron-tasks sync` and `cron-tasks jobs`, with a real REST service and a real Redis."""
 
 import json
 import re

@@ -1,4 +1,5 @@
-"""`cron-tasks runs` and `backfill`, with a ledger filled by its own methods; once with workers."""
+"""`cron-tasks runs` and `backfill`, with a ledger filled by its own methods, and once with
+workers."""
 
 import json
 import re
@@ -43,7 +44,7 @@ HEADING = ("RUN", "STATUS", "ATTEMPT", "ENDED", "TOOK")
 
 
 def at(hours: float, job_id: str = "7") -> str:
-    """Return the run id of the tick so many hours after noon."""
+    """Return the run id of the tick this many hours after noon."""
     return RunId(job_id, NOON + hours * HOUR)
 
 

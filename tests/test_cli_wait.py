@@ -1,4 +1,4 @@
-"""A person who waits for a run learns why it does not begin, and can limit the waiting."""
+"""A person who waits for a run sees why it does not begin, and can limit the wait."""
 
 import json
 import threading

@@ -1,4 +1,5 @@
-"""Redis compared with itself: whatever single key is lost, jobs fire again."""
+"""The keys in Redis are compared with one another: whichever single key is lost, jobs fire
+again."""
 
 import json
 import time
@@ -217,7 +218,7 @@ LOST: dict[str, Callable[[Redis], Any]] = {
 def test_whatever_single_key_is_lost_jobs_go_on(
     redis: Redis, rest: RestServer, celery: Celery
 ) -> None:
-    """One system through all losses, since starting it takes longer than a loss."""
+    """One system goes through all losses, because starting it takes longer than a loss."""
     rest.jobs = [SECONDLY, {"id": 8, "name": "other", "every": 1}]
     celery.worker()
     celery.beat()

@@ -1,4 +1,4 @@
-"""What of a job is a secret, and how a job is shown without it."""
+"""The secret parts of a job, and a job shown without them."""
 
 from typing import Any
 

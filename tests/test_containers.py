@@ -111,7 +111,7 @@ def test_prometheus_scrapes_beats_workers_and_flower() -> None:
 
 
 def test_prometheus_is_started_as_it_wants() -> None:
-    """By Prometheus itself, from Debian: options that it does not know end it."""
+    """Debian's Prometheus starts with these options, and would exit at an unknown one."""
     service = SERVICES["prometheus"]
     assert service["profiles"] == ["monitoring"]
     options = shlex.split(service["command"])

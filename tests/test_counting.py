@@ -1,4 +1,4 @@
-"""Each end of a run counts once, whatever ends it, and so does each tick that never fires."""
+"""Each end of a run is counted once, and so is each tick that never fires."""
 
 import random
 from collections import Counter
@@ -40,7 +40,7 @@ def ended(redis: Redis) -> int:
 
 @pytest.fixture
 def closed(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The runs that a script took out of the open ones, each as often as that happened."""
+    """Return the runs that a script removed from the open ones, each as often as that happened."""
     found: list[str] = []
 
     def watch(step: str) -> None:
@@ -106,7 +106,7 @@ def test_manual_runs_are_no_ticks_and_reruns_are(redis: Redis) -> None:
 
 
 def test_missed_and_skipped_ticks_count_each(beat: Beat) -> None:
-    """A job of every minute whose last ten ticks are late; one of them is to be skipped."""
+    """The last ten ticks of a minutely job are late, and one of them is to be skipped."""
     now = beat.clock.now = NOW
     row = {"id": "7", "name": "a", "every": 60, "catchup": {"policy": "none"}}
     beat.register(row)

@@ -1,4 +1,4 @@
-"""The queue of jobs that name none: apart from other apps, and from what an upgrade leaves."""
+"""The default queue of jobs: separate from other apps, and from messages left by an upgrade."""
 
 import json
 import time

@@ -42,7 +42,7 @@ def resolve(monkeypatch: pytest.MonkeyPatch) -> Resolve:
 
 @pytest.fixture
 def dead(rest: RestServer) -> Iterator[str]:
-    """Return an address that does not answer at the port of `rest`, since its backlog is full."""
+    """Return an address that does not answer at the port of `rest`, because its backlog is full."""
     address = ("127.0.0.2", rest.port)
     with ExitStack() as stack:
         server = stack.enter_context(socket.create_server(address, backlog=0))
@@ -67,7 +67,7 @@ def connect_session(rest: RestServer, seconds: float, _: tuple[str, ...]) -> soc
 
 @pytest.fixture(params=[connect_action, connect_session])
 def connect(request: pytest.FixtureRequest) -> Connect:
-    """Connect as an action does, and as a session does; return the address that was reached."""
+    """Connect like an action, and like a session. Return the reached address."""
 
     def run(rest: RestServer, seconds: float = 5, rules: tuple[str, ...] = ("127.0.0.0/8",)) -> str:
         with request.param(rest, seconds, rules) as sock:
@@ -100,7 +100,7 @@ def test_a_dead_first_address_costs_a_moment(
 
 
 def test_a_session_tries_the_next_address(rest: RestServer, resolve: Resolve, dead: str) -> None:
-    """The REST service and Telegram are read through this adapter.
+    """The clients of the REST service and of Telegram use this adapter.
 
     It overrides `_new_conn` of urllib3, which is not public.
     """

@@ -1,4 +1,4 @@
-"""The digest: one notification a day of what was late, missed or skipped, and why."""
+"""The digest: one notification a day about late, missed and skipped runs."""
 
 import json
 import threading
@@ -35,7 +35,7 @@ def told(redis: Redis) -> list[dict[str, Any]]:
 
 
 def record(redis: Redis, job_id: str, at: float, status: str, reason: str, **more: Any) -> None:
-    """Account for a tick as the ledger does."""
+    """Account for a tick like the ledger."""
     body = {"run_id": RunId(job_id, at), "status": status, "reason": reason, "finished_at": at}
     key = keys.ACCOUNT_PREFIX + job_id
     redis.zadd(key, {json.dumps(body | more): at})

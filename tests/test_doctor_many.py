@@ -1,4 +1,4 @@
-"""What doctor does differently with very many jobs, shown with few."""
+"""Doctor's shortcuts for very many jobs, shown with few."""
 
 import pytest
 from rest_server import RestServer

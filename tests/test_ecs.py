@@ -1,4 +1,4 @@
-"""Logs as ECS documents: what a line becomes, the table of events, and a real shipper."""
+"""Logs as ECS documents: the conversion of a line, the table of events, and a real shipper."""
 
 import ast
 import json
@@ -51,7 +51,7 @@ def documents(code: str) -> list[dict[str, Any]]:
 
 
 def check(document: dict[str, Any]) -> None:
-    """A document is ECS: what is not in the template stands under `cron_tasks`."""
+    """Check that a document is ECS: fields that are not in the template are under `cron_tasks`."""
     needed = {"@timestamp", "log", "message", "ecs", "event", "service", "host", "process"}
     assert needed <= document.keys() <= TEMPLATE["properties"].keys()
     _check_fields(document, TEMPLATE["properties"])
@@ -154,7 +154,7 @@ def test_no_document_contains_a_secret() -> None:
 
 
 def calls() -> Iterator[tuple[str, str, set[str]]]:
-    """Where our code logs which event, with which values. `**` is not followed."""
+    """Find the calls that log events, with their values. `**` is not followed."""
     for path in sorted((ROOT / "cron_tasks").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call) or not node.args:
@@ -173,7 +173,7 @@ def calls() -> Iterator[tuple[str, str, set[str]]]:
 
 
 def _names(node: ast.expr) -> list[str]:
-    """The events that an expression may be. A name in the middle of a text may be anything."""
+    """Return the events that an expression may be. A name within a text may be anything."""
     match node:
         case ast.Constant(value=str(name)):
             return [name] if name else []
@@ -211,7 +211,7 @@ def test_the_index_template_is_that_of_the_code() -> None:
 
 
 class Sink(ThreadingHTTPServer):
-    """Takes `_bulk` requests as Elasticsearch does, and checks each document."""
+    """Accepts `_bulk` requests like Elasticsearch, and checks each document."""
 
     def __init__(self) -> None:
         self.documents: list[dict[str, Any]] = []
@@ -337,7 +337,7 @@ class Talk(CustomAction):
 
 
 def test_what_a_library_logs_during_an_action_carries_the_run(live: Live, tmp_path: Path) -> None:
-    """Runs that share a message do so, too."""
+    """This includes runs that share a message."""
     install(tmp_path, "talking", TALKING, "talk = talking:Talk")
     live.celery.env["PYTHONPATH"] = str(tmp_path)
     ids = [f"job {number}" for number in range(12)]

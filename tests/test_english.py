@@ -1,4 +1,4 @@
-"""Numbers of things, as people write them."""
+"""Numbers and lists as people write them."""
 
 import pytest
 

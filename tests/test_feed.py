@@ -1,4 +1,4 @@
-"""The feed of changes: each change counts, none is lost, and nothing older comes back."""
+"""The feed of changes: each change is applied, none is lost, and no older row comes back."""
 
 import json
 import time
@@ -34,7 +34,7 @@ def job(job_id: object, name: str = "x", **fields: object) -> dict[str, Any]:
 
 
 class System:
-    """A registry that has read its list, and a follower that is moved step by step."""
+    """A registry that has read its list, and a follower that a test moves step by step."""
 
     def __init__(self, redis: Redis, rest: FeedServer, **settings: Any) -> None:
         self.redis, self.rest, self.registry = redis, rest, Registry(redis)
@@ -59,7 +59,7 @@ class System:
         return {each.job.id: each.job.name for each in self.registry.read_jobs()}
 
     def asks_for_the_list(self) -> bool:
-        """Return whether the list was asked for by a poke, which is taken."""
+        """Return whether the list was requested by a poke, which is removed."""
         return self.redis.lpop(keys.POKE) == "*"
 
 
@@ -211,7 +211,7 @@ def test_removals_one_by_one_respect_the_limit_too(redis: Redis, feed: FeedServe
 def test_a_change_between_the_cursor_and_the_list_is_not_lost(
     redis: Redis, feed: FeedServer
 ) -> None:
-    """The list is older than a change that comes while it is sent."""
+    """The change comes while the list is sent, so the list is older."""
     rows = json.dumps(feed.jobs).encode()
 
     def list_late(handler: Handler) -> bool:
@@ -227,7 +227,7 @@ def test_a_change_between_the_cursor_and_the_list_is_not_lost(
 
 
 class Watched:
-    """Notes each name that a job gets."""
+    """Records each name that a job gets."""
 
     def __init__(self, system: System, job_id: str) -> None:
         self.system, self.job_id = system, job_id
@@ -257,7 +257,7 @@ def test_no_older_row_comes_back_after_the_list(redis: Redis, feed: FeedServer) 
 
 @pytest.mark.parametrize("how", ["poke", "list"])
 def test_no_older_row_comes_back_after_another_sync(system: System, how: str) -> None:
-    """While the feed's answer is under way, a newer row is read and written."""
+    """While the feed's answer is in transit, a newer row is read and written."""
     system.catch_up()
     system.rest.most = 1
     feed = system.rest
@@ -321,7 +321,7 @@ def test_a_cursor_that_is_gone_at_once_costs_one_read_of_the_list(system: System
 
 
 def test_smaller_cursors_after_a_restart(system: System) -> None:
-    """The service gives its cursors anew, and does not know that ours is of another life."""
+    """The service restarts its cursors, and does not recognise ours."""
     for number in range(5):
         system.rest.put(job(1, f"v{number}"))
     system.catch_up()
@@ -499,7 +499,7 @@ def test_the_cursor_is_kept_when_the_write_is_refused(
     take = Reconciler.sync_rows
 
     def freeze(self: Reconciler, *args: Any, **more: Any) -> Any:
-        """As if the process was frozen until another sync had its lock."""
+        """Behave as if the process was frozen until another sync had its lock."""
         self.redis.set(keys.SYNC_LOCK, "another", px=50)
         return take(self, *args, **more)
 

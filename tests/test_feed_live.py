@@ -32,7 +32,7 @@ def feed() -> Iterator[FeedServer]:
 
 @pytest.fixture
 def fed(celery: Celery, feed: FeedServer) -> Celery:
-    """Celery with a service that has a feed. The list itself is read once an hour."""
+    """Start Celery with a service that has a feed. The list itself is read once an hour."""
     celery.env |= {"CRON_TASKS_REST_URL": feed.url, "CRON_TASKS_SYNC_INTERVAL": "3600"}
     return celery
 
@@ -48,7 +48,7 @@ def named(redis: Redis, job_id: str, name: str) -> Callable[[], bool]:
 
 
 def edit_counts(redis: Redis, feed: FeedServer, name: str) -> None:
-    """Edit a job, and check that it counts, though nobody reads the list."""
+    """Edit a job, and check that the edit is applied although nobody reads the list."""
     feed.put(job(1, name))
     wait_until(named(redis, "1", name), f"the edit {name}")
 
@@ -121,7 +121,7 @@ def test_another_process_follows_in_place_of_one_that_is_gone(
 def test_the_only_worker_follows_again_after_its_sync_was_killed(
     redis: Redis, feed: FeedServer, fed: Celery
 ) -> None:
-    """Beat notices that nobody follows, and reads no list for it."""
+    """Beat notices that nobody follows, and reads no list for this."""
     workers = started(redis, feed, fed)
     lists = len(feed.requests) - len(feed.polls)
     follower_of(feed, workers).kill()

@@ -1,4 +1,4 @@
-"""Jobs from a file or a folder: the same plan, the same refusals, and edits that count at once."""
+"""Jobs from a file or a folder: the same plan, the same refusals, and edits that apply at once."""
 
 import json
 import os

@@ -1,6 +1,6 @@
-"""Hundreds of calls in flight on real workers that are killed, frozen, ended and told to stop.
+"""Hundreds of calls in flight on real workers that are killed, frozen, and stopped.
 
-The service's own log is the judge of what was called.
+The service's own log shows what was called.
 """
 
 import json
@@ -41,7 +41,7 @@ POOLS = pytest.mark.parametrize(
 
 
 class Crowd:
-    """A worker of two processes, a beat, and as many jobs as are asked for, all run at once."""
+    """A worker of two processes, a beat, and a number of jobs that all run at once."""
 
     def __init__(
         self, redis: Redis, rest: RestServer, celery: Celery, service: CallsServer
@@ -65,12 +65,12 @@ class Crowd:
         return self.worker
 
     def fly(self) -> None:
-        """Run all jobs, and return once all their calls are going."""
+        """Run all jobs, and return once all their calls are in flight."""
         run(self.redis, *self.ids)
         wait_until(lambda: len(self.service.going) == len(self.ids), "all calls")
 
     def pids(self) -> Counter[int]:
-        """How many runs each process has in flight."""
+        """Return the number of runs that each process has in flight."""
         states = map(State.parse, self.redis.hvals(keys.OPEN))
         return Counter(int(state.worker.split("/")[1]) for state in states if state.worker)
 
@@ -78,7 +78,7 @@ class Crowd:
         wait_until(lambda: not self.redis.exists(keys.OPEN), "the end of all runs", timeout)
 
     def ends(self) -> dict[str, dict[str, Any]]:
-        """The record of each run, by job. Fails if a run has more than one."""
+        """Return the record of each run, by job. Fails if a run has more than one."""
         lines = [json.loads(line) for line in self.redis.lrange(keys.RECENT, 0, -1)]
         assert len({line["run_id"] for line in lines}) == len(lines)
         return {RunId.stored(line["run_id"]).job_id: line for line in lines}
@@ -97,7 +97,7 @@ def crowd(redis: Redis, rest: RestServer, celery: Celery, service: CallsServer) 
 
 @POOLS
 def test_every_pool_has_hundreds_in_flight(crowd: Crowd, service: CallsServer, pool: str) -> None:
-    """Flying, they occupy no slot: a notification runs beside them."""
+    """In flight they occupy no slot, so a notification runs beside them."""
     crowd.start(MANY, "--pool", pool, concurrency=2 if pool == "prefork" else 1)
     crowd.fly()
     assert len(crowd.pids()) == (2 if pool == "prefork" else 1)
@@ -147,7 +147,7 @@ def test_a_process_that_is_to_be_replaced_lets_its_calls_end(
 def test_a_killed_process_loses_and_doubles_no_run(
     crowd: Crowd, service: CallsServer, whole: bool
 ) -> None:
-    """Each run that it had in flight has failed, since a call is not made twice by itself."""
+    """Each run that it had in flight fails, because a call is not repeated without a retry."""
     worker = crowd.start(MANY)
     crowd.fly()
     (victim, lost), *_ = crowd.pids().items()
@@ -171,7 +171,7 @@ def test_a_killed_process_loses_and_doubles_no_run(
 def test_a_frozen_process_keeps_its_runs_until_it_is_killed(
     crowd: Crowd, service: CallsServer
 ) -> None:
-    """Its leases are renewed for it, so that no run is made beside one of its calls."""
+    """The main process renews its leases, so that no run overlaps its calls."""
     crowd.start(MANY, timeout=6, retry={"max_attempts": 2, "backoff": 0})
     crowd.fly()
     frozen = next(iter(crowd.pids()))
@@ -220,7 +220,7 @@ def test_each_call_ends_by_its_own_timeout(crowd: Crowd, service: CallsServer) -
 
 
 def test_a_host_that_hangs_fills_its_own_room_alone(crowd: Crowd, service: CallsServer) -> None:
-    """The worker may open few connections, so few calls are room for it."""
+    """The worker may open few connections, so there is room for few calls."""
     with CallsServer() as other:
         crowd.start(MANY)
         other_ids = [f"other-{n}" for n in range(100)]
@@ -251,7 +251,7 @@ def test_a_host_that_hangs_fills_its_own_room_alone(crowd: Crowd, service: Calls
 
 
 def test_answers_fill_no_memory(crowd: Crowd, service: CallsServer) -> None:
-    """Of a long answer only the beginning is read."""
+    """Only the beginning of a long answer is read."""
     crowd.start(MANY)
     crowd.fly()
     before = {pid: psutil.Process(pid).memory_info().rss for pid in crowd.pids()}

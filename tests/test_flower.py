@@ -21,7 +21,7 @@ Start = Callable[..., Process]
 
 
 def test_the_version_of_flower_whose_insides_we_know() -> None:
-    """flower/inside.py lists what it relies on."""
+    """flower/inside.py lists the internals that it uses."""
     assert version("flower").startswith("2.2.")
 
 

@@ -3,14 +3,20 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from applying import apply
 from driven import Beat
 from redis import Redis
 
+from cron_tasks.audit.account_reader import read_accounts
+from cron_tasks.audit.tally import audit_job
 from cron_tasks.beat.leadership import Leadership
 from cron_tasks.health.service_checks import check_registry
 from cron_tasks.health.system import System
+from cron_tasks.registry.plan import Changes
+from cron_tasks.registry.registry import Registry
 from cron_tasks.repair.foreign import KINDS, LOCKS
 from cron_tasks.store import keys
 from cron_tasks.sync.state import load_status
@@ -48,6 +54,43 @@ def test_jobs_go_on_whatever_key_has_another_type(thirty: Beat, redis: Redis) ->
         assert fires_again(thirty), key
         assert redis.type(key) in ("none", KINDS[key])
     redis.delete(keys.MENDED)
+
+
+PREFIXES = (
+    *(keys.HISTORY_PREFIX, keys.MINUTES_PREFIX, keys.ACCOUNT_PREFIX),
+    *(keys.VERSIONS_PREFIX, keys.FOLDED_PREFIX, keys.LINE_PREFIX),
+)
+GARBAGE: dict[str, Callable[[Redis, str], Any]] = {
+    keys.MINUTES_PREFIX: lambda redis, key: redis.lpush(key, "garbage"),
+    keys.ACCOUNT_PREFIX: lambda redis, key: redis.zadd(key, {"garbage": 1.0, '"7"': 2.0}),
+    keys.VERSIONS_PREFIX: lambda redis, key: redis.lpush(key, "garbage", "7"),
+}
+
+
+def live_through(beat: Beat) -> None:
+    """Edit, pause, resume, audit, remove and list a job, beside another one."""
+    registry = Registry(beat.redis)
+    for every in (2, 1):
+        beat.register(*({"id": n, "name": "plain", "every": every} for n in (1, 2)))
+        registry.pause("1", "stocktaking", beat.clock.now)
+        registry.resume("1", beat.clock.now)
+    for account in read_accounts(beat.redis, ["1", "2"], [0]):
+        audit_job(account, beat.clock.now - 60, beat.clock.now, beat.clock.now)
+    apply(beat.redis, Changes(removed=["1", "2"]), beat.clock.now)
+    beat.register(*({"id": n, "name": "plain", "every": 1} for n in (1, 2)))
+    assert len(beat.run(2)) == 30
+
+
+def test_jobs_go_on_whatever_is_written_of_one_of_them(thirty: Beat, redis: Redis) -> None:
+    for prefix in PREFIXES:
+        redis.set(prefix + "1", "garbage", ex=600)
+        live_through(thirty)
+        redis.delete(prefix + "1")
+    for prefix, write in GARBAGE.items():
+        write(redis, prefix + "1")
+        redis.expire(prefix + "1", 600)
+        live_through(thirty)
+        redis.delete(prefix + "1")
 
 
 def test_a_count_of_another_type_is_mended(thirty: Beat, redis: Redis) -> None:

@@ -1,4 +1,4 @@
-"""Runs handed over to a task, step by step; test_task_action.py does it with real processes."""
+"""Delegated runs, step by step. test_task_action.py has the same with real processes."""
 
 import json
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def task_job(**fields: Any) -> Job:
 
 
 class Bench:
-    """A runner and a sweeper that share a ledger, a clock, and a list of what was sent."""
+    """A runner and a sweeper that share a ledger, a clock, and a list of sent messages."""
 
     def __init__(self, redis: Redis, **fields: Any) -> None:
         self.redis = redis
@@ -228,7 +228,7 @@ def test_what_is_said_of_an_error(error: Exception | None, text: str) -> None:
 
 
 def test_a_task_is_sent_once_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the broker does after it was asked how many messages wait."""
+    """The broker may fail in any way after it was asked how many messages wait."""
     valkey = Valkey(tmp_path)
     app = Celery(broker=valkey.url, set_as_current=False)
     app.conf.broker_transport_options = {"socket_timeout": 0.3}
@@ -241,7 +241,7 @@ def test_a_task_is_sent_once_or_not_at_all(tmp_path: Path, monkeypatch: pytest.M
         return redis.llen("other\x06\x163")
 
     def freeze_for_a_moment() -> None:
-        """Longer than the client waits for an answer."""
+        """Freeze for longer than the client waits for an answer."""
         valkey.freeze()
         Timer(0.6, valkey.thaw).start()
 

@@ -1,4 +1,4 @@
-"""`cron-tasks health` tells probes whether the parts work, and is true while they fail."""
+"""`cron-tasks health` shows probes whether the parts work, and is right while they fail."""
 
 import json
 import os

@@ -1,4 +1,5 @@
-"""Once a stop is acknowledged nothing begins, whatever beat is doing; and what is said of it."""
+"""Once a stop is acknowledged nothing begins, whatever beat is doing, and the notifications are
+right."""
 
 import pytest
 from applying import apply
@@ -32,7 +33,7 @@ class Waiting:
         redis.zadd(keys.DEADLINES, {TICK: NOW + 5})
 
     def comes_back(self) -> None:
-        """Remove the job, and list it again before beat has looked."""
+        """Remove the job, and list it again before beat has checked it."""
         apply(self.redis, Changes(removed=["7"]), NOW)
         self.ledger.let_go({"7"})
         apply(self.redis, Changes(added=[Desired(self.job, "x")]), NOW)

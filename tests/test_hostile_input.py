@@ -1,4 +1,4 @@
-"""Input that is made to do harm: messages, names, files and headers (docs/security.md)."""
+"""Malicious input: messages, names, files and headers (docs/security.md)."""
 
 import inspect
 import json
@@ -21,7 +21,7 @@ from processes import Celery
 from redis import Redis
 
 from cron_tasks.jobs.confidential import mask_url
-from cron_tasks.rest.pagination import _LINK
+from cron_tasks.rest.links import _LINK
 from cron_tasks.settings import Settings
 from cron_tasks.sync.reconciler import Reconciler
 from cron_tasks.telemetry.logs import _URL_PASSWORD
@@ -31,7 +31,7 @@ MARKUP = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 
 
 class Harmful:
-    """Makes a file when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -59,7 +59,7 @@ def test_a_pickled_message_is_dropped(celery: Celery, redis: Redis, tmp_path: Pa
 
 
 def is_harmless(text: str) -> bool:
-    """Whether a terminal shows a text without being controlled by it."""
+    """Return whether a terminal shows a text without being controlled by it."""
     kept = {"\n", "\u200c", "\u200d"}
     unsafe = {"Cc", "Cf", "Zl", "Zp"}
     return not [c for c in text if unicodedata.category(c) in unsafe and c not in kept]
@@ -139,7 +139,7 @@ def test_no_login_is_guessed_or_breaks_a_page(flower: Flower, login: str) -> Non
 
 
 def test_flower_compares_logins_in_constant_time() -> None:
-    """Of the version that tests/test_flower.py names."""
+    """This is checked for the version in tests/test_flower.py."""
     assert "compare_digest" in inspect.getsource(BaseHandler.get_current_user)
 
 

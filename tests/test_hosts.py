@@ -1,4 +1,4 @@
-"""Host names: IDNA 2008 in every place that reads one, and the header Host of a job."""
+"""Host names: IDNA 2008 wherever one is read, and the header Host of a job."""
 
 import json
 import socket
@@ -27,7 +27,7 @@ Perform = Callable[..., str | None]
 
 @pytest.fixture
 def resolved(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names that are looked up; each is this machine, as it would be in a zone of ours."""
+    """Return the looked-up names. Each resolves to this machine."""
     names: list[str] = []
     real = socket.getaddrinfo
 

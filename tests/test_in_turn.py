@@ -1,4 +1,4 @@
-"""Runs that make up for missed ticks go one after the other, and no policy ends them."""
+"""Catch-up runs go one after the other, and no policy ends them."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ PRESENT = RunId("7", NOW + 60)
 
 
 class Line(Runs):
-    """Runs of one job, some of which make up for ticks that nothing ran."""
+    """Runs of one job, some of which catch up on missed ticks."""
 
     def make_up(self, *ticks: str) -> None:
         self.redis.zadd(keys.SCHEDULE, {keys.entry_key("7"): NOW})
@@ -30,7 +30,7 @@ class Line(Runs):
         assert self.ledger.advance("me", NOW, [step], 0) == list(ticks)
 
     def drain(self, *waiting: str) -> list[str]:
-        """Let all of these run, each as soon as it may; the order in which they went."""
+        """Let all of these run, each as soon as it may. Return their order."""
         left, order = list(waiting), []
         for _ in range(10 * len(waiting)):
             for tick in list(left):
@@ -176,7 +176,7 @@ def test_several_late_ticks_of_one_job_are_advanced_in_turn(redis: Redis) -> Non
 def test_live_each_missed_tick_is_asked_for_once_and_in_turn(
     redis: Redis, rest: RestServer, celery: Celery
 ) -> None:
-    """The service's own log is the judge: every tick, in its order, none while another is going."""
+    """The service's own log shows it: every tick, in order, none overlapping another."""
     going: dict[str, int] = Counter()
     overlapping, asked = [], dict[str, list[str]]()
     counting = threading.Lock()

@@ -1,7 +1,7 @@
-"""Four incidents on real processes, found and mended as docs/operations.md says.
+"""Incidents on real processes, found and fixed as docs/operations.md describes.
 
-For each: the sentence on the page /health, the alert that fires on what is really scraped, the line
-in the log, the exit codes of `cron-tasks health`, and the cure. Afterwards all is green again, and
+For each: the sentence on the page /health, the alert that fires on a real scrape, the line in the
+log, the exit codes of `cron-tasks health`, and the cure. Afterwards everything is green again, and
 the runs that did not take place are accounted for.
 """
 
@@ -25,6 +25,7 @@ from flower_process import Flower
 from guide import Guide
 from helpers import NEVER_DUE, free_port, wait_until
 from live import Service
+from plug_ins import install
 from processes import Process, Valkey, celery_processes
 from redis import Redis
 from rest_server import RestServer, html, reply
@@ -38,6 +39,17 @@ PATIENCE = 60.0
 QUIET: dict[str, Any] = {"notify": {"on": []}}
 #: Seconds for which a condition has to last until its alert fires, and a moment more.
 HOLDS = {rule["alert"]: {"30s": 60, "1m": 90, "10m": 630}.get(rule.get("for")) for rule in ALERTS}
+#: An action that keeps its slot until the drill lets it go.
+WAITING = """
+import time
+from pathlib import Path
+from cron_tasks.plugins import CustomAction
+
+class Wait(CustomAction):
+    def perform(self, run, settings):
+        while not Path(FOLDER, "go on").exists():
+            time.sleep(0.1)
+"""
 WELL = re.compile(r"All is well: \d+ jobs, nothing late")
 
 
@@ -54,7 +66,13 @@ class Drill:
         self.rows = [
             {"id": each, "name": each.title(), "action": self.service.action(each), **called}
             for each in ("orders", "stock")
-        ] + [{"id": f"rare-{n}", "name": f"Rare {n}", **NEVER_DUE, **QUIET} for n in range(22)]
+        ] + [{"id": f"rare-{n}", "name": f"Rare {n}", **NEVER_DUE, **QUIET} for n in range(20)]
+        code = WAITING.replace("FOLDER", repr(str(folder)))
+        install(folder, "waiting", code, "wait = waiting:Wait")
+        self.rows += [
+            {"id": f"slow-{n}", "name": "Slow", "action": {"type": "wait"}, **NEVER_DUE, **QUIET}
+            for n in (1, 2)
+        ]
         self.rest = stack.enter_context(RestServer(self.rows))
         settings = {"REDIS_URL": valkey.url, "REST_URL": self.rest.url, "CHAT_ID": "100"}
         settings |= {"HTTP_ALLOW": "127.0.0.1"}
@@ -79,7 +97,7 @@ class Drill:
         return [self.celery.beat(**{PORT: port}) for port in ports]
 
     def page(self, path: str = "/health") -> str:
-        """The text of a page, without its tags."""
+        """Return the text of a page, without its tags."""
         text = re.sub(r"<(script|style).*?</\1>", "", self.flower.get(path).text, flags=re.DOTALL)
         return " ".join(unescape(re.sub(r"<[^>]+>", "", text)).split())
 
@@ -88,7 +106,7 @@ class Drill:
         return unescape(re.sub(r"<[^>]+>", "", found[1])) if found else ""
 
     def sees(self, guide: Guide) -> None:
-        """Wait until the sentence of the page is one of the guide."""
+        """Wait until the page shows a sentence of the guide."""
         wait_until(lambda: guide.finds(self.headline()), f"one of {guide.sentences}", PATIENCE)
 
     def is_green(self) -> None:
@@ -101,23 +119,24 @@ class Drill:
         assert self.commands.json("audit", "--since", "2h")["lost"] == []
 
     def sync(self) -> None:
-        """Have the list read now, as the service does when it has changed."""
+        """Have the list read now, like a service whose list has changed."""
         self.redis.lpush(keys.POKE, "*")
 
     def well(self) -> dict[str, float]:
-        """What Prometheus scrapes while all is well. The first audit is a part of that."""
+        """Return a scrape of the healthy system, including the first audit."""
         wait_until(lambda: self.redis.exists(keys.LOST), "the audit for the metrics", PATIENCE)
         return scrape(self.ports)
 
     def fires(self, well: dict[str, float], *alerts: str, after: int = 0) -> None:
-        """What is scraped now, if it lasts, lets just these alerts fire."""
+        """Check that exactly these alerts fire if the current scrape lasts."""
         hold = after or max(HOLDS[alert] or 60 for alert in alerts)
         check_alerts(self.folder, well, scrape(self.ports), {hold: set(alerts)})
 
     def does(self, guide: Guide, command: str, code: int = 0, **values: str) -> str:
-        """Run a command of the guide. Those that use the Celery app run in a process."""
+        """Run a command of the guide. Commands that use the Celery app run in a process."""
         _, *words = guide.command(command, **values)
         needs_app = any(word in words for word in ("doctor", "retry", "backfill"))
+        needs_app |= words == ["sync"]  # It reads rows with an action of a plug-in.
         line = self.processes if needs_app else self.commands
         return line.run(*words, code=code).stdout
 
@@ -140,19 +159,22 @@ def _time_of(line: dict[str, Any]) -> float:
 
 
 @pytest.fixture
-def drill(tmp_path: Path) -> Iterator[Drill]:
+def drill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drill]:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with ExitStack() as stack:
         yield Drill(tmp_path, stack)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_each_incident_is_seen_and_mended_as_the_guide_says(drill: Drill) -> None:
     """The incidents share the processes, one after the other."""
     drill.is_green()
     a_service_fails(drill)
     a_list_is_refused(drill)
     a_list_cannot_be_read(drill)
-    a_worker_freezes(drill)
+    began = time.time()
+    every_slot_is_taken(drill)
+    a_worker_freezes(drill, began)
     the_beats_die(drill)
 
 
@@ -206,6 +228,7 @@ def a_list_is_refused(drill: Drill) -> None:
         assert "refused for" in done.stdout
     assert "would add 1, remove 22" in drill.does(guide, "cron-tasks sync --dry-run", code=1)
     assert "`cron-tasks sync --force` accepts it once" in guide.parts["Cure"]
+    assert "22 removed" in drill.does(guide, "cron-tasks sync --force")
     drill.rest.jobs = drill.rows
     drill.does(guide, "cron-tasks sync")
     drill.is_green()
@@ -226,8 +249,29 @@ def a_list_cannot_be_read(drill: Drill) -> None:
     drill.is_green()
 
 
-def a_worker_freezes(drill: Drill) -> None:
-    guide, began, well = Guide("NoWorkers"), time.time(), drill.well()
+def every_slot_is_taken(drill: Drill) -> None:
+    guide, well, count_before = Guide("WorkersBusy"), drill.well(), count_missed(drill)
+    started = drill.flower.post(
+        ("action", "run"), ("id", "slow-1"), ("id", "slow-2"), ("confirmed", "2")
+    )
+    assert started.status == 303
+    drill.sees(guide)
+    wait_until(lambda: count_missed(drill) > count_before, "missed ticks", PATIENCE)
+    drill.fires(well, "WorkersBusy", "Missed")
+    for part in ((), ("worker",)):
+        assert drill.commands.run("health", *part).stdout.startswith("ok")
+    assert "slow-1" in drill.does(guide, "cron-tasks runs --status running")
+    assert "`celery -A cron_tasks worker`" in guide.parts["Cure"]
+    another = drill.celery.worker(1)
+    drill.is_green()
+    (drill.folder / "go on").touch()
+    wait_until(lambda: drill.redis.hlen(keys.GOING) < 3, "the long runs to end", PATIENCE)
+    another.terminate()
+
+
+def a_worker_freezes(drill: Drill, began: float) -> None:
+    """`began` is when the first tick may have been missed."""
+    guide, well = Guide("NoWorkers"), drill.well()
     count_before = count_missed(drill)
     children = psutil.Process(drill.worker.pid).children(recursive=True)
     drill.worker.signal(signal.SIGSTOP)

@@ -205,7 +205,7 @@ class System:
         self.kind = "misbehave"
 
     def start(self, concurrency: int, *options: str, **hows: dict[str, Any]) -> Process:
-        """Start them with a job for each of `hows`, a dict of its fields, and run them all."""
+        """Start both with a job for each of `hows`, a dict of its fields, and run them all."""
         pids = self.folder / "pids"
         pids.mkdir()
         self.rest.jobs = [
@@ -219,12 +219,12 @@ class System:
         return worker
 
     def pid(self, job_id: str) -> int:
-        """The process that runs a job, once it does."""
+        """Return the process that runs a job, once it does."""
         path = self.folder / "pids" / job_id
         return int(wait_until(lambda: path.exists() and path.read_text(), f"{job_id} to run"))
 
     def release(self) -> None:
-        """Let the runs end that hold."""
+        """Let the held runs end."""
         (self.folder / "pids" / "released").touch()
 
     def ended(self, job_id: str) -> tuple[str, str | None]:
@@ -233,7 +233,7 @@ class System:
 
 
 def dead(pid: int) -> bool:
-    """Whether a process has ended; Celery may not have noticed yet."""
+    """Return whether a process has ended. Celery may not have noticed yet."""
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
@@ -245,7 +245,7 @@ def system(celery: Celery, rest: RestServer, redis: Redis, tmp_path: Path) -> Sy
 def test_what_does_not_end_is_killed_and_nothing_runs_beside_it(
     redis: Redis, system: System
 ) -> None:
-    """One outlives the lease that its own process cannot renew, and is tried again."""
+    """One run outlives the lease that its own process cannot renew, and is retried."""
     again = {"max_attempts": 2, "backoff": 0}
     worker = system.start(
         3,
@@ -300,7 +300,7 @@ def test_whatever_an_action_raises_ends_its_run(
 
 
 def test_a_worker_of_threads_leaves_service_when_one_hangs(redis: Redis, system: System) -> None:
-    """What else it runs ends well before; the run that hangs is open as long as its thread runs."""
+    """Its other runs end well first. The run that hangs stays open as long as its thread runs."""
     worker = system.start(2, "--pool", "threads", stubborn={"timeout": 1}, hold={})
     worker.wait_for('"worker.leaves"')
     system.release()
@@ -314,7 +314,7 @@ def test_a_worker_of_threads_leaves_service_when_one_hangs(redis: Redis, system:
 
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
 def test_a_coroutine_is_asked_to_end(pool: str, redis: Redis, system: System) -> None:
-    """Whatever it returns then; those beside it go on."""
+    """Its return value does not matter, and the coroutines beside it continue."""
     system.kind = "waiting"
     one = {"timeout": 1}
     system.start(1, "--pool", pool, nap=one, claim_done=one, calm={}, ok={}, stop_loop={})
@@ -346,7 +346,7 @@ def test_a_coroutine_that_does_not_end_takes_its_process_out_of_service(
 
 @pytest.mark.parametrize("how", ["sleep", "backtrack"])
 def test_a_coroutine_that_blocks_the_loop_ends_its_process(how: str, system: System) -> None:
-    """A sleep blocks the event loop alone, a backtracking expression the whole process."""
+    """A sleep blocks only the event loop, and a backtracking expression the whole process."""
     system.kind = "waiting"
     worker = system.start(1, **{how: {"timeout": 1}})
     pid = system.pid(how)
@@ -362,7 +362,7 @@ def test_a_coroutine_that_blocks_the_loop_ends_its_process(how: str, system: Sys
 def test_a_process_without_file_descriptors_leaves_service(
     how: str, end: tuple[str, str], redis: Redis, system: System
 ) -> None:
-    """One that fails at once; one whose action went well before it takes the next run."""
+    """One fails at once. Another one's action ends well before it takes the next run."""
     worker = system.start(1, **{how: {}})
     status, error = system.ended(how)
     assert (status, str(error)[:30]) == end

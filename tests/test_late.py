@@ -1,4 +1,4 @@
-"""`expect_within`: a run that does not end in time is told of once."""
+"""`expect_within`: a run that does not end in time is notified once."""
 
 import json
 from collections.abc import Callable
@@ -46,7 +46,7 @@ def fire(beat: Beat, **fields: Any) -> RunId:
 
 
 def end(beat: Beat, run_id: RunId) -> None:
-    """End a run at the present moment."""
+    """End a run now."""
     state = State.parse(beat.redis.hget(keys.OPEN, run_id))
     outcome = Outcome(run_id, run_id.job_id, state, b'{"run_id":"x"}')
     assert beat.scheduler.ledger.finish(beat.clock.now, [outcome])
@@ -95,7 +95,7 @@ def test_a_run_that_ended_too_late_while_no_beat_led_is_told_of(beat: Beat) -> N
 
 
 def test_two_beats_tell_once(beat: Beat) -> None:
-    """The one that leads may be frozen between its look and its word."""
+    """The leading one may be frozen between its check and its notification."""
     run_id = fire(beat)
     now = run_id.scheduled_for + 700
     settings = Settings()

@@ -15,7 +15,7 @@ from cron_tasks.sync.reconciler import Reconciler
 
 
 class Story:
-    """A service that is read now and then, and a beat; both by one clock."""
+    """A service that is read from time to time, and a beat, both on one clock."""
 
     def __init__(self, beat: Beat, redis: Redis, rest: RestServer) -> None:
         self.beat, self.redis, self.rest = beat, redis, rest

@@ -1,4 +1,4 @@
-"""Who leads since when, who led before, and how often the leader changed."""
+"""The current leader and since when, the previous ones, and the number of changes."""
 
 import pytest
 from driven import Beat
@@ -45,7 +45,7 @@ def test_the_sentence(history: LeaderHistory, sentence: str) -> None:
 
 
 def test_each_change_of_leader_is_noted_once(beat: Beat, redis: Redis) -> None:
-    """Of a beat that goes on to lead there is one note, and of one that lost the lock two."""
+    """A beat that keeps leading is recorded once, and one that lost the lock twice."""
     beat.run(3)
     found = read_leaders(redis, beat.clock.now)
     assert [leader.host for leader in found.leaders] == [this_host()]

@@ -1,4 +1,4 @@
-"""Leases are renewed whatever becomes of one of them."""
+"""Leases are renewed even if one of them fails."""
 
 from threading import Event
 

@@ -1,4 +1,4 @@
-"""The ledger's steps one by one; test_ledger_model.py walks through them at random."""
+"""The ledger's steps one by one. test_ledger_model.py runs them at random."""
 
 from collections.abc import Callable, Iterator
 
@@ -88,7 +88,7 @@ def test_advance_records_what_was_missed(ledger: Ledger) -> None:
 def test_a_stretch_that_was_missed_stays_accounted_for(
     stretch: str, ledger: Ledger, redis: Redis
 ) -> None:
-    """Its first tick may be run after all; that says nothing of the others."""
+    """Its first tick may be run later, which does not change the others."""
     ledger.advance("me", NOW, [due(run_ids=[])], 0)
     redis.zadd(keys.ACCOUNT_PREFIX + "7", {stretch: NOW})
     for record in (b"failed", b"ok"):

@@ -1,8 +1,8 @@
-"""The ledger's state machine, walked at random beside a model of a few lines.
+"""The ledger's state machine, run at random beside a model of a few lines.
 
 Beats, workers and sweeps take turns in any order, with stale tokens, repeated messages, dead
 workers, edited, paused and removed jobs. Single runs and batches are mixed: a run may be opened in
-a batch and end by itself. Each tick must end exactly once and be told exactly once.
+a batch and end as a single run. Each tick must end exactly once and be notified exactly once.
 """
 
 from collections import Counter
@@ -64,7 +64,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(job=jobs, token=st.sampled_from(("leader", "stale")), lag=st.integers(0, 1))
     def advance(self, job: str, token: str, lag: int) -> None:
-        """A beat moves a job on; one that lags read its score before another moved it."""
+        """Let a beat advance a job. A late beat read its score before another one advanced the
+        job."""
         key = keys.entry_key(job)
         score = self.redis.zscore(keys.SCHEDULE, key)
         if score is None:
@@ -88,7 +89,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(token=st.sampled_from(("leader", "stale")), behind=st.integers(0, 1))
     def advance_batch(self, token: str, behind: int) -> None:
-        """A beat moves all jobs on that are due at one time; its page may be older than an edit."""
+        """Let a beat advance all jobs that are due at one time. Its page may be older than an
+        edit."""
         scores = dict(self.redis.zrange(keys.SCHEDULE, 0, -1, withscores=True))
         if not scores:
             return
@@ -114,14 +116,14 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def batch_arrives(self, data: Any) -> None:
-        """Any batch, any number of times: also one that ended long ago."""
+        """Deliver any batch, any number of times, even one that ended long ago."""
         if self.batches:
             found = self.ledger.read_batch(data.draw(st.sampled_from(self.batches)))
             self.read += [found] if found else []
 
     @rule(data=st.data())
     def batch_is_concluded(self, data: Any) -> None:
-        """By a worker that read it at any time before."""
+        """Conclude a batch by a worker that read it at any time before."""
         if not self.read:
             return
         batch, _, _ = data.draw(st.sampled_from(self.read))
@@ -146,7 +148,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(job=jobs)
     def job_is_edited(self, job: str) -> None:
-        """Or paused, resumed, or a fire time of it is skipped: all of these count as an edit."""
+        """Edit, pause or resume a job, or skip one of its fire times. All of these count as an
+        edit."""
         if self.redis.exists(keys.entry_key(job)):
             self.edit_of[job] = self.redis.incr(keys.EDITS)
             self.redis.hset(keys.entry_key(job), "edit", self.edit_of[job])
@@ -157,13 +160,13 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def run_is_wanted_alone(self, data: Any) -> None:
-        """As by a person who cancels it, or because its job is removed."""
+        """Take a run out of its batch, like a cancellation or a removal."""
         if self.opened:
             self.ledger.take_out([data.draw(st.sampled_from(sorted(self.opened)))])
 
     @rule(worker=workers, data=st.data())
     def message_arrives(self, worker: str, data: Any) -> None:
-        """Any message, any number of times: also of ticks that ended long ago."""
+        """Deliver any message, any number of times, even of ticks that ended long ago."""
         if self.opened:
             tick = data.draw(st.sampled_from(sorted(self.opened)))
             self.claims += 1
@@ -191,7 +194,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(worker=workers)
     def worker_hands_over(self, worker: str) -> None:
-        """Twice, as when the first answer was lost."""
+        """Delegate twice, like after a lost answer."""
         claims, self.held[worker] = self.held[worker], []
         for claim in claims:
             self.claims += 1
@@ -206,7 +209,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def outcome_arrives(self, data: Any) -> None:
-        """Of any task, any number of times: also of those whose time was over long ago."""
+        """Deliver the outcome of any task, any number of times, even of one that timed out long
+        ago."""
         if self.handed:
             task = data.draw(st.sampled_from(self.handed))
             told = [Message(QUEUE, task.run_id.encode())]
@@ -271,7 +275,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert all(count == 1 for count in told.values())
 
     def teardown(self) -> None:
-        """However it went, sweeps and one worker bring every tick to its end."""
+        """In the end, sweeps and one worker bring every tick to its end."""
         for _ in range(3):
             self.now += LEASE + PATIENCE
             self.sweep()

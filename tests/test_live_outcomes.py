@@ -1,4 +1,4 @@
-"""A run has one outcome, whoever is asked, and no attempt that the service did not see."""
+"""A run has one outcome in all outputs, and no attempt that the service did not see."""
 
 import signal
 from typing import Any

@@ -1,6 +1,6 @@
-"""`overlap: replace` goes by time, also between what makes up for the past and what is due now.
+"""`overlap: replace` goes by fire time, including between catch-up runs and current runs.
 
-The service's own log is the judge.
+The service's own log shows it.
 """
 
 from command_line import CommandLine

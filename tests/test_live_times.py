@@ -1,4 +1,4 @@
-"""Ticks that are on time, and jitter that keeps each in its place; the service is the judge."""
+"""Ticks that are on time, and jitter that keeps their order, by the log of the service."""
 
 import random
 import time

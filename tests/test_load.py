@@ -1,4 +1,4 @@
-"""The warning about minutes in which more jobs are due at once than the workers soon perform."""
+"""The warning about minutes in which more jobs are due at once than the workers can perform."""
 
 from collections import Counter
 from typing import Any
@@ -186,7 +186,7 @@ def test_only_a_second_with_a_queue_is_measured(
 
 
 def test_a_sample_counts_what_waits_for_a_worker(redis: Redis) -> None:
-    """Runs in flight, and retries of later, do not wait for a worker."""
+    """Runs in flight, and later retries, do not wait for a worker."""
     redis.hset(keys.METRICS, mapping={"attempts_total|http|ok": 7, "attempts_total|http|failed": 2})
     redis.zadd(keys.DEADLINES, {"a@x": NOW + 4, "b@x": NOW - 9, "c@x": NOW + 14, "batch": NOW + 3})
     redis.hset(keys.BATCHES, "batch", '3 5 1800003600 \n["1","2","3"]')

@@ -1,4 +1,4 @@
-"""One format for every line, from any library and with any content."""
+"""All lines have one format, from any library and with any content."""
 
 import json
 import logging
@@ -37,7 +37,7 @@ def environment(**settings: str) -> dict[str, str]:
 
 
 def logged(code: str, format: str = "json", level: str = "INFO") -> list[str]:
-    """The lines on stderr of a process that sets up logging and runs `code`."""
+    """Return the lines on stderr of a process that sets up logging and runs `code`."""
     names = {"logs": logs, "logging": logging, "warnings": warnings, "HOSTILE": HOSTILE}
     with tempfile.TemporaryFile() as stderr:
         # A fork, since the imports would take most of the time of these tests.
@@ -268,7 +268,7 @@ def start(**_):
 
 @contextmanager
 def celery(tmp_path: Path, *arguments: str, **settings: str) -> Iterator[Path]:
-    """A Celery program with the probe app; yields the file that its stderr goes to."""
+    """Start a Celery program with the probe app. Yield the file with its stderr."""
     (tmp_path / "probe.py").write_text(PROBE)
     stderr = tmp_path / "stderr"
     with stderr.open("wb") as out:

@@ -1,4 +1,4 @@
-"""The functions of the mapping beside JMESPath's own."""
+"""The functions of the mapping in addition to JMESPath's own."""
 
 from typing import Any
 

@@ -21,7 +21,7 @@ __all__ = ["feed", "system"]
 
 @contextmanager
 def reading_the_list(system: System) -> Iterator[None]:
-    """Have the list as it is now sent once the block has ended."""
+    """Send the list as it is now, once the block has ended."""
     rows, goes_on, came = json.dumps(system.rest.jobs).encode(), threading.Event(), []
     link = f'<{JOBS_PATH}changes?cursor={system.rest.cursor}>; rel="changes"'
 
@@ -80,7 +80,7 @@ def test_the_feed_counts_while_the_list_is_read(system: System) -> None:
 
 
 def test_a_row_that_waits_in_the_list_for_its_end_is_not_lost(system: System) -> None:
-    """The cursor of the list is after a change that the feed has not come to yet."""
+    """The cursor of the list is after a change that the feed has not reached yet."""
     system.catch_up()
     system.rest.most = 1
     system.rest.put(job(1, "old"))

@@ -1,4 +1,4 @@
-"""Metrics of real beats, workers and Flower, scraped as Prometheus does it."""
+"""Metrics of real beats, workers and Flower, scraped like Prometheus does."""
 
 import json
 import re
@@ -42,7 +42,7 @@ def collect(redis: Redis, now: float = 1000.0, **settings: Any) -> Scrape:
 def test_beats_worker_and_flower_serve_what_the_ledger_counted(
     live: Live, redis_url: str, tmp_path: Path
 ) -> None:
-    """Everything that runs is in the numbers, and all who serve them agree."""
+    """All runs are in the numbers, and all servers agree."""
     ports = {name: free_port() for name in ("first", "second", "worker", "flower")}
     env = {name: {PORT: str(port)} for name, port in ports.items()}
     live.celery.env["CRON_TASKS_HTTP_ALLOW"] = "127.0.0.1"
@@ -108,7 +108,7 @@ def test_beats_worker_and_flower_serve_what_the_ledger_counted(
 
 
 def test_a_slot_that_is_kept_is_busy(live: Live, tmp_path: Path) -> None:
-    """An ordinary function keeps its slot. A call on the event loop does not."""
+    """A plain function keeps its slot. A call on the event loop does not."""
     port = free_port()
     live.celery.worker(4, **{PORT: str(port)}, **install_calls(tmp_path))
     live.celery.beat(PYTHONPATH=str(tmp_path))
@@ -120,7 +120,7 @@ def test_a_slot_that_is_kept_is_busy(live: Live, tmp_path: Path) -> None:
 
 
 def _of_the_system(scrape: Scrape) -> dict[Any, float]:
-    """The samples that do not depend on the moment."""
+    """Return the samples that do not depend on the moment."""
     moving = ("age_seconds", "edit_lag")
     return {
         (s.name, *sorted(s.labels.items())): s.value
@@ -130,7 +130,7 @@ def _of_the_system(scrape: Scrape) -> dict[Any, float]:
 
 
 def _check_shape(scrape: Scrape, *metrics: catalogue.Metric) -> None:
-    """Each family is as the catalogue says, and no job id is a label."""
+    """Check that each family is as in the catalogue, and that no job id is a label."""
     families = {each.name: each for each in scrape.families}
     known = {each.full_name.removesuffix("_total"): each for each in (*metrics, catalogue.BUILD)}
     ours = {name for name in families if name.startswith("cron_tasks_")}
@@ -233,7 +233,7 @@ def test_many_and_hostile_queues_are_few_and_harmless_labels(redis: Redis) -> No
 
 
 def test_each_combination_of_labels_is_one_sample(redis: Redis) -> None:
-    """Failed ticks are counted on from the zero that every scrape has. Long names look the same."""
+    """Failed ticks are counted from the zero that every scrape has. Long names look the same."""
     redis.hset(keys.METRICS, "ticks_total|failed|", 3)
     for number, end in enumerate("ab"):
         name = "q" * 300 + end

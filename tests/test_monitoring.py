@@ -79,7 +79,8 @@ WORKERS_OWN = ("slots", "slots_busy")
 
 
 def write_test(series: dict[str, str], firing: dict[str, dict[str, int]]) -> dict[str, Any]:
-    """A test of promtool: series of two instances with the same numbers, and what fires when."""
+    """Return a test of promtool: series of two instances with the same numbers, and the alerts that
+    fire."""
     return {
         "interval": "15s",
         "input_series": [
@@ -111,7 +112,7 @@ def test_each_alert_fires_once_for_its_cause_and_no_other_does(tmp_path: Path) -
 
 
 def test_every_alert_fires_where_nobody_shows_its_metric(tmp_path: Path) -> None:
-    """Each beat, Flower and worker is gone, or Prometheus cannot reach them."""
+    """All beats, Flower and workers are gone, or Prometheus cannot reach them."""
     gone = write_test({"build_info": "1x240"}, {"30m": dict.fromkeys(WRONG, 1)})
     run_tests(tmp_path, [gone])
 
@@ -186,7 +187,8 @@ def test_an_expression_of_the_dashboard_is_made_of_our_metrics(expression: str) 
 
 
 def _check_expression(expression: str) -> None:
-    """Each metric exists with these labels, and is that of the system or of one worker."""
+    """Check that each metric exists with these labels, and is that of the system or of one
+    worker."""
     known = {metric.full_name: metric for metric in catalogue.ALL}
     for name in METRIC.findall(expression):
         assert re.sub(r"_(bucket|sum|count)$", "", name) in known or name in known, name

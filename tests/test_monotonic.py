@@ -1,4 +1,5 @@
-"""No due time is set at or before what an entry has fired, whatever clock the writer has."""
+"""No due time is set at or before the last fired tick of an entry, whatever clock the writer
+has."""
 
 from typing import Any
 
@@ -31,7 +32,7 @@ def score(redis: Redis) -> float:
 
 @pytest.fixture
 def fired(beat: Beat) -> float:
-    """The last tick that a job of every second has fired."""
+    """Return the last tick that a job of every second has fired."""
     beat.register(SECONDLY)
     return beat.run(3)["7"][-1]
 
@@ -107,7 +108,7 @@ def test_the_versions_of_a_job_never_overlap_what_it_fired(
 def test_any_edit_ends_what_was_judged_ahead(
     beat: Beat, redis: Redis, edit: dict[str, Any]
 ) -> None:
-    """A tick that was judged before an edit does not go the old way."""
+    """A tick that was judged before an edit does not follow the old version."""
     from cron_tasks.jobs.permissions import Permissions
 
     row = {"id": 7, "name": "Later", "run_at": "2027-01-15T08:00:04Z"}

@@ -1,4 +1,4 @@
-"""What the bot is told, when, and once: events, streaks, queues that nobody reads."""
+"""The notifications for the bot: events, streaks, and queues that nobody reads."""
 
 import json
 from typing import Any

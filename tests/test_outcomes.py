@@ -1,4 +1,4 @@
-"""When the next attempt is due, by the policy of the job and what a service asks for."""
+"""The time of the next attempt, by the policy of the job and the request of a service."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ NOW = 1_795_424_400.0  # 2026-11-23T09:00:00Z
 
 
 def wait(retry_after: float, chance: float = 0.0, now: float = NOW + 0.5, **fields: Any) -> float:
-    """Seconds until the second attempt."""
+    """Return the seconds until the second attempt."""
     row = {"id": 7, "name": "x", "chat_id": 1, **fields}
     row["retry"] = {"max_attempts": 5} | fields.get("retry", {})
     job = validate_row(row, timezone="UTC")

@@ -1,4 +1,4 @@
-"""Which run of a job goes when several of it are open: every state against every policy."""
+"""Decide which of several open runs of a job may run: every state with every policy."""
 
 import json
 import time
@@ -26,7 +26,7 @@ EARLIER, LATER, LATEST = (RunId("7", NOW + second) for second in (0, 1, 2))
 
 
 class Runs:
-    """Runs of one job that are brought into any state by the ledger's own steps."""
+    """Runs of one job, brought into any state by the ledger's own steps."""
 
     def __init__(self, redis: Redis, policy: str) -> None:
         self.redis = redis
@@ -56,7 +56,7 @@ class Runs:
         return claim
 
     def fails(self, claim: Claim) -> None:
-        """End an attempt that is to be followed by another."""
+        """End an attempt that another is to follow."""
         outcome = Outcome(claim.run_id, "7", claim.state, b"[]", (), "retry", NOW + 5)
         assert self.ledger.finish(NOW, [outcome]) == [claim.run_id]
 
@@ -68,7 +68,7 @@ class Runs:
         self.ledger.hand_back(NOW, [(tick, self.state(tick))])
 
     def bring(self, tick: RunId, state: str) -> None:
-        """Let a run begin, and leave it running or somewhere between two attempts."""
+        """Let a run begin, and leave it running or between two attempts."""
         claim = self.goes(tick)
         if state == "its worker died":
             self.ledger.hand_back(NOW, [(tick, claim.state)], attempt_more=True)
@@ -159,7 +159,8 @@ def test_a_later_run_takes_the_place_of_an_earlier_one_but_never_the_other_way(
 
 @pytest.mark.parametrize("policy", ["queue", "replace"])
 def test_of_two_runs_that_may_be_queued_one_stays(redis: Redis, policy: str) -> None:
-    """The earlier one by `queue`, the later one by `replace`, whichever is claimed first."""
+    """It is the earlier one by `queue`, and the later one by `replace`, in either order of their
+    claims."""
     runs = Runs(redis, policy)
     runs.fire(EARLIER)
     runs.goes(EARLIER)
@@ -234,7 +235,8 @@ def test_in_a_backlog_no_attempt_is_skipped_for_a_later_run(
     system: Callable[..., None],
     job: Callable[..., dict[str, Any]],
 ) -> None:
-    """With one slot, which another job holds, the message of the later run comes first."""
+    """There is one slot, which another job occupies, and the message of the later run comes
+    first."""
     retry = {"max_attempts": 2, "backoff": 600}
     system(job("failing", "fail", retry=retry), job("slow", "hang", timeout=4), slots=1)
 

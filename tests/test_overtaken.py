@@ -1,4 +1,5 @@
-"""Ticks that an edit, a pause or a removal overtook are told and listed like others missed."""
+"""Ticks that an edit, a pause or a removal overtook are notified and listed like other missed
+ones."""
 
 import json
 import time

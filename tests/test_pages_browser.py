@@ -71,7 +71,7 @@ def resume(world: World, *job_ids: str) -> None:
 
 
 def test_axe_finds_nothing(browser: Browser, world: World, opened: list[BrowserContext]) -> None:
-    """In light and dark, at 1280 and at 380 px, and nothing is wider than the window."""
+    """It checks light and dark, at 1280 and at 380 px. Nothing is wider than the window."""
     options = {"bypass_csp": True, "reduced_motion": "reduce"}
     tab, faults = open_tab(browser, world, opened, "/health", **options), []
     tab.on("pageerror", lambda error: faults.append(str(error)))
@@ -159,7 +159,8 @@ def test_without_javascript(browser: Browser, world: World, opened: list[Browser
 
 
 def test_two_tabs(browser: Browser, world: World, opened: list[BrowserContext]) -> None:
-    """One tab shows what the other one does. An action that has been done changes nothing."""
+    """One tab shows the actions of the other one. An action that was already performed changes
+    nothing."""
     first = open_tab(browser, world, opened, "/jobs?q=by+hand")
     second = open_tab(browser, world, opened, "/jobs/manual")
     third = open_tab(browser, world, opened, "/jobs/manual")
@@ -180,7 +181,7 @@ def test_two_tabs(browser: Browser, world: World, opened: list[BrowserContext]) 
 def test_a_page_that_is_not_up_to_date_says_so(
     browser: Browser, world: World, opened: list[BrowserContext]
 ) -> None:
-    """It does not look as if it were of now while Redis hangs, or when nothing comes any more."""
+    """It does not look current while Redis hangs, or when no messages come any more."""
     tab = open_tab(browser, world, opened, "/health")
     unheard = open_tab(browser, world, opened, "/upcoming")
     unheard.clock.install()
@@ -206,7 +207,8 @@ def test_a_page_that_is_not_up_to_date_says_so(
 
 
 def test_many_jobs_at_once(browser: Browser, world: World, opened: list[BrowserContext]) -> None:
-    """A filter's jobs are paused together, after a question, under the name of who did it."""
+    """The jobs of a filter are paused together, after a question, and the trail has the person's
+    name."""
     tab = open_tab(browser, world, opened, "/jobs?tag=many")
     tab.get_by_text("Change many jobs").click()
     tab.get_by_label("All 60 that match").check()
@@ -228,7 +230,7 @@ def test_many_jobs_at_once(browser: Browser, world: World, opened: list[BrowserC
 def test_health_tells_what_fails_until_it_does_not(
     browser: Browser, world: World, opened: list[BrowserContext]
 ) -> None:
-    """Failures are grouped by cause, can be paused together, and go away by themselves."""
+    """Failures are grouped by cause, can be paused together, and disappear by themselves."""
     tab = open_tab(browser, world, opened, "/health")
     expect(tab.get_by_role("heading", level=1)).to_contain_text("2 jobs of 66 fail")
     cause = tab.locator(".cron-card").filter(has_text="HTTP 503 from 127.0.0.1")
@@ -245,7 +247,7 @@ def test_health_tells_what_fails_until_it_does_not(
 
 
 def test_flowers_own_list_shows_failed_runs(world: World) -> None:
-    """Celery's task has succeeded. Flower shows the run that it performed."""
+    """Celery's task has succeeded. Flower shows the status of its run."""
     columns = "".join(f"&columns[{n}][data]={name}" for n, name in enumerate(("name", "uuid")))
     query = "draw=1&start=0&length=500&search[value]=&order[0][column]=0&order[0][dir]=asc"
 

@@ -1,4 +1,4 @@
-"""Requests to the pages without a browser: who may do what, and what is said when Redis is away."""
+"""Requests to the pages without a browser: permissions, and the errors when Redis is away."""
 
 import http.client
 import json
@@ -33,7 +33,7 @@ def is_paused(world: World, job_id: str = "manual") -> bool:
 
 @pytest.mark.parametrize("path", ["/health", "/jobs", "/jobs/import", "/upcoming"])
 def test_each_page_of_each_flower(world: World, path: str) -> None:
-    """With a login, under a prefix, and without a login. Nothing runs that is not ours."""
+    """With a login, under a prefix, and without a login. Only our own files run."""
     for flower in (world.flower, world.read_only, world.open):
         page = flower.get(path)
         assert page.status == 200, page.text
@@ -123,7 +123,8 @@ def test_what_cannot_be_done_is_said_in_a_sentence(
 
 
 def test_runs_are_retried_and_made_up_for(world: World) -> None:
-    """The failed runs of a job, one of them, and a period. The trail names who asked."""
+    """All failed runs of a job, one of them, and those of a period. The trail has the person's
+    name."""
     wait_until(lambda: world.redis.zcard(keys.FAILED) > 2, "failed runs")
     run_id = next(each for each in world.redis.zrange(keys.FAILED, 0, -1) if "import" in each)
     assert world.flower.post(("action", "retry"), ("id", run_id)).status == 303
@@ -138,7 +139,7 @@ def test_runs_are_retried_and_made_up_for(world: World) -> None:
 
 
 def test_the_runs_of_a_job_link_to_their_traces(world: World) -> None:
-    """Each past run does, and the answer to what happened at a time."""
+    """Each past run has a link, and so has the answer about a time."""
     line = json.loads(world.redis.lindex(keys.HISTORY_PREFIX + "import", 0) or "")
     at, trace = line["scheduled_for"], trace_id_of(line["run_id"])
     link = f'href="https://traces.example/t?id={trace}&amp;view=a" rel="noreferrer"'
@@ -161,7 +162,7 @@ def test_odd_arguments_are_no_errors(world: World, query: str) -> None:
 
 
 def test_a_state_that_is_unknown_selects_no_job(world: World) -> None:
-    """An action on all that match would else be one on all jobs."""
+    """Otherwise an action on all matches would affect all jobs."""
     assert "No job matches" in world.flower.get("/jobs?state=odd").text
     before = world.redis.xlen(keys.ACTIONS)
     fields = (("action", "resume"), ("every", "yes"), ("state", "odd"))
@@ -172,6 +173,7 @@ def test_a_state_that_is_unknown_selects_no_job(world: World) -> None:
 def test_a_cause_with_white_space_around_it_can_be_acted_on(world: World) -> None:
     line = {"run_id": "many-1@2026-11-23T09:00:00Z", "scheduled_for": "2026-11-23T09:00:00Z"}
     line |= {"status": "failed", "started_at": 1.0, "finished_at": 2.0, "error": " boom "}
+    line |= {"reason": None, "attempt": 1, "worker": "w"}
     world.redis.lpush(keys.HISTORY_PREFIX + "many-1", json.dumps(line))
     world.redis.hset(keys.FAILING, "many-1", 1)
     fields = (("action", "pause"), ("every", "yes"), ("cause", " boom "), ("reason", "x"))
@@ -209,7 +211,7 @@ def test_the_stream_tells_open_tabs(world: World) -> None:
 
 
 def test_what_stands_still_is_the_sentence(world: World) -> None:
-    """The worst comes first: without a worker, without a beat, without Redis."""
+    """The worst problem comes first: without a worker, without a beat, without Redis."""
 
     def headline(flower: Flower) -> str:
         found = re.search(r"<h1[^>]*>(.*?)</h1>", flower.get("/health").text, re.DOTALL)

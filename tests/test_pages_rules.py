@@ -1,4 +1,5 @@
-"""What the pages say, without a server: causes, the sentence, charts, the forecast, the index."""
+"""The texts of the pages, without a server: causes, the sentence, charts, the forecast, the
+index."""
 
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from cron_tasks.pages import charts
 from cron_tasks.pages.causes import Failure, group_failures, name_cause
 from cron_tasks.pages.forecast import group_by_schedule, make_forecast
 from cron_tasks.pages.index import Index, select
+from cron_tasks.pages.live import Look
 from cron_tasks.pages.sentence import Situation, say
 from cron_tasks.pages.survey import make_audit
 from cron_tasks.pages.task_marks import mark_task
@@ -67,7 +69,7 @@ def test_the_cause_of_an_error(error: str, cause: str) -> None:
 
 
 def test_failures_are_grouped_by_cause() -> None:
-    """The cause of most jobs comes first. It began with the first of its jobs."""
+    """The cause of most jobs comes first. It began with its first job."""
     refused = "GET http://a/{}: the connection was refused"
     found = [Failure(str(n), 100.0 + n, 200.0 + n, refused.format(n)) for n in range(12)]
     causes = group_failures([Failure("x", 1.0, 2.0, "boom"), *found])
@@ -126,7 +128,7 @@ def test_failures_are_grouped_by_cause() -> None:
     ],
 )
 def test_the_sentence(changed: dict[str, Any], level: str, sentence: str) -> None:
-    """It says the worst."""
+    """It names the worst problem."""
     said = say(replace(WELL, **changed))
     assert (said.level, said.text) == (level, sentence)
 
@@ -144,7 +146,7 @@ def test_a_strip_has_the_last_runs_oldest_first() -> None:
 
 
 def test_the_strip_of_a_frequent_job_has_buckets_of_time() -> None:
-    """A bucket has the colour of its worst tick. Before the job was known there is nothing."""
+    """A bucket has the colour of its worst tick. Buckets before the job was known are empty."""
     now = NOON + 3600
     ends = [(NOON + 3590, "skipped"), (NOON + 3591, "failed"), (NOON + 100, "missed")]
     marks = charts.strip_of_buckets(ends, NOON + 1000, now)
@@ -189,7 +191,8 @@ def test_the_forecast_counts_each_minute(synced: Callable[..., None], redis: Red
 
 
 def test_the_index_follows_every_change(synced: Callable[..., None], redis: Redis) -> None:
-    """Also what another process has changed: added, renamed, paused, resumed and removed jobs."""
+    """This includes changes by other processes: added, renamed, paused, resumed and removed
+    jobs."""
     rows: list[dict[str, Any]] = [
         {"id": n, "name": f"Job {n}", **NEVER_DUE, "tags": ["all"]} for n in range(1, 4)
     ]
@@ -213,6 +216,15 @@ def test_the_index_follows_every_change(synced: Callable[..., None], redis: Redi
     assert index.get().paused == 1
     assert index.get().name_of("2") == "Job 2"
     assert index.get().name_of("gone") == "gone"
+
+
+def test_a_record_that_cannot_be_read_stops_no_stream() -> None:
+    def look(*newest: str) -> Look:
+        return Look((), (1, ""), newest, (), {})
+
+    record = '{"run_id": "7@2026-11-23T09:00:00Z", "status": "ok"}'
+    new = look("garbage", "[]", "{}", "null", record, "seen")
+    assert new.changed_since(look("seen")) == ["", "7"]
 
 
 def test_an_entry_that_cannot_be_read_is_left_out(

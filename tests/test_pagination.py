@@ -1,4 +1,4 @@
-"""Where the next page is: the forms that services use, and lists that are not whole."""
+"""Find the next page in the forms that services use, and notice incomplete lists."""
 
 from typing import Any
 

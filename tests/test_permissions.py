@@ -1,4 +1,4 @@
-"""The permissions of jobs: the settings, what a sync rejects by them, and when it revalidates."""
+"""The permissions of jobs: the settings, the rejections by a sync, and when it validates again."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""`heartbeat_url`: a check is told of the start, the success and the failure of each run."""
+"""`heartbeat_url`: a check gets pings about the start, the success and the failure of each run."""
 
 import time
 from collections.abc import Iterator
@@ -28,14 +28,14 @@ SECRET = "s3cr3t-token"
 
 @pytest.fixture
 def check() -> Iterator[RestServer]:
-    """A service that is told of runs."""
+    """A service that receives pings."""
     with RestServer([]) as server:
         server.answer = reply(200)
         yield server
 
 
 def heard(check: RestServer) -> list[tuple[str, str]]:
-    """The paths and run ids that it was told, in their order."""
+    """Return the paths and run ids of the received pings, in order."""
     return [
         (urlsplit(path).path, parse_qs(urlsplit(path).query)["rid"][0])
         for method, path, _ in check.requests
@@ -44,7 +44,7 @@ def heard(check: RestServer) -> list[tuple[str, str]]:
 
 
 def waiting(redis: Redis) -> list[str]:
-    """The suffixes of the pings that wait."""
+    """Return the suffixes of the pings that wait."""
     return [orjson.loads(text)["suffix"] for text in redis.lrange(keys.PINGS, 0, -1)]
 
 

@@ -1,4 +1,4 @@
-"""The plan: a table of what is registered, what is listed, and what follows."""
+"""The plan: a table of registered rows, listed rows, and the changes."""
 
 import tracemalloc
 from typing import Any

@@ -38,7 +38,7 @@ def outcome(**action):
 
 
 def run(folder: Path, *actions: str, first: str = "") -> tuple[list[str], list[str]]:
-    """What becomes of each action, and the lines on stderr, in a process of its own."""
+    """Return the outcome of each action, and the lines on stderr, in a separate process."""
     code = first + USE + "".join(f"print(outcome({action}))\n" for action in actions)
     done = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(folder)!r})\n{code}"],

@@ -1,4 +1,4 @@
-"""Broken entries, at random and one by one, through beat's own code; test_beat.py has real ones."""
+"""Broken entries, random and hand-made, with beat's own code. test_beat.py has real ones."""
 
 import json
 import time
@@ -48,7 +48,7 @@ values = st.recursive(
 
 @st.composite
 def mutated(draw: Any, valid: dict[str, Any]) -> str:
-    """`valid` with one field, at the top or below, that is gone, new or something else."""
+    """Return `valid` with one field, at the top or below, that is missing, new or different."""
     made = json.loads(json.dumps(valid))
     inside = draw(st.sampled_from([made, made, *(v for v in made.values() if isinstance(v, dict))]))
     name = draw(st.sampled_from([*inside, "queue", "priority", "c", "r", "t"]))
@@ -60,7 +60,7 @@ def mutated(draw: Any, valid: dict[str, Any]) -> str:
 
 
 def broken(valid: dict[str, Any]) -> st.SearchStrategy[str | bytes | None]:
-    """What a field of an entry may hold in place of `valid`: mostly nearly right."""
+    """Return a value for a field of an entry in place of `valid`: mostly almost right."""
     return st.one_of(
         mutated(valid),
         mutated(valid),
@@ -75,7 +75,7 @@ def broken(valid: dict[str, Any]) -> st.SearchStrategy[str | bytes | None]:
 
 @dataclass(frozen=True)
 class Planted:
-    """A member of the schedule, what its key holds, and of which type that key is."""
+    """A member of the schedule, with the value and the type of its key."""
 
     key: bytes
     fields: dict[str, str | bytes]
@@ -116,7 +116,7 @@ NAMES = st.one_of(
 
 @st.composite
 def planted(draw: Any) -> Planted:
-    """An entry in which one thing is wrong, or nothing but its name."""
+    """Return an entry with one fault, or with a wrong name only."""
     wrong = draw(st.sampled_from(["definition"] * 4 + ["meta", "job", "kind", "history", "name"]))
     ours = draw(st.integers(0, 3)) > 0
     name = (keys.ENTRY_NAME_PREFIX if ours else "own ").encode() + draw(NAMES)

@@ -1,4 +1,4 @@
-"""Pokes: the first counts at once, many cost few reads, and the last one is never lost."""
+"""Pokes: the first applies at once, many cost few reads, and the last one is never lost."""
 
 import json
 import time
@@ -21,7 +21,7 @@ LATER = {"id": 1, "name": "later", "run_at": "2099-01-01T00:00:00Z"}
 
 
 def syncs(redis: Redis) -> int:
-    """The syncs that are asked for in their Celery queue."""
+    """Return the requested syncs in their Celery queue."""
     rows = redis.lrange(keys.SYNC_QUEUE, 0, -1)
     return [json.loads(row)["headers"]["task"] for row in rows].count(keys.SYNC_TASK)
 
@@ -77,7 +77,7 @@ def test_the_first_counts_at_once_and_the_next_wait_in_redis(
 def test_pokes_stay_in_redis_until_they_are_acted_upon(
     redis: Redis, pokes: Pokes, asked: list[float]
 ) -> None:
-    """So whoever leads next finds them."""
+    """So the next leader finds them."""
     pokes.request_sync()
     redis.lpush(keys.POKE, "*")
     redis.lpush(keys.WAKE, "now")

@@ -74,7 +74,7 @@ RETRY = {"max_attempts": 3, "backoff": 0.05}
 
 @pytest.fixture
 def system(celery: Celery, rest: RestServer, tmp_path: Path) -> Callable[..., None]:
-    """Starts beat and a worker of so many processes, with these jobs."""
+    """Start beat and a worker with a number of processes, with these jobs."""
     (tmp_path / "behave.py").write_text(BEHAVE)
     info = tmp_path / "behave-1.dist-info"
     info.mkdir()
@@ -101,7 +101,7 @@ def job(tmp_path: Path) -> Callable[..., dict[str, Any]]:
 
 
 def run(redis: Redis, *job_ids: str) -> None:
-    """As `jobs run`, but left to beat to publish."""
+    """Run a job like `jobs run`, but let beat publish the message."""
     entry_keys = [keys.entry_key(job_id) for job_id in job_ids]
     wait_until(lambda: redis.exists(*entry_keys) == len(entry_keys), "the jobs")
     now = time.time()
@@ -110,7 +110,7 @@ def run(redis: Redis, *job_ids: str) -> None:
 
 
 def ended(redis: Redis, job_id: str) -> dict[str, Any]:
-    """The record of a job's newest run, once there is one."""
+    """Return the record of a job's newest run, once there is one."""
     return wait_until(lambda: ended_runs(redis, job_id), f"{job_id} to end")[0]
 
 
@@ -183,7 +183,7 @@ def test_one_that_hangs_or_dies_holds_up_none_of_its_message(
     job: Callable[..., dict[str, Any]],
     tmp_path: Path,
 ) -> None:
-    """Many due at once share messages by their order, and run one after the other."""
+    """Many due runs share messages in their order, and run one after the other."""
     well = [f"well-{number}" for number in range(40)]
     how = dict.fromkeys(well, "ok") | {"die": "die", "well-2-hangs": "hang"}
     every = list(how)

@@ -1,6 +1,6 @@
-"""Policies against each other: what every command says is what the service on the other side saw.
+"""Policies against each other: the outputs of all commands agree with the log of the service.
 
-Edits, stops, retries, outages and people's hands come in any order, on jobs of every overlap,
+Edits, stops, retries, outages and manual actions come in any order, on jobs of every overlap,
 catch-up and retry policy. POLICY_WALKS sets the number of walks, POLICY_STEPS their length.
 """
 
@@ -152,7 +152,7 @@ class Policies(RuleBasedStateMachine):
         return self.world.jobs[job_id].listed
 
     def free(self, job_id: str) -> bool:
-        """Whether the timing of a job may be changed."""
+        """Return whether the timing of a job may be changed."""
         skips = (self.world.jobs[job_id].skip or 0.0) >= self.world.clock.now
         return self.listed(job_id) and not (skips and "edits after skip-next" in LEFT_OUT)
 
@@ -203,7 +203,7 @@ class Policies(RuleBasedStateMachine):
         assert not (found := list(wrong)), "\n".join(found)
 
     def teardown(self) -> None:
-        """However it went, everything is let run out."""
+        """In the end, let everything run out."""
         try:
             self.world.runs_out()
             self.nothing_begins_that_must_not()

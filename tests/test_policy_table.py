@@ -1,4 +1,4 @@
-"""The table of docs/jobs.md that says what happens when policies meet: each cell is tried out."""
+"""The table of docs/jobs.md about policies that meet: each cell is tried."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,12 +21,12 @@ EVERY = 60
 
 
 def tick(number: int) -> str:
-    """The run id of a job's tick, counted from its registration."""
+    """Return the run id of a job's tick, counted from its registration."""
     return RunId("a", START + EVERY * number)
 
 
 class Meeting:
-    """One job of an overlap policy, and what becomes of its runs."""
+    """One job with an overlap policy, and the outcomes of its runs."""
 
     def __init__(self, it: World, overlap: str) -> None:
         self.it, self.overlap = it, overlap
@@ -44,7 +44,7 @@ class Meeting:
         return work
 
     def takes(self) -> list[Working]:
-        """Let workers take every message; the attempts that begin."""
+        """Let workers take every message. Return the attempts that begin."""
         found = []
         while names := self.it.hints():
             found += [work for name in names if (work := self.it.take(name))]
@@ -55,7 +55,7 @@ class Meeting:
         return (found["status"], found["reason"]) if found else ("open", None)
 
     def meet(self, comes: str, other: str) -> str:
-        """What becomes of a run that comes while another one of its job is under way."""
+        """Return the outcome of a run that comes while another one of its job is in flight."""
         if any(work.run_id == comes for work in self.takes()):
             return "runs beside it"
         self.it.passes(1)
@@ -73,7 +73,7 @@ class Meeting:
         return "waits, then runs"
 
     def line(self, names: list[str]) -> str:
-        """What becomes of several runs that are opened at once."""
+        """Return the outcomes of several runs that are opened at once."""
         going = [work.run_id for work in self.it.working]
         begun = [work.run_id for work in self.takes()]
         if len(begun) > 1:
@@ -104,7 +104,7 @@ def while_one_waits_for_its_next_attempt(m: Meeting) -> str:
 
 
 def while_another_is_queued(m: Meeting) -> str:
-    """So soon one after the other that the worker of the first has not yet looked."""
+    """The runs come so quickly that the worker of the first has not checked yet."""
     m.job(every=5)
     first, second, third = (RunId("a", START + seconds) for seconds in (5, 10, 15))
     m.it.passes(5)
@@ -129,7 +129,7 @@ def jobs_run(m: Meeting) -> str:
 
 
 def runs_retry(m: Meeting) -> str:
-    """Of a run whose tick is before that of the run under way."""
+    """The tick of the rerun is before that of the run in flight."""
     m.job()
     m.it.end(m.first(), "failed")
     m.it.passes(EVERY)
@@ -139,7 +139,7 @@ def runs_retry(m: Meeting) -> str:
 
 
 def backfill(m: Meeting) -> str:
-    """Of three ticks that were missed before the run under way."""
+    """Three ticks were missed before the run in flight."""
     m.job(catchup={"policy": "none"})
     m.it.passes(3 * EVERY + 20, beat=False)
     m.it.tick()
@@ -154,7 +154,7 @@ def backfill(m: Meeting) -> str:
 
 
 def missed(policy: str, goes: bool) -> Callable[[Meeting], str]:
-    """Five ticks come due while beat is away, and a run of the job is under way or not."""
+    """Five ticks come due while beat is away, with or without a run of the job in flight."""
 
     def story(m: Meeting) -> str:
         m.job(catchup={"policy": policy, "window": 3600})
@@ -246,7 +246,7 @@ STORIES = {
 
 
 def table() -> dict[str, dict[str, str]]:
-    """The cells of the documented table, by row and column."""
+    """Return the cells of the documented table, by row and column."""
     lines = DOCS.read_text().partition("| what happens |")[2].splitlines()[2:]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     found = {}

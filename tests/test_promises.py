@@ -1,4 +1,4 @@
-"""What is too old is kept back; how a run ended that was to be tried again is told in any case."""
+"""Suppressed notifications, and the end of a run after a promised retry."""
 
 import json
 from typing import Any
@@ -129,7 +129,7 @@ def test_the_end_of_a_run_that_was_to_be_tried_again_is_told(
     error: str,
     collapse: int,
 ) -> None:
-    """Although the job wants to be told of no end, and although that is late."""
+    """The job wants no notification of an end, and the end is late."""
     on = {"on": ["retry"], "stale_after": 60, "collapse": collapse, "queue": "queue:mine"}
     stage = Stage(redis, rest, notify=on)
     redis.hset(keys.FAILING, "7", 1)
@@ -174,7 +174,7 @@ def test_a_trace_of_an_earlier_version_is_read(redis: Redis, rest: RestServer) -
 
 
 def test_what_was_kept_back_does_not_count(redis: Redis, rest: RestServer) -> None:
-    """A failure that was too old to be told is not the first of those that are."""
+    """A failure that was too old to notify is not the first one of a streak."""
     notify = {"on": ["failure", "recovered"], "stale_after": 60, "collapse": 5}
     stage = Stage(redis, rest, notify=notify, retry={"max_attempts": 1})
 
@@ -242,7 +242,7 @@ def test_a_run_of_a_disabled_job_that_never_began_is_skipped(
 def test_the_end_is_told_of_a_job_that_is_removed_meanwhile(
     redis: Redis, celery: Celery, rest: RestServer
 ) -> None:
-    """With real processes: the service sees one request, the bot a promise and an end."""
+    """With real processes: the service sees one request, and the bot a promise and an end."""
 
     def answer(handler: Handler) -> bool:
         return handler.path == "/hook" and status(503)(handler)

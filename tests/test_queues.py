@@ -129,7 +129,7 @@ def test_two_that_swap_their_queues_do_not_collide() -> None:
 def test_another_setting_is_compared_with_what_is_registered(
     redis: Redis, rest: RestServer
 ) -> None:
-    """Also when the service says that its list is the same (304)."""
+    """This holds even if the service answers that its list has not changed (304)."""
     rest.jobs = [row(1, "x"), row(2)]
     for notify, rejected in ((NOTIFY, []), ("x", ["1"]), (NOTIFY, [])):
         settings = Settings(rest_url=rest.url, notify_queue=notify)

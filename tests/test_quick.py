@@ -82,7 +82,7 @@ def test_the_text_of_a_run_can_be_read_back() -> None:
 
 
 class Quickly(World):
-    """A world in which each run takes as long as the test says, and ends as it says."""
+    """A world in which a test sets the duration and the end of each run."""
 
     def __init__(self, beat: Beat) -> None:
         super().__init__(beat)
@@ -92,7 +92,7 @@ class Quickly(World):
         beat.scheduler._clock_watch._trusted_after = math.inf
 
     def run_alone(self, seconds: int) -> None:
-        """Fire what is due each second. Each run takes 10 ms."""
+        """Fire the runs of each second. Each run takes 10 ms."""
         for _ in range(seconds):
             self.clock.now += 1
             self.beat.tick()
@@ -119,14 +119,14 @@ class Quickly(World):
     def fire_until(self, second: int) -> None:
         """Open the runs of all seconds up to this one that are not open yet.
 
-        The sweeper of a beat would end those that no worker takes for long.
+        The sweeper of a beat would end runs that no worker takes for long.
         """
         first = round(self.clock.now - self.begun) + 1
         if first <= second:
             self.open_all(range(first, second + 1))
 
     def open_all(self, seconds: Sequence[int]) -> None:
-        """Open the runs of these seconds in one step, as a beat that leads for long does."""
+        """Open the runs of these seconds in one step, like a beat that was busy for long."""
         self.redis.set(keys.LEADER_LOCK, "me", ex=60)
         key = keys.entry_key("7")
         score = self.redis.zscore(keys.SCHEDULE, key)
@@ -150,7 +150,7 @@ def quickly(beat: Beat) -> Quickly:
 
 
 def summaries(runs: list[Shape]) -> list[tuple[int, int]]:
-    """Return the numbers of ok and of skipped runs of each record that stands for a minute."""
+    """Return the numbers of ok and of skipped runs of each record of a minute."""
     return [(run["summary"]["ok"], run["summary"]["skipped"]) for run in runs if "summary" in run]
 
 
@@ -245,7 +245,7 @@ def claim_job(claim: Claim) -> Job:
 
 
 def test_a_run_that_ends_after_its_minute(quickly: Quickly) -> None:
-    """Clocks differ, and a run may take long: its minute may be over, or long over."""
+    """Clocks differ, and a run may take long: its minute may be over, even long ago."""
     quickly.beat.register(row(7, every=1, action=CALL, overlap="allow"))
     quickly.fire_until(400)
     claims = {second: quickly.claim(second)[0] for second in range(1, 400)}
@@ -278,7 +278,7 @@ def test_the_history_of_a_quick_job_is_bounded(quickly: Quickly) -> None:
 
 
 def test_a_claim_that_ended_changes_nothing_when_it_is_repeated(quickly: Quickly) -> None:
-    """A worker is killed after Redis took its outcome: the next one finds nothing to do."""
+    """A worker is killed after Redis took its outcome, so the next one has nothing to do."""
     quickly.beat.register(row(7, every=1, action=CALL))
     quickly.fire_until(2)
     (claim,) = quickly.claim(1)
@@ -395,7 +395,7 @@ def test_the_command_line_shows_minutes(quickly: Quickly, quick: Quick) -> None:
 
 
 def test_single_records_of_the_version_before_are_still_read(quickly: Quickly) -> None:
-    """The version before kept each run of a quick job by itself, as a whole or a short record."""
+    """The previous version kept a whole or a short record for each run of a quick job."""
     quickly.beat.register(row(7, every=1, action=CALL))
     begun = quickly.begun
     old = [
@@ -432,7 +432,7 @@ def test_single_records_of_the_version_before_are_still_read(quickly: Quickly) -
 
 
 def test_a_record_of_a_minute_is_one_record_for_the_version_before(quickly: Quickly) -> None:
-    """During an upgrade a Flower of the version before reads the newest runs of all jobs."""
+    """During an upgrade a Flower of the previous version reads the newest runs of all jobs."""
     quickly.beat.register(*(row(7 + n, every=1) for n in range(MANY)))
     quickly.run_alone(61)
     for line in quickly.redis.lrange(keys.RECENT, 0, -1):

@@ -1,4 +1,4 @@
-"""The commands of README's table work as they stand, pasted into a shell."""
+"""The commands of README's table work when pasted into a shell."""
 
 import re
 import shlex

@@ -195,7 +195,7 @@ def test_fastapi_refuses_in_its_own_words(
 
 
 def test_a_throttled_list_is_waited_for_or_refused(drf: str) -> None:
-    """Two requests in a second, and the list has three pages."""
+    """Two requests a second are allowed, and the list has three pages."""
     assert read_ids(drf, "second") == IDS
     assert len(read_ids(drf, "hour")) == 60
     text = fail(drf, "hour")

@@ -59,14 +59,14 @@ def reporter(redis: Redis, rest: RestServer) -> Reporter:
 
 
 def mark(redis: Redis, job_ids: list[str], now: float) -> None:
-    """There is news of these jobs."""
+    """Mark these jobs as having news."""
     redis.zadd(keys.REPORTS, dict.fromkeys(job_ids, now))
 
 
 def finish(
     redis: Redis, rest: RestServer, job_id: str = "7", result: Result = DONE, **more: Any
 ) -> None:
-    """What a run of a job that the service knows leaves behind."""
+    """Leave the traces of a finished run, for a job that the service knows."""
     if all(row["id"] != job_id for row in rest.jobs):
         rest.jobs.append({"id": job_id, "name": "x", "cron_expression": "0 * * * *"})
     by = Attempt(1, more.get("started_at", NOW + 0.0123), NOW + 1, "w")
@@ -373,7 +373,7 @@ def test_one_of_two_reporters_reports_until_it_is_gone(
 def test_a_reporter_that_seemed_dead_does_not_have_the_last_word(
     redis: Redis, rest: RestServer, reporter: Reporter, clock: Clock
 ) -> None:
-    """It sends what was so before it froze; so what is so now is sent after that."""
+    """It sends the state from before its freeze, so the current state is sent afterwards."""
     finish(redis, rest)
     other = Reporter(redis, settings(rest, rest_report_path=PATH))
 
@@ -513,7 +513,7 @@ def test_workers_report_without_delaying_runs(
 
 
 def report_from(redis: Redis, rest: RestServer, path: str, clock: Clock) -> int:
-    """What a worker that was started with this path reports."""
+    """Return the reports of a worker that was started with this path."""
     reporter = Reporter(redis, settings(rest, rest_report_path=path))
     try:
         return reporter.send_due_reports(clock)

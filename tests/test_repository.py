@@ -1,4 +1,4 @@
-"""What the files of the repository say of one another holds."""
+"""The files of the repository agree with one another."""
 
 import ast
 import re
@@ -34,7 +34,7 @@ BUILD = ROOT / "requirements" / "build.txt"
 
 
 def dependencies(*extras: str) -> list[Requirement]:
-    """Return what the project requires, and what these extras add, with the extras they name."""
+    """Return the project's requirements and those of these extras, with the extras they name."""
     listed = [PROJECT["optional-dependencies"][extra] for extra in extras]
     named = [Requirement(text) for each in [PROJECT["dependencies"], *listed] for text in each]
     others = {extra for each in named if each.name == PROJECT["name"] for extra in each.extras}
@@ -84,7 +84,7 @@ def test_make_lock_writes_all_files() -> None:
 
 
 def test_a_wrong_hash_stops_an_installation(tmp_path: Path) -> None:
-    """As in an image: everything is installed with `--require-hashes`."""
+    """Like in an image, everything is installed with `--require-hashes`."""
     for line in (ROOT / "Dockerfile.worker").read_text().splitlines():
         if "install" in line and "groupadd" not in line and "uninstall" not in line:
             assert "--require-hashes -r" in line or "--no-deps dist/" in line, line

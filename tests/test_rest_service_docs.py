@@ -1,4 +1,4 @@
-"""The services of docs/rest-service.md, run as they are written, and read by the program."""
+"""The services of docs/rest-service.md, run without changes, and read by the program."""
 
 import os
 import re
@@ -52,7 +52,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def url(request: pytest.FixtureRequest, folder: Path, redis_url: str) -> Iterator[str]:
-    """The service whose name is the parameter of the test."""
+    """Run the service that is the parameter of the test, and return its URL."""
     command = COMMANDS[request.param]
     with running_service(command, folder, folder / "service.log", REDIS_URL=redis_url) as served:
         yield served
@@ -189,7 +189,7 @@ def test_the_feed_of_the_page(url: str, folder: Path) -> None:
 def test_edits_count_at_once_by_the_feed_alone(
     name: str, folder: Path, redis: Redis, redis_url: str, celery: Celery
 ) -> None:
-    """The service cannot reach our Redis, so that nothing pokes."""
+    """The service cannot reach our Redis, so there are no pokes."""
     (folder / "jobs.json").write_text('[{"id": 7, "name": "old", "every": 3600}]')
     module = "cron_tasks.demo.rest_service"
     command = [module, "--port={port}"] if name == "demo" else COMMANDS[name]

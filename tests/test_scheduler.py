@@ -1,4 +1,4 @@
-"""Beat on a clock of the tests': what takes minutes, or a broken clock, elsewhere."""
+"""Beat on a clock of the tests, for long periods and broken clocks."""
 
 import json
 import time
@@ -42,7 +42,7 @@ def test_a_clock_put_forward_is_an_outage_for_the_catch_up_policy(beat: Beat) ->
 
 
 def test_a_clock_put_back_fires_nothing_twice(beat: Beat) -> None:
-    """What the clock shows for the second time has had its tick; jobs go on where they were."""
+    """A time that the clock shows again has had its tick. Jobs continue where they were."""
     beat.register(*POLICIES)
     start = beat.clock.now
     beat.run(3)
@@ -112,7 +112,7 @@ def test_a_message_that_dies_with_its_worker_is_sent_again(beat: Beat) -> None:
 
 
 def test_a_sync_every_second_keeps_an_interval_of_four(beat: Beat, rest: RestServer) -> None:
-    """The row, too, changes with every sync, though not its schedule."""
+    """The row changes with every sync, but not its schedule."""
     reconciler = Reconciler(beat.redis, Settings(rest_url=rest.url))
     ticks: list[float] = []
     start = beat.clock.now
@@ -175,7 +175,7 @@ def test_a_full_queue_gets_no_more_and_its_ticks_wait(
 
 
 def test_a_registry_that_is_about_to_be_built_is_not_asked_for_again(beat: Beat) -> None:
-    """The first turn has asked. To ask again would have the list read twice."""
+    """The first turn has requested it. Another request would read the list twice."""
     redis = beat.redis
     requests = lambda: redis.llen(keys.SYNC_QUEUE)  # noqa: E731
     assert requests() == 1

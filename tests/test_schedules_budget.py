@@ -1,4 +1,4 @@
-"""No row makes a schedule expensive: reading one, and each answer, has a budget."""
+"""No row makes a schedule expensive: reading one, and each search, has a budget."""
 
 import time
 from datetime import UTC, date, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Recurrence rules against python-dateutil, and cases in which its walk takes too long."""
+"""Recurrence rules compared with python-dateutil, and cases in which its walk takes too long."""
 
 import time
 from datetime import UTC, datetime, timedelta

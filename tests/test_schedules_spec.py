@@ -1,4 +1,5 @@
-"""The stored form is small, quick, reads back equal, and no garbage breaks its reader."""
+"""The stored form is small, quick, equal when read back, and invalid text does not break its
+reader."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""The Lua scripts: all of them are loaded, whatever Python strips, and none can do nothing."""
+"""The Lua scripts: all can be loaded, and none may do nothing."""
 
 import os
 import re

@@ -37,7 +37,7 @@ spelled = pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS.
 
 @pytest.fixture
 def perform(rest: RestServer, tmp_path: Path) -> Callable[..., tuple[str | None, str | None]]:
-    """Run an action with the secret in a header; the output and the error."""
+    """Run an action with the secret in a header. Return the output and the error."""
     (tmp_path / "KEY").write_text(SECRET + "\n")
 
     def run(keep: bool = False, **more: Any) -> tuple[str | None, str | None]:

@@ -1,4 +1,4 @@
-"""Sentinel, really run: the master dies, a replica takes its place, and nothing is started anew."""
+"""Real Sentinels: the master dies, a replica takes its place, and no process is restarted."""
 
 import json
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ def replica(master: Valkey, tmp_path: Path) -> Iterator[Redis]:
 
 @pytest.fixture
 def sentinels(master: Valkey, replica: Redis, tmp_path: Path) -> Iterator[str]:
-    """Three of them that know each other and the replica; their URL."""
+    """Start three Sentinels that know each other and the replica. Return their URL."""
     with Redis.from_url(master.url) as redis:
         redis.config_set("repl-diskless-sync-delay", 0)
     wait_until(lambda: replica.info("replication")["master_link_status"] == "up", "the replica")
@@ -100,7 +100,7 @@ def test_a_failover_costs_no_tick_and_no_process(
 def test_with_min_replicas_to_write_all_waits_until_the_old_master_is_back(
     master: Valkey, replica: Redis, sentinels: str, tmp_path: Path
 ) -> None:
-    """docs/operations.md: what it costs where there is one replica only."""
+    """docs/operations.md describes this cost for a single replica."""
 
     def ticks() -> list[float]:
         messages = map(json.loads, replica.lrange(QUEUE, 0, -1))

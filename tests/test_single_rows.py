@@ -1,4 +1,4 @@
-"""A poke with ids has these rows read and no others, and loses nothing that the list decides."""
+"""After a poke with ids only these rows are read, and the list still decides where needed."""
 
 import json
 import time
@@ -32,7 +32,7 @@ def job(job_id: object, **fields: object) -> dict[str, object]:
 
 
 class System:
-    """A registry that has read its list once; `read` syncs rows by their ids."""
+    """A registry that has read its list once. `read` syncs rows by their ids."""
 
     def __init__(self, redis: Redis, rest: RestServer, **settings: Any) -> None:
         self.redis, self.rest, self.registry = redis, rest, Registry(redis)
@@ -47,7 +47,7 @@ class System:
         return report
 
     def read(self, *ids: object) -> list[str]:
-        """Sync rows, and return the paths that were asked for."""
+        """Sync rows, and return the requested paths."""
         del self.rest.requests[:]
         assert self.sync(ids).state == "ok"
         return self.paths
@@ -299,7 +299,7 @@ def test_nothing_is_read_where_nothing_is_wanted(system: System) -> None:
 
 @pytest.fixture
 def poked(live: Live, redis: Redis, rest: RestServer) -> Callable[..., list[str]]:
-    """Pokes ids, and returns the paths that were read once a condition holds."""
+    """Poke ids, and return the paths that were read once a condition holds."""
 
     def poke(ids: Sequence[object], condition: Callable[[], object]) -> list[str]:
         wait_for_syncs(redis)

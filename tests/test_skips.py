@@ -1,4 +1,4 @@
-"""A skip belongs to a job and a fire time: nothing that is done to the job undoes it."""
+"""A skip belongs to a job and a fire time, so no change of the job undoes it."""
 
 import time
 from collections.abc import Callable
@@ -41,7 +41,7 @@ Change = Callable[[Beat], None]
 
 @pytest.fixture
 def minute(beat: Beat) -> float:
-    """The next tick of the minutely job 7, half a minute from now."""
+    """Return the next tick of the minutely job 7, half a minute from now."""
     due = beat.clock.now // 60 * 60 + 60
     beat.clock.now = due - 30
     beat.register(MINUTELY)
@@ -53,7 +53,7 @@ def skip(beat: Beat, tick: float) -> None:
 
 
 def records(beat: Beat) -> list[tuple[str, str, str]]:
-    """The history of job 7, oldest first: time, status and reason."""
+    """Return the history of job 7, oldest first: time, status and reason."""
     lines = map(orjson.loads, reversed(beat.redis.lrange(keys.HISTORY_PREFIX + "7", 0, -1)))
     return [(line["scheduled_for"], line["status"], line["reason"]) for line in lines]
 
@@ -330,7 +330,7 @@ def _month(when: float) -> int:
 
 
 def _skip_as_before(beat: Beat, tick: float) -> None:
-    """Skip a tick as the version before did: its record at once, and the score moved on."""
+    """Skip a tick like the previous version: write its record at once, and move the score on."""
     line = write_record(
         RunId("7", tick), Result("skipped", "by_hand"), Attempt(0, None, beat.clock.now, None)
     )

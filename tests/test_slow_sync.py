@@ -1,4 +1,4 @@
-"""A sync that takes long while jobs fire every second. No tick is repeated or lost."""
+"""While a slow sync runs, jobs fire every second. No tick is repeated or lost."""
 
 import json
 from collections import Counter

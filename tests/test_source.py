@@ -1,4 +1,4 @@
-"""The list of the REST service, read whole or not at all, and only when it changed."""
+"""The list of the REST service is read completely or not at all, and only when it changed."""
 
 import json
 from datetime import UTC, datetime, timedelta

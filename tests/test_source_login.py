@@ -1,4 +1,5 @@
-"""Logging in to the REST service: schemes, further headers, and the service's own words."""
+"""Logging in to the REST service: schemes, further headers, and the reasons that the service
+gives."""
 
 import json
 from collections.abc import Iterator

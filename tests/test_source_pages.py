@@ -1,4 +1,4 @@
-"""Lists in pages, over HTTP: each form is read to its end, and half a list is refused."""
+"""Lists in pages, over HTTP: each form is read to its end, and an incomplete list is refused."""
 
 import json
 import re
@@ -100,7 +100,7 @@ def test_each_form_is_read_to_its_end(rest: RestServer, form: Any) -> None:
 
 
 def plain(handler: Handler) -> bool:
-    """A service that takes parameters and gives no hint at all."""
+    """A service that accepts parameters and gives no hint about pages."""
     offset, limit = asked(handler, "offset", 0), asked(handler, "limit", SIZE)
     page, size = asked(handler, "page", 1), asked(handler, "size", 0)
     first = (page - 1) * size if size else offset
@@ -158,7 +158,7 @@ def test_what_stands_beside_mapped_jobs_counts(
 
 
 def test_a_next_that_is_mapped_to_false_is_the_end(rest: RestServer) -> None:
-    """Stripe's lists: `&&` of JMESPath gives false on the last page."""
+    """In Stripe's lists, `&&` of JMESPath gives false on the last page."""
 
     def by_last_id(handler: Handler) -> bool:
         at = asked(handler, "starting_after", 0)
@@ -204,7 +204,7 @@ def test_a_list_that_became_shorter_while_it_was_read_is_refused(rest: RestServe
 
 
 def test_a_full_page_that_comes_again_is_refused(rest: RestServer) -> None:
-    """The parameter has another name, and what the second page would be is not known."""
+    """The parameter has another name, so the second page cannot be found."""
     rest.answer = answers.reply(200, json.dumps({"items": ROWS, "page": 1, "size": 7}).encode())
     text = failure(rest)
     assert "the page before is full, and this one is the same (if there are no more, set" in text

@@ -59,7 +59,7 @@ def test_any_array_in_any_pieces_equals_what_json_reads(
 @settings(deadline=None)
 @given(st.lists(VALUES, max_size=4), st.dictionaries(st.text(), VALUES, max_size=3), st.data())
 def test_every_cut_is_noticed(rows: list[Any], beside: dict[str, Any], data: st.DataObject) -> None:
-    """Wherever the body ends early, in whatever pieces it comes, it is not taken for the list."""
+    """Wherever the body ends early, in pieces of any size, it is not accepted as the list."""
     envelope = {key: value for key, value in beside.items() if key not in CONTRACT_PLACES}
     body = json.dumps({**envelope, "items": rows, "next": None}, ensure_ascii=False).encode()
     size = data.draw(st.integers(1, 40))
@@ -131,7 +131,7 @@ def test_a_big_list_takes_little_memory() -> None:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Limits that a test reaches quickly."""
+    """Use limits that a test reaches quickly."""
     monkeypatch.setattr(rows_module, "CHUNK", 100)
     for module in (rows_module, skim_module):
         monkeypatch.setattr(module, "LONGEST", 1000)
@@ -357,7 +357,7 @@ def test_fields_of_a_row(fields: dict[str, str], expected: dict[str, Any] | None
 def test_a_switch_that_the_mapping_does_not_find_is_a_warning(
     fields: dict[str, str], switches: list[str]
 ) -> None:
-    """The job is enabled all the same: a row that says nothing of it is."""
+    """The job is enabled, like a row without the field."""
     mapping = {"id": "id", "cron_expression": "schedule", "name": "uuid"} | fields
     job = validate_row(Shape(mapping).map_row({**ROW, "none": None}), timezone="UTC")
     assert isinstance(job, Job)

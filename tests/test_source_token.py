@@ -1,4 +1,4 @@
-"""The token goes to the service only, and a read leaves nothing behind."""
+"""The token is sent only to the service, and a read leaves nothing behind."""
 
 import json
 from collections.abc import Iterator

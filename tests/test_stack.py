@@ -1,4 +1,4 @@
-"""`cron-tasks up` as a person runs it, and how it keeps its parts running and stops them."""
+"""`cron-tasks up` as a person runs it: it keeps its parts running, and stops them."""
 
 import argparse
 import asyncio
@@ -80,7 +80,7 @@ def another_terminal_works(process: Process, folder: Path) -> None:
 
 
 def doors_are_closed(process: Process, data: Path) -> None:
-    """Check that Valkey and Flower require the passwords shown, which nobody else can read."""
+    """Check that Valkey and Flower require the printed passwords, which nobody else can read."""
     for path in (data, *data.rglob("*")):
         assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
     (url,) = re.findall(r"export CRON_TASKS_REDIS_URL=(redis://\S+)", process.output)
@@ -105,7 +105,7 @@ def doors_are_closed(process: Process, data: Path) -> None:
 
 
 def edits_by_rest_count_at_once(demo: Process) -> None:
-    """Do what the README does with curl, the first of which the demo prints."""
+    """Run the curl commands of the README, the first of which the demo prints."""
     readme = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
     commands = re.findall(r"^    (curl .*)$", readme, re.M)
     assert f"\n  {commands[0]}\n" in demo.output

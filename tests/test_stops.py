@@ -1,4 +1,4 @@
-"""Stops that come while an attempt ends, and what people start on jobs that rest."""
+"""Stops that come while an attempt ends, and manual runs of paused and disabled jobs."""
 
 import json
 import threading
@@ -47,7 +47,7 @@ def made(**more: Any) -> Job:
 
 
 class Attempted:
-    """A run whose first attempt is going."""
+    """A run whose first attempt is in flight."""
 
     def __init__(self, redis: Redis, by_hand: bool = False, **more: Any) -> None:
         self.redis, self.job = redis, made(**more)
@@ -61,7 +61,7 @@ class Attempted:
         (self.claim,) = self.ledger.claim("w#1", NOW, [TICK])
 
     def fail(self, claim: Claim | None = None) -> str:
-        """End the attempt as failed, to be tried again; the status that the run gets."""
+        """End the attempt as failed, with a retry. Return the status that the run gets."""
         claim = claim or self.claim
         run = Run(self.job, TICK, NOW, claim.attempt)
         by = Attempt(claim.attempt, NOW, NOW + 1, "w")
@@ -123,7 +123,7 @@ def test_the_next_run_of_the_job_is_not_held_up(
 def test_a_redis_that_fails_between_the_two_steps_of_a_stop_is_asked_again(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The worker calls `finish` again with the same outcome, which must not be half changed."""
+    """The worker calls `finish` again with the same outcome, which must not have half changed."""
     from redis.exceptions import ConnectionError
 
     from cron_tasks.ledger import steps
@@ -202,7 +202,7 @@ def test_a_run_that_is_done_again_fails_and_is_stopped_shows_that_attempt(
 
 
 def _stopped(it: Attempted) -> Outcome:
-    """How a run ends that waits for its next attempt when somebody cancels it."""
+    """Return the end of a run that waits for its next attempt when somebody cancels it."""
     it.ledger.stop([TICK], "cancelled|")
     (outcome,) = decide_overdue(it.ledger.overdue(NOW + 2, 10), NOW + 2, Settings()).close
     return outcome
@@ -235,7 +235,7 @@ def test_only_success_takes_a_run_out_of_the_dead_list(redis: Redis, verdict: st
 def test_live_a_cancel_counts_whatever_the_service_asks_for(
     redis: Redis, rest: RestServer, celery: Celery, cli: CommandLine
 ) -> None:
-    """The server's own log is the judge: one request for each run, and none afterwards."""
+    """The server's log shows one request for each run, and none afterwards."""
     asked, answer = threading.Event(), threading.Event()
 
     with RestServer() as target:

@@ -1,4 +1,4 @@
-"""Reconciling a real Redis with a real REST service that is edited, breaks, and comes back."""
+"""A real Redis is reconciled with a real REST service that is edited, breaks, and comes back."""
 
 import json
 import threading
@@ -265,7 +265,7 @@ def test_reading_back(sync: Sync, redis: Redis) -> None:
 def test_what_a_refused_list_would_change_is_kept_until_a_list_is_accepted(
     sync: Sync, redis: Redis, reconciler: Reconciler
 ) -> None:
-    """The numbers are exact, the first jobs are named, and nothing of it is applied."""
+    """The numbers are exact, the first jobs are named, and nothing is applied."""
     rows = [{"id": n, "name": f"Job {n}", "every": 3600} for n in range(60)]
     sync(*rows)
     assert load_plan(reconciler.status().refused_plan) is None

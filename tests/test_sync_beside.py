@@ -1,4 +1,4 @@
-"""The sync runs beside the pool of a worker: it needs no slot, and nothing of it is left behind."""
+"""The sync runs beside the pool of a worker: it needs no slot, and leaves no process behind."""
 
 import json
 import signal
@@ -38,7 +38,7 @@ def ask(redis_url: str, **options: object) -> str:
 
 
 class Held:
-    """Lets the service keep those who read the list waiting."""
+    """Lets the service delay its answers with the list."""
 
     def __init__(self, rest: RestServer) -> None:
         self.rest, self.waiting, self.goes_on = rest, 0, False
@@ -52,7 +52,7 @@ class Held:
 
 
 def held_sync(rest: RestServer, redis_url: str, **options: Any) -> Held:
-    """Ask for a sync, and return once the service keeps it waiting for the list."""
+    """Request a sync, and return once it waits for the list."""
     held = Held(rest)
     ask(redis_url, **options)
     wait_until(lambda: held.waiting, "the sync to read")
@@ -98,7 +98,7 @@ def one_job(redis: Redis, rest: RestServer, celery: Celery, *options: str) -> Pr
 
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
 def test_an_edit_counts_while_every_slot_is_busy(live: Live, tmp_path: Path, pool: str) -> None:
-    """A call waits on the event loop. An ordinary function keeps its slot."""
+    """A call waits on the event loop. A plain function keeps its slot."""
     live.celery.env |= install_calls(tmp_path)
     live.celery.env["CRON_TASKS_HTTP_ALLOW"] = "127.0.0.1"
     live.celery.worker(1, "-P", pool)
@@ -153,7 +153,7 @@ def test_flower_sees_the_task_and_what_it_returned(
 def test_a_sync_in_the_queue_of_jobs_takes_a_slot(
     redis: Redis, redis_url: str, rest: RestServer, celery: Celery
 ) -> None:
-    """Messages of the version before wait there."""
+    """Messages of the previous version wait there."""
     one_job(redis, rest, celery)
     rest.jobs = [LATER, OTHER]
     with App("before", broker=redis_url, set_as_current=False) as app:
@@ -211,7 +211,7 @@ def test_a_killed_sync_is_followed_by_another(
 def test_an_idle_process_that_is_killed_is_replaced(
     redis: Redis, redis_url: str, rest: RestServer, celery: Celery
 ) -> None:
-    """As the kernel does for want of memory."""
+    """The kernel does this for lack of memory."""
     worker = one_job(redis, rest, celery)
     killed = sync_process(worker)
     killed.kill()
@@ -223,7 +223,7 @@ def test_an_idle_process_that_is_killed_is_replaced(
 def test_a_sync_that_hangs_is_killed_at_its_limit(
     redis: Redis, redis_url: str, rest: RestServer, celery: Celery
 ) -> None:
-    """As if a validator of a plug-in hung: its process is stopped where no thread helps."""
+    """Like a hanging validator of a plug-in, its process is stopped so that no thread helps."""
     worker = one_job(redis, rest, celery)
     rest.jobs = [LATER, OTHER]
     held = held_sync(rest, redis_url, time_limit=1)

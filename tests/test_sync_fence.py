@@ -27,7 +27,7 @@ COUNT = 60
 
 
 class Cut(Exception):
-    """Stands for a process that was killed here."""
+    """Stands for the death of the process at this point."""
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +74,7 @@ def on_call(
 def test_an_index_that_is_deleted_during_a_sync_leaves_no_job_behind(
     reconciler: Reconciler, redis: Redis, rest: RestServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sync does not know the removed job. Beat finds it, and lists it again meanwhile."""
+    """The sync does not know the removed job. Beat finds it, and adds it to the index meanwhile."""
     rest.jobs = rows(1)
     sync(reconciler)
     rest.jobs = rows(1, COUNT - 1)
@@ -154,7 +154,7 @@ def test_a_redis_that_is_emptied_during_the_last_pages_is_filled_again(
 def test_a_sync_that_was_frozen_does_not_write_over_a_newer_one(
     reconciler: Reconciler, redis: Redis, rest: RestServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its lock runs out, another sync takes a newer list over, and then it goes on."""
+    """Its lock expires, another sync applies a newer list, and then it continues."""
     rest.jobs = rows(1)
     sync(reconciler)
     frozen, thawed = threading.Event(), threading.Event()

@@ -1,4 +1,5 @@
-"""Runs that a Celery task does, in another app on the broker that does not know ours."""
+"""Runs that are delegated to a Celery task, in another app on the broker that does not know
+ours."""
 
 import json
 import os
@@ -75,7 +76,7 @@ def fail():
 
 
 class World:
-    """Beat, a worker of ours and one of the other app, and jobs that are run by hand."""
+    """Beat, one of our workers and one of the other app, and jobs for manual runs."""
 
     def __init__(self, redis: Redis, rest: RestServer, celery: Celery, folder: Path) -> None:
         self.redis, self.rest, self.celery, self.folder = redis, rest, celery, folder
@@ -100,7 +101,7 @@ class World:
         return self.celery.launch("-A", "other", "worker", *options, PYTHONPATH=str(self.folder))
 
     def jobs(self, **actions: dict[str, Any]) -> None:
-        """Have these jobs known: task and other fields by id."""
+        """Register these jobs: task and other fields by id."""
         self.rest.jobs = [
             {"id": job, "name": job, "run_at": "2099-01-01T00:00:00Z", "queue": "other"}
             | {"action": {"type": "task", **fields.pop("action")}, **fields}
@@ -116,7 +117,7 @@ class World:
         return tick
 
     def ended(self, tick: RunId) -> dict[str, Any]:
-        """The record of a run, once it has ended."""
+        """Return the record of a run, once it has ended."""
 
         def find() -> dict[str, Any] | None:
             records = map(json.loads, self.ledger.history(tick.job_id))
@@ -125,7 +126,7 @@ class World:
         return wait_until(find, f"the end of {tick}")
 
     def state(self, tick: str) -> str:
-        """The state of a run, once it was handed over."""
+        """Return the state of a run, once it was delegated."""
 
         def find() -> str:
             state = self.redis.hget(keys.OPEN, tick) or ""
@@ -134,7 +135,7 @@ class World:
         return wait_until(find, f"{tick} to be handed over")
 
     def pid(self, name: str) -> int:
-        """Of the process that begins to hang in the task that was given this name."""
+        """Return the process that begins to hang in the task with this name."""
         path = self.folder / name
         pid = int(wait_until(lambda: path.exists() and path.read_text(), f"{name} to begin"))
         path.unlink()

@@ -1,4 +1,4 @@
-"""A row may contain anything, and none of it may reach a terminal or a log line unescaped."""
+"""A row may contain anything, but nothing of it reaches a terminal or a log line unescaped."""
 
 import unicodedata
 from typing import Any

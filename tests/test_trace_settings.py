@@ -1,4 +1,4 @@
-"""The ids of traces, what the variables of OpenTelemetry may say, and the links to a trace."""
+"""The ids of traces, the valid variables of OpenTelemetry, and the links to a trace."""
 
 import subprocess
 import sys
@@ -144,7 +144,7 @@ def test_an_address_of_traces() -> None:
 
 
 def test_off_no_tracing_is_imported() -> None:
-    """redis-py imports the SDK's metrics by itself where they are installed."""
+    """redis-py itself imports the SDK's metrics if they are installed."""
     code = (
         "import sys, cron_tasks.tasks, cron_tasks.beat, cron_tasks.bot, cron_tasks.cli.runs\n"
         "ours = ('opentelemetry.sdk.trace', 'opentelemetry.exp', 'cron_tasks.tracing.export')\n"

@@ -44,7 +44,7 @@ def make_span(tracer: Tracer, name: str = "attempt") -> Span:
 
 
 def test_a_forked_process_sends_its_own_spans(sink: OtlpSink) -> None:
-    """Also one that is forked while spans of its parent wait."""
+    """This includes a process that is forked while spans of its parent wait."""
     code = """
 import os, sys
 from cron_tasks.tracing.tracer import Tracer
@@ -72,7 +72,7 @@ for number in range(1, 6):
 
 
 def test_a_full_queue_is_one_line(sink: OtlpSink, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who records is never held up."""
+    """Recording never waits."""
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "8")
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4")
     sink.is_stuck = True
@@ -140,7 +140,7 @@ def test_what_standard_variables_say_is_sent(
 
 
 def test_a_bot_continues_the_trace_with_each_try(redis: Redis, sink: OtlpSink) -> None:
-    """Meanwhile the delivery is the current span, which instrumented libraries continue."""
+    """During a try the delivery is the current span, which instrumented libraries continue."""
     tracer, reader = Tracer({}), ListReader(redis, QUEUE, "a")
     reader.tracer = tracer
     root = tracer.root_of(RUN)

@@ -408,7 +408,7 @@ def test_live_a_traceparent_of_the_job_itself_is_kept(
 
 
 def test_a_worker_without_the_extra_says_so(celery: Celery, sink: OtlpSink, tmp_path: Path) -> None:
-    """A package that stands before the real one has no SDK."""
+    """A package that is found before the real one has no SDK."""
     (tmp_path / "opentelemetry").mkdir()
     (tmp_path / "opentelemetry" / "__init__.py").touch()
     celery.env |= sink.env | {"PYTHONPATH": str(tmp_path)}
@@ -423,7 +423,7 @@ def test_a_worker_without_the_extra_says_so(celery: Celery, sink: OtlpSink, tmp_
 def test_live_the_signal_of_a_frozen_collector_is_not_needed_to_end(
     traced: Live, redis: Redis, sink: OtlpSink
 ) -> None:
-    """The last spans are given up after two seconds."""
+    """The last spans are dropped after two seconds."""
     sink.is_stuck = True
     traced.celery.env["CRON_TASKS_HTTP_ALLOW"] = "127.0.0.1"
     worker = traced.celery.worker(1)

@@ -58,7 +58,7 @@ def key(row: Transition) -> Change:
 
 @pytest.fixture
 def changes(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> set[Change]:
-    """All changes of states that the scripts of the ledger make."""
+    """Return all changes of states that the scripts of the ledger make."""
     found: set[Change] = set()
 
     def watch(step: str) -> None:
@@ -82,7 +82,8 @@ def changes(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> set[Change]:
 
 
 def _read_states(redis: Redis) -> dict[str, str]:
-    """The states of all open runs. None may be in a batch and beside it, or in two batches."""
+    """Return the states of all open runs. None may be in a batch and beside it, or in two
+    batches."""
     singly, batched = redis.hgetall(keys.OPEN), read_batched(redis)
     assert not singly.keys() & batched.keys()
     records = redis.hgetall(keys.BATCHES).items()
@@ -96,7 +97,7 @@ def _kind(state: str | None) -> State_:
 
 
 class World:
-    """A ledger, its jobs, and who works on their runs."""
+    """A ledger, its jobs, and the workers of their runs."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
@@ -145,7 +146,7 @@ class World:
         return batch_id
 
     def conclude(self, batch_id: str) -> list[RunId] | None:
-        """Conclude a batch as a worker does. Return the runs that left it."""
+        """Conclude a batch like a worker. Return the runs that left it."""
         found = self.ledger.read_batch(batch_id)
         if found is None:
             return None
@@ -199,7 +200,7 @@ class World:
         return sorted([*singly, *read_batched(self.redis)])
 
     def going(self, run_id: RunId = FIRST) -> Claim:
-        """Fire a run and have a worker begin it."""
+        """Fire a run and let a worker begin it."""
         self.fire(run_id)
         claim = self.claim(run_id)
         assert claim
@@ -207,7 +208,7 @@ class World:
         return claim
 
     def queue(self) -> Claim:
-        """Queue SECOND behind FIRST, whose claim is returned."""
+        """Queue SECOND behind FIRST. Return the claim of FIRST."""
         first = self.going()
         self.fire(SECOND)
         assert self.claim(SECOND, "w#2") is None
@@ -230,7 +231,7 @@ def repeated_claim_is_queued(it: World) -> None:
 
 
 def repeated_claim_waits(it: World) -> None:
-    """The run that was in the way has ended before the claim is repeated; another goes first."""
+    """The blocking run has ended before the claim is repeated, and another one goes first."""
     first = it.going(RunId("skip", NOW))
     second, third = RunId("skip", NOW + 1), RunId("skip", NOW + 2)
     it.fire(second, third)
@@ -317,7 +318,7 @@ def test_each_row_is_one_step_and_says_when() -> None:
 
 
 def moves(it: World, chance: random.Random) -> Iterator[None]:
-    """Make any step of anybody, again and again."""
+    """Make any step of any process, again and again."""
     while True:
         job = chance.choice(JOBS)
         opened = it.opened()

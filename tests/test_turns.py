@@ -13,7 +13,7 @@ WAIT = "BLPOP"
 
 
 def turn(beat: Beat) -> list[str]:
-    """The commands that beat sends in its next turn, without those that scripts call."""
+    """Return the commands that beat sends in its next turn, without those of scripts."""
     beat.redis.lpush(keys.WAKE, "now")
     sent: list[str] = []
     with beat.redis.monitor() as monitor:
@@ -31,7 +31,7 @@ def turn(beat: Beat) -> list[str]:
     ("jobs", "ahead"), [(1, [DUE, ENTRIES]), (20, [DUE])], ids=["alone", "as a batch"]
 )
 def test_nothing_delays_a_tick_that_is_due(beat: Beat, jobs: int, ahead: list[str]) -> None:
-    """Lock, sign of life and depth of the queue are looked after while beat waits for the tick."""
+    """Lock, sign of life and depth of the queue are handled while beat waits for the tick."""
     scheduler = beat.scheduler
     beat.register(*({"id": n, "name": "x", "every": 1} for n in range(jobs)))
     beat.run(2)

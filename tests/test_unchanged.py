@@ -1,4 +1,4 @@
-"""Rows whose counters move describe the same jobs: nothing is written and nothing is logged."""
+"""Rows with changing counters describe the same jobs: nothing is written or logged."""
 
 import time
 from typing import Any
@@ -18,7 +18,7 @@ Logs = list[dict[str, Any]]
 
 
 def rows(pings: int) -> list[dict[str, Any]]:
-    """A list of a service that keeps counters beside its jobs."""
+    """Return the list of a service that keeps counters beside its jobs."""
     moving = {"n_pings": pings, "last_ping": f"2026-11-27T00:{pings:02}:00Z", "created_at": "2020"}
     job = {"name": "x", "cron_expression": "0 9 * * *"}
     nested = {"retry": {"max_attempts": 2, "n": pings}, "action": {"type": "notify", "n": pings}}
@@ -37,7 +37,7 @@ def sync(redis: Redis, rest: RestServer, listed: list[dict[str, Any]]) -> tuple[
 
 
 def stored(redis: Redis) -> list[Any]:
-    """What a write of a job would change."""
+    """Return the values that a write of a job would change."""
     entries = [redis.hgetall(keys.entry_key(str(n))) for n in range(0, COUNT, 100)]
     return [redis.get(keys.EDITS), redis.hgetall(keys.JOBS), entries]
 
@@ -68,7 +68,7 @@ def test_counters_that_moved_write_and_log_nothing(
 
 
 def test_an_upgrade_writes_each_job_once(redis: Redis, rest: RestServer, synced: Logs) -> None:
-    """The fingerprints of the version before covered the whole row."""
+    """The fingerprints of the previous version covered the whole row."""
     due = redis.zrange(keys.SCHEDULE, 0, -1, withscores=True)
     older = {
         job_id: "old_" + text[4:] for job_id, text in Registry(redis).read_fingerprints().items()

@@ -1,6 +1,8 @@
-"""An upgrade in place: what the version of commit d712e39 left in Redis is read, and ended.
+"""An upgrade in place: the data that the version of commit d712e39 left in Redis is read, and its
+runs end.
 
-data/upgrade.json is what that version wrote and showed; data/make_upgrade.py says how it was made.
+data/upgrade.json has the keys and the outputs of that version. data/make_upgrade.py explains how it
+was made.
 """
 
 import json
@@ -55,7 +57,7 @@ def restore(redis: Redis) -> None:
 
 
 class Upgraded:
-    """This version, with what the version before left."""
+    """This version, with the data of the previous one."""
 
     def __init__(self, redis: Redis) -> None:
         restore(redis)
@@ -107,7 +109,7 @@ def it(redis: Redis) -> Upgraded:
 
 
 def plain(runs: Any) -> Any:
-    """Return runs as JSON, without the sentence that each version words in its own way."""
+    """Return runs as JSON, without the sentence that each version words differently."""
     read = json.loads(json.dumps(runs))
     return [{name: run[name] for name in run if name != "because"} for run in read]
 
@@ -175,7 +177,7 @@ def test_every_open_run_comes_to_its_end(it: Upgraded) -> None:
 
 
 def test_beat_fires_what_comes_next_once(it: Upgraded) -> None:
-    """At seven o'clock; of the job `notify`, somebody has that fire time skipped."""
+    """At seven o'clock. That fire time of the job `notify` is to be skipped."""
     seven = START + 7 * 3600
     jobs = set(map(keys.job_id_of, it.redis.zrange(keys.SCHEDULE, 0, -1)))
     for now in (seven - 3600, seven):

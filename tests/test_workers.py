@@ -1,4 +1,4 @@
-"""Workers: a Redis that restarts under them, queues of their own, and the insides we rely on."""
+"""Workers: a Redis that restarts, separate queues, and the internals that we rely on."""
 
 import json
 import time
@@ -56,7 +56,7 @@ def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
 
 
 def test_redis_comes_back_empty(tmp_path: Path) -> None:
-    """Rebuilt from the REST service; what was due before is neither run again nor made up for."""
+    """It is rebuilt from the REST service. Earlier runs are neither repeated nor caught up."""
     jobs: list[dict[str, object]] = [
         {"id": number, "name": "x", "every": 1, "catchup": {"policy": "all"}}
         for number in range(20)
@@ -144,7 +144,8 @@ def test_data_that_is_not_a_message_is_logged_and_dropped(
 def test_a_malformed_message_costs_a_new_connection_and_no_slot(
     redis: Redis, rest: RestServer, celery: Celery
 ) -> None:
-    """Celery has reserved the worker's one slot for it before it fails; no slot, no more runs."""
+    """Celery has reserved the worker's only slot for it before it fails. Without a slot, no further
+    runs."""
     rest.jobs = [{"id": 1, "name": "x", "every": 1}]
     celery.run("call", "cron_tasks.run_job", "--args", '["1"]')
     message = json.loads(redis.lpop("cron_tasks") or b"")
@@ -169,7 +170,7 @@ def test_a_job_with_a_queue_of_its_own_runs_on_the_worker_that_reads_it(
 
 
 def test_as_many_threads_as_a_worker_has_may_ask_redis_at_once(redis_url: str) -> None:
-    """redis-py stops at 100 connections, which a burst of 200 http runs needs more of."""
+    """redis-py's limit is 100 connections, and a burst of 200 runs needs more."""
     threads = 200
     together = Barrier(threads)
     with connect(redis_url) as client, ThreadPoolExecutor(threads) as pool:

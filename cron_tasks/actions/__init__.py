@@ -70,10 +70,11 @@ def _plugin_performer(action: CustomAction) -> Performer:
 
 
 def _render(result: Any) -> str | None:
-    """Return what is kept of what a plug-in returned. Its work is done, whatever that is.
+    """Return the output to keep of a plug-in's return value. The work is done, whatever the value
+    is.
 
-    Raises TypeError for what shows that the work has not begun, such as a coroutine that nobody
-    awaits.
+    Raises TypeError for a value that shows that the work has not begun, such as a coroutine that
+    nobody awaits.
     """
     if isawaitable(result) or isgenerator(result) or isasyncgen(result):
         kind = type(result).__name__

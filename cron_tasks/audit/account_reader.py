@@ -136,9 +136,15 @@ def _build_account(
     old_ok: Mapping[int, int],
     opened: Sequence[tuple[float, str]],
 ) -> JobAccount:
-    entry, score, lines, records = row
+    entry, score, *past = row
+    # A key of another type says nothing.
+    lines, records = (() if isinstance(each, Exception) else each for each in past)
     versions, forgotten = _read_versions(entry, lines)
-    ended = [_read_record(line, first, versions) for line, first in records]
+    ended = [
+        _read_record(record, first, versions)
+        for line, first in records
+        if (record := _read_object(line))
+    ]
     ticks = {when: State.parse(state) for when, state in opened}
     return JobAccount(job_id, versions, ended, ok, ticks, score, old_ok, unknown_before=forgotten)
 
@@ -198,8 +204,8 @@ def _read_evidence(lines: Sequence[str]) -> Evidence:
     oldest: dict[bool, float] = {}
     for line in lines:
         summarised = is_minute(line)
-        for record in split_minute(line) if summarised else [orjson.loads(line)]:
-            run = RunId.parse(record["run_id"])
+        for record in split_minute(line) if summarised else [_read_object(line) or {}]:
+            run = RunId.parse(record.get("run_id", ""))
             if "until" in record or run is None:
                 continue
             ended.add(run.scheduled_for)
@@ -220,7 +226,7 @@ def _read_versions(entry: Any, past: Sequence[str]) -> tuple[list[Version], floa
     A version that cannot be read is left out. Beat has put its entry into quarantine, so it fires
     no ticks.
     """
-    lines = [orjson.loads(line) for line in reversed(past)]
+    lines = [line for each in reversed(past) if (line := _read_object(each))]
     forgotten = max((line["forgotten"] for line in lines if "forgotten" in line), default=0.0)
     if len(lines) >= OLD_VERSIONS_KEPT and not forgotten:
         forgotten = lines[0]["since"]
@@ -247,14 +253,22 @@ def _read_version(line: Mapping[str, Any]) -> Version | None:
     return Version(line["since"], line["until"], schedule, why)
 
 
+def _read_object(line: str) -> dict[str, Any] | None:
+    """Return a JSON object, or None for what nobody of ours has written."""
+    try:
+        found = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def _read_record(
-    line: str, first: float, versions: Iterable[Version]
+    record: dict[str, Any], first: float, versions: Iterable[Version]
 ) -> tuple[float, float, dict[str, Any]]:
     """Return the first and the last tick of a record, and the record.
 
     A stretch without an end lasts until the next edit of the job.
     """
-    record: dict[str, Any] = orjson.loads(line)
     last = first
     if "until" in record:
         last = datetime.fromisoformat(record["until"]).timestamp()

@@ -17,7 +17,7 @@ from cron_tasks.schedules.iso8601 import iso_utc
 
 #: With at most this many ticks, a pair is unlikely (1 in 1,000) to explain a count by chance.
 PAIRS = 300
-#: If the count holds so many ticks more than the history, a part of the history was lost.
+#: If the count has this many ticks more than the history, a part of the history was lost.
 SURPLUS = 5
 #: Seconds by which the clocks of workers may differ.
 SKEW = 60.0
@@ -73,8 +73,8 @@ class DayCheck:
         if more == 0 and not rest:
             return []
         found = self._name_by_history(evidence)
-        # A run that the history holds twice ran twice. A run that it lacks was lost, unless a part
-        # of the history was: then the count says something else.
+        # A run that the history has twice ran twice. A run that it lacks was lost, unless a part of
+        # the history was lost: then the count differs in another way.
         doubled = [each for each in found if each.kind == "doubled"]
         for certain in (found, doubled):
             left = self._subtract(certain, more, rest)
@@ -89,7 +89,7 @@ class DayCheck:
     def _subtract(
         self, found: Sequence[Finding], more: int, rest: int | None
     ) -> tuple[int, int | None]:
-        """Return what is left of a surplus of ticks and of their checksums without these faults."""
+        """Return the rest of a surplus of ticks and of their checksums without these faults."""
         for each in found:
             sign = -1 if each.kind == "lost" else 1
             more -= sign

@@ -198,7 +198,7 @@ def status_of(account: JobAccount, tick: float) -> tuple[str, str | None]:
 
 
 def _just_after(moment: float) -> float:
-    """Return the next microsecond. Schedules round a moment to one, so this is what they do."""
+    """Return the next microsecond, because schedules round a moment to microseconds."""
     return (round(moment * 1e6) + 1) / 1e6
 
 

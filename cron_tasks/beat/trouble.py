@@ -1,4 +1,4 @@
-"""What beat waits out: a Redis or a broker that is away, full or read-only."""
+"""The errors that beat waits out: a Redis or a broker that is away, full or read-only."""
 
 from kombu.exceptions import BatchPublishError, OperationalError  # type: ignore[attr-defined]
 from redis.exceptions import RedisError

@@ -29,9 +29,9 @@ log = structlog.get_logger("cron_tasks.bot")
 TIMEOUT = 10.0
 #: Seconds for which a supergroup is remembered after its group was turned into it.
 MOVED_FOR = 30 * 86_400
-#: Moves that are followed for one message.
+#: The most moves of a chat that are followed for one message.
 MOST_MOVES = 5
-#: Bytes of an answer that are read.
+#: The most bytes of an answer that are read.
 MOST_READ = 1 << 20
 #: The most seconds to wait when Telegram asks for it.
 LONGEST_WAIT = 86_400

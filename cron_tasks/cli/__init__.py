@@ -141,7 +141,7 @@ def main(ctx: click.Context) -> None:
     """
     if os.environ.get("NO_COLOR"):
         ctx.color = False
-    if sys.stdout is None:  # closed by who started us, as `>&-` does
+    if sys.stdout is None:  # The process that started us has closed it, as `>&-` does.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

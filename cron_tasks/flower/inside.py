@@ -135,11 +135,12 @@ class FlowerHandler(BaseHandler):
         return RequestHandler.get_argument(self, name, default)
 
     def read_name(self, name: str) -> str:
-        """Return an argument of the request as it came: a name that a page has shown."""
+        """Return an argument of the request unchanged, because it is a name that a page has
+        shown."""
         return RequestHandler.get_argument(self, name, "", strip=False)
 
     def read_names(self, name: str) -> list[str]:
-        """Return all values of an argument of the request, as they came."""
+        """Return all values of an argument of the request, unchanged."""
         return RequestHandler.get_arguments(self, name, strip=False)
 
     def check_xsrf_cookie(self) -> None:

@@ -19,25 +19,31 @@ from cron_tasks.text.stored_json import to_storable
 FORMAT = b"4"
 #: The fields that count: those of a job, and what rest/mapping.py adds to a row.
 _COUNTED = frozenset({*TIMING, *OPTIONS, LEFT_OUT, MAPPED_TO_NULL})
-#: The fields that count in nested objects, and in actions by their type. Those of plug-ins all do.
+#: The relevant fields of nested objects, and of actions by their type. All fields of plug-ins are
+#: relevant.
 _PARTS = {
-    name: names_in_json(part).keys()
+    name: frozenset(names_in_json(part))
     for name, part in (("notify", Notify), ("retry", Retry), ("catchup", Catchup))
 }
 _ACTIONS = {
-    name: names_in_json(action).keys()
+    name: frozenset(names_in_json(action))
     for name, action in (("notify", NotifyAction), ("http", HttpAction), ("task", TaskAction))
 }
+_NESTED = frozenset({*_PARTS, "action"})
 
 
 def fingerprint_row(row: Any, salt: str) -> str:
     """Return 16 characters that depend on the row, on `salt` and on the format of this version.
 
-    Only the fields of a job count, also in its nested objects. Services keep counters and times in
-    the same row (`n_pings`, `last_ping`), and our reports come back in the next list.
+    Only the fields of a job are relevant, including those of its nested objects. Services keep
+    counters and times in the same row (`n_pings`, `last_ping`), and our reports come back in the
+    next list.
     """
     if isinstance(row, dict):
-        row = _keep_counted(row)
+        if not _COUNTED.issuperset(row):
+            row = _keep(row, _COUNTED)
+        if not _NESTED.isdisjoint(row):
+            row = _keep_counted(row)
     try:
         canonical = orjson.dumps(row, option=orjson.OPT_SORT_KEYS)
     except TypeError:
@@ -49,18 +55,16 @@ def fingerprint_row(row: Any, salt: str) -> str:
 
 
 def _keep_counted(row: dict[Any, Any]) -> dict[Any, Any]:
-    kept = row
-    if not row.keys() <= _COUNTED:
-        kept = {name: value for name, value in row.items() if name in _COUNTED}
+    """Return a row without the fields of its nested objects that do not count."""
     for name, known in _PARTS.items():
-        if name in kept and isinstance(part := kept[name], dict) and not part.keys() <= known:
-            kept = kept | {name: _keep(part, known)}
-    action = kept.get("action")
-    if isinstance(action, dict) and isinstance(kind := action.get("type"), str):
-        known = _ACTIONS.get(kind, action.keys())
-        if not action.keys() <= known:
-            kept = kept | {"action": _keep(action, known)}
-    return kept
+        if isinstance(part := row.get(name), dict) and not known.issuperset(part):
+            row = row | {name: _keep(part, known)}
+    if isinstance(action := row.get("action"), dict):
+        kind = action.get("type")
+        fields = _ACTIONS.get(kind) if isinstance(kind, str) else None
+        if fields and not fields.issuperset(action):
+            row = row | {"action": _keep(action, fields)}
+    return row
 
 
 def _keep(part: dict[Any, Any], known: Collection[str]) -> dict[Any, Any]:

@@ -34,7 +34,7 @@ def read_history(replies: Sequence[Any], job_id: str) -> list[str]:
     """
     records, past, stored = replies
     lines = [read_line(line, job_id) for line in records] if isinstance(records, list) else []
-    minutes = list(past) if isinstance(past, list) else []
+    minutes = list(filter(is_minute, past)) if isinstance(past, list) else []
     if isinstance(stored, str) and (minute := close_minute(job_id, stored)):
         minutes.insert(0, minute)
     return list(merge_lines(lines, minutes)) if minutes else lines

@@ -46,7 +46,7 @@ class Brief:
 
 
 def write_rest(record: Mapping[str, Any]) -> bytes:
-    """Return the text of a record that follows its run id."""
+    """Return the part of a record after its run id."""
     return b"," + orjson.dumps({name: record[name] for name in record if name != "run_id"})[1:]
 
 
@@ -74,7 +74,7 @@ def is_minute(line: str) -> bool:
 def close_minute(job_id: str, stored: str) -> str | None:
     """Return a minute in progress, as stored in `cron_tasks:minute`, as a line of the history.
 
-    The previous version stored the run id too. None for a text that is not a minute.
+    The previous version stored the run id, too. Returns None for a text that is not a minute.
     """
     record = stored.partition(" ")[2]
     moment = record.partition('"scheduled_for":"')[2].partition('"')[0]

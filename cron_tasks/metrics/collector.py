@@ -36,9 +36,9 @@ _count_open = script("metrics/count_open")
 class _Found(NamedTuple):
     """The answers to the commands of a scrape, in their order. None for a key of another type.
 
-    `members` are those of the schedule, with the `statics`, which are not ours. `source` has the
-    state of the last sync, and when another installation tried to sync. `wanted` and `taken` are
-    for how many milliseconds the requests for a sync still live.
+    `members` are those of the schedule, including the `statics`, which are not ours. `source` has
+    the state of the last sync, and when another installation tried to sync. `wanted` and `taken`
+    are the remaining milliseconds of the requests for a sync.
     """
 
     counters: dict[str, str] | None

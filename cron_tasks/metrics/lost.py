@@ -20,8 +20,8 @@ log = structlog.get_logger("cron_tasks.metrics")
 EVERY, KEPT = 300, 1_200
 #: Seconds between two checks whether an audit is due, and the time limit of an audit.
 LOOK_EVERY, LONGEST = 10.0, 240
-#: What it adds to the niceness of beat, which it must not hold up.
-_NICER = 5
+#: The increase of the niceness compared with beat, which must not be slowed down.
+_NICER = 10
 _PROGRAM = f"import os; os.nice({_NICER}); from cron_tasks.cli import main; main()"
 
 

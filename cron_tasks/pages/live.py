@@ -63,7 +63,11 @@ class Look:
 
 
 def _job_of(line: str) -> str:
-    return RunId.stored(orjson.loads(read_line(line))["run_id"]).job_id
+    """Return the id of a record's job, or "" if it cannot be read. All tabs share this look."""
+    try:
+        return RunId.stored(orjson.loads(read_line(line))["run_id"]).job_id
+    except (ValueError, LookupError, TypeError):
+        return ""
 
 
 def look(context: Context) -> Look:

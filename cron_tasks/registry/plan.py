@@ -19,7 +19,7 @@ from cron_tasks.schedules import Schedule
 
 #: A list may lack this many known jobs without being refused.
 SHRINK_ALLOWANCE = 10
-#: The most rows that are looked for on the next page, where they come again.
+#: The most rows of a page that are compared with the next page, on which they may come again.
 _MOST_MOVED = 500
 
 

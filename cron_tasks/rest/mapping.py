@@ -190,7 +190,7 @@ class Shape:
         return Unreadable(found, row.reason) if isinstance(row, Unreadable) else found
 
     def _is_lost(self, switch: str, mapped: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
-        """Return whether a switch is null, or is true since it compares a missing field."""
+        """Return whether a switch is null, or is true only because it compares a missing field."""
         compared = self._compared[switch]
         return mapped[switch] is None or (mapped[switch] is True and not compared <= row.keys())
 

@@ -13,9 +13,8 @@ from cron_tasks.rest.positions import counts_rows, is_position
 class Numbering:
     """Query parameters, the first of which moves from page to page.
 
-    read_numbering puts it there.
-
-    `offset=0&limit=100` moves by the rows of a page, `page=1&size=100` by one.
+    `read_numbering` puts it first. `offset=0&limit=100` moves by the rows of a page,
+    `page=1&size=100` by one.
     """
 
     parameters: tuple[tuple[str, str], ...]
@@ -55,10 +54,10 @@ class Numbering:
 
 
 def read_numbering(setting: str) -> Numbering | None:
-    """Return how the setting numbers pages; None for `auto`.
+    """Return the numbering of pages in the setting. None for `auto`.
 
-    The parameter that moves is known by its name, such as `page` or `offset`. It may stand behind
-    the size of a page. If none is known, the first one moves.
+    The parameter that moves is recognised by its name, such as `page` or `offset`. It may come
+    after the size of a page. If no name is known, the first parameter moves.
     """
     if setting == "auto":
         return None

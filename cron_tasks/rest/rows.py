@@ -44,7 +44,7 @@ class Malformed(Exception):
 
 
 class NoArray(Malformed):
-    """A page has no array of jobs. `finding` is the text without what to check in a service."""
+    """A page has no array of jobs. `finding` is the text without advice about a service."""
 
     def __init__(self, finding: str) -> None:
         super().__init__(

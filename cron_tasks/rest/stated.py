@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_RANGE = re.compile(r"\s*(?:\w+\s+)?(\d+)-(\d+)/(\d+)\s*")
+_RANGE = re.compile(r"\s*(?:(?!bytes)\w+\s+)?(\d+)-(\d+)/(\d+)\s*")
 #: Names of objects in which the numbers of a page stand: in itself, or one in the other.
 _PLACES = (
     *("meta", "metadata", "pagination", "page", "pageinfo", "paging", "pager", "paginator"),

@@ -83,7 +83,7 @@ def _make_brief(run: Run, tick: OpenRun, result: Result, by: Attempt, line: byte
 
 
 def _shorten(line: bytes) -> bytes:
-    """Return what follows the run id in a record, without the output."""
+    """Return the part of a record after the run id, without the output."""
     record = orjson.loads(line)
     record.pop("output", None)
     return write_rest(record)

@@ -1,4 +1,4 @@
-"""The records of runs as they end, for those who follow them."""
+"""The records of runs as they end, for followers."""
 
 from itertools import takewhile
 from operator import itemgetter

@@ -62,8 +62,8 @@ def _find_keys(node: dict[str, Any]) -> tuple[tuple[str, ...], bool]:
 def list_compared_fields(text: str) -> frozenset[str]:
     """Return the fields that the expression compares with one another, or with a value.
 
-    `status != "paused"` compares two fields, since texts have single quotes. A comparison with null
-    asks whether there is a field. So it is left out.
+    `status != "paused"` compares two fields, because texts have single quotes. A comparison with
+    null is left out, because it only checks that a field exists.
     """
     tree: Any = jmespath.compile(text).parsed
     return frozenset(_walk_compared(tree))

@@ -15,7 +15,7 @@ from cron_tasks.telemetry.events import VALUES
 ECS_VERSION = "8.11.0"
 SERVICE = "cron_tasks"
 _NANOSECONDS = 1_000_000_000
-#: Seconds whose nanoseconds Elasticsearch takes for a whole number.
+#: A limit in seconds: Elasticsearch accepts their nanoseconds as a whole number.
 _LONGEST = 9_000_000_000
 #: `event.outcome` by the status of a run. A skipped or missed run is neither.
 _OUTCOMES = {"ok": "success", "failed": "failure"}
@@ -59,9 +59,9 @@ def to_document(event: Mapping[str, Any], error: Mapping[str, str]) -> dict[str,
 
 
 def _fit(name: str, value: Any) -> Any:
-    """Return a value that is an object as text, if its name is that of a value of our events.
+    """Return a value as text if it is an object and its name is that of a value of our events.
 
-    Elasticsearch refuses the document if there is an object where it expects a text or a number.
+    Elasticsearch refuses a document with an object where it expects a text or a number.
     """
     parts = value if isinstance(value, list) else [value]
     has_object = any(isinstance(each, Mapping | list) for each in parts)

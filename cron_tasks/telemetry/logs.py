@@ -41,7 +41,8 @@ _LOGS_URLS = ("urllib3.connectionpool", "urllib3.poolmanager", "urllib3.util.ret
 _FAULT = "_fault"
 #: Shorter texts are not masked, because that would hide ordinary words and numbers.
 _LEAST_SECRET = 4
-#: The most characters of a text, and values of a collection, in a line. Shippers cut long lines.
+#: The most characters of a text, and the most values of a collection, in a line. Shippers cut long
+#: lines.
 LONGEST, MOST = 16_000, 1_000
 _URL_PASSWORD = re.compile(r"(://[^\s:@/]*):[^\s@/]+@")
 

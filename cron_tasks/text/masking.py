@@ -115,13 +115,13 @@ def _encode_base64_pieces(value: str) -> Iterator[str]:
 
 
 def _encode_nested(value: str) -> Iterator[str]:
-    """Yield pieces of base64, also of the secret as it stands in a URL or in JSON."""
+    """Yield pieces of base64, including those of the secret within a URL or JSON."""
     for spelled in {value, quote(value, safe=""), quote(value), json.dumps(value)[1:-1]}:
         yield from _encode_base64_pieces(spelled)
 
 
 def _strip_to_alphanumeric(text: str) -> str:
-    """Return a text without its punctuation, which services double, escape or put in between."""
+    """Return a text without its punctuation, which services double, escape or insert."""
     return _NOT_ALPHANUMERIC.sub("", text)
 
 

@@ -166,7 +166,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def _has_ended(pid: int) -> bool:
-    """Return whether a process has ended, and its parent has not asked for its exit code yet."""
+    """Return whether a process has ended, and its parent has not yet read its exit code."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             state = file.read().rpartition(b")")[2].split()[0]

@@ -55,12 +55,6 @@ def send_task(
     """
     routing = _route(job, handed, tracer)
     queue = routing["queue"]
-    # Our app reads JSON, even if the other app has another serializer.
-    back = {
-        "kwargs": {"handed": asdict(handed)},
-        "queue": app.conf.task_default_queue,
-        "serializer": "json",
-    }
     with app.producer_or_acquire() as producer:
         if (there := count_messages(producer, queue)) > QUEUE_FULL:
             raise ActionFailed(f"{there} messages wait in its queue {queue}", permanent=False)
@@ -74,8 +68,7 @@ def send_task(
                 # If a message whose arrival is in doubt was sent again, the task would run twice.
                 retry=False,
                 expires=job.timeout,
-                link=app.signature(keys.DONE_TASK, **back),
-                link_error=app.signature(keys.FAILED_TASK, **back),
+                **_link_back(app, handed),
                 **routing,
             )
         except OperationalError as error:
@@ -83,6 +76,18 @@ def send_task(
                 raise
             # The broker answered a moment ago, so it may have the message. The outcome will show.
             log.warning("task.in_doubt", task_id=task_id, error=str(error))
+
+
+def _link_back(app: Celery, handed: Handed) -> dict[str, Any]:
+    """Return the callbacks of a task. They conclude its run in our app."""
+    # Our app reads JSON, even if the other app has another serializer.
+    back = {
+        "kwargs": {"handed": asdict(handed)},
+        "queue": app.conf.task_default_queue,
+        "serializer": "json",
+    }
+    done, failed = app.signature(keys.DONE_TASK, **back), app.signature(keys.FAILED_TASK, **back)
+    return {"link": done, "link_error": failed}
 
 
 def _route(job: Job, handed: Handed, tracer: Tracer | None) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class EventLoop:
         self._thread.start()
 
     def _run(self) -> None:
-        """Run the loop, also after a task of an action has stopped it or raised SystemExit."""
+        """Run the loop. Continue after a task of an action has stopped it or raised SystemExit."""
         while True:
             try:
                 self._loop.run_forever()

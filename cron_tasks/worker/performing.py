@@ -92,7 +92,7 @@ def perform_action(run: Run, settings: Settings) -> Result:
 
 
 def _end_fork(process: int, error: BaseException) -> None:
-    """End this process if the action has forked it from `process`, in which the run goes on."""
+    """End this process if the action has forked it from `process`, where the run continues."""
     if os.getpid() != process:
         code = error.code if isinstance(error, SystemExit) else 1
         os._exit(code if isinstance(code, int) else 1)
@@ -119,7 +119,7 @@ def end_of_error(run: Run, error: BaseException) -> Result:
     except Stopped:
         raise
     except BaseException:
-        # A plug-in may have made an error that itself raises when it is read.
+        # Reading a plug-in's error may raise another error.
         return Result("failed", error=f"{type(error).__name__}: it cannot be shown")
 
 

@@ -16,7 +16,7 @@ local function is_kind(state, kind)
     return string.sub(state, 1, 1) == kind
 end
 
--- Returns whether a Celery task does the run. Then its kind is running.
+-- Return whether a run is delegated to a Celery task. Its kind is then running.
 local function is_delegated(state)
     return string.find(state, '^r|%d+|%a*|task:') ~= nil
 end

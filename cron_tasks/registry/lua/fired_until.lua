@@ -10,8 +10,9 @@ local function fired_until(job_id, key, entry, has_new_timing, removed_at)
     settled = math.max(settled, tonumber(removed_at))
     if not entry.definition then
         -- An earlier version stored only the time of the removal, and not the last tick.
-        local version = redis.call('LINDEX', versions_prefix .. job_id, 0)
-        tick = tonumber(version and string.match(version, '"ticked": ([%d.]+)') or settled)
+        local version = redis.pcall('LINDEX', versions_prefix .. job_id, 0)
+        local ticked = type(version) == 'string' and string.match(version, '"ticked": ([%d.]+)')
+        tick = tonumber(ticked or settled)
     end
     return settled, tick
 end

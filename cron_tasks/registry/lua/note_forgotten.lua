@@ -1,4 +1,8 @@
--- Record in the versions of a job (`list`) that the ticks up to `to` are unknown.
+-- Note in the versions of a job (`list`) that nobody knows which ticks were due up to `to`.
+-- A key of another type in its place is deleted.
 local function note_forgotten(list, to)
-    redis.call('RPUSH', list, '{"forgotten": ' .. to .. '}')
+    local line = '{"forgotten": ' .. to .. '}'
+    if type(redis.pcall('RPUSH', list, line)) == 'number' then return end
+    redis.call('DEL', list)
+    redis.call('RPUSH', list, line)
 end

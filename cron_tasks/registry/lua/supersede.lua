@@ -43,7 +43,11 @@ local function store_version(job_id, key, entry, to)
     local ticked = string.format('%.6f', last_tick(key, entry))
     local line = '{"since": ' .. entry.since .. ', "until": ' .. to .. ', "ticked": ' .. ticked
         .. ', ' .. pause .. timing
-    redis.call('LPUSH', list, line)
+    if type(redis.pcall('LPUSH', list, line)) ~= 'number' then
+        -- Where somebody else has written a key of another type, the versions before are unknown.
+        note_forgotten(list, entry.since)
+        redis.call('LPUSH', list, line)
+    end
     trim_versions(list, line)
     redis.call('EXPIRE', list, audit_ttl)
 end
