@@ -140,14 +140,17 @@ class Drill:
         line = self.processes if needs_app else self.commands
         return line.run(*words, code=code).stdout
 
-    def logs(self, guide: Guide, event: str, process: Process, since: float) -> dict[str, Any]:
-        """Wait for an event of the guide in the log of a process."""
+    def logs(
+        self, guide: Guide, event: str, process: Process, since: float, **values: str
+    ) -> dict[str, Any]:
+        """Wait for an event of the guide, with these values, in the log of a process."""
         assert event in guide.events, f"{guide.anchor} does not name {event}"
 
         def find() -> dict[str, Any]:
             for text in reversed(process.output.splitlines()):
                 line = json.loads(text) if text.startswith("{") else {}
-                if line.get("event") == event and _time_of(line) >= since:
+                is_event = line.get("event") == event and values.items() <= line.items()
+                if is_event and _time_of(line) >= since:
                     return dict(line)
             return {}
 
@@ -185,8 +188,8 @@ def a_service_fails(drill: Drill) -> None:
     drill.sees(guide)
     assert guide.finds("cause: " + drill.page().partition("Failing now")[2])
     drill.fires(well, "Failing")
-    line = drill.logs(guide, "run.finished", drill.worker, began)
-    assert (line["status"], line["level"]) == ("failed", "warning")
+    line = drill.logs(guide, "run.finished", drill.worker, began, status="failed")
+    assert line["level"] == "warning"
     assert "503" in line["error"]
     assert "`cron-tasks health` exits 0" in guide.parts["Cause"]
     assert drill.commands.run("health").stdout.startswith("ok")

@@ -93,8 +93,9 @@ class Scheduler(EntryScheduler):
         except LockLost:
             self.leadership.note_lost()
         except TROUBLE as error:
+            # The next turn requests a sync: a key that was deleted may have been a list of pokes.
+            self._enter("waiting", error=str(error))
             if not self._mend_foreign_keys(error):
-                self._enter("waiting", error=str(error))
                 self.forget_connections()
         return STANDBY_WAIT
 
