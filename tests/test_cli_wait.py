@@ -55,7 +55,7 @@ def test_a_run_that_waits_for_a_busy_worker_is_explained(live: Live, cli: Comman
         out, err = process.communicate(timeout=PATIENCE)
     assert note == (
         "Note: No worker has taken the run yet. w0@test consumes cron_tasks. "
-        "`cron-tasks runs --status running` shows what occupies it\n"
+        "`cron-tasks runs --status running` shows which runs occupy it\n"
     )
     assert err == ""
     assert out.splitlines()[1].startswith("ok after")
