@@ -155,5 +155,7 @@ def _renewed(renew: Callable[[], object], every: float) -> Iterator[None]:
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make HTTP actions call the service, and renew nothing by the machine's time."""
     monkeypatch.setitem(actions.BUILT_IN_PERFORMERS, "http", _perform)  # type: ignore[arg-type]
+    # So that each attempt has a thread, which ends when a test decides.
+    monkeypatch.setattr(runner, "waits_on_loop", lambda kind: False)
     monkeypatch.setattr(performing, "interruptible", _interruptible)
     monkeypatch.setattr(runner, "keep_calling", _renewed)

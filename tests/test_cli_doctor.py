@@ -217,7 +217,7 @@ def test_keys_that_disagree(system: System) -> None:
     assert "1 open tick without a deadline" in detail
     Comparison(system.redis, system.settings, time.time).mend()
     status, detail = status_of(system, "registry")
-    assert (status, "2 differences mended" in detail) == ("ok", True)
+    assert (status, "2 differences repaired" in detail) == ("ok", True)
 
 
 def test_two_installations_in_one_redis(system: System) -> None:

@@ -74,7 +74,7 @@ def test_a_run_that_is_taken_at_once_needs_no_note(
 
 @pytest.mark.parametrize("command", [("jobs", "run", "7"), ("runs", "retry", "7@2099")])
 def test_a_timeout_is_for_waiting(quick: Quick, command: tuple[str, ...]) -> None:
-    assert "--timeout limits the waiting" in quick.error(*command, "--timeout", "5", code=2)
+    assert "--timeout needs --wait" in quick.error(*command, "--timeout", "5", code=2)
     for wrong in ("0", "-1", "x"):
         assert "--timeout" in quick.error(*command, "--wait", "--timeout", wrong, code=2)
 
