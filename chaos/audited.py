@@ -23,8 +23,11 @@ def compare(verdict: Verdict, audit: Mapping[str, Any], asked: Asked) -> None:
         unsure[_merged(status)] += count
     found["expected"], unsure["expected"] = verdict.expected, verdict.unsure.total()
     wrong = verdict.wrong["audit"]
+    # A beat whose clock is ahead may fire a tick before the pause that the checker has before it.
+    # The audit then expects the tick.
+    ahead = len(verdict.in_hand)
     for what in sorted({*said, *found}):
-        if not found[what] - unsure[what] <= said[what] <= found[what]:
+        if not found[what] - unsure[what] <= said[what] <= found[what] + ahead:
             wrong.append(f"{what}: {said[what]}, and not {found[what]}")
     in_hand = set(map(job_of, verdict.in_hand))
     for kind, runs, allowed in (
