@@ -26,7 +26,7 @@ from cron_tasks.sync import follower as following
 from cron_tasks.sync.feed_state import load_position
 from cron_tasks.sync.follower import Follower
 from cron_tasks.sync.reconciler import Reconciler
-from cron_tasks.sync.state import find_drift
+from cron_tasks.sync.state import load_beginning
 
 
 def job(job_id: object, name: str = "x", **fields: object) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def test_changes_count_and_only_they_are_read(system: System) -> None:
     system.rest.remove(2)
     system.step()
     assert system.names() == {"1": "a", "3": "x", "4": "x", "9": "new"}
-    assert find_drift(system.redis) == (False, False)
+    assert load_beginning(system.redis).drift == (False, False)
     assert [path.split("?")[0] for _, path, _ in system.rest.requests] == [FEED_PATH]
     assert load_position(system.redis).address.endswith("cursor=a-3")
 

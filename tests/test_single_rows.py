@@ -22,7 +22,7 @@ from cron_tasks.store import keys
 from cron_tasks.sync import meanwhile
 from cron_tasks.sync.outcome import Report
 from cron_tasks.sync.reconciler import Reconciler
-from cron_tasks.sync.state import find_drift
+from cron_tasks.sync.state import load_beginning
 
 AT = "2099-01-01T00:00:00Z"
 
@@ -71,7 +71,7 @@ def test_only_the_rows_with_these_ids_are_read(system: System) -> None:
     assert system.name("1") == "a"
     assert system.name("2") == "x", "it was not read"
     assert set(system.registry.read_fingerprints()) == {"1", "2", "3", "4", "5"}
-    assert find_drift(system.redis) == (False, False)
+    assert load_beginning(system.redis).drift == (False, False)
 
 
 def test_a_row_that_has_not_changed_is_not_written(system: System) -> None:
@@ -208,7 +208,7 @@ def test_a_rejected_row_leaves_the_other_rejected_rows(system: System) -> None:
     system.read(1)
     assert {each.id for each in read_rejected(system.redis)} == {"2", "4"}
     assert system.name("1") == "mended"
-    assert find_drift(system.redis) == (False, False)
+    assert load_beginning(system.redis).drift == (False, False)
     system.sync()
     assert {each.id for each in read_rejected(system.redis)} == {"2", "4"}
 

@@ -16,7 +16,7 @@ from cron_tasks.sync.feed_state import WAIT, describe_feed, load_position
 from cron_tasks.sync.feed_state import load_status as load_feed_status
 from cron_tasks.sync.owner import service_of
 from cron_tasks.sync.policy import describe_judging, make_policy
-from cron_tasks.sync.state import load_status, load_validators
+from cron_tasks.sync.state import load_beginning, load_status
 from cron_tasks.text.english import number_of
 from cron_tasks.vitals.judgement import RIVAL_SHOWN, judge_sync
 
@@ -50,7 +50,8 @@ def check_rest_service(system: System) -> Result:
     )
     registry = Registry(system.redis)
     jobs = registry.count() if system.is_reachable else 0
-    known = load_validators(system.redis, describe_judging(settings))[0] if jobs > MANY else None
+    judging = describe_judging(settings)
+    known = load_beginning(system.redis).find_validators(judging) if jobs > MANY else None
     current = registry.read_fingerprints() if jobs and not known else {}
     with Source(hurried).open_list(known) as listing:
         if listing.not_modified:

@@ -23,7 +23,7 @@ MOST_ROWS = 200
 #: Seconds for which a request is kept. A sync reads the whole list long before that.
 KEPT = 86_400
 
-_want: Script[list[int]] = script("registry/want")
+_want: Script[int] = script("registry/want")
 _take = script("registry/take")
 _settle = script("registry/settle")
 
@@ -33,16 +33,9 @@ def want_rows(redis: Redis, ids: Iterable[str]) -> int:
 
     Return the number of ids, more than MOST_ROWS for the whole list.
     """
-    return _note(redis, ids)[0]
-
-
-def want_poked_rows(redis: Redis) -> set[str]:
-    """Request a read of the rows that the service has poked. Return everything that is wanted."""
-    return peek_wanted(redis) if _note(redis, [])[1] else set()
-
-
-def _note(redis: Redis, ids: Iterable[str]) -> list[int]:
-    return _want(redis, most=MOST_ROWS, all=ALL, kept=KEPT, ids=[(each,) for each in ids])
+    wanted = set(ids)
+    rows = [(ALL,)] if ALL in wanted else [(each,) for each in wanted]
+    return _want(redis, most=MOST_ROWS, all=ALL, kept=KEPT, ids=rows)
 
 
 def is_anything_wanted(redis: Redis) -> bool:

@@ -5,8 +5,10 @@ may share this lock to write rows that were poked, or that the feed sent. The li
 out, because its own may be older. Poked rows are read once more after the list.
 """
 
+import queue
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -53,10 +55,13 @@ class Reading:
 
     def wait(self) -> bool:
         """Wait for a moment. Return whether the reading has ended."""
-        return self._has_ended.wait(LOOK_EVERY)
+        time.sleep(LOOK_EVERY)  # An end wakes nobody: most readings end earlier, with a 304.
+        return self._has_ended.is_set()
 
 
 _reading: Reading | None = None
+_servers: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+_server = threading.Thread()
 
 
 @contextmanager
@@ -67,17 +72,12 @@ def read_list_beside_rows(
     them."""
     global _reading
     _reading = reading = Reading(fence)
-    thread = threading.Thread(target=_serve_wanted, args=[redis, reading, sync_rows], daemon=True)
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_EVERY)
-    thread.start()
+    _serve_in_thread(lambda: _serve_wanted(redis, reading, sync_rows))
     try:
         yield reading
     finally:
         reading.end()
         _reading = None
-        thread.join()
-        sys.setswitchinterval(before)
 
 
 @contextmanager
@@ -104,11 +104,31 @@ def note_written(ids: Iterable[str]) -> None:
         reading.written.update(ids)
 
 
+def _serve_in_thread(serve: Callable[[], None]) -> None:
+    """Call `serve` in the thread of this module.
+
+    The thread is kept, because starting and joining one costs as much as the rest of a 304.
+    """
+    global _servers, _server
+    if not _server.is_alive():  # A forked process has only the thread that forked.
+        _servers = queue.SimpleQueue()
+        _server = threading.Thread(target=_call_each, args=[_servers], daemon=True)
+        _server.start()
+    _servers.put(serve)
+
+
+def _call_each(servers: queue.SimpleQueue[Callable[[], None]]) -> None:
+    while True:
+        servers.get()()
+
+
 def _serve_wanted(redis: Redis, reading: Reading, sync_rows: Callable[[list[str]], object]) -> None:
     """Sync the wanted rows while the list is read. They stay wanted."""
     served: set[str] = set()
-    while not reading.wait():
-        try:
+    before = sys.getswitchinterval()
+    try:
+        while not reading.wait():
+            sys.setswitchinterval(SWITCH_EVERY)
             wanted = peek_wanted(redis) - served
             rows = select_rows(wanted) if wanted else None
             if not rows:
@@ -117,8 +137,9 @@ def _serve_wanted(redis: Redis, reading: Reading, sync_rows: Callable[[list[str]
                 if fence:
                     sync_rows(rows)
             served |= wanted
-        except (RedisError, WriteRefused):
-            return  # The list itself has the same problem, and reports it.
-        except Exception:
-            log.exception("sync.rows_not_read")
-            return
+    except (RedisError, WriteRefused):
+        pass  # The list itself has the same problem, and reports it.
+    except Exception:
+        log.exception("sync.rows_not_read")
+    finally:
+        sys.setswitchinterval(before)

@@ -27,7 +27,6 @@ from cron_tasks.registry.wanted import (
     select_rows,
     settle_wanted,
     take_wanted,
-    want_poked_rows,
     want_rows,
 )
 from cron_tasks.registry.writer import Writer
@@ -45,12 +44,12 @@ from cron_tasks.sync.policy import describe_judging, make_policy
 from cron_tasks.sync.refused_plan import dump_plan
 from cron_tasks.sync.rows import count_scheduled, plan_rows
 from cron_tasks.sync.state import (
+    Beginning,
     Ending,
     SourceStatus,
     adjust_counts,
-    find_drift,
+    load_beginning,
     load_status,
-    load_validators,
     store_outcome,
 )
 from cron_tasks.sync.whole_list import ListRead, read_list
@@ -95,10 +94,6 @@ class Reconciler:
         accepts once a list that is empty or has shrunk, and takes over a registry that belongs to
         another service. `progress` gets the number of changes that are written, and of all changes.
         """
-        is_list = ids is None and not force
-        # Wanted rows come first, because the list takes longer.
-        if is_list and select_rows(want_poked_rows(self.redis) or {ALL}):
-            self.sync(clock, ids=[])
         # The request is stored before trying the lock, and read after each sync, so the holder
         # cannot miss it.
         want_rows(self.redis, [ALL] if ids is None else map(str, ids))
@@ -109,10 +104,13 @@ class Reconciler:
                 if fence is None or not (wanted := take_wanted(self.redis)):
                     return report
                 try:
-                    rows = select_rows(wanted)
+                    # Rows come first, because the list takes longer.
+                    rows = select_rows(wanted - {ALL})
                     changed = self.sync_rows(rows, clock, fence, progress) if rows else None
-                    forced = force and report is None
-                    report = changed or self._sync_once(clock, forced, progress, fence)
+                    if changed is None or ALL in wanted:
+                        forced = force and report is None
+                        changed = self._sync_once(clock, forced, progress, fence)
+                    report = changed
                     settle_wanted(self.redis, fence)
                 except WriteRefused as refused:
                     # This process was frozen, or Redis was emptied. Its data may be outdated.
@@ -172,16 +170,18 @@ class Reconciler:
         fence: Fence,
     ) -> Report:
         """Read the list, plan the changes, and write them while this process holds the lock."""
-        before, begun = self.status(), clock()
+        begun, beginning = clock(), load_beginning(self.redis)
+        before = beginning.status
         if refusal := self._refusal_of_another(before, force):
             note_rival(self.redis, self.service, begun)
             if before.rival != self.service:
                 log.error("sync.refused", detail=refusal, changed="nothing")
             return Report("refused", Changes(unchanged=self.registry.count()), refusal)
-        repaired = self._repair_registry(clock).counts
+        repaired = self._repair_registry(beginning, clock).counts
+        if repaired:
+            beginning = load_beginning(self.redis)
         judging = describe_judging(self.settings)
-        validators, doubts = load_validators(self.redis, judging)
-        known = None if repaired or force else validators
+        known = None if repaired or force else beginning.find_validators(judging)
         read = self._read_list(force, known, clock, fence)
         report = read.report
         if report.state == "ok" and not report.not_modified:
@@ -198,7 +198,7 @@ class Reconciler:
             detail=report.detail,
             service=self.service,
             judging=judging,
-            doubts=doubts,
+            doubts=beginning.doubts,
             validators=read.validators,
             feed=read.feed,
             refused_plan=dump_plan(report.changes) if report.state == "refused" else "",
@@ -232,10 +232,10 @@ class Reconciler:
         """Return why this installation must not sync: the registry belongs to another service."""
         return None if force else explain_refusal(self.redis, before.owner, self.service)
 
-    def _repair_registry(self, clock: Callable[[], float]) -> Differences:
+    def _repair_registry(self, beginning: Beginning, clock: Callable[[], float]) -> Differences:
         """Repair the registry if it differs from the state after the last sync. Return the
         differences."""
-        jobs, scheduled = find_drift(self.redis)
+        jobs, scheduled = beginning.drift
         if jobs or scheduled:
             return Comparison(self.redis, self.settings, clock).mend(all_keys=jobs)
         return Differences()

@@ -1,5 +1,6 @@
 """The state of the REST service between syncs, in the hash `cron_tasks:source`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -65,7 +66,10 @@ class Ending:
 
 def load_status(redis: Redis) -> SourceStatus:
     """Read the outcome of the last sync."""
-    stored = cast("dict[str, str]", redis.hgetall(keys.SOURCE))
+    return _read_status(cast("dict[str, str]", redis.hgetall(keys.SOURCE)))
+
+
+def _read_status(stored: Mapping[str, str]) -> SourceStatus:
     times = {
         name: _read_time(stored.get(name))
         for name in ("since", "last_attempt", "last_success", "last_read", "rival_at")
@@ -89,42 +93,67 @@ def _read_time(text: str | None) -> float | None:
         return None
 
 
-def load_validators(redis: Redis, judging: str) -> tuple[Validators | None, str]:
-    """Return the validators of the list that the registry holds, and its doubts.
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a sync finds: the hash `cron_tasks:source`, and the registry as it is now.
 
-    `judging` is everything besides the list that affects the outcome now (policy.py).
-
-    The validators are None if a conditional request could leave the registry wrong: a sync did not
-    finish, the same list would be judged differently now, or part of the registry is gone. The
-    doubts are how often something other than a sync changed the registry ("" for never). Each of
-    these changes needs a sync that reads the list. A sync that ran meanwhile may not have seen the
-    change, so its validators are not used.
+    `jobs`, `scheduled` and `rejected` are numbers in the registry.
     """
+
+    stored: Mapping[str, str]
+    has_generation: bool
+    jobs: int
+    scheduled: int
+    rejected: int
+
+    @property
+    def status(self) -> SourceStatus:
+        """The outcome of the last sync."""
+        return _read_status(self.stored)
+
+    @property
+    def doubts(self) -> str:
+        """How often something other than a sync changed the registry, "" for never.
+
+        Each of these changes needs a sync that reads the list. A sync that ran meanwhile may not
+        have seen the change, so its validators are not used.
+        """
+        return self.stored.get("doubts", "")
+
+    @property
+    def drift(self) -> tuple[bool, bool]:
+        """Whether the number of jobs, or of scheduled jobs, differs from that after the last
+        sync."""
+        jobs, scheduled = self.stored.get("jobs"), self.stored.get("scheduled")
+        return jobs not in (None, str(self.jobs)), scheduled not in (None, str(self.scheduled))
+
+    def find_validators(self, judging: str) -> Validators | None:
+        """Return the validators of the list that the registry holds.
+
+        `judging` is everything besides the list that affects the outcome now (policy.py).
+
+        They are None if a conditional request could leave the registry wrong: a sync did not
+        finish, the same list would be judged differently now, or part of the registry is gone.
+        """
+        stored = self.stored
+        etag, modified = stored.get("etag") or None, stored.get("last_modified") or None
+        is_same = stored.get("vouched", "") == self.doubts and stored.get("read_as") == judging
+        counts = [str(self.jobs), str(self.rejected)]
+        is_whole = [stored.get("jobs"), stored.get("rejected")] == counts
+        is_whole &= self.has_generation and self.scheduled > 0
+        return Validators(etag, modified) if (etag or modified) and is_same and is_whole else None
+
+
+def load_beginning(redis: Redis) -> Beginning:
+    """Read what a sync finds, in one round trip."""
     with redis.pipeline(transaction=False) as pipe:
         pipe.hgetall(keys.SOURCE)
         pipe.exists(keys.GENERATION)
-        pipe.exists(keys.SCHEDULE)
-        pipe.hlen(keys.JOBS)
-        pipe.hlen(keys.REJECTED)
-        stored, generation, schedule, jobs, rejected = pipe.execute()
-    etag, modified = stored.get("etag") or None, stored.get("last_modified") or None
-    doubts = stored.get("doubts", "")
-    whole = [stored.get("jobs"), stored.get("rejected")] == [str(jobs), str(rejected)]
-    is_same = stored.get("vouched", "") == doubts and stored.get("read_as") == judging
-    if (etag or modified) and is_same and generation and schedule and whole:
-        return Validators(etag, modified), doubts
-    return None, doubts
-
-
-def find_drift(redis: Redis) -> tuple[bool, bool]:
-    """Return whether the number of jobs, or of scheduled jobs, differs from that after the last
-    sync."""
-    with redis.pipeline(transaction=False) as pipe:
-        pipe.hmget(keys.SOURCE, "jobs", "scheduled")
         pipe.hlen(keys.JOBS)
         pipe.zcard(keys.SCHEDULE)
-        (jobs, scheduled), *now = pipe.execute()
-    return jobs not in (None, str(now[0])), scheduled not in (None, str(now[1]))
+        pipe.hlen(keys.REJECTED)
+        stored, generation, *counts = pipe.execute()
+    return Beginning(stored, bool(generation), *counts)
 
 
 def store_outcome(redis: Redis, fence: Fence, ending: Ending, before: SourceStatus) -> None:
@@ -150,7 +179,7 @@ def store_outcome(redis: Redis, fence: Fence, ending: Ending, before: SourceStat
 
 
 def adjust_counts(redis: Redis, fence: Fence, jobs: int, scheduled: int, rejected: int) -> None:
-    """Store by how much a sync of single rows changed the numbers that `find_drift` compares.
+    """Store by how much a sync of single rows changed the numbers that `Beginning.drift` compares.
 
     Raises WriteRefused if `fence` no longer holds.
     """
