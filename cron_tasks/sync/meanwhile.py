@@ -5,11 +5,12 @@ may share this lock to write rows that were poked, or that the feed sent. The li
 out, because its own may be older. Poked rows are read once more after the list.
 """
 
-import queue
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import structlog
@@ -60,8 +61,16 @@ class Reading:
 
 
 _reading: Reading | None = None
-_servers: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-_server = threading.Thread()
+_threads = ThreadPoolExecutor(thread_name_prefix="meanwhile")
+
+
+def _renew_threads() -> None:
+    """Forget the threads. A forked process has only the thread that forked."""
+    global _threads
+    _threads = ThreadPoolExecutor(thread_name_prefix="meanwhile")
+
+
+os.register_at_fork(after_in_child=_renew_threads)
 
 
 @contextmanager
@@ -72,7 +81,8 @@ def read_list_beside_rows(
     them."""
     global _reading
     _reading = reading = Reading(fence)
-    _serve_in_thread(lambda: _serve_wanted(redis, reading, sync_rows))
+    # Starting and joining a thread for each sync would cost a quarter of a 304.
+    _threads.submit(_serve_wanted, redis, reading, sync_rows)
     try:
         yield reading
     finally:
@@ -102,24 +112,6 @@ def note_written(ids: Iterable[str]) -> None:
     """Record that rows are about to be written, for a list that this process is reading."""
     if reading := _reading:
         reading.written.update(ids)
-
-
-def _serve_in_thread(serve: Callable[[], None]) -> None:
-    """Call `serve` in the thread of this module.
-
-    The thread is kept, because starting and joining one costs as much as the rest of a 304.
-    """
-    global _servers, _server
-    if not _server.is_alive():  # A forked process has only the thread that forked.
-        _servers = queue.SimpleQueue()
-        _server = threading.Thread(target=_call_each, args=[_servers], daemon=True)
-        _server.start()
-    _servers.put(serve)
-
-
-def _call_each(servers: queue.SimpleQueue[Callable[[], None]]) -> None:
-    while True:
-        servers.get()()
 
 
 def _serve_wanted(redis: Redis, reading: Reading, sync_rows: Callable[[list[str]], object]) -> None:
