@@ -15,6 +15,7 @@ from processes import Valkey
 from redis import Redis
 from rest_server import RestServer
 
+from cron_tasks.cli.watching import Stream
 from cron_tasks.registry.quarantine import quarantine_entry
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
@@ -75,6 +76,17 @@ def test_people_and_beat_change_jobs_too(redis: Redis, synced: Sync, quick: Quic
 def test_the_stream_stays_short(redis: Redis, synced: Sync) -> None:
     synced(*(job(n) for n in range(12_000)))
     assert 10_000 <= redis.xlen(keys.CHANGES) < 10_200
+
+
+def test_who_follows_lists_again_after_a_long_list(redis: Redis, synced: Sync) -> None:
+    """The stream cannot keep all changes of the list, so most of them are not written to it."""
+    synced(job(-1))
+    stream = Stream(redis)
+    stream.seek_end()
+    synced(*(job(n) for n in range(-1, 12_000)))
+    assert stream.read() is None
+    whole = redis.xrange(keys.CHANGES)
+    assert [fields["id"] for _, fields in whole[-10_000:]] == [str(n) for n in range(2000, 12_000)]
 
 
 def test_a_key_of_another_type_gives_way(redis: Redis, synced: Sync) -> None:

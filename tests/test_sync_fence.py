@@ -186,7 +186,7 @@ def test_every_script_of_a_sync_refuses_an_old_token_or_another_registry(redis: 
         writer, change = Writer(redis, 60, fence), describe_change(NOW, "edited", 60)
         redis.set(keys.GENERATION, "another")
         for act in (
-            lambda: steps.put(redis, stamp="", listed=[], **change, **fence.values),
+            lambda: steps.put(redis, stamp="", noted=True, listed=[], **change, **fence.values),
             lambda: writer.write(Changes(removed=["7"]), lambda: NOW),
         ):
             with pytest.raises(WriteRefused, match="the registry was emptied or rebuilt meanwhile"):

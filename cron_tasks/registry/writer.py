@@ -16,6 +16,8 @@ from cron_tasks.store.paging import pages
 #: A row of `put`: job id, fingerprint, definition, document, next tick, its fire time without
 #: jitter, and the time after which it was computed.
 Row = tuple[str, str, str, bytes, str, str, str]
+#: Changes that the stream of changes keeps (note_change.lua).
+NOTED = 10_000
 #: Called with ticks that a change overtakes, and the reason for which they are missed.
 OnOvertaken = Callable[[list[Overtaken], str], object]
 
@@ -55,40 +57,47 @@ class Writer:
         """
         if changes.candidates:
             raise ValueError("the plan has candidates that were not judged")
+        # The stream of changes keeps only the last changes of a long list.
+        left = len(changes.added) + len(changes.changed) + len(changes.removed)
         # While Redis writes one page, the next one is prepared.
         with ThreadPoolExecutor(1) as writer:
             written: Future[None] | None = None
             for page in pages(changes.desired):
+                left -= len(page)
                 for jobs, since in group_by_read_time(page, clock(), last_read):
                     rows = _make_rows(jobs, since)
                     if written is not None:
                         written.result()
-                    written = writer.submit(self._put, jobs, rows, since)
+                    written = writer.submit(self._put, jobs, rows, since, left < NOTED)
                 progress(len(page))
             if written is not None:
                 written.result()
         for job_ids in pages(changes.removed):
-            self._remove(job_ids, clock())
+            left -= len(job_ids)
+            self._remove(job_ids, clock(), left < NOTED)
             progress(len(job_ids))
 
-    def _put(self, page: Sequence[Desired], rows: list[Row], now: float) -> None:
-        """Write a page. If a job has fired meanwhile, its next tick is after that one."""
+    def _put(self, page: Sequence[Desired], rows: list[Row], now: float, is_noted: bool) -> None:
+        """Write a page. If a job has fired meanwhile, its next tick is after that one.
+
+        With `is_noted`, the stream of changes gets each job, otherwise one of them.
+        """
         jobs = {desired.id: desired for desired in page}
         change = steps.describe_change(now, "edited", self._audited)
         stamp = entries.format_time(now)
         while rows:
-            stale, overtaken = steps.put(
-                self.redis, stamp=stamp, listed=rows, **change, **self._fence.values
-            )
+            values = {"stamp": stamp, "listed": rows, "noted": is_noted}
+            stale, overtaken = steps.put(self.redis, **values, **change, **self._fence.values)
             if overtaken:
                 self._on_overtaken(Overtaken.parse_rows(overtaken), "edited")
             fired = {job_id: float(last) for job_id, last in stale}
             rows = _make_rows([jobs[job_id] for job_id in fired], now, fired)
 
-    def _remove(self, job_ids: Sequence[str], now: float) -> None:
+    def _remove(self, job_ids: Sequence[str], now: float, is_noted: bool) -> None:
         change = steps.describe_change(now, "removed", self._audited)
         gone = [(job_id,) for job_id in job_ids]
-        overtaken = steps.remove(self.redis, gone=gone, **change, **self._fence.values)
+        values = {"gone": gone, "noted": is_noted}
+        overtaken = steps.remove(self.redis, **values, **change, **self._fence.values)
         if overtaken:
             self._on_overtaken(Overtaken.parse_rows(overtaken), "removed")
 

@@ -2,7 +2,8 @@
 --
 -- Columns: `upcoming` is the next tick, '' for none. `nominal` is its fire time without jitter, ''
 -- if that is the same. `after` is the time after which the tick was computed, '' if that is the
--- caller's time. `stamp` is now, in RedBeat's spelling for the meta of an entry.
+-- caller's time. `stamp` is now, in RedBeat's spelling for the meta of an entry. `noted` is '' if the
+-- sync has so many later changes that the stream of changes cannot keep those of this page.
 --
 -- A job is stale, and not written, if its next tick is not after the last tick that its entry has
 -- fired, or its fire time not after that tick's. So no tick fires twice, however old the caller's
@@ -13,7 +14,7 @@
 -- Returns the stale jobs, each as id and the time from which its next tick has to be computed, and
 -- the ticks that the changes overtook (supersede.lua).
 --! keys schedule jobs set_aside wake removed source
---! args stamp
+--! args stamp noted
 --! rows listed(job_id fingerprint definition document upcoming nominal after)
 --! uses registry/check_fence registry/supersede registry/fired_until registry/adopt_skips
 --! uses registry/forget_quarantine registry/note_forgotten registry/count_edit
@@ -99,7 +100,12 @@ for n, job_id, fingerprint, definition, document, upcoming, nominal, after in li
         end
         redis.call('HSET', key, 'definition', definition, 'meta', meta, 'job', document,
             'since', since, 'edit', edit)
-        note_change(job_id, entry.definition and 'changed' or 'added', edit)
+        local what = entry.definition and 'changed' or 'added'
+        if noted ~= '' then
+            note_change(job_id, what, edit)
+        elseif #written == 0 then
+            note_only(job_id, what, edit)
+        end
         written[#written + 1] = key
         fingerprints[#fingerprints + 1] = job_id
         fingerprints[#fingerprints + 1] = fingerprint

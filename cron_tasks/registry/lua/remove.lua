@@ -1,8 +1,11 @@
 -- Remove a page of jobs. Their versions keep the schedules, and `removed` the time of removal. So a
 -- job that comes back does not fire a tick a second time. The minute in progress goes to the newest
--- runs of all jobs, like other runs. Returns the ticks that this overtook (supersede.lua).
+-- runs of all jobs, like other runs. `noted` is '' if the sync has so many later changes that the
+-- stream of changes cannot keep those of this page. Returns the ticks that this overtook
+-- (supersede.lua).
 --! keys schedule jobs set_aside removed failing source untold minute recent
 --! prefixes history minutes
+--! args noted
 --! rows gone(job_id)
 --! uses registry/check_fence registry/supersede registry/count_edit registry/note_change
 --! uses store/prepend ledger/close_minute
@@ -19,7 +22,7 @@ local function end_minute(job_id)
     redis.call('HDEL', minute, job_id)
 end
 
-for _, job_id in gone() do
+for n, job_id in gone() do
     local key = job_entry_prefix .. job_id
     local entry = read_entry(job_id, key)
     local from = effective_from(settled_until(entry))
@@ -32,7 +35,11 @@ for _, job_id in gone() do
     redis.call('HDEL', set_aside, key)
     redis.call('HDEL', failing, job_id)
     redis.call('HDEL', untold, job_id)
-    note_change(job_id, 'removed', edit)
+    if noted ~= '' then
+        note_change(job_id, 'removed', edit)
+    elseif n == 1 then
+        note_only(job_id, 'removed', edit)
+    end
 end
 -- The members of a sorted set have no separate time to live.
 redis.call('ZREMRANGEBYSCORE', removed, '-inf', '(' .. (now - audit_ttl))
