@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from redis import Redis
 
-from cron_tasks.beat.known import KnownJobs
-from cron_tasks.beat.rows import Row, parse_definition, parse_object, read_rows
+from cron_tasks.beat.known import FEW, KnownJobs
+from cron_tasks.beat.rows import Row, make_row, parse_definition, parse_object, read_rows
 from cron_tasks.beat.skipped import conclude_skipped
 from cron_tasks.jobs.actions import waits_on_loop
 from cron_tasks.jobs.job import Job
@@ -37,7 +37,7 @@ PAGE = 1000
 #: Entries in a page if most are known to be plain. Such entries take a fraction of the time.
 PLAIN_PAGE = 4000
 #: Rows that are judged in one go. Each takes at most some ten milliseconds.
-FEW = 50
+IN_ONE_GO = 50
 _due = script("beat/due")
 
 
@@ -93,16 +93,18 @@ def read_page(redis: Redis, now: float, after: str = "", known: KnownJobs | None
     `known` jobs the page is larger, and plain ticks come as departures.
     """
     most = PAGE if known is None else PLAIN_PAGE
-    flat, edits, next_due, next_deadline, is_complete, is_coming, to_skip, overdue, late = _due(
-        redis, now=now, page_size=most, last_entry=after
+    flat, edits, next_due, next_deadline, is_complete, is_coming, to_skip, overdue, late, stored = (
+        _due(redis, now=now, page_size=most, last_entry=after, few=FEW)
     )
     due = dict(zip(flat[::2], flat[1::2], strict=True))
     skips = group_by_job(to_skip)
-    departures, rows = (
-        ([], list(read_rows(redis, due)))
-        if known is None
-        else known.depart(redis, due, edits, now, skips)
-    )
+    departures, rows = list[Departure](), list[Row]()
+    if len(due) <= FEW:
+        rows = [make_row(*entry, fields) for entry, fields in zip(due.items(), stored, strict=True)]
+    elif known is None:
+        rows = list(read_rows(redis, due))
+    else:
+        departures, rows = known.depart(redis, due, edits, now, skips)
     return Page(
         rows=rows,
         edits=edits,
@@ -129,7 +131,7 @@ def judge_page(
     """
     judged = Judged(page.edits, page.departures)
     for number, row in enumerate(page.rows, 1):
-        if number % FEW == 0:
+        if number % IN_ONE_GO == 0:
             between()
         if row.job_id is None:
             judged.foreign.append(row)

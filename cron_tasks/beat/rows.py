@@ -1,6 +1,6 @@
 """Due entries as stored, and the parsing of their parts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
@@ -54,7 +54,13 @@ def read_rows(
             if fields == 0:
                 yield Row(key, score, None, None, None, known[key], is_unchanged=True)
             else:
-                yield Row(key, score, *(fields or (None,) * 5))
+                yield make_row(key, score, fields)
+
+
+def make_row(key: str, score: str, fields: Sequence[str | None]) -> Row:
+    """Return a due entry with its fields as read (read_stored.lua)."""
+    definition, meta, job, edit, fired = fields or (None,) * 5
+    return Row(key, score, definition, meta, job, edit, fired)
 
 
 def parse_object(text: str | None, field: str) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 -- empty, because the start of the next page is unknown. Returns the entries and their scores in
 -- turn, the number of edits, the next due time, the next deadline ('inf' for none), whether the
 -- registry is complete, whether a sync is wanted or running, the skips among the due times, whether
--- the deadline of an open run has passed, and whether a run did not end within its limit.
+-- the deadline of an open run has passed, whether a run did not end within its limit, and the fields
+-- of the entries (read_stored.lua) if there are at most `few`, which saves a round trip.
 --! keys schedule generation deadlines edits sync_entry sync_wanted sync_taken skips expected
---! args now page_size last_entry
+--! args now page_size last_entry few
+--! uses beat/read_stored
 
 -- Return the first score of a sorted set after `now`.
 local function next_time(sorted_set)
@@ -43,6 +45,10 @@ local first_due = due[2]
 local due_skips = first_due and redis.pcall('ZRANGEBYSCORE', skips, first_due, now) or {}
 -- A key of another type must not stop beat from firing.
 if due_skips.err then due_skips = {} end
+local stored = {}
+if #due <= 2 * few then
+    for n = 1, #due, 2 do stored[#stored + 1] = read_stored(due[n]) end
+end
 return {due, edit_count, next_time(schedule), next_time(deadlines),
     is_complete and 1 or 0, is_sync_coming and 1 or 0, due_skips,
-    has_scores(deadlines, now), has_scores(expected, '(' .. now)}
+    has_scores(deadlines, now), has_scores(expected, '(' .. now), stored}
