@@ -12,7 +12,7 @@ import pytest
 from command_line import CommandLine, Quick
 from driven import Beat, driven_beat
 from live import Live, Service
-from preloaded import Preloaded
+from preloaded import LIBRARIES, OURS, Preloaded
 from processes import Celery, Valkey, celery_processes
 from redis import Redis
 from rest_server import RestServer
@@ -56,10 +56,12 @@ def heeded_interrupts() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def preloaded(heeded_interrupts: None) -> Iterator[None]:
     """Have the Python programs that tests start forked, which saves their imports."""
-    processes.preloaded = Preloaded()
+    every = Preloaded(LIBRARIES + OURS), Preloaded(LIBRARIES, "PYTHONPATH")
+    processes.preloaded = every
     yield
-    processes.preloaded.end()
-    processes.preloaded = None
+    processes.preloaded = ()
+    for each in every:
+        each.end()
 
 
 @pytest.fixture(scope="session")
