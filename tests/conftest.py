@@ -16,6 +16,7 @@ from preloaded import LIBRARIES, OURS, Preloaded
 from processes import Celery, Valkey, celery_processes
 from redis import Redis
 from rest_server import RestServer
+from start_order import deal
 
 from cron_tasks.health.system import System
 from cron_tasks.settings import Settings
@@ -37,6 +38,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for mark in metafunc.definition.iter_markers("parametrize"):
         if any(isinstance(values, set | frozenset) for values in mark.args):
             raise pytest.UsageError(f"{metafunc.definition.nodeid}: sort the set of cases")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let each of several processes begin with tests that take long."""
+    if (processes := getattr(config, "workerinput", {}).get("workercount", 1)) > 1:
+        items[:] = deal(items, lambda item: item.path.name, processes)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -55,11 +55,12 @@ PAGES = (
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with make_world(tmp_path_factory.mktemp("canary")) as made:
         made.wait_for_runs()
-        made.rest_is_well = False
         made.refuse_notifications()
+        wait_until(lambda: len(made.telegram.refused) > 3, "posts that fail", 60)
+        made.slow_down(JOB)
+        made.rest_is_well = False
         syncs = len(made.rest.requests)
         wait_until(lambda: len(made.rest.requests) > syncs + 8, "syncs that fail", 60)
-        wait_until(lambda: len(made.telegram.refused) > 3, "posts that fail", 60)
         yield made
 
 
