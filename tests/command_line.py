@@ -88,7 +88,8 @@ class CommandLine:
     def complete(self, question: Mapping[str, str]) -> str:
         """Return the program's answer to the completion of a shell."""
         env = {**self.env({}), **question}
-        return run_process([SCRIPT], env, self.folder).stdout
+        done = subprocess.run([SCRIPT], cwd=self.folder, env=env, capture_output=True, text=True)
+        return done.stdout
 
     def on_terminal(self, *arguments: str, **environment: str) -> str:
         """Return the output on a terminal."""
