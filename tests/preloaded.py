@@ -53,7 +53,7 @@ OURS = (
 )
 #: Variables that no module reads at its import, by their beginnings.
 READ_LATE = (
-    *("CRON_TASKS_", "PYTEST_", "COLUMNS", "REQUESTS_CA_BUNDLE"),
+    *("CRON_TASKS_", "PYTEST_", "COLUMNS", "FLOWER_", "REQUESTS_CA_BUNDLE"),
     *("OTEL_BSP_", "OTEL_EXPORTER_", "OTEL_RESOURCE_"),
     *("OTEL_SDK_", "OTEL_SERVICE_", "OTEL_TRACES_"),
 )
