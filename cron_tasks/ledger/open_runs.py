@@ -42,5 +42,5 @@ def read_open_run(redis: Redis, run_id: RunId) -> Overdue | None:
     state = state or batched.get(run_id) or redis.hget(keys.OPEN, run_id)
     if not state:
         return None
-    row = (run_id, state, document, trace or "", unwanted or "")
+    row: Sequence[str] = (run_id, str(state), document, trace or "", unwanted or "")
     return next(parse_each(parse_overdue, [row]), None)
