@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from command_line import SCRIPT, CommandLine, Quick
 from helpers import NEVER_DUE, PATIENCE, wait_until
 from processes import Valkey
@@ -87,6 +88,16 @@ def test_who_follows_lists_again_after_a_long_list(redis: Redis, synced: Sync) -
     assert stream.read() is None
     whole = redis.xrange(keys.CHANGES)
     assert [fields["id"] for _, fields in whole[-10_000:]] == [str(n) for n in range(2000, 12_000)]
+
+
+@pytest.mark.parametrize("jobs", [11_000, 12_000])
+def test_who_followed_an_empty_stream_lists_again_too(
+    redis: Redis, synced: Sync, jobs: int
+) -> None:
+    stream = Stream(redis)
+    stream.seek_end()
+    synced(*(job(n) for n in range(jobs)))
+    assert stream.read() is None
 
 
 def test_a_key_of_another_type_gives_way(redis: Redis, synced: Sync) -> None:
