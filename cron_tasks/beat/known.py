@@ -62,10 +62,6 @@ class KnownJobs:
         `due` are entries with their scores, `edits` is the number of edits of the registry when
         they were read, and `others` are ids of jobs whose ticks are not plain this time.
         """
-        if edits < self._edits:
-            # Redis lost its newest writes, so the same number will stand for another edit.
-            self._jobs.clear()
-        self._edits = edits
         read = self._look_up(redis, due, edits)
         departures, left = self._group(due, now, set(others), read), set(due)
         for departure in departures:
@@ -74,6 +70,13 @@ class KnownJobs:
         unread = {key: due[key] for key in due if key in left and key not in read}
         read |= {row.key: row for row in read_rows(redis, unread)}
         return departures, [read[key] for key in due if key in left]
+
+    def note_edits(self, edits: int) -> None:
+        """Note the number of edits of the registry. Each page calls this, however few it has."""
+        if edits < self._edits:
+            # Redis lost its newest writes, so the same number will stand for another edit.
+            self._jobs.clear()
+        self._edits = edits
 
     def forget(self, job_ids: Iterable[str]) -> None:
         """Read these jobs again the next time."""
