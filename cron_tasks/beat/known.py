@@ -71,13 +71,6 @@ class KnownJobs:
         read |= {row.key: row for row in read_rows(redis, unread)}
         return departures, [read[key] for key in due if key in left]
 
-    def note_edits(self, edits: int) -> None:
-        """Note the number of edits of the registry. Each page calls this, however few it has."""
-        if edits < self._edits:
-            # Redis lost its newest writes, so the same number will stand for another edit.
-            self._jobs.clear()
-        self._edits = edits
-
     def forget(self, job_ids: Iterable[str]) -> None:
         """Read these jobs again the next time."""
         for job_id in job_ids:
