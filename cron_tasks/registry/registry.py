@@ -198,7 +198,17 @@ def _parse_job(
         next=skips.first_not_skipped(job.schedule, score, to_skip),
         last=last,
         runs=runs,
-        paused=Pause(**orjson.loads(paused)) if paused else None,
+        paused=_parse_pause(paused) if paused else None,
         due=score,
         skips=to_skip,
     )
+
+
+def _parse_pause(text: str) -> Pause:
+    """Parse a stored pause. Raises ValueError."""
+    stored = orjson.loads(text)
+    if isinstance(stored, dict):
+        reason, since = stored.get("reason"), stored.get("since")
+        if isinstance(reason, str) and isinstance(since, int | float):
+            return Pause(reason, since)
+    raise ValueError("its pause cannot be read")

@@ -55,7 +55,10 @@ local function stale_from(upcoming, nominal, is_scheduled, settled, tick)
     if upcoming ~= '' and not is_scheduled and tonumber(upcoming) <= settled then
         return string.format('%.6f', settled)
     end
-    if nominal ~= '' and tonumber(nominal) <= tick then return upcoming end
+    if nominal ~= '' and tonumber(nominal) <= tick then
+        -- No fire time up to the last tick is left, even if there are many.
+        return tonumber(upcoming) >= tick and upcoming or string.format('%.6f', tick)
+    end
     return nil
 end
 
