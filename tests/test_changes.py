@@ -90,6 +90,16 @@ def test_who_follows_lists_again_after_a_long_list(redis: Redis, synced: Sync) -
     assert [fields["id"] for _, fields in whole[-10_000:]] == [str(n) for n in range(2000, 12_000)]
 
 
+@pytest.mark.parametrize("jobs", [11_000, 12_000])
+def test_who_followed_an_empty_stream_lists_again_too(
+    redis: Redis, synced: Sync, jobs: int
+) -> None:
+    stream = Stream(redis)
+    stream.seek_end()
+    synced(*(job(n) for n in range(jobs)))
+    assert stream.read() is None
+
+
 def test_a_key_of_another_type_gives_way(redis: Redis, synced: Sync) -> None:
     redis.set(keys.CHANGES, "garbage")
     synced(job(1))

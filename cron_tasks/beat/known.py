@@ -1,12 +1,15 @@
 """Caches plain jobs from one tick to the next, so that beat reads only the edited ones.
 
-As long as the registry's number of edits does not change, known jobs are not read. The cache is not
-trusted: `advance_batch` ignores entries that were edited, moved or removed since.
+As long as the number of the registry's last edit does not change, known jobs are not read. No
+number stands for two edits, even if Redis loses data (count_edit.lua). The cache is not trusted:
+`advance_batch` ignores entries that were edited, moved or removed since.
 """
 
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from sys import intern
 from typing import Any
 
 from redis import Redis
@@ -19,9 +22,10 @@ from cron_tasks.schedules import Schedule
 from cron_tasks.schedules.catchup import next_fire_time
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
+from cron_tasks.store.caches import drop_oldest
 
 #: The most jobs that are known. Each takes about 300 bytes, and twice that until it was due.
-MOST = 200_000
+MOST = 1_000_000
 #: Up to this many ticks of one time run as single runs, so that Flower shows each of them.
 FEW = 10
 
@@ -49,20 +53,15 @@ class KnownJobs:
         self._grace = settings.misfire_grace
         self._chat_id = settings.chat_id
         self._jobs: dict[str, KnownJob] = {}
-        self._edits = 0
 
     def depart(
         self, redis: Redis, due: Mapping[str, str], edits: int, now: float, others: Iterable[str]
     ) -> tuple[list[Departure], list[Row]]:
         """Split due entries into plain ticks, and rows that have to be judged by themselves.
 
-        `due` are entries with their scores, `edits` is the number of edits of the registry when
-        they were read, and `others` are ids of jobs whose ticks are not plain this time.
+        `due` are entries with their scores, `edits` is the number of the registry's last
+        edit when they were read, and `others` are ids of jobs whose ticks are not plain this time.
         """
-        if edits < self._edits:
-            # Redis lost its newest writes, so the same number will stand for another edit.
-            self._jobs.clear()
-        self._edits = edits
         read = self._look_up(redis, due, edits)
         departures, left = self._group(due, now, set(others), read), set(due)
         for departure in departures:
@@ -107,14 +106,13 @@ class KnownJobs:
             schedule, options = parse_definition(row.definition)
         except (ValueError, KeyError, TypeError, AttributeError):
             return
-        route = tuple(options.items())
+        route = _make_route(**options)
         # Workers know quick jobs already, because such a job was due within the minute.
         template = b"" if schedule.is_quick else make_default_template(document, self._chat_id)
         self._jobs[row.key] = KnownJob(
-            row.job_id, schedule, options, route, row.edit, edits, template
+            row.job_id, schedule, options, route, intern(row.edit), edits, template
         )
-        if len(self._jobs) > MOST:
-            del self._jobs[next(iter(self._jobs))]
+        drop_oldest(self._jobs, MOST)
 
     def _group(
         self, due: Mapping[str, str], now: float, others: set[str], read: Mapping[str, Row]
@@ -158,3 +156,9 @@ class KnownJobs:
                 known.template = b""
         are_new = all(known.job_id in new for known in jobs)
         return Departure(score, moves, jobs[0].options, templates, are_new)
+
+
+@lru_cache(maxsize=1024)
+def _make_route(**options: Any) -> tuple[Any, ...]:
+    """Return the options of a message as a hashable value, which all jobs with these share."""
+    return tuple(options.items())
