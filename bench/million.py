@@ -30,6 +30,8 @@ from cron_tasks.store.client import connect
 JOBS = int(os.environ.get("CRON_TASKS_BENCH_JOBS", "1000000"))
 #: A command has shown its first page when it has printed so many lines.
 PAGE = 20
+#: Seconds in which a new beat compares the registry and reads its first ticks.
+SETTLED = 15
 COMMANDS = (("jobs", "list"), ("jobs", "list", "--json"))
 
 
@@ -152,6 +154,7 @@ def _measure(redis: Redis, url: str, port: int) -> Iterator[tuple[str, ...]]:
         # Without a worker, doctor would wait for one.
         celery.worker(2).wait_for("ready")
         celery.beat().wait_for("beat.leading")
+        time.sleep(SETTLED)
         yield run(redis, env, "doctor").row("doctor, with beat and a worker")
     # Apart, since a command inherits the peak memory of this process.
     living = multiprocessing.get_context("spawn").Process(target=_live_a_day, args=(url,))

@@ -7,13 +7,11 @@ import pytest
 from applying import apply
 from driven import Beat
 
-from cron_tasks.beat.due import PAGE, read_page
-from cron_tasks.beat.known import KnownJobs
+from cron_tasks.beat.due import PAGE
 from cron_tasks.registry import skips
 from cron_tasks.registry.plan import Changes
 from cron_tasks.registry.registry import Registry
 from cron_tasks.schedules.iso8601 import iso_utc
-from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 
 MINUTELY = {"id": "7", "name": "x", "cron_expression": "* * * * *"}
@@ -141,20 +139,6 @@ def test_a_broken_number_of_edits_holds_nothing_up(beat: Beat, minute: float) ->
     assert beat.run(2) == {"7": [minute]}
     beat.register(HALF_MINUTELY)
     assert beat.run(31) == {"7": [minute + 30]}
-
-
-def test_edits_that_redis_lost_are_noticed_while_few_are_due(beat: Beat) -> None:
-    rows = [{"id": n, "name": "x", "every": 60} for n in range(20)]
-    beat.register(*rows)
-    edits, known = beat.redis.get(keys.EDITS), KnownJobs(Settings())
-    due = beat.redis.zscore(keys.SCHEDULE, keys.entry_key("3"))
-    assert read_page(beat.redis, due, known=known).departures
-    beat.redis.set(keys.EDITS, int(edits) - 1)
-    assert read_page(beat.redis, due - 1, known=known).size == 0
-    # The same number now stands for another edit.
-    beat.register(rows[3] | {"action": {"type": "http", "url": "http://a.example"}})
-    assert beat.redis.get(keys.EDITS) == edits
-    assert [row.job_id for row in read_page(beat.redis, due, known=known).rows] == ["3"]
 
 
 def test_what_was_judged_before_an_outage_is_judged_anew(beat: Beat, minute: float) -> None:

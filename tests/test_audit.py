@@ -335,7 +335,7 @@ def test_dropped_stretches_are_reported(redis: Redis) -> None:
         redis.zadd(keys.SCHEDULE, {keys.entry_key("7"): first})
         key = keys.entry_key("7")
         step = Advance(key, repr(first), first + 120, "{}", [], "7", line)
-        story.ledger.advance("me", first + 60, [step], 1)
+        story.ledger.advance("me", first + 60, [step], int(redis.get(keys.EDITS) or 0))
     assert redis.zcard(keys.ACCOUNT_PREFIX + "7") <= 1000
     now = START + 60 * 2398.5
     found = story.audit(START, now)

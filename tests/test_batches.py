@@ -414,6 +414,40 @@ def test_nothing_is_read_of_known_jobs_until_they_are_edited(thirty: World) -> N
     assert len(thirty.told()) == 29
 
 
+def lose(redis: Redis, kept: dict[str, bytes]) -> None:
+    """Make Redis hold only these dumps of keys, and the lock of the leading beat."""
+    lock = redis.get(keys.LEADER_LOCK)
+    redis.flushall()
+    for key, value in kept.items():
+        redis.restore(key, 0, value)
+    redis.set(keys.LEADER_LOCK, lock, ex=60)
+
+
+@pytest.mark.parametrize("is_emptied", [True, False])
+def test_no_job_is_known_from_before_a_loss_of_data(world: World, is_emptied: bool) -> None:
+    """Redis loses everything, or the last edit, which beat and the worker have seen."""
+
+    def register(**fields: Any) -> None:
+        notify = {"on": ["success", "missed"]}
+        world.beat.register(*(row(number, notify=notify) | fields for number in range(30)))
+
+    entries = [keys.entry_key(str(number)) for number in range(30)]
+    register(name="first")
+    dumped = [keys.EDITS, keys.JOBS, keys.SCHEDULE, *entries]
+    kept = {} if is_emptied else {key: world.redis.dump(key) for key in dumped}
+    if not is_emptied:
+        register(name="lost")
+    world.fire()
+    world.work()
+    lose(world.redis, kept)
+    register(name="new", every=20)
+    world.redis.zadd(keys.SCHEDULE, dict.fromkeys(entries, world.due))
+    world.fire()
+    world.work()
+    assert {message["job_name"] for message in world.told()} == {"new"}
+    assert world.redis.zmscore(keys.SCHEDULE, entries) == [world.due - 40] * 30
+
+
 @pytest.mark.parametrize("chat", [1, "another"])
 def test_a_worker_reads_no_job_that_beat_has_just_read(beat: Beat, chat: Any) -> None:
     """Beat makes their templates with the default chat 1. The worker may have another default."""

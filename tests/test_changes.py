@@ -165,6 +165,22 @@ def test_follow_lists_and_then_shows_changes(redis: Redis, synced: Sync, cli: Co
         shown.shows("paused", "uno")
 
 
+@pytest.mark.parametrize(("command", "lines"), [(("jobs", "list"), 2), (("runs",), 0)])
+def test_follow_ends_once_nobody_reads_it(
+    redis: Redis, synced: Sync, cli: CommandLine, command: tuple[str, ...], lines: int
+) -> None:
+    """Nothing changes after the lines that `head` has read."""
+    synced(job(1, "one"))
+    with cli.start(*command, "--follow") as process:
+        assert process.stdout
+        assert process.stderr
+        for _ in range(lines):
+            process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(PATIENCE) == 128 + signal.SIGPIPE
+        assert process.stderr.read() == ""
+
+
 def test_follow_prints_an_object_a_line(redis: Redis, synced: Sync, cli: CommandLine) -> None:
     synced(job(1, "one", tags=["a"]), job(2, "two"))
     with following(cli, "--json", "--tag", "a") as shown:

@@ -170,6 +170,10 @@ class Waiting(Misbehave):
         await asyncio.sleep(0.1)
         return "done"
 
+    async def cancel_itself(self):
+        asyncio.current_task().cancel()
+        return "done"
+
     async def leave(self):
         raise SystemExit(4)
 
@@ -317,13 +321,15 @@ def test_a_coroutine_is_asked_to_end(pool: str, redis: Redis, system: System) ->
     """Its return value does not matter, and the coroutines beside it continue."""
     system.kind = "waiting"
     one = {"timeout": 1}
-    system.start(1, "--pool", pool, nap=one, claim_done=one, calm={}, ok={}, stop_loop={})
+    others: dict[str, Any] = {"calm": {}, "ok": {}, "stop_loop": {}, "cancel_itself": {}}
+    system.start(1, "--pool", pool, nap=one, claim_done=one, **others)
     assert system.ended("nap") == ("failed", "timed out after 1 s")
     assert system.ended("claim_done") == ("failed", "timed out after 1 s")
     assert system.ended("calm") == ("ok", None)
     assert ended(redis, "calm")["output"] == "done"
     assert system.ended("ok") == ("ok", None)
     assert system.ended("stop_loop") == ("ok", None)
+    assert system.ended("cancel_itself") == ("failed", "CancelledError")
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])

@@ -11,6 +11,7 @@ from cron_tasks.beat.rates import RateMeter
 from cron_tasks.broker.presence import announce_worker
 from cron_tasks.broker.rates import Rate, Sample, note_rate, read_rate, take_sample
 from cron_tasks.registry.plan import Changes, Policy, plan_changes
+from cron_tasks.registry.registry import Registry
 from cron_tasks.schedules import parse
 from cron_tasks.store import keys
 from cron_tasks.sync import capacity, load
@@ -89,6 +90,25 @@ def test_a_plan_and_a_registry_are_warned_of(redis: Redis) -> None:
     assert planned.startswith("at 09:05 11 jobs")
     announce_worker(redis, "w", 2, NOW)
     assert warn_of_registered(redis, "UTC", NOW).jobs is None
+
+
+@pytest.mark.usefixtures("small")
+def test_a_plan_that_enables_jobs_is_warned_of(redis: Redis) -> None:
+    """Disabled and paused jobs have no fire time, and an edit does not resume a paused job."""
+    rows = listed(11)
+    disabled = plan_changes({}, [(at, row | {"enabled": False}) for at, row in rows], Policy())
+    apply(redis, disabled, NOW)
+    known = dict.fromkeys(map(str, range(11)), "old")
+    enabled = plan_changes(known, rows, Policy())
+    assert Counter(len(each) for each in (enabled.added, enabled.changed)) == {0: 1, 11: 1}
+    warning = warn_of_planned(redis, enabled, "UTC", NOW).jobs
+    assert warning is not None
+    apply(redis, enabled, NOW)
+    assert warn_of_registered(redis, "UTC", NOW).jobs == warning
+    edited = plan_changes(known, [(at, row | {"name": "y"}) for at, row in rows], Policy())
+    assert warn_of_planned(redis, edited, "UTC", NOW).jobs == warning
+    Registry(redis).pause("7", "for a test", NOW)
+    assert warn_of_planned(redis, edited, "UTC", NOW).jobs is None
 
 
 CALL = {"type": "http", "url": "http://example.org/"}

@@ -1,15 +1,16 @@
 """Beat on a clock of the tests, for long periods and broken clocks."""
 
 import json
+import math
 import time
 
 import pytest
 from driven import Beat
-from helpers import ended_runs, wait_until
+from helpers import NEVER_DUE, ended_runs, wait_until
 from processes import Celery
 from rest_server import RestServer
 
-from cron_tasks.ledger.ledger import PATIENCE
+from cron_tasks.ledger.ledger import LEASE, PATIENCE
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import Settings
@@ -80,6 +81,31 @@ def test_a_step_leaves_workers_the_time_to_renew_their_leases(
 
     wait_until(handed_back, "the dead worker's tick to be handed back")
     assert states()[0] == "r|1|h|at work"
+
+
+def test_an_outage_leaves_workers_the_time_to_finish(
+    beat: Beat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dead worker's run ends only if nobody renews its lease afterwards."""
+    monkeypatch.setattr("cron_tasks.beat.scheduler.LEASE", math.inf)
+    action = {"type": "http", "url": "http://x.example"}
+    beat.register(SECONDLY, {"id": "dead", "name": "x", **NEVER_DUE, "action": action})
+    tick = RunId("dead", beat.clock.now)
+    ledger = beat.scheduler.ledger
+    ledger.open([tick], beat.clock.now)
+    assert ledger.claim("worker", beat.clock.now, [tick])
+    beat.clock.now += 1
+    beat.redis.config_set("maxmemory", 1)
+    beat.scheduler.tick()
+    beat.redis.config_set("maxmemory", 0)
+    for _ in range(2):
+        beat.clock.now += LEASE + 1
+        beat.tick()
+        assert beat.redis.zscore(keys.DEADLINES, tick) == beat.clock.now + LEASE
+    beat.scheduler._spares_until = 0.0
+    beat.clock.now += LEASE + 1
+    beat.tick()
+    assert not beat.redis.hexists(keys.OPEN, tick)
 
 
 def test_a_leader_that_lost_its_lock_in_the_middle_of_a_tick_changes_nothing(beat: Beat) -> None:

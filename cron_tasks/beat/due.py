@@ -45,13 +45,13 @@ _due = script("beat/due")
 class Page:
     """A page of due entries, and further facts that beat needs.
 
-    `rows` are judged one by one, and `departures` are plain ticks. `edits` is the number of edits
-    of the registry when the page was read. `next_due` and `next_deadline` are times in seconds,
-    infinity if there is none. `is_complete` is whether the registry and the sync's own entry exist,
-    and `is_sync_coming` whether a sync is wanted or running. `skips` are the ticks among the rows
-    that are to be skipped. The page has `size` entries, and ends with `last`. If it `is_full`, more
-    may follow. `has_overdue` is whether the deadline of an open run has passed, and `has_late`
-    whether a run did not end within its limit.
+    `rows` are judged one by one, and `departures` are plain ticks. `edits` is the number of
+    the registry's last edit when the page was read. `next_due` and `next_deadline` are times in
+    seconds, infinity if there is none. `is_complete` is whether the registry and the sync's own
+    entry exist, and `is_sync_coming` whether a sync is wanted or running. `skips` are the ticks
+    among the rows that are to be skipped. The page has `size` entries, and ends with `last`. If it
+    `is_full`, more may follow. `has_overdue` is whether the deadline of an open run has passed, and
+    `has_late` whether a run did not end within its limit.
     """
 
     rows: list[Row]
@@ -99,8 +99,6 @@ def read_page(redis: Redis, now: float, after: str = "", known: KnownJobs | None
     due = dict(zip(flat[::2], flat[1::2], strict=True))
     skips = group_by_job(to_skip)
     departures, rows = list[Departure](), list[Row]()
-    if known is not None:
-        known.note_edits(edits)
     if len(due) <= FEW:
         rows = [make_row(*entry, fields) for entry, fields in zip(due.items(), stored, strict=True)]
     elif known is None:

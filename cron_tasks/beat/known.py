@@ -1,7 +1,8 @@
 """Caches plain jobs from one tick to the next, so that beat reads only the edited ones.
 
-As long as the registry's number of edits does not change, known jobs are not read. The cache is not
-trusted: `advance_batch` ignores entries that were edited, moved or removed since.
+As long as the number of the registry's last edit does not change, known jobs are not read. No
+number stands for two edits, even if Redis loses data (count_edit.lua). The cache is not trusted:
+`advance_batch` ignores entries that were edited, moved or removed since.
 """
 
 from collections import defaultdict
@@ -52,15 +53,14 @@ class KnownJobs:
         self._grace = settings.misfire_grace
         self._chat_id = settings.chat_id
         self._jobs: dict[str, KnownJob] = {}
-        self._edits = 0
 
     def depart(
         self, redis: Redis, due: Mapping[str, str], edits: int, now: float, others: Iterable[str]
     ) -> tuple[list[Departure], list[Row]]:
         """Split due entries into plain ticks, and rows that have to be judged by themselves.
 
-        `due` are entries with their scores, `edits` is the number of edits of the registry when
-        they were read, and `others` are ids of jobs whose ticks are not plain this time.
+        `due` are entries with their scores, `edits` is the number of the registry's last
+        edit when they were read, and `others` are ids of jobs whose ticks are not plain this time.
         """
         read = self._look_up(redis, due, edits)
         departures, left = self._group(due, now, set(others), read), set(due)
@@ -70,13 +70,6 @@ class KnownJobs:
         unread = {key: due[key] for key in due if key in left and key not in read}
         read |= {row.key: row for row in read_rows(redis, unread)}
         return departures, [read[key] for key in due if key in left]
-
-    def note_edits(self, edits: int) -> None:
-        """Note the number of edits of the registry. Each page calls this, however few it has."""
-        if edits < self._edits:
-            # Redis lost its newest writes, so the same number will stand for another edit.
-            self._jobs.clear()
-        self._edits = edits
 
     def forget(self, job_ids: Iterable[str]) -> None:
         """Read these jobs again the next time."""

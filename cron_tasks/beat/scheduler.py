@@ -27,7 +27,7 @@ from cron_tasks.beat.trouble import TROUBLE, is_away
 from cron_tasks.broker.presence import count_slots
 from cron_tasks.celery import LEADER_TTL, settings, touch_alive_file
 from cron_tasks.ledger.alarms import Alarms
-from cron_tasks.ledger.ledger import Ledger, LockLost
+from cron_tasks.ledger.ledger import LEASE, Ledger, LockLost
 from cron_tasks.metrics.queues import note_run_queue
 from cron_tasks.registry.quarantine import quarantine_entry
 from cron_tasks.repair.comparison import Comparison
@@ -73,7 +73,7 @@ class Scheduler(EntryScheduler):
         self._known = KnownJobs(settings)
         self._state = "starting"
         self._clock_watch = ClockWatch(self.clock())
-        self._rebuild_at = self._compare_at = 0.0
+        self._rebuild_at = self._compare_at = self._spares_until = 0.0
         self._comparison = Comparison(self.redis, settings, lambda: self.clock())
         path = path_of(settings)
         self._files = FileWatch(path) if path else None
@@ -95,6 +95,7 @@ class Scheduler(EntryScheduler):
         except TROUBLE as error:
             # The next turn requests a sync: a key that was deleted may have been a list of pokes.
             self._enter("waiting", error=str(error))
+            self._spares_until = time.monotonic() + LEASE
             if not self._mend_foreign_keys(error):
                 self.forget_connections()
         return STANDBY_WAIT
@@ -159,13 +160,15 @@ class Scheduler(EntryScheduler):
     def _sweep(self, now: float, has_overdue: bool) -> bool:
         """Handle overdue runs, if there are any. Return whether there may be more.
 
-        After the clock was stepped, the holders of leases first get the time to renew them.
+        After the clock was stepped, or Redis was away, the holders of leases first get the time to
+        renew them.
         """
         if not self._clock_watch.is_trusted(now) or not has_overdue:
             return False
         publisher = self._publisher
         ways = publisher.count_waiting, publisher.send_ticks, publisher.revoke
-        return sweep_overdue(self.ledger, now, settings, *ways)
+        spares_leases = time.monotonic() < self._spares_until
+        return sweep_overdue(self.ledger, now, settings, *ways, spares_leases)
 
     def _compare(self) -> None:
         """Compare a page of the keys in Redis with one another, from time to time."""

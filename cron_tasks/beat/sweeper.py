@@ -29,16 +29,21 @@ def sweep_overdue(
     count_waiting: Callable[[str | None], int],
     publish: Callable[[Sequence[Due]], None],
     revoke: Callable[[Sequence[str]], None],
+    spares_leases: bool = False,
 ) -> bool:
     """Handle one page of overdue runs. Return whether there may be more.
 
     `count_waiting` returns how many messages wait in a queue (None: the default one), `publish`
-    sends messages for runs, and `revoke` ends Celery tasks by their ids.
+    sends messages for runs, and `revoke` ends Celery tasks by their ids. If Redis was away,
+    `spares_leases` gives the holders of expired leases the time to finish or renew.
     """
     _sweep_batches(ledger, now, settings.misfire_grace, count_waiting)
     page = ledger.overdue(now, PAGE)
+    is_full = len(page) == PAGE
+    if spares_leases:
+        page = _spare_leases(ledger, page, now)
     if not page:
-        return False
+        return is_full
     delegated = _await_outcomes(page, count_waiting, revoke)
     for tick in delegated:
         ledger.renew(tick.state.holder, now, [tick.run_id])
@@ -60,7 +65,14 @@ def sweep_overdue(
     # Counted after sending, because a message that could not be sent was not discarded.
     ledger.hand_back(now, sent, sent_again=True)
     _note(ledger, decisions, len(lost))
-    return len(page) == PAGE
+    return is_full
+
+
+def _spare_leases(ledger: Ledger, page: Sequence[Overdue], now: float) -> list[Overdue]:
+    """Extend expired leases, and return the other overdue runs."""
+    held = [tick for tick in page if tick.state.kind is Kind.RUNNING]
+    ledger.renew_leases(now, [(tick.run_id, tick.state.holder) for tick in held])
+    return [tick for tick in page if tick.state.kind is not Kind.RUNNING]
 
 
 def _sweep_batches(

@@ -84,6 +84,7 @@ def watch(
 def _read_on(stream: Stream) -> Iterator[list[Entry]]:
     """Yield changes until some were missed."""
     while (entries := ask_patiently(stream.read)) is not None:
+        console.check_reader()
         yield entries
 
 

@@ -17,7 +17,7 @@ _SPECIAL_FIELDS = tuple(name.encode() for name in SPECIAL_FIELDS)
 
 def format_value(fingerprint: str, document: bytes) -> str:
     """Return the value of a job with this document."""
-    if any(name in document for name in _SPECIAL_FIELDS):
+    if any(map(document.__contains__, _SPECIAL_FIELDS)):
         return fingerprint + SPECIAL
     return fingerprint + (WITH_CHAT if b'"chat_id":' in document else WITHOUT_CHAT)
 

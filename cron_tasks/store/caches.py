@@ -12,4 +12,4 @@ def drop_oldest(cache: dict[Any, Any], most: int) -> None:
     """
     if len(cache) > most:
         for key in list(islice(cache, most // 10 + 1)):
-            del cache[key]
+            cache.pop(key, None)  # Another thread may have dropped it.

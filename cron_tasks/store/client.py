@@ -4,7 +4,15 @@ from typing import Any
 
 from redis import Redis
 from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import ResponseError
+from redis.exceptions import (
+    ClusterDownError,
+    ConnectionError,
+    MasterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TimeoutError,
+)
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -31,6 +39,19 @@ OPTIONS: dict[str, Any] = {
     "max_connections": 10_000,
 }
 
+#: The errors of a Redis that is away, loads its data, is full, read-only or without its primary.
+_AWAY = (
+    ConnectionError,
+    TimeoutError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    MasterDownError,
+    ClusterDownError,
+)
+#: Error codes for which redis-py has no class: the disk is full, replicas are missing, or a slow
+#: script runs.
+_AWAY_CODES = ("MISCONF", "NOREPLICAS", "BUSY")
+
 
 def connect(url: str, timeout: float = TIMEOUT, retries: int = 2) -> Redis:
     """Return a client for `url`, which connects on first use.
@@ -54,6 +75,13 @@ def connect(url: str, timeout: float = TIMEOUT, retries: int = 2) -> Redis:
 def is_wrong_type(error: BaseException) -> bool:
     """Return whether a key has another type than the command needs. Waiting does not help."""
     return isinstance(error, ResponseError) and "WRONGTYPE" in str(error)
+
+
+def is_away(error: BaseException) -> bool:
+    """Return whether Redis cannot be reached or takes no writes. Waiting helps."""
+    return isinstance(error, _AWAY) or (
+        isinstance(error, ResponseError) and str(error).startswith(_AWAY_CODES)
+    )
 
 
 def _connect_sentinel(url: str, options: dict[str, Any]) -> Redis:

@@ -29,8 +29,9 @@ Outcome = Literal["busy", "void", "behind", "unchanged", "changed"]
 class FeedChanges:
     """Changes of jobs, which came after `start` and lead to `address`.
 
-    `edits` is the number of edits before they were requested. If the number is different now, the
-    changes are `behind`, if they `may_be_behind`. With `needs_list` they are not enough.
+    `edits` is the number of the last edit before they were requested. If the number is
+    different now, the changes are `behind`, if they `may_be_behind`. With `needs_list` they are not
+    enough.
     """
 
     start: str
@@ -44,7 +45,7 @@ class FeedChanges:
 def write_changes(
     reconciler: Reconciler, changes: FeedChanges, clock: Callable[[], float]
 ) -> tuple[Outcome, str | None]:
-    """Write changes, and then the position of the feed. Return the outcome and the number of edits.
+    """Write changes, and then the position of the feed. Return the outcome and the last edit.
 
     The lock of the sync keeps others from writing meanwhile. Syncs that were requested meanwhile
     follow afterwards.

@@ -13,6 +13,7 @@ from cron_tasks.registry.plan import Changes
 from cron_tasks.schedules import Schedule
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.store import keys
+from cron_tasks.store.paging import pages
 from cron_tasks.sync.capacity import Capacity, read_capacity
 
 #: The number of minutes that a warning names, and of minutes that are checked second by second.
@@ -95,9 +96,13 @@ def warn_of_registered(redis: Redis, zone: str, now: float) -> Warnings:
 def warn_of_planned(redis: Redis, changes: Changes, zone: str, now: float) -> Warnings:
     """Return warnings about the jobs that would exist after these changes."""
     jobs, calls = read_capacity(redis, "jobs", now), read_capacity(redis, "calls", now)
-    if redis.zcard(keys.SCHEDULE) + len(changes.added) <= min(jobs.most, calls.most):
+    # A changed job may have no fire time yet.
+    most_due = redis.zcard(keys.SCHEDULE) + len(changes.added) + len(changes.changed)
+    if most_due <= min(jobs.most, calls.most):
         return Warnings()
-    mark, enabled = _IS_CALL.encode(), [each for each in changes.desired if each.enabled]
+    paused = _find_paused(redis, [each.id for each in changes.changed])
+    enabled = [each for each in changes.desired if each.enabled and each.id not in paused]
+    mark = _IS_CALL.encode()
     staying = _count_staying(redis, changes, now)
     due = count_due(Counter(each.schedule for each in enabled), now)
     called = count_due(Counter(each.schedule for each in enabled if mark in each.document), now)
@@ -131,6 +136,21 @@ def _find_busy_seconds(redis: Redis, most: float, now: float) -> Counter[int]:
 def _list_gone(changes: Changes | None) -> set[str]:
     """Return the ids of the registered jobs whose next fire time the changes affect."""
     return {*changes.removed, *(each.id for each in changes.changed)} if changes else set()
+
+
+def _find_paused(redis: Redis, job_ids: Iterable[str]) -> set[str]:
+    """Return which of these jobs are paused. Those with a next fire time are not."""
+    paused: set[str] = set()
+    for page in pages(job_ids):
+        scores = redis.zmscore(keys.SCHEDULE, [keys.entry_key(each) for each in page])
+        idle = [job_id for job_id, score in zip(page, scores, strict=True) if score is None]
+        with redis.pipeline(transaction=False) as pipe:
+            for job_id in idle:
+                pipe.hget(keys.entry_key(job_id), "paused")
+            found = pipe.execute(raise_on_error=False)
+        pauses = zip(idle, found, strict=True)
+        paused.update(job_id for job_id, pause in pauses if isinstance(pause, str))
+    return paused
 
 
 def _count_staying(redis: Redis, changes: Changes, now: float) -> Counter[int]:

@@ -19,6 +19,7 @@ from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs.outcomes import conclude, conclude_without_job
 from cron_tasks.runs.result import Attempt, Result
 from cron_tasks.settings import Settings
+from cron_tasks.store.client import is_away
 from cron_tasks.worker.delegation import Handed
 from cron_tasks.worker.inflight import Posted
 
@@ -26,6 +27,9 @@ log = structlog.get_logger("cron_tasks.runs")
 
 #: Seconds between two attempts to finish while Redis is unavailable.
 RETRY_EVERY = 0.5
+#: Seconds for which an outcome waits for a Redis that is away. Meanwhile no other process can end
+#: the run. When Redis is back, beat spares its lease (beat/sweeper.py).
+OUTAGE = 300.0
 T = TypeVar("T")
 
 
@@ -89,14 +93,19 @@ class Concluder:
 
     def wait_for_redis(self, step: Callable[[], T]) -> T:
         """Repeat a step while Redis is unavailable, for as long as the claims may last."""
-        give_up = self.clock() + LEASE
+        begun = time.monotonic()
         while True:
             try:
                 return step()
-            except RedisError:
-                if self.clock() > give_up:
+            except RedisError as error:
+                if time.monotonic() > begun + patience_with(error):
                     raise
                 time.sleep(RETRY_EVERY)
+
+
+def patience_with(error: RedisError) -> float:
+    """Return for how many seconds a step is repeated that fails with an error."""
+    return OUTAGE if is_away(error) else LEASE
 
 
 def _log_ignored(handed: Handed) -> str:

@@ -35,6 +35,11 @@ class Flight:
         return f"{self.holder} {self.run.run_id}"
 
     @property
+    def has_ended(self) -> bool:
+        """Return whether the action has ended. Its outcome may still wait for Redis."""
+        return self.task is not None and self.task.done()
+
+    @property
     def times_out_at(self) -> float:
         return self.begun + self.run.job.timeout
 

@@ -1,8 +1,9 @@
 """Runs whose action is a coroutine: thousands of them wait on one event loop.
 
 The thread that claims runs launches them here and takes the next message. A second thread of this
-process finishes the runs that have ended, many in one step. Each second it also renews leases, asks
-actions to end that have timed out or were cancelled, and handles those that do not end.
+process finishes the runs that have ended, many in one step. Each second it also renews leases, and
+asks actions to end whose runs were cancelled. A third thread asks actions to end that have timed
+out, and handles those that do not end. It does not wait for Redis.
 """
 
 import asyncio
@@ -15,13 +16,14 @@ from functools import partial
 import structlog
 from redis.exceptions import RedisError
 
+from cron_tasks.jobs.run import Run
 from cron_tasks.ledger.ledger import LEASE, Ledger
 from cron_tasks.runs.result import Result
 from cron_tasks.settings import Settings
 from cron_tasks.store.leases import LOOK_EVERY
 from cron_tasks.store.paging import pages
 from cron_tasks.telemetry.logs import bind
-from cron_tasks.worker.conclusions import RETRY_EVERY
+from cron_tasks.worker.conclusions import RETRY_EVERY, patience_with
 from cron_tasks.worker.event_loop import EventLoop
 from cron_tasks.worker.flight import Flight
 from cron_tasks.worker.inflight import Posted, Slot
@@ -73,7 +75,7 @@ class Flights:
         self._changed = threading.Condition()
         self._wake = threading.Event()
         self._loop: EventLoop | None = None
-        self._loop_seen = 0.0
+        self._loop_seen = self._renewed = 0.0
         self._failing_since: float | None = None
         self._is_posted = False
 
@@ -113,7 +115,9 @@ class Flights:
                 most = max(2, min(MOST, most))
                 self._room = Room(most, most // 2)
                 self._loop = EventLoop()
+                self._renewed = time.monotonic()
                 threading.Thread(target=self._keep, name="flights", daemon=True).start()
+                threading.Thread(target=self._watch, name="timeouts", daemon=True).start()
             return self._loop
 
     def _take_off(self, flight: Flight, now: float) -> bool:
@@ -143,26 +147,24 @@ class Flights:
 
     def _note_end(self, flight: Flight, task: "asyncio.Task[Result]") -> None:
         # An action that was asked to end has not done its work, whatever it returns.
-        self._ended.append((flight, flight.stopped or task.result()))
+        self._ended.append((flight, flight.stopped or _read_result(flight.run, task)))
         self._wake.set()
 
     def _keep(self) -> None:
-        """Finish runs that end, and check those in flight, for as long as this process lives."""
-        look_at = time.monotonic() + LOOK_EVERY
+        """Finish runs that end, and renew leases, for as long as this process lives."""
+        renew_at = time.monotonic() + LOOK_EVERY
         while True:
-            self._wake.wait(max(0.0, look_at - time.monotonic()))
-            try:
-                self._finish_ended()
-                if time.monotonic() >= look_at:
-                    look_at = time.monotonic() + LOOK_EVERY
-                    self._look(time.monotonic())
-            except RedisError as error:
-                log.warning("lease.not_renewed", error=str(error))
-                time.sleep(RETRY_EVERY)
-            except Exception:
-                # All runs in flight depend on this thread.
-                log.exception("flights.failed")
-                time.sleep(RETRY_EVERY)
+            self._wake.wait(max(0.0, renew_at - time.monotonic()))
+            _try(self._finish_ended)
+            if time.monotonic() >= renew_at:
+                renew_at = time.monotonic() + LOOK_EVERY
+                _try(self._renew)
+
+    def _watch(self) -> None:
+        """Check the runs in flight every second, for as long as this process lives."""
+        while True:
+            time.sleep(LOOK_EVERY)
+            _try(lambda: self._look(time.monotonic()))
 
     def _finish_ended(self) -> None:
         """Finish the runs that have ended. Raises RedisError, and keeps them for the next time."""
@@ -175,6 +177,7 @@ class Flights:
                 self._finish_page(page)
             except RedisError:
                 self._ended.extendleft(reversed(page))
+                self._wake.set()
                 raise
             now = time.monotonic()
             with self._changed:
@@ -189,8 +192,8 @@ class Flights:
             self._finish(page)
         except Exception as error:
             now = time.monotonic()
-            self._failing_since = self._failing_since or now
-            if isinstance(error, RedisError) and now < self._failing_since + LEASE:
+            since = self._failing_since = self._failing_since or now
+            if isinstance(error, RedisError) and now < since + patience_with(error):
                 raise
             for flight, result in page:
                 try:
@@ -208,13 +211,11 @@ class Flights:
         assert self._loop
         self._loop.call(self._see_loop)
         with self._changed:
-            flying = list(self._flying)
+            flying = [each for each in self._flying if not each.has_ended]
             self._post(flying, now)
         for flight in flying:
             if now > flight.times_out_at + SLACK:
                 self._ask_to_end(flight, end_of_timeout(flight.run), now)
-        self._renew([each for each in flying if now > each.renewed + LOOK_EVERY / 2], now)
-        for flight in flying:
             if flight.asked_at is not None and now > flight.asked_at + GRACE:
                 self._give_up(flight)
         self._service.check()
@@ -225,8 +226,9 @@ class Flights:
     def _post(self, flying: Sequence[Flight], now: float) -> None:
         """Tell the worker's main process when to kill this process.
 
-        While this thread and the loop work, there is no reason to. When they stop, the process is
-        killed at the first hard deadline.
+        While the watching thread and the loop work, there is no reason to. When they stop, the
+        process is killed at the first hard deadline. If the leases are not renewed, the main
+        process does that.
         """
         if not self._slot:
             return
@@ -239,24 +241,29 @@ class Flights:
         until = max(first.hard_deadline, now + HARD) if loop_works else first.hard_deadline
         result = first.stopped or end_of_timeout(first.run)
         self._slot.post(
-            Posted(first.run.run_id, first.holder, first.started_at, result, until, now)
+            Posted(first.run.run_id, first.holder, first.started_at, result, until, self._renewed)
         )
 
-    def _renew(self, flights: Sequence[Flight], now: float) -> None:
+    def _renew(self) -> None:
         """Renew leases, and ask the actions to end whose runs should end. Raises RedisError."""
-        for page in pages(flights, 1000):
+        now = time.monotonic()
+        with self._changed:
+            old = [each for each in self._flying if now > each.renewed + LOOK_EVERY / 2]
+        for page in pages(old, 1000):
             held = [(each.run.run_id, each.holder) for each in page]
             reasons = self._ledger.renew_leases(self._clock(), held)
             for flight in page:
                 flight.renewed = now
                 if why := reasons.get(flight.run.run_id):
                     self._ask_to_end(flight, end_of_stop(why), now)
+        self._renewed = now
 
     def _ask_to_end(self, flight: Flight, result: Result, now: float) -> None:
         assert self._loop
-        if flight.stopped is None:
-            flight.stopped, flight.asked_at = result, now
-            self._loop.call(self._cancel, flight)
+        with self._changed:
+            if flight.stopped is None and not flight.has_ended:
+                flight.stopped, flight.asked_at = result, now
+                self._loop.call(self._cancel, flight)
 
     def _cancel(self, flight: Flight) -> None:
         if flight.task:
@@ -274,3 +281,23 @@ class Flights:
             "a run outlived its timeout on the event loop, which nobody can end",
             lambda: self._finish([(flight, result)]),
         )
+
+
+def _read_result(run: Run, task: "asyncio.Task[Result]") -> Result:
+    """Return the result of a task. An action may have cancelled its own task as it returned."""
+    try:
+        return task.result()
+    except BaseException as error:
+        return end_of_error(run, error)
+
+
+def _try(step: Callable[[], object]) -> None:
+    """Do a step of a thread on which all runs in flight depend."""
+    try:
+        step()
+    except RedisError as error:
+        log.warning("lease.not_renewed", error=str(error))
+        time.sleep(RETRY_EVERY)
+    except Exception:
+        log.exception("flights.failed")
+        time.sleep(RETRY_EVERY)

@@ -1,6 +1,7 @@
 """Caches the notifications of plain jobs from one batch to the next.
 
-As long as the registry's number of edits does not change, known jobs are not read.
+As long as the number of the registry's last edit does not change, known jobs are not read. No
+number stands for two edits, even if Redis loses data (count_edit.lua).
 """
 
 from collections import defaultdict
@@ -56,7 +57,6 @@ class Templates:
         self._redis = redis
         self._settings = settings
         self._known: dict[str, Known] = {}
-        self._edits = 0
         self._tracer = find_tracer(settings)
 
     def look_up(self, batch: Batch, edits: int, prepared: str) -> list[RunId]:
@@ -67,10 +67,6 @@ class Templates:
         that was edited since the batch was judged has a newer notification, and leaves the batch
         when that is concluded.
         """
-        if edits < self._edits:
-            # Redis lost its newest writes, so the same number will stand for another edit.
-            self._known.clear()
-        self._edits = edits
         queue = self._settings.notify_queue
         for job_id, (edit, template) in read_prepared(prepared, self._settings.chat_id).items():
             self._known[job_id] = Known(edit, batch.edits, queue, template, None, False)

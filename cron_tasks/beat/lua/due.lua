@@ -1,7 +1,7 @@
 -- Read a page of entries that are due at `now`, and further facts that beat needs. `last_entry` is
 -- the last entry of the previous page, or '' for the first page. If that entry is gone, the page is
 -- empty, because the start of the next page is unknown. Returns the entries and their scores in
--- turn, the number of edits, the next due time, the next deadline ('inf' for none), whether the
+-- turn, the number of the last edit, the next due time, the next deadline ('inf' for none), whether the
 -- registry is complete, whether a sync is wanted or running, the skips among the due times, whether
 -- the deadline of an open run has passed, whether a run did not end within its limit, and the fields
 -- of the entries (read_stored.lua) if there are at most `few`, which saves a round trip.
