@@ -1,4 +1,4 @@
-"""Parse what Redis holds about the ticks of a job. Values of another program are left out. Pure."""
+"""Parse what Redis holds about the ticks of a job. Values of another program are left out."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
