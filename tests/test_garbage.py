@@ -1,5 +1,6 @@
 """Another program writes garbage about one job or one count. The others go on, and are readable."""
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,10 +10,14 @@ from applying import apply
 from driven import Beat
 from prometheus_client import CollectorRegistry, generate_latest
 from redis import Redis
+from rest_server import RestServer
 
 from cron_tasks.audit.account_reader import read_accounts, read_open_ticks
 from cron_tasks.audit.auditing import audit_page
 from cron_tasks.audit.explain import explain_tick
+from cron_tasks.broker.presence import count_slots, list_workers
+from cron_tasks.health.service_checks import check_registry
+from cron_tasks.health.system import System
 from cron_tasks.ledger.history import split_runs
 from cron_tasks.ledger.ledger import Ledger
 from cron_tasks.ledger.records import Outcome
@@ -24,16 +29,22 @@ from cron_tasks.registry.fence import sync_lock
 from cron_tasks.registry.plan import Changes
 from cron_tasks.registry.quarantine import quarantine_entry
 from cron_tasks.registry.registry import Registry
+from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.repair.comparison import Comparison
+from cron_tasks.report.pings import Pinger
 from cron_tasks.runs import queries
 from cron_tasks.runs.digest_reader import read_digest
 from cron_tasks.runs.outcomes import write_record
 from cron_tasks.runs.result import Attempt, Result
 from cron_tasks.runs.tail import Tail
+from cron_tasks.runs.trail import read_actions
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
-from cron_tasks.sync.feed_state import forget_position, load_position, store_position
+from cron_tasks.sync.feed_state import forget_position, load_position, load_status, store_position
+from cron_tasks.sync.reconciler import Reconciler
+from cron_tasks.sync.refused_plan import load_plan
 from cron_tasks.sync.state import adjust_counts, load_beginning
+from cron_tasks.vitals.leaders import read_leaders
 
 #: Texts that are not what any field holds.
 TEXTS = ("", "garbage", "7", "nan", "inf", "1e400", "9" * 40, "[7]", '{"since": "x"}')
@@ -205,4 +216,48 @@ def test_garbage_in_the_fields_of_a_job(beat: Beat, redis: Redis, place: str) ->
         begin(beat)
         FIELDS[place](redis, text)
         live_through(beat)
+    redis.flushall()
+
+
+def fill_shared(redis: Redis, text: str) -> None:
+    """Write garbage into the keys that all jobs and processes share."""
+    now = time.time()
+    redis.zadd(keys.WORKERS, {text: now + 60})
+    redis.zadd(keys.SIGNS, {text: now, f"beat|{text}|x": now})
+    for stream in (keys.LEADERS, keys.ACTIONS):
+        redis.xadd(stream, {"host": text, "pid": text, "at": text, "count": text})
+    redis.hset(keys.REJECTED, "row 7", text)
+    redis.hset(keys.MENDED, "leftovers", text)
+    redis.hset(keys.DROPPED, "queue:x", text)
+    fields = ("last_success", "last_read", "rival_at", "refused_plan", "feed_removed")
+    redis.hset(keys.SOURCE, mapping=dict.fromkeys(fields, text))
+    redis.set(keys.FEED, text)
+    redis.set(keys.LOST, text)
+    ping = {"job_id": "1", "url": f"http://[{text}", "suffix": "", "rid": "", "at": now}
+    redis.rpush(keys.PINGS, text, json.dumps(ping))
+
+
+@pytest.mark.parametrize("text", [*TEXTS, "a|b", "a|b|c"])
+def test_garbage_in_the_keys_of_all(redis: Redis, rest: RestServer, text: str) -> None:
+    settings, now = Settings(rest_url=rest.url), time.time()
+    rest.jobs = [{"id": 1, "name": "x", "every": 60}]
+    fill_shared(redis, text)
+    reconciler = Reconciler(redis, settings)
+    assert count_slots(redis, now) >= 1
+    list_workers(redis, now)
+    read_leaders(redis, now)
+    read_actions(redis, 10)
+    read_rejected(redis)
+    load_status(redis)
+    load_plan(redis.hget(keys.SOURCE, "refused_plan"))
+    registry = CollectorRegistry()
+    registry.register(RedisCollector(redis, settings, lambda: now))
+    generate_latest(registry)
+    report = reconciler.sync(time.time)
+    assert report
+    assert report.state == "ok"
+    assert not redis.exists(keys.REJECTED)
+    assert check_registry(System(settings, redis, now))[0]
+    assert Pinger(redis, settings, time.time).send_page()
+    assert not redis.exists(keys.PINGS)
     redis.flushall()

@@ -12,10 +12,11 @@ from cron_tasks.audit.job_account import Folded, Version
 from cron_tasks.ledger.day_count import DayCount
 from cron_tasks.ledger.history import split_runs
 from cron_tasks.ledger.minutes import is_minute
-from cron_tasks.ledger.readable import check_status, is_time, parse_each
+from cron_tasks.ledger.readable import check_status
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
 from cron_tasks.registry import entries
+from cron_tasks.store.readable import is_time, parse_each
 
 #: The number of versions of a job that the previous version of this program kept. It did not record
 #: that it dropped some.

@@ -19,11 +19,11 @@ from cron_tasks.audit.job_account import JobAccount
 from cron_tasks.ledger.batch import STATE
 from cron_tasks.ledger.batches import parse_batched
 from cron_tasks.ledger.history import REPLIES, read_history, request_history
-from cron_tasks.ledger.readable import is_count, parse_each
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.store import keys
 from cron_tasks.store.paging import pages
+from cron_tasks.store.readable import is_count, parse_each
 
 #: The open ticks of jobs, each with its time and its stored state.
 OpenTicks = dict[str, tuple[tuple[float, str], ...]]

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from cron_tasks.broker.pool_watch import PoolWatch
 from cron_tasks.store import keys
+from cron_tasks.store.readable import parse_each
 from cron_tasks.vitals.signs import request_sign
 
 #: Seconds for which a sign of life is valid. Workers give one with each of Celery's heartbeats.
@@ -23,14 +24,19 @@ def count_slots(redis: Redis, now: float) -> int:
     # Entries are in the order of the signs of life, so the newest entry of a restarted worker is
     # used.
     members = cast("list[str]", redis.zrangebyscore(keys.WORKERS, now, "+inf"))
-    sizes = {host: int(size) for host, _, size in (each.rpartition("|") for each in members)}
+    sizes = dict(parse_each(_parse_worker, members))
     return max(sum(sizes.values()), 1)
+
+
+def _parse_worker(member: str) -> tuple[str, int]:
+    host, _, size = member.rpartition("|")
+    return host, int(size)
 
 
 def list_workers(redis: Redis, now: float) -> list[str]:
     """Return the names of the workers that are present."""
     members = cast("list[str]", redis.zrangebyscore(keys.WORKERS, now, "+inf"))
-    return sorted({each.rpartition("|")[0] for each in members})
+    return sorted(dict(parse_each(_parse_worker, members)))
 
 
 def announce_worker(

@@ -15,6 +15,7 @@ from cron_tasks.repair.comparison import Comparison
 from cron_tasks.repair.foreign import find_foreign
 from cron_tasks.rest.listing import Source
 from cron_tasks.store import keys
+from cron_tasks.store.readable import is_count
 from cron_tasks.sync.feed_state import WAIT, describe_feed, load_position
 from cron_tasks.sync.feed_state import load_status as load_feed_status
 from cron_tasks.sync.owner import service_of
@@ -112,7 +113,8 @@ def check_registry(system: System) -> Result:
     if Registry(system.redis).count() > MANY:
         end = time.monotonic() + COMPARED_FOR
     found, is_whole = comparison.find_until(lambda: end is not None and time.monotonic() > end)
-    mended = sum(map(int, cast("dict[str, str]", system.redis.hgetall(keys.MENDED)).values()))
+    counts = cast("dict[str, str]", system.redis.hgetall(keys.MENDED)).values()
+    mended = sum(map(int, filter(is_count, counts)))
     texts = [
         f"{number_of(times, DIFFERENCES[kind][0])} {DIFFERENCES[kind][1]}"
         for kind, times in found.counts.items()

@@ -12,13 +12,13 @@ from cron_tasks.ledger.batch import STATE, Batch, Departure, read_rest
 from cron_tasks.ledger.counting import count_end, count_told
 from cron_tasks.ledger.day_count import count_one
 from cron_tasks.ledger.minutes import make_brief, write_rest
-from cron_tasks.ledger.readable import is_count, parse_each
 from cron_tasks.ledger.recording import find_recorder
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
+from cron_tasks.store.readable import is_count, parse_each
 
 #: Seconds after which beat checks a pending run, or a batch, that no worker has taken.
 PATIENCE = 5.0

@@ -13,9 +13,10 @@ from redis import Redis
 
 from cron_tasks.ledger.batch import read_line
 from cron_tasks.ledger.minutes import close_minute, is_minute, split_minute
-from cron_tasks.ledger.readable import parse_each, parse_run
+from cron_tasks.ledger.readable import parse_run
 from cron_tasks.store import keys
 from cron_tasks.store.paging import PAGE
+from cron_tasks.store.readable import parse_each
 
 #: The number of replies to `request_history`.
 REPLIES = 3

@@ -23,13 +23,13 @@ from cron_tasks.ledger.batches import Batches, read_batched
 from cron_tasks.ledger.batches import LockLost as LockLost
 from cron_tasks.ledger.history import read_history, read_newest, request_history
 from cron_tasks.ledger.open_runs import parse_open, parse_overdue
-from cron_tasks.ledger.readable import parse_each
 from cron_tasks.ledger.records import Advance, Claim, Outcome, Overdue
 from cron_tasks.ledger.rows import entry_row, outcome_rows
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Flag, Kind, State
 from cron_tasks.store import keys
 from cron_tasks.store.paging import pages
+from cron_tasks.store.readable import parse_each
 
 #: Seconds that a claim lasts unless it is renewed.
 LEASE = 15.0

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from redis import Redis
 
 from cron_tasks.ledger.batches import read_batched
-from cron_tasks.ledger.readable import parse_each
 from cron_tasks.ledger.records import Overdue
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
 from cron_tasks.store import keys
+from cron_tasks.store.readable import parse_each
 
 
 def parse_open(field: Sequence[str]) -> tuple[RunId, State]:

@@ -20,6 +20,7 @@ from cron_tasks.registry.wanted import KEPT
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.store.client import is_wrong_type
+from cron_tasks.store.readable import is_count, parse_each
 from cron_tasks.store.scripts import script
 from cron_tasks.vitals.judgement import RIVAL_SHOWN
 from cron_tasks.vitals.signs import request_fresh_signs
@@ -116,13 +117,15 @@ class RedisCollector(Collector):
         counters = found.counters or {}
         values |= _describe_state(now, found)
         values |= {
-            "notifications_dropped_total": [((name,), int(n)) for name, n in dropped.items()],
+            "notifications_dropped_total": [
+                ((name,), int(n)) for name, n in dropped.items() if str(n).isdecimal()
+            ],
             "open_ticks": [((kind,), number) for kind, number in self._count_open().items()],
         }
-        if found.success:
-            values["sync_success_timestamp_seconds"] = [((), float(found.success))]
-        if found.lost is not None:
-            values["ticks_lost"] = [((), int(found.lost))]
+        for at in parse_each(float, filter(None, [found.success])):
+            values["sync_success_timestamp_seconds"] = [((), at)]
+        if is_count(found.lost):
+            values["ticks_lost"] = [((), int(found.lost or 0))]
         values |= read_queues(redis, self.settings, counters, now)
         return counters
 
@@ -147,7 +150,7 @@ def _describe_state(now: float, found: _Found) -> dict[str, list[Value]]:
         "rejected": found.rejected or 0,
     }
     sync_state, rival_at = found.source or (None, None)
-    has_rival = bool(rival_at) and now - float(rival_at or 0) < RIVAL_SHOWN
+    has_rival = any(now - at < RIVAL_SHOWN for at in parse_each(float, filter(None, [rival_at])))
     waiting = (found.wanted, found.taken)
     ages = [KEPT - left / 1000 for left in waiting if left and left > 0]
     oldest = now - found.due[0][1] if found.due else 0.0

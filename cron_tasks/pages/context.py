@@ -11,7 +11,6 @@ from typing import cast
 from redis.exceptions import RedisError
 
 from cron_tasks.ledger.open_runs import parse_open
-from cron_tasks.ledger.readable import parse_each
 from cron_tasks.pages.beside import Maker
 from cron_tasks.pages.facts import Health, read_health
 from cron_tasks.pages.index import Index
@@ -21,6 +20,7 @@ from cron_tasks.settings import Settings, load
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect
 from cron_tasks.store.paging import PAGE
+from cron_tasks.store.readable import parse_each
 
 #: The most pages that are read at the same time.
 THREADS = 4

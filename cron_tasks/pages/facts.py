@@ -13,7 +13,7 @@ from cron_tasks.health.system import Finding, System
 from cron_tasks.ledger.batch import read_line
 from cron_tasks.ledger.history import REPLIES, read_history, request_history, split_runs
 from cron_tasks.ledger.minutes import OUTGROWN
-from cron_tasks.ledger.readable import parse_each, parse_run
+from cron_tasks.ledger.readable import parse_run
 from cron_tasks.pages.causes import Cause, Failure, group_failures
 from cron_tasks.pages.index import Snapshot
 from cron_tasks.pages.sentence import LATE, Headline, Situation, say
@@ -25,6 +25,7 @@ from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.store.paging import PAGE, pages
+from cron_tasks.store.readable import parse_each
 from cron_tasks.sync.refused_plan import RefusedPlan, load_plan
 from cron_tasks.sync.state import load_status
 from cron_tasks.vitals.leaders import LeaderHistory, read_leaders

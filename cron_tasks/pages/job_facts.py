@@ -15,7 +15,6 @@ from cron_tasks.audit.job_account import Version
 from cron_tasks.errors import UnknownJob
 from cron_tasks.jobs.confidential import mask_job
 from cron_tasks.ledger.history import REPLIES, read_history, request_history, split_runs
-from cron_tasks.ledger.readable import parse_each
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.pages import charts
 from cron_tasks.pages.charts import Mark
@@ -27,6 +26,7 @@ from cron_tasks.runs.shapes import Shape, read_records
 from cron_tasks.schedules.human import parse_moment
 from cron_tasks.schedules.zones import MICROSECOND
 from cron_tasks.store import keys
+from cron_tasks.store.readable import parse_each
 
 #: With more open runs than this, not all are searched for those of one job.
 MOST_OPEN = 5000

@@ -11,6 +11,7 @@ from cron_tasks.jobs.rejected import Rejected
 from cron_tasks.registry.fence import Fence, replace_hash
 from cron_tasks.store import keys
 from cron_tasks.store.paging import pages
+from cron_tasks.store.readable import parse_each
 from cron_tasks.store.scripts import script
 from cron_tasks.text.display import printable
 from cron_tasks.text.stored_json import to_storable
@@ -33,7 +34,7 @@ def store_rejected(redis: Redis, rejected: Sequence[Rejected], fence: Fence) -> 
     if listed == stored:
         return []
     # A row that has only moved within the list is not a change for followers.
-    before = {_fault_of(orjson.loads(each)) for each in stored.values()}
+    before = set(parse_each(lambda text: _fault_of(orjson.loads(text)), stored.values()))
     rows = []
     for place, text in listed.items():
         row = orjson.loads(text)
@@ -63,7 +64,16 @@ def read_rejected(redis: Redis) -> list[Rejected]:
 def read_rejected_rows(redis: Redis) -> list[Rejected]:
     """Return the rows that validation rejected."""
     rows = cast("dict[str, str]", redis.hgetall(keys.REJECTED)).values()
-    return [Rejected(**row | {"errors": tuple(row["errors"])}) for row in map(orjson.loads, rows)]
+    return list(parse_each(_parse_rejected, rows))
+
+
+def _parse_rejected(text: str) -> Rejected:
+    """Parse a rejected row. Raises an error for what another program has written."""
+    row = orjson.loads(text)
+    errors, job_id, place = tuple(row["errors"]), row["id"], row["place"]
+    if not all(isinstance(each, str) for each in (*errors, place, job_id or "")):
+        raise ValueError("not a rejected row")
+    return Rejected(job_id, place, errors, row["row"])
 
 
 def store_errors_to_report(

@@ -23,6 +23,7 @@ from cron_tasks.http.pings import add_to_path, origin_of, send_ping
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.store.leases import keep_calling, take_or_extend
+from cron_tasks.store.readable import is_time, parse_each
 from cron_tasks.text.display import printable
 
 log = structlog.get_logger("cron_tasks.report")
@@ -37,6 +38,16 @@ PAGE, THREADS = 200, 16
 TOO_OLD = 3600.0
 
 Ping = dict[str, Any]
+
+
+def _parse_ping(text: str) -> Ping:
+    """Parse a waiting ping. Raises an error for what another program has written."""
+    ping: Ping = orjson.loads(text)
+    texts = all(isinstance(ping[name], str) for name in ("job_id", "url", "suffix", "rid"))
+    if not texts or not is_time(ping["at"]):
+        raise ValueError("not a ping")
+    origin_of(ping["url"])
+    return ping
 
 
 class Pinger:
@@ -66,7 +77,7 @@ class Pinger:
             return False
         page: Any = self._redis.lrange(keys.PINGS, 0, PAGE - 1)
         with keep_calling(self._lock.reacquire, LOCK_TTL / 3):
-            self._send([orjson.loads(text) for text in page])
+            self._send(list(parse_each(_parse_ping, page)))
         # Only the holder of the lock removes pings, and new ones are added at the other end.
         self._redis.ltrim(keys.PINGS, len(page), -1)
         return bool(page)

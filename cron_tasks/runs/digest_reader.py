@@ -12,12 +12,12 @@ from redis import Redis
 
 from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.day_count import DayCount
-from cron_tasks.ledger.readable import UNREADABLE, is_time, parse_each
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs.digest import Entry
 from cron_tasks.schedules.durations import DAY, HOUR
 from cron_tasks.store import keys
 from cron_tasks.store.paging import pages
+from cron_tasks.store.readable import UNREADABLE, is_time, parse_each
 
 #: Jobs in one page, and seconds between two pages, in which other threads of beat run.
 PAGE, PAUSE = 250, 0.005

@@ -21,7 +21,6 @@ from cron_tasks.ledger.history import (
 )
 from cron_tasks.ledger.minutes import is_minute, split_minute, summarise_minute
 from cron_tasks.ledger.open_runs import parse_open, read_open_run
-from cron_tasks.ledger.readable import parse_each
 from cron_tasks.ledger.records import split_reason
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Kind
@@ -38,6 +37,7 @@ from cron_tasks.schedules.human import format_local
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.store import keys
 from cron_tasks.store.paging import pages
+from cron_tasks.store.readable import parse_each
 
 OPEN = ("pending", "running", "retrying")
 ENDED = ("ok", "failed", "skipped", "missed")

@@ -7,12 +7,13 @@ from typing import Any
 
 from cron_tasks.ledger.batch import read_line
 from cron_tasks.ledger.minutes import is_minute, summarise_minute
-from cron_tasks.ledger.readable import parse_each, parse_run
+from cron_tasks.ledger.readable import parse_run
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Kind, State
 from cron_tasks.runs.reasons import explain_end
 from cron_tasks.schedules.human import format_local
 from cron_tasks.schedules.iso8601 import iso_utc
+from cron_tasks.store.readable import parse_each
 
 #: Fields of accounts and failed attempts that only the audit, `why` and notifications need.
 _INNER = ("began", "by_hand", "twice", "tried", "announced")
@@ -32,7 +33,7 @@ def read_record(line: str, job_id: str = "") -> Shape:
     `because`, which explains why a run was skipped or missed. If it stands for the runs of a
     minute, it has their `summary` (ledger/minutes.py), and `duration` is the median.
 
-    Raises one of UNREADABLE (ledger/readable.py) for a line that another program has written.
+    Raises one of UNREADABLE (store/readable.py) for a line that another program has written.
     """
     if is_minute(line):
         return shape_record(summarise_minute(line))

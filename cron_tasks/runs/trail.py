@@ -8,6 +8,7 @@ from redis import Redis
 
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.store import keys
+from cron_tasks.store.readable import is_count
 from cron_tasks.text.display import printable
 
 #: The most actions in the trail, and the seconds for which it is kept after the last one.
@@ -59,7 +60,7 @@ def read_actions(redis: Redis, most: int) -> list[HandAction]:
             who=fields.get("who", ""),
             via=fields.get("via", ""),
             what=fields.get("what", ""),
-            count=int(fields.get("count", 1)),
+            count=int(fields["count"]) if is_count(fields.get("count")) else 1,
             ids=tuple(filter(None, fields.get("ids", "").split("\n"))),
             detail=fields.get("detail", ""),
         )

@@ -14,6 +14,7 @@ from redis import Redis
 from cron_tasks.registry.fence import Fence
 from cron_tasks.schedules.human import format_duration
 from cron_tasks.store import keys
+from cron_tasks.store.readable import is_time, parse_each
 from cron_tasks.store.scripts import script
 
 #: Seconds for which the service may wait for a change.
@@ -77,7 +78,15 @@ def store_status(redis: Redis, status: FeedStatus) -> None:
 
 def load_status(redis: Redis) -> FeedStatus:
     stored = cast("str | None", redis.get(keys.FEED))
-    return FeedStatus(**orjson.loads(stored)) if stored else FeedStatus()
+    return next(parse_each(_parse_status, [stored] if stored else []), FeedStatus())
+
+
+def _parse_status(text: str) -> FeedStatus:
+    stored = orjson.loads(text)
+    answered, error = stored["answered"], stored["error"]
+    if not (answered is None or is_time(answered)) or not isinstance(error, str):
+        raise ValueError("not the state of a feed")
+    return FeedStatus(answered, error)
 
 
 def describe_feed(status: FeedStatus, now: float) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import orjson
 
 from cron_tasks.registry.plan import Changes
+from cron_tasks.store.readable import parse_each
 from cron_tasks.text.display import printable
 
 #: Jobs of each kind that are stored.
@@ -46,9 +47,11 @@ def dump_plan(changes: Changes) -> str:
 
 
 def load_plan(text: str) -> RefusedPlan | None:
-    """Parse what `dump_plan` returned. Return None for ""."""
-    if not text:
-        return None
+    """Parse what `dump_plan` returned. Return None for any other text."""
+    return next(parse_each(_parse_plan, [text]), None)
+
+
+def _parse_plan(text: str) -> RefusedPlan:
     stored = orjson.loads(text)
     parts = {
         kind: Planned(stored[kind][0], tuple(map(tuple, stored[kind][1])))

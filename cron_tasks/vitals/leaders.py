@@ -10,6 +10,7 @@ from cron_tasks.schedules.durations import DAY
 from cron_tasks.schedules.human import format_duration
 from cron_tasks.store import keys
 from cron_tasks.store.client import is_wrong_type
+from cron_tasks.store.readable import is_time, parse_each
 from cron_tasks.text.display import printable
 from cron_tasks.text.english import number_of
 from cron_tasks.vitals.signs import parse_signs, this_host
@@ -93,7 +94,7 @@ def read_leaders(redis: Redis, now: float) -> LeaderHistory:
         if isinstance(answer, Exception) and not is_wrong_type(answer):
             raise answer
     rows, stored = (each if isinstance(each, list) else [] for each in (rows, stored))
-    leaders = [Leader(row["host"], int(row["pid"]), float(row["at"])) for _, row in rows]
+    leaders = list(parse_each(_parse_leader, rows))
     signs = parse_signs(stored)
     beats = sum(each.part == "beat" and each.is_fresh(now) for each in signs)
     standbys = max(beats - bool(has_leader), 0)
@@ -103,3 +104,11 @@ def read_leaders(redis: Redis, now: float) -> LeaderHistory:
         if each.part == "leader" and leaders and (each.host, each.pid) == leaders[0][:2]
     ]
     return LeaderHistory(now, bool(has_leader), leaders, standbys, min(last, default=None))
+
+
+def _parse_leader(entry: tuple[str, dict[str, str]]) -> Leader:
+    """Parse an entry of the stream. Raises LookupError or ValueError."""
+    fields, at = entry[1], float(entry[1]["at"])
+    if not is_time(at):
+        raise ValueError("no date can show when the beat began to lead")
+    return Leader(fields["host"], int(fields["pid"]), at)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 from redis import Redis
 
 from cron_tasks.store import keys
+from cron_tasks.store.readable import parse_each
 
 #: Seconds between two signs of a beat.
 EVERY = 2.0
@@ -68,11 +69,12 @@ def read_signs(redis: Redis) -> list[Sign]:
 
 def parse_signs(rows: list[tuple[str, float]]) -> list[Sign]:
     """Parse the members of the set with their scores."""
-    signs = []
-    for member, at in rows:
-        part, host, pid = member.split("|")
-        signs.append(Sign(part, host, int(pid), at))
-    return signs
+    return list(parse_each(_parse_sign, rows))
+
+
+def _parse_sign(row: tuple[str, float]) -> Sign:
+    part, host, pid = row[0].split("|")
+    return Sign(part, host, int(pid), row[1])
 
 
 class BeatSigns:
