@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
 
+from processes import celery_processes
 from redis import Redis
 
 from bench.account import live_a_day
@@ -29,7 +30,9 @@ from cron_tasks.store.client import connect
 JOBS = int(os.environ.get("CRON_TASKS_BENCH_JOBS", "1000000"))
 #: A command has shown its first page when it has printed so many lines.
 PAGE = 20
-COMMANDS = (("jobs", "list"), ("jobs", "list", "--json"), ("doctor",))
+#: Seconds in which a new beat compares the registry and reads its first ticks.
+SETTLED = 15
+COMMANDS = (("jobs", "list"), ("jobs", "list", "--json"))
 
 
 class Cost(NamedTuple):
@@ -147,6 +150,12 @@ def _measure(redis: Redis, url: str, port: int) -> Iterator[tuple[str, ...]]:
     yield sync(url, port).row("sync, 304")
     for command in COMMANDS:
         yield run(redis, env, *command).row(" ".join(command))
+    with tempfile.TemporaryDirectory() as folder, celery_processes(env, Path(folder)) as celery:
+        # Without a worker, doctor would wait for one.
+        celery.worker(2).wait_for("ready")
+        celery.beat().wait_for("beat.leading")
+        time.sleep(SETTLED)
+        yield run(redis, env, "doctor").row("doctor, with beat and a worker")
     # Apart, since a command inherits the peak memory of this process.
     living = multiprocessing.get_context("spawn").Process(target=_live_a_day, args=(url,))
     living.start()

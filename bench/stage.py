@@ -25,6 +25,8 @@ from cron_tasks.store.client import connect
 
 #: Rows that are registered at a time, for a million not to be in memory at once.
 AT_ONCE = 50_000
+#: A fingerprint has 16 characters.
+FINGERPRINT = "bench".ljust(16, "-")
 
 
 @dataclass(frozen=True)
@@ -66,5 +68,5 @@ def register(redis: Redis, rows: Iterable[Mapping[str, Any]]) -> None:
         for row in page:
             job = validate_row(row, timezone="UTC")
             assert isinstance(job, Job), job
-            added.append(Desired(job, "bench"))
+            added.append(Desired(job, FINGERPRINT))
         apply(redis, Changes(added=added), time.time())

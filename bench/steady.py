@@ -148,21 +148,21 @@ def _sum_up(seen: list[tuple[int, int, dict[int, int]]], expected: int, cpu: flo
 
 
 def main() -> None:
-    rows = []
-    for jobs, every, lasts, appendfsync in CASES:
-        with stage(appendfsync) as on:
-            found = measure(on, jobs, every, lasts)
-        rows.append(
-            (
-                f"{jobs:,} every {every} s, for {lasts} s",
-                appendfsync or "off",
-                f"{found.expected:,}",
-                f"{found.expected - found.seen:,}",
-                f"{found.twice:,}",
-                seconds(found.p50),
-                seconds(found.p99),
-                f"{found.cpu:.1f} µs",
-            )
-        )
     head = ("jobs", "AOF", "ticks", "missing", "twice", "p50", "p99", "CPU of a tick")
-    table(head, rows)
+    table(head, map(_measure_case, CASES))
+
+
+def _measure_case(case: tuple[int, int, int, str | None]) -> tuple[str, ...]:
+    jobs, every, lasts, appendfsync = case
+    with stage(appendfsync) as on:
+        found = measure(on, jobs, every, lasts)
+    return (
+        f"{jobs:,} every {every} s, for {lasts} s",
+        appendfsync or "off",
+        f"{found.expected:,}",
+        f"{found.expected - found.seen:,}",
+        f"{found.twice:,}",
+        seconds(found.p50),
+        seconds(found.p99),
+        f"{found.cpu:.1f} µs",
+    )

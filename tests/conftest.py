@@ -12,10 +12,11 @@ import pytest
 from command_line import CommandLine, Quick
 from driven import Beat, driven_beat
 from live import Live, Service
-from preloaded import Preloaded
+from preloaded import LIBRARIES, OURS, Preloaded
 from processes import Celery, Valkey, celery_processes
 from redis import Redis
 from rest_server import RestServer
+from start_order import deal
 
 from cron_tasks.health.system import System
 from cron_tasks.settings import Settings
@@ -39,6 +40,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             raise pytest.UsageError(f"{metafunc.definition.nodeid}: sort the set of cases")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let each of several processes begin with tests that take long."""
+    if (processes := getattr(config, "workerinput", {}).get("workercount", 1)) > 1:
+        items[:] = deal(items, lambda item: item.path.name, processes)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def heeded_interrupts() -> Iterator[None]:
     """Make the processes that tests start obey SIGINT, even if the tests themselves ignore it.
@@ -56,10 +63,12 @@ def heeded_interrupts() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def preloaded(heeded_interrupts: None) -> Iterator[None]:
     """Have the Python programs that tests start forked, which saves their imports."""
-    processes.preloaded = Preloaded()
+    every = Preloaded(LIBRARIES + OURS), Preloaded(LIBRARIES, "PYTHONPATH")
+    processes.preloaded = every
     yield
-    processes.preloaded.end()
-    processes.preloaded = None
+    processes.preloaded = ()
+    for each in every:
+        each.end()
 
 
 @pytest.fixture(scope="session")

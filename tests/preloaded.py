@@ -2,9 +2,11 @@
 
 A `celery` command imports 1,400 modules, which takes a second of CPU time. Here they are imported
 once. What is forked is a process in a session of its own, with its arguments, its environment and
-its files. It imports `cron_tasks.celery`, which reads the settings, itself.
+its files. It imports `cron_tasks.celery`, which reads the settings, itself. With a folder of
+plug-ins (PYTHONPATH), it also imports the modules that look for them.
 """
 
+import gc
 import json
 import os
 import runpy
@@ -20,13 +22,27 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-#: Modules that import most of what commands need. None of them reads settings at its import.
-MODULES = (
+#: Modules that import most of what commands need. None of them reads settings at its import, or
+#: looks for plug-ins.
+LIBRARIES = (
+    "aiohappyeyeballs",
     "celery.apps.beat",
     "celery.apps.worker",
     "celery.bin.celery",
     "celery.concurrency.prefork",
     "celery.worker.consumer",
+    "cron_tasks.jobs.fields",
+    "cron_tasks.rest.client",
+    "cron_tasks.schedules.parse",
+    "cron_tasks.telemetry.logs",
+    "httptools",
+    "jmespath",
+    "kombu.transport.redis",
+    "redbeat.schedulers",
+    "uvloop",
+)
+#: Further modules, which look for plug-ins at their import.
+OURS = (
     "cron_tasks.actions",
     "cron_tasks.audit.auditing",
     "cron_tasks.beat.sweeper",
@@ -35,22 +51,14 @@ MODULES = (
     "cron_tasks.cli.runs",
     "cron_tasks.sync.follower",
     "cron_tasks.worker.batches",
-    "kombu.transport.redis",
-    "redbeat.schedulers",
 )
-#: Variables that no module reads at its import, by their beginnings. PYTHONPATH is not one: our own
-#: modules look for plug-ins at their import.
+#: Variables that no module reads at its import, by their beginnings.
 READ_LATE = (
-    *("CRON_TASKS_", "PYTEST_", "COLUMNS", "REQUESTS_CA_BUNDLE"),
+    *("CRON_TASKS_", "PYTEST_", "COLUMNS", "FLOWER_", "REQUESTS_CA_BUNDLE"),
     *("OTEL_BSP_", "OTEL_EXPORTER_", "OTEL_RESOURCE_"),
     *("OTEL_SDK_", "OTEL_SERVICE_", "OTEL_TRACES_"),
 )
 LARGEST = 1 << 20
-
-
-def read_at_import(env: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that must be the same where modules are imported and used."""
-    return {name: value for name, value in env.items() if not name.startswith(READ_LATE)}
 
 
 class Forked:
@@ -77,13 +85,16 @@ class Forked:
 
 
 class Preloaded:
-    """The process that forks, started when it is first needed.
+    """The process that forks, started when it is first needed. It has imported `modules`.
 
-    When this process ends, it ends too, and kills what it started.
+    When this process ends, it ends too, and kills what it started. `late` are further variables
+    that no module has read at its import, by their beginnings.
     """
 
-    def __init__(self) -> None:
-        self._env = read_at_import(os.environ)
+    def __init__(self, modules: Sequence[str], *late: str) -> None:
+        self._modules = modules
+        self._late = (*READ_LATE, *late)
+        self._env = self._read_at_import(os.environ)
         self._lock = threading.Lock()
         self._asked = 0
 
@@ -92,7 +103,7 @@ class Preloaded:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, __file__, str(theirs.fileno())],
+                [sys.executable, __file__, str(theirs.fileno()), *self._modules],
                 pass_fds=[theirs.fileno()],
                 env=self._env,
                 stdin=subprocess.DEVNULL,
@@ -105,7 +116,11 @@ class Preloaded:
         """Return whether it is `python -m module` or a script of Python, in a known environment."""
         is_module = list(command[:2]) == [sys.executable, "-m"]
         is_script = command[0] == str(Path(sys.executable).with_name("cron-tasks"))
-        return (is_module or is_script) and read_at_import(env) == self._env
+        return (is_module or is_script) and self._read_at_import(env) == self._env
+
+    def _read_at_import(self, env: Mapping[str, str]) -> dict[str, str]:
+        """Return the variables that must be the same where modules are imported and used."""
+        return {name: value for name, value in env.items() if not name.startswith(self._late)}
 
     def start(
         self, command: Sequence[str], env: Mapping[str, str], cwd: Path, out: int, err: int
@@ -172,8 +187,23 @@ def become(request: dict[str, Any], out: int, err: int) -> None:
     os.environ.update(request["env"])
 
 
+def find_modules(folder: str) -> set[str]:
+    """Return the names that can be imported from a folder."""
+    return {path.stem for path in Path(folder).glob("*") if path.is_dir() or path.suffix == ".py"}
+
+
+def extend_path(command: list[str]) -> None:
+    """Search the folders of PYTHONPATH too. Start anew if one hides a module that is imported."""
+    folders = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    added = [each for each in folders if each and each not in sys.path]
+    if any(find_modules(each) & {*sys.modules, "sitecustomize"} for each in added):
+        os.execve(command[0], command, os.environ)
+    sys.path[1:1] = added
+
+
 def run(command: list[str]) -> None:
     """Run a command as the main program of this process."""
+    extend_path(command)
     if command[0] == sys.executable:
         _, _, name, *arguments = command
         sys.argv = [name, *arguments]
@@ -186,10 +216,12 @@ def run(command: list[str]) -> None:
 
 
 def main() -> None:
-    for name in MODULES:
+    _, control, *modules = sys.argv
+    for name in modules:
         import_module(name)
     assert "cron_tasks.celery" not in sys.modules, "It reads the settings."
-    run(serve(socket.socket(fileno=int(sys.argv[1]))))
+    gc.freeze()  # Otherwise each process looks through all modules at its end, for 0.3 s.
+    run(serve(socket.socket(fileno=int(control))))
 
 
 if __name__ == "__main__":

@@ -85,16 +85,17 @@ class Valkey:
         wait_until(answers, "Valkey to answer")
 
 
-#: Tests start Python programs with it. Chaos and benchmarks start each by itself.
-preloaded: Preloaded | None = None
+#: Tests start Python programs with the first that can. Chaos and benchmarks start each by itself.
+preloaded: Sequence[Preloaded] = ()
 
 
 def start_process(
     command: Sequence[str], env: Mapping[str, str], cwd: Path | None, out: int, err: int
 ) -> "subprocess.Popen[bytes] | Forked":
     """Start a process in a session of its own, with its output in these open files."""
-    if preloaded and preloaded.can_start(command, env):
-        return preloaded.start(command, env, cwd or Path.cwd(), out, err)
+    for each in preloaded:
+        if each.can_start(command, env):
+            return each.start(command, env, cwd or Path.cwd(), out, err)
     return subprocess.Popen(
         command, env=env, cwd=cwd, stdout=out, stderr=err, start_new_session=True
     )

@@ -48,7 +48,7 @@ class Stage:
     def edit(self, at: float, **fields: Any) -> None:
         self.row |= fields
         permissions = Permissions(http=("127.0.0.1",))
-        known = self.registry.read_fingerprints()
+        known = self.registry.read_index()
         changes = plan_changes(known, [("row 1", self.row)], Policy(permissions=permissions))
         apply(self.redis, changes, at)
 

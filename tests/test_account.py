@@ -39,7 +39,7 @@ class Story:
 
     def sync(self, now: float, *rows: dict[str, Any]) -> None:
         listed = [(f"row {n}", row) for n, row in enumerate(rows)]
-        changes = plan_changes(self.registry.read_fingerprints(), listed, Policy(force=True))
+        changes = plan_changes(self.registry.read_index(), listed, Policy(force=True))
         apply(self.redis, changes, now)
 
     def fire(self, *, job: str = "7", missed: tuple[float, float] | None = None) -> float:

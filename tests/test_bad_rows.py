@@ -59,14 +59,14 @@ def seven(rest: str) -> str:
 )
 def test_a_bad_row_with_an_id(redis: Redis, rest: RestServer, row: str, reason: str) -> None:
     sync(redis, rest, SEVEN)
-    before = Registry(redis).read_fingerprints()
+    before = Registry(redis).read_index()
     for _ in range(2):  # the second time it is still news to nobody
         report = sync(redis, rest, row, OTHER)
         (rejected,) = report.changes.rejected
         assert (rejected.id, rejected.place) == ("7", "row 1")
         assert reason in rejected.errors[0]
-    assert Registry(redis).read_fingerprints().items() >= before.items()
-    assert Registry(redis).read_fingerprints().keys() == {"7", "8"}
+    assert Registry(redis).read_index().items() >= before.items()
+    assert Registry(redis).read_index().keys() == {"7", "8"}
     assert redis.memory_usage("cron_tasks:rejected") < 20_000
 
 
@@ -82,7 +82,7 @@ def test_a_bad_row_without_an_id(redis: Redis, rest: RestServer, row: str) -> No
     report = sync(redis, rest, row, OTHER)
     (rejected,) = report.changes.rejected
     assert (rejected.id, rejected.place) == (None, "row 1")
-    assert Registry(redis).read_fingerprints().keys() == {"8"}
+    assert Registry(redis).read_index().keys() == {"8"}
 
 
 def test_a_long_collection_is_refused_before_its_items_are_looked_at() -> None:

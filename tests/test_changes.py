@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from command_line import SCRIPT, CommandLine, Quick
 from helpers import NEVER_DUE, PATIENCE, wait_until
 from processes import Valkey
@@ -89,6 +90,16 @@ def test_who_follows_lists_again_after_a_long_list(redis: Redis, synced: Sync) -
     assert [fields["id"] for _, fields in whole[-10_000:]] == [str(n) for n in range(2000, 12_000)]
 
 
+@pytest.mark.parametrize("jobs", [11_000, 12_000])
+def test_who_followed_an_empty_stream_lists_again_too(
+    redis: Redis, synced: Sync, jobs: int
+) -> None:
+    stream = Stream(redis)
+    stream.seek_end()
+    synced(*(job(n) for n in range(jobs)))
+    assert stream.read() is None
+
+
 def test_a_key_of_another_type_gives_way(redis: Redis, synced: Sync) -> None:
     redis.set(keys.CHANGES, "garbage")
     synced(job(1))
@@ -152,6 +163,22 @@ def test_follow_lists_and_then_shows_changes(redis: Redis, synced: Sync, cli: Co
         assert "\x1b" not in "".join(shown.lines)
         cli.run("jobs", "pause", "1", "--reason", "why")
         shown.shows("paused", "uno")
+
+
+@pytest.mark.parametrize(("command", "lines"), [(("jobs", "list"), 2), (("runs",), 0)])
+def test_follow_ends_once_nobody_reads_it(
+    redis: Redis, synced: Sync, cli: CommandLine, command: tuple[str, ...], lines: int
+) -> None:
+    """Nothing changes after the lines that `head` has read."""
+    synced(job(1, "one"))
+    with cli.start(*command, "--follow") as process:
+        assert process.stdout
+        assert process.stderr
+        for _ in range(lines):
+            process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(PATIENCE) == 128 + signal.SIGPIPE
+        assert process.stderr.read() == ""
 
 
 def test_follow_prints_an_object_a_line(redis: Redis, synced: Sync, cli: CommandLine) -> None:

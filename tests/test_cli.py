@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -201,6 +202,35 @@ def test_a_closed_pipe_is_not_an_error(cli: CommandLine) -> None:
         assert process.stderr
         process.stdout.close()
         assert process.stderr.read() == ""
+    assert process.returncode == 128 + signal.SIGPIPE
+
+
+def run_unread(cli: CommandLine, *command: str, read: int = 0) -> tuple[int, str]:
+    """Return the exit code and the errors of a command whose output is closed after some bytes."""
+    start, end = os.pipe()
+    with subprocess.Popen(
+        command, stdout=end, stderr=subprocess.PIPE, text=True, env=cli.env({})
+    ) as process:
+        os.close(end)
+        if read:
+            os.read(start, read)
+        os.close(start)
+        _, errors = process.communicate(timeout=PATIENCE)
+    return process.returncode, errors
+
+
+@pytest.mark.parametrize(
+    "command", [["-h"], ["-V"], ["settings", "--json"], ["next", "-h"], ["next", "@daily"]]
+)
+def test_an_output_that_nobody_reads_ends_a_command_like_sigpipe(
+    cli: CommandLine, command: list[str]
+) -> None:
+    assert run_unread(cli, SCRIPT, *command) == (128 + signal.SIGPIPE, "")
+
+
+def test_a_command_within_celery_ends_in_the_same_way(cli: CommandLine) -> None:
+    command = [SCRIPT.replace("cron-tasks", "celery"), "-A", "cron_tasks", "cron-tasks", "settings"]
+    assert run_unread(cli, *command) == (128 + signal.SIGPIPE, "")
 
 
 def test_an_output_that_takes_nothing_is_one_sentence(cli: CommandLine) -> None:

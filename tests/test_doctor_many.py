@@ -7,7 +7,9 @@ from cron_tasks.health import service_checks
 from cron_tasks.health.checks import run_check
 from cron_tasks.health.needs import Needs, read_needs
 from cron_tasks.health.system import System
+from cron_tasks.registry.registry import Registry
 from cron_tasks.settings import Settings
+from cron_tasks.store import keys
 from cron_tasks.sync.reconciler import Reconciler
 
 
@@ -32,7 +34,13 @@ def system(redis, monkeypatch):
         yield System(settings, redis, 1_800_000_000.0)
 
 
-def test_what_jobs_need(system: System) -> None:
+@pytest.mark.parametrize("letter", [None, "", "z"], ids=["now", "before", "later"])
+def test_what_jobs_need(system: System, letter: str | None) -> None:
+    """The version before wrote no letters, and a later one may write others."""
+    if letter is not None:
+        values = Registry(system.redis).read_index()
+        older = {job_id: value[:16] + letter for job_id, value in values.items()}
+        system.redis.hset(keys.JOBS, mapping=older)
     needs: Needs = read_needs(system.redis, system.settings)
     assert {name: str(jobs) for name, jobs in needs.run_queues.items()} == {"slow": "1 job (slow)"}
     assert {name: str(jobs) for name, jobs in needs.task_queues.items()} == {
@@ -42,6 +50,14 @@ def test_what_jobs_need(system: System) -> None:
     assert str(needs.unaddressed) == "14 jobs (0, 1, 2, …)"
     told = system.settings.model_copy(update={"chat_id": 1})
     assert not read_needs(system.redis, told).unaddressed
+
+
+def test_values_of_the_version_before_are_unchanged(system: System) -> None:
+    values = Registry(system.redis).read_index()
+    system.redis.hset(keys.JOBS, mapping={job_id: value[:16] for job_id, value in values.items()})
+    report = Reconciler(system.redis, system.settings).sync(lambda: 1_800_000_000.0, force=True)
+    assert report is not None
+    assert report.changes.unchanged == len(values)
 
 
 def test_a_list_that_is_as_before_is_not_read_again(system: System) -> None:

@@ -33,7 +33,7 @@ def sync(redis: Redis, path: Path, **settings: Any) -> Any:
 
 
 def known(redis: Redis) -> set[str]:
-    return set(Registry(redis).read_fingerprints())
+    return set(Registry(redis).read_index())
 
 
 def test_a_json_file_is_synced_like_a_service(redis: Redis, tmp_path: Path) -> None:

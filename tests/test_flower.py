@@ -33,11 +33,10 @@ def start(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
         monkeypatch.delenv(name)
 
     def run(*arguments: str, **env: str) -> Process:
-        celery = [sys.executable, "-m", "celery", "-A", "cron_tasks", "flower"]
-        command = ["sh", "-c", 'cd "$0" && exec "$@"', str(tmp_path), *celery, *arguments]
+        command = [sys.executable, "-m", "celery", "-A", "cron_tasks", "flower", *arguments]
         env = {"CRON_TASKS_REDIS_URL": redis_url, "CRON_TASKS_LOG_FORMAT": "json", **env}
         log = tmp_path / f"flower-{len(processes)}.log"
-        processes.append(Process(command, env, log))
+        processes.append(Process(command, env, log, cwd=tmp_path))
         return processes[-1]
 
     yield run

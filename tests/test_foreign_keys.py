@@ -1,6 +1,7 @@
 """Somebody else writes into our keys: another type, a lock without an end, or garbage."""
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from applying import apply
 from driven import Beat
 from redis import Redis
+from rest_server import RestServer
 
 from cron_tasks.audit.account_reader import read_accounts
 from cron_tasks.audit.tally import audit_job
@@ -18,7 +20,9 @@ from cron_tasks.health.system import System
 from cron_tasks.registry.plan import Changes
 from cron_tasks.registry.registry import Registry
 from cron_tasks.repair.foreign import KINDS, LOCKS
+from cron_tasks.settings import Settings
 from cron_tasks.store import keys
+from cron_tasks.sync.reconciler import Reconciler
 from cron_tasks.sync.state import load_status
 
 DOCS = Path(__file__).parent.parent / "docs" / "keys.md"
@@ -146,6 +150,17 @@ def test_garbage_about_the_last_sync_counts_as_nothing(redis: Redis) -> None:
     redis.hset(keys.SOURCE, mapping=dict.fromkeys(("since", "last_read", "rival_at"), "garbage"))
     status = load_status(redis)
     assert (status.since, status.last_read, status.rival_at) == (None, None, None)
+
+
+@pytest.mark.parametrize("garbage", [b"a\nb", b"\x00", b"\xe4\xb8\xad", b"\xff"])
+def test_validators_that_cannot_be_sent_are_none(
+    redis: Redis, rest: RestServer, garbage: bytes
+) -> None:
+    rest.jobs = [{"id": 1, "name": "x", "every": 60}]
+    reconciler = Reconciler(redis, Settings(rest_url=rest.url))
+    assert reconciler.sync(time.time).state == "ok"
+    redis.hset(keys.SOURCE, "etag", garbage)
+    assert reconciler.sync(time.time).state == "ok"
 
 
 def test_doctor_names_the_keys(system: System, redis: Redis) -> None:

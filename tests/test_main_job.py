@@ -59,7 +59,7 @@ def test_a_poke_makes_an_edit_count_at_once(redis: Redis, rest: RestServer, cele
     poke(redis)
     messages = wait_until(lambda: received(redis), "the new job's message")
     assert messages[0]["job_id"] == "2"
-    assert list(Registry(redis).read_fingerprints()) == ["2"]
+    assert list(Registry(redis).read_index()) == ["2"]
 
 
 def test_a_run_by_hand(redis: Redis, rest: RestServer, celery: Celery) -> None:

@@ -7,6 +7,7 @@ import pytest
 from redis import Redis
 from rest_server import RestServer
 
+from cron_tasks.registry.wanted import is_anything_wanted, want_rows
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.sync.owner import service_of
@@ -38,6 +39,24 @@ def test_a_second_installation_is_refused_until_it_takes_over(
     assert theirs.sync(time.time, force=True).state == "ok"
     assert ours.registry.get_job("7").name == "theirs"
     assert ours.sync(time.time).state == "refused"
+
+
+def test_a_refused_sync_leaves_what_the_owner_wants_to_read(
+    redis: Redis, rest: RestServer, other: RestServer
+) -> None:
+    rest.jobs = [{"id": 7, "name": "ours", "every": 60}]
+    ours = Reconciler(redis, Settings(rest_url=rest.url))
+    theirs = Reconciler(redis, Settings(rest_url=other.url))
+    ours.sync(time.time)
+    rest.jobs = [{"id": 7, "name": "edited", "every": 60}]
+    redis.lpush(keys.POKE, "7")
+    # The workers of both installations read the same queue of syncs.
+    want_rows(redis, ())
+    for ids in (None, ["7"], []):
+        assert theirs.sync(time.time, ids=ids).state == "refused"
+    assert ours.sync(time.time, ids=[]).state == "ok"
+    assert ours.registry.get_job("7").name == "edited"
+    assert not is_anything_wanted(redis)
 
 
 def test_an_emptied_redis_belongs_to_nobody(

@@ -67,6 +67,21 @@ def page(
         ({"totalSize": 6, "done": False, "nextRecordsUrl": "/query/2"}, "/query/2"),
         ({"info": {"count": 6, "pages": 3, "next_url": "/?page=2"}}, "/?page=2"),
         ({"next_page": 2}, f"{URL}&page=2"),
+        # A number or a cursor beside a total or a number of pages.
+        ({"total": 6, "next_page": 2}, f"{URL}&page=2"),
+        ({"meta": {"next_page": 2, "total_pages": 3, "total_count": 6}}, f"{URL}&page=2"),
+        # API Platform, OData 2 and 3, Airtable, HubSpot, Express, Rick and Morty's API.
+        ({"view": {"next": "/jobs?page=2"}, "totalItems": 6}, "/jobs?page=2"),
+        ({"hydra:totalItems": 6, "hydra:view": {"hydra:next": "/jobs?page=2"}}, "/jobs?page=2"),
+        ({"__next": "http://service/x?$skip=2", "__count": "6"}, "http://service/x?$skip=2"),
+        ({"odata.nextLink": "x?$skip=2"}, "x?$skip=2"),
+        ({"offset": "itr2/rec7"}, f"{URL}&offset=itr2%2Frec7"),
+        ({"paging": {"next": {"after": "2"}}}, f"{URL}&after=2"),
+        ({"count": 2, "pagination": {"next": {"page": 2, "limit": 2}}}, f"{URL}&page=2&limit=2"),
+        ({"info": {"count": 6, "pages": 3, "next": "/?page=2", "prev": None}}, "/?page=2"),
+        ({"NextToken": "t"}, f"{URL}&NextToken=t"),
+        # `count` may be the number of rows of the page.
+        ({"count": 2, "next_page": 2}, f"{URL}&page=2"),
         # A position, and that there is more: PagerDuty, Spring's Slice.
         ({"limit": 9, "offset": 0, "more": True}, f"{URL}&offset=2&limit=9"),
         ({"number": 0, "last": False}, f"{URL}&page=1"),
@@ -89,6 +104,11 @@ def test_the_next_page_is_found(envelope: dict[str, Any], following: str) -> Non
         {"total": 2, "limit": 2, "offset": 0},
         {"pages": 0, "total": 0, "page": 1},
         {"count": True, "total": "many"},
+        {"summary": {"total": 2}, "paging": {"next": None}, "more": 0},
+        # These count other things.
+        {"stats": {"total": 60}, "quota": {"total": 50, "limit": 2}, "_shards": {"total": 50}},
+        {"logs": {"items": [], "has_more": True, "total": 99}, "total_runs": 60},
+        {"info": {"next": "2027-01-01"}, "summary": {"next": 9, "runs": {"total": 60}}},
     ],
 )
 def test_the_last_page_is_the_last(envelope: dict[str, Any]) -> None:
@@ -100,6 +120,8 @@ def test_the_last_of_several_pages_is_the_last() -> None:
     stated = {"page": {"totalElements": 6, "totalPages": 3, "number": 2}}
     assert find_next(page(stated, first=4)) is None
     assert find_next(page({"total": 5, "limit": 2, "offset": 4}, rows=1, first=4)) is None
+    unnumbered = Page(URL, 2, 4, {"info": {"count": 6, "pages": 3, "next": None}}, {}, number=3)
+    assert find_next(unnumbered) is None
 
 
 @pytest.mark.parametrize(
@@ -127,6 +149,25 @@ def test_the_last_of_several_pages_is_the_last() -> None:
         ({"NextMarker": "m"}, {}, "names another one in `NextMarker`"),
         ({}, {"X_Next_Cursor": "c"}, "names another one in `X-Next-Cursor`"),
         ({}, {"x_ms_continuation": "c"}, "names another one in `x-ms-continuation`"),
+        # Objects and names that describe the list.
+        *(
+            ({place: {name: 6}}, {}, "2 of 6 jobs arrived")
+            for place in ("summary", "page_info", "paging", "pagingInfo", "list_meta", "totals")
+            for name in ("total", "totalCount", "count", "total_jobs", "totalRecords")
+        ),
+        ({"total_jobs": 6}, {}, "2 of 6 jobs arrived"),
+        ({"jobs_count": 6}, {}, "2 of 6 jobs arrived"),
+        ({"resultCount": 6}, {}, "2 of 6 jobs arrived"),
+        ({"recordsTotal": 6}, {}, "2 of 6 jobs arrived"),
+        ({"hydra:totalItems": 6}, {}, "2 of 6 jobs arrived"),
+        ({"total": {"value": 2, "relation": "gte"}}, {}, "2 of 3 jobs arrived"),
+        ({"list_info": {"has_more_rows": True, "row_count": 2}}, {}, "more jobs exist"),
+        ({"has_more": 1}, {}, "more jobs exist"),
+        ({"incomplete_results": True}, {}, "more jobs exist"),
+        # A `count` of the rows of the page does not show that it is the last.
+        ({"count": 2, "next_offset": 2}, {}, "names another one in `next_offset`"),
+        ({"Count": 2, "LastEvaluatedKey": {"id": 2}}, {}, "another one in `LastEvaluatedKey`"),
+        ({"pagination": {"next": 2}}, {}, "names another one in `next`"),
     ],
 )
 def test_a_list_that_is_not_whole_and_shows_no_way_is_refused(
@@ -198,6 +239,8 @@ def test_link_is_read_by_rfc_8288(header: str, target: str | None) -> None:
         ({"page": 3, "size": 2, "total": None, "pages": None}, f"{URL}&page=4"),
         ({"offset": 4, "limit": 2, "total": None}, f"{URL}&offset=6&limit=2"),
         ({"pagination": {"page": 1, "per_page": 2}}, f"{URL}&page=2"),
+        ({"page": 1, "per_page": 2, "count": 2}, f"{URL}&page=2"),
+        ({"offset": 0, "limit": 2, "count": 2}, f"{URL}&offset=2&limit=2"),
         # PocketBase with `skipTotal`.
         ({"page": 1, "perPage": 2, "totalItems": -1, "totalPages": -1}, f"{URL}&page=2"),
     ],
@@ -253,6 +296,8 @@ def test_numbering_reads_on_where_pages_are_smaller_than_asked_for() -> None:
     assert by_page.following(page({}, rows=25, url=by_page.first(URL))) == f"{URL}&size=100&page=2"
     assert by_page.following(page({}, rows=5, first=25, url=f"{URL}&page=2")) == f"{URL}&page=3"
     assert by_page.following(page({}, rows=5, first=100, url=f"{URL}&page=2")) is None
+    rows_of_the_page = page({"count": 25}, rows=25, url=by_page.first(URL))
+    assert by_page.following(rows_of_the_page) == f"{URL}&size=100&page=2"
     with pytest.raises(Incomplete, match="25 of 60"):
         by_page.following(page({"total": 60}, rows=0, first=25))
 

@@ -42,7 +42,7 @@ def test_a_storm_of_pokes_costs_few_reads(redis: Redis, rest: RestServer, celery
         redis.lpush(keys.POKE, str(number))
         time.sleep(0.001)
     took = time.monotonic() - begun
-    wait_until(lambda: "2999" in Registry(redis).read_fingerprints(), "the last edit")
+    wait_until(lambda: "2999" in Registry(redis).read_index(), "the last edit")
     # Each sync that is asked for while another one runs has that one read once more.
     assert reads(rest) - before <= 2 * (took / SYNC_EVERY + 2)
     wait_until(lambda: not redis.exists(keys.POKE), "the end of the pokes")

@@ -137,7 +137,7 @@ def test_another_setting_is_compared_with_what_is_registered(
         assert report is not None
         assert not report.not_modified
         assert [each.id for each in report.changes.rejected] == rejected
-        assert Registry(redis).read_fingerprints().keys() == {"1", "2"}
+        assert Registry(redis).read_index().keys() == {"1", "2"}
 
 
 @pytest.mark.parametrize(

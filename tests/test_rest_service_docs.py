@@ -93,7 +93,7 @@ def test_jobs_of_a_service_of_the_page_run(url: str, redis: Redis, celery: Celer
     job_id = str(save(url))
     is_done = lambda: "Every second" in (redis.lindex("queue:to_telegram", -1) or "")  # noqa: E731
     wait_until(is_done, "the first run")
-    assert job_id in Registry(redis).read_fingerprints()
+    assert job_id in Registry(redis).read_index()
 
 
 @served_by("drf_jobs", "feed_jobs")
@@ -200,17 +200,17 @@ def test_edits_count_at_once_by_the_feed_alone(
         celery.worker(1)
         celery.beat()
         registry = Registry(redis)
-        wait_until(registry.read_fingerprints, "the first sync")
+        wait_until(registry.read_index, "the first sync")
         wait_until(lambda: redis.exists(keys.FEED), "the feed to be followed")
         # SYNC_INTERVAL is a minute, and each edit has 20 seconds.
         save(url, id=7, name="edited", cron_expression="0 9 * * *")
         wait_until(lambda: registry.get_job(str(first)).name == "edited", "the edit")
         save(url, id=8)
-        wait_until(lambda: "8" in registry.read_fingerprints(), "the new job")
+        wait_until(lambda: "8" in registry.read_index(), "the new job")
         is_run = lambda: "Every second" in (redis.lindex("queue:to_telegram", -1) or "")  # noqa: E731
         wait_until(is_run, "its run")
         requests.delete(f"{url}{JOBS}8/", timeout=10).raise_for_status()
-        wait_until(lambda: "8" not in registry.read_fingerprints(), "the end of the job")
+        wait_until(lambda: "8" not in registry.read_index(), "the end of the job")
         assert not redis.exists(keys.POKE)
 
 

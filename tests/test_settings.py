@@ -372,6 +372,9 @@ def test_reading_settings_imports_nothing_heavy() -> None:
         ),
         ("unix:///run/r.sock", "unix:///run/r.sock?db=0"),
         ("unix://u:p%2Fw@/run/a%20b.sock?db=7", "unix://u:p%2Fw@/run/a%20b.sock?db=7"),
+        # Celery's spelling.
+        ("redis+socket:///run/r.sock", "unix:///run/r.sock?db=0"),
+        ("redis+socket://:p%2Fw@/run/r.sock?virtual_host=7", "unix://:p%2Fw@/run/r.sock?db=7"),
         ("sentinel://h?master_name=m", "sentinel://h:26379/0?master_name=m"),
         (
             "sentinel://u:p@h;sentinel://h2:7/3?master_name=m",
@@ -402,6 +405,9 @@ def test_every_library_reads_the_same_server_from_a_redis_url(url: str, expected
     [
         ("localhost:6379", "the scheme is one of redis, rediss, sentinel, unix"),
         ("unix://run/r.sock", "a socket has the form unix:///path/to.sock"),
+        ("redis+socket://run/r.sock", "a socket has the form redis+socket:///path/to.sock"),
+        ("redis+socket:///r.sock?virtual_host=x", "the database is a number"),
+        ("redis+socket:///r.sock?db=1", "the options of redis+socket:// are virtual_host"),
         ("unix://:cret@", "a socket has the form unix:///path/to.sock"),
         ("unix:///r.sock?db=x", "the database is a number"),
         ("unix:///r.sock?virtual_host=1", "the options of unix:// are db"),

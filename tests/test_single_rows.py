@@ -70,7 +70,7 @@ def test_only_the_rows_with_these_ids_are_read(system: System) -> None:
     assert system.read(1, "5") == ["1/", "5/"]
     assert system.name("1") == "a"
     assert system.name("2") == "x", "it was not read"
-    assert set(system.registry.read_fingerprints()) == {"1", "2", "3", "4", "5"}
+    assert set(system.registry.read_index()) == {"1", "2", "3", "4", "5"}
     assert load_beginning(system.redis).drift == (False, False)
 
 
@@ -95,13 +95,13 @@ def test_a_row_that_is_not_there_has_the_list_decide(system: System, code: int) 
     del system.rest.jobs[1]
     system.rest.answer = lambda handler: handler.path != JOBS_PATH and status(code)(handler)
     assert system.read(2)[-1] == ""
-    assert set(system.registry.read_fingerprints()) == {"1", "3", "4"}
+    assert set(system.registry.read_index()) == {"1", "3", "4"}
 
 
 def test_a_row_that_is_still_listed_is_not_removed(system: System) -> None:
     system.rest.answer = lambda handler: handler.path != JOBS_PATH and status(404)(handler)
     assert system.read(2) == ["2/", ""]
-    assert "2" in system.registry.read_fingerprints()
+    assert "2" in system.registry.read_index()
 
 
 def test_the_limit_of_removals_holds_for_rows_that_are_not_there(
@@ -195,7 +195,7 @@ def test_a_mapping_that_selects_rows_has_the_list_read(redis: Redis, rest: RestS
     system = System(redis, rest, rest_mapping={"jobs": "[?name != 'hidden']"})
     rest.jobs[0] = job(1, name="hidden")
     assert system.read(1) == [""]
-    assert "1" not in system.registry.read_fingerprints()
+    assert "1" not in system.registry.read_index()
 
 
 def test_a_rejected_row_leaves_the_other_rejected_rows(system: System) -> None:
@@ -325,11 +325,11 @@ def test_a_poked_edit_counts_at_once_while_every_slot_is_busy(
     edited = lambda: registry.get_job("2").name == "edited"  # noqa: E731
     assert poked(["2"], edited) == ["2/"]
     live.rest.jobs.append(row | {"id": "4"})
-    assert "" in poked(range(1000, 1250), lambda: "4" in registry.read_fingerprints())
+    assert "" in poked(range(1000, 1250), lambda: "4" in registry.read_index())
     live.rest.jobs.append(row | {"id": "5"})
-    assert poked(["*"], lambda: "5" in registry.read_fingerprints()) == [""]
+    assert poked(["*"], lambda: "5" in registry.read_index()) == [""]
     live.rest.jobs.remove(row)
-    assert poked(["2"], lambda: "2" not in registry.read_fingerprints()) == ["2/", ""]
+    assert poked(["2"], lambda: "2" not in registry.read_index()) == ["2/", ""]
     assert len(live.service.going()) == 1
     live.service.held.clear()
 

@@ -188,6 +188,19 @@ def test_a_service_that_ignores_the_page_it_named_is_refused(rest: RestServer) -
     assert "leads back to a page that was already read" in failure(rest)
 
 
+def test_pages_that_repeat_the_first_one_do_not_make_up_the_total(rest: RestServer) -> None:
+    """The service has another parameter for its pages. Each answer has another time."""
+    times = iter(range(9))
+
+    def ignore_the_page(handler: Handler) -> bool:
+        stated = {"page": 1, "size": 3, "total": 6, "time": next(times)}
+        return send(handler, {"items": ROWS[:3]} | stated)
+
+    rest.answer = ignore_the_page
+    text = failure(rest)
+    assert "leads back to a page that was already read; where is the next page? Set" in text
+
+
 def test_a_list_that_became_shorter_while_it_was_read_is_refused(rest: RestServer) -> None:
     rows = [*ROWS]
 

@@ -27,7 +27,7 @@ OTHER = LATER | {"id": "other"}
 
 
 def knows(redis: Redis, *ids: str) -> Callable[[], bool]:
-    return lambda: set(Registry(redis).read_fingerprints()) == set(ids)
+    return lambda: set(Registry(redis).read_index()) == set(ids)
 
 
 def ask(redis_url: str, **options: object) -> str:

@@ -108,7 +108,7 @@ class World:
             for job, fields in actions.items()
         ]
         self.redis.lpush(keys.POKE, "*")
-        known = Registry(self.redis).read_fingerprints
+        known = Registry(self.redis).read_index
         wait_until(lambda: known().keys() == actions.keys(), "the jobs")
 
     def run(self, job: str) -> RunId:

@@ -70,9 +70,7 @@ def test_counters_that_moved_write_and_log_nothing(
 def test_an_upgrade_writes_each_job_once(redis: Redis, rest: RestServer, synced: Logs) -> None:
     """The fingerprints of the previous version covered the whole row."""
     due = redis.zrange(keys.SCHEDULE, 0, -1, withscores=True)
-    older = {
-        job_id: "old_" + text[4:] for job_id, text in Registry(redis).read_fingerprints().items()
-    }
+    older = {job_id: "old_" + text[4:] for job_id, text in Registry(redis).read_index().items()}
     redis.hset(keys.JOBS, mapping=older)
     changes, logs = sync(redis, rest, rows(2))
     assert (len(changes.changed), len(changes.added), changes.unchanged) == (COUNT, 0, 0)

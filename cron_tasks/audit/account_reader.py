@@ -1,26 +1,26 @@
 """Read the accounts of the ticks of jobs from Redis, page by page."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import Any, cast
 
-import orjson
 from redis import Redis
 
-from cron_tasks.audit.day_check import Evidence
-from cron_tasks.audit.job_account import Folded, JobAccount, Version
-from cron_tasks.errors import ScheduleError
+from cron_tasks.audit.account_parts import (
+    read_evidence,
+    read_folded_counts,
+    read_open_tick,
+    read_record,
+    read_versions,
+)
+from cron_tasks.audit.job_account import JobAccount
 from cron_tasks.ledger.batch import STATE
 from cron_tasks.ledger.batches import parse_batched
-from cron_tasks.ledger.day_count import DayCount
 from cron_tasks.ledger.history import REPLIES, read_history, request_history
-from cron_tasks.ledger.minutes import is_minute, split_minute
+from cron_tasks.ledger.readable import is_count, parse_each
 from cron_tasks.ledger.run_id import RunId
-from cron_tasks.ledger.state import State
-from cron_tasks.registry import entries
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.store import keys
 from cron_tasks.store.paging import pages
@@ -31,9 +31,6 @@ OpenTicks = dict[str, tuple[tuple[float, str], ...]]
 PAGE = 500
 #: Replies for a job that has records: the counts of old ones, and the history.
 _REST = 1 + REPLIES
-#: The number of versions of a job that the previous version of this program kept. It did not record
-#: that it dropped some.
-OLD_VERSIONS_KEPT = 999
 
 
 def read_accounts(
@@ -52,7 +49,7 @@ def read_accounts(
         counts, rows, by_job, rest = _read_page(redis, page, days, opened)
         for n, job_id in enumerate(page):
             ok, old_ok = (
-                {day: int(row[n]) for day, row in zip(days, half, strict=True) if row[n]}
+                {day: int(row[n]) for day, row in zip(days, half, strict=True) if is_count(row[n])}
                 for half in (counts[::2], counts[1::2])
             )
             account = _build_account(job_id, rows[n], ok, old_ok, by_job.get(job_id, ()))
@@ -77,7 +74,13 @@ def _read_page(
             past_keys = (keys.VERSIONS_PREFIX, keys.ACCOUNT_PREFIX)
             pipe.exists(*(prefix + job_id for job_id in page for prefix in past_keys))
         replies = iter(pipe.execute(raise_on_error=False))
-        counts, scores = list(islice(replies, 2 * len(days))), next(replies)
+        nothing = [None] * len(page)
+        # A key of another type says nothing.
+        counts = [
+            nothing if isinstance(each, Exception) else each
+            for each in islice(replies, 2 * len(days))
+        ]
+        scores = next(replies)
         found = list(islice(replies, len(page)))
         past: list[tuple[Any, ...]] = [((), ())] * len(page)
         if opened is None:
@@ -139,25 +142,21 @@ def _build_account(
     entry, score, *past = row
     # A key of another type says nothing.
     lines, records = (() if isinstance(each, Exception) else each for each in past)
-    versions, forgotten = _read_versions(entry, lines)
-    ended = [
-        _read_record(record, first, versions)
-        for line, first in records
-        if (record := _read_object(line))
-    ]
-    ticks = {when: State.parse(state) for when, state in opened}
+    versions, forgotten = read_versions(entry, lines)
+    ended = list(parse_each(partial(read_record, versions=versions), records))
+    ticks = dict(parse_each(read_open_tick, opened))
     return JobAccount(job_id, versions, ended, ok, ticks, score, old_ok, unknown_before=forgotten)
 
 
 def _add_rest(account: JobAccount, folded: Any, *past: Any) -> JobAccount:
     """Return the account with the counts of its oldest records and the evidence of its history."""
-    counts, by_hand, unknown = _read_folded_counts(folded if isinstance(folded, dict) else {})
+    counts, by_hand, unknown = read_folded_counts(folded if isinstance(folded, dict) else {})
     return replace(
         account,
         records=account.records + by_hand,
         folded=counts,
         unknown_before=max(account.unknown_before, unknown),
-        evidence=_read_evidence(read_history(past, account.job_id)),
+        evidence=read_evidence(read_history(past, account.job_id)),
     )
 
 
@@ -175,106 +174,10 @@ def _add_open_ticks(by_job: OpenTicks, opened: Iterable[tuple[str, str]]) -> Non
             by_job[run.job_id] = (*by_job.get(run.job_id, ()), tick)
 
 
-def _read_folded_counts(
-    fields: Mapping[str, str],
-) -> tuple[Folded, list[tuple[float, float, dict[str, Any]]], float]:
-    """Return the counts by the hour, the manual runs, and the time up to which records of
-    stretches were dropped."""
-    counts, by_hand, unknown = dict[tuple[int, str, str | None], DayCount](), [], 0.0
-    for name, value in fields.items():
-        if name == "until":
-            unknown = datetime.fromisoformat(value).timestamp()
-        elif name.startswith("@"):
-            when, (status, reason, *twice) = float(name[1:]), value.split(":")
-            ended = {"status": status, "reason": reason or None, "twice": bool(twice)}
-            by_hand.append((when, when, ended))
-        else:
-            hour, status, reason = name.split(":", 2)
-            counts[int(hour), status, reason or None] = DayCount.unpack(int(value))
-    return counts, by_hand, unknown
-
-
-def _read_evidence(lines: Sequence[str]) -> Evidence:
-    """Return the evidence in a job's history, whose lines come newest first.
-
-    Records and minutes are in separate lists. So the history is complete from the later of their
-    two beginnings.
-    """
-    ok, ended = Counter[float](), set[float]()
-    oldest: dict[bool, float] = {}
-    for line in lines:
-        summarised = is_minute(line)
-        for record in split_minute(line) if summarised else [_read_object(line) or {}]:
-            run = RunId.parse(record.get("run_id", ""))
-            if "until" in record or run is None:
-                continue
-            ended.add(run.scheduled_for)
-            ok[run.scheduled_for] += record["status"] == "ok"
-            oldest[summarised] = record["finished_at"]
-    return Evidence(ok, frozenset(ended), max(oldest.values(), default=float("inf")))
-
-
 def read_job_ids(redis: Redis) -> list[str]:
     """Return the ids of all jobs, including removed ones that are still within the audited time."""
     removed = cast("list[str]", redis.zrange(keys.REMOVED, 0, -1))
     return list(dict.fromkeys([*cast("list[str]", redis.hkeys(keys.JOBS)), *removed]))
-
-
-def _read_versions(entry: Any, past: Sequence[str]) -> tuple[list[Version], float]:
-    """Return a job's versions, oldest first, and when the last dropped one ended (0 for none).
-
-    A version that cannot be read is left out. Beat has put its entry into quarantine, so it fires
-    no ticks.
-    """
-    lines = [line for each in reversed(past) if (line := _read_object(each))]
-    forgotten = max((line["forgotten"] for line in lines if "forgotten" in line), default=0.0)
-    if len(lines) >= OLD_VERSIONS_KEPT and not forgotten:
-        forgotten = lines[0]["since"]
-    lines = [line for line in lines if "forgotten" not in line]
-    if not isinstance(entry, Exception) and entry[0] and entry[1]:
-        try:
-            line = orjson.loads(entry[0])
-            line |= {"since": float(entry[1]), "until": float("inf")}
-            line["paused"] = orjson.loads(entry[2] or "null")
-            lines.append(line)
-        except (ValueError, TypeError):
-            pass
-    return [version for line in lines if (version := _read_version(line))], forgotten
-
-
-def _read_version(line: Mapping[str, Any]) -> Version | None:
-    why = "" if line["enabled"] else "disabled"
-    if line.get("paused"):
-        why = f"paused: {line['paused']['reason']}"
-    try:
-        schedule = None if why else entries.read_schedule(line)
-    except ScheduleError:
-        return None
-    return Version(line["since"], line["until"], schedule, why)
-
-
-def _read_object(line: str) -> dict[str, Any] | None:
-    """Return a JSON object, or None for what nobody of ours has written."""
-    try:
-        found = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _read_record(
-    record: dict[str, Any], first: float, versions: Iterable[Version]
-) -> tuple[float, float, dict[str, Any]]:
-    """Return the first and the last tick of a record, and the record.
-
-    A stretch without an end lasts until the next edit of the job.
-    """
-    last = first
-    if "until" in record:
-        last = datetime.fromisoformat(record["until"]).timestamp()
-    elif "run_id" not in record:
-        last = next((v.until for v in versions if v.since < first <= v.until), first)
-    return first, last, record
 
 
 def read_open_ticks(redis: Redis) -> OpenTicks:

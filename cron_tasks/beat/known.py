@@ -8,6 +8,8 @@ number stands for two edits, even if Redis loses data (count_edit.lua). The cach
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from sys import intern
 from typing import Any
 
 from redis import Redis
@@ -20,9 +22,10 @@ from cron_tasks.schedules import Schedule
 from cron_tasks.schedules.catchup import next_fire_time
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
+from cron_tasks.store.caches import drop_oldest
 
 #: The most jobs that are known. Each takes about 300 bytes, and twice that until it was due.
-MOST = 200_000
+MOST = 1_000_000
 #: Up to this many ticks of one time run as single runs, so that Flower shows each of them.
 FEW = 10
 
@@ -103,14 +106,13 @@ class KnownJobs:
             schedule, options = parse_definition(row.definition)
         except (ValueError, KeyError, TypeError, AttributeError):
             return
-        route = tuple(options.items())
+        route = _make_route(**options)
         # Workers know quick jobs already, because such a job was due within the minute.
         template = b"" if schedule.is_quick else make_default_template(document, self._chat_id)
         self._jobs[row.key] = KnownJob(
-            row.job_id, schedule, options, route, row.edit, edits, template
+            row.job_id, schedule, options, route, intern(row.edit), edits, template
         )
-        if len(self._jobs) > MOST:
-            del self._jobs[next(iter(self._jobs))]
+        drop_oldest(self._jobs, MOST)
 
     def _group(
         self, due: Mapping[str, str], now: float, others: set[str], read: Mapping[str, Row]
@@ -154,3 +156,9 @@ class KnownJobs:
                 known.template = b""
         are_new = all(known.job_id in new for known in jobs)
         return Departure(score, moves, jobs[0].options, templates, are_new)
+
+
+@lru_cache(maxsize=1024)
+def _make_route(**options: Any) -> tuple[Any, ...]:
+    """Return the options of a message as a hashable value, which all jobs with these share."""
+    return tuple(options.items())

@@ -46,7 +46,7 @@ def _judge(
     unreadable."""
     try:
         job = Job.from_document(document if isinstance(document, str) else "")
+        known = State.parse(state) if state else None
     except ValueError:
         return run_id, False, None
-    known = State.parse(state) if state else None
     return run_id, True, write_late_message(job, run_id, known, now, settings)

@@ -6,6 +6,7 @@ once. So this module imports only click, and imports a command when it is called
 
 import io
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -67,6 +68,28 @@ def failures_in_one_sentence() -> Iterator[None]:
         raise click.ClickException(text) from None
 
 
+#: The exit code of a program that a signal ended, less the signal (POSIX shells).
+_BY_SIGNAL = 128
+
+
+@contextmanager
+def quiet_after_last_reader() -> Iterator[None]:
+    """Exit without a word once nobody reads the output, like a program that SIGPIPE ends.
+
+    `head` closes the pipe when it has read enough. What is left in the buffers is dropped, because
+    Python would fail on it at its end.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except BrokenPipeError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise click.exceptions.Exit(_BY_SIGNAL + signal.SIGPIPE) from None
+
+
 class LazyGroup(click.Group):
     """A group that imports a command when it is called, and prints failures as sentences."""
 
@@ -106,7 +129,7 @@ class LazyGroup(click.Group):
         ctx.fail(f"No such command {short_repr(name)}{hint}")
 
     def make_context(self, *args: Any, **options: Any) -> click.Context:
-        with failures_in_one_sentence(), usage_in_one_sentence():
+        with quiet_after_last_reader(), failures_in_one_sentence(), usage_in_one_sentence():
             return super().make_context(*args, **options)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -115,10 +138,10 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with failures_in_one_sentence(), usage_in_one_sentence():
+            with quiet_after_last_reader(), failures_in_one_sentence(), usage_in_one_sentence():
                 return super().invoke(ctx)
         except KeyboardInterrupt:
-            ctx.exit(130)
+            ctx.exit(_BY_SIGNAL + signal.SIGINT)
 
 
 @click.group(
@@ -137,7 +160,8 @@ def main(ctx: click.Context) -> None:
     A tick is a job and one of its fire times. Settings are environment variables CRON_TASKS_…, and
     `cron-tasks settings` shows all of them.
 
-    Exit codes: 0 success, 1 failure, 2 wrong usage, 3 `sync --dry-run` found changes.
+    Exit codes: 0 success, 1 failure, 2 wrong usage, 3 `sync --dry-run` found changes, 130 Ctrl-C,
+    141 nobody reads the output.
     """
     if os.environ.get("NO_COLOR"):
         ctx.color = False

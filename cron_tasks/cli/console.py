@@ -6,10 +6,12 @@ before it gets here. Slow modules are imported where they are used, because `cro
 answer at once.
 """
 
+import errno
 import getpass
 import json
 import logging
 import os
+import select
 import shutil
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -68,6 +70,20 @@ def show(value: Any, print_text: Callable[[], object]) -> None:
 def show_line(value: Any, text: str) -> None:
     """Print one line of a stream: `value` as JSON on one line with `--json`, otherwise `text`."""
     click.echo(json.dumps(value) if wants_json() else text)
+
+
+def check_reader() -> None:
+    """Raise BrokenPipeError if standard output is a pipe that nobody reads any more.
+
+    A command that waits for news would otherwise notice it only with the next line.
+    """
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+    except (OSError, ValueError):  # It is not a file, or is closed.
+        return
+    if any(event & select.POLLERR for _, event in poll.poll(0)):
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def show_each(

@@ -156,6 +156,7 @@ def _follow(redis: Redis, is_wanted: Callable[[Shape], bool], most: int, zone: s
         for run in fresh:
             console.show_line(select_fields(run), format_end(run, jobs, zone))
         time.sleep(LOOK_EVERY)
+        console.check_reader()
         fresh = list(filter(is_wanted, ask_patiently(tail.read)))
 
 

@@ -18,7 +18,7 @@ from cron_tasks.registry.registry import RegisteredJob, Registry
 from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.runs import queries
 from cron_tasks.runs.outgrown import find_outgrown
-from cron_tasks.runs.shapes import read_record
+from cron_tasks.runs.shapes import read_records
 from cron_tasks.schedules.human import format_local
 from cron_tasks.text.display import printable
 
@@ -45,7 +45,7 @@ def show(job_id: str) -> None:
         ]
         history = console.open_ledger(redis).history(job_id)
     job = found.job
-    ended = list(map(read_record, history))
+    ended = list(read_records(history))
     outgrown = find_outgrown(split_runs(history), job.schedule, time.time())
     facts["warnings"] = [*facts["warnings"], *([outgrown.sentence] if outgrown else [])]
     now, zone = datetime.now(UTC), job.timezone

@@ -10,6 +10,7 @@ from cron_tasks.cli import console
 from cron_tasks.cli.following import ask_patiently
 from cron_tasks.jobs.job import Job
 from cron_tasks.registry.registry import Registry
+from cron_tasks.registry.writer import NOTED
 from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.store import keys
 from cron_tasks.text.display import printable
@@ -47,12 +48,17 @@ class Stream:
         if not streams:
             return []
         entries = streams[0][1]
-        is_new = self._last == BEGINNING
-        # As long as an entry up to the last one is there, none after it was trimmed.
-        if not is_new and not self._redis.xrange(keys.CHANGES, max=self._last, count=1):
+        if self._has_missed(entries[0][1]):
             return None
         self._last = entries[-1][0]
         return entries
+
+    def _has_missed(self, first: dict[str, str]) -> bool:
+        """Return whether entries before the first new one were trimmed."""
+        if self._last == BEGINNING:  # The stream was empty.
+            return "gap" in first or self._redis.xlen(keys.CHANGES) >= NOTED
+        # As long as an entry up to the last one is there, none after it was trimmed.
+        return not self._redis.xrange(keys.CHANGES, max=self._last, count=1)
 
 
 def watch(
@@ -78,6 +84,7 @@ def watch(
 def _read_on(stream: Stream) -> Iterator[list[Entry]]:
     """Yield changes until some were missed."""
     while (entries := ask_patiently(stream.read)) is not None:
+        console.check_reader()
         yield entries
 
 

@@ -6,8 +6,10 @@ from math import inf
 from typing import cast
 
 from cron_tasks.health.system import Result, System, expect_none
+from cron_tasks.registry.index import HeldIndex
 from cron_tasks.registry.plan import Changes, compare_list
 from cron_tasks.registry.registry import Registry
+from cron_tasks.registry.stored_index import StoredIndex
 from cron_tasks.repair.comparison import Comparison
 from cron_tasks.repair.foreign import find_foreign
 from cron_tasks.rest.listing import Source
@@ -52,7 +54,7 @@ def check_rest_service(system: System) -> Result:
     jobs = registry.count() if system.is_reachable else 0
     judging = describe_judging(settings)
     known = load_beginning(system.redis).find_validators(judging) if jobs > MANY else None
-    current = registry.read_fingerprints() if jobs and not known else {}
+    current = StoredIndex(system.redis) if jobs else HeldIndex({})
     with Source(hurried).open_list(known) as listing:
         if listing.not_modified:
             return Result(

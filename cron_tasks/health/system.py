@@ -30,20 +30,26 @@ class System:
     redis: Redis
     now: float
     is_reachable: bool = True
+    _needs: Future[Needs] | None = None
     _survey: Future[list[Worker]] | None = None
 
     @cached_property
     def info(self) -> dict[str, Any]:
         return self.redis.info()
 
-    @cached_property
+    @property
     def needs(self) -> Needs:
-        return read_needs(self.redis, self.settings)
+        if self._needs is None:
+            self.begin_survey()
+        return cast("Future[Needs]", self._needs).result()
 
     def begin_survey(self) -> None:
-        """Ask the workers in a thread, while other checks wait for Redis and the REST service."""
+        """Read the jobs and ask the workers in threads, while other checks wait for Redis and the
+        REST service."""
         present = list_workers(self.redis, time.time())
-        self._survey = ThreadPoolExecutor(1, "survey").submit(
+        threads = ThreadPoolExecutor(2, "survey")
+        self._needs = threads.submit(read_needs, self.redis, self.settings)
+        self._survey = threads.submit(
             ask_workers, present, lambda: self.needs.worker_queues(self.settings)
         )
 

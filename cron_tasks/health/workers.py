@@ -25,14 +25,15 @@ def ask_workers(present: Sequence[str], needed: Callable[[], Collection[str]]) -
 
     Celery cannot know how many workers will answer a broadcast, so it waits until no answer has
     come for a while. The workers that are present are asked by name, which ends with the last
-    answer. So a healthy system answers quickly, and a slow worker still gets its time. If nobody
-    consumes one of the queues that `needed` returns, all workers are asked again with a longer
-    wait.
+    answer. So a healthy system answers quickly, and a slow worker still gets its time. If none is
+    present, or nobody consumes one of the queues that `needed` returns, all workers are asked with
+    a longer wait.
     """
-    workers = _ask_once(present, SURPRISE) if present else []
-    if not set(needed()) <= {queue for worker in workers for queue in worker.queues}:
-        workers = _ask_once(present, PATIENCE)
-    return workers
+    if present:
+        workers = _ask_once(present, SURPRISE)
+        if set(needed()) <= {queue for worker in workers for queue in worker.queues}:
+            return workers
+    return _ask_once(present, PATIENCE)
 
 
 def _ask_once(present: Sequence[str], surprise: float) -> list[Worker]:

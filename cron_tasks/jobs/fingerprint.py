@@ -1,7 +1,8 @@
 """The fingerprint of a row: the same for as long as the row describes the same job. Pure."""
 
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from collections.abc import Collection
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -17,6 +18,8 @@ from cron_tasks.text.stored_json import to_storable
 
 #: Part of every fingerprint. It is raised when the same row would give another document.
 FORMAT = b"4"
+#: Of RFC 4648, section 5. Its function in the standard library takes twice as long.
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 #: The fields that count: those of a job, and what rest/mapping.py adds to a row.
 _COUNTED = frozenset({*TIMING, *OPTIONS, LEFT_OUT, MAPPED_TO_NULL})
 #: The relevant fields of nested objects, and of actions by their type. All fields of plug-ins are
@@ -50,8 +53,13 @@ def fingerprint_row(row: Any, salt: str) -> str:
         shape = row if isinstance(row, dict) else {"": row}
         plain = {printable_key(key): to_storable(value, 1 << 30) for key, value in shape.items()}
         canonical = orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
-    digest = blake2b(b"%b\0%b\0%b" % (FORMAT, salt.encode(), canonical), digest_size=12)
-    return urlsafe_b64encode(digest.digest()).decode()
+    digest = blake2b(_begin(salt) + canonical, digest_size=12).digest()
+    return b2a_base64(digest, newline=False).translate(_URL_SAFE).decode()
+
+
+@lru_cache(maxsize=8)
+def _begin(salt: str) -> bytes:
+    return b"%b\0%b\0" % (FORMAT, salt.encode())
 
 
 def _keep_counted(row: dict[Any, Any]) -> dict[Any, Any]:

@@ -107,12 +107,15 @@ def read_line(line: str, job_id: str = "") -> str:
     """Return the whole record of a line of the history, or of the newest runs of all jobs.
 
     A short record does not name its job. In the history the job is `job_id`. In the list of all
-    jobs the job's id follows on a separate line. Any other line is a whole record.
+    jobs the job's id follows on a separate line. Any other line is returned as it is.
     """
     if not line.startswith('["'):
         return line
     short, _, own_job = line.partition("\n")
-    return orjson.dumps(_expand(short, own_job or job_id)).decode()
+    try:
+        return orjson.dumps(_expand(short, own_job or job_id)).decode()
+    except (ValueError, TypeError):
+        return line  # Another program has written it.
 
 
 def read_rest(line: bytes) -> dict[str, Any]:

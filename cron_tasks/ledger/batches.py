@@ -12,6 +12,7 @@ from cron_tasks.ledger.batch import STATE, Batch, Departure, read_rest
 from cron_tasks.ledger.counting import count_end, count_told
 from cron_tasks.ledger.day_count import count_one
 from cron_tasks.ledger.minutes import make_brief, write_rest
+from cron_tasks.ledger.readable import is_count, parse_each
 from cron_tasks.ledger.recording import find_recorder
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
@@ -98,7 +99,7 @@ class Batches:
             record, edits, prepared = pipe.execute()
         if record is None:
             return None
-        return Batch.parse(batch_id, record), int(edits or 0), prepared or ""
+        return Batch.parse(batch_id, record), int(edits) if is_count(edits) else 0, prepared or ""
 
     def conclude(
         self,
@@ -148,7 +149,8 @@ class Batches:
 
     def overdue_batches(self, now: float) -> list[Batch]:
         """Return the open batches whose deadline has passed."""
-        return [Batch.parse(*row) for row in steps.overdue_batches(self.redis, now=now)]
+        rows = steps.overdue_batches(self.redis, now=now)
+        return list(parse_each(lambda row: Batch.parse(*row), rows))
 
     def wait_for(self, batch: Batch, now: float) -> None:
         """Check a batch again later, because its message still waits for a worker."""
@@ -192,8 +194,8 @@ def read_batched(redis: Redis, job_id: str | None = None) -> dict[RunId, State]:
 def parse_batched(records: Any, job_id: str | None = None) -> dict[RunId, State]:
     """Return the runs of batches as stored (`cron_tasks:batches`), each with its state."""
     found: dict[RunId, State] = {}
-    for batch_id, record in cast("dict[str, str]", records).items():
-        batch = Batch.parse(batch_id, record)
+    stored = cast("dict[str, str]", records).items()
+    for batch in parse_each(lambda row: Batch.parse(*row), stored):
         if job_id is None:
             found |= dict.fromkeys(batch.run_ids, STATE)
         elif job_id in batch.job_ids:

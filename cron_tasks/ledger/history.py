@@ -13,6 +13,7 @@ from redis import Redis
 
 from cron_tasks.ledger.batch import read_line
 from cron_tasks.ledger.minutes import close_minute, is_minute, split_minute
+from cron_tasks.ledger.readable import parse_each, parse_run
 from cron_tasks.store import keys
 from cron_tasks.store.paging import PAGE
 
@@ -54,13 +55,18 @@ def _ended_at(line: str) -> float:
         return 0.0
 
 
+def _split_line(line: str) -> list[dict[str, Any]]:
+    """Return the runs of a line, the latest first. Raises one of UNREADABLE."""
+    return split_minute(line)[::-1] if is_minute(line) else [parse_run(line)]
+
+
 def split_runs(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Yield a record for each run. A minute yields one for each of its runs, the latest first."""
-    for line in lines:
-        if is_minute(line):
-            yield from reversed(split_minute(line))
-        else:
-            yield orjson.loads(line)
+    """Yield a record for each run. A minute yields one for each of its runs, the latest first.
+
+    Lines that another program has written are left out.
+    """
+    for runs in parse_each(_split_line, lines):
+        yield from runs
 
 
 def read_open_minutes(redis: Redis) -> list[str]:
@@ -76,8 +82,12 @@ def read_open_minutes(redis: Redis) -> list[str]:
 
 
 def read_newest(row: object, minute: str | None, job_id: str) -> str | None:
-    """Return the newer of the newest record of a job and the last run of its minute."""
+    """Return the newer of the newest record of a job and the last run of its minute.
+
+    Return None if there is none that can be read.
+    """
     lines = read_history(([row] if isinstance(row, str) else [], [], minute), job_id)
-    if minute is None or not lines:
-        return lines[0] if lines else None
-    return orjson.dumps(next(split_runs(lines))).decode()
+    newest = next(split_runs(lines), None)
+    if newest is None or minute is None:
+        return lines[0] if newest else None
+    return orjson.dumps(newest).decode()

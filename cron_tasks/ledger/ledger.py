@@ -22,6 +22,8 @@ from cron_tasks.ledger.batches import PATIENCE as PATIENCE
 from cron_tasks.ledger.batches import Batches, read_batched
 from cron_tasks.ledger.batches import LockLost as LockLost
 from cron_tasks.ledger.history import read_history, read_newest, request_history
+from cron_tasks.ledger.open_runs import parse_open, parse_overdue
+from cron_tasks.ledger.readable import parse_each
 from cron_tasks.ledger.records import Advance, Claim, Outcome, Overdue
 from cron_tasks.ledger.rows import entry_row, outcome_rows
 from cron_tasks.ledger.run_id import RunId
@@ -127,8 +129,7 @@ class Ledger(Batches):
 
     def renew_all(self, worker: str, now: float) -> None:
         """Extend the leases of all runs of a worker process that cannot do so itself."""
-        opened = self.redis.hscan_iter(keys.OPEN, count=1000)
-        held = ((run_id, State.parse(state)) for run_id, state in opened)
+        held = parse_each(parse_open, self.redis.hscan_iter(keys.OPEN, count=1000))
         own = [(run_id, state.holder) for run_id, state in held if state.worker == worker]
         for page in pages(own):
             self.renew_leases(now, page)
@@ -201,7 +202,7 @@ class Ledger(Batches):
         Runs in batches are not among them.
         """
         rows = steps.overdue(self.redis, now=now, most=limit)
-        return [Overdue(RunId.stored(row[0]), State.parse(row[1]), *row[2:]) for row in rows]
+        return list(parse_each(parse_overdue, rows))
 
     def hand_back(
         self,
@@ -269,8 +270,7 @@ class Ledger(Batches):
             return []
         self.take_out([run for run in read_batched(self.redis) if run.job_id in job_ids])
         opened = self.redis.hscan_iter(keys.OPEN, count=1000)
-        runs = ((RunId.stored(text), state) for text, state in opened)
-        return [(run, State.parse(state)) for run, state in runs if run.job_id in job_ids]
+        return [each for each in parse_each(parse_open, opened) if each[0].job_id in job_ids]
 
     def history(self, job_id: str) -> list[str]:
         """Return the records of a job's past runs, and its minutes (minutes.py), newest first."""

@@ -10,8 +10,8 @@ from typing import cast
 
 from redis.exceptions import RedisError
 
-from cron_tasks.ledger.run_id import RunId
-from cron_tasks.ledger.state import State
+from cron_tasks.ledger.open_runs import parse_open
+from cron_tasks.ledger.readable import parse_each
 from cron_tasks.pages.beside import Maker
 from cron_tasks.pages.facts import Health, read_health
 from cron_tasks.pages.index import Index
@@ -71,10 +71,8 @@ class Context:
                 return set(cast("list[str]", self.redis.hkeys(keys.FAILING)))
             case "running":
                 opened = islice(self.redis.hscan_iter(keys.OPEN, count=PAGE), MOST_OPEN)
-                runs = [
-                    RunId.stored(text) for text, state in opened if State.parse(state).in_flight
-                ]
-                return {run_id.job_id for run_id in runs}
+                runs = parse_each(parse_open, opened)
+                return {run_id.job_id for run_id, state in runs if state.in_flight}
             case "rejected":
                 return {each.id for each in read_rejected(self.redis) if each.id}
         return None

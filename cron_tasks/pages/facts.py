@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, NamedTuple
 
-import orjson
 from redis import Redis
 
 from cron_tasks.broker.presence import list_workers
@@ -14,6 +13,7 @@ from cron_tasks.health.system import Finding, System
 from cron_tasks.ledger.batch import read_line
 from cron_tasks.ledger.history import REPLIES, read_history, request_history, split_runs
 from cron_tasks.ledger.minutes import OUTGROWN
+from cron_tasks.ledger.readable import parse_each, parse_run
 from cron_tasks.pages.causes import Cause, Failure, group_failures
 from cron_tasks.pages.index import Snapshot
 from cron_tasks.pages.sentence import LATE, Headline, Situation, say
@@ -159,7 +159,7 @@ def read_failures(redis: Redis) -> list[Failure]:
     for page in pages(rows):
         with redis.pipeline(transaction=False) as pipe:
             for job_id, times in page:
-                nth = max(int(times), 1) - 1
+                nth = max(int(times), 1) - 1 if times.isdecimal() else 0
                 pipe.lrange(keys.HISTORY_PREFIX + job_id, 0, SEARCHED - 1)
                 pipe.zrevrange(keys.ACCOUNT_PREFIX + job_id, nth, nth, withscores=True)
             replies = pipe.execute(raise_on_error=False)
@@ -174,8 +174,8 @@ def _read_failure(job_id: str, lines: Any, nth: Any) -> Failure:
     The job has failed n times in a row, so that tick is its first failure, or a later one if ticks
     were also skipped or missed.
     """
-    texts = lines if isinstance(lines, list) else []
-    records = [orjson.loads(read_line(line, job_id)) for line in texts]
+    texts = (read_line(line, job_id) for line in (lines if isinstance(lines, list) else []))
+    records = list(parse_each(parse_run, texts))
     failed = next((each for each in records if each["status"] == "failed"), None)
     if failed is None:
         return Failure(job_id, 0.0, 0.0, "details are no longer kept")

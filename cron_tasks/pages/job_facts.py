@@ -15,6 +15,7 @@ from cron_tasks.audit.job_account import Version
 from cron_tasks.errors import UnknownJob
 from cron_tasks.jobs.confidential import mask_job
 from cron_tasks.ledger.history import REPLIES, read_history, request_history, split_runs
+from cron_tasks.ledger.readable import parse_each
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.pages import charts
 from cron_tasks.pages.charts import Mark
@@ -22,7 +23,7 @@ from cron_tasks.registry.registry import RegisteredJob, Registry
 from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.runs import queries
 from cron_tasks.runs.outgrown import find_outgrown
-from cron_tasks.runs.shapes import Shape, read_record
+from cron_tasks.runs.shapes import Shape, read_records
 from cron_tasks.schedules.human import parse_moment
 from cron_tasks.schedules.zones import MICROSECOND
 from cron_tasks.store import keys
@@ -91,7 +92,7 @@ def read_rows(redis: Redis, job_ids: Sequence[str], now: float) -> list[JobRow]:
 
 
 def _read_records(replies: Sequence[Any], job_id: str) -> list[Shape]:
-    return [read_record(line) for line in read_history(replies, job_id)]
+    return list(read_records(read_history(replies, job_id)))
 
 
 def _is_frequent(registered: RegisteredJob) -> bool:
@@ -104,11 +105,13 @@ def _is_frequent(registered: RegisteredJob) -> bool:
 
 
 def _strip_of_hour(ends: Any, since: float, now: float) -> list[Mark]:
-    found = [
-        (at, str(orjson.loads(line).get("status", "missed")))
-        for line, at in (ends if isinstance(ends, list) else ())
-    ]
-    return charts.strip_of_buckets(found, since, now)
+    rows = ends if isinstance(ends, list) else []
+    return charts.strip_of_buckets(list(parse_each(_read_end, rows)), since, now)
+
+
+def _read_end(row: tuple[str, float]) -> tuple[float, str]:
+    line, at = row
+    return at, str(orjson.loads(line).get("status", "missed"))
 
 
 def _known_since(since: Any, oldest: Any) -> float:
@@ -128,7 +131,7 @@ def read_job(redis: Redis, job_id: str, now: float) -> JobPage:
     row = rows[0]
     (account,) = read_accounts(redis, [job_id], range(0), {})
     history, others = _list_ended(redis, job_id)
-    ended = {run["run_id"]: run for run in [*map(read_record, history), *others]}
+    ended = {run["run_id"]: run for run in [*read_records(history), *others]}
     outgrown = find_outgrown(split_runs(history), row.registered.job.schedule, now)
     newest_first = sorted(ended.values(), key=lambda run: str(run["scheduled_for"]), reverse=True)
     found = _find_open(redis, row.registered, now)
@@ -180,7 +183,7 @@ def _list_ended(redis: Redis, job_id: str) -> tuple[list[str], list[Shape]]:
     lines = lines if isinstance(lines, list) else []
     # The skipped runs of a minute are in the account, too.
     known = {run["run_id"] for run in split_runs(history)}
-    others = map(read_record, queries.skip_stretches(lines))
+    others = read_records(queries.skip_stretches(lines))
     return history, [run for run in others if run["run_id"] not in known]
 
 

@@ -1,12 +1,28 @@
 """Computes the first fire time of a job that is written into the registry. Pure."""
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from math import inf
+from typing import NamedTuple
 
 from cron_tasks.registry import entries
 from cron_tasks.registry.plan import Desired
 from cron_tasks.schedules import Schedule
 from cron_tasks.schedules.catchup import next_fire_time, nominal_time
+from cron_tasks.store.caches import drop_oldest
+
+#: Answers that are kept.
+MOST_KNOWN = 16384
+
+
+class _Answer(NamedTuple):
+    """An answer, and the times between which it is the same. It is no longer true at `until`."""
+
+    since: float
+    until: float
+    due: tuple[str, str, str]
+
+
+_known: dict[tuple[Schedule, bool], _Answer] = {}
 
 
 def group_by_read_time(
@@ -33,16 +49,25 @@ def group_by_read_time(
         yield late, last_read
 
 
-@lru_cache(maxsize=16384)
 def first_due(schedule: Schedule, enabled: bool, now: float) -> tuple[str, str, str]:
     """Return the arguments of `put`: the timing of a job, its next tick, and the tick without
     jitter.
 
-    The next tick is "" for none. The tick without jitter is "" if it is the same.
+    The next tick is "" for none. The tick without jitter is "" if it is the same. Jobs that share a
+    schedule share an answer until that tick.
     """
+    known = _known.get((schedule, enabled))
+    if known is None or not known.since <= now < known.until:
+        known = _known[schedule, enabled] = _find_first(schedule, enabled, now)
+        drop_oldest(_known, MOST_KNOWN)
+    return known.due
+
+
+def _find_first(schedule: Schedule, enabled: bool, now: float) -> _Answer:
     timing = entries.format_timing(schedule, enabled)
     upcoming = next_fire_time(schedule, now) if enabled else None
     if upcoming is None:
-        return timing, "", ""
+        return _Answer(now, inf, (timing, "", ""))
     nominal = nominal_time(schedule, upcoming)
-    return timing, repr(upcoming), "" if nominal == upcoming else repr(nominal)
+    due = timing, repr(upcoming), "" if nominal == upcoming else repr(nominal)
+    return _Answer(now, upcoming, due)

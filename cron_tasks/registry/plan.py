@@ -2,7 +2,7 @@
 
 import json
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +15,9 @@ from cron_tasks.jobs.rejected import Rejected, Unreadable
 from cron_tasks.jobs.routing import routing_options
 from cron_tasks.jobs.row import row_id
 from cron_tasks.jobs.validation import validate_row
+from cron_tasks.registry.index import HeldIndex, Index, has_fingerprint
 from cron_tasks.schedules import Schedule
+from cron_tasks.store.paging import pages
 
 #: A list may lack this many known jobs without being refused.
 SHRINK_ALLOWANCE = 10
@@ -161,7 +163,7 @@ class Changes:
 
 
 def plan_changes(
-    current: Mapping[str, str], rows: Iterable[tuple[str, Any]], policy: Policy
+    current: Mapping[str, str] | Index, rows: Iterable[tuple[str, Any]], policy: Policy
 ) -> Changes:
     """Return the complete plan. Nothing is written before each row is validated.
 
@@ -170,7 +172,7 @@ def plan_changes(
     read, because the queues of registered jobs come before those of edited and new ones.
     """
     changes = Changes(policy, policy.queues())
-    any_known = bool(current)
+    any_known = len(current) > 0
 
     def consider(place: str, row: Any, fingerprint: str, known: bool) -> None:
         if any_known and not changes.queues.hold(find_queue_uses(row, place)):
@@ -184,12 +186,12 @@ def plan_changes(
 
 
 def compare_list(
-    current: Mapping[str, str],
+    current: Mapping[str, str] | Index,
     rows: Iterable[tuple[str, Any]],
     changes: Changes,
     consider: Callable[[str, Any, str, bool], object],
 ) -> None:
-    """Compare `current`, fingerprints by job id, with the listed (place, row).
+    """Compare `current`, the index of jobs (index.py), with the listed (place, row).
 
     `consider` is called with each row whose fingerprint is new, or whose queues collide with
     others: with its place, the row, the fingerprint, and whether its job is known. If the row is
@@ -198,14 +200,12 @@ def compare_list(
     next page is not a second one, because rows move back if another is inserted before them
     meanwhile. Errors of `rows` are raised, so that half a list plans nothing.
     """
-    policy, known = changes.policy, len(current)
-    left, places = dict(current), dict[str, str]()
-    del current  # It is as large as `left`.
+    policy, places, found = changes.policy, dict[str, str](), 0
+    index = HeldIndex(current) if isinstance(current, Mapping) else current
     # Permissions do not apply to a job that only notifies, so it stays when they change.
     salts = policy.timezone, policy.timezone + policy.permissions.fingerprint_salt
     recent: deque[tuple[str, str]] = deque(maxlen=_MOST_MOVED)
-    for place, row in rows:
-        identity = row_id(row)
+    for identity, place, row, registered in _look_up(index, rows):
         if identity is None:
             consider(place, row, "", False)
             continue
@@ -215,18 +215,30 @@ def compare_list(
             if on_one_page or (identity, print_of_row) not in recent:
                 error = f"`id`: {identity} is already used in {places[identity]}, which counts"
                 changes.rejected.append(Rejected(identity, place, (error,), row))
+            continue
+        places[identity] = place
+        recent.append((identity, print_of_row))
+        found += registered is not None
+        if has_fingerprint(registered, print_of_row) and _may_stay(row, place, changes.queues):
+            changes.unchanged += 1
         else:
-            places[identity] = place
-            recent.append((identity, print_of_row))
-            registered = left.pop(identity, None)
-            if registered == print_of_row and _may_stay(row, place, changes.queues):
-                changes.unchanged += 1
-            else:
-                consider(place, row, print_of_row, registered is not None)
-    changes.removed = list(left)
+            consider(place, row, print_of_row, registered is not None)
+    changes.removed = index.find_others(found, places.keys())
     changes.refusal = (
-        None if policy.force else _explain_refusal(known, len(places), changes, policy)
+        None if policy.force else _explain_refusal(len(index), len(places), changes, policy)
     )
+
+
+def _look_up(
+    index: Index, rows: Iterable[tuple[str, Any]]
+) -> Iterator[tuple[str | None, str, Any, str | None]]:
+    """Yield each row as its id, its place, itself, and the value of its job in the index."""
+    for page in pages(rows):
+        ids = [row_id(row) for _, row in page]
+        given = [identity for identity in ids if identity is not None]
+        values = dict(zip(given, index.look_up(given), strict=True))
+        for identity, (place, row) in zip(ids, page, strict=True):
+            yield identity, place, row, values.get(identity) if identity is not None else None
 
 
 def _page_of(place: str) -> str:

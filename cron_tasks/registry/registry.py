@@ -1,7 +1,7 @@
 """The registry: the jobs in Redis, read in bulk, paused and resumed. writer.py writes them.
 
-A job has an entry, which is one hash (entries.py), a fingerprint in the index `cron_tasks:jobs`,
-and a due time in RedBeat's schedule.
+A job has an entry, which is one hash (entries.py), a value in the index `cron_tasks:jobs`
+(index.py), and a due time in RedBeat's schedule.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +16,7 @@ from redis.exceptions import ResponseError
 from cron_tasks.errors import UnknownJob
 from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.records import Overtaken
-from cron_tasks.registry import entries, skips, steps
+from cron_tasks.registry import entries, index, skips, steps
 from cron_tasks.registry.rejections import read_rejected
 from cron_tasks.schedules.catchup import next_fire_time, select_fire_times
 from cron_tasks.schedules.durations import DAY
@@ -69,8 +69,8 @@ class Registry:
         #: Seconds for which versions and accounts are kept.
         self.audited = int((audit_days + 1) * DAY)
 
-    def read_fingerprints(self) -> dict[str, str]:
-        """Return, by job id, the fingerprint of the row that the job came from."""
+    def read_index(self) -> dict[str, str]:
+        """Return, by job id, the value that has the fingerprint of the job's row (index.py)."""
         return cast("dict[str, str]", self.redis.hgetall(keys.JOBS))
 
     def count(self) -> int:
@@ -166,7 +166,14 @@ def read_special_jobs(
     cursor = "0"
     while True:
         cursor, special, without_chat, first = _look_for_special_jobs(
-            redis, cursor=cursor, count=PAGE, shown=shown
+            redis,
+            cursor=cursor,
+            count=PAGE,
+            shown=shown,
+            special=index.SPECIAL,
+            without_chat=index.WITHOUT_CHAT,
+            with_chat=index.WITH_CHAT,
+            special_fields=" ".join(index.SPECIAL_FIELDS),
         )
         yield special, without_chat, first
         if cursor == "0":
@@ -191,7 +198,17 @@ def _parse_job(
         next=skips.first_not_skipped(job.schedule, score, to_skip),
         last=last,
         runs=runs,
-        paused=Pause(**orjson.loads(paused)) if paused else None,
+        paused=_parse_pause(paused) if paused else None,
         due=score,
         skips=to_skip,
     )
+
+
+def _parse_pause(text: str) -> Pause:
+    """Parse a stored pause. Raises ValueError."""
+    stored = orjson.loads(text)
+    if isinstance(stored, dict):
+        reason, since = stored.get("reason"), stored.get("since")
+        if isinstance(reason, str) and isinstance(since, int | float):
+            return Pause(reason, since)
+    raise ValueError("its pause cannot be read")

@@ -7,14 +7,14 @@ from types import MappingProxyType
 from redis import Redis
 
 from cron_tasks.ledger.records import Overtaken
-from cron_tasks.registry import entries, steps
+from cron_tasks.registry import entries, index, steps
 from cron_tasks.registry.fence import Fence
 from cron_tasks.registry.first_due import first_due, group_by_read_time
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.store.paging import pages
 
-#: A row of `put`: job id, fingerprint, definition, document, next tick, its fire time without
-#: jitter, and the time after which it was computed.
+#: A row of `put`: job id, value in the index, definition, document, next tick, its fire time
+#: without jitter, and the time after which it was computed.
 Row = tuple[str, str, str, bytes, str, str, str]
 #: Changes that the stream of changes keeps (note_change.lua).
 NOTED = 10_000
@@ -115,5 +115,6 @@ def _make_rows(
         timing, upcoming, nominal = first_due(desired.schedule, desired.enabled, after)
         definition = entries.format_definition(job_id, timing, desired.options)
         due = upcoming, nominal, computed_after
-        rows.append((job_id, desired.fingerprint, definition, desired.document, *due))
+        indexed = index.format_value(desired.fingerprint, desired.document)
+        rows.append((job_id, indexed, definition, desired.document, *due))
     return rows

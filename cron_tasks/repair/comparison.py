@@ -57,6 +57,8 @@ _look_at_ticks = script("repair/ticks")
 _look_at_leftovers = script("repair/leftovers")
 _put_back = script("repair/schedule")
 _settle_fired = script("repair/fired")
+_list_jobs = script("repair/list_jobs")
+_count_mended = script("repair/count_mended")
 
 
 @dataclass(slots=True)
@@ -158,11 +160,7 @@ class Comparison:
         """Log and count the repairs."""
         if counts := found.counts:
             log.warning("registry.mended", **counts, hint="did somebody delete or restore keys?")
-            with self.redis.pipeline(transaction=False) as pipe:
-                for kind, times in counts.items():
-                    pipe.hincrby(keys.MENDED, kind, times)
-                pipe.expire(keys.MENDED, 7 * DAY)
-                pipe.execute()
+            _count_mended(self.redis, kept=int(7 * DAY), counts=list(counts.items()))
         return found
 
     def _find_foreign_keys(self, mend: bool) -> Iterator[Differences]:
@@ -199,11 +197,7 @@ class Comparison:
         for unlisted in self._pages(_look_at_entries, self.redis.dbsize()):
             ids = [job_id for job_id in unlisted if is_utf8(job_id)]
             if mend and ids:
-                with self.redis.pipeline() as pipe:
-                    for job_id in ids:
-                        pipe.hsetnx(keys.JOBS, job_id, "")
-                    pipe.hincrby(keys.SOURCE, "doubts", 1)
-                    pipe.execute()
+                _list_jobs(self.redis, unlisted=[(job_id,) for job_id in ids])
             yield Differences(unlisted=len(ids))
 
     def _find_ticks(self, mend: bool) -> Iterator[Differences]:

@@ -13,7 +13,7 @@ from requests import Response
 from cron_tasks.rest.feed import find_feed
 from cron_tasks.rest.files import FileListing, path_of
 from cron_tasks.rest.links import find_link
-from cron_tasks.rest.mapping import Shape
+from cron_tasks.rest.mapping import Finds, Shape
 from cron_tasks.rest.numbering import Numbering, read_numbering
 from cron_tasks.rest.page import Changed, Incomplete, Page, stated_total
 from cron_tasks.rest.pages import Fetcher
@@ -32,6 +32,7 @@ _SET_PAGINATION = (
     "where is the next page? Set CRON_TASKS_REST_PAGINATION, e.g. page=1&size=100, or `next` of "
     "CRON_TASKS_REST_MAPPING"
 )
+_BACK = f"`next` leads back to a page that was already read; {_SET_PAGINATION}"
 
 
 class Listing:
@@ -63,40 +64,73 @@ class Listing:
         Raises SourceError if the list cannot be read completely. The rows until then are not the
         list.
         """
-        seen, before = {self._first_url}, None
-        page: Response | None = self._page
         finds = self._shape.start_list()
-        while page is not None:
-            document = Document(self._fetcher.body)
-            number = self._fetcher.page
-            place = f"page {number}, row" if number > 1 else "row"
-            count = 0
-            try:
-                for count, row in enumerate(self._shape.find_rows(document), 1):
-                    yield f"{place} {count}", self._shape.map_row(row, finds)
-                arrived = before.arrived if before else 0
-                beside = self._shape.find_beside(document.envelope)
-                read = Page(self._fetcher.url, count, arrived, beside, page.headers)
-                if before:
-                    check_unchanged(before, read)
-                following, is_guess = self._find_next(
-                    read, self._shape.find_next(document.envelope)
-                )
-            except Malformed as error:
-                raise self._fetcher.make_error(f"the answer {error}") from None
-            except Incomplete as error:
-                raise self._fetcher.make_error(f"{error}; {_SET_PAGINATION}") from None
-            except Changed as error:
-                raise self._fetcher.make_error(
-                    f"the list became shorter while it was read, so that a row may be missing: "
-                    f"{error}; the next sync reads it again"
-                ) from None
-            page = self._fetch_next(following, read, is_guess, seen) if following else None
-            before = read
+        yield from self._read_pages(finds)
         if fault := finds.explain_fault():
             raise self._fetcher.make_error(fault)
         if self._fetcher.page == 1:
             self.validators = find_validators(self._page.headers)
+
+    def _read_pages(self, finds: Finds) -> Iterator[tuple[str, Any]]:
+        seen, before, is_guess = {self._first_url}, None, False
+        page: Response | None = self._page
+        while page is not None:
+            document = Document(self._fetcher.body)
+            number = self._fetcher.page
+            place = f"page {number}, row" if number > 1 else "row"
+            count, start = 0, None
+            with self._explain_faults():
+                for count, row in enumerate(self._shape.find_rows(document), 1):
+                    mapped = self._shape.map_row(row, finds)
+                    if count == 1:
+                        start = _identify(mapped)
+                        if before and start == before.start and self._is_end(before, is_guess):
+                            return
+                    yield f"{place} {count}", mapped
+                arrived = before.arrived if before else 0
+                beside = self._shape.find_beside(document.envelope)
+                url = self._fetcher.url
+                read = Page(url, count, arrived, beside, page.headers, start, number)
+                if before:
+                    check_unchanged(before, read)
+                named = self._shape.find_next(document.envelope)
+                following, is_guess = self._find_next(read, named)
+            page = self._fetch_next(following, is_guess, seen) if following else None
+            before = read
+
+    @contextmanager
+    def _explain_faults(self) -> Iterator[None]:
+        """Raise SourceError for what is wrong with a page."""
+        try:
+            yield
+        except Malformed as error:
+            raise self._fetcher.make_error(f"the answer {error}") from None
+        except Incomplete as error:
+            raise self._fetcher.make_error(f"{error}; {_SET_PAGINATION}") from None
+        except Changed as error:
+            raise self._fetcher.make_error(
+                f"the list became shorter while it was read, so that a row may be missing: "
+                f"{error}; the next sync reads it again"
+            ) from None
+
+    def _is_end(self, before: Page, is_guess: bool) -> bool:
+        """Return whether the page that the current one repeats was the whole list.
+
+        Raises SourceError if rows after it may exist.
+        """
+        if not self._numbering and not is_guess:
+            raise self._fetcher.make_error(_BACK)
+        if not self._numbering:
+            raise self._fetcher.make_error(
+                f"the page before is full, and this one is the same ({ONLY_PAGE}); "
+                f"{_SET_PAGINATION}"
+            )
+        if self._numbering.is_short(before):
+            return True  # The service does not know the parameters, and lists all jobs at once.
+        raise self._fetcher.make_error(
+            "the page is the same as the one before: the service ignores the parameters of "
+            "CRON_TASKS_REST_PAGINATION"
+        )
 
     def _find_next(self, page: Page, named: Any) -> tuple[str | None, bool]:
         """Return the reference to the next page, or None, and whether there may be no such page.
@@ -124,34 +158,22 @@ class Listing:
             return None
         raise self._fetcher.make_error(f"`next` is neither a URL nor null; {_SET_PAGINATION}")
 
-    def _fetch_next(
-        self, reference: str, before: Page, is_guess: bool, seen: set[str]
-    ) -> Response | None:
-        """Return the page at a reference in the page `before`, or None if that was the last one.
+    def _fetch_next(self, reference: str, is_guess: bool, seen: set[str]) -> Response | None:
+        """Return the page at a reference, or None if the page before was the last one.
 
         Raises SourceError.
         """
         url = self._fetcher.resolve_reference(reference)
         if url in seen:
-            raise self._fetcher.make_error("`next` leads back to a page that was already read")
+            raise self._fetcher.make_error(_BACK)
         seen.add(url)
         page = self._fetcher.fetch_page(url, {}, may_be_missing=is_guess)
-        if page.status_code == 404:
-            return None
-        if (self._numbering or is_guess) and self._fetcher.repeats_a_page:
-            if self._numbering and self._numbering.is_short(before):
-                return None  # The service does not know the parameters, and lists all jobs at once.
-            cause = (
-                f"the page before is full, and this one is the same ({ONLY_PAGE}); "
-                f"{_SET_PAGINATION}"
-            )
-            if self._numbering:
-                cause = (
-                    "the page is the same as the one before: the service ignores the parameters of "
-                    "CRON_TASKS_REST_PAGINATION"
-                )
-            raise self._fetcher.make_error(cause)
-        return page
+        return None if page.status_code == 404 else page
+
+
+def _identify(row: Any) -> Any:
+    """Return what identifies a row of the list: its id, or else all of it."""
+    return row.get("id", row) if isinstance(row, dict) else row
 
 
 class Source:

@@ -11,7 +11,8 @@ from cron_tasks.rest.stated import Stated, find_total, list_stated
 class Page:
     """A page that was read: its address, its number of rows, and the data beside them.
 
-    `first` is the number of rows on the pages before it.
+    `first` is the number of rows on the pages before it. `start` identifies its first row, and
+    `number` counts the pages that were read, from 1.
     """
 
     url: str
@@ -19,6 +20,8 @@ class Page:
     first: int
     envelope: Mapping[str, Any]
     headers: Mapping[str, str]
+    start: Any = None
+    number: int = 1
 
     @property
     def arrived(self) -> int:
@@ -39,7 +42,7 @@ class Changed(Exception):
 
 def stated_total(page: Page) -> int | None:
     """Return the number of rows in the whole list, as the page states it."""
-    return find_total(page.envelope, page.headers)
+    return find_total(page.envelope, page.headers, page.rows)
 
 
 def states_a_number(page: Page) -> bool:

@@ -4,7 +4,6 @@ import io
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from hashlib import blake2b
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 from urllib.parse import urljoin, urlsplit
@@ -53,7 +52,6 @@ class Fetcher(Client):
         self.url = self.home
         self.size = 0
         self._what, self._hints = what, add_login_hints(hints, settings)
-        self._digests = [b"", b""]
 
     def close(self) -> None:
         self.body.close()
@@ -73,11 +71,6 @@ class Fetcher(Client):
         # recognized.
         where, cause = strip_credentials(self.mask_token(self.url)), self.mask_token(cause)
         return SourceError(f"cannot read {what} from {where}: {cause}")
-
-    @property
-    def repeats_a_page(self) -> bool:
-        """Whether the last page has the same bytes as the previous one."""
-        return self._digests[0] == self._digests[1]
 
     def resolve_reference(self, reference: str) -> str:
         """Return the absolute URL of a reference in the last answer. Raises SourceError."""
@@ -127,14 +120,11 @@ class Fetcher(Client):
         self.body.close()
         self.body = SpooledTemporaryFile(SPOOL)  # noqa: SIM115
         most: int = self._settings.rest_max_bytes
-        digest = blake2b()
         for chunk in response.iter_content(CHUNK):
             self._bytes += len(chunk)
             if self._bytes > most:
                 name = "CRON_TASKS_REST_MAX_BYTES"
                 raise self.make_error(f"the list is larger than {most} bytes ({name})")
             self.body.write(chunk)
-            digest.update(chunk)
         self.size = self.body.tell()
         self.body.seek(0)
-        self._digests = [self._digests[1], digest.digest()]

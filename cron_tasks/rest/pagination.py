@@ -85,8 +85,9 @@ def check_complete(page: Page) -> None:
         raise Incomplete(f"{page.arrived} of {total} jobs arrived")
     for stated in page.stated:
         number, last = stated.number, stated.last_number(page.first)
-        if last is not None and page.rows and last > (number or 1):
-            raise Incomplete(f"page {number or 1} of {stated.pages} arrived")
+        number = page.number if number is None else number
+        if last is not None and page.rows and last > number:
+            raise Incomplete(f"page {number} of {stated.pages} arrived")
     if find_more(page.envelope, page.headers):
         raise Incomplete("more jobs exist than arrived")
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from urllib.parse import parse_qsl, urlsplit
 
 from cron_tasks.rest.links import with_parameters
-from cron_tasks.rest.page import Page, stated_total, states_a_number
+from cron_tasks.rest.page import Page, stated_total
 from cron_tasks.rest.stated import Stated, find_more, spell
 
 #: Query parameters for the number of a page, as `spell` makes them.
@@ -48,12 +48,16 @@ def by_offset(page: Page) -> str | None:
 
 
 def by_next_number(page: Page) -> str | None:
-    """Follow the number of the next page, if the page has only that."""
-    if states_a_number(page):
+    """Follow the number of the next page, unless a total shows that this is the last one."""
+    total = stated_total(page)
+    if total is not None and page.arrived >= total:
         return None
     for stated in page.stated:
-        if stated.next_number and stated.next_number != stated.number:
-            return address_page(page, stated.next_number, stated.place)
+        following = stated.next_number
+        if not following or following == stated.number:
+            continue
+        if stated.pages is None or following <= stated.pages:
+            return address_page(page, following, stated.place)
     return None
 
 

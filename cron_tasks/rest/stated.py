@@ -12,22 +12,29 @@ from dataclasses import dataclass
 from typing import Any
 
 _RANGE = re.compile(r"\s*(?:(?!bytes)\w+\s+)?(\d+)-(\d+)/(\d+)\s*")
-#: Names of objects in which the numbers of a page stand: in itself, or one in the other.
-_PLACES = (
-    *("meta", "metadata", "pagination", "page", "pageinfo", "paging", "pager", "paginator"),
-    *("info", "resultinfo", "responsemetadata"),
+#: Names of objects in which the numbers of a page stand: in itself, or one in the other. Objects of
+#: other names (`stats`, `quota`) count other things.
+_PLACE = re.compile(
+    r"(?:list|pag(?:e|ing|ination|er)|results?|resultset|response|search|query|collection)?"
+    r"(?:meta|metadata|info|summary)"
+    r"|page|paging|pagination|pager|paginator|totals|resultset|view"
 )
 _PAGE = ("page", "currentpage", "pagenumber", "number")
 _PAGES = ("pages", "totalpages", "lastpage", "pagecount", "numpages")
-#: `count` is the number of rows of the page, where another one is beside it (Cloudflare).
+_ROWS = ("item", "element", "record", "result", "row", "object", "doc", "document", "job")
 _TOTAL = (
-    *("total", "totalcount", "totalelements", "totalitems", "totalrecords", "totalresults"),
-    *("totalsize", "totalhits", "totalentries", "totalobjects", "odatacount", "recordsfiltered"),
-    *("numfound", "nbhits", "count", "rows"),
+    *("total", "totalcount", "totalsize", "totalhits", "totalentries", "totalnumber"),
+    *(f"total{row}s" for row in _ROWS),
+    *(f"total{row}count" for row in _ROWS),
+    *("recordsfiltered", "recordstotal", "numfound", "nbhits"),
 )
+#: These may also count the rows of the page.
+_COUNTS = ("count", "rows")
+_ROW_COUNTS = tuple(name for row in _ROWS for name in (f"{row}count", f"{row}scount", f"num{row}s"))
 _MORE = (
     *("hasmore", "hasnext", "hasnextpage", "hasmorepages", "hasmoreitems", "hasmoreresults"),
-    *("more", "moreavailable", "truncated", "istruncated"),
+    *("hasmorerows", "hasmorerecords", "hasmoredata", "more", "moreavailable"),
+    *("truncated", "istruncated", "partial", "ispartial", "incomplete", "incompleteresults"),
 )
 _LAST = ("last", "islast", "islastpage", "done")
 _OFFSET = ("offset", "skip", "startat", "start")
@@ -37,7 +44,7 @@ _NEXT_NUMBER = ("nextpage", "nextpagenumber")
 #: What headers may state, after `X-`: `X-Total-Count`, `X-WP-TotalPages`, `X-Next-Page`.
 _IN_HEADERS = {
     *("page", "currentpage", "perpage", "pagesize", "pageitems"),
-    *(*_PAGES, *_TOTAL, *_MORE, *_NEXT_NUMBER),
+    *(*_PAGES, *_TOTAL, *_COUNTS, *_MORE, *_NEXT_NUMBER),
 }
 _HEADER_PREFIX = re.compile(r"(?:x-)?(?:wp-|pagination-)?", re.IGNORECASE)
 #: Headers that hold an object (ASP.NET).
@@ -101,12 +108,19 @@ def list_stated(envelope: Mapping[str, Any], headers: Mapping[str, str]) -> Iter
         )
 
 
-def find_total(envelope: Mapping[str, Any], headers: Mapping[str, str]) -> int | None:
-    """Return the number of rows in the whole list, as the page states it."""
+def find_total(envelope: Mapping[str, Any], headers: Mapping[str, str], rows: int) -> int | None:
+    """Return the number of rows in the whole list, as a page of so many rows states it.
+
+    A `count` that is not above the rows of the page may be their number, and is not a total.
+    """
     if stated := _RANGE.fullmatch(headers.get("Content-Range", "")):
         return int(stated[3])
-    totals = (_find_number(spelled, _TOTAL) for _, _, spelled in _list_objects(envelope, headers))
-    return next((total for total in totals if total is not None), None)
+    found = [spelled for _, _, spelled in _list_objects(envelope, headers)]
+    totals = (_find_number(spelled, _TOTAL) for spelled in found)
+    if (total := next((each for each in totals if each is not None), None)) is not None:
+        return total
+    counts = (_find_number(spelled, (*_COUNTS, *_ROW_COUNTS)) for spelled in found)
+    return next((count for count in counts if count is not None and count > rows), None)
 
 
 def find_more(envelope: Mapping[str, Any], headers: Mapping[str, str]) -> bool | None:
@@ -115,7 +129,7 @@ def find_more(envelope: Mapping[str, Any], headers: Mapping[str, str]) -> bool |
         flag is (name in _MORE)
         for _, _, spelled in _list_objects(envelope, headers)
         for name in (*_MORE, *_LAST)
-        if (flag := _read_flag(spelled.get(name))) is not None
+        if (flag := _read_flag(spelled.get(name), may_count=name in _MORE)) is not None
     ]
     return any(said) if said else None
 
@@ -143,11 +157,11 @@ def _list_objects(
 def walk_objects(
     envelope: Mapping[str, Any], place: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
-    """Yield an object and those at `_PLACES` in it, each with its place. Outer ones come first."""
+    """Yield an object and those at places in it, each with its place. Outer ones come first."""
     yield place, envelope
     if len(place) < 2:
         for name, value in envelope.items():
-            if isinstance(value, Mapping) and spell(name) in _PLACES:
+            if isinstance(value, Mapping) and _PLACE.fullmatch(spell(name)):
                 yield from walk_objects(value, (*place, name))
 
 
@@ -164,8 +178,8 @@ def _read_object(text: str) -> dict[str, Any]:
 
 
 def spell(name: str) -> str:
-    """Return a name without case and punctuation."""
-    return re.sub(r"[^a-z]", "", name.lower())
+    """Return a name without case, punctuation, and the prefix of OData and Hydra."""
+    return re.sub(r"^(?:@?odata\.|hydra:)|[^a-z]", "", name.lower())
 
 
 def _find_number(spelled: Mapping[str, Any], names: Sequence[str]) -> int | None:
@@ -177,7 +191,9 @@ def _find_number(spelled: Mapping[str, Any], names: Sequence[str]) -> int | None
 def _read_number(value: Any) -> int | None:
     """Return a whole number from 0, which may be a text, or in an object (Elasticsearch)."""
     if isinstance(value, Mapping):
-        value = value.get("value")
+        at_least = value.get("relation") == "gte"
+        number = _read_number(value.get("value")) if "value" in value else None
+        return number if number is None else number + at_least
     if isinstance(value, str):
         text = value.strip()
         return int(text) if text.isdecimal() and len(text) < 20 else None
@@ -186,7 +202,10 @@ def _read_number(value: Any) -> int | None:
     return int(value) if value >= 0 and value % 1 == 0 else None
 
 
-def _read_flag(value: Any) -> bool | None:
+def _read_flag(value: Any, may_count: bool) -> bool | None:
+    """Return a flag. With `may_count` it may be a number: 0 is false (PHP)."""
+    if may_count and (number := _read_number(value)) is not None:
+        return number > 0
     if isinstance(value, str):
         return {"true": True, "false": False}.get(value.strip().lower())
     return value if isinstance(value, bool) else None

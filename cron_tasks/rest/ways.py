@@ -9,12 +9,15 @@ from cron_tasks.rest.stated import find_in, spell, walk_objects
 #: Paths to the address of the next page. The last key may hold an object with the address (HAL).
 _ADDRESSES = (
     *(("links", "next"), ("_links", "next"), ("meta", "next"), ("pagination", "next")),
-    *(("next_page_url",), ("next_url",), ("nextLink",), ("@odata.nextLink",)),
+    *(("next_page_url",), ("next_url",), ("nextLink",), ("@odata.nextLink",), ("odata.nextLink",)),
     *(("nextPageUrl",), ("nextUrl",), ("next_link",), ("next_page_uri",), ("nextPageLink",)),
     *(("meta", "next_page_url"), ("meta", "links", "next"), ("paging", "next")),
     *(("pagination", "next_url"), ("pagination", "next_page_url"), ("pagination", "links", "next")),
+    *(("view", "next"), ("hydra:view", "hydra:next"), ("__next",)),
 )
 _IN_OBJECT = ("href", "url", "link")
+#: Paths to an object that may hold the query parameters of the next page (HubSpot).
+_PARAMETERS = (("paging", "next"), ("pagination", "next"), ("meta", "next"), ("page", "next"))
 #: Objects, or lists of objects with `rel` and `href`, that have the addresses of other pages.
 _LINKS = ("links", "_links")
 #: Paths to a cursor, and the query parameter that takes it.
@@ -32,6 +35,7 @@ _CURSORS = (
     (("nextPageToken",), "pageToken"),
     (("next_token",), "next_token"),
     (("nextToken",), "nextToken"),
+    (("NextToken",), "NextToken"),
     (("continuationToken",), "continuationToken"),
     (("next_page",), "cursor"),
 )
@@ -62,14 +66,25 @@ def is_address(text: str) -> bool:
 
 
 def find_cursor(envelope: Mapping[str, Any]) -> dict[str, str]:
-    """Return the query parameter that asks for the next page, or nothing."""
+    """Return the query parameters that ask for the next page, or nothing."""
+    for place in _PARAMETERS:
+        found = find_in(envelope, place)
+        if isinstance(found, Mapping) and all(map(_is_cursor, found.values())):
+            return {name: str(value) for name, value in found.items()}
     for path, parameter in _CURSORS:
         cursor = find_in(envelope, path)
         if path == ("next_page",) and not isinstance(cursor, str):
             continue  # This is the number of a page.
-        if isinstance(cursor, str | int) and not isinstance(cursor, bool) and cursor:
+        if _is_cursor(cursor):
             return {parameter: str(cursor)}
+    offset = envelope.get("offset")
+    if isinstance(offset, str) and offset and not offset.isdecimal():
+        return {"offset": offset}  # This cursor is Airtable's.
     return {}
+
+
+def _is_cursor(value: Any) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool) and bool(value)
 
 
 def find_unknown_way(envelope: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[str, Any]:
@@ -77,11 +92,19 @@ def find_unknown_way(envelope: Mapping[str, Any], headers: Mapping[str, str]) ->
 
     How the value asks for the page is not known.
     """
-    fields = [field for _, found in walk_objects(envelope) for field in found.items()]
-    for name, value in (*fields, *headers.items()):
-        if value and value != -1 and _UNKNOWN.fullmatch(spell(name)):
+    fields = [(place, *field) for place, each in walk_objects(envelope) for field in each.items()]
+    for place, name, value in (*fields, *(((), *header) for header in headers.items())):
+        leads = _UNKNOWN.fullmatch(spell(name)) or (name == "next" and _is_way(place, value))
+        if leads and value and value != -1:
             return name, value
     return "", None
+
+
+def _is_way(place: Sequence[str], value: Any) -> bool:
+    """Return whether a `next` in an object leads to a page. In some objects it may be a time."""
+    if isinstance(value, str) and is_address(value):
+        return True
+    return bool(place) and spell(place[-1]).startswith(("pag", "meta", "list"))
 
 
 def has_ways(envelope: Mapping[str, Any]) -> bool:

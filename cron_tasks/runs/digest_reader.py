@@ -12,6 +12,7 @@ from redis import Redis
 
 from cron_tasks.jobs.job import Job
 from cron_tasks.ledger.day_count import DayCount
+from cron_tasks.ledger.readable import UNREADABLE, is_time, parse_each
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.runs.digest import Entry
 from cron_tasks.schedules.durations import DAY, HOUR
@@ -72,26 +73,33 @@ def _count_records(
     until: float,
 ) -> Counter[Entry]:
     counts = Counter[Entry]()
-    for text, fire_time in records:
-        record: dict[str, Any] = orjson.loads(text)
-        if record.get("status") not in _KINDS:
-            continue
+    for record, fire_time in parse_each(_read_record, records):
         if since <= (record.get("finished_at") or fire_time) < until:
             entry = Entry(record["status"], job_id, record.get("reason") or "")
             counts[entry] += _count_ticks(record, fire_time, document)
     return counts
 
 
+def _read_record(row: tuple[str, float]) -> tuple[dict[str, Any], float]:
+    """Return a record of the digest, with its fire time. Raises one of UNREADABLE."""
+    record: dict[str, Any] = orjson.loads(row[0])
+    ended, reason = record.get("finished_at"), record.get("reason")
+    is_whole = isinstance(reason, str | None) and (ended is None or is_time(ended))
+    if record["status"] not in _KINDS or not is_whole:
+        raise ValueError("the digest does not count this record")
+    return record, row[1]
+
+
 def _count_ticks(record: Mapping[str, Any], first: float, document: str) -> int:
     """Return the number of fire times that a record stands for, at least one."""
     if "until" not in record or not document:
         return 1
-    last = datetime.fromisoformat(record["until"]) + timedelta(milliseconds=1)
     try:
+        last = datetime.fromisoformat(record["until"]) + timedelta(milliseconds=1)
         schedule = Job.from_document(document).schedule
         ticks = schedule.between(datetime.fromtimestamp(first, UTC), last)
         return max(1, sum(1 for _ in islice(ticks, MOST_COUNTED)))
-    except ValueError:
+    except UNREADABLE:
         return 1
 
 
@@ -102,7 +110,8 @@ def _count_folded(
     for name, value in folded.items():
         hour, _, ended = name.partition(":")
         status, _, reason = ended.partition(":")
-        if hour.isdecimal() and status in _KINDS and since <= int(hour) * HOUR < until:
+        is_count = hour.isdecimal() and value.isdecimal() and status in _KINDS
+        if is_count and since <= int(hour) * HOUR < until:
             counts[Entry(status, job_id, reason)] += DayCount.unpack(int(value)).runs
     return counts
 
@@ -113,6 +122,10 @@ def _read_names(redis: Redis, job_ids: Iterable[str]) -> Iterator[tuple[str, str
             for job_id in page:
                 pipe.hget(keys.entry_key(job_id), "job")
             documents = pipe.execute(raise_on_error=False)
-        for job_id, document in zip(page, documents, strict=True):
-            if isinstance(document, str):
-                yield job_id, str(orjson.loads(document).get("name", job_id))
+        named = zip(page, documents, strict=True)
+        yield from parse_each(_read_name, (row for row in named if isinstance(row[1], str)))
+
+
+def _read_name(row: tuple[str, str]) -> tuple[str, str]:
+    job_id, document = row
+    return job_id, str(orjson.loads(document).get("name", job_id))

@@ -20,15 +20,17 @@ from cron_tasks.ledger.history import (
     request_history,
 )
 from cron_tasks.ledger.minutes import is_minute, split_minute, summarise_minute
-from cron_tasks.ledger.open_runs import read_open_run
+from cron_tasks.ledger.open_runs import parse_open, read_open_run
+from cron_tasks.ledger.readable import parse_each
 from cron_tasks.ledger.records import split_reason
 from cron_tasks.ledger.run_id import RunId
-from cron_tasks.ledger.state import Kind, State
+from cron_tasks.ledger.state import Kind
 from cron_tasks.runs.shapes import (
     Shape,
     add_times,
     name_status,
     read_record,
+    read_records,
     shape_open,
     shape_record,
 )
@@ -64,8 +66,7 @@ def list_ended(
     else:
         recent = map(read_line, _paged(partial(redis.lrange, keys.RECENT)))
         lines = merge_lines(recent, read_open_minutes(redis))
-    for line in lines:
-        run = read_record(line, job_id or "")
+    for run in read_records(lines, job_id or ""):
         if status in (None, run["status"]):
             yield run
 
@@ -90,9 +91,11 @@ def _dead(redis: Redis) -> Iterator[str]:
                 run_id = RunId.stored(text)
                 account, when = keys.ACCOUNT_PREFIX + run_id.job_id, run_id.scheduled_for
                 pipe.zrangebyscore(account, when, when)
-            found = pipe.execute()
+            found = pipe.execute(raise_on_error=False)
         for (run_id, at), lines in zip(page, found, strict=True):
-            about = [line for line in skip_stretches(lines) if '"until":' not in line]
+            # A key of another type holds no records.
+            kept = skip_stretches(lines if isinstance(lines, list) else [])
+            about = [line for line in kept if '"until":' not in line]
             yield from about or [_known_to_have_failed(run_id, at)]
 
 
@@ -110,8 +113,7 @@ def list_open(
     """Return up to `most` of the runs that have not ended, the latest fire time first."""
     match = None if job_id is None else re.sub(r"([][*?\\])", r"\\\1", job_id) + "@*"
     opened = read_batched(redis, job_id)
-    for text, stored in redis.hscan_iter(keys.OPEN, match, count=PAGE):
-        opened[RunId.stored(text)] = State.parse(stored)
+    opened |= parse_each(parse_open, redis.hscan_iter(keys.OPEN, match, count=PAGE))
     found = {
         run_id: state
         for run_id, state in opened.items()
@@ -164,8 +166,8 @@ def _first(lines: Iterable[str], run_id: str, end: Shape | None = None) -> Shape
     """Return the first record of a run that does not stand for others. With `end`, the record of
     that end."""
     job_id = RunId.stored(run_id).job_id
-    read = (run for line in lines if (run := _read_own(line, run_id, job_id)))
-    own = (run for run in read if run["run_id"] == run_id and "until" not in run)
+    read = parse_each(lambda line: _read_own(line, run_id, job_id), lines)
+    own = (run for run in read if run and run["run_id"] == run_id and "until" not in run)
     same = ("status", "reason", "finished_at")
     return next((run for run in own if not end or all(run[n] == end[n] for n in same)), None)
 
@@ -192,11 +194,16 @@ def find_stretch(redis: Redis, job_id: str, when: float) -> Shape | None:
     key = keys.ACCOUNT_PREFIX + job_id
     earlier = partial(redis.zrevrangebyscore, key, repr(when), "-inf")
     lines = _paged(lambda first, _: earlier(start=first, num=PAGE))
-    before = next((line for line in lines if '"until":' in line), None)
-    record = json.loads(before) if before else None
-    if record and (last := datetime.fromisoformat(record["until"]).timestamp()) >= when:
-        return read_record(json.dumps(_overtaken(job_id, record, last) | record))
-    return None
+    stretches = parse_each(_read_stretch, (line for line in lines if '"until":' in line))
+    record, last = next(stretches, ({}, 0.0))
+    whole = [json.dumps(_overtaken(job_id, record, last) | record)] if last >= when else []
+    return next(read_records(whole), None)
+
+
+def _read_stretch(line: str) -> tuple[Shape, float]:
+    """Return the record of a stretch, and its end. Raises one of UNREADABLE."""
+    record = dict(json.loads(line))
+    return record, datetime.fromisoformat(record["until"]).timestamp()
 
 
 def _overtaken(job_id: str, record: Shape, finished_at: float) -> Shape:

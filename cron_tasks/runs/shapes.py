@@ -1,11 +1,13 @@
 """The shapes of a run for people and programs (docs/contract.md, section 5). Pure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from cron_tasks.ledger.batch import read_line
 from cron_tasks.ledger.minutes import is_minute, summarise_minute
+from cron_tasks.ledger.readable import parse_each, parse_run
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Kind, State
 from cron_tasks.runs.reasons import explain_end
@@ -29,10 +31,17 @@ def read_record(line: str, job_id: str = "") -> Shape:
     `until` (it stands for all fire times up to then), `attempts` (those that are known), and
     `because`, which explains why a run was skipped or missed. If it stands for the runs of a
     minute, it has their `summary` (ledger/minutes.py), and `duration` is the median.
+
+    Raises one of UNREADABLE (ledger/readable.py) for a line that another program has written.
     """
     if is_minute(line):
         return shape_record(summarise_minute(line))
-    return shape_record(json.loads(read_line(line, job_id)))
+    return shape_record(parse_run(read_line(line, job_id)))
+
+
+def read_records(lines: Iterable[str], job_id: str = "") -> Iterator[Shape]:
+    """Read records, and leave out the lines that another program has written."""
+    return parse_each(partial(read_record, job_id=job_id), lines)
 
 
 def shape_record(record: Shape) -> Shape:

@@ -6,9 +6,9 @@ from typing import cast
 
 from redis import Redis
 
-from cron_tasks.ledger.history import read_open_minutes
-from cron_tasks.ledger.minutes import is_minute, split_minute
-from cron_tasks.runs.shapes import Shape, read_record, shape_record
+from cron_tasks.ledger.history import read_open_minutes, split_runs
+from cron_tasks.ledger.minutes import is_minute
+from cron_tasks.runs.shapes import Shape, read_records, shape_record
 from cron_tasks.store import keys
 
 #: The number of the newest records that a `Tail` reads. If all of them are new, it reads ten times
@@ -32,14 +32,14 @@ class Tail:
         one is one record, because there were too many jobs.
         """
         fresh, minutes = self._read_fresh(), read_open_minutes(self.redis)
-        ended = [read_record(line) for line in reversed(fresh) if not is_minute(line)]
+        ended = list(read_records(line for line in reversed(fresh) if not is_minute(line)))
         of_minutes = set[str]()
         for line in (*minutes, *filter(is_minute, self._seen)):
-            runs = {str(run["run_id"]): run for run in split_minute(line)}
+            runs = {str(run["run_id"]): run for run in split_runs([line])}
             new = runs.keys() - self._of_minutes
             of_minutes.update(runs)
             if line in fresh and new == runs.keys():
-                ended.append(read_record(line))
+                ended += read_records([line])
             else:
                 ended += [shape_record(runs[run_id]) for run_id in new]
         self._of_minutes = frozenset(of_minutes)

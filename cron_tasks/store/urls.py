@@ -27,6 +27,7 @@ _SCHEMES: dict[str, tuple[int, set[str]]] = {
     ),
     "sentinel": (26379, {"master_name"}),
     "unix": (0, {"db"}),
+    "redis+socket": (0, {"virtual_host"}),
 }
 
 
@@ -82,10 +83,11 @@ def parse_redis_url(url: str) -> RedisUrl:
     - rediss://…, the same with ?ssl_…
     - sentinel://[[user]:password@]host[:port][;sentinel://host[:port]…][/database]?master_name=NAME
     - unix://[[user]:password@]/path/to.sock[?db=database]
+    - redis+socket://[[user]:password@]/path/to.sock[?virtual_host=database], which is the same
 
     Raises ValueError. Its text never contains the password.
     """
-    if url.startswith("unix:"):
+    if url.startswith(("unix:", "redis+socket:")):
         return _parse_socket(split_url(url))
     nodes = [split_url(node) for node in url.split(";")]
     scheme, last = nodes[0].scheme, nodes[-1]
@@ -113,9 +115,9 @@ def _parse_socket(part: SplitResult) -> RedisUrl:
     """Read the URL of a Unix socket. Raises ValueError."""
     credentials, _, host = part.netloc.rpartition("@")
     options = _read_options(part)
-    database = options.get("db", "0")
+    database = next(iter(options.values()), "0")
     for is_wrong, why in (
-        (host or len(part.path) < 2, "a socket has the form unix:///path/to.sock"),
+        (host or len(part.path) < 2, f"a socket has the form {part.scheme}:///path/to.sock"),
         (part.fragment, "# in a password or a path is written %23"),
         (not re.fullmatch("[0-9]+", database), "the database is a number"),
     ):

@@ -27,6 +27,7 @@ log = structlog.get_logger("cron_tasks.sync")
 LOOK_EVERY = 0.02
 #: Seconds after which Python switches to another thread. Reading a list only computes.
 SWITCH_EVERY = 0.001
+_USUAL_SWITCH = sys.getswitchinterval()
 
 
 class Reading:
@@ -64,13 +65,14 @@ _reading: Reading | None = None
 _threads = ThreadPoolExecutor(thread_name_prefix="meanwhile")
 
 
-def _renew_threads() -> None:
-    """Forget the threads. A forked process has only the thread that forked."""
-    global _threads
+def _forget_parent() -> None:
+    """Forget the threads and the reading. A forked process has only the thread that forked."""
+    global _reading, _threads
+    _reading = None
     _threads = ThreadPoolExecutor(thread_name_prefix="meanwhile")
 
 
-os.register_at_fork(after_in_child=_renew_threads)
+os.register_at_fork(after_in_child=_forget_parent)
 
 
 @contextmanager
@@ -117,7 +119,6 @@ def note_written(ids: Iterable[str]) -> None:
 def _serve_wanted(redis: Redis, reading: Reading, sync_rows: Callable[[list[str]], object]) -> None:
     """Sync the wanted rows while the list is read. They stay wanted."""
     served: set[str] = set()
-    before = sys.getswitchinterval()
     try:
         while not reading.wait():
             sys.setswitchinterval(SWITCH_EVERY)
@@ -134,4 +135,5 @@ def _serve_wanted(redis: Redis, reading: Reading, sync_rows: Callable[[list[str]
     except Exception:
         log.exception("sync.rows_not_read")
     finally:
-        sys.setswitchinterval(before)
+        # The threads of two readings may overlap, so none restores what it found.
+        sys.setswitchinterval(_USUAL_SWITCH)

@@ -18,6 +18,7 @@ class Report:
     """The outcome of a sync, or of a preview. In a state other than ok, nothing was changed.
 
     `detail` then gives the reason. `warnings` name the worst minutes, if there are any (load.py).
+    With `is_of_another` the registry belongs to another service.
     """
 
     state: State
@@ -25,6 +26,7 @@ class Report:
     detail: str = ""
     not_modified: bool = False
     warnings: Sequence[str] = ()
+    is_of_another: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields of docs/contract.md, section 5, including `state` and `detail`."""

@@ -73,7 +73,7 @@ class Reconciler:
     def preview(self, force: bool = False) -> Report:
         """Return what `sync` would do now, without changing anything."""
         if refusal := self._refusal_of_another(self.status(), force):
-            return Report("refused", Changes(unchanged=self.registry.count()), refusal)
+            return self._refuse(refusal)
         report = read_list(self.registry, self.settings, force, None).report
         zone = self.settings.timezone
         warnings = warn_of_planned(self.redis, report.changes, zone, time.time())
@@ -111,6 +111,8 @@ class Reconciler:
                         forced = force and report is None
                         changed = self._sync_once(clock, forced, progress, fence)
                     report = changed
+                    if report.is_of_another:
+                        return report  # The owner still has to read what is wanted.
                     settle_wanted(self.redis, fence)
                 except WriteRefused as refused:
                     # This process was frozen, or Redis was emptied. Its data may be outdated.
@@ -176,7 +178,7 @@ class Reconciler:
             note_rival(self.redis, self.service, begun)
             if before.rival != self.service:
                 log.error("sync.refused", detail=refusal, changed="nothing")
-            return Report("refused", Changes(unchanged=self.registry.count()), refusal)
+            return self._refuse(refusal)
         repaired = self._repair_registry(beginning, clock).counts
         if repaired:
             beginning = load_beginning(self.redis)
@@ -231,6 +233,10 @@ class Reconciler:
     def _refusal_of_another(self, before: SourceStatus, force: bool) -> str | None:
         """Return why this installation must not sync: the registry belongs to another service."""
         return None if force else explain_refusal(self.redis, before.owner, self.service)
+
+    def _refuse(self, refusal: str) -> Report:
+        unchanged = Changes(unchanged=self.registry.count())
+        return Report("refused", unchanged, refusal, is_of_another=True)
 
     def _repair_registry(self, beginning: Beginning, clock: Callable[[], float]) -> Differences:
         """Repair the registry if it differs from the state after the last sync. Return the

@@ -93,6 +93,13 @@ def _read_time(text: str | None) -> float | None:
         return None
 
 
+def _read_header(text: str | None) -> str | None:
+    """Return a header as stored, or None for text that a request cannot send, which another program
+    wrote."""
+    is_sendable = text and text.isprintable() and all(char <= "\xff" for char in text)
+    return text if is_sendable else None
+
+
 @dataclass(frozen=True, slots=True)
 class Beginning:
     """What a sync finds: the hash `cron_tasks:source`, and the registry as it is now.
@@ -136,7 +143,7 @@ class Beginning:
         finish, the same list would be judged differently now, or part of the registry is gone.
         """
         stored = self.stored
-        etag, modified = stored.get("etag") or None, stored.get("last_modified") or None
+        etag, modified = map(_read_header, (stored.get("etag"), stored.get("last_modified")))
         is_same = stored.get("vouched", "") == self.doubts and stored.get("read_as") == judging
         counts = [str(self.jobs), str(self.rejected)]
         is_whole = [stored.get("jobs"), stored.get("rejected")] == counts

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from cron_tasks.errors import SourceError
 from cron_tasks.registry.plan import Changes, plan_changes
 from cron_tasks.registry.registry import Registry
+from cron_tasks.registry.stored_index import StoredIndex
 from cron_tasks.rest.listing import Source
 from cron_tasks.rest.pagination import FeedLink
 from cron_tasks.rest.validators import Validators
@@ -39,8 +40,7 @@ def read_list(
                 # A 304 may leave out the header Link (RFC 9110, section 15.4.5).
                 return ListRead(report, validators, feed if feed != FeedLink() else None)
             policy = make_policy(settings, force)
-            # The fingerprints have no local name here, so that a plan can free them one by one.
-            changes = plan_changes(registry.read_fingerprints(), listing, policy)
+            changes = plan_changes(StoredIndex(registry.redis), listing, policy)
             validators = listing.validators
     except SourceError as error:
         return ListRead(Report("failing", Changes(unchanged=registry.count()), str(error)))

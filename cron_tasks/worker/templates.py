@@ -26,6 +26,7 @@ from cron_tasks.runs.notifications import (
 from cron_tasks.runs.prepared import read_prepared
 from cron_tasks.schedules.quick import has_quick_rule
 from cron_tasks.settings import Settings
+from cron_tasks.store.caches import drop_oldest
 from cron_tasks.tracing.tracer import find_tracer
 
 #: The most jobs that are known. Each takes about a kilobyte.
@@ -146,6 +147,5 @@ class Templates:
         return template, has_quick_rule(fields.get("schedule"))
 
     def forget_oldest(self) -> None:
-        """Forget the oldest jobs beyond MOST."""
-        while len(self._known) > MOST:
-            del self._known[next(iter(self._known))]
+        """Forget the oldest jobs if there are more than MOST."""
+        drop_oldest(self._known, MOST)

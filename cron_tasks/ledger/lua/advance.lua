@@ -36,7 +36,10 @@ end
 local function is_current(n, entry, score)
     if not scores[n] or tonumber(scores[n]) ~= tonumber(score) then return false end
     if not all_exist and redis.call('EXISTS', entry) == 0 then return false end
-    return not is_edited or tonumber(redis.call('HGET', entry, 'edit') or 0) <= read
+    if not is_edited then return true end
+    -- A number that cannot be read may stand for an edit since then.
+    local edit = tonumber(redis.call('HGET', entry, 'edit') or 0)
+    return edit and edit <= read
 end
 
 local moved, finished, records, refused, counted = {}, {}, {}, {}, {}

@@ -52,7 +52,8 @@ local function is_current(n)
     if not all_exist and redis.call('EXISTS', keys[n]) == 0 then return false end
     if not is_edited then return true end
     local edit = redis.pcall('HGET', keys[n], 'edit')
-    return type(edit) ~= 'table' and tonumber(edit or 0) <= read
+    local number = type(edit) ~= 'table' and tonumber(edit or 0)
+    return number and number <= read
 end
 
 -- Most of these jobs also fired together the last time, so one answer serves many of them.

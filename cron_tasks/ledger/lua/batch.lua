@@ -9,10 +9,12 @@ local function moment_of(batch)
     return string.match(batch, '^([^#]*)#')
 end
 
--- Return the first line of a record without its number of members, and the ids of its jobs.
+-- Return the first line of a record without its number of members, and the ids of its jobs. A record
+-- that another program has written has none.
 local function read_batch(record)
     local rest, members = string.match(record, '^%d+ ([^\n]*)\n(.*)$')
-    return rest, cjson.decode(members)
+    local is_readable, job_ids = pcall(cjson.decode, members)
+    return rest, is_readable and type(job_ids) == 'table' and job_ids or {}
 end
 
 -- Store a batch. A batch without members is deleted, with its deadline and its prepared

@@ -29,7 +29,8 @@ local all_stay = not (is_edited or any_failing)
 local function may_stay(job_id)
     if is_edited then
         local edit = redis.pcall('HGET', job_entry_prefix .. job_id, 'edit')
-        if type(edit) ~= 'string' or tonumber(edit) > judged_at then return false end
+        local number = type(edit) == 'string' and tonumber(edit)
+        if not number or number > judged_at then return false end
     end
     return not any_failing or (redis.call('HEXISTS', failing, job_id) == 0
         and redis.call('HEXISTS', untold, job_id) == 0)

@@ -6,12 +6,14 @@
 -- A notification that is too old is suppressed. `untold` has, for each job, the number of
 -- suppressed failures in a row, followed by " owed" while a recovery is still to be notified.
 --! keys failing untold
+--! uses store/add_to_number
 local function count_failures(job_id, status, suppressed)
-    local earlier = tonumber(redis.call('HGET', failing, job_id) or 0)
+    -- Counts that are not numbers were written by another program.
+    local earlier = tonumber(string.match(redis.call('HGET', failing, job_id) or '', '^%d+$') or 0)
     local kept = redis.call('HGET', untold, job_id) or '0'
-    local hidden, owed = tonumber(string.match(kept, '^%d+')), string.match(kept, ' owed') or ''
+    local hidden, owed = tonumber(string.match(kept, '^%d+') or 0), string.match(kept, ' owed') or ''
     if status == 'failed' then
-        redis.call('HINCRBY', failing, job_id, 1)
+        add_to_number(failing, job_id, 1)
         if suppressed then
             hidden = hidden + 1
             redis.call('HSET', untold, job_id, hidden .. owed)

@@ -8,7 +8,11 @@
 local rows = {}
 for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', now, 'LIMIT', 0, most)) do
     local state = redis.call('HGET', open, run_id)
-    if state then
+    if state and not read_state(state) then
+        -- Another program has written it. The audit finds that the tick is lost.
+        redis.call('HDEL', open, run_id)
+        redis.call('ZREM', deadlines, run_id)
+    elseif state then
         local job_id = string.match(run_id, '^(.*)@') or ''
         local job = redis.pcall('HMGET', job_entry_prefix .. job_id, 'job', 'paused')
         -- The entry of a job may have another type, if another program wrote to its key.

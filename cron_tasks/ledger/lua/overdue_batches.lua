@@ -5,7 +5,14 @@ local overdue = {}
 for _, batch in ipairs(redis.call('HKEYS', batches)) do
     local deadline = redis.call('ZSCORE', deadlines, batch)
     if deadline and tonumber(deadline) <= tonumber(now) then
-        overdue[#overdue + 1] = {batch, redis.call('HGET', batches, batch)}
+        local record = redis.call('HGET', batches, batch)
+        if string.match(record, '^%d+ %d+ [%d.]+ [^\n]*\n%[') then
+            overdue[#overdue + 1] = {batch, record}
+        else
+            -- Another program has written it.
+            redis.call('HDEL', batches, batch)
+            redis.call('ZREM', deadlines, batch)
+        end
     end
 end
 return overdue

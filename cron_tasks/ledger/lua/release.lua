@@ -7,7 +7,7 @@
 
 local function queued_state(run_id)
     local state = run_id and redis.call('HGET', open, run_id)
-    return state and is_kind(state, QUEUED) and state
+    return state and read_state(state) == QUEUED and state
 end
 
 -- Take the next run of a job out of its queue: the earlier of the run that the overlap policy

@@ -16,7 +16,7 @@ for n = 2, #page[2], 2 do
 end
 if cursor == '0' then
     for _, record in ipairs(redis.call('HVALS', batches)) do
-        counts.pending = (counts.pending or 0) + string.match(record, '^%d+')
+        counts.pending = (counts.pending or 0) + (string.match(record, '^%d+') or 0)
     end
 end
 for kind, number in pairs(counts) do

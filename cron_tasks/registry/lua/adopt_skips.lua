@@ -11,7 +11,7 @@
 local function come_to(job_id, key)
     local version = redis.pcall('LINDEX', versions_prefix .. job_id, 0)
     local ticked = type(version) == 'string' and string.match(version, '"ticked": ([%d.]+)')
-    return math.max(settled_until(read_entry(job_id, key)), tonumber(ticked or 0))
+    return math.max(settled_until(read_entry(job_id, key)), read_time(ticked) or 0)
 end
 
 local function adopt_skips(job_id, key)
@@ -23,7 +23,8 @@ local function adopt_skips(job_id, key)
     for n = 1, #coming, 2 do
         local line, fire_time = coming[n], coming[n+1]
         local is_json, record = pcall(cjson.decode, line)
-        local is_skip = is_json and record.run_id and record.reason == 'by_hand'
+        local is_skip = is_json and type(record) == 'table' and type(record.run_id) == 'string'
+            and record.reason == 'by_hand'
         if is_skip and tonumber(fire_time) > settled then
             redis.call('ZREM', account_key, line)
             store_skip(record.run_id, fire_time)

@@ -26,7 +26,7 @@ end
 
 -- Return the time from which an entry is valid.
 local function counts_since(entry)
-    return tonumber(entry.since or 0) or 0
+    return read_time(entry.since) or 0
 end
 
 -- Return the last tick that an entry has fired or missed, 0 for none. Each edit and pause stores it
@@ -44,7 +44,7 @@ local function last_tick(key, entry)
     end
     if ran > counts_since(entry) + microsecond then return ran end
     local never_ran = string.find(entry.meta or '', '"total_run_count": 0}', 1, true)
-    return tonumber(entry.ticked or '') or (never_ran and 0 or ran)
+    return read_time(entry.ticked) or (never_ran and 0 or ran)
 end
 
 -- Return the time up to which ticks of an entry may have fired: its last tick, or its start.

@@ -3,7 +3,8 @@
 --! prefixes account
 local function forget_quarantine(job_id, from)
     local account_key = account_prefix .. job_id
-    for _, line in ipairs(redis.call('ZRANGEBYSCORE', account_key, '(' .. from, '+inf')) do
+    -- A key of another type has no lines.
+    for _, line in ipairs(redis.pcall('ZRANGEBYSCORE', account_key, '(' .. from, '+inf')) do
         if string.find(line, '"reason": "set_aside"', 1, true) then
             redis.call('ZREM', account_key, line)
         end

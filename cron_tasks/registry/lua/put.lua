@@ -1,4 +1,4 @@
--- Write a page of jobs: their entries, fingerprints and next ticks.
+-- Write a page of jobs: their entries, values in the index, and next ticks.
 --
 -- Columns: `upcoming` is the next tick, '' for none. `nominal` is its fire time without jitter, ''
 -- if that is the same. `after` is the time after which the tick was computed, '' if that is the
@@ -15,7 +15,7 @@
 -- the ticks that the changes overtook (supersede.lua).
 --! keys schedule jobs set_aside wake removed source
 --! args stamp noted
---! rows listed(job_id fingerprint definition document upcoming nominal after)
+--! rows listed(job_id indexed definition document upcoming nominal after)
 --! uses registry/check_fence registry/supersede registry/fired_until registry/adopt_skips
 --! uses registry/forget_quarantine registry/note_forgotten registry/count_edit
 --! uses registry/note_change store/wake
@@ -55,12 +55,15 @@ local function stale_from(upcoming, nominal, is_scheduled, settled, tick)
     if upcoming ~= '' and not is_scheduled and tonumber(upcoming) <= settled then
         return string.format('%.6f', settled)
     end
-    if nominal ~= '' and tonumber(nominal) <= tick then return upcoming end
+    if nominal ~= '' and tonumber(nominal) <= tick then
+        -- No fire time up to the last tick is left, even if there are many.
+        return tonumber(upcoming) >= tick and upcoming or string.format('%.6f', tick)
+    end
     return nil
 end
 
-local fingerprints, due, ended, written, stale = {}, {}, {}, {}, {}
-for n, job_id, fingerprint, definition, document, upcoming, nominal, after in listed() do
+local values, due, ended, written, stale = {}, {}, {}, {}, {}
+for n, job_id, indexed, definition, document, upcoming, nominal, after in listed() do
     local key = keys[n]
     local entry = none_exists and nothing or read_entry(job_id, key)
     if entry.is_broken then redis.call('DEL', key) end
@@ -107,14 +110,14 @@ for n, job_id, fingerprint, definition, document, upcoming, nominal, after in li
             note_only(job_id, what, edit)
         end
         written[#written + 1] = key
-        fingerprints[#fingerprints + 1] = job_id
-        fingerprints[#fingerprints + 1] = fingerprint
+        values[#values + 1] = job_id
+        values[#values + 1] = indexed
     end
 end
 if #due > 0 then redis.call('ZADD', schedule, unpack(due)) end
 if #ended > 0 then redis.call('ZREM', schedule, unpack(ended)) end
 if #written > 0 then
-    redis.call('HSET', jobs, unpack(fingerprints))
+    redis.call('HSET', jobs, unpack(values))
     redis.call('HDEL', set_aside, unpack(written))
     -- Until the sync has ended, the registry does not equal the list of these validators.
     redis.call('HDEL', source, 'etag', 'last_modified')

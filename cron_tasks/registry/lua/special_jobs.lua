@@ -1,16 +1,21 @@
--- Find the jobs in a page that need more than the default queues. A job is plain if its document
--- names no queue, action, notification, switch or unknown field. Returns the next cursor, the ids
--- and documents of the other jobs, the number of plain jobs without a chat, and the first ids of
--- those, at most `shown`, shorter ones first.
+-- Find the jobs in a page of the index that need more than the default queues. Returns the next
+-- cursor, the ids and documents of these jobs, the number of other jobs without a chat, and the
+-- first ids of those, at most `shown`, shorter ones first.
+--
+-- A value of the index ends with the letter `special`, `without_chat` or `with_chat` (index.py). If
+-- an earlier version wrote it, there is none, and the document has the answer: such a job has one of
+-- the `special_fields`, which are separated by spaces.
 --! keys jobs
 --! prefixes job_entry
---! args cursor count shown
-local marks = {'"action":', '"notify":', '"queue":', '"enabled":', '"extra":'}
-local is_plain = function(document)
-    for _, mark in ipairs(marks) do
-        if string.find(document, mark, 1, true) then return false end
+--! args cursor count shown special without_chat with_chat special_fields
+local letters = {[special] = true, [without_chat] = true, [with_chat] = true}
+
+-- Return the letter of a document.
+local function letter_of(document)
+    for name in string.gmatch(special_fields, '%S+') do
+        if string.find(document, name, 1, true) then return special end
     end
-    return true
+    return string.find(document, '"chat_id":', 1, true) and with_chat or without_chat
 end
 
 -- Put an id into the sorted list of the first ids.
@@ -28,19 +33,21 @@ local function note_first(job_id)
 end
 
 local next_cursor, index = unpack(redis.call('HSCAN', jobs, cursor, 'COUNT', count))
-local special, without_chat = {}, 0
--- HSCAN returns each job id and its fingerprint in turn.
+local found, chatless = {}, 0
+-- HSCAN returns each job id and its value in turn.
 for n = 1, #index, 2 do
-    local job_id = index[n]
-    local document = redis.pcall('HGET', job_entry_prefix .. job_id, 'job')
-    -- The check of the registry reports a job without a readable document.
-    if type(document) == 'string' then
-        if not is_plain(document) then
-            special[#special + 1] = {job_id, document}
-        elseif not string.find(document, '"chat_id":', 1, true) then
-            without_chat = without_chat + 1
-            note_first(job_id)
-        end
+    local job_id, letter = index[n], string.sub(index[n+1], 17)
+    local document
+    if letter == special or not letters[letter] then
+        document = redis.pcall('HGET', job_entry_prefix .. job_id, 'job')
+        -- The check of the registry reports a job without a readable document.
+        letter = type(document) == 'string' and letter_of(document) or ''
+    end
+    if letter == special then
+        found[#found + 1] = {job_id, document}
+    elseif letter == without_chat then
+        chatless = chatless + 1
+        note_first(job_id)
     end
 end
-return {next_cursor, special, without_chat, first}
+return {next_cursor, found, chatless, first}

@@ -39,6 +39,11 @@ local function store_version(job_id, key, entry, to)
     local timing = entry.definition and string.match(entry.definition, '"schedule": .*')
     if not timing or not entry.since then return end
     local list = versions_prefix .. job_id
+    if not read_time(entry.since) then
+        note_forgotten(list, to)
+        redis.call('EXPIRE', list, audit_ttl)
+        return
+    end
     local pause = entry.paused and '"paused": ' .. entry.paused .. ', ' or ''
     local ticked = string.format('%.6f', last_tick(key, entry))
     local line = '{"since": ' .. entry.since .. ', "until": ' .. to .. ', "ticked": ' .. ticked
@@ -62,7 +67,8 @@ local function supersede(job_id, entry, to)
     if due and tonumber(due) <= tonumber(to) then
         local record = '{"from": ' .. due .. ', ' .. overtaken_tail
         account(account_prefix .. job_id, due, record, tonumber(audit_ttl), now)
-        local document = redis.call('HGET', key, 'job') or ''
+        local document = redis.pcall('HGET', key, 'job')
+        if type(document) ~= 'string' then document = '' end
         local counted, is_first_skipped = account_skips(job_id, due, to)
         if not is_first_skipped then
             add_to_counters({[overtaken_counts] = 1})

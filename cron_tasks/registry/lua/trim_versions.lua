@@ -18,5 +18,5 @@ local function trim_versions(list, line)
     redis.call('LTRIM', list, 0, kept - 1)
     local forgotten_until = string.match(dropped, '"until": ([%d.]+)')
         or string.match(dropped, '"forgotten": ([%d.]+)')
-    note_forgotten(list, forgotten_until)
+    if forgotten_until then note_forgotten(list, forgotten_until) end
 end

@@ -1,6 +1,7 @@
 -- Add to the counters of `cron_tasks:metrics`. `counted` has the number of times that each text is
 -- added. A text is pairs of a counter and a number (ledger/counting.py).
 --! keys metrics
+--! uses store/add_to_number
 local function add_to_counters(counted)
     local sums = {}
     for text, times in pairs(counted) do
@@ -8,8 +9,7 @@ local function add_to_counters(counted)
             sums[counter] = (sums[counter] or 0) + n * times
         end
     end
-    -- Another program wrote a key of another type. It must not block the ledger.
-    for counter, n in pairs(sums) do redis.pcall('HINCRBY', metrics, counter, n) end
+    for counter, n in pairs(sums) do add_to_number(metrics, counter, n) end
 end
 
 -- Add the lines of `texts` to the counters. `times` has the count of each line, by its number as

@@ -1,4 +1,4 @@
---! uses store/checksum
+--! uses store/checksum store/add_to_number
 -- Return 100 records of a long account to fold, as a flat list of record and fire time: the oldest
 -- skipped ones, and then the oldest others. A job that outgrew its interval skips thousands of fire
 -- times, which must not displace the failures.
@@ -22,14 +22,16 @@ end
 -- stretch only the end is kept, because little is known about the time before it.
 local function fold(key, ttl, now)
     local counts = string.gsub(key, ':account:', ':folded:', 1)
+    -- A key of another type holds no counts.
+    if redis.call('TYPE', counts).ok ~= 'hash' then redis.call('DEL', counts) end
     local oldest, folded = choose_foldable(key), {}
     for i = 1, #oldest, 2 do
         local readable, record = pcall(cjson.decode, oldest[i])
         local fire_time = tonumber(oldest[i+1])
         if readable and type(record) == 'table' and record.run_id then
             local reason = record.reason ~= cjson.null and record.reason or ''
-            local ended = tostring(record.status) .. ':' .. reason
-            if record['until'] then
+            local ended = tostring(record.status) .. ':' .. tostring(reason)
+            if type(record['until']) == 'string' then
                 local known = redis.call('HGET', counts, 'until') or ''
                 if record['until'] > known then
                     redis.call('HSET', counts, 'until', record['until'])
@@ -40,8 +42,11 @@ local function fold(key, ttl, now)
                 redis.call('HSET', counts, '@' .. oldest[i+1], ended .. twice)
             else
                 local one = string.format('%.0f', 10000000000000 + checksum(fire_time))
-                redis.call('HINCRBY', counts, math.floor(fire_time / 3600) .. ':' .. ended, one)
+                add_to_number(counts, math.floor(fire_time / 3600) .. ':' .. ended, one)
             end
+            folded[#folded + 1] = oldest[i]
+        elseif type(record) ~= 'table' then
+            -- Another program has written it. It must not displace records.
             folded[#folded + 1] = oldest[i]
         end
     end

@@ -2,7 +2,7 @@
 -- holds at most `notify_max`. Beyond that, the oldest notifications are dropped. All are counted.
 --! keys undeliverable dropped metrics
 --! args stream notify_max
---! uses store/prepend
+--! uses store/prepend store/add_to_number
 
 -- Drop the oldest notifications of a queue that nobody reads. Returns the number of them.
 local function bound_queue(queue, length)
@@ -31,9 +31,9 @@ local function notify(queues)
                 prepend(undeliverable, 1000, 604800, queue .. ' ' .. payload)
             end
         else
-            redis.pcall('HINCRBY', metrics, 'notifications_total|' .. queue, #payloads)
+            add_to_number(metrics, 'notifications_total|' .. queue, #payloads)
             local over = bound_queue(queue, reply)
-            if over > 0 then redis.call('HINCRBY', dropped, queue, over) end
+            if over > 0 then add_to_number(dropped, queue, over) end
         end
     end
 end

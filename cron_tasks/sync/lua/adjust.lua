@@ -3,11 +3,11 @@
 -- The validators are removed, because the registry no longer equals the list that they identify.
 --! keys source
 --! args jobs scheduled rejected
---! uses registry/check_fence
+--! uses registry/check_fence store/add_to_number
 local refusal = check_fence()
 if refusal then return refusal end
-redis.call('HINCRBY', source, 'jobs', jobs)
-redis.call('HINCRBY', source, 'scheduled', scheduled)
-redis.call('HINCRBY', source, 'rejected', rejected)
+add_to_number(source, 'jobs', jobs)
+add_to_number(source, 'scheduled', scheduled)
+add_to_number(source, 'rejected', rejected)
 redis.call('HDEL', source, 'etag', 'last_modified')
 return 1

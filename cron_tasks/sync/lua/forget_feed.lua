@@ -3,7 +3,8 @@
 -- forgotten.
 --! keys source
 --! args address
+--! uses registry/add_doubt
 if redis.call('HGET', source, 'feed') ~= address then return 0 end
 redis.call('HDEL', source, 'feed')
-redis.call('HINCRBY', source, 'doubts', 1)
+add_doubt()
 return 1

@@ -2,9 +2,9 @@
 -- that it has removed since the list was read.
 --! keys source
 --! args address removed
---! uses registry/check_fence
+--! uses registry/check_fence store/add_to_number
 local refusal = check_fence()
 if refusal then return refusal end
 redis.call('HSET', source, 'feed', address)
-redis.call('HINCRBY', source, 'feed_removed', removed)
+add_to_number(source, 'feed_removed', removed)
 return 1
