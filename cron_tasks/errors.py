@@ -25,6 +25,10 @@ class SourceError(CronTasksError):
     """The complete list of jobs could not be read."""
 
 
+class SourceLate(SourceError):
+    """The list of jobs did not arrive within its deadline."""
+
+
 class UnknownJob(CronTasksError):
     """No job has this id."""
 

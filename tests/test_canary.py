@@ -4,7 +4,6 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
-from functools import cache
 from html import unescape
 
 import pytest
@@ -145,26 +144,11 @@ def find_secrets(world: World, text: str) -> Iterator[tuple[str, str]]:
     """Yield the name of each secret in a text, and its spelling there."""
     lower = text.lower()
     for name, secret in world.canaries:
-        forms = find_forms(secret)
-        if how := next((how for how, form in forms.items() if form in lower), None):
-            at = lower.index(forms[how])
+        # A part of a secret that was cut off is a leak too.
+        forms = {"beginning": secret[:14], **spellings(secret)}
+        if how := next((how for how, form in forms.items() if form.lower() in lower), None):
+            at = lower.index(forms[how].lower())
             yield name, f"{how}: {text[max(0, at - 60) : at + 30]!r}"
-
-
-@cache
-def find_forms(secret: str) -> dict[str, str]:
-    """Return the spellings of a secret to search for, in lower case and by name.
-
-    A part of a secret that was cut off is a leak too. Where a spelling contains another one, a
-    search for the other one finds both.
-    """
-    forms = {"beginning": secret[:14], **spellings(secret)}
-    names = {form.lower(): how for how, form in reversed(forms.items())}
-    return {
-        names[form]: form
-        for form in reversed(names)
-        if not any(other in form for other in names if other != form)
-    }
 
 
 def test_the_secrets_were_sent(world: World) -> None:

@@ -9,7 +9,7 @@ from command_line import CommandLine, Quick
 from helpers import PATIENCE, free_port, wait_until
 from processes import Celery, Valkey
 from redis import Redis
-from rest_server import RestServer, silent, status
+from rest_server import RestServer, reply, silent, status
 
 from cron_tasks.health.checks import CHECKS, run_check
 from cron_tasks.health.system import System
@@ -103,6 +103,13 @@ def test_a_frozen_redis_and_a_silent_service_are_reported_within_seconds(
     assert "Timeout" in rows[1]["detail"]
     late = "The service did not return its list within 5 s. Current jobs stay unchanged"
     assert rows[2]["mend"] == late
+
+
+def test_a_list_that_is_not_whole_is_not_called_late(system: System, rest: RestServer) -> None:
+    rest.answer = reply(200, b'{"jobs": [], "summary": {"total": 6}}')
+    found = run_check("rest service", system)
+    assert "0 of 6 jobs arrived; where is the next page? Set CRON_TASKS_REST_" in found.detail
+    assert found.mend == "Current jobs stay unchanged"
 
 
 def test_wrong_settings_end_the_checks(cli: CommandLine, quick: Quick) -> None:

@@ -121,7 +121,17 @@ def test_a_folder_is_read_in_the_order_of_names(redis: Redis, tmp_path: Path) ->
             "the key 'id' stands twice in an object in line 1",
         ),
         ("jobs.yaml", "- !!python/object/apply:os.system ['true']", "it is not YAML: "),
-        ("jobs.yaml", "[]\n---\n[]", "it is not YAML: "),
+        ("jobs.yaml", "[]\n---\n[]", "expected a single document in the stream but found another"),
+        (
+            "jobs.yaml",
+            "- every: * * * * *",
+            "in line 1; a value such as `*/5 * * * *` or `@daily` has",
+        ),
+        (
+            "jobs.yaml",
+            "- {every: @daily}",
+            "in line 1; a value such as `*/5 * * * *` or `@daily` has",
+        ),
         ("jobs.json", None, "No such file or directory"),
     ],
 )
@@ -142,6 +152,11 @@ def test_a_file_that_is_not_whole_changes_nothing(
     assert words in report.detail
     assert str(bad) in report.detail or report.state == "refused"
     assert known(redis) == {"1"}
+
+
+def test_a_named_pipe_is_not_waited_for(redis: Redis, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "jobs.json")
+    assert "jobs.json: it is not a regular file" in sync(redis, tmp_path).detail
 
 
 def sync_again(redis: Redis, path: Path, owner: Path) -> Any:

@@ -16,7 +16,7 @@ from stage import TICK, Stage
 from cron_tasks.runs import queries
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect
-from cron_tasks.worker import conclusions
+from cron_tasks.worker import conclusions, flights
 
 #: The seconds of an outage, and those for which a run waits if Redis is not at fault.
 OUTAGE, LEASE = 2.0, 0.5
@@ -87,6 +87,34 @@ def test_a_call_that_is_answered_meanwhile_ends_ok(
     found = queries.find_end(redis, TICK)
     assert found
     assert (found["status"], found["error"], stage.asked) == ("ok", None, 1)
+
+
+def test_a_worker_that_is_to_end_does_not_wait_for_long(
+    own_valkey: Valkey, redis: Redis, rest: RestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flights, "LEASE", LEASE)
+    came, may_answer = threading.Event(), threading.Event()
+
+    def answer(handler: Handler) -> bool:
+        came.set()
+        return may_answer.wait() and reply(200)(handler)
+
+    stage = Stage(redis, rest)
+    rest.answer = answer
+    stage.fire()
+    stage.runner.run([TICK])
+    assert came.wait(10)
+    own_valkey.kill()
+    draining = threading.Thread(target=stage.runner.flights.drain)
+    draining.start()
+    draining.join(LEASE * 4)
+    assert draining.is_alive(), "the call is not answered yet"
+    may_answer.set()
+    draining.join(conclusions.OUTAGE / 10)
+    assert not draining.is_alive()
+    own_valkey.start()
+    own_valkey.wait_ready()
+    wait_until(lambda: not redis.exists(keys.OPEN), "the end of the run")
 
 
 @FAULTS

@@ -176,6 +176,22 @@ def test_a_content_range_that_ends_early_is_refused(rest: RestServer) -> None:
     assert "7 of 9 jobs arrived" in failure(rest)
 
 
+def test_pages_of_partial_content_need_the_setting(rest: RestServer) -> None:
+    def by_range(handler: Handler) -> bool:
+        first = asked(handler, "offset", 0)
+        rows = ROWS[first : first + SIZE]
+        span = f"items {first}-{first + len(rows) - 1}/{len(ROWS)}"
+        return answers.reply(206, json.dumps(rows).encode(), Content_Range=span)(handler)
+
+    rest.answer = by_range
+    text = failure(rest)
+    assert (
+        "206 Partial Content in place of 200 and a list; check CRON_TASKS_REST_PAGINATION" in text
+    )
+    rows = read(rest, rest_pagination="offset=0&limit=3")
+    assert [row for _, row in rows] == ROWS
+
+
 def test_a_service_that_ignores_the_numbering_is_refused(rest: RestServer) -> None:
     rest.answer = answers.reply(200, json.dumps(ROWS[:3]).encode())
     text = failure(rest, rest_pagination="page=1&size=3")

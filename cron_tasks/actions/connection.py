@@ -32,8 +32,12 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_reusable(self) -> bool:
-        """Return whether another request may follow the last answer."""
-        return self._is_open and self._reader is not None and self._reader.is_clean
+        """Return whether another request may follow the last answer.
+
+        A server that answers before it has the whole request need not read the rest of it.
+        """
+        is_sent = self._transport.get_write_buffer_size() == 0
+        return self._is_open and is_sent and self._reader is not None and self._reader.is_clean
 
     @property
     def is_open(self) -> bool:

@@ -62,7 +62,11 @@ class IdleConnections(Generic[Place, Kept]):
             self._count -= 1
             wait = connection.idle_since + SETTLE - now
             if wait > 0:
-                await asyncio.sleep(wait)
+                try:
+                    await asyncio.sleep(wait)
+                except asyncio.CancelledError:
+                    connection.close()
+                    raise
             if now < connection.idle_since + IDLE and _is_quiet(connection):
                 return connection
             connection.close()

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from math import inf
 from typing import cast
 
+from cron_tasks.errors import SourceError, SourceLate
 from cron_tasks.health.system import Result, System, expect_none
 from cron_tasks.registry.index import HeldIndex
 from cron_tasks.registry.plan import Changes, compare_list
@@ -34,6 +35,8 @@ COMPARED_FOR = 0.3
 #: Seconds beyond the longest wait after which a feed without an answer is a finding.
 FEED_GRACE = 30.0
 
+_UNCHANGED = "Current jobs stay unchanged"
+
 #: Each kind of difference in the registry: the noun that is counted, and the fault.
 DIFFERENCES = {
     "foreign": ("key", "that somebody else wrote"),
@@ -46,6 +49,16 @@ DIFFERENCES = {
 
 
 def check_rest_service(system: System) -> Result:
+    """Compare the list with the registry. Raises SourceLate, if the list takes too long."""
+    try:
+        return _compare_list(system)
+    except SourceLate:
+        raise
+    except SourceError as error:
+        return Result(False, str(error), _UNCHANGED)
+
+
+def _compare_list(system: System) -> Result:
     settings = system.settings
     settings.require("rest_url")
     hurried = settings.model_copy(
@@ -67,7 +80,7 @@ def check_rest_service(system: System) -> Result:
     rows = number_of(found.unchanged + len(found.candidates) + len(found.rejected), "row")
     if found.refusal:
         force = "If the list is right, run `cron-tasks sync --force`"
-        return Result(False, f"{rows}; {found.refusal}", f"Current jobs stay unchanged. {force}")
+        return Result(False, f"{rows}; {found.refusal}", f"{_UNCHANGED}. {force}")
     return Result(True, rows)
 
 

@@ -46,7 +46,7 @@ _WORDS_DEPTH = 4
 #: The bytes of an answer that are searched for the reason.
 _WORDS_READ = 4096
 #: Settings to check, by the status of an answer.
-LIST_HINTS = {401: "TOKEN", 403: "TOKEN", 404: "JOBS_PATH"}
+LIST_HINTS = {206: "PAGINATION", 401: "TOKEN", 403: "TOKEN", 404: "JOBS_PATH"}
 FEED_HINTS = {401: "TOKEN", 403: "TOKEN"}
 JOB_HINTS = {401: "TOKEN", 403: "TOKEN", 405: "JOB_PATH"}
 REPORT_HINTS = {401: "TOKEN", 403: "TOKEN"} | dict.fromkeys((301, 302, 303, 405), "REPORT_PATH")
@@ -142,9 +142,9 @@ def _explain_code(response: Response, hints: Mapping[int, str], wanted: str) -> 
         return f"{answered} to a request without CRON_TASKS_REST_TOKEN: {why}"
     if code == 401 and (asked := _asked_scheme(response, sent)):
         return f"{answered} and asks for another scheme: set CRON_TASKS_REST_AUTH_SCHEME={asked}"
-    if code in hints:
-        return f"{answered}; check CRON_TASKS_REST_{hints[code]}"
-    return f"{answered} in place of {wanted}" if code < 400 else answered
+    if code < 300 or (code < 400 and code not in hints):
+        answered = f"{answered} in place of {wanted}"
+    return f"{answered}; check CRON_TASKS_REST_{hints[code]}" if code in hints else answered
 
 
 def _asked_scheme(response: Response, sent: str) -> str:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from stat import S_ISREG
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
@@ -150,6 +151,8 @@ class FileListing:
 
 def _open_document(path: Path, most: int) -> IO[bytes]:
     """Open a file as JSON of about `most` bytes at most. Raises Malformed, OSError."""
+    if not S_ISREG(path.stat().st_mode):  # A named pipe would be waited for without an end.
+        raise Malformed("is not a regular file")
     if path.suffix.lower() not in _YAML:
         return path.open("rb")
     try:
@@ -158,11 +161,20 @@ def _open_document(path: Path, most: int) -> IO[bytes]:
             raise Malformed("becomes too large by its aliases (CRON_TASKS_REST_MAX_BYTES)")
         return io.BytesIO(json.dumps(value, default=str).encode())
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f" in line {mark.line + 1}" if mark else ""
-        raise Malformed(f"is not YAML: {printable(error.problem or str(error))}{where}") from None
+        raise Malformed(f"is not YAML: {_explain_yaml(error)}") from None
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise Malformed(f"is not YAML of plain values: {printable(str(error))}") from None
+
+
+def _explain_yaml(error: yaml.MarkedYAMLError) -> str:
+    context, problem = error.context or "", error.problem or str(error)
+    if problem.startswith("but "):  # It continues the context.
+        problem = f"{context} {problem}"
+    mark = error.problem_mark
+    where = f" in line {mark.line + 1}" if mark else ""
+    is_indicator = "alias" in f"{context} {problem}" or "cannot start any token" in problem
+    hint = "; a value such as `*/5 * * * *` or `@daily` has to be in quotes" if is_indicator else ""
+    return printable(problem) + where + hint
 
 
 def _count_nodes(value: Any, known: dict[int, int]) -> int:

@@ -84,7 +84,7 @@ class Listing:
                     mapped = self._shape.map_row(row, finds)
                     if count == 1:
                         start = _identify(mapped)
-                        if before and start == before.start and self._is_end(before, is_guess):
+                        if before and self._is_end(before, start, is_guess):
                             return
                     yield f"{place} {count}", mapped
                 arrived = before.arrived if before else 0
@@ -113,11 +113,14 @@ class Listing:
                 f"{error}; the next sync reads it again"
             ) from None
 
-    def _is_end(self, before: Page, is_guess: bool) -> bool:
-        """Return whether the page that the current one repeats was the whole list.
+    def _is_end(self, before: Page, start: Any, is_guess: bool) -> bool:
+        """Return whether a page that begins with `start` repeats the one before, which was the
+        whole list.
 
-        Raises SourceError if rows after it may exist.
+        Raises SourceError if it repeats the one before, and rows after that may exist.
         """
+        if start is None or start != before.start:
+            return False
         if not self._numbering and not is_guess:
             raise self._fetcher.make_error(_BACK)
         if not self._numbering:
@@ -172,8 +175,8 @@ class Listing:
 
 
 def _identify(row: Any) -> Any:
-    """Return what identifies a row of the list: its id, or else all of it."""
-    return row.get("id", row) if isinstance(row, dict) else row
+    """Return what identifies a row: its id, or else all of it. None for a row without fields."""
+    return row.get("id", row) if isinstance(row, dict) else None
 
 
 class Source:

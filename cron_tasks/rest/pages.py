@@ -11,7 +11,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from requests.utils import urldefragauth
 
-from cron_tasks.errors import SourceError
+from cron_tasks.errors import SourceError, SourceLate
 from cron_tasks.http.hosts import with_ascii_host
 from cron_tasks.rest.client import REQUEST_ERRORS, Client, TooLate, strip_credentials
 from cron_tasks.rest.failures import (
@@ -51,6 +51,8 @@ class Fetcher(Client):
         self.body: IO[bytes] = io.BytesIO()
         self.url = self.home
         self.size = 0
+        # 206 is a page of a list that is asked for in pages (Content-Range).
+        self._accepted = (200,) if settings.rest_pagination == "auto" else (200, 206)
         self._what, self._hints = what, add_login_hints(hints, settings)
 
     def close(self) -> None:
@@ -85,7 +87,7 @@ class Fetcher(Client):
     def fetch_page(
         self, url: str, conditions: Mapping[str, str], may_be_missing: bool = False
     ) -> requests.Response:
-        """Return the answer at `url`: 200 with `body`, or 304 if `conditions` are not met.
+        """Return the answer at `url`: a page with `body`, or 304 if `conditions` are not met.
 
         `conditions` are request headers. With `may_be_missing`, a 404 in which the service gives a
         reason is returned too. Without a reason it may come from a proxy that has lost the service.
@@ -99,7 +101,7 @@ class Fetcher(Client):
         try:
             with self.get(url, headers=conditions, stream=True, timeout=wait) as response:
                 self.url = response.url
-                if response.status_code == 200:
+                if response.status_code in self._accepted:
                     self._receive_body(response)
                 elif may_be_missing and response.status_code == 404 and read_words(response):
                     pass
@@ -112,6 +114,7 @@ class Fetcher(Client):
                 limit = f"{self._settings.rest_deadline:g} s (CRON_TASKS_REST_DEADLINE)"
                 why = f": {error}" if isinstance(error, TooLate) else ""
                 cause = f"the service did not return its list within {limit}{why}"
+                raise SourceLate(str(self.make_error(cause))) from None
             raise self.make_error(cause) from None
         response.raw = None  # The reference would keep the connection open.
         return response

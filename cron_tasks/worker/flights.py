@@ -101,10 +101,17 @@ class Flights:
         return left
 
     def drain(self) -> None:
-        """Wait until no run is in flight."""
+        """Wait until no run is in flight. Outcomes wait for Redis no longer than a lease."""
+        begun = time.monotonic()
         with self._changed:
             while self._flying:
                 self._changed.wait(LOOK_EVERY)
+                since = self._failing_since
+                is_away = since is not None and time.monotonic() > max(begun, since) + LEASE
+                if is_away and all(each.has_ended for each in self._flying):
+                    for flight in self._flying:
+                        log.error("run.not_finished", run_id=flight.run.run_id)
+                    return
 
     def _start(self) -> EventLoop:
         """Start the threads, unless they run."""
