@@ -102,6 +102,17 @@ def fill_runs(redis: Redis, text: str) -> None:
     redis.hset(keys.BATCHES, "2026-11-23T09:00:00Z#garbage", text)
 
 
+def fill_sets(redis: Redis, text: str) -> None:
+    now = time.time()
+    scores = {text: now, f"{text} ": float("inf"), f"1@{text}": now - 5, f"{text}@{text}": 1.0}
+    sets = (keys.SKIPS, keys.DEADLINES, keys.EXPECTED, keys.LATE, keys.FAILED, keys.REPORTS)
+    for sorted_set in (*sets, keys.REMOVED):
+        redis.zadd(sorted_set, scores)
+    redis.zadd(keys.REMOVED, {"1": float("inf")})
+    for belonging in (keys.GOING, keys.QUEUED, keys.BEFORE, keys.STOP, keys.JOBS):
+        redis.hset(belonging, "1", text)
+
+
 def fill_numbers(redis: Redis, text: str) -> None:
     redis.hset(ENTRY, mapping=dict.fromkeys(("since", "ticked", "fired", "edit"), text))
 
@@ -113,6 +124,7 @@ def fill_field(field: str) -> Callable[[Redis, str], Any]:
 FIELDS: dict[str, Callable[[Redis, str], Any]] = {
     "counts": fill_counts,
     "runs": fill_runs,
+    "sets": fill_sets,
     "numbers": fill_numbers,
     **{field: fill_field(field) for field in ("definition", "meta", "job", "paused")},
 }
