@@ -23,7 +23,7 @@ from cron_tasks.beat.publisher import Publisher
 from cron_tasks.beat.redbeat import EntryScheduler
 from cron_tasks.beat.rows import Row
 from cron_tasks.beat.sweeper import sweep_overdue
-from cron_tasks.beat.trouble import TROUBLE, is_away
+from cron_tasks.beat.trouble import TROUBLE, is_trouble
 from cron_tasks.broker.presence import count_slots
 from cron_tasks.celery import LEADER_TTL, settings, touch_alive_file
 from cron_tasks.ledger.alarms import Alarms
@@ -152,7 +152,7 @@ class Scheduler(EntryScheduler):
         try:
             self.write_configured_entries()
         except Exception as error:
-            if is_away(error):
+            if is_trouble(error):
                 raise
             self.redis.delete(keys.SYNC_ENTRY)
             self.write_configured_entries()
@@ -160,14 +160,12 @@ class Scheduler(EntryScheduler):
     def _sweep(self, now: float, has_overdue: bool) -> bool:
         """Handle overdue runs, if there are any. Return whether there may be more.
 
-        After the clock was stepped, or Redis was away, the holders of leases first get the time to
-        renew them.
+        After the clock was stepped or Redis was away, holders of leases first get time to renew.
         """
         if not self._clock_watch.is_trusted(now) or not has_overdue:
             return False
-        publisher = self._publisher
+        publisher, spares_leases = self._publisher, time.monotonic() < self._spares_until
         ways = publisher.count_waiting, publisher.send_ticks, publisher.revoke
-        spares_leases = time.monotonic() < self._spares_until
         return sweep_overdue(self.ledger, now, settings, *ways, spares_leases)
 
     def _compare(self) -> None:
@@ -240,7 +238,7 @@ class Scheduler(EntryScheduler):
         try:
             self.fire_operators_entry(row.key, now)
         except Exception as error:
-            if is_away(error):
+            if is_trouble(error):
                 raise
             self._quarantine(row, error)
 

@@ -9,6 +9,6 @@ from cron_tasks.store.client import is_wrong_type
 TROUBLE = (RedisError, OperationalError, BatchPublishError, OSError)
 
 
-def is_away(error: BaseException) -> bool:
+def is_trouble(error: BaseException) -> bool:
     """Return whether the server is at fault. A key of a wrong type is a broken entry instead."""
     return isinstance(error, TROUBLE) and not is_wrong_type(error)

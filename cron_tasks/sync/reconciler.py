@@ -30,7 +30,7 @@ from cron_tasks.registry.wanted import (
     want_rows,
 )
 from cron_tasks.registry.writer import Writer
-from cron_tasks.repair.comparison import Comparison, Differences
+from cron_tasks.repair.comparison import Comparison
 from cron_tasks.rest.single import read_jobs
 from cron_tasks.rest.validators import Validators
 from cron_tasks.runs.overtaken import list_overtaken
@@ -179,9 +179,8 @@ class Reconciler:
             if before.rival != self.service:
                 log.error("sync.refused", detail=refusal, changed="nothing")
             return self._refuse(refusal)
-        repaired = self._repair_registry(beginning, clock).counts
-        if repaired:
-            beginning = load_beginning(self.redis)
+        repaired = self._repair_registry(beginning, clock)
+        beginning = repaired or beginning
         judging = describe_judging(self.settings)
         known = None if repaired or force else beginning.find_validators(judging)
         read = self._read_list(force, known, clock, fence)
@@ -238,13 +237,16 @@ class Reconciler:
         unchanged = Changes(unchanged=self.registry.count())
         return Report("refused", unchanged, refusal, is_of_another=True)
 
-    def _repair_registry(self, beginning: Beginning, clock: Callable[[], float]) -> Differences:
-        """Repair the registry if it differs from the state after the last sync. Return the
-        differences."""
+    def _repair_registry(
+        self, beginning: Beginning, clock: Callable[[], float]
+    ) -> Beginning | None:
+        """Repair the registry if it differs from the state after the last sync. Return what the
+        sync finds then, or None if nothing differed."""
         jobs, scheduled = beginning.drift
-        if jobs or scheduled:
-            return Comparison(self.redis, self.settings, clock).mend(all_keys=jobs)
-        return Differences()
+        if not jobs and not scheduled:
+            return None
+        found = Comparison(self.redis, self.settings, clock).mend(all_keys=jobs)
+        return load_beginning(self.redis) if found.counts else None
 
     def _apply_changes(
         self,

@@ -16,24 +16,19 @@ from functools import partial
 import structlog
 from redis.exceptions import RedisError
 
-from cron_tasks.jobs.run import Run
 from cron_tasks.ledger.ledger import LEASE, Ledger
 from cron_tasks.runs.result import Result
 from cron_tasks.settings import Settings
 from cron_tasks.store.leases import LOOK_EVERY
 from cron_tasks.store.paging import pages
 from cron_tasks.telemetry.logs import bind
+from cron_tasks.worker import performing
 from cron_tasks.worker.conclusions import RETRY_EVERY, patience_with
 from cron_tasks.worker.event_loop import EventLoop
 from cron_tasks.worker.flight import Flight
 from cron_tasks.worker.inflight import Posted, Slot
 from cron_tasks.worker.interrupts import GRACE, HARD
-from cron_tasks.worker.performing import (
-    await_action,
-    end_of_error,
-    end_of_stop,
-    end_of_timeout,
-)
+from cron_tasks.worker.performing import end_of_stop, end_of_timeout
 from cron_tasks.worker.room import Room
 from cron_tasks.worker.service import Service, raise_descriptor_limit
 
@@ -147,14 +142,14 @@ class Flights:
         run = flight.run
         try:
             with bind(job_id=run.job.id, run_id=run.run_id):
-                return await await_action(run, self._settings)
+                return await performing.await_action(run, self._settings)
         except asyncio.CancelledError as error:
             # Without `stopped`, nobody asked the action to end: it raised this itself.
-            return flight.stopped or end_of_error(run, error)
+            return flight.stopped or performing.end_of_error(run, error)
 
     def _note_end(self, flight: Flight, task: "asyncio.Task[Result]") -> None:
         # An action that was asked to end has not done its work, whatever it returns.
-        self._ended.append((flight, flight.stopped or _read_result(flight.run, task)))
+        self._ended.append((flight, flight.stopped or performing.read_result(flight.run, task)))
         self._wake.set()
 
     def _keep(self) -> None:
@@ -288,14 +283,6 @@ class Flights:
             "a run outlived its timeout on the event loop, which nobody can end",
             lambda: self._finish([(flight, result)]),
         )
-
-
-def _read_result(run: Run, task: "asyncio.Task[Result]") -> Result:
-    """Return the result of a task. An action may have cancelled its own task as it returned."""
-    try:
-        return task.result()
-    except BaseException as error:
-        return end_of_error(run, error)
 
 
 def _try(step: Callable[[], object]) -> None:

@@ -123,6 +123,14 @@ def end_of_error(run: Run, error: BaseException) -> Result:
         return Result("failed", error=f"{type(error).__name__}: it cannot be shown")
 
 
+def read_result(run: Run, task: "asyncio.Task[Result]") -> Result:
+    """Return the result of a task. An action may have cancelled its own task as it returned."""
+    try:
+        return task.result()
+    except BaseException as error:
+        return end_of_error(run, error)
+
+
 def _end_of_any_error(run: Run, error: BaseException) -> Result:
     if isinstance(error, ActionFailed):
         return _end_of_failure(error)
