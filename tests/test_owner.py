@@ -21,13 +21,23 @@ def other() -> Iterator[RestServer]:
         yield server
 
 
-def test_a_second_installation_is_refused_until_it_takes_over(
-    redis: Redis, rest: RestServer, other: RestServer
-) -> None:
+@pytest.fixture
+def ours(redis: Redis, rest: RestServer) -> Reconciler:
+    """The installation that the registry belongs to."""
     rest.jobs = [{"id": 7, "name": "ours", "every": 60}]
-    ours = Reconciler(redis, Settings(rest_url=rest.url))
-    theirs = Reconciler(redis, Settings(rest_url=other.url))
-    assert ours.sync(time.time).state == "ok"
+    reconciler = Reconciler(redis, Settings(rest_url=rest.url))
+    assert reconciler.sync(time.time).state == "ok"
+    return reconciler
+
+
+@pytest.fixture
+def theirs(redis: Redis, other: RestServer) -> Reconciler:
+    return Reconciler(redis, Settings(rest_url=other.url))
+
+
+def test_a_second_installation_is_refused_until_it_takes_over(
+    redis: Redis, rest: RestServer, other: RestServer, ours: Reconciler, theirs: Reconciler
+) -> None:
     for report in (theirs.sync(time.time), theirs.preview()):
         assert report.state == "refused"
         assert f"this Redis holds the jobs of {rest.url}/api/cronjobs/" in report.detail
@@ -42,12 +52,8 @@ def test_a_second_installation_is_refused_until_it_takes_over(
 
 
 def test_a_refused_sync_leaves_what_the_owner_wants_to_read(
-    redis: Redis, rest: RestServer, other: RestServer
+    redis: Redis, rest: RestServer, ours: Reconciler, theirs: Reconciler
 ) -> None:
-    rest.jobs = [{"id": 7, "name": "ours", "every": 60}]
-    ours = Reconciler(redis, Settings(rest_url=rest.url))
-    theirs = Reconciler(redis, Settings(rest_url=other.url))
-    ours.sync(time.time)
     rest.jobs = [{"id": 7, "name": "edited", "every": 60}]
     redis.lpush(keys.POKE, "7")
     # The workers of both installations read the same queue of syncs.

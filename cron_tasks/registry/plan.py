@@ -111,8 +111,8 @@ class Changes:
 
     def leave_out(self, ids: Collection[str]) -> None:
         """Remove jobs from a complete plan."""
-        self.added = [each for each in self.added if each.job.id not in ids]
-        self.changed = [each for each in self.changed if each.job.id not in ids]
+        self.added = [each for each in self.added if each.id not in ids]
+        self.changed = [each for each in self.changed if each.id not in ids]
         self.removed = [each for each in self.removed if each not in ids]
 
     @property

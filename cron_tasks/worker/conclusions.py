@@ -92,7 +92,7 @@ class Concluder:
         return self.wait_for_redis(lambda: self.ledger.finish(self.clock(), outcomes))
 
     def wait_for_redis(self, step: Callable[[], T]) -> T:
-        """Repeat a step while Redis is unavailable, for as long as the claims may last."""
+        """Repeat a step while Redis is unavailable. Raises RedisError if it lasts too long."""
         begun = time.monotonic()
         while True:
             try:
