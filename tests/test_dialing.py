@@ -21,6 +21,9 @@ from cron_tasks.http.addresses import AddressRefused
 from cron_tasks.http.dialing import STAGGER, SocketAddress, alternate_families, open_connection
 from cron_tasks.http.pings import send_ping
 
+#: Seconds. uvloop counts in milliseconds and rounds down, so its timers may end this much early.
+EARLY = 0.01
+
 Resolve = Callable[..., None]
 Connect = Callable[..., str]
 
@@ -95,7 +98,7 @@ def test_a_dead_first_address_costs_a_moment(
     process = psutil.Process()
     begun, before = time.monotonic(), process.num_fds()
     assert connect(rest, seconds=20) == "127.0.0.1"
-    assert STAGGER * others <= time.monotonic() - begun < 20
+    assert STAGGER * others - EARLY < time.monotonic() - begun < 20
     wait_until(lambda: process.num_fds() <= before, "the other attempts to be closed")
 
 
@@ -160,7 +163,7 @@ def test_no_address_connects(
     begun, before = time.monotonic(), process.num_fds()
     with pytest.raises(TimeoutError):
         connect(rest, seconds=0.4)
-    assert 0.4 <= time.monotonic() - begun < PATIENCE
+    assert 0.4 - EARLY < time.monotonic() - begun < PATIENCE
     wait_until(lambda: process.num_fds() <= before, "both attempts to be closed")
 
 
@@ -197,7 +200,7 @@ def test_the_other_family_comes_second(
         stagger(2)
         begun = time.monotonic()
         assert connect(rest, seconds=3.9, rules=("127.0.0.0/8", "::1/128")) == "::1"
-        assert time.monotonic() - begun >= 2
+        assert time.monotonic() - begun > 2 - EARLY
 
 
 def test_a_name_that_is_not_resolved_holds_back_no_other(
