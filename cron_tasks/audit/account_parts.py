@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from math import inf
 from typing import Any
 
 import orjson
@@ -16,6 +17,7 @@ from cron_tasks.ledger.readable import check_status
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
 from cron_tasks.registry import entries
+from cron_tasks.schedules import Schedule
 from cron_tasks.store.readable import is_time, parse_each
 
 #: The number of versions of a job that the previous version of this program kept. It did not record
@@ -33,27 +35,39 @@ def read_versions(entry: Any, past: Sequence[str]) -> tuple[list[Version], float
     forgotten = max((line["forgotten"] for line in lines if "forgotten" in line), default=0.0)
     if len(lines) >= OLD_VERSIONS_KEPT and not forgotten:
         forgotten = lines[0]["since"]
-    lines = [line for line in lines if "forgotten" not in line]
+    found = [line for line in lines if "forgotten" not in line]
+    versions = list(parse_each(_read_past_version, found))
     if not isinstance(entry, Exception) and entry[0] and entry[1]:
-        try:
-            line = orjson.loads(entry[0])
-            line |= {"since": float(entry[1]), "until": float("inf")}
-            line["paused"] = orjson.loads(entry[2] or "null")
-            lines.append(line)
-        except (ValueError, TypeError):
-            pass
-    return list(parse_each(_read_version, lines)), forgotten
+        versions += parse_each(_read_current_version, [entry])
+    return versions, forgotten
 
 
-def _read_version(line: Mapping[str, Any]) -> Version:
-    """Return a version. Raises one of UNREADABLE."""
-    why = "" if line["enabled"] else "disabled"
-    if line.get("paused"):
-        why = f"paused: {line['paused']['reason']}"
+def _read_past_version(line: Mapping[str, Any]) -> Version:
+    """Return a past version. Raises one of UNREADABLE."""
+    why = _why_nothing_is_due(line["enabled"], line.get("paused"))
     schedule = None if why else entries.read_schedule(line)
-    if not is_time(line["since"]):
+    return _make_version(line["since"], line["until"], schedule, why)
+
+
+def _read_current_version(entry: Sequence[str]) -> Version:
+    """Return the version of an entry. Raises one of UNREADABLE."""
+    definition, since, paused = entry
+    schedule, is_enabled = entries.parse_timing(definition)
+    why = _why_nothing_is_due(is_enabled, orjson.loads(paused) if paused else None)
+    return _make_version(float(since), inf, None if why else schedule, why)
+
+
+def _why_nothing_is_due(is_enabled: bool, pause: Mapping[str, Any] | None) -> str:
+    """Return why no tick of a version is due, '' if ticks are due."""
+    if pause:
+        return f"paused: {pause['reason']}"
+    return "" if is_enabled else "disabled"
+
+
+def _make_version(since: float, until: float, schedule: Schedule | None, why: str) -> Version:
+    if not is_time(since):
         raise ValueError("no date can show the start of the version")
-    return Version(float(line["since"]), float(line["until"]), schedule, why)
+    return Version(since, until, schedule, why)
 
 
 def _read_line(text: str) -> dict[str, Any]:

@@ -47,13 +47,21 @@ def read_accounts(
     """
     for page in pages(job_ids, PAGE):
         counts, rows, by_job, rest = _read_page(redis, page, days, opened)
+        ok, old_ok = _by_job(page, days, counts[::2]), _by_job(page, days, counts[1::2])
         for n, job_id in enumerate(page):
-            ok, old_ok = (
-                {day: int(row[n]) for day, row in zip(days, half, strict=True) if is_count(row[n])}
-                for half in (counts[::2], counts[1::2])
-            )
-            account = _build_account(job_id, rows[n], ok, old_ok, by_job.get(job_id, ()))
+            account = _build_account(job_id, rows[n], ok[n], old_ok[n], by_job.get(job_id, ()))
             yield _add_rest(account, *rest[job_id]) if job_id in rest else account
+
+
+def _by_job(page: Sequence[str], days: Sequence[int], rows: Iterable[Any]) -> list[dict[int, int]]:
+    """Return the counts of each job of a page by day. A row has the counts of one day."""
+    counts: list[dict[int, int]] = [{} for _ in page]
+    for day, row in zip(days, rows, strict=True):
+        # A key of another type says nothing.
+        for count, stored in zip(counts, [] if isinstance(row, Exception) else row, strict=False):
+            if is_count(stored):
+                count[day] = int(stored)
+    return counts
 
 
 def _read_page(
@@ -74,12 +82,7 @@ def _read_page(
             past_keys = (keys.VERSIONS_PREFIX, keys.ACCOUNT_PREFIX)
             pipe.exists(*(prefix + job_id for job_id in page for prefix in past_keys))
         replies = iter(pipe.execute(raise_on_error=False))
-        nothing = [None] * len(page)
-        # A key of another type says nothing.
-        counts = [
-            nothing if isinstance(each, Exception) else each
-            for each in islice(replies, 2 * len(days))
-        ]
+        counts = list(islice(replies, 2 * len(days)))
         scores = next(replies)
         found = list(islice(replies, len(page)))
         past: list[tuple[Any, ...]] = [((), ())] * len(page)
@@ -110,7 +113,8 @@ def _request_present(pipe: Any, page: Sequence[str], days: Sequence[int]) -> Non
         pipe.hmget(f"{keys.OLD_COUNT_PREFIX}{day}", page)
     pipe.zmscore(keys.SCHEDULE, list(map(keys.entry_key, page)))
     for job_id in page:
-        pipe.hmget(keys.entry_key(job_id), "definition", "since", "paused")
+        # What `pipe.hmget` does besides would take a tenth of the time of an audit.
+        pipe.execute_command("HMGET", keys.entry_key(job_id), "definition", "since", "paused")
 
 
 def _request_past(pipe: Any, job_ids: Iterable[str]) -> None:

@@ -66,13 +66,15 @@ class Tally:
 
     def add(self, other: "Tally") -> None:
         self.expected += other.expected
-        for status in ("ok", "failed", "open"):
-            self.count(status, None, getattr(other, status))
+        self.ok += other.ok
+        self.failed += other.failed
+        self.open += other.open
         for status in ("skipped", "missed"):
             for reason, times in getattr(other, status).items():
                 self.count(status, reason, times)
-        for kind in ("lost", "doubled", "unasked"):
-            getattr(self, kind).extend(getattr(other, kind))
+        self.lost += other.lost
+        self.doubled += other.doubled
+        self.unasked += other.unasked
         self.known_from |= other.known_from
 
 

@@ -87,6 +87,22 @@ def parse_fired(fired: str) -> tuple[float, int]:
     return datetime.fromisoformat(moment).timestamp(), int(runs)
 
 
+def parse_timing(definition: str) -> tuple[schedules.Schedule, bool]:
+    """Return the schedule in a definition, and whether it is enabled.
+
+    Raises ScheduleError, ValueError or KeyError if it is invalid. Many jobs have the same text from
+    the schedule on, so that part is parsed once.
+    """
+    _, mark, tail = definition.partition('"schedule": ')
+    return _parse_timing("{" + mark + tail)
+
+
+@lru_cache(maxsize=16384)
+def _parse_timing(text: str) -> tuple[schedules.Schedule, bool]:
+    fields = orjson.loads(text)
+    return read_schedule(fields), bool(fields["enabled"])
+
+
 def read_schedule(definition: Mapping[str, Any]) -> schedules.Schedule:
     """Return the schedule in one of our decoded definitions. Raises ScheduleError if it is
     invalid."""
