@@ -32,7 +32,8 @@ _ACTIONS = {
     name: frozenset(names_in_json(action))
     for name, action in (("notify", NotifyAction), ("http", HttpAction), ("task", TaskAction))
 }
-_NESTED = frozenset({*_PARTS, "action"})
+#: The fields of which all of the value counts.
+_PLAIN = _COUNTED - {*_PARTS, "action"}
 
 
 def fingerprint_row(row: Any, salt: str) -> str:
@@ -42,28 +43,29 @@ def fingerprint_row(row: Any, salt: str) -> str:
     counters and times in the same row (`n_pings`, `last_ping`), and our reports come back in the
     next list.
     """
-    if isinstance(row, dict):
-        if not _COUNTED.issuperset(row):
-            row = _keep(row, _COUNTED)
-        if not _NESTED.isdisjoint(row):
-            row = _keep_counted(row)
+    if isinstance(row, dict) and not _PLAIN.issuperset(row):
+        row = _keep_counted(row)
     try:
         canonical = orjson.dumps(row, option=orjson.OPT_SORT_KEYS)
     except TypeError:
         shape = row if isinstance(row, dict) else {"": row}
         plain = {printable_key(key): to_storable(value, 1 << 30) for key, value in shape.items()}
         canonical = orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
-    digest = blake2b(_begin(salt) + canonical, digest_size=12).digest()
-    return b2a_base64(digest, newline=False).translate(_URL_SAFE).decode()
+    hashed = _begin(salt).copy()
+    hashed.update(canonical)
+    return b2a_base64(hashed.digest(), newline=False).translate(_URL_SAFE).decode()
 
 
 @lru_cache(maxsize=8)
-def _begin(salt: str) -> bytes:
-    return b"%b\0%b\0" % (FORMAT, salt.encode())
+def _begin(salt: str) -> blake2b:
+    """Return the hash of what stands before each row."""
+    return blake2b(b"%b\0%b\0" % (FORMAT, salt.encode()), digest_size=12)
 
 
 def _keep_counted(row: dict[Any, Any]) -> dict[Any, Any]:
-    """Return a row without the fields of its nested objects that do not count."""
+    """Return a row without the fields that do not count, and without those of its nested
+    objects."""
+    row = _keep(row, _COUNTED)
     for name, known in _PARTS.items():
         if isinstance(part := row.get(name), dict) and not known.issuperset(part):
             row = row | {name: _keep(part, known)}

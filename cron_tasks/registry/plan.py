@@ -234,11 +234,11 @@ def _look_up(
 ) -> Iterator[tuple[str | None, str, Any, str | None]]:
     """Yield each row as its id, its place, itself, and the value of its job in the index."""
     for page in pages(rows):
-        ids = [row_id(row) for _, row in page]
-        given = [identity for identity in ids if identity is not None]
-        values = dict(zip(given, index.look_up(given), strict=True))
-        for identity, (place, row) in zip(ids, page, strict=True):
-            yield identity, place, row, values.get(identity) if identity is not None else None
+        places, found = zip(*page, strict=True)
+        ids = list(map(row_id, found))
+        # No job has the id "".
+        values = index.look_up([identity or "" for identity in ids])
+        yield from zip(ids, places, found, values, strict=True)
 
 
 def _page_of(place: str) -> str:
