@@ -205,13 +205,22 @@ def test_a_name_that_is_allowed_no_more_is_not_tried_again(bench: Callable[..., 
     assert (world.records, world.sent) == ([("failed", error)], [])
 
 
-def test_a_job_that_was_removed_meanwhile(bench: Callable[..., Bench]) -> None:
+@pytest.mark.parametrize("is_registered", [True, False])
+def test_a_job_whose_entry_is_gone_meanwhile(
+    bench: Callable[..., Bench], is_registered: bool
+) -> None:
+    """Only a job that was removed loses its history. Any other entry is written again."""
     world = bench()
     world.run()
     world.redis.delete(keys.entry_key("7"))
+    if is_registered:
+        world.redis.hset(keys.JOBS, "7", "x")
+    else:
+        world.redis.hdel(keys.JOBS, "7")
     assert world.runner.end(world.sent[0][1], OK, None) == "ok"
     assert not world.redis.exists(keys.OPEN, keys.DEADLINES)
     assert world.redis.zcard(keys.ACCOUNT_PREFIX + "7") == 1
+    assert len(world.ledger.history("7")) == is_registered
 
 
 @pytest.mark.parametrize(

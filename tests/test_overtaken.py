@@ -89,6 +89,16 @@ def test_ticks_that_a_change_overtakes_are_told_once_and_listed(world: World, ho
     assert world.redis.zcard(keys.ACCOUNT_PREFIX + "7") == 1
 
 
+def test_a_job_whose_entry_another_program_deleted_keeps_its_history(world: World) -> None:
+    world.sync(ROW)
+    world.now = START + 1.5 * HOUR
+    passed = Registry(world.redis).pause("7", "stocktaking", world.now)
+    world.redis.delete(keys.entry_key("7"))
+    ledger = Ledger(world.redis, world.settings)
+    list_overtaken(ledger, world.settings, passed, "paused", world.now)
+    assert [each["run_id"] for each in queries.list_ended(world.redis, "7")] == [FIRST]
+
+
 @pytest.mark.parametrize("how", CHANGES)
 @pytest.mark.parametrize("notify", [{"on": ["failure"]}, {"on": ["missed"], "stale_after": 600}])
 def test_what_the_job_does_not_want_to_be_told_is_listed_alone(

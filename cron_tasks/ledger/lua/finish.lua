@@ -13,7 +13,7 @@
 --! prefixes job_entry history count
 --! args now history_runs history_ttl account_ttl reporting counts
 --! rows outcomes(run_id job_id held record status at day tally suppressed counted_as messages(queue payload condition) heartbeats(ping))
---! uses store/prepend store/notify store/wake store/add_to_counters ledger/state ledger/count_failures ledger/is_wanted ledger/schedule_retry ledger/why_not_again ledger/account_for ledger/release ledger/close ledger/keep_minute
+--! uses store/prepend store/notify store/wake store/add_to_counters ledger/state ledger/count_failures ledger/is_wanted ledger/schedule_retry ledger/why_not_again ledger/account_for ledger/release ledger/close ledger/keep_minute ledger/is_registered
 local run_ids, entries = {}, {}
 for n, run_id, job_id in outcomes() do
     run_ids[n], entries[n] = run_id, job_entry_prefix .. job_id
@@ -86,7 +86,7 @@ for n, run_id, job_id, held, record, status, at, day, tally, suppressed, counted
         not_again[#not_again + 1] = tostring(n)
         not_again[#not_again + 1] = reason
     else
-        local exists = all_exist or redis.call('EXISTS', entries[n]) == 1
+        local exists = all_exist or is_registered(job_id)
         local failures_in_a_row = 0
         if exists and (status == 'failed' or (any_failing and status == 'ok')) then
             failures_in_a_row = count_failures(job_id, status, suppressed ~= '')

@@ -3,10 +3,10 @@
 -- replaces, because it also has their end. The change has counted the first one, and `counts` are
 -- the others. Returns how many rows were recorded. A row that was recorded before changes nothing.
 --! keys recent undeliverable dropped
---! prefixes job_entry history account
+--! prefixes history account
 --! args now history_runs history_ttl account_ttl stream notify_max
 --! rows stretches(job_id first line record queue message counts)
---! uses store/prepend store/notify store/account store/add_to_counters
+--! uses store/prepend store/notify store/account store/add_to_counters ledger/is_registered
 local queues, counted, listed = {}, {}, 0
 for _, job_id, first, line, record, queue, message, counts in stretches() do
     local key = account_prefix .. job_id
@@ -14,7 +14,7 @@ for _, job_id, first, line, record, queue, message, counts in stretches() do
         account(key, first, record, tonumber(account_ttl), now)
         prepend(recent, 10000, history_ttl, record)
         -- The history of a removed job stays deleted.
-        if redis.call('EXISTS', job_entry_prefix .. job_id) == 1 then
+        if is_registered(job_id) then
             prepend(history_prefix .. job_id, tonumber(history_runs), history_ttl, record)
         end
         if queue ~= '' then
