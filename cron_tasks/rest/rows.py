@@ -36,7 +36,8 @@ _space = re.compile(r"[ \t\n\r]*")
 _GUESSES = 3
 _between_rows = re.compile(r"},[ \t\n\r]*{")
 #: orjson decodes an integer beyond 64 bits as a float. 64 bits have up to 20 digits.
-_long_number = re.compile("[0-9]{19}")
+_LONG_NUMBER = b"0" * 19
+_EACH_DIGIT_TO_0 = bytes(ord("0") if chr(byte).isdecimal() else byte for byte in range(256))
 
 
 class Malformed(Exception):
@@ -192,14 +193,15 @@ class Document:
 
     def _decode_rows(self, end: int) -> list[Any]:
         """Return the rows of the text up to `end`, or an empty list if orjson may be wrong."""
-        text = self._text[self._at : end]
-        if len(text) > LONGEST or _long_number.search(text):
+        text = self._text[self._at : end].encode()
+        # A regular expression for digits takes ten times as long.
+        if len(text) > LONGEST or _LONG_NUMBER in text.translate(_EACH_DIGIT_TO_0):
             return []
         try:
-            rows: list[Any] = orjson.loads(f"[{text}]")
+            rows: list[Any] = orjson.loads(b"[%b]" % text)
         except ValueError:
             return []
-        brackets = text.count("[") + text.count("{")
+        brackets = text.count(b"[") + text.count(b"{")
         if brackets - len(rows) >= DEEPEST and any(map(is_deep, rows)):
             return []
         return rows
