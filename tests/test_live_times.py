@@ -22,6 +22,20 @@ POLICIES = ("none", "one", "all")
 PASSED_OVER = {"none": "no_catchup", "one": "coalesced"}
 
 
+def test_live_jobs_of_every_second_catch_up(live: Live, service: Service) -> None:
+    jobs = "abcd"
+    live.start(*({"id": each, "every": 1} for each in jobs), slots=2, MISFIRE_GRACE="60")
+    wait_until(lambda: all(map(service.of, jobs)), "the first ticks")
+    live.outage(6)
+
+    def on_time() -> bool:
+        return all(service.of(each)[-1].tick > time.time() - 1 for each in jobs)
+
+    wait_until(on_time, "ticks on time")
+    live.ends()
+    assert all(call.alone and call.how == "answered" for call in service.calls)
+
+
 @pytest.mark.parametrize(("grace", "outage"), [(60, 3), (3, 5)])
 def test_live_a_tick_within_the_grace_is_run_once_by_every_policy(
     live: Live, service: Service, redis: Redis, quick: Quick, grace: int, outage: float

@@ -132,6 +132,35 @@ def test_an_earlier_run_whose_message_comes_later_goes_first(redis: Redis, polic
     assert not redis.exists(keys.OPEN, keys.GOING, keys.BEFORE)
 
 
+@pytest.mark.parametrize("policy", ["skip", "queue"])
+def test_the_next_of_many_runs_is_claimed_when_one_ends(redis: Redis, policy: str) -> None:
+    """If each waited for a second, a job that fires every second would stay late for ever."""
+    runs = Runs(redis, policy)
+    runs.fire(EARLIER, LATER, LATEST)
+    for tick in (LATEST, LATER):
+        assert runs.claim(tick) is None
+    for tick, following in ((EARLIER, LATER), (LATER, LATEST)):
+        runs.goes(tick)
+        assert redis.zscore(keys.DEADLINES, following) == NOW + AGAIN
+        runs.ends(tick)
+        assert redis.zscore(keys.DEADLINES, following) == NOW
+        assert redis.delete(keys.WAKE)
+        runs.pend(following)
+    runs.goes(LATEST)
+    runs.ends(LATEST)
+    assert not redis.exists(keys.OPEN, keys.BEFORE, keys.AWAITED, keys.WAKE)
+
+
+def test_a_run_that_nobody_claims_again_is_not_woken(redis: Redis) -> None:
+    runs = Runs(redis, "skip")
+    runs.fire(EARLIER, LATER)
+    assert runs.claim(LATER) is None
+    runs.ledger.finish(NOW, [Outcome(LATER, "7", State.parse(runs.state(LATER)), b"record")])
+    runs.goes(EARLIER)
+    runs.ends(EARLIER)
+    assert not redis.exists(keys.OPEN, keys.DEADLINES, keys.AWAITED, keys.WAKE)
+
+
 def test_so_do_runs_asked_for_by_hand(redis: Redis) -> None:
     runs = Runs(redis, "skip")
     runs.fire(EARLIER)

@@ -8,7 +8,7 @@
 --! prefixes job_entry
 --! args holder lease_until ask_again_at
 --! rows runs(run_id job_id)
---! uses ledger/state ledger/overlap
+--! uses ledger/state ledger/overlap ledger/await
 local run_ids, granted, states, scores = {}, {}, {}, {}
 
 local function set_state(run_id, state, deadline)
@@ -41,8 +41,10 @@ local function claim(run_id, job_id, state, document, reason)
         set_state(run_id, write_state(QUEUED, attempt, flagged, ''), lease_until)
         return 0
     end
-    if verdict == 'later' then
+    local other = string.match(verdict, '^later|(.*)$')
+    if other then
         set_state(run_id, write_state(WAITING, attempt, flags, ''), ask_again_at)
+        await(run_id, other)
         return 0
     end
     local running = write_state(RUNNING, attempt, flags, holder)

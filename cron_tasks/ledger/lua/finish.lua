@@ -13,7 +13,7 @@
 --! prefixes job_entry history count
 --! args now history_runs history_ttl account_ttl reporting counts
 --! rows outcomes(run_id job_id held record status at day tally suppressed counted_as messages(queue payload condition) heartbeats(ping))
---! uses store/prepend store/notify store/wake store/add_to_counters ledger/state ledger/count_failures ledger/is_wanted ledger/schedule_retry ledger/why_not_again ledger/account_for ledger/release ledger/close ledger/keep_minute ledger/is_registered
+--! uses store/prepend store/notify store/wake store/add_to_counters ledger/state ledger/count_failures ledger/is_wanted ledger/schedule_retry ledger/why_not_again ledger/account_for ledger/release ledger/close ledger/keep_minute ledger/is_registered ledger/await
 local run_ids, entries = {}, {}
 for n, run_id, job_id in outcomes() do
     run_ids[n], entries[n] = run_id, job_entry_prefix .. job_id
@@ -24,6 +24,7 @@ local all_exist = redis.call('EXISTS', unpack(entries)) == #entries
 local any_failing = redis.call('EXISTS', failing, untold) > 0
 local any_dead = redis.call('EXISTS', failed) == 1
 local any_going = redis.call('EXISTS', going, stop) > 0
+local any_awaited = redis.call('EXISTS', awaited) == 1
 
 local most_kept = tonumber(history_runs)
 local queues, days, reported = {}, {}, {}
@@ -126,6 +127,7 @@ for n, run_id, job_id, held, record, status, at, day, tally, suppressed, counted
                 reported[#reported + 1] = job_id
             end
             if any_going and release(run_id, job_id) then is_wake_due = true end
+            if any_awaited and end_waiting(run_id, now) then is_wake_due = true end
         end
     end
 end

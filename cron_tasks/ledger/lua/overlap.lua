@@ -1,7 +1,8 @@
 -- Decide by the job's overlap policy whether a run may begin while other runs of its job are open.
 --
--- Returns '' if it may begin, nil if it is queued until the blocking run ends, 'later' if it has to
--- be claimed again soon, otherwise why it must not begin: "<reason>|<run id of the other run>".
+-- Returns '' if it may begin, nil if it is queued until the blocking run ends, otherwise why it must
+-- not begin: "<reason>|<run id of the other run>". If it has to be claimed again soon, the reason is
+-- `later`, and the other run is the one that it waits for.
 --
 -- A run that has begun keeps its job's place until it ends, even while it waits for its next
 -- attempt. A place is valid only while its run is open. Catch-up runs go one after the other, so no
@@ -63,14 +64,15 @@ local function overlap(job_id, run_id, state, document)
     if not other_state then
         if earlier_state then
             if policy ~= 'replace' or in_turn or has_flag(earlier_state, IN_TURN) then
-                return 'later'
+                return 'later|' .. earlier
             end
             ask_to_end(earlier, earlier_state, 'replaced|' .. run_id)
         end
         redis.call('HSET', going, job_id, run_id)
         return ''
     end
-    if has_begun or (earlier_state and (in_turn or policy == 'queue')) then return 'later' end
+    if has_begun then return 'later|' .. other end
+    if earlier_state and (in_turn or policy == 'queue') then return 'later|' .. earlier end
     if in_turn then
         join_line(job_id, run_id)
         return nil
