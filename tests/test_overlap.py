@@ -132,6 +132,29 @@ def test_an_earlier_run_whose_message_comes_later_goes_first(redis: Redis, polic
     assert not redis.exists(keys.OPEN, keys.GOING, keys.BEFORE)
 
 
+def test_runs_of_a_job_whose_entry_another_program_deleted_wait_for_it(redis: Redis) -> None:
+    """The job is still registered, so a sync writes its entry again."""
+    runs = Runs(redis, "skip")
+    redis.hset(keys.JOBS, "7", "x")
+    runs.fire(EARLIER, LATER)
+    tried = runs.goes(EARLIER)
+    stored = redis.dump(KEY)
+    redis.delete(KEY)
+    runs.fails(tried)
+    assert runs.state(EARLIER) == "w|2||"
+    assert runs.claim(LATER) is None
+    assert (runs.state(LATER), redis.zscore(keys.DEADLINES, LATER)) == ("p|1||", NOW + AGAIN)
+    for late in (5, 60):
+        assert runs.ledger.overdue(NOW + late, 10) == []
+        assert redis.zmscore(keys.DEADLINES, [EARLIER, LATER]) == [NOW + late + 1] * 2
+    redis.restore(KEY, 0, stored)
+    assert [each.run_id for each in runs.ledger.overdue(NOW + 100, 10)] == [EARLIER, LATER]
+    redis.delete(KEY)
+    redis.hdel(keys.JOBS, "7")
+    removed = runs.ledger.overdue(NOW + 100, 10)
+    assert [(each.run_id, each.document) for each in removed] == [(EARLIER, ""), (LATER, "")]
+
+
 @pytest.mark.parametrize("policy", ["skip", "queue"])
 def test_the_next_of_many_runs_is_claimed_when_one_ends(redis: Redis, policy: str) -> None:
     """If each waited for a second, a job that fires every second would stay late for ever."""

@@ -3,12 +3,12 @@
 -- Returns a value for each row: 0 where the run is not the holder's, the job's document where it is
 -- the first attempt of a quick action, otherwise {state, document, failed attempts, verdict}. A run
 -- with a verdict is granted only to be concluded. The verdict is the reason why it must not begin.
--- A claim whose answer was lost may be repeated.
+-- The runs of a registered job whose entry is missing stay pending. A claim whose answer was lost may be repeated.
 --! keys open deadlines stop attempts
 --! prefixes job_entry
 --! args holder lease_until ask_again_at
 --! rows runs(run_id job_id)
---! uses ledger/state ledger/overlap ledger/await
+--! uses ledger/state ledger/overlap ledger/await ledger/is_registered
 local run_ids, granted, states, scores = {}, {}, {}, {}
 
 local function set_state(run_id, state, deadline)
@@ -63,9 +63,13 @@ for n, run_id, job_id in runs() do
     if state then
         local job = redis.pcall('HMGET', job_entry_prefix .. job_id, 'job', 'paused')
         local document, paused = job[1] or '', job[2]
+        local is_entry_missing = document == '' and is_registered(job_id)
         local is_quick = document ~= '' and not string.find(document, '"action":', 1, true)
         local reason = (paused or someone_stops) and why_not_begin(run_id, state, paused)
-        if reason == 'paused|' or reason == 'removed|' then
+        if is_entry_missing and not reason then
+            -- The sweep sends it again once a sync has written the entry.
+            set_state(run_id, state, ask_again_at)
+        elseif reason == 'paused|' or reason == 'removed|' then
             -- The sweep ends it, because it knows the failed attempts so far, and whom to notify.
             set_state(run_id, state, 0)
         elseif state == first_pending and is_quick and not reason then

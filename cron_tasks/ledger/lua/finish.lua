@@ -79,7 +79,7 @@ end
 for n, run_id, job_id, held, record, status, at, day, tally, suppressed, counted_as, messages, heartbeats in outcomes() do
     local reason = nil
     if open_states[n] == held and status == 'retry' then
-        reason = why_not_again(run_id, held, entries[n])
+        reason = why_not_again(run_id, held, job_id)
     end
     if open_states[n] ~= held then
         refused[#refused + 1] = run_id
