@@ -3,7 +3,8 @@
 -- Returns a value for each row: 0 where the run is not the holder's, the job's document where it is
 -- the first attempt of a quick action, otherwise {state, document, failed attempts, verdict}. A run
 -- with a verdict is granted only to be concluded. The verdict is the reason why it must not begin.
--- The runs of a registered job whose entry is missing stay pending. A claim whose answer was lost may be repeated.
+-- The runs of a job in the index whose entry is missing stay pending. A claim whose answer was lost
+-- may be repeated.
 --! keys open deadlines stop attempts
 --! prefixes job_entry
 --! args holder lease_until ask_again_at
@@ -63,7 +64,7 @@ for n, run_id, job_id in runs() do
     if state then
         local job = redis.pcall('HMGET', job_entry_prefix .. job_id, 'job', 'paused')
         local document, paused = job[1] or '', job[2]
-        local is_entry_missing = document == '' and is_registered(job_id)
+        local is_entry_missing = document == '' and is_listed(job_id)
         local is_quick = document ~= '' and not string.find(document, '"action":', 1, true)
         local reason = (paused or someone_stops) and why_not_begin(run_id, state, paused)
         if is_entry_missing and not reason then

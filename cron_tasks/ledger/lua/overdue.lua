@@ -1,7 +1,7 @@
 -- Read open runs whose deadline has passed, the longest overdue first. Runs in batches are left out
 -- (overdue_batches.lua). Returns rows of run id, state, the job's document, its failed attempts as
--- JSON and the cancel reason, each '' for none. The runs of a registered job whose entry is missing
--- wait until a sync has written it again.
+-- JSON and the cancel reason, each '' for none. The runs of a job in the index whose entry is
+-- missing wait until a sync has written it again.
 --! keys deadlines open stop attempts batches
 --! prefixes job_entry
 --! args now most
@@ -21,7 +21,7 @@ for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', now, 'LIM
         -- A pause does not stop a manual run.
         local paused = job[2] and not has_flag(state, BY_HAND) and 'paused|'
         local reason = redis.call('HGET', stop, run_id) or paused or ''
-        if job[1] or reason ~= '' or not is_registered(job_id) then
+        if job[1] or reason ~= '' or not is_listed(job_id) then
             local failed = redis.call('HGET', attempts, run_id) or ''
             rows[#rows + 1] = {run_id, state, job[1] or '', failed, reason}
         else
