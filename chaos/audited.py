@@ -12,7 +12,8 @@ def compare(verdict: Verdict, audit: Mapping[str, Any], asked: Asked) -> None:
     """Compare the counts, and the jobs with lost and doubled ticks.
 
     If the entry of a job was deleted, the audit may know fewer of its ticks: `verdict.unsure`
-    counts them.
+    counts them. It may also not see a later loss on that day, because the count of the day includes
+    those ticks.
     """
     said = _said(audit)
     found = Counter[str]()
@@ -30,14 +31,14 @@ def compare(verdict: Verdict, audit: Mapping[str, Any], asked: Asked) -> None:
         if not found[what] - unsure[what] <= said[what] <= found[what] + ahead:
             wrong.append(f"{what}: {said[what]}, and not {found[what]}")
     in_hand = set(map(job_of, verdict.in_hand))
-    for kind, runs, allowed in (
-        ("lost", filter(asked.is_sure, verdict.lost), set()),
-        ("doubled", verdict.ended_twice, set()),
-        ("unasked", verdict.wrong["unasked"], in_hand),
+    for kind, runs, more, fewer in (
+        ("lost", verdict.lost, set[str](), set(asked.rewritten)),
+        ("doubled", verdict.ended_twice, set[str](), set[str]()),
+        ("unasked", verdict.wrong["unasked"], in_hand, in_hand),
     ):
         # An audit that does not check a kind has no such field.
         if kind in audit:
-            _compare_jobs(wrong, kind, audit[kind], runs, allowed)
+            _compare_jobs(wrong, kind, audit[kind], runs, more, fewer)
 
 
 def _said(audit: Mapping[str, Any]) -> Counter[str]:
@@ -53,11 +54,16 @@ def _merged(status: str) -> str:
 
 
 def _compare_jobs(
-    wrong: list[str], what: str, said: Iterable[Any], found: Iterable[str], allowed: set[str]
+    wrong: list[str],
+    what: str,
+    said: Iterable[Any],
+    found: Iterable[str],
+    more: set[str],
+    fewer: set[str],
 ) -> None:
     """Compare by job: the audit names a single tick, or the number of ticks of a job and a day.
 
-    `allowed` are jobs for which either side may report more.
+    The audit may report jobs in `more` alone, and may not report jobs in `fewer`.
     """
     jobs_found = {job_of(run) for run in found}
     jobs_said = set[str]()
@@ -65,7 +71,7 @@ def _compare_jobs(
         alone = job_of(line.split()[0]) if "@" in line else ""
         named = alone or next((word for word in line.split() if "-" in word), line)
         jobs_said.add(named)
-        if named not in jobs_found | allowed:
+        if named not in jobs_found | more:
             wrong.append(f"{what} says the audit alone: {line}")
-    silent = jobs_found - jobs_said - allowed
+    silent = jobs_found - jobs_said - fewer
     wrong += [f"{what} of {job}: not in the audit" for job in sorted(silent)]
