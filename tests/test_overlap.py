@@ -117,14 +117,23 @@ def test_a_run_that_has_begun_keeps_its_place(redis: Redis, policy: str, state: 
         assert runs.state(LATER) == "w|1|q|"
 
 
-@pytest.mark.parametrize("policy", ["skip", "queue"])
-def test_an_earlier_run_whose_message_comes_later_goes_first(redis: Redis, policy: str) -> None:
-    runs = Runs(redis, policy)
+@pytest.fixture(params=["skip", "queue"])
+def out_of_order(redis: Redis, request: pytest.FixtureRequest) -> Runs:
+    """Fire three runs. The messages of the later two come first."""
+    runs = Runs(redis, request.param)
     runs.fire(EARLIER, LATER, LATEST)
     for tick in (LATEST, LATER):
         assert runs.claim(tick) is None
         assert runs.state(tick) == "w|1||"
         assert redis.zscore(keys.DEADLINES, tick) == NOW + AGAIN
+    return runs
+
+
+def test_an_earlier_run_whose_message_comes_later_goes_first(
+    redis: Redis, out_of_order: Runs
+) -> None:
+    runs = out_of_order
+    for tick in (LATEST, LATER):
         runs.pend(tick)
     for tick in (EARLIER, LATER, LATEST):
         runs.goes(tick)
@@ -155,13 +164,9 @@ def test_runs_of_a_job_whose_entry_another_program_deleted_wait_for_it(redis: Re
     assert [(each.run_id, each.document) for each in removed] == [(EARLIER, ""), (LATER, "")]
 
 
-@pytest.mark.parametrize("policy", ["skip", "queue"])
-def test_the_next_of_many_runs_is_claimed_when_one_ends(redis: Redis, policy: str) -> None:
+def test_the_next_of_many_runs_is_claimed_when_one_ends(redis: Redis, out_of_order: Runs) -> None:
     """If each waited for a second, a job that fires every second would stay late for ever."""
-    runs = Runs(redis, policy)
-    runs.fire(EARLIER, LATER, LATEST)
-    for tick in (LATEST, LATER):
-        assert runs.claim(tick) is None
+    runs = out_of_order
     for tick, following in ((EARLIER, LATER), (LATER, LATEST)):
         runs.goes(tick)
         assert redis.zscore(keys.DEADLINES, following) == NOW + AGAIN
