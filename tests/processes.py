@@ -131,7 +131,10 @@ class Process:
 
     @property
     def output(self) -> str:
-        return self.log.read_text(errors="replace")
+        """Return what the process printed, without a line that it is still writing."""
+        is_over = not self.alive
+        text = self.log.read_text(errors="replace")
+        return text if is_over else text[: text.rfind("\n") + 1]
 
     @property
     def alive(self) -> bool:
