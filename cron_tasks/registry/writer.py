@@ -1,5 +1,6 @@
 """Writes the changes of a sync into the registry, a thousand jobs to a call."""
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import MappingProxyType
@@ -18,6 +19,8 @@ from cron_tasks.store.paging import pages
 Row = tuple[str, str, str, bytes, str, str, str]
 #: Changes that the stream of changes keeps (note_change.lua).
 NOTED = 10_000
+#: With two, Redis has the next page when it has written one.
+SENT_AT_ONCE = 2
 #: Called with ticks that a change overtakes, and the reason for which they are missed.
 OnOvertaken = Callable[[list[Overtaken], str], object]
 
@@ -59,18 +62,18 @@ class Writer:
             raise ValueError("the plan has candidates that were not judged")
         # The stream of changes keeps only the last changes of a long list.
         left = len(changes.added) + len(changes.changed) + len(changes.removed)
-        # While Redis writes one page, the next one is prepared.
-        with ThreadPoolExecutor(1) as writer:
-            written: Future[None] | None = None
+        # While Redis writes one page, the next one is sent, and the one after that is prepared.
+        with ThreadPoolExecutor(SENT_AT_ONCE) as writer:
+            sent: deque[Future[None]] = deque()
             for page in pages(changes.desired):
                 left -= len(page)
                 for jobs, since in group_by_read_time(page, clock(), last_read):
                     rows = _make_rows(jobs, since)
-                    if written is not None:
-                        written.result()
-                    written = writer.submit(self._put, jobs, rows, since, left < NOTED)
+                    if len(sent) == SENT_AT_ONCE:
+                        sent.popleft().result()
+                    sent.append(writer.submit(self._put, jobs, rows, since, left < NOTED))
                 progress(len(page))
-            if written is not None:
+            for written in sent:
                 written.result()
         for job_ids in pages(changes.removed):
             left -= len(job_ids)
