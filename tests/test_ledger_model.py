@@ -128,7 +128,7 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         batch, _, _ = data.draw(st.sampled_from(self.read))
         members = set(self.ledger.read_batch(batch.id)[0].job_ids if self.is_open(batch) else ())
-        told = {QUEUE: [(tick.job_id, tick.encode()) for tick in batch.run_ids]}
+        told = [(QUEUE, False, [(tick.job_id, tick.encode()) for tick in batch.run_ids])]
         left = self.ledger.conclude(batch, self.now, self.now, b'["x",0,0,"w"]', told)
         if members != set(batch.job_ids):
             assert left is None, "it has other members than the worker saw"

@@ -152,7 +152,7 @@ class World:
             return None
         batch, _, _ = found
         line = write_line(batch.fire_time, self.now, self.now, "w")
-        told = {"queue:x": [(job_id, b"told") for job_id in batch.job_ids]}
+        told = [("queue:x", False, [(job_id, b"told") for job_id in batch.job_ids])]
         return self.ledger.conclude(batch, self.now, self.now, line, told)
 
     def claim(self, run_id: RunId, holder: str = "w#1") -> Claim | None:

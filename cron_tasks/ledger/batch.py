@@ -76,7 +76,8 @@ class Batch:
     """An open batch. `edits` is the edit of the registry at which its jobs were judged.
 
     `seen` is the first line of its record. It changes whenever a member leaves, so an equal line
-    means equal members. `queue` is the queue of its message (None: the default one).
+    means equal members. `queue` is the queue of its message (None: the default one). `members` is
+    the list of its jobs in JSON, which is often the same as that of an earlier batch.
     """
 
     id: str
@@ -84,18 +85,25 @@ class Batch:
     edits: int
     fire_time: float
     queue: str | None
+    members: str
     job_ids: Sequence[str]
 
     @classmethod
     def parse(cls, batch_id: str, record: str) -> "Batch":
-        seen, _, job_ids = record.partition("\n")
+        seen, _, members = record.partition("\n")
         _, edits, fire_time, queue = seen.split(" ")
-        found = float(fire_time)
-        return cls(batch_id, seen, int(edits), found, queue or None, orjson.loads(job_ids))
+        when, job_ids = float(fire_time), _read_members(members)
+        return cls(batch_id, seen, int(edits), when, queue or None, members, job_ids)
 
     @property
     def run_ids(self) -> list[RunId]:
         return [RunId(job_id, self.fire_time) for job_id in self.job_ids]
+
+
+@lru_cache(maxsize=64)
+def _read_members(members: str) -> tuple[str, ...]:
+    """Parse the list of jobs of a batch. The same jobs are often due together again."""
+    return tuple(orjson.loads(members))
 
 
 def write_line(fire_time: float, started_at: float, finished_at: float, worker: str) -> bytes:

@@ -1,6 +1,6 @@
 """The steps of the ledger that concern batches (batch.py)."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, cast
 
 import orjson
@@ -22,6 +22,9 @@ from cron_tasks.store.readable import is_count, parse_each
 
 #: Seconds after which beat checks a pending run, or a batch, that no worker has taken.
 PATIENCE = 5.0
+#: A queue, whether its jobs are quick (minutes.py), and each job with its message. The queue "" is
+#: for runs without a message.
+Told = tuple[str, bool, Sequence[tuple[str, bytes]]]
 
 
 class LockLost(Exception):
@@ -107,15 +110,13 @@ class Batches:
         started: float,
         now: float,
         line: bytes,
-        told: Mapping[str, Sequence[tuple[str, bytes]]],
-        quick: Collection[str] = (),
+        told: Sequence[Told],
     ) -> list[RunId] | None:
         """End all runs of a batch as ok, and write history, account and notifications.
 
         The runs began at `started` and ended at `now`.
-        `line` is the record of each run (batch.py). `told` has the jobs and their messages by
-        queue, as the jobs were when the batch was judged or later. The queue "" is for runs without
-        a message. The jobs in `quick` have more than one fire time in a minute (minutes.py).
+        `line` is the record of each run (batch.py). `told` has the jobs and their messages, as the
+        jobs were when the batch was judged or later.
         Returns the runs that left the batch and are now pending, because their job was edited,
         paused or removed, or failed before. Returns None, and changes nothing, if the batch is no
         longer open, or has lost members.
@@ -136,7 +137,7 @@ class Batches:
             counts=count_end("ok", None, "notify", lag, took, attempted=True),
             told_counts=count_told(int((now - batch.fire_time) * 1000)),
             reporting=self._reporting,
-            queues=_split_quick(told, quick) if quick else _mark_plain(told),
+            queues=[(queue, "1" if is_quick else "", rows) for queue, is_quick, rows in told],
             **self._kept,
             **self._queues,
         )
@@ -165,21 +166,6 @@ class Batches:
             parts = (run_id.rpartition("@") for run_id in run_ids)
             runs = [(moment, job_id) for job_id, _, moment in parts]
             steps.take_out(self.redis, now=0, runs=runs)
-
-
-def _mark_plain(told: Mapping[str, Sequence[Any]]) -> list[tuple[str, str, Sequence[Any]]]:
-    return [(queue, "", rows) for queue, rows in told.items()]
-
-
-def _split_quick(
-    told: Mapping[str, Sequence[tuple[str, bytes]]], quick: Collection[str]
-) -> list[tuple[str, str, Sequence[tuple[str, bytes]]]]:
-    """Return the rows of `conclude`. Quick jobs have separate rows."""
-    rows = []
-    for queue, each in told.items():
-        rows.append((queue, "", [row for row in each if row[0] not in quick]))
-        rows.append((queue, "1", [row for row in each if row[0] in quick]))
-    return [row for row in rows if row[2]]
 
 
 def read_batched(redis: Redis, job_id: str | None = None) -> dict[RunId, State]:

@@ -55,9 +55,8 @@ class BatchRunner:
         told = self._templates.write(batch, started)
         now = self._runner.clock()
         line = write_line(batch.fire_time, started, now, self._runner.worker)
-        quick = self._templates.find_quick(batch)
         left = self._runner.wait_for_redis(
-            lambda: self._ledger.conclude(batch, started, now, line, told, quick)
+            lambda: self._ledger.conclude(batch, started, now, line, told)
         )
         self._templates.forget_oldest()
         return left

@@ -1,12 +1,12 @@
 """Caches the notifications of plain jobs from one batch to the next.
 
 As long as the number of the registry's last edit does not change, known jobs are not read. No
-number stands for two edits, even if Redis loses data (count_edit.lua).
+number stands for two edits, even if Redis loses data (count_edit.lua). Jobs that are due together
+often are so again, so the groups of a batch are kept, too.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 import orjson
 from redis import Redis
@@ -14,6 +14,7 @@ from redis import Redis
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.run import Run
 from cron_tasks.ledger.batch import Batch
+from cron_tasks.ledger.batches import Told
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.registry.documents import read_documents
 from cron_tasks.runs.notifications import (
@@ -31,6 +32,8 @@ from cron_tasks.tracing.tracer import find_tracer
 
 #: The most jobs that are known. Each takes about a kilobyte.
 MOST = 100_000
+#: The most batches whose groups are kept.
+MOST_GROUPED = 64
 
 
 @dataclass(slots=True)
@@ -50,6 +53,26 @@ class Known:
     quick: bool
 
 
+@dataclass(slots=True)
+class Group:
+    """The jobs of a batch that have one queue, and are all `quick` or all not.
+
+    `singles` are the jobs without a template, each by its place among the others.
+    """
+
+    queue: str
+    quick: bool
+    job_ids: list[str] = field(default_factory=list)
+    templates: list[bytes] = field(default_factory=list)
+    singles: dict[int, Job] = field(default_factory=dict)
+
+    def add(self, job_id: str, known: Known) -> None:
+        if known.job is not None:
+            self.singles[len(self.job_ids)] = known.job
+        self.job_ids.append(job_id)
+        self.templates.append(known.template)
+
+
 class Templates:
     """The notifications of the jobs that were in a recent batch, by job id."""
 
@@ -57,6 +80,8 @@ class Templates:
         self._redis = redis
         self._settings = settings
         self._known: dict[str, Known] = {}
+        #: By the members of a batch: the edit of the registry, and the groups as of that.
+        self._groups: dict[str, tuple[int, list[Group]]] = {}
         self._tracer = find_tracer(settings)
 
     def look_up(self, batch: Batch, edits: int, prepared: str) -> list[RunId]:
@@ -67,6 +92,9 @@ class Templates:
         that was edited since the batch was judged has a newer notification, and leaves the batch
         when that is concluded.
         """
+        kept = self._groups.get(batch.members)
+        if kept and kept[0] == edits:
+            return []
         queue = self._settings.notify_queue
         for job_id, (edit, template) in read_prepared(prepared, self._settings.chat_id).items():
             self._known[job_id] = Known(edit, batch.edits, queue, template, None, False)
@@ -81,35 +109,42 @@ class Templates:
                 self._known[job_id].seen = edits
             elif not self._learn(job_id, *found, edits):
                 gone.add(job_id)
+        if not gone:
+            self._groups[batch.members] = edits, self._group(batch.job_ids)
+            drop_oldest(self._groups, MOST_GROUPED)
         return [RunId(job_id, batch.fire_time) for job_id in gone]
 
-    def write(self, batch: Batch, now: float) -> Mapping[str, Sequence[tuple[str, bytes]]]:
-        """Write the notifications of a batch whose jobs are known, each with its job, by queue."""
-        groups: dict[str, list[str]] = defaultdict(list)
-        for job_id in batch.job_ids:
-            groups[self._known[job_id].queue].append(job_id)
-        return {
-            queue: list(zip(ids, self._write_all(ids, batch, now), strict=True))
-            for queue, ids in groups.items()
-        }
+    def write(self, batch: Batch, now: float) -> list[Told]:
+        """Write the notifications of a batch whose jobs are known."""
+        _, groups = self._groups[batch.members]
+        told: list[Told] = []
+        for group in groups:
+            payloads = self._write_all(group, batch.fire_time, now)
+            told.append((group.queue, group.quick, list(zip(group.job_ids, payloads, strict=True))))
+        return told
 
-    def find_quick(self, batch: Batch) -> frozenset[str]:
-        """Return the quick jobs of a batch whose jobs are known."""
-        return frozenset(job_id for job_id in batch.job_ids if self._known[job_id].quick)
+    def _group(self, job_ids: Iterable[str]) -> list[Group]:
+        """Group known jobs."""
+        groups: dict[tuple[str, bool], Group] = {}
+        for job_id in job_ids:
+            known = self._known[job_id]
+            kind = known.queue, known.quick
+            if (group := groups.get(kind)) is None:
+                group = groups[kind] = Group(*kind)
+            group.add(job_id, known)
+        return list(groups.values())
 
-    def _write_all(self, job_ids: Sequence[str], batch: Batch, now: float) -> Iterable[bytes]:
-        known = [self._known[job_id] for job_id in job_ids]
-        payloads = fill_templates([each.template for each in known], batch.fire_time, now)
+    def _write_all(self, group: Group, fire_time: float, now: float) -> Sequence[bytes]:
+        payloads = fill_templates(group.templates, fire_time, now)
         if self._tracer is not None:
             payloads = [
-                add_traceparent(each, self._tracer.traceparent_of(RunId(job_id, batch.fire_time)))
-                for job_id, each in zip(job_ids, payloads, strict=True)
+                add_traceparent(each, self._tracer.traceparent_of(RunId(job_id, fire_time)))
+                for job_id, each in zip(group.job_ids, payloads, strict=True)
             ]
-        for n, each in enumerate(known):
-            if each.job is not None:
-                run = Run(each.job, RunId(each.job.id, batch.fire_time), batch.fire_time, 1)
-                message = write_notification(run, "success", None, now, self._settings)
-                payloads[n] = message.payload
+        for n, job in group.singles.items():
+            run = Run(job, RunId(job.id, fire_time), fire_time, 1)
+            message = write_notification(run, "success", None, now, self._settings)
+            payloads[n] = message.payload
         return payloads
 
     def _learn(self, job_id: str, document: str, edit: str, edits: int) -> bool:
