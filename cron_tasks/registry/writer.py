@@ -19,7 +19,7 @@ from cron_tasks.store.paging import pages
 Row = tuple[str, str, str, bytes, str, str, str]
 #: Changes that the stream of changes keeps (note_change.lua).
 NOTED = 10_000
-#: With two, Redis has the next page when it has written one.
+#: The most pages that are sent and not yet written. With two, Redis never waits for the next one.
 SENT_AT_ONCE = 2
 #: Called with ticks that a change overtakes, and the reason for which they are missed.
 OnOvertaken = Callable[[list[Overtaken], str], object]
@@ -67,11 +67,13 @@ class Writer:
             sent: deque[Future[None]] = deque()
             for page in pages(changes.desired):
                 left -= len(page)
+                is_noted = left < NOTED
                 for jobs, since in group_by_read_time(page, clock(), last_read):
                     rows = _make_rows(jobs, since)
-                    if len(sent) == SENT_AT_ONCE:
+                    # The stream of changes has to be in order.
+                    while len(sent) >= (1 if is_noted else SENT_AT_ONCE):
                         sent.popleft().result()
-                    sent.append(writer.submit(self._put, jobs, rows, since, left < NOTED))
+                    sent.append(writer.submit(self._put, jobs, rows, since, is_noted))
                 progress(len(page))
             for written in sent:
                 written.result()
