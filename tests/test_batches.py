@@ -4,6 +4,7 @@ The real beat and the real worker run in this process, on a clock that the test 
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -473,25 +474,46 @@ def test_a_batch_of_new_jobs_does_not_ask_each_entry_when_it_fired(thirty: World
     thirty.work()
 
 
-def test_an_entry_that_somebody_deletes_is_noticed(thirty: World) -> None:
-    thirty.fire()
-    thirty.work()
-    thirty.redis.delete(keys.entry_key("7"))
-    thirty.fire()
-    thirty.work()
-    assert len(thirty.told()) == 59
-    assert keys.entry_key("7") in thirty.redis.hkeys(keys.SET_ASIDE)
+@pytest.fixture(params=[1, 3])
+def fired(thirty: World, request: pytest.FixtureRequest) -> World:
+    """Fire thirty jobs together, once or so often that beat keeps their page (repeated.py)."""
+    for _ in range(request.param):
+        thirty.fire()
+        thirty.work()
+    assert len(thirty.told()) == 30 * request.param
+    return thirty
 
 
-def test_a_skip_counts_at_once(thirty: World) -> None:
-    thirty.fire()
-    thirty.work()
-    when = thirty.due
-    assert skips.add_skip(thirty.redis, "7", when, when - 1)
-    thirty.fire()
-    thirty.work()
-    assert thirty.status("7", when) == ("skipped", "by_hand")
-    assert len(thirty.told()) == 59
+def test_an_entry_that_somebody_deletes_is_noticed(fired: World) -> None:
+    fired.redis.delete(keys.entry_key("7"))
+    fired.fire()
+    fired.work()
+    assert len(fired.told()) == 29
+    assert keys.entry_key("7") in fired.redis.hkeys(keys.SET_ASIDE)
+
+
+def test_a_skip_counts_at_once(fired: World) -> None:
+    when = fired.due
+    assert skips.add_skip(fired.redis, "7", when, when - 1)
+    fired.fire()
+    fired.work()
+    assert fired.status("7", when) == ("skipped", "by_hand")
+    assert len(fired.told()) == 29
+
+
+def test_jobs_that_fire_together_often_may_change(fired: World) -> None:
+    queue = {"notify": {"queue": "queue:other"}}
+    fired.beat.register(row("7", name="edited"), row("8", every=120), row("9", **queue))
+    fired.beat.register(row("new"))
+    fired.redis.zadd(keys.SCHEDULE, {keys.entry_key("new"): fired.due})
+    Registry(fired.redis).pause("10", "", fired.clock.now)
+    for _ in range(3):
+        fired.fire()
+        fired.work()
+    told = Counter(message["job_id"] for message in fired.told())
+    assert (told["7"], told["9"], told["10"], told["new"]) == (3, 0, 0, 3)
+    assert told["8"] in (1, 2)
+    assert len(fired.told("queue:other")) == 3
 
 
 @pytest.mark.parametrize("transport", ["list", "stream"])

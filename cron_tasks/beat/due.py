@@ -98,7 +98,8 @@ def read_page(redis: Redis, now: float, after: str = "", known: KnownJobs | None
     )
     due = dict(zip(flat[::2], flat[1::2], strict=True))
     skips = group_by_job(to_skip)
-    departures, rows = list[Departure](), list[Row]()
+    departures: Sequence[Departure] = ()
+    rows = list[Row]()
     if len(due) <= FEW:
         rows = [make_row(*entry, fields) for entry, fields in zip(due.items(), stored, strict=True)]
     elif known is None:

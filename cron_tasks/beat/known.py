@@ -6,7 +6,7 @@ number stands for two edits, even if Redis loses data (count_edit.lua). The cach
 """
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from sys import intern
@@ -15,11 +15,11 @@ from typing import Any
 from redis import Redis
 
 from cron_tasks.beat.plain import is_on_time, is_plain
+from cron_tasks.beat.repeated import Group, RepeatedPages, find_following, make_group
 from cron_tasks.beat.rows import Row, parse_definition, parse_object, read_rows
 from cron_tasks.ledger.batch import Departure
 from cron_tasks.runs.notifications import make_default_template
 from cron_tasks.schedules import Schedule
-from cron_tasks.schedules.catchup import next_fire_time
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 from cron_tasks.store.caches import drop_oldest
@@ -53,20 +53,28 @@ class KnownJobs:
         self._grace = settings.misfire_grace
         self._chat_id = settings.chat_id
         self._jobs: dict[str, KnownJob] = {}
+        self._repeated = RepeatedPages()
 
     def depart(
-        self, redis: Redis, due: Mapping[str, str], edits: int, now: float, others: Iterable[str]
-    ) -> tuple[list[Departure], list[Row]]:
+        self, redis: Redis, due: Mapping[str, str], edits: int, now: float, others: Collection[str]
+    ) -> tuple[Sequence[Departure], list[Row]]:
         """Split due entries into plain ticks, and rows that have to be judged by themselves.
 
-        `due` are entries with their scores, `edits` is the number of the registry's last
-        edit when they were read, and `others` are ids of jobs whose ticks are not plain this time.
+        `due` are entries with their scores, at least one, and `edits` is the number of the
+        registry's last edit when they were read. `others` are ids of jobs whose ticks are not plain
+        this time.
         """
+        if not others and (departures := self._repeat(due, edits, now)):
+            return departures, []
         read = self._look_up(redis, due, edits)
-        departures, left = self._group(due, now, set(others), read), set(due)
+        groups, left = self._group(due, now, set(others)), set(due)
+        new = {row.job_id for row in read.values() if row.fired is None}
+        departures = [self._make_departure(score, jobs, new) for score, jobs in groups]
         for departure in departures:
             for job_ids in departure.moves.values():
                 left.difference_update(map(keys.entry_key, job_ids))
+        if not left and not read:
+            self._repeated.keep(due, edits, [_by_schedule(jobs) for _, jobs in groups])
         unread = {key: due[key] for key in due if key in left and key not in read}
         read |= {row.key: row for row in read_rows(redis, unread)}
         return departures, [read[key] for key in due if key in left]
@@ -75,6 +83,17 @@ class KnownJobs:
         """Read these jobs again the next time."""
         for job_id in job_ids:
             self._jobs.pop(keys.entry_key(job_id), None)
+            self._repeated.clear()
+
+    def _repeat(self, due: Mapping[str, str], edits: int, now: float) -> Sequence[Departure]:
+        """Return the departures of a page that was due before, or () if it was not."""
+        score = next(iter(due.values()))
+        if not is_on_time(float(score), now, self._grace):
+            return ()
+        try:
+            return [group.depart(score) for group in self._repeated.find(due, edits)]
+        except ValueError:
+            return ()
 
     def _look_up(self, redis: Redis, due: Mapping[str, str], edits: int) -> dict[str, Row]:
         """Make all plain jobs among the entries known. Return the rows that were read for this."""
@@ -115,19 +134,15 @@ class KnownJobs:
         drop_oldest(self._jobs, MOST)
 
     def _group(
-        self, due: Mapping[str, str], now: float, others: set[str], read: Mapping[str, Row]
-    ) -> list[Departure]:
-        """Return the plain ticks grouped by their time and the options of their message.
-
-        `read` are the rows that were read just now.
-        """
-        new = {row.job_id for row in read.values() if row.fired is None}
+        self, due: Mapping[str, str], now: float, others: set[str]
+    ) -> list[tuple[str, list[KnownJob]]]:
+        """Return the plain ticks by their time and the options of their message."""
         groups: dict[tuple[str, tuple[Any, ...]], list[KnownJob]] = defaultdict(list)
         for key, score in due.items():
             if (known := self._jobs.get(key)) and known.job_id not in others:
                 groups[score, known.route].append(known)
         return [
-            self._make_departure(score, jobs, new)
+            (score, jobs)
             for (score, _), jobs in groups.items()
             if len(jobs) > FEW and is_on_time(float(score), now, self._grace)
         ]
@@ -135,7 +150,7 @@ class KnownJobs:
     def _make_departure(
         self, score: str, jobs: list[KnownJob], new: Container[str | None]
     ) -> Departure:
-        when = float(score)
+        """Return the departure of jobs of one time, of which `new` have never fired."""
         # Many jobs share a schedule, which is then the same object.
         upcoming: dict[int, str] = {}
         moves: dict[str, list[str]] = defaultdict(list)
@@ -145,17 +160,20 @@ class KnownJobs:
             following = upcoming.get(id(schedule))
             if following is None:
                 try:
-                    found = next_fire_time(schedule, when)
+                    following = upcoming[id(schedule)] = find_following(schedule, score)
                 except ValueError:
                     self.forget([known.job_id])
                     continue  # A separate judgement of the entry will find that it is broken.
-                following = upcoming[id(schedule)] = "" if found is None else repr(found)
             moves[following].append(known.job_id)
             if known.template:
                 templates[known.job_id] = known.edit, known.template
                 known.template = b""
         are_new = all(known.job_id in new for known in jobs)
         return Departure(score, moves, jobs[0].options, templates, are_new)
+
+
+def _by_schedule(jobs: Sequence[KnownJob]) -> Group:
+    return make_group(jobs[0].options, ((known.schedule, known.job_id) for known in jobs))
 
 
 @lru_cache(maxsize=1024)
