@@ -74,7 +74,7 @@ def _record(job: str, line: Record | list[Any]) -> Record:
 def _minutes(redis: Redis, job: str) -> list[Record]:
     """Return the runs of a job that fires more than once a minute, which share records."""
     lines = redis.lrange(f"cron_tasks:minutes:{job}", 0, -1)
-    if now := redis.hget("cron_tasks:minute", job):
+    if now := redis.hget("cron_tasks:minute:now", job):
         # It is stored without the run id and without its end.
         lines.append("{" + now.partition(" ")[2].removeprefix(",") + '"}')
     return [run for line in lines for run in _runs_of_minute(job, json.loads(line))]

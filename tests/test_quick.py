@@ -18,11 +18,18 @@ from cron_tasks import schedules
 from cron_tasks.audit.asking import explain_at
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.run import Run
-from cron_tasks.ledger.minutes import close_minute, make_brief, split_minute, write_rest
+from cron_tasks.ledger.minutes import (
+    close_minute,
+    count_minute,
+    make_brief,
+    split_minute,
+    write_rest,
+)
 from cron_tasks.ledger.records import Advance, Claim, Outcome
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import Kind, State
 from cron_tasks.registry.plan import Changes
+from cron_tasks.repair.comparison import Comparison
 from cron_tasks.runs import commands, queries
 from cron_tasks.runs.outcomes import conclude
 from cron_tasks.runs.outgrown import find_outgrown
@@ -492,19 +499,26 @@ def test_garbage_in_the_minute_of_a_job_holds_up_no_run(
     assert quickly.audit("7", quickly.begun).ok == 3
 
 
-@pytest.mark.parametrize("jobs", [ALONE, MANY])
-def test_a_minute_in_progress_of_the_previous_version(quickly: Quickly, jobs: int) -> None:
-    """It stored the run id of the first run, too."""
-    quickly.beat.register(*(row(7 + n, every=1) for n in range(jobs)))
+@pytest.mark.parametrize("has_run_id", [True, False])
+def test_a_minute_in_progress_of_the_previous_version(quickly: Quickly, has_run_id: bool) -> None:
+    """It counted these runs one by one. The version before it stored the run id of the first run,
+    too."""
+    quickly.beat.register(row(7, every=1))
     quickly.run_alone(3)
-    number, _, record = quickly.redis.hget(keys.MINUTE, "7").partition(" ")
-    run_id = RunId("7", quickly.begun + 1)
-    stored = f'{number} {{"run_id":"{run_id}"{record}'
-    quickly.redis.hset(keys.MINUTE, "7", stored)
-    assert summaries(quickly.ended()) == [(3, 0)]
+    redis, run_id = quickly.redis, RunId("7", quickly.begun + 1)
+    number, _, record = redis.hget(keys.MINUTE, "7").partition(" ")
+    day, packed = count_minute(f"{number} {record}") or (0, 0)
+    stored = f'{{"run_id":"{run_id}"{record}' if has_run_id else record
+    redis.delete(keys.MINUTE)
+    redis.hset(keys.COUNTED_MINUTE, "7", f"{number} {stored}")
+    redis.hset(f"{keys.COUNT_PREFIX}{day}", "7", packed)
+    Comparison(redis, quickly.settings, lambda: quickly.clock.now).step()
+    assert not redis.exists(keys.COUNTED_MINUTE)
+    assert summaries(quickly.ended()) == summaries(quickly.ended(None)) == [(3, 0)]
+    assert quickly.ended()[0]["run_id"] == run_id
     quickly.run_alone(60)
-    assert summaries(quickly.ended()) == [(4, 0), (59, 0)]
-    assert quickly.ended()[-1]["run_id"] == run_id
+    tally = quickly.audit("7", quickly.begun)
+    assert (tally.ok, tally.lost, tally.doubled) == (63, [], [])
 
 
 def test_a_removed_job_leaves_no_minutes(quickly: Quickly) -> None:
@@ -518,6 +532,8 @@ def test_a_removed_job_leaves_no_minutes(quickly: Quickly) -> None:
     assert not quickly.redis.exists(keys.MINUTES_PREFIX + "7", keys.MINUTE)
     newest = quickly.ended(None)
     assert (newest[0]["run_id"], newest[0]["status"]) == (claim.run_id, "ok")
+    tally = quickly.audit("7", quickly.begun)
+    assert (tally.ok, tally.lost, tally.doubled) == (62, [], [])
 
 
 def test_runs_are_followed_one_by_one(quickly: Quickly) -> None:

@@ -19,6 +19,7 @@ from cron_tasks.audit.job_account import JobAccount
 from cron_tasks.ledger.batch import STATE
 from cron_tasks.ledger.batches import parse_batched
 from cron_tasks.ledger.history import REPLIES, read_history, request_history
+from cron_tasks.ledger.minutes import count_minute
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.store import keys
@@ -46,8 +47,9 @@ def read_accounts(
     account is consistent.
     """
     for page in pages(job_ids, PAGE):
-        counts, rows, by_job, rest = _read_page(redis, page, days, opened)
+        counts, minutes, rows, by_job, rest = _read_page(redis, page, days, opened)
         ok, old_ok = _by_job(page, days, counts[::2]), _by_job(page, days, counts[1::2])
+        _add_minutes(ok, days, minutes)
         for n, job_id in enumerate(page):
             account = _build_account(job_id, rows[n], ok[n], old_ok[n], by_job.get(job_id, ()))
             yield _add_rest(account, *rest[job_id]) if job_id in rest else account
@@ -64,12 +66,23 @@ def _by_job(page: Sequence[str], days: Sequence[int], rows: Iterable[Any]) -> li
     return counts
 
 
+def _add_minutes(counts: Sequence[dict[int, int]], days: Sequence[int], minutes: Any) -> None:
+    """Add the ok runs of minutes in progress to the counts of their jobs."""
+    for count, stored in zip(
+        counts, [] if isinstance(minutes, Exception) else minutes, strict=False
+    ):
+        if stored and (found := count_minute(stored)):
+            day, packed = found
+            if packed and day in days:
+                count[day] = count.get(day, 0) + packed
+
+
 def _read_page(
     redis: Redis, page: Sequence[str], days: Sequence[int], opened: OpenTicks | None
-) -> tuple[list[Any], list[tuple[Any, ...]], OpenTicks, dict[str, tuple[Any, ...]]]:
-    """Return for a page of jobs two replies a day, and for each job its entry, score, versions and
-    records. Then the open ticks by job, and the counts of old records and the history of those jobs
-    that need them."""
+) -> tuple[list[Any], Any, list[tuple[Any, ...]], OpenTicks, dict[str, tuple[Any, ...]]]:
+    """Return for a page of jobs two replies a day, the minutes in progress, and for each job its
+    entry, score, versions and records. Then the open ticks by job, and the counts of old records
+    and the history of those jobs that need them."""
     with redis.pipeline(transaction=opened is None) as pipe:
         _request_present(pipe, page, days)
         if opened is None:
@@ -83,7 +96,7 @@ def _read_page(
             pipe.exists(*(prefix + job_id for job_id in page for prefix in past_keys))
         replies = iter(pipe.execute(raise_on_error=False))
         counts = list(islice(replies, 2 * len(days)))
-        scores = next(replies)
+        minutes, scores = next(replies), next(replies)
         found = list(islice(replies, len(page)))
         past: list[tuple[Any, ...]] = [((), ())] * len(page)
         if opened is None:
@@ -103,14 +116,15 @@ def _read_page(
             each_rest = _groups(pipe.execute(raise_on_error=False), _REST)
             rest = dict(zip(recorded, each_rest, strict=True))
     rows = [(entry, score, *each) for entry, score, each in zip(found, scores, past, strict=True)]
-    return counts, rows, opened, rest
+    return counts, minutes, rows, opened, rest
 
 
 def _request_present(pipe: Any, page: Sequence[str], days: Sequence[int]) -> None:
-    """Request the counts of jobs by day, and their scores and entries."""
+    """Request the counts of jobs by day, and their minutes, scores and entries."""
     for day in days:
         pipe.hmget(f"{keys.COUNT_PREFIX}{day}", page)
         pipe.hmget(f"{keys.OLD_COUNT_PREFIX}{day}", page)
+    pipe.hmget(keys.MINUTE, page)
     pipe.zmscore(keys.SCHEDULE, list(map(keys.entry_key, page)))
     for job_id in page:
         # What `pipe.hmget` does besides would take a tenth of the time of an audit.

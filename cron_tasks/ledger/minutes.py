@@ -8,18 +8,20 @@ A minute is the whole record of its first run, with one more field. `minute` has
 minute since 1970, and for each run its second, the milliseconds from the fire time to the start,
 and its duration in milliseconds: `29404140 0:4:12 1:3:11`. A skipped run has no duration, and has
 its end in place of the start: `2:5:`. lua/keep_minute.lua adds runs, and leaves the text open at
-the end.
+the end. The ok runs of a minute in progress are not in the count of the day yet.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import median
 from typing import Any
 
 import orjson
 
+from cron_tasks.ledger.day_count import count_one
 from cron_tasks.ledger.run_id import RunId
-from cron_tasks.schedules.durations import MINUTE
+from cron_tasks.schedules.durations import DAY, MINUTE
 from cron_tasks.schedules.iso8601 import iso_utc
 
 #: The reasons for which an ordinary run is skipped.
@@ -72,18 +74,31 @@ def is_minute(line: str) -> bool:
 
 
 def close_minute(job_id: str, stored: str) -> str | None:
-    """Return a minute in progress, as stored in `cron_tasks:minute`, as a line of the history.
+    """Return a minute in progress, as stored in `cron_tasks:minute:now`, as a line of the history.
 
-    The previous version stored the run id, too. Returns None for a text that is not a minute.
+    Returns None for a text that is not a minute.
     """
     record = stored.partition(" ")[2]
     moment = record.partition('"scheduled_for":"')[2].partition('"')[0]
     if not moment:
         return None
-    if record.startswith("{"):
-        return record + _END
     run_id = orjson.dumps(f"{job_id}@{moment}").decode()
     return f'{{"run_id":{run_id}{record}{_END}'
+
+
+@lru_cache(maxsize=4096)
+def count_minute(stored: str) -> tuple[int, int] | None:
+    """Return the day of a minute in progress, and the packed count of its ok runs (day_count.py).
+
+    Return None for a text that is not a minute. Many jobs have the same text.
+    """
+    number, *runs = stored.partition('"minute":"')[2].split(" ")
+    try:
+        start = int(number) * MINUTE
+        ok = [text.partition(":")[0] for text in runs if not text.endswith(":")]
+        return int(start // DAY), sum(count_one(start + float(second)) for second in ok)
+    except ValueError:
+        return None
 
 
 def split_minute(line: str) -> list[dict[str, Any]]:

@@ -57,6 +57,7 @@ _look_at_ticks = script("repair/ticks")
 _look_at_leftovers = script("repair/leftovers")
 _put_back = script("repair/schedule")
 _settle_fired = script("repair/fired")
+_close_counted_minutes = script("repair/counted_minutes")
 _list_jobs = script("repair/list_jobs")
 _count_mended = script("repair/count_mended")
 
@@ -107,6 +108,7 @@ class Comparison:
     def __init__(self, redis: Redis, settings: Settings, clock: Callable[[], float]) -> None:
         self.redis = redis
         self.clock = clock
+        self._settings = settings
         self._audited = Registry(redis, settings.audit_days).audited
         self._looks: list[Look] = [
             self._find_foreign_keys,
@@ -115,6 +117,7 @@ class Comparison:
             self._find_ticks,
             self._find_leftovers,
             self._settle_fired,
+            self._close_counted_minutes,
         ]
         self._passes: list[Iterator[Differences]] = [iter(()) for _ in self._looks]
 
@@ -228,6 +231,19 @@ class Comparison:
         if not mend:
             return
         for _ in self._pages(_settle_fired, self._size(keys.FIRED)):
+            yield Differences()
+
+    def _close_counted_minutes(self, mend: bool) -> Iterator[Differences]:
+        """Move the minutes in progress of the previous version into the histories of their jobs."""
+        if not mend:
+            return
+        kept = {
+            "history_runs": self._settings.history_runs,
+            "history_ttl": int(self._settings.history_days * DAY),
+            "account_ttl": self._audited,
+        }
+        size = self._size(keys.COUNTED_MINUTE)
+        for _ in self._pages(_close_counted_minutes, size, **kept):
             yield Differences()
 
     def _size(self, key: str) -> int:

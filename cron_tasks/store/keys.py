@@ -25,8 +25,9 @@ FIRED = "cron_tasks:fired"
 DEADLINES = "cron_tasks:deadlines"
 HISTORY_PREFIX = "cron_tasks:history:"
 #: The ok runs of quick jobs by the minute: the minutes in progress of all jobs, and the past
-#: minutes.
-MINUTE = "cron_tasks:minute"
+#: minutes. The previous version counted the runs of its minutes in progress at once.
+MINUTE = "cron_tasks:minute:now"
+COUNTED_MINUTE = "cron_tasks:minute"
 MINUTES_PREFIX = "cron_tasks:minutes:"
 ACCOUNT_PREFIX = "cron_tasks:account:"
 COUNT_PREFIX = "cron_tasks:ran:"

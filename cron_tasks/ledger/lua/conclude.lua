@@ -72,11 +72,9 @@ local function write_ends(job_ids)
     end
 end
 
--- Add runs of quick jobs to their minutes, and to the counts of the day. Most jobs of a batch have the
--- same text in progress.
+-- Add runs of quick jobs to their minutes. Most jobs of a batch have the same text in progress.
 local function write_briefs(job_ids)
     local open_minutes, longer, fields = read_minutes(job_ids), {}, {}
-    count_runs(job_ids)
     for n, job_id in ipairs(job_ids) do
         local known = open_minutes[n]
         local text = longer[known]
@@ -120,10 +118,10 @@ for _, queue, is_quick, told in queues() do
 end
 if #ended > 0 then
     write_ends(ended_ids)
+    redis.call('EXPIRE', count_key, account_ttl)
     prepend(recent, 10000, history_ttl, unpack(ended))
 end
 if #briefs > 0 then write_briefs(briefs) end
-if #ended + #briefs > 0 then redis.call('EXPIRE', count_key, account_ttl) end
 notify(notifications)
 add_to_counters({[counts] = #ended + #briefs, [told_counts] = told_runs})
 if #reported > 0 then redis.call('ZADD', reports, unpack(reported)) end

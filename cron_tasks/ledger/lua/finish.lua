@@ -107,7 +107,8 @@ for n, run_id, job_id, held, record, status, at, day, tally, suppressed, counted
                     local number, opening = string.match(record, '^(%d+) %S+ (.*)$')
                     records[#records + 1] = close_minute(job_id, number .. ' ' .. opening)
                 end
-                account_for(job_id, at, day, tally, days)
+                -- The ok runs of a minute are counted together.
+                if not exists or status ~= 'ok' then account_for(job_id, at, day, tally, days) end
             elseif status ~= 'skipped' or not keeps_earlier_outcome(run_id, held, record) then
                 if exists then
                     prepend(history_prefix .. job_id, most_kept, history_ttl, record)

@@ -3,23 +3,24 @@
 -- runs of all jobs, like other runs. `noted` is '' if the sync has so many later changes that the
 -- stream of changes cannot keep those of this page. Returns the ticks that this overtook
 -- (supersede.lua).
---! keys schedule jobs set_aside removed failing source untold minute recent
+--! keys schedule jobs set_aside removed failing source untold minute counted_minute recent
 --! prefixes history minutes
 --! args noted
 --! rows gone(job_id)
 --! uses registry/check_fence registry/supersede registry/count_edit registry/note_change
---! uses store/prepend ledger/close_minute
+--! uses store/prepend ledger/close_minute ledger/count_minute
 local refusal = check_fence()
 if refusal then return refusal end
 local edit = count_edit()
 
-local function end_minute(job_id)
+local function end_minute(key, job_id)
     -- A key of another type holds no minutes.
-    local known = redis.pcall('HGET', minute, job_id)
+    local known = redis.pcall('HGET', key, job_id)
     if type(known) ~= 'string' then return end
+    if key == minute then count_minute(job_id, known, audit_ttl) end
     local line = close_minute(job_id, known)
     if line then prepend(recent, 10000, audit_ttl, line) end
-    redis.call('HDEL', minute, job_id)
+    redis.call('HDEL', key, job_id)
 end
 
 for n, job_id in gone() do
@@ -30,7 +31,8 @@ for n, job_id in gone() do
     redis.call('ZADD', removed, from, job_id)
     redis.call('ZREM', schedule, key)
     redis.call('DEL', key, history_prefix .. job_id, minutes_prefix .. job_id)
-    end_minute(job_id)
+    end_minute(counted_minute, job_id)
+    end_minute(minute, job_id)
     redis.call('HDEL', jobs, job_id)
     redis.call('HDEL', set_aside, key)
     redis.call('HDEL', failing, job_id)
