@@ -100,6 +100,8 @@ def driven_beat(redis: Redis, url: str, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setattr(pokes, "SYNC_EVERY", 0.02)
     # On a busy machine, more time passes between two turns than on this clock.
     monkeypatch.setattr("cron_tasks.beat.clock.STEP", 300.0)
+    # Redis counts the seconds of the lock by its own clock.
+    monkeypatch.setattr(scheduler, "LEADER_TTL", 600.0)
     scheduler, clock = scheduler.Scheduler(app, lazy=True), Clock()
     scheduler.clock = clock
     driven = Beat(redis, scheduler, clock)
