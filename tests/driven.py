@@ -102,6 +102,8 @@ def driven_beat(redis: Redis, url: str, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setattr("cron_tasks.beat.clock.STEP", 300.0)
     # Redis counts the seconds of the lock by its own clock.
     monkeypatch.setattr(scheduler, "LEADER_TTL", 600.0)
+    # The threads beside beat's loop act by that clock too, at any time within a turn.
+    monkeypatch.setattr(scheduler, "start_threads", lambda *_: [])
     scheduler, clock = scheduler.Scheduler(app, lazy=True), Clock()
     scheduler.clock = clock
     driven = Beat(redis, scheduler, clock)
