@@ -1,13 +1,10 @@
 """Shared helpers: waiting for a condition, free ports, the errors of wrong settings."""
 
-import random
 import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cache
 from inspect import isawaitable
-from itertools import count
 from typing import Any, TypeVar
 
 import pytest
@@ -32,9 +29,6 @@ T = TypeVar("T")
 NEVER_DUE: dict[str, Any] = {"run_at": "2099-01-01T00:00:00Z"}
 
 
-#: The first port that tests choose, and the number of them. Each process begins elsewhere.
-FIRST_PORT, PORTS = 20_000, 12_000
-_numbers = count(random.randrange(PORTS))
 #: Seconds after which a test gives up. A busy machine takes many times as long as a quiet one.
 PATIENCE = 90.0
 
@@ -67,16 +61,10 @@ def wait_for_progress(
 
 
 def free_port() -> int:
-    """Return a port that nobody uses.
-
-    It is none of those that Linux itself gives to sockets, from 32768. Such a one might be given to
-    another process before it is used.
-    """
-    while True:
-        port = FIRST_PORT + next(_numbers) % PORTS
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def settings_error(monkeypatch: pytest.MonkeyPatch, **given: str) -> str:
