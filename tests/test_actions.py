@@ -22,8 +22,9 @@ SECRET = "s3cret-Value"
 
 
 def dump(redis: Redis) -> str:
-    """Return everything in Redis."""
+    """Return everything in Redis. A key may go away between two commands."""
     commands: dict[str, Any] = {
+        "none": lambda key: None,
         "hash": redis.hgetall,
         "list": lambda key: redis.lrange(key, 0, -1),
         "zset": lambda key: redis.zrange(key, 0, -1),

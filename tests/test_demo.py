@@ -5,16 +5,17 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import click
-import psutil
 import pytest
 import requests
 from fastapi import HTTPException
-from helpers import free_port, wait_until
+from helpers import PATIENCE, free_port, wait_until
 from processes import Process
 from redis import Redis
 from rich.cells import cell_len
@@ -231,14 +232,21 @@ def test_a_request_that_waits_gets_a_change_at_once(service: str) -> None:
     assert nothing["changes"] == []
 
 
+def has_read_all(port: int) -> bool:
+    """Return whether the server on a port has read all bytes of its only connection."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    ours = [row for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01"]
+    return [row[4].partition(":")[2] for row in ours] == ["00000000"]
+
+
 def test_a_request_that_waits_does_not_hold_up_the_end(served: Served) -> None:
-    cursor = link_of(served.url).rpartition("=")[2]
-    with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(follow, served.url, cursor, 60)
-        connected = lambda: len(psutil.Process(served.process.pid).net_connections()) > 1  # noqa: E731
-        wait_until(lambda: connected() and waiting.running(), "the request")
+    link = link_of(served.url)
+    port = int(served.url.rpartition(":")[2])
+    with closing(HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
+        connection.request("GET", link.removeprefix(served.url) + "&wait=60")
+        wait_until(lambda: has_read_all(port), "the request")
         assert served.process.terminate() in (0, -15)
-        assert waiting.result(20)["changes"] == []
+        assert json.loads(connection.getresponse().read())["changes"] == []
 
 
 def test_a_feed_remembers_a_bounded_number_of_changes() -> None:

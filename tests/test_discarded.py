@@ -158,7 +158,9 @@ def test_a_revoked_run_by_hand_ends(redis: Redis, celery: Celery, rest: RestServ
     worker.wait_for(" ready.")
     asked_for = RunId.stored("7@2026-01-01T00:00:00.123Z")
     assert asked_for.job_id == "7"
-    assert celery.run("control", "revoke", asked_for).returncode == 0
+    revoke = ("control", "--destination", "w0@test", "--timeout", "10", "revoke", asked_for)
+    # A worker that is ready may not listen yet.
+    wait_until(lambda: celery.run(*revoke).returncode == 0, "the answer of the worker")
     worker.wait_for("revoked")
     assert Ledger(redis, Settings()).open([asked_for], 0) == [asked_for]
 

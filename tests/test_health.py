@@ -135,11 +135,11 @@ def test_parts_that_freeze_turn_unhealthy(
     worker, beat = celery.worker(), celery.beat()
     wait_until(lambda: redis.exists(keys.JOBS), "the first sync")
     awaits(redis, True, "beat", "worker")
-    assert is_healthy(cli, "sync")
-    assert is_healthy(cli)
+    wait_until(lambda: is_healthy(cli, "sync"), "the end of the sync")
+    wait_until(lambda: is_healthy(cli), "the whole to be healthy")
     standby = celery.beat()
     standby.wait_for("beat.standing_by")
-    assert is_healthy(cli, "beat")
+    wait_until(lambda: is_healthy(cli, "beat"), "both beats to be healthy")
     standby.terminate()
     for process in (beat, worker):
         process.signal(signal.SIGSTOP)
@@ -149,12 +149,12 @@ def test_parts_that_freeze_turn_unhealthy(
     for process in (beat, worker):
         process.signal(signal.SIGCONT)
     awaits(redis, True, "beat", "worker")
-    assert is_healthy(cli, "worker")
+    wait_until(lambda: is_healthy(cli, "worker"), "the worker to be healthy again")
     pool = psutil.Process(worker.pid).children()
     for process in pool:
         process.suspend()
     awaits(redis, False, "worker")
-    assert not is_healthy(cli)
+    wait_until(lambda: not is_healthy(cli), "the whole to be unhealthy")
     worker.wait_for('"worker.stuck"')
     for process in pool:
         process.resume()
@@ -196,7 +196,7 @@ def test_a_worker_gives_its_signs_with_its_heartbeats(
     worker = celery.worker()
     worker.wait_for("ready")
     awaits(redis, True, "worker")
-    assert is_healthy(cli, "worker")
+    wait_until(lambda: is_healthy(cli, "worker"), "the command to say so")
     name = redis.zrange(keys.SIGNS, 0, -1)[0]
     assert name == f"worker|{socket.gethostname()}|{worker.pid}"
     redis.zadd(keys.SIGNS, {name: time.time() - 60})

@@ -53,7 +53,7 @@ def test_a_pickled_message_is_dropped(celery: Celery, redis: Redis, tmp_path: Pa
         message |= {"content-type": kind, "content-encoding": "binary"}
         redis.lpush("cron_tasks", json.dumps(message))
     refused = "Refusing to deserialize untrusted content"
-    wait_until(lambda: worker.output.count(refused) >= 3, "three refusals", 40)
+    wait_until(lambda: worker.output.count(refused) >= 3, "three refusals")
     assert worker.alive
     assert not made.exists()
 
@@ -117,8 +117,7 @@ def flower(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flower]:
     """A Flower with a login, and no Redis."""
     env = {"CRON_TASKS_REDIS_URL": "redis://:pw-of-redis@127.0.0.1:1/0"}
     started = Flower(env, tmp_path_factory.mktemp("flower"), login="ann:secret")
-    started.process.wait_for("Visit me", 60)
-    yield started
+    yield started.wait_ready()
     started.process.end()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
-from helpers import event_loop, wait_until
+from helpers import PATIENCE, event_loop, wait_until
 
 from cron_tasks.actions.answers import Answer
 from cron_tasks.actions.client import Client
@@ -53,7 +53,7 @@ def test_an_answer_that_comes_before_the_request_is_sent_ends_the_connection() -
 
     async def send_two(port: int) -> list[int]:
         client = Client(("127.0.0.1",))
-        return [(await send(client, port, 5, body)).status for body in (LARGE, b"small")]
+        return [(await send(client, port, PATIENCE, body)).status for body in (LARGE, b"small")]
 
     with serving(answer_early) as port:
         assert event_loop().run(send_two(port)) == [200, 200]
@@ -76,7 +76,7 @@ def test_a_kept_connection_that_a_cancelled_request_took_is_closed(
 
     async def send_two(port: int) -> None:
         client = Client(("127.0.0.1",))
-        await send(client, port, 5)
+        await send(client, port, PATIENCE)
         # It waits until the connection is settled.
         with pytest.raises(TimeoutError):
             await send(client, port, 0.05)

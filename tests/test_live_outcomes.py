@@ -63,7 +63,8 @@ def test_live_a_missed_tick_that_is_run_by_hand_has_one_outcome_everywhere(
     )
     wait_until(lambda: service.calls, "the first tick")
     live.outage(4)
-    (stretch,) = wait_until(lambda: missed(redis), "the missed ticks")
+    # Where the machine was busy for a second, there are others, of one tick too.
+    stretch = wait_until(lambda: missed(redis), "the missed ticks")[0]
     well = RunId.stored(stretch["run_id"])
     badly = RunId("7", well.scheduled_for + 1)
     assert badly.partition("@")[2] <= stretch["until"]
@@ -84,7 +85,9 @@ def test_live_a_missed_tick_that_is_run_by_hand_has_one_outcome_everywhere(
 
 
 def missed(redis: Redis) -> list[dict[str, Any]]:
-    return [run for run in queries.list_ended(redis, "7", "missed") if "until" in run]
+    """Return the stretches of several missed ticks."""
+    runs = [run for run in queries.list_ended(redis, "7", "missed") if "until" in run]
+    return [run for run in runs if run["until"] > run["run_id"].partition("@")[2]]
 
 
 def test_live_what_failed_for_one_backfill_and_went_well_for_another_went_well(
@@ -132,7 +135,7 @@ ENDS = {
 def test_live_attempts_are_those_that_the_service_saw(
     live: Live, service: Service, redis: Redis, cli: CommandLine, quick: Quick
 ) -> None:
-    retry = {"max_attempts": 3, "backoff": 1, "max_backoff": 60}
+    retry = {"max_attempts": 3, "backoff": 1, "max_backoff": 600}
     never = {name for name in ENDS if ENDS[name][2] == []} - {"overlap"}
     live.start({"id": "overlap", **NEVER_DUE})
     service.held |= {"overlap", "running"}
@@ -144,7 +147,7 @@ def test_live_attempts_are_those_that_the_service_saw(
         name: once(name, tick, retry=retry, **({"queue": "nobody"} if name in never else {}))
         for name in ENDS
     }
-    service.answers = {name: status(503, retry_after="60") for name in ENDS if name[-1] == "2"}
+    service.answers = {name: status(503, retry_after="600") for name in ENDS if name[-1] == "2"}
     live.lists(*rows.values())
     for name, run in ticks.items():
         if name in never:
@@ -164,6 +167,7 @@ def test_live_attempts_are_those_that_the_service_saw(
     redis.zadd(keys.DEADLINES, {ticks["disabled-2"]: 0}, xx=True)
     live.celery.worker(1, "-Q", "nobody")
     wait_until(lambda: service.saw(ticks["running"]) == ["cut off"], "that the run is cut off")
+    wait_until(lambda: queries.find_end(redis, ticks["overlap"]), "the run that is in the way")
     service.held.clear()
     live.settles()
     for name, (became, reason, seen, said) in ENDS.items():

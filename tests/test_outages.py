@@ -4,19 +4,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from helpers import wait_until
+from helpers import PATIENCE, wait_until
 from processes import Valkey
 from redis import Redis
 from redis.exceptions import ResponseError
 from rest_server import Handler, RestServer, reply
 from stage import TICK, Stage
 
+from cron_tasks.ledger.ledger import Ledger
+from cron_tasks.registry.registry import Registry
 from cron_tasks.runs import queries
 from cron_tasks.store import keys
 from cron_tasks.store.client import connect
 from cron_tasks.worker import conclusions, flights
+from cron_tasks.worker.runner import Runner
 
 #: The seconds of an outage, and those for which a run waits if Redis is not at fault.
 OUTAGE, LEASE = 2.0, 0.5
@@ -31,9 +35,31 @@ def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
 
 @pytest.fixture
 def redis(own_valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
+    """The client of the tests. A disk that is busy may take long for each write."""
     monkeypatch.setattr(conclusions, "LEASE", LEASE)
+    with connect(own_valkey.url, timeout=PATIENCE) as client:
+        yield client
+
+
+@pytest.fixture
+def hasty(own_valkey: Valkey) -> Iterator[Redis]:
+    """The client of a worker, which notices an outage soon."""
     with connect(own_valkey.url, timeout=0.5, retries=1) as client:
         yield client
+
+
+def make_stage(redis: Redis, hasty: Redis, rest: RestServer, **fields: Any) -> Stage:
+    """Return a stage whose worker has a client of its own."""
+    stage = Stage(redis, rest, **fields)
+    stage.runner = Runner(
+        Ledger(hasty, stage.settings),
+        Registry(hasty),
+        stage.settings,
+        "w",
+        lambda: stage.now,
+        lambda *_: None,
+    )
+    return stage
 
 
 def be_killed(valkey: Valkey, _: Redis) -> Callable[[], object]:
@@ -66,7 +92,11 @@ def pass_outage() -> None:
 
 @FAULTS
 def test_a_call_that_is_answered_meanwhile_ends_ok(
-    own_valkey: Valkey, redis: Redis, rest: RestServer, begin: Callable[..., Callable[[], object]]
+    own_valkey: Valkey,
+    redis: Redis,
+    hasty: Redis,
+    rest: RestServer,
+    begin: Callable[..., Callable[[], object]],
 ) -> None:
     came, may_answer = threading.Event(), threading.Event()
 
@@ -74,11 +104,11 @@ def test_a_call_that_is_answered_meanwhile_ends_ok(
         came.set()
         return may_answer.wait() and reply(200)(handler)
 
-    stage = Stage(redis, rest, timeout=1)
+    stage = make_stage(redis, hasty, rest, timeout=1)
     rest.answer = answer
     stage.fire()
     assert stage.runner.run([TICK]) == {TICK: "in flight"}
-    assert came.wait(10)
+    assert came.wait(PATIENCE)
     end = begin(own_valkey, redis)
     may_answer.set()
     pass_outage()
@@ -90,7 +120,11 @@ def test_a_call_that_is_answered_meanwhile_ends_ok(
 
 
 def test_a_worker_that_is_to_end_does_not_wait_for_long(
-    own_valkey: Valkey, redis: Redis, rest: RestServer, monkeypatch: pytest.MonkeyPatch
+    own_valkey: Valkey,
+    redis: Redis,
+    hasty: Redis,
+    rest: RestServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(flights, "LEASE", LEASE)
     came, may_answer = threading.Event(), threading.Event()
@@ -99,11 +133,11 @@ def test_a_worker_that_is_to_end_does_not_wait_for_long(
         came.set()
         return may_answer.wait() and reply(200)(handler)
 
-    stage = Stage(redis, rest)
+    stage = make_stage(redis, hasty, rest)
     rest.answer = answer
     stage.fire()
     stage.runner.run([TICK])
-    assert came.wait(10)
+    assert came.wait(PATIENCE)
     own_valkey.kill()
     draining = threading.Thread(target=stage.runner.flights.drain)
     draining.start()
@@ -119,13 +153,17 @@ def test_a_worker_that_is_to_end_does_not_wait_for_long(
 
 @FAULTS
 def test_a_step_waits_for_redis(
-    own_valkey: Valkey, redis: Redis, rest: RestServer, begin: Callable[..., Callable[[], object]]
+    own_valkey: Valkey,
+    redis: Redis,
+    hasty: Redis,
+    rest: RestServer,
+    begin: Callable[..., Callable[[], object]],
 ) -> None:
-    runner = Stage(redis, rest).runner
+    runner = make_stage(redis, hasty, rest).runner
     end = begin(own_valkey, redis)
     ending = threading.Timer(OUTAGE, end)
     ending.start()
-    assert runner.wait_for_redis(lambda: redis.set(keys.EDITS, 7))
+    assert runner.wait_for_redis(lambda: hasty.set(keys.EDITS, 7))
     ending.join()
 
 

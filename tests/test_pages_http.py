@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from flower_process import Flower
-from helpers import wait_until
+from helpers import PATIENCE, wait_until
 from pages_world import World, make_world
 
 from cron_tasks.registry.registry import Registry
@@ -197,12 +197,12 @@ def test_rejected_rows_are_listed_with_their_errors(world: World) -> None:
 
 def test_the_stream_tells_open_tabs(world: World) -> None:
     """Each message names the jobs that have changed."""
-    connection = http.client.HTTPConnection("127.0.0.1", world.flower.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", world.flower.port, timeout=PATIENCE)
     login = b64encode(world.flower.login.encode()).decode()
     connection.request("GET", "/cron-tasks/live", headers={"Authorization": f"Basic {login}"})
     answer = connection.getresponse()
     assert answer.headers["Content-Type"].startswith("text/event-stream")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     seen = ""
     while "often" not in seen and time.monotonic() < deadline:
         seen += answer.readline().decode()
@@ -220,7 +220,7 @@ def test_what_stands_still_is_the_sentence(world: World) -> None:
     def says(text: str) -> bool:
         return text in headline(world.flower)
 
-    assert says("fail")
+    wait_until(lambda: says("fail"), "the failing jobs on the page")
     world.beat.kill()
     wait_until(lambda: says("no beat leads"), "the missing beat on the page")
     assert re.search(r"Nothing has fired for \d+ s: no beat leads", headline(world.flower))

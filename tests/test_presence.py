@@ -32,7 +32,11 @@ def test_a_pool_that_shrinks_and_grows(redis: Redis) -> None:
 def test_slots_follow_the_pool(redis: Redis, celery: Celery) -> None:
     celery.worker(2)
     wait_until(lambda: count_slots(redis, time.time()) == 2, "the worker")
-    celery.run("control", "pool_grow", "3")
+    # A worker that is ready may not listen yet.
+    ping = ("inspect", "--destination", "w0@test", "--timeout", "10", "ping")
+    wait_until(lambda: celery.run(*ping).returncode == 0, "an answer of the worker")
+    control = ("control", "--destination", "w0@test", "--timeout", "10")
+    celery.run(*control, "pool_grow", "3")
     wait_until(lambda: count_slots(redis, time.time()) == 5, "it to have grown")
-    celery.run("control", "pool_shrink", "1")
+    celery.run(*control, "pool_shrink", "1")
     wait_until(lambda: count_slots(redis, time.time()) == 4, "it to have shrunk")

@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from helpers import PATIENCE, wait_until
 from helpers import perform as perform_action
-from helpers import wait_until
 from processes import Celery
 from reading import failure as sync_failure
 from reading import quick  # noqa: F401
@@ -45,7 +45,7 @@ def perform(rest: RestServer, tmp_path: Path) -> Callable[..., tuple[str | None,
         if not more:
             fields["body"] = "${secret:KEY}"
         permissions = Permissions(http=("*",), secrets=frozenset({"KEY"}))
-        row = {"id": 7, "name": "x", "every": 60, "timeout": 5, "action": fields}
+        row = {"id": 7, "name": "x", "every": 60, "timeout": PATIENCE, "action": fields}
         job = validate_row(row, timezone="UTC", permissions=permissions)
         assert isinstance(job, Job), job
         tick = Run(job, "7@2026-11-23T09:00:00Z", 1_795_424_400.0, 1)

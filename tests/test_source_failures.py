@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import rest_server as answers
-from helpers import free_port
+from helpers import PATIENCE, free_port, wait_until
 from reading import (
     BODY,
     PAGES,
@@ -81,13 +81,13 @@ def test_retry_after_is_honoured(rest: RestServer) -> None:
     rest.answer = answers.first(1, answers.status(503, "1"))
     before = time.monotonic()
     assert read(rest) == []
-    assert time.monotonic() - before >= 1
+    assert time.monotonic() - before > 0.95
 
 
 def test_retry_after_beyond_the_deadline_fails_at_once(rest: RestServer) -> None:
     rest.answer = answers.status(503, "3600")
     before = time.monotonic()
-    text = failure(rest)
+    text = failure(rest, rest_deadline=10)
     assert "within 10 s (CRON_TASKS_REST_DEADLINE): the service answered 503 Service" in text
     assert text.endswith("and asks to wait 3600 s")
     assert time.monotonic() - before < 10
@@ -171,7 +171,7 @@ def test_a_slow_drip_ends_at_the_deadline(rest: RestServer, answer: answers.Answ
     before = time.monotonic()
     sentence = failure(rest, rest_deadline=0.4)
     assert "the service did not return its list within 0.4 s (CRON_TASKS_REST_DEADLINE)" in sentence
-    assert 0.35 < time.monotonic() - before < 10
+    assert 0.35 < time.monotonic() - before < PATIENCE
 
 
 def test_silence_is_an_error_after_the_timeout(rest: RestServer) -> None:
@@ -187,10 +187,14 @@ def _endless(handler: answers.Handler) -> bool:
 
 def test_the_deadline_is_over_all_pages(rest: RestServer) -> None:
     rest.answer = _endless
-    before = time.monotonic()
-    assert "did not return its list within 1 s" in failure(rest, rest_deadline=1)
-    assert time.monotonic() - before < 10
-    assert len(rest.requests) > 2
+
+    def ends_after_some_pages() -> bool:
+        """A busy machine may not read several pages within the deadline."""
+        rest.requests.clear()
+        assert "did not return its list within 1 s" in failure(rest, rest_deadline=1)
+        return len(rest.requests) > 2
+
+    wait_until(ends_after_some_pages, "several pages within the deadline")
 
 
 @pytest.mark.parametrize("compressed", [False, True])

@@ -226,9 +226,11 @@ def test_a_sync_that_hangs_is_killed_at_its_limit(
     """Like a hanging validator of a plug-in, its process is stopped so that no thread helps."""
     worker = one_job(redis, rest, celery)
     rest.jobs = [LATER, OTHER]
-    held = held_sync(rest, redis_url, time_limit=1)
-    hanging = sync_process(worker)
-    hanging.suspend()
+    hanging, held = sync_process(worker), Held(rest)
+    ask(redis_url, time_limit=1)
+    wait_until(lambda: held.waiting or not hanging.is_running(), "the sync to read")
+    with suppress(psutil.NoSuchProcess):  # A busy machine may have reached the limit already.
+        hanging.suspend()
     wait_until(lambda: not hanging.is_running(), "the end of the one that hangs")
     held.goes_on = True
     the_next_sync_goes_well(redis, redis_url)
@@ -286,8 +288,11 @@ def test_inspect_shows_one_worker_and_its_slots(
     redis: Redis, rest: RestServer, celery: Celery
 ) -> None:
     one_job(redis, rest, celery)
-    assert celery.run("inspect", "ping").stdout.count("pong") == 1
-    stats = celery.run("inspect", "stats", "--json").stdout
+    # A worker that is busy or does not listen yet may not answer within the second.
+    pongs = lambda: celery.run("inspect", "ping").stdout.count("pong")  # noqa: E731
+    assert wait_until(pongs, "an answer of the worker") == 1
+    inspect = ("inspect", "--destination", "w0@test", "--timeout", "60", "stats", "--json")
+    stats = celery.run(*inspect).stdout
     (worker,) = json.loads(stats[stats.index("{") :]).values()
     assert worker["pool"]["max-concurrency"] == 1
     assert len(worker["pool"]["processes"]) == 1

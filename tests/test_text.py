@@ -165,6 +165,7 @@ def test_a_result_whose_text_fails_is_rendered() -> None:
     assert "Sulky" in str(render_output({"a": Sulky()}))
 
 
+@settings(deadline=None)
 @given(ANY_TEXT, st.integers(2, 40))
 def test_text_for_a_screen_keeps_its_width(text: str, width: int) -> None:
     shown = printable(text, 500)

