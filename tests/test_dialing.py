@@ -72,7 +72,9 @@ def connect_session(rest: RestServer, seconds: float, _: tuple[str, ...]) -> soc
 def connect(request: pytest.FixtureRequest) -> Connect:
     """Connect like an action, and like a session. Return the reached address."""
 
-    def run(rest: RestServer, seconds: float = PATIENCE, rules: tuple[str, ...] = ("127.0.0.0/8",)) -> str:
+    def run(
+        rest: RestServer, seconds: float = PATIENCE, rules: tuple[str, ...] = ("127.0.0.0/8",)
+    ) -> str:
         with request.param(rest, seconds, rules) as sock:
             return str(sock.getpeername()[0])
 
