@@ -87,7 +87,7 @@ def test_retry_after_is_honoured(rest: RestServer) -> None:
 def test_retry_after_beyond_the_deadline_fails_at_once(rest: RestServer) -> None:
     rest.answer = answers.status(503, "3600")
     before = time.monotonic()
-    text = failure(rest)
+    text = failure(rest, rest_deadline=10)
     assert "within 10 s (CRON_TASKS_REST_DEADLINE): the service answered 503 Service" in text
     assert text.endswith("and asks to wait 3600 s")
     assert time.monotonic() - before < 10
