@@ -67,7 +67,11 @@ def test_live_a_backfill_does_not_end_the_run_of_a_due_tick(
     live.reaches(job.tick(-2), "q")
     assert service.going() == [due]
     service.held.clear()
-    assert opened(command) == job.ticks(-2, 0)
+    # If beat was late, the edit overtook a tick of a second, which the backfill opens too.
+    assert [each for each in opened(command) if RunId.stored(each).scheduled_for <= job.last] == (
+        job.ticks(-2, 0)
+    )
+    live.settles()
     assert service.saw(due) == ["answered"]
     for tick in job.ticks(-2, 0):
         assert service.saw(tick) == ["answered"]
