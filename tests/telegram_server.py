@@ -14,6 +14,8 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+from helpers import PATIENCE
+
 #: Status and body, given a message.
 Answer = Callable[[dict[str, Any]], tuple[int, Any]]
 
@@ -59,7 +61,7 @@ class TelegramServer:
         code, body = self.answer(message) if self.answer else (200, {"ok": True, "result": {}})
         sent = code == 200 and isinstance(body, dict)
         (self.sent if sent else self.refused).append((message["chat_id"], message["text"]))
-        self.hold.wait(30)
+        self.hold.wait(PATIENCE)
         return code, body
 
     def __enter__(self) -> Self:

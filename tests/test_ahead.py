@@ -41,7 +41,8 @@ def test_when_the_time_comes_no_entry_is_read_any_more(beat: Beat) -> None:
     before = reads(beat)
     beat.clock.now = due
     beat.tick()
-    assert reads(beat) - before < 5
+    # A thread of beat reads a few fields a second. The entries would be 50.
+    assert reads(beat) - before < 25
     assert len(beat.fired()) == 50
 
 

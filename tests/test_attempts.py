@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from command_line import Quick
-from helpers import wait_until
+from helpers import PATIENCE, wait_until
 from redis import Redis
 from rest_server import Handler, RestServer, status
 from stage import NOW, TICK, Stage
@@ -125,7 +125,7 @@ def test_an_attempt_that_was_cut_off_was_made(
 
     def stop(_: Handler) -> bool:
         stage.ledger.stop([TICK], f"{reason}|" + LATER * (reason == "replaced"))
-        return over.wait(20)
+        return over.wait(PATIENCE)
 
     rest.answer = stop
     stage.run()

@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,9 @@ def unacknowledged(redis: Redis, kind: str, name: str = "a") -> int:
     return redis.xpending(QUEUE, "bot")["pending"] if redis.exists(QUEUE) else 0
 
 
-def let_leases_run_out(redis: Redis) -> None:
-    """Expire the leases, like the 15 seconds after all bots were killed."""
-    for key in redis.scan_iter(f"{QUEUE}*:alive:*"):
+def let_leases_run_out(redis: Redis, name: str = "*") -> None:
+    """Expire the leases, like the 15 seconds after all bots were killed, or that of one bot."""
+    for key in redis.scan_iter(f"{QUEUE}*:alive:{name}"):
         redis.delete(key)
 
 
@@ -134,19 +135,24 @@ def test_killed_between_sending_and_remembering(
 @both
 def test_two_share_a_queue(bots: Bots, redis: Redis, kind: str) -> None:
     pair = [bots.start(NOTIFY_TRANSPORT=kind, TELEGRAM_TOKEN="") for _ in range(2)]
-    put(redis, kind, *(message(number) for number in range(300)))
+    numbers = count()
 
     def printed() -> list[list[str]]:
         return [
             [line for line in bot.output.splitlines() if line.startswith("None ")] for bot in pair
         ]
 
-    wait_until(lambda: sum(map(len, printed())) >= 300, "all to be printed")
+    def both_print() -> bool:
+        put(redis, kind, message(next(numbers)))
+        return all(printed())
+
+    wait_until(both_print, "a message that the second bot gets")
+    put(redis, kind, *map(message, islice(numbers, 300)))
+    total = next(numbers)
+    wait_until(lambda: sum(map(len, printed())) >= total, "all to be printed")
     assert [bot.terminate() for bot in pair] == [0, 0]
     first, second = printed()
-    assert first
-    assert second
-    assert sorted(first + second) == sorted(f"None {n}: m{n}" for n in range(300))
+    assert sorted(first + second) == sorted(f"None {n}: m{n}" for n in range(total))
 
 
 def test_an_unreachable_telegram_and_the_token_is_not_shown(bots: Bots, redis: Redis) -> None:
@@ -165,7 +171,7 @@ def test_it_survives_a_restart_of_redis(
 ) -> None:
     server = Valkey(tmp_path / "own", appendfsync="always")
     try:
-        bot = bots.start("--telegram", REDIS_URL=server.url, NOTIFY_TRANSPORT=kind)
+        bot = bots.start("--telegram", "--name=a", REDIS_URL=server.url, NOTIFY_TRANSPORT=kind)
         with connect(server.url) as redis:
             telegram.hold.clear()
             put(redis, kind, message(1), message(2))
@@ -175,6 +181,7 @@ def test_it_survives_a_restart_of_redis(
             bot.wait_for("redis.away")
             server.start()
             wait_until(lambda: len(telegram.sent) == 2, "the other")
+            wait_until(lambda: not unacknowledged(redis, kind), "its acknowledgement")
             telegram.hold.clear()
             put(redis, kind, message(3), message(4))
             wait_until(lambda: len(telegram.sent) == 3, "the third")
@@ -231,6 +238,28 @@ def test_bad_input_is_one_sentence(bots: Bots, redis: Redis) -> None:
 def reader(request: pytest.FixtureRequest, redis_url: str) -> Iterator[Callable[..., Reader]]:
     with connect(redis_url, retries=0) as redis:
         yield lambda name, **options: request.param(redis, QUEUE, name, **options)
+
+
+class Clock:
+    """Stands for the module `time`. A test sets its monotonic clock forward."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of bots and readers."""
+    clock = Clock()
+    for module in (loop, sys.modules[Reader.__module__]):
+        monkeypatch.setattr(module, "time", clock)
+    return clock
 
 
 def run(
@@ -295,10 +324,16 @@ def test_interim_answers_cause_no_second_sending(
 
 
 def test_a_delayed_chat_does_not_hold_up_others(
-    reader: Callable[..., Reader], telegram: TelegramServer, redis: Redis
+    reader: Callable[..., Reader], telegram: TelegramServer, redis: Redis, clock: Clock
 ) -> None:
-    first = iter([error(429, "Too Many Requests: retry after 1", retry_after=1)])
-    telegram.answer = lambda it: next(first, (200, {"ok": True}))
+    first = iter([error(429, "Too Many Requests: retry after 60", retry_after=60)])
+
+    def answer(it: dict[str, Any]) -> tuple[int, Any]:
+        if it["chat_id"] == 4:
+            clock.ahead = 60.0
+        return next(first, (200, {"ok": True}))
+
+    telegram.answer = answer
     messages = message(1, chat=7), message(2, chat=7), message(3), message(4)
     put(redis, (it := reader("a")).kind, *messages)
     run(it, Telegram(TOKEN, telegram.url))
@@ -307,9 +342,9 @@ def test_a_delayed_chat_does_not_hold_up_others(
 
 
 def test_the_messages_of_a_dead_reader_go_to_others(
-    reader: Callable[..., Reader], redis: Redis
+    reader: Callable[..., Reader], redis: Redis, clock: Clock
 ) -> None:
-    first, other = reader("a", lease=0.4), reader("b", lease=0.4)
+    first, other = reader("a", lease=60), reader("b", lease=60)
     put(redis, first.kind, message(1), message(2))
     assert first.enter()
     [taken] = first.receive(1)
@@ -318,12 +353,10 @@ def test_the_messages_of_a_dead_reader_go_to_others(
     [second] = other.receive(1)
     assert (taken.data, second.data) == (message(1), message(2))
     other.ack(second)
-
-    def once_more() -> list[Any]:
-        other.renew()
-        return other.receive(0.05)
-
-    [again] = wait_until(once_more, "the message of the reader that does not renew its name")
+    clock.ahead = 50.0
+    let_leases_run_out(redis, "a")
+    other.renew()
+    [again] = wait_until(lambda: other.receive(0.05), "the message of the reader that is dead")
     assert again.data == message(1)
     assert first.is_overdue
     assert not other.is_overdue
@@ -337,34 +370,41 @@ def test_the_messages_of_a_dead_reader_go_to_others(
 
 
 def test_messages_stay_with_a_reader_that_works_long(
-    reader: Callable[..., Reader], redis: Redis
+    reader: Callable[..., Reader], redis: Redis, clock: Clock
 ) -> None:
-    first, other = reader("a", lease=0.6), reader("b", lease=0.6)
+    first, other = reader("a", lease=60), reader("b", lease=60)
     put(redis, first.kind, message(1))
     assert first.enter()
     assert other.enter()
     [taken] = first.receive(1)
-    until = time.monotonic() + 1.5
-    while time.monotonic() < until:
+    for _ in range(3):
+        clock.ahead += 30.0
+        (lease,) = redis.scan_iter(f"{QUEUE}*:alive:a")
+        redis.expire(lease, 30)
         first.renew()
+        assert redis.ttl(lease) > 30
         other.renew()
         assert other.receive(0.05) == []
     first.leave()
+    clock.ahead += 30.0
     assert [each.data for each in wait_until(lambda: other.receive(0.05))] == [taken.data]
     other.leave()
 
 
 def test_a_bot_whose_lease_expires_starts_again(
-    reader: Callable[..., Reader], redis: Redis
+    reader: Callable[..., Reader], redis: Redis, clock: Clock
 ) -> None:
     """After a freeze, another bot may have the messages that it held."""
-    put(redis, (it := reader("a", lease=0.3)).kind, message(1), message(2))
+    put(redis, (it := reader("a", lease=60)).kind, message(1), message(2))
     tries: list[str] = []
 
     def handler(body: dict[str, Any]) -> None:
         tries.append(body["id"])
         if tries == ["1"]:
             raise TryAgain("in an hour", after=3600)
+        if len(tries) == 2:
+            clock.ahead = 50.0
+            let_leases_run_out(redis)
         if len(tries) == 3:
             bot.stop()
 
@@ -433,7 +473,7 @@ def test_no_more_messages_are_received_than_can_be_held(
 
     def handler(_: dict[str, Any]) -> None:
         held.append(unacknowledged(redis, it.kind))
-        if len(held) == 20:
+        if sum(number >= 4 for number in held) == 10:
             bot.stop()
         raise TryAgain("later", after=0.01)
 

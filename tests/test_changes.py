@@ -114,7 +114,9 @@ class Following:
 
     @property
     def lines(self) -> list[str]:
-        return self._out.read_text().splitlines()
+        """Return the lines without one that is still being written."""
+        text = self._out.read_text()
+        return text[: text.rfind("\n") + 1].splitlines()
 
     @property
     def errors(self) -> str:

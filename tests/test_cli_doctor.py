@@ -1,8 +1,10 @@
 """`cron-tasks doctor` finds the faults, explains how to fix them, and never hangs."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import CommandLine, Quick
@@ -11,6 +13,7 @@ from processes import Celery, Valkey
 from redis import Redis
 from rest_server import RestServer, reply, silent, status
 
+from cron_tasks.health import service_checks
 from cron_tasks.health.checks import CHECKS, run_check
 from cron_tasks.health.system import System
 from cron_tasks.ledger.ledger import Ledger
@@ -22,6 +25,12 @@ from cron_tasks.store.client import connect
 from cron_tasks.sync.reconciler import Reconciler
 
 PLANTS = {"id": 7, "name": "Water the plants", "cron_expression": "0 9 * * *"}
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compare all keys, however busy the machine is."""
+    monkeypatch.setattr(service_checks, "COMPARED_FOR", PATIENCE)
 
 
 @pytest.fixture
@@ -58,9 +67,16 @@ def test_a_running_system_passes_every_check(
     celery.worker().wait_for("ready")
     celery.beat()
     wait_until(lambda: redis.exists(keys.JOBS), "the first sync")
-    findings = {row["check"]: row for row in cli.json("doctor", CHAT_ID="100")}
+    findings: dict[str, Any] = {}
+
+    def is_well() -> bool:
+        rows = json.loads(cli.attempt("doctor", "--json", CHAT_ID="100").stdout)
+        findings.update({row["check"]: row for row in rows})
+        return {row["status"] for row in rows} == {"ok"}
+
+    # The sync has yet to end, and on a busy machine an answer of the worker may be late.
+    wait_until(is_well, "every check to pass")
     assert findings.keys() == {"settings", *CHECKS}
-    assert {row["status"] for row in findings.values()} == {"ok"}, findings
     assert findings["workers"]["detail"] == "1 worker is running; queues: cron_tasks"
     assert findings["rest service"]["detail"] == "1 row"
 
@@ -180,7 +196,7 @@ def test_the_last_sync(system: System, rest: RestServer) -> None:
     assert status_of(system, "last sync") == ("fail", "No sync has run yet")
     rest.jobs = [PLANTS]
     reconciler.sync(time.time)
-    system.now = time.time()
+    system.now = float(system.redis.hget(keys.SOURCE, "last_success") or 0)
     assert status_of(system, "last sync")[0] == "ok"
     system.now += 3600
     assert status_of(system, "last sync") == ("fail", "The last sync succeeded 1 h ago")

@@ -1,6 +1,7 @@
 """Doctor's shortcuts for very many jobs, shown with few."""
 
 import pytest
+from helpers import PATIENCE
 from rest_server import RestServer
 
 from cron_tasks.health import service_checks
@@ -26,6 +27,7 @@ def system(redis, monkeypatch):
         {"id": "plain", "name": "x", "every": 60, "chat_id": 7},
     ]
     monkeypatch.setattr(service_checks, "MANY", 5)
+    monkeypatch.setattr(service_checks, "COMPARED_FOR", PATIENCE)
     with RestServer([*jobs, *more]) as server:
         settings = Settings(rest_url=server.url, tasks_allow=["t"])
         report = Reconciler(redis, settings).sync(lambda: 1_800_000_000.0)

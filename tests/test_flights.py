@@ -54,7 +54,7 @@ class Crowd:
         self.ids = [str(n) for n in range(count)]
         self.service.held = set(self.ids)
         self.rest.jobs = [
-            {"id": each, "name": each, **NEVER_DUE, "timeout": 60, **fields}
+            {"id": each, "name": each, **NEVER_DUE, "timeout": 600, **fields}
             | {"action": {"type": "http", "method": "POST", "url": self.service.url(each)}}
             for each in self.ids
         ]
@@ -74,8 +74,8 @@ class Crowd:
         states = map(State.parse, self.redis.hvals(keys.OPEN))
         return Counter(int(state.worker.split("/")[1]) for state in states if state.worker)
 
-    def settle(self, timeout: float = 60) -> None:
-        wait_until(lambda: not self.redis.exists(keys.OPEN), "the end of all runs", timeout)
+    def settle(self) -> None:
+        wait_until(lambda: not self.redis.exists(keys.OPEN), "the end of all runs")
 
     def ends(self) -> dict[str, dict[str, Any]]:
         """Return the record of each run, by job. Fails if a run has more than one."""
@@ -172,20 +172,27 @@ def test_a_frozen_process_keeps_its_runs_until_it_is_killed(
     crowd: Crowd, service: CallsServer
 ) -> None:
     """The main process renews its leases, so that no run overlaps its calls."""
-    crowd.start(MANY, timeout=6, retry={"max_attempts": 2, "backoff": 0})
+    # On a busy machine, the first calls may end before the last ones begin.
+    crowd.start(MANY, timeout=6, retry={"max_attempts": 9, "backoff": 0})
     crowd.fly()
     frozen = next(iter(crowd.pids()))
     os.kill(frozen, signal.SIGSTOP)
     states = crowd.redis.hgetall(keys.OPEN).items()
-    held = [RunId.stored(each).job_id for each, state in states if f"/{frozen}/" in state]
+    held = {
+        RunId.stored(each).job_id: State.parse(state).attempt
+        for each, state in states
+        if f"/{frozen}/" in state
+    }
     wait_until(lambda: '"run.killed"' in crowd.worker.output, "its death")
     assert not service.overlapping
     service.release()
-    crowd.settle(90)
+    crowd.settle()
     assert not service.overlapping
     ends = crowd.ends()
     assert len(ends) == MANY
-    assert {(ends[each]["status"], ends[each]["attempt"]) for each in held} == {("ok", 2)}
+    assert held
+    for each, attempt in held.items():
+        assert (ends[each]["status"], ends[each]["attempt"]) == ("ok", attempt + 1)
 
 
 def test_one_of_many_is_cancelled(crowd: Crowd, service: CallsServer) -> None:
@@ -209,8 +216,12 @@ def test_each_call_ends_by_its_own_timeout(crowd: Crowd, service: CallsServer) -
     crowd.redis.lpush(keys.POKE, "*")
     crowd.celery.run("call", "cron_tasks.sync_jobs")
     wait_until(lambda: '"timeout":3' in (crowd.redis.hget(keys.entry_key("0"), "job") or ""), "it")
-    crowd.fly()
-    wait_until(lambda: len(service.going) == MANY / 2, "every second call to end")
+    run(crowd.redis, *crowd.ids)
+
+    def half_are_cut_off() -> bool:
+        return (service.ends()["cut off"], len(service.going)) == (MANY // 2, MANY // 2)
+
+    wait_until(half_are_cut_off, "every second call to end")
     service.release()
     crowd.settle()
     assert Counter(line["error"] and line["error"].partition(": ")[2]
@@ -245,7 +256,7 @@ def test_a_host_that_hangs_fills_its_own_room_alone(crowd: Crowd, service: Calls
         assert len(service.going) == 100
         wait_until(lambda: '"runs.held_back"' in crowd.worker.output, "the others to be held back")
         service.release()
-        crowd.settle(90)
+        crowd.settle()
     assert Counter(line["status"] for line in crowd.ends().values()) == {"ok": MANY + 100}
     assert service.ends() == {"answered": MANY}
 

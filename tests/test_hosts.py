@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import rest_server as answers
+from helpers import PATIENCE
 from helpers import perform as perform_action
 from reading import TOKEN, quick, read, tokens  # noqa: F401
 from rest_server import JOBS_PATH, Handler, RestServer, first, redirect, reply
@@ -123,7 +124,7 @@ def test_the_rest_service_may_have_such_a_name(
         return (leading[how] if handler.path == JOBS_PATH else reply(200, b"[1]"))(handler)
 
     rest.answer = answer
-    rows = [row for _, row in read(f"http://{IDN}:{rest.port}", rest_timeout=2)]
+    rows = [row for _, row in read(f"http://{IDN}:{rest.port}")]
     assert rows == ([1] if how == "redirect" else [0, 1])
     assert set(resolved) == {ASCII}
     assert tokens(rest) == [f"Bearer {TOKEN}"] * 2
@@ -168,7 +169,10 @@ def test_a_user_with_and_without_a_password(
 # Host
 
 
-def test_host_is_sent_once_in_the_place_of_ours(perform: Perform, rest: RestServer) -> None:
+def test_host_is_sent_once_in_the_place_of_ours(
+    perform: Perform, rest: RestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cron_tasks.actions.idle.IDLE", PATIENCE)
     hosts: list[list[str]] = []
 
     def note(handler: Handler) -> bool:

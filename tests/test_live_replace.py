@@ -67,7 +67,11 @@ def test_live_a_backfill_does_not_end_the_run_of_a_due_tick(
     live.reaches(job.tick(-2), "q")
     assert service.going() == [due]
     service.held.clear()
-    assert opened(command) == job.ticks(-2, 0)
+    # If beat was late, the edit overtook a tick of a second, which the backfill opens too.
+    assert [each for each in opened(command) if RunId.stored(each).scheduled_for <= job.last] == (
+        job.ticks(-2, 0)
+    )
+    live.settles()
     assert service.saw(due) == ["answered"]
     for tick in job.ticks(-2, 0):
         assert service.saw(tick) == ["answered"]
@@ -82,14 +86,14 @@ def test_live_late_ticks_do_not_end_a_newer_run(
     live.start(one.row, every.row)
     service.held |= {"one", "all"}
     now = [RunId.stored(cli.run("jobs", "run", each.id).stdout.strip()) for each in (one, every)]
-    wait_until(lambda: service.going() == now, "the runs of now")
+    wait_until(lambda: sorted(service.going()) == sorted(now), "the runs of now")
     live.beat.terminate()
     for job in (one, every):
         as_if_away(redis, job.id, job.last - 20 * HOUR, job.last - 2 * HOUR)
     live.beat = live.celery.beat()
     live.reaches(every.tick(-2), "q")
     wait_until(lambda: queries.find_end(redis, one.tick(0)), "the end of the late tick")
-    assert service.going() == now
+    assert sorted(service.going()) == sorted(now)
     service.held.clear()
     live.settles()
     assert [call.run_id for call in service.of("all")] == [now[1], *every.ticks(-2, 0)]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 from feed_server import FeedServer
-from helpers import wait_until
+from helpers import PATIENCE, wait_until
 from redis import Redis
 from rest_server import JOBS_PATH, Handler, reply
 from test_feed import System, feed, job, system
@@ -28,7 +28,7 @@ def reading_the_list(system: System) -> Iterator[None]:
     def hold(handler: Handler) -> bool:
         came.append(handler)
         system.rest.answer_list = None
-        goes_on.wait(30)
+        goes_on.wait(PATIENCE)
         return reply(200, rows, Link=link)(handler)
 
     system.rest.answer_list = hold

@@ -12,6 +12,7 @@ from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.validation import validate_row
 from cron_tasks.registry.plan import Changes, Desired
 from cron_tasks.registry.registry import Registry
+from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.store import keys
 
 SECONDLY = {"id": 7, "name": "Tick", "cron_expression": "* * * * * *"}
@@ -84,7 +85,7 @@ def test_a_pause_that_ends_by_a_late_clock_fires_nothing_twice(
 
 
 def test_a_job_that_has_ended_does_not_begin_again(beat: Beat, redis: Redis) -> None:
-    once = {"id": 7, "name": "Once", "run_at": "2027-01-15T08:00:02Z"}
+    once = {"id": 7, "name": "Once", "run_at": iso_utc(beat.clock.now + 2)}
     beat.register(once)
     due = score(redis)
     beat.clock.now = due
@@ -111,7 +112,7 @@ def test_any_edit_ends_what_was_judged_ahead(
     """A tick that was judged before an edit does not follow the old version."""
     from cron_tasks.jobs.permissions import Permissions
 
-    row = {"id": 7, "name": "Later", "run_at": "2027-01-15T08:00:04Z"}
+    row = {"id": 7, "name": "Later", "run_at": iso_utc(beat.clock.now + 4)}
     beat.register(row)
     beat.tick()
     if edit.get("action", "") is None:

@@ -353,6 +353,7 @@ def test_a_sync_whose_worker_died_is_asked_for_again(
     redis: Redis, rest: RestServer, celery: Celery
 ) -> None:
     rest.jobs = [job(1), job(2)]
+    celery.env["CRON_TASKS_SYNC_INTERVAL"] = "3600"
     first, _ = celery.worker(1), celery.beat()
     wait_until(lambda: Registry(redis).count() == 2, "the first sync")
     wait_for_syncs(redis)
@@ -360,7 +361,7 @@ def test_a_sync_whose_worker_died_is_asked_for_again(
 
     def hold(handler: Handler) -> bool:
         reading.append(handler.path)
-        return not first.alive or handler.rest.stopping.wait(60)
+        return not first.alive or handler.rest.stopping.wait()
 
     rest.answer = lambda handler: first.alive and hold(handler)
     redis.lpush(keys.POKE, "1")

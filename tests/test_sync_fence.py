@@ -162,7 +162,7 @@ def test_a_sync_that_was_frozen_does_not_write_over_a_newer_one(
     def freeze() -> None:
         redis.delete(keys.SYNC_LOCK)
         frozen.set()
-        thawed.wait(20)
+        thawed.wait(PATIENCE)
 
     on_call(monkeypatch, 3, freeze)
     rest.jobs = rows(2)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import NEVER_DUE, wait_until
+from helpers import NEVER_DUE, PATIENCE, wait_until
 from live import Live, Service, once, soon
 from otlp_sink import OtlpSink, Seen
 from processes import Celery, Process
@@ -133,7 +133,8 @@ def test_live_runs_in_batches_are_traced(
         [attempt] = named(spans, "attempt")
         assert attempt.attributes["cron_tasks.worker"].startswith("w")
     traced.settles()
-    assert any('"runs.finished"' in each.output for each in traced.celery.processes)
+    processes = traced.celery.processes
+    wait_until(lambda: any('"runs.finished"' in each.output for each in processes), "the line")
 
 
 def test_live_the_attempt_after_a_killed_worker_joins_the_trace(
@@ -296,7 +297,7 @@ def test_live_processes_that_end_send_their_last_spans(
     beat = traced.celery.beat()
     traced.lists()
     traced.lists(once("7", soon()))
-    wait_until(lambda: redis.exists(keys.HISTORY_PREFIX + "7"), "the run", 40)
+    wait_until(lambda: redis.exists(keys.HISTORY_PREFIX + "7"), "the run")
     assert sink.spans == []
     worker.terminate()
     wait_until(lambda: len(sink.spans) == 3, "the spans of the worker")
@@ -413,7 +414,7 @@ def test_a_worker_without_the_extra_says_so(celery: Celery, sink: OtlpSink, tmp_
     (tmp_path / "opentelemetry" / "__init__.py").touch()
     celery.env |= sink.env | {"PYTHONPATH": str(tmp_path)}
     worker = celery.worker()
-    assert worker.popen.wait(30) == 1
+    assert worker.popen.wait(PATIENCE) == 1
     assert worker.output.strip() == (
         "CRON_TASKS_OTEL (environment): expected 1 or 0, got '1': "
         "it needs the extra `otel`: pip install 'cron-tasks[otel]'"
@@ -423,8 +424,9 @@ def test_a_worker_without_the_extra_says_so(celery: Celery, sink: OtlpSink, tmp_
 def test_live_the_signal_of_a_frozen_collector_is_not_needed_to_end(
     traced: Live, redis: Redis, sink: OtlpSink
 ) -> None:
-    """The last spans are dropped after two seconds."""
+    """The last spans are dropped after two seconds, and not after the exporter's own limit."""
     sink.is_stuck = True
+    traced.celery.env["OTEL_EXPORTER_OTLP_TIMEOUT"] = "600"
     traced.celery.env["CRON_TASKS_HTTP_ALLOW"] = "127.0.0.1"
     worker = traced.celery.worker(1)
     traced.celery.beat()
@@ -432,7 +434,5 @@ def test_live_the_signal_of_a_frozen_collector_is_not_needed_to_end(
     run(redis, "7")
     traced.settles()
     wait_until(lambda: sink.requests, "a request")
-    begun = time.monotonic()
     worker.signal(signal.SIGTERM)
-    assert worker.popen.wait(40) == 0
-    assert time.monotonic() - begun < 12
+    assert worker.popen.wait(PATIENCE) == 0
