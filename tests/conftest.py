@@ -11,7 +11,6 @@ import processes
 import pytest
 from command_line import CommandLine, Quick
 from driven import Beat, driven_beat
-from hypothesis import HealthCheck, settings
 from live import Live, Service
 from preloaded import LIBRARIES, OURS, Preloaded
 from processes import Celery, Valkey, celery_processes
@@ -31,11 +30,6 @@ LASTING = re.compile(
     r"|metrics|expected|leaders)$"
     r"|queue:.*|celery|cron_tasks(\.sync)?|_kombu\..*|unacked.*|(celery|cron_tasks)\x06.*"
 )
-
-
-# A machine that is busy for a moment makes the generation of any data look slow.
-settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("busy")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

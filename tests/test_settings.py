@@ -244,7 +244,7 @@ def test_a_binary_file_is_reported(monkeypatch: pytest.MonkeyPatch, file: str) -
 @settings(
     max_examples=150,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     name=st.sampled_from(sorted(set(Settings.model_fields) - {"secrets_dir"})),

@@ -227,10 +227,7 @@ def test_a_copy_of_anything_small_is_the_same(value: Any, indent: Any, size: int
     assert json.loads(skim.copy) == value
 
 
-@settings(
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.text(max_size=30), VALUES, max_size=20), st.booleans())
 @pytest.mark.usefixtures("small")
 def test_a_copy_is_always_json(value: Any, ascii_only: bool) -> None:
