@@ -84,14 +84,19 @@ def read_redis(world: World) -> Iterator[Place]:
                 found = list(redis.smembers(key))
             case "stream":
                 found = [str(entry) for entry in redis.xrange(key)]
-            case _:
+            case "string":
                 found = [str(redis.get(key))]
+            case _:
+                continue  # It has gone.
         yield f"key {key}", "\n".join([key, *map(str, found)])
 
 
 def read_pages(world: World) -> Iterator[Place]:
     world.flower.wait_ready()
     for path in PAGES:
+        if path.startswith("/worker/"):
+            # A busy worker may not answer Flower in time.
+            wait_until(lambda p=path: world.flower.get(p).status == 200, path)
         page = world.flower.get(path)
         assert page.status == 200, path
         yield f"page {path}", f"{page.headers}\n{page.text}\n{unescape(page.text)}"
