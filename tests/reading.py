@@ -33,7 +33,7 @@ def settings(rest: RestServer | str, **changes: Any) -> Settings:
     """Return settings for `rest`. `changes` may be outside the allowed range, to keep the tests
     quick."""
     url = rest if isinstance(rest, str) else rest.url
-    given = {"rest_token": TOKEN, "rest_timeout": 2, "rest_deadline": 10}
+    given = {"rest_token": TOKEN, "rest_timeout": 8, "rest_deadline": 10}
     return Settings(**given, rest_url=url).model_copy(update=changes)
 
 
