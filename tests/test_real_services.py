@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import requests
+from helpers import PATIENCE
 from processes import GUNICORN, UVICORN, running_service
 from pydantic import SecretStr
 from reading import (
@@ -124,7 +125,7 @@ def test_a_path_without_the_slash_is_redirected(drf: str, fastapi: str) -> None:
 
 
 def test_drf_answers_gzip_and_knows_its_etag(drf: str) -> None:
-    answer = requests.get(f"{drf}/api/whole/", timeout=10)
+    answer = requests.get(f"{drf}/api/whole/", timeout=PATIENCE)
     assert answer.headers["Content-Encoding"] == "gzip"
     source = Source(settings(drf, rest_jobs_path="/api/whole/"))
     with source.open_list() as listing:

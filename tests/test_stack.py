@@ -107,11 +107,11 @@ def doors_are_closed(process: Process, data: Path) -> None:
     with Redis(port=port) as stranger, pytest.raises(AuthenticationError):
         stranger.ping()
     (page,) = re.findall(r"flower +(http://me:\S+)", process.output)
-    assert requests.get(f"{page}/workers", timeout=10).status_code == 200
+    assert requests.get(f"{page}/workers", timeout=PATIENCE).status_code == 200
     rebound = {"Host": "evil.example"}
-    assert requests.get(f"{page}/workers", timeout=10, headers=rebound).status_code == 403
+    assert requests.get(f"{page}/workers", timeout=PATIENCE, headers=rebound).status_code == 403
     bare = re.sub("//.*@", "//", page)
-    assert requests.get(f"{bare}/workers", timeout=10).status_code == 401
+    assert requests.get(f"{bare}/workers", timeout=PATIENCE).status_code == 401
     commands = str([each.cmdline() for each in family(process)])
     for name in ("redis-password", "flower-password"):
         password = (data / name).read_text().strip()
@@ -136,7 +136,7 @@ def edits_by_rest_count_at_once(demo: Process) -> None:
         options.add_argument("-X", default="POST")
         options.add_argument("--json", default="null")
         given = options.parse_args(shlex.split(words)[1:])
-        answer = requests.request(given.X, given.url, json=json.loads(given.json), timeout=10)
+        answer = requests.request(given.X, given.url, json=json.loads(given.json), timeout=PATIENCE)
         assert answer.ok, answer.text
         job_id = job_id or answer.json()["id"]
         wait_until(lambda n=before, text=done: demo.output.count(f"jobs      {text}") > n, done)
