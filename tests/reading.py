@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from helpers import PATIENCE
 from rest_server import RestServer
 
 from cron_tasks.errors import SourceError
@@ -33,7 +34,7 @@ def settings(rest: RestServer | str, **changes: Any) -> Settings:
     """Return settings for `rest`. `changes` may be outside the allowed range, to keep the tests
     quick."""
     url = rest if isinstance(rest, str) else rest.url
-    given = {"rest_token": TOKEN, "rest_timeout": 8, "rest_deadline": 10}
+    given = {"rest_token": TOKEN, "rest_timeout": PATIENCE, "rest_deadline": PATIENCE}
     return Settings(**given, rest_url=url).model_copy(update=changes)
 
 

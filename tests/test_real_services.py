@@ -200,7 +200,7 @@ def test_a_throttled_list_is_waited_for_or_refused(drf: str) -> None:
     """Two requests a second are allowed, and the list has three pages."""
     assert read_ids(drf, "second") == IDS
     assert len(read_ids(drf, "hour")) == 60
-    text = fail(drf, "hour")
+    text = fail(drf, "hour", rest_deadline=10)
     assert "within 10 s (CRON_TASKS_REST_DEADLINE): the service answered 429 Too Many Req" in text
     (seconds,) = re.findall(r"and asks to wait (\d+) s", text)
     assert 3500 < int(seconds) <= 3600
