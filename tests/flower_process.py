@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from helpers import free_port
+from helpers import PATIENCE, free_port
 from processes import Process
 
 Pairs = Sequence[tuple[str, str]]
@@ -69,7 +69,9 @@ class Flower:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.login and "Authorization" not in given:
             given["Authorization"] = "Basic " + b64encode(self.login.encode()).decode()
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)) as connection:
+        with closing(
+            http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        ) as connection:
             connection.request(method, self.prefix + path, body, given)
             answer = connection.getresponse()
             return Reply(answer.status, answer.read().decode(), dict(answer.getheaders()))

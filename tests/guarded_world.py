@@ -247,11 +247,11 @@ class World:
         def have_ended() -> bool:
             return all(ended_runs(self.admin, each) for each in ids)
 
-        wait_until(have_ended, "runs of all jobs", 60)
-        wait_until(lambda: len(self.rest.patches) > 3, "reports", 60)
-        wait_until(lambda: len(self.telegram.sent) + len(self.telegram.refused) > 3, "posts", 60)
+        wait_until(have_ended, "runs of all jobs")
+        wait_until(lambda: len(self.rest.patches) > 3, "reports")
+        wait_until(lambda: len(self.telegram.sent) + len(self.telegram.refused) > 3, "posts")
         wait_until(lambda: any("/ping/" in path for _, path, _ in self.service.requests), "pings")
-        wait_until(lambda: len(self.spans.spans) > 20, "spans", 60)
+        wait_until(lambda: len(self.spans.spans) > 20, "spans")
         wait_until(lambda: any("/hb/" in path for _, path, _ in self.service.requests), "heartbeat")
 
     def slow_down(self, *but: str) -> None:
@@ -268,7 +268,7 @@ class World:
         def are_slow() -> bool:
             return all(each.job.tags == ("slow",) for each in Registry(self.admin).read_jobs(ids))
 
-        wait_until(are_slow, "the sync", 60)
+        wait_until(are_slow, "the sync")
 
 
 @contextmanager

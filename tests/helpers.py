@@ -1,10 +1,14 @@
 """Shared helpers: waiting for a condition, free ports, the errors of wrong settings."""
 
+import os
+import random
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from inspect import isawaitable
+from itertools import cycle
 from typing import Any, TypeVar
 
 import pytest
@@ -60,11 +64,27 @@ def wait_for_progress(
     wait_until(has_gone_on, description)
 
 
+def _own_ports() -> list[int]:
+    """Return the ports of this process, in any order. Each process of pytest-xdist has others.
+
+    The kernel gives none of them to a program that asks for any port, or to a connection
+    (ip_local_port_range). So a port that is free stays free until a program of ours listens on it,
+    which may take seconds.
+    """
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = 12_000 + number % 20 * 1_000
+    return random.sample(range(first, first + 1_000), 1_000)
+
+
+_ports = cycle(_own_ports())
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    while True:
+        port = next(_ports)
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def settings_error(monkeypatch: pytest.MonkeyPatch, **given: str) -> str:

@@ -3,11 +3,11 @@ commands."""
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -234,9 +234,14 @@ def running_service(command: Sequence[str], folder: Path, log: Path, **env: str)
     process = Process([sys.executable, "-m", *filled], env, log, cwd=folder)
 
     def answers() -> bool:
+        """Gunicorn listens long before it has imported the app."""
         assert process.alive, process.output[-3000:]
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
+        with closing(HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
+            try:
+                connection.request("GET", "/")
+                return bool(connection.getresponse().status)
+            except OSError:
+                return False
 
     try:
         wait_until(answers, f"{filled} to answer")

@@ -66,7 +66,7 @@ def server(
 def perform(server: RestServer) -> Perform:
     def run(host: str = "faß.test", path: str = "/", **action: Any) -> str | None:
         fields = {"type": "http", "url": f"https://{host}:{server.port}{path}", **action}
-        row = {"id": 7, "name": "x", "every": 60, "timeout": 5, "action": fields}
+        row = {"id": 7, "name": "x", "every": 60, "timeout": 60, "action": fields}
         job = validate_row(row, timezone="UTC", permissions=Permissions(http=("*",)))
         assert isinstance(job, Job), job
         tick = Run(job, "7@2026-11-23T09:00:00Z", 1_795_424_400.0, 1)

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -345,8 +346,15 @@ def test_what_a_library_logs_during_an_action_carries_the_run(live: Live, tmp_pa
     live.rest.jobs = [{"id": each, "name": each, "every": 1, "action": action} for each in ids]
     worker = live.celery.worker(2)
     live.celery.beat()
-    wait_until(lambda: worker.output.count("from the action") >= 24, "what the actions say")
-    lines = map(json.loads, worker.output.splitlines())
-    said = [line for line in lines if line["event"] == "from the action"]
-    assert {line["job_id"] for line in said} == set(ids)
-    assert all(line["trace_id"] == trace_of(line["run_id"]) for line in said)
+
+    def said() -> list[dict[str, Any]]:
+        lines = map(json.loads, worker.output.splitlines())
+        return [line for line in lines if line["event"] == "from the action"]
+
+    def all_have_spoken_twice() -> bool:
+        times = Counter(line["job_id"] for line in said())
+        return all(times[each] >= 2 for each in ids)
+
+    wait_until(all_have_spoken_twice, "what the actions say")
+    assert {line["job_id"] for line in said()} == set(ids)
+    assert all(line["trace_id"] == trace_of(line["run_id"]) for line in said())

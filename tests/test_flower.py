@@ -45,7 +45,7 @@ def start(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 def status(port: int, path: str, **headers: str) -> int:
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
         connection.request("GET", path, headers=headers)
         return connection.getresponse().status
 

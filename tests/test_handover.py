@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from celery import Celery
-from helpers import wait_until
+from helpers import PATIENCE, wait_until
 from kombu.exceptions import OperationalError
 from processes import Valkey
 from redis import Redis
@@ -240,25 +240,28 @@ def test_a_task_is_sent_once_or_not_at_all(tmp_path: Path, monkeypatch: pytest.M
     """The broker may fail in any way after it was asked how many messages wait."""
     valkey = Valkey(tmp_path)
     app = Celery(broker=valkey.url, set_as_current=False)
-    app.conf.broker_transport_options = {"socket_timeout": 0.3}
     handed = Handed(TICK, "", NOW)
 
-    def sent_while(trouble: Callable[[], object]) -> int:
-        monkeypatch.setattr(delegation, "count_messages", lambda *_: bool(trouble()) * 0)
+    def sent_while(trouble: Callable[[Any], object]) -> int:
+        monkeypatch.setattr(
+            delegation, "count_messages", lambda producer, _: bool(trouble(producer)) * 0
+        )
         delegation.send_task(app, task_job(), task_job().action, "id", handed)
         wait_until(redis.ping)
         return redis.llen("other\x06\x163")
 
-    def freeze_for_a_moment() -> None:
-        """Freeze for longer than the client waits for an answer."""
+    def freeze_for_a_moment(producer: Any) -> None:
+        """Freeze for longer than the client waits for an answer. It waits long for all others."""
+        (connection,) = producer.channel.pool._available_connections
+        connection._sock.settimeout(0.3)
         valkey.freeze()
         Timer(0.6, valkey.thaw).start()
 
-    with Redis.from_url(valkey.url, socket_timeout=5) as redis:
+    with Redis.from_url(valkey.url, socket_timeout=PATIENCE) as redis:
         try:
-            assert sent_while(lambda: None) == 1
+            assert sent_while(lambda _: None) == 1
             assert sent_while(freeze_for_a_moment) == 2
             with pytest.raises(OperationalError, match="maxmemory"):
-                sent_while(lambda: redis.config_set("maxmemory", "1"))
+                sent_while(lambda _: redis.config_set("maxmemory", "1"))
         finally:
             valkey.stop()

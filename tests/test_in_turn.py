@@ -15,6 +15,7 @@ from test_overlap import EARLIER, LATER, LATEST, NOW, Runs
 
 from cron_tasks.ledger.records import Advance
 from cron_tasks.ledger.run_id import RunId
+from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.store import keys
 
 TICKS = [RunId("7", NOW + second) for second in range(7)]
@@ -194,10 +195,13 @@ def test_live_each_missed_tick_is_asked_for_once_and_in_turn(
         return reply(200)(handler)
 
     policies = ("skip", "queue", "replace")
+    # The next tick is half an hour away.
+    last = float(int(time.time())) - 1800
     with RestServer() as target:
         target.answer = slow
         rest.jobs = [
-            {"id": policy, "name": policy, "every": 3600, "overlap": policy,
+            {"id": policy, "name": policy, "every": 3600, "start_at": iso_utc(last - 24 * 3600),
+             "overlap": policy,
              "catchup": {"policy": "all", "window": 86_400},
              "action": {"type": "http", "method": "POST", "url": f"{target.url}/{policy}"}}
             for policy in policies
@@ -208,11 +212,10 @@ def test_live_each_missed_tick_is_asked_for_once_and_in_turn(
         wait_until(lambda: redis.hlen(keys.JOBS) == len(policies), "the first sync")
         beat.terminate()
         # As if nothing had run for seven hours.
-        hour = time.time() // 3600 * 3600
         for policy in policies:
-            as_if_away(redis, policy, hour - 7 * 3600, hour - 6 * 3600)
+            as_if_away(redis, policy, last - 7 * 3600, last - 6 * 3600)
         celery.beat()
-        ticks = {policy: [RunId(policy, hour - n * 3600) for n in range(6, -1, -1)]
+        ticks = {policy: [RunId(policy, last - n * 3600) for n in range(6, -1, -1)]
                  for policy in policies}  # fmt: skip
         wait_until(lambda: all(len(asked.get(p, ())) >= 7 for p in policies), "the missed ticks")
         wait_until(lambda: not redis.exists(keys.OPEN), "the end of the last run")

@@ -3,13 +3,12 @@
 import json
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from helpers import NEVER_DUE, PATIENCE, wait_until
+from helpers import NEVER_DUE, PATIENCE, ended_runs, wait_until
 from plug_ins import install
 from processes import Celery, Process
 from redis import Redis
@@ -17,12 +16,11 @@ from rest_server import RestServer
 from test_policies import ended, run
 
 from cron_tasks.ledger.ledger import LEASE, Ledger
-from cron_tasks.schedules.iso8601 import iso_utc
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
 
 MISBEHAVE = """
-import asyncio, os, re, sys, time
+import asyncio, os, re, signal, sys, time
 from pathlib import Path
 from cron_tasks.plugins import ActionFailed, CustomAction
 
@@ -69,6 +67,9 @@ class Misbehave(CustomAction):
     def hold(self):
         while not Path(self.pids, "released").exists():
             time.sleep(0.02)
+
+    def freeze(self):
+        os.kill(os.getpid(), signal.SIGSTOP)
 
     def stubborn(self):
         while True:
@@ -238,7 +239,10 @@ class System:
 
 def dead(pid: int) -> bool:
     """Return whether a process has ended. Celery may not have noticed yet."""
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 @pytest.fixture
@@ -254,17 +258,16 @@ def test_what_does_not_end_is_killed_and_nothing_runs_beside_it(
     worker = system.start(
         3,
         backtrack={"timeout": LEASE / 2, "retry": again},
-        sleep={"timeout": 1},
+        freeze={"timeout": 1},
         swallow={"timeout": 1},
         stubborn={"timeout": 300},
     )
-    frozen, stubborn = system.pid("sleep"), system.pid("stubborn")
-    os.kill(frozen, signal.SIGSTOP)
+    frozen, stubborn = system.pid("freeze"), system.pid("stubborn")
     assert system.ended("swallow") == ("failed", "timed out after 1 s")
     (run_id,) = [each for each in redis.hkeys(keys.OPEN) if each.startswith("stubborn")]
     os.kill(stubborn, signal.SIGSTOP)
     Ledger(redis, Settings()).stop([run_id], "cancelled|")
-    assert system.ended("sleep") == ("failed", "timed out after 1 s")
+    assert system.ended("freeze") == ("failed", "timed out after 1 s")
     assert dead(frozen)
     assert system.ended("stubborn") == ("skipped", "cancelled")
     assert dead(stubborn)
@@ -395,11 +398,14 @@ def test_a_process_that_is_replaced_after_each_message_loses_no_run(
     worker = celery.worker(2, "--max-tasks-per-child", "1", "--max-memory-per-child", "1")
     celery.beat()
     wait_until(lambda: redis.exists(keys.GENERATION), "the first sync")
-    ticks = [time.time() + seconds for seconds in range(5, 14)]
-    rest.jobs = [{"id": n, "name": "x", "run_at": iso_utc(at)} for n, at in enumerate(ticks)]
+    ids = [str(number) for number in range(9)]
+    rest.jobs = [{"id": each, "name": "x", **NEVER_DUE} for each in ids]
     redis.lpush(keys.POKE, "*")
-    wait_until(lambda: redis.llen(keys.RECENT) >= 8, "eight runs")
-    lines = [json.loads(line) for line in redis.lrange(keys.RECENT, 0, -1)]
+    for each in ids:
+        run(redis, each)
+        ended(redis, each)
+    lines = ended_runs(redis)
+    assert len(lines) == len(ids)
     assert {line["status"] for line in lines} == {"ok"}
     assert len({line["worker"] for line in lines}) > 4
     assert worker.alive

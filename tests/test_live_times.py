@@ -98,9 +98,14 @@ def test_live_jitter_carries_no_tick_beyond_the_end_or_into_an_excluded_time(
     for kind in (ending, quiet):
         assert 2 in {offset_of(redis, each) for each in kind}
 
+    def seen() -> bool:
+        return all(any(nominal <= call.tick < over for call in service.of(each)) for each in ids)
+
     def seen_again() -> bool:
         return all(any(call.tick >= over for call in service.of(each)) for each in quiet)
 
+    ids = [*ending, *quiet]
+    wait_until(seen, "the ticks before the end and the excluded time")
     wait_until(seen_again, "the ticks after the excluded time")
     for call in service.calls:
         if call.tick < nominal:
@@ -108,7 +113,7 @@ def test_live_jitter_carries_no_tick_beyond_the_end_or_into_an_excluded_time(
         assert call.came >= call.tick
         assert not end <= call.tick < over
         assert call.job_id in quiet or call.tick < end
-    for each in (*ending, *quiet):
+    for each in ids:
         offset = offset_of(redis, each)
         ticks = [call.tick for call in service.of(each) if nominal <= call.tick < over]
         # An offset that would reach the end counts modulo the time until then.

@@ -43,7 +43,11 @@ def test_a_listed_job_fires_on_time_and_its_message_is_on_the_queue(
     assert times == [times[0] + n for n in range(len(times))]
     late = datetime.fromisoformat(first["created_at"]).timestamp() - times[0]
     assert 0 <= late < 15, "later it would be missed"
-    about = [line for line in worker.output.splitlines() if first["run_id"] in line]
+
+    def find_lines() -> list[str]:
+        return [line for line in worker.output.splitlines() if first["run_id"] in line]
+
+    about = wait_until(find_lines, "the line of the first run")
     assert len(about) == 1, "a run says in one line how it ended"
     assert json.loads(about[0])["event"] == "run.finished"
 
@@ -85,9 +89,10 @@ def test_a_run_by_hand(redis: Redis, rest: RestServer, celery: Celery) -> None:
 def test_celery_commands_work_as_any_celery_user_expects(celery: Celery) -> None:
     worker = celery.worker()
     worker.wait_for("ready")
-    pong = celery.run("inspect", "ping")
-    assert "pong" in pong.stdout, pong
-    registered = celery.run("inspect", "registered").stdout
+    # These commands wait for answers for a second only.
+    wait_until(lambda: "pong" in celery.run("inspect", "ping").stdout, "pong")
+    ask = lambda: celery.run("inspect", "registered").stdout  # noqa: E731
+    registered = wait_until(lambda: "w0@test" in (found := ask()) and found, "the tasks")
     for task in ("cron_tasks.sync_jobs", "cron_tasks.run_job"):
         assert task in registered
     assert worker.terminate() == 0

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -291,11 +292,12 @@ def test_in_a_backlog_no_attempt_is_skipped_for_a_later_run(
     redis: Redis,
     system: Callable[..., None],
     job: Callable[..., dict[str, Any]],
+    tmp_path: Path,
 ) -> None:
     """There is one slot, which another job occupies, and the message of the later run comes
     first."""
     retry = {"max_attempts": 2, "backoff": 600}
-    system(job("failing", "fail", retry=retry), job("slow", "hang", timeout=4), slots=1)
+    system(job("failing", "fail", retry=retry), job("slow", "hold"), slots=1)
 
     def states(job_id: str) -> dict[str, str]:
         opened = redis.hgetall(keys.OPEN).items()
@@ -315,6 +317,8 @@ def test_in_a_backlog_no_attempt_is_skipped_for_a_later_run(
     wait_until(lambda: redis.llen("cron_tasks") == 1, "the message of the later run")
     redis.zadd(keys.DEADLINES, {earlier: 0})
     reaches(earlier, "p|2|")
+    wait_until(lambda: redis.llen("cron_tasks") == 2, "the message of the earlier run")
+    (tmp_path / "log.released").touch()
     wait_until(lambda: not redis.exists(keys.OPEN), "all runs to end")
     ended = map(json.loads, redis.lrange(keys.HISTORY_PREFIX + "failing", 0, -1))
     how = {run["run_id"]: (run["status"], run["reason"], run["attempt"]) for run in ended}

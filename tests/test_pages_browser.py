@@ -38,6 +38,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     path = find_chromium()
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield chromium
@@ -192,8 +193,8 @@ def test_a_page_that_is_not_up_to_date_says_so(
     unheard.route("**/upcoming", lambda route: None)
     unheard.clock.fast_forward(45_000)
     expect(unheard.locator("#stale")).to_have_text(re.compile("Not up to date: no news for"))
-    frozen = time.time()
     world.valkey.freeze()
+    frozen = time.time()
     try:
         expect(tab.locator("#stale")).to_contain_text("Not up to date: Redis at", timeout=PATIENCE)
         shown = tab.locator("#as-of time").get_attribute("datetime")
@@ -221,7 +222,7 @@ def test_many_jobs_at_once(browser: Browser, world: World, opened: list[BrowserC
     assert tab.url.endswith("/jobs?tag=many")
     done = read_actions(world.redis, 1)[0]
     assert (done.who, done.via, done.what, done.count) == ("ann", "flower", "pause", 60)
-    assert '"event": "action.by_hand"' in world.flower.process.output
+    world.flower.process.wait_for('"event": "action.by_hand"')
     tab.goto(world.flower.url("/jobs?state=paused"))
     expect(tab.locator(".cron-count")).to_contain_text("60 jobs of")
     resume(world, "many-0")
@@ -259,5 +260,5 @@ def test_flowers_own_list_shows_failed_runs(world: World) -> None:
         return found
 
     wait_until(lambda: "FAILURE" in states()["import"], "a failed run in Flower's list")
-    assert "SUCCESS" in states()["often"]
+    wait_until(lambda: "SUCCESS" in states()["often"], "a good run in Flower's list")
     assert "FAILURE" not in states()["often"]

@@ -71,14 +71,17 @@ def test_the_first_counts_at_once_and_the_next_wait_in_redis(
     wait_until(lambda: len(asked) == 2 or pokes.wait(0.2) is None, "the second sync")
     assert asked[1] - begun >= SYNC_EVERY
     assert not redis.exists(keys.POKE)
-    assert not pokes.wait(0.05)
+    # After a long stop, it may find that its quiet time ends, and look once more.
+    wait_until(lambda: not pokes.wait(0.05), "it to find nothing")
     assert len(asked) == 2
 
 
 def test_pokes_stay_in_redis_until_they_are_acted_upon(
-    redis: Redis, pokes: Pokes, asked: list[float]
+    redis: Redis, pokes: Pokes, asked: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So the next leader finds them."""
+    # Otherwise the poke would count if this process stopped for a second.
+    monkeypatch.setattr("cron_tasks.beat.pokes.SYNC_EVERY", PATIENCE)
     pokes.request_sync()
     redis.lpush(keys.POKE, "*")
     redis.lpush(keys.WAKE, "now")

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import requests
-from helpers import wait_until
+from helpers import PATIENCE, wait_until
 from processes import GUNICORN, UVICORN, Celery, running_service
 from redis import Redis
 
@@ -65,9 +65,9 @@ def served_by(*names: str) -> pytest.MarkDecorator:
 def save(url: str, **job: Any) -> int:
     """Create or replace a job, and return its id."""
     row = {"name": "Every second", "cron_expression": "* * * * * *", **job}
-    answer = requests.put(f"{url}{JOBS}{row.get('id', 8)}/", json=row, timeout=10)
+    answer = requests.put(f"{url}{JOBS}{row.get('id', 8)}/", json=row, timeout=PATIENCE)
     if answer.status_code == 404:  # Django REST Framework
-        answer = requests.post(url + JOBS, json=row, timeout=10)
+        answer = requests.post(url + JOBS, json=row, timeout=PATIENCE)
     assert answer.ok, answer.text
     return int(answer.json()["id"])
 
@@ -104,7 +104,7 @@ def test_a_change_is_poked_after_the_commit(url: str, redis: Redis) -> None:
     save(url, id=job_id, name="edited")
     assert redis.lrange(keys.POKE, 0, -1) == [str(job_id)]
     redis.delete(keys.POKE)
-    assert requests.delete(f"{url}{JOBS}{job_id}/", timeout=10).status_code == 204
+    assert requests.delete(f"{url}{JOBS}{job_id}/", timeout=PATIENCE).status_code == 204
     assert redis.lrange(keys.POKE, 0, -1) == [str(job_id)]
 
 
@@ -149,20 +149,20 @@ def test_the_outbox_loses_no_change(folder: Path, redis: Redis, redis_url: str) 
     command = [sys.executable, "-c", DJANGO]
     environment = {**os.environ, "REDIS_URL": redis_url}
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stderr
 
 
 def changes(url: str, cursor: str, wait: float = 0) -> Any:
     params = {"cursor": cursor, "wait": str(wait)}
-    return requests.get(f"{url}{JOBS}changes", params=params, timeout=60)
+    return requests.get(f"{url}{JOBS}changes", params=params, timeout=PATIENCE)
 
 
 @served_by("feed_jobs")
 def test_the_feed_of_the_page(url: str, folder: Path) -> None:
     def cursor() -> str:
-        link = requests.get(url + JOBS, timeout=10).headers["Link"]
+        link = requests.get(url + JOBS, timeout=PATIENCE).headers["Link"]
         (found,) = re.findall(r'^</api/cronjobs/changes\?cursor=(\d+)>; rel="changes"$', link)
         return str(found)
 
@@ -175,7 +175,7 @@ def test_the_feed_of_the_page(url: str, folder: Path) -> None:
     assert first == {"changes": [{"id": 8, "job": row}], "cursor": cursor()}
     assert changes(url, first["cursor"], 0.1).json() == {"changes": [], "cursor": first["cursor"]}
     save(url, id=9)
-    requests.delete(f"{url}{JOBS}8/", timeout=10)
+    requests.delete(f"{url}{JOBS}8/", timeout=PATIENCE)
     since = changes(url, first["cursor"]).json()
     assert since["changes"] == [{"id": 9, "job": row | {"id": 9}}, {"id": 8, "deleted": True}]
     with closing(sqlite3.connect(folder / "jobs.db")) as database, database:
@@ -209,7 +209,7 @@ def test_edits_count_at_once_by_the_feed_alone(
         wait_until(lambda: "8" in registry.read_index(), "the new job")
         is_run = lambda: "Every second" in (redis.lindex("queue:to_telegram", -1) or "")  # noqa: E731
         wait_until(is_run, "its run")
-        requests.delete(f"{url}{JOBS}8/", timeout=10).raise_for_status()
+        requests.delete(f"{url}{JOBS}8/", timeout=PATIENCE).raise_for_status()
         wait_until(lambda: "8" not in registry.read_index(), "the end of the job")
         assert not redis.exists(keys.POKE)
 

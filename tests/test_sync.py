@@ -38,7 +38,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def reconciler(redis: Redis, rest: RestServer) -> Reconciler:
-    settings = Settings(rest_url=rest.url, rest_timeout=2, rest_deadline=5)
+    settings = Settings(rest_url=rest.url)
     return Reconciler(redis, settings)
 
 
@@ -223,7 +223,7 @@ def test_the_running_one_of_two_syncs_repeats(
 
     def hold(handler: Any) -> bool:
         asked.set()
-        go_on.wait(10)
+        go_on.wait(PATIENCE)
         rest.answer = None
         return False
 
