@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from applying import apply
 from command_line import CommandLine
 from driven import Beat
 from redis import Redis
@@ -17,6 +18,7 @@ from cron_tasks.ledger.alarms import Alarms
 from cron_tasks.ledger.records import Outcome
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.ledger.state import State
+from cron_tasks.registry.plan import Changes
 from cron_tasks.runs.late import write_late_message
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
@@ -126,11 +128,24 @@ def test_only_jobs_that_name_the_event_are_notified(beat: Beat) -> None:
 
 def test_a_removed_job_is_not_late(beat: Beat) -> None:
     run_id = fire(beat)
-    beat.redis.delete(keys.entry_key("a"))
     beat.clock.now = run_id.scheduled_for + 601
+    apply(beat.redis, Changes(removed=["a"]), beat.clock.now)
     tell_late_runs(Alarms(beat.redis, Settings()), beat.clock.now, Settings())
     assert not told(beat.redis)
     assert not beat.redis.exists(keys.EXPECTED, keys.LATE)
+
+
+def test_a_late_run_is_told_of_once_the_lost_entry_of_its_job_is_back(beat: Beat) -> None:
+    run_id = fire(beat)
+    entry = beat.redis.dump(keys.entry_key("a"))
+    beat.redis.delete(keys.entry_key("a"))
+    alarms, now = Alarms(beat.redis, Settings()), run_id.scheduled_for + 601
+    tell_late_runs(alarms, now, Settings())
+    assert not told(beat.redis)
+    assert alarms.list_expected(now, 1) == []
+    beat.redis.restore(keys.entry_key("a"), 0, entry)
+    tell_late_runs(alarms, now + 11, Settings())
+    assert [each["id"] for each in told(beat.redis)] == [f"{run_id}/late"]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ log = structlog.get_logger("cron_tasks.beat")
 
 #: The most late runs that are handled in one go.
 PAGE = 500
+#: Seconds after which beat looks again for the entry of a registered job.
+AGAIN = 10.0
 
 
 def tell_late_runs(alarms: Alarms, now: float, settings: Settings) -> bool:
@@ -27,13 +29,20 @@ def tell_late_runs(alarms: Alarms, now: float, settings: Settings) -> bool:
         return False
     with alarms.redis.pipeline(transaction=False) as pipe:
         pipe.hmget(keys.OPEN, run_ids)
+        pipe.hmget(keys.JOBS, [run_id.job_id for run_id in run_ids])
         for run_id in run_ids:
             pipe.hget(keys.entry_key(run_id.job_id), "job")
-        states, *documents = pipe.execute(raise_on_error=False)
-    rows = [
-        _judge(run_id, state, document, now, settings)
-        for run_id, state, document in zip(run_ids, states, documents, strict=True)
-    ]
+        states, indexed, *documents = pipe.execute(raise_on_error=False)
+    for reply in (states, indexed):
+        if isinstance(reply, Exception):
+            raise reply
+    rows, unclear = list[tuple[RunId, bool, Message | None]](), list[RunId]()
+    for run_id, state, known, document in zip(run_ids, states, indexed, documents, strict=True):
+        if document is None and known is not None:
+            unclear.append(run_id)  # A sync will write the entry of this job again.
+        else:
+            rows.append(_judge(run_id, state, document, now, settings))
+    alarms.expect_later(unclear, now + AGAIN)
     if told := alarms.tell_late(now, rows):
         log.warning("runs.late", runs=told, job_ids=[each.job_id for each in run_ids[:5]])
     return len(run_ids) == PAGE

@@ -40,6 +40,11 @@ class Alarms:
         found: Any = self.redis.zrangebyscore(keys.EXPECTED, "-inf", f"({now}", 0, limit)
         return [RunId.stored(text) for text in found]
 
+    def expect_later(self, run_ids: Sequence[RunId], limit: float) -> None:
+        """Give runs until `limit` to end, unless they have ended."""
+        if run_ids:
+            self.redis.zadd(keys.EXPECTED, dict.fromkeys(run_ids, limit), xx=True)
+
     def tell_late(self, now: float, rows: Sequence[tuple[RunId, bool, Message | None]]) -> int:
         """Notify about runs that did not end in time, once each, and no longer expect them.
 
