@@ -1,6 +1,6 @@
 """Keeps the pages of plain jobs that are due together, because they often are so again.
 
-Grouping such a page anew would look up each of its jobs. A page is kept as of the number of the
+To group such a page again would look up each of its jobs. A page is kept as of the number of the
 registry's last edit, as in known.py.
 """
 

@@ -15,7 +15,7 @@
 --! prefixes job_entry history count
 --! args batch seen now day tally line number brief opening counts told_counts history_runs history_ttl account_ttl reporting
 --! rows queues(queue is_quick told(job_id payload))
---! uses store/prepend store/notify ledger/batch ledger/leave ledger/add_to_count
+--! uses store/prepend store/notify ledger/batch ledger/leave ledger/add_to_counts
 --! uses store/add_to_counters ledger/keep_minute
 local record = redis.call('HGET', batches, batch)
 if not record or string.sub(record, 1, #seen + 1) ~= seen .. '\n' then return 0 end
@@ -36,30 +36,15 @@ local function may_stay(job_id)
         and redis.call('HEXISTS', untold, job_id) == 0)
 end
 
--- Add the runs of these jobs to the counts of the day. Return the new counts, in their order. Most
--- jobs of a batch have the same count, so one sum serves many of them.
 local count_key = count_prefix .. day
-local function count_runs(job_ids)
-    local sums, counts, fields = {}, redis.call('HMGET', count_key, unpack(job_ids)), {}
-    for n, job_id in ipairs(job_ids) do
-        local count = counts[n] or '0'
-        local sum = sums[count]
-        if not sum then
-            sum = add_to_count(count, tally)
-            sums[count] = sum
-        end
-        counts[n], fields[2 * n - 1], fields[2 * n] = sum, job_id, sum
-    end
-    redis.call('HSET', count_key, unpack(fields))
-    return counts
-end
 
 -- Write the ends of runs to the histories and the counts of their jobs. Commands for each job cost
 -- the most here. So the history is trimmed only every 16 runs. It expires a day later than that of
 -- other runs, so that its time to live is set only with the first run of a day. One run is 10^13 in
 -- a count (day_count.py).
 local function write_ends(job_ids)
-    local counts, most_kept, ttl = count_runs(job_ids), tonumber(history_runs), history_ttl + 86400
+    local counts = add_to_counts(count_key, job_ids, tally)
+    local most_kept, ttl = tonumber(history_runs), history_ttl + 86400
     for n, job_id in ipairs(job_ids) do
         local history = history_prefix .. job_id
         local length = redis.pcall('LPUSH', history, line)

@@ -19,7 +19,7 @@ local function keep_past(job_id, known)
 end
 
 local function count_and_keep(job_id, known)
-    count_minute(job_id, known, account_ttl)
+    count_minute(job_id, known)
     keep_past(job_id, known)
 end
 
@@ -27,7 +27,7 @@ end
 local function add_late(job_id, number, run, opening)
     local key, ending = minutes_prefix .. job_id, '"minute":"' .. number .. ' '
     local known = number .. ' ' .. opening
-    count_minute(job_id, known, account_ttl)
+    count_minute(job_id, known)
     local found = redis.pcall('LRANGE', key, 0, 4)
     for n, line in ipairs(found.err and {} or found) do
         if string.find(line, ending, 1, true) then
@@ -74,5 +74,6 @@ local function write_minutes(fields)
         redis.call('HSET', minute, unpack(fields))
         redis.call('EXPIRE', minute, math.max(history_ttl, account_ttl))
     end
+    write_counts(account_ttl)
     if #closed_minutes > 0 then prepend(recent, 10000, history_ttl, unpack(closed_minutes)) end
 end

@@ -17,7 +17,7 @@ local function end_minute(key, job_id)
     -- A key of another type holds no minutes.
     local known = redis.pcall('HGET', key, job_id)
     if type(known) ~= 'string' then return end
-    if key == minute then count_minute(job_id, known, audit_ttl) end
+    if key == minute then count_minute(job_id, known) end
     local line = close_minute(job_id, known)
     if line then prepend(recent, 10000, audit_ttl, line) end
     redis.call('HDEL', key, job_id)
@@ -43,6 +43,7 @@ for n, job_id in gone() do
         note_only(job_id, 'removed', edit)
     end
 end
+write_counts(audit_ttl)
 -- The members of a sorted set have no separate time to live.
 redis.call('ZREMRANGEBYSCORE', removed, '-inf', '(' .. (now - audit_ttl))
 redis.call('EXPIRE', removed, audit_ttl)
