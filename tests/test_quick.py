@@ -6,6 +6,7 @@ The real beat and the real worker run in this process, on a clock that the test 
 import json
 import math
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from cron_tasks import schedules
 from cron_tasks.audit.asking import explain_at
 from cron_tasks.jobs.job import Job
 from cron_tasks.jobs.run import Run
+from cron_tasks.ledger.history import split_runs
 from cron_tasks.ledger.minutes import (
     close_minute,
     count_minute,
@@ -40,6 +42,8 @@ from cron_tasks.runs.wording import describe_minute
 from cron_tasks.store import keys
 
 ALONE, MANY = 1, 20
+#: So many jobs that share a minute keep it open for longer (keep_minute.lua).
+OVERTIME = 500
 CALL = {"type": "http", "url": "http://example.org/"}
 
 
@@ -178,6 +182,25 @@ def test_ok_runs_are_one_record_a_minute(quickly: Quickly, jobs: int) -> None:
     # The newest runs of all jobs have a record a minute for each job, too.
     assert len(quickly.ended(None)) == 3 * jobs
     assert quickly.redis.llen(keys.RECENT) == 2 * jobs
+
+
+@pytest.mark.parametrize("starts_at", ["12:00:00", "23:57:50"])
+def test_many_jobs_do_not_close_their_minutes_together(beat: Beat, starts_at: str) -> None:
+    """They would hold up Redis for a second. At midnight they do, because counts are by day."""
+    beat.clock.now = datetime.fromisoformat(f"2030-11-24T{starts_at}Z").timestamp()
+    quickly = Quickly(beat)
+    # A batch has jobs of one priority.
+    ids = {f"{letter}{n:03}": ord(letter) % 3 for letter in "abc" for n in range(OVERTIME)}
+    quickly.beat.register(*(row(each, every=1, priority=ids[each]) for each in ids))
+    quickly.run_alone(160)
+    closed = set()
+    for job_id in list(ids)[::100]:
+        runs = list(split_runs(quickly.ledger.history(job_id)))
+        assert len(runs) == len({run["run_id"] for run in runs}) == 160
+        tally = quickly.audit(job_id, quickly.begun)
+        assert (tally.ok, tally.lost, tally.doubled) == (160, [], [])
+        closed.add(tuple(run["until"] for run in quickly.ended(job_id)[1:]))
+    assert len(closed) == 3
 
 
 def test_a_batch_of_quick_and_other_jobs(quickly: Quickly) -> None:

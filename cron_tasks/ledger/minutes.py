@@ -8,7 +8,8 @@ A minute is the whole record of its first run, with one more field. `minute` has
 minute since 1970, and for each run its second, the milliseconds from the fire time to the start,
 and its duration in milliseconds: `29404140 0:4:12 1:3:11`. A skipped run has no duration, and has
 its end in place of the start: `2:5:`. lua/keep_minute.lua adds runs, and leaves the text open at
-the end. The ok runs of a minute in progress are not in the count of the day yet.
+the end. A large batch continues a minute for some seconds, which are 60 or more then. The ok runs
+of a minute in progress are not in the count of the day yet.
 """
 
 from collections.abc import Mapping, Sequence

@@ -59,15 +59,17 @@ end
 
 -- Add runs of quick jobs to their minutes. Most jobs of a batch have the same text in progress.
 local function write_briefs(job_ids)
-    local open_minutes, longer, fields = read_minutes(job_ids), {}, {}
-    for n, job_id in ipairs(job_ids) do
-        local known = open_minutes[n]
-        local text = longer[known]
-        if not text then
-            text = add_run(known, job_id, number, brief, opening)
-            if is_in_progress(known, number) then longer[known] = text end
+    local overtime, groups, fields = overtime_of(job_ids), {}, {}
+    for n, known in ipairs(read_minutes(job_ids)) do
+        groups[known] = groups[known] or {}
+        table.insert(groups[known], job_ids[n])
+    end
+    for known, members in pairs(groups) do
+        local text = add_run(known, members, overtime, number, brief, opening)
+        for _, job_id in ipairs(members) do
+            local size = #fields
+            fields[size + 1], fields[size + 2] = job_id, text
         end
-        fields[2 * n - 1], fields[2 * n] = job_id, text
     end
     write_minutes(fields)
 end

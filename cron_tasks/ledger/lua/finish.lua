@@ -39,7 +39,7 @@ local function keep_briefs()
     for n, known in ipairs(read_minutes(brief_jobs)) do open_minutes[brief_jobs[n]] = known end
     for n, job_id in ipairs(brief_jobs) do
         local number, run, opening = string.match(briefs[n], '^(%d+) (%S+) (.*)$')
-        open_minutes[job_id] = add_run(open_minutes[job_id], job_id, number, run, opening)
+        open_minutes[job_id] = add_run(open_minutes[job_id], {job_id}, 0, number, run, opening)
     end
     for job_id, known in pairs(open_minutes) do
         fields[#fields + 1], fields[#fields + 2] = job_id, known
@@ -105,7 +105,8 @@ for n, run_id, job_id, held, record, status, at, day, tally, suppressed, counted
                     brief_jobs[#brief_jobs + 1], briefs[#briefs + 1] = job_id, record
                 else
                     local number, opening = string.match(record, '^(%d+) %S+ (.*)$')
-                    records[#records + 1] = close_minute(job_id, number .. ' ' .. opening)
+                    local found = read_minute(number .. ' ' .. opening)
+                    records[#records + 1] = write_past(found, job_id)
                 end
                 -- The ok runs of a minute are counted together.
                 if not exists or status ~= 'ok' then account_for(job_id, at, day, tally, days) end

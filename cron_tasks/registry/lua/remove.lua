@@ -4,11 +4,11 @@
 -- stream of changes cannot keep those of this page. Returns the ticks that this overtook
 -- (supersede.lua).
 --! keys schedule jobs set_aside removed failing source untold minute counted_minute recent
---! prefixes history minutes
+--! prefixes history minutes count
 --! args noted
 --! rows gone(job_id)
 --! uses registry/check_fence registry/supersede registry/count_edit registry/note_change
---! uses store/prepend ledger/close_minute ledger/count_minute
+--! uses store/prepend store/add_to_number ledger/read_minute
 local refusal = check_fence()
 if refusal then return refusal end
 local edit = count_edit()
@@ -17,9 +17,14 @@ local function end_minute(key, job_id)
     -- A key of another type holds no minutes.
     local known = redis.pcall('HGET', key, job_id)
     if type(known) ~= 'string' then return end
-    if key == minute then count_minute(job_id, known) end
-    local line = close_minute(job_id, known)
-    if line then prepend(recent, 10000, audit_ttl, line) end
+    local found = read_minute(known)
+    if found then
+        if key == minute and found.sum ~= '0' then
+            add_to_number(count_prefix .. found.day, job_id, found.sum)
+            redis.call('EXPIRE', count_prefix .. found.day, audit_ttl)
+        end
+        prepend(recent, 10000, audit_ttl, write_past(found, job_id))
+    end
     redis.call('HDEL', key, job_id)
 end
 
@@ -43,7 +48,6 @@ for n, job_id in gone() do
         note_only(job_id, 'removed', edit)
     end
 end
-write_counts(audit_ttl)
 -- The members of a sorted set have no separate time to live.
 redis.call('ZREMRANGEBYSCORE', removed, '-inf', '(' .. (now - audit_ttl))
 redis.call('EXPIRE', removed, audit_ttl)
