@@ -6,6 +6,7 @@ The real beat and the real worker run in this process, on a clock that the test 
 import json
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ from cron_tasks.runs.tail import Tail
 from cron_tasks.schedules.durations import DAY
 from cron_tasks.settings import Settings
 from cron_tasks.store import keys
+from cron_tasks.worker import templates
 from cron_tasks.worker.batches import BatchRunner
 from cron_tasks.worker.runner import Runner
 
@@ -527,6 +529,23 @@ def test_jobs_that_fire_together_often_may_come_and_go(fired: World) -> None:
         fired.work()
     told = Counter(message["job_id"] for message in fired.told())
     assert told == Counter(dict.fromkeys(map(str, range(30)), 4) | {"new": 4, "7": 2, "8": 0})
+
+
+def test_threads_of_a_worker_share_what_they_know(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread keeps the groups of its batch, while another drops them from the cache."""
+    monkeypatch.setattr(templates, "MOST_GROUPED", 1)
+    monkeypatch.setattr(templates, "MOST", 20)
+    rounds, priorities = 20, range(4)
+    world.beat.register(*(row(n, priority=n % len(priorities)) for n in range(100)))
+    with ThreadPoolExecutor(len(priorities)) as pool:
+        for _ in range(rounds):
+            batches = world.fire()
+            assert len(batches) == len(priorities)
+            for outcome in pool.map(world.workers[0].run, batches):
+                assert outcome == "25 ended as a batch, 0 as single runs"
+    assert len(world.told()) == 100 * rounds
 
 
 @pytest.mark.parametrize("transport", ["list", "stream"])

@@ -62,7 +62,7 @@ class Misbehave(CustomAction):
         re.match("(a+)+$", "a" * 60 + "b")  # holds Python's global lock for years
 
     def sleep(self):
-        time.sleep(100)
+        time.sleep(100)  # until the worker ends it
 
     def hold(self):
         while not Path(self.pids, "released").exists():
@@ -80,7 +80,7 @@ class Misbehave(CustomAction):
 
     def swallow(self):
         try:
-            time.sleep(100)
+            time.sleep(100)  # until the worker ends it
         except BaseException:
             return "as if it were done"
 

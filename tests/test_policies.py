@@ -53,10 +53,10 @@ class Behave(CustomAction):
             time.sleep(0.02)
 
     def long(self, run):
-        time.sleep(17)  # a lease lasts 15 s
+        time.sleep(17)  # This action outlives a lease of 15 s.
 
     def hang(self, run):
-        time.sleep(60)
+        time.sleep(60)  # until the worker ends it
 
     def stubborn(self, run):
         until = time.monotonic() + 60

@@ -62,7 +62,7 @@ def die():
 @app.task(name="other.hang")
 def hang(path):
     Path(path).write_text(str(os.getpid()))
-    time.sleep(60)
+    time.sleep(60)  # until somebody ends it
 """
 #: Tasks in an app that includes ours: here ours itself, with one more module.
 OURS = """

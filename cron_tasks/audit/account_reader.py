@@ -68,9 +68,9 @@ def _by_job(page: Sequence[str], days: Sequence[int], rows: Iterable[Any]) -> li
 
 def _add_minutes(counts: Sequence[dict[int, int]], days: Sequence[int], minutes: Any) -> None:
     """Add the ok runs of minutes in progress to the counts of their jobs."""
-    for count, stored in zip(
-        counts, [] if isinstance(minutes, Exception) else minutes, strict=False
-    ):
+    # A key of another type says nothing.
+    found_minutes = [] if isinstance(minutes, Exception) else minutes
+    for count, stored in zip(counts, found_minutes, strict=False):
         if stored and (found := count_minute(stored)):
             day, packed = found
             if packed and day in days:

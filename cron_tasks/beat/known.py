@@ -7,7 +7,7 @@ number stands for two edits, even if Redis loses data (count_edit.lua). The cach
 
 from collections import defaultdict
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from sys import intern
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from redis import Redis
 
 from cron_tasks.beat.plain import is_on_time, is_plain
-from cron_tasks.beat.repeated import Group, RepeatedPages, find_following, make_group
+from cron_tasks.beat.repeated import Group, RepeatedPages, make_group
 from cron_tasks.beat.rows import Row, parse_definition, parse_object, read_rows
 from cron_tasks.ledger.batch import Departure
 from cron_tasks.runs.notifications import make_default_template
@@ -67,14 +67,17 @@ class KnownJobs:
         if not others and (departures := self._repeat(due, edits, now)):
             return departures, []
         read = self._look_up(redis, due, edits)
-        groups, left = self._group(due, now, set(others)), set(due)
         new = {row.job_id for row in read.values() if row.fired is None}
-        departures = [self._make_departure(score, jobs, new) for score, jobs in groups]
+        groups, departures, left = list[Group](), list[Departure](), set(due)
+        for score, jobs in self._group(due, now, set(others)):
+            group = make_group(jobs[0].options, ((job.schedule, job.job_id) for job in jobs))
+            groups.append(group)
+            departures.append(_complete(group.depart(score), jobs, new))
         for departure in departures:
             for job_ids in departure.moves.values():
                 left.difference_update(map(keys.entry_key, job_ids))
         if not left and not read:
-            self._repeated.keep(due, edits, [_by_schedule(jobs) for _, jobs in groups])
+            self._repeated.keep(due, edits, groups)
         unread = {key: due[key] for key in due if key in left and key not in read}
         read |= {row.key: row for row in read_rows(redis, unread)}
         return departures, [read[key] for key in due if key in left]
@@ -90,10 +93,9 @@ class KnownJobs:
         score = next(iter(due.values()))
         if not is_on_time(float(score), now, self._grace):
             return ()
-        try:
-            return [group.depart(score) for group in self._repeated.find(due, edits)]
-        except ValueError:
-            return ()
+        departures = [group.depart(score) for group in self._repeated.find(due, edits)]
+        is_whole = sum(departure.size for departure in departures) == len(due)
+        return departures if is_whole else ()
 
     def _look_up(self, redis: Redis, due: Mapping[str, str], edits: int) -> dict[str, Row]:
         """Make all plain jobs among the entries known. Return the rows that were read for this."""
@@ -147,33 +149,17 @@ class KnownJobs:
             if len(jobs) > FEW and is_on_time(float(score), now, self._grace)
         ]
 
-    def _make_departure(
-        self, score: str, jobs: list[KnownJob], new: Container[str | None]
-    ) -> Departure:
-        """Return the departure of jobs of one time, of which `new` have never fired."""
-        # Many jobs share a schedule, which is then the same object.
-        upcoming: dict[int, str] = {}
-        moves: dict[str, list[str]] = defaultdict(list)
-        templates: dict[str, tuple[str, bytes]] = {}
-        for known in jobs:
-            schedule = known.schedule
-            following = upcoming.get(id(schedule))
-            if following is None:
-                try:
-                    following = upcoming[id(schedule)] = find_following(schedule, score)
-                except ValueError:
-                    self.forget([known.job_id])
-                    continue  # A separate judgement of the entry will find that it is broken.
-            moves[following].append(known.job_id)
-            if known.template:
-                templates[known.job_id] = known.edit, known.template
-                known.template = b""
-        are_new = all(known.job_id in new for known in jobs)
-        return Departure(score, moves, jobs[0].options, templates, are_new)
 
-
-def _by_schedule(jobs: Sequence[KnownJob]) -> Group:
-    return make_group(jobs[0].options, ((known.schedule, known.job_id) for known in jobs))
+def _complete(
+    departure: Departure, jobs: Sequence[KnownJob], new: Container[str | None]
+) -> Departure:
+    """Return a departure of these jobs with the templates that the workers do not have yet, and
+    whether all of the jobs are `new`, which have never fired."""
+    templates = {each.job_id: (each.edit, each.template) for each in jobs if each.template}
+    for each in jobs:
+        each.template = b""
+    are_new = all(each.job_id in new for each in jobs)
+    return replace(departure, templates=templates, are_new=are_new)
 
 
 @lru_cache(maxsize=1024)

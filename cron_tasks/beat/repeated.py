@@ -26,25 +26,25 @@ class Group:
     schedules: Sequence[tuple[Schedule, Sequence[str]]]
 
     def depart(self, score: str) -> Departure:
-        """Return the departure of all of these jobs. Raises ValueError for a broken schedule."""
+        """Return the departure of these jobs, without those whose schedule is broken."""
         moves: dict[str, list[str]] = defaultdict(list)
         for schedule, job_ids in self.schedules:
-            moves[find_following(schedule, score)] += job_ids
+            try:
+                found = next_fire_time(schedule, float(score))
+            except ValueError:
+                continue  # A separate judgement of each entry will find that it is broken.
+            moves["" if found is None else repr(found)] += job_ids
         return Departure(score, moves, self.options)
-
-
-def find_following(schedule: Schedule, score: str) -> str:
-    """Return the fire time after a due time as a score, "" for none. Raises ValueError."""
-    found = next_fire_time(schedule, float(score))
-    return "" if found is None else repr(found)
 
 
 def make_group(options: Mapping[str, Any], members: Iterable[tuple[Schedule, str]]) -> Group:
     """Group jobs with these options. Many share a schedule, which is then the same object."""
-    by_schedule: dict[int, tuple[Schedule, list[str]]] = {}
+    schedules: dict[int, Schedule] = {}
+    job_ids: dict[int, list[str]] = defaultdict(list)
     for schedule, job_id in members:
-        by_schedule.setdefault(id(schedule), (schedule, []))[1].append(job_id)
-    return Group(options, list(by_schedule.values()))
+        schedules[id(schedule)] = schedule
+        job_ids[id(schedule)].append(job_id)
+    return Group(options, [(schedules[each], job_ids[each]) for each in schedules])
 
 
 class RepeatedPages:

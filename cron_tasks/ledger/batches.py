@@ -31,19 +31,23 @@ class LockLost(Exception):
     """Another beat leads now. Nothing was changed."""
 
 
+def describe_kept(settings: Settings) -> dict[str, int]:
+    """Return what scripts that write outcomes have to know: how much is kept, and for how long."""
+    return {
+        "history_runs": settings.history_runs,
+        "history_ttl": int(settings.history_days * DAY),
+        # One day more than the audit covers, because counts are kept by the day.
+        "account_ttl": int((settings.audit_days + 1) * DAY),
+    }
+
+
 class Batches:
     """The batches in one Redis."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self.redis = redis
-        # One day more than the audit covers, because counts are kept by the day.
-        self.audited = int((settings.audit_days + 1) * DAY)
-        # The settings for scripts that write outcomes.
-        self._kept = {
-            "history_runs": settings.history_runs,
-            "history_ttl": int(settings.history_days * DAY),
-            "account_ttl": self.audited,
-        }
+        self._kept = describe_kept(settings)
+        self.audited = self._kept["account_ttl"]
         self._queues = {
             "stream": settings.notify_transport == "stream",
             "notify_max": settings.notify_max,

@@ -21,6 +21,7 @@ import structlog
 from redis import Redis
 
 from cron_tasks.jobs.job import Job
+from cron_tasks.ledger.batches import describe_kept
 from cron_tasks.ledger.ledger import LEASE, PATIENCE
 from cron_tasks.registry import entries
 from cron_tasks.registry.quarantine import quarantine_entry
@@ -108,7 +109,7 @@ class Comparison:
     def __init__(self, redis: Redis, settings: Settings, clock: Callable[[], float]) -> None:
         self.redis = redis
         self.clock = clock
-        self._settings = settings
+        self._kept = describe_kept(settings)
         self._audited = Registry(redis, settings.audit_days).audited
         self._looks: list[Look] = [
             self._find_foreign_keys,
@@ -237,13 +238,8 @@ class Comparison:
         """Move the minutes in progress of the previous version into the histories of their jobs."""
         if not mend:
             return
-        kept = {
-            "history_runs": self._settings.history_runs,
-            "history_ttl": int(self._settings.history_days * DAY),
-            "account_ttl": self._audited,
-        }
         size = self._size(keys.COUNTED_MINUTE)
-        for _ in self._pages(_close_counted_minutes, size, **kept):
+        for _ in self._pages(_close_counted_minutes, size, **self._kept):
             yield Differences()
 
     def _size(self, key: str) -> int:

@@ -32,15 +32,8 @@ _NAMES_BY_KIND = {
     "hash": (
         *(keys.JOBS, keys.FIRED, keys.REJECTED, keys.SET_ASIDE, keys.SOURCE, keys.MENDED),
         *(keys.OPEN, keys.BATCHES, keys.ATTEMPTS, keys.GOING, keys.QUEUED, keys.BEFORE),
-        *(keys.AWAITED, keys.STOP, keys.FAILING, keys.UNTOLD, keys.METRICS),
-        *(
-            keys.MINUTE,
-            keys.COUNTED_MINUTE,
-            keys.DROPPED,
-            keys.REPORTED_ERRORS,
-            keys.REFUSED_REPORTS,
-            keys.RATES,
-        ),
+        *(keys.AWAITED, keys.STOP, keys.MINUTE, keys.COUNTED_MINUTE, keys.FAILING, keys.UNTOLD),
+        *(keys.METRICS, keys.DROPPED, keys.REPORTED_ERRORS, keys.REFUSED_REPORTS, keys.RATES),
     ),
     "zset": (
         *(keys.SCHEDULE, keys.SKIPS, keys.DEADLINES, keys.EXPECTED, keys.FAILED, keys.REMOVED),

@@ -4,13 +4,15 @@ A notification has no effect before its run is concluded. So no claim protects a
 worker that concludes it has run it.
 """
 
+from collections.abc import Sequence
+
 from redis import Redis
 
 from cron_tasks.ledger.batch import Batch, write_line
 from cron_tasks.ledger.run_id import RunId
 from cron_tasks.worker.conclusions import log_ok
 from cron_tasks.worker.runner import Runner
-from cron_tasks.worker.templates import Templates
+from cron_tasks.worker.templates import Group, Templates
 
 
 class BatchRunner:
@@ -27,12 +29,12 @@ class BatchRunner:
         ended = 0
         while found := self._runner.wait_for_redis(lambda: self._ledger.read_batch(batch_id)):
             batch, edits, prepared = found
-            gone = self._find_special(batch, edits, prepared)
+            groups, gone = self._look_up(batch, edits, prepared)
             if gone:
                 self._ledger.take_out(gone)
                 singly += gone
                 continue
-            left = self._conclude(batch)
+            left = self._conclude(batch, groups)
             if left is not None:
                 ended = len(batch.job_ids) - len(left)
                 singly += left
@@ -42,21 +44,22 @@ class BatchRunner:
             self._runner.run(singly)
         return f"{ended} ended as a batch, {len(singly)} as single runs"
 
-    def _find_special(self, batch: Batch, edits: int, prepared: str) -> list[RunId]:
-        """Return the runs that must not end as they were judged: all of them if it is too late."""
+    def _look_up(
+        self, batch: Batch, edits: int, prepared: str
+    ) -> tuple[Sequence[Group], list[RunId]]:
+        """Return the jobs of a batch, and the runs that must not end as they were judged: all of
+        them if it is too late."""
         late = self._runner.clock() - batch.fire_time
         if late > self._runner.settings.misfire_grace:
-            return batch.run_ids
+            return [], batch.run_ids
         return self._templates.look_up(batch, edits, prepared)
 
-    def _conclude(self, batch: Batch) -> list[RunId] | None:
+    def _conclude(self, batch: Batch, groups: Sequence[Group]) -> list[RunId] | None:
         """Conclude a batch. Return the runs that left it, or None if the batch has changed."""
         started = self._runner.clock()
-        told = self._templates.write(batch, started)
+        told = self._templates.write(groups, batch.fire_time, started)
         now = self._runner.clock()
         line = write_line(batch.fire_time, started, now, self._runner.worker)
-        left = self._runner.wait_for_redis(
+        return self._runner.wait_for_redis(
             lambda: self._ledger.conclude(batch, started, now, line, told)
         )
-        self._templates.forget_oldest()
-        return left

@@ -5,6 +5,7 @@ number stands for two edits, even if Redis loses data (count_edit.lua). Jobs tha
 often are so again, so the groups of a batch are kept, too.
 """
 
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -82,19 +83,42 @@ class Templates:
         self._known: dict[str, Known] = {}
         #: By the members of a batch: the edit of the registry, and the groups as of that.
         self._groups: dict[str, tuple[int, list[Group]]] = {}
+        self._lock = threading.Lock()
         self._tracer = find_tracer(settings)
 
-    def look_up(self, batch: Batch, edits: int, prepared: str) -> list[RunId]:
-        """Make all jobs of a batch known as of the registry's edit `edits`.
+    def look_up(
+        self, batch: Batch, edits: int, prepared: str
+    ) -> tuple[Sequence[Group], list[RunId]]:
+        """Return the jobs of a batch as of the registry's edit `edits`.
 
         Beat may have `prepared` the notifications of some, as of the edit at which it judged them.
-        None of these jobs is quick. Returns the runs of jobs that are gone or cannot be read. A job
-        that was edited since the batch was judged has a newer notification, and leaves the batch
-        when that is concluded.
+        None of these jobs is quick. The second value has the runs of jobs that are gone or cannot
+        be read. If there are any, there are no groups. A job that was edited since the batch was
+        judged has a newer notification, and leaves the batch when that is concluded.
         """
-        kept = self._groups.get(batch.members)
-        if kept and kept[0] == edits:
-            return []
+        # In a pool of threads, all of them share what is known.
+        with self._lock:
+            kept = self._groups.get(batch.members)
+            if kept and kept[0] == edits:
+                return kept[1], []
+            if gone := self._make_known(batch, edits, prepared):
+                return [], [RunId(job_id, batch.fire_time) for job_id in gone]
+            groups = self._group(batch.job_ids)
+            self._groups[batch.members] = edits, groups
+            drop_oldest(self._groups, MOST_GROUPED)
+            drop_oldest(self._known, MOST)
+            return groups, []
+
+    def write(self, groups: Iterable[Group], fire_time: float, now: float) -> list[Told]:
+        """Write the notifications of runs of one fire time that ended at `now`."""
+        told: list[Told] = []
+        for group in groups:
+            payloads = self._write_all(group, fire_time, now)
+            told.append((group.queue, group.quick, list(zip(group.job_ids, payloads, strict=True))))
+        return told
+
+    def _make_known(self, batch: Batch, edits: int, prepared: str) -> set[str]:
+        """Make all jobs of a batch known. Return those that are gone or cannot be read."""
         queue = self._settings.notify_queue
         for job_id, (edit, template) in read_prepared(prepared, self._settings.chat_id).items():
             self._known[job_id] = Known(edit, batch.edits, queue, template, None, False)
@@ -109,19 +133,7 @@ class Templates:
                 self._known[job_id].seen = edits
             elif not self._learn(job_id, *found, edits):
                 gone.add(job_id)
-        if not gone:
-            self._groups[batch.members] = edits, self._group(batch.job_ids)
-            drop_oldest(self._groups, MOST_GROUPED)
-        return [RunId(job_id, batch.fire_time) for job_id in gone]
-
-    def write(self, batch: Batch, now: float) -> list[Told]:
-        """Write the notifications of a batch whose jobs are known."""
-        _, groups = self._groups[batch.members]
-        told: list[Told] = []
-        for group in groups:
-            payloads = self._write_all(group, batch.fire_time, now)
-            told.append((group.queue, group.quick, list(zip(group.job_ids, payloads, strict=True))))
-        return told
+        return gone
 
     def _group(self, job_ids: Iterable[str]) -> list[Group]:
         """Group known jobs."""
@@ -180,7 +192,3 @@ class Templates:
             return b"", False
         template = make_default_template(fields, self._settings.chat_id)
         return template, has_quick_rule(fields.get("schedule"))
-
-    def forget_oldest(self) -> None:
-        """Forget the oldest jobs if there are more than MOST."""
-        drop_oldest(self._known, MOST)
